@@ -1,0 +1,63 @@
+"""Crash-safe writes: temporary file, fsync, rename, fsync of the folder.
+
+Without the two fsyncs, 200 of 200 acknowledged files were lost when a file system was copied before
+its unmount (docs/decisions/0004-durable-writes.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+def fsync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name in the same folder that no reader takes for the real thing."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+
+
+@contextmanager
+def writing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Write `path` so that after a crash it is there whole or not at all; on an error it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(fd, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
+    with writing(path, mode) as stream:
+        stream.write(data)
+
+
+def sync_filesystem(folder: Path) -> None:
+    """Flush the whole file system that holds `folder`: one call in place of thousands of fsyncs."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if libc.syncfs(fd) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(fd)

@@ -1,0 +1,77 @@
+"""Where things are: one frozen value, read once from the environment.
+
+| variable | meaning | default |
+|---|---|---|
+| REPRISE_HOME | everything of this box: database, store, image layers, attempts | the user's data folder |
+| REPRISE_DATABASE_URL | the record | sqlite file in REPRISE_HOME |
+| REPRISE_STORE | folder of content-addressed blobs | REPRISE_HOME/store |
+| REPRISE_IMAGES | the flavours (Dockerfile.base, images/) | the checkout, else the copies in the package |
+| DOCKER_HOST | the engine | what the docker package finds |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    home: Path
+    database_url: str
+    store: Path
+    recipes: Path  # the folder that holds bases.toml and one folder per flavour
+    dockerfile: Path  # Dockerfile.base
+
+    @property
+    def layout(self) -> Path:
+        """Image manifests, configs and layers, as an OCI layout's `blobs/sha256/` folder."""
+        return self.home / "images"
+
+    @property
+    def wheels(self) -> Path:
+        return self.home / "wheels"
+
+    @property
+    def pins(self) -> Path:
+        """Bases pinned on this box; the committed images/bases.toml comes before it."""
+        return self.home / "bases.toml"
+
+    @property
+    def attempts(self) -> Path:
+        """One folder per attempt: `RUN-ATTEMPT/{workspace,report}`, and `RUN.lock`."""
+        return self.home / "attempts"
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    home = Path(environ.get("REPRISE_HOME") or _default_home()).expanduser().absolute()
+    recipes, dockerfile = _recipes(environ)
+    return Settings(
+        home=home,
+        database_url=environ.get("REPRISE_DATABASE_URL") or f"sqlite:///{home / 'reprise.db'}",
+        store=Path(environ.get("REPRISE_STORE") or home / "store").expanduser().absolute(),
+        recipes=recipes,
+        dockerfile=dockerfile,
+    )
+
+
+def _default_home() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("reprise", appauthor=False)
+
+
+def _recipes(environ: Mapping[str, str]) -> tuple[Path, Path]:
+    named = environ.get("REPRISE_IMAGES")
+    if named:
+        folder = Path(named).expanduser().absolute()
+        inside = folder / "Dockerfile.base"
+        return folder, inside if inside.exists() else folder.parent / "Dockerfile.base"
+    checkout = PACKAGE.parent
+    if (checkout / "images" / "bases.toml").exists():
+        return checkout / "images", checkout / "Dockerfile.base"
+    return PACKAGE / "_images", PACKAGE / "_images" / "Dockerfile.base"

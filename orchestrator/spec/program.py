@@ -1,0 +1,59 @@
+"""Program: the part of a spec that defines the result. It travels inside the image, as one label.
+
+A box that has only the image's digest reads the program from the image's config and can rerun it.
+What does not define the result (limits, timeout, tolerances, where an input lies) is not here: it
+belongs to the run's record (docs/decisions/0002-what-is-identity.md).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from orchestrator.digest import Digest, canonical_json
+from orchestrator.spec.model import Determinism, EnvName, JobSpec, Name, Scalar
+from orchestrator.spec.placeholders import fill_command
+from orchestrator.value import Value
+
+
+class Program(Value):
+    """What runs, exactly. Equal programs over equal layers give equal digests."""
+
+    format: Literal[1] = 1
+    name: Name
+    command: Annotated[tuple[str, ...], Field(min_length=1)]  # argv, placeholders filled
+    params: dict[Name, Scalar] = {}
+    env: dict[EnvName, str] = {}
+    seed: int = 0
+    inputs: dict[Name, Digest] = {}  # mounted read-only at /inputs/NAME
+    outputs: tuple[str, ...] = ("**",)
+    metrics: str | None = None
+    determinism: Determinism = Determinism()
+    gpus: int = 0
+
+    def to_label(self) -> str:
+        return canonical_json(self.model_dump(mode="json")).decode()
+
+    @classmethod
+    def from_label(cls, text: str) -> Program:
+        return cls.model_validate_json(text)
+
+
+def program_of(spec: JobSpec, inputs: dict[str, Digest]) -> Program:
+    """The program of a spec whose inputs have been hashed.
+
+    A command given as text runs under `/bin/sh -c`, its placeholders quoted for the shell.
+    """
+    return Program(
+        name=spec.name,
+        command=fill_command(spec.command, spec.params, spec.seed),
+        params=spec.params,
+        env=spec.env,
+        seed=spec.seed,
+        inputs=inputs,
+        outputs=spec.outputs,
+        metrics=spec.metrics,
+        determinism=spec.determinism,
+        gpus=spec.resources.gpus,
+    )

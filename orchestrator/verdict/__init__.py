@@ -1,0 +1,1 @@
+"""Did it reproduce? Pure functions over two records."""
