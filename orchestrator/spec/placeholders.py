@@ -1,0 +1,51 @@
+"""`{param}` in a command: filled from the spec's parameters and seed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.spec.model import Scalar
+
+# `{{` and `}}` are literal braces; `${NAME}` is the shell's and left alone.
+_TOKEN = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z0-9][A-Za-z0-9._-]*)\}")
+
+
+def text_of(value: Scalar) -> str:
+    """A parameter as a program's argument: `true`/`false`, shortest round-trip floats."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def placeholders(command: str | tuple[str, ...]) -> list[str]:
+    """The names used in a command, in order of their first use."""
+    parts = (command,) if isinstance(command, str) else command
+    names = (match.group(1) for part in parts for match in _TOKEN.finditer(part))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def fill_command(
+    command: str | tuple[str, ...], params: Mapping[str, Scalar], seed: int
+) -> tuple[str, ...]:
+    """The argv of a command. Text runs under `/bin/sh -c`, so its values are quoted for the shell.
+
+    Raises KeyError for a name that is neither a parameter nor `seed`; reading a spec reports it before.
+    """
+    values = {"seed": str(seed)} | {name: text_of(value) for name, value in params.items()}
+
+    def fill(part: str, quote: bool) -> str:
+        def token(match: re.Match[str]) -> str:
+            name = match.group(1)
+            if name is None:
+                return match.group(0)[0]
+            return shlex.quote(values[name]) if quote else values[name]
+
+        return _TOKEN.sub(token, part)
+
+    if isinstance(command, str):
+        return ("/bin/sh", "-c", fill(command, quote=True))
+    return tuple(fill(part, quote=False) for part in command)
