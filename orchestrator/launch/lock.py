@@ -1,0 +1,51 @@
+"""One executor per run on a box: a file lock that the kernel releases when its holder dies, however it dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.settings import Settings
+
+
+def lock_path(settings: Settings, run: str) -> Path:
+    return settings.attempts / f"{run}.lock"
+
+
+@contextmanager
+def run_lock(settings: Settings, run: str) -> Iterator[bool]:
+    """True while this process is the run's executor; False, at once, if another process is.
+
+    The holder unlinks the file when it leaves, so a waiter could lock a file that is no longer the
+    named one: after locking, the name must still lead to the same inode.
+    """
+    settings.attempts.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = lock_path(settings, run)
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            yield False
+            return
+        if _names(path, fd):
+            break
+        os.close(fd)
+    try:
+        yield True
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(fd)
+
+
+def _names(path: Path, fd: int) -> bool:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    here = os.fstat(fd)
+    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

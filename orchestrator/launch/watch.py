@@ -1,0 +1,37 @@
+"""What a person sees while work goes on. The command line implements it; everything else only tells."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Watch(Protocol):
+    """Told of progress; never asked anything, and must not block for long."""
+
+    def phase(self, name: str, detail: str = "") -> None:
+        """A new step begins: `base`, `source`, `wheels`, `image`, `load`, `run`, `collect`, `verdict`."""
+
+    def log(self, data: bytes) -> None:
+        """Raw bytes that the job wrote; to be cleaned before they are shown."""
+
+    def tick(self, seconds: float, workspace_bytes: int) -> None:
+        """The job is alive: seconds since its start, bytes in its workspace."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know, in one line."""
+
+
+class Silent:
+    """A watch for work that nobody looks at."""
+
+    def phase(self, name: str, detail: str = "") -> None:
+        pass
+
+    def log(self, data: bytes) -> None:
+        pass
+
+    def tick(self, seconds: float, workspace_bytes: int) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
