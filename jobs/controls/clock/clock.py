@@ -1,0 +1,8 @@
+"""Writes the time: no lever can hold it still."""
+
+import time
+
+with open("clock.txt", "w") as file:
+    file.write(f"{time.time_ns()}\n")
+with open("constant.txt", "w") as file:
+    file.write("the same every time\n")

@@ -1,0 +1,30 @@
+"""The session of a verb: opened late, closed always, and the place where orphaned runs are taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.launch.session import Session
+    from orchestrator.record.model import RunRecord
+
+
+@contextmanager
+def opened(adopting: bool = False) -> Iterator[Session]:
+    """This box. With `adopting`, runs whose orchestrator died are finished in the background meanwhile."""
+    from orchestrator.launch.session import Session
+
+    with Session.open() as session:
+        if adopting:
+            from orchestrator.cli.progress import notes_only
+            from orchestrator.launch.recover import adopt
+
+            adopt(session, notes_only(), wait=False)
+        yield session
+
+
+def find_run(session: Session, text: str) -> RunRecord:
+    """The run that an id, or its beginning (four characters or more), names."""
+    return session.record.run(session.record.find(text))

@@ -1,0 +1,43 @@
+"""reprise build"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.options import json_option, quiet_option, spec_options
+
+
+@click.command("build")
+@spec_options
+@quiet_option
+@json_option
+def command(
+    spec: Path, params: dict[str, str], seed: int | None, require_clean: bool, quiet: bool, as_json: bool
+) -> None:
+    """Assemble the image of a job spec and print its digest.
+
+    Nothing is run, and no engine is needed. The digest is the last line of standard output.
+
+    JSON: `digest`, `config_digest`, `base`, `layers`, `packages`, `program`.
+    """
+    from orchestrator.cli.box import opened
+    from orchestrator.cli.console import line
+    from orchestrator.cli.progress import watching
+    from orchestrator.launch.build import BuildRequest, build
+
+    request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean)
+    with opened() as session, watching(as_json, quiet) as watch:
+        image = build(session, request, watch).image
+    if as_json:
+        from orchestrator.cli.document import print_document
+        from orchestrator.cli.images import image_document
+
+        print_document(image_document(image))
+        return
+    if not quiet:
+        from orchestrator.cli.images import print_layers
+
+        print_layers(image.layers)
+    line(image.digest)

@@ -1,0 +1,122 @@
+"""What people see: lines, fields and tables. The only importer of rich, and only for a terminal.
+
+Where standard output is not a terminal the text is plain: no colours, nothing cut off, columns aligned
+with spaces. Everything printed here is cleaned first (clean.py).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from orchestrator.cli.clean import clean_line, clean_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+GOOD, BAD, ODD, DIM, BOLD = "bold green", "bold red", "bold yellow", "dim", "bold"
+
+WORD_STYLES = {
+    "succeeded": GOOD,
+    "identical": GOOD,
+    "within_tolerance": GOOD,
+    "ok": GOOD,
+    "failed": BAD,
+    "different": BAD,
+    "wrong": BAD,
+    "lost": ODD,
+    "cancelled": ODD,
+    "not_comparable": ODD,
+    "not_instrumented": ODD,
+}
+
+
+def is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def line(text: str = "", style: str = "") -> None:
+    """One or more lines on standard output."""
+    _write(sys.stdout, text, style)
+
+
+def tell(text: str, style: str = "") -> None:
+    """One or more lines on standard error: progress, warnings, advice."""
+    _write(sys.stderr, text, style)
+
+
+def _write(stream: TextIO, text: str, style: str) -> None:
+    text = clean_text(text)
+    if style and is_terminal(stream):
+        from rich.text import Text
+
+        _rich(stream).print(Text(text, style=style), soft_wrap=True)
+    else:
+        stream.write(text + "\n")
+
+
+def _rich(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, markup=False, highlight=False, emoji=False)
+
+
+def fields(pairs: Iterable[tuple[str, str]], indent: int = 0) -> None:
+    """Names and values under each other; a pair whose value is empty is left out."""
+    shown = [(name, clean_line(value)) for name, value in pairs if value]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        style = WORD_STYLES.get(value.split(" ", 1)[0], "")
+        if style and is_terminal(sys.stdout):
+            from rich.text import Text
+
+            text = Text(" " * indent + f"{name:<{width}}  ").append(value, style)
+            _rich(sys.stdout).print(text, soft_wrap=True)
+        else:
+            sys.stdout.write(" " * indent + f"{name:<{width}}  {value}\n")
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """A table with a heading; the columns named in `right` are aligned to the right."""
+    cleaned = [[clean_line(cell) for cell in row] for row in rows]
+    if is_terminal(sys.stdout):
+        _rich_table(headers, cleaned, right)
+    else:
+        _plain_table(headers, cleaned, right)
+
+
+def _plain_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[str]) -> None:
+    every = [[header.upper() for header in headers], *rows]
+    widths = [max(len(row[column]) for row in every) for column in range(len(headers))]
+    for row in every:
+        cells = (
+            cell.rjust(width) if header in right else cell.ljust(width)
+            for cell, width, header in zip(row, widths, headers, strict=True)
+        )
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _rich_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[str]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, header_style=BOLD, pad_edge=False, padding=(0, 2, 0, 0))
+    for header in headers:
+        justify = "right" if header in right else "left"
+        drawn.add_column(header.upper(), justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        drawn.add_row(*(Text(cell, style=WORD_STYLES.get(cell.split(" ", 1)[0], "")) for cell in row))
+    _rich(sys.stdout).print(drawn)
+
+
+def silence(stream: TextIO) -> None:
+    """Send a stream whose reader is gone to nowhere, so that nothing fails when it is flushed."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):  # not a real file: a test's capture
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)

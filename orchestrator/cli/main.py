@@ -1,0 +1,161 @@
+"""Entry point: the lazy group of verbs, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from orchestrator import __version__
+from orchestrator.cli.verbs import EXIT_CODES, VERBS
+from orchestrator.errors import ExitCode, RepriseError
+
+COMPLETION_VARIABLE = "_REPRISE_COMPLETE"
+
+
+class LazyGroup(click.Group):
+    """Verbs by name only; the module `orchestrator.cli.<verb>` is imported when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        command = importlib.import_module(f"orchestrator.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101  (for mypy: a module's attribute is Any)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in VERBS and not name.startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"no such verb: {name!r}{_near(name)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        shown = {name: verb for name, verb in VERBS.items() if not verb.hidden}
+        for section in dict.fromkeys(verb.section for verb in shown.values()):
+            with formatter.section(section):
+                formatter.write_dl(
+                    [
+                        (name.ljust(10), verb.summary)
+                        for name, verb in shown.items()
+                        if verb.section == section
+                    ]
+                )
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(f"{code.value}".ljust(10), text) for code, text in EXIT_CODES.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        items = [
+            CompletionItem(name, help=verb.summary)
+            for name, verb in VERBS.items()
+            if name.startswith(incomplete) and not verb.hidden
+        ]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _near(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, VERBS, n=1)
+    return f"; did you mean {near[0]!r}?" if near else "; `reprise --help` lists the verbs"
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Ids and digests can be shortened to four characters or more. `reprise VERB --help` says more.",
+)
+@click.version_option(__version__, prog_name="reprise")
+def cli() -> None:
+    """One digest per experiment; every run recorded; a verdict on every rerun."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows its escape; it never makes a verb fail.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Every failure has been told to the user."""
+    args = list(argv)
+    if COMPLETION_VARIABLE in os.environ:
+        from click.shell_completion import shell_complete
+
+        instruction = os.environ[COMPLETION_VARIABLE]
+        return shell_complete(cli, {}, "reprise", COMPLETION_VARIABLE, instruction)
+    try:
+        code = _invoke(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough. What follows must not fail again when Python flushes at exit.
+        from orchestrator.cli.console import silence
+
+        silence(sys.stdout)
+        return ExitCode.OK
+    return code
+
+
+def _invoke(args: list[str]) -> int:
+    try:
+        with cli.make_context("reprise", args) as context:
+            code = cli.invoke(context)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        return _report_click(error, args)
+    except RepriseError as error:
+        return _report(type(error).__name__, error.message, error.hint, error.exit_code, args)
+    except (KeyboardInterrupt, EOFError, click.Abort):
+        return _report("Interrupted", "interrupted", None, ExitCode.INTERRUPTED, args)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001  (the last resort: told, written to a file, exit 5)
+        from orchestrator.cli.crash import report_crash
+
+        message, hint = report_crash(error, args)
+        return _report("Crash", message, hint, ExitCode.INFRASTRUCTURE, args)
+    return int(code) if isinstance(code, int) else ExitCode.OK
+
+
+def _report_click(error: click.ClickException, args: list[str]) -> int:
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return ExitCode.USAGE
+    hint = f"`{context.command_path} --help` lists what it takes" if context is not None else None
+    return _report("UsageError", error.format_message(), hint, ExitCode.USAGE, args)
+
+
+def _report(kind: str, message: str, hint: str | None, code: ExitCode, args: list[str]) -> int:
+    """Message and hint on standard error, as text or as `{"error": {...}}`."""
+    from orchestrator.cli.clean import clean_text
+
+    try:
+        if "--json" in args:
+            import json
+
+            fields = {"kind": kind, "message": message, "hint": hint, "exit_code": int(code)}
+            click.echo(json.dumps({"error": fields}, sort_keys=True), err=True)
+        else:
+            click.echo(f"reprise: {clean_text(message)}", err=True)
+            if hint:
+                click.echo(f"  hint: {clean_text(hint)}", err=True)
+    except BrokenPipeError:
+        from orchestrator.cli.console import silence
+
+        silence(sys.stderr)
+    return code

@@ -1,0 +1,87 @@
+"""Options that several verbs share, and how their values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from orchestrator.cli.text import parse_since, parse_size, parse_span
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document; errors as JSON on standard error."
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print the result only, in one line.")
+
+
+def read_pairs(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """`NAME=VALUE` options as a dict. The value may be empty and may hold more `=`.
+
+    A name given twice is an error, because either could be meant.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE", ctx, param)
+        if name in pairs:
+            raise click.BadParameter(f"{name} is given more than once", ctx, param)
+        pairs[name] = value
+    return pairs
+
+
+def read_paths(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, Path]:
+    return {name: Path(path).expanduser().absolute() for name, path in read_pairs(ctx, param, texts).items()}
+
+
+def read_since(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
+    """`2d`, `3h`, or an ISO date or time; a UTC datetime."""
+    if text is None:
+        return None
+    try:
+        return parse_since(text)
+    except (ValueError, OverflowError) as error:
+        message = f"{text!r} is neither a span such as 2d or 3h nor an ISO date"
+        raise click.BadParameter(message, ctx, param) from error
+
+
+def read_size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """`512MiB`, `8GiB`, or a number of bytes; bytes."""
+    try:
+        return None if text is None else parse_size(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a size such as 512MiB or 8GiB", ctx, param) from error
+
+
+def read_span(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
+    """`90s`, `30m`, `2h`, or a number of seconds; seconds."""
+    try:
+        return None if text is None else parse_span(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a time such as 90s or 2h", ctx, param) from error
+
+
+def spec_options(function: F) -> F:
+    """What `submit` and `build` take: the spec, and what is changed in it."""
+    decorators = [
+        click.argument("spec", type=click.Path(path_type=Path)),
+        click.option(
+            "-p",
+            "--param",
+            "params",
+            metavar="NAME=VALUE",
+            multiple=True,
+            callback=read_pairs,
+            help="Change a parameter of the spec; may be given several times.",
+        ),
+        click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), help="Change the seed of the spec."),
+        click.option("--require-clean", is_flag=True, help="Refuse source that differs from its git commit."),
+    ]
+    for decorate in reversed(decorators):
+        function = decorate(function)
+    return function

@@ -1,0 +1,45 @@
+"""reprise outputs"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.options import json_option
+
+
+@click.command("outputs")
+@click.argument("run")
+@click.option("--to", "target", type=click.Path(path_type=Path, file_okay=False), help="Copy them there.")
+@click.option("--path", "glob", help="Only paths that match; `*` matches any characters, `/` too.")
+@click.option("--force", is_flag=True, help="With --to: replace files that are there already.")
+@json_option
+def command(run: str, target: Path | None, glob: str | None, force: bool, as_json: bool) -> None:
+    """List a run's outputs, or copy them into a folder.
+
+    Every byte is checked against its digest while it is copied; links in the folder are not followed.
+
+    JSON: `run`, `outputs` (`path`, `status`, `size`, `digest`, `reason`), `copied_to`.
+    """
+    from fnmatch import fnmatchcase
+
+    from orchestrator.cli.box import find_run, opened
+    from orchestrator.cli.console import line
+    from orchestrator.cli.copying import copy_outputs
+    from orchestrator.cli.document import print_document
+    from orchestrator.cli.summary import print_outputs
+    from orchestrator.cli.text import size_text
+    from orchestrator.run.model import OutputStatus
+
+    with opened(adopting=True) as session:
+        record = find_run(session, run)
+        outputs = tuple(item for item in record.outputs if glob is None or fnmatchcase(item.path, glob))
+        kept = tuple(item for item in outputs if item.status is OutputStatus.KEPT)
+        size = copy_outputs(kept, target, session.store.open, force) if target else 0
+    if as_json:
+        print_document({"run": record.id, "outputs": outputs, "copied_to": target and target.absolute()})
+    elif target:
+        line(f"{len(kept)} files, {size_text(size)}, verified, in {target}")
+    else:
+        print_outputs(outputs)

@@ -1,0 +1,118 @@
+"""reprise submit"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.options import json_option, quiet_option, spec_options
+from orchestrator.cli.text import size_text
+from orchestrator.errors import ExitCode
+
+if TYPE_CHECKING:
+    from orchestrator.launch.build import BuildRequest
+
+
+@click.command("submit")
+@spec_options
+@click.option("--key", help="Idempotency key: submitting the same key again is the same run.")
+@click.option("--dry-run", is_flag=True, help="Print the digest, layers, container and levers; run nothing.")
+@quiet_option
+@json_option
+def command(
+    spec: Path,
+    params: dict[str, str],
+    seed: int | None,
+    require_clean: bool,
+    key: str | None,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Run a job spec and record everything about it.
+
+    Progress goes to standard error. The job's log and the summary go to standard output; with --json
+    the log goes to standard error and the run is one document; with --quiet only the run's id is
+    printed. Ctrl-C stops the job and records the run as cancelled. The exit code is the run's.
+
+    JSON: as `show`; of a dry run: `image`, `plan`, `levers`, `resources`.
+    """
+    from orchestrator.cli.box import opened
+    from orchestrator.cli.console import line
+    from orchestrator.cli.progress import watching
+    from orchestrator.cli.summary import exit_code_of
+    from orchestrator.launch.build import BuildRequest
+
+    request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean, key=key)
+    if dry_run:
+        return _dry_run(request, quiet, as_json)
+    from orchestrator.launch.submit import submit
+
+    with opened() as session:
+        with watching(as_json, quiet) as watch:
+            run = submit(session, request, watch)
+        if quiet:
+            line(run.id)
+        elif as_json:
+            from orchestrator.cli.document import print_document, run_document
+
+            print_document(run_document(run))
+        else:
+            from orchestrator.cli.summary import print_next, print_run
+
+            line()
+            print_run(run)
+            print_next(run)
+    return exit_code_of(run)
+
+
+def _dry_run(request: BuildRequest, quiet: bool, as_json: bool) -> int:
+    """The plan as data: nothing is loaded, recorded or started."""
+    from orchestrator.cli import console
+    from orchestrator.cli.box import opened
+    from orchestrator.cli.document import jsonable, print_document
+    from orchestrator.cli.images import image_document, print_layers, print_program
+    from orchestrator.cli.progress import watching
+    from orchestrator.launch.submit import dry_run
+
+    with opened() as session, watching(as_json, quiet) as watch:
+        found = dry_run(session, request, watch)
+    image = found.built.image
+    if as_json:
+        document = {"image": image_document(image), "plan": found.plan, "levers": found.levers}
+        print_document(document | {"resources": found.built.spec.resources})
+        return ExitCode.OK
+    if not quiet:
+        print_program(image.program)
+        console.line()
+        print_layers(image.layers)
+        console.line("\ncontainer", console.BOLD)
+        console.fields(plan_fields(jsonable(found.plan)), indent=2)
+        console.line("\nlevers", console.BOLD)
+        console.fields(sorted(found.levers.items()), indent=2)
+        console.line()
+    console.line(image.digest)
+    return ExitCode.OK
+
+
+def plan_fields(plan: dict[str, Any]) -> list[tuple[str, str]]:
+    """A plan's settings as names and words; what is not set is left out."""
+    sizes = {"memory", "shm", "file_size"}
+    words = []
+    for name, value in plan.items():
+        if name in sizes:
+            text = size_text(value)
+        elif name == "mounts":
+            text = "  ".join(
+                f"{item['source']}:{item['target']}{':ro' * item['read_only']}" for item in value
+            )
+        elif isinstance(value, dict):
+            text = "  ".join(f"{key}={item}" for key, item in sorted(value.items()))
+        elif isinstance(value, list):
+            text = " ".join(map(str, value))
+        else:
+            text = "" if value is None else str(value)
+        words.append((name.replace("_", " "), text))
+    return words

@@ -1,0 +1,161 @@
+"""What is said of a run, and of a verdict, when people read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli import console
+from orchestrator.cli.document import flags_changed
+from orchestrator.cli.text import moment_text, number_text, size_text, span_text
+from orchestrator.errors import ExitCode
+from orchestrator.run.model import Failure, OutputStatus, State
+from orchestrator.spec.placeholders import text_of
+from orchestrator.verdict.model import Outcome
+
+if TYPE_CHECKING:
+    from orchestrator.record.model import RunRecord
+    from orchestrator.run.model import Fingerprint, Output
+    from orchestrator.spec.tree import GitState
+    from orchestrator.verdict.model import Verdict
+
+OUTPUTS_SHOWN = 20
+
+
+def exit_code_of(run: RunRecord) -> ExitCode:
+    """The exit code of a verb that waited for this run."""
+    if run.state is State.SUCCEEDED:
+        return ExitCode.OK
+    if run.state is State.CANCELLED:
+        return ExitCode.INTERRUPTED
+    if run.state is State.LOST or run.failure is Failure.INFRASTRUCTURE:
+        return ExitCode.INFRASTRUCTURE
+    return ExitCode.JOB_FAILED
+
+
+def exit_code_of_rerun(run: RunRecord, verdict: Verdict | None) -> ExitCode:
+    """The verdict's code; where the rerun could not be judged, what became of the rerun."""
+    if verdict is None or verdict.outcome is Outcome.FAILED:
+        return exit_code_of(run) or (verdict.outcome.exit_code if verdict else ExitCode.OK)
+    return verdict.outcome.exit_code
+
+
+def print_run(run: RunRecord) -> None:
+    console.fields(
+        [
+            ("run", run.id),
+            ("job", run.job),
+            ("state", _state(run)),
+            ("image", run.image),
+            ("base", f"{run.base.name}  {run.base.digest}"),
+            ("rerun of", run.rerun_of or ""),
+            ("attempt", str(run.attempt) if run.attempt > 1 else ""),
+            (
+                "time",
+                f"{span_text(run.seconds)}  (started {moment_text(run.started_at)})"
+                if run.started_at
+                else "",
+            ),
+            ("submitted", f"{moment_text(run.created_at)} by {run.submitted_by}"),
+            ("params", _params(run)),
+            (
+                "metrics",
+                "  ".join(f"{name} {number_text(value)}" for name, value in sorted(run.metrics.items())),
+            ),
+            ("git", git_line(run.git)),
+            ("hardware", hardware_line(run.fingerprint)),
+            ("packages", str(len(run.packages)) if run.packages else ""),
+            ("log", _log(run)),
+        ]
+    )
+    for name, (before, after) in flags_changed(run).items():
+        console.line(
+            f"warning: the script changed the determinism flag {name}: {before} -> {after}", console.ODD
+        )
+    for text in run.notes:
+        console.line(f"note: {text}", console.ODD)
+    print_outputs(run.outputs, limit=OUTPUTS_SHOWN)
+
+
+def print_next(run: RunRecord) -> None:
+    """What to type next."""
+    commands = []
+    if run.state is State.SUCCEEDED:
+        commands.append(f"reprise rerun {run.image}")
+        if any(output.status is OutputStatus.KEPT for output in run.outputs):
+            commands.append(f"reprise outputs {run.id} --to FOLDER")
+    elif not run.state.final:
+        commands += [f"reprise logs -f {run.id}", f"reprise cancel {run.id}"]
+    else:
+        commands += [f"reprise logs {run.id}", f"reprise rerun {run.id}"]
+    console.line()
+    for number, command in enumerate(commands):
+        console.line(("next:  " if number == 0 else "       ") + command, console.DIM)
+
+
+def print_outputs(outputs: tuple[Output, ...], limit: int | None = None) -> None:
+    if not outputs:
+        return
+    shown = outputs if limit is None else outputs[:limit]
+    console.line()
+    rows = [
+        (item.path, size_text(item.size), item.digest.short if item.digest else f"rejected: {item.reason}")
+        for item in shown
+    ]
+    console.table(("output", "size", "sha256"), rows, right=("size",))
+    if len(shown) < len(outputs):
+        rest = len(outputs) - len(shown)
+        console.line(f"and {rest} more; `reprise outputs RUN` lists all", console.DIM)
+
+
+def print_verdict(verdict: Verdict, explanation: list[str]) -> None:
+    """The word, large and alone, then the reasons."""
+    word = verdict.outcome.value
+    console.line()
+    console.line(word.upper().replace("_", " "), console.WORD_STYLES.get(word, console.BOLD))
+    for text in explanation:
+        console.line(f"  {text}")
+
+
+def git_line(git: GitState | None) -> str:
+    if git is None:
+        return ""
+    where = f"{git.branch} " if git.branch else ""
+    dirty = "  DIRTY (the changes are kept as a patch)" if git.dirty else ""
+    return f"{where}{git.commit[:12]}{dirty}  {git.subject}".rstrip()
+
+
+def hardware_line(fingerprint: Fingerprint | None) -> str:
+    """CPU and GPUs in one line; unknown parts are left out."""
+    if fingerprint is None:
+        return ""
+    facts: dict[str, Any] = fingerprint.perf_class | fingerprint.bit_class
+    parts = [str(facts[name]) for name in ("cpu_model", "cpu") if isinstance(facts.get(name), str)][:1]
+    if facts.get("cores"):
+        parts.append(f"{facts['cores']} cores")
+    gpus = facts.get("gpus") or ()
+    if isinstance(gpus, list | tuple):
+        parts += [str(gpu.get("name", "GPU")) if isinstance(gpu, dict) else str(gpu) for gpu in gpus]
+    parts.append(f"bit class {fingerprint.bit_digest.short}")
+    return ", ".join(parts)
+
+
+def _state(run: RunRecord) -> str:
+    words = [run.state.value]
+    if run.failure is not None:
+        words.append(f"({run.failure.value})")
+    if run.message:
+        words.append(run.message)
+    elif run.exit_code:
+        words.append(f"exit code {run.exit_code}")
+    return " ".join(words)
+
+
+def _params(run: RunRecord) -> str:
+    pairs = [f"{name}={text_of(value)}" for name, value in sorted(run.program.params.items())]
+    return "  ".join([*pairs, f"seed={run.program.seed}"])
+
+
+def _log(run: RunRecord) -> str:
+    if run.log is None:
+        return ""
+    return size_text(run.log.size) + (" (truncated)" if run.log.truncated else "")

@@ -1,0 +1,42 @@
+"""reprise sweep"""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli.options import json_option
+
+
+@click.command("sweep")
+@click.option("--dry-run", is_flag=True, help="Only list what would be finished and removed.")
+@json_option
+def command(dry_run: bool, as_json: bool) -> None:
+    """Finish runs whose orchestrator died; remove what is left over.
+
+    Takes over each such run and waits for its end, then removes containers and folders of runs that
+    are over. What the record does not know is left alone.
+
+    JSON: `adopted` (`run`, `state`, `now`), `leftovers` (`kind`, `name`, `run`, `removed`).
+    """
+    from orchestrator.cli.box import opened
+    from orchestrator.cli.console import line, table
+    from orchestrator.cli.document import print_document
+    from orchestrator.cli.progress import notes_only
+    from orchestrator.launch.recover import Adopted, adopt, orphans, sweep
+
+    with opened() as session:
+        if dry_run:
+            adopted = [Adopted(run=item.id, state=item.state, now=None) for item in orphans(session)]
+        else:
+            adopted = adopt(session, notes_only(), wait=True)
+        leftovers = sweep(session, dry_run=dry_run)
+    if as_json:
+        print_document({"adopted": adopted, "leftovers": leftovers})
+        return
+    if not adopted and not leftovers:
+        line("nothing to do")
+    if adopted:
+        table(("run", "was", "is"), [(item.run, item.state, item.now or "orphaned") for item in adopted])
+    if leftovers:
+        removed = [(item.kind, item.name, item.run, "yes" if item.removed else "no") for item in leftovers]
+        table(("leftover", "name", "run", "removed"), removed)

@@ -1,0 +1,88 @@
+"""Sizes, times and numbers as people read them, and as they type them."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])?\Z", re.ASCII)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp])?(?:i?b)?\Z", re.ASCII | re.IGNORECASE)
+
+
+def size_text(count: int) -> str:
+    """Bytes -> `512 B`, `1.2 MiB`."""
+    value = float(count)
+    for unit in _UNITS:
+        if value < 1023.95 or unit == _UNITS[-1]:
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
+
+
+def span_text(seconds: float | None) -> str:
+    """Seconds -> `0.42 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`, `3 d 04 h`."""
+    if seconds is None:
+        return "-"
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+
+
+def clock_text(seconds: float) -> str:
+    """Seconds -> `0:12`, `1:02:03`: for a line that is redrawn, of steady width."""
+    whole = int(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def moment_text(moment: datetime | None) -> str:
+    """A UTC time in the reader's own zone: `2026-11-23 09:30:12`."""
+    return "-" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def number_text(value: float) -> str:
+    """A metric in six digits, for tables; where two are compared, use `repr`."""
+    return f"{value:.6g}" if math.isfinite(value) else str(value)
+
+
+def parse_since(text: str, now: datetime | None = None) -> datetime:
+    """`2d`, `3h`, `30m`, or an ISO date or time (local where it names no zone) -> UTC.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        return datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except ValueError:
+        if text.strip().isdigit():  # 2026 would be half an hour ago
+            raise
+        return (now or datetime.now(UTC)) - timedelta(seconds=parse_span(text))
+
+
+def parse_span(text: str) -> float:
+    """`90`, `90s`, `30m`, `2h`, `1d`, `1w` -> seconds. Raises ValueError for anything else."""
+    span = _SPAN.match(text.strip())
+    if not span:
+        raise ValueError(text)
+    return float(span.group(1)) * _SPANS[span.group(2) or "s"]
+
+
+def parse_size(text: str) -> int:
+    """`1024`, `512MiB`, `8GiB`, `8G`, `1GB` -> bytes; as Docker does, `G` is `GiB`, and so is `GB`.
+
+    Raises ValueError for anything else.
+    """
+    size = _SIZE.match(text.strip())
+    if not size:
+        raise ValueError(text)
+    return int(float(size.group(1)) * 1024 ** " kmgtp".index((size.group(2) or " ").lower()))

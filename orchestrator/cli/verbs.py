@@ -1,0 +1,53 @@
+"""The static tables of the command line: verbs and exit codes. The README is tested against both.
+
+Nothing but these tables is read for `reprise --help`: a verb's module is imported when the verb is used.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from orchestrator.errors import ExitCode
+
+
+class Verb(NamedTuple):
+    section: str  # heading in the help; "" hides the verb
+    summary: str  # one line, equal to the first line of the command's own help
+
+    @property
+    def hidden(self) -> bool:
+        return not self.section
+
+
+RUN, LOOK, BOX = "Run", "Look", "This box"
+
+VERBS: dict[str, Verb] = {
+    "submit": Verb(RUN, "Run a job spec and record everything about it."),
+    "build": Verb(RUN, "Assemble the image of a job spec and print its digest."),
+    "rerun": Verb(RUN, "Run a digest or a recorded run again and give a verdict."),
+    "cancel": Verb(RUN, "Stop a run."),
+    "history": Verb(LOOK, "List runs, filtered and sorted."),
+    "show": Verb(LOOK, "Show one run."),
+    "logs": Verb(LOOK, "Print what a run wrote to its standard output and error."),
+    "outputs": Verb(LOOK, "List a run's outputs, or copy them into a folder."),
+    "diff": Verb(LOOK, "Show what differs between two runs."),
+    "best": Verb(LOOK, "Show the run of a job with the best value of a metric."),
+    "image": Verb(LOOK, "Show the layers, program and packages of an image."),
+    "base": Verb(BOX, "Make, list, pin or probe base images."),
+    "schema": Verb(BOX, "Print the JSON Schema of job specs."),
+    "doctor": Verb(BOX, "Check this box: what is wrong, and how to mend it."),
+    "sweep": Verb(BOX, "Finish runs whose orchestrator died; remove what is left over."),
+    "completion": Verb(BOX, "Print the shell completion script."),
+    "execute": Verb("", "Carry one queued or abandoned run to its end."),
+}
+
+EXIT_CODES: dict[ExitCode, str] = {
+    ExitCode.OK: "succeeded; a rerun was identical or within tolerance",
+    ExitCode.JOB_FAILED: "the job ran and failed",
+    ExitCode.USAGE: "usage or spec error",
+    ExitCode.DIFFERENT: "the rerun gave other bits",
+    ExitCode.NOT_COMPARABLE: "the rerun is not comparable, or was not instrumented",
+    ExitCode.INFRASTRUCTURE: "engine, registry, store or database failed; a run was lost; a bug in reprise",
+    ExitCode.AUDIT: "the audit found something",
+    ExitCode.INTERRUPTED: "interrupted or cancelled",
+}

@@ -1,0 +1,73 @@
+"""The layers that every job has: its source, and the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import orchestrator.runtime
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.image import tar
+from orchestrator.image.layout import Layout
+from orchestrator.image.model import INPUTS, ROOT, RUNTIME, SOURCE, WORKSPACE, Layer, LayerKind, PythonFacts
+from orchestrator.spec.tree import SourceTree
+
+RUNTIME_FOLDER = Path(orchestrator.runtime.__path__[0])  # what is copied into every image
+PTH = "reprise.pth"  # the runtime's start in every interpreter of the job
+
+
+def in_image(path: str) -> str:
+    """An absolute path of the image as a tar's entry name."""
+    return path.lstrip("/")
+
+
+ROOTS = (in_image(ROOT),)  # the only folder whose parents we write
+
+
+def source_layer(layout: Layout, tree: SourceTree) -> Layer:
+    """The job's code under SOURCE. UsageError for names that a box or an engine could misread."""
+    entries = [tar.folder(in_image(SOURCE))]
+    root = in_image(SOURCE)
+    tar.check_portable(file.path for file in tree.files)
+    for file in tree.files:
+        path = f"{root}/{file.path}"
+        if file.symlink:
+            tar.check_symlink(file.path, file.data)
+            entries.append(tar.symlink(path, file.data))
+        else:
+            entries.append(tar.Entry(path, file.data, 0o755 if file.executable else 0o644))
+    title = f"source, {len(tree.files)} files"
+    return _stored(layout, LayerKind.SOURCE, title, entries)
+
+
+def runtime_layer(layout: Layout, python: PythonFacts, folder: Path | None = None) -> Layer:
+    """Levers, read-back and entry point under RUNTIME, the .pth that starts them, and the mount targets.
+
+    The targets are declared because a root that is read-only has none to spare; `REPORT` is not: without
+    the mount the runtime is to stay silent. Bytecode is left out: it depends on the interpreter, and
+    reading a few small modules without it costs some milliseconds.
+    """
+    folder = RUNTIME_FOLDER if folder is None else folder
+    entries = [tar.folder(in_image(WORKSPACE), 0o777), tar.folder(in_image(INPUTS))]
+    entries.append(tar.folder(in_image(RUNTIME)))
+    for path in sorted(folder.rglob("*.py")):
+        entries.append(
+            tar.Entry(f"{in_image(RUNTIME)}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+        )
+    pth = folder / PTH
+    if not pth.is_file():
+        raise UsageError(f"the runtime is incomplete: {pth} is missing", "install Reprise again")
+    entries.append(tar.Entry(f"{in_image(python.purelib)}/{PTH}", pth.read_bytes()))
+    return _stored(layout, LayerKind.RUNTIME, "runtime", entries)
+
+
+def made_layer(layout: Layout, kind: LayerKind, title: str, digest: Digest, size: int) -> Layer:
+    """A layer of ours: uncompressed, so that its digest is its diff_id."""
+    return Layer(kind=kind, digest=digest, diff_id=digest, size=size, title=title, path=layout.path(digest))
+
+
+def _stored(layout: Layout, kind: LayerKind, title: str, entries: Iterable[tar.Entry]) -> Layer:
+    # Held in memory: a source is small, and only its digest tells whether it must be written at all.
+    digest, size = layout.put_parts(list(tar.tar_chunks(entries, ROOTS)))
+    return made_layer(layout, kind, title, digest, size)

@@ -1,0 +1,84 @@
+"""An image that was assembled on this box before, found again by its digest."""
+
+from __future__ import annotations
+
+import json
+
+from orchestrator.digest import Digest
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.image.describe import describe
+from orchestrator.image.layout import Layout
+from orchestrator.image.model import MEDIA_MANIFEST, Image, Layer, LayerKind
+from orchestrator.settings import Settings
+
+MAX_MANIFEST = 4 << 20  # bytes; what registries accept
+
+
+def stored_image(settings: Settings, digest: str) -> Image | None:
+    """The image with this manifest digest, which may be shortened; None if this box never assembled it.
+
+    UsageError where a shortened digest fits several images. Layers whose blobs are gone have no path.
+    """
+    layout = Layout(settings.layout)
+    found = [one for one in layout.find(digest.removeprefix("sha256:")) if _is_job(layout, one)]
+    if len(found) > 1:
+        names = ", ".join(one[:23] for one in found[:4])
+        raise UsageError(f"{digest} fits {len(found)} images: {names}", "give more digits")
+    return _image(layout, found[0]) if found else None
+
+
+def _is_job(layout: Layout, digest: Digest) -> bool:
+    """Whether a blob is the manifest of an image of ours, and not a base's, a layer or a config."""
+    if layout.path(digest).stat().st_size > MAX_MANIFEST:
+        return False
+    try:
+        value = json.loads(layout.read(digest))
+        if value["mediaType"] != MEDIA_MANIFEST:
+            return False
+        describe(layout.read(Digest(value["config"]["digest"])))
+    except (ValueError, KeyError, TypeError, StoreError, UsageError):
+        return False
+    return True
+
+
+def _image(layout: Layout, digest: Digest) -> Image:
+    manifest = layout.read(digest)
+    parsed = json.loads(manifest)
+    config_digest = Digest(parsed["config"]["digest"])
+    config = layout.read(config_digest)
+    described = json.loads(config)
+    program, base, packages = describe(config)
+    titles = [entry["created_by"].removeprefix("reprise: ") for entry in described["history"]]
+    layers = [
+        Layer(
+            kind=_kind(title),
+            digest=Digest(entry["digest"]),
+            diff_id=Digest(diff_id),
+            size=entry["size"],
+            media_type=entry["mediaType"],
+            title=title,
+            path=layout.path(Digest(entry["digest"])),
+        )
+        for entry, diff_id, title in zip(
+            parsed["layers"], described["rootfs"]["diff_ids"], titles, strict=True
+        )
+    ]
+    return Image(
+        digest=digest,
+        config_digest=config_digest,
+        manifest=manifest,
+        config=config,
+        layers=tuple(layers),
+        base=base,
+        program=program,
+        packages=packages,
+    )
+
+
+def _kind(title: str) -> LayerKind:
+    """The kind, from the titles that the room's other modules give."""
+    first, last = title.split()[0].rstrip(","), title.split()[-1]
+    for kind in (LayerKind.BASE, LayerKind.RUNTIME, LayerKind.SOURCE):
+        if first == kind:
+            return kind
+    return LayerKind.WHEELS if last == LayerKind.WHEELS else LayerKind.WHEEL

@@ -1,0 +1,81 @@
+"""From a spec file to an assembled image: nothing is run, nothing is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+from orchestrator.image.assemble import assemble
+from orchestrator.image.base import resolve_base
+from orchestrator.image.model import Base, Image
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Watch
+from orchestrator.spec.inputs import hash_inputs
+from orchestrator.spec.model import JobSpec
+from orchestrator.spec.program import program_of
+from orchestrator.spec.read import read_spec
+from orchestrator.spec.source import read_source
+from orchestrator.spec.tree import SourceTree
+from orchestrator.value import Value
+
+
+class BuildRequest(Value):
+    """What a person asked for: a spec file, and what the command line changes in it."""
+
+    spec_path: Path
+    params: dict[str, str] = {}
+    seed: int | None = None
+    require_clean: bool = False
+    key: str | None = None  # idempotency key: the same key is the same run
+
+
+class Built(Value):
+    spec: JobSpec
+    base: Base
+    source: SourceTree
+    image: Image
+
+
+def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
+    """Read, check, assemble. The GPU is asked for first: without one nothing else is worth the wait."""
+    spec = read_spec(request.spec_path, request.params, request.seed)
+    gpu_visible = check_gpus(spec)
+    base = resolve_base(session.settings, spec.base, gpu_visible)
+    watch.phase("source", spec.source.path)
+    inputs = hash_inputs(spec.inputs)
+    source = read_source(spec.source, exclude=tuple(Path(item.path) for item in spec.inputs.values()))
+    if request.require_clean:
+        refuse_dirty(source)
+    wheels = ()
+    if spec.requirements is not None:
+        from orchestrator.image.wheels import fetch_wheels
+
+        watch.phase("wheels", spec.requirements)
+        wheels = fetch_wheels(session.settings, Path(spec.requirements), base.python)
+    watch.phase("image", base.ref.name)
+    image = assemble(session.settings, base, program_of(spec, inputs), source, wheels)
+    return Built(spec=spec, base=base, source=source, image=image)
+
+
+def check_gpus(spec: JobSpec) -> bool:
+    """Whether a GPU is visible; UsageError where the spec asks for what this box has not."""
+    if spec.resources.gpus == 0 and spec.base is not None:
+        return False
+    from orchestrator.run.hardware import choose_gpus, gpus
+
+    found = gpus()
+    choose_gpus(spec.resources, found)
+    return bool(found)
+
+
+def refuse_dirty(source: SourceTree) -> None:
+    git = source.git
+    if git is None:
+        raise UsageError(
+            "--require-clean: the source is not in a git repository", "commit it to one, or leave the option out"
+        )
+    if git.dirty:
+        raise UsageError(
+            f"--require-clean: the source differs from commit {git.commit[:12]}",
+            "commit or stash the changes; without the option they are kept as a patch",
+        )

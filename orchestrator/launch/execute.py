@@ -1,0 +1,160 @@
+"""One attempt from claim to committed result: idempotent, fenced, and resumable at any point.
+
+Every step is durable before its side effect, and every side effect is idempotent by a deterministic
+name, so a process that takes over after a kill -9 walks the same steps and lands on the same container.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from orchestrator.digest import Digest
+from orchestrator.errors import InfrastructureError, RepriseError, UsageError
+from orchestrator.image.stored import stored_image
+from orchestrator.launch.crash import crash_point
+from orchestrator.launch.inputs import located_inputs
+from orchestrator.launch.interrupt import Interrupt
+from orchestrator.launch.lock import run_lock
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Watch
+from orchestrator.record.model import OpenRun, RunRecord
+from orchestrator.run.attempt import collect, follow, prepare, remove_folders
+from orchestrator.run.hardware import boot_id, box_id, choose_gpus, gpus
+from orchestrator.run.load import ensure_loaded
+from orchestrator.run.model import Failure, Plan, Result, State
+from orchestrator.run.plan import plan_container
+
+POLL = 0.5  # seconds between two looks at a run that another process executes
+
+
+def execute(session: Session, run: str, watch: Watch) -> RunRecord:
+    """Carry `run` to its end, or wait for the process on this box that does.
+
+    Raises UsageError for a run that another box executes. A failure of the infrastructure is recorded
+    as such before it is raised.
+    """
+    while True:
+        with run_lock(session.settings, run) as mine:
+            if mine:
+                return execute_locked(session, run, watch)
+        record = session.record.run(run)
+        if record.state.final:
+            return record
+        time.sleep(POLL)
+
+
+def execute_if_free(session: Session, run: str, watch: Watch) -> RunRecord | None:
+    """As `execute`, but None at once where another process is at it."""
+    with run_lock(session.settings, run) as mine:
+        return execute_locked(session, run, watch) if mine else None
+
+
+def execute_locked(session: Session, run: str, watch: Watch) -> RunRecord:
+    record = session.record
+    facts = record.run(run)
+    if facts.state.final:
+        return facts
+    settings = session.settings
+    opened = record.open_run(run)
+    here = box_id(settings)
+    executor = f"pid {os.getpid()}"
+    if opened.state is State.QUEUED:
+        attempt = record.claim(run, here, boot_id(), executor)
+        crash_point("claimed")
+    elif opened.box != here:
+        raise UsageError(f"run {run} is executed by another box", "run the command there, or cancel the run")
+    else:
+        attempt = opened.attempt
+        record.take_over(run, attempt, executor)
+        watch.note(f"run {run}: its orchestrator is gone; taken over in state {opened.state.value}")
+    try:
+        with Interrupt() as interrupt:
+            result = _attempt(session, facts, record.open_run(run), attempt, interrupt, watch)
+    except RepriseError as error:
+        _give_up(session, run, attempt, error)
+        raise
+    record.finish(run, attempt, result)
+    crash_point("finished")
+    _clean(session, run, attempt)
+    crash_point("removed")
+    return record.run(run)
+
+
+def _attempt(
+    session: Session, facts: RunRecord, opened: OpenRun, attempt: int, interrupt: Interrupt, watch: Watch
+) -> Result:
+    """The container's life. Whatever part of it is over already is not repeated."""
+    record, engine, run = session.record, session.engine, facts.id
+    plan = Plan.model_validate_json(opened.plan) if opened.plan else _plan(session, facts, attempt)
+    crash_point("planned")
+    if opened.boot not in (None, boot_id()):
+        return Result(state=State.LOST, message="the machine was restarted while the run was open")
+    if opened.state in (State.QUEUED, State.PREPARING):
+        watch.phase("load", plan.image)
+        _ensure_image(session, facts)
+        engine.create(plan)
+        crash_point("created")
+        record.move(run, attempt, State.RUNNING)
+        crash_point("running")
+    if opened.state is not State.COLLECTING:
+        watch.phase("run", plan.container)
+
+        def should_cancel() -> bool:
+            return interrupt.asked or record.cancel_requested(run)
+
+        ended = follow(engine, plan, watch, should_cancel, on_started=lambda: crash_point("started"))
+        crash_point("ended")
+        record.move(run, attempt, State.COLLECTING)
+    watch.phase("collect")
+    crash_point("collecting")
+    with session.store.batch() as sink:
+        result = collect(engine, session.settings, plan, facts.program, ended, sink)
+    crash_point("collected")
+    return result
+
+
+def _plan(session: Session, facts: RunRecord, attempt: int) -> Plan:
+    """The container's settings, stored before anything is made of them."""
+    settings, run = session.settings, facts.id
+    inputs = located_inputs(facts.program.inputs, facts.input_paths)
+    plan = plan_container(
+        run=run,
+        attempt=attempt,
+        image=facts.image_tag,
+        program=facts.program,
+        resources=facts.resources,
+        folders=prepare(settings, run, attempt),
+        inputs=inputs,
+        gpus=choose_gpus(facts.resources, gpus()) if facts.program.gpus else (),
+        box=session.engine.info(),
+    )
+    session.record.save_plan(run, attempt, plan.model_dump_json())
+    return plan
+
+
+def _ensure_image(session: Session, facts: RunRecord) -> None:
+    """The image in the engine, verified; from this box's layers where the engine has lost it."""
+    image = stored_image(session.settings, facts.image)
+    if image is not None:
+        ensure_loaded(session.engine, session.settings, image)
+    elif session.engine.image(facts.image_tag) is None:
+        raise InfrastructureError(
+            f"image {facts.image} is neither in the engine nor among this box's layers",
+            "submit the spec again: the same spec gives the same digest",
+        )
+
+
+def _give_up(session: Session, run: str, attempt: int, error: RepriseError) -> None:
+    """An infrastructure failure is a result too: without one the run would stay open for ever."""
+    message = error.message if error.hint is None else f"{error.message} ({error.hint})"
+    result = Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message=message)
+    session.record.finish(run, attempt, result)
+
+
+def _clean(session: Session, run: str, attempt: int) -> None:
+    from orchestrator.run.plan import container_name
+
+    session.engine.remove(container_name(run, attempt))
+    remove_folders(session.settings, run, attempt)

@@ -1,0 +1,90 @@
+"""After a crash: runs whose orchestrator is gone are taken over, and what no run needs is removed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from orchestrator.launch.execute import execute_if_free
+from orchestrator.launch.lock import run_lock
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Watch
+from orchestrator.record.model import OpenRun
+from orchestrator.run.attempt import remove_folders
+from orchestrator.run.hardware import box_id
+from orchestrator.run.model import State
+from orchestrator.value import Value
+
+
+class Adopted(Value):
+    run: str
+    state: State  # before
+    now: State | None  # after; None: still being finished in the background
+
+
+class Leftover(Value):
+    """Something of ours that no open run needs."""
+
+    kind: str  # container or folder
+    name: str
+    run: str
+    removed: bool
+
+
+def orphans(session: Session) -> Iterator[OpenRun]:
+    """Open runs of this box that no living process executes, without waiting for anything."""
+    for opened in session.record.open_runs(box_id(session.settings)):
+        with run_lock(session.settings, opened.id) as mine:
+            if mine:
+                yield opened
+
+
+def adopt(session: Session, watch: Watch, *, wait: bool) -> list[Adopted]:
+    """Take over every orphan: here and now with `wait`, else in a process of its own.
+
+    A verb that only reads must not block for the hours that an adopted job may still run, so it leaves
+    the work to `reprise execute RUN` in the background.
+    """
+    adopted = []
+    for opened in list(orphans(session)):
+        if not wait:
+            subprocess.Popen(
+                [sys.executable, "-m", "orchestrator.cli", "execute", opened.id],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            watch.note(f"run {opened.id} lost its orchestrator; it is being finished in the background")
+            adopted.append(Adopted(run=opened.id, state=opened.state, now=None))
+            continue
+        record = execute_if_free(session, opened.id, watch)
+        if record is not None:
+            adopted.append(Adopted(run=opened.id, state=opened.state, now=record.state))
+    return adopted
+
+
+def sweep(session: Session, *, dry_run: bool) -> list[Leftover]:
+    """Remove containers and folders of runs that are final. What the record does not know is left alone."""
+    return [*_containers(session, dry_run), *_folders(session, dry_run)]
+
+
+def _containers(session: Session, dry_run: bool) -> Iterator[Leftover]:
+    for container in session.engine.ours(session.settings):
+        if session.record.state(container.run) not in _FINAL:
+            continue
+        if not dry_run:
+            session.engine.remove(container.name)
+        yield Leftover(kind="container", name=container.name, run=container.run, removed=not dry_run)
+
+
+def _folders(session: Session, dry_run: bool) -> Iterator[Leftover]:
+    attempts = session.settings.attempts
+    for folder in sorted(attempts.iterdir()) if attempts.exists() else ():
+        run, _, attempt = folder.name.rpartition("-")
+        if not folder.is_dir() or session.record.state(run) not in _FINAL:
+            continue
+        if not dry_run:
+            remove_folders(session.settings, run, int(attempt))
+        yield Leftover(kind="folder", name=folder.name, run=run, removed=not dry_run)

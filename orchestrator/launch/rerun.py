@@ -1,0 +1,76 @@
+"""rerun: from a digest, or a run, to a second run and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.image.describe import describe
+from orchestrator.launch.crash import crash_point
+from orchestrator.launch.execute import execute_locked
+from orchestrator.launch.lock import run_lock
+from orchestrator.launch.session import Session
+from orchestrator.launch.submit import facts_of, new_id, person
+from orchestrator.launch.target import Target, resolve
+from orchestrator.launch.watch import Watch
+from orchestrator.record.model import NewRun, RunRecord
+from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.value import Value
+from orchestrator.verdict.compare import compare
+from orchestrator.verdict.model import Verdict
+
+
+class RerunRequest(Value):
+    target: str  # a digest, a run, or a part of either
+    against: str | None = None  # compare with this run; default: the first that succeeded with this digest
+    inputs: dict[str, Path] = {}  # where inputs lie here, if not where they lay before
+    resources: dict[str, Any] = {}  # fields of Resources to change: limits, never what defines the result
+
+
+def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRecord, Verdict | None]:
+    """Run the digest again and compare. The verdict is None where nothing is known to compare with."""
+    session.warm()
+    target = resolve(session, request.target)
+    original = session.record.run(session.record.find(request.against)) if request.against else target.original
+    new = _new_run(session, target, original, request)
+    with run_lock(session.settings, new.id):
+        run, _ = session.record.submit(new)
+        crash_point("queued")
+        record = execute_locked(session, run, watch)
+    return record, judge(session, record, original, watch)
+
+
+def judge(session: Session, record: RunRecord, original: RunRecord | None, watch: Watch) -> Verdict | None:
+    """Compare a finished rerun with its original and write the verdict down."""
+    if original is None:
+        watch.note("this box knows no earlier run of this digest, so there is nothing to compare with yet")
+        return None
+    watch.phase("verdict", original.id)
+    verdict = compare(original, record, session.store.open)
+    session.record.add_verdict(verdict, record.box, person())
+    return verdict
+
+
+def _new_run(session: Session, target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
+    before = original.resources if original else Resources(gpus=target.program.gpus)
+    fields = before.model_dump() | request.resources
+    run = new_id()
+    return NewRun(
+        id=run,
+        key=run,
+        image=target.image,
+        program=target.program,
+        resources=Resources.model_validate(fields),
+        tolerance=original.tolerance if original else Tolerances(),
+        input_paths={
+            **(original.input_paths if original else {}),
+            **{name: str(path.absolute()) for name, path in request.inputs.items()},
+        },
+        git=original.git if original else None,
+        rerun_of=original.id if original else None,
+        submitted_by=person(),
+        reference=target.reference,
+    )

@@ -1,0 +1,93 @@
+"""From a plan to the engine's own words: the body of its `create` call, and nothing else.
+
+Every setting of an untrusted but useful job stands here. Measured together on Engine 20.10 they cost
+0.3 s over none, most of it the engine's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.run.model import GpuAccess, Plan
+
+LOG_FILE = "16m"  # two of them: after a rotation at least this much is left
+LOG_FILES = "2"
+OPEN_FILES = 65536
+TMP_SHARE = 2  # /tmp may take half of the job's memory: it is a tmpfs, and counted there anyway
+
+CACHES = {
+    "HOME": "/tmp/home",  # noqa: S108  (paths inside the container)
+    "XDG_CACHE_HOME": "/tmp/cache",  # noqa: S108
+    "TRITON_CACHE_DIR": "/tmp/cache/triton",  # noqa: S108
+    "TORCHINDUCTOR_CACHE_DIR": "/tmp/cache/inductor",  # noqa: S108
+    "CUDA_CACHE_PATH": "/tmp/cache/cuda",  # noqa: S108
+    "MPLCONFIGDIR": "/tmp/cache/matplotlib",  # noqa: S108
+    "USER": "job",  # getpass.getuser() fails without it
+    "LOGNAME": "job",
+}
+
+
+def container_config(plan: Plan) -> dict[str, Any]:
+    """The JSON body of `POST /containers/create` for a plan."""
+    return {
+        "Image": plan.image,
+        "Cmd": list(plan.command),
+        "User": plan.user,
+        "Hostname": "reprise",  # a job that prints it prints the same everywhere
+        "Env": [f"{name}={value}" for name, value in sorted(plan.environment.items())],
+        "Labels": plan.labels,
+        "AttachStdout": False,
+        "AttachStderr": False,
+        "Tty": False,
+        "NetworkDisabled": plan.network == "none",
+        "HostConfig": _host(plan),
+    }
+
+
+def _host(plan: Plan) -> dict[str, Any]:
+    return {
+        "NetworkMode": plan.network,
+        "IpcMode": "private",
+        "ReadonlyRootfs": True,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "Init": True,  # without it a plain program as pid 1 ignores TERM
+        "PidsLimit": plan.processes,
+        "Memory": plan.memory,
+        "MemorySwap": plan.memory,
+        "ShmSize": plan.shm,
+        "NanoCpus": round(plan.cpus * 1e9) if plan.cpus else 0,
+        # exec, against the engine's default: without it compiled kernels cannot be loaded from here
+        "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={plan.memory // TMP_SHARE}"},  # noqa: S108
+        "Ulimits": [
+            {"Name": "core", "Soft": 0, "Hard": 0},
+            {"Name": "fsize", "Soft": plan.file_size, "Hard": plan.file_size},
+            {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},
+        ],
+        "LogConfig": {
+            "Type": "local",
+            "Config": {"max-size": LOG_FILE, "max-file": LOG_FILES, "compress": "false"},
+        },
+        "RestartPolicy": {"Name": "no"},
+        "AutoRemove": False,  # a dead container is evidence until it is collected
+        "Mounts": [
+            {
+                "Type": "bind",
+                "Source": str(mount.source),
+                "Target": mount.target,
+                "ReadOnly": mount.read_only,
+                "BindOptions": {"Propagation": "rprivate"},
+            }
+            for mount in plan.mounts
+        ],
+        "DeviceRequests": _devices(plan),
+    }
+
+
+def _devices(plan: Plan) -> list[dict[str, Any]]:
+    if plan.gpu_access is GpuAccess.NVIDIA:
+        capabilities = [["gpu", "compute", "utility"]]
+        return [{"Driver": "nvidia", "DeviceIDs": list(plan.gpu_uuids), "Capabilities": capabilities}]
+    if plan.gpu_access is GpuAccess.CDI:
+        return [{"Driver": "cdi", "DeviceIDs": [f"nvidia.com/gpu={uuid}" for uuid in plan.gpu_uuids]}]
+    return []

@@ -1,0 +1,49 @@
+"""An assembled image comes into the engine: thin if it can, whole if it must, verified in any case."""
+
+from __future__ import annotations
+
+from orchestrator.errors import EngineError, StoreError
+from orchestrator.image.archive import full_archive, thin_archive
+from orchestrator.image.model import REPOSITORY, Image
+from orchestrator.run.engine import Engine
+from orchestrator.settings import Settings
+
+
+def is_loaded(engine: Engine, image: Image) -> bool:
+    """Whether the engine has exactly this image under its tag.
+
+    An overlay2 store calls an image by its config's digest, a containerd store by its manifest's. A load
+    whose base was absent can answer 200 and leave a broken image, so the layers are compared as well.
+    """
+    found = engine.image(image.tag)
+    return (
+        found is not None
+        and found.id in (image.config_digest, image.digest)
+        and found.diff_ids == tuple(layer.diff_id for layer in image.layers)
+    )
+
+
+def ensure_loaded(engine: Engine, settings: Settings, image: Image) -> bool:
+    """Load the image unless it is there; whether it had to be. EngineError if it cannot be made to be."""
+    if is_loaded(engine, image):
+        return False
+    try:
+        engine.load(thin_archive(image))
+        if is_loaded(engine, image):
+            return True
+    except EngineError:
+        # The usual reason is a base that this engine lacks; what is wrong otherwise, the full one will say.
+        pass
+    try:
+        engine.load(full_archive(settings, image))
+    except StoreError as error:
+        raise EngineError(
+            f"the engine lacks the base {image.base.name}, and so does this box: {error.message}",
+            f"`reprise base build {image.base.name}`, or pull or load the base into the engine",
+        ) from error
+    if not is_loaded(engine, image):
+        raise EngineError(
+            f"the engine took image {image.digest} and shows another one under {REPOSITORY}",
+            "`reprise doctor` looks at the engine; an image store that was edited by hand is one cause",
+        )
+    return True

@@ -1,0 +1,144 @@
+"""What every interpreter of the image does first, called by the line in `reprise.pth`.
+
+It puts the job's wheels on sys.path, and arranges for levers and seeds to be set at the moment when torch,
+numpy or random have been imported. Nothing in here may raise into the user's program: what breaks is left
+as `error-<pid>.json` and the job goes on, visibly not instrumented.
+
+Two kinds of processes report themselves: those that import torch, and the first Python process of every
+command that the entry point's process tree runs (REPRISE_MAIN, which they take away from their children).
+A process that was killed, or left by os._exit, has a start and no end.
+"""
+
+# Importing pathlib costs 9 ms, and whatever breaks here is reported instead of raised.
+# ruff: noqa: PTH112, BLE001
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import report
+from .hooks import PostImport
+
+TYPE_CHECKING = False  # importing typing costs 4 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .hooks import Action
+
+MAIN = "REPRISE_MAIN"  # set by the entry point
+
+_begun = False
+_first: dict[str, object] = {}  # flags as first seen by this process
+_reporting = 0  # pid of the process that reports; a forked child inherits the number and is not it
+_unset: dict[str, str] = {}  # levers that could not be set
+
+
+def begin() -> None:
+    """Never raises. Does nothing unless REPRISE_LEVEL is set, nor when called again: in a virtual
+    environment, site processes each .pth file twice.
+    """
+    global _begun
+    level = os.environ.get("REPRISE_LEVEL")
+    if not level or _begun:
+        return
+    _begun = True
+    try:
+        add_site(os.environ.get("REPRISE_SITE", ""))
+    except Exception as error:
+        report.failed("adding the job's packages", error)
+    try:
+        seed, threads = int(os.environ["REPRISE_SEED"]), int(os.environ["REPRISE_THREADS"])
+        actions: dict[str, Action] = {
+            "random": guarded("seeding random", lambda module: module.seed(seed)),
+            "numpy.random": guarded("seeding numpy", lambda module: module.seed(seed)),
+            "torch": guarded("setting torch", lambda module: on_torch(module, level, threads, seed)),
+        }
+        PostImport(actions).install()
+        if os.environ.pop(MAIN, None):
+            write_start()
+    except Exception as error:
+        report.failed("the start of the runtime", error)
+
+
+def add_site(folder: str) -> None:
+    """Put the job's packages before the base's, and process their .pth files as site-packages' own are."""
+    if not folder or folder in sys.path or not os.path.isdir(folder):
+        return
+    import site
+
+    before = list(sys.path)
+    site.addsitedir(folder, set(before))
+    added = [path for path in sys.path if path not in before]
+    rest = [path for path in sys.path if path in before]
+    place = next((index for index, path in enumerate(rest) if path.endswith("-packages")), len(rest))
+    sys.path[:] = rest[:place] + added + rest[place:]
+
+
+def guarded(what: str, action: Action) -> Action:
+    def run(module: Any) -> None:
+        try:
+            action(module)
+        except Exception as error:
+            report.failed(what, error)
+
+    return run
+
+
+def on_torch(torch: Any, level: str, threads: int, seed: int) -> None:
+    """Levers first, then the seed of every device (CUDA's waits until the job initialises it)."""
+    from . import levers
+
+    _unset.update(levers.apply_torch(torch, level, threads))
+    torch.manual_seed(seed)
+    write_start()
+
+
+def write_start() -> None:
+    global _reporting
+    pid = os.getpid()
+    if pid != _reporting:  # a forked child that imports torch itself starts its own report
+        _first.clear()
+        _reporting = pid
+        call_at_exit(end)
+    for name, value in read().items():
+        _first.setdefault(name, value)
+    report.write(f"start-{pid}.json", {"pid": pid, "argv": report.argv(), "flags": _first})
+
+
+def end() -> None:
+    """Write the flags as they are now. What could not be read before has its first value only now, and
+    joins the start: it was seen once, not changed.
+    """
+    pid = os.getpid()
+    if pid != _reporting:
+        return
+    try:
+        flags = read()
+        report.write(f"end-{pid}.json", {"pid": pid, "argv": report.argv(), "flags": flags})
+        if not flags.keys() <= _first.keys():
+            report.write(
+                f"start-{pid}.json", {"pid": pid, "argv": report.argv(), "flags": {**flags, **_first}}
+            )
+    except Exception as error:
+        report.failed("the read-back at the end", error)
+
+
+def read() -> dict[str, object]:
+    from . import readback
+
+    flags: dict[str, object] = dict(readback.flags())
+    if "torch" in sys.modules:
+        flags["levers.unset"] = "; ".join(f"{name}: {why}" for name, why in sorted(_unset.items()))
+    return flags
+
+
+def call_at_exit(function: Any) -> None:
+    """Also in a child that multiprocessing forked: it leaves by os._exit, past atexit."""
+    import atexit
+
+    atexit.register(function)
+    process = sys.modules.get("multiprocessing.process")
+    util = sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, function, exitpriority=-1)

@@ -1,0 +1,128 @@
+"""A command line run in this process, and one run for real."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from orchestrator.cli.main import run
+from orchestrator.digest import Digest
+from orchestrator.image.model import BaseRef
+from orchestrator.record.model import RunRecord
+from orchestrator.run.model import Fingerprint, Log, MetricPoint, Output, OutputStatus, Readback, State
+from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.program import Program
+from orchestrator.spec.tree import GitState
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty REPRISE_HOME."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("REPRISE_HOME", str(folder))
+    monkeypatch.delenv("REPRISE_DATABASE_URL", raising=False)
+    monkeypatch.delenv("REPRISE_STORE", raising=False)
+    return folder
+
+
+@pytest.fixture
+def reprise(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """`reprise("show", "abcd")`: the command in this process, with what it printed."""
+
+    def call(*args: str) -> Ran:
+        capsys.readouterr()
+        code = run(args)
+        printed = capsys.readouterr()
+        return Ran(int(code), printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture
+def process(home: Path) -> Callable[..., Ran]:
+    """The same in a process of its own, as users start it."""
+
+    def call(*args: str, **environ: str) -> Ran:
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator.cli", *args],
+            capture_output=True,
+            text=True,
+            env=os.environ | environ,
+            timeout=60,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+def digest(seed: str) -> Digest:
+    return Digest.of(seed.encode())
+
+
+@pytest.fixture
+def make_run() -> Callable[..., RunRecord]:
+    """A run that succeeded; keyword arguments change its fields."""
+
+    def make(**changes: Any) -> RunRecord:
+        program = Program(
+            name="digits", command=("python", "train.py"), params={"lr": 0.1, "epochs": 3}, seed=7
+        )
+        fields: dict[str, Any] = {
+            "id": "0123456789abcdef",
+            "job": "digits",
+            "image": digest("image"),
+            "config_digest": digest("config"),
+            "base": BaseRef(name="cpu", digest=digest("base"), config_digest=digest("base config")),
+            "program": program,
+            "resources": Resources(),
+            "tolerance": Tolerances(),
+            "input_paths": {},
+            "state": State.SUCCEEDED,
+            "failure": None,
+            "message": "",
+            "attempt": 1,
+            "rerun_of": None,
+            "submitted_by": "ada",
+            "box": "box",
+            "created_at": datetime(2026, 11, 23, 8, 0, tzinfo=UTC),
+            "started_at": datetime(2026, 11, 23, 8, 0, 1, tzinfo=UTC),
+            "finished_at": datetime(2026, 11, 23, 8, 0, 13, tzinfo=UTC),
+            "seconds": 12.3,
+            "exit_code": 0,
+            "oom_killed": False,
+            "metrics": {"accuracy": 0.9812345678, "loss": float("nan")},
+            "series": (MetricPoint(name="loss", step=1, value=float("inf")),),
+            "outputs": (
+                Output(path="model.pt", status=OutputStatus.KEPT, digest=digest("model"), size=2048),
+                Output(path="shadow", status=OutputStatus.REJECTED, reason="symlink"),
+            ),
+            "packages": {"numpy": "2.1", "torch": "2.13.0"},
+            "source": {"train.py": "ab" * 32},
+            "fingerprint": Fingerprint(
+                bit_class={"cpu": "x86_64"}, perf_class={}, identity={}, bit_digest=digest("bits")
+            ),
+            "git": GitState(commit="c" * 40, branch="main", subject="Better lr", dirty=True),
+            "readbacks": (
+                Readback(
+                    pid=7, argv=("python",), start={"cudnn.benchmark": False}, end={"cudnn.benchmark": True}
+                ),
+            ),
+            "log": Log(digest=digest("log"), size=100, truncated=False),
+            "notes": (),
+        }
+        return RunRecord(**(fields | changes))
+
+    return make

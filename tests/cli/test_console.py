@@ -1,0 +1,73 @@
+"""Tables and fields: plain for pipes, drawn for terminals, clean everywhere."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from orchestrator.cli import console
+
+LONG = "sha256:" + "ab" * 32
+SCRIPT = (
+    "from orchestrator.cli import console\n"
+    f"console.table(('run', 'state', 'digest'), "
+    f"[('[red]x[/red]', 'failed (job)', {LONG!r})], right=('state',))\n"
+    "console.fields([('state', 'succeeded'), ('none', '')])\n"
+    "console.line('warning', console.ODD)\n"
+)
+
+
+def test_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
+    console.table(("name", "size"), [("a\x1b[31m\nb\u202e", "7"), (LONG, "1024")], right=("size",))
+    assert capsys.readouterr().out.splitlines() == [
+        "NAME" + " " * 67 + "  SIZE",
+        "a b" + " " * 68 + "     7",
+        LONG + "  1024",
+    ]
+
+
+def test_plain_fields_leave_out_what_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    console.fields([("run", "ab"), ("rerun of", ""), ("state", "failed (job) x\ty")])
+    assert capsys.readouterr().out == "run    ab\nstate  failed (job) x y\n"
+
+
+def in_terminal(environ: dict[str, str]) -> str:
+    leader, follower = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=follower, env=os.environ | environ)
+    os.close(follower)
+    seen = b""
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:  # the terminal's other end is closed
+            break
+        if not chunk:
+            break
+        seen += chunk
+    os.close(leader)
+    assert process.wait(timeout=30) == 0
+    return seen.decode()
+
+
+def test_a_terminal_gets_colours_and_nothing_is_cut_off() -> None:
+    seen = in_terminal({"TERM": "xterm-256color", "COLUMNS": "60", "NO_COLOR": ""})
+    assert "\x1b[" in seen
+    assert "…" not in seen
+    assert "[red]x[/red]" in seen
+    assert LONG in "".join(seen.split())
+
+
+@pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "200"}])
+def test_colours_can_be_switched_off(environ: dict[str, str]) -> None:
+    seen = in_terminal(environ)
+    assert "\x1b[3" not in seen
+    assert LONG in seen
+
+
+def test_silence_takes_streams_that_are_no_files() -> None:
+    console.silence(io.StringIO())

@@ -1,0 +1,265 @@
+"""The group of verbs: its tables, its errors, its exit codes, and what it costs to start."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+import orchestrator
+from orchestrator.cli import main as entry
+from orchestrator.cli.verbs import EXIT_CODES, VERBS
+from orchestrator.errors import ExitCode, StoreError, UsageError
+
+HEAVY = (
+    "docker",
+    "sqlmodel",
+    "sqlalchemy",
+    "alembic",
+    "pydantic",
+    "rich",
+    "torch",
+    "numpy",
+    "requests",
+    "ruamel",
+)
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Put a body in the place of the verb `cancel`, to see what becomes of what it raises."""
+
+    def place(body: Callable[[], object]) -> None:
+        command = click.Command("cancel", callback=body, params=[click.Option(["--json"], is_flag=True)])
+        command.callback = lambda **_: body()
+        monkeypatch.setattr(entry.LazyGroup, "get_command", lambda *_: command)
+
+    return place
+
+
+def fail(error: BaseException) -> Callable[[], object]:
+    def body() -> object:
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verb_says_what_the_table_says(name: str) -> None:
+    command = importlib.import_module(f"orchestrator.cli.{name}").command
+    assert command.name == name
+    assert command.get_short_help_str(limit=200) == VERBS[name].summary
+    assert command.hidden == VERBS[name].hidden
+
+
+def test_there_is_no_verb_outside_the_table() -> None:
+    folder = Path(orchestrator.__file__).parent / "cli"
+    with_command = {path.stem for path in folder.glob("*.py") if "\ndef command(" in path.read_text()}
+    assert with_command == VERBS.keys()
+
+
+def test_every_exit_code_has_a_meaning() -> None:
+    assert set(EXIT_CODES) == set(ExitCode)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_help_of_every_verb(reprise: Callable[..., object], name: str) -> None:
+    code, out, _ = reprise(name, "--help")
+    assert code == 0
+    assert VERBS[name].summary in " ".join(out.split())
+
+
+def test_help_lists_verbs_and_exit_codes(reprise: Callable[..., object]) -> None:
+    code, out, _ = reprise("--help")
+    assert code == 0
+    for name, verb in VERBS.items():
+        assert (f"  {name} " in out) is not verb.hidden
+    for exit_code in ExitCode:
+        assert f"\n  {exit_code.value} " in out
+
+
+def test_no_arguments_is_a_usage_error_with_help(reprise: Callable[..., object]) -> None:
+    code, _, err = reprise()
+    assert code == ExitCode.USAGE
+    assert "submit" in err
+
+
+def test_a_mistyped_verb_gets_a_suggestion(reprise: Callable[..., object]) -> None:
+    code, out, err = reprise("sumbit")
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "did you mean 'submit'?" in err
+
+
+def test_usage_errors_are_2_and_have_a_hint(reprise: Callable[..., object]) -> None:
+    code, out, err = reprise("best", "digits")
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "--metric" in err
+    assert "`reprise best --help`" in err
+
+
+@pytest.mark.parametrize(
+    "error", [UsageError("no run abcd", "look"), StoreError("disk is full"), UsageError("x\x1b[2J")]
+)
+def test_our_errors_become_message_hint_and_code(
+    reprise: Callable[..., object], verb: Callable[..., None], error: UsageError
+) -> None:
+    verb(fail(error))
+    code, out, err = reprise("cancel")
+    assert (code, out) == (error.exit_code, "")
+    assert err.startswith(f"reprise: {error.message[:1]}")
+    assert ("hint:" in err) == (error.hint is not None)
+    assert "\x1b" not in err
+
+
+def test_errors_as_json(reprise: Callable[..., object], verb: Callable[..., None]) -> None:
+    verb(fail(UsageError("no run abcd", "look")))
+    code, out, err = reprise("cancel", "--json")
+    assert (code, out) == (2, "")
+    assert json.loads(err) == {
+        "error": {"kind": "UsageError", "message": "no run abcd", "hint": "look", "exit_code": 2}
+    }
+
+
+def test_usage_errors_as_json(reprise: Callable[..., object]) -> None:
+    code, _, err = reprise("best", "digits", "--json")
+    assert code == 2
+    assert json.loads(err)["error"]["exit_code"] == 2
+
+
+def test_interrupt_is_130(reprise: Callable[..., object], verb: Callable[..., None]) -> None:
+    verb(fail(KeyboardInterrupt()))
+    code, _, err = reprise("cancel")
+    assert (code, err) == (130, "reprise: interrupted\n")
+
+
+def test_a_bug_is_written_to_a_file(
+    reprise: Callable[..., object], verb: Callable[..., None], home: Path
+) -> None:
+    verb(fail(ZeroDivisionError("by zero")))
+    code, out, err = reprise("cancel")
+    assert (code, out) == (ExitCode.INFRASTRUCTURE, "")
+    [path] = home.glob("crash-*.txt")
+    assert "a bug in reprise: ZeroDivisionError: by zero" in err
+    assert str(path) in err
+    assert "Traceback" not in err
+    assert "Traceback" in path.read_text()
+    assert "reprise cancel\n" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_bug_is_printed_where_no_file_can_be_written(
+    reprise: Callable[..., object], verb: Callable[..., None], home: Path
+) -> None:
+    home.parent.mkdir(exist_ok=True)
+    home.write_text("in the way")
+    verb(fail(ZeroDivisionError("by zero")))
+    code, _, err = reprise("cancel")
+    assert code == ExitCode.INFRASTRUCTURE
+    assert "Traceback" in err
+
+
+def test_a_verbs_number_is_the_exit_code(reprise: Callable[..., object], verb: Callable[..., None]) -> None:
+    verb(lambda: ExitCode.DIFFERENT)
+    assert reprise("cancel")[0] == 3
+
+
+def test_a_closed_pipe_is_quiet(home: Path) -> None:
+    script = "import sys; from orchestrator.cli.main import main; main(['--help'])"
+    shell = f'{sys.executable} -c "{script}" | true; echo ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split()[-1] == "0"
+    assert done.stderr == ""
+
+
+def test_a_narrow_encoding_does_not_fail(home: Path) -> None:
+    script = (
+        "import click\nfrom orchestrator.cli import console, main\n"
+        "show = click.Command('show', callback=lambda: console.line('h\\xe9'))\n"
+        "main.LazyGroup.get_command = lambda *_: show\nmain.main(['show'])"
+    )
+    environ = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environ)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "h\\xe9\n", "")
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"]])
+def test_start_imports_nothing_heavy(args: list[str], home: Path) -> None:
+    script = (
+        "import sys\nfrom orchestrator.cli.main import run\n"
+        f"assert run({args!r}) == 0\nprint(*sys.modules, sep=chr(10), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    assert "click" in loaded
+    assert loaded.isdisjoint(HEAVY)
+    rooms = {name for name in done.stderr.split() if name.startswith("orchestrator.")}
+    assert rooms == {
+        "orchestrator.cli",
+        "orchestrator.cli.main",
+        "orchestrator.cli.verbs",
+        "orchestrator.errors",
+    }
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verbs_module_imports_nothing_heavy(name: str) -> None:
+    script = f"import sys, orchestrator.cli.{name}; print(*sys.modules, sep=chr(10))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert {line.split(".")[0] for line in done.stdout.split()}.isdisjoint(HEAVY)
+
+
+def test_help_is_quick(process: Callable[..., object]) -> None:
+    """Under 150 ms, interpreter and all: the best of five, since other work shares the machine."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        assert process("--help").code == 0
+        return time.perf_counter() - began
+
+    assert min(once() for _ in range(5)) < 0.150
+
+
+@pytest.mark.parametrize(
+    ("shell", "mark"), [("bash", "complete -o"), ("zsh", "#compdef"), ("fish", "complete --")]
+)
+def test_completion_scripts(process: Callable[..., object], shell: str, mark: str) -> None:
+    code, out, _ = process("completion", shell)
+    assert code == 0
+    assert mark in out
+    assert "_REPRISE_COMPLETE" in out
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=out, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("reprise s", {"submit", "show", "schema", "sweep"}), ("reprise show --pa", {"--packages"})],
+)
+def test_completion_in_a_real_bash(
+    process: Callable[..., object], tmp_path: Path, words: str, expected: set[str]
+) -> None:
+    """The script is sourced, and its function asked as bash asks it on TAB."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "reprise"
+    program.write_text(f"#!{sys.executable}\nfrom orchestrator.cli.main import main; main()\n")
+    program.chmod(0o755)
+    script = process("completion", "bash").out
+    ask = (
+        f"COMP_WORDS=({words}); COMP_CWORD={len(words.split()) - 1}; _reprise_completion reprise; "
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    environ = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, env=environ, timeout=60
+    )
+    assert set(done.stdout.split()) == expected, done.stderr

@@ -1,0 +1,115 @@
+"""Sizes, times and numbers, written and read."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orchestrator.cli import text
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (1024**2 - 1, "1.0 MiB"),
+        (5 << 30, "5.0 GiB"),
+    ],
+)
+def test_sizes(count: int, expected: str) -> None:
+    assert text.size_text(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (None, "-"),
+        (0.004, "0.00 s"),
+        (9.999, "10.0 s"),
+        (59.96, "1 min 00 s"),
+        (125, "2 min 05 s"),
+        (3725, "1 h 02 min"),
+        (100_000, "1 d 03 h"),
+    ],
+)
+def test_spans(seconds: float | None, expected: str) -> None:
+    assert text.span_text(seconds) == expected
+
+
+def test_clock_and_numbers() -> None:
+    assert [text.clock_text(value) for value in (0.9, 75, 3675)] == ["0:00", "1:15", "1:01:15"]
+    assert [text.number_text(value) for value in (0.1 + 0.2, float("nan"), float("-inf"))] == [
+        "0.3",
+        "nan",
+        "-inf",
+    ]
+
+
+def test_moments_are_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        assert text.moment_text(NOW) == "2026-11-23 17:30:00"
+        assert text.parse_since("2026-11-23T17:30") == NOW
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("given", "back"),
+    [
+        ("2d", timedelta(days=2)),
+        ("3h", timedelta(hours=3)),
+        ("1.5h", timedelta(minutes=90)),
+        (" 1w ", timedelta(weeks=1)),
+    ],
+)
+def test_since_a_span(given: str, back: timedelta) -> None:
+    assert text.parse_since(given, NOW) == NOW - back
+
+
+def test_since_a_time() -> None:
+    assert text.parse_since("2026-11-20T10:00:00+02:00") == datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("given", ["", "yesterday", "2x", "-2d", "2026", "5", "d", "٣h"])
+def test_since_refuses(given: str) -> None:
+    with pytest.raises(ValueError):
+        text.parse_since(given, NOW)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("1024", 1024),
+        ("1k", 1024),
+        ("512MiB", 512 << 20),
+        ("8G", 8 << 30),
+        ("1.5GiB", 3 << 29),
+        ("2 gb", 2 << 30),
+        ("7B", 7),
+    ],
+)
+def test_parsed_sizes(given: str, expected: int) -> None:
+    assert text.parse_size(given) == expected
+
+
+@pytest.mark.parametrize("given", ["", "GiB", "-1", "1e9", "8Gi", "8 elephants", "٣G"])
+def test_refused_sizes(given: str) -> None:
+    with pytest.raises(ValueError):
+        text.parse_size(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("1d", 86400)]
+)
+def test_parsed_spans(given: str, expected: float) -> None:
+    assert text.parse_span(given) == expected

@@ -1,0 +1,30 @@
+"""What all tests share: a home of their own with the base that `make base` pinned, and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.settings import Settings, load
+from tests_support import Box, make_box
+
+
+@pytest.fixture(scope="session")
+def shared_base() -> Settings:
+    """The home whose pins hold the cpu base: `make base` makes it once per machine."""
+    settings = load()
+    if not settings.pins.exists():
+        pytest.fail(f"no base is pinned in {settings.pins}: `make base` makes one (make test does it for you)")
+    return settings
+
+
+@pytest.fixture
+def box(tmp_path: Path, shared_base: Settings) -> Box:
+    return make_box(tmp_path / "home", shared_base)
+
+
+@pytest.fixture
+def another_box(tmp_path: Path, shared_base: Settings) -> Callable[[str], Box]:
+    return lambda name: make_box(tmp_path / name, shared_base)

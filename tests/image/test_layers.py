@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import UsageError
+from orchestrator.image.layers import RUNTIME_FOLDER, runtime_layer, source_layer
+from orchestrator.image.layout import Layout
+from orchestrator.image.model import LayerKind, PythonFacts
+from orchestrator.spec.tree import SourceFile, SourceTree
+
+
+def tree(*files: SourceFile) -> SourceTree:
+    return SourceTree(files=files)
+
+
+def test_source_files_keep_mode_and_links(layout: Layout, members: Any, content: Any) -> None:
+    layer = source_layer(
+        layout,
+        tree(
+            SourceFile(path="run.sh", data=b"#!/bin/sh\n", executable=True),
+            SourceFile(path="lib/a.py", data=b"A"),
+            SourceFile(path="lib/link", data=b"../run.sh", symlink=True),
+            SourceFile(path="donn\u00e9es.txt", data=b"\xff"),
+        ),
+    )
+    assert layer.path is not None
+    assert (layer.kind, layer.digest, layer.size) == (
+        LayerKind.SOURCE,
+        layer.diff_id,
+        layer.path.stat().st_size,
+    )
+    found = {name: info.mode for name, info in members(layer.path).items()}
+    assert found == {
+        "opt/reprise": 0o755,
+        "opt/reprise/source": 0o755,
+        "opt/reprise/source/donn\u00e9es.txt": 0o644,
+        "opt/reprise/source/lib": 0o755,
+        "opt/reprise/source/lib/a.py": 0o644,
+        "opt/reprise/source/lib/link": 0o777,
+        "opt/reprise/source/run.sh": 0o755,
+    }
+    assert content(layer.path, "opt/reprise/source/donn\u00e9es.txt") == b"\xff"
+
+
+def test_an_empty_source_still_has_its_folder(layout: Layout, members: Any) -> None:
+    layer = source_layer(layout, tree())
+    assert list(members(layer.path)) == ["opt/reprise", "opt/reprise/source"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [SourceFile(path=".wh..wh..opq", data=b"")],
+        [SourceFile(path="a/.wh.b", data=b"")],
+        [SourceFile(path="../escape", data=b"")],
+        [SourceFile(path="/etc/passwd", data=b"")],
+        [SourceFile(path="Data", data=b""), SourceFile(path="data", data=b"")],
+        [SourceFile(path="a", data=b""), SourceFile(path="a", data=b"")],
+        [SourceFile(path="a", data=b".", symlink=True), SourceFile(path="a/b", data=b"")],
+        [SourceFile(path="out", data=b"../../etc", symlink=True)],  # inside the image, outside the source
+        [SourceFile(path="out", data=b"/etc", symlink=True)],
+    ],
+)
+def test_hostile_sources_are_refused(layout: Layout, files: list[SourceFile]) -> None:
+    with pytest.raises(UsageError):
+        source_layer(layout, tree(*files))
+
+
+def test_runtime_layer_holds_the_modules_the_pth_and_the_mount_targets(
+    layout: Layout, python: PythonFacts, members: Any, content: Any
+) -> None:
+    layer = runtime_layer(layout, python)
+    found = members(layer.path)
+    pth = "opt/python/lib/python3.11/site-packages/reprise.pth"
+    assert content(layer.path, pth) == (RUNTIME_FOLDER / "reprise.pth").read_bytes()
+    modules = {f"opt/reprise/runtime/{path.name}" for path in RUNTIME_FOLDER.glob("*.py")}
+    assert set(found) == {"inputs", "opt/reprise", "opt/reprise/runtime", "workspace", pth} | modules
+    assert found["workspace"].mode == 0o777
+    assert not any(name.endswith(".pyc") for name in found)
+
+
+def test_runtime_without_its_pth_is_an_error(layout: Layout, python: PythonFacts, tmp_path: Path) -> None:
+    (tmp_path / "entry.py").write_text("")
+    with pytest.raises(UsageError, match="incomplete"):
+        runtime_layer(layout, python, tmp_path)

@@ -1,0 +1,108 @@
+"""kill -9 of the orchestrator at each step: one container, one result, nothing left over."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orchestrator.launch.crash import POINTS, VARIABLE
+from tests_support import Box, write_job
+
+pytestmark = pytest.mark.engine
+
+SCRIPT = "import time; open('started', 'x').write('once'); time.sleep(0.3); open('done.txt', 'w').write('done')"
+
+
+def containers(run: str) -> list[str]:
+    found = subprocess.run(
+        ["docker", "ps", "--all", "--filter", f"label=reprise.run={run}", "--format", "{{.Names}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return found.stdout.split()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_point_the_next_command_finishes_the_same_container(
+    box: Box, tmp_path: Path, point: str
+) -> None:
+    spec = write_job(tmp_path / "job", SCRIPT)
+    killed = box.type("submit", str(spec), **{VARIABLE: point})
+    assert killed.code == -signal.SIGKILL, killed.err
+    box.type("sweep")
+    (line,) = box.json("history")["runs"]
+    assert line["state"] == "succeeded"
+    run = box.json("show", line["id"])
+    assert run["attempt"] == 1, "a second container was started"
+    assert {output["path"] for output in run["outputs"]} == {"started", "done.txt"}
+    assert containers(line["id"]) == []
+    assert not list(box.settings.attempts.iterdir())
+    assert box.json("rerun", line["id"])["verdict"]["outcome"] == "identical"
+
+
+def test_killed_while_the_job_runs_any_verb_has_it_finished_in_the_background(
+    box: Box, tmp_path: Path
+) -> None:
+    spec = write_job(tmp_path / "job", "import time; print('up', flush=True); time.sleep(4)")
+    process = box.start("submit", str(spec))
+    assert process.stdout is not None
+    while "up" not in process.stdout.readline():
+        pass
+    process.kill()
+    process.communicate()
+    (line,) = box.json("history")["runs"]
+    assert line["state"] == "running"
+    deadline = time.monotonic() + 30
+    while box.json("show", line["id"])["state"] != "succeeded":
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    while containers(line["id"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_ctrl_c_cancels_cleanly(box: Box, tmp_path: Path) -> None:
+    spec = write_job(tmp_path / "job", "import time; print('up', flush=True); time.sleep(60)")
+    process = box.start("submit", str(spec))
+    assert process.stdout is not None
+    while "up" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    (line,) = box.json("history")["runs"]
+    assert line["state"] == "cancelled"
+    assert containers(line["id"]) == []
+
+
+def test_cancel_from_another_shell(box: Box, tmp_path: Path) -> None:
+    spec = write_job(tmp_path / "job", "import time; print('up', flush=True); time.sleep(60)")
+    process = box.start("submit", str(spec))
+    assert process.stdout is not None
+    while "up" not in process.stdout.readline():
+        pass
+    (line,) = box.json("history")["runs"]
+    assert box.type("cancel", line["id"][:8]).code in (0, 130)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert box.json("show", line["id"])["state"] == "cancelled"
+
+
+def test_32_processes_submit_at_once(box: Box, tmp_path: Path) -> None:
+    specs = [
+        write_job(tmp_path / f"job{number}", f"open('n.txt', 'w').write('{number}')") for number in range(32)
+    ]
+    with ThreadPoolExecutor(32) as pool:
+        ends = list(pool.map(lambda spec: box.type("submit", str(spec), "-q", timeout=280), specs))
+    assert [end.code for end in ends] == [0] * 32, next(end.err for end in ends if end.code)
+    ids = {end.out.strip() for end in ends}
+    lines = box.json("history", "--limit", "100")["runs"]
+    assert {line["id"] for line in lines} == ids
+    assert len(ids) == 32
+    assert {line["state"] for line in lines} == {"succeeded"}

@@ -1,0 +1,191 @@
+"""The main job as a user types it: submit, look, rerun by digest, on the real engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests_support import Box, write_job
+
+pytestmark = pytest.mark.engine
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
+
+
+def test_hello_is_recorded_and_rerun_by_its_digest_is_identical(box: Box) -> None:
+    run = box.json("submit", str(JOBS / "hello/job.yaml"), "-p", "draws=2")
+    assert run["state"] == "succeeded"
+    assert run["exit_code"] == 0
+    assert run["program"]["params"] == {"name": "world", "draws": 2}
+    assert {output["path"] for output in run["outputs"]} == {"greeting.txt", "metrics.json"}
+    assert run["metrics"].keys() == {"mean"}
+    assert "torch" in run["packages"]
+    assert run["fingerprint"]["bit_class"]
+    assert run["source"].keys() == {"hello.py", "job.yaml"}
+    assert run["readbacks"], "the runtime reported nothing"
+
+    again = box.json("rerun", run["image"])
+    assert again["verdict"]["outcome"] == "identical"
+    assert again["verdict"]["original"] == run["id"]
+    assert again["run"]["image"] == run["image"]
+    assert again["run"]["rerun_of"] == run["id"]
+    assert {line["id"] for line in box.json("history")["runs"]} == {run["id"], again["run"]["id"]}
+
+
+def test_a_parameter_changes_the_digest_and_no_layer(box: Box) -> None:
+    spec = str(JOBS / "hello/job.yaml")
+    one = box.json("build", spec)
+    two = box.json("build", spec, "-p", "draws=3")
+    assert one["digest"] != two["digest"]
+    assert [layer["digest"] for layer in one["layers"]] == [layer["digest"] for layer in two["layers"]]
+    assert box.type("build", spec).out.splitlines()[-1] == one["digest"]
+
+
+def test_a_digest_that_the_record_has_never_seen_runs_from_the_image_alone(
+    box: Box, another_box: Callable[[str], Box]
+) -> None:
+    first = box.json("submit", str(JOBS / "hello/job.yaml"), "-p", "draws=1")
+    stranger = another_box("stranger")
+    for reference in (first["image"], first["config_digest"]):
+        again = stranger.json("rerun", reference)
+        assert again["run"]["state"] == "succeeded"
+        assert again["run"]["job"] == "hello"
+        assert again["run"]["program"] == first["program"]
+        digests = {output["path"]: output["digest"] for output in again["run"]["outputs"]}
+        assert digests == {output["path"]: output["digest"] for output in first["outputs"]}
+    assert again["verdict"]["outcome"] == "identical", "the second rerun has the first to compare with"
+
+
+def test_an_image_that_the_engine_has_lost_comes_back_from_this_box(box: Box) -> None:
+    from orchestrator.run.engine import Engine
+
+    run = box.json("submit", str(JOBS / "hello/job.yaml"), "-p", "name=lost", "-p", "draws=1")
+    engine = Engine.connect()
+    engine.remove_image(f"reprise:{run['image'].removeprefix('sha256:')}")
+    engine.close()
+    assert box.json("rerun", run["id"])["verdict"]["outcome"] == "identical"
+
+
+@pytest.mark.parametrize(
+    ("control", "file"),
+    [
+        ("clock", "clock.txt"),
+        ("urandom", "weights.txt"),
+        ("identity", "identity.txt"),
+        ("race", "order.txt"),
+    ],
+)
+def test_a_control_is_caught_and_its_file_named(box: Box, control: str, file: str) -> None:
+    run = box.json("submit", str(JOBS / "controls" / control / "job.yaml"))
+    again = box.json("rerun", run["id"], code=3)
+    assert again["verdict"]["outcome"] == "different"
+    named = {item["path"]: item for item in again["verdict"]["files"]}
+    assert file in named
+    assert named[file]["first_byte"] is not None
+    assert file in box.type("rerun", run["id"]).out
+
+
+def test_flags_that_the_script_switched_off_are_shown(box: Box) -> None:
+    run = box.json("submit", str(JOBS / "controls/flags_off/job.yaml"))
+    assert run["state"] == "succeeded"
+    assert run["flags_changed"]["deterministic_algorithms"] == [True, False]
+    assert "deterministic_algorithms" in box.type("show", run["id"]).out
+    again = box.json("rerun", run["id"])
+    assert "deterministic_algorithms" in again["verdict"]["flags_changed"]
+
+
+def test_an_operation_without_a_deterministic_form_fails_the_job(box: Box) -> None:
+    run = box.json("submit", str(JOBS / "controls/nondeterministic_op/job.yaml"), code=1)
+    assert (run["state"], run["failure"]) == ("failed", "job")
+    assert "deterministic" in box.type("logs", run["id"]).out
+
+
+def test_a_failing_job_is_recorded_with_what_it_left(box: Box, tmp_path: Path) -> None:
+    spec = write_job(tmp_path / "job", "open('half.txt', 'w').write('half'); raise SystemExit(7)")
+    run = box.json("submit", str(spec), code=1)
+    assert (run["state"], run["failure"], run["exit_code"]) == ("failed", "job", 7)
+    assert [output["path"] for output in run["outputs"]] == ["half.txt"]
+
+
+def test_inputs_are_mounted_read_only_and_are_identity(box: Box, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "x.txt").write_text("one")
+    script = """
+import pathlib
+try:
+    open('/inputs/data/new', 'w')
+except OSError as error:
+    print(error)
+pathlib.Path('copy.txt').write_text(pathlib.Path('/inputs/data/x.txt').read_text())
+"""
+    spec = write_job(tmp_path / "job", script, extra=f"inputs: {{data: {data}}}")
+    run = box.json("submit", str(spec))
+    assert run["state"] == "succeeded"
+    assert box.json("rerun", run["id"])["verdict"]["outcome"] == "identical"
+    (data / "x.txt").write_text("two")
+    changed = box.type("rerun", run["id"])
+    assert changed.code == 2, changed.err
+    assert "data" in changed.err
+    assert box.json("submit", str(spec))["image"] != run["image"]
+
+
+def test_outputs_are_copied_out_and_verified(box: Box, tmp_path: Path) -> None:
+    run = box.json("submit", str(JOBS / "hello/job.yaml"), "-p", "draws=1")
+    target = tmp_path / "out"
+    assert box.type("outputs", run["id"], "--to", str(target)).code == 0
+    assert "Hello, world!" in (target / "greeting.txt").read_text()
+    assert json.loads((target / "metrics.json").read_text())["mean"] == run["metrics"]["mean"]
+
+
+def test_the_same_key_is_the_same_run(box: Box) -> None:
+    spec = str(JOBS / "hello/job.yaml")
+    one = box.json("submit", spec, "-p", "draws=1", "--key", "nightly")
+    two = box.json("submit", spec, "-p", "draws=1", "--key", "nightly")
+    assert one["id"] == two["id"]
+    assert len(box.json("history")["runs"]) == 1
+
+
+def test_a_dry_run_leaves_nothing(box: Box) -> None:
+    plan = box.json("submit", str(JOBS / "hello/job.yaml"), "--dry-run")
+    assert plan["image"]["digest"].startswith("sha256:")
+    assert plan["plan"]["network"] == "none"
+    assert box.json("history")["runs"] == []
+
+
+def test_the_record_is_plain_sqlite(box: Box) -> None:
+    run = box.json("submit", str(JOBS / "hello/job.yaml"), "-p", "draws=1")
+    with sqlite3.connect(box.settings.home / "reprise.db") as db:
+        assert db.execute("pragma integrity_check").fetchone() == ("ok",)
+        assert db.execute("pragma foreign_key_check").fetchall() == []
+        assert run["id"] in str(db.execute("select * from run").fetchall())
+
+
+def test_a_gpu_that_is_not_there_is_an_error_before_anything_is_built(box: Box, tmp_path: Path) -> None:
+    spec = write_job(tmp_path / "job", "pass", extra="base: cpu\nresources: {gpus: 64}")
+    outcome = box.type("submit", str(spec))
+    assert outcome.code == 2
+    assert "GPU" in outcome.err
+    assert not (box.settings.home / "reprise.db").exists() or box.json("history")["runs"] == []
+
+
+def test_mistakes_are_told_all_at_once_with_their_lines(box: Box, tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "job.yaml").write_text("name: x\nsead: 1\ncommand: python {lr}\nparams: {a: [1]}\nseed: no\n")
+    outcome = box.type("submit", str(folder / "job.yaml"))
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+    for piece in ("job.yaml:2", "seed", "job.yaml:3", "lr", "job.yaml:4", "job.yaml:5"):
+        assert piece in outcome.err, piece
+
+
+def test_a_box_that_was_deleted_starts_afresh(box: Box) -> None:
+    box.json("submit", str(JOBS / "hello/job.yaml"), "-p", "draws=1")
+    shutil.rmtree(box.settings.home / "store")
+    run = box.json("submit", str(JOBS / "hello/job.yaml"), "-p", "draws=1")
+    assert run["state"] == "succeeded"

@@ -1,0 +1,93 @@
+"""A box of one's own to type commands on, and jobs made on the spot."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.digest import Digest
+from orchestrator.image.pins import list_pins
+from orchestrator.settings import Settings, load
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a typed command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A home with the shared base in it, and the `reprise` command over it."""
+
+    settings: Settings
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, "REPRISE_HOME": str(self.settings.home), "NO_COLOR": "1"}
+
+    def start(self, *words: str, **environ: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.cli", *words],
+            env=self.environ | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def type(self, *words: str, timeout: float = 180, **environ: str) -> Outcome:
+        process = self.start(*words, **environ)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            pytest.fail(f"reprise {' '.join(words)}: still running after {timeout} s\n{out}\n{err}")
+        return Outcome(process.returncode, out, err)
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        outcome = self.type(*words, "--json")
+        assert outcome.code == code, f"reprise {' '.join(words)}: exit {outcome.code}\n{outcome.out}\n{outcome.err}"
+        return outcome.json
+
+
+def make_box(home: Path, shared: Settings) -> Box:
+    """An empty home that knows the shared base; the base's blobs are hard links, so this costs nothing."""
+    settings = load({"REPRISE_HOME": str(home)})
+    blobs = settings.layout / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    for pin in list_pins(shared):
+        for name in _blobs(shared, pin.digest):
+            (blobs / name.hex).hardlink_to(shared.layout / "blobs" / "sha256" / name.hex)
+    settings.pins.write_bytes(shared.pins.read_bytes())
+    if shared.wheels.exists():
+        settings.wheels.symlink_to(shared.wheels)
+    return Box(settings)
+
+
+def _blobs(shared: Settings, manifest: Digest) -> list[Digest]:
+    parsed = json.loads((shared.layout / "blobs" / "sha256" / manifest.hex).read_bytes())
+    return [manifest, *(Digest(part["digest"]) for part in (parsed["config"], *parsed["layers"]))]
+
+
+def write_job(folder: Path, script: str, extra: str = "") -> Path:
+    """A job of one Python script; `extra` is more YAML. The spec's path."""
+    folder.mkdir(parents=True)
+    (folder / "main.py").write_text(script + "\n")
+    spec = folder / "job.yaml"
+    spec.write_text(f"name: test\ncommand: [python, main.py]\n{extra}\n")
+    return spec
