@@ -2,19 +2,101 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.cli.options import json_option
 
+if TYPE_CHECKING:
+    from orchestrator.verdict.difference import Cell, Difference, Entry, Section
+
+ENTRIES_SHOWN = 40  # of one section; --all and --json show every one
+
 
 @click.command("diff")
-@click.argument("run_a")
-@click.argument("run_b")
-@click.option("--all", "everything", is_flag=True, help="Show equal fields too.")
+@click.argument("run_a", metavar="RUN")
+@click.argument("run_b", metavar="RUN")
+@click.option("--all", "everything", is_flag=True, help="Show equal fields, too, and long lists whole.")
 @json_option
 def command(run_a: str, run_b: str, everything: bool, as_json: bool) -> None:
     """Show what differs between two runs.
 
-    Parameters, code, packages, hardware, flags, metrics and outputs. Equal fields are hidden. The exit
-    code is 0 whether they differ or not: to judge a rerun is what `rerun` does.
+    Job, parameters, code, git, packages, hardware, flags, metrics and outputs; equal fields are hidden.
+    The exit code is 0 whether they differ or not: to judge is what `rerun` is for.
+
+    JSON: `a`, `b`, `sections` (`name`, `differing`, and with --all `equal`; each entry has `name`, `a`,
+    `b`, `delta`).
     """
+    from orchestrator.cli.box import find_run, opened
+    from orchestrator.cli.document import jsonable, print_document
+    from orchestrator.verdict.difference import difference
+
+    with opened(adopting=True) as session:
+        found = difference(find_run(session, run_a), find_run(session, run_b))
+    if as_json:
+        document = jsonable(found)
+        for section in document["sections"]:
+            if not everything:
+                del section["equal"]
+        print_document(document)
+    else:
+        print_difference(found, everything)
+
+
+def print_difference(found: Difference, everything: bool) -> None:
+    """Sections in which something differs, in the manner of a patch: `-` the first run, `+` the second."""
+    from orchestrator.cli import console
+
+    console.line(f"--- {found.a}\n+++ {found.b}", console.BOLD)
+    for section in found.sections:
+        if section.differing or (everything and section.equal):
+            console.line(f"\n{section.name}", console.BOLD)
+            _print_section(section, everything)
+    equal = sum(len(section.equal) for section in found.sections)
+    if not found.differing:
+        console.line("\nno differences", console.GOOD)
+    if equal and not everything:
+        console.line(f"\n{equal} equal fields are hidden; --all shows them", console.DIM)
+
+
+def _print_section(section: Section, everything: bool) -> None:
+    from orchestrator.cli import console
+
+    shown = section.differing if everything else section.differing[:ENTRIES_SHOWN]
+    for entry in shown:
+        _print_entry(entry)
+    if len(shown) < len(section.differing):
+        console.line(f"  and {len(section.differing) - len(shown)} more")
+    if everything:
+        for entry in section.equal:
+            console.line(f"  {entry.name}: {cell_text(entry.a)}", console.DIM)
+
+
+def _print_entry(entry: Entry) -> None:
+    from orchestrator.cli import console
+
+    delta = "" if entry.delta is None else f"   ({entry.delta:+.6g})"
+    console.line(f"  {entry.name}{delta}")
+    if entry.a is not None:
+        console.line(f"  - {cell_text(entry.a)}", console.BAD)
+    if entry.b is not None:
+        console.line(f"  + {cell_text(entry.b)}", console.GOOD)
+
+
+def cell_text(value: Cell) -> str:
+    """A value so that two different ones never look the same: text in quotes where it looks like another."""
+    from orchestrator.cli.clean import clean_line
+
+    if not isinstance(value, str):
+        return repr(value)
+    plain = value.isprintable() and value.strip() == value and value not in ("", "True", "False", "None")
+    return clean_line(value if plain and not _is_number(value) else repr(value))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

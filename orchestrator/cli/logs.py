@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import click
 
@@ -35,14 +36,16 @@ def command(run: str, follow: bool, tail: int | None, raw: bool, as_json: bool) 
 
     with opened(adopting=True) as session:
         record = find_run(session, run)
-        chunks = log_chunks(session, record, follow=follow, tail=tail if follow else None)
         if raw:
-            for chunk in chunks:
+            for chunk in log_chunks(session, record, follow=follow):
                 sys.stdout.buffer.write(chunk)
                 sys.stdout.buffer.flush()
             return
-        lines = clean_lines(chunks)
-        if tail is not None and not (follow and not record.state.final):
+        lines = clean_lines(log_chunks(session, record, follow=follow))
+        if tail is not None and follow:
+            there = sum(1 for _ in clean_lines(log_chunks(session, record, follow=False)))
+            lines = islice(lines, max(there - tail, 0), None)
+        elif tail is not None:
             lines = iter(deque(lines, maxlen=tail))
         if as_json:
             truncated = record.log.truncated if record.log else False

@@ -116,6 +116,15 @@ def print_verdict(verdict: Verdict, explanation: list[str]) -> None:
         console.line(f"  {text}")
 
 
+def explanation_of(verdict: Verdict | None, original: RunRecord | None, rerun: RunRecord) -> list[str]:
+    """Why the verdict is what it is; nothing where there is none."""
+    if verdict is None or original is None:
+        return []
+    from orchestrator.verdict.explain import explain
+
+    return explain(verdict, original, rerun)
+
+
 def git_line(git: GitState | None) -> str:
     if git is None:
         return ""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import StoreError
 from orchestrator.image import tar
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import MEDIA_MANIFEST, REPOSITORY, Image, Layer, LayerKind
+from orchestrator.image.model import MEDIA_MANIFEST, BaseRef, Layer, LayerKind
 from orchestrator.settings import Settings
 
 _BLOBS = "blobs/sha256"
@@ -21,7 +22,26 @@ _BLOBS = "blobs/sha256"
 _FULL_NAME = "docker.io/library"
 
 
-def thin_archive(image: Image, held: int | None = None) -> Iterator[bytes]:
+class Loadable(Protocol):
+    """What an archive is made of: a job's image, or a base."""
+
+    @property
+    def digest(self) -> Digest: ...
+    @property
+    def config_digest(self) -> Digest: ...
+    @property
+    def manifest(self) -> bytes: ...
+    @property
+    def config(self) -> bytes: ...
+    @property
+    def layers(self) -> tuple[Layer, ...]: ...
+    @property
+    def base(self) -> BaseRef: ...
+    @property
+    def tag(self) -> str: ...
+
+
+def thin_archive(image: Loadable, held: int | None = None) -> Iterator[bytes]:
     """The archive without the image's first `held` layers, which the engine has; by default the base's.
 
     Bytes in pieces, for a request's body. What was left out is not checked by every engine: verify the
@@ -32,7 +52,7 @@ def thin_archive(image: Image, held: int | None = None) -> Iterator[bytes]:
     return _archive(image, {layer.digest: layer for layer in image.layers[held:]})
 
 
-def full_archive(settings: Settings, image: Image) -> Iterator[bytes]:
+def full_archive(settings: Settings, image: Loadable) -> Iterator[bytes]:
     """The archive with all layers, from this box's layout. StoreError names the first that is not there."""
     layout = Layout(settings.layout)
     return _archive(
@@ -41,7 +61,7 @@ def full_archive(settings: Settings, image: Image) -> Iterator[bytes]:
     )
 
 
-def _archive(image: Image, layers: dict[Digest, Layer]) -> Iterator[bytes]:
+def _archive(image: Loadable, layers: dict[Digest, Layer]) -> Iterator[bytes]:
     blobs: list[tuple[Layer, Path]] = []
     for layer in layers.values():  # before the first byte: an archive that breaks off is worse than none
         if layer.path is None or not layer.path.is_file() or layer.path.stat().st_size != layer.size:
@@ -55,7 +75,7 @@ def _archive(image: Image, layers: dict[Digest, Layer]) -> Iterator[bytes]:
     return _stream(image, blobs)
 
 
-def _stream(image: Image, blobs: list[tuple[Layer, Path]]) -> Iterator[bytes]:
+def _stream(image: Loadable, blobs: list[tuple[Layer, Path]]) -> Iterator[bytes]:
     small = {
         "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
         "index.json": canonical_json(_index(image)),
@@ -75,7 +95,7 @@ def _stream(image: Image, blobs: list[tuple[Layer, Path]]) -> Iterator[bytes]:
     yield bytes(2 * tar.BLOCK)
 
 
-def _index(image: Image) -> dict[str, object]:
+def _index(image: Loadable) -> dict[str, object]:
     return {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
@@ -87,14 +107,14 @@ def _index(image: Image) -> dict[str, object]:
                 "platform": {"architecture": "amd64", "os": "linux"},
                 "annotations": {
                     "io.containerd.image.name": f"{_FULL_NAME}/{image.tag}",
-                    "org.opencontainers.image.ref.name": image.tag.removeprefix(f"{REPOSITORY}:"),
+                    "org.opencontainers.image.ref.name": image.tag.partition(":")[2],
                 },
             }
         ],
     }
 
 
-def _docker_manifest(image: Image) -> dict[str, object]:
+def _docker_manifest(image: Loadable) -> dict[str, object]:
     return {
         "Config": _blob(image.config_digest),
         "RepoTags": [image.tag],

@@ -57,7 +57,11 @@ def bootstrap(release: Release, target: Path) -> None:
             "run: apt-get install mmdebstrap",
         )
     done = subprocess.run(
-        command(release, target), env=environment(os.environ), capture_output=True, text=True, errors="replace"
+        command(release, target),
+        env=environment(os.environ),
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:", "Err:"))]

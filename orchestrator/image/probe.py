@@ -3,6 +3,9 @@
 It is not imported here: its text is handed to the base's interpreter, with -I, which may be any Python 3.
 """
 
+from __future__ import annotations
+
+import importlib
 import importlib.metadata
 import json
 import os
@@ -11,24 +14,25 @@ import re
 import site
 import sys
 import sysconfig
+from pathlib import Path
 
 
-def site_folder():
+def site_folder() -> str:
     """A folder that exists, is on sys.path, and is read for .pth files; empty if there is none."""
-    folders = [sysconfig.get_paths()["purelib"]] + site.getsitepackages()
-    return next((path for path in folders if path in sys.path and os.path.isdir(path)), "")
+    folders = [sysconfig.get_paths()["purelib"], *site.getsitepackages()]
+    return next((path for path in folders if path in sys.path and Path(path).is_dir()), "")
 
 
-def glibc():
+def glibc() -> str:
     try:
-        name, version = os.confstr("CS_GNU_LIBC_VERSION").split()
+        name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
     except (ValueError, OSError, AttributeError):
         return ""  # another C library
     return version if name == "glibc" else ""
 
 
-def packages():
-    found = {}
+def packages() -> dict[str, str]:
+    found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
         if name:  # the first on sys.path is the one that is imported
@@ -36,9 +40,9 @@ def packages():
     return found
 
 
-def torch_versions():
+def torch_versions() -> tuple[str | None, str | None]:
     try:
-        import torch
+        torch = importlib.import_module("torch")
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

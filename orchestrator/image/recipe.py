@@ -28,7 +28,7 @@ class Recipe(Value):
     dockerfile: Path
 
     def key(self) -> str:
-        """Hex name of everything that the base is made of, but for the state of the distribution's archive."""
+        """Hex name of all that the base is made of, but for the state of the distribution's archive."""
         parts = [
             NORMALISE_VERSION,
             self.flavour,

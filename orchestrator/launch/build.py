@@ -72,7 +72,8 @@ def refuse_dirty(source: SourceTree) -> None:
     git = source.git
     if git is None:
         raise UsageError(
-            "--require-clean: the source is not in a git repository", "commit it to one, or leave the option out"
+            "--require-clean: the source is not in a git repository",
+            "commit it to one, or leave the option out",
         )
     if git.dirty:
         raise UsageError(

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
-from orchestrator.digest import Digest
 from orchestrator.errors import InfrastructureError, RepriseError, UsageError
 from orchestrator.image.stored import stored_image
 from orchestrator.launch.crash import crash_point
@@ -20,11 +18,14 @@ from orchestrator.launch.lock import run_lock
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import OpenRun, RunRecord
-from orchestrator.run.attempt import collect, follow, prepare, remove_folders
-from orchestrator.run.hardware import boot_id, box_id, choose_gpus, gpus
+from orchestrator.run.collect import collect
+from orchestrator.run.engine import EngineInfo
+from orchestrator.run.follow import follow
+from orchestrator.run.hardware import Gpu, boot_id, box_id, choose_gpus, gpus, home_id
 from orchestrator.run.load import ensure_loaded
 from orchestrator.run.model import Failure, Plan, Result, State
-from orchestrator.run.plan import plan_container
+from orchestrator.run.plan import container_name, plan_container
+from orchestrator.run.workspace import folders_of, prepare, remove_folders
 
 POLL = 0.5  # seconds between two looks at a run that another process executes
 
@@ -56,9 +57,8 @@ def execute_locked(session: Session, run: str, watch: Watch) -> RunRecord:
     facts = record.run(run)
     if facts.state.final:
         return facts
-    settings = session.settings
     opened = record.open_run(run)
-    here = box_id(settings)
+    here = box_id(session.settings)
     executor = f"pid {os.getpid()}"
     if opened.state is State.QUEUED:
         attempt = record.claim(run, here, boot_id(), executor)
@@ -70,8 +70,7 @@ def execute_locked(session: Session, run: str, watch: Watch) -> RunRecord:
         record.take_over(run, attempt, executor)
         watch.note(f"run {run}: its orchestrator is gone; taken over in state {opened.state.value}")
     try:
-        with Interrupt() as interrupt:
-            result = _attempt(session, facts, record.open_run(run), attempt, interrupt, watch)
+        result = _attempt(session, facts, record.open_run(run), attempt, watch)
     except RepriseError as error:
         _give_up(session, run, attempt, error)
         raise
@@ -83,63 +82,73 @@ def execute_locked(session: Session, run: str, watch: Watch) -> RunRecord:
 
 
 def _attempt(
-    session: Session, facts: RunRecord, opened: OpenRun, attempt: int, interrupt: Interrupt, watch: Watch
+    session: Session, facts: RunRecord, opened: OpenRun, attempt: int, watch: Watch
 ) -> Result:
     """The container's life. Whatever part of it is over already is not repeated."""
-    record, engine, run = session.record, session.engine, facts.id
-    plan = Plan.model_validate_json(opened.plan) if opened.plan else _plan(session, facts, attempt)
-    crash_point("planned")
-    if opened.boot not in (None, boot_id()):
+    record, engine, settings, run = session.record, session.engine, session.settings, facts.id
+    if opened.boot != boot_id():
         return Result(state=State.LOST, message="the machine was restarted while the run was open")
-    if opened.state in (State.QUEUED, State.PREPARING):
-        watch.phase("load", plan.image)
-        _ensure_image(session, facts)
+    info = engine.info()
+    used = choose_gpus(facts.resources, gpus()) if facts.program.gpus else ()
+    plan = Plan.model_validate_json(opened.plan) if opened.plan else _plan(session, facts, attempt, used, info)
+    crash_point("planned")
+    if opened.state is State.PREPARING:
+        watch.phase("load", facts.image.short)
+        _ensure_image(session, facts, plan.image)
+        prepare(settings, run, attempt)
         engine.create(plan)
         crash_point("created")
         record.move(run, attempt, State.RUNNING)
         crash_point("running")
-    if opened.state is not State.COLLECTING:
+    with Interrupt() as interrupt:
         watch.phase("run", plan.container)
-
-        def should_cancel() -> bool:
-            return interrupt.asked or record.cancel_requested(run)
-
-        ended = follow(engine, plan, watch, should_cancel, on_started=lambda: crash_point("started"))
-        crash_point("ended")
+        ended = follow(
+            engine,
+            plan,
+            watch,
+            should_cancel=lambda: interrupt.asked or record.cancel_requested(run),
+            on_started=lambda: crash_point("started"),
+        )
+    crash_point("ended")
+    if opened.state is not State.COLLECTING:
         record.move(run, attempt, State.COLLECTING)
-    watch.phase("collect")
     crash_point("collecting")
+    watch.phase("collect")
+    if ended.cause is None and record.cancel_requested(run):
+        ended = ended.model_copy(update={"cause": State.CANCELLED, "message": "cancelled"})
     with session.store.batch() as sink:
-        result = collect(engine, session.settings, plan, facts.program, ended, sink)
+        result = collect(engine, info, settings, plan, facts.program, used, ended, sink)
     crash_point("collected")
     return result
 
 
-def _plan(session: Session, facts: RunRecord, attempt: int) -> Plan:
+def _plan(
+    session: Session, facts: RunRecord, attempt: int, used: tuple[Gpu, ...], info: EngineInfo
+) -> Plan:
     """The container's settings, stored before anything is made of them."""
     settings, run = session.settings, facts.id
-    inputs = located_inputs(facts.program.inputs, facts.input_paths)
     plan = plan_container(
         run=run,
         attempt=attempt,
-        image=facts.image_tag,
+        image=facts.reference,
         program=facts.program,
         resources=facts.resources,
-        folders=prepare(settings, run, attempt),
-        inputs=inputs,
-        gpus=choose_gpus(facts.resources, gpus()) if facts.program.gpus else (),
-        box=session.engine.info(),
+        folders=folders_of(settings, run, attempt),
+        inputs=located_inputs(facts.program.inputs, facts.input_paths),
+        gpus=used,
+        engine=info,
+        home=home_id(settings),
     )
     session.record.save_plan(run, attempt, plan.model_dump_json())
     return plan
 
 
-def _ensure_image(session: Session, facts: RunRecord) -> None:
+def _ensure_image(session: Session, facts: RunRecord, reference: str) -> None:
     """The image in the engine, verified; from this box's layers where the engine has lost it."""
     image = stored_image(session.settings, facts.image)
     if image is not None:
         ensure_loaded(session.engine, session.settings, image)
-    elif session.engine.image(facts.image_tag) is None:
+    elif session.engine.image(reference) is None:
         raise InfrastructureError(
             f"image {facts.image} is neither in the engine nor among this box's layers",
             "submit the spec again: the same spec gives the same digest",
@@ -154,7 +163,5 @@ def _give_up(session: Session, run: str, attempt: int, error: RepriseError) -> N
 
 
 def _clean(session: Session, run: str, attempt: int) -> None:
-    from orchestrator.run.plan import container_name
-
     session.engine.remove(container_name(run, attempt))
     remove_folders(session.settings, run, attempt)

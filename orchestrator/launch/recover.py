@@ -11,9 +11,10 @@ from orchestrator.launch.lock import run_lock
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import OpenRun
-from orchestrator.run.attempt import remove_folders
-from orchestrator.run.hardware import box_id
+from orchestrator.run.engine import LABEL_RUN
+from orchestrator.run.hardware import box_id, home_id
 from orchestrator.run.model import State
+from orchestrator.run.workspace import remove_folders
 from orchestrator.value import Value
 
 
@@ -71,19 +72,26 @@ def sweep(session: Session, *, dry_run: bool) -> list[Leftover]:
 
 
 def _containers(session: Session, dry_run: bool) -> Iterator[Leftover]:
-    for container in session.engine.ours(session.settings):
-        if session.record.state(container.run) not in _FINAL:
+    for container in session.engine.containers_of(home_id(session.settings)):
+        run = container.labels.get(LABEL_RUN, "")
+        if not _is_over(session, run):
             continue
         if not dry_run:
             session.engine.remove(container.name)
-        yield Leftover(kind="container", name=container.name, run=container.run, removed=not dry_run)
+        yield Leftover(kind="container", name=container.name, run=run, removed=not dry_run)
+
+
+def _is_over(session: Session, run: str) -> bool:
+    """Whether the record knows the run, and knows it to be final."""
+    state = session.record.state(run)
+    return state is not None and state.final
 
 
 def _folders(session: Session, dry_run: bool) -> Iterator[Leftover]:
     attempts = session.settings.attempts
     for folder in sorted(attempts.iterdir()) if attempts.exists() else ():
         run, _, attempt = folder.name.rpartition("-")
-        if not folder.is_dir() or session.record.state(run) not in _FINAL:
+        if not folder.is_dir() or not _is_over(session, run):
             continue
         if not dry_run:
             remove_folders(session.settings, run, int(attempt))

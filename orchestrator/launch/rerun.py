@@ -34,7 +34,9 @@ def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRec
     """Run the digest again and compare. The verdict is None where nothing is known to compare with."""
     session.warm()
     target = resolve(session, request.target)
-    original = session.record.run(session.record.find(request.against)) if request.against else target.original
+    original = (
+        session.record.run(session.record.find(request.against)) if request.against else target.original
+    )
     new = _new_run(session, target, original, request)
     with run_lock(session.settings, new.id):
         run, _ = session.record.submit(new)

@@ -18,6 +18,7 @@ class RunRecord(Value):
     job: str
     image: Digest
     config_digest: Digest
+    reference: str  # what the engine is asked to run
     base: BaseRef
     program: Program
     resources: Resources

@@ -9,12 +9,13 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound
 
+from orchestrator.digest import CHUNK
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.run.container import container_config
 from orchestrator.run.model import Plan
@@ -187,8 +188,12 @@ class Engine:
 
     def import_image(self, archive: IO[bytes], repository: str, tag: str, changes: list[str]) -> str:
         """An image of one layer from a tar of a file system; its id."""
+        # docker announces chunks, but sends a plain file as it is, and the engine chokes on it: not an iterator.
+        chunks = iter(lambda: archive.read(CHUNK), b"")
         with guard("importing a file system"):
-            answer = self.api.import_image_from_stream(archive, repository=repository, tag=tag, changes=changes)
+            answer = self.api.import_image_from_stream(
+                chunks, repository=repository, tag=tag, changes=changes
+            )
         for line in str(answer).splitlines():
             value = json.loads(line)
             if "error" in value:
@@ -196,8 +201,18 @@ class Engine:
             status = value.get("status", "")
         return str(status)
 
-    def build(self, context: IO[bytes], arguments: dict[str, str], tag: str, no_cache: bool) -> Iterator[str]:
-        """Build a tar context with the classic builder, line by line of its log; EngineError if it fails."""
+    def build(
+        self,
+        context: IO[bytes],
+        arguments: dict[str, str],
+        tag: str,
+        no_cache: bool,
+        target: str | None = None,
+    ) -> Iterator[str]:
+        """Build a tar context with the classic builder, line by line of its log; EngineError if it fails.
+
+        `target` is the stage to end with, by default the last.
+        """
         with guard("building an image"):
             stream = self.api.build(
                 fileobj=context,
@@ -205,6 +220,7 @@ class Engine:
                 buildargs=arguments,
                 tag=tag,
                 nocache=no_cache,
+                target=target,
                 rm=True,
                 forcerm=True,
                 decode=True,
@@ -328,7 +344,9 @@ class Engine:
         """Run a short command of ours in an image, without network; its exit code and standard output."""
         with guard(f"running a command in {image}"):
             host = self.api.create_host_config(network_mode="none", cap_drop=["ALL"], read_only=True)
-            container = self.api.create_container(image, command=command, entrypoint=[], host_config=host)["Id"]
+            container = self.api.create_container(image, command=command, entrypoint=[], host_config=host)[
+                "Id"
+            ]
             try:
                 self.api.start(container)
                 code = int(self.api.wait(container, timeout=seconds)["StatusCode"])
@@ -336,6 +354,11 @@ class Engine:
             finally:
                 self.api.remove_container(container, force=True)
         return code, out
+
+    def image_settings(self, reference: str) -> dict[str, Any]:
+        """What an image's config sets for its containers: Env, Cmd, Volumes, ..."""
+        with guard(f"looking at image {reference}"):
+            return dict(self.api.inspect_image(reference).get("Config") or {})
 
 
 def _time(text: str | None) -> datetime | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from orchestrator.errors import EngineError, StoreError
-from orchestrator.image.archive import full_archive, thin_archive
-from orchestrator.image.model import REPOSITORY, Image
+from orchestrator.errors import EngineError, EngineMissingError, StoreError
+from orchestrator.image.archive import Loadable, full_archive, thin_archive
+from orchestrator.image.model import LayerKind
 from orchestrator.run.engine import Engine
 from orchestrator.settings import Settings
 
 
-def is_loaded(engine: Engine, image: Image) -> bool:
+def is_loaded(engine: Engine, image: Loadable) -> bool:
     """Whether the engine has exactly this image under its tag.
 
     An overlay2 store calls an image by its config's digest, a containerd store by its manifest's. A load
@@ -23,17 +23,13 @@ def is_loaded(engine: Engine, image: Image) -> bool:
     )
 
 
-def ensure_loaded(engine: Engine, settings: Settings, image: Image) -> bool:
+def ensure_loaded(engine: Engine, settings: Settings, image: Loadable) -> bool:
     """Load the image unless it is there; whether it had to be. EngineError if it cannot be made to be."""
     if is_loaded(engine, image):
         return False
-    try:
-        engine.load(thin_archive(image))
-        if is_loaded(engine, image):
+    for held in _guesses(image):
+        if _thin(engine, image, held):
             return True
-    except EngineError:
-        # The usual reason is a base that this engine lacks; what is wrong otherwise, the full one will say.
-        pass
     try:
         engine.load(full_archive(settings, image))
     except StoreError as error:
@@ -43,7 +39,28 @@ def ensure_loaded(engine: Engine, settings: Settings, image: Image) -> bool:
         ) from error
     if not is_loaded(engine, image):
         raise EngineError(
-            f"the engine took image {image.digest} and shows another one under {REPOSITORY}",
+            f"the engine took image {image.digest} and shows another one under {image.tag}",
             "`reprise doctor` looks at the engine; an image store that was edited by hand is one cause",
         )
     return True
+
+
+def _guesses(image: Loadable) -> list[int]:
+    """How many leading layers to leave out, most first: no engine tells which layers it has.
+
+    All but the source is right for every submission after the first with the same wheels; a wrong guess
+    costs one refused request.
+    """
+    base = sum(layer.kind is LayerKind.BASE for layer in image.layers)
+    wheels = any(layer.kind in (LayerKind.WHEEL, LayerKind.WHEELS) for layer in image.layers)
+    return [len(image.layers) - 1, base] if wheels else [base]
+
+
+def _thin(engine: Engine, image: Loadable, held: int) -> bool:
+    try:
+        engine.load(thin_archive(image, held))
+    except EngineMissingError:
+        raise
+    except EngineError:
+        return False  # it lacks a layer that was left out; what else may be wrong, the full archive will say
+    return is_loaded(engine, image)

@@ -73,7 +73,7 @@ def _refuse(original: RunRecord, rerun: RunRecord) -> tuple[Outcome, list[str]] 
         return Outcome.NOT_COMPARABLE, ["a run compared with itself shows nothing"]
     before, again = failure_of(original), failure_of(rerun)
     if again is not None and rerun.state.final:
-        alike = "; so did the original" if _alike(original, rerun) else ""
+        alike = "; so did the original" if before and _alike(original, rerun) else ""
         return Outcome.FAILED, [f"the rerun {again}{alike}", *([f"the original {before}"] if before else [])]
     if before or again:
         who = f"the original {before}" if before else f"the rerun {again}"
@@ -180,9 +180,8 @@ def _notes(original: RunRecord, rerun: RunRecord, pairs: list[Pair]) -> list[str
     notes = []
     rejected = [path for path, a, b in pairs if a and b and a.status is b.status is OutputStatus.REJECTED]
     if rejected:
-        notes.append(
-            f"not compared: {count(len(rejected), 'entry', 'entries')} rejected in both runs ({listed(rejected)})"
-        )
+        entries = count(len(rejected), "entry", "entries")
+        notes.append(f"not compared: {entries} rejected in both runs ({listed(rejected)})")
     for name, run in (("original", original), ("rerun", rerun)):
         notes += [f"{name}: {note}" for note in run.notes]
     return notes

@@ -22,9 +22,9 @@ def explain(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> list[str
     lines = [verdict.summary.removeprefix(f"{verdict.outcome.value.replace('_', ' ')}: ")]
     compared = verdict.outcome not in (Outcome.FAILED, Outcome.NOT_COMPARABLE)
     if compared:
+        metrics = count(len(_metric_names(original, rerun)), "metric")
         lines.append(
-            f"compared: {count(verdict.compared, 'output')} and {count(len(_metric_names(original, rerun)), 'metric')}"
-            " of both runs; never the log"
+            f"compared: {count(verdict.compared, 'output')} and {metrics} of both runs; never the log"
         )
         lines += _files(verdict.files)
         lines += _metrics(verdict, original, rerun)
@@ -82,10 +82,8 @@ def _hardware(original: RunRecord, rerun: RunRecord) -> Iterator[str]:
         yield f"hardware: not known for the {' and the '.join(missing)}"
         return
     if original.fingerprint.bit_digest == rerun.fingerprint.bit_digest:
-        box = (
-            "the same box" if original.box and original.box == rerun.box else "another box of the same class"
-        )
-        yield f"hardware: {box if rerun.box and original.box else 'the same class'}, so equal bits are expected"
+        same_box = original.box is not None and original.box == rerun.box
+        yield f"hardware: the same {'box' if same_box else 'class'}, so equal bits are expected"
         return
     a, b = hardware_bits(original), hardware_bits(rerun)
     fields = [f"{name} ({_cell(a, name)} vs {_cell(b, name)})" for name in unequal_names(a, b)]
@@ -106,4 +104,4 @@ def _flags(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> Iterator[
         if readback is None:
             yield f"flags: no Python process of the {name} reported any"
         elif readback.end is None:
-            yield f"flags: the main process of the {name} left no report at its end, so they are known from its start"
+            yield f"flags: the main process of the {name} left a report at its start only"

@@ -14,12 +14,16 @@ from orchestrator.verdict.wording import listed
 def failure_of(run: RunRecord) -> str | None:
     """Why a run did not succeed, in words; None where it did.
 
-    A row that says `succeeded` beside an exit code, a failure or an OOM kill contradicts itself, and
-    ambiguous is not success.
+    A row that says `succeeded` without an observed exit code 0, or beside a failure or an OOM kill,
+    contradicts itself, and ambiguous is not success.
     """
     if run.state is State.SUCCEEDED:
         against = [
-            f"exit code {run.exit_code}" if run.exit_code else "",
+            "no exit code"
+            if run.exit_code is None
+            else f"exit code {run.exit_code}"
+            if run.exit_code
+            else "",
             f"failure {run.failure.value}" if run.failure else "",
             "an out-of-memory kill" if run.oom_killed else "",
         ]

@@ -36,7 +36,7 @@ class Worst(Value):
 
 
 class TensorComparison(Value):
-    """`problem` says why the files could not be compared, or that they hold other tensors; then not within."""
+    """With a `problem` (not comparable by element, or other tensors) it is not within."""
 
     within: bool
     problem: str = ""

@@ -92,10 +92,10 @@ def test_a_control_is_caught_and_its_file_named(box: Box, control: str, file: st
 def test_flags_that_the_script_switched_off_are_shown(box: Box) -> None:
     run = box.json("submit", str(JOBS / "controls/flags_off/job.yaml"))
     assert run["state"] == "succeeded"
-    assert run["flags_changed"]["deterministic_algorithms"] == [True, False]
-    assert "deterministic_algorithms" in box.type("show", run["id"]).out
+    assert run["flags_changed"]["torch.deterministic_algorithms"] == [True, False]
+    assert "torch.deterministic_algorithms" in box.type("show", run["id"]).out
     again = box.json("rerun", run["id"])
-    assert "deterministic_algorithms" in again["verdict"]["flags_changed"]
+    assert "torch.deterministic_algorithms" in again["verdict"]["flags_changed"]
 
 
 def test_an_operation_without_a_deterministic_form_fails_the_job(box: Box) -> None:

@@ -87,8 +87,8 @@ class FakeImage:
 
 
 @pytest.fixture
-def image(tmp_path: Path, venv: Path) -> FakeImage:
-    """A root of its own per test; the virtual environment, and so its reprise.pth, is shared."""
+def image(venv: Path) -> FakeImage:
+    """The session's root with its folders empty; the virtual environment and its reprise.pth are shared."""
     root = venv.parent
     for name in ("site", "report", "source", "empty"):
         folder = root / name
@@ -110,7 +110,7 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     line = (RUNTIME / "reprise.pth").read_text()
     assert line.count("\n") == 1, "site executes a .pth line by line"
     (site / "reprise.pth").write_text(line.replace(IN_IMAGE, str(root / "runtime")))
-    (site / "shared.py").write_text("version = 'the base's'\n")
+    (site / "shared.py").write_text('version = "of the base"\n')
     torch = importlib.util.find_spec("torch")
     if torch is not None and torch.origin is not None:
         (site / "zz-packages.pth").write_text(f"{Path(torch.origin).parent.parent}\n")

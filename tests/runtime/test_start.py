@@ -90,7 +90,7 @@ def package(image: Any, name: str, version: str) -> None:
 
 
 def test_the_jobs_packages_come_before_the_bases(image: Any) -> None:
-    assert image.run("-c", "import shared; print(shared.version)").out == "the base's\n"
+    assert image.run("-c", "import shared; print(shared.version)").out == "of the base\n"
     package(image, "shared", "the job's own")
     (image.root / "site" / "more").mkdir()
     (image.root / "site" / "more" / "found_by_pth.py").write_text("here = True\n")

@@ -1,0 +1,253 @@
+"""The tables. Statements elsewhere are SQLAlchemy Core over these: inserts of rows in bulk run at 219k rows
+a second, through mapped objects at 16k.
+
+A run has an integer key for joins and a public id of 16 hex digits. Facts that exist once per run have the
+run's key as their primary key; lists have (run_id, position).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, MetaData, Table, Text
+from sqlalchemy.orm import declared_attr
+from sqlmodel import Field, SQLModel
+
+from orchestrator.image.model import LayerKind
+from orchestrator.record.columns import Moment, closed
+from orchestrator.run.model import Failure, OutputStatus, State
+
+# The verdict room stands above this one, so its closed words are written here once more; a test holds them equal.
+OUTCOMES = ("identical", "within_tolerance", "different", "not_comparable", "not_instrumented", "failed")
+SCALAR_TYPES = ("bool", "int", "float", "str")
+
+
+class Row(SQLModel):
+    """Base of the tables. Named constraints, because SQLite's migrations find them by name."""
+
+    metadata: ClassVar[MetaData] = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+    @declared_attr.directive
+    def __tablename__(cls) -> str:  # noqa: N805
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
+
+
+def _one_of(column: str, words: tuple[str, ...]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in words)})", name=column)
+
+
+def _run_key() -> Any:
+    return Field(primary_key=True, foreign_key="run.id")
+
+
+class Job(Row, table=True):
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(sa_type=Text, unique=True)
+    created_at: datetime = Field(sa_type=Moment)
+
+
+class Image(Row, table=True):
+    id: int | None = Field(default=None, primary_key=True)
+    digest: str = Field(sa_type=Text, unique=True)  # of the manifest
+    config_digest: str = Field(sa_type=Text, index=True)
+    base_name: str = Field(sa_type=Text)
+    base_digest: str = Field(sa_type=Text, index=True)
+    base_config_digest: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=Moment)
+
+
+class ImageLayer(Row, table=True):
+    image_id: int = Field(primary_key=True, foreign_key="image.id")
+    position: int = Field(primary_key=True)
+    kind: LayerKind = Field(sa_type=closed(LayerKind, "kind"))
+    digest: str = Field(sa_type=Text)
+    diff_id: str = Field(sa_type=Text)
+    size: int = Field(sa_type=BigInteger)  # bytes; 0: unknown
+    media_type: str = Field(sa_type=Text)
+    title: str = Field(sa_type=Text)
+
+
+class Run(Row, table=True):
+    __table_args__ = (
+        Index(None, "job_id", "created_at"),
+        Index(None, "created_at"),
+        Index(None, "state"),
+        Index(None, "image_id"),
+        Index(None, "rerun_of"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    public_id: str = Field(sa_type=Text, unique=True)
+    key: str = Field(sa_type=Text, unique=True)
+    job_id: int = Field(foreign_key="job.id")
+    image_id: int = Field(foreign_key="image.id")
+    rerun_of: int | None = Field(default=None, foreign_key="run.id")
+    reference: str = Field(sa_type=Text)
+    description: str = Field(sa_type=Text)
+    submitted_by: str = Field(sa_type=Text)
+    seed: int = Field(sa_type=BigInteger)
+    program: str = Field(sa_type=Text)  # documents, as the values' JSON
+    resources: str = Field(sa_type=Text)
+    tolerance: str = Field(sa_type=Text)
+    input_paths: str = Field(sa_type=Text)
+    state: State = Field(sa_type=closed(State, "state"))
+    attempt: int  # 0: never claimed; the fencing token of every write after the claim
+    cancel_requested_at: datetime | None = Field(default=None, sa_type=Moment)
+    created_at: datetime = Field(sa_type=Moment)
+    # From the result
+    failure: Failure | None = Field(default=None, sa_type=closed(Failure, "failure"))
+    message: str = Field(sa_type=Text)
+    exit_code: int | None = None
+    oom_killed: bool
+    reports_missing: bool
+    started_at: datetime | None = Field(default=None, sa_type=Moment)
+    finished_at: datetime | None = Field(default=None, sa_type=Moment)
+    seconds: float | None = None
+    recorded_at: datetime | None = Field(default=None, sa_type=Moment)  # when the result was committed
+
+
+class Attempt(Row, table=True):
+    run_id: int = _run_key()
+    number: int = Field(primary_key=True)
+    box: str = Field(sa_type=Text, index=True)
+    boot: str = Field(sa_type=Text)
+    executor: str = Field(sa_type=Text)
+    plan: str | None = Field(default=None, sa_type=Text)
+    claimed_at: datetime = Field(sa_type=Moment)
+
+
+class Param(Row, table=True):
+    __table_args__ = (Index(None, "name", "num"), _one_of("type", SCALAR_TYPES))
+
+    run_id: int = _run_key()
+    name: str = Field(primary_key=True, sa_type=Text)
+    type: str = Field(sa_type=Text)
+    text: str = Field(sa_type=Text)
+    num: float | None = None  # int, float, bool as a 64-bit float
+
+
+class Metric(Row, table=True):
+    """Final values. `text` is repr; `num` is NULL for NaN."""
+
+    __table_args__ = (Index(None, "name", "num"),)
+
+    run_id: int = _run_key()
+    name: str = Field(primary_key=True, sa_type=Text)
+    text: str = Field(sa_type=Text)
+    num: float | None = None
+
+
+class MetricPoint(Row, table=True):
+    """Series, in the order in which the job wrote them."""
+
+    __table_args__ = (Index(None, "run_id", "name"),)
+
+    run_id: int = _run_key()
+    position: int = Field(primary_key=True)
+    name: str = Field(sa_type=Text)
+    step: int | None = Field(default=None, sa_type=BigInteger)
+    text: str = Field(sa_type=Text)
+    num: float | None = None
+
+
+class Output(Row, table=True):
+    run_id: int = _run_key()
+    position: int = Field(primary_key=True)
+    path: str = Field(sa_type=Text)
+    status: OutputStatus = Field(sa_type=closed(OutputStatus, "status"))
+    digest: str | None = Field(default=None, sa_type=Text, index=True)
+    size: int = Field(sa_type=BigInteger)  # bytes
+    reason: str | None = Field(default=None, sa_type=Text)
+
+
+class Package(Row, table=True):
+    __table_args__ = (Index(None, "name", "version"),)
+
+    run_id: int = _run_key()
+    name: str = Field(primary_key=True, sa_type=Text)
+    version: str = Field(sa_type=Text)
+
+
+class SourceFile(Row, table=True):
+    run_id: int = _run_key()
+    path: str = Field(primary_key=True, sa_type=Text)
+    sha256: str = Field(sa_type=Text)  # hex
+
+
+class Fingerprint(Row, table=True):
+    run_id: int = _run_key()
+    bit_digest: str = Field(sa_type=Text, index=True)
+    bit_class: str = Field(sa_type=Text)
+    perf_class: str = Field(sa_type=Text)
+    identity: str = Field(sa_type=Text)
+
+
+class GitState(Row, table=True):
+    run_id: int = _run_key()
+    remote: str | None = Field(default=None, sa_type=Text)
+    commit: str = Field(sa_type=Text, index=True)
+    branch: str | None = Field(default=None, sa_type=Text)
+    author: str | None = Field(default=None, sa_type=Text)
+    committed_at: datetime | None = Field(default=None, sa_type=Moment)
+    subject: str = Field(sa_type=Text)
+    dirty: bool
+    patch_digest: str | None = Field(default=None, sa_type=Text)
+
+
+class Flag(Row, table=True):
+    """Determinism flags as one process of the job read them back, at its start and at its end."""
+
+    run_id: int = _run_key()
+    position: int = Field(primary_key=True)
+    pid: int = Field(sa_type=BigInteger)
+    argv: str = Field(sa_type=Text)
+    start: str | None = Field(default=None, sa_type=Text)
+    end: str | None = Field(default=None, sa_type=Text)
+
+
+class Log(Row, table=True):
+    run_id: int = _run_key()
+    digest: str = Field(sa_type=Text)
+    size: int = Field(sa_type=BigInteger)  # bytes
+    truncated: bool
+
+
+class Verdict(Row, table=True):
+    __table_args__ = (Index(None, "run_id"), Index(None, "original_id"), _one_of("outcome", OUTCOMES))
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id")  # the rerun
+    original_id: int = Field(foreign_key="run.id")
+    outcome: str = Field(sa_type=Text)
+    document: str = Field(sa_type=Text)
+    box: str | None = Field(default=None, sa_type=Text)
+    judged_by: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=Moment)
+
+
+class Note(Row, table=True):
+    run_id: int = _run_key()
+    position: int = Field(primary_key=True)
+    text: str = Field(sa_type=Text)
+
+
+def table_of(model: type[Row]) -> Table:
+    return Row.metadata.tables[str(model.__tablename__)]
+
+
+job, image, image_layer = table_of(Job), table_of(Image), table_of(ImageLayer)
+run, attempt = table_of(Run), table_of(Attempt)
+param, metric, metric_point = table_of(Param), table_of(Metric), table_of(MetricPoint)
+output, package, source_file = table_of(Output), table_of(Package), table_of(SourceFile)
+fingerprint, git_state, flag = table_of(Fingerprint), table_of(GitState), table_of(Flag)
+log, verdict, note = table_of(Log), table_of(Verdict), table_of(Note)

@@ -1,0 +1,100 @@
+"""From a dead container to a Result: what can be proved of it, and nothing more.
+
+Success is an exit code of 0 that we or a trustworthy engine saw, no kill for memory, and outputs that are
+stored. A hard reset of a machine was seen to leave "exited, 0" behind, so a restart in between makes the
+run `lost`, whatever the engine says.
+"""
+
+from __future__ import annotations
+
+from orchestrator.errors import EngineError
+from orchestrator.image.model import REPORT, WORKSPACE
+from orchestrator.run.engine import ContainerState, Engine, EngineInfo
+from orchestrator.run.follow import Ended
+from orchestrator.run.hardware import Gpu, fingerprint
+from orchestrator.run.logs import read_log
+from orchestrator.run.metrics import read_metrics
+from orchestrator.run.model import Failure, Output, Plan, Result, State
+from orchestrator.run.outputs import BlobSink, TooMuchError, collect_outputs
+from orchestrator.run.reports import read_reports
+from orchestrator.settings import Settings
+from orchestrator.spec.program import Program
+
+
+def collect(
+    engine: Engine,
+    info: EngineInfo,
+    settings: Settings,
+    plan: Plan,
+    program: Program,
+    gpus: tuple[Gpu, ...],
+    ended: Ended,
+    sink: BlobSink,
+) -> Result:
+    """Everything that is known of an attempt. The caller makes the sink durable, then commits the result."""
+    folders = {mount.target: mount.source for mount in plan.mounts}
+    reports = read_reports(folders[REPORT])
+    metrics = read_metrics(folders[WORKSPACE], program.metrics)
+    state, failure, message = judge(ended, info)
+    outputs: tuple[Output, ...] = ()
+    try:
+        outputs = collect_outputs(folders[WORKSPACE], program.outputs, plan.file_size, sink)
+    except TooMuchError as error:
+        if state is not State.CANCELLED:
+            state, failure, message = State.FAILED, Failure.POLICY, error.message
+    container = ended.container
+    log = None
+    notes = [*reports.notes, *metrics.notes]
+    if container is not None:
+        try:
+            log = read_log(engine, plan.container, sink)
+        except EngineError as error:
+            notes.append(f"the log could not be read: {error.message}")
+    return Result(
+        state=state,
+        failure=failure,
+        message=message,
+        exit_code=container.exit_code if container else None,
+        oom_killed=container.oom_killed if container else False,
+        started_at=container.started_at if container else None,
+        finished_at=container.finished_at if container else None,
+        seconds=_seconds(container),
+        outputs=outputs,
+        metrics=metrics.final,
+        series=metrics.series,
+        packages=reports.packages,
+        source=reports.source,
+        readbacks=reports.readbacks,
+        reports_missing=reports.missing,
+        log=log,
+        fingerprint=fingerprint(settings, gpus, info, reports.readbacks),
+        notes=tuple(notes),
+    )
+
+
+def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
+    """State, failure kind and the reason in one line. What is ambiguous is `lost`."""
+    container = ended.container
+    if container is None:
+        return State.LOST, None, ended.message or "the container is gone"
+    if ended.cause is State.CANCELLED:
+        return State.CANCELLED, None, ended.message
+    if isinstance(ended.cause, Failure):
+        return State.FAILED, ended.cause, ended.message
+    if not container.ended:
+        return State.LOST, None, f"the container is {container.status}, neither running nor ended"
+    if container.oom_killed:
+        return State.FAILED, Failure.MEMORY, "a process of the job was killed for memory (resources.memory)"
+    if container.error:
+        return State.FAILED, Failure.INFRASTRUCTURE, f"the engine: {container.error}"
+    if ended.engine_lost and not info.live_restore:
+        return State.LOST, None, "the engine was restarted under the job, so its exit code proves nothing"
+    if container.exit_code == 0:
+        return State.SUCCEEDED, None, ""
+    return State.FAILED, Failure.JOB, f"the command ended with exit code {container.exit_code}"
+
+
+def _seconds(container: ContainerState | None) -> float | None:
+    if container is None or container.started_at is None or container.finished_at is None:
+        return None
+    return (container.finished_at - container.started_at).total_seconds()

@@ -1,0 +1,150 @@
+"""From a created container to a dead one: deadline, limits, cancellation, and an engine that may restart."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from orchestrator.errors import EngineError, EngineMissingError
+from orchestrator.image.model import WORKSPACE
+from orchestrator.run.engine import ContainerState, Engine
+from orchestrator.run.model import Failure, Plan, State
+from orchestrator.run.workspace import measure
+from orchestrator.value import Value
+
+LOOK = 1.0  # seconds between two looks at deadline, workspace and cancellation
+LOG_TAIL = 5.0  # seconds that the last live lines may take
+PATIENCE = 300.0  # seconds that an engine may be away before the attempt is given up as lost
+
+
+class Listener(Protocol):
+    """Who is told while a job runs."""
+
+    def log(self, data: bytes) -> None: ...
+
+    def tick(self, seconds: float, workspace_bytes: int) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Ended(Value):
+    """How a container's life ended, as far as it was watched."""
+
+    container: ContainerState | None  # None: it is gone
+    cause: State | Failure | None = (
+        None  # what we did to it: CANCELLED, TIMEOUT, POLICY; None: it ended itself
+    )
+    message: str = ""
+    engine_lost: bool = False  # the engine was away meanwhile: its word on the exit is not trusted alone
+
+
+def follow(
+    engine: Engine,
+    plan: Plan,
+    listener: Listener,
+    should_cancel: Callable[[], bool],
+    on_started: Callable[[], None] = lambda: None,
+) -> Ended:
+    """Start the container unless it was started, and stay with it to its end.
+
+    A container that has ended is not started again, whoever started it: this is what makes taking over
+    safe. EngineMissingError if the engine stays away for longer than PATIENCE.
+    """
+    state = engine.inspect(plan.container)
+    if state is None:
+        return Ended(container=None, message="the container is gone")
+    if state.ended:
+        return Ended(container=state)
+    if state.status == "created":
+        engine.start(plan.container)
+        on_started()
+    logs = threading.Thread(target=_pass_logs, args=(engine, plan, listener), daemon=True)
+    logs.start()
+    watch = _Watch(engine, plan, listener, should_cancel, _elapsed(state))
+    watch.until_dead()
+    logs.join(timeout=LOG_TAIL)
+    return Ended(
+        container=engine.inspect(plan.container),
+        cause=watch.cause,
+        message=watch.message,
+        engine_lost=watch.engine_lost,
+    )
+
+
+class _Watch:
+    """One look a second at a running container; what was done to it, and why."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        plan: Plan,
+        listener: Listener,
+        should_cancel: Callable[[], bool],
+        elapsed: float,
+    ) -> None:
+        self._engine = engine
+        self._plan = plan
+        self._listener = listener
+        self._should_cancel = should_cancel
+        self._start = time.monotonic() - elapsed
+        self.cause: State | Failure | None = None
+        self.message = ""
+        self.engine_lost = False
+
+    def until_dead(self) -> None:
+        away_since: float | None = None
+        while True:
+            try:
+                if self._engine.wait(self._plan.container, LOOK):
+                    return
+                away_since = None
+            except EngineMissingError:
+                # An answer that does not come says nothing about the container: ask until one does.
+                if away_since is None:
+                    away_since = time.monotonic()
+                    self._listener.note("the engine does not answer; waiting for it")
+                self.engine_lost = True
+                if time.monotonic() - away_since > PATIENCE:
+                    raise
+                time.sleep(LOOK)
+                continue
+            self._look()
+
+    def _look(self) -> None:
+        plan = self._plan
+        seconds = time.monotonic() - self._start
+        workspace = next(mount.source for mount in plan.mounts if mount.target == WORKSPACE)
+        size = measure(workspace, plan.file_size)
+        self._listener.tick(seconds, size)
+        if self._should_cancel():
+            self._stop(State.CANCELLED, "cancelled")
+        elif plan.timeout is not None and seconds > plan.timeout:
+            self._stop(Failure.TIMEOUT, f"still running after {plan.timeout:g} s (resources.timeout)")
+        elif size > plan.file_size:
+            limit = f"{plan.file_size} bytes (resources.output_size)"
+            self._stop(Failure.POLICY, f"the job wrote more than {limit}")
+
+    def _stop(self, cause: State | Failure, message: str) -> None:
+        """TERM, then KILL after the grace. The first cause is the one that is recorded."""
+        if self.cause is None:
+            self.cause, self.message = cause, message
+        self._engine.stop(self._plan.container, self._plan.stop_grace)
+
+
+def _elapsed(state: ContainerState) -> float:
+    """Seconds since a container's start, by the wall clock: only when one is taken over."""
+    if state.started_at is None:
+        return 0.0
+    return max(0.0, (datetime.now(UTC) - state.started_at).total_seconds())
+
+
+def _pass_logs(engine: Engine, plan: Plan, listener: Listener) -> None:
+    """Live lines for whoever watches. The record's log is read again when the container is dead."""
+    try:
+        for chunk in engine.logs(plan.container, follow=True):
+            listener.log(chunk)
+    except EngineError as error:
+        listener.note(f"the live log broke off: {error.message}")

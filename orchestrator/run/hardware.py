@@ -1,0 +1,227 @@
+"""What box this is: GPUs by NVML, the CPU, and a fingerprint in three groups.
+
+`bit_class` can move bits, `perf_class` moves speed, `identity` says which box it was, as keyed hashes only:
+the raw serials stay on the box. NVML is not asked on a box without an NVIDIA driver, where it costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import platform
+import secrets
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from orchestrator.digest import Digest, canonical_json
+from orchestrator.durable import write_bytes
+from orchestrator.errors import UsageError
+from orchestrator.run.engine import EngineInfo
+from orchestrator.run.model import Fingerprint, Readback
+from orchestrator.settings import Settings
+from orchestrator.spec.model import Resources
+from orchestrator.value import Value
+
+DRIVER = Path("/dev/nvidiactl")
+
+# What the numeric libraries choose their kernels by; the rest of a CPU's flags moves no bits.
+_ISA = (
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512bw",
+    "avx512vl",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+)
+# Read-back flags that name how numbers were made, by the prefixes of the runtime's read-back.
+_BIT_FLAGS = (
+    "torch.cpu_capability",
+    "torch.num_",
+    "torch.omp_",
+    "torch.mkl_",
+    "numpy.cpu_features",
+    "library.",
+    "cuda.",
+)
+
+
+class Gpu(Value):
+    """One GPU as NVML sees it."""
+
+    uuid: str
+    name: str
+    compute: str  # "9.0"
+    sms: int | None
+    memory: int  # bytes
+    driver: str
+    vbios: str
+    mig: bool
+    power_limit: int | None = None  # milliwatts
+    ecc: bool | None = None
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """The GPUs of this box; none where there is no NVIDIA driver. Not verified on a box with MIG slices."""
+    if not DRIVER.exists():
+        return ()
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        driver = pynvml.nvmlSystemGetDriverVersion()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
+        return tuple(_gpu(pynvml, handle, driver) for handle in handles)
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _gpu(nvml: Any, handle: Any, driver: str) -> Gpu:
+    def ask(name: str, *arguments: Any) -> Any:
+        """None where this GPU or driver does not know the question."""
+        try:
+            return getattr(nvml, name)(handle, *arguments)
+        except (nvml.NVMLError, AttributeError):
+            return None
+
+    major, minor = ask("nvmlDeviceGetCudaComputeCapability") or (0, 0)
+    mig, ecc = ask("nvmlDeviceGetMigMode"), ask("nvmlDeviceGetEccMode")
+    attributes = ask("nvmlDeviceGetAttributes_v2")
+    return Gpu(
+        uuid=ask("nvmlDeviceGetUUID") or "",
+        name=ask("nvmlDeviceGetName") or "",
+        compute=f"{major}.{minor}",
+        sms=getattr(attributes, "multiprocessorCount", None),
+        memory=getattr(ask("nvmlDeviceGetMemoryInfo"), "total", 0),
+        driver=driver,
+        vbios=ask("nvmlDeviceGetVbiosVersion") or "",
+        mig=bool(mig and mig[0]),
+        power_limit=ask("nvmlDeviceGetPowerManagementLimit"),
+        ecc=bool(ecc[0]) if ecc else None,
+    )
+
+
+def choose_gpus(resources: Resources, there: Iterable[Gpu]) -> tuple[Gpu, ...]:
+    """The GPUs that a job is given. UsageError, naming what is there, if this box cannot give them."""
+    if resources.gpus == 0:
+        return ()
+    there = tuple(there)
+    wanted = (resources.gpu or "").lower()
+    fitting = tuple(gpu for gpu in there if wanted in gpu.name.lower())
+    if len(fitting) < resources.gpus:
+        model = f" {resources.gpu}" if resources.gpu else ""
+        have = ", ".join(gpu.name for gpu in there) or "none"
+        raise UsageError(
+            f"the job asks for {resources.gpus}{model} GPU(s); this box has {have}",
+            "submit it on a box that has them, or set resources.gpus to 0 for a run on the CPU",
+        )
+    return fitting[: resources.gpus]
+
+
+def fingerprint(
+    settings: Settings, used: tuple[Gpu, ...], engine: EngineInfo, readbacks: Iterable[Readback]
+) -> Fingerprint:
+    """This box and, from the job's read-backs, how its libraries saw it."""
+    cpu = _cpu()
+    bit_class = {
+        "gpus": [
+            {"name": gpu.name, "compute": gpu.compute, "sms": gpu.sms, "memory": gpu.memory, "mig": gpu.mig}
+            for gpu in used
+        ],
+        "driver": used[0].driver if used else None,
+        "vbios": sorted({gpu.vbios for gpu in used}),
+        "world_size": len(used),
+        "cpu_vendor": cpu.get("vendor_id", ""),
+        "cpu_isa": [flag for flag in _ISA if flag in cpu.get("flags", "").split()],
+        "machine": platform.machine(),
+        "effective": _effective(readbacks),
+    }
+    perf_class = {
+        "cpu_model": cpu.get("model name", ""),
+        "microcode": cpu.get("microcode", ""),
+        "cores": os.cpu_count(),
+        "cpus_allowed": len(os.sched_getaffinity(0)),
+        "memory": engine.memory,
+        "numa_nodes": len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))),
+        "kernel": engine.kernel,
+        "os": engine.os,
+        "engine": engine.version,
+        "storage": engine.storage,
+        "cgroup": engine.cgroup,
+        "power_limits": [gpu.power_limit for gpu in used],
+        "ecc": [gpu.ecc for gpu in used],
+    }
+    key = identity_key(settings)
+    identity = {"box": box_id(settings), "gpus": [_keyed(key, gpu.uuid) for gpu in used]}
+    return Fingerprint(
+        bit_class=bit_class,
+        perf_class=perf_class,
+        identity=identity,
+        bit_digest=Digest.of(canonical_json(bit_class)),
+    )
+
+
+def _effective(readbacks: Iterable[Readback]) -> dict[str, Any]:
+    """How the job's own libraries saw the box: the first process that says."""
+    for readback in readbacks:
+        flags = readback.end or readback.start or {}
+        chosen = {name: flag for name, flag in sorted(flags.items()) if name.startswith(_BIT_FLAGS)}
+        if chosen:
+            return {name: str(flag) if isinstance(flag, float) else flag for name, flag in chosen.items()}
+    return {}
+
+
+@lru_cache(maxsize=1)
+def _cpu() -> dict[str, str]:
+    """The first processor's entry in /proc/cpuinfo."""
+    facts: dict[str, str] = {}
+    for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines():
+        name, _, value = line.partition(":")
+        facts[name.strip()] = value.strip()
+    return facts
+
+
+def identity_key(settings: Settings) -> bytes:
+    """The key of this home's keyed hashes, made on first use. Two processes at once agree on one."""
+    path = settings.home / "identity.key"
+    if not path.exists():
+        settings.home.mkdir(parents=True, exist_ok=True)
+        mine = path.with_name(f".identity.{secrets.token_hex(6)}")
+        write_bytes(mine, secrets.token_bytes(32), mode=0o600)
+        try:
+            path.hardlink_to(mine)
+        except FileExistsError:
+            pass  # another process was first: its key is everybody's
+        finally:
+            mine.unlink()
+    return path.read_bytes()
+
+
+def box_id(settings: Settings) -> str:
+    """This machine in this home's record: a keyed hash, the same after a restart."""
+    machine = Path("/etc/machine-id")
+    known = machine.read_text().strip() if machine.exists() else platform.node()
+    return _keyed(identity_key(settings), known)
+
+
+def home_id(settings: Settings) -> str:
+    """This home among all that use one engine: the sweeper leaves the others' containers alone."""
+    return _keyed(identity_key(settings), "home")
+
+
+def boot_id() -> str:
+    """Another one after each restart of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _keyed(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]

@@ -1,0 +1,105 @@
+"""What the runtime reported from inside the container: evidence that the job could have forged.
+
+So it is read with caps, and anything of another shape than agreed becomes a note, never an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from orchestrator.run.model import Readback
+from orchestrator.run.outputs import escaped, read_small
+from orchestrator.value import Value
+
+MAX_REPORT = 16 << 20  # bytes of one file; 3,000 source files make 0.3 MB
+MAX_REPORTS = 1000  # files; a job with more processes than that keeps the first
+MAX_TEXT = 4096  # characters of one value
+
+_NAME = re.compile(r"(start|end|error)-([0-9]{1,10})\.json\Z")
+
+
+class Reports(Value):
+    packages: dict[str, str] = {}
+    source: dict[str, str] = {}
+    readbacks: tuple[Readback, ...] = ()
+    missing: bool = True  # not even the entry point reported
+    notes: tuple[str, ...] = ()
+
+
+def read_reports(folder: Path) -> Reports:
+    """Everything in a report folder, by the names that the runtime uses."""
+    notes: list[str] = []
+    entry = _read(folder, "entry.json", notes)
+    names = sorted(name for name in os.listdir(folder) if _NAME.match(name))
+    if len(names) > MAX_REPORTS:
+        notes.append(f"{len(names)} process reports; {MAX_REPORTS} were read")
+    starts: dict[int, dict[str, Any]] = {}
+    ends: dict[int, dict[str, Any]] = {}
+    for name in names[:MAX_REPORTS]:
+        kind, pid = _parts(name)
+        value = _read(folder, name, notes)
+        if value is None:
+            continue
+        if kind == "error":
+            notes.append(f"the runtime failed in process {pid}: {_last_line(value.get('error'))}")
+        else:
+            (starts if kind == "start" else ends)[pid] = value
+    return Reports(
+        packages=_texts(entry, "packages"),
+        source=_texts(entry, "source"),
+        readbacks=tuple(_readback(pid, starts.get(pid), ends.get(pid)) for pid in sorted(starts | ends)),
+        missing=entry is None,
+        notes=tuple(notes),
+    )
+
+
+def _parts(name: str) -> tuple[str, int]:
+    kind, _, rest = name.partition("-")
+    return kind, int(rest.removesuffix(".json"))
+
+
+def _read(folder: Path, name: str, notes: list[str]) -> dict[str, Any] | None:
+    try:
+        data = read_small(folder, name, MAX_REPORT)
+        value = json.loads(data) if data is not None else None
+    except (ValueError, RecursionError) as error:
+        notes.append(f"report {escaped(name)} cannot be read: {escaped(str(error))[:200]}")
+        return None
+    if value is not None and not isinstance(value, dict):
+        notes.append(f"report {escaped(name)} is not an object")
+        return None
+    return value
+
+
+def _readback(pid: int, start: dict[str, Any] | None, end: dict[str, Any] | None) -> Readback:
+    argv = (start or end or {}).get("argv")
+    words = [str(word)[:MAX_TEXT] for word in argv] if isinstance(argv, list) else []
+    return Readback(pid=pid, argv=tuple(words[:256]), start=_flags(start), end=_flags(end))
+
+
+def _flags(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Flat names to scalars; anything else in there is dropped."""
+    flags = None if value is None else value.get("flags")
+    if not isinstance(flags, dict):
+        return None
+    return {
+        name[:MAX_TEXT]: flag[:MAX_TEXT] if isinstance(flag, str) else flag
+        for name, flag in flags.items()
+        if flag is None or isinstance(flag, bool | int | float | str)
+    }
+
+
+def _texts(value: dict[str, Any] | None, key: str) -> dict[str, str]:
+    table = (value or {}).get(key)
+    if not isinstance(table, dict):
+        return {}
+    return {name[:MAX_TEXT]: str(text)[:MAX_TEXT] for name, text in sorted(table.items())}
+
+
+def _last_line(text: object) -> str:
+    lines = str(text).strip().splitlines()
+    return escaped(lines[-1])[:200] if lines else "without a word"

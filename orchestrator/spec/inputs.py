@@ -1,0 +1,71 @@
+"""Inputs: data that a job reads, named by digest so that a rerun reads the same bytes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.digest import Digest, canonical_json
+from orchestrator.errors import UsageError
+from orchestrator.spec.model import InputSpec
+
+
+def hash_inputs(inputs: Mapping[str, InputSpec]) -> dict[str, Digest]:
+    """The digest of each input. UsageError, with all of them at once, for absent or unexpected bytes.
+
+    A file's digest is that of its bytes. A folder's is that of the canonical JSON list of its files,
+    sorted: [path, sha256, size]; names, not times or modes, are part of it.
+    """
+    digests: dict[str, Digest] = {}
+    problems: list[str] = []
+    for name, item in sorted(inputs.items()):
+        try:
+            digest = digest_of(Path(item.path))
+        except UsageError as error:
+            problems.append(f"input {name}: {error.message}")
+            continue
+        if item.sha256 is not None and item.sha256 != digest:
+            problems.append(f"input {name}: {item.path} is {digest}, not {item.sha256}")
+        digests[name] = digest
+    if problems:
+        raise UsageError("\n".join(problems), "the bytes of an input are part of what is run")
+    return digests
+
+
+def digest_of(path: Path) -> Digest:
+    """The digest of a file or folder. Links and special files inside a folder are refused."""
+    try:
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode):
+            return Digest.of_file(path)
+        if stat.S_ISDIR(found.st_mode):
+            return Digest.of(canonical_json(_listing(path)))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    raise UsageError(f"{path} is neither a file nor a folder")
+
+
+def _listing(folder: Path) -> list[tuple[str, str, int]]:
+    entries = []
+    for here, _, names in os.walk(folder, onerror=_raise):
+        for name in names:
+            path = Path(here) / name
+            relative = path.relative_to(folder).as_posix()
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise UsageError(f"{path} is a link or a special file", "an input holds plain files only")
+            entries.append((relative, Digest.of_file(path).hex, path.stat().st_size))
+        _refuse_links(Path(here))
+    return sorted(entries, key=lambda entry: entry[0].encode("utf-8", "surrogateescape"))
+
+
+def _refuse_links(folder: Path) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                raise UsageError(f"{entry.path} is a link", "an input holds plain files only")
+
+
+def _raise(error: OSError) -> None:
+    raise error

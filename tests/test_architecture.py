@@ -1,0 +1,280 @@
+"""The house of DESIGN.md: who may import whom, which door leads to which library, and how long things are."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from dataclasses import dataclass
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "orchestrator"
+
+# From the bottom up. A room imports itself and what lies below it; those on one line do not know each other.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors", "digest", "value", "durable", "settings"),
+    ("spec",),
+    ("image",),
+    ("run",),
+    ("record",),
+    ("verdict",),
+    ("launch",),
+    ("audit",),
+    ("cli", "web"),
+)
+GROUND = FLOORS[0]
+APART = (
+    "runtime",
+)  # lives in the image; its files are read by the orchestrator, which calls one function of it
+
+# Outside library -> where it may be imported; a file, or a room.
+DOORS = {
+    "docker": ("run/engine.py",),
+    "sqlmodel": ("record",),
+    "sqlalchemy": ("record",),
+    "alembic": ("record",),
+    "click": ("cli",),
+    "rich": ("cli",),
+    "torch": ("runtime",),
+    "numpy": ("runtime",),
+}
+
+MODULE_LINES = 400
+FUNCTION_LINES = 60
+
+
+@dataclass(frozen=True)
+class Import:
+    name: str  # dotted, absolute
+    line: int
+    at_start: bool  # executed when the module is imported: not inside a function, not for type checkers
+
+
+@dataclass(frozen=True)
+class Module:
+    name: str  # orchestrator.verdict.compare
+    path: Path
+    lines: int
+    tree: ast.Module
+
+    @property
+    def room(self) -> str:
+        return self.name.split(".")[1] if "." in self.name else ""
+
+    @property
+    def where(self) -> str:
+        return str(self.path.relative_to(PACKAGE))
+
+    @property
+    def imports(self) -> list[Import]:
+        return list(_imports(self, self.tree, at_start=True))
+
+
+def _imports(module: Module, node: ast.AST, at_start: bool):
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(alias.name, child.lineno, at_start)
+        elif isinstance(child, ast.ImportFrom):
+            base = _base(module, child)
+            for alias in child.names:
+                yield Import(f"{base}.{alias.name}", child.lineno, at_start)
+        else:
+            lazy = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _for_types(child)
+            yield from _imports(module, child, at_start and not lazy)
+
+
+def _base(module: Module, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = module.name if module.path.name == "__init__.py" else module.name.rpartition(".")[0]
+    for _ in range(node.level - 1):
+        package = package.rpartition(".")[0]
+    return f"{package}.{node.module}" if node.module else package
+
+
+def _for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+@cache
+def modules() -> dict[str, Module]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        text = path.read_text("utf-8")
+        found[name] = Module(name, path, len(text.splitlines()), ast.parse(text))
+    return found
+
+
+def own_module(name: str) -> str | None:
+    """Our module that a name lies in: `orchestrator.digest.Digest` -> `orchestrator.digest`."""
+    if name.split(".")[0] != PACKAGE.name:
+        return None
+    while name not in modules() and "." in name:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def floor(room: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def wrong_directions(module: Module) -> list[str]:
+    wrong = []
+    for item in module.imports:
+        target = own_module(item.name)
+        if target is None:
+            continue
+        room = target.split(".")[1] if "." in target else ""
+        line = f"{module.where}:{item.line} imports {item.name}"
+        if module.room in APART:
+            if room != module.room:
+                wrong.append(f"{line}: {module.room} imports nothing of the orchestrator")
+        elif room and room not in APART and room != module.room and module.room:
+            below = floor(room) < floor(module.room) or (room in GROUND and module.room in GROUND)
+            if not below:
+                wrong.append(f"{line}: {room} is not below {module.room}")
+    return wrong
+
+
+def wrong_doors(module: Module) -> list[str]:
+    return [
+        f"{module.where}:{item.line} imports {item.name}: only {' and '.join(doors)} may"
+        for item in module.imports
+        for doors in [DOORS.get(item.name.split(".")[0])]
+        if doors is not None and module.where not in doors and module.room not in doors
+    ]
+
+
+def test_every_room_has_a_floor():
+    rooms = {module.room for module in modules().values()} - {"", *APART}
+    assert rooms <= {room for floor in FLOORS for room in floor}, (
+        "a new room: give it a floor, here and in DESIGN.md"
+    )
+    assert {"spec", "verdict", "errors"} <= rooms, "the package was not found"
+
+
+def test_imports_run_down_only():
+    assert [text for module in modules().values() for text in wrong_directions(module)] == []
+
+
+def test_each_outside_library_has_one_door():
+    assert [text for module in modules().values() for text in wrong_doors(module)] == []
+
+
+def test_the_runtime_needs_the_standard_library_and_torch_only():
+    allowed = sys.stdlib_module_names | {"torch", "numpy", PACKAGE.name}
+    wrong = [
+        f"{module.where}:{item.line} imports {item.name}"
+        for module in modules().values()
+        if module.room == "runtime"
+        for item in module.imports
+        if item.name.split(".")[0] not in allowed
+    ]
+    assert wrong == []
+
+
+def test_the_runtime_imports_torch_and_numpy_only_when_needed():
+    wrong = [
+        f"{module.where}:{item.line}"
+        for module in modules().values()
+        if module.room == "runtime"
+        for item in module.imports
+        if item.at_start and item.name.split(".")[0] in ("torch", "numpy")
+    ]
+    assert wrong == []
+
+
+def graph() -> dict[str, set[str]]:
+    """Module -> modules that importing it imports."""
+    found: dict[str, set[str]] = {}
+    for module in modules().values():
+        targets = {own_module(item.name) for item in module.imports if item.at_start}
+        found[module.name] = {target for target in targets if target and target != module.name}
+    return found
+
+
+def test_no_import_goes_round_in_a_circle():
+    try:
+        TopologicalSorter(graph()).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_modules_and_functions_stay_short():
+    long = [
+        f"{module.where}: {module.lines} lines, more than {MODULE_LINES}"
+        for module in modules().values()
+        if module.lines > MODULE_LINES
+    ]
+    for module in modules().values():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > FUNCTION_LINES:
+                    where = f"{module.where}:{node.lineno} {node.name}"
+                    long.append(f"{where}: {length} lines, more than {FUNCTION_LINES}")
+    assert long == [], "split it where the thought splits:\n" + "\n".join(long)
+
+
+# The rules themselves, on modules made up for it.
+
+
+def made_up(where: str, text: str) -> Module:
+    name = ".".join((PACKAGE.name, *Path(where).with_suffix("").parts))
+    return Module(name, PACKAGE / where, 1, ast.parse(text))
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "caught"),
+    [
+        ("spec/x.py", "from orchestrator.record.model import RunRecord", True),
+        ("spec/x.py", "def f():\n    from orchestrator.record import model", True),
+        ("spec/x.py", "if TYPE_CHECKING:\n    import orchestrator.cli.main", True),
+        ("spec/x.py", "from ..record.model import RunRecord", True),
+        ("spec/x.py", "from .model import JobSpec\nfrom orchestrator.digest import Digest", False),
+        ("cli/x.py", "from orchestrator.record.model import RunRecord", False),
+        ("runtime/x.py", "from orchestrator.digest import Digest", True),
+        ("runtime/x.py", "from . import report", False),
+        ("image/x.py", "from orchestrator.runtime.levers import environment", False),
+        ("errors.py", "from orchestrator.spec.model import JobSpec", True),
+    ],
+)
+def test_a_wrong_direction_is_seen(where, text, caught):
+    assert bool(wrong_directions(made_up(where, text))) is caught
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "caught"),
+    [
+        ("run/plan.py", "import docker.types", True),
+        ("run/plan.py", "def f():\n    from docker import types", True),
+        ("run/engine.py", "import docker", False),
+        ("record/rows.py", "from sqlalchemy import select", False),
+        ("launch/x.py", "from sqlmodel import select", True),
+        ("launch/x.py", "import click", True),
+        ("cli/x.py", "import rich.table\nimport click", False),
+        ("spec/x.py", "import torch", True),
+        ("spec/x.py", "import dockerfile, richer", False),
+    ],
+)
+def test_a_wrong_door_is_seen(where, text, caught):
+    assert bool(wrong_doors(made_up(where, text))) is caught
+
+
+def test_an_import_inside_a_function_makes_no_circle():
+    module = made_up(
+        "spec/x.py",
+        "import a\ndef f():\n    import b\nif TYPE_CHECKING:\n    import c\nclass D:\n    import d",
+    )
+    assert {item.name: item.at_start for item in module.imports} == {
+        "a": True,
+        "b": False,
+        "c": False,
+        "d": True,
+    }

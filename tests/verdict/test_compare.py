@@ -1,0 +1,582 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from orchestrator.digest import Digest
+from orchestrator.errors import ExitCode
+from orchestrator.image.model import BaseRef
+from orchestrator.run.model import Failure, MetricPoint, Readback, State
+from orchestrator.spec.model import Determinism, Trace, TracedTensors
+from orchestrator.verdict.compare import compare
+from orchestrator.verdict.model import Outcome, Verdict
+
+
+@pytest.fixture
+def judge(blobs, original, rerun):
+    """`judge(metrics={...})`: the verdict on the original and a rerun that differs in these fields."""
+    return lambda **changes: compare(original, rerun(**changes), blobs.open)
+
+
+def test_an_honest_rerun_is_identical_and_opens_no_blob(judge, blobs):
+    verdict = judge()
+    assert verdict.outcome is Outcome.IDENTICAL
+    assert verdict.outcome.exit_code is ExitCode.OK
+    assert verdict.summary == "identical: all 3 outputs are equal byte for byte, 3 equal metrics"
+    assert (verdict.original, verdict.rerun, verdict.compared) == ("a" * 16, "b" * 16, 3)
+    assert verdict.files == verdict.metrics == verdict.notes == ()
+    assert blobs.opened == []
+
+
+def test_other_hardware_and_time_do_not_matter_to_equal_bits(judge):
+    assert judge(fingerprint=None, seconds=900.0, started_at=None).outcome is Outcome.IDENTICAL
+
+
+# failed
+
+FAILED = {
+    "job": (
+        {"state": State.FAILED, "failure": Failure.JOB, "exit_code": 3, "message": "exit code 3"},
+        "failed: the rerun failed (job): exit code 3",
+    ),
+    "no message": (
+        {"state": State.FAILED, "failure": Failure.JOB, "exit_code": 3},
+        "failed: the rerun failed (job): exit code 3",
+    ),
+    "memory": (
+        {"state": State.FAILED, "failure": Failure.MEMORY, "oom_killed": True, "message": "more than 1 GiB"},
+        "failed: the rerun failed (memory): more than 1 GiB",
+    ),
+    "timeout": (
+        {"state": State.FAILED, "failure": Failure.TIMEOUT, "message": "after 60 s"},
+        "failed: the rerun failed (timeout): after 60 s",
+    ),
+    "lost": (
+        {"state": State.LOST, "message": "the machine was restarted"},
+        "failed: the rerun was lost: the machine was restarted",
+    ),
+    "cancelled": ({"state": State.CANCELLED}, "failed: the rerun was cancelled"),
+    "succeeded with an exit code": (
+        {"exit_code": 3},
+        "failed: the rerun is recorded as succeeded with exit code 3, which cannot be",
+    ),
+    "succeeded with an OOM kill": (
+        {"oom_killed": True},
+        "failed: the rerun is recorded as succeeded with an out-of-memory kill, which cannot be",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_a_rerun_that_did_not_succeed_failed(judge, name):
+    changes, summary = FAILED[name]
+    verdict = judge(**changes)
+    assert (verdict.outcome, verdict.summary) == (Outcome.FAILED, summary)
+
+
+def test_two_failures_alike_are_said_to_be_so(blobs, record, rerun):
+    failed = {"state": State.FAILED, "failure": Failure.JOB, "exit_code": 3}
+    verdict = compare(record(**failed), rerun(**failed), blobs.open)
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.summary == "failed: the rerun failed (job): exit code 3; so did the original"
+    other = compare(record(**failed), rerun(**{**failed, "exit_code": 4}), blobs.open)
+    assert other.summary == "failed: the rerun failed (job): exit code 4"
+    assert other.notes == ("the original failed (job): exit code 3",)
+
+
+# not comparable
+
+
+def test_an_original_that_failed_leaves_nothing_to_compare(blobs, record, rerun):
+    verdict = compare(record(state=State.FAILED, failure=Failure.TIMEOUT), rerun(), blobs.open)
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+    assert verdict.summary == (
+        "not comparable: the original failed (timeout), so there is nothing to compare"
+    )
+
+
+@pytest.mark.parametrize("state", [state for state in State if not state.final])
+def test_an_open_run_is_not_comparable(judge, blobs, record, rerun, state):
+    assert judge(state=state).outcome is Outcome.NOT_COMPARABLE
+    assert state.value in judge(state=state).summary
+    assert compare(record(state=state), rerun(), blobs.open).outcome is Outcome.NOT_COMPARABLE
+
+
+def test_a_run_is_not_compared_with_itself(blobs, original):
+    assert compare(original, original, blobs.open).outcome is Outcome.NOT_COMPARABLE
+
+
+def _program(original, **changes: Any):
+    return {"program": original.program.model_copy(update=changes)}
+
+
+ANOTHER = Digest.of(b"another")
+PROGRAMS = {
+    "image": (lambda run: {"image": ANOTHER}, "another image ("),
+    "config": (lambda run: {"config_digest": ANOTHER}, "another image config ("),
+    "base": (
+        lambda run: {"base": BaseRef(name="cpu", digest=ANOTHER, config_digest=run.base.config_digest)},
+        "another base (",
+    ),
+    "world size": (lambda run: _program(run, gpus=2), "another world size (0 vs 2 GPUs)"),
+    "seed": (lambda run: _program(run, seed=8), "another program (seed)"),
+    "param": (
+        lambda run: _program(run, params={**run.program.params, "lr": 0.2}),
+        "another program (params.lr)",
+    ),
+    "a param of another type": (
+        lambda run: _program(run, params={**run.program.params, "epochs": 3.0}),
+        "another program (params.epochs)",
+    ),
+    "input": (
+        lambda run: _program(run, inputs={"data": ANOTHER}),
+        "another program (inputs.data)",
+    ),
+    "threads": (
+        lambda run: _program(run, determinism=Determinism(threads=2)),
+        "another program (determinism.threads)",
+    ),
+    "source edited on disk": (
+        lambda run: {"source": {**run.source, "net.py": "2" * 64}},
+        "other source found in the container (net.py)",
+    ),
+    "package edited on disk": (
+        lambda run: {"packages": {**run.packages, "numpy": "2.4.5"}},
+        "other packages found in the container (numpy)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_another_program_is_not_comparable_and_named(judge, original, name):
+    changes, said = PROGRAMS[name]
+    verdict = judge(**changes(original))
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+    assert verdict.summary.startswith(f"not comparable: {said}")
+    assert verdict.notes[0].startswith(said)
+    assert verdict.files == ()
+
+
+def test_the_label_of_a_base_may_differ(judge, original):
+    base = original.base.model_copy(update={"name": "mirror/cpu"})
+    assert judge(base=base).outcome is Outcome.IDENTICAL
+
+
+def test_all_reasons_are_in_the_notes(judge, original):
+    verdict = judge(image=ANOTHER, config_digest=ANOTHER, **_program(original, seed=1, gpus=4))
+    assert [note.split(" (")[0] for note in verdict.notes] == [
+        "another image",
+        "another image config",
+        "another world size",
+        "another program",
+    ]
+
+
+def test_nothing_compared_is_never_identical(blobs, record, rerun):
+    nothing = {"outputs": (), "metrics": {}, "series": ()}
+    verdict = compare(record(**nothing), rerun(**nothing), blobs.open)
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+    assert verdict.summary == "not comparable: the job left no outputs and no metrics to compare"
+    rejected = nothing | {"outputs": (blobs.rejected("shadow"),)}
+    verdict = compare(record(**rejected), rerun(**rejected), blobs.open)
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+    assert verdict.notes == ("not compared: 1 entry rejected in both runs (shadow)",)
+
+
+def test_metrics_alone_can_be_compared(blobs, record, rerun):
+    verdict = compare(record(outputs=()), rerun(outputs=()), blobs.open)
+    assert (verdict.outcome, verdict.summary) == (Outcome.IDENTICAL, "identical: 3 equal metrics")
+
+
+# not instrumented
+
+
+@pytest.mark.parametrize("tensors", [TracedTensors.ALL, TracedTensors.PARAMS])
+def test_a_trace_that_was_asked_for_and_is_missing(blobs, record, rerun, original, tensors):
+    traced = _program(original, determinism=Determinism(trace=Trace(tensors=tensors)))
+    verdict = compare(record(**traced), rerun(**traced), blobs.open)
+    assert verdict.outcome is Outcome.NOT_INSTRUMENTED
+    assert verdict.outcome.exit_code is ExitCode.NOT_COMPARABLE
+    assert f"asks for a trace ({tensors.value}), and none was recorded" in verdict.summary
+    worse = compare(record(**traced), rerun(**traced, metrics={}), blobs.open)
+    assert worse.outcome is Outcome.DIFFERENT
+
+
+SILENT: dict[str, Any] = {"source": {}, "packages": {}, "readbacks": ()}
+
+
+def test_equal_outputs_without_a_report_are_not_instrumented(judge, blobs, record, rerun):
+    verdict = judge(**SILENT)
+    assert verdict.outcome is Outcome.NOT_INSTRUMENTED
+    assert "the runtime left no report in the rerun" in verdict.summary
+    both = compare(record(**SILENT), rerun(**SILENT), blobs.open)
+    assert "in the original and the rerun" in both.summary
+    assert judge(**SILENT, outputs=()).outcome is Outcome.DIFFERENT
+
+
+# different
+
+
+def _replace(original, *outputs):
+    held = {output.path: output for output in original.outputs} | {output.path: output for output in outputs}
+    return {"outputs": tuple(held.values())}
+
+
+def test_a_differing_output_is_named_with_its_first_byte(judge, original, blobs):
+    data = bytearray(b"weights" * 1000)
+    data[1284] ^= 1
+    verdict = judge(
+        **_replace(original, blobs.kept("model.pt", bytes(data))), metrics={"accuracy": 0.9833, "loss": 0.25}
+    )
+    assert verdict.outcome is Outcome.DIFFERENT
+    assert verdict.outcome.exit_code is ExitCode.DIFFERENT
+    assert verdict.summary == (
+        "different: 1 of 3 outputs; first: model.pt at byte 1,284; accuracy 0.9861 vs 0.9833"
+    )
+    (file,) = verdict.files
+    assert (file.path, file.first_byte, file.note) == ("model.pt", 1284, "")
+    assert (file.original, file.rerun) == (original.outputs[1].digest, Digest.of(data))
+    (metric,) = verdict.metrics
+    assert (metric.name, metric.original, metric.rerun, metric.within) == ("accuracy", 0.9861, 0.9833, False)
+
+
+def test_the_shorter_of_two_is_named_by_its_length(judge, original, blobs):
+    verdict = judge(**_replace(original, blobs.kept("model.pt", b"weights" * 999)))
+    assert verdict.files[0].first_byte == 6993
+
+
+def test_added_missing_and_rejected_outputs_are_named(judge, original, blobs):
+    outputs = (
+        blobs.rejected("metrics.json", "fifo"),
+        original.outputs[1],
+        blobs.kept("new.txt", b"new"),
+        blobs.rejected("sock", "socket"),
+    )
+    verdict = judge(outputs=outputs)
+    assert verdict.outcome is Outcome.DIFFERENT
+    assert [(item.path, item.original is None, item.rerun is None, item.note) for item in verdict.files] == [
+        ("metrics.json", False, True, "original: kept; rerun: rejected (fifo)"),
+        ("new.txt", True, False, "only in the rerun"),
+        ("plots/curve.png", False, True, "only in the original"),
+        ("sock", True, True, "only in the rerun, and rejected there (socket)"),
+    ]
+    assert verdict.summary == (
+        "different: 4 of 5 outputs; first: metrics.json (original: kept; rerun: rejected (fifo))"
+    )
+    assert verdict.compared == 1
+
+
+def test_entries_rejected_for_another_reason_differ(blobs, record, rerun):
+    verdict = compare(
+        record(outputs=(blobs.rejected("x", "fifo"),)),
+        rerun(outputs=(blobs.rejected("x", "socket"),)),
+        blobs.open,
+    )
+    assert verdict.outcome is Outcome.DIFFERENT
+
+
+def test_entries_rejected_alike_are_noted(blobs, record, rerun, original):
+    outputs = (*original.outputs, blobs.rejected("x", "fifo"))
+    verdict = compare(record(outputs=outputs), rerun(outputs=outputs), blobs.open)
+    assert verdict.outcome is Outcome.IDENTICAL
+    assert verdict.notes == ("not compared: 1 entry rejected in both runs (x)",)
+    assert verdict.compared == 3
+
+
+def test_a_blob_that_is_gone_leaves_the_verdict_different(judge, original, blobs):
+    output = blobs.kept("model.pt", b"other")
+    del blobs.held[output.digest]
+    verdict = judge(**_replace(original, output))
+    assert verdict.outcome is Outcome.DIFFERENT
+    assert verdict.files[0].first_byte is None
+    assert "no blob" in verdict.files[0].note
+
+
+def test_a_damaged_store_never_makes_two_digests_equal(judge, original, blobs):
+    output = blobs.kept("model.pt", b"other")
+    blobs.held[output.digest] = b"weights" * 1000
+    verdict = judge(**_replace(original, output))
+    assert verdict.outcome is Outcome.DIFFERENT
+    assert "the store is damaged" in verdict.files[0].note
+
+
+def test_a_record_that_contradicts_itself_is_not_identical(judge, original):
+    bigger = original.outputs[1].model_copy(update={"size": 8000})
+    verdict = judge(**_replace(original, bigger))
+    assert verdict.outcome is Outcome.DIFFERENT
+    assert "contradicts itself" in verdict.files[0].note
+    unknown = original.outputs[1].model_copy(update={"digest": None})
+    assert judge(**_replace(original, unknown)).outcome is Outcome.DIFFERENT
+
+
+def test_a_path_listed_twice_is_compared_twice(blobs, record, rerun):
+    one, two = blobs.kept("x", b"1"), blobs.kept("x", b"2")
+    assert (
+        compare(record(outputs=(one, two)), rerun(outputs=(two, one)), blobs.open).outcome
+        is Outcome.IDENTICAL
+    )
+    assert compare(record(outputs=(one, two)), rerun(outputs=(one,)), blobs.open).outcome is Outcome.DIFFERENT
+    assert (
+        compare(record(outputs=(one, two)), rerun(outputs=(one, one)), blobs.open).outcome
+        is Outcome.DIFFERENT
+    )
+
+
+# metrics
+
+METRICS = {
+    "only in the original": ({"accuracy": 0.9861}, "loss", 0.25, None),
+    "only in the rerun": ({"accuracy": 0.9861, "loss": 0.25, "f1": 0.5}, "f1", None, 0.5),
+    "one bit": (
+        {"accuracy": math.nextafter(0.9861, 1), "loss": 0.25},
+        "accuracy",
+        0.9861,
+        0.9861000000000001,
+    ),
+    "to NaN": ({"accuracy": 0.9861, "loss": math.nan}, "loss", 0.25, math.nan),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_are_compared_by_value(judge, name):
+    metrics, which, a, b = METRICS[name]
+    verdict = judge(metrics=metrics)
+    assert verdict.outcome is Outcome.DIFFERENT
+    (metric,) = verdict.metrics
+    assert (metric.name, str(metric.original), str(metric.rerun)) == (which, str(a), str(b))
+    assert not metric.within
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "outcome"),
+    [
+        (math.nan, math.nan, Outcome.IDENTICAL),
+        (math.inf, math.inf, Outcome.IDENTICAL),
+        (math.inf, -math.inf, Outcome.DIFFERENT),
+        (0.0, -0.0, Outcome.DIFFERENT),
+    ],
+)
+def test_metrics_that_are_no_ordinary_numbers(blobs, record, rerun, a, b, outcome):
+    assert compare(record(metrics={"x": a}), rerun(metrics={"x": b}), blobs.open).outcome is outcome
+
+
+SERIES = {
+    "value": ((("loss", 0, 1.0), ("loss", 1, 0.5)), "loss@1", 0.25, 0.5),
+    "shorter": ((("loss", 0, 1.0),), "loss@1", 0.25, None),
+    "longer": ((("loss", 0, 1.0), ("loss", 1, 0.25), ("loss", 2, 0.1)), "loss@2", None, 0.1),
+    "another step": ((("loss", 0, 1.0), ("loss", 5, 0.25)), "loss@1", 0.25, None),
+    "no steps": ((("loss", 0, 1.0), ("loss", 1, 0.25), ("speed", None, 4.0)), "speed#0", 3.0, 4.0),
+}
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_a_series_is_compared_point_by_point(judge, original, name):
+    points, which, a, b = SERIES[name]
+    series = tuple(MetricPoint(name=n, step=s, value=v) for n, s, v in points)
+    if name != "no steps":
+        series += original.series[2:]
+    verdict = judge(series=series)
+    assert verdict.outcome is Outcome.DIFFERENT
+    assert [(item.name, item.original, item.rerun) for item in verdict.metrics] == [(which, a, b)]
+
+
+# tolerances
+
+
+def _metrics_file(blobs, name="metrics.json", **values):
+    return blobs.kept(name, json.dumps(values).encode())
+
+
+def test_metrics_within_tolerance_excuse_their_file(blobs, record, rerun, original, tolerance):
+    changed = {
+        "metrics": {"accuracy": 0.9833, "loss": 0.25},
+        **_replace(original, _metrics_file(blobs, accuracy=0.9833, loss=0.25)),
+    }
+    verdict = compare(record(tolerance=tolerance(accuracy=(0.01, 0))), rerun(**changed), blobs.open)
+    assert verdict.outcome is Outcome.WITHIN_TOLERANCE
+    assert verdict.outcome.exit_code is ExitCode.OK
+    assert verdict.summary == (
+        "within tolerance: 1 of 3 outputs; first: metrics.json at byte 17; accuracy 0.9861 vs 0.9833;"
+        " all within the spec's tolerances"
+    )
+    assert verdict.files[0].note == "differs only in metrics that are within their tolerances"
+    assert [item.within for item in verdict.metrics] == [True]
+    narrow = compare(record(tolerance=tolerance(accuracy=(0.001, 0))), rerun(**changed), blobs.open)
+    assert narrow.outcome is Outcome.DIFFERENT
+
+
+def test_the_tolerance_is_the_originals(blobs, record, rerun, tolerance):
+    metrics = {"accuracy": 0.98, "loss": 0.25}
+    wide = tolerance(accuracy=(1, 0))
+    assert compare(record(), rerun(metrics=metrics, tolerance=wide), blobs.open).outcome is Outcome.DIFFERENT
+    assert (
+        compare(record(tolerance=wide), rerun(metrics=metrics), blobs.open).outcome
+        is Outcome.WITHIN_TOLERANCE
+    )
+
+
+def test_a_trace_asked_for_is_missed_within_tolerance_too(blobs, record, rerun, original, tolerance):
+    traced = _program(original, determinism=Determinism(trace=Trace(tensors=TracedTensors.ALL)))
+    verdict = compare(
+        record(tolerance=tolerance(accuracy=(1, 0)), **traced),
+        rerun(metrics={"accuracy": 0.9, "loss": 0.25}, **traced),
+        blobs.open,
+    )
+    assert verdict.outcome is Outcome.NOT_INSTRUMENTED
+
+
+NOT_EXCUSED = {
+    "text beside the metric": b'{"accuracy": 0.98, "loss": 0.25, "at": "noon"}',
+    "a number that is no metric": b'{"accuracy": 0.98, "loss": 0.25, "pid": 17}',
+    "another number": b'{"accuracy": 0.98, "loss": 0.26}',
+    "a swapped key": b'{"accuracy": 0.25, "loss": 0.98}',
+    "a list": b'[{"accuracy": 0.98, "loss": 0.25}]',
+    "a key twice": b'{"accuracy": 0.9861, "accuracy": 0.98, "loss": 0.25}',
+    "no JSON": b"accuracy 0.98",
+    "not UTF-8": b'{"accuracy": 0.98, "loss": 0.25}\xff',
+    "deep": b"[" * 100_000,
+    "deep line": b'{"accuracy": 0.98}\n' + b'{"a":' * 100_000,
+    "a huge integer": b'{"accuracy": 0.98, "loss": ' + b"9" * 5000 + b"}",
+    "an integer past float": b'{"accuracy": 0.98, "loss": ' + b"9" * 400 + b"}",
+    "white space only": b'{"accuracy":  0.9861, "loss": 0.25}',
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("name", NOT_EXCUSED)
+def test_a_metrics_file_that_differs_in_more_is_not_excused(blobs, record, rerun, original, tolerance, name):
+    changed = {
+        "metrics": {"accuracy": 0.98, "loss": 0.25},
+        **_replace(original, blobs.kept("metrics.json", NOT_EXCUSED[name])),
+    }
+    verdict = compare(record(tolerance=tolerance(accuracy=(0.01, 0))), rerun(**changed), blobs.open)
+    assert verdict.outcome is Outcome.DIFFERENT
+    assert verdict.files[0].note
+
+
+def test_a_damaged_metrics_blob_is_not_excused(blobs, record, rerun, original, tolerance):
+    output = blobs.kept("metrics.json", b'{"at": "noon"}')
+    blobs.held[output.digest] = b'{"accuracy": 0.98, "loss": 0.25}'
+    verdict = compare(
+        record(tolerance=tolerance(accuracy=(0.01, 0))),
+        rerun(metrics={"accuracy": 0.98, "loss": 0.25}, **_replace(original, output)),
+        blobs.open,
+    )
+    assert verdict.outcome is Outcome.DIFFERENT
+    assert "damaged" in verdict.files[0].note
+
+
+def test_a_series_within_tolerance_excuses_its_lines(blobs, record, rerun, tolerance):
+    def lines(*losses: float) -> dict[str, Any]:
+        text = "".join(json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(losses))
+        return {
+            "outputs": (blobs.kept("metrics.jsonl", text.encode()),),
+            "metrics": {"loss": losses[-1]},
+            "series": tuple(
+                MetricPoint(name="loss", step=step, value=loss) for step, loss in enumerate(losses)
+            ),
+        }
+
+    wide = tolerance(loss=(0, 0.01))
+    near = compare(record(tolerance=wide, **lines(1.0, 0.5)), rerun(**lines(1.001, 0.5)), blobs.open)
+    assert near.outcome is Outcome.WITHIN_TOLERANCE
+    assert [item.name for item in near.metrics] == ["loss@0"]
+    far = compare(record(tolerance=wide, **lines(1.0, 0.5)), rerun(**lines(1.001, 0.6)), blobs.open)
+    assert far.outcome is Outcome.DIFFERENT
+    longer = compare(record(tolerance=wide, **lines(1.0, 0.5)), rerun(**lines(1.001, 0.5, 0.5)), blobs.open)
+    assert longer.outcome is Outcome.DIFFERENT
+
+
+def test_only_the_named_metrics_file_is_excused(blobs, record, rerun, original, tolerance):
+    program = _program(original, metrics="scores.json")
+    before = {
+        "outputs": (_metrics_file(blobs, accuracy=0.9), _metrics_file(blobs, "scores.json", accuracy=0.9)),
+        "metrics": {"accuracy": 0.9},
+        "tolerance": tolerance(accuracy=(0.01, 0)),
+    }
+    after = {"outputs": (before["outputs"][0], _metrics_file(blobs, "scores.json", accuracy=0.901))}
+    verdict = compare(
+        record(**before, **program), rerun(**after, **program, metrics={"accuracy": 0.901}), blobs.open
+    )
+    assert verdict.outcome is Outcome.WITHIN_TOLERANCE
+    both = {"outputs": (_metrics_file(blobs, accuracy=0.901), after["outputs"][1])}
+    verdict = compare(
+        record(**before, **program), rerun(**both, **program, metrics={"accuracy": 0.901}), blobs.open
+    )
+    assert verdict.outcome is Outcome.DIFFERENT
+    assert verdict.summary.startswith("different: 2 of 2 outputs; first: metrics.json at byte")
+
+
+def test_tensors_within_tolerance_are_excused(blobs, record, rerun, tolerance, npy):
+    from array import array
+
+    def arrays(*values: float) -> dict[str, Any]:
+        data = npy("<f8", (len(values),), array("d", values).tobytes())
+        return {"outputs": (blobs.kept("out/w.npy", data), blobs.kept("x.txt", b"x"))}
+
+    wide = tolerance(outputs={"**/*.npy": (0, 1e-3)})
+    near = compare(record(tolerance=wide, **arrays(1.0, 2.0)), rerun(**arrays(1.0005, 2.0)), blobs.open)
+    assert near.outcome is Outcome.WITHIN_TOLERANCE
+    assert near.files[0].note == (
+        "within tolerance '**/*.npy' (abs 0, rel 0.001): largest difference 0.0005 absolute, 0.0005 relative;"
+        " worst at [0]: 1.0 vs 1.0005"
+    )
+    far = compare(record(tolerance=wide, **arrays(1.0, 2.0)), rerun(**arrays(1.0, 2.1)), blobs.open)
+    assert far.outcome is Outcome.DIFFERENT
+    assert "worst at [1]: 2.0 vs 2.1" in far.files[0].note
+    shape = compare(record(tolerance=wide, **arrays(1.0, 2.0)), rerun(**arrays(1.0)), blobs.open)
+    assert shape.outcome is Outcome.DIFFERENT
+    assert "another shape: [2] vs [1]" in shape.files[0].note
+
+
+def test_a_tolerance_for_a_file_that_is_no_tensor_excuses_nothing(blobs, record, rerun, original, tolerance):
+    wide = tolerance(outputs={"model.*": (1e9, 1e9)})
+    verdict = compare(
+        record(tolerance=wide), rerun(**_replace(original, blobs.kept("model.pt", b"x"))), blobs.open
+    )
+    assert verdict.outcome is Outcome.DIFFERENT
+    assert verdict.files[0].note == "the tolerance for 'model.*' covers only .npy and .safetensors files"
+
+
+def test_a_damaged_tensor_blob_is_not_excused(blobs, record, rerun, tolerance, npy):
+    one, two = (blobs.kept("w.npy", npy("|u1", (1,), value)) for value in (b"1", b"2"))
+    blobs.held[two.digest] = npy("|u1", (2,), b"11")
+    wide = tolerance(outputs={"*.npy": (9, 9)})
+    verdict = compare(record(tolerance=wide, outputs=(one,)), rerun(outputs=(two,)), blobs.open)
+    assert verdict.outcome is Outcome.DIFFERENT
+    assert "damaged" in verdict.files[0].note
+
+
+# flags and notes
+
+
+def _moved(end: dict[str, Any] | None, pid: int = 7) -> Readback:
+    return Readback(
+        pid=pid, argv=("python",), start={"torch.deterministic_algorithms": True, "x": 1}, end=end
+    )
+
+
+def test_flags_that_the_script_changed_are_named(blobs, record, rerun):
+    off = _moved({"torch.deterministic_algorithms": False, "x": 1})
+    killed = _moved(None, pid=8)
+    verdict = compare(record(readbacks=(off, killed)), rerun(readbacks=(off, off)), blobs.open)
+    assert verdict.outcome is Outcome.IDENTICAL
+    assert verdict.flags_changed == {
+        "torch.deterministic_algorithms": "original: True -> False; rerun: True -> False"
+    }
+    one = compare(record(), rerun(readbacks=(off, _moved({"x": 1}, pid=9))), blobs.open)
+    assert one.flags_changed == {
+        "torch.deterministic_algorithms": "original: unchanged; rerun: True -> False, True -> unset"
+    }
+
+
+def test_gaps_in_the_records_are_passed_on(judge):
+    assert judge(notes=("3 outputs could not be read",)).notes == ("rerun: 3 outputs could not be read",)
+
+
+def test_a_verdict_survives_json(judge, original, blobs):
+    verdict = judge(**_replace(original, blobs.kept("model.pt", b"x")))
+    assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
