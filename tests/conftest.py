@@ -16,7 +16,9 @@ def shared_base() -> Settings:
     """The home whose pins hold the cpu base: `make base` makes it once per machine."""
     settings = load()
     if not settings.pins.exists():
-        pytest.fail(f"no base is pinned in {settings.pins}: `make base` makes one (make test does it for you)")
+        pytest.fail(
+            f"no base is pinned in {settings.pins}: `make base` makes one (make test does it for you)"
+        )
     return settings
 
 

@@ -206,6 +206,11 @@ def test_no_import_goes_round_in_a_circle():
         pytest.fail(" -> ".join(error.args[1]))
 
 
+def is_migration(module: Module) -> bool:
+    """A list of tables as they once were, never to be edited again."""
+    return "/migrations/versions/" in f"/{module.where}"
+
+
 def test_modules_and_functions_stay_short():
     long = [
         f"{module.where}: {module.lines} lines, more than {MODULE_LINES}"
@@ -214,7 +219,7 @@ def test_modules_and_functions_stay_short():
     ]
     for module in modules().values():
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not is_migration(module):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > FUNCTION_LINES:
                     where = f"{module.where}:{node.lineno} {node.name}"

@@ -43,7 +43,8 @@ HOSTS = (
     host("nvcr", "io"),
     host("docker", "com"),
     r"[\w-]+\." + host("docker", "io").removeprefix(r"(?<![\w-])"),
-    re.escape("docker" + ".io/"),
+    # The engine's own long spelling of a name without a host begins so; a name after it would be a reference.
+    re.escape("docker" + ".io/") + r"(?!library(?![\w/]))",
     r"https?://" + host("docker", "io").removeprefix(r"(?<![\w-])"),
     host("huggingface", "co"),
 )
@@ -103,6 +104,8 @@ def test_no_committed_file_names_a_registry_or_this_machine():
         (("see /wo", "rk/shared/DESIGN.md"), True),
         (("/tmp/", "lab/v/bin/python"), True),
         (("apt-get install dock", "er.io python3"), False),
+        (("dock", "er.io/nvidia/cuda"), True),
+        (('NAME = "dock', 'er.io/library"'), False),
         (("the package `dock", "er.io`."), False),
         (("docker.im", "port"), False),
         (("/wo", "rkspace/main"), False),

@@ -16,6 +16,7 @@ from orchestrator.digest import Digest
 from orchestrator.image.pins import list_pins
 from orchestrator.settings import Settings, load
 
+
 @dataclass(frozen=True)
 class Outcome:
     """What a typed command left behind."""
@@ -61,7 +62,9 @@ class Box:
 
     def json(self, *words: str, code: int = 0) -> Any:
         outcome = self.type(*words, "--json")
-        assert outcome.code == code, f"reprise {' '.join(words)}: exit {outcome.code}\n{outcome.out}\n{outcome.err}"
+        assert outcome.code == code, (
+            f"reprise {' '.join(words)}: exit {outcome.code}\n{outcome.out}\n{outcome.err}"
+        )
         return outcome.json
 
 

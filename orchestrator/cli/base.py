@@ -23,9 +23,10 @@ def command() -> None:
 
 @command.command("build")
 @click.argument("flavour")
+@click.option("--force", is_flag=True, help="Make it anew though nothing in its recipe has changed.")
 @quiet_option
 @json_option
-def build(flavour: str, quiet: bool, as_json: bool) -> None:
+def build(flavour: str, force: bool, quiet: bool, as_json: bool) -> None:
     """Make a flavour from its recipe and pin it on this box.
 
     The digest is the last line of standard output.
@@ -38,7 +39,7 @@ def build(flavour: str, quiet: bool, as_json: bool) -> None:
     from orchestrator.launch.bases import build_base
 
     with opened() as session, watching(as_json, quiet) as watch:
-        made = build_base(session, flavour, watch)
+        made = build_base(session, flavour, watch, force)
     _print_base(made, quiet, as_json)
 
 
@@ -50,7 +51,7 @@ def build(flavour: str, quiet: bool, as_json: bool) -> None:
 def pin(name: str, reference: str, quiet: bool, as_json: bool) -> None:
     """Pin an image that is there already as the base NAME.
 
-    REFERENCE is what the engine or a registry knows it by.
+    REFERENCE names it by digest: REPOSITORY@sha256:…, or the engine's own sha256:… of it.
 
     JSON: as `base build`.
     """

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.cli.text import parse_since, parse_size, parse_span
+from orchestrator.cli.text import parse_since
+from orchestrator.spec.sizes import parse_size, parse_span
 
 F = TypeVar("F", bound=Callable[..., Any])
 

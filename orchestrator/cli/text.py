@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from datetime import UTC, datetime, timedelta
 
+from orchestrator.spec.sizes import parse_span
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])?\Z", re.ASCII)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp])?(?:i?b)?\Z", re.ASCII | re.IGNORECASE)
 
 
 def size_text(count: int) -> str:
@@ -67,22 +65,3 @@ def parse_since(text: str, now: datetime | None = None) -> datetime:
         if text.strip().isdigit():  # 2026 would be half an hour ago
             raise
         return (now or datetime.now(UTC)) - timedelta(seconds=parse_span(text))
-
-
-def parse_span(text: str) -> float:
-    """`90`, `90s`, `30m`, `2h`, `1d`, `1w` -> seconds. Raises ValueError for anything else."""
-    span = _SPAN.match(text.strip())
-    if not span:
-        raise ValueError(text)
-    return float(span.group(1)) * _SPANS[span.group(2) or "s"]
-
-
-def parse_size(text: str) -> int:
-    """`1024`, `512MiB`, `8GiB`, `8G`, `1GB` -> bytes; as Docker does, `G` is `GiB`, and so is `GB`.
-
-    Raises ValueError for anything else.
-    """
-    size = _SIZE.match(text.strip())
-    if not size:
-        raise ValueError(text)
-    return int(float(size.group(1)) * 1024 ** " kmgtp".index((size.group(2) or " ").lower()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 
@@ -26,10 +27,21 @@ def describe(config: bytes) -> tuple[Program, BaseRef, dict[str, str]]:
     """
     try:
         settings = json.loads(config)["config"]
-        labels = settings["Labels"] or {}
-        version = labels[LABEL_ASSEMBLY]
+        labels = dict(settings["Labels"] or {})
+        command = tuple(settings["Cmd"] or ())
     except (ValueError, KeyError, TypeError):
-        raise UsageError("the image was not assembled by Reprise: its labels are missing") from None
+        raise UsageError("the image was not assembled by Reprise: its config is of another shape") from None
+    found = describe_labels(labels)
+    if command != found[0].command:
+        raise UsageError("the image's command is not that of its program: it was changed after assembly")
+    return found
+
+
+def describe_labels(labels: Mapping[str, str]) -> tuple[Program, BaseRef, dict[str, str]]:
+    """As `describe`, from the labels alone: what an engine shows of an image."""
+    version = labels.get(LABEL_ASSEMBLY)
+    if version is None:
+        raise UsageError("the image was not assembled by Reprise: its labels are missing")
     if version != ASSEMBLY_VERSION:
         raise UsageError(
             f"the image has assembly version {version!r}, this Reprise knows {ASSEMBLY_VERSION!r}",
@@ -39,9 +51,6 @@ def describe(config: bytes) -> tuple[Program, BaseRef, dict[str, str]]:
         program = Program.from_label(labels[LABEL_PROGRAM])
         base = BaseRef.model_validate_json(labels[LABEL_BASE])
         packages = dict(json.loads(labels[LABEL_PACKAGES]))
-        command = tuple(settings["Cmd"])
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"the image's labels cannot be read: {str(error).splitlines()[0]}") from None
-    if command != program.command:
-        raise UsageError("the image's command is not that of its program: it was changed after assembly")
     return program, base, packages

@@ -8,6 +8,7 @@ from orchestrator.errors import UsageError
 from orchestrator.image.assemble import assemble
 from orchestrator.image.base import resolve_base
 from orchestrator.image.model import Base, Image
+from orchestrator.image.wheels import WheelFile, fetch_wheels
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.spec.inputs import hash_inputs
@@ -46,10 +47,8 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     source = read_source(spec.source, exclude=tuple(Path(item.path) for item in spec.inputs.values()))
     if request.require_clean:
         refuse_dirty(source)
-    wheels = ()
+    wheels: tuple[WheelFile, ...] = ()
     if spec.requirements is not None:
-        from orchestrator.image.wheels import fetch_wheels
-
         watch.phase("wheels", spec.requirements)
         wheels = fetch_wheels(session.settings, Path(spec.requirements), base.python)
     watch.phase("image", base.ref.name)

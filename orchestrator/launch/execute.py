@@ -81,16 +81,16 @@ def execute_locked(session: Session, run: str, watch: Watch) -> RunRecord:
     return record.run(run)
 
 
-def _attempt(
-    session: Session, facts: RunRecord, opened: OpenRun, attempt: int, watch: Watch
-) -> Result:
+def _attempt(session: Session, facts: RunRecord, opened: OpenRun, attempt: int, watch: Watch) -> Result:
     """The container's life. Whatever part of it is over already is not repeated."""
     record, engine, settings, run = session.record, session.engine, session.settings, facts.id
     if opened.boot != boot_id():
         return Result(state=State.LOST, message="the machine was restarted while the run was open")
     info = engine.info()
     used = choose_gpus(facts.resources, gpus()) if facts.program.gpus else ()
-    plan = Plan.model_validate_json(opened.plan) if opened.plan else _plan(session, facts, attempt, used, info)
+    plan = (
+        Plan.model_validate_json(opened.plan) if opened.plan else _plan(session, facts, attempt, used, info)
+    )
     crash_point("planned")
     if opened.state is State.PREPARING:
         watch.phase("load", facts.image.short)
@@ -122,9 +122,7 @@ def _attempt(
     return result
 
 
-def _plan(
-    session: Session, facts: RunRecord, attempt: int, used: tuple[Gpu, ...], info: EngineInfo
-) -> Plan:
+def _plan(session: Session, facts: RunRecord, attempt: int, used: tuple[Gpu, ...], info: EngineInfo) -> Plan:
     """The container's settings, stored before anything is made of them."""
     settings, run = session.settings, facts.id
     plan = plan_container(

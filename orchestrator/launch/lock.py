@@ -1,4 +1,4 @@
-"""One executor per run on a box: a file lock that the kernel releases when its holder dies, however it dies."""
+"""One executor per run on a box: a file lock that the kernel releases when its holder dies."""
 
 from __future__ import annotations
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.digest import Digest
-from orchestrator.errors import UsageError
-from orchestrator.image.describe import describe
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.execute import execute_locked
 from orchestrator.launch.lock import run_lock
 from orchestrator.launch.session import Session
-from orchestrator.launch.submit import facts_of, new_id, person
+from orchestrator.launch.submit import new_id, person
 from orchestrator.launch.target import Target, resolve
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import NewRun, RunRecord
@@ -37,7 +33,7 @@ def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRec
     original = (
         session.record.run(session.record.find(request.against)) if request.against else target.original
     )
-    new = _new_run(session, target, original, request)
+    new = _new_run(target, original, request)
     with run_lock(session.settings, new.id):
         run, _ = session.record.submit(new)
         crash_point("queued")
@@ -56,7 +52,7 @@ def judge(session: Session, record: RunRecord, original: RunRecord | None, watch
     return verdict
 
 
-def _new_run(session: Session, target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
+def _new_run(target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
     before = original.resources if original else Resources(gpus=target.program.gpus)
     fields = before.model_dump() | request.resources
     run = new_id()

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import getpass
+import json
 import secrets
+from pathlib import Path
 
-from orchestrator.image.model import Image
-from orchestrator.launch.build import Built, BuildRequest, build
+from orchestrator.launch.build import BuildRequest, Built, build
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.execute import execute, execute_locked
 from orchestrator.launch.lock import run_lock
 from orchestrator.launch.session import Session
+from orchestrator.launch.target import facts_of
 from orchestrator.launch.watch import Watch
-from orchestrator.record.model import ImageFacts, NewRun, RunRecord
+from orchestrator.record.model import NewRun, RunRecord
+from orchestrator.run.hardware import choose_gpus, gpus, home_id
 from orchestrator.run.load import ensure_loaded
+from orchestrator.run.model import Plan
+from orchestrator.run.plan import plan_container
+from orchestrator.run.workspace import folders_of
+from orchestrator.runtime.levers import LEVER_NAMES
+from orchestrator.value import Value
 
 
 def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
@@ -56,15 +64,6 @@ def _new_run(session: Session, built: Built, key: str | None) -> NewRun:
     )
 
 
-def facts_of(image: Image) -> ImageFacts:
-    return ImageFacts(
-        digest=image.digest,
-        config_digest=image.config_digest,
-        base=image.base,
-        layers=image.layers,
-    )
-
-
 def new_id() -> str:
     """16 hex digits: short to type, and two in a million runs collide with odds of 1 to 37 million."""
     return secrets.token_hex(8)
@@ -76,3 +75,37 @@ def person() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+class DryRun(Value):
+    """What `submit` would do."""
+
+    built: Built
+    plan: Plan
+    levers: dict[str, str]  # environment of the image that determinism needs
+
+
+def dry_run(session: Session, request: BuildRequest, watch: Watch) -> DryRun:
+    """Build and plan. The run's id is only an example, and no folder is made for it."""
+    built = build(session, request, watch)
+    spec, program, settings = built.spec, built.image.program, session.settings
+    run = new_id()
+    plan = plan_container(
+        run=run,
+        attempt=1,
+        image=built.image.tag,
+        program=program,
+        resources=spec.resources,
+        folders=folders_of(settings, run, 1),
+        inputs={name: Path(item.path) for name, item in spec.inputs.items()},
+        gpus=choose_gpus(spec.resources, gpus()) if program.gpus else (),
+        engine=session.engine.info(),
+        home=home_id(settings),
+    )
+    return DryRun(built=built, plan=plan, levers=levers_of(built.image.config))
+
+
+def levers_of(config: bytes) -> dict[str, str]:
+    """The lever variables among an image's environment."""
+    pairs = (pair.partition("=") for pair in json.loads(config)["config"]["Env"])
+    return {name: value for name, _, value in pairs if name in LEVER_NAMES}

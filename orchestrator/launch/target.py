@@ -6,11 +6,12 @@ import re
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.image.describe import describe
-from orchestrator.image.model import REPOSITORY, Layer, LayerKind
+from orchestrator.image.describe import describe_labels
+from orchestrator.image.model import LABEL_PROGRAM, REPOSITORY, Image, Layer, LayerKind
 from orchestrator.image.stored import stored_image
 from orchestrator.launch.session import Session
 from orchestrator.record.model import ImageFacts, RunRecord
+from orchestrator.run.engine import EngineImage
 from orchestrator.run.model import State
 from orchestrator.spec.program import Program
 from orchestrator.value import Value
@@ -23,6 +24,7 @@ class Target(Value):
 
     image: ImageFacts
     program: Program
+    packages: dict[str, str]  # the job's own wheels
     reference: str  # what the engine is asked to run
     original: RunRecord | None
 
@@ -47,28 +49,66 @@ def _from_digest(session: Session, text: str) -> Target:
 
 
 def _known(session: Session, digest: Digest, original: RunRecord | None) -> Target:
-    """An image that the record knows: facts from there, the program from the image's own config."""
+    """An image that the record knows; more of it where its bytes are still on this box."""
+    local = _from_layout(session, digest)
+    if local is not None:
+        return local.model_copy(update={"original": original})
     facts, program = session.record.image(digest)
-    return Target(image=facts, program=program, reference=f"{REPOSITORY}:{digest.hex}", original=original)
+    reference = f"{REPOSITORY}:{digest.hex}"
+    return Target(image=facts, program=program, packages={}, reference=reference, original=original)
+
+
+def _from_layout(session: Session, text: str) -> Target | None:
+    image = stored_image(session.settings, text)
+    if image is None:
+        return None
+    return Target(
+        image=facts_of(image),
+        program=image.program,
+        packages=image.packages,
+        reference=image.tag,
+        original=None,
+    )
 
 
 def _from_engine(session: Session, text: str) -> Target:
     """An image that only this box's layers or engine know: everything is in its config."""
-    image = stored_image(session.settings, text)
-    if image is not None:
-        facts = ImageFacts(
-            digest=image.digest, config_digest=image.config_digest, base=image.base, layers=image.layers
-        )
-        return Target(image=facts, program=image.program, reference=image.tag, original=None)
-    found = session.engine.find_image(text)
-    if found is None:
+    local = _from_layout(session, text)
+    if local is not None:
+        return local
+    found = [image for image in session.engine.images_labelled(LABEL_PROGRAM) if _fits(image, text)]
+    if not found:
         raise UsageError(
             f"no image {text} here: neither the record, nor the engine, nor this box's layers know it",
             "`reprise history` shows the digests of recorded runs; an image is carried with `docker save`",
         )
-    program, base, _ = describe(found.config)
+    if len(found) > 1:
+        raise UsageError(f"{text} fits {len(found)} images in the engine", "give more digits")
+    return _described(found[0])
+
+
+def _digests(image: EngineImage) -> tuple[str, ...]:
+    """Manifest digest (from our own tag) and id; an engine keeps one of config and manifest as its id."""
+    tags = [tag.removeprefix(f"{REPOSITORY}:") for tag in image.tags if tag.startswith(f"{REPOSITORY}:")]
+    return (*(f"sha256:{tag}" for tag in tags if len(tag) == 64), image.id)
+
+
+def _fits(image: EngineImage, text: str) -> bool:
+    return any(digest.startswith(text) for digest in _digests(image))
+
+
+def _described(image: EngineImage) -> Target:
+    """From the labels of an image in the engine. Its tag is ours, and names the manifest."""
+    program, base, packages = describe_labels(image.labels)
+    manifest = Digest(_digests(image)[0])
     layers = tuple(
-        Layer(kind=LayerKind.BASE, digest=diff_id, diff_id=diff_id, size=0) for diff_id in found.diff_ids
+        Layer(kind=LayerKind.BASE, digest=Digest(one), diff_id=Digest(one), size=0) for one in image.diff_ids
     )
-    facts = ImageFacts(digest=found.digest, config_digest=found.config_digest, base=base, layers=layers)
-    return Target(image=facts, program=program, reference=found.reference, original=None)
+    facts = ImageFacts(digest=manifest, config_digest=Digest(image.id), base=base, layers=layers)
+    return Target(image=facts, program=program, packages=packages, reference=image.id, original=None)
+
+
+def facts_of(image: Image) -> ImageFacts:
+    return ImageFacts(
+        digest=image.digest, config_digest=image.config_digest, base=image.base, layers=image.layers
+    )

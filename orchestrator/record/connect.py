@@ -23,7 +23,7 @@ POOL_TIMEOUT = 60.0  # seconds that a thread waits for a connection
 
 # What SQLite says -> how to mend it.
 _HINTS = {
-    "readonly database": "make the file and its folder writable for you, or name another place with REPRISE_HOME",
+    "readonly database": "make the file and its folder writable for you, or name another (REPRISE_HOME)",
     "unable to open database": "check that the folder exists and that you may write in it (REPRISE_HOME)",
     "database is locked": "another process has been writing for 30 s; end it, then try again",
     "database or disk is full": "make room on the disk; what was recorded is intact",
@@ -88,10 +88,12 @@ def _sqlite_url(text: str) -> URL:
     try:
         url = make_url(text)
     except ArgumentError as error:
-        raise RecordError("REPRISE_DATABASE_URL is not a database URL", "such as sqlite:////path/of/reprise.db") from error
+        raise RecordError(
+            "REPRISE_DATABASE_URL is not a database URL", "such as sqlite:////path/of/reprise.db"
+        ) from error
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         raise RecordError(
-            f"the record can be kept in an SQLite file only, not in {url.render_as_string(hide_password=True)}",
+            f"the record is an SQLite file and cannot be {url.render_as_string(hide_password=True)}",
             "REPRISE_DATABASE_URL=sqlite:////path/of/reprise.db",
         )
     return url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from orchestrator.digest import Digest
 from orchestrator.image.model import BaseRef, Layer
@@ -47,6 +48,9 @@ class RunRecord(Value):
     readbacks: tuple[Readback, ...]
     log: Log | None
     notes: tuple[str, ...]
+    reference: str = ""  # what the engine was asked to run
+    description: str = ""
+    reports_missing: bool = False  # the runtime left nothing: not instrumented
 
 
 class ImageFacts(Value):
@@ -103,3 +107,26 @@ class OpenRun(Value):
     plan: str | None  # the stored Plan as JSON
     cancel_requested: bool
     rerun_of: str | None
+
+
+class HistoryFilter(Value):
+    """Which lines of the history, in which order. What is None does not narrow."""
+
+    job: str | None = None
+    states: tuple[State, ...] = ()
+    since: datetime | None = None
+    where: str | None = None  # the language of record/where.py
+    sort: str | None = None  # such as metrics.accuracy; -seconds for the largest first; None: newest first
+    limit: int | None = None
+
+
+class VerdictLine(Value):
+    """A verdict as it was written down; `document` is the whole verdict as JSON values."""
+
+    run: str  # the rerun
+    original: str
+    outcome: str
+    document: dict[str, Any]
+    box: str | None
+    by: str
+    created_at: datetime

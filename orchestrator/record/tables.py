@@ -19,7 +19,7 @@ from orchestrator.image.model import LayerKind
 from orchestrator.record.columns import Moment, closed
 from orchestrator.run.model import Failure, OutputStatus, State
 
-# The verdict room stands above this one, so its closed words are written here once more; a test holds them equal.
+# The verdict room stands above this one, so its words are written here once more; a test holds them equal.
 OUTCOMES = ("identical", "within_tolerance", "different", "not_comparable", "not_instrumented", "failed")
 SCALAR_TYPES = ("bool", "int", "float", "str")
 
@@ -38,7 +38,7 @@ class Row(SQLModel):
     )
 
     @declared_attr.directive
-    def __tablename__(cls) -> str:  # noqa: N805
+    def __tablename__(cls) -> str:
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
 

@@ -47,7 +47,7 @@ class EngineInfo(Value):
 
 
 class EngineImage(Value):
-    """An image as an engine knows it. `id` is the config's digest, or the manifest's in a containerd store."""
+    """An image as an engine knows it. `id` is its config's digest, in a containerd store its manifest's."""
 
     id: str
     tags: tuple[str, ...]
@@ -188,7 +188,7 @@ class Engine:
 
     def import_image(self, archive: IO[bytes], repository: str, tag: str, changes: list[str]) -> str:
         """An image of one layer from a tar of a file system; its id."""
-        # docker announces chunks, but sends a plain file as it is, and the engine chokes on it: not an iterator.
+        # docker announces chunks but sends a plain file as it is, and the engine chokes: so an iterator.
         chunks = iter(lambda: archive.read(CHUNK), b"")
         with guard("importing a file system"):
             answer = self.api.import_image_from_stream(
@@ -285,7 +285,7 @@ class Engine:
         """Whether the container ended within so many seconds. EngineError if the engine went away."""
         with guard(f"waiting for container {name}"):
             try:
-                self.api.wait(name, timeout=seconds)
+                self.api.wait(name, timeout=seconds)  # type: ignore[arg-type]  # requests takes floats
             except requests.exceptions.ReadTimeout:
                 return False
             except requests.exceptions.ConnectionError as error:
@@ -349,7 +349,7 @@ class Engine:
             ]
             try:
                 self.api.start(container)
-                code = int(self.api.wait(container, timeout=seconds)["StatusCode"])
+                code = int(self.api.wait(container, timeout=seconds)["StatusCode"])  # type: ignore[arg-type]
                 out = self.api.logs(container, stdout=True, stderr=False)
             finally:
                 self.api.remove_container(container, force=True)

@@ -149,11 +149,10 @@ def escaped(path: str) -> str:
     """A name that can be shown: what is not printable UTF-8 becomes `\\xNN`, and it is cut if very long."""
     data = os.fsencode(path)[:MAX_PATH]
     text = data.decode("utf-8", "surrogateescape")
-    shown = "".join(
+    return "".join(
         character if character.isprintable() else "".join(f"\\x{byte:02x}" for byte in _bytes(character))
         for character in text
     )
-    return shown
 
 
 def _bytes(character: str) -> bytes:
@@ -180,10 +179,13 @@ def read_small(folder: Path, name: str, limit: int) -> bytes | None:
         raise ValueError(f"{escaped(name)}: {error.strerror}") from error
     finally:
         os.close(fd)
-    with os.fdopen(handle, "rb") as stream:
+    try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{escaped(name)}: not a plain file")
         if found.st_size > limit:
             raise ValueError(f"{escaped(name)}: {found.st_size} bytes, more than {limit}")
-        return stream.read(limit + 1)[:limit]
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            return stream.read(limit)
+    finally:
+        os.close(handle)

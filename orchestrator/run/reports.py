@@ -6,7 +6,6 @@ So it is read with caps, and anything of another shape than agreed becomes a not
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def read_reports(folder: Path) -> Reports:
     """Everything in a report folder, by the names that the runtime uses."""
     notes: list[str] = []
     entry = _read(folder, "entry.json", notes)
-    names = sorted(name for name in os.listdir(folder) if _NAME.match(name))
+    names = sorted(path.name for path in folder.iterdir() if _NAME.match(path.name))
     if len(names) > MAX_REPORTS:
         notes.append(f"{len(names)} process reports; {MAX_REPORTS} were read")
     starts: dict[int, dict[str, Any]] = {}

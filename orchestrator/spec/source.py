@@ -23,8 +23,19 @@ IGNORE_FILE = ".repriseignore"  # one shell pattern a line, for names and for re
 
 # Never code, whatever git says. Bytecode would be stale: all files in an image have one time.
 IGNORED_FOLDERS = frozenset(
-    ".git __pycache__ .venv venv node_modules .ipynb_checkpoints .mypy_cache .pytest_cache .ruff_cache "
-    ".hypothesis .tox".split()
+    {
+        ".git",
+        ".hypothesis",
+        ".ipynb_checkpoints",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".tox",
+        ".venv",
+        "__pycache__",
+        "node_modules",
+        "venv",
+    }
 )
 IGNORED_NAMES = ("*.pyc", "*.pyo", ".DS_Store")
 

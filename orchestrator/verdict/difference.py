@@ -183,7 +183,7 @@ def _output(output: Output | None) -> Cell:
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Cell]:
-    """`{"gpus": [{"name": "A100"}]}` -> `{"gpus.0.name": "A100"}`; an empty container is its own value."""
+    """`{"gpus": [{"name": "A100"}]}` -> `{"gpus.0.name": "A100"}`; an empty list or object is `none`."""
     if isinstance(value, dict | list | tuple) and value:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         found: dict[str, Cell] = {}
@@ -192,4 +192,4 @@ def _flat(value: Any, name: str = "") -> dict[str, Cell]:
         return found
     if isinstance(value, bool | int | float | str) or value is None:
         return {name: value}
-    return {name: "(empty)" if isinstance(value, dict | list | tuple) else str(value)}
+    return {name: "none" if isinstance(value, dict | list | tuple) else str(value)}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import BinaryIO
 
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import RepriseError
+from orchestrator.run.globs import matcher
 from orchestrator.run.model import Output, OutputStatus
 from orchestrator.spec.model import Tolerance
 from orchestrator.verdict.model import FileDifference
@@ -160,17 +159,5 @@ def tolerance_glob(path: str, tolerances: dict[str, Tolerance]) -> str | None:
     """The glob that decides for a path: the path itself, else the longest that matches, else None."""
     if path in tolerances:
         return path
-    matching = [glob for glob in tolerances if _pattern(glob).fullmatch(path)]
+    matching = [glob for glob in tolerances if matcher((glob,))(path)]
     return min(matching, key=lambda glob: (-len(glob), glob), default=None)
-
-
-@lru_cache(maxsize=256)
-def _pattern(glob: str) -> re.Pattern[str]:
-    return re.compile("".join(_translate(glob)), re.DOTALL)
-
-
-def _translate(glob: str) -> Iterator[str]:
-    """`**/` any folders or none, `**` anything, `*` and `?` within one name."""
-    words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    for token in re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", glob):
-        yield words.get(token) or re.escape(token)

@@ -51,4 +51,4 @@ def last_flags(readback: Readback) -> dict[str, Any]:
 
 def reported(run: RunRecord) -> bool:
     """Whether the runtime in the image left anything: without it nothing says what ran, or how."""
-    return bool(run.source or run.packages or run.readbacks)
+    return not run.reports_missing

@@ -10,13 +10,13 @@ from typing import Any
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.record.model import RunRecord
+from orchestrator.run.metrics import FINAL, SERIES
 from orchestrator.run.model import MetricPoint
 from orchestrator.spec.model import Tolerance
 from orchestrator.verdict.files import OpenBlob
 from orchestrator.verdict.model import FileDifference, MetricDifference
 from orchestrator.verdict.tolerance import bits, same_bits, within
 
-FILES = ("metrics.json", "metrics.jsonl")  # read where the program names no metrics file
 READ_LIMIT = 32 << 20  # bytes of a metrics file that are read to see whether only metrics differ
 
 _BitPair = tuple[bytes, bytes]
@@ -115,7 +115,7 @@ def _point(
 
 
 def is_metrics_file(path: str, run: RunRecord) -> bool:
-    return path == run.program.metrics if run.program.metrics else path in FILES
+    return path == run.program.metrics if run.program.metrics else path in (FINAL, SERIES)
 
 
 def excuse_metrics(
@@ -171,7 +171,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _number_pairs(a: Any, b: Any) -> Iterator[_BitPair]:
     """The numbers that differ, at equal places. Raises ValueError where anything else differs."""
-    if _is_number(a) and _is_number(b):
+    if _is_number(a) and _is_number(b) and isinstance(a, bool) is isinstance(b, bool):
         left, right = float(a), float(b)
         if not same_bits(left, right) or (a != b and left == right):  # large integers round to one float
             yield bits(left), bits(right)
@@ -190,4 +190,5 @@ def _number_pairs(a: Any, b: Any) -> Iterator[_BitPair]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """true and false are metrics too: 1 and 0."""
+    return isinstance(value, int | float)

@@ -84,32 +84,3 @@ def test_since_a_time() -> None:
 def test_since_refuses(given: str) -> None:
     with pytest.raises(ValueError):
         text.parse_since(given, NOW)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ("1024", 1024),
-        ("1k", 1024),
-        ("512MiB", 512 << 20),
-        ("8G", 8 << 30),
-        ("1.5GiB", 3 << 29),
-        ("2 gb", 2 << 30),
-        ("7B", 7),
-    ],
-)
-def test_parsed_sizes(given: str, expected: int) -> None:
-    assert text.parse_size(given) == expected
-
-
-@pytest.mark.parametrize("given", ["", "GiB", "-1", "1e9", "8Gi", "8 elephants", "٣G"])
-def test_refused_sizes(given: str) -> None:
-    with pytest.raises(ValueError):
-        text.parse_size(given)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("1d", 86400)]
-)
-def test_parsed_spans(given: str, expected: float) -> None:
-    assert text.parse_span(given) == expected

@@ -15,7 +15,9 @@ from tests_support import Box, write_job
 
 pytestmark = pytest.mark.engine
 
-SCRIPT = "import time; open('started', 'x').write('once'); time.sleep(0.3); open('done.txt', 'w').write('done')"
+SCRIPT = (
+    "import time; open('started', 'x').write('once'); time.sleep(0.3); open('done.txt', 'w').write('done')"
+)
 
 
 def containers(run: str) -> list[str]:

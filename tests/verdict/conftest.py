@@ -68,6 +68,7 @@ def make_record(blobs: Blobs, **changes: Any) -> RunRecord:
         "job": "digits",
         "image": Digest.of(b"image"),
         "config_digest": Digest.of(b"config"),
+        "reference": "reprise:image",
         "base": BaseRef(name="cpu", digest=Digest.of(b"base"), config_digest=Digest.of(b"base config")),
         "program": Program(
             name="digits",
@@ -111,6 +112,8 @@ def make_record(blobs: Blobs, **changes: Any) -> RunRecord:
         "readbacks": (Readback(pid=7, argv=("python", "train.py"), start=FLAGS, end=FLAGS),),
         "log": Log(digest=Digest.of(b"log"), size=3, truncated=False),
         "notes": (),
+        "description": "digits with a small net",
+        "reports_missing": False,
     }
     assert changes.keys() <= fields.keys(), changes.keys() - fields.keys()
     return RunRecord.model_validate(fields | changes)

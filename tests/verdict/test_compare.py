@@ -205,7 +205,7 @@ def test_a_trace_that_was_asked_for_and_is_missing(blobs, record, rerun, origina
     assert worse.outcome is Outcome.DIFFERENT
 
 
-SILENT: dict[str, Any] = {"source": {}, "packages": {}, "readbacks": ()}
+SILENT: dict[str, Any] = {"reports_missing": True, "source": {}, "packages": {}, "readbacks": ()}
 
 
 def test_equal_outputs_without_a_report_are_not_instrumented(judge, blobs, record, rerun):
@@ -441,6 +441,7 @@ NOT_EXCUSED = {
     "deep line": b'{"accuracy": 0.98}\n' + b'{"a":' * 100_000,
     "a huge integer": b'{"accuracy": 0.98, "loss": ' + b"9" * 5000 + b"}",
     "an integer past float": b'{"accuracy": 0.98, "loss": ' + b"9" * 400 + b"}",
+    "true for a number": b'{"accuracy": 0.98, "loss": true}',
     "white space only": b'{"accuracy":  0.9861, "loss": 0.25}',
     "empty": b"",
 }

@@ -30,10 +30,13 @@ MATTERS = {
     "outputs",
     "packages",
     "source",
+    "reports_missing",
 }
 DOES_NOT_MATTER = {
     "id",  # each run has its own
     "job",  # the program's name, which is compared
+    "description",
+    "reference",  # a box's own name for the image, whose digests are compared
     "resources",  # limits; the number of GPUs is in the program
     "tolerance",  # a judgement about results; the original's is used
     "input_paths",  # their digests are in the program
@@ -123,7 +126,7 @@ def some_record(generator: random.Random, blobs: Any) -> dict[str, Any]:
 
 
 def change(generator: random.Random, record: RunRecord, field: str) -> RunRecord | None:
-    """With one leaf below `field` changed, one entry dropped, or one doubled; None if that changed nothing."""
+    """With one leaf below `field` changed, one entry dropped or doubled; None if that changed nothing."""
     for _ in range(20):
         before = record.model_dump(mode="python")
         spot = generator.choice(list(places(before[field], (field,))))

@@ -1,0 +1,75 @@
+# make demo    set up what is missing, then run the example job twice and compare
+# make test    set up what is missing, then check types and style and run the tests
+# The set-up's parts: setup (virtual environment), engine (a Docker Engine that answers), base (the cpu base).
+# Each looks first and does nothing where there is nothing to do. PYTHON=... picks the interpreter.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+export VENV
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+# Not the user's configuration of pip as a whole, whose indexes are needed: only what would change the result.
+INSTALL := $(PIP) install --no-deps --require-hashes --only-binary :all:
+
+.PHONY: help setup engine base demo test lint format bench lock clean dev
+
+help: ## what can be made
+	@sed -n '1,4s/^# //p' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/run.stamp ## the virtual environment with the reprise command
+
+$(VENV)/bin/python: | scripts/python.sh
+	@python="$$(scripts/python.sh)"; echo "making $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing reprise"
+	@$(INSTALL) --requirement requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+engine: setup ## a Docker Engine that answers: the one that does, else the distribution's
+	@scripts/engine.sh
+
+base: engine ## the cpu base, pinned on this box
+	@scripts/packages.sh "to make an OS image" mmdebstrap gpg
+	@$(VENV)/bin/reprise base build cpu >/dev/null
+
+demo: setup engine base ## the example job: run, recorded, run again, compared
+	@scripts/demo.sh
+
+dev: $(VENV)/dev.stamp
+
+# PyTorch and NumPy as in the cpu base, from the same lock: the runtime is tested against them.
+$(VENV)/dev.stamp: requirements/dev.txt images/cpu/requirements.txt $(VENV)/run.stamp
+	@echo "installing what the tests need"
+	@$(INSTALL) --requirement requirements/dev.txt
+	@$(INSTALL) --requirement images/cpu/requirements.txt
+	@touch $@
+
+test: setup engine base dev ## types, style and every test, on a real engine and registry
+	@scripts/packages.sh "for the tests" docker-registry git
+	@$(MAKE) --no-print-directory lint
+	@$(VENV)/bin/python -m pytest
+
+lint: dev ## types and style
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+format: dev ## style, corrected
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+bench: setup engine base ## benchmarks: benchmarks/README.md
+	@$(VENV)/bin/python benchmarks/run.py
+
+lock: dev ## the requirements files, made anew; needs uv
+	@PYTHON=$(VENV)/bin/python scripts/lock.sh
+
+clean: ## remove what make made in this folder; runs, bases and the engine stay
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find orchestrator tests jobs benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,108 @@
+"""doctor: each part of this box tried for real; what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+
+from orchestrator.digest import Digest
+from orchestrator.errors import RepriseError
+from orchestrator.launch.session import Session
+from orchestrator.value import Value
+
+ROOM = 5 << 30  # bytes of free disk under which a base or a large output will not fit
+
+
+class Check(Value):
+    name: str
+    ok: bool | None  # None: not there, and not wrong
+    detail: str
+    hint: str | None = None
+
+
+def checks(session: Session) -> Iterator[Check]:
+    """One check after the other: a part that is broken does not hide the next."""
+    parts: tuple[tuple[str, Callable[[Session], Check]], ...] = (
+        ("engine", _engine),
+        ("gpu", _gpu),
+        ("database", _database),
+        ("store", _store),
+        ("base", _base),
+        ("disk", _disk),
+        ("git", _git),
+    )
+    for name, check in parts:
+        try:
+            yield check(session)
+        except RepriseError as error:
+            yield Check(name=name, ok=False, detail=error.message, hint=error.hint)
+        except OSError as error:
+            yield Check(name=name, ok=False, detail=str(error))
+
+
+def _engine(session: Session) -> Check:
+    info = session.engine.info()
+    kind = "Podman" if info.podman else "Docker Engine"
+    store = "containerd" if info.containerd_store else info.storage
+    detail = (
+        f"{kind} {info.version}, {store}, cgroup {info.cgroup}, {info.memory >> 20} MiB, {info.cpus} CPUs"
+    )
+    return Check(name="engine", ok=True, detail=detail)
+
+
+def _gpu(session: Session) -> Check:
+    from orchestrator.run.hardware import gpus
+
+    found = gpus()
+    if not found:
+        return Check(name="gpu", ok=None, detail="no NVIDIA driver on this box: jobs run on the CPU")
+    info = session.engine.info()
+    names = ", ".join(f"{gpu.name} ({gpu.compute}, driver {gpu.driver})" for gpu in found)
+    if info.podman or not ("nvidia" in info.runtimes or info.cdi):
+        hint = "install the NVIDIA container toolkit and restart the engine"
+        return Check(name="gpu", ok=False, detail=f"{names}; the engine cannot hand them on", hint=hint)
+    return Check(name="gpu", ok=True, detail=names)
+
+
+def _database(session: Session) -> Check:
+    open_runs = len(session.record.open_runs())
+    return Check(name="database", ok=True, detail=f"{session.settings.database_url}, {open_runs} open run(s)")
+
+
+def _store(session: Session) -> Check:
+    """Bytes that were never there before go in, come out, and are removed."""
+    data = secrets.token_bytes(32)
+    with session.store.batch() as batch:
+        digest = batch.add(io.BytesIO(data), len(data))
+    read = session.store.read(digest)
+    session.store.path(digest).unlink()
+    return Check(name="store", ok=Digest.of(read) == digest, detail=str(session.settings.store))
+
+
+def _base(session: Session) -> Check:
+    from orchestrator.image.base import resolve_base
+    from orchestrator.image.pins import list_pins
+
+    names = [pin.name for pin in list_pins(session.settings)]
+    if not names:
+        hint = "run: reprise base build cpu"
+        return Check(name="base", ok=False, detail="no base is pinned on this box", hint=hint)
+    pins = [resolve_base(session.settings, name, gpu_visible=False) for name in names]
+    detail = ", ".join(f"{pin.ref.name} {pin.ref.digest.short} (torch {pin.python.torch})" for pin in pins)
+    return Check(name="base", ok=True, detail=detail)
+
+
+def _disk(session: Session) -> Check:
+    session.settings.home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(session.settings.home).free
+    hint = None if free > ROOM else f"free some space under {session.settings.home}"
+    return Check(name="disk", ok=free > ROOM, detail=f"{free >> 30} GiB free", hint=hint)
+
+
+def _git(_session: Session) -> Check:
+    path = shutil.which("git")
+    if path is None:
+        return Check(name="git", ok=None, detail="not installed: sources in a git repository cannot be read")
+    return Check(name="git", ok=True, detail=path)

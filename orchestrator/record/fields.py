@@ -1,0 +1,166 @@
+"""What a filter or an order can name, and how each compares: the SQL half of the filter language.
+
+Every comparison is two-valued (never NULL), so that `not` turns it round.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Table, and_, exists, false, not_, or_, select
+
+from orchestrator.record import tables
+from orchestrator.record.columns import comparable
+from orchestrator.run.model import Failure, State
+
+Literal = bool | int | float | str
+
+_RUN, _JOB, _IMAGE = tables.run.c, tables.job.c, tables.image.c
+_TEXTS = {"job": _JOB.name, "user": _RUN.submitted_by}
+_NUMBERS = {"seconds": _RUN.seconds, "seed": _RUN.seed, "exit_code": _RUN.exit_code}
+_WORDS: dict[str, tuple[Any, type[StrEnum]]] = {
+    "state": (_RUN.state, State),
+    "status": (_RUN.state, State),
+    "failure": (_RUN.failure, Failure),
+}
+_MOMENTS = {"created": _RUN.created_at}
+_DIGESTS = {"image": _IMAGE.digest}
+PLAIN = (*_TEXTS, *_NUMBERS, *_WORDS, *_MOMENTS, *_DIGESTS)
+_TABLES: dict[str, Table] = {"params": tables.param, "metrics": tables.metric}
+_SHORT = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})\Z")
+_ORDERS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "<": lambda column, value: column < value,
+    "<=": lambda column, value: column <= value,
+    ">": lambda column, value: column > value,
+    ">=": lambda column, value: column >= value,
+}
+
+
+class Mismatch(Exception):  # noqa: N818
+    """A name or value that does not fit; whoever knows the position makes a UsageError of it."""
+
+    def __init__(self, what: str, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what, self.hint = what, hint
+
+
+class Field(NamedTuple):
+    word: str  # one of PLAIN, or params, or metrics
+    name: str | None  # of the parameter or metric
+
+
+def field_named(word: str, name: str | None) -> Field:
+    """Mismatch for a name that there is not."""
+    if (word in _TABLES) != (name is not None) or (word not in _TABLES and word not in PLAIN):
+        near = get_close_matches(word if name is None else f"{word}.{name}", PLAIN, 1)
+        known = f"{', '.join(PLAIN)}, params.NAME, metrics.NAME"
+        raise Mismatch(
+            "an unknown name",
+            f"did you mean {near[0]}?" if near else f"known are {known}; strings need quotes",
+        )
+    return Field(word, name)
+
+
+def compare(field: Field, operator: str, value: Literal | tuple[Literal, ...]) -> ColumnElement[bool]:
+    """True where the run has the field and it compares so. Mismatch for a value of no use."""
+    if isinstance(value, tuple):
+        tests = [_test(field, "==", item) for item in value]
+        held = or_(*tests) if tests else false()
+    else:
+        held = _test(field, "==" if operator == "!=" else operator, value)
+    if operator in ("!=", "not in"):
+        held = not_(held)
+    if field.word in _TABLES:
+        table = _TABLES[field.word]
+        return exists().where(table.c.run_id == _RUN.id, table.c.name == field.name, held)
+    return and_(_column(field).is_not(None), held)
+
+
+def _column(field: Field) -> Any:
+    word = field.word
+    if word in _WORDS:
+        return _WORDS[word][0]
+    return (_TEXTS | _NUMBERS | _MOMENTS | _DIGESTS)[word]
+
+
+def _test(field: Field, operator: str, value: Literal) -> ColumnElement[bool]:
+    """One field against one value, with one of < <= > >= ==."""
+    word = field.word
+    if isinstance(value, bool) and (word != "params" or operator != "=="):
+        raise Mismatch("true and false are values of parameters, equal or not", "params.flag == true")
+    if word == "params":
+        return _param(operator, value)
+    if word in _WORDS:
+        return _word(field, operator, value)
+    if word in _MOMENTS:
+        return _held(_column(field), operator, _moment(value))
+    if word in _DIGESTS:
+        return _digest(field, operator, value)
+    wanted, name = (str, "a string") if word in _TEXTS else ((int, float), "a number")
+    if not isinstance(value, wanted):
+        raise Mismatch(f"{word} is compared with {name}")
+    column = tables.metric.c.num if word == "metrics" else _column(field)
+    return _held(column, operator, value if isinstance(value, str) else comparable(value))
+
+
+def _param(operator: str, value: Literal) -> ColumnElement[bool]:
+    param = tables.param.c
+    if isinstance(value, bool):
+        return and_(param.type == "bool", param.text == ("true" if value else "false"))
+    if isinstance(value, str):
+        return and_(param.type == "str", _held(param.text, operator, value))
+    return and_(param.type.in_(("int", "float")), _held(param.num, operator, comparable(value)))
+
+
+def _word(field: Field, operator: str, value: Literal) -> ColumnElement[bool]:
+    column, words = _WORDS[field.word]
+    known = [word.value for word in words]
+    if operator != "==" or value not in known:
+        near = get_close_matches(str(value), known, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"== or != one of: {', '.join(known)}"
+        raise Mismatch(f"{field.word} is one of a few words", hint)
+    return _held(column, operator, words(value))
+
+
+def _moment(value: Literal) -> datetime:
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Mismatch("not a date", "created >= '2026-01-31' or '2026-01-31T12:00'") from error
+
+
+def _digest(field: Field, operator: str, value: Literal) -> ColumnElement[bool]:
+    short = _SHORT.match(str(value))
+    if operator != "==" or short is None:
+        raise Mismatch("not a digest", "== or != 'sha256:' and at least 4 of its 64 hex digits")
+    like: ColumnElement[bool] = _column(field).like(f"sha256:{short.group(1)}%")
+    return like
+
+
+def _held(column: Any, operator: str, value: Any) -> ColumnElement[bool]:
+    """The comparison, false where the column is NULL."""
+    held = column == value if operator == "==" else _ORDERS[operator](column, value)
+    return and_(column.is_not(None), held)
+
+
+def ordering(text: str) -> list[ColumnElement[Any]]:
+    """`metrics.accuracy`, `-seconds`: what to sort by; runs without it come last. Mismatch if unknown."""
+    word, dot, rest = text.removeprefix("-").partition(".")
+    field = field_named(word, rest if dot else None)
+    table = _TABLES.get(field.word)
+    if table is None:
+        columns = [_column(field)]
+    else:
+        names = ["num", "text"] if table is tables.param else ["num"]
+        columns = [
+            select(table.c[name])
+            .where(table.c.run_id == _RUN.id, table.c.name == field.name)
+            .scalar_subquery()
+            for name in names
+        ]
+    return [(column.desc() if text.startswith("-") else column.asc()).nulls_last() for column in columns]

@@ -1,0 +1,105 @@
+"""finish: a Result becomes rows, all of them or none, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, update
+
+from orchestrator.errors import RecordError
+from orchestrator.record import tables
+from orchestrator.record.columns import comparable, document
+from orchestrator.record.runs import hold, insert_rows, now
+from orchestrator.run.model import Fingerprint, Readback, Result
+
+_INTEGERS = range(-(1 << 63), 1 << 63)  # what a column holds; a job may write any integer as a step
+
+
+def finish(connection: Connection, run: str, attempt: int, result: Result) -> None:
+    """Commit what is known of a dead attempt. FencedError for an older attempt, or a second time."""
+    if not result.state.final:
+        raise RecordError(f"run {run} cannot be finished as {result.state.value}")
+    key = hold(connection, run, attempt)
+    table = tables.run
+    connection.execute(
+        update(table)
+        .where(table.c.id == key)
+        .values(
+            state=result.state,
+            failure=result.failure,
+            message=result.message,
+            exit_code=result.exit_code,
+            oom_killed=result.oom_killed,
+            reports_missing=result.reports_missing,
+            started_at=result.started_at,
+            finished_at=result.finished_at,
+            seconds=result.seconds,
+            recorded_at=now(),
+        )
+    )
+    for target, rows in _rows(result):
+        insert_rows(connection, target, [{"run_id": key, **row} for row in rows])
+
+
+def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
+    """Table -> its rows, without the run's key."""
+    yield tables.metric, ({"name": name, **_float(value)} for name, value in result.metrics.items())
+    yield (
+        tables.metric_point,
+        (
+            {"position": position, "name": point.name, "step": _step(point.step), **_float(point.value)}
+            for position, point in enumerate(result.series)
+        ),
+    )
+    yield (
+        tables.output,
+        ({"position": position, **output.model_dump()} for position, output in enumerate(result.outputs)),
+    )
+    yield tables.package, ({"name": name, "version": text} for name, text in result.packages.items())
+    yield tables.source_file, ({"path": path, "sha256": text} for path, text in result.source.items())
+    yield tables.flag, (_flag(position, item) for position, item in enumerate(result.readbacks))
+    yield (
+        tables.note,
+        (
+            {"position": position, "text": text}
+            for position, text in enumerate((*result.notes, *_gaps(result)))
+        ),
+    )
+    if result.log is not None:
+        yield tables.log, [result.log.model_dump()]
+    if result.fingerprint is not None:
+        yield tables.fingerprint, [_fingerprint(result.fingerprint)]
+
+
+def _float(value: float) -> dict[str, Any]:
+    return {"text": repr(value), "num": comparable(value)}
+
+
+def _step(step: int | None) -> int | None:
+    return step if step is not None and step in _INTEGERS else None
+
+
+def _gaps(result: Result) -> Iterable[str]:
+    lost = sum(point.step is not None and point.step not in _INTEGERS for point in result.series)
+    if lost:
+        yield f"{lost} points of metrics have a step that does not fit 64 bits; they are kept without it"
+
+
+def _flag(position: int, item: Readback) -> dict[str, Any]:
+    return {
+        "position": position,
+        "pid": item.pid,
+        "argv": document(item.argv),
+        "start": None if item.start is None else document(item.start),
+        "end": None if item.end is None else document(item.end),
+    }
+
+
+def _fingerprint(found: Fingerprint) -> dict[str, Any]:
+    return {
+        "bit_digest": found.bit_digest,
+        "bit_class": document(found.bit_class),
+        "perf_class": document(found.perf_class),
+        "identity": document(found.identity),
+    }

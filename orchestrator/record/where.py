@@ -1,0 +1,176 @@
+"""The filter language of the history: `params.lr < 0.1 and not (state == 'failed')`.
+
+Python's own grammar reads it, a short list of node types is let through, and what comes out is SQL with
+bound parameters: no text of the user becomes SQL, and nothing is evaluated in Python.
+
+- Names: `params.NAME`, `metrics.NAME` (`params["odd name"]` where NAME is not a plain word), and the
+  fields in `fields.py`.
+- `<  <=  >  >=  ==  !=  in  not in`, chained as `0.01 < params.lr < 0.1`; `and  or  not  ( )`.
+- Numbers, strings, true, false; dates are strings (`created >= '2026-01-31'`, local where no zone is
+  named); `image == 'sha256:12ab'` may be shortened.
+- A comparison with something that the run has not got is false, `!=` and `not in` too. Values of another
+  type are unequal and in no order. NaN is unequal to everything. Numbers compare as 64-bit floats.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from typing import NoReturn
+
+from sqlalchemy import ColumnElement, and_, not_, or_
+
+from orchestrator.errors import UsageError
+from orchestrator.record.fields import Field, Literal, Mismatch, compare, field_named
+
+LONGEST = 4000  # characters of a filter
+DEEPEST = 40  # nested parentheses and nots
+
+_HINT = "such as: params.lr < 0.1 and metrics.accuracy > 0.9 and state == 'succeeded'"
+_HABITS = (
+    (re.compile(r"&&?|\bAND\b"), "write `and`"),
+    (re.compile(r"\|\|?|\bOR\b"), "write `or`"),
+    (re.compile(r"!(?!=)|\bNOT\b"), "write `not`"),
+    (re.compile(r"<>"), "write `!=`"),
+    (re.compile(r"(?<![=<>!])=(?!=)"), "write `==`"),
+)
+_OPERATORS: dict[type[ast.cmpop], str] = {
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_WORDS: dict[str, bool] = {"true": True, "false": False}
+
+
+def condition(text: str) -> ColumnElement[bool]:
+    """The filter as SQL over run, job and image. UsageError with the column and a hint."""
+    return _Reader(text).read()
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        # One line without leading space, or Python would read an indented block.
+        self.text = re.sub(r"\s", " ", text).strip()
+
+    def read(self) -> ColumnElement[bool]:
+        if not self.text:
+            self._refuse("the filter is empty", 0)
+        if len(self.text) > LONGEST:
+            self._refuse(f"the filter is longer than {LONGEST} characters", LONGEST)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Python's advice on code, which this is not
+                tree = ast.parse(self.text, mode="eval")
+        except SyntaxError as error:
+            self._refuse("cannot be read", (error.offset or 1) - 1, self._habit())
+        except (ValueError, RecursionError, MemoryError):  # NUL, or nesting beyond the parser
+            self._refuse("cannot be read", 0)
+        return self._condition(tree.body, 0)
+
+    def _condition(self, node: ast.expr, depth: int) -> ColumnElement[bool]:
+        if depth > DEEPEST:
+            self._refuse(f"is nested more than {DEEPEST} deep", self._column(node))
+        match node:
+            case ast.BoolOp(op=op, values=values):
+                parts = [self._condition(value, depth + 1) for value in values]
+                return and_(*parts) if isinstance(op, ast.And) else or_(*parts)
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return not_(self._condition(operand, depth + 1))
+            case ast.Compare(left=left, ops=ops, comparators=rights):
+                lefts = [left, *rights[:-1]]
+                return and_(*(self._compare(*item) for item in zip(lefts, ops, rights, strict=True)))
+            case ast.BinOp(op=ast.BitAnd() | ast.BitOr() | ast.LShift() | ast.RShift()):
+                self._refuse("bit operators mean nothing here", self._column(node), self._habit())
+            case _:
+                self._refuse(
+                    "is not a comparison", self._column(node), "compare it with a value: params.flag == true"
+                )
+
+    def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> ColumnElement[bool]:
+        operator = _OPERATORS.get(type(op))
+        if operator is None:
+            self._refuse("`is` means nothing here", self._column(left), "write == or !=")
+        field, value = self._operand(left), self._operand(right)
+        if not isinstance(field, Field) and isinstance(value, Field) and operator in _TURNED:
+            field, value, operator = value, field, _TURNED[operator]
+        if not isinstance(field, Field) or isinstance(value, Field):
+            self._refuse(
+                "compares no name with a value",
+                self._column(left),
+                "a name on one side, a value on the other",
+            )
+        if isinstance(value, tuple) != (operator in ("in", "not in")):
+            self._refuse(
+                "`in` wants a list, and only `in` does", self._column(right), "params.lr in (0.1, 0.01)"
+            )
+        try:
+            return compare(field, operator, value)
+        except Mismatch as mismatch:
+            self._refuse(mismatch.what, self._column(right), mismatch.hint)
+
+    def _operand(self, node: ast.expr) -> Field | Literal | tuple[Literal, ...]:
+        match node:
+            case ast.Tuple(elts=items) | ast.List(elts=items) | ast.Set(elts=items):
+                return tuple(self._literal(item) for item in items)
+            case ast.Name(id=word) if word.lower() not in _WORDS:
+                return self._field(node, word, None)
+            case ast.Attribute():
+                return self._dotted(node)
+            case ast.Subscript(value=ast.Name(id=word), slice=ast.Constant(value=str(name))):
+                return self._field(node, word, name)
+            case _:
+                return self._literal(node)
+
+    def _dotted(self, node: ast.Attribute) -> Field:
+        """`params.model.width` is the parameter `model.width`: names may hold dots."""
+        parts = [node.attr]
+        inner = node.value
+        while isinstance(inner, ast.Attribute):
+            parts.append(inner.attr)
+            inner = inner.value
+        if not isinstance(inner, ast.Name):
+            self._refuse("is not a name", self._column(node))
+        return self._field(node, inner.id, ".".join(reversed(parts)))
+
+    def _field(self, node: ast.expr, word: str, name: str | None) -> Field:
+        try:
+            return field_named(word, name)
+        except Mismatch as mismatch:
+            self._refuse(mismatch.what, self._column(node), mismatch.hint)
+
+    def _literal(self, node: ast.expr) -> Literal:
+        match node:
+            case ast.Constant(value=bool() | int() | float() | str() as value):
+                return value
+            case ast.Name(id=word) if word.lower() in _WORDS:
+                return _WORDS[word.lower()]
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=ast.Constant(value=value)) if (
+                isinstance(value, int | float) and not isinstance(value, bool)
+            ):
+                return -value if isinstance(sign, ast.USub) else value
+            case _:
+                self._refuse(
+                    "is not a value",
+                    self._column(node),
+                    "numbers, 'strings', true, false; dates as 'strings'",
+                )
+
+    def _column(self, node: ast.expr) -> int:
+        """In characters; Python counts bytes."""
+        return len(self.text.encode()[: node.col_offset].decode(errors="replace"))
+
+    def _habit(self) -> str | None:
+        bare = re.sub(r"'[^']*'|\"[^\"]*\"", "''", self.text)
+        return next((hint for pattern, hint in _HABITS if pattern.search(bare)), None)
+
+    def _refuse(self, what: str, column: int, hint: str | None = None) -> NoReturn:
+        rest = self.text[column : column + 30]
+        where = f" at column {column + 1}: `{rest}`" if rest else ""
+        raise UsageError(f"--where: {what}{where}", hint or _HINT)

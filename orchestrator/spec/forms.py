@@ -1,0 +1,202 @@
+"""Short forms of a job file, written out; and what pydantic's messages would not say well.
+
+Works on plain values (dict, list, scalars) before they become a JobSpec: a value that is wrong is reported
+and taken out, so that one mistake is told once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.spec.collect import Collector
+from orchestrator.spec.placeholders import placeholders
+from orchestrator.spec.problems import KeyPath, nearest, shorten
+from orchestrator.spec.sizes import parse_size, parse_span
+
+_ENV_REASONS = {
+    "REPRISE_": "Reprise tells the job its seed and parameters by these",
+    "LD_": "the linker's variables change which code runs",
+    "NVIDIA_": "the container runtime reads it; say what you need under resources",
+    "CUBLAS": "a determinism lever; say determinism.level",
+    "OMP_": "a determinism lever; say determinism.threads",
+    "MKL_": "a determinism lever; say determinism.threads and determinism.portable_cpu",
+    "OPENBLAS_": "a determinism lever; say determinism.threads and determinism.portable_cpu",
+    "ATEN_": "a determinism lever; say determinism.portable_cpu",
+    "NCCL_": "a determinism lever; say determinism.level",
+    "PYTHON": "Reprise sets the interpreter up so that every run is alike",
+}
+_NOT_EMPTY = ("name", "description", "source", "command", "seed", "outputs")
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words for a message."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return f"{str(value).lower()}, a truth value"
+    if isinstance(value, int | float):
+        return f"the number {value!r}"
+    if isinstance(value, str):
+        return f"the text {shorten(value, 40)!r}"
+    return "a list" if isinstance(value, list) else "a mapping"
+
+
+def write_out(data: dict[str, Any], found: Collector) -> None:
+    """Replaces every short form in `data` by its long one, in place."""
+    _drop_empty(data, found)
+    data.setdefault("source", ".")
+    _source(data, found)
+    _params(data, found)
+    _command(data, found)
+    _env(data, found)
+    _inputs(data, found)
+    _tolerance(data, found)
+    _trace(data, found)
+    _quantities(data, found)
+
+
+def _drop_empty(data: dict[str, Any], found: Collector) -> None:
+    """`params:` with nothing behind it is as good as left out; `seed:` is rather a slip."""
+    for key in [key for key, value in data.items() if value is None]:
+        del data[key]
+        if key in _NOT_EMPTY:
+            found.add((key,), "has no value", "write one, or leave the line out")
+    for section in ("determinism", "resources", "tolerance"):
+        if isinstance(data.get(section), dict):
+            data[section] = {key: value for key, value in data[section].items() if value is not None}
+
+
+def _source(data: dict[str, Any], found: Collector) -> None:
+    source = data["source"]
+    if isinstance(source, str):
+        data["source"] = {"path": source}
+    elif not isinstance(source, dict):
+        _refuse(data, ("source",), found, "a folder, or {path, commit}, or {git, commit}")
+
+
+def _params(data: dict[str, Any], found: Collector) -> None:
+    params = data.get("params", {})
+    if not isinstance(params, dict):
+        return
+    for name, value in list(params.items()):
+        if value is None or isinstance(value, dict | list):
+            hint = "a parameter is text, a number, true or false"
+            found.add(("params", name), f"is {kind_of(value)}", hint)
+            del params[name]
+        elif name == "seed":
+            found.add(("params", name), "seed is a field of its own", "write seed beside params, not in it")
+            del params[name]
+
+
+def _command(data: dict[str, Any], found: Collector) -> None:
+    command = data.get("command")
+    if command is None:
+        return
+    if isinstance(command, list):
+        for number, word in enumerate(command):
+            if not isinstance(word, str):
+                hint = "put it in quotes, or make it a parameter"
+                found.add(("command", number), f"is {kind_of(word)}, not text", hint)
+        empty = not command or command[0] == ""
+    elif isinstance(command, str):
+        empty = not command.strip()
+    else:
+        _refuse(data, ("command",), found, "text for the shell, or a list of words")
+        return
+    if empty:
+        found.add(("command",), "is empty", "say what to run, such as: python train.py")
+    if found.covers(("command",)) or any(found.covers(("command", n)) for n in range(len(command))):
+        del data["command"]
+        found.know(("command",))
+
+
+def check_placeholders(data: dict[str, Any], names: set[str], found: Collector) -> None:
+    """Every `{name}` of the command must be a parameter or `seed`."""
+    command = data.get("command")
+    if command is None or found.covers(("params",)):
+        return
+    words = [command] if isinstance(command, str) else command
+    for number, word in enumerate(words):
+        path: KeyPath = ("command",) if isinstance(command, str) else ("command", number)
+        for name in placeholders(word):
+            if name not in names | {"seed"}:
+                hint = f"{nearest(name, names | {'seed'})}; {{{{{name}}}}} is the text with its braces"
+                found.add(path, f"{{{shorten(name)}}} is neither a parameter nor seed", hint)
+
+
+def _env(data: dict[str, Any], found: Collector) -> None:
+    env = data.get("env")
+    if not isinstance(env, dict):
+        return
+    for name in list(env):
+        reason = next((why for prefix, why in _ENV_REASONS.items() if name.upper().startswith(prefix)), None)
+        if reason is not None:
+            found.add(("env", name), "may not be set here", reason)
+            del env[name]
+
+
+def _inputs(data: dict[str, Any], found: Collector) -> None:
+    inputs = data.get("inputs")
+    if not isinstance(inputs, dict):
+        return
+    for name, value in list(inputs.items()):
+        if isinstance(value, str):
+            inputs[name] = {"path": value}
+        elif not isinstance(value, dict):
+            _refuse(inputs, ("inputs", name), found, "a path, or {path, sha256}")
+        elif isinstance(digest := value.get("sha256"), str):
+            value["sha256"] = "sha256:" + digest.lower().removeprefix("sha256:")
+
+
+def _tolerance(data: dict[str, Any], found: Collector) -> None:
+    """`accuracy: 0.01` is `accuracy: {abs: 0.01}`."""
+    tolerance = data.get("tolerance")
+    for part in ("metrics", "outputs"):
+        table = tolerance.get(part) if isinstance(tolerance, dict) else None
+        if not isinstance(table, dict):
+            continue
+        for name, value in list(table.items()):
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                table[name] = {"abs": value}
+            elif not isinstance(value, dict):
+                _refuse(table, ("tolerance", part, name), found, "a number, or {abs, rel}")
+            elif not value:
+                found.add(("tolerance", part, name), "allows nothing", "say abs, rel or both")
+
+
+def _trace(data: dict[str, Any], found: Collector) -> None:
+    determinism = data.get("determinism")
+    if not isinstance(determinism, dict) or "trace" not in determinism:
+        return
+    trace = determinism["trace"]
+    path = ("determinism", "trace")
+    if trace == "off":
+        determinism["trace"] = {"tensors": "off"}
+    elif not isinstance(trace, dict):
+        _refuse(determinism, path, found, "off, or {every, tensors}")
+    elif "every" in trace and "tensors" not in trace:
+        found.add(path, "says how often, but not what", "add tensors: params, or tensors: all")
+
+
+def _quantities(data: dict[str, Any], found: Collector) -> None:
+    """Sizes to bytes, times to seconds."""
+    resources = data.get("resources")
+    if not isinstance(resources, dict):
+        return
+    for key in ("memory", "shm", "output_size", "timeout"):
+        value = resources.get(key)
+        if isinstance(value, str):
+            try:
+                resources[key] = parse_span(value) if key == "timeout" else parse_size(value)
+            except ValueError:
+                wanted = (
+                    "a time such as 90, 30m or 1h30m" if key == "timeout" else "a size such as 512MiB or 8GiB"
+                )
+                _refuse(resources, ("resources", key), found, wanted)
+
+
+def _refuse(holder: dict[str, Any], path: KeyPath, found: Collector, wanted: str) -> None:
+    """Reports the value of the last step of `path` and takes it out."""
+    last = str(path[-1])
+    found.add(path, f"is {kind_of(holder[last])}", f"it should be {wanted}")
+    del holder[last]

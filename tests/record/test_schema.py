@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import create_engine
+
+from orchestrator.record import migrate, tables
+from orchestrator.record.connect import Database
+from orchestrator.record.migrate import HEAD, bring_to_head, version
+from orchestrator.verdict.model import Outcome
+
+
+def fresh(tmp_path: Path) -> Database:
+    database = Database(f"sqlite:///{tmp_path / 'home' / 'reprise.db'}")
+    bring_to_head(database)
+    return database
+
+
+def schema(path: Path) -> dict[str, list[str]]:
+    """Table or index -> its columns and constraints, sorted: the order of constraints means nothing."""
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {
+        name: sorted(line.strip().rstrip(",") for line in re.sub(r"\n\)", "", sql).splitlines())
+        for name, sql in rows
+        if name != "alembic_version"
+    }
+
+
+def test_migrations_give_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
+    database = fresh(tmp_path)
+    plain = tmp_path / "plain.db"
+    tables.Row.metadata.create_all(create_engine(f"sqlite:///{plain}"))
+    assert schema(database.path) == schema(plain)
+    assert len(schema(plain)) > 17
+
+
+def test_alembic_sees_nothing_to_change(tmp_path: Path) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with fresh(tmp_path).reading() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, tables.Row.metadata) == []
+
+
+def test_head_is_the_newest_migration(tmp_path: Path) -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(migrate.SCRIPTS))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+    assert version(fresh(tmp_path)) == HEAD
+
+
+def test_a_downgrade_leaves_nothing(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    database = fresh(tmp_path)
+    config = Config()
+    config.set_main_option("script_location", str(migrate.SCRIPTS))
+    with database.writing() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    assert schema(database.path) == {}
+
+
+def test_the_words_of_a_verdict_are_the_verdict_rooms() -> None:
+    assert set(tables.OUTCOMES) == {outcome.value for outcome in Outcome}

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import UsageError
+from orchestrator.run.collect import judge
+from orchestrator.run.container import container_config
+from orchestrator.run.engine import ContainerState, EngineInfo
+from orchestrator.run.follow import Ended
+from orchestrator.run.hardware import Gpu, choose_gpus
+from orchestrator.run.model import Failure, GpuAccess, Plan, State
+from orchestrator.run.plan import plan_container
+from orchestrator.run.workspace import Folders
+from orchestrator.spec.model import Resources
+from orchestrator.spec.program import Program
+
+INFO = EngineInfo(
+    id="e", version="20.10", podman=False, storage="overlay2", containerd_store=False, cgroup="1", kernel="6",
+    os="Debian", root="/var/lib/docker", cpus=2, memory=10 << 30, runtimes=("runc",), cdi=False,
+    live_restore=False,
+)  # fmt: skip
+H100 = Gpu(
+    uuid="GPU-1", name="NVIDIA H100 80GB HBM3", compute="9.0", sms=132, memory=80 << 30, driver="580", vbios="1",
+    mig=False,
+)  # fmt: skip
+
+
+def plan(info: EngineInfo = INFO, gpus: tuple[Gpu, ...] = (), **resources: Any) -> Plan:
+    return plan_container(
+        run="a" * 16,
+        attempt=1,
+        image="reprise:x",
+        program=Program(name="j", command=("true",)),
+        resources=Resources(**resources),
+        folders=Folders(Path("/w"), Path("/r")),
+        inputs={"data": Path("/d")},
+        gpus=gpus,
+        engine=info,
+        home="h",
+    )
+
+
+def test_every_setting_of_an_untrusted_job() -> None:
+    config = container_config(plan(memory=1 << 30, timeout=5, processes=64))
+    host = config["HostConfig"]
+    assert config["User"] == "65532:65532"
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["ReadonlyRootfs"] is True
+    assert host["NetworkMode"] == "none"
+    assert host["IpcMode"] == "private"
+    assert host["Init"] is True
+    assert host["PidsLimit"] == 64
+    assert host["Memory"] == host["MemorySwap"] == 1 << 30
+    assert host["ShmSize"] == 1 << 30
+    assert "exec" in host["Tmpfs"]["/tmp"]
+    assert {"Name": "core", "Soft": 0, "Hard": 0} in host["Ulimits"]
+    assert host["LogConfig"]["Type"] == "local"
+    assert host["RestartPolicy"] == {"Name": "no"}
+    assert host["AutoRemove"] is False
+    assert [(mount["Target"], mount["ReadOnly"]) for mount in host["Mounts"]] == [
+        ("/workspace", False),
+        ("/run/reprise", False),
+        ("/inputs/data", True),
+    ]
+    assert not any(pair.startswith("CUDA_VISIBLE_DEVICES") for pair in config["Env"])
+
+
+def test_memory_is_nine_tenths_of_the_box_unless_said() -> None:
+    assert plan().memory == int((10 << 30) * 0.9)
+    with pytest.raises(UsageError, match=r"resources\.memory"):
+        plan(memory=11 << 30)
+    with pytest.raises(UsageError, match=r"resources\.cpus"):
+        plan(cpus=3)
+
+
+def test_gpus_are_given_as_the_engine_offers_them() -> None:
+    nvidia = INFO.model_copy(update={"runtimes": ("nvidia", "runc"), "cdi": True})
+    cdi = INFO.model_copy(update={"cdi": True})
+    assert plan(nvidia, (H100,)).gpu_access is GpuAccess.NVIDIA
+    request = container_config(plan(cdi, (H100,)))["HostConfig"]["DeviceRequests"]
+    assert request == [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=GPU-1"]}]
+    for engine in (INFO, nvidia.model_copy(update={"podman": True})):
+        with pytest.raises(UsageError, match="GPU"):
+            plan(engine, (H100,))
+
+
+def test_gpus_are_chosen_by_model_and_number() -> None:
+    assert choose_gpus(Resources(gpus=1, gpu="h100"), [H100]) == (H100,)
+    assert choose_gpus(Resources(), [H100]) == ()
+    for resources in (Resources(gpus=2), Resources(gpus=1, gpu="A100")):
+        with pytest.raises(UsageError, match="NVIDIA H100"):
+            choose_gpus(resources, [H100])
+    with pytest.raises(UsageError, match="none"):
+        choose_gpus(Resources(gpus=1), [])
+
+
+def container(**changes: Any) -> ContainerState:
+    facts: dict[str, Any] = {
+        "id": "c", "name": "run-a-1", "status": "exited", "image": "i", "exit_code": 0, "oom_killed": False,
+        "error": "", "started_at": datetime.now(UTC), "finished_at": datetime.now(UTC), "pid": 0, "labels": {},
+    }  # fmt: skip
+    return ContainerState(**(facts | changes))
+
+
+@pytest.mark.parametrize(
+    ("ended", "state", "failure"),
+    [
+        (Ended(container=container()), State.SUCCEEDED, None),
+        (Ended(container=container(exit_code=3)), State.FAILED, Failure.JOB),
+        (Ended(container=container(oom_killed=True)), State.FAILED, Failure.MEMORY),
+        (Ended(container=container(exit_code=137, oom_killed=True)), State.FAILED, Failure.MEMORY),
+        (Ended(container=container(error="no such file")), State.FAILED, Failure.INFRASTRUCTURE),
+        (Ended(container=container(), cause=State.CANCELLED), State.CANCELLED, None),
+        (Ended(container=container(exit_code=143), cause=Failure.TIMEOUT), State.FAILED, Failure.TIMEOUT),
+        (Ended(container=container(), cause=Failure.POLICY), State.FAILED, Failure.POLICY),
+        (Ended(container=None), State.LOST, None),
+        (Ended(container=container(status="running", exit_code=None)), State.LOST, None),
+        (Ended(container=container(), engine_lost=True), State.LOST, None),
+    ],
+)
+def test_what_is_ambiguous_is_lost(ended: Ended, state: State, failure: Failure | None) -> None:
+    found, kind, message = judge(ended, INFO)
+    assert (found, kind) == (state, failure)
+    assert (message == "") == (state is State.SUCCEEDED) or state in (State.CANCELLED, State.FAILED)
+
+
+def test_an_engine_with_live_restore_is_believed_after_its_restart() -> None:
+    info = INFO.model_copy(update={"live_restore": True})
+    assert judge(Ended(container=container(), engine_lost=True), info)[0] is State.SUCCEEDED

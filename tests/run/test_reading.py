@@ -1,0 +1,114 @@
+"""Metrics and reports: text that a job wrote, read without believing it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.run.metrics import MAX_METRICS, read_metrics
+from orchestrator.run.reports import read_reports
+
+
+def test_final_values_and_series(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text('{"accuracy": 0.5, "test": {"loss": 1}, "ok": true, "name": "x"}')
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"epoch": 1, "loss": 2.5}\n\n{"epoch": 2, "loss": 2.0, "lr": NaN}\n'
+    )
+    metrics = read_metrics(tmp_path, None)
+    assert metrics.notes == ()
+    assert math.isnan(metrics.final.pop("lr"))
+    assert metrics.final == {"accuracy": 0.5, "test.loss": 1.0, "ok": 1.0, "loss": 2.0}
+    assert [(point.name, point.step, point.value) for point in metrics.series[:2]] == [
+        ("loss", 1, 2.5),
+        ("loss", 2, 2.0),
+    ]
+
+
+def test_a_named_file_that_is_not_there_is_noted(tmp_path: Path) -> None:
+    assert "out/m.json" in read_metrics(tmp_path, "out/m.json").notes[0]
+    assert read_metrics(tmp_path, None).notes == ()
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"a": ' + "[" * 5000, "\xff", "1" * 5000])
+def test_what_is_not_an_object_is_noted(tmp_path: Path, text: str) -> None:
+    (tmp_path / "metrics.json").write_bytes(text.encode("latin-1"))
+    metrics = read_metrics(tmp_path, None)
+    assert metrics.final == {}
+    assert metrics.notes
+
+
+def test_a_broken_line_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"a": 1}\n{"a": \n')
+    metrics = read_metrics(tmp_path, None)
+    assert metrics.final == {"a": 1.0}
+    assert "metrics.jsonl:2" in metrics.notes[0]
+
+
+def test_too_many_metrics_are_capped(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(
+        json.dumps({f"m{number:06}": 1 for number in range(MAX_METRICS + 5)})
+    )
+    metrics = read_metrics(tmp_path, None)
+    assert len(metrics.final) == MAX_METRICS
+    assert metrics.notes
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(JSON, st.binary(max_size=200))
+def test_no_file_of_a_job_breaks_the_reading(tmp_path_factory: Any, value: Any, noise: bytes) -> None:
+    folder = tmp_path_factory.mktemp("job")
+    (folder / "metrics.json").write_text(json.dumps(value))
+    (folder / "metrics.jsonl").write_bytes(noise)
+    (folder / "entry.json").write_text(json.dumps(value))
+    (folder / "start-1.json").write_text(json.dumps({"flags": value, "argv": value}))
+    (folder / "end-1.json").write_bytes(noise)
+    (folder / "error-7.json").write_text(json.dumps({"error": value}))
+    read_metrics(folder, None)
+    reports = read_reports(folder)
+    for readback in reports.readbacks:
+        assert all(isinstance(word, str) for word in readback.argv)
+    reports.model_dump_json()
+
+
+def test_reports_as_the_runtime_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "entry.json").write_text('{"packages": {"torch": "2.13.0"}, "source": {"a.py": "00"}}')
+    (tmp_path / "start-7.json").write_text(
+        '{"pid": 7, "argv": ["python", "a.py"], "flags": {"x": true, "n": 1}}'
+    )
+    (tmp_path / "end-7.json").write_text(
+        '{"pid": 7, "argv": ["python", "a.py"], "flags": {"x": false, "n": 1}}'
+    )
+    (tmp_path / "start-8.json").write_text('{"pid": 8, "argv": ["python"], "flags": {}}')
+    (tmp_path / "error-9.json").write_text('{"error": "Traceback\\nValueError: no"}')
+    (tmp_path / "start-../evil.json").parent.mkdir()
+    reports = read_reports(tmp_path)
+    assert reports.packages == {"torch": "2.13.0"}
+    assert reports.source == {"a.py": "00"}
+    assert [readback.pid for readback in reports.readbacks] == [7, 8]
+    assert reports.readbacks[0].changed == {"x": (True, False)}
+    assert reports.readbacks[1].end is None
+    assert reports.notes == ("the runtime failed in process 9: ValueError: no",)
+    assert not reports.missing
+    assert read_reports(tmp_path / "start-..").missing
+
+
+def test_a_link_in_place_of_a_report_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "host.json").write_text('{"packages": {"secret": "1"}}')
+    folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / "entry.json").symlink_to(tmp_path / "host.json")
+    reports = read_reports(folder)
+    assert reports.packages == {}
+    assert reports.notes
