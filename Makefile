@@ -10,8 +10,7 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 export VENV
-PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
-# Not the user's configuration of pip as a whole, whose indexes are needed: only what would change the result.
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet --quiet
 INSTALL := $(PIP) install --no-deps --require-hashes --only-binary :all:
 
 .PHONY: help setup engine base demo test lint format bench lock clean dev

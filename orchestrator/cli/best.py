@@ -17,7 +17,7 @@ def command(job: str, metric: str, minimize: bool, as_json: bool) -> None:
 
     Only runs that succeeded count.
 
-    JSON: the run, as `show` prints it.
+    JSON: the run, as `submit` prints it.
     """
     from orchestrator.cli.box import opened
     from orchestrator.cli.document import print_document, run_document

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 def opened(adopting: bool = False) -> Iterator[Session]:
     """This box. With `adopting`, runs whose orchestrator died are finished in the background meanwhile."""
     from orchestrator.launch.session import Session
+    from orchestrator.record.model import HistoryFilter
+    from orchestrator.run.model import State
 
+    open_states = tuple(state for state in State if not state.final)
     with Session.open() as session:
-        if adopting:
+        if adopting and session.record.history(HistoryFilter(states=open_states, limit=1)):
             from orchestrator.cli.progress import notes_only
             from orchestrator.launch.recover import adopt
 

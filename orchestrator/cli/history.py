@@ -19,7 +19,7 @@ COLUMNS = 3  # parameters and metrics with a column of their own; the rest is in
 
 @click.command("history")
 @click.option("--job", help="Only runs of this job.")
-@click.option("--status", type=click.Choice(STATES), help="Only runs in this state.")
+@click.option("--status", type=click.Choice(STATES), multiple=True, help="Only in this state, or these.")
 @click.option("--since", metavar="WHEN", callback=read_since, help="Not older than 2d, 3h, or an ISO date.")
 @click.option("--where", metavar="CONDITION", help='Such as "params.lr < 0.1 and metrics.accuracy > 0.9".')
 @click.option(
@@ -29,7 +29,7 @@ COLUMNS = 3  # parameters and metrics with a column of their own; the rest is in
 @json_option
 def command(
     job: str | None,
-    status: str | None,
+    status: tuple[str, ...],
     since: datetime | None,
     where: str | None,
     sort: str | None,
@@ -43,17 +43,13 @@ def command(
     """
     from orchestrator.cli.box import opened
     from orchestrator.cli.document import print_document
+    from orchestrator.record.model import HistoryFilter
     from orchestrator.run.model import State
 
+    states = tuple(State(word) for word in status)
+    wanted = HistoryFilter(job=job, states=states, since=since, where=where, sort=sort, limit=limit)
     with opened(adopting=True) as session:
-        runs = session.record.history(
-            job=job,
-            status=State(status) if status else None,
-            since=since,
-            where=where,
-            sort=sort,
-            limit=limit,
-        )
+        runs = session.record.history(wanted)
     if as_json:
         print_document({"runs": runs})
     else:

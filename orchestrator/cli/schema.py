@@ -15,6 +15,6 @@ def command(_as_json: bool) -> None:
     """
     import json
 
-    from orchestrator.spec.schema import schema
+    from orchestrator.spec.schema import json_schema
 
-    click.echo(json.dumps(schema(), indent=2))
+    click.echo(json.dumps(json_schema(), indent=2))

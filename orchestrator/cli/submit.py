@@ -37,7 +37,7 @@ def command(
     the log goes to standard error and the run is one document; with --quiet only the run's id is
     printed. Ctrl-C stops the job and records the run as cancelled. The exit code is the run's.
 
-    JSON: as `show`; of a dry run: `image`, `plan`, `levers`, `resources`.
+    JSON: as `show`, without `verdicts`; of a dry run: `image`, `plan`, `levers`, `resources`.
     """
     from orchestrator.cli.box import opened
     from orchestrator.cli.console import line

@@ -13,7 +13,9 @@ from orchestrator.spec.placeholders import text_of
 from orchestrator.verdict.model import Outcome
 
 if TYPE_CHECKING:
-    from orchestrator.record.model import RunRecord
+    from collections.abc import Sequence
+
+    from orchestrator.record.model import RunRecord, VerdictLine
     from orchestrator.run.model import Fingerprint, Output
     from orchestrator.spec.tree import GitState
     from orchestrator.verdict.model import Verdict
@@ -44,6 +46,7 @@ def print_run(run: RunRecord) -> None:
         [
             ("run", run.id),
             ("job", run.job),
+            ("about", run.description),
             ("state", _state(run)),
             ("image", run.image),
             ("base", f"{run.base.name}  {run.base.digest}"),
@@ -71,6 +74,8 @@ def print_run(run: RunRecord) -> None:
         console.line(
             f"warning: the script changed the determinism flag {name}: {before} -> {after}", console.ODD
         )
+    if run.reports_missing:
+        console.line("warning: the runtime left no report: not instrumented", console.ODD)
     for text in run.notes:
         console.line(f"note: {text}", console.ODD)
     print_outputs(run.outputs, limit=OUTPUTS_SHOWN)
@@ -105,6 +110,18 @@ def print_outputs(outputs: tuple[Output, ...], limit: int | None = None) -> None
     if len(shown) < len(outputs):
         rest = len(outputs) - len(shown)
         console.line(f"and {rest} more; `reprise outputs RUN` lists all", console.DIM)
+
+
+def print_verdict_lines(run: RunRecord, verdicts: Sequence[VerdictLine]) -> None:
+    """Verdicts that name this run, oldest first."""
+    if not verdicts:
+        return
+    console.line()
+    rows = []
+    for item in verdicts:
+        role, other = ("rerun of", item.original) if item.run == run.id else ("original of", item.run)
+        rows.append((item.outcome, role, other, moment_text(item.created_at), item.by))
+    console.table(("verdict", "as", "run", "when", "by"), rows)
 
 
 def print_verdict(verdict: Verdict, explanation: list[str]) -> None:

@@ -41,7 +41,7 @@ _ORDERS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 }
 
 
-class Mismatch(Exception):  # noqa: N818
+class Mismatch(Exception):
     """A name or value that does not fit; whoever knows the position makes a UsageError of it."""
 
     def __init__(self, what: str, hint: str | None = None) -> None:

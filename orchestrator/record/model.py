@@ -48,7 +48,6 @@ class RunRecord(Value):
     readbacks: tuple[Readback, ...]
     log: Log | None
     notes: tuple[str, ...]
-    reference: str = ""  # what the engine was asked to run
     description: str = ""
     reports_missing: bool = False  # the runtime left nothing: not instrumented
 

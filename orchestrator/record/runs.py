@@ -199,7 +199,7 @@ def _where_it_stands(connection: Connection, run: str) -> tuple[int, int, State]
 
 def _fenced(run: str, number: int, current: int, state: State) -> NoReturn:
     raise FencedError(
-        f"attempt {number} of run {run} may write nothing more: the record has attempt {current}, {state.value}",
+        f"attempt {number} of run {run} may write nothing more: attempt {current} is {state.value}",
         "another process has taken the run over or finished it; `reprise show` prints what it recorded",
     )
 
@@ -211,5 +211,6 @@ def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]
 
 
 def _inserted(connection: Connection, statement: Any) -> int:
-    key = connection.execute(statement).inserted_primary_key
-    return int(key[0])
+    """The integer key that the database gave to the new row."""
+    result: Any = connection.execute(statement)
+    return int(result.inserted_primary_key[0])

@@ -17,7 +17,6 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from typing import NoReturn
 
 from sqlalchemy import ColumnElement, and_, not_, or_
 
@@ -61,22 +60,22 @@ class _Reader:
 
     def read(self) -> ColumnElement[bool]:
         if not self.text:
-            self._refuse("the filter is empty", 0)
+            raise self._error("the filter is empty", 0)
         if len(self.text) > LONGEST:
-            self._refuse(f"the filter is longer than {LONGEST} characters", LONGEST)
+            raise self._error(f"the filter is longer than {LONGEST} characters", LONGEST)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Python's advice on code, which this is not
                 tree = ast.parse(self.text, mode="eval")
         except SyntaxError as error:
-            self._refuse("cannot be read", (error.offset or 1) - 1, self._habit())
-        except (ValueError, RecursionError, MemoryError):  # NUL, or nesting beyond the parser
-            self._refuse("cannot be read", 0)
+            raise self._error("cannot be read", (error.offset or 1) - 1, self._habit()) from error
+        except (ValueError, RecursionError, MemoryError) as error:  # NUL, or nesting beyond the parser
+            raise self._error("cannot be read", 0) from error
         return self._condition(tree.body, 0)
 
     def _condition(self, node: ast.expr, depth: int) -> ColumnElement[bool]:
         if depth > DEEPEST:
-            self._refuse(f"is nested more than {DEEPEST} deep", self._column(node))
+            raise self._error(f"is nested more than {DEEPEST} deep", self._column(node))
         match node:
             case ast.BoolOp(op=op, values=values):
                 parts = [self._condition(value, depth + 1) for value in values]
@@ -87,33 +86,33 @@ class _Reader:
                 lefts = [left, *rights[:-1]]
                 return and_(*(self._compare(*item) for item in zip(lefts, ops, rights, strict=True)))
             case ast.BinOp(op=ast.BitAnd() | ast.BitOr() | ast.LShift() | ast.RShift()):
-                self._refuse("bit operators mean nothing here", self._column(node), self._habit())
+                raise self._error("bit operators mean nothing here", self._column(node), self._habit())
             case _:
-                self._refuse(
+                raise self._error(
                     "is not a comparison", self._column(node), "compare it with a value: params.flag == true"
                 )
 
     def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> ColumnElement[bool]:
         operator = _OPERATORS.get(type(op))
         if operator is None:
-            self._refuse("`is` means nothing here", self._column(left), "write == or !=")
+            raise self._error("`is` means nothing here", self._column(left), "write == or !=")
         field, value = self._operand(left), self._operand(right)
         if not isinstance(field, Field) and isinstance(value, Field) and operator in _TURNED:
             field, value, operator = value, field, _TURNED[operator]
         if not isinstance(field, Field) or isinstance(value, Field):
-            self._refuse(
+            raise self._error(
                 "compares no name with a value",
                 self._column(left),
                 "a name on one side, a value on the other",
             )
         if isinstance(value, tuple) != (operator in ("in", "not in")):
-            self._refuse(
+            raise self._error(
                 "`in` wants a list, and only `in` does", self._column(right), "params.lr in (0.1, 0.01)"
             )
         try:
             return compare(field, operator, value)
         except Mismatch as mismatch:
-            self._refuse(mismatch.what, self._column(right), mismatch.hint)
+            raise self._error(mismatch.what, self._column(right), mismatch.hint) from mismatch
 
     def _operand(self, node: ast.expr) -> Field | Literal | tuple[Literal, ...]:
         match node:
@@ -136,14 +135,14 @@ class _Reader:
             parts.append(inner.attr)
             inner = inner.value
         if not isinstance(inner, ast.Name):
-            self._refuse("is not a name", self._column(node))
+            raise self._error("is not a name", self._column(node))
         return self._field(node, inner.id, ".".join(reversed(parts)))
 
     def _field(self, node: ast.expr, word: str, name: str | None) -> Field:
         try:
             return field_named(word, name)
         except Mismatch as mismatch:
-            self._refuse(mismatch.what, self._column(node), mismatch.hint)
+            raise self._error(mismatch.what, self._column(node), mismatch.hint) from mismatch
 
     def _literal(self, node: ast.expr) -> Literal:
         match node:
@@ -156,7 +155,7 @@ class _Reader:
             ):
                 return -value if isinstance(sign, ast.USub) else value
             case _:
-                self._refuse(
+                raise self._error(
                     "is not a value",
                     self._column(node),
                     "numbers, 'strings', true, false; dates as 'strings'",
@@ -170,7 +169,7 @@ class _Reader:
         bare = re.sub(r"'[^']*'|\"[^\"]*\"", "''", self.text)
         return next((hint for pattern, hint in _HABITS if pattern.search(bare)), None)
 
-    def _refuse(self, what: str, column: int, hint: str | None = None) -> NoReturn:
+    def _error(self, what: str, column: int, hint: str | None = None) -> UsageError:
         rest = self.text[column : column + 30]
         where = f" at column {column + 1}: `{rest}`" if rest else ""
-        raise UsageError(f"--where: {what}{where}", hint or _HINT)
+        return UsageError(f"--where: {what}{where}", hint or _HINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def resolve_places(data: dict[str, Any], folder: Path, found: Collector) -> None
     that a copy of either runs elsewhere; inputs may lie anywhere, their bytes are checked.
     """
     real = folder.resolve()
-    root = next((place for place in (real, *real.parents) if (place / ".git").exists()), real)
+    root = next((place for place in (real, *real.parents) if _holds(Path.exists, place / ".git")), real)
     _source(data, real, root, found)
     _requirements(data, real, root, found)
     _inputs(data, real, found)
@@ -50,10 +51,12 @@ def _source(data: dict[str, Any], folder: Path, root: Path, found: Collector) ->
         found.add(path, f"{_without_secrets(text)} is not on this machine", "clone it, and name the folder")
         return
     place = _outside(text, folder) if is_git else _inside(text, folder, root, path, found)
-    if place is not None and place.is_dir():
+    if place is not None and _holds(Path.is_dir, place):
         source["path"] = str(place)
     elif not found.covers(path):
-        found.add(path, f"there is no folder {place or text!r}", "paths are seen from the job file's folder")
+        found.add(
+            path, f"there is no folder {place or shorten(text)}", "paths are seen from the job file's folder"
+        )
 
 
 def _requirements(data: dict[str, Any], folder: Path, root: Path, found: Collector) -> None:
@@ -61,7 +64,7 @@ def _requirements(data: dict[str, Any], folder: Path, root: Path, found: Collect
     if not isinstance(text, str):
         return
     place = _inside(text, folder, root, ("requirements",), found)
-    if place is not None and not place.is_file():
+    if place is not None and not _holds(Path.is_file, place):
         found.add(("requirements",), f"there is no file {place}", "paths are seen from the job file's folder")
     elif place is not None:
         data["requirements"] = str(place)
@@ -80,11 +83,21 @@ def _inputs(data: dict[str, Any], folder: Path, found: Collector) -> None:
             found.add(("inputs", name), message, "download it, and name the file or folder")
             continue
         place = _outside(text, folder) if text else None
-        if place is None or not (place.is_dir() or place.is_file()):
+        if place is None or not (_holds(Path.is_dir, place) or _holds(Path.is_file, place)):
             hint = "paths are seen from the job file's folder"
-            found.add(("inputs", name), f"there is no file or folder {place or text!r}", hint)
+            found.add(
+                ("inputs", name), f"there is no file or folder {place or shorten(text) or 'of no name'}", hint
+            )
         else:
             item["path"] = str(place)
+
+
+def _holds(test: Callable[[Path], bool], place: Path) -> bool:
+    """Whether a path exists, is a folder, is a file; no where it cannot even be asked (too long, barred)."""
+    try:
+        return test(place)
+    except OSError:
+        return False
 
 
 def _outside(text: str, folder: Path) -> Path | None:
@@ -127,7 +140,7 @@ def _globs(data: dict[str, Any], found: Collector) -> None:
 
 def _relative(glob: object, path: KeyPath, found: Collector) -> None:
     """Globs of outputs look into the job's working directory only."""
-    if not isinstance(glob, str):
+    if not isinstance(glob, str) or found.covers(path):
         return
     if glob.startswith("/") or ".." in glob.split("/"):
         hint = "outputs lie under the job's working directory"

@@ -51,10 +51,16 @@ def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | N
 
 
 def _file_of(path: Path) -> Path:
-    file = path / FILE_NAME if path.is_dir() else path
-    if file.is_file():
-        return file
-    if path.is_dir():
+    try:
+        folder = path.is_dir()
+        file = path / FILE_NAME if folder else path
+        if file.is_file():
+            return file
+    except OSError as error:
+        raise UsageError(
+            f"{shorten(str(path))} cannot be read: {error.strerror}", "check the path"
+        ) from error
+    if folder:
         raise UsageError(f"{path} has no {FILE_NAME}", "name the job file itself if it is called otherwise")
     if file.exists():
         raise UsageError(

@@ -64,10 +64,14 @@ def _said(error: ErrorDetails, path: KeyPath) -> tuple[str, str | None]:
         return f"{kind_of(value)} is not a name", _ENV_RULE if path[0] == "env" else _NAME_RULE
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"is {kind_of(value)}", f"it should be {words} {context[key]:g}"
+        return f"is {kind_of(value)}", f"it should be {words} {_plainly(context[key])}"
     if kind in _WANTED:
         return f"is {kind_of(value)}", f"it should be {_WANTED[kind]}"
     return error["msg"], None
+
+
+def _plainly(bound: float) -> str:
+    return str(int(bound)) if bound == int(bound) else str(bound)
 
 
 def _fields(path: KeyPath) -> list[str]:

@@ -54,7 +54,7 @@ class Node:
 class ScalarError(ValueError):
     """A plain scalar that is no value: message and hint, as a Problem has them."""
 
-    def __init__(self, message: str, hint: str) -> None:
+    def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -96,7 +96,7 @@ def plain_scalar(text: str) -> bool | int | float | str | None:
         return text[0] in "tT"
     if _OCTAL_LIKE.match(text):
         octal = text.lstrip("+-0") or "0"
-        hint = f'write {octal}, 0o{octal} for an octal number, or "{text}" for text'
+        hint = f'write {octal}, or "{text}" if text is meant; octal numbers begin with 0o'
         raise ScalarError(
             f"{shorten(text)} begins with a zero, which readers of YAML understand in two ways", hint
         )

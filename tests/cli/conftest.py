@@ -85,6 +85,7 @@ def make_run() -> Callable[..., RunRecord]:
             "job": "digits",
             "image": digest("image"),
             "config_digest": digest("config"),
+            "reference": "reprise:tag",
             "base": BaseRef(name="cpu", digest=digest("base"), config_digest=digest("base config")),
             "program": program,
             "resources": Resources(),

@@ -36,6 +36,7 @@ INF, NAN = math.inf, math.nan
         (1.0, 2.0, INF, 0.0, True),
         (1.0, 2.0, 0.0, INF, True),
         (0.0, 2.0, 0.0, INF, False),
+        (0.0, 0.5, 1.0, INF, True),
         (1e308, -1e308, 0.0, 1.9, False),
         (1e308, -1e308, 0.0, 2.0, True),
         (1.5e308, -1.5e308, 1.7e308, 0.7, False),

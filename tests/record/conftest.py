@@ -1,0 +1,87 @@
+"""Values to record: small ones with defaults, and hypothesis strategies for wide ones."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.digest import Digest
+from orchestrator.image.model import BaseRef, Layer, LayerKind
+from orchestrator.record.database import Record, open_record
+from orchestrator.record.model import ImageFacts, NewRun
+from orchestrator.run.model import Result, State
+from orchestrator.settings import Settings, load
+from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.program import Program
+
+
+def digest_of(text: str) -> Digest:
+    return Digest.of(text.encode())
+
+
+def image_facts(name: str = "image") -> ImageFacts:
+    base = BaseRef(name="cpu", digest=digest_of("base"), config_digest=digest_of("base config"))
+    layer = Layer(kind=LayerKind.SOURCE, digest=digest_of(name), diff_id=digest_of(name), size=10240)
+    return ImageFacts(
+        digest=digest_of(name), config_digest=digest_of(f"{name} config"), base=base, layers=(layer,)
+    )
+
+
+def make_run(**changes: Any) -> NewRun:
+    """A run of the job `digits`. `job`, `params`, `seed` and `image` (a name) may be changed beside fields."""
+    run = secrets.token_hex(8)
+    program = Program(
+        name=changes.pop("job", "digits"),
+        command=("python", "train.py"),
+        params=changes.pop("params", {}),
+        seed=changes.pop("seed", 0),
+    )
+    fields: dict[str, Any] = {
+        "id": run,
+        "key": run,
+        "image": image_facts(changes.pop("image", "image")),
+        "program": program,
+        "resources": Resources(),
+        "tolerance": Tolerances(),
+        "submitted_by": "ada",
+        "reference": "reprise:1",
+    }
+    return NewRun(**(fields | changes))
+
+
+def finish_run(record: Record, new: NewRun, **changes: Any) -> str:
+    """Submit, claim and finish; a Result's fields may be changed."""
+    run, _ = record.submit(new)
+    attempt = record.claim(run, "box", "boot", "pid 1")
+    record.finish(run, attempt, Result(**({"state": State.SUCCEEDED, "exit_code": 0} | changes)))
+    return run
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load({"REPRISE_HOME": str(tmp_path / "home")})
+
+
+@pytest.fixture
+def record(settings: Settings) -> Iterator[Record]:
+    with open_record(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def new_run() -> Callable[..., NewRun]:
+    return make_run
+
+
+@pytest.fixture
+def finished(record: Record) -> Callable[..., str]:
+    """Fields of the run and, under `result`, of its result -> the id."""
+
+    def make(result: dict[str, Any] | None = None, **changes: Any) -> str:
+        return finish_run(record, make_run(**changes), **(result or {}))
+
+    return make
