@@ -15,17 +15,24 @@ if TYPE_CHECKING:
 def opened(adopting: bool = False) -> Iterator[Session]:
     """This box. With `adopting`, runs whose orchestrator died are finished in the background meanwhile."""
     from orchestrator.launch.session import Session
+
+    with Session.open() as session:
+        if adopting:
+            _adopt(session)
+        yield session
+
+
+def _adopt(session: Session) -> None:
+    """Where no run is open, which is usual, the engine's libraries are not even imported (0.1 s)."""
     from orchestrator.record.model import HistoryFilter
     from orchestrator.run.model import State
 
     open_states = tuple(state for state in State if not state.final)
-    with Session.open() as session:
-        if adopting and session.record.history(HistoryFilter(states=open_states, limit=1)):
-            from orchestrator.cli.progress import notes_only
-            from orchestrator.launch.recover import adopt
+    if session.record.history(HistoryFilter(states=open_states, limit=1)):
+        from orchestrator.cli.progress import notes_only
+        from orchestrator.launch.recover import adopt
 
-            adopt(session, notes_only(), wait=False)
-        yield session
+        adopt(session, notes_only(), wait=False)
 
 
 def find_run(session: Session, text: str) -> RunRecord:

@@ -40,6 +40,6 @@ def command(run: str, target: Path | None, glob: str | None, force: bool, as_jso
     if as_json:
         print_document({"run": record.id, "outputs": outputs, "copied_to": target and target.absolute()})
     elif target:
-        line(f"{len(kept)} files, {size_text(size)}, verified, in {target}")
+        line(f"{len(kept)} file{'s' * (len(kept) != 1)}, {size_text(size)}, verified, in {target}")
     else:
         print_outputs(outputs)

@@ -78,6 +78,7 @@ def _print(
     else:
         line()
         print_run(run)
-        print_next(run)
-        if verdict is not None:
+        if verdict is None:
+            print_next(run)
+        else:
             print_verdict(verdict, explanation)

@@ -92,6 +92,10 @@ def print_next(run: RunRecord) -> None:
         commands += [f"reprise logs -f {run.id}", f"reprise cancel {run.id}"]
     else:
         commands += [f"reprise logs {run.id}", f"reprise rerun {run.id}"]
+    _print_commands(commands)
+
+
+def _print_commands(commands: Sequence[str]) -> None:
     console.line()
     for number, command in enumerate(commands):
         console.line(("next:  " if number == 0 else "       ") + command, console.DIM)
@@ -131,6 +135,8 @@ def print_verdict(verdict: Verdict, explanation: list[str]) -> None:
     console.line(word.upper().replace("_", " "), console.WORD_STYLES.get(word, console.BOLD))
     for text in explanation:
         console.line(f"  {text}")
+    if verdict.outcome is not Outcome.IDENTICAL:
+        _print_commands([f"reprise diff {verdict.original} {verdict.rerun}"])
 
 
 def explanation_of(verdict: Verdict | None, original: RunRecord | None, rerun: RunRecord) -> list[str]:

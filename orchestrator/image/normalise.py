@@ -56,6 +56,8 @@ def read_tree(spool: BinaryIO) -> list[Node]:
             for member in archive:
                 path = member.name.removeprefix("./").strip("/")
                 (path + member.linkname).encode()
+                if "/.wh." in f"/{path}":
+                    raise StoreError(f"a name in the image starts with .wh., which deletes files: {path!r}")
                 if path in found:
                     raise StoreError(f"the engine's export has one name twice: {path!r}")
                 if not path or path == "." or not _kept(path, member):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.launch.session import Session
+from orchestrator.run.hardware import box_id
 from orchestrator.value import Value
 
 ROOM = 5 << 30  # bytes of free disk under which a base or a large output will not fit
@@ -67,7 +68,7 @@ def _gpu(session: Session) -> Check:
 
 
 def _database(session: Session) -> Check:
-    open_runs = len(session.record.open_runs())
+    open_runs = len(session.record.open_runs(box_id(session.settings)))
     return Check(name="database", ok=True, detail=f"{session.settings.database_url}, {open_runs} open run(s)")
 
 

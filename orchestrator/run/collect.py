@@ -38,7 +38,8 @@ def collect(
     state, failure, message = judge(ended, info)
     outputs: tuple[Output, ...] = ()
     try:
-        outputs = collect_outputs(folders[WORKSPACE], program.outputs, plan.file_size, sink)
+        workspace = folders[WORKSPACE]
+        outputs = collect_outputs(workspace, program.outputs, plan.file_size, sink, reports.source)
     except TooMuchError as error:
         if state is not State.CANCELLED:
             state, failure, message = State.FAILED, Failure.POLICY, error.message

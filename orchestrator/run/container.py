@@ -12,7 +12,6 @@ from orchestrator.run.model import GpuAccess, Plan
 
 LOG_FILE = "16m"  # two of them: after a rotation at least this much is left
 LOG_FILES = "2"
-OPEN_FILES = 65536
 TMP_SHARE = 2  # /tmp may take half of the job's memory: it is a tmpfs, and counted there anyway
 
 CACHES = {
@@ -62,7 +61,6 @@ def _host(plan: Plan) -> dict[str, Any]:
         "Ulimits": [
             {"Name": "core", "Soft": 0, "Hard": 0},
             {"Name": "fsize", "Soft": plan.file_size, "Hard": plan.file_size},
-            {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},
         ],
         "LogConfig": {
             "Type": "local",

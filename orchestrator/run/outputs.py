@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, Protocol
 
 from orchestrator.digest import Digest
@@ -42,8 +43,17 @@ class TooMuchError(RepriseError):
     """The job left more than it may: the run's failure kind is `policy`."""
 
 
-def collect_outputs(workspace: Path, globs: Sequence[str], limit: int, sink: BlobSink) -> tuple[Output, ...]:
+def collect_outputs(
+    workspace: Path,
+    globs: Sequence[str],
+    limit: int,
+    sink: BlobSink,
+    source: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Output, ...]:
     """Every file under `workspace` that fits the globs, stored; everything else that fits, listed.
+
+    `source` (path to sha256 in hex, of a link its target's) is what the job began with: what is still the
+    same, the job did not write.
 
     `limit` is the sum of logical sizes in bytes: a sparse file counts as what it claims to be.
     TooMuchError past the limits on bytes or files.
@@ -57,6 +67,9 @@ def collect_outputs(workspace: Path, globs: Sequence[str], limit: int, sink: Blo
         if not wanted(entry.path):
             entry.close()
             continue
+        if entry.path in source and source[entry.path] == entry.sha256():
+            entry.close()
+            continue
         total += entry.size
         if total > limit:
             entry.close()
@@ -68,11 +81,25 @@ def collect_outputs(workspace: Path, globs: Sequence[str], limit: int, sink: Blo
 class _Entry:
     """One thing that was found: an open descriptor, or the reason why there is none."""
 
-    def __init__(self, path: str, fd: int | None, size: int, reason: str | None) -> None:
+    def __init__(
+        self, path: str, fd: int | None, size: int, reason: str | None, target: bytes | None = None
+    ) -> None:
         self.path = path
         self.fd = fd
         self.size = size
         self.reason = reason
+        self._target = target  # of a link
+
+    def sha256(self) -> str:
+        """Of a file's bytes or a link's target; nothing for anything else."""
+        if self._target is not None:
+            return Digest.of(self._target).hex
+        if self.fd is None:
+            return "nothing"
+        with os.fdopen(self.fd, "rb", closefd=False) as stream:
+            digest = Digest.of_stream(stream)
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        return digest.hex
 
     def close(self) -> None:
         if self.fd is not None:
@@ -110,7 +137,8 @@ def _entry(parent: int, name: str, path: str, depth: int) -> Iterator[_Entry]:
     try:
         kind = stat.S_IFMT(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
         if kind in _KINDS:
-            yield _Entry(path, None, 0, _KINDS[kind])
+            target = os.fsencode(os.readlink(name, dir_fd=parent)) if kind == stat.S_IFLNK else None
+            yield _Entry(path, None, 0, _KINDS[kind], target)
             return
         # O_NONBLOCK: what has become a FIFO meanwhile must not hold us; it is sorted out by fstat.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

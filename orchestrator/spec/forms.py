@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.spec.collect import Collector
+from orchestrator.spec.model import Determinism, JobSpec, Resources, Tolerances
 from orchestrator.spec.placeholders import placeholders
 from orchestrator.spec.problems import KeyPath, nearest, shorten
 from orchestrator.spec.sizes import parse_size, parse_span
+from orchestrator.value import Value
 
 _ENV_REASONS = {
     "REPRISE_": "Reprise tells the job its seed and parameters by these",
@@ -24,6 +26,11 @@ _ENV_REASONS = {
     "ATEN_": "a determinism lever; say determinism.portable_cpu",
     "NCCL_": "a determinism lever; say determinism.level",
     "PYTHON": "Reprise sets the interpreter up so that every run is alike",
+}
+_SECTIONS: dict[str, type[Value]] = {
+    "determinism": Determinism,
+    "resources": Resources,
+    "tolerance": Tolerances,
 }
 _NOT_EMPTY = ("name", "description", "source", "command", "seed", "outputs")
 
@@ -57,13 +64,16 @@ def write_out(data: dict[str, Any], found: Collector) -> None:
 
 def _drop_empty(data: dict[str, Any], found: Collector) -> None:
     """`params:` with nothing behind it is as good as left out; `seed:` is rather a slip."""
-    for key in [key for key, value in data.items() if value is None]:
+    for key in [key for key, value in data.items() if value is None and key in JobSpec.model_fields]:
         del data[key]
         if key in _NOT_EMPTY:
             found.add((key,), "has no value", "write one, or leave the line out")
-    for section in ("determinism", "resources", "tolerance"):
-        if isinstance(data.get(section), dict):
-            data[section] = {key: value for key, value in data[section].items() if value is not None}
+    for section, model in _SECTIONS.items():
+        values = data.get(section)
+        if isinstance(values, dict):
+            known = model.model_fields.keys()
+            kept = {key: value for key, value in values.items() if value is not None or key not in known}
+            data[section] = kept
 
 
 def _source(data: dict[str, Any], found: Collector) -> None:

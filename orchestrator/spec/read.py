@@ -156,6 +156,16 @@ def _typed_value(old: Scalar, text: str) -> Scalar:
     return new
 
 
+def _quoted(text: str) -> str:
+    try:
+        node, problems = read_yaml(text, COMMAND_LINE)
+    except SpecError:
+        node, problems = None, []
+    if node is None or problems or not isinstance(node.value, str):
+        raise ScalarError(f"{shorten(text)} is not one quoted text", "close the quotes, or drop them")
+    return node.value
+
+
 def _validate(data: dict[str, Any], found: Collector) -> JobSpec | None:
     """Strict validation goes by way of JSON: there a list may become a tuple, and text an enum."""
     try:

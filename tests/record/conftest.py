@@ -32,7 +32,7 @@ def image_facts(name: str = "image") -> ImageFacts:
 
 
 def make_run(**changes: Any) -> NewRun:
-    """A run of the job `digits`. `job`, `params`, `seed` and `image` (a name) may be changed beside fields."""
+    """A run of the job `digits`; beside fields: `job`, `params`, `seed`, `image` (a name)."""
     run = secrets.token_hex(8)
     program = Program(
         name=changes.pop("job", "digits"),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.digest import Digest
 from orchestrator.run.globs import matcher
 from orchestrator.run.model import Output, OutputStatus
 from orchestrator.run.outputs import MAX_DEPTH, TooMuchError, collect_outputs, escaped, read_small
@@ -91,6 +92,18 @@ def test_a_sparse_file_counts_as_what_it_claims(tmp_path: Path, sink: Any) -> No
     with pytest.raises(TooMuchError, match="output_size"):
         collected(tmp_path, sink)
     assert sink.blobs == {}
+
+
+def test_what_the_job_began_with_and_left_alone_is_no_output(tmp_path: Path, sink: Any) -> None:
+    (tmp_path / "same.py").write_bytes(b"same")
+    (tmp_path / "changed.py").write_bytes(b"new")
+    (tmp_path / "link").symlink_to("same.py")
+    (tmp_path / "moved-link").symlink_to("changed.py")
+    hashes = {"same.py": b"same", "changed.py": b"old", "link": b"same.py", "moved-link": b"same.py"}
+    source = {path: Digest.of(data).hex for path, data in hashes.items()}
+    outputs = collect_outputs(tmp_path, ("**",), LIMIT, sink, source)
+    assert [output.path for output in outputs] == ["changed.py", "moved-link"]
+    assert list(sink.blobs.values()) == [b"new"]
 
 
 def test_files_outside_the_globs_count_for_nothing(tmp_path: Path, sink: Any) -> None:

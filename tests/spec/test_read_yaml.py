@@ -175,10 +175,8 @@ def test_json_scalars_are_read_as_they_are(value: float) -> None:
     assert (found, type(found)) == (value, type(value))
 
 
-@given(st.text())
+@given(st.text(st.characters(min_codepoint=1, max_codepoint=0xFFFF, exclude_categories=["Cs"])))
 def test_quoted_text_is_read_as_it_is(text: str) -> None:
     import json
 
-    node, problems = read_yaml('{"a": ' + json.dumps(text.replace("\0", "")) + "}", "job.yaml")
-    assert not problems
-    assert plain(node) == {"a": text.replace("\0", "")}
+    assert read('{"a": ' + json.dumps(text) + "}") == {"a": text}

@@ -1,0 +1,289 @@
+"""Verbs that look, over a real record and a real store; no engine is needed for any of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.digest import Digest
+from orchestrator.errors import ExitCode
+from orchestrator.launch.session import Session
+from orchestrator.record.model import ImageFacts, NewRun, RunRecord
+from orchestrator.run.model import Failure, Log, Output, OutputStatus, Result, State
+from orchestrator.verdict.model import Outcome, Verdict
+
+LOG = b"epoch 1\n\r 50%\r100%\n\x1b]0;title\x07done \x1b[31mred\x1b[0m\xff\n"
+MODEL = b"weights" * 100
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def session(home: Path) -> Iterator[Session]:
+    with Session.open() as session:
+        yield session
+
+
+@pytest.fixture
+def recorded(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., RunRecord]:
+    """Record a finished run, as an executor would; returns it as read back."""
+
+    def record(run: str, *, params: dict[str, Any] | None = None, **result: Any) -> RunRecord:
+        like = make_run()
+        program = like.program.model_copy(update={"params": params or {"lr": 0.1}})
+        image = ImageFacts(
+            digest=Digest.of(program.to_label().encode()),
+            config_digest=like.config_digest if params is None else Digest.of(run.encode()),
+            base=like.base,
+            layers=(),
+        )
+        new = NewRun(
+            id=run,
+            key=run,
+            image=image,
+            program=program,
+            resources=like.resources,
+            tolerance=like.tolerance,
+            submitted_by="ada",
+            reference="reprise:x",
+        )
+        session.record.submit(new)
+        attempt = session.record.claim(run, "box", "boot", "pid 1")
+        with session.store.batch() as batch:
+            log = batch.add(io.BytesIO(LOG), len(LOG))
+            model = batch.add(io.BytesIO(MODEL), len(MODEL))
+        facts: dict[str, Any] = {
+            "state": State.SUCCEEDED,
+            "exit_code": 0,
+            "seconds": 2.5,
+            "metrics": {"accuracy": 0.9},
+            "outputs": (
+                Output(path="model.pt", status=OutputStatus.KEPT, digest=model, size=len(MODEL)),
+                Output(path="link", status=OutputStatus.REJECTED, reason="symlink"),
+            ),
+            "log": Log(digest=log, size=len(LOG), truncated=False),
+        }
+        session.record.finish(run, attempt, Result(**(facts | result)))
+        return session.record.run(run)
+
+    return record
+
+
+A, B, C = "aaaa000000000001", "bbbb000000000002", "cccc000000000003"
+
+
+@pytest.fixture
+def three(recorded: Callable[..., RunRecord]) -> None:
+    recorded(A)
+    recorded(B, params={"lr": 0.5}, metrics={"accuracy": 0.95})
+    recorded(
+        C, params={"lr": 2.0}, state=State.FAILED, failure=Failure.JOB, message="exit code 7", exit_code=7
+    )
+
+
+def test_history(reprise: Call, three: None) -> None:
+    code, out, err = reprise("history")
+    assert (code, err) == (0, "")
+    header, *lines = out.splitlines()
+    assert header.split() == [
+        "RUN",
+        "JOB",
+        "STATE",
+        "CREATED",
+        "TIME",
+        "PARAMS",
+        "METRICS",
+        "VERDICT",
+        "IMAGE",
+    ]
+    assert [line.split()[0] for line in lines] == [C, B, A]
+    assert "failed (job)" in lines[0]
+    assert "lr=0.5" in lines[1]
+    assert "accuracy=0.95" in lines[1]
+    assert "…" not in out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--status", "failed"], [C]),
+        (["--status", "failed", "--status", "succeeded", "--limit", "2"], [C, B]),
+        (["--where", "params.lr < 1 and metrics.accuracy > 0.92"], [B]),
+        (["--sort", "-metrics.accuracy", "--status", "succeeded"], [B, A]),
+        (["--sort", "metrics.accuracy", "--status", "succeeded"], [A, B]),
+        (["--since", "1h", "--job", "digits"], [C, B, A]),
+        (["--since", "2999-01-01"], []),
+        (["--job", "other"], []),
+    ],
+)
+def test_history_filters(reprise: Call, three: None, options: list[str], expected: list[str]) -> None:
+    code, out, _ = reprise("history", "--json", *options)
+    assert code == 0
+    assert [run["id"] for run in json.loads(out)["runs"]] == expected
+
+
+def test_an_empty_history(reprise: Call) -> None:
+    assert reprise("history") == (0, "no runs\n", "")
+    assert json.loads(reprise("history", "--json").out) == {"runs": []}
+
+
+@pytest.mark.parametrize("options", [["--where", "params.lr <"], ["--since", "yesterday"], ["--limit", "0"]])
+def test_a_bad_filter_is_a_usage_error(reprise: Call, options: list[str]) -> None:
+    code, out, err = reprise("history", *options)
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert err.startswith("reprise: ")
+
+
+def test_show_takes_a_short_id(reprise: Call, three: None) -> None:
+    code, out, _ = reprise("show", "cccc")
+    assert code == 0
+    assert f"run        {C}" in out
+    assert "failed (job) exit code 7" in out
+
+
+def test_show_as_json(reprise: Call, session: Session, three: None) -> None:
+    verdict = Verdict(outcome=Outcome.DIFFERENT, original=A, rerun=B, summary="different")
+    session.record.add_verdict(verdict, "box", "ada")
+    document = json.loads(reprise("show", A, "--json").out)
+    assert document["id"] == A
+    assert document["outputs"][0]["size"] == len(MODEL)
+    assert "series" not in document
+    assert [(item["outcome"], item["run"]) for item in document["verdicts"]] == [("different", B)]
+    assert "series" in json.loads(reprise("show", A, "--json", "--series").out)
+    assert "original of" in reprise("show", A).out
+    assert "rerun of" in reprise("show", B).out
+
+
+@pytest.mark.parametrize("verb", ["show", "logs", "outputs", "cancel", "rerun", "image"])
+def test_an_unknown_run(reprise: Call, verb: str) -> None:
+    code, out, err = reprise(verb, "dddd")
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "dddd" in err
+    assert "hint:" in err
+
+
+def test_best(reprise: Call, three: None) -> None:
+    assert json.loads(reprise("best", "digits", "--metric", "accuracy", "--json").out)["id"] == B
+    code, out, _ = reprise("best", "digits", "--metric", "accuracy", "--minimize")
+    assert code == 0
+    assert f"run        {A}" in out
+    code, _, err = reprise("best", "digits", "--metric", "acuracy")
+    assert code == ExitCode.USAGE
+    assert "accuracy" in err
+
+
+def test_logs_are_clean(reprise: Call, three: None) -> None:
+    assert reprise("logs", "aaaa") == (0, "epoch 1\n100%\ndone red\N{REPLACEMENT CHARACTER}\n", "")
+    assert reprise("logs", "aaaa", "--tail", "1").out == "done red\N{REPLACEMENT CHARACTER}\n"
+    assert reprise("logs", "aaaa", "--tail", "0").out == ""
+    assert reprise("logs", "aaaa", "-f", "--tail", "2").out.startswith("100%\n")
+    assert json.loads(reprise("logs", "aaaa", "--json").out) == {
+        "run": A,
+        "state": "succeeded",
+        "truncated": False,
+        "lines": ["epoch 1", "100%", "done red\N{REPLACEMENT CHARACTER}"],
+    }
+
+
+def test_raw_logs(three: None) -> None:
+    command = [sys.executable, "-m", "orchestrator.cli", "logs", "aaaa", "--raw"]
+    assert subprocess.run(command, capture_output=True, check=True, timeout=60).stdout == LOG
+
+
+@pytest.mark.parametrize("options", [["-f", "--json"], ["--raw", "--json"], ["--raw", "--tail", "1"]])
+def test_logs_options_that_contradict_each_other(reprise: Call, options: list[str]) -> None:
+    assert reprise("logs", "aaaa", *options)[0] == ExitCode.USAGE
+
+
+def test_outputs(reprise: Call, three: None, tmp_path: Path) -> None:
+    code, out, _ = reprise("outputs", "aaaa")
+    assert code == 0
+    assert "model.pt" in out
+    assert "rejected: symlink" in out
+    target = tmp_path / "out"
+    code, out, _ = reprise("outputs", "aaaa", "--to", str(target))
+    assert code == 0
+    assert out == f"1 file, 700 B, verified, in {target}\n"
+    assert [path.name for path in target.iterdir()] == ["model.pt"]
+    assert (target / "model.pt").read_bytes() == MODEL
+    code, _, err = reprise("outputs", "aaaa", "--to", str(target))
+    assert code == ExitCode.USAGE
+    assert "--force" in err
+    assert reprise("outputs", "aaaa", "--to", str(target), "--force").code == 0
+    document = json.loads(reprise("outputs", "aaaa", "--path", "*.pt", "--json").out)
+    assert [item["path"] for item in document["outputs"]] == ["model.pt"]
+    assert document["copied_to"] is None
+
+
+def test_a_damaged_store_is_noticed(reprise: Call, session: Session, three: None, tmp_path: Path) -> None:
+    path = session.store.path(Digest.of(MODEL))
+    path.chmod(0o644)
+    path.write_bytes(MODEL[:-1] + b"!")
+    code, _, err = reprise("outputs", "aaaa", "--to", str(tmp_path / "out"))
+    assert code == ExitCode.INFRASTRUCTURE
+    assert "model.pt" in err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_diff(reprise: Call, three: None) -> None:
+    code, out, _ = reprise("diff", "aaaa", "bbbb")
+    assert code == 0
+    assert "\nparams\n  lr\n  - 0.1\n  + 0.5\n" in out
+    assert "model.pt" not in out
+    document = json.loads(reprise("diff", "aaaa", "bbbb", "--json").out)
+    sections = {section["name"]: section for section in document["sections"]}
+    assert sections["params"]["differing"] == [{"name": "lr", "a": 0.1, "b": 0.5, "delta": None}]
+    assert "equal" not in sections["params"]
+    everything = json.loads(reprise("diff", "aaaa", "bbbb", "--json", "--all").out)
+    assert any(section["equal"] for section in everything["sections"])
+
+
+def test_cancel_of_a_run_that_is_over(reprise: Call, three: None) -> None:
+    code, out, err = reprise("cancel", "aaaa")
+    assert (code, out) == (0, f"run {A}: succeeded\n")
+    assert "over already" in err
+    assert json.loads(reprise("cancel", "aaaa", "--json").out) == {"run": A, "state": "succeeded"}
+
+
+def test_schema(reprise: Call) -> None:
+    code, out, _ = reprise("schema")
+    assert code == 0
+    assert json.loads(out)["$schema"].startswith("https://json-schema.org/")
+
+
+def test_a_missing_spec_is_a_usage_error(reprise: Call, tmp_path: Path) -> None:
+    for verb in ("submit", "build"):
+        code, out, err = reprise(verb, str(tmp_path / "job.yaml"))
+        assert (code, out) == (ExitCode.USAGE, "")
+        assert "job.yaml" in err
+
+
+@pytest.mark.parametrize(
+    "options", [["-p", "lr"], ["-p", "=1"], ["-p", "a=1", "-p", "a=2"], ["--seed", "-1"]]
+)
+def test_bad_options_of_submit(reprise: Call, options: list[str]) -> None:
+    assert reprise("submit", "job.yaml", *options)[0] == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    "options", [["--memory", "much"], ["--timeout", "soon"], ["--input", "x"], ["--cpus", "0"]]
+)
+def test_bad_options_of_rerun(reprise: Call, options: list[str]) -> None:
+    assert reprise("rerun", "aaaa", *options)[0] == ExitCode.USAGE
+
+
+def test_history_does_not_import_the_engines_library(process: Call, three: None) -> None:
+    """Half a second of imports is the price of the record; the engine's is not paid on top."""
+    code, out, err = process("history", PYTHONPROFILEIMPORTTIME="1")
+    assert code == 0
+    assert A in out
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in err.splitlines()}
+    assert "sqlalchemy" in imported
+    assert imported.isdisjoint({"docker", "rich", "torch", "requests"})

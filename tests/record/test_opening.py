@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.errors import RecordError
+from orchestrator.record.database import open_record
+from orchestrator.record.model import NewRun
+from orchestrator.settings import Settings
+
+
+def test_the_file_is_its_owners_and_in_wal_mode(settings: Settings) -> None:
+    with open_record(settings):
+        pass
+    path = settings.home / "reprise.db"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(settings.home.stat().st_mode) == 0o700
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_every_connection_is_durable_and_checks_foreign_keys(settings: Settings) -> None:
+    with open_record(settings) as record, record._database.reading() as connection:
+        for pragma, value in (("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 30_000)):
+            assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+
+
+def test_a_newer_database_is_left_alone(settings: Settings) -> None:
+    with open_record(settings):
+        pass
+    with sqlite3.connect(settings.home / "reprise.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(RecordError, match="newer version of Reprise") as caught:
+        open_record(settings)
+    assert caught.value.hint
+    with sqlite3.connect(settings.home / "reprise.db") as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
+
+
+def test_a_file_that_is_no_database_is_left_alone(settings: Settings) -> None:
+    settings.home.mkdir()
+    (settings.home / "reprise.db").write_text("my notes, more than a hundred bytes of them. " * 100)
+    with pytest.raises(RecordError, match="not a database") as caught:
+        open_record(settings)
+    assert "copy" in (caught.value.hint or "")
+    assert (settings.home / "reprise.db").read_text().startswith("my notes")
+
+
+@pytest.mark.parametrize("url", ["postgresql://ada:secret@host/db", "nonsense", "sqlite://"])
+def test_what_is_not_an_sqlite_file_is_refused_without_its_password(settings: Settings, url: str) -> None:
+    with pytest.raises(RecordError, match=r"SQLite|database URL") as caught:
+        open_record(replace(settings, database_url=url))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_is_named(settings: Settings) -> None:
+    settings.home.write_text("a file where the folder should be")
+    with pytest.raises(RecordError, match="cannot be opened") as caught:
+        open_record(settings)
+    assert "REPRISE_HOME" in (caught.value.hint or "")
+
+
+def test_a_second_opening_imports_no_alembic(settings: Settings, new_run: Callable[..., NewRun]) -> None:
+    with open_record(settings) as record:
+        run, _ = record.submit(new_run())
+    code = (
+        "import sys; from orchestrator.settings import load;"
+        "from orchestrator.record.database import open_record;"
+        "record = open_record(load());"
+        "print(record.find(sys.argv[1]), 'alembic' in sys.modules, 'docker' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, run[:6]]
+    done = subprocess.run(
+        command, env={"REPRISE_HOME": str(settings.home)}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [run, "False", "False"]

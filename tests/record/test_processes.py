@@ -1,0 +1,183 @@
+"""Real processes on one database: nothing lost, nothing doubled, nothing half."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import FencedError
+from orchestrator.record.database import Record, open_record
+from orchestrator.record.model import HistoryFilter, NewRun
+from orchestrator.run.model import MetricPoint, Output, OutputStatus, Result, State
+from orchestrator.settings import Settings, load
+
+fork = multiprocessing.get_context("fork")  # everything is imported already: the processes start together
+
+
+def home(settings: Settings) -> dict[str, str]:
+    return {"REPRISE_HOME": str(settings.home)}
+
+
+def together(count: int, work: Callable[..., None], *arguments: Any) -> list[Any]:
+    """What `count` processes put into the queue with `work(queue, barrier, number, *arguments)`."""
+    queue, barrier = fork.Queue(), fork.Barrier(count)
+    processes = [
+        fork.Process(target=work, args=(queue, barrier, number, *arguments)) for number in range(count)
+    ]
+    for process in processes:
+        process.start()
+    found = [queue.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join(timeout=60)
+    assert [process.exitcode for process in processes] == [0] * count
+    return found
+
+
+def submit_some(queue: Any, barrier: Any, number: int, settings: Settings, runs: list[list[NewRun]]) -> None:
+    barrier.wait()
+    with open_record(settings) as record:
+        queue.put([record.submit(new) for new in runs[number]])
+
+
+def test_32_processes_migrate_and_submit_at_once(settings: Settings, new_run: Callable[..., NewRun]) -> None:
+    runs = [[new_run(params={"p": p, "n": n}, image=f"i{n}") for n in range(5)] for p in range(32)]
+    found = [item for items in together(32, submit_some, settings, runs) for item in items]
+    wanted = sorted(new.id for items in runs for new in items)
+    assert sorted(run for run, _ in found) == wanted
+    assert all(created for _, created in found)
+    with open_record(settings) as record:
+        assert sorted(line.id for line in record.history(HistoryFilter())) == wanted
+        assert {len(line.params) for line in record.history(HistoryFilter())} == {2}
+    with sqlite3.connect(settings.home / "reprise.db") as connection:
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM job").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM image").fetchone() == (5,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_50_threads_with_one_key_are_one_run(record: Record, new_run: Callable[..., NewRun]) -> None:
+    runs = [new_run(key="once") for _ in range(50)]
+    found: list[tuple[str, bool]] = []
+    barrier = threading.Barrier(50)
+
+    def work(new: NewRun) -> None:
+        barrier.wait()
+        found.append(record.submit(new))
+
+    threads = [threading.Thread(target=work, args=(new,)) for new in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 50
+    assert len({run for run, _ in found}) == 1
+    assert sum(created for _, created in found) == 1
+    assert len(record.history(HistoryFilter())) == 1
+
+
+def claim_all(queue: Any, barrier: Any, number: int, settings: Settings, runs: list[str]) -> None:
+    mine = []
+    with open_record(settings) as record:
+        barrier.wait()
+        for run in runs:
+            try:
+                assert record.claim(run, f"box {number}", "boot", f"pid {os.getpid()}") == 1
+            except FencedError:
+                continue
+            mine.append(run)
+    queue.put(mine)
+
+
+def test_16_processes_claim_200_runs_once_each(settings: Settings, new_run: Callable[..., NewRun]) -> None:
+    with open_record(settings) as record:
+        runs = [record.submit(new_run())[0] for _ in range(200)]
+    claimed = [run for mine in together(16, claim_all, settings, runs) for run in mine]
+    assert sorted(claimed) == sorted(runs)
+
+
+def finish_and_die(settings: Settings, run: str, result: Result, after: str) -> None:
+    """Die as by kill -9 when the statement that inserts into the table `after` has run."""
+    from sqlalchemy import event
+
+    with open_record(settings) as record:
+
+        def die(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            if statement.startswith(f"INSERT INTO {after} "):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        event.listen(record._database.engine, "after_cursor_execute", die)
+        record.finish(run, 1, result)
+
+
+@pytest.mark.parametrize("after", ["metric", "output", "note"])
+def test_a_kill_in_the_middle_of_finish_leaves_the_old_state_whole(
+    settings: Settings, new_run: Callable[..., NewRun], after: str
+) -> None:
+    outputs = tuple(Output(path=f"{n}", status=OutputStatus.KEPT, size=n) for n in range(20_000))
+    series = tuple(MetricPoint(name="loss", step=n, value=n) for n in range(20_000))
+    result = Result(state=State.SUCCEEDED, metrics={"a": 1.0}, outputs=outputs, series=series, notes=("n",))
+    with open_record(settings) as record:
+        run, _ = record.submit(new_run())
+        record.claim(run, "box", "boot", "pid 1")
+        before = record.run(run)
+    process = fork.Process(target=finish_and_die, args=(settings, run, result, after))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    with open_record(settings) as record:
+        assert record.run(run) == before
+        record.finish(run, 1, result)
+        assert record.run(run).outputs == outputs
+        assert record.run(run).series == series
+
+
+def as_somebody(queue: Any, work: Callable[..., None], *arguments: Any) -> None:
+    """Without root's power to write anywhere."""
+    if os.getuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+    try:
+        work(*arguments)
+        queue.put("done")
+    except Exception as error:  # noqa: BLE001  (told to the parent)
+        queue.put((type(error).__name__, getattr(error, "message", str(error)), getattr(error, "hint", None)))
+
+
+def submit_one(folder: Path, new: NewRun) -> None:
+    with open_record(load({"REPRISE_HOME": str(folder)})) as record:
+        record.submit(new)
+
+
+def test_a_database_that_cannot_be_written_says_how_to_mend_it(
+    tmp_path_factory: pytest.TempPathFactory, new_run: Callable[..., NewRun]
+) -> None:
+    import shutil
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp())  # tmp_path lies in a folder that only its owner may enter
+    try:
+        with open_record(load({"REPRISE_HOME": str(folder)})) as record:
+            record.submit(new_run())
+            for path in (folder, *folder.iterdir()):
+                path.chmod(0o555 if path.is_dir() else 0o444)
+            queue = fork.Queue()
+            process = fork.Process(target=as_somebody, args=(queue, submit_one, folder, new_run()))
+            process.start()
+            kind, message, hint = queue.get(timeout=30)
+            process.join()
+        assert kind == "RecordError"
+        assert str(folder) in message
+        assert "readonly" in message or "unable to open" in message
+        assert "REPRISE_HOME" in hint
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)

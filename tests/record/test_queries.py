@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.record.database import Record
+from orchestrator.record.model import HistoryFilter, NewRun
+from orchestrator.run.model import Failure, State
+from orchestrator.verdict.model import Outcome, Verdict
+
+Finished = Callable[..., str]
+
+
+def ids(record: Record, **wanted: Any) -> list[str]:
+    return [line.id for line in record.history(HistoryFilter(**wanted))]
+
+
+def test_an_id_may_be_shortened_to_four_characters(record: Record, finished: Finished) -> None:
+    run = finished(id="abcd000000000001", key="1")
+    finished(id="abce000000000002", key="2")
+    assert record.find("abcd") == record.find(" ABCD00 ") == record.find(run) == run
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("abc", "too short"),
+        ("abcd", "abcd000000000001.*abcd000000000002|abcd000000000002.*abcd000000000001"),
+        ("ffff", "no run ffff"),
+        ("%%%%", "not a run"),
+        ("abcd0000000000011", "not a run"),
+    ],
+)
+def test_a_bad_id_names_its_candidates(record: Record, finished: Finished, text: str, message: str) -> None:
+    finished(id="abcd000000000001", key="1")
+    finished(id="abcd000000000002", key="2")
+    with pytest.raises(UsageError, match=message) as caught:
+        record.find(text)
+    assert caught.value.hint
+
+
+def test_history_is_newest_first_and_filtered(record: Record, finished: Finished) -> None:
+    first = finished(job="a")
+    second = finished(job="b", result={"state": State.FAILED, "failure": Failure.MEMORY})
+    third = finished(job="a")
+    assert ids(record) == [third, second, first]
+    assert ids(record, job="a") == [third, first]
+    assert ids(record, states=(State.FAILED, State.LOST)) == [second]
+    assert ids(record, limit=2) == [third, second]
+    assert ids(record, where="failure == 'memory'") == [second]
+    now = datetime.now(UTC)
+    assert ids(record, since=now - timedelta(hours=1)) == [third, second, first]
+    assert ids(record, since=now + timedelta(hours=1)) == []
+    tomorrow = (now + timedelta(days=1)).isoformat()
+    assert ids(record, where=f"created < '{tomorrow}'") == [third, second, first]
+
+
+def test_what_is_sorted_by_and_missing_comes_last(record: Record, finished: Finished) -> None:
+    nan = finished(result={"metrics": {"acc": float("nan")}})
+    low = finished(result={"metrics": {"acc": 0.1}}, params={"lr": 3, "name": "b"})
+    high = finished(result={"metrics": {"acc": 0.9}}, params={"lr": 0.5, "name": "a"})
+    none = finished()
+    assert ids(record, sort="metrics.acc") == [low, high, none, nan]
+    assert ids(record, sort="-metrics.acc") == [high, low, none, nan]
+    assert ids(record, sort="params.lr")[:2] == [high, low]
+    assert ids(record, sort="-params.name")[:2] == [low, high]
+    assert ids(record, sort="created") == [nan, low, high, none]
+    with pytest.raises(UsageError, match="unknown name: metric.acc") as caught:
+        ids(record, sort="metric.acc")
+    assert caught.value.hint
+
+
+def test_a_line_has_params_metrics_and_the_latest_verdict(record: Record, finished: Finished) -> None:
+    original = finished(params={"lr": 0.1, "n": 1}, result={"metrics": {"acc": 0.5}, "seconds": 2.5})
+    rerun = finished(rerun_of=original)
+    for outcome in (Outcome.DIFFERENT, Outcome.IDENTICAL):
+        record.add_verdict(Verdict(outcome=outcome, original=original, rerun=rerun, summary=""), "box", "ada")
+    second, first = record.history(HistoryFilter())
+    assert (first.params, first.metrics, first.seconds) == ({"lr": 0.1, "n": 1}, {"acc": 0.5}, 2.5)
+    assert (first.verdict, first.rerun_of) == (None, None)
+    assert (second.verdict, second.rerun_of) == ("identical", original)
+
+
+def test_a_page_costs_the_same_few_queries_however_long(record: Record, finished: Finished) -> None:
+    counts = []
+    statements: list[str] = []
+    event.listen(
+        record._database.engine, "after_cursor_execute", lambda *args: statements.append(str(args[2]))
+    )
+    for number in (1, 10):
+        for _ in range(number):
+            finished(params={"a": 1})
+        statements.clear()
+        record.history(HistoryFilter())
+        counts.append(len(statements))
+    assert counts[0] == counts[1] <= 6
+
+
+def test_best_is_the_best_that_succeeded(record: Record, finished: Finished) -> None:
+    finished(result={"metrics": {"loss": float("nan")}})
+    low = finished(result={"metrics": {"loss": 0.1}})
+    high = finished(result={"metrics": {"loss": 0.9}})
+    finished(result={"metrics": {"loss": 0.9}})
+    finished(result={"metrics": {"loss": 7.0}, "state": State.FAILED, "failure": Failure.JOB})
+    finished(job="other", result={"metrics": {"loss": 9.0}})
+    assert record.best("digits", "loss").id == high
+    assert record.best("digits", "loss", minimize=True).id == low
+    with pytest.raises(UsageError, match="accuracy") as caught:
+        record.best("digits", "accuracy")
+    assert "loss" in (caught.value.hint or "")
+    with pytest.raises(UsageError) as caught:
+        record.best("digit", "loss")
+    assert "digits" in (caught.value.hint or "")
+
+
+def test_runs_of_an_image_by_either_digest_or_its_beginning(
+    record: Record, finished: Finished, new_run: Callable[..., NewRun]
+) -> None:
+    first, other, second = finished(image="a"), finished(image="b"), finished(image="a")
+    facts = new_run(image="a").image
+    for text in (
+        facts.digest,
+        facts.config_digest,
+        facts.digest[:20],
+        facts.config_digest[:20],
+        facts.digest.hex,
+    ):
+        assert record.runs_of_image(text) == [first, second]
+    assert record.runs_of_image(Digest.of(b"unknown")) == []
+    with pytest.raises(UsageError, match="more than one image"):
+        record.runs_of_image("sha256:")
+    assert record.image(facts.digest)[0] == record.image(facts.config_digest)[0] == facts
+    assert other not in record.runs_of_image(facts.digest)
+    with pytest.raises(UsageError, match="no image"):
+        record.image(Digest.of(b"unknown"))
+
+
+def test_a_comparison_of_numbers_uses_the_index(record: Record) -> None:
+    for query in (
+        "SELECT run_id FROM param WHERE name = 'lr' AND num < 0.1",
+        "SELECT run_id FROM metric WHERE name = 'a' AND num > 1",
+    ):
+        with record._database.reading() as connection:
+            plan = str(list(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")))
+        assert "_name_num" in plan

@@ -1,0 +1,183 @@
+"""What is handed in comes back the same, whatever is in it."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.digest import Digest
+from orchestrator.image.model import BaseRef, Layer, LayerKind
+from orchestrator.record.database import Record
+from orchestrator.record.model import ImageFacts, NewRun
+from orchestrator.run.model import (
+    Failure,
+    Fingerprint,
+    Log,
+    MetricPoint,
+    Output,
+    OutputStatus,
+    Readback,
+    Result,
+    State,
+)
+from orchestrator.spec.model import Resources, Tolerance, Tolerances
+from orchestrator.spec.program import Program
+from orchestrator.spec.tree import GitState
+
+texts = st.text(max_size=20)
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)
+digests = st.binary(max_size=4).map(Digest.of)
+huge = st.integers() | st.integers(-(10**300), 10**300)
+floats = st.floats()  # NaN and infinities too
+scalars = st.booleans() | huge | st.floats(allow_nan=False, allow_infinity=False) | texts
+moments = st.none() | st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.timezones())
+flags = st.none() | st.dictionaries(texts, st.none() | scalars | floats, max_size=3)
+documents = st.dictionaries(texts, st.none() | scalars | st.lists(scalars, max_size=2), max_size=3)
+
+
+def some(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(strategy, max_size=3).map(tuple)
+
+
+bases = st.builds(BaseRef, name=texts, digest=digests, config_digest=digests)
+layers = st.builds(
+    Layer,
+    kind=st.sampled_from(LayerKind),
+    digest=digests,
+    diff_id=digests,
+    size=st.integers(0, 1 << 62),
+    title=texts,
+)
+programs = st.builds(
+    Program,
+    name=names,
+    command=st.lists(texts, min_size=1, max_size=3).map(tuple),
+    params=st.dictionaries(names, scalars, max_size=4),
+    env=st.dictionaries(st.from_regex(r"[A-Z_]{1,5}", fullmatch=True), texts, max_size=2),
+    seed=st.integers(0, (1 << 32) - 1),
+    inputs=st.dictionaries(names, digests, max_size=2),
+    gpus=st.integers(0, 8),
+)
+tolerances = st.builds(
+    Tolerances,
+    metrics=st.dictionaries(texts, st.builds(Tolerance, abs=st.floats(0, 1e300)), max_size=2),
+)
+gits = st.builds(
+    GitState,
+    remote=st.none() | texts,
+    commit=texts,
+    branch=st.none() | texts,
+    committed_at=moments,
+    subject=texts,
+    dirty=st.booleans(),
+    patch_digest=st.none() | digests,
+)
+runs = st.builds(
+    NewRun,
+    id=st.builds(lambda: secrets.token_hex(8)),  # shrinking must not meet a run of an earlier example
+    key=st.builds(lambda: secrets.token_hex(8)),
+    image=st.builds(
+        ImageFacts,
+        digest=st.builds(lambda: Digest.of(secrets.token_bytes(8))),
+        config_digest=digests,
+        base=bases,
+        layers=some(layers),
+    ),
+    program=programs,
+    description=texts,
+    resources=st.builds(Resources, cpus=st.none() | st.floats(0.1, 100), timeout=st.none() | st.floats(1, 9)),
+    tolerance=tolerances,
+    input_paths=st.dictionaries(names, texts, max_size=2),
+    git=st.none() | gits,
+    submitted_by=texts,
+    reference=texts,
+)
+outputs = st.builds(
+    Output,
+    path=texts,
+    status=st.sampled_from(OutputStatus),
+    digest=st.none() | digests,
+    size=st.integers(0, 1 << 62),
+    reason=st.none() | texts,
+)
+results = st.builds(
+    Result,
+    state=st.sampled_from([state for state in State if state.final]),
+    failure=st.none() | st.sampled_from(Failure),
+    message=texts,
+    exit_code=st.none() | st.integers(0, 255),
+    oom_killed=st.booleans(),
+    started_at=moments,
+    finished_at=moments,
+    seconds=st.none() | st.floats(0, 1e9),
+    outputs=some(outputs),
+    metrics=st.dictionaries(texts, floats, max_size=4),
+    series=some(
+        st.builds(
+            MetricPoint, name=texts, step=st.none() | st.integers(-(1 << 63), (1 << 63) - 1), value=floats
+        )
+    ),
+    packages=st.dictionaries(texts, texts, max_size=3),
+    source=st.dictionaries(texts, texts, max_size=3),
+    readbacks=some(
+        st.builds(Readback, pid=st.integers(0, 1 << 40), argv=some(texts), start=flags, end=flags)
+    ),
+    reports_missing=st.booleans(),
+    log=st.none() | st.builds(Log, digest=digests, size=st.integers(0, 1 << 62), truncated=st.booleans()),
+    fingerprint=st.none()
+    | st.builds(
+        Fingerprint, bit_class=documents, perf_class=documents, identity=documents, bit_digest=digests
+    ),
+    notes=some(texts),
+)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal with the same types: NaN is NaN, -0.0 is not 0.0, 1 is not 1.0 and not True."""
+    if isinstance(left, datetime):
+        return bool(left == right and right.tzinfo is UTC)
+    if isinstance(left, float) and isinstance(right, float):
+        return repr(left) == repr(right) or (math.isnan(left) and math.isnan(right))
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    return type(left) is type(right) and bool(left == right)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(new=runs, result=results)
+def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Result) -> None:
+    run, created = record.submit(new)
+    assert created
+    record.claim(run, "box", "boot", "pid 1")
+    record.finish(run, 1, result)
+    facts = record.run(run).model_dump()
+    handed_in = new.model_dump(exclude={"key", "image"}) | result.model_dump()
+    handed_in |= {
+        "image": new.image.digest,
+        "config_digest": new.image.config_digest,
+        "base": new.image.base.model_dump(),
+        "job": new.program.name,
+        "attempt": 1,
+        "box": "box",
+    }
+    assert facts.keys() - handed_in.keys() == {"created_at"}
+    assert handed_in.keys() - facts.keys() == set()
+    for name, value in handed_in.items():
+        assert same(value, facts[name]), name
+    assert record.image(new.image.digest) == (new.image, new.program)
+
+
+@settings(max_examples=300, deadline=None)
+@given(value=scalars | floats)
+def test_a_scalar_is_its_type_and_its_text(value: Any) -> None:
+    from orchestrator.record.columns import scalar_columns, scalar_of
+
+    columns = scalar_columns(value)
+    assert same(value, scalar_of(columns["type"], columns["text"]))

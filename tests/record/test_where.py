@@ -1,0 +1,264 @@
+"""The filter language against an evaluator in plain Python, and its refusals."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import UsageError
+from orchestrator.record.database import Record, open_record
+from orchestrator.record.model import HistoryFilter, NewRun, RunLine
+from orchestrator.record.where import condition
+from orchestrator.run.model import Failure, Result, State
+from orchestrator.settings import load
+
+NUMBERS = [0, 1, -1, 0.1, 1.0, 1e-3, 5, 1 << 70]
+STRINGS = ["", "adam", "sgd", "o'brien", "é", "1"]
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+STATES = [State.SUCCEEDED, State.FAILED, State.CANCELLED]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Record, list[RunLine]]]:
+    """60 runs with every kind of parameter and metric, or without."""
+    import random
+
+    pick = random.Random(1)
+    folder: Path = tmp_path_factory.mktemp("where")
+    params = [*NUMBERS, *STRINGS, True, False, None]
+    metrics = [0.0, 0.1, 1.0, -1.0, 5.0, math.nan, math.inf, -math.inf, None]
+    with open_record(load({"REPRISE_HOME": str(folder)})) as record:
+        for _ in range(60):
+            chosen = {name: pick.choice(params) for name in ("a", "b", "odd.na-me")}
+            found = {name: pick.choice(metrics) for name in ("m", "n/o")}
+            state = pick.choice(STATES)
+            result = Result(
+                state=state,
+                failure=Failure.JOB if state is State.FAILED else None,
+                seconds=pick.choice([None, 0.1, 1.0, 5.0]),
+                metrics={name: value for name, value in found.items() if value is not None},
+            )
+            add(record, pick.choice(["x", "y"]), {k: v for k, v in chosen.items() if v is not None}, result)
+        yield record, record.history(HistoryFilter())
+
+
+def add(record: Record, job: str, params: dict[str, Any], result: Result) -> None:
+    import secrets
+
+    from orchestrator.digest import Digest
+    from orchestrator.image.model import BaseRef
+    from orchestrator.record.model import ImageFacts
+    from orchestrator.spec.model import Resources, Tolerances
+    from orchestrator.spec.program import Program
+
+    digest = Digest.of(b"")
+    run = secrets.token_hex(8)
+    image = ImageFacts(
+        digest=digest,
+        config_digest=digest,
+        base=BaseRef(name="b", digest=digest, config_digest=digest),
+        layers=(),
+    )
+    program = Program(name=job, command=("true",), params=params)
+    record.submit(
+        NewRun(
+            id=run,
+            key=run,
+            image=image,
+            program=program,
+            resources=Resources(),
+            tolerance=Tolerances(),
+            submitted_by="ada",
+            reference="r",
+        )
+    )
+    record.claim(run, "box", "boot", "pid")
+    record.finish(run, 1, result)
+
+
+def holds(kind: str, have: Any, symbol: str, want: Any) -> bool:
+    """The documented meaning of one comparison."""
+    if have is None:
+        return False
+    equal_kinds = kind != "param" or (
+        type(have) is type(want) or (not isinstance(have, bool | str) and not isinstance(want, bool | str))
+    )
+    if not equal_kinds:
+        return symbol == "!="
+    if isinstance(have, int | float) and not isinstance(have, bool):
+        have, want = float(have), float(want)
+    return OPERATORS[symbol](have, want)
+
+
+def value_of(line: RunLine, kind: str, name: str) -> Any:
+    if kind == "param":
+        return line.params.get(name)
+    if kind == "metric":
+        return line.metrics.get(name)
+    value = getattr(line, name)
+    return value.value if isinstance(value, State | Failure) else value
+
+
+def text_of(value: Any) -> str:
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+
+
+FIELDS = [
+    ("param", "a", "params.a"),
+    ("param", "b", 'params["b"]'),
+    ("param", "odd.na-me", "params['odd.na-me']"),
+    ("param", "missing", "params.missing"),
+    ("metric", "m", "metrics.m"),
+    ("metric", "n/o", 'metrics["n/o"]'),
+    ("metric", "missing", "metrics.missing"),
+    ("plain", "job", "job"),
+    ("plain", "seconds", "seconds"),
+    ("plain", "state", "state"),
+    ("plain", "failure", "failure"),
+]
+Test = Callable[[RunLine], bool]
+
+
+@st.composite
+def comparisons(draw: st.DrawFn) -> tuple[str, Test]:
+    kind, name, text = draw(st.sampled_from(FIELDS))
+    symbols = list(OPERATORS)
+    if kind == "param":
+        values = st.sampled_from([*NUMBERS, *STRINGS, True, False])
+    elif kind == "metric" or name == "seconds":
+        values = st.sampled_from([*NUMBERS, 1e999])
+    elif name == "job":
+        values = st.sampled_from(["x", "y", "z"])
+    else:
+        values = st.sampled_from([word.value for word in (State if name == "state" else Failure)])
+        symbols = ["==", "!="]
+    form = draw(st.sampled_from(["plain", "turned", "in", "not in", "chained"]))
+    if form in ("in", "not in"):
+        wants = draw(st.lists(values, max_size=3))
+        listed = "[" + ", ".join(text_of(want) for want in wants) + "]"
+
+        def inside(line: RunLine) -> bool:
+            have = value_of(line, kind, name)
+            any_of = any(holds(kind, have, "==", want) for want in wants)
+            return have is not None and (any_of if form == "in" else not any_of)
+
+        return f"{text} {form} {listed.replace('inf', '1e999')}", inside
+    want, symbol = draw(values), draw(st.sampled_from(symbols))
+    if isinstance(want, bool):
+        symbol = "==" if symbol in ("<", "<=", "==") else "!="
+    literal = text_of(want).replace("inf", "1e999")
+
+    def compared(line: RunLine) -> bool:
+        return holds(kind, value_of(line, kind, name), symbol, want)
+
+    turned = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(symbol, symbol)
+    if form == "turned":
+        return f"{literal} {turned} {text}", compared
+    if form == "chained":
+        return f"{literal} {turned} {text} {symbol} {literal}", compared
+    return f"{text}{symbol}{literal}", compared
+
+
+def joined(children: st.SearchStrategy[tuple[str, Test]]) -> st.SearchStrategy[tuple[str, Test]]:
+    def negated(one: tuple[str, Test]) -> tuple[str, Test]:
+        return f"not ({one[0]})", lambda line: not one[1](line)
+
+    def both(pair: tuple[tuple[str, Test], ...]) -> tuple[str, Test]:
+        (left, f), (right, g) = pair
+        return f"({left}) and ({right})", lambda line: f(line) and g(line)
+
+    def either(pair: tuple[tuple[str, Test], ...]) -> tuple[str, Test]:
+        (left, f), (right, g) = pair
+        return f"({left}\n or {right})", lambda line: f(line) or g(line)
+
+    pairs = st.tuples(children, children)
+    return children.map(negated) | pairs.map(both) | pairs.map(either)
+
+
+@settings(max_examples=400, deadline=None)
+@given(expression=st.recursive(comparisons(), joined, max_leaves=6))
+def test_sql_and_python_agree(stored: tuple[Record, list[RunLine]], expression: tuple[str, Test]) -> None:
+    record, lines = stored
+    text, test = expression
+    found = record.history(HistoryFilter(where=text))
+    assert [line.id for line in found] == [line.id for line in lines if test(line)]
+
+
+REFUSED = [
+    ("", "column|empty", ""),
+    ("params.lr", "not a comparison at column 1", "compare it"),
+    ("params.lr = 0.1", "cannot be read", "=="),
+    ("params.lr <> 0.1", "cannot be read", "!="),
+    ("params.lr < 0.1 && job == 'x'", "cannot be read", "and"),
+    ("params.lr < 0.1 AND job == 'x'", "cannot be read", "and"),
+    ("job == 'x' | job == 'y'", "", "or"),
+    ("job == digits", "unknown name at column 8", "quotes"),
+    ("jop == 'x'", "unknown name at column 1: `jop", "did you mean job"),
+    ("é == 1 and jop == 'x'", "unknown name at column 1", "known are"),
+    ("job == 'é' and jop == 'x'", "unknown name at column 16: `jop", "did you mean job"),
+    ("state == 'sucseeded'", "one of a few words", "did you mean 'succeeded'"),
+    ("state < 'failed'", "one of a few words", ""),
+    ("seconds == 'long'", "compared with a number", ""),
+    ("job == 1", "compared with a string", ""),
+    ("metrics.a == true", "true and false", ""),
+    ("params.flag < true", "true and false", ""),
+    ("created > 'yesterday'", "not a date at column 11", "2026-01-31"),
+    ("image == 'abc'", "not a digest", ""),
+    ("params.lr in 0.1", "wants a list", "in ("),
+    ("params.lr == (1, 2)", "wants a list", ""),
+    ("params.a < params.b", "no name with a value", ""),
+    ("1 < 2", "no name with a value", ""),
+    ("params.lr is 1", "`is` means nothing", "=="),
+    ("params.lr == 1 + 1", "not a value", ""),
+    ("params.lr == None", "unknown name|not a value", ""),
+    ("__import__('os').system('true') == 0", "not a value", ""),
+    ("params[0] == 1", "not a value", ""),
+    ("params.lr == f'{job}'", "not a value", ""),
+    ("(lambda: 1)() == 1", "not a value", ""),
+    ("job == 'a\0b'", "", ""),
+    ("(" * 300 + "job == 'x'" + ")" * 300, "cannot be read", ""),
+    ("not " * 60 + "job == 'x'", "nested more than", ""),
+    ("job == 'x' or " * 1000 + "job == 'x'", "longer than", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "message", "hint"), REFUSED, ids=range(len(REFUSED)))
+def test_what_means_nothing_is_refused_with_a_hint(text: str, message: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        condition(text)
+    assert hint in (caught.value.hint or "")
+    assert caught.value.hint
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.text(max_size=30) | st.text(alphabet="abjo params.metrics[]()'\"<>=! notandr01.-", max_size=40)
+)
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        condition(text)
+    except UsageError as error:
+        assert error.hint
+
+
+def test_no_text_of_the_user_becomes_sql() -> None:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    evil = "'; DROP TABLE run; --"
+    clause = condition(f"params[{evil!r}] == {evil!r} and job in [{evil!r}] and user != {evil!r}")
+    for dialect in (sqlite.dialect(), postgresql.dialect()):
+        assert "DROP" not in str(clause.compile(dialect=dialect))

@@ -1,0 +1,333 @@
+"""Reading a job file: short forms, paths, overrides, and every mistake at its line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.spec.model import JobSpec, Level, Network, Tolerance, Trace, TracedTensors
+from orchestrator.spec.problems import SpecError
+from orchestrator.spec.read import read_spec
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = "name: x\ncommand: python a.py\n"
+Read = Callable[..., JobSpec]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Reads a text as tmp_path/job/job.yaml."""
+    folder = tmp_path / "job"
+    folder.mkdir()
+
+    def read(text: str, *args: Any) -> JobSpec:
+        (folder / "job.yaml").write_text(text)
+        return read_spec(folder, *args)
+
+    return read
+
+
+def problems(read: Read, text: str, *args: Any) -> dict[str, int | None]:
+    """Key to line of what is wrong."""
+    with pytest.raises(SpecError) as caught:
+        read(text, *args)
+    return {problem.key: problem.line for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "jobs").rglob("job.yaml")), ids=lambda path: path.parent.name)
+def test_every_example_reads(path: Path) -> None:
+    spec = read_spec(path)
+    assert spec == read_spec(path.parent)
+    assert spec.source.path == str(path.parent)
+
+
+def test_the_least_that_a_job_file_says(read: Read, tmp_path: Path) -> None:
+    spec = read(HEAD)
+    assert spec == JobSpec(
+        name="x", command="python a.py", source={"path": str((tmp_path / "job").resolve())}
+    )
+
+
+def test_short_forms(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    digest = "AB" * 32
+    spec = read(
+        HEAD
+        + f"inputs: {{a: ../data, b: {{path: {tmp_path}/data, sha256: {digest}}},\n"
+        + f" c: {{path: ., sha256: sha256:{digest}}}}}\n"
+        + "tolerance: {metrics: {acc: 0.01, loss: {rel: 1}}, outputs: {'*.npy': 0}}\n"
+        + "determinism: {level: off, trace: {every: 2, tensors: all}}\n"
+        + "resources: {memory: 8GiB, shm: 512MB, output_size: 2g, timeout: 1h30m, cpus: 2, network: bridge}\n"
+    )
+    assert {name: item.path for name, item in spec.inputs.items()} == {
+        "a": str(tmp_path / "data"),
+        "b": str(tmp_path / "data"),
+        "c": str(tmp_path / "job"),
+    }
+    assert spec.inputs["b"].sha256 == spec.inputs["c"].sha256 == Digest("sha256:" + digest.lower())
+    assert spec.tolerance.metrics == {"acc": Tolerance(abs=0.01), "loss": Tolerance(rel=1)}
+    assert spec.tolerance.outputs == {"*.npy": Tolerance()}
+    assert spec.determinism.level is Level.OFF
+    assert spec.determinism.trace == Trace(every=2, tensors=TracedTensors.ALL)
+    resources = spec.resources
+    assert (resources.memory, resources.shm, resources.output_size) == (8 << 30, 512 << 20, 2 << 30)
+    assert (resources.timeout, resources.cpus, resources.network) == (5400, 2.0, Network.BRIDGE)
+    assert read(HEAD + "determinism: {trace: off}\nresources: {timeout: 90}\n").resources.timeout == 90
+
+
+def test_empty_sections_are_as_good_as_left_out(read: Read) -> None:
+    empty = "params:\nenv:\ninputs:\ntolerance:\ndeterminism:\nresources: {memory: ~}\nbase: ~\nmetrics:\nrequirements:\n"
+    assert read(HEAD + empty) == read(HEAD)
+    assert problems(read, HEAD + "seed:\n") == {"seed": 3}
+
+
+def test_parameters_keep_their_types(read: Read) -> None:
+    params = read(HEAD + "params: {a: 1, b: 1.0, c: true, d: '1', e: 1e-3, f: no}\n").params
+    assert [(value, type(value)) for value in params.values()] == [
+        (1, int),
+        (1.0, float),
+        (True, bool),
+        ("1", str),
+        (0.001, float),
+        ("no", str),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "commit"),
+    [("{path: .}", None), ("{path: ., commit: abc}", "abc"), ("{git: ., commit: v1}", "v1")],
+)
+def test_forms_of_source(read: Read, tmp_path: Path, source: str, commit: str | None) -> None:
+    spec = read(HEAD + f"source: {source}\n")
+    assert (spec.source.path, spec.source.commit) == (str(tmp_path / "job"), commit)
+
+
+def test_source_and_requirements_stay_in_the_folder_or_its_repository(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lock.txt").write_text("")
+    text = HEAD + "source: ../lib\nrequirements: ../lock.txt\n"
+    assert problems(read, text) == {"source": 3, "requirements": 4}
+    (tmp_path / "job/link").symlink_to(tmp_path / "lib")
+    assert problems(read, HEAD + "source: link\n") == {"source": 3}
+    assert read(HEAD + "source: {git: ../lib, commit: main}\n").source.path == str(tmp_path / "lib")
+    (tmp_path / ".git").mkdir()
+    spec = read(text)
+    assert (spec.source.path, spec.requirements) == (str(tmp_path / "lib"), str(tmp_path / "lock.txt"))
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("source: /", "source"),
+        ("source: ~", "source"),
+        ("source: ''", "source"),
+        ("source: nowhere", "source"),
+        ("source: job.yaml", "source"),
+        ("source: https://me:secret@host/repo.git", "source"),
+        ("source: git@host:me/repo.git", "source"),
+        ("source: {git: .}", "source.git"),
+        ("source: {git: ., path: .}", "source"),
+        ("source: {commit: abc}", "source.path"),
+        ("source: {path: ., comit: abc}", "source.comit"),
+        ("source: [.]", "source"),
+        ("source: {path: " + "x" * 5000 + "}", "source"),
+        ("requirements: nowhere.txt", "requirements"),
+        ("requirements: .", "requirements"),
+        ("requirements: /etc/hostname", "requirements"),
+        ("inputs: {a: nowhere}", "inputs.a"),
+        ("inputs: {a: ''}", "inputs.a"),
+        ("inputs: {a: /dev/null}", "inputs.a"),
+        ("inputs: {a: s3://bucket/x}", "inputs.a"),
+        ("inputs: {a: {path: ., sha256: abc}}", "inputs.a.sha256"),
+        ("inputs: {a: {}}", "inputs.a.path"),
+        ("inputs: {a: 1}", "inputs.a"),
+        ("inputs: {a/b: .}", "inputs.a/b"),
+        ("inputs: [.]", "inputs"),
+        ("outputs: '*.pt'", "outputs"),
+        ("outputs: [/etc/*]", "outputs[0]"),
+        ("outputs: [a, b/../../c]", "outputs[1]"),
+        ("outputs: [dir/]", "outputs[0]"),
+        ("outputs: ['']", "outputs[0]"),
+        ("metrics: ../m.json", "metrics"),
+        ("metrics: 3", "metrics"),
+        ("tolerance: {outputs: {/a: 1}}", "tolerance.outputs./a"),
+        ("tolerance: {metrics: {a: -1}}", "tolerance.metrics.a.abs"),
+        ("tolerance: {metrics: {a: {}}}", "tolerance.metrics.a"),
+        ("tolerance: {metrics: {a: true}}", "tolerance.metrics.a"),
+        ("tolerance: 1", "tolerance"),
+        ("determinism: {level: hard}", "determinism.level"),
+        ("determinism: {threads: 0}", "determinism.threads"),
+        ("determinism: {threads: 1.0}", "determinism.threads"),
+        ("determinism: {portable_cpu: no}", "determinism.portable_cpu"),
+        ("determinism: {trace: {every: 2}}", "determinism.trace"),
+        ("determinism: {trace: no}", "determinism.trace"),
+        ("resources: {memory: lots}", "resources.memory"),
+        ("resources: {memory: 1.5}", "resources.memory"),
+        ("resources: {timeout: 0}", "resources.timeout"),
+        ("resources: {timeout: '1:30'}", "resources.timeout"),
+        ("resources: {gpus: true}", "resources.gpus"),
+        ("resources: {network: host}", "resources.network"),
+        ("resources: {cpus: .inf}", "resources.cpus"),
+        ("base: python:3.11", "base"),
+        ("base: 1.10", "base"),
+        ("seed: -1", "seed"),
+        ("seed: 1.0", "seed"),
+        ("seed: 4294967296", "seed"),
+        ("description: 3", "description"),
+        ("env: {A: 1}", "env.A"),
+        ("env: {a-b: x}", "env.a-b"),
+        ("params: {a: ~}", "params.a"),
+        ("params: {seed: 1}", "params.seed"),
+        ("params: {a b: 1}", "params.a b"),
+        ("params: 3", "params"),
+        ("unknown: 3", "unknown"),
+        ("unknown: ~", "unknown"),
+        ("determinism: {thread: ~}", "determinism.thread"),
+    ],
+)
+def test_each_mistake_is_one_problem_at_its_line(read: Read, line: str, key: str) -> None:
+    assert problems(read, f"{HEAD}{line}\n") == {key: 3}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "REPRISE_SEED",
+        "LD_PRELOAD",
+        "NVIDIA_VISIBLE_DEVICES",
+        "CUBLAS_WORKSPACE_CONFIG",
+        "OMP_NUM_THREADS",
+        "MKL_CBWR",
+        "OPENBLAS_CORETYPE",
+        "ATEN_CPU_CAPABILITY",
+        "NCCL_ALGO",
+        "PYTHONHASHSEED",
+    ],
+)
+def test_variables_that_the_levers_own(read: Read, name: str) -> None:
+    assert problems(read, f"{HEAD}env: {{OK: a, {name}: b}}\n") == {f"env.{name}": 3}
+
+
+@pytest.mark.parametrize(
+    "command", ["''", "' '", "[]", "['']", "3", "{a: b}", "[python, 1]", "[python, [a]]", "~"]
+)
+def test_commands_that_run_nothing(read: Read, command: str) -> None:
+    found = problems(read, f"name: x\ncommand: {command}\n")
+    assert len(found) == 1
+    assert set(found.values()) == {2}
+
+
+def test_placeholders(read: Read) -> None:
+    text = "name: x\nparams: {lr: 1}\ncommand:\n- python\n- '{lr} {seed} {{no}} ${HOME}'\n- '{lrr}'\n"
+    with pytest.raises(SpecError) as caught:
+        read(text)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.key) == (6, "command[2]")
+    assert "did you mean lr?" in str(problem)
+    assert read(text.replace("lrr", "lr")).command[1] == "{lr} {seed} {{no}} ${HOME}"
+
+
+def test_everything_is_told_at_once(read: Read) -> None:
+    text = "name: x\nsead: 1\ncommand: python {lr}\nparams: {a: [1], a: 2}\nseed: no\n"
+    text += "resources:\n  memmory: 1\n"
+    with pytest.raises(SpecError) as caught:
+        read(text, {"b": "1"}, -1)
+    told = caught.value.problems
+    assert [problem.line for problem in told] == [None, None, 2, 3, 4, 4, 5, 7]
+    assert caught.value.message.splitlines() == [str(problem) for problem in told]
+    assert str(told[2]).endswith("job.yaml:2: sead: there is no such key (did you mean seed?)")
+    assert "did you mean memory?" in str(told[-1])
+
+
+def test_missing_keys_are_told_without_a_line(read: Read) -> None:
+    assert problems(read, "seed: 1\n") == {"name": None, "command": None}
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("i=5", 5),
+        ("i=0x10", 16),
+        ("f=5", 5.0),
+        ("f=1e-3", 0.001),
+        ("b=false", False),
+        ("s=word", "word"),
+        ("s= two words: and #", " two words: and #"),
+        ("s=", ""),
+        ("s='5'", "5"),
+        ('s="a\\tb"', "a\tb"),
+    ],
+)
+def test_overrides(read: Read, typed: str, value: object) -> None:
+    name, _, text = typed.partition("=")
+    found = read(HEAD + "params: {i: 1, f: 0.1, b: true, s: x}\n", {name: text}, 7)
+    assert (found.params[name], type(found.params[name])) == (value, type(value))
+    assert found.seed == 7
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *["i=5.0", "i=true", "i=x", "i=", "i=017", "i=" + "9" * 30],
+        *["f=nan", "f=.nan", "f=x", "f='1'", "b=1", "b=no"],
+        *["s=5", "s='", "s='a' b", "s=\udcff", "nope=1"],
+    ],
+)
+def test_overrides_of_another_type_are_refused(read: Read, typed: str) -> None:
+    name, _, text = typed.partition("=")
+    found = problems(read, HEAD + "params: {i: 1, f: 0.1, b: true, s: x}\n", {name: text})
+    assert found == {f"-p {name}": None}
+
+
+def test_a_seed_typed_wins_over_that_of_the_file(read: Read) -> None:
+    assert read(HEAD + "seed: 3\n", None, 0).seed == 0
+    assert problems(read, HEAD, None, 1 << 32) == {"--seed": None}
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such job file"):
+        read_spec(tmp_path / "nope.yaml")
+    with pytest.raises(UsageError, match=r"has no job\.yaml"):
+        read_spec(tmp_path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_spec(tmp_path / ("x" * 300))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UsageError, match="neither a file"):
+        read_spec(tmp_path / "fifo")
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (b"", "empty"),
+        (b"# nothing\n", "empty"),
+        (b"[1]", "a list"),
+        (b"hello", "the text"),
+        (b"a: 1\nb: \xff", "UTF-8"),
+        (b"\x7fELF\x00\x01", "not YAML"),
+        (b"\xff\xfea\x00", "UTF-8"),
+        (b"#" * ((1 << 20) + 1), "larger"),
+        (b"*x", "aliases"),
+    ],
+)
+def test_files_that_are_no_job_files(tmp_path: Path, data: bytes, word: str) -> None:
+    (tmp_path / "job.yaml").write_bytes(data)
+    with pytest.raises(UsageError, match=word):
+        read_spec(tmp_path)
+
+
+def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "job.yaml").write_text(HEAD)
+
+    def refuse(*_args: object, **_more: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may read anything, so chmod would not do
+    with pytest.raises(UsageError, match="cannot be read: Permission denied"):
+        read_spec(tmp_path)
