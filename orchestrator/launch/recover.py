@@ -27,7 +27,7 @@ class Adopted(Value):
 class Leftover(Value):
     """Something of ours that no open run needs."""
 
-    kind: str  # container or folder
+    kind: str  # container, folder or lock
     name: str
     run: str
     removed: bool
@@ -68,7 +68,7 @@ def adopt(session: Session, watch: Watch, *, wait: bool) -> list[Adopted]:
 
 def sweep(session: Session, *, dry_run: bool) -> list[Leftover]:
     """Remove containers and folders of runs that are final. What the record does not know is left alone."""
-    return [*_containers(session, dry_run), *_folders(session, dry_run)]
+    return [*_containers(session, dry_run), *_folders(session, dry_run), *_locks(session, dry_run)]
 
 
 def _containers(session: Session, dry_run: bool) -> Iterator[Leftover]:
@@ -96,3 +96,15 @@ def _folders(session: Session, dry_run: bool) -> Iterator[Leftover]:
         if not dry_run:
             remove_folders(session.settings, run, int(attempt))
         yield Leftover(kind="folder", name=folder.name, run=run, removed=not dry_run)
+
+
+def _locks(session: Session, dry_run: bool) -> Iterator[Leftover]:
+    """Lock files whose holders were killed; taking the lock and leaving it again removes the file."""
+    attempts = session.settings.attempts
+    for path in sorted(attempts.glob("*.lock")):
+        if not _is_over(session, path.stem):
+            continue
+        if not dry_run:
+            with run_lock(session.settings, path.stem):
+                pass
+        yield Leftover(kind="lock", name=path.name, run=path.stem, removed=not dry_run)

@@ -85,11 +85,11 @@ class _Reader:
             case ast.Compare(left=left, ops=ops, comparators=rights):
                 lefts = [left, *rights[:-1]]
                 return and_(*(self._compare(*item) for item in zip(lefts, ops, rights, strict=True)))
-            case ast.BinOp(op=ast.BitAnd() | ast.BitOr() | ast.LShift() | ast.RShift()):
-                raise self._error("bit operators mean nothing here", self._column(node), self._habit())
             case _:
                 raise self._error(
-                    "is not a comparison", self._column(node), "compare it with a value: params.flag == true"
+                    "is not a comparison",
+                    self._column(node),
+                    self._habit() or "compare it with a value: params.flag == true",
                 )
 
     def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> ColumnElement[bool]:
@@ -155,11 +155,8 @@ class _Reader:
             ):
                 return -value if isinstance(sign, ast.USub) else value
             case _:
-                raise self._error(
-                    "is not a value",
-                    self._column(node),
-                    "numbers, 'strings', true, false; dates as 'strings'",
-                )
+                hint = self._habit() or "numbers, 'strings', true, false; dates as 'strings'"
+                raise self._error("is not a value", self._column(node), hint)
 
     def _column(self, node: ast.expr) -> int:
         """In characters; Python counts bytes."""

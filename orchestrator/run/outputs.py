@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Protocol
@@ -59,23 +59,29 @@ def collect_outputs(
     TooMuchError past the limits on bytes or files.
     """
     wanted = matcher(globs)
+    _weigh(workspace, wanted, limit)
     outputs: list[Output] = []
-    total = 0
-    for count, entry in enumerate(_walk(workspace), 1):
-        if count > MAX_FILES:
-            raise TooMuchError(f"the job left more than {MAX_FILES} files")
+    for entry in _walk(workspace):
         if not wanted(entry.path):
             entry.close()
             continue
         if entry.path in source and source[entry.path] == entry.sha256():
             entry.close()
             continue
-        total += entry.size
-        if total > limit:
-            entry.close()
-            raise TooMuchError(f"the job left more than {limit} bytes (resources.output_size)")
         outputs.append(_output(entry, sink))
     return tuple(sorted(outputs, key=lambda output: output.path.encode("utf-8", "surrogateescape")))
+
+
+def _weigh(workspace: Path, wanted: Callable[[str], bool], limit: int) -> None:
+    """Count before anything is stored: a sparse file is small to leave and large to keep."""
+    total = 0
+    for count, entry in enumerate(_walk(workspace), 1):
+        entry.close()
+        if count > MAX_FILES:
+            raise TooMuchError(f"the job left more than {MAX_FILES} files")
+        total += entry.size if wanted(entry.path) else 0
+        if total > limit:
+            raise TooMuchError(f"the job left more than {limit} bytes (resources.output_size)")
 
 
 class _Entry:

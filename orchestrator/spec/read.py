@@ -138,12 +138,7 @@ def _typed_value(old: Scalar, text: str) -> Scalar:
     if bad_letters(text):
         raise ScalarError("is not UTF-8 text", "type it in UTF-8")
     if text[:1] in ("'", '"'):
-        node = read_yaml(text, COMMAND_LINE)[0]
-        if node is None or not isinstance(node.value, str):
-            raise ScalarError(
-                f"is {shorten(text)!r}, which is not one quoted text", "close the quotes, or drop them"
-            )
-        new: Scalar | None = node.value
+        new: Scalar | None = _quoted(text)
     else:
         new = plain_scalar(text.strip())
         new = text if isinstance(new, str) or (new is None and isinstance(old, str)) else new

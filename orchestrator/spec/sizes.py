@@ -43,7 +43,7 @@ def parse_size(text: str) -> int:
     size = _SIZE.match(text.strip())
     if not size or len(size.group(1)) > 19:
         raise ValueError(text[:100])
-    unit = 1024 ** " kmgtp".index((size.group(3) or " ").lower())
+    unit: int = 1024 ** " kmgtp".index((size.group(3) or " ").lower())
     count = int(size.group(1)) * unit + int(float(size.group(2) or 0) * unit)
     if count >= 1 << 63:
         raise ValueError(text[:100])

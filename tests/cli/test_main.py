@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -218,12 +218,16 @@ def test_a_verbs_module_imports_nothing_heavy(name: str) -> None:
 
 
 def test_help_is_quick(process: Callable[..., object]) -> None:
-    """Under 150 ms, interpreter and all: the best of five, since other work shares the machine."""
+    """Under 150 ms, interpreter and all: processor time, best of five, since others share the machine.
+
+    benchmarks/ measures the wall clock, 55 ms on an idle box.
+    """
 
     def once() -> float:
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert process("--help").code == 0
-        return time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
 
     assert min(once() for _ in range(5)) < 0.150
 

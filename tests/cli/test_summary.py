@@ -127,3 +127,18 @@ def test_a_document_holds_no_control_characters(capsys: pytest.CaptureFixture[st
 def test_a_document_of_something_else_is_an_error() -> None:
     with pytest.raises(TypeError, match="object"):
         jsonable(object())
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_verdict_is_a_word_alone_then_the_reasons(
+    outcome: Outcome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary.print_verdict(verdict_of(outcome), ["model.pt differs\x1b[2J"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["", outcome.value.upper().replace("_", " "), "  model.pt differs"]
+    assert ("next:  reprise diff a b" in lines) is (outcome is not Outcome.IDENTICAL)
+
+
+def test_without_a_verdict_there_is_nothing_to_explain(make_run: Callable[..., RunRecord]) -> None:
+    assert summary.explanation_of(None, None, make_run()) == []
+    assert summary.explanation_of(verdict_of(Outcome.IDENTICAL), make_run(), make_run())

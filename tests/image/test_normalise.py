@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import random
 import tarfile
 from collections.abc import Iterable
@@ -83,7 +85,12 @@ def test_owners_modes_links_and_capabilities_stay():
 @given(st.randoms(use_true_random=False), st.integers(0, 2**33))
 def test_order_and_times_leave_no_trace(chance: random.Random, moment: int):
     entries = [
-        entry(f"{info.name}", data, info.type, **{k: getattr(info, k) for k in ("mode", "gid", "linkname", "pax_headers")})
+        entry(
+            f"{info.name}",
+            data,
+            info.type,
+            **{k: getattr(info, k) for k in ("mode", "gid", "linkname", "pax_headers")},
+        )
         for info, data in system()
     ]
     for info, _ in entries:
@@ -94,7 +101,7 @@ def test_order_and_times_leave_no_trace(chance: random.Random, moment: int):
 
 def test_the_bytes_are_the_golden_ones():
     """A change here is a new NORMALISE_VERSION, and a new digest for every base that is made from then on."""
-    assert Digest.of(layer_of(system())).short == "GOLDEN"
+    assert Digest.of(layer_of(system())).short == "69bcb1dbcc3b"
 
 
 @pytest.mark.parametrize(
@@ -121,7 +128,9 @@ def test_what_a_builder_leaves_is_dropped(path: str):
 
 
 def test_folders_of_what_is_dropped_stay():
-    folders = [entry(path, kind=tarfile.DIRTYPE) for path in ("var/log", "var/log/apt", "dev", "dev/pts", "proc")]
+    folders = [
+        entry(path, kind=tarfile.DIRTYPE) for path in ("var/log", "var/log/apt", "dev", "dev/pts", "proc")
+    ]
     found = members(layer_of(folders))
     assert sorted(found) == ["dev", "proc", "var/log", "var/log/apt"]
 
@@ -183,8 +192,6 @@ def test_a_broken_export_is_refused(tmp_path: Path):
 
 
 def saved(layers: list[bytes], diff_ids: list[Digest], pack=lambda data: data) -> bytes:
-    import json
-
     config = json.dumps({"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
     files = {f"{number}/layer.tar": pack(data) for number, data in enumerate(layers)}
     manifest = [{"Config": "c.json", "RepoTags": None, "Layers": list(files)}]
@@ -199,9 +206,6 @@ def saved(layers: list[bytes], diff_ids: list[Digest], pack=lambda data: data) -
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_saved_image_keeps_its_config_and_gets_a_manifest(settings, layout, packed: bool):
-    import gzip
-    import json
-
     one, two = layer_of(system()), layer_of([entry("x", b"1")])
     digests = [Digest.of(one), Digest.of(two)]
     archive = saved([one, two], digests, gzip.compress if packed else bytes)

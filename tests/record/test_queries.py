@@ -71,7 +71,7 @@ def test_what_is_sorted_by_and_missing_comes_last(record: Record, finished: Fini
     assert ids(record, sort="params.lr")[:2] == [high, low]
     assert ids(record, sort="-params.name")[:2] == [low, high]
     assert ids(record, sort="created") == [nan, low, high, none]
-    with pytest.raises(UsageError, match="unknown name: metric.acc") as caught:
+    with pytest.raises(UsageError, match=r"unknown name: metric\.acc") as caught:
         ids(record, sort="metric.acc")
     assert caught.value.hint
 

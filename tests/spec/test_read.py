@@ -82,8 +82,8 @@ def test_short_forms(read: Read, tmp_path: Path) -> None:
 
 
 def test_empty_sections_are_as_good_as_left_out(read: Read) -> None:
-    empty = "params:\nenv:\ninputs:\ntolerance:\ndeterminism:\nresources: {memory: ~}\nbase: ~\nmetrics:\nrequirements:\n"
-    assert read(HEAD + empty) == read(HEAD)
+    sections = "params:\nenv:\ninputs:\ntolerance:\ndeterminism:\nresources: {memory: ~}\n"
+    assert read(HEAD + sections + "base: ~\nmetrics:\nrequirements:\n") == read(HEAD)
     assert problems(read, HEAD + "seed:\n") == {"seed": 3}
 
 

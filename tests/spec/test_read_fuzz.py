@@ -42,7 +42,8 @@ resources: {gpus: 1, gpu: H100, cpus: 2.5, memory: 8GiB, shm: 1g, timeout: 1h30m
 ROOT = Path(__file__).resolve().parents[2]
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
-KEYS = st.sampled_from([*JobSpec.model_fields, "path", "git", "commit", "sha256", "abs", "level", "memory"])
+INNER = ["path", "git", "commit", "sha256", "abs", "every", "level", "memory"]
+KEYS = st.sampled_from([*JobSpec.model_fields, *INNER])
 LEAVES = (
     st.none()
     | st.booleans()

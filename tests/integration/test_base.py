@@ -1,0 +1,293 @@
+"""Bases on a real engine and a real registry: made twice with one digest, and pinned as they are.
+
+The real Dockerfile.base with two small wheels instead of PyTorch; its OS image is the shared base's own first
+layer, so that nothing is downloaded and a build takes some ten seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import socket
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from orchestrator.digest import Digest
+from orchestrator.errors import BaseNotPinnedError, UsageError
+from orchestrator.image.base import resolve_base
+from orchestrator.image.layout import Layout
+from orchestrator.image.model import Base
+from orchestrator.image.normalise import read_tree
+from orchestrator.launch import basebuild
+from orchestrator.launch.bases import BASE_REPOSITORY, build_base, pin_base, probe
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
+from orchestrator.settings import Settings, load
+
+pytestmark = pytest.mark.engine
+
+REPO = Path(__file__).resolve().parents[2]
+SMALL = ("filelock", "typing_extensions")  # of the shared base's own wheels
+
+
+@pytest.fixture(scope="module")
+def recipes(shared_base: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipes")
+    (folder / "cpu").mkdir()
+    lines = []
+    for name in SMALL:
+        (wheel,) = shared_base.wheels.glob(f"*/{name}-*.whl")
+        lines.append(f"{name}=={wheel.name.split('-')[1]} --hash=sha256:{wheel.parent.name}\n")
+    (folder / "cpu" / "requirements.txt").write_text("".join(lines))
+    (folder / "bases.toml").write_text(
+        '[cpu]\nos_image = "bootstrap"\nrequirements = "cpu/requirements.txt"\n'
+    )
+    shutil.copy(REPO / "Dockerfile.base", folder / "Dockerfile.base")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def new_session(
+    shared_base: Settings, recipes: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Session]]:
+    """Sessions of empty homes; the images that they leave in the engine are removed."""
+    opened: list[Session] = []
+
+    def new() -> Session:
+        home = tmp_path_factory.mktemp("home")
+        settings = load({"REPRISE_HOME": str(home), "REPRISE_IMAGES": str(recipes)})
+        settings.wheels.symlink_to(shared_base.wheels)
+        opened.append(Session(settings))
+        return opened[-1]
+
+    yield new
+    client = docker.from_env(version="auto")
+    for session in opened:
+        text = session.settings.pins.read_text() if session.settings.pins.exists() else ""
+        for tag in set(re.findall(rf"{BASE_REPOSITORY}:[0-9a-f]{{64}}", text)):
+            if client.images.list(tag):
+                client.images.remove(tag)
+        session.close()
+
+
+@pytest.fixture(scope="module")
+def root(shared_base: Settings) -> Path:
+    """An OS image's tar: the shared base without its Python packages."""
+    layer = resolve_base(shared_base, "cpu", gpu_visible=False).layers[0]
+    return Layout(shared_base.layout).path(layer.digest)
+
+
+@pytest.fixture(scope="module")
+def make(root: Path, new_session: Callable[[], Session]) -> Callable[[], tuple[Session, Base]]:
+    def make() -> tuple[Session, Base]:
+        session = new_session()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(basebuild, "bootstrap", lambda release, target: shutil.copy(root, target))
+            return session, build_base(session, "cpu", Silent())
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def small(make) -> tuple[Session, Base]:
+    return make()
+
+
+def test_two_makings_give_one_digest_and_leave_nothing_in_the_engine(small, make):
+    client = docker.from_env(version="auto")
+    session, base = small
+    again, second = make()
+    assert second.ref == base.ref
+    assert [Digest.of_file(layer.path) for layer in second.layers] == [layer.digest for layer in base.layers]
+    mine = [Digest.of(str(one.settings.home).encode()).short for one in (session, again)]
+    tags = [tag for image in client.images.list(basebuild.SCRATCH) for tag in image.tags]
+    assert [tag for tag in tags if any(name in tag for name in mine)] == []
+
+
+def test_a_made_base_is_what_it_was_probed_to_be(small):
+    session, base = small
+    assert base.python.executable == "/opt/python/bin/python"
+    assert base.python.packages.keys() >= {"filelock", "typing-extensions"}
+    assert (base.python.torch, base.python.cuda) == (None, None)
+    assert probe(session, base.reference) == base.python
+    assert resolve_base(session.settings, "cpu", gpu_visible=False).ref == base.ref
+
+
+def test_its_bytecode_is_used_and_never_checked(small):
+    session, base = small
+    script = "import filelock as m; print(open(m.__cached__, 'rb').read(8)[4:].hex(), m.__cached__)"
+    code, out = session.engine.run_once(base.reference, ["python", "-c", script])
+    assert (code, out.split()[0]) == (0, b"01000000"), "flags of an unchecked hash-based .pyc"
+
+
+def test_its_environment_is_the_recipes(small):
+    session, base = small
+    pairs = dict(pair.split("=", 1) for pair in session.engine.image_settings(base.reference)["Env"])
+    assert pairs["PATH"].startswith("/opt/python/bin:/usr/local/sbin:")
+    assert (pairs["LC_ALL"], pairs["TZ"]) == ("C.UTF-8", "UTC")
+    assert not any(name.startswith(("NVIDIA_", "LD_")) for name in pairs)
+
+
+def test_an_engine_that_lost_the_base_is_given_it_again(small):
+    session, base = small
+    session.engine.remove_image(base.reference)
+    assert session.engine.image(base.reference) is None
+    assert build_base(session, "cpu", Silent()).ref == base.ref
+    assert session.engine.image(base.reference) is not None
+
+
+# Pinned as they are
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.fail(
+            "docker-registry is not installed (Debian's package of that name has it; make test installs it)"
+        )
+    folder = tmp_path_factory.mktemp("registry")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = folder / "config.yml"
+    config.write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+    )
+    process = subprocess.Popen(
+        [program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(100):
+            with socket.socket() as attempt:
+                if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def pushed(registry: str, small) -> Iterator[str]:
+    """The small base in a registry, as an engine pushes it (compressed), by the registry's digest."""
+    _, base = small
+    client = docker.from_env(version="auto")
+    name = f"{registry}/team/base"
+    client.images.get(base.reference).tag(name, "v1")
+    for line in client.api.push(name, "v1", stream=True, decode=True):
+        assert "error" not in line, line
+    (reference,) = [
+        one for one in client.images.get(f"{name}:v1").attrs["RepoDigests"] if one.startswith(name)
+    ]
+    client.images.remove(f"{name}:v1")
+    yield reference
+    for image in client.images.list(name):
+        for tag in (*image.tags, *image.attrs["RepoDigests"]):
+            if tag.startswith(name):
+                client.images.remove(tag)
+
+
+def test_an_image_of_a_registry_keeps_the_registrys_digest(pushed: str, new_session, small):
+    session = new_session()
+    base = pin_base(session, "team", pushed, Silent())
+    assert base.reference == pushed
+    assert base.ref.digest == pushed.partition("@")[2]
+    assert base.ref.digest != small[1].ref.digest  # its layers travel compressed
+    assert base.ref.config_digest == small[1].ref.config_digest
+    assert [layer.diff_id for layer in base.layers] == [layer.diff_id for layer in small[1].layers]
+    assert base.python == small[1].python
+    assert resolve_base(session.settings, "team", gpu_visible=False).ref == base.ref
+    assert resolve_base(session.settings, pushed, gpu_visible=False).ref == base.ref
+    assert session.engine.image(f"{BASE_REPOSITORY}:{base.ref.digest.hex}") is not None, (
+        "untagged: would be pruned"
+    )
+    docker.from_env(version="auto").images.remove(f"{BASE_REPOSITORY}:{base.ref.digest.hex}")
+
+
+def test_a_tag_of_a_registry_is_refused(pushed: str, new_session):
+    session = new_session()
+    with pytest.raises(UsageError, match="a tag moves"):
+        pin_base(session, "team", pushed.partition("@")[0] + ":v1", Silent())
+    with pytest.raises(BaseNotPinnedError):
+        resolve_base(session.settings, "team", gpu_visible=False)
+
+
+def test_an_image_of_the_engine_is_pinned_by_its_id(new_session, small):
+    _, made = small
+    session = new_session()
+    base = pin_base(session, "mine", made.ref.config_digest, Silent())
+    assert base.ref.digest == made.ref.digest, "the same config and layers have the same manifest"
+    assert (base.config, base.manifest) == (made.config, made.manifest)
+    layout = Layout(session.settings.layout)
+    assert all(layout.has(layer.digest, layer.size) for layer in base.layers)
+
+
+@pytest.fixture
+def imported(small) -> Iterator[Callable[[bytes, list[str]], str]]:
+    session, _ = small
+    ids = []
+
+    def add(archive: bytes, changes: list[str]) -> str:
+        tag = f"{basebuild.SCRATCH}:test-{len(ids)}"
+        repository, _, name = tag.partition(":")
+        ids.append(tag)
+        session.engine.import_image(io.BytesIO(archive), repository, name, changes)
+        image = session.engine.image(tag)
+        assert image is not None
+        return image.id
+
+    yield add
+    for tag in ids:
+        session.engine.remove_image(tag)
+
+
+def one_file(**fields: object) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("file")
+        for name, value in fields.items():
+            setattr(info, name, value)
+        archive.addfile(info)
+    return out.getvalue()
+
+
+def test_an_image_without_python_is_refused(new_session, imported):
+    session = new_session()
+    with pytest.raises(UsageError, match="no Python on its PATH"):
+        pin_base(session, "mine", imported(one_file(), []), Silent())
+    assert not session.settings.pins.exists()
+
+
+def test_an_image_that_sets_what_no_base_may_is_refused(root: Path, new_session, imported):
+    session = new_session()
+    image = imported(root.read_bytes(), ["VOLUME /data", "ENV LD_PRELOAD=/x.so"])
+    with pytest.raises(UsageError, match="VOLUME /data") as caught:
+        pin_base(session, "mine", image, Silent())
+    assert "LD_PRELOAD" in caught.value.message
+    assert not session.settings.pins.exists()
+
+
+def test_an_image_with_the_distributions_own_python_is_a_base(root: Path, new_session, imported):
+    base = pin_base(new_session(), "mine", imported(root.read_bytes(), ["ENV A=1"]), Silent())
+    assert base.python.executable == "/usr/bin/python3"
+    assert base.python.purelib.startswith(("/usr/lib/python3", "/usr/local/lib/python3"))
+
+
+def test_file_capabilities_survive_the_engine_and_our_normalising(new_session, imported, tmp_path: Path):
+    value = b"\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+    image = imported(one_file(pax_headers={"SCHILY.xattr.security.capability": value.decode()}), [])
+    spool = tmp_path / "export.tar"
+    spool.write_bytes(b"".join(new_session().engine.export(image)))
+    with spool.open("rb") as stream:
+        (node,) = [node for node in read_tree(stream) if node.path == "file"]
+    assert node.info.pax_headers == {"SCHILY.xattr.security.capability": value.decode()}
