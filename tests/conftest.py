@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests_support import Box, make_box
 
 from orchestrator.settings import Settings, load
-from tests_support import Box, make_box
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,11 @@ class Box:
     """A home with the shared base in it, and the `reprise` command over it."""
 
     settings: Settings
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environ(self) -> dict[str, str]:
-        return {**os.environ, "REPRISE_HOME": str(self.settings.home), "NO_COLOR": "1"}
+        return {**os.environ, "REPRISE_HOME": str(self.settings.home), "NO_COLOR": "1", **self.variables}
 
     def start(self, *words: str, **environ: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -68,8 +70,11 @@ class Box:
         return outcome.json
 
 
-def make_box(home: Path, shared: Settings) -> Box:
-    """An empty home that knows the shared base; the base's blobs are hard links, so this costs nothing."""
+def make_box(home: Path, shared: Settings, **variables: str) -> Box:
+    """An empty home that knows the shared base; the base's blobs are hard links, so this costs nothing.
+
+    `variables` go into the environment of what is typed there.
+    """
     settings = load({"REPRISE_HOME": str(home)})
     blobs = settings.layout / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -79,7 +84,7 @@ def make_box(home: Path, shared: Settings) -> Box:
     settings.pins.write_bytes(shared.pins.read_bytes())
     if shared.wheels.exists():
         settings.wheels.symlink_to(shared.wheels)
-    return Box(settings)
+    return Box(settings, variables)
 
 
 def _blobs(shared: Settings, manifest: Digest) -> list[Digest]:

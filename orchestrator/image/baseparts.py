@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterable
 from contextlib import nullcontext
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from orchestrator.digest import CHUNK, Digest, canonical_json
 from orchestrator.errors import StoreError
@@ -16,6 +16,14 @@ from orchestrator.image.assemble import CREATED
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.settings import Settings
+
+
+class Parts(NamedTuple):
+    """A base's exact bytes; its layers are in the layout."""
+
+    manifest: bytes
+    config: bytes
+    layers: tuple[Layer, ...]
 
 
 def made_config(settings: dict[str, Any], layers: tuple[Layer, ...]) -> bytes:
@@ -51,7 +59,7 @@ def manifest_of(config: bytes, layers: tuple[Layer, ...]) -> bytes:
     )
 
 
-def saved_parts(settings: Settings, archive: Iterable[bytes]) -> tuple[bytes, bytes, tuple[Layer, ...]]:
+def saved_parts(settings: Settings, archive: Iterable[bytes]) -> Parts:
     """Manifest, config and layers of the one image in a `docker save` archive; the layers go to the layout.
 
     The config is the engine's own; the manifest is ours, over the uncompressed layers. StoreError: the
@@ -72,7 +80,7 @@ def saved_parts(settings: Settings, archive: Iterable[bytes]) -> tuple[bytes, by
     named = json.loads(config)["rootfs"]["diff_ids"]
     if [layer.diff_id for layer in layers] != named:
         raise StoreError("the engine saved layers other than the image's config names")
-    return manifest_of(config, layers), config, layers
+    return Parts(manifest_of(config, layers), config, layers)
 
 
 def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:

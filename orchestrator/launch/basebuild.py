@@ -1,6 +1,6 @@
 """From a recipe to a base's layers: OS image, wheels, the engine's builder, and what it made, normalised.
 
-Measured on 2 cores, cpu flavour: see docs/decisions/0006-normalised-bases.md.
+Why, and measured times: docs/decisions/0006-normalised-bases.md.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import NamedTuple
 
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, EngineMissingError
-from orchestrator.image.baseparts import made_config, manifest_of
+from orchestrator.image.baseparts import Parts, made_config, manifest_of
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import Layer, LayerKind
 from orchestrator.image.normalise import layer_chunks, read_tree, split
@@ -32,14 +31,6 @@ from orchestrator.settings import Settings
 SCRATCH = "reprise-build"  # repository of what is in the engine only while a base is made
 PYTHON = "opt/python"  # where Dockerfile.base installs; a layer of its own
 OS_STAGE = "os"  # the stage of Dockerfile.base that has a Python and nothing of ours yet
-
-
-class Parts(NamedTuple):
-    """A base's exact bytes; its layers are in the layout."""
-
-    manifest: bytes
-    config: bytes
-    layers: tuple[Layer, ...]
 
 
 def make_parts(session: Session, recipe: Recipe, watch: Watch) -> Parts:

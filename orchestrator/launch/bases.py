@@ -13,7 +13,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import BaseNotPinnedError, EngineError, StoreError, UsageError
 from orchestrator.image.base import resolve_base
 from orchestrator.image.basemake import base_from_parts
-from orchestrator.image.baseparts import saved_parts
+from orchestrator.image.baseparts import Parts, saved_parts
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import Base, BaseRef, Layer, PythonFacts
 from orchestrator.image.pins import list_pins, write_pin
@@ -73,7 +73,7 @@ def build_base(session: Session, flavour: str, watch: Watch, force: bool = False
             return made
         parts = make_parts(session, recipe, watch)
         watch.phase("base", "loading it into the engine")
-        base = _kept(session, flavour, parts.manifest, parts.config, parts.layers, None)
+        base = _made(session, flavour, parts)
         Layout(settings.layout).write_index(key, {"digest": base.ref.digest})
     _note_committed(settings, base, watch)
     return base
@@ -123,18 +123,20 @@ def _made_before(settings: Settings, flavour: str, key: str) -> Base | None:
 
 
 def _from_registry(session: Session, name: str, repository: str, reference: str, watch: Watch) -> Base:
-    found = read_image(reference)
+    engine, found = session.engine, read_image(reference)
     if found.via is not None:
         watch.note(f"{found.via} is an index; pinned is its image for linux/amd64, {found.digest}")
     pinned = f"{repository}@{found.digest}"
     watch.phase("base", f"pulling {pinned}")
-    if session.engine.image(pinned) is None:
-        session.engine.pull(repository, found.digest)
-    image = session.engine.image(pinned)
+    if engine.image(pinned) is None:
+        engine.pull(repository, found.digest)
+    image = engine.image(pinned)
     if image is None or image.id not in (found.digest, Digest.of(found.config)):
         raise EngineError(f"the engine pulled another image than {pinned}")
-    session.engine.tag(image.id, BASE_REPOSITORY, found.digest.hex)  # untagged images are pruned
-    return _kept(session, name, found.manifest, found.config, None, pinned)
+    python = probe_python(engine, pinned)
+    base = base_from_parts(name, pinned, found.manifest, found.config, None, python)
+    engine.tag(image.id, BASE_REPOSITORY, found.digest.hex)  # untagged images are pruned
+    return _pinned(session.settings, base)
 
 
 def _from_engine(session: Session, name: str, reference: str, watch: Watch) -> Base:
@@ -142,32 +144,32 @@ def _from_engine(session: Session, name: str, reference: str, watch: Watch) -> B
     if session.engine.image(reference) is None and match is not None:
         watch.phase("base", f"pulling {reference}")
         session.engine.pull(match["repository"], match["digest"])
-    probe_python(session.engine, reference)  # before a gigabyte is copied
+    python = probe_python(session.engine, reference)  # before a gigabyte is copied
     watch.phase("base", "layers")
-    manifest, config, layers = saved_parts(session.settings, session.engine.save(reference))
-    return _kept(session, name, manifest, config, layers, None)
+    parts = saved_parts(session.settings, session.engine.save(reference))
+    base = base_from_parts(name, _image(name, parts).tag, *parts, python)  # refused before it is loaded
+    ensure_loaded(session.engine, session.settings, _image(name, parts))
+    return _pinned(session.settings, base)
 
 
-def _kept(
-    session: Session,
-    name: str,
-    manifest: bytes,
-    config: bytes,
-    layers: tuple[Layer, ...] | None,
-    reference: str | None,
-) -> Base:
-    """Load, probe, check, store and pin. What is probed is what the engine will run, not what was built."""
-    settings, engine = session.settings, session.engine
-    ref = BaseRef(name=name, digest=Digest.of(manifest), config_digest=Digest.of(config))
-    image = BaseImage(ref, manifest, config, layers or ())
-    if layers is not None:
-        ensure_loaded(engine, settings, image)
-    python = probe_python(engine, reference or image.tag)
-    base = base_from_parts(name, reference or image.tag, manifest, config, layers, python)
+def _made(session: Session, name: str, parts: Parts) -> Base:
+    """What is probed is what the engine will run, not what was built."""
+    image = _image(name, parts)
+    ensure_loaded(session.engine, session.settings, image)
+    python = probe_python(session.engine, image.tag)
+    return _pinned(session.settings, base_from_parts(name, image.tag, *parts, python))
+
+
+def _image(name: str, parts: Parts) -> BaseImage:
+    ref = BaseRef(name=name, digest=Digest.of(parts.manifest), config_digest=Digest.of(parts.config))
+    return BaseImage(ref, *parts)
+
+
+def _pinned(settings: Settings, base: Base) -> Base:
     layout = Layout(settings.layout)
-    layout.put_bytes(config)  # before what names it
-    layout.put_bytes(manifest)
-    write_pin(settings.pins, name, base)
+    layout.put_bytes(base.config)  # before what names it
+    layout.put_bytes(base.manifest)
+    write_pin(settings.pins, base.ref.name, base)
     return base
 
 

@@ -86,6 +86,8 @@ def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
         return State.LOST, None, f"the container is {container.status}, neither running nor ended"
     if container.oom_killed:
         return State.FAILED, Failure.MEMORY, "a process of the job was killed for memory (resources.memory)"
+    if ended.killed:
+        return State.LOST, None, "the container was killed from outside: by hand, or by an engine going down"
     if container.error:
         return State.FAILED, Failure.INFRASTRUCTURE, f"the engine: {container.error}"
     if ended.engine_lost and not info.live_restore:

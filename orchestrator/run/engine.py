@@ -6,6 +6,7 @@ The low-level client is used throughout: its calls are the engine's own, one req
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -294,6 +295,19 @@ class Engine:
                     return False
                 raise
         return True
+
+    def was_killed(self, name: str, since: datetime) -> bool:
+        """Whether somebody sent the container a signal through the engine: by hand, or the engine itself
+        when it goes down. What a process of the job does to itself is not such an event.
+        """
+        with guard(f"asking what happened to container {name}"):
+            events = self.api.events(  # type: ignore[call-overload]  # its times may be texts, too
+                since=f"{since.timestamp():.9f}",
+                until=f"{time.time():.9f}",
+                filters={"container": name, "event": "kill"},
+                decode=True,
+            )
+            return any(True for _ in events)
 
     def logs(self, name: str, *, follow: bool) -> Iterator[bytes]:
         """Standard output and error as one stream of bytes, from the beginning."""

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.model import WORKSPACE
@@ -14,6 +14,8 @@ from orchestrator.run.engine import ContainerState, Engine
 from orchestrator.run.model import Failure, Plan, State
 from orchestrator.run.workspace import measure
 from orchestrator.value import Value
+
+T = TypeVar("T")
 
 LOOK = 1.0  # seconds between two looks at deadline, workspace and cancellation
 LOG_TAIL = 5.0  # seconds that the last live lines may take
@@ -39,6 +41,7 @@ class Ended(Value):
     )
     message: str = ""
     engine_lost: bool = False  # the engine was away meanwhile: its word on the exit is not trusted alone
+    killed: bool = False  # neither the job nor we ended it: somebody by hand, or an engine that went down
 
 
 def follow(
@@ -56,22 +59,17 @@ def follow(
     state = engine.inspect(plan.container)
     if state is None:
         return Ended(container=None, message="the container is gone")
+    watch = _Watch(engine, plan, listener, should_cancel, _elapsed(state))
     if state.ended:
-        return Ended(container=state)
+        return watch.ended()
     if state.status == "created":
         engine.start(plan.container)
         on_started()
     logs = threading.Thread(target=_pass_logs, args=(engine, plan, listener), daemon=True)
     logs.start()
-    watch = _Watch(engine, plan, listener, should_cancel, _elapsed(state))
     watch.until_dead()
     logs.join(timeout=LOG_TAIL)
-    return Ended(
-        container=engine.inspect(plan.container),
-        cause=watch.cause,
-        message=watch.message,
-        engine_lost=watch.engine_lost,
-    )
+    return watch.ended()
 
 
 class _Watch:
@@ -95,14 +93,32 @@ class _Watch:
         self.engine_lost = False
 
     def until_dead(self) -> None:
+        while not self._patiently(lambda: self._engine.wait(self._plan.container, LOOK)):
+            self._look()
+
+    def ended(self) -> Ended:
+        """What the engine says of the dead container, and whether somebody else killed it."""
+        name = self._plan.container
+        state = self._patiently(lambda: self._engine.inspect(name))
+        killed = False
+        if state is not None and state.started_at is not None and self.cause is None:
+            since = state.started_at
+            killed = self._patiently(lambda: self._engine.was_killed(name, since))
+        return Ended(
+            container=state,
+            cause=self.cause,
+            message=self.message,
+            engine_lost=self.engine_lost,
+            killed=killed,
+        )
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask until the engine answers: silence says nothing about the container."""
         away_since: float | None = None
         while True:
             try:
-                if self._engine.wait(self._plan.container, LOOK):
-                    return
-                away_since = None
+                return ask()
             except EngineMissingError:
-                # An answer that does not come says nothing about the container: ask until one does.
                 if away_since is None:
                     away_since = time.monotonic()
                     self._listener.note("the engine does not answer; waiting for it")
@@ -110,8 +126,6 @@ class _Watch:
                 if time.monotonic() - away_since > PATIENCE:
                     raise
                 time.sleep(LOOK)
-                continue
-            self._look()
 
     def _look(self) -> None:
         plan = self._plan
@@ -131,7 +145,7 @@ class _Watch:
         """TERM, then KILL after the grace. The first cause is the one that is recorded."""
         if self.cause is None:
             self.cause, self.message = cause, message
-        self._engine.stop(self._plan.container, self._plan.stop_grace)
+        self._patiently(lambda: self._engine.stop(self._plan.container, self._plan.stop_grace))
 
 
 def _elapsed(state: ContainerState) -> float:

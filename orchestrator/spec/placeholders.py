@@ -28,9 +28,7 @@ def placeholders(command: str | tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def fill_command(
-    command: str | tuple[str, ...], params: Mapping[str, Scalar], seed: int
-) -> tuple[str, ...]:
+def fill_command(command: str | tuple[str, ...], params: Mapping[str, Scalar], seed: int) -> tuple[str, ...]:
     """The argv of a command. Text runs under `/bin/sh -c`, so its values are quoted for the shell.
 
     Raises KeyError for a name that is neither a parameter nor `seed`; reading a spec reports it before.

@@ -102,9 +102,6 @@ def json_schema() -> _Schema:
     }
 
 
-schema = json_schema  # the name under which cli/schema.py knows it
-
-
 def _object(keys: dict[str, _Schema], model: type[Any] | None = None, prefix: str = "") -> _Schema:
     """A closed mapping, each key described; descriptions and defaults come from one place each."""
     described = {}

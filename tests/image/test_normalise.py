@@ -33,7 +33,7 @@ def entry(path: str, data: bytes = b"", kind: bytes = tarfile.REGTYPE, **fields:
 
 
 def tree_of(entries: Iterable[tuple[tarfile.TarInfo, bytes]]) -> tuple[list[Node], io.BufferedRandom]:
-    spool = TemporaryFile()
+    spool = TemporaryFile()  # noqa: SIM115  # the caller reads from it
     with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for info, data in entries:
             archive.addfile(info, io.BytesIO(data))

@@ -270,11 +270,14 @@ def test_an_image_without_python_is_refused(new_session, imported):
 
 def test_an_image_that_sets_what_no_base_may_is_refused(root: Path, new_session, imported):
     session = new_session()
+    client = docker.from_env(version="auto")
+    before = {tag for image in client.images.list(BASE_REPOSITORY) for tag in image.tags}
     image = imported(root.read_bytes(), ["VOLUME /data", "ENV LD_PRELOAD=/x.so"])
     with pytest.raises(UsageError, match="VOLUME /data") as caught:
         pin_base(session, "mine", image, Silent())
     assert "LD_PRELOAD" in caught.value.message
     assert not session.settings.pins.exists()
+    assert {tag for image in client.images.list(BASE_REPOSITORY) for tag in image.tags} == before
 
 
 def test_an_image_with_the_distributions_own_python_is_a_base(root: Path, new_session, imported):

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests_support import Box, write_job
 
 from orchestrator.launch.crash import POINTS, VARIABLE
-from tests_support import Box, write_job
 
 pytestmark = pytest.mark.engine
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests_support import Box, write_job
 
 pytestmark = pytest.mark.engine

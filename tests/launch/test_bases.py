@@ -1,4 +1,4 @@
-"""Recipes, the OS image's command, what is refused before anything is made, and what needs no second making."""
+"""Recipes, the OS image's command, what is refused before anything is made, and what is not made twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, EngineMissingError, InfrastructureError, UsageError
-from orchestrator.image.baseparts import made_config, manifest_of
+from orchestrator.image.baseparts import Parts, made_config, manifest_of
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import Layer, LayerKind, PythonFacts
 from orchestrator.image.osroot import Release, bootstrap, command, environment, host_release
@@ -229,14 +229,14 @@ def made(monkeypatch: pytest.MonkeyPatch, session: Session, engine: Pretender) -
     """Stand-ins for building and probing; each making is noted."""
     makings: list[str] = []
 
-    def make_parts(session: Session, recipe, watch) -> basebuild.Parts:
+    def make_parts(session: Session, recipe, watch) -> Parts:
         makings.append(recipe.flavour)
         digest, size = Layout(session.settings.layout).put_parts([b"layer", recipe.key().encode()])
         layers = (Layer(kind=LayerKind.BASE, digest=digest, diff_id=digest, size=size),)
         config = made_config({"Env": []}, layers)
         tag = f"{bases.BASE_REPOSITORY}:{Digest.of(manifest_of(config, layers)).hex}"
         engine.images[tag] = EngineImage(id=Digest.of(config), tags=(tag,), diff_ids=(digest,), labels={})
-        return basebuild.Parts(manifest_of(config, layers), config, layers)
+        return Parts(manifest_of(config, layers), config, layers)
 
     monkeypatch.setattr(bases, "make_parts", make_parts)
     monkeypatch.setattr(bases, "probe_python", lambda engine, reference: PYTHON)

@@ -24,8 +24,8 @@ INFO = EngineInfo(
     live_restore=False,
 )  # fmt: skip
 H100 = Gpu(
-    uuid="GPU-1", name="NVIDIA H100 80GB HBM3", compute="9.0", sms=132, memory=80 << 30, driver="580", vbios="1",
-    mig=False,
+    uuid="GPU-1", name="NVIDIA H100 80GB HBM3", compute="9.0", sms=132, memory=80 << 30, driver="580",
+    vbios="1", mig=False,
 )  # fmt: skip
 
 
@@ -102,7 +102,8 @@ def test_gpus_are_chosen_by_model_and_number() -> None:
 def container(**changes: Any) -> ContainerState:
     facts: dict[str, Any] = {
         "id": "c", "name": "run-a-1", "status": "exited", "image": "i", "exit_code": 0, "oom_killed": False,
-        "error": "", "started_at": datetime.now(UTC), "finished_at": datetime.now(UTC), "pid": 0, "labels": {},
+        "error": "", "started_at": datetime.now(UTC), "finished_at": datetime.now(UTC), "pid": 0,
+        "labels": {},
     }  # fmt: skip
     return ContainerState(**(facts | changes))
 
@@ -121,6 +122,8 @@ def container(**changes: Any) -> ContainerState:
         (Ended(container=None), State.LOST, None),
         (Ended(container=container(status="running", exit_code=None)), State.LOST, None),
         (Ended(container=container(), engine_lost=True), State.LOST, None),
+        (Ended(container=container(), killed=True), State.LOST, None),
+        (Ended(container=container(exit_code=143), killed=True), State.LOST, None),
     ],
 )
 def test_what_is_ambiguous_is_lost(ended: Ended, state: State, failure: Failure | None) -> None:

@@ -37,7 +37,8 @@ tolerance:
   metrics: {accuracy: 0.01, loss: {abs: 1e-6, rel: 0.1}}
   outputs: {'*.npy': {rel: 1e-5}}
 determinism: {level: warn, threads: 2, portable_cpu: false, trace: {every: 10, tensors: params}}
-resources: {gpus: 1, gpu: H100, cpus: 2.5, memory: 8GiB, shm: 1g, timeout: 1h30m, processes: 99, network: none}
+resources: {gpus: 1, gpu: H100, cpus: 2.5, memory: 8GiB, shm: 1g, timeout: 1h30m, processes: 99,
+  network: none}
 """
 ROOT = Path(__file__).resolve().parents[2]
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())

@@ -1,0 +1,164 @@
+"""Another engine, with nothing in it, in a network namespace of its own: another box, and one that fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests_support import Box, make_box, write_job
+
+from orchestrator.settings import Settings
+
+pytestmark = pytest.mark.engine
+
+SLOW = "import time; print('up', flush=True); time.sleep(20); open('done.txt', 'w').write('x')"
+
+
+class SecondEngine:
+    """A dockerd that this test owns. Its own namespace: in ours it would take the first one's bridge away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = f"unix://{folder}/docker.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        folder = self.folder
+        with (folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *("unshare", "--net", "dockerd", "-H", self.host, "--pidfile", str(folder / "pid")),
+                    *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
+                    *("--bridge=none", "--iptables=false", "--ip6tables=false"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.wait_until_it_answers()
+
+    def wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + 60
+        while subprocess.run(
+            ["docker", "-H", self.host, "version"], capture_output=True, check=False
+        ).returncode:
+            if time.monotonic() > deadline:
+                pytest.fail(
+                    f"the second engine does not come up:\n{(self.folder / 'log').read_text()[-2000:]}"
+                )
+            time.sleep(0.2)
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(60)
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def second_engine() -> Iterator[SecondEngine]:
+    # A short path: a socket's may have 108 bytes.
+    folder = Path(f"/tmp/reprise-second-engine-{os.getpid()}")
+    folder.mkdir()
+    engine = SecondEngine(folder)
+    engine.start()
+    yield engine
+    engine.stop()
+    subprocess.run(
+        ["umount", "--recursive", "--lazy", str(folder / "exec")], capture_output=True, check=False
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def other(tmp_path: Path, shared_base: Settings, second_engine: SecondEngine) -> Box:
+    return make_box(tmp_path / "other", shared_base, DOCKER_HOST=second_engine.host)
+
+
+def test_an_engine_without_the_base_gets_it_whole_and_the_rerun_is_identical(
+    box: Box, other: Box, tmp_path: Path, second_engine: SecondEngine
+) -> None:
+    spec = write_job(tmp_path / "job", "import random; open('x.txt', 'w').write(str(random.random()))")
+    here = box.json("submit", str(spec))
+    there = other.json("submit", str(spec))
+    assert there["image"] == here["image"], "the same spec is the same digest on any box"
+    assert [one["digest"] for one in there["outputs"]] == [one["digest"] for one in here["outputs"]]
+    assert there["box"] == there["fingerprint"]["identity"]["box"]
+
+    # Only the digest travels: saved from one engine, loaded into the other, known to no record there.
+    spec.parent.joinpath("main.py").write_text("open('y.txt', 'w').write('two')\n")
+    second = box.json("submit", str(spec))
+    tag = f"reprise:{second['image'].removeprefix('sha256:')}"
+    save = subprocess.Popen(["docker", "save", tag], stdout=subprocess.PIPE)
+    subprocess.run(
+        ["docker", "-H", second_engine.host, "load"], stdin=save.stdout, check=True, capture_output=True
+    )
+    assert save.wait() == 0
+    again = other.json("rerun", second["image"])
+    assert again["run"]["state"] == "succeeded"
+    assert again["run"]["program"] == second["program"]
+    assert [one["digest"] for one in again["run"]["outputs"]] == [one["digest"] for one in second["outputs"]]
+
+
+def test_an_engine_that_is_restarted_under_a_job_makes_it_lost_not_succeeded(
+    other: Box, tmp_path: Path, second_engine: SecondEngine
+) -> None:
+    process = other.start("submit", str(write_job(tmp_path / "job", SLOW)))
+    assert process.stdout is not None
+    while "up" not in process.stdout.readline():
+        assert process.poll() is None
+    second_engine.stop()
+    second_engine.start()
+    process.communicate(timeout=60)
+    assert process.returncode == 5
+    (line,) = other.json("history")["runs"]
+    assert line["state"] == "lost"
+    run = other.json("show", line["id"])
+    assert "engine" in run["message"]
+
+
+def test_a_container_that_is_stopped_by_hand_is_lost_whatever_its_exit_code(box: Box, tmp_path: Path) -> None:
+    script = f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n{SLOW}"
+    process = box.start("submit", str(write_job(tmp_path / "job", script)))
+    assert process.stdout is not None
+    while "up" not in process.stdout.readline():
+        assert process.poll() is None
+    (line,) = box.json("history")["runs"]
+    subprocess.run(["docker", "stop", f"run-{line['id']}-1"], check=True, capture_output=True)
+    process.communicate(timeout=60)
+    assert process.returncode == 5
+    run = box.json("show", line["id"])
+    assert (run["state"], run["exit_code"]) == ("lost", 0)
+
+
+def test_an_engine_that_hangs_is_waited_for(other: Box, tmp_path: Path, second_engine: SecondEngine) -> None:
+    script = SLOW.replace("20", "4")
+    process = other.start("submit", str(write_job(tmp_path / "job", script)))
+    assert process.stdout is not None
+    while "up" not in process.stdout.readline():
+        assert process.poll() is None
+    assert second_engine.process is not None
+    second_engine.process.send_signal(signal.SIGSTOP)
+    time.sleep(3)
+    second_engine.process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    (line,) = other.json("history")["runs"]
+    assert line["state"] == "succeeded"
+
+
+def test_no_engine_is_an_error_that_says_how_to_get_one(box: Box, tmp_path: Path) -> None:
+    spec = write_job(tmp_path / "job", "pass")
+    outcome = box.type("submit", str(spec), DOCKER_HOST="unix:///nowhere/docker.sock")
+    assert outcome.code == 5
+    assert "make engine" in outcome.err
+    assert "Traceback" not in outcome.err
+    doctor = box.json("doctor", code=0)
+    assert all(check["ok"] is not False for check in doctor["checks"])
