@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install the distribution's packages that are missing: scripts/packages.sh REASON PACKAGE...
-# Does nothing where all are there. A service that a package would start is left stopped.
+# Does nothing where all are there. Where systemd runs, a package may start its service, as everywhere.
 set -euo pipefail
 
 reason="$1"

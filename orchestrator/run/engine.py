@@ -164,7 +164,7 @@ class Engine:
     def load(self, archive: IO[bytes] | Iterable[bytes]) -> None:
         """Load a `docker save` or OCI archive. An error in the stream of a 200 answer is an error."""
         with guard("loading an image"):
-            for line in self.api.load_image(archive, quiet=True):
+            for line in self.api.load_image(archive, quiet=False):  # progress keeps a slow load alive
                 if "error" in line or "errorDetail" in line:
                     raise EngineError(f"loading an image: {line.get('error') or line['errorDetail']}")
 
