@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests_support import Box, make_box
 
+from orchestrator.image.model import LABEL_PROGRAM
 from orchestrator.settings import Settings, load
 
 
@@ -30,3 +32,25 @@ def box(tmp_path: Path, shared_base: Settings) -> Box:
 @pytest.fixture
 def another_box(tmp_path: Path, shared_base: Settings) -> Callable[[str], Box]:
     return lambda name: make_box(tmp_path / name, shared_base)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def images_are_left_as_they_were() -> Iterator[None]:
+    """Jobs' images that came while the tests ran are removed; one that is still needed is loaded anew."""
+    before = _job_images()
+    yield
+    made = sorted(_job_images() - before)
+    if made:
+        subprocess.run(["docker", "rmi", "--force", *made], capture_output=True, check=False)
+
+
+def _job_images() -> set[str]:
+    listed = [
+        "docker",
+        "images",
+        "--filter",
+        f"label={LABEL_PROGRAM}",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+    ]
+    return set(subprocess.run(listed, capture_output=True, text=True, check=False).stdout.split())

@@ -11,14 +11,21 @@ from orchestrator.cli.options import json_option, quiet_option, spec_options
 
 @click.command("build")
 @spec_options
+@click.option("--load", is_flag=True, help="Load the image into the engine, too: `docker run` then has it.")
 @quiet_option
 @json_option
 def command(
-    spec: Path, params: dict[str, str], seed: int | None, require_clean: bool, quiet: bool, as_json: bool
+    spec: Path,
+    params: dict[str, str],
+    seed: int | None,
+    require_clean: bool,
+    load: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Assemble the image of a job spec and print its digest.
 
-    Nothing is run, and no engine is needed. The digest is the last line of standard output.
+    Nothing is run, and without --load no engine is needed. The digest is the last line of standard output.
 
     JSON: `digest`, `config_digest`, `base`, `layers`, `packages`, `program`.
     """
@@ -30,6 +37,11 @@ def command(
     request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean)
     with opened() as session, watching(as_json, quiet) as watch:
         image = build(session, request, watch).image
+        if load:
+            from orchestrator.run.load import ensure_loaded
+
+            watch.phase("load", image.tag)
+            ensure_loaded(session.engine, session.settings, image)
     if as_json:
         from orchestrator.cli.document import print_document
         from orchestrator.cli.images import image_document

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
 from orchestrator.errors import InfrastructureError, RepriseError, UsageError
 from orchestrator.image.stored import stored_image
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.inputs import located_inputs
 from orchestrator.launch.interrupt import Interrupt
+from orchestrator.launch.judge import judge
 from orchestrator.launch.lock import run_lock
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
@@ -39,7 +42,7 @@ def execute(session: Session, run: str, watch: Watch) -> RunRecord:
     while True:
         with run_lock(session.settings, run) as mine:
             if mine:
-                return execute_locked(session, run, watch)
+                return _take_over(session, run, watch)
         record = session.record.run(run)
         if record.state.final:
             return record
@@ -49,10 +52,22 @@ def execute(session: Session, run: str, watch: Watch) -> RunRecord:
 def execute_if_free(session: Session, run: str, watch: Watch) -> RunRecord | None:
     """As `execute`, but None at once where another process is at it."""
     with run_lock(session.settings, run) as mine:
-        return execute_locked(session, run, watch) if mine else None
+        return _take_over(session, run, watch) if mine else None
 
 
-def execute_locked(session: Session, run: str, watch: Watch) -> RunRecord:
+def _take_over(session: Session, run: str, watch: Watch) -> RunRecord:
+    """As whoever queued the run would have gone on: a rerun is compared with its original, too."""
+    was_final = session.record.state(run)
+    record = execute_locked(session, run, watch)
+    if was_final is None or not was_final.final:
+        judge(session, record, watch)
+    return record
+
+
+def execute_locked(
+    session: Session, run: str, watch: Watch, inputs: Mapping[str, Path] | None = None
+) -> RunRecord:
+    """As `execute`, for a caller that holds the run's lock and, with `inputs`, has just verified them."""
     record = session.record
     facts = record.run(run)
     if facts.state.final:
@@ -70,7 +85,7 @@ def execute_locked(session: Session, run: str, watch: Watch) -> RunRecord:
         record.take_over(run, attempt, executor)
         watch.note(f"run {run}: its orchestrator is gone; taken over in state {opened.state.value}")
     try:
-        result = _attempt(session, facts, record.open_run(run), attempt, watch)
+        result = _attempt(session, facts, record.open_run(run), attempt, watch, inputs)
     except RepriseError as error:
         _give_up(session, run, attempt, error)
         raise
@@ -81,16 +96,27 @@ def execute_locked(session: Session, run: str, watch: Watch) -> RunRecord:
     return record.run(run)
 
 
-def _attempt(session: Session, facts: RunRecord, opened: OpenRun, attempt: int, watch: Watch) -> Result:
+def _attempt(
+    session: Session,
+    facts: RunRecord,
+    opened: OpenRun,
+    attempt: int,
+    watch: Watch,
+    inputs: Mapping[str, Path] | None,
+) -> Result:
     """The container's life. Whatever part of it is over already is not repeated."""
     record, engine, settings, run = session.record, session.engine, session.settings, facts.id
     if opened.boot != boot_id():
         return Result(state=State.LOST, message="the machine was restarted while the run was open")
     info = engine.info()
-    used = choose_gpus(facts.resources, gpus()) if facts.program.gpus else ()
-    plan = (
-        Plan.model_validate_json(opened.plan) if opened.plan else _plan(session, facts, attempt, used, info)
-    )
+    here = gpus() if facts.program.gpus else ()
+    if opened.plan is not None:
+        plan = Plan.model_validate_json(opened.plan)
+    else:
+        if inputs is None:
+            inputs = located_inputs(facts.program.inputs, facts.input_paths)
+        plan = _plan(session, facts, attempt, choose_gpus(facts.resources, here), inputs, info)
+    used = tuple(gpu for gpu in here if gpu.uuid in plan.gpu_uuids)
     crash_point("planned")
     if opened.state is State.PREPARING:
         watch.phase("load", facts.image.short)
@@ -114,6 +140,8 @@ def _attempt(session: Session, facts: RunRecord, opened: OpenRun, attempt: int, 
         record.move(run, attempt, State.COLLECTING)
     crash_point("collecting")
     watch.phase("collect")
+    if not all(mount.source.is_dir() for mount in plan.mounts if not mount.read_only):
+        return Result(state=State.LOST, message="the attempt's folders are gone")
     if ended.cause is None and record.cancel_requested(run):
         ended = ended.model_copy(update={"cause": State.CANCELLED, "message": "cancelled"})
     with session.store.batch() as sink:
@@ -122,7 +150,14 @@ def _attempt(session: Session, facts: RunRecord, opened: OpenRun, attempt: int, 
     return result
 
 
-def _plan(session: Session, facts: RunRecord, attempt: int, used: tuple[Gpu, ...], info: EngineInfo) -> Plan:
+def _plan(
+    session: Session,
+    facts: RunRecord,
+    attempt: int,
+    used: tuple[Gpu, ...],
+    inputs: Mapping[str, Path],
+    info: EngineInfo,
+) -> Plan:
     """The container's settings, stored before anything is made of them."""
     settings, run = session.settings, facts.id
     plan = plan_container(
@@ -132,7 +167,7 @@ def _plan(session: Session, facts: RunRecord, attempt: int, used: tuple[Gpu, ...
         program=facts.program,
         resources=facts.resources,
         folders=folders_of(settings, run, attempt),
-        inputs=located_inputs(facts.program.inputs, facts.input_paths),
+        inputs=inputs,
         gpus=used,
         engine=info,
         home=home_id(settings),
@@ -154,9 +189,15 @@ def _ensure_image(session: Session, facts: RunRecord, reference: str) -> None:
 
 
 def _give_up(session: Session, run: str, attempt: int, error: RepriseError) -> None:
-    """An infrastructure failure is a result too: without one the run would stay open for ever."""
+    """An infrastructure failure is a result too: without one the run would stay open for ever.
+
+    Once the container may have been started nobody knows what it did, so the run is lost.
+    """
     message = error.message if error.hint is None else f"{error.message} ({error.hint})"
-    result = Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message=message)
+    if session.record.state(run) is State.PREPARING:
+        result = Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message=message)
+    else:
+        result = Result(state=State.LOST, message=message)
     session.record.finish(run, attempt, result)
 
 

@@ -7,15 +7,18 @@ from typing import Any
 
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.execute import execute_locked
+from orchestrator.launch.inputs import located_inputs
+from orchestrator.launch.judge import judge
 from orchestrator.launch.lock import run_lock
+from orchestrator.launch.person import person
 from orchestrator.launch.session import Session
-from orchestrator.launch.submit import new_id, person
+from orchestrator.launch.submit import new_id
 from orchestrator.launch.target import Target, resolve
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import NewRun, RunRecord
+from orchestrator.run.hardware import choose_gpus, gpus
 from orchestrator.spec.model import Resources, Tolerances
 from orchestrator.value import Value
-from orchestrator.verdict.compare import compare
 from orchestrator.verdict.model import Verdict
 
 
@@ -34,22 +37,15 @@ def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRec
         session.record.run(session.record.find(request.against)) if request.against else target.original
     )
     new = _new_run(target, original, request)
+    choose_gpus(new.resources, gpus() if target.program.gpus else ())
+    inputs = located_inputs(target.program.inputs, new.input_paths)
     with run_lock(session.settings, new.id):
         run, _ = session.record.submit(new)
         crash_point("queued")
-        record = execute_locked(session, run, watch)
-    return record, judge(session, record, original, watch)
-
-
-def judge(session: Session, record: RunRecord, original: RunRecord | None, watch: Watch) -> Verdict | None:
-    """Compare a finished rerun with its original and write the verdict down."""
+        record = execute_locked(session, run, watch, inputs)
     if original is None:
         watch.note("this box knows no earlier run of this digest, so there is nothing to compare with yet")
-        return None
-    watch.phase("verdict", original.id)
-    verdict = compare(original, record, session.store.open)
-    session.record.add_verdict(verdict, record.box, person())
-    return verdict
+    return record, judge(session, record, watch)
 
 
 def _new_run(target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import secrets
 from pathlib import Path
@@ -11,6 +10,7 @@ from orchestrator.launch.build import BuildRequest, Built, build
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.execute import execute, execute_locked
 from orchestrator.launch.lock import run_lock
+from orchestrator.launch.person import person
 from orchestrator.launch.session import Session
 from orchestrator.launch.target import facts_of
 from orchestrator.launch.watch import Watch
@@ -21,6 +21,7 @@ from orchestrator.run.model import Plan
 from orchestrator.run.plan import plan_container
 from orchestrator.run.workspace import folders_of
 from orchestrator.runtime.levers import LEVER_NAMES
+from orchestrator.spec.model import JobSpec
 from orchestrator.value import Value
 
 
@@ -39,9 +40,14 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
         run, created = session.record.submit(new)
         crash_point("queued")
         if created:
-            return execute_locked(session, run, watch)
+            return execute_locked(session, run, watch, paths_of(built.spec))
     watch.note(f"the key {request.key!r} is known: this is run {run}")
     return execute(session, run, watch)
+
+
+def paths_of(spec: JobSpec) -> dict[str, Path]:
+    """Where the inputs lie that were hashed while the image was built."""
+    return {name: Path(item.path) for name, item in spec.inputs.items()}
 
 
 def _new_run(session: Session, built: Built, key: str | None) -> NewRun:
@@ -69,14 +75,6 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-def person() -> str:
-    """Who submits, as the machine knows them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
-
-
 class DryRun(Value):
     """What `submit` would do."""
 
@@ -97,7 +95,7 @@ def dry_run(session: Session, request: BuildRequest, watch: Watch) -> DryRun:
         program=program,
         resources=spec.resources,
         folders=folders_of(settings, run, 1),
-        inputs={name: Path(item.path) for name, item in spec.inputs.items()},
+        inputs=paths_of(spec),
         gpus=choose_gpus(spec.resources, gpus()) if program.gpus else (),
         engine=session.engine.info(),
         home=home_id(settings),

@@ -48,6 +48,14 @@ def test_killed_at_a_point_the_next_command_finishes_the_same_container(
     assert box.json("rerun", line["id"])["verdict"]["outcome"] == "identical"
 
 
+def test_a_rerun_that_was_killed_still_gets_its_verdict(box: Box, tmp_path: Path) -> None:
+    run = box.json("submit", str(write_job(tmp_path / "job", SCRIPT)))
+    assert box.type("rerun", run["id"], **{VARIABLE: "ended"}).code == -signal.SIGKILL
+    box.type("sweep")
+    (line,) = [line for line in box.json("history")["runs"] if line["rerun_of"] == run["id"]]
+    assert line["verdict"] == "identical"
+
+
 def test_killed_while_the_job_runs_any_verb_has_it_finished_in_the_background(
     box: Box, tmp_path: Path
 ) -> None:

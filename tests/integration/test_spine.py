@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def test_a_parameter_changes_the_digest_and_no_layer(box: Box) -> None:
     assert one["digest"] != two["digest"]
     assert [layer["digest"] for layer in one["layers"]] == [layer["digest"] for layer in two["layers"]]
     assert box.type("build", spec).out.splitlines()[-1] == one["digest"]
+
+
+def test_a_built_image_runs_under_plain_docker_too(box: Box, tmp_path: Path) -> None:
+    spec = write_job(tmp_path / "job", "import sys; print('seen', sys.argv)")
+    digest = box.type("build", str(spec), "--load").out.splitlines()[-1]
+    tag = f"reprise:{digest.removeprefix('sha256:')}"
+    ran = subprocess.run(["docker", "run", "--rm", tag], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "seen ['main.py']\n", "")
 
 
 def test_a_digest_that_the_record_has_never_seen_runs_from_the_image_alone(
@@ -130,6 +139,7 @@ pathlib.Path('copy.txt').write_text(pathlib.Path('/inputs/data/x.txt').read_text
     changed = box.type("rerun", run["id"])
     assert changed.code == 2, changed.err
     assert "data" in changed.err
+    assert len(box.json("history")["runs"]) == 2, "a rerun that could not begin left a run behind"
     assert box.json("submit", str(spec))["image"] != run["image"]
 
 
