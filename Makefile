@@ -42,11 +42,13 @@ demo: setup engine base ## the example job: run, recorded, run again, compared
 
 dev: $(VENV)/dev.stamp
 
-# PyTorch and NumPy as in the cpu base, from the same lock: the runtime is tested against them.
-$(VENV)/dev.stamp: requirements/dev.txt images/cpu/requirements.txt $(VENV)/run.stamp
+# PyTorch and NumPy as in the cpu base, and the example job's packages, from the same locks: the runtime and the
+# job are tested with them outside a container, too.
+$(VENV)/dev.stamp: requirements/dev.txt images/cpu/requirements.txt jobs/digits/requirements.txt $(VENV)/run.stamp
 	@echo "installing what the tests need"
 	@$(INSTALL) --requirement requirements/dev.txt
 	@$(INSTALL) --requirement images/cpu/requirements.txt
+	@$(INSTALL) --requirement jobs/digits/requirements.txt
 	@touch $@
 
 test: setup engine base dev ## types, style and every test, on a real engine and registry

@@ -141,7 +141,8 @@ def test_the_command_finds_a_clean_process(image: Any, workspace: Path) -> None:
     done = enter(image, workspace, "/bin/sh", "-c", script)
     lines = done.out.splitlines()
     assert lines[0] == "0022"
-    assert [int(line.split()[1], 16) for line in lines[1:3]] == [0, 0]
+    ordinary = (1 << 31) - 1  # signals 1 to 31; what lies above is the C library's and comes from our parent
+    assert [int(line.split()[1], 16) & ordinary for line in lines[1:3]] == [0, 0]
     assert lines[3].split() == ["0", "1", "2"]
 
 
