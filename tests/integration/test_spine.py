@@ -198,3 +198,17 @@ def test_a_box_that_was_deleted_starts_afresh(box: Box) -> None:
     shutil.rmtree(box.settings.home / "store")
     run = box.json("submit", str(JOBS / "hello/job.yaml"), "-p", "draws=1")
     assert run["state"] == "succeeded"
+
+
+def test_a_running_jobs_log_can_be_followed_from_another_shell(box: Box, tmp_path: Path) -> None:
+    script = "import time\nfor n in range(6):\n    print('line', n, flush=True)\n    time.sleep(0.5)"
+    process = box.start("submit", str(write_job(tmp_path / "job", script)))
+    assert process.stdout is not None
+    while "line 0" not in process.stdout.readline():
+        assert process.poll() is None
+    (line,) = box.json("history")["runs"]
+    assert line["state"] == "running"
+    followed = box.type("logs", "-f", line["id"][:6])
+    assert followed.out.splitlines() == [f"line {number}" for number in range(6)]
+    process.communicate(timeout=30)
+    assert process.returncode == 0
