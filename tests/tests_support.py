@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -71,7 +72,7 @@ class Box:
 
 
 def make_box(home: Path, shared: Settings, **variables: str) -> Box:
-    """An empty home that knows the shared base; the base's blobs are hard links, so this costs nothing.
+    """An empty home that knows the shared base; the base's blobs are links, so this costs nothing.
 
     `variables` go into the environment of what is typed there.
     """
@@ -80,11 +81,21 @@ def make_box(home: Path, shared: Settings, **variables: str) -> Box:
     blobs.mkdir(parents=True)
     for pin in list_pins(shared):
         for name in _blobs(shared, pin.digest):
-            (blobs / name.hex).hardlink_to(shared.layout / "blobs" / "sha256" / name.hex)
+            _link(shared.layout / "blobs" / "sha256" / name.hex, blobs / name.hex)
     settings.pins.write_bytes(shared.pins.read_bytes())
     if shared.wheels.exists():
         settings.wheels.symlink_to(shared.wheels)
     return Box(settings, variables)
+
+
+def _link(there: Path, here: Path) -> None:
+    """A hard link where the folder for temporary files is on the same file system, else a symbolic one."""
+    try:
+        here.hardlink_to(there)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        here.symlink_to(there)
 
 
 def _blobs(shared: Settings, manifest: Digest) -> list[Digest]:

@@ -153,7 +153,8 @@ def as_somebody(queue: Any, work: Callable[..., None], *arguments: Any) -> None:
 
 
 def submit_one(folder: Path, new: NewRun) -> None:
-    with open_record(load({"REPRISE_HOME": str(folder)})) as record:
+    # Somebody else may not even look into the checkout, where the flavours are looked for by default.
+    with open_record(load({"REPRISE_HOME": str(folder), "REPRISE_IMAGES": str(folder)})) as record:
         record.submit(new)
 
 
