@@ -23,6 +23,15 @@ def fsync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; each new one is durable in the one that holds it."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    fsync_folder(folder.parent)
+
+
 def temporary_beside(path: Path) -> Path:
     """A name in the same folder that no reader takes for the real thing."""
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
@@ -31,7 +40,7 @@ def temporary_beside(path: Path) -> Path:
 @contextmanager
 def writing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Write `path` so that after a crash it is there whole or not at all; on an error it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = temporary_beside(path)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:

@@ -29,14 +29,14 @@ def stored_image(settings: Settings, digest: str) -> Image | None:
 
 def _is_job(layout: Layout, digest: Digest) -> bool:
     """Whether a blob is the manifest of an image of ours, and not a base's, a layer or a config."""
-    if layout.path(digest).stat().st_size > MAX_MANIFEST:
-        return False
     try:
+        if layout.path(digest).stat().st_size > MAX_MANIFEST:
+            return False
         value = json.loads(layout.read(digest))
         if value["mediaType"] != MEDIA_MANIFEST:
             return False
         describe(layout.read(Digest(value["config"]["digest"])))
-    except (ValueError, KeyError, TypeError, StoreError, UsageError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, StoreError, UsageError, RecursionError):
         return False
     return True
 
@@ -57,7 +57,7 @@ def _image(layout: Layout, digest: Digest) -> Image:
             size=entry["size"],
             media_type=entry["mediaType"],
             title=title,
-            path=layout.path(Digest(entry["digest"])),
+            path=layout.path(blob) if layout.has(blob := Digest(entry["digest"]), entry["size"]) else None,
         )
         for entry, diff_id, title in zip(
             parsed["layers"], described["rootfs"]["diff_ids"], titles, strict=True

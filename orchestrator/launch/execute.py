@@ -86,7 +86,8 @@ def execute_locked(
         watch.note(f"run {run}: its orchestrator is gone; taken over in state {opened.state.value}")
     try:
         result = _attempt(session, facts, record.open_run(run), attempt, watch, inputs)
-    except RepriseError as error:
+    except Exception as error:
+        # A bug of ours, too: left open, the run would be taken over and fail by each command that follows.
         _give_up(session, run, attempt, error)
         raise
     record.finish(run, attempt, result)
@@ -188,12 +189,15 @@ def _ensure_image(session: Session, facts: RunRecord, reference: str) -> None:
         )
 
 
-def _give_up(session: Session, run: str, attempt: int, error: RepriseError) -> None:
+def _give_up(session: Session, run: str, attempt: int, error: Exception) -> None:
     """An infrastructure failure is a result too: without one the run would stay open for ever.
 
     Once the container may have been started nobody knows what it did, so the run is lost.
     """
-    message = error.message if error.hint is None else f"{error.message} ({error.hint})"
+    if isinstance(error, RepriseError):
+        message = error.message if error.hint is None else f"{error.message} ({error.hint})"
+    else:
+        message = f"a bug in reprise: {type(error).__name__}: {error}"
     if session.record.state(run) is State.PREPARING:
         result = Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message=message)
     else:

@@ -25,7 +25,10 @@ class Interrupt:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.getsignal(number)
+                before = signal.getsignal(number)
+                if before in (None, signal.SIG_IGN):  # not Python's to change; or ignored on purpose
+                    continue
+                self._before[number] = before
                 signal.signal(number, self._on_signal)
         return self
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from orchestrator.errors import StoreError
 from orchestrator.settings import Settings
 
 
@@ -22,14 +23,10 @@ def run_lock(settings: Settings, run: str) -> Iterator[bool]:
     The holder unlinks the file when it leaves, so a waiter could lock a file that is no longer the
     named one: after locking, the name must still lead to the same inode.
     """
-    settings.attempts.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = lock_path(settings, run)
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
+        fd = _lock(path)
+        if fd is None:
             yield False
             return
         if _names(path, fd):
@@ -40,6 +37,24 @@ def run_lock(settings: Settings, run: str) -> Iterator[bool]:
     finally:
         path.unlink(missing_ok=True)
         os.close(fd)
+
+
+def _lock(path: Path) -> int | None:
+    """The lock on whatever file has the name now; None if another process has it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StoreError(f"cannot make the lock {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except OSError as error:
+        os.close(fd)
+        raise StoreError(f"cannot lock {path}: {error.strerror}", "REPRISE_HOME needs file locks") from error
+    return fd
 
 
 def _names(path: Path, fd: int) -> bool:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from orchestrator.errors import RepriseError
 from orchestrator.launch.execute import execute_if_free
 from orchestrator.launch.lock import run_lock
 from orchestrator.launch.session import Session
@@ -51,7 +52,8 @@ def adopt(session: Session, watch: Watch, *, wait: bool) -> list[Adopted]:
     for opened in list(orphans(session)):
         if not wait:
             subprocess.Popen(
-                [sys.executable, "-m", "orchestrator.cli", "execute", opened.id],
+                # -P: else a folder that is worked in could bring an orchestrator of its own.
+                [sys.executable, "-P", "-m", "orchestrator.cli", "execute", opened.id],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -60,9 +62,13 @@ def adopt(session: Session, watch: Watch, *, wait: bool) -> list[Adopted]:
             watch.note(f"run {opened.id} lost its orchestrator; it is being finished in the background")
             adopted.append(Adopted(run=opened.id, state=opened.state, now=None))
             continue
-        record = execute_if_free(session, opened.id, watch)
-        if record is not None:
-            adopted.append(Adopted(run=opened.id, state=opened.state, now=record.state))
+        try:
+            record = execute_if_free(session, opened.id, watch)
+            now = record.state if record is not None else None
+        except RepriseError as error:  # recorded with the run; the other orphans are still to be finished
+            watch.note(f"run {opened.id}: {error.message}")
+            now = session.record.state(opened.id)
+        adopted.append(Adopted(run=opened.id, state=opened.state, now=now))
     return adopted
 
 
@@ -91,7 +97,7 @@ def _folders(session: Session, dry_run: bool) -> Iterator[Leftover]:
     attempts = session.settings.attempts
     for folder in sorted(attempts.iterdir()) if attempts.exists() else ():
         run, _, attempt = folder.name.rpartition("-")
-        if not folder.is_dir() or not _is_over(session, run):
+        if not (attempt.isascii() and attempt.isdigit() and folder.is_dir() and _is_over(session, run)):
             continue
         if not dry_run:
             remove_folders(session.settings, run, int(attempt))
@@ -104,7 +110,8 @@ def _locks(session: Session, dry_run: bool) -> Iterator[Leftover]:
     for path in sorted(attempts.glob("*.lock")):
         if not _is_over(session, path.stem):
             continue
+        removed = False
         if not dry_run:
-            with run_lock(session.settings, path.stem):
+            with run_lock(session.settings, path.stem) as removed:
                 pass
-        yield Leftover(kind="lock", name=path.name, run=path.stem, removed=not dry_run)
+        yield Leftover(kind="lock", name=path.name, run=path.stem, removed=removed)

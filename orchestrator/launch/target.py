@@ -41,10 +41,13 @@ def resolve(session: Session, text: str) -> Target:
 def _from_digest(session: Session, text: str) -> Target:
     if not _HEX.match(text.removeprefix("sha256:")):
         raise UsageError(f"not a digest: {text}", "sha256: and at least 6 of its 64 hex digits")
-    runs = [session.record.run(run) for run in session.record.runs_of_image(text)]
-    original = next((run for run in runs if run.state is State.SUCCEEDED), None)
-    if runs:
-        return _known(session, runs[0].image, original)
+    ids = session.record.runs_of_image(text)
+    if ids:
+        # One at a time: an image may have thousands of runs, and the first one mostly succeeded.
+        runs = (session.record.run(run) for run in ids)
+        original = next((run for run in runs if run.state is State.SUCCEEDED), None)
+        digest = original.image if original else session.record.run(ids[0]).image
+        return _known(session, digest, original)
     return _from_engine(session, text)
 
 
@@ -90,7 +93,7 @@ def _from_engine(session: Session, text: str) -> Target:
 def _digests(image: EngineImage) -> tuple[str, ...]:
     """Manifest digest (from our own tag) and id; an engine keeps one of config and manifest as its id."""
     tags = [tag.removeprefix(f"{REPOSITORY}:") for tag in image.tags if tag.startswith(f"{REPOSITORY}:")]
-    return (*(f"sha256:{tag}" for tag in tags if len(tag) == 64), image.id)
+    return (*(f"sha256:{tag}" for tag in tags if _HEX.match(tag) and len(tag) == 64), image.id)
 
 
 def _fits(image: EngineImage, text: str) -> bool:

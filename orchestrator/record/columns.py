@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Enum
+from sqlalchemy import DateTime, Dialect, Enum, Text
 from sqlalchemy.types import TypeDecorator
 
 from orchestrator.spec.model import Scalar
@@ -35,6 +35,25 @@ class Moment(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Words(TypeDecorator[str]):
+    """Text, of whatever a job reported or a user typed; see `storable`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else storable(value)
+
+
+def storable(text: str) -> str:
+    """The text itself, but for halves of surrogate pairs, which are written out as `\\udXXX`.
+
+    They are not characters, and no database takes them, but they arrive: in the JSON of a job's reports,
+    and from a shell in arguments that are not UTF-8.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def closed(words: type[StrEnum], name: str) -> Enum:

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, select
+from sqlalchemy import Connection, Row, Select, Table, select, true
 
 from orchestrator.errors import UsageError
 from orchestrator.record import tables
 from orchestrator.record.columns import scalar_of
-from orchestrator.record.fields import Mismatch, ordering
+from orchestrator.record.fields import Mismatch, Stretch, ordering
 from orchestrator.record.model import HistoryFilter, RunLine, VerdictLine
 from orchestrator.record.where import condition
 from orchestrator.run.model import State
@@ -64,13 +64,21 @@ def history(connection: Connection, wanted: HistoryFilter) -> list[RunLine]:
         query = query.where(run.c.created_at >= wanted.since)
     if wanted.where is not None:
         query = query.where(condition(wanted.where))
-    if wanted.sort is not None:
-        try:
-            query = query.order_by(*ordering(wanted.sort))
-        except Mismatch as mismatch:
-            raise UsageError(f"--sort: {mismatch.what}: {wanted.sort}", mismatch.hint) from mismatch
-    query = query.order_by(run.c.created_at.desc(), run.c.id.desc())
-    return _read(connection, query.limit(wanted.limit))
+    newest = (run.c.created_at.desc(), run.c.id.desc())
+    rows: list[Row[Any]] = []
+    for stretch in _stretches(wanted.sort):
+        left = None if wanted.limit is None else wanted.limit - len(rows)
+        rows += connection.execute(stretch.narrow(query).order_by(*newest).limit(left))
+    return _read(connection, rows)
+
+
+def _stretches(sort: str | None) -> tuple[Stretch, ...]:
+    if sort is None:
+        return (Stretch(None, true(), ()),)
+    try:
+        return ordering(sort)
+    except Mismatch as mismatch:
+        raise UsageError(f"--sort: {mismatch.what}: {sort}", mismatch.hint) from mismatch
 
 
 def best(connection: Connection, job: str, metric: str, *, minimize: bool) -> RunLine:
@@ -83,7 +91,7 @@ def best(connection: Connection, job: str, metric: str, *, minimize: bool) -> Ru
         .order_by(value.c.num.asc() if minimize else value.c.num.desc(), run.c.id)
         .limit(1)
     )
-    lines = _read(connection, query)
+    lines = _read(connection, connection.execute(query).all())
     if not lines:
         raise UsageError(f"no run of {job} succeeded with a metric {metric}", _metrics_of(connection, job))
     return lines[0]
@@ -114,20 +122,18 @@ def runs_of_image(connection: Connection, text: str) -> list[str]:
     """
     run, image = tables.run, tables.image
     low = "sha256:" + text.removeprefix("sha256:").lower()
-    query = (
-        select(run.c.public_id, image.c.digest, image.c.config_digest)
-        .join(image, image.c.id == run.c.image_id)
-        .where(_begins(image.c.digest, low) | _begins(image.c.config_digest, low))
-        .order_by(run.c.id)
+    fitting = select(image.c.id, image.c.digest, image.c.config_digest).where(
+        _begins(image.c.digest, low) | _begins(image.c.config_digest, low)
     )
-    rows = list(connection.execute(query))
-    different = {row.config_digest: row.digest for row in rows}
+    images = list(connection.execute(fitting))
+    different = {row.config_digest: row.digest for row in images}
     if len(different) > 1:
         raise UsageError(
             f"{text} fits more than one image: {', '.join(sorted(different.values())[:5])}",
             "give more digits",
         )
-    return [row.public_id for row in rows]
+    query = select(run.c.public_id).where(run.c.image_id.in_([row.id for row in images])).order_by(run.c.id)
+    return list(connection.execute(query).scalars())
 
 
 def _begins(column: Any, low: str) -> Any:
@@ -180,9 +186,9 @@ def _lines() -> Select[Any]:
     )
 
 
-def _read(connection: Connection, query: Select[Any]) -> list[RunLine]:
-    """The page, and what lies in other tables by one query each."""
-    rows = [row._asdict() for row in connection.execute(query)]
+def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
+    """The page's lines, with what lies in other tables by one query each."""
+    rows = [row._asdict() for row in page]
     keys = [row.pop("run_key") for row in rows]
     params: dict[int, dict[str, Any]] = {key: {} for key in keys}
     metrics: dict[int, dict[str, float]] = {key: {} for key in keys}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, update
 
 from orchestrator.errors import RecordError
 from orchestrator.record import tables
-from orchestrator.record.columns import comparable, document
+from orchestrator.record.columns import comparable, document, storable
 from orchestrator.record.runs import hold, insert_rows, now
 from orchestrator.run.model import Fingerprint, Readback, Result
+
+T = TypeVar("T")
 
 _INTEGERS = range(-(1 << 63), 1 << 63)  # what a column holds; a job may write any integer as a step
 
@@ -44,7 +46,7 @@ def finish(connection: Connection, run: str, attempt: int, result: Result) -> No
 
 def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
     """Table -> its rows, without the run's key."""
-    yield tables.metric, ({"name": name, **_float(value)} for name, value in result.metrics.items())
+    yield tables.metric, ({"name": name, **_float(value)} for name, value in _named(result.metrics).items())
     yield (
         tables.metric_point,
         (
@@ -56,8 +58,8 @@ def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
         tables.output,
         ({"position": position, **output.model_dump()} for position, output in enumerate(result.outputs)),
     )
-    yield tables.package, ({"name": name, "version": text} for name, text in result.packages.items())
-    yield tables.source_file, ({"path": path, "sha256": text} for path, text in result.source.items())
+    yield tables.package, ({"name": name, "version": text} for name, text in _named(result.packages).items())
+    yield tables.source_file, ({"path": path, "sha256": text} for path, text in _named(result.source).items())
     yield tables.flag, (_flag(position, item) for position, item in enumerate(result.readbacks))
     yield (
         tables.note,
@@ -70,6 +72,11 @@ def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
         yield tables.log, [result.log.model_dump()]
     if result.fingerprint is not None:
         yield tables.fingerprint, [_fingerprint(result.fingerprint)]
+
+
+def _named(table: dict[str, T]) -> dict[str, T]:
+    """Names that are stored alike are one row: a forged report must not undo the whole result."""
+    return {storable(name): value for name, value in table.items()}
 
 
 def _float(value: float) -> dict[str, Any]:

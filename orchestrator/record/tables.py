@@ -11,12 +11,12 @@ import re
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, MetaData, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Index, MetaData, Table
 from sqlalchemy.orm import declared_attr
 from sqlmodel import Field, SQLModel
 
 from orchestrator.image.model import LayerKind
-from orchestrator.record.columns import Moment, closed
+from orchestrator.record.columns import Moment, Words, closed
 from orchestrator.run.model import Failure, OutputStatus, State
 
 # The verdict room stands above this one, so its words are written here once more; a test holds them equal.
@@ -52,17 +52,17 @@ def _run_key() -> Any:
 
 class Job(Row, table=True):
     id: int | None = Field(default=None, primary_key=True)
-    name: str = Field(sa_type=Text, unique=True)
+    name: str = Field(sa_type=Words, unique=True)
     created_at: datetime = Field(sa_type=Moment)
 
 
 class Image(Row, table=True):
     id: int | None = Field(default=None, primary_key=True)
-    digest: str = Field(sa_type=Text, unique=True)  # of the manifest
-    config_digest: str = Field(sa_type=Text, index=True)
-    base_name: str = Field(sa_type=Text)
-    base_digest: str = Field(sa_type=Text, index=True)
-    base_config_digest: str = Field(sa_type=Text)
+    digest: str = Field(sa_type=Words, unique=True)  # of the manifest
+    config_digest: str = Field(sa_type=Words, index=True)
+    base_name: str = Field(sa_type=Words)
+    base_digest: str = Field(sa_type=Words, index=True)
+    base_config_digest: str = Field(sa_type=Words)
     created_at: datetime = Field(sa_type=Moment)
 
 
@@ -70,43 +70,44 @@ class ImageLayer(Row, table=True):
     image_id: int = Field(primary_key=True, foreign_key="image.id")
     position: int = Field(primary_key=True)
     kind: LayerKind = Field(sa_type=closed(LayerKind, "kind"))
-    digest: str = Field(sa_type=Text)
-    diff_id: str = Field(sa_type=Text)
+    digest: str = Field(sa_type=Words)
+    diff_id: str = Field(sa_type=Words)
     size: int = Field(sa_type=BigInteger)  # bytes; 0: unknown
-    media_type: str = Field(sa_type=Text)
-    title: str = Field(sa_type=Text)
+    media_type: str = Field(sa_type=Words)
+    title: str = Field(sa_type=Words)
 
 
 class Run(Row, table=True):
     __table_args__ = (
         Index(None, "job_id", "created_at"),
         Index(None, "created_at"),
-        Index(None, "state"),
+        Index(None, "state", "created_at"),
+        Index(None, "seconds"),
         Index(None, "image_id"),
         Index(None, "rerun_of"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
-    public_id: str = Field(sa_type=Text, unique=True)
-    key: str = Field(sa_type=Text, unique=True)
+    public_id: str = Field(sa_type=Words, unique=True)
+    key: str = Field(sa_type=Words, unique=True)
     job_id: int = Field(foreign_key="job.id")
     image_id: int = Field(foreign_key="image.id")
     rerun_of: int | None = Field(default=None, foreign_key="run.id")
-    reference: str = Field(sa_type=Text)
-    description: str = Field(sa_type=Text)
-    submitted_by: str = Field(sa_type=Text)
+    reference: str = Field(sa_type=Words)
+    description: str = Field(sa_type=Words)
+    submitted_by: str = Field(sa_type=Words)
     seed: int = Field(sa_type=BigInteger)
-    program: str = Field(sa_type=Text)  # documents, as the values' JSON
-    resources: str = Field(sa_type=Text)
-    tolerance: str = Field(sa_type=Text)
-    input_paths: str = Field(sa_type=Text)
+    program: str = Field(sa_type=Words)  # documents, as the values' JSON
+    resources: str = Field(sa_type=Words)
+    tolerance: str = Field(sa_type=Words)
+    input_paths: str = Field(sa_type=Words)
     state: State = Field(sa_type=closed(State, "state"))
     attempt: int  # 0: never claimed; the fencing token of every write after the claim
     cancel_requested_at: datetime | None = Field(default=None, sa_type=Moment)
     created_at: datetime = Field(sa_type=Moment)
     # From the result
     failure: Failure | None = Field(default=None, sa_type=closed(Failure, "failure"))
-    message: str = Field(sa_type=Text)
+    message: str = Field(sa_type=Words)
     exit_code: int | None = None
     oom_killed: bool
     reports_missing: bool
@@ -119,31 +120,31 @@ class Run(Row, table=True):
 class Attempt(Row, table=True):
     run_id: int = _run_key()
     number: int = Field(primary_key=True)
-    box: str = Field(sa_type=Text, index=True)
-    boot: str = Field(sa_type=Text)
-    executor: str = Field(sa_type=Text)
-    plan: str | None = Field(default=None, sa_type=Text)
+    box: str = Field(sa_type=Words, index=True)
+    boot: str = Field(sa_type=Words)
+    executor: str = Field(sa_type=Words)
+    plan: str | None = Field(default=None, sa_type=Words)
     claimed_at: datetime = Field(sa_type=Moment)
 
 
 class Param(Row, table=True):
-    __table_args__ = (Index(None, "name", "num"), _one_of("type", SCALAR_TYPES))
+    __table_args__ = (Index(None, "name", "num", "run_id"), _one_of("type", SCALAR_TYPES))
 
     run_id: int = _run_key()
-    name: str = Field(primary_key=True, sa_type=Text)
-    type: str = Field(sa_type=Text)
-    text: str = Field(sa_type=Text)
+    name: str = Field(primary_key=True, sa_type=Words)
+    type: str = Field(sa_type=Words)
+    text: str = Field(sa_type=Words)
     num: float | None = None  # int, float, bool as a 64-bit float
 
 
 class Metric(Row, table=True):
     """Final values. `text` is repr; `num` is NULL for NaN."""
 
-    __table_args__ = (Index(None, "name", "num"),)
+    __table_args__ = (Index(None, "name", "num", "run_id"),)
 
     run_id: int = _run_key()
-    name: str = Field(primary_key=True, sa_type=Text)
-    text: str = Field(sa_type=Text)
+    name: str = Field(primary_key=True, sa_type=Words)
+    text: str = Field(sa_type=Words)
     num: float | None = None
 
 
@@ -154,54 +155,54 @@ class MetricPoint(Row, table=True):
 
     run_id: int = _run_key()
     position: int = Field(primary_key=True)
-    name: str = Field(sa_type=Text)
+    name: str = Field(sa_type=Words)
     step: int | None = Field(default=None, sa_type=BigInteger)
-    text: str = Field(sa_type=Text)
+    text: str = Field(sa_type=Words)
     num: float | None = None
 
 
 class Output(Row, table=True):
     run_id: int = _run_key()
     position: int = Field(primary_key=True)
-    path: str = Field(sa_type=Text)
+    path: str = Field(sa_type=Words)
     status: OutputStatus = Field(sa_type=closed(OutputStatus, "status"))
-    digest: str | None = Field(default=None, sa_type=Text, index=True)
+    digest: str | None = Field(default=None, sa_type=Words, index=True)
     size: int = Field(sa_type=BigInteger)  # bytes
-    reason: str | None = Field(default=None, sa_type=Text)
+    reason: str | None = Field(default=None, sa_type=Words)
 
 
 class Package(Row, table=True):
     __table_args__ = (Index(None, "name", "version"),)
 
     run_id: int = _run_key()
-    name: str = Field(primary_key=True, sa_type=Text)
-    version: str = Field(sa_type=Text)
+    name: str = Field(primary_key=True, sa_type=Words)
+    version: str = Field(sa_type=Words)
 
 
 class SourceFile(Row, table=True):
     run_id: int = _run_key()
-    path: str = Field(primary_key=True, sa_type=Text)
-    sha256: str = Field(sa_type=Text)  # hex
+    path: str = Field(primary_key=True, sa_type=Words)
+    sha256: str = Field(sa_type=Words)  # hex
 
 
 class Fingerprint(Row, table=True):
     run_id: int = _run_key()
-    bit_digest: str = Field(sa_type=Text, index=True)
-    bit_class: str = Field(sa_type=Text)
-    perf_class: str = Field(sa_type=Text)
-    identity: str = Field(sa_type=Text)
+    bit_digest: str = Field(sa_type=Words, index=True)
+    bit_class: str = Field(sa_type=Words)
+    perf_class: str = Field(sa_type=Words)
+    identity: str = Field(sa_type=Words)
 
 
 class GitState(Row, table=True):
     run_id: int = _run_key()
-    remote: str | None = Field(default=None, sa_type=Text)
-    commit: str = Field(sa_type=Text, index=True)
-    branch: str | None = Field(default=None, sa_type=Text)
-    author: str | None = Field(default=None, sa_type=Text)
+    remote: str | None = Field(default=None, sa_type=Words)
+    commit: str = Field(sa_type=Words, index=True)
+    branch: str | None = Field(default=None, sa_type=Words)
+    author: str | None = Field(default=None, sa_type=Words)
     committed_at: datetime | None = Field(default=None, sa_type=Moment)
-    subject: str = Field(sa_type=Text)
+    subject: str = Field(sa_type=Words)
     dirty: bool
-    patch_digest: str | None = Field(default=None, sa_type=Text)
+    patch_digest: str | None = Field(default=None, sa_type=Words)
 
 
 class Flag(Row, table=True):
@@ -210,14 +211,14 @@ class Flag(Row, table=True):
     run_id: int = _run_key()
     position: int = Field(primary_key=True)
     pid: int = Field(sa_type=BigInteger)
-    argv: str = Field(sa_type=Text)
-    start: str | None = Field(default=None, sa_type=Text)
-    end: str | None = Field(default=None, sa_type=Text)
+    argv: str = Field(sa_type=Words)
+    start: str | None = Field(default=None, sa_type=Words)
+    end: str | None = Field(default=None, sa_type=Words)
 
 
 class Log(Row, table=True):
     run_id: int = _run_key()
-    digest: str = Field(sa_type=Text)
+    digest: str = Field(sa_type=Words)
     size: int = Field(sa_type=BigInteger)  # bytes
     truncated: bool
 
@@ -228,17 +229,17 @@ class Verdict(Row, table=True):
     id: int | None = Field(default=None, primary_key=True)
     run_id: int = Field(foreign_key="run.id")  # the rerun
     original_id: int = Field(foreign_key="run.id")
-    outcome: str = Field(sa_type=Text)
-    document: str = Field(sa_type=Text)
-    box: str | None = Field(default=None, sa_type=Text)
-    judged_by: str = Field(sa_type=Text)
+    outcome: str = Field(sa_type=Words)
+    document: str = Field(sa_type=Words)
+    box: str | None = Field(default=None, sa_type=Words)
+    judged_by: str = Field(sa_type=Words)
     created_at: datetime = Field(sa_type=Moment)
 
 
 class Note(Row, table=True):
     run_id: int = _run_key()
     position: int = Field(primary_key=True)
-    text: str = Field(sa_type=Text)
+    text: str = Field(sa_type=Words)
 
 
 def table_of(model: type[Row]) -> Table:

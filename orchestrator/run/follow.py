@@ -56,14 +56,14 @@ def follow(
     A container that has ended is not started again, whoever started it: this is what makes taking over
     safe. EngineMissingError if the engine stays away for longer than PATIENCE.
     """
-    state = engine.inspect(plan.container)
+    watch = _Watch(engine, plan, listener, should_cancel)
+    state = watch.look()
     if state is None:
-        return Ended(container=None, message="the container is gone")
-    watch = _Watch(engine, plan, listener, should_cancel, _elapsed(state))
+        return Ended(container=None, message="the container is gone", engine_lost=watch.engine_lost)
     if state.ended:
         return watch.ended()
     if state.status == "created":
-        engine.start(plan.container)
+        watch.start()
         on_started()
     logs = threading.Thread(target=_pass_logs, args=(engine, plan, listener), daemon=True)
     logs.start()
@@ -81,16 +81,33 @@ class _Watch:
         plan: Plan,
         listener: Listener,
         should_cancel: Callable[[], bool],
-        elapsed: float,
     ) -> None:
         self._engine = engine
         self._plan = plan
         self._listener = listener
         self._should_cancel = should_cancel
-        self._start = time.monotonic() - elapsed
+        self._start = time.monotonic()
         self.cause: State | Failure | None = None
         self.message = ""
         self.engine_lost = False
+
+    def look(self) -> ContainerState | None:
+        """The container as it is; one that runs already has used some of its time."""
+        state = self._patiently(lambda: self._engine.inspect(self._plan.container))
+        if state is not None:
+            self._start = time.monotonic() - _elapsed(state)
+        return state
+
+    def start(self) -> None:
+        """Start the container once: an engine that fell silent may have done it, so it is asked first."""
+        name = self._plan.container
+
+        def once() -> None:
+            state = self._engine.inspect(name)
+            if state is not None and state.status == "created":
+                self._engine.start(name)
+
+        self._patiently(once)
 
     def until_dead(self) -> None:
         while not self._patiently(lambda: self._engine.wait(self._plan.container, LOOK)):

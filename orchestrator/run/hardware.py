@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.durable import write_bytes
-from orchestrator.errors import UsageError
+from orchestrator.durable import fsync_folder, write_bytes
+from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.run.engine import EngineInfo
 from orchestrator.run.model import Fingerprint, Readback
 from orchestrator.settings import Settings
@@ -81,6 +81,10 @@ def gpus() -> tuple[Gpu, ...]:
         driver = pynvml.nvmlSystemGetDriverVersion()
         handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
         return tuple(_gpu(pynvml, handle, driver) for handle in handles)
+    except pynvml.NVMLError as error:
+        raise InfrastructureError(
+            f"the NVIDIA driver does not answer: {error}", "`nvidia-smi` says more"
+        ) from error
     finally:
         pynvml.nvmlShutdown()
 
@@ -203,14 +207,15 @@ def identity_key(settings: Settings) -> bytes:
             pass  # another process was first: its key is everybody's
         finally:
             mine.unlink()
+        fsync_folder(path.parent)
     return path.read_bytes()
 
 
 def box_id(settings: Settings) -> str:
     """This machine in this home's record: a keyed hash, the same after a restart."""
     machine = Path("/etc/machine-id")
-    known = machine.read_text().strip() if machine.exists() else platform.node()
-    return _keyed(identity_key(settings), known)
+    known = machine.read_text().strip() if machine.exists() else ""
+    return _keyed(identity_key(settings), known or platform.node())
 
 
 def home_id(settings: Settings) -> str:

@@ -55,7 +55,8 @@ def remove_folders(settings: Settings, run: str, attempt: int) -> None:
         ["rm", "-rf", "--one-file-system", "--", str(root)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise StoreError(f"cannot remove {root}: {done.stderr.strip().splitlines()[0]}")
+        said = done.stderr.strip().splitlines() or [f"rm ended with {done.returncode}"]
+        raise StoreError(f"cannot remove {root}: {said[0]}")
 
 
 def measure(folder: Path, limit: int) -> int:
@@ -75,7 +76,15 @@ def measure(folder: Path, limit: int) -> int:
                         if depth < MAX_DEPTH:
                             pending.append((Path(entry.path), depth + 1))
                     else:
-                        total += entry.stat(follow_symlinks=False).st_size
+                        total += _size(entry)
         except OSError:
             continue
     return total
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    """Asked one by one: a file that vanishes must not hide those after it."""
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except OSError:
+        return 0

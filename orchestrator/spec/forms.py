@@ -26,6 +26,20 @@ _ENV_REASONS = {
     "ATEN_": "a determinism lever; say determinism.portable_cpu",
     "NCCL_": "a determinism lever; say determinism.level",
     "PYTHON": "Reprise sets the interpreter up so that every run is alike",
+    # Single variables: others of these families (TORCH_HOME, TF_CPP_MIN_LOG_LEVEL) move no bits.
+    # runtime/levers.py is not imported here: it belongs to the image. A test holds the two together.
+    "CUDA_LAUNCH_BLOCKING": "it can move bits; Reprise reads it back",
+    "NPY_DISABLE_CPU_FEATURES": "a determinism lever; say determinism.portable_cpu",
+    "NUMEXPR_NUM_THREADS": "a determinism lever; say determinism.threads",
+    "NVTE_ALLOW_NONDETERMINISTIC_ALGO": "a determinism lever; say determinism.level",
+    "ONEDNN_MAX_CPU_ISA": "a determinism lever; say determinism.portable_cpu",
+    "TF_DETERMINISTIC_OPS": "a determinism lever; say determinism.level",
+    "TORCHINDUCTOR_DETERMINISTIC": "a determinism lever; say determinism.level",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "a determinism lever; say determinism.level",
+    "TORCH_BLAS_PREFER_CUBLASLT": "it can move bits; Reprise reads it back",
+    "TORCH_CUBLASLT_UNIFIED_WORKSPACE": "it can move bits; Reprise reads it back",
+    "TORCH_LINALG_PREFER_CUSOLVER": "it can move bits; Reprise reads it back",
+    "XLA_FLAGS": "a determinism lever; say determinism.level",
 }
 _SECTIONS: dict[str, type[Value]] = {
     "determinism": Determinism,
@@ -118,6 +132,14 @@ def _command(data: dict[str, Any], found: Collector) -> None:
     if found.covers(("command",)) or any(found.covers(("command", n)) for n in range(len(command))):
         del data["command"]
         found.know(("command",))
+
+
+def asked_for(data: dict[str, Any]) -> set[str]:
+    """The placeholders of the command, but for the seed."""
+    command = data.get("command")
+    if not isinstance(command, str | list):
+        return set()
+    return set(placeholders(command if isinstance(command, str) else tuple(command))) - {"seed"}
 
 
 def check_placeholders(data: dict[str, Any], names: set[str], found: Collector) -> None:

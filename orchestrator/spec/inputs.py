@@ -43,7 +43,9 @@ def digest_of(path: Path) -> Digest:
         if stat.S_ISDIR(found.st_mode):
             return Digest.of(canonical_json(_listing(path)))
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
+        raise UsageError(f"{error.filename or path}: {error.strerror}") from error
+    except UnicodeEncodeError:
+        raise UsageError(f"{path} holds a name that is not UTF-8", "rename the file") from None
     raise UsageError(f"{path} is neither a file nor a folder")
 
 

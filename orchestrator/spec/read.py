@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.collect import COMMAND_LINE, Collector
-from orchestrator.spec.forms import check_placeholders, kind_of, write_out
+from orchestrator.spec.forms import asked_for, check_placeholders, kind_of, write_out
 from orchestrator.spec.model import JobSpec, Scalar
 from orchestrator.spec.places import resolve_places
 from orchestrator.spec.problems import KeyPath, Problem, SpecError, nearest, shorten
@@ -43,7 +43,7 @@ def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | N
     _override(data, root, params or {}, found)
     if seed is not None and not 0 <= seed < 1 << 32:
         found.add_typed("--seed", f"is {seed}", "it should be from 0 to 4294967295")
-    check_placeholders(data, _param_names(root), found)
+    check_placeholders(data, _param_names(root) | (asked_for(data) & set(params or {})), found)
     spec = _validate(data, found)
     if spec is None or found.problems:
         raise SpecError(found.problems)
@@ -115,26 +115,29 @@ def _param_names(root: Node) -> set[str]:
 
 
 def _override(data: dict[str, Any], root: Node, typed: Mapping[str, str], found: Collector) -> None:
-    """`-p name=value`: a known parameter, of the type that the file gives it."""
+    """`-p name=value`: a parameter, of the type that the file gives it, or a placeholder without a value."""
     names = _param_names(root)
+    known = names | asked_for(data)
     for name, text in typed.items():
         option = f"-p {shorten(name)}"
-        if name not in names:
+        if name == "seed":
+            found.add_typed(option, "the seed is no parameter", "write --seed")
+        elif name not in known:
             found.add_typed(
-                option, "the job file has no such parameter", nearest(name, names) or "it has none"
+                option, "the job file has no such parameter", nearest(name, known) or "it has none"
             )
-            continue
-        params = data.get("params")
-        if not isinstance(params, dict) or name not in params:
-            continue  # its value in the file has been reported
-        try:
-            params[name] = _typed_value(params[name], text)
-        except ScalarError as error:
-            found.add_typed(option, error.message, error.hint)
+        else:
+            params = data.setdefault("params", {})
+            if not isinstance(params, dict) or (name in names and name not in params):
+                continue  # what the file says has been reported
+            try:
+                params[name] = _typed_value(params.get(name), text)
+            except ScalarError as error:
+                found.add_typed(option, error.message, error.hint)
 
 
-def _typed_value(old: Scalar, text: str) -> Scalar:
-    """The value of a typed text, as the type of the old one. ScalarError where it is of another."""
+def _typed_value(old: Scalar | None, text: str) -> Scalar:
+    """The value of a typed text, as the type of the old one, if any. ScalarError where it is of another."""
     if bad_letters(text):
         raise ScalarError("is not UTF-8 text", "type it in UTF-8")
     if text[:1] in ("'", '"'):
@@ -144,7 +147,9 @@ def _typed_value(old: Scalar, text: str) -> Scalar:
         new = text if isinstance(new, str) or (new is None and isinstance(old, str)) else new
     if type(old) is float and type(new) is int:
         return float(new)
-    if new is None or type(new) is not type(old):
+    if new is None and old is None:
+        raise ScalarError("has no value", """for empty text, write '""'""")
+    if new is None or (old is not None and type(new) is not type(old)):
         hint = f"""for text, quote it twice: '"{shorten(text)}"'""" if isinstance(old, str) else None
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[type(old)]
         raise ScalarError(f"is {kind_of(new)}, where the job file has {kind}", hint)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.errors import RecordError
+from orchestrator.record import connect
 from orchestrator.record.database import open_record
 from orchestrator.record.model import NewRun
 from orchestrator.settings import Settings
@@ -57,6 +58,25 @@ def test_what_is_not_an_sqlite_file_is_refused_without_its_password(settings: Se
     with pytest.raises(RecordError, match=r"SQLite|database URL") as caught:
         open_record(replace(settings, database_url=url))
     assert "secret" not in str(caught.value)
+
+
+def test_a_lock_that_stays_is_named_and_nothing_is_written(
+    settings: Settings, new_run: Callable[..., NewRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_record(settings):
+        pass
+    monkeypatch.setattr(connect, "BUSY_TIMEOUT", 0.2)
+    new = new_run()
+    with open_record(settings) as record:
+        holder = sqlite3.connect(settings.home / "reprise.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RecordError, match="database is locked") as caught:
+            record.submit(new)
+        assert "another process" in (caught.value.hint or "")
+        assert record.state(new.id) is None  # readers are not held up
+        holder.execute("ROLLBACK")
+        holder.close()
+        assert record.submit(new) == (new.id, True)
 
 
 def test_a_folder_that_cannot_be_is_named(settings: Settings) -> None:

@@ -141,11 +141,58 @@ def test_runs_of_an_image_by_either_digest_or_its_beginning(
         record.image(Digest.of(b"unknown"))
 
 
-def test_a_comparison_of_numbers_uses_the_index(record: Record) -> None:
-    for query in (
-        "SELECT run_id FROM param WHERE name = 'lr' AND num < 0.1",
-        "SELECT run_id FROM metric WHERE name = 'a' AND num > 1",
+INDEXED = [
+    ({"sort": "-metrics.acc"}, "ix_metric_name_num_run_id"),
+    ({"sort": "params.lr"}, "ix_param_name_num_run_id"),
+    ({"sort": "-seconds"}, "ix_run_seconds"),
+    ({"sort": "seconds"}, "ix_run_seconds"),
+    ({"states": (State.FAILED,)}, "ix_run_state_created_at"),
+    ({}, "ix_run_created_at"),
+    ({"job": "digits"}, "ix_run_job_id_created_at"),
+    ({"where": "params.lr < 1", "sort": "metrics.acc"}, "ix_metric_name_num_run_id"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "index"), INDEXED, ids=range(len(INDEXED)))
+def test_a_page_is_read_from_an_index(
+    record: Record, finished: Finished, wanted: dict[str, Any], index: str
+) -> None:
+    """The statements as they are sent: with an index in their order, no run beyond the page is sorted."""
+    for value in (0.1, 0.2):
+        finished(params={"lr": value}, result={"metrics": {"acc": value}})
+    sent: list[tuple[str, Any]] = []
+    event.listen(
+        record._database.engine, "after_cursor_execute", lambda *args: sent.append((args[2], args[3]))
+    )
+    assert record.history(HistoryFilter(limit=2, **wanted)) or wanted.get("states")
+    page = next(item for item in sent if item[0].startswith("SELECT run.id"))
+    with record._database.reading() as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {page[0]}", page[1])]
+    assert any(step.startswith(("SCAN", "SEARCH")) and index in step for step in plan), plan
+    assert "USE TEMP B-TREE FOR ORDER BY" not in plan, plan
+
+
+def test_a_sorted_page_is_the_beginning_of_the_whole_list(record: Record, finished: Finished) -> None:
+    """Numbers, then texts, then runs without: wherever the page ends, and with a filter."""
+    for params in (
+        {"p": 2},
+        {"p": "b"},
+        {},
+        {"p": 1},
+        {"p": True},
+        {"p": "a"},
+        {"p": 1 << 70},
+        {"p": 0.5},
+        {},
     ):
-        with record._database.reading() as connection:
-            plan = str(list(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")))
-        assert "_name_num" in plan
+        finished(params=params, result={"metrics": {"m": float(len(params))}})
+    for sort in ("params.p", "-params.p", "metrics.m", "-params.none"):
+        for where in (None, "params.p != 2", "not (params.p == 2) and metrics.m >= 0"):
+            whole = ids(record, sort=sort, where=where)
+            assert sorted(whole) == sorted(ids(record, where=where))
+            for limit in range(1, 10):
+                assert ids(record, sort=sort, where=where, limit=limit) == whole[:limit]
+    up = [line.params.get("p") for line in record.history(HistoryFilter(sort="params.p"))]
+    assert up == [0.5, True, 1, 2, 1 << 70, "a", "b", None, None]
+    down = [line.params.get("p") for line in record.history(HistoryFilter(sort="-params.p"))]
+    assert down == [1 << 70, 2, True, 1, 0.5, "b", "a", None, None]

@@ -7,8 +7,8 @@ import pytest
 
 from orchestrator.errors import FencedError, RecordError, UsageError
 from orchestrator.record.database import Record
-from orchestrator.record.model import NewRun
-from orchestrator.run.model import Failure, Result, State
+from orchestrator.record.model import HistoryFilter, NewRun
+from orchestrator.run.model import Failure, Output, OutputStatus, Readback, Result, State
 from orchestrator.verdict.model import MetricDifference, Outcome, Verdict
 
 DONE = Result(state=State.SUCCEEDED, exit_code=0)
@@ -128,6 +128,43 @@ def test_a_step_that_no_column_holds_is_noted(record: Record, finished: Callable
     assert [point.step for point in facts.series] == [None, None]
     assert facts.notes[0] == "first"
     assert "1 points of metrics" in facts.notes[1]
+
+
+def test_half_a_surrogate_pair_stops_no_result(record: Record, finished: Callable[..., str]) -> None:
+    """A job's JSON may hold one; it is no character, and no database takes it."""
+    half, written = "a\ud800", "a\\ud800"
+    readback = Readback(pid=1, argv=(half,), start={half: half, "x": float("nan")}, end=None)
+    output = Output(path=half, status=OutputStatus.REJECTED, reason=half)
+    facts = record.run(
+        finished(
+            {
+                "message": half,
+                "metrics": {half: 1.0},
+                "series": ({"name": half, "value": 1.0},),
+                "packages": {half: half, written: "another"},
+                "source": {half: half},
+                "notes": (half,),
+                "outputs": (output,),
+                "readbacks": (readback,),
+            }
+        )
+    )
+    assert (facts.message, facts.metrics, facts.notes) == (written, {written: 1.0}, (written,))
+    assert facts.packages == {written: "another"}
+    assert facts.source == {written: written}
+    assert (facts.series[0].name, facts.outputs[0].path, facts.outputs[0].reason) == (written,) * 3
+    assert repr(facts.readbacks) == repr((readback,))
+
+
+def test_a_question_in_a_broken_encoding_is_answered(record: Record, finished: Callable[..., str]) -> None:
+    finished()
+    assert record.history(HistoryFilter(job="a\udcff")) == []
+    assert record.state("\udcff") is None
+    assert record.runs_of_image("\udcff") == []
+    with pytest.raises(UsageError):
+        record.best("a\udcff", "b")
+    with pytest.raises(UsageError):
+        record.run("a\udcff")
 
 
 def test_verdicts_are_found_from_both_sides(record: Record, finished: Callable[..., str]) -> None:

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import create_engine
 
 from orchestrator.record import migrate, tables
 from orchestrator.record.connect import Database
+from orchestrator.record.database import Record, open_record
 from orchestrator.record.migrate import HEAD, bring_to_head, version
+from orchestrator.settings import Settings
 from orchestrator.verdict.model import Outcome
 
 
@@ -54,6 +57,29 @@ def test_head_is_the_newest_migration(tmp_path: Path) -> None:
     config.set_main_option("script_location", str(migrate.SCRIPTS))
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
     assert version(fresh(tmp_path)) == HEAD
+
+
+def test_a_record_of_the_first_schema_is_brought_to_head_with_its_runs(
+    settings: Settings, record: Record, finished: Callable[..., str]
+) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    run = finished(params={"lr": 0.1}, result={"metrics": {"acc": 0.5}})
+    before = record.run(run)
+    database = Database(settings.database_url)
+    config = Config()
+    config.set_main_option("script_location", str(migrate.SCRIPTS))
+    with database.writing() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    assert version(database) == "0001"
+    assert "ix_run_seconds" not in schema(database.path)
+    with open_record(settings) as opened:
+        assert opened.run(run) == before
+        assert opened.best("digits", "acc").id == run
+    assert version(database) == HEAD
+    assert "ix_run_seconds" in schema(database.path)
 
 
 def test_a_downgrade_leaves_nothing(tmp_path: Path) -> None:

@@ -232,6 +232,7 @@ REFUSED = [
     ("params.lr == (1, 2)", "wants a list", ""),
     ("params.a < params.b", "no name with a value", ""),
     ("1 < 2", "no name with a value", ""),
+    (f"seed in [{'1,' * 501}]", "more than 500 values", "range"),
     ("params.lr is 1", "`is` means nothing", "=="),
     ("params.lr == 1 + 1", "not a value", ""),
     ("params.lr == None", "unknown name|not a value", ""),
@@ -263,6 +264,17 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         condition(text)
     except UsageError as error:
         assert error.hint
+
+
+def test_the_longest_list_is_read(stored: Stored) -> None:
+    everything = f"seed in [{'1,' * 499}0]"
+    assert len(stored.record.history(HistoryFilter(where=everything))) == len(stored.lines)
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\0", "\\x00", "\\uffff"])
+def test_what_no_run_can_be_called_is_found_nowhere(stored: Stored, text: str) -> None:
+    for field in ("job", "params.a", "params['b']"):
+        assert stored.record.history(HistoryFilter(where=f"{field} == '{text}'")) == []
 
 
 def test_no_text_of_the_user_becomes_sql() -> None:

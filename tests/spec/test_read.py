@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.runtime.levers import LEVER_NAMES
 from orchestrator.spec.model import JobSpec, Level, Network, Tolerance, Trace, TracedTensors
 from orchestrator.spec.problems import SpecError
 from orchestrator.spec.read import read_spec
@@ -196,22 +197,15 @@ def test_each_mistake_is_one_problem_at_its_line(read: Read, line: str, key: str
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "REPRISE_SEED",
-        "LD_PRELOAD",
-        "NVIDIA_VISIBLE_DEVICES",
-        "CUBLAS_WORKSPACE_CONFIG",
-        "OMP_NUM_THREADS",
-        "MKL_CBWR",
-        "OPENBLAS_CORETYPE",
-        "ATEN_CPU_CAPABILITY",
-        "NCCL_ALGO",
-        "PYTHONHASHSEED",
-    ],
+    "name", ["REPRISE_SEED", "LD_PRELOAD", "NVIDIA_VISIBLE_DEVICES", "PYTHONPATH", *LEVER_NAMES]
 )
 def test_variables_that_the_levers_own(read: Read, name: str) -> None:
     assert problems(read, f"{HEAD}env: {{OK: a, {name}: b}}\n") == {f"env.{name}": 3}
+
+
+@pytest.mark.parametrize("name", ["TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR", "TF_CPP_MIN_LOG_LEVEL"])
+def test_variables_that_only_look_like_levers(read: Read, name: str) -> None:
+    assert read(f"{HEAD}env: {{{name}: b}}\n").env == {name: "b"}
 
 
 @pytest.mark.parametrize(
@@ -283,6 +277,46 @@ def test_overrides_of_another_type_are_refused(read: Read, typed: str) -> None:
     name, _, text = typed.partition("=")
     found = problems(read, HEAD + "params: {i: 1, f: 0.1, b: true, s: x}\n", {name: text})
     assert found == {f"-p {name}": None}
+
+
+ASKING = "name: x\ncommand: [python, a.py, '{lr}', '{seed}']\n"
+
+
+@pytest.mark.parametrize("params", ["", "params:\n", "params: {other: 1}\n"])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0.1", 0.1), ("1", 1), ("true", True), ("word", "word"), ("no", "no"), ("'5'", "5"), ("''", "")],
+)
+def test_a_placeholder_without_a_value_in_the_file_is_given_one(
+    read: Read, params: str, text: str, value: object
+) -> None:
+    found = read(ASKING + params, {"lr": text}).params["lr"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["", "~", ".nan", "017", "'a", "9" * 30, "\udcff"])
+def test_a_placeholder_given_no_value_is_one_problem(read: Read, text: str) -> None:
+    assert problems(read, ASKING, {"lr": text}) == {"-p lr": None}
+
+
+def test_a_placeholder_that_nobody_gives_a_value_is_still_a_problem(read: Read) -> None:
+    assert problems(read, ASKING) == {"command[2]": 2}
+    assert problems(read, ASKING, {"lrr": "1"}) == {"-p lrr": None, "command[2]": 2}
+
+
+def test_a_misspelt_parameter_finds_the_placeholder_it_means(read: Read) -> None:
+    with pytest.raises(SpecError, match=r"-p lrr: .*did you mean lr\?"):
+        read(ASKING, {"lrr": "1"})
+
+
+def test_the_seed_is_not_a_parameter(read: Read) -> None:
+    with pytest.raises(SpecError, match=r"-p seed: .*--seed"):
+        read(ASKING, {"lr": "1", "seed": "3"})
+
+
+@pytest.mark.parametrize("params", ["params: 3\n", "params: [a]\n"])
+def test_params_that_are_no_mapping_stay_one_problem(read: Read, params: str) -> None:
+    assert problems(read, ASKING + params, {"lr": "1"}) == {"params": 3}
 
 
 def test_a_seed_typed_wins_over_that_of_the_file(read: Read) -> None:

@@ -1,0 +1,344 @@
+"""The store: whole or not at all, under the right name, durable in the right order."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import resource
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.digest import Digest
+from orchestrator.errors import StoreError
+from orchestrator.record import blobs
+from orchestrator.record.blobs import FEW, BlobStore
+from orchestrator.run.outputs import collect_outputs
+
+fork = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BlobStore:
+    return BlobStore(tmp_path / "home" / "store")
+
+
+def files(store: BlobStore) -> list[Path]:
+    """Everything under the store that is not a folder."""
+    return sorted(path for path in store.folder.rglob("*") if not path.is_dir())
+
+
+def put(store: BlobStore, *contents: bytes) -> list[Digest]:
+    with store.batch() as batch:
+        return [batch.add(io.BytesIO(data), len(data)) for data in contents]
+
+
+def altered(store: BlobStore, digest: Digest, data: bytes) -> None:
+    store.path(digest).chmod(0o644)
+    store.path(digest).write_bytes(data)
+
+
+@pytest.mark.parametrize("count", [1, FEW, FEW + 1, 300])
+def test_what_goes_in_comes_out(store: BlobStore, count: int) -> None:
+    contents = [f"blob {number}".encode() * number for number in range(count)]
+    digests = put(store, *contents)
+    assert digests == [Digest.of(data) for data in contents]
+    assert files(store) == sorted(store.path(digest) for digest in digests)
+    for digest, data in zip(digests, contents, strict=True):
+        assert store.has(digest)
+        assert store.read(digest) == data
+        with store.open(digest) as stream:
+            assert stream.read() == data
+        assert stat.S_IMODE(store.path(digest).stat().st_mode) & 0o222 == 0
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=3000), limit=st.integers(0, 4000))
+def test_at_most_so_many_bytes_are_taken(store: BlobStore, data: bytes, limit: int) -> None:
+    with store.batch() as batch:
+        digest = batch.add(io.BytesIO(data), limit)
+    assert store.read(digest) == data[:limit]
+
+
+def test_a_stream_that_gives_little_at_a_time_is_read_to_its_end(store: BlobStore) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(7, size or 7))
+
+    data = os.urandom(1000)
+    with store.batch() as batch:
+        digest = batch.add(Slow(data), 10_000)
+    assert store.read(digest) == data
+
+
+def test_it_takes_what_the_collection_of_outputs_gives(store: BlobStore, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "model.pt").write_bytes(b"weights" * 1000)
+    (workspace / "empty").touch()
+    with store.batch() as batch:
+        outputs = collect_outputs(workspace, ("**",), 1 << 20, batch)
+    found = {item.path: store.read(item.digest) for item in outputs if item.digest}
+    assert found == {"empty": b"", "model.pt": b"weights" * 1000}
+
+
+def test_nothing_is_visible_before_the_batch_is_left(store: BlobStore) -> None:
+    with store.batch() as batch:
+        digest = batch.add(io.BytesIO(b"one"), 3)
+        assert not store.has(digest)
+        with pytest.raises(StoreError, match="not in the store"):
+            store.open(digest)
+    assert store.has(digest)
+
+
+def test_a_blob_that_is_there_is_not_written_again(store: BlobStore) -> None:
+    (digest,) = put(store, b"same")
+    before = store.path(digest).stat()
+    assert put(store, b"same", b"same") == [digest, digest]
+    after = store.path(digest).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert files(store) == [store.path(digest)]
+
+
+@pytest.mark.parametrize("damage", [b"", b"weight", b"weightsX"])
+def test_a_blob_of_another_size_is_replaced(store: BlobStore, damage: bytes) -> None:
+    (digest,) = put(store, b"weights")
+    altered(store, digest, damage)
+    assert put(store, b"weights") == [digest]
+    assert store.read(digest) == b"weights"
+
+
+BROKEN = {
+    "truncated": lambda data: data[:-1],
+    "emptied": lambda data: b"",
+    "longer": lambda data: data + b"\0",
+    "first bit flipped": lambda data: bytes([data[0] ^ 1]) + data[1:],
+    "last bit flipped": lambda data: data[:-1] + bytes([data[-1] ^ 128]),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_blob_is_named(store: BlobStore, fault: str) -> None:
+    data = os.urandom(5000)
+    digest, other = put(store, data, b"other")
+    altered(store, digest, BROKEN[fault](data))
+    for check in (store.read, store.verify):
+        with pytest.raises(StoreError, match="has other bytes") as caught:
+            check(digest)
+        assert digest in caught.value.message
+        check(other)
+
+
+@pytest.mark.parametrize("method", ["open", "read", "verify"])
+def test_a_missing_blob_is_named(store: BlobStore, method: str) -> None:
+    digest = Digest.of(b"never stored")
+    assert not store.has(digest)
+    with pytest.raises(StoreError, match=f"{digest} is not in the store"):
+        getattr(store, method)(digest)
+
+
+def test_a_block_that_raises_stores_nothing(store: BlobStore) -> None:
+    with pytest.raises(ZeroDivisionError), store.batch() as batch:
+        batch.add(io.BytesIO(b"one"), 3)
+        raise ZeroDivisionError
+    assert files(store) == []
+    assert list((store.folder / "tmp").iterdir()) == []
+
+
+class Unreadable(io.BytesIO):
+    """A file on a disk that is going."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if not data:
+            raise OSError(5, "Input/output error")
+        return data
+
+
+def test_a_source_that_cannot_be_read_stores_nothing(store: BlobStore) -> None:
+    with pytest.raises(StoreError, match="Input/output error"), store.batch() as batch:
+        batch.add(Unreadable(b"half"), 1000)
+    assert files(store) == []
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Path]]]:
+    """What is done to the disk, in order."""
+    found: list[tuple[str, Path]] = []
+
+    def noted(name: str, real: Callable[[Path], Any]) -> Callable[[Path], None]:
+        def call(path: Path) -> None:
+            found.append((name, path))
+            real(path)
+
+        return call
+
+    monkeypatch.setattr(blobs, "_fsync", noted("data", blobs._fsync))
+    monkeypatch.setattr(blobs, "fsync_folder", noted("folder", blobs.fsync_folder))
+    monkeypatch.setattr(blobs, "sync_filesystem", noted("all", blobs.sync_filesystem))
+    replace = Path.replace
+
+    def renamed(path: Path, target: Path) -> Path:
+        found.append(("name", target))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", renamed)
+    yield found
+
+
+def test_data_is_durable_before_names_and_names_before_the_end(
+    store: BlobStore, events: list[tuple[str, Path]]
+) -> None:
+    digests = put(store, b"one", b"two")
+    assert [name for name, _ in events[:4]] == ["data", "data", "name", "name"]
+    assert {path for name, path in events if name == "name"} == {store.path(digest) for digest in digests}
+    kept = {path for name, path in events[4:] if name == "folder"}
+    assert kept >= {store.path(digest).parent for digest in digests}
+    assert kept >= {store.folder / "sha256", store.folder, store.folder.parent}
+
+
+def test_many_files_cost_two_calls(store: BlobStore, events: list[tuple[str, Path]]) -> None:
+    put(store, *(str(number).encode() for number in range(500)))
+    names = [name for name, _ in events]
+    assert names == ["all", *["name"] * 500, "all"]
+
+
+def test_a_blob_that_was_there_is_made_durable_too(store: BlobStore, events: list[tuple[str, Path]]) -> None:
+    """Who renamed it may not have come to its fsync, and our row may be committed before."""
+    (digest,) = put(store, b"one")
+    events.clear()
+    put(store, b"one")
+    assert ("folder", store.path(digest).parent) in events
+    assert "name" not in {name for name, _ in events}
+
+
+def test_an_empty_batch_costs_nothing(store: BlobStore, events: list[tuple[str, Path]]) -> None:
+    put(store)
+    assert events == []
+
+
+def told(queue: Any, work: Callable[..., None], *arguments: Any) -> None:
+    try:
+        work(*arguments)
+        queue.put("done")
+    except StoreError as error:
+        queue.put((error.message, error.hint))
+
+
+def in_a_process(work: Callable[..., None], *arguments: Any) -> Any:
+    queue = fork.Queue()
+    process = fork.Process(target=told, args=(queue, work, *arguments))
+    process.start()
+    found = queue.get(timeout=60)
+    process.join(timeout=60)
+    return found
+
+
+def put_over_the_limit(store: BlobStore) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    put(store, b"small", b"x" * 20_000)
+
+
+def test_a_write_that_fails_leaves_nothing_half(store: BlobStore) -> None:
+    message, _ = in_a_process(put_over_the_limit, store)
+    assert "failed" in message
+    assert str(store.folder) in message
+    assert files(store) == []
+    (digest,) = put(store, b"small")
+    assert store.read(digest) == b"small"
+
+
+def test_a_full_disk_is_said_to_be_full(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(blobs, "_fsync", full)
+    with pytest.raises(StoreError, match="No space left") as caught:
+        put(store, b"one")
+    assert "make room" in (caught.value.hint or "")
+    assert files(store) == []
+
+
+def test_a_store_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="file/store"):
+        put(BlobStore(tmp_path / "file" / "store"), b"one")
+
+
+def killed(store: BlobStore, where: str) -> None:
+    """Die as by kill -9 at a step of the commit."""
+    count = 0
+
+    def die(*_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if where == "name":
+        replace = Path.replace
+
+        def replace_or_die(path: Path, target: Path) -> Path:
+            die()
+            return replace(path, target)
+
+        Path.replace = replace_or_die  # type: ignore[method-assign]
+    else:
+        setattr(blobs, where, die)
+    put(store, b"one", b"two", b"three", b"four")
+
+
+@pytest.mark.parametrize(("where", "visible"), [("_fsync", 0), ("name", 2), ("fsync_folder", 4)])
+def test_a_kill_leaves_whole_blobs_and_the_next_batch_tidies_up(
+    store: BlobStore, where: str, visible: int
+) -> None:
+    process = fork.Process(target=killed, args=(store, where))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    there = [digest for digest in map(Digest.of, (b"one", b"two", b"three", b"four")) if store.has(digest)]
+    assert len(there) == visible
+    for digest in there:
+        store.verify(digest)
+    digests = put(store, b"one", b"two", b"three", b"four")
+    assert files(store) == sorted(store.path(digest) for digest in digests)
+    assert list((store.folder / "tmp").iterdir()) == []
+
+
+def test_a_batch_at_work_is_not_tidied_away(store: BlobStore) -> None:
+    with store.batch() as batch:
+        first = batch.add(io.BytesIO(b"first"), 5)
+        put(store, b"second")  # another batch begins and ends meanwhile
+        assert in_a_process(put, store, b"third") == "done"
+    assert store.read(first) == b"first"
+    assert len(files(store)) == 3
+
+
+def put_with_others(queue: Any, barrier: Any, store: BlobStore, contents: list[bytes]) -> None:
+    barrier.wait()
+    for data in contents:
+        (digest,) = put(store, data)
+        store.verify(digest)
+    queue.put("done")
+
+
+def test_8_processes_storing_the_same_blobs_see_them_whole(store: BlobStore) -> None:
+    contents = [os.urandom(3000) for _ in range(25)]
+    queue, barrier = fork.Queue(), fork.Barrier(8)
+    processes = [
+        fork.Process(target=put_with_others, args=(queue, barrier, store, contents)) for _ in range(8)
+    ]
+    for process in processes:
+        process.start()
+    assert [queue.get(timeout=60) for _ in processes] == ["done"] * 8
+    for process in processes:
+        process.join(timeout=60)
+    assert files(store) == sorted(store.path(Digest.of(data)) for data in contents)

@@ -1,0 +1,258 @@
+"""Following a container through faults that a real engine does not show on demand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from orchestrator.errors import EngineError, EngineMissingError
+from orchestrator.image.model import WORKSPACE
+from orchestrator.run import follow as follow_module
+from orchestrator.run.engine import ContainerState, Engine
+from orchestrator.run.follow import Ended, follow
+from orchestrator.run.model import Failure, Mount, Plan, State
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow_module, "LOOK", 0.01)
+    monkeypatch.setattr(follow_module, "LOG_TAIL", 0.5)
+    monkeypatch.setattr(follow_module, "PATIENCE", 0.2)
+
+
+class FakeEngine:
+    """A container that runs for some looks. `away` names calls whose next so many answers never come."""
+
+    def __init__(self, status: str = "created", looks: int = 3) -> None:
+        self.status = status
+        self.looks = looks
+        self.away: dict[str, int] = {}
+        self.calls: list[str] = []
+        self.starts_unheard = False  # the engine starts the container, and its answer is lost
+        self.started_at: datetime | None = None if status == "created" else datetime.now(UTC)
+        self.gone = False
+        self.killed = False
+        self.log_fault: EngineError | None = None
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.away.get(name, 0) > 0:
+            self.away[name] -= 1
+            raise EngineMissingError("silence")
+
+    def inspect(self, name: str) -> ContainerState | None:
+        self._call("inspect")
+        if self.gone:
+            return None
+        return ContainerState(
+            id="1", name=name, status=self.status, image="i", oom_killed=False, error="", pid=1, labels={},
+            exit_code=0 if self.status == "exited" else None, started_at=self.started_at, finished_at=None,
+        )  # fmt: skip
+
+    def start(self, name: str) -> None:
+        if self.starts_unheard:
+            self.starts_unheard = False
+            self._begin()
+            self.status = "exited"
+            self.calls.append("start")
+            raise EngineMissingError("silence")
+        self._call("start")
+        self._begin()
+
+    def _begin(self) -> None:
+        assert self.status == "created", "started twice"
+        self.status, self.started_at = "running", datetime.now(UTC)
+
+    def wait(self, name: str, seconds: float) -> bool:
+        self._call("wait")
+        time.sleep(0.001)
+        self.looks -= 1
+        if self.looks <= 0:
+            self.status = "exited"
+        return self.status != "running"
+
+    def stop(self, name: str, grace: float) -> None:
+        self._call("stop")
+        self.status = "exited"
+
+    def was_killed(self, name: str, since: datetime) -> bool:
+        self._call("was_killed")
+        return self.killed
+
+    def logs(self, name: str, *, follow: bool) -> Iterator[bytes]:
+        yield b"line\n"
+        if self.log_fault is not None:
+            raise self.log_fault
+
+
+class Told:
+    def __init__(self) -> None:
+        self.logged: list[bytes] = []
+        self.sizes: list[int] = []
+        self.notes: list[str] = []
+
+    def log(self, data: bytes) -> None:
+        self.logged.append(data)
+
+    def tick(self, seconds: float, workspace_bytes: int) -> None:
+        self.sizes.append(workspace_bytes)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+Go = Callable[..., tuple[Ended, Told]]
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Go:
+    def run(
+        engine: FakeEngine, cancel: Callable[[], bool] = lambda: False, **settings: Any
+    ) -> tuple[Ended, Told]:
+        plan = Plan(
+            run="r", attempt=1, container="run-r-1", image="i", command=("x",), environment={},
+            mounts=(Mount(source=tmp_path, target=WORKSPACE, read_only=False),), user="1", network="none",
+            cpus=None, memory=1, shm=1, processes=1, **({"file_size": 1 << 20, "timeout": None} | settings),
+        )  # fmt: skip
+        told = Told()
+        return follow(cast(Engine, engine), plan, told, cancel), told
+
+    return run
+
+
+def test_a_container_is_started_once_and_followed_to_its_end(go: Go, tmp_path: Path) -> None:
+    engine = FakeEngine()
+    (tmp_path / "out").write_bytes(b"12345")
+    ended, told = go(engine)
+    assert engine.calls.count("start") == 1
+    assert ended.container is not None and ended.container.ended
+    assert (ended.cause, ended.engine_lost, ended.killed) == (None, False, False)
+    assert told.logged == [b"line\n"]
+    assert told.sizes == [5, 5]
+
+
+def test_a_container_that_ended_is_not_started_again(go: Go) -> None:
+    engine = FakeEngine("exited")
+    ended, _ = go(engine, cancel=lambda: True, timeout=0.0001)
+    assert not {"start", "stop", "wait"} & set(engine.calls)
+    assert ended.cause is None and ended.container is not None
+
+
+def test_a_container_that_runs_is_only_watched(go: Go) -> None:
+    engine = FakeEngine("running")
+    ended, _ = go(engine)
+    assert "start" not in engine.calls
+    assert ended.container is not None and ended.container.exit_code == 0
+
+
+def test_a_container_that_is_gone_is_said(go: Go) -> None:
+    engine = FakeEngine()
+    engine.gone = True
+    ended, _ = go(engine)
+    assert ended.container is None and "gone" in ended.message
+
+
+@pytest.mark.parametrize("call", ["inspect", "start", "wait", "was_killed"])
+def test_an_engine_that_comes_back_is_waited_for_and_remembered(go: Go, call: str) -> None:
+    engine = FakeEngine()
+    engine.away = {call: 3}
+    ended, told = go(engine)
+    assert ended.engine_lost
+    assert ended.container is not None and ended.container.ended
+    assert told.notes == ["the engine does not answer; waiting for it"]
+
+
+def test_a_stop_that_gets_no_answer_is_asked_again(go: Go) -> None:
+    engine = FakeEngine(looks=1000)
+    engine.away = {"stop": 2}
+    ended, _ = go(engine, cancel=lambda: True)
+    assert ended.cause is State.CANCELLED
+    assert engine.calls.count("stop") == 3
+
+
+def test_a_start_whose_answer_was_lost_is_not_repeated(go: Go) -> None:
+    engine = FakeEngine()
+    engine.starts_unheard = True
+    ended, _ = go(engine)
+    assert engine.calls.count("start") == 1
+    assert ended.engine_lost and ended.container is not None and ended.container.ended
+
+
+@pytest.mark.parametrize("call", ["inspect", "start", "wait", "was_killed"])
+def test_an_engine_that_stays_away_is_given_up(go: Go, call: str) -> None:
+    engine = FakeEngine()
+    engine.away = {call: 10**9}
+    with pytest.raises(EngineMissingError):
+        go(engine)
+
+
+def test_a_refusal_is_not_waited_out(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine()
+
+    def refuse(name: str) -> None:
+        raise EngineError("no such device")
+
+    monkeypatch.setattr(engine, "start", refuse)
+    with pytest.raises(EngineError, match="no such device"):
+        go(engine)
+
+
+def test_the_deadline(go: Go) -> None:
+    ended, _ = go(FakeEngine(looks=1000), timeout=0.05)
+    assert ended.cause is Failure.TIMEOUT
+    assert "0.05 s" in ended.message
+
+
+def test_a_container_that_is_taken_over_keeps_its_deadline(go: Go) -> None:
+    engine = FakeEngine("running", looks=1000)
+    engine.started_at = datetime.now(UTC) - timedelta(hours=2)
+    ended, told = go(engine, timeout=3600)
+    assert ended.cause is Failure.TIMEOUT
+    assert len(told.sizes) == 1
+
+
+def test_cancelling(go: Go) -> None:
+    ended, _ = go(FakeEngine(looks=1000), cancel=lambda: True, timeout=0.0001)
+    assert (ended.cause, ended.message) == (State.CANCELLED, "cancelled")
+    assert not ended.killed, "our own kill is not somebody else's"
+
+
+def test_a_job_that_writes_too_much(go: Go, tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(b"x" * 1001)
+    ended, _ = go(FakeEngine(looks=1000), file_size=1000)
+    assert ended.cause is Failure.POLICY
+
+
+def test_a_kill_from_outside_is_seen(go: Go) -> None:
+    engine = FakeEngine()
+    engine.killed = True
+    assert go(engine)[0].killed
+
+
+def test_a_log_that_breaks_off_is_noted_and_the_run_goes_on(go: Go) -> None:
+    engine = FakeEngine()
+    engine.log_fault = EngineError("broken")
+    ended, told = go(engine)
+    assert ended.container is not None and ended.container.ended
+    assert told.notes == ["the live log broke off: broken"]
+
+
+def test_a_log_that_never_ends_holds_nobody_up(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow_module, "LOG_TAIL", 0.05)
+    engine, release = FakeEngine(), threading.Event()
+
+    def hang(name: str, *, follow: bool) -> Iterator[bytes]:
+        release.wait(10)
+        yield b""
+
+    monkeypatch.setattr(engine, "logs", hang)
+    try:
+        assert go(engine)[0].container is not None
+    finally:
+        release.set()
