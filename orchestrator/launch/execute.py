@@ -89,6 +89,7 @@ def execute_locked(
     except Exception as error:
         # A bug of ours, too: left open, the run would be taken over and fail by each command that follows.
         _give_up(session, run, attempt, error)
+        _try_to_clean(session, run, attempt, watch)
         raise
     record.finish(run, attempt, result)
     crash_point("finished")
@@ -203,6 +204,14 @@ def _give_up(session: Session, run: str, attempt: int, error: Exception) -> None
     else:
         result = Result(state=State.LOST, message=message)
     session.record.finish(run, attempt, result)
+
+
+def _try_to_clean(session: Session, run: str, attempt: int, watch: Watch) -> None:
+    """After a failure of the infrastructure, which may be the reason why this cannot be done either."""
+    try:
+        _clean(session, run, attempt)
+    except RepriseError as error:
+        watch.note(f"left over of run {run}, for `reprise sweep`: {error.message}")
 
 
 def _clean(session: Session, run: str, attempt: int) -> None:

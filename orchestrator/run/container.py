@@ -12,6 +12,7 @@ from orchestrator.run.model import GpuAccess, Plan
 
 LOG_FILE = "16m"  # two of them: after a rotation at least this much is left
 LOG_FILES = "2"
+OPEN_FILES = 16384  # else it is the engine's own, from 1024 to 1073741816, another on each box
 TMP_SHARE = 2  # /tmp may take half of the job's memory: it is a tmpfs, and counted there anyway
 
 CACHES = {
@@ -60,6 +61,7 @@ def _host(plan: Plan) -> dict[str, Any]:
         "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={plan.memory // TMP_SHARE}"},  # noqa: S108
         "Ulimits": [
             {"Name": "core", "Soft": 0, "Hard": 0},
+            {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},
             {"Name": "fsize", "Soft": plan.file_size, "Hard": plan.file_size},
         ],
         "LogConfig": {

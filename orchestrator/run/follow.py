@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from orchestrator.errors import EngineError, EngineMissingError
-from orchestrator.image.model import WORKSPACE
+from orchestrator.image.model import REPORT, WORKSPACE
 from orchestrator.run.engine import ContainerState, Engine
 from orchestrator.run.model import Failure, Plan, State
-from orchestrator.run.workspace import measure
+from orchestrator.run.outputs import MAX_FILES
+from orchestrator.run.workspace import MAX_DEPTH, Measured, measure
 from orchestrator.value import Value
 
 T = TypeVar("T")
@@ -147,22 +148,30 @@ class _Watch:
     def _look(self) -> None:
         plan = self._plan
         seconds = time.monotonic() - self._start
-        workspace = next(mount.source for mount in plan.mounts if mount.target == WORKSPACE)
-        size = measure(workspace, plan.file_size)
-        self._listener.tick(seconds, size)
+        folders = [mount.source for mount in plan.mounts if mount.target in (WORKSPACE, REPORT)]
+        found = measure(folders, plan.file_size, MAX_FILES)
+        self._listener.tick(seconds, found.size)
         if self._should_cancel():
             self._stop(State.CANCELLED, "cancelled")
         elif plan.timeout is not None and seconds > plan.timeout:
             self._stop(Failure.TIMEOUT, f"still running after {plan.timeout:g} s (resources.timeout)")
-        elif size > plan.file_size:
-            limit = f"{plan.file_size} bytes (resources.output_size)"
-            self._stop(Failure.POLICY, f"the job wrote more than {limit}")
+        elif (excess := _excess(found, plan)) is not None:
+            self._stop(Failure.POLICY, f"the job wrote more than {excess}")
 
     def _stop(self, cause: State | Failure, message: str) -> None:
         """TERM, then KILL after the grace. The first cause is the one that is recorded."""
         if self.cause is None:
             self.cause, self.message = cause, message
         self._patiently(lambda: self._engine.stop(self._plan.container, self._plan.stop_grace))
+
+
+def _excess(found: Measured, plan: Plan) -> str | None:
+    """The limit that a job has passed; None while it keeps them all."""
+    if found.size > plan.file_size:
+        return f"{plan.file_size} bytes (resources.output_size)"
+    if found.entries > MAX_FILES:
+        return f"{MAX_FILES} files and folders"
+    return f"{MAX_DEPTH} folders inside each other" if found.deep else None
 
 
 def _elapsed(state: ContainerState) -> float:

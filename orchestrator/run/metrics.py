@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ STEPS = ("step", "global_step", "iteration", "epoch")  # the first one that a li
 MAX_FILE = 64 << 20  # bytes
 MAX_METRICS = 10_000
 MAX_NAME = 200  # characters
+MAX_POINTS = 1_000_000  # of all series: 64 MiB of short lines would be 8 million, 0.7 KB each
 
 
 class Metrics(Value):
@@ -41,9 +44,12 @@ def read_metrics(workspace: Path, named: str | None) -> Metrics:
         if text is None:
             continue
         if name.endswith(".jsonl"):
-            series.extend(_series(text, name, notes))
+            series.extend(islice(_series(text, name, notes), MAX_POINTS + 1 - len(series)))
         else:
             final.update(_object(text, name, notes))
+    if len(series) > MAX_POINTS:
+        notes.append(f"metrics: more than {MAX_POINTS} points; the first {MAX_POINTS} are kept")
+        series = series[:MAX_POINTS]
     last = {point.name: point.value for point in series}
     merged = last | final
     if len(merged) > MAX_METRICS:
@@ -98,14 +104,16 @@ def _is_step(value: object) -> bool:
 
 
 def _numbers(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    pending = [(prefix, value)]
+    pending = deque([(prefix, value)])
     while pending:
-        path, table = pending.pop(0)
+        path, table = pending.popleft()
         for key, item in table.items():
+            if len(path) + len(key) > MAX_NAME:
+                continue
             name = f"{path}{key}"
             if isinstance(item, dict):
                 pending.append((f"{name}.", item))
-            elif isinstance(item, bool | int | float) and len(name) <= MAX_NAME and name.isprintable():
+            elif isinstance(item, bool | int | float) and name.isprintable():
                 yield name, _float(item)
 
 

@@ -62,7 +62,7 @@ def collect_outputs(
     _weigh(workspace, wanted, limit)
     outputs: list[Output] = []
     for entry in _walk(workspace):
-        if not wanted(entry.path):
+        if not (entry.whole_folder or wanted(entry.path)):
             entry.close()
             continue
         if entry.path in source and source[entry.path] == entry.sha256():
@@ -75,10 +75,8 @@ def collect_outputs(
 def _weigh(workspace: Path, wanted: Callable[[str], bool], limit: int) -> None:
     """Count before anything is stored: a sparse file is small to leave and large to keep."""
     total = 0
-    for count, entry in enumerate(_walk(workspace), 1):
+    for entry in _walk(workspace):
         entry.close()
-        if count > MAX_FILES:
-            raise TooMuchError(f"the job left more than {MAX_FILES} files")
         total += entry.size if wanted(entry.path) else 0
         if total > limit:
             raise TooMuchError(f"the job left more than {limit} bytes (resources.output_size)")
@@ -88,13 +86,21 @@ class _Entry:
     """One thing that was found: an open descriptor, or the reason why there is none."""
 
     def __init__(
-        self, path: str, fd: int | None, size: int, reason: str | None, target: bytes | None = None
+        self,
+        path: str,
+        fd: int | None,
+        size: int,
+        reason: str | None,
+        target: bytes | None = None,
+        *,
+        whole_folder: bool = False,
     ) -> None:
         self.path = path
         self.fd = fd
         self.size = size
         self.reason = reason
         self._target = target  # of a link
+        self.whole_folder = whole_folder  # not entered: what is in it is unknown, so no glob hides it
 
     def sha256(self) -> str:
         """Of a file's bytes or a link's target; nothing for anything else."""
@@ -122,24 +128,49 @@ def _output(entry: _Entry, sink: BlobSink) -> Output:
 
 def _walk(workspace: Path) -> Iterator[_Entry]:
     root = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    yield from _folder(root, "", 0)
+    yield from _folder(root, "", 0, _Count())
 
 
-def _folder(fd: int, prefix: str, depth: int) -> Iterator[_Entry]:
+class _Count:
+    """How many names a walk has met, folders among them: a million empty ones take minutes, too."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def names(self, fd: int) -> list[str]:
+        """The names in an open folder, sorted. TooMuchError before a huge folder fills the memory."""
+        found: list[str] = []
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                self.seen += 1
+                if self.seen > MAX_FILES:
+                    raise TooMuchError(f"the job left more than {MAX_FILES} files and folders")
+                found.append(entry.name)
+        return sorted(found, key=os.fsencode)
+
+
+def _folder(fd: int, prefix: str, depth: int, count: _Count) -> Iterator[_Entry]:
     """The entries of an open folder, which is closed at the end."""
     try:
-        for name in sorted(os.listdir(fd), key=os.fsencode):
+        for name in count.names(fd):
             path = prefix + name
             problem = _name_problem(path)
             if problem is not None:
-                yield _Entry(escaped(path), None, 0, problem)
+                yield _Entry(escaped(path), None, 0, problem, whole_folder=_is_folder(fd, name))
                 continue
-            yield from _entry(fd, name, path, depth)
+            yield from _entry(fd, name, path, depth, count)
     finally:
         os.close(fd)
 
 
-def _entry(parent: int, name: str, path: str, depth: int) -> Iterator[_Entry]:
+def _is_folder(parent: int, name: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def _entry(parent: int, name: str, path: str, depth: int, count: _Count) -> Iterator[_Entry]:
     try:
         kind = stat.S_IFMT(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
         if kind in _KINDS:
@@ -156,9 +187,9 @@ def _entry(parent: int, name: str, path: str, depth: int) -> Iterator[_Entry]:
     if stat.S_ISDIR(found.st_mode):
         if depth >= MAX_DEPTH:
             os.close(fd)
-            yield _Entry(path, None, 0, f"deeper than {MAX_DEPTH} folders")
+            yield _Entry(path, None, 0, f"deeper than {MAX_DEPTH} folders", whole_folder=True)
             return
-        yield from _folder(fd, f"{path}/", depth + 1)
+        yield from _folder(fd, f"{path}/", depth + 1, count)
     elif stat.S_ISREG(found.st_mode):
         yield _Entry(path, fd, found.st_size, None)
     else:

@@ -46,7 +46,8 @@ def plan_container(
         container=container_name(run, attempt),
         image=image,
         command=program.command,
-        environment=CACHES,
+        # void: a base's `all` would open every GPU to a job that asked for none, where nvidia is the default.
+        environment=CACHES if gpus else CACHES | {"NVIDIA_VISIBLE_DEVICES": "void"},
         mounts=(
             Mount(source=folders.workspace, target=WORKSPACE, read_only=False),
             Mount(source=folders.report, target=REPORT, read_only=False),

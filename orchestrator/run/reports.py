@@ -6,6 +6,7 @@ So it is read with caps, and anything of another shape than agreed becomes a not
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from orchestrator.value import Value
 
 MAX_REPORT = 16 << 20  # bytes of one file; 3,000 source files make 0.3 MB
 MAX_REPORTS = 1000  # files; a job with more processes than that keeps the first
+MAX_TOTAL = 64 << 20  # bytes of all of them: a job can write the names of all, each as large as one may be
+MAX_NAMES = 100_000  # entries of the folder that are looked at
 MAX_TEXT = 4096  # characters of one value
 
 _NAME = re.compile(r"(start|end|error)-([0-9]{1,10})\.json\Z")
@@ -33,13 +36,18 @@ def read_reports(folder: Path) -> Reports:
     """Everything in a report folder, by the names that the runtime uses."""
     notes: list[str] = []
     entry = _read(folder, "entry.json", notes)
-    names = sorted(path.name for path in folder.iterdir() if _NAME.match(path.name))
+    names = _names(folder, notes)
+    left = MAX_TOTAL
     if len(names) > MAX_REPORTS:
         notes.append(f"{len(names)} process reports; {MAX_REPORTS} were read")
     starts: dict[int, dict[str, Any]] = {}
     ends: dict[int, dict[str, Any]] = {}
     for name in names[:MAX_REPORTS]:
         kind, pid = _parts(name)
+        left -= _size(folder, name)
+        if left < 0:
+            notes.append(f"process reports of more than {MAX_TOTAL} bytes; those before {name} were read")
+            break
         value = _read(folder, name, notes)
         if value is None:
             continue
@@ -54,6 +62,28 @@ def read_reports(folder: Path) -> Reports:
         missing=entry is None,
         notes=tuple(notes),
     )
+
+
+def _names(folder: Path, notes: list[str]) -> list[str]:
+    """The reports of processes, sorted; a folder that a job has filled is not listed whole."""
+    found: list[str] = []
+    with os.scandir(folder) as entries:
+        for count, entry in enumerate(entries):
+            if count >= MAX_NAMES:
+                notes.append(
+                    f"more than {MAX_NAMES} entries in the report folder; the rest was not looked at"
+                )
+                break
+            if _NAME.match(entry.name):
+                found.append(entry.name)
+    return sorted(found)
+
+
+def _size(folder: Path, name: str) -> int:
+    try:
+        return min((folder / name).lstat().st_size, MAX_REPORT + 1)
+    except OSError:
+        return 0  # reading it says what is wrong
 
 
 def _parts(name: str) -> tuple[str, int]:
@@ -76,8 +106,8 @@ def _read(folder: Path, name: str, notes: list[str]) -> dict[str, Any] | None:
 
 def _readback(pid: int, start: dict[str, Any] | None, end: dict[str, Any] | None) -> Readback:
     argv = (start or end or {}).get("argv")
-    words = [str(word)[:MAX_TEXT] for word in argv] if isinstance(argv, list) else []
-    return Readback(pid=pid, argv=tuple(words[:256]), start=_flags(start), end=_flags(end))
+    words = [_text(str(word)) for word in argv[:256]] if isinstance(argv, list) else []
+    return Readback(pid=pid, argv=tuple(words), start=_flags(start), end=_flags(end))
 
 
 def _flags(value: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -86,7 +116,7 @@ def _flags(value: dict[str, Any] | None) -> dict[str, Any] | None:
     if not isinstance(flags, dict):
         return None
     return {
-        name[:MAX_TEXT]: flag[:MAX_TEXT] if isinstance(flag, str) else flag
+        _text(name): _text(flag) if isinstance(flag, str) else flag
         for name, flag in flags.items()
         if flag is None or isinstance(flag, bool | int | float | str)
     }
@@ -96,7 +126,15 @@ def _texts(value: dict[str, Any] | None, key: str) -> dict[str, str]:
     table = (value or {}).get(key)
     if not isinstance(table, dict):
         return {}
-    return {name[:MAX_TEXT]: str(text)[:MAX_TEXT] for name, text in sorted(table.items())}
+    return {_text(name): _text(str(text)) for name, text in sorted(table.items())}
+
+
+def _text(text: str) -> str:
+    """Text that a column and a hash can take. JSON may hold halves of surrogate pairs, and a command line
+    that is not UTF-8 is reported with them; UTF-8 has no bytes for them. Nor has PostgreSQL for NUL.
+    """
+    cut = text[:MAX_TEXT]
+    return cut.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _last_line(text: object) -> str:

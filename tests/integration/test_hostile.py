@@ -201,3 +201,43 @@ def test_a_log_that_would_move_the_terminal_is_shown_clean(box: Box, tmp_path: P
     assert "done" in outcome.out
     for character in ("\x1b", "\x07", "\u202e"):
         assert character not in outcome.out + outcome.err
+
+
+def test_megabytes_of_short_lines_are_not_called_whole(box: Box, tmp_path: Path) -> None:
+    run = submit(box, tmp_path, "import sys\nfor _ in range(130): sys.stdout.write('7\\n' * 10_000)")
+    assert run["log"]["size"] < 2_600_000, "the engine rotated nothing, so nothing is proved"
+    assert run["log"]["truncated"]
+
+
+def test_reports_that_no_column_can_hold_do_not_hang_the_run(box: Box, tmp_path: Path) -> None:
+    script = """
+import json
+def forge(name, value):
+    with open('/run/reprise/' + name, 'w') as file:
+        json.dump(value, file)
+forge('entry.json', {'packages': {'a\\ud800': '\\ud800'}, 'source': {}})
+forge('start-7.json', {'argv': ['\\udcff'], 'flags': {'torch.num_threads': '\\ud800'}})
+"""
+    assert submit(box, tmp_path, script)["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        # 17 names of 250 bytes are a longer path than any system call takes
+        "for _ in range(20):\n    os.mkdir('n' * 250)\n    os.chdir('n' * 250)",
+        "os.chdir('/run/reprise')",
+    ],
+    ids=["long paths", "reports"],
+)
+def test_a_job_cannot_hide_what_it_writes(box: Box, tmp_path: Path, script: str) -> None:
+    fill = """
+for number in range(4):
+    with open(str(number), 'wb') as file:
+        file.write(b'x' * (32 << 20))
+time.sleep(20)
+"""
+    script = f"import os, time\n{script}\n{fill}"
+    run = submit(box, tmp_path, script, "resources: {output_size: 64MiB}", code=1)
+    assert (run["state"], run["failure"]) == ("failed", "policy")
+    assert run["seconds"] < 15

@@ -194,3 +194,19 @@ def test_reading_small_files_follows_nothing(tmp_path: Path) -> None:
     (work / "big").write_bytes(b"x" * 11)
     with pytest.raises(ValueError, match="more than 10"):
         read_small(work, "big", 10)
+
+
+def test_folders_count_as_much_as_files(tmp_path: Path, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.run.outputs.MAX_FILES", 10)
+    for number in range(11):
+        (tmp_path / str(number)).mkdir()
+    with pytest.raises(TooMuchError, match="more than 10"):
+        collected(tmp_path, sink)
+
+
+def test_no_glob_hides_a_folder_that_was_not_entered(tmp_path: Path, sink: Any) -> None:
+    (tmp_path / "bad\x1b").mkdir()
+    (tmp_path / "bad\x1b/m.pt").write_text("x")
+    (tmp_path / "other\x1b.txt").write_text("x")
+    (output,) = collected(tmp_path, sink, ("**/*.pt",)).values()
+    assert (output.path, output.reason) == ("bad\\x1b", "control character in name")

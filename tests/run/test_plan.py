@@ -59,6 +59,7 @@ def test_every_setting_of_an_untrusted_job() -> None:
     assert host["ShmSize"] == 1 << 30
     assert "exec" in host["Tmpfs"]["/tmp"]
     assert {"Name": "core", "Soft": 0, "Hard": 0} in host["Ulimits"]
+    assert {"Name": "nofile", "Soft": 16384, "Hard": 16384} in host["Ulimits"]
     assert host["LogConfig"]["Type"] == "local"
     assert host["RestartPolicy"] == {"Name": "no"}
     assert host["AutoRemove"] is False
@@ -68,6 +69,7 @@ def test_every_setting_of_an_untrusted_job() -> None:
         ("/inputs/data", True),
     ]
     assert not any(pair.startswith("CUDA_VISIBLE_DEVICES") for pair in config["Env"])
+    assert "NVIDIA_VISIBLE_DEVICES=void" in config["Env"]
 
 
 def test_memory_is_nine_tenths_of_the_box_unless_said() -> None:

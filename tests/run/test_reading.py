@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,42 @@ def test_a_link_in_place_of_a_report_is_not_followed(tmp_path: Path) -> None:
     reports = read_reports(folder)
     assert reports.packages == {}
     assert reports.notes
+
+
+def test_text_that_utf8_has_no_bytes_for_is_kept_as_an_escape(tmp_path: Path) -> None:
+    (tmp_path / "entry.json").write_text('{"packages": {"a\\ud800": "\\udcff"}, "source": {"x": "\\u0000"}}')
+    (tmp_path / "start-7.json").write_text('{"argv": ["\\udcff"], "flags": {"x\\ud800": "\\ud800"}}')
+    reports = read_reports(tmp_path)
+    assert reports.packages == {"a\\ud800": "\\udcff"}
+    assert reports.source == {"x": "\\x00"}
+    (readback,) = reports.readbacks
+    assert (readback.argv, readback.start) == (("\\udcff",), {"x\\ud800": "\\ud800"})
+    reports.model_dump_json().encode("utf-8")
+
+
+def test_reports_that_are_too_much_together_are_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.run.reports.MAX_TOTAL", 120)
+    for pid in range(1, 5):
+        (tmp_path / f"start-{pid}.json").write_text(json.dumps({"argv": ["x" * 25], "flags": {}}))
+    reports = read_reports(tmp_path)
+    assert [readback.pid for readback in reports.readbacks] == [1, 2]
+    assert any("120 bytes" in note for note in reports.notes)
+
+
+def test_points_are_capped_and_that_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.run.metrics.MAX_POINTS", 3)
+    (tmp_path / "metrics.jsonl").write_text('{"a": 1}\n' * 4)
+    metrics = read_metrics(tmp_path, None)
+    assert len(metrics.series) == 3
+    assert "first 3" in metrics.notes[0]
+
+
+def test_nested_metrics_cost_no_more_than_their_bytes(tmp_path: Path) -> None:
+    wide = {f"k{number}": {} for number in range(400_000)}
+    deep = {"k" * 2_000_000: dict.fromkeys(map(str, range(20_000)), 1)}
+    (tmp_path / "metrics.json").write_text(json.dumps(wide | deep | {"a": 1}))
+    start = time.monotonic()
+    assert read_metrics(tmp_path, None).final == {"a": 1.0}
+    assert time.monotonic() - start < 4  # 30 s and more where every step moves the whole queue
