@@ -5,32 +5,19 @@ After each timing the image is run, and must print the changed line. Sources are
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rounds import measure, report, run, timed
+from rounds import measure, report, timed
 from scratch import Scratch, builder, check, edit, find_buildkit, scratch, source
 
+from orchestrator.image.model import REPOSITORY
 from orchestrator.launch.build import BuildRequest, build
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.run.load import ensure_loaded
 
 ROUNDS = {60: 9, 3000: 5}
-# No verb builds and loads without running: this is what one would cost, with its imports.
-LOADER = """
-import sys
-from pathlib import Path
-from orchestrator.launch.build import BuildRequest, build
-from orchestrator.launch.session import Session
-from orchestrator.launch.watch import Silent
-from orchestrator.run.load import ensure_loaded
-with Session.open() as session:
-    image = build(session, BuildRequest(spec_path=Path(sys.argv[1])), Silent()).image
-    ensure_loaded(session.engine, session.settings, image)
-    print(image.tag)
-"""
 
 
 def variant(room: Scratch, folder: Path, make: Callable[[], str], program: str) -> Callable[[], float]:
@@ -60,7 +47,8 @@ def ours(room: Scratch, session: Session, files: int) -> dict[str, Callable[[], 
         return image.tag
 
     def process(spec: Path) -> str:
-        return run([sys.executable, "-c", LOADER, str(spec)], room.env).strip()
+        digest = room.reprise("build", "--load", "--quiet", str(spec)).strip()
+        return f"{REPOSITORY}:{digest.removeprefix('sha256:')}"
 
     inside, outside, verb = folder("inside"), folder("outside"), folder("verb")
 
@@ -70,7 +58,7 @@ def ours(room: Scratch, session: Session, files: int) -> dict[str, Callable[[], 
 
     return {
         "Reprise, in process": variant(room, inside, lambda: library(inside / "job.yaml"), program),
-        "Reprise, a new process": variant(room, outside, lambda: process(outside / "job.yaml"), program),
+        "`reprise build --load`": variant(room, outside, lambda: process(outside / "job.yaml"), program),
         "`reprise build`, not loaded": only_build,
     }
 

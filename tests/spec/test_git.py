@@ -227,7 +227,7 @@ def trap(tmp_path: Path) -> Trap:
 
     def make(name: str) -> str:
         path = tmp_path / f"trap-{name}"
-        path.write_text(f"#!/bin/sh\ntouch {tmp_path}/marks/{name}\ncat\n")
+        path.write_text(f"#!/bin/sh\ntouch {tmp_path}/marks/{name}\ntimeout 1 cat\n")
         path.chmod(0o755)
         return str(path)
 
