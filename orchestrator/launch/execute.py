@@ -121,7 +121,7 @@ def _attempt(
     used = tuple(gpu for gpu in here if gpu.uuid in plan.gpu_uuids)
     crash_point("planned")
     if opened.state is State.PREPARING:
-        watch.phase("load", facts.image.short)
+        watch.phase("create", plan.container)
         _ensure_image(session, facts, plan.image)
         prepare(settings, run, attempt)
         engine.create(plan)
@@ -129,7 +129,7 @@ def _attempt(
         record.move(run, attempt, State.RUNNING)
         crash_point("running")
     with Interrupt() as interrupt:
-        watch.phase("run", plan.container)
+        watch.phase("run")
         ended = follow(
             engine,
             plan,
