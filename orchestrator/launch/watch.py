@@ -9,7 +9,10 @@ class Watch(Protocol):
     """Told of progress; never asked anything, and must not block for long."""
 
     def phase(self, name: str, detail: str = "") -> None:
-        """A new step begins: `base`, `source`, `wheels`, `image`, `load`, `create`, `run`, `collect`, `verdict`."""
+        """A new step begins.
+
+        One of `base`, `source`, `wheels`, `image`, `load`, `create`, `run`, `collect`, `verdict`.
+        """
 
     def log(self, data: bytes) -> None:
         """Raw bytes that the job wrote; to be cleaned before they are shown."""
