@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("startup", "parameter_change", "code_change", "submit_overhead", "collect")
+NAMES = ("startup", "parameter_change", "code_change", "submit_overhead", "collect", "tensor_digest")
 
 
 def main() -> int:

@@ -15,8 +15,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def fsync_file(file: Path) -> None:
+    """Make a file's bytes durable; not yet its name."""
+    _fsync(file, 0)
+
+
 def fsync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Make the names in a folder durable."""
+    _fsync(folder, os.O_DIRECTORY)
+
+
+def _fsync(path: Path, flags: int) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(fd)
     finally:

@@ -4,6 +4,7 @@
 |---|---|---|
 | REPRISE_HOME | everything of this box: database, store, image layers, attempts | the user's data folder |
 | REPRISE_DATABASE_URL | the record | sqlite file in REPRISE_HOME |
+| REPRISE_REGISTRY | `host/repository` that images travel through | none: images stay in the engine |
 | REPRISE_STORE | folder of content-addressed blobs | REPRISE_HOME/store |
 | REPRISE_IMAGES | the flavours (Dockerfile.base, images/) | the checkout, else the copies in the package |
 | DOCKER_HOST | the engine | what the docker package finds |
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -24,6 +25,7 @@ class Settings:
     home: Path
     database_url: str
     store: Path
+    registry: str | None = field(default=None, kw_only=True)  # host[:port]/repository
     recipes: Path  # the folder that holds bases.toml and one folder per flavour
     dockerfile: Path  # Dockerfile.base
 
@@ -54,6 +56,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         home=home,
         database_url=environ.get("REPRISE_DATABASE_URL") or f"sqlite:///{home / 'reprise.db'}",
         store=Path(environ.get("REPRISE_STORE") or home / "store").expanduser().absolute(),
+        registry=environ.get("REPRISE_REGISTRY") or None,
         recipes=recipes,
         dockerfile=dockerfile,
     )

@@ -35,7 +35,9 @@ done
 
 compile images/cpu/requirements.txt images/cpu/requirements.in \
     --python-version 3.11 --python-platform $target --find-links "$temporary/wheels"
-compile images/cuda/requirements.txt images/cuda/requirements.in --python-version 3.12 --python-platform $target
+# For the oldest Python of the OS images: a lock has the hashes of a release's wheels for every Python, so that it
+# serves the newer ones as well (Ubuntu 24.04's 3.12).
+compile images/cuda/requirements.txt images/cuda/requirements.in --python-version 3.11 --python-platform $target
 
 # PyTorch comes into the development environment as the cpu base's own wheels, so it is left out here, and
 # what both have must be of one version.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from services import PostgresServer, postgres_server
 from tests_support import Box, make_box
 
 from orchestrator.image.model import LABEL_PROGRAM
@@ -29,6 +30,12 @@ def shared_base() -> Settings:
             f"no base is pinned in {settings.pins}: `make base` makes one (make test does it for you)"
         )
     return settings
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -175,6 +175,8 @@ def test_the_runtime_needs_the_standard_library_and_torch_only():
         if module.room == "runtime"
         for item in module.imports
         if item.name.split(".")[0] not in allowed
+        # torch's CUDA build brings triton; without it the module is not imported.
+        and (module.where, item.name.split(".")[0]) != ("runtime/gpudigest.py", "triton")
     ]
     assert wrong == []
 

@@ -57,6 +57,13 @@ class TerminalWatch:
                 text += f"  | {clean_line(doing)}"
             self._draw(text)
 
+    def moved(self, done: int, total: int) -> None:
+        if not self._live or total <= 0:
+            return
+        with self._lock:
+            bar = ("#" * (20 * done // total)).ljust(20)
+            self._draw(f"[{bar}] {size_text(done)} of {size_text(total)}")
+
     def note(self, text: str) -> None:
         with self._lock:
             self._say(f"note: {clean_line(text)}")

@@ -10,6 +10,8 @@ import click
 from orchestrator.cli.options import json_option, quiet_option, read_paths, read_size, read_span
 
 if TYPE_CHECKING:
+    from orchestrator.launch.replay import Replayed
+    from orchestrator.launch.rerun import RerunRequest
     from orchestrator.record.model import RunRecord
     from orchestrator.verdict.model import Verdict
 
@@ -30,12 +32,20 @@ if TYPE_CHECKING:
 @click.option("--timeout", metavar="TIME", callback=read_span, help="Another timeout, such as 90s or 2h.")
 @click.option("--cpus", type=click.FloatRange(min=0, min_open=True), help="Another number of CPUs.")
 @click.option("--gpu", metavar="MODEL", help="Run on a GPU of this model.")
+@click.option("--predict", is_flag=True, help="Run nothing: say what to expect, as `reprise predict` does.")
+@click.option(
+    "--replay",
+    is_flag=True,
+    help="Where the rerun differs, run once more: is it the script, or the boxes?",
+)
 @quiet_option
 @json_option
 def command(
     target: str,
     inputs: dict[str, Path],
     against: str | None,
+    predict: bool,
+    replay: bool,
     quiet: bool,
     as_json: bool,
     **limits: Any,
@@ -44,41 +54,121 @@ def command(
 
     Only limits can be changed; what defines the result is in the digest. The verdict compares every
     output with the first successful run of the digest, or with --against. With --quiet only the verdict
-    is printed.
+    is printed, and with --replay what it comes from.
 
-    JSON: `run`, `verdict` (null where there is nothing to compare with), `explanation`.
+    JSON: `run`, `verdict` (null where there is nothing to compare with), `explanation`; with --replay
+    also `replay`: `source` (`nothing`, `script`, `boxes`, `box_changed`, `unrecorded`, `inconclusive`),
+    `summary`, `reasons`, `fields`, `soft`, `second` (null, or `run`, `against_original`,
+    `against_rerun`).
     """
-    from orchestrator.cli.box import opened
-    from orchestrator.cli.progress import watching
-    from orchestrator.cli.summary import exit_code_of_rerun
-    from orchestrator.launch.rerun import RerunRequest, rerun
+    from orchestrator.launch.rerun import RerunRequest
 
+    if predict and replay:
+        raise click.UsageError("--predict runs nothing, so there is nothing to --replay")
     changed = {name: value for name, value in limits.items() if value is not None}
     request = RerunRequest(target=target, against=against, inputs=inputs, resources=changed)
+    if predict:
+        from orchestrator.cli.predict import foretell
+
+        return foretell(request, quiet, as_json)
+    return _replay(request, quiet, as_json) if replay else _rerun(request, quiet, as_json)
+
+
+def _rerun(request: RerunRequest, quiet: bool, as_json: bool) -> int:
+    from orchestrator.cli.box import opened
+    from orchestrator.cli.console import line
+    from orchestrator.cli.document import print_document
+    from orchestrator.cli.progress import watching
+    from orchestrator.cli.summary import exit_code_of_rerun
+    from orchestrator.launch.rerun import rerun
+
     with opened() as session:
         with watching(as_json, quiet) as watch:
             run, verdict = rerun(session, request, watch)
         original = session.record.run(verdict.original) if verdict else None
-    _print(run, original, verdict, quiet, as_json)
+    if quiet:
+        line(_word(run, verdict))
+    elif as_json:
+        print_document(judged_document(run, original, verdict))
+    else:
+        print_judged(run, original, verdict)
     return exit_code_of_rerun(run, verdict)
 
 
-def _print(
-    run: RunRecord, original: RunRecord | None, verdict: Verdict | None, quiet: bool, as_json: bool
-) -> None:
+def _replay(request: RerunRequest, quiet: bool, as_json: bool) -> int:
+    """The exit code is that of the first verdict, unless the second run was cancelled."""
+    from orchestrator.cli.box import opened
     from orchestrator.cli.console import line
-    from orchestrator.cli.document import print_document, run_document
-    from orchestrator.cli.summary import explanation_of, print_next, print_run, print_verdict
+    from orchestrator.cli.document import print_document
+    from orchestrator.cli.progress import watching
+    from orchestrator.cli.summary import exit_code_of_rerun
+    from orchestrator.errors import ExitCode
+    from orchestrator.launch.replay import replay
+    from orchestrator.run.model import State
+
+    with opened() as session:
+        with watching(as_json, quiet) as watch:
+            found = replay(session, request, watch)
+        original = session.record.run(found.verdict.original) if found.verdict else None
+    if quiet:
+        line(f"{_word(found.run, found.verdict)} {found.conclusion.source.value}")
+    elif as_json:
+        document = judged_document(found.run, original, found.verdict)
+        print_document(document | {"replay": _replay_document(found)})
+    else:
+        print_judged(found.run, original, found.verdict)
+        _print_replay(found)
+    if found.second is not None and found.second.run.state is State.CANCELLED:
+        return ExitCode.INTERRUPTED
+    return exit_code_of_rerun(found.run, found.verdict)
+
+
+def judged_document(run: RunRecord, original: RunRecord | None, verdict: Verdict | None) -> dict[str, Any]:
+    from orchestrator.cli.document import run_document
+    from orchestrator.cli.summary import explanation_of
 
     explanation = explanation_of(verdict, original, run)
-    if quiet:
-        line(verdict.outcome.value if verdict else run.state.value)
-    elif as_json:
-        print_document({"run": run_document(run), "verdict": verdict, "explanation": explanation})
+    return {"run": run_document(run), "verdict": verdict, "explanation": explanation}
+
+
+def print_judged(run: RunRecord, original: RunRecord | None, verdict: Verdict | None) -> None:
+    from orchestrator.cli.console import line
+    from orchestrator.cli.summary import explanation_of, print_next, print_run, print_verdict
+
+    line()
+    print_run(run)
+    if verdict is None:
+        print_next(run)
     else:
-        line()
-        print_run(run)
-        if verdict is None:
-            print_next(run)
-        else:
-            print_verdict(verdict, explanation)
+        print_verdict(verdict, explanation_of(verdict, original, run))
+
+
+def _word(run: RunRecord, verdict: Verdict | None) -> str:
+    return verdict.outcome.value if verdict else run.state.value
+
+
+def _replay_document(found: Replayed) -> dict[str, Any]:
+    from orchestrator.cli.document import jsonable, run_document
+
+    document: dict[str, Any] = jsonable(found.conclusion)
+    second = found.second
+    document["second"] = None
+    if second is not None:
+        verdicts = {"against_original": second.against_original, "against_rerun": second.against_rerun}
+        document["second"] = {"run": run_document(second.run)} | verdicts
+    return document
+
+
+def _print_replay(found: Replayed) -> None:
+    from orchestrator.cli import console
+    from orchestrator.cli.summary import verdict_words
+
+    console.line("\nREPLAY", console.BOLD)
+    if found.second is not None:
+        second = found.second
+        console.line(
+            f"  second run {second.run.id}: {verdict_words(second.against_original)} beside the original,"
+            f" {verdict_words(second.against_rerun)} beside the rerun"
+        )
+    for text in (found.conclusion.summary, *found.conclusion.reasons):
+        console.line(f"  {text}")

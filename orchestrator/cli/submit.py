@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.command("submit")
 @spec_options
 @click.option("--key", help="Idempotency key: submitting the same key again is the same run.")
+@click.option("--twice", is_flag=True, help="Rerun it at once by its digest, and end with the verdict.")
 @click.option("--dry-run", is_flag=True, help="Print the digest, layers, container and levers; run nothing.")
 @quiet_option
 @json_option
@@ -27,6 +28,7 @@ def command(
     seed: int | None,
     require_clean: bool,
     key: str | None,
+    twice: bool,
     dry_run: bool,
     quiet: bool,
     as_json: bool,
@@ -35,19 +37,27 @@ def command(
 
     Progress goes to standard error. The job's log and the summary go to standard output; with --json
     the log goes to standard error and the run is one document; with --quiet only the run's id is
-    printed. Ctrl-C stops the job and records the run as cancelled. The exit code is the run's.
+    printed. Ctrl-C stops the job and records the run as cancelled. The exit code is the run's; with
+    --twice it is the verdict's, and --quiet prints the verdict's word.
 
-    JSON: as `show`, without `verdicts`; of a dry run: `image`, `plan`, `levers`, `resources`.
+    JSON: as `show`, without `verdicts`; of a dry run: `image`, `plan`, `levers`, `resources`; with
+    --twice: `run`, `rerun` (null where the run did not succeed), `verdict`, `explanation`.
     """
+    from orchestrator.launch.build import BuildRequest
+
+    request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean, key=key)
+    if dry_run and twice:
+        raise click.UsageError("--dry-run runs nothing, so there is nothing to run --twice")
+    if dry_run:
+        return _dry_run(request, quiet, as_json)
+    return _twice(request, quiet, as_json) if twice else _submit(request, quiet, as_json)
+
+
+def _submit(request: BuildRequest, quiet: bool, as_json: bool) -> int:
     from orchestrator.cli.box import opened
     from orchestrator.cli.console import line
     from orchestrator.cli.progress import watching
     from orchestrator.cli.summary import exit_code_of
-    from orchestrator.launch.build import BuildRequest
-
-    request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean, key=key)
-    if dry_run:
-        return _dry_run(request, quiet, as_json)
     from orchestrator.launch.submit import submit
 
     with opened() as session:
@@ -66,6 +76,48 @@ def command(
             print_run(run)
             print_next(run)
     return exit_code_of(run)
+
+
+def _twice(request: BuildRequest, quiet: bool, as_json: bool) -> int:
+    """A canary: a run that is not itself repeated by its own digest needs no other box to be doubted."""
+    from orchestrator.cli.box import opened
+    from orchestrator.cli.console import line
+    from orchestrator.cli.document import print_document, run_document
+    from orchestrator.cli.progress import watching
+    from orchestrator.cli.rerun import judged_document, print_judged
+    from orchestrator.cli.summary import exit_code_of, exit_code_of_rerun, print_next, print_run
+    from orchestrator.launch.rerun import RerunRequest, rerun
+    from orchestrator.launch.submit import submit
+    from orchestrator.run.model import State
+
+    aloud = not quiet and not as_json
+    document: dict[str, Any] = {"rerun": None, "verdict": None, "explanation": []}
+    with opened() as session:
+        with watching(as_json, quiet) as watch:
+            run = submit(session, request, watch)
+        code, word = exit_code_of(run), run.state.value
+        if aloud:
+            line()
+            print_run(run)
+        if run.state is State.SUCCEEDED:
+            again = RerunRequest(target=run.image, against=run.id)
+            if aloud:
+                line()
+            with watching(as_json, quiet) as watch:
+                second, verdict = rerun(session, again, watch)
+            code = exit_code_of_rerun(second, verdict)
+            word = verdict.outcome.value if verdict else second.state.value
+            if aloud:
+                print_judged(second, run, verdict)
+            document = judged_document(second, run, verdict)
+            document["rerun"] = document.pop("run")
+        elif aloud:
+            print_next(run)
+    if quiet:
+        line(word)
+    elif as_json:
+        print_document({"run": run_document(run)} | document)
+    return code
 
 
 def _dry_run(request: BuildRequest, quiet: bool, as_json: bool) -> int:

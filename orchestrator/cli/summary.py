@@ -13,7 +13,7 @@ from orchestrator.spec.placeholders import text_of
 from orchestrator.verdict.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.record.model import RunRecord, VerdictLine
     from orchestrator.run.model import Fingerprint, Output
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.verdict.model import Verdict
 
 OUTPUTS_SHOWN = 20
+BOX_SHOWN = 8  # hex digits of a box's id
 
 
 def exit_code_of(run: RunRecord) -> ExitCode:
@@ -66,6 +67,7 @@ def print_run(run: RunRecord) -> None:
             ),
             ("git", git_line(run.git)),
             ("hardware", hardware_line(run.fingerprint)),
+            ("box", (run.box or "")[:BOX_SHOWN]),
             ("packages", str(len(run.packages)) if run.packages else ""),
             ("log", _log(run)),
         ]
@@ -124,8 +126,25 @@ def print_verdict_lines(run: RunRecord, verdicts: Sequence[VerdictLine]) -> None
     rows = []
     for item in verdicts:
         role, other = ("rerun of", item.original) if item.run == run.id else ("original of", item.run)
-        rows.append((item.outcome, role, other, moment_text(item.created_at), item.by))
-    console.table(("verdict", "as", "run", "when", "by"), rows)
+        where = (item.box or "-")[:BOX_SHOWN]
+        when = moment_text(item.created_at)
+        rows.append((item.outcome, role, other, first_difference(item.document), when, item.by, where))
+    console.table(("verdict", "as", "run", "first difference", "when", "by", "box"), rows)
+
+
+def first_difference(document: Mapping[str, Any]) -> str:
+    """Of a stored verdict: `backward, step 3, fc.weight`, else the first file or metric; else nothing."""
+    first = document.get("first")
+    if isinstance(first, dict):
+        rank = f"rank {first['rank']}" if first.get("rank") else ""
+        parts = (first.get("phase"), f"step {first.get('step')}", rank, first.get("tensor"))
+        return ", ".join(str(part) for part in parts if part)
+    for item in document.get("files") or ():
+        byte = item.get("first_byte")
+        return f"{item.get('path')}" + ("" if byte is None else f" at byte {byte:,}")
+    for item in document.get("metrics") or ():
+        return str(item.get("name"))
+    return ""
 
 
 def print_verdict(verdict: Verdict, explanation: list[str]) -> None:
@@ -137,6 +156,11 @@ def print_verdict(verdict: Verdict, explanation: list[str]) -> None:
         console.line(f"  {text}")
     if verdict.outcome is not Outcome.IDENTICAL:
         _print_commands([f"reprise diff {verdict.original} {verdict.rerun}"])
+
+
+def verdict_words(verdict: Verdict) -> str:
+    """`not comparable`."""
+    return verdict.outcome.value.replace("_", " ")
 
 
 def explanation_of(verdict: Verdict | None, original: RunRecord | None, rerun: RunRecord) -> list[str]:

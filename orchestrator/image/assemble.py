@@ -147,6 +147,7 @@ def _environment(base: Base, program: Program, packages: Mapping[str, str]) -> d
         portable_cpu=determinism.portable_cpu,
         seed=program.seed,
         numpy=packages.get("numpy") or base.python.packages.get("numpy"),
+        trace=(determinism.trace.tensors.value, determinism.trace.every),
     )
     found |= program.env
     return found | {

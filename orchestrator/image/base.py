@@ -20,6 +20,11 @@ def resolve_base(settings: Settings, name: str | None, gpu_visible: bool) -> Bas
 
     BaseNotPinnedError, with the command that mends it, where no pin on this box has the name or digest.
     """
+    return _load(settings, find_pin(settings, name, gpu_visible))
+
+
+def find_pin(settings: Settings, name: str | None, gpu_visible: bool) -> BasePin:
+    """As `resolve_base`, but only the pin: the base's bytes may be elsewhere."""
     if name is None:
         name = "cuda" if gpu_visible else "cpu"
     pins = list_pins(settings)
@@ -41,7 +46,7 @@ def resolve_base(settings: Settings, name: str | None, gpu_visible: bool) -> Bas
         pin = next((pin for pin in pins if pin.name == name), None)
         if pin is None:
             raise _unknown(settings, name, pins)
-    return _load(settings, pin)
+    return pin
 
 
 def _unknown(settings: Settings, name: str, pins: tuple[BasePin, ...]) -> BaseNotPinnedError:

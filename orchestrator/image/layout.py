@@ -45,8 +45,11 @@ class Layout:
                 stream.writelines(parts)
         return digest, size
 
-    def put_chunks(self, chunks: Iterable[bytes]) -> tuple[Digest, int]:
-        """Store a stream of any length, hashed while it is written."""
+    def put_chunks(self, chunks: Iterable[bytes], expected: Digest | None = None) -> tuple[Digest, int]:
+        """Store a stream of any length, hashed while it is written.
+
+        Bytes other than the `expected` ones are not stored; the digest returned is always of what came.
+        """
         hasher, size = hashlib.sha256(), 0
         self._blobs.mkdir(parents=True, exist_ok=True)
         unnamed = temporary_beside(self._blobs / "stream")
@@ -57,6 +60,9 @@ class Layout:
                     stream.write(chunk)
                     size += len(chunk)
             digest = Digest("sha256:" + hasher.hexdigest())
+            if expected not in (None, digest):
+                unnamed.unlink()
+                return digest, size
             unnamed.replace(self.path(digest))
         except BaseException:
             unnamed.unlink(missing_ok=True)

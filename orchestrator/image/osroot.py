@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.errors import InfrastructureError
@@ -46,8 +46,8 @@ def host_release(path: Path = OS_RELEASE) -> Release:
     return Release(distribution=distribution, codename=codename)
 
 
-def bootstrap(release: Release, target: Path) -> None:
-    """Write the file system of a minimal OS with Python to `target`, as a tar.
+def bootstrap(release: Release, target: Path, packages: Sequence[str] = ()) -> None:
+    """Write the file system of a minimal OS with Python and `packages` to `target`, as a tar.
 
     InfrastructureError: mmdebstrap is not there, or fails (its last lines say why).
     """
@@ -57,7 +57,7 @@ def bootstrap(release: Release, target: Path) -> None:
             "run: apt-get install mmdebstrap",
         )
     done = subprocess.run(
-        command(release, target),
+        command(release, target, packages),
         env=environment(os.environ),
         capture_output=True,
         text=True,
@@ -71,8 +71,9 @@ def bootstrap(release: Release, target: Path) -> None:
         )
 
 
-def command(release: Release, target: Path) -> list[str]:
-    words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+def command(release: Release, target: Path, packages: Sequence[str] = ()) -> list[str]:
+    included = ",".join([*PACKAGES, *packages])
+    words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={included}"]
     words += [f"--components={_COMPONENTS[release.distribution]}", '--aptopt=Acquire::Languages "none"']
     words += [f"--dpkgopt=path-exclude=/usr/share/{pattern}" for pattern in _LEFT_OUT]
     words += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]

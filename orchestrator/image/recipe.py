@@ -18,6 +18,7 @@ from orchestrator.value import Value
 
 BOOTSTRAP = "bootstrap"
 
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")  # Debian's rule for names
 _BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}\Z")
 
 
@@ -26,6 +27,7 @@ class Recipe(Value):
     os_image: str  # repository@sha256:..., or BOOTSTRAP
     requirements: Path
     dockerfile: Path
+    packages: tuple[str, ...] = ()  # of the distribution, beside Python
 
     def key(self) -> str:
         """Hex name of all that the base is made of, but for the state of the distribution's archive."""
@@ -33,6 +35,7 @@ class Recipe(Value):
             NORMALISE_VERSION,
             self.flavour,
             self.os_image,
+            self.packages,
             Digest.of_file(self.requirements),
             Digest.of_file(self.dockerfile),
             Digest.of_file(OS_RELEASE) if OS_RELEASE.exists() else "",
@@ -53,6 +56,7 @@ def read_recipe(settings: Settings, flavour: str) -> Recipe:
             os_image=table["os_image"],
             requirements=settings.recipes / table["requirements"],
             dockerfile=settings.dockerfile,
+            packages=tuple(table.get("packages", ())),
         )
     except (KeyError, TypeError, ValidationError) as error:
         raise UsageError(f"{path}: the flavour {flavour!r} has no usable recipe: {error}") from None
@@ -61,6 +65,9 @@ def read_recipe(settings: Settings, flavour: str) -> Recipe:
             f"{path}: the os_image of {flavour!r} is not pinned by digest: {recipe.os_image}",
             'write repository@sha256:..., or "bootstrap"',
         )
+    for package in recipe.packages:
+        if not _PACKAGE.match(package):
+            raise UsageError(f"{path}: the flavour {flavour!r} names no package by {package!r}")
     for file in (recipe.requirements, recipe.dockerfile):
         if not file.is_file():
             raise UsageError(f"the flavour {flavour!r} needs a file that is not there: {file}")

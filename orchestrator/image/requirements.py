@@ -30,9 +30,9 @@ class Pin(Value):
     sha256: tuple[str, ...]  # hex; any of them may be the file that fits
     url: str | None = None  # where the lock says it is; else pip's index
 
-    def requirement(self) -> str:
-        """The line that pip is given."""
-        start = f"{self.name} @ {self.url}" if self.url else f"{self.name}=={self.version}"
+    def requirement(self, operator: str = "==") -> str:
+        """The line that pip is given. `==` takes 2.13.0+cpu for 2.13.0, too; `===` does not."""
+        start = f"{self.name} @ {self.url}" if self.url else f"{self.name}{operator}{self.version}"
         return " ".join([start, *(f"--hash=sha256:{digest}" for digest in self.sha256)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
@@ -24,7 +25,10 @@ def stored_image(settings: Settings, digest: str) -> Image | None:
     if len(found) > 1:
         names = ", ".join(one[:23] for one in found[:4])
         raise UsageError(f"{digest} fits {len(found)} images: {names}", "give more digits")
-    return _image(layout, found[0]) if found else None
+    if not found:
+        return None
+    manifest = layout.read(found[0])
+    return image_of(layout, manifest, layout.read(Digest(json.loads(manifest)["config"]["digest"])))
 
 
 def _is_job(layout: Layout, digest: Digest) -> bool:
@@ -41,15 +45,35 @@ def _is_job(layout: Layout, digest: Digest) -> bool:
     return True
 
 
-def _image(layout: Layout, digest: Digest) -> Image:
-    manifest = layout.read(digest)
-    parsed = json.loads(manifest)
-    config_digest = Digest(parsed["config"]["digest"])
-    config = layout.read(config_digest)
-    described = json.loads(config)
+def image_of(layout: Layout, manifest: bytes, config: bytes) -> Image:
+    """The image that these bytes describe. Layers whose blobs are not in the layout have no path.
+
+    UsageError: not an image of ours. StoreError: manifest and config do not belong together.
+    """
     program, base, packages = describe(config)
-    titles = [entry["created_by"].removeprefix("reprise: ") for entry in described["history"]]
-    layers = [
+    try:
+        parsed = json.loads(manifest)
+        layers = _layers(layout, parsed, json.loads(config))
+        config_digest = Digest(parsed["config"]["digest"])
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise StoreError(f"{Digest.of(manifest)}: not the manifest of an image of ours: {error!r}") from None
+    if config_digest != Digest.of(config):
+        raise StoreError(f"{Digest.of(manifest)} names config {config_digest}, not {Digest.of(config)}")
+    return Image(
+        digest=Digest.of(manifest),
+        config_digest=config_digest,
+        manifest=manifest,
+        config=config,
+        layers=layers,
+        base=base,
+        program=program,
+        packages=packages,
+    )
+
+
+def _layers(layout: Layout, manifest: dict[str, Any], config: dict[str, Any]) -> tuple[Layer, ...]:
+    titles = [entry["created_by"].removeprefix("reprise: ") for entry in config["history"]]
+    return tuple(
         Layer(
             kind=_kind(title),
             digest=Digest(entry["digest"]),
@@ -60,18 +84,8 @@ def _image(layout: Layout, digest: Digest) -> Image:
             path=layout.path(blob) if layout.has(blob := Digest(entry["digest"]), entry["size"]) else None,
         )
         for entry, diff_id, title in zip(
-            parsed["layers"], described["rootfs"]["diff_ids"], titles, strict=True
+            manifest["layers"], config["rootfs"]["diff_ids"], titles, strict=True
         )
-    ]
-    return Image(
-        digest=digest,
-        config_digest=config_digest,
-        manifest=manifest,
-        config=config,
-        layers=tuple(layers),
-        base=base,
-        program=program,
-        packages=packages,
     )
 
 

@@ -21,6 +21,7 @@ from orchestrator.value import Value
 
 _FORMAT = 1  # of the resolved locks; a change of the rules makes old ones miss
 
+_OTHER_BYTES = "DO NOT MATCH THE HASHES"
 _NETWORK = re.compile(
     r"Retrying \(|NewConnectionError|ConnectTimeout|ReadTimeout|SSLError|ProxyError|HTTP error"
 )
@@ -127,11 +128,15 @@ def _download(
 ) -> list[WheelFile]:
     settings.wheels.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=settings.wheels, prefix=".download-") as temporary:
-        folder = Path(temporary)
-        wanted = folder / "requirements.txt"
-        wanted.write_text("\n".join([*options, *(pin.requirement() for pin in pins)]) + "\n", "utf-8")
-        _run_pip(wanted, folder / "wheels", lock, python)
-        files = _verify(sorted((folder / "wheels").iterdir()), pins, lock)
+        folder = Path(temporary) / "wheels"
+        failure = _run_pip(options, pins, "==", folder, python)
+        # A folder of wheels names no hashes: pip took the newest build of a version, 2.13.0+cpu for 2.13.0.
+        # Word for word comes second: a lock written by hand may say 1.0 where the wheel says 1.0.0.
+        if _OTHER_BYTES in failure and not _run_pip(options, pins, "===", folder, python):
+            failure = ""
+        if failure:
+            raise _pip_error(failure, lock, python)
+        files = _verify(sorted(folder.iterdir()), pins, lock)
         for path, digest in files:
             _keep(path, settings.wheels / digest.hex / path.name)
         return [
@@ -140,16 +145,24 @@ def _download(
         ]
 
 
-def _run_pip(wanted: Path, folder: Path, lock: Path, python: PythonFacts) -> None:
-    """One pip for all files. Its index, mirrors and certificates are what the user has configured."""
+def _run_pip(
+    options: Iterable[str], pins: tuple[Pin, ...], operator: str, folder: Path, python: PythonFacts
+) -> str:
+    """One pip for all files; what it said if it failed, else nothing. Its index, mirrors and certificates
+    are what the user has configured."""
+    wanted = folder.with_name("requirements.txt")
+    lines = [*options, *(pin.requirement(operator) for pin in pins)]
+    wanted.write_text("\n".join(lines) + "\n", "utf-8")
     command = [sys.executable, "-P", "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
     command += ["--progress-bar", "off", "--require-hashes", "--no-deps", "--only-binary=:all:"]
     command += ["--implementation", "cp", "--python-version", python.version, "--abi", abi(python)]
     command += [argument for name in platforms(python) for argument in ("--platform", name)]
     command += ["--dest", str(folder), "--requirement", str(wanted)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode:
-        raise _pip_error(done.stderr + "\n" + done.stdout, lock, python)
+    environment = {**os.environ, "TMPDIR": str(folder.parent)}  # gigabytes; /tmp may be memory
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False, env=environment
+    )
+    return done.stderr + "\n" + done.stdout if done.returncode else ""
 
 
 def _pip_error(output: str, lock: Path, python: PythonFacts) -> RepriseError:
@@ -160,7 +173,7 @@ def _pip_error(output: str, lock: Path, python: PythonFacts) -> RepriseError:
         )
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    if any("DO NOT MATCH THE HASHES" in line for line in errors):
+    if any(_OTHER_BYTES in line for line in errors):
         what = next((line for line in lines if " from " in line and line.endswith(":")), "a wheel")
         got = next((line.split()[-1] for line in lines if line.startswith("Got ")), "unknown")
         return InfrastructureError(

@@ -25,7 +25,6 @@ from orchestrator.image.wheels import WheelFile, fetch_wheels
 from orchestrator.launch.probe import probe_python
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
-from orchestrator.run.engine import Engine
 from orchestrator.settings import Settings
 
 SCRATCH = "reprise-build"  # repository of what is in the engine only while a base is made
@@ -39,12 +38,12 @@ def make_parts(session: Session, recipe: Recipe, watch: Watch) -> Parts:
     with _scratch(session) as tag:
         system = _os_image(session, recipe, tag("rootfs"), watch)
         watch.phase("base", "python")
-        _build(engine, recipe, (), system, OS_STAGE, tag(OS_STAGE))
+        _build(session, recipe, (), system, OS_STAGE, tag(OS_STAGE))
         python = probe_python(engine, tag(OS_STAGE))
         watch.phase("base", f"wheels for Python {python.version}")
         wheels = fetch_wheels(settings, recipe.requirements, python)
         watch.phase("base", f"installing {len(wheels)} packages")
-        _build(engine, recipe, wheels, system, recipe.flavour, tag(recipe.flavour))
+        _build(session, recipe, wheels, system, recipe.flavour, tag(recipe.flavour))
         watch.phase("base", "layers")
         layers = _layers(settings, engine.export(tag(recipe.flavour)))
         config = made_config(engine.image_settings(tag(recipe.flavour)), layers)
@@ -97,7 +96,7 @@ def _os_image(session: Session, recipe: Recipe, tag: str, watch: Watch) -> str:
         shutil.rmtree(stale)
     with TemporaryDirectory(dir=home, prefix=".base-") as folder:
         archive = Path(folder) / "root.tar"
-        bootstrap(release, archive)
+        bootstrap(release, archive, recipe.packages)
         repository, _, name = tag.partition(":")
         with archive.open("rb") as stream:
             session.engine.import_image(stream, repository, name, [])
@@ -105,11 +104,12 @@ def _os_image(session: Session, recipe: Recipe, tag: str, watch: Watch) -> str:
 
 
 def _build(
-    engine: Engine, recipe: Recipe, wheels: Iterable[WheelFile], system: str, target: str, tag: str
+    session: Session, recipe: Recipe, wheels: Iterable[WheelFile], system: str, target: str, tag: str
 ) -> None:
     """One stage of the Dockerfile, without the builder's cache. EngineError has the log's last lines."""
     log: deque[str] = deque(maxlen=4)
-    with TemporaryFile() as context:
+    arguments = {"OS_IMAGE": system, "PACKAGES": " ".join(recipe.packages)}
+    with TemporaryFile(dir=session.settings.home) as context:  # gigabytes of wheels; /tmp may be memory
         with tarfile.open(fileobj=context, mode="w") as archive:
             archive.add(recipe.dockerfile, "Dockerfile")
             archive.add(recipe.requirements, "requirements.txt")
@@ -117,7 +117,7 @@ def _build(
                 archive.add(wheel.path, f"wheels/{wheel.filename}")
         context.seek(0)
         try:
-            for line in engine.build(context, {"OS_IMAGE": system}, tag, no_cache=True, target=target):
+            for line in session.engine.build(context, arguments, tag, no_cache=True, target=target):
                 log.append(line)
         except EngineMissingError:
             raise

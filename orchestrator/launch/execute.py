@@ -27,7 +27,7 @@ from orchestrator.run.follow import follow
 from orchestrator.run.hardware import Gpu, boot_id, box_id, choose_gpus, gpus, home_id
 from orchestrator.run.load import ensure_loaded
 from orchestrator.run.model import Failure, Plan, Result, State
-from orchestrator.run.plan import container_name, plan_container
+from orchestrator.run.plan import NOTHING, container_name, plan_container
 from orchestrator.run.workspace import folders_of, prepare, remove_folders
 
 POLL = 0.5  # seconds between two looks at a run that another process executes
@@ -65,9 +65,16 @@ def _take_over(session: Session, run: str, watch: Watch) -> RunRecord:
 
 
 def execute_locked(
-    session: Session, run: str, watch: Watch, inputs: Mapping[str, Path] | None = None
+    session: Session,
+    run: str,
+    watch: Watch,
+    inputs: Mapping[str, Path] | None = None,
+    environment: Mapping[str, str] = NOTHING,
 ) -> RunRecord:
-    """As `execute`, for a caller that holds the run's lock and, with `inputs`, has just verified them."""
+    """As `execute`, for a caller that holds the run's lock and, with `inputs`, has just verified them.
+
+    `environment` is what the runtime is asked for beside the image's own.
+    """
     record = session.record
     facts = record.run(run)
     if facts.state.final:
@@ -85,7 +92,7 @@ def execute_locked(
         record.take_over(run, attempt, executor)
         watch.note(f"run {run}: its orchestrator is gone; taken over in state {opened.state.value}")
     try:
-        result = _attempt(session, facts, record.open_run(run), attempt, watch, inputs)
+        result = _attempt(session, facts, record.open_run(run), attempt, watch, inputs, environment)
     except Exception as error:
         # A bug of ours, too: left open, the run would be taken over and fail by each command that follows.
         _give_up(session, run, attempt, error)
@@ -105,6 +112,7 @@ def _attempt(
     attempt: int,
     watch: Watch,
     inputs: Mapping[str, Path] | None,
+    environment: Mapping[str, str],
 ) -> Result:
     """The container's life. Whatever part of it is over already is not repeated."""
     record, engine, settings, run = session.record, session.engine, session.settings, facts.id
@@ -117,12 +125,13 @@ def _attempt(
     else:
         if inputs is None:
             inputs = located_inputs(facts.program.inputs, facts.input_paths)
-        plan = _plan(session, facts, attempt, choose_gpus(facts.resources, here), inputs, info)
+        used = choose_gpus(facts.resources, here)
+        plan = _plan(session, facts, attempt, used, inputs, info, environment)
     used = tuple(gpu for gpu in here if gpu.uuid in plan.gpu_uuids)
     crash_point("planned")
     if opened.state is State.PREPARING:
         watch.phase("create", plan.container)
-        _ensure_image(session, facts, plan.image)
+        _ensure_image(session, facts, plan.image, watch)
         prepare(settings, run, attempt)
         engine.create(plan)
         crash_point("created")
@@ -159,6 +168,7 @@ def _plan(
     used: tuple[Gpu, ...],
     inputs: Mapping[str, Path],
     info: EngineInfo,
+    environment: Mapping[str, str],
 ) -> Plan:
     """The container's settings, stored before anything is made of them."""
     settings, run = session.settings, facts.id
@@ -173,21 +183,20 @@ def _plan(
         gpus=used,
         engine=info,
         home=home_id(settings),
+        environment=environment,
     )
     session.record.save_plan(run, attempt, plan.model_dump_json())
     return plan
 
 
-def _ensure_image(session: Session, facts: RunRecord, reference: str) -> None:
-    """The image in the engine, verified; from this box's layers where the engine has lost it."""
-    image = stored_image(session.settings, facts.image)
-    if image is not None:
-        ensure_loaded(session.engine, session.settings, image)
-    elif session.engine.image(reference) is None:
-        raise InfrastructureError(
-            f"image {facts.image} is neither in the engine nor among this box's layers",
-            "submit the spec again: the same spec gives the same digest",
-        )
+def _ensure_image(session: Session, facts: RunRecord, reference: str, watch: Watch) -> None:
+    """The image in the engine, verified; else from this box's layers, else out of the registry."""
+    found = session.engine.image(reference)
+    # An engine's id is a digest of all the bytes: it names images by their config's or their manifest's.
+    if found is None or found.id not in (facts.config_digest, facts.image):
+        from orchestrator.launch.images import ensure_here  # only where the engine lacks it: 0.1 s of imports
+
+        ensure_here(session, facts.image, watch)
 
 
 def _give_up(session: Session, run: str, attempt: int, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.launch.contents import find_contents
 from orchestrator.launch.person import person
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
@@ -14,7 +15,18 @@ def judge(session: Session, record: RunRecord, watch: Watch) -> Verdict | None:
     """Compare a finished rerun with its original and write the verdict down; None for any other run."""
     if record.rerun_of is None:
         return None
-    watch.phase("verdict", record.rerun_of)
-    verdict = compare(session.record.run(record.rerun_of), record, session.store.open)
-    session.record.add_verdict(verdict, record.box, person())
+    verdict = weigh(session, session.record.run(record.rerun_of), record, watch)
+    write_down(session, verdict, record)
     return verdict
+
+
+def weigh(session: Session, original: RunRecord, rerun: RunRecord, watch: Watch) -> Verdict:
+    """The verdict over any two recorded runs; nothing is written."""
+    watch.phase("verdict", original.id)
+    contents = find_contents(session, original, rerun, watch)
+    return compare(original, rerun, session.store.open, contents)
+
+
+def write_down(session: Session, verdict: Verdict, rerun: RunRecord) -> None:
+    """A row of its own: by whom, and on which box the rerun was made."""
+    session.record.add_verdict(verdict, rerun.box, person())

@@ -12,7 +12,7 @@ from orchestrator.launch.lock import run_lock
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import OpenRun
-from orchestrator.run.engine import LABEL_RUN
+from orchestrator.run.engine import LABEL_ATTEMPT, LABEL_RUN
 from orchestrator.run.hardware import box_id, home_id
 from orchestrator.run.model import State
 from orchestrator.run.workspace import remove_folders
@@ -80,11 +80,17 @@ def sweep(session: Session, *, dry_run: bool) -> list[Leftover]:
 def _containers(session: Session, dry_run: bool) -> Iterator[Leftover]:
     for container in session.engine.containers_of(home_id(session.settings)):
         run = container.labels.get(LABEL_RUN, "")
-        if not _is_over(session, run):
+        if not _is_over(session, run) or _in_use(session, run, container.labels.get(LABEL_ATTEMPT, "")):
             continue
         if not dry_run:
             session.engine.remove(container.name)
         yield Leftover(kind="container", name=container.name, run=run, removed=not dry_run)
+
+
+def _in_use(session: Session, run: str, attempt: str) -> bool:
+    """Whether a living process compares files of this run, in a container that looks like an attempt."""
+    with run_lock(session.settings, f"{run}-{attempt}") as free:
+        return not free
 
 
 def _is_over(session: Session, run: str) -> bool:
@@ -99,6 +105,8 @@ def _folders(session: Session, dry_run: bool) -> Iterator[Leftover]:
         run, _, attempt = folder.name.rpartition("-")
         if not (attempt.isascii() and attempt.isdigit() and folder.is_dir() and _is_over(session, run)):
             continue
+        if _in_use(session, run, attempt):
+            continue
         if not dry_run:
             remove_folders(session.settings, run, int(attempt))
         yield Leftover(kind="folder", name=folder.name, run=run, removed=not dry_run)
@@ -108,7 +116,7 @@ def _locks(session: Session, dry_run: bool) -> Iterator[Leftover]:
     """Lock files whose holders were killed; taking the lock and leaving it again removes the file."""
     attempts = session.settings.attempts
     for path in sorted(attempts.glob("*.lock")):
-        if not _is_over(session, path.stem):
+        if not _is_over(session, path.stem.partition("-")[0]):
             continue
         removed = False
         if not dry_run:

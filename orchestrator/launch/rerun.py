@@ -36,16 +36,23 @@ def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRec
     original = (
         session.record.run(session.record.find(request.against)) if request.against else target.original
     )
+    record = run_target(session, target, original, request, watch)
+    if original is None:
+        watch.note("this box knows no earlier run of this digest, so there is nothing to compare with yet")
+    return record, judge(session, record, watch)
+
+
+def run_target(
+    session: Session, target: Target, original: RunRecord | None, request: RerunRequest, watch: Watch
+) -> RunRecord:
+    """One more run of an image, recorded as a rerun of `original`, and not judged yet."""
     new = _new_run(target, original, request)
     choose_gpus(new.resources, gpus() if target.program.gpus else ())
     inputs = located_inputs(target.program.inputs, new.input_paths)
     with run_lock(session.settings, new.id):
         run, _ = session.record.submit(new)
         crash_point("queued")
-        record = execute_locked(session, run, watch, inputs)
-    if original is None:
-        watch.note("this box knows no earlier run of this digest, so there is nothing to compare with yet")
-    return record, judge(session, record, watch)
+        return execute_locked(session, run, watch, inputs)
 
 
 def _new_run(target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:

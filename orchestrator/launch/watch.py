@@ -11,7 +11,8 @@ class Watch(Protocol):
     def phase(self, name: str, detail: str = "") -> None:
         """A new step begins.
 
-        One of `base`, `source`, `wheels`, `image`, `load`, `create`, `run`, `collect`, `verdict`.
+        One of `base`, `source`, `wheels`, `image`, `push`, `pull`, `load`, `create`, `run`, `collect`,
+        `verdict`.
         """
 
     def log(self, data: bytes) -> None:
@@ -19,6 +20,9 @@ class Watch(Protocol):
 
     def tick(self, seconds: float, workspace_bytes: int) -> None:
         """The job is alive: seconds since its start, bytes in its workspace."""
+
+    def moved(self, done: int, total: int) -> None:
+        """Bytes of a transfer, of those that it will be. From any thread."""
 
     def note(self, text: str) -> None:
         """Something a person should know, in one line."""
@@ -34,6 +38,9 @@ class Silent:
         pass
 
     def tick(self, seconds: float, workspace_bytes: int) -> None:
+        pass
+
+    def moved(self, done: int, total: int) -> None:
         pass
 
     def note(self, text: str) -> None:

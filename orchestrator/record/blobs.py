@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.digest import CHUNK, Digest
-from orchestrator.durable import fsync_folder, sync_filesystem
+from orchestrator.durable import fsync_file, fsync_folder, make_folder, sync_filesystem
 from orchestrator.errors import StoreError
 
 FEW = 16  # files up to which one fsync each is cheaper than flushing the whole file system
@@ -130,7 +130,7 @@ class Batch:
         """Data, names, folders. A blob that was there already may lie in a folder not yet durable."""
         if len(self._waiting) <= FEW:
             for temporary in self._waiting.values():
-                _fsync(temporary)
+                fsync_file(temporary)
         else:
             sync_filesystem(self._temporaries)
         folders = {self._store.path(digest).parent for digest in self._there}
@@ -164,7 +164,7 @@ def _own_folder(parent: Path) -> tuple[Path, int]:
 
     Folders of processes that were killed are removed: up to `resources.output_size` may lie in one.
     """
-    parent.mkdir(parents=True, exist_ok=True)
+    make_folder(parent)
     _remove_dead(parent.iterdir())
     while True:
         folder = parent / secrets.token_hex(8)
@@ -199,11 +199,3 @@ def _locked(folder: Path, *, wait: bool) -> int | None:
         raise
     os.close(fd)
     return None
-
-
-def _fsync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

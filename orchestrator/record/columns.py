@@ -13,6 +13,8 @@ from sqlalchemy.types import TypeDecorator
 
 from orchestrator.spec.model import Scalar
 
+INDEXED = 1300  # bytes of a name
+
 
 class Moment(TypeDecorator[datetime]):
     """An aware datetime, stored in UTC with microseconds, so that text order is time order.
@@ -40,7 +42,8 @@ class Moment(TypeDecorator[datetime]):
 class Words(TypeDecorator[str]):
     """Text, of whatever a job reported or a user typed; see `storable`."""
 
-    impl = Text
+    # In the order of code points on both, whatever the database's language.
+    impl = Text().with_variant(Text(collation="C"), "postgresql")
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
@@ -48,12 +51,19 @@ class Words(TypeDecorator[str]):
 
 
 def storable(text: str) -> str:
-    """The text itself, but for halves of surrogate pairs, which are written out as `\\udXXX`.
+    """The text itself, but for halves of surrogate pairs (written out as `\\udXXX`) and NUL (`\\x00`).
 
-    They are not characters, and no database takes them, but they arrive: in the JSON of a job's reports,
-    and from a shell in arguments that are not UTF-8.
+    Halves are not characters, and no database takes them; Postgres takes no NUL. But they arrive: in the
+    JSON of a job's reports, and from a shell in arguments that are not UTF-8.
     """
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+
+
+def indexable(text: str) -> str:
+    """A name that an index takes: Postgres refuses entries of more
+    than 2,704 bytes, and some have two names.
+    """
+    return storable(text).encode()[:INDEXED].decode("utf-8", "ignore")
 
 
 def closed(words: type[StrEnum], name: str) -> Enum:

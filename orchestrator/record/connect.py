@@ -1,45 +1,37 @@
-"""The engine and its transactions: SQLite in WAL mode, safe under many writing processes.
+"""The database and its transactions, whichever it is: `sqlite.py` for one box, `postgres.py` for a team.
 
-Writes take the write lock at their beginning (BEGIN IMMEDIATE): SELECT then UPDATE in a deferred
-transaction gave 306 double claims of 2000 under 32 processes, this gave none and no error.
+Writers are alone: each write takes one lock at its beginning (SQLite's BEGIN IMMEDIATE, an advisory lock in
+Postgres). SELECT then UPDATE without it gave 306 double claims of 2000 under 32 processes; with it none.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.errors import RecordError
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
 
 BUSY_TIMEOUT = 30.0  # seconds that a writer waits for another
 POOL_TIMEOUT = 60.0  # seconds that a thread waits for a connection
 
-# What SQLite says -> how to mend it.
-_HINTS = {
-    "readonly database": "make the file and its folder writable for you, or name another (REPRISE_HOME)",
-    "unable to open database": "check that the folder exists and that you may write in it (REPRISE_HOME)",
-    "database is locked": "another process has been writing for 30 s; end it, then try again",
-    "database or disk is full": "make room on the disk; what was recorded is intact",
-    "disk I/O error": "check the disk, and that the folder is not on a network file system",
-    "not a database": "the file is damaged or not ours; restore it from a copy, or move it away",
-    "malformed": "the file is damaged; restore it from a copy, or move it away",
-}
 
+class Database(ABC):
+    """One engine, and its two kinds of transaction. Safe to use from several threads.
 
-class Database:
-    """One engine, and its two kinds of transaction. Safe to use from several threads."""
+    `name` is what messages call it: without a password.
+    """
 
-    def __init__(self, url: str) -> None:
-        self.url = _sqlite_url(url)
-        self.path = Path(self.url.database or "").absolute()
-        self.engine = _engine(self.url)
+    def __init__(self, name: str, engine: Engine) -> None:
+        self.name = name
+        self.engine = engine
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -55,67 +47,90 @@ class Database:
             with locked.begin():
                 yield locked
 
+    def read(self, work: Work[T]) -> T:
+        with self.reading() as connection:
+            return work(connection)
+
+    def write(self, work: Work[T], settled: Work[T | None] | None = None) -> T:  # noqa: ARG002
+        """`work` in one transaction. Where a connection can be lost, it may be tried again: then `settled`
+        says first whether it was done all the same (its answer), or not (None).
+        """
+        with self.writing() as connection:
+            return work(connection)
+
+    def patiently(self, attempt: Callable[[bool], T]) -> T:
+        """Call it again, with True, while the database is away and may come back."""
+        return attempt(False)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """Errors of the database become RecordError; errors of statements (our bugs) stay as they are."""
         try:
             yield
         except DBAPIError as error:
-            if not isinstance(error.orig, sqlite3.DatabaseError):
+            reason = self.refusal(error)
+            if reason is None:
                 raise
-            raise self.error(str(error.orig)) from error
+            raise self.error(reason) from error
 
     def error(self, reason: str) -> RecordError:
-        hint = next((hint for part, hint in _HINTS.items() if part in reason), None)
-        return RecordError(f"the record {self.path} refused: {reason}", hint)
-
-    def create_file(self) -> None:
-        """The file, for its owner only, in its folder. RecordError where that cannot be."""
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise RecordError(
-                f"the record {self.path} cannot be opened: {error.strerror}",
-                "make the folder writable for you, or name another place with REPRISE_HOME",
-            ) from error
+        return RecordError(f"the record {self.name} refused: {reason}", self.hint(reason))
 
     def close(self) -> None:
         self.engine.dispose()
 
+    @abstractmethod
+    def refusal(self, error: DBAPIError) -> str | None:
+        """The database's own words; None where the error is ours."""
 
-def _sqlite_url(text: str) -> URL:
+    @abstractmethod
+    def hint(self, reason: str) -> str | None:
+        """How to mend what it said."""
+
+    @abstractmethod
+    def untouched(self) -> bool:
+        """True where not even an empty database is there, as far as can be told without making one."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make what must be there before the first connection. RecordError where that cannot be."""
+
+    @abstractmethod
+    def migrating(self) -> AbstractContextManager[None]:
+        """Held by the one process that may change the schema."""
+
+    @abstractmethod
+    def before_upgrade(self) -> None:
+        """Settings of the database that no transaction can make."""
+
+    @abstractmethod
+    def no_such_table(self, error: DBAPIError) -> bool: ...
+
+
+def open_database(text: str) -> Database:
+    """From REPRISE_DATABASE_URL; nothing is connected yet. RecordError for what is no database we know."""
     try:
         url = make_url(text)
     except ArgumentError as error:
         raise RecordError(
-            "REPRISE_DATABASE_URL is not a database URL", "such as sqlite:////path/of/reprise.db"
+            "REPRISE_DATABASE_URL is not a database URL",
+            "such as sqlite:////path/of/reprise.db or postgresql://user@host/reprise",
         ) from error
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+    backend = url.get_backend_name()
+    if backend == "postgresql":
+        from orchestrator.record.postgres import Postgres
+
+        return Postgres(url)
+    if backend != "sqlite" or url.database in (None, "", ":memory:"):
         raise RecordError(
-            f"the record is an SQLite file and cannot be {url.render_as_string(hide_password=True)}",
-            "REPRISE_DATABASE_URL=sqlite:////path/of/reprise.db",
+            f"the record cannot be {shown(url)}: it is an SQLite file, or a Postgres database",
+            "REPRISE_DATABASE_URL=sqlite:////path/of/reprise.db or postgresql://user@host/reprise",
         )
-    return url
+    from orchestrator.record.sqlite import Sqlite
+
+    return Sqlite(url)
 
 
-def _engine(url: URL) -> Engine:
-    engine = create_engine(
-        url,
-        connect_args={"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False},
-        pool_timeout=POOL_TIMEOUT,
-    )
-    event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
-    return engine
-
-
-def _on_connect(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = FULL")
-
-
-def _on_begin(connection: Connection) -> None:
-    # The driver's own BEGIN is switched off above: it comes late, and deferred.
-    writing = connection.get_execution_options().get("writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+def shown(url: URL) -> str:
+    """A URL as it may be printed."""
+    return url.render_as_string(hide_password=True)

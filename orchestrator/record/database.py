@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol, Self
 
-from orchestrator.record import queries, results, runs, whole
+from orchestrator.record import queries, results, runs, settled, whole
 from orchestrator.record.columns import document
-from orchestrator.record.connect import Database
+from orchestrator.record.connect import Database, open_database
 from orchestrator.record.migrate import bring_to_head
 from orchestrator.record.model import (
     HistoryFilter,
@@ -36,7 +36,7 @@ class Judged(Protocol):
 
 def open_record(settings: Settings) -> Record:
     """The record of this box, created or migrated where needed. RecordError where that fails."""
-    database = Database(settings.database_url)
+    database = open_database(settings.database_url)
     bring_to_head(database)
     return Record(database)
 
@@ -63,88 +63,84 @@ class Record:
 
     def submit(self, new: NewRun) -> tuple[str, bool]:
         """(id, True) for a new run; (id of the run with the same key, False) otherwise."""
-        with self._database.writing() as connection:
-            return runs.submit(connection, new)
+        return self._database.write(lambda connection: runs.submit(connection, new))
 
     def claim(self, run: str, box: str, boot: str, executor: str) -> int:
         """Make a queued run this executor's own: the attempt's number, from 1."""
-        with self._database.writing() as connection:
-            return runs.claim(connection, run, box, boot, executor)
+        return self._database.write(
+            lambda connection: runs.claim(connection, run, box, boot, executor),
+            lambda connection: settled.claimed(connection, run, box, boot, executor),
+        )
 
     def take_over(self, run: str, attempt: int, executor: str) -> None:
-        with self._database.writing() as connection:
-            runs.take_over(connection, run, attempt, executor)
+        self._database.write(lambda connection: runs.take_over(connection, run, attempt, executor))
 
     def save_plan(self, run: str, attempt: int, plan: str) -> None:
-        with self._database.writing() as connection:
-            runs.save_plan(connection, run, attempt, plan)
+        self._database.write(lambda connection: runs.save_plan(connection, run, attempt, plan))
 
     def move(self, run: str, attempt: int, state: State) -> None:
         """preparing -> running -> collecting."""
-        with self._database.writing() as connection:
-            runs.move(connection, run, attempt, state)
+        self._database.write(
+            lambda connection: runs.move(connection, run, attempt, state),
+            lambda connection: settled.moved(connection, run, attempt, state),
+        )
 
     def finish(self, run: str, attempt: int, result: Result) -> None:
         """Commit the result, once, whole or not at all."""
-        with self._database.writing() as connection:
-            results.finish(connection, run, attempt, result)
+        self._database.write(
+            lambda connection: results.finish(connection, run, attempt, result),
+            lambda connection: settled.finished(connection, run, attempt),
+        )
 
     def request_cancel(self, run: str) -> State:
         """Ask for the end of a run; the state in which it is, final ones included."""
-        with self._database.writing() as connection:
-            return runs.request_cancel(connection, run)
+        return self._database.write(lambda connection: runs.request_cancel(connection, run))
 
     def add_verdict(self, verdict: Judged, box: str | None, by: str) -> None:
         text = document(verdict.model_dump(mode="json"))
-        with self._database.writing() as connection:
-            runs.add_verdict(connection, verdict.rerun, verdict.original, str(verdict.outcome), text, box, by)
+        names = verdict.rerun, verdict.original
+        self._database.write(
+            lambda connection: runs.add_verdict(connection, *names, str(verdict.outcome), text, box, by),
+            lambda connection: settled.judged(connection, *names, text),
+        )
 
     def cancel_requested(self, run: str) -> bool:
-        with self._database.reading() as connection:
-            return whole.cancel_requested(connection, run)
+        return self._database.read(lambda connection: whole.cancel_requested(connection, run))
 
     def state(self, run: str) -> State | None:
         """None for an unknown run."""
-        with self._database.reading() as connection:
-            return whole.state_of(connection, run)
+        return self._database.read(lambda connection: whole.state_of(connection, run))
 
     def open_run(self, run: str) -> OpenRun:
-        with self._database.reading() as connection:
-            return whole.open_run(connection, run)
+        return self._database.read(lambda connection: whole.open_run(connection, run))
 
     def open_runs(self, box: str) -> list[OpenRun]:
         """Oldest first: open runs executed by this box, and queued ones."""
-        with self._database.reading() as connection:
-            return whole.open_runs(connection, box)
+        return self._database.read(lambda connection: whole.open_runs(connection, box))
 
     def run(self, run: str) -> RunRecord:
-        with self._database.reading() as connection:
-            return whole.whole_run(connection, run)
+        return self._database.read(lambda connection: whole.whole_run(connection, run))
 
     def image(self, digest: str) -> tuple[ImageFacts, Program]:
         """By the full digest of manifest or config."""
-        with self._database.reading() as connection:
-            return whole.whole_image(connection, digest)
+        return self._database.read(lambda connection: whole.whole_image(connection, digest))
 
     def find(self, prefix: str) -> str:
         """The full id of a run from its beginning (four characters or more)."""
-        with self._database.reading() as connection:
-            return queries.find(connection, prefix)
+        return self._database.read(lambda connection: queries.find(connection, prefix))
 
     def history(self, wanted: HistoryFilter) -> list[RunLine]:
-        with self._database.reading() as connection:
-            return queries.history(connection, wanted)
+        return self._database.read(lambda connection: queries.history(connection, wanted))
 
     def best(self, job: str, metric: str, *, minimize: bool = False) -> RunLine:
-        with self._database.reading() as connection:
-            return queries.best(connection, job, metric, minimize=minimize)
+        return self._database.read(
+            lambda connection: queries.best(connection, job, metric, minimize=minimize)
+        )
 
     def runs_of_image(self, digest: str) -> list[str]:
         """Oldest first; `sha256:` and the beginning of a manifest's or config's digest."""
-        with self._database.reading() as connection:
-            return queries.runs_of_image(connection, digest)
+        return self._database.read(lambda connection: queries.runs_of_image(connection, digest))
 
     def verdicts(self, run: str) -> list[VerdictLine]:
         """Verdicts in which this run is the rerun or the original; oldest first."""
-        with self._database.reading() as connection:
-            return queries.verdicts(connection, run)
+        return self._database.read(lambda connection: queries.verdicts(connection, run))

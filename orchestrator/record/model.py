@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.digest import Digest
 from orchestrator.image.model import BaseRef, Layer
-from orchestrator.run.model import Failure, Fingerprint, Log, MetricPoint, Output, Readback, State
+from orchestrator.run.model import Failure, Fingerprint, Log, MetricPoint, Output, Readback, State, TraceFile
 from orchestrator.spec.model import Resources, Scalar, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.tree import GitState
@@ -50,6 +50,7 @@ class RunRecord(Value):
     notes: tuple[str, ...]
     description: str = ""
     reports_missing: bool = False  # the runtime left nothing: not instrumented
+    traces: tuple[TraceFile, ...] = ()
 
 
 class ImageFacts(Value):

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, update
 
 from orchestrator.errors import RecordError
 from orchestrator.record import tables
-from orchestrator.record.columns import comparable, document, storable
+from orchestrator.record.columns import comparable, document, indexable
 from orchestrator.record.runs import hold, insert_rows, now
 from orchestrator.run.model import Fingerprint, Readback, Result
 
@@ -58,9 +58,14 @@ def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
         tables.output,
         ({"position": position, **output.model_dump()} for position, output in enumerate(result.outputs)),
     )
-    yield tables.package, ({"name": name, "version": text} for name, text in _named(result.packages).items())
+    packages = _named(result.packages).items()
+    yield tables.package, ({"name": name, "version": indexable(text)} for name, text in packages)
     yield tables.source_file, ({"path": path, "sha256": text} for path, text in _named(result.source).items())
     yield tables.flag, (_flag(position, item) for position, item in enumerate(result.readbacks))
+    yield (
+        tables.trace,
+        ({"position": position, **item.model_dump()} for position, item in enumerate(result.traces)),
+    )
     yield (
         tables.note,
         (
@@ -76,7 +81,7 @@ def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
 
 def _named(table: dict[str, T]) -> dict[str, T]:
     """Names that are stored alike are one row: a forged report must not undo the whole result."""
-    return {storable(name): value for name, value in table.items()}
+    return {indexable(name): value for name, value in table.items()}
 
 
 def _float(value: float) -> dict[str, Any]:

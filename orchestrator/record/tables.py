@@ -223,6 +223,22 @@ class Log(Row, table=True):
     truncated: bool
 
 
+class Trace(Row, table=True):
+    """What one process of the job traced: JSON lines in the store."""
+
+    run_id: int = _run_key()
+    position: int = Field(primary_key=True)
+    rank: int
+    world: int
+    pid: int = Field(sa_type=BigInteger)
+    digest: str = Field(sa_type=Words)
+    size: int = Field(sa_type=BigInteger)  # bytes
+    steps: int = Field(sa_type=BigInteger)
+    events: int = Field(sa_type=BigInteger)
+    complete: bool
+    broken: str | None = Field(default=None, sa_type=Words)
+
+
 class Verdict(Row, table=True):
     __table_args__ = (Index(None, "run_id"), Index(None, "original_id"), _one_of("outcome", OUTCOMES))
 
@@ -251,4 +267,4 @@ run, attempt = table_of(Run), table_of(Attempt)
 param, metric, metric_point = table_of(Param), table_of(Metric), table_of(MetricPoint)
 output, package, source_file = table_of(Output), table_of(Package), table_of(SourceFile)
 fingerprint, git_state, flag = table_of(Fingerprint), table_of(GitState), table_of(Flag)
-log, verdict, note = table_of(Log), table_of(Verdict), table_of(Note)
+log, trace, verdict, note = table_of(Log), table_of(Trace), table_of(Verdict), table_of(Note)

@@ -12,12 +12,12 @@ from orchestrator.image.model import BaseRef, Layer
 from orchestrator.record import tables
 from orchestrator.record.model import ImageFacts, OpenRun, RunRecord
 from orchestrator.record.runs import OPEN
-from orchestrator.run.model import Fingerprint, Log, MetricPoint, Output, Readback, State
+from orchestrator.run.model import Fingerprint, Log, MetricPoint, Output, Readback, State, TraceFile
 from orchestrator.spec.model import Resources, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.tree import GitState
 
-T = TypeVar("T", Output, GitState, Log)
+T = TypeVar("T", Output, GitState, Log, TraceFile)
 
 _original = tables.run.alias("original")
 _now_at = (tables.attempt.c.run_id == tables.run.c.id) & (tables.attempt.c.number == tables.run.c.attempt)
@@ -95,6 +95,7 @@ def _parts(connection: Connection, key: int) -> dict[str, Any]:
         "fingerprint": _fingerprint(prints[0]) if prints else None,
         "git": _value(GitState, states[0]) if states else None,
         "log": _value(Log, logs[0]) if logs else None,
+        "traces": tuple(_value(TraceFile, row) for row in _of_run(connection, tables.trace, key)),
         "notes": tuple(row.text for row in _of_run(connection, tables.note, key)),
     }
 

@@ -15,10 +15,17 @@ from orchestrator.run.hardware import Gpu, fingerprint
 from orchestrator.run.logs import read_log
 from orchestrator.run.metrics import read_metrics
 from orchestrator.run.model import Failure, Output, Plan, Result, State
+from orchestrator.run.ops import VARIABLE, read_ops
 from orchestrator.run.outputs import BlobSink, TooMuchError, collect_outputs
 from orchestrator.run.reports import read_reports
+from orchestrator.run.traces import read_traces
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
+
+REFUSED = (
+    "{} has no deterministic form under determinism.level strict; use another operation, or set the level to"
+    " warn (its results may then differ between runs)"
+)
 
 
 def collect(
@@ -35,7 +42,10 @@ def collect(
     folders = {mount.target: mount.source for mount in plan.mounts}
     reports = read_reports(folders[REPORT])
     metrics = read_metrics(folders[WORKSPACE], program.metrics)
+    traces = read_traces(folders[REPORT], sink)
     state, failure, message = judge(ended, info)
+    if failure is Failure.JOB and reports.refused:
+        message += f": {REFUSED.format(reports.refused)}"
     outputs: tuple[Output, ...] = ()
     try:
         workspace = folders[WORKSPACE]
@@ -45,7 +55,11 @@ def collect(
             state, failure, message = State.FAILED, Failure.POLICY, error.message
     container = ended.container
     log = None
-    notes = [*reports.notes, *metrics.notes]
+    notes = [*reports.notes, *metrics.notes, *traces.notes]
+    if VARIABLE in plan.environment:
+        logs, gaps = read_ops(folders[REPORT], sink)
+        outputs += logs
+        notes += gaps
     if container is not None:
         try:
             log = read_log(engine, plan.container, sink)
@@ -62,7 +76,8 @@ def collect(
         seconds=_seconds(container),
         outputs=outputs,
         metrics=metrics.final,
-        series=metrics.series,
+        series=(*metrics.series, *traces.losses),
+        traces=traces.files,
         packages=reports.packages,
         source=reports.source,
         readbacks=reports.readbacks,

@@ -31,6 +31,7 @@ def container_config(plan: Plan) -> dict[str, Any]:
     """The JSON body of `POST /containers/create` for a plan."""
     return {
         "Image": plan.image,
+        **({"Entrypoint": list(plan.entrypoint)} if plan.entrypoint is not None else {}),
         "Cmd": list(plan.command),
         "User": plan.user,
         "Hostname": "reprise",  # a job that prints it prints the same everywhere

@@ -40,6 +40,21 @@ _ISA = (
     "avx512_bf16",
     "amx_bf16",
 )
+# Cores of one SM by compute capability: `_ConvertSMVer2Cores` of NVIDIA's CUDA samples. Where NVML does not
+# tell the SM count; not verified on a GPU.
+_CORES_PER_SM = {
+    "6.0": 64,
+    "6.1": 128,
+    "7.0": 64,
+    "7.5": 64,
+    "8.0": 64,
+    "8.6": 128,
+    "8.9": 128,
+    "9.0": 128,
+    "10.0": 128,
+    "10.3": 128,
+    "12.0": 128,
+}
 # Read-back flags that name how numbers were made, by the prefixes of the runtime's read-back.
 _BIT_FLAGS = (
     "torch.cpu_capability",
@@ -99,12 +114,14 @@ def _gpu(nvml: Any, handle: Any, driver: str) -> Gpu:
 
     major, minor = ask("nvmlDeviceGetCudaComputeCapability") or (0, 0)
     mig, ecc = ask("nvmlDeviceGetMigMode"), ask("nvmlDeviceGetEccMode")
-    attributes = ask("nvmlDeviceGetAttributes_v2")
+    compute = f"{major}.{minor}"
+    # NVML documents the attributes for MIG slices only; a whole GPU tells its number of cores.
+    told = getattr(ask("nvmlDeviceGetAttributes_v2"), "multiprocessorCount", None)
     return Gpu(
         uuid=ask("nvmlDeviceGetUUID") or "",
         name=ask("nvmlDeviceGetName") or "",
-        compute=f"{major}.{minor}",
-        sms=getattr(attributes, "multiprocessorCount", None),
+        compute=compute,
+        sms=told or sms_of(ask("nvmlDeviceGetNumGpuCores"), compute),
         memory=getattr(ask("nvmlDeviceGetMemoryInfo"), "total", 0),
         driver=driver,
         vbios=ask("nvmlDeviceGetVbiosVersion") or "",
@@ -112,6 +129,14 @@ def _gpu(nvml: Any, handle: Any, driver: str) -> Gpu:
         power_limit=ask("nvmlDeviceGetPowerManagementLimit"),
         ecc=bool(ecc[0]) if ecc else None,
     )
+
+
+def sms_of(cores: int | None, compute: str) -> int | None:
+    """Streaming multiprocessors of a GPU with so many cores; None where it cannot be told."""
+    per_sm = _CORES_PER_SM.get(compute)
+    if not cores or per_sm is None or cores % per_sm:
+        return None
+    return cores // per_sm
 
 
 def choose_gpus(resources: Resources, there: Iterable[Gpu]) -> tuple[Gpu, ...]:
@@ -136,19 +161,7 @@ def fingerprint(
 ) -> Fingerprint:
     """This box and, from the job's read-backs, how its libraries saw it."""
     cpu = _cpu()
-    bit_class = {
-        "gpus": [
-            {"name": gpu.name, "compute": gpu.compute, "sms": gpu.sms, "memory": gpu.memory, "mig": gpu.mig}
-            for gpu in used
-        ],
-        "driver": used[0].driver if used else None,
-        "vbios": sorted({gpu.vbios for gpu in used}),
-        "world_size": len(used),
-        "cpu_vendor": cpu.get("vendor_id", ""),
-        "cpu_isa": [flag for flag in _ISA if flag in cpu.get("flags", "").split()],
-        "machine": platform.machine(),
-        "effective": _effective(readbacks),
-    }
+    bit_class = {**host_bits(used), "effective": _effective(readbacks)}
     perf_class = {
         "cpu_model": cpu.get("model name", ""),
         "microcode": cpu.get("microcode", ""),
@@ -172,6 +185,23 @@ def fingerprint(
         identity=identity,
         bit_digest=Digest.of(canonical_json(bit_class)),
     )
+
+
+def host_bits(used: tuple[Gpu, ...]) -> dict[str, Any]:
+    """The part of `bit_class` that the box itself shows, before anything runs; `used` as a run chose them."""
+    cpu = _cpu()
+    return {
+        "gpus": [
+            {"name": gpu.name, "compute": gpu.compute, "sms": gpu.sms, "memory": gpu.memory, "mig": gpu.mig}
+            for gpu in used
+        ],
+        "driver": used[0].driver if used else None,
+        "vbios": sorted({gpu.vbios for gpu in used}),
+        "world_size": len(used),
+        "cpu_vendor": cpu.get("vendor_id", ""),
+        "cpu_isa": [flag for flag in _ISA if flag in cpu.get("flags", "").split()],
+        "machine": platform.machine(),
+    }
 
 
 def _effective(readbacks: Iterable[Readback]) -> dict[str, Any]:

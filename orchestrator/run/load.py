@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from orchestrator.errors import EngineError, EngineMissingError, StoreError
 from orchestrator.image.archive import Loadable, full_archive, thin_archive
 from orchestrator.image.model import LayerKind
@@ -23,13 +25,20 @@ def is_loaded(engine: Engine, image: Loadable) -> bool:
     )
 
 
-def ensure_loaded(engine: Engine, settings: Settings, image: Loadable) -> bool:
-    """Load the image unless it is there; whether it had to be. EngineError if it cannot be made to be."""
+def ensure_loaded(
+    engine: Engine, settings: Settings, image: Loadable, fetch: Callable[[], None] | None = None
+) -> bool:
+    """Load the image unless it is there; whether it had to be. EngineError if it cannot be made to be.
+
+    `fetch` brings layers into this box's layout; it is called where the engine lacks the base.
+    """
     if is_loaded(engine, image):
         return False
     for held in _guesses(image):
         if _thin(engine, image, held):
             return True
+    if fetch is not None:
+        fetch()
     try:
         engine.load(full_archive(settings, image))
     except StoreError as error:

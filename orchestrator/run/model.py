@@ -59,6 +59,7 @@ class Plan(Value):
     container: str  # run-ID-ATTEMPT: the same attempt always has the same name
     image: str  # what the engine is asked to run: a local tag or an id
     command: tuple[str, ...]
+    entrypoint: tuple[str, ...] | None = None  # None: the image's own, which is what every job has
     environment: dict[str, str]  # beside the image's own
     mounts: tuple[Mount, ...]
     user: str
@@ -131,6 +132,20 @@ class Readback(Value):
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
+class TraceFile(Value):
+    """What one process of the job traced while it trained: JSON lines in the store."""
+
+    rank: int  # of a distributed job; 0 where there is one process
+    world: int
+    pid: int
+    digest: Digest
+    size: int  # bytes
+    steps: int  # optimizer steps taken
+    events: int  # lines that can be compared
+    complete: bool  # the process wrote its last line
+    broken: str | None = None  # why the tracer stopped before the job did
+
+
 class Result(Value):
     """What is known of an attempt whose container is dead. Turned into rows in one transaction."""
 
@@ -149,6 +164,7 @@ class Result(Value):
     source: dict[str, str] = {}  # path -> sha256 hex of each source file, as the entry point found them
     readbacks: tuple[Readback, ...] = ()
     reports_missing: bool = False  # the runtime left nothing: not instrumented
+    traces: tuple[TraceFile, ...] = ()  # by rank, then by when each began
     log: Log | None = None
     fingerprint: Fingerprint | None = None
     notes: tuple[str, ...] = ()  # gaps: what could not be read, and why

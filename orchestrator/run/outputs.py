@@ -225,10 +225,20 @@ def _bytes(character: str) -> bytes:
 
 
 def read_small(folder: Path, name: str, limit: int) -> bytes | None:
-    """A file directly in `folder`, or under it by `/`, that a job may have written; None if there is none.
+    """A file that a job may have written, whole; None if there is none. Otherwise as `open_plain`."""
+    try:
+        handle, _ = open_plain(folder, name, limit)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(handle, "rb") as stream:
+        return stream.read(limit)
+
+
+def open_plain(folder: Path, name: str, limit: int) -> tuple[int, int]:
+    """Descriptor and size of a file directly in `folder`, or under it by `/`, that a job may have written.
 
     No component is followed if it is a link; what is not a plain file of at most `limit` bytes raises
-    ValueError with the reason.
+    ValueError with the reason, an absent one FileNotFoundError.
     """
     *parents, last = name.split("/")
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -239,18 +249,16 @@ def read_small(folder: Path, name: str, limit: int) -> bytes | None:
             fd = below
         handle = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
     except FileNotFoundError:
-        return None
+        raise
     except OSError as error:
         raise ValueError(f"{escaped(name)}: {error.strerror}") from error
     finally:
         os.close(fd)
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError(f"{escaped(name)}: not a plain file")
-        if found.st_size > limit:
-            raise ValueError(f"{escaped(name)}: {found.st_size} bytes, more than {limit}")
-        with os.fdopen(handle, "rb", closefd=False) as stream:
-            return stream.read(limit)
-    finally:
+    found = os.fstat(handle)
+    problem = None if stat.S_ISREG(found.st_mode) else "not a plain file"
+    if problem is None and found.st_size > limit:
+        problem = f"{found.st_size} bytes, more than {limit}"
+    if problem is not None:
         os.close(handle)
+        raise ValueError(f"{escaped(name)}: {problem}")
+    return handle, found.st_size

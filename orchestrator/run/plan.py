@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from orchestrator.errors import UsageError
 from orchestrator.image.model import INPUTS, JOB_USER, REPORT, WORKSPACE
@@ -15,6 +16,7 @@ from orchestrator.run.workspace import Folders
 from orchestrator.spec.model import Resources
 from orchestrator.spec.program import Program
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 MEMORY_SHARE = 0.9  # of the box, where the spec sets no limit: the rest keeps the box alive
 
 
@@ -35,10 +37,12 @@ def plan_container(
     gpus: tuple[Gpu, ...],
     engine: EngineInfo,
     home: str,
+    environment: Mapping[str, str] = NOTHING,
 ) -> Plan:
     """Every setting of the container. UsageError where the engine cannot give what is asked for.
 
-    `home` names the record that the run belongs to, for the sweeper.
+    `home` names the record that the run belongs to, for the sweeper. `environment` is set beside the
+    image's own, and is not part of the identity.
     """
     return Plan(
         run=run,
@@ -47,7 +51,7 @@ def plan_container(
         image=image,
         command=program.command,
         # void: a base's `all` would open every GPU to a job that asked for none, where nvidia is the default.
-        environment=CACHES if gpus else CACHES | {"NVIDIA_VISIBLE_DEVICES": "void"},
+        environment={**CACHES, **({} if gpus else {"NVIDIA_VISIBLE_DEVICES": "void"}), **environment},
         mounts=(
             Mount(source=folders.workspace, target=WORKSPACE, read_only=False),
             Mount(source=folders.report, target=REPORT, read_only=False),

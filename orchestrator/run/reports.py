@@ -21,7 +21,7 @@ MAX_TOTAL = 64 << 20  # bytes of all of them: a job can write the names of all, 
 MAX_NAMES = 100_000  # entries of the folder that are looked at
 MAX_TEXT = 4096  # characters of one value
 
-_NAME = re.compile(r"(start|end|error)-([0-9]{1,10})\.json\Z")
+_NAME = re.compile(r"(start|end|error|refused)-([0-9]{1,10})\.json\Z")
 
 
 class Reports(Value):
@@ -29,6 +29,7 @@ class Reports(Value):
     source: dict[str, str] = {}
     readbacks: tuple[Readback, ...] = ()
     missing: bool = True  # not even the entry point reported
+    refused: str | None = None  # the operation that has no deterministic form, where one ended a process
     notes: tuple[str, ...] = ()
 
 
@@ -42,6 +43,7 @@ def read_reports(folder: Path) -> Reports:
         notes.append(f"{len(names)} process reports; {MAX_REPORTS} were read")
     starts: dict[int, dict[str, Any]] = {}
     ends: dict[int, dict[str, Any]] = {}
+    refused: str | None = None
     for name in names[:MAX_REPORTS]:
         kind, pid = _parts(name)
         left -= _size(folder, name)
@@ -53,6 +55,8 @@ def read_reports(folder: Path) -> Reports:
             continue
         if kind == "error":
             notes.append(f"the runtime failed in process {pid}: {_last_line(value.get('error'))}")
+        elif kind == "refused":
+            refused = refused or escaped(str(value.get("op")))[:200]
         else:
             (starts if kind == "start" else ends)[pid] = value
     return Reports(
@@ -60,6 +64,7 @@ def read_reports(folder: Path) -> Reports:
         source=_texts(entry, "source"),
         readbacks=tuple(_readback(pid, starts.get(pid), ends.get(pid)) for pid in sorted(starts | ends)),
         missing=entry is None,
+        refused=refused,
         notes=tuple(notes),
     )
 

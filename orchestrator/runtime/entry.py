@@ -6,7 +6,7 @@ the container is not in the state that a job needs.
 """
 
 # Every millisecond here is a part of each job's start: no pathlib (9 ms), no typing (4), no json (7).
-# ruff: noqa: PTH100, PTH102, PTH109, PTH112, PTH113, PTH115, PTH118, PTH120, PTH122, PTH208, PTH211
+# ruff: noqa: PTH100, PTH102, PTH109, PTH112, PTH113, PTH115, PTH118, PTH120, PTH122, PTH123, PTH208, PTH211
 
 from __future__ import annotations
 
@@ -30,12 +30,37 @@ def main(argv: list[str]) -> NoReturn:
     source = os.environ.get("REPRISE_SOURCE", "")
     hashes = copy_source(source, workspace) if source and os.path.isdir(source) else {}
     report = sibling("report")
+    deny_alg(report)
     try:
         facts = {"packages": packages(), "source": hashes, "python": sys.version.split()[0]}
         report.write("entry.json", facts)
     except OSError as error:  # the record will say that nothing was reported; the job still runs
         report.failed("the entry point's report", error)
     become(argv)
+
+
+def deny_alg(report: Any) -> None:
+    """Close AF_ALG to the job (seccomp.py), or refuse to start it.
+
+    Where the engine's own filter is in force, filters work here, so a job that cannot be given ours is not
+    contained as it should be. Where there is none, the kernel has no filters or the engine's owner wants
+    none: ours would be the one bar of a cage without walls, and the record says that it is missing.
+    """
+    try:
+        sibling("seccomp").deny_alg()
+    except (ImportError, OSError) as error:
+        if filtered():
+            stop(UNUSABLE, f"AF_ALG sockets cannot be denied to the job: {error}")
+        report.failed("denying AF_ALG sockets", error)
+
+
+def filtered() -> bool:
+    """Whether a filter of system calls is in force for this process: the engine's."""
+    try:
+        with open("/proc/self/status", "rb") as stream:
+            return any(line.split() == [b"Seccomp:", b"2"] for line in stream)
+    except OSError:
+        return True  # a hidden /proc is no sign of an engine that confines nothing
 
 
 def sibling(name: str) -> Any:

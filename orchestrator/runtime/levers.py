@@ -60,20 +60,28 @@ LEVER_NAMES = tuple(sorted((*_ALWAYS, *_THREADS, *_NUMERIC, *_PORTABLE, _NUMPY, 
 
 
 def environment(
-    level: str, threads: int, portable_cpu: bool, seed: int, numpy: str | None = None
+    level: str,
+    threads: int,
+    portable_cpu: bool,
+    seed: int,
+    numpy: str | None = None,
+    trace: tuple[str, int] = ("off", 1),
 ) -> dict[str, str]:
     """The environment of a job, as set in the image's config.
 
     `threads` is the count for OpenMP, MKL, OpenBLAS, numexpr and torch. `numpy` is the version in the
     image ("2.4.6"; None: 2.4 or later, or none at all): its names for instruction sets changed in 2.4.
     At level `off` there are no numeric levers, the portable CPU profile included: seeds and thread counts
-    only. Raises ValueError for a level that does not exist, or a thread count below 1.
+    only. `trace` is which tensors, and every how many optimizer steps. Raises ValueError for a level that
+    does not exist, or a thread count below 1.
     """
     if level not in LEVELS:
         raise ValueError(f"unknown determinism level {level!r}, not one of {', '.join(LEVELS)}")
     if threads < 1:
         raise ValueError(f"threads must be 1 or more, not {threads}")
     env = {"REPRISE_LEVEL": level, "REPRISE_SEED": str(seed), "REPRISE_THREADS": str(threads)}
+    if trace[0] != "off":
+        env["REPRISE_TRACE"] = f"{trace[0]}:{trace[1]}"
     env |= _ALWAYS | dict.fromkeys(_THREADS, str(threads))
     if level != "off":
         env |= _NUMERIC

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from .hooks import Action
 
 MAIN = "REPRISE_MAIN"  # set by the entry point
+TRACE = "REPRISE_TRACE"  # `all:1`, `params:10`: which tensors, every how many optimizer steps; absent: none
+LOCALISE = "REPRISE_LOCALISE"  # `12:1`: of which steps every operation is logged; set by `reprise localise`
 
 _begun = False
 _first: dict[str, object] = {}  # flags as first seen by this process
 _reporting = 0  # pid of the process that reports; a forked child inherits the number and is not it
 _unset: dict[str, str] = {}  # levers that could not be set
+_trace = "off"  # the flag of that name, or "" where the tracer itself says it
 
 
 def begin() -> None:
@@ -49,10 +52,11 @@ def begin() -> None:
         report.failed("adding the job's packages", error)
     try:
         seed, threads = int(os.environ["REPRISE_SEED"]), int(os.environ["REPRISE_THREADS"])
+        trace = os.environ.get(TRACE, "")
         actions: dict[str, Action] = {
-            "random": guarded("seeding random", lambda module: module.seed(seed)),
+            "random": guarded("seeding random", lambda module: seed_random(module, seed)),
             "numpy.random": guarded("seeding numpy", lambda module: module.seed(seed)),
-            "torch": guarded("setting torch", lambda module: on_torch(module, level, threads, seed)),
+            "torch": guarded("setting torch", lambda module: on_torch(module, level, threads, seed, trace)),
         }
         PostImport(actions).install()
         if os.environ.pop(MAIN, None):
@@ -85,13 +89,68 @@ def guarded(what: str, action: Action) -> Action:
     return run
 
 
-def on_torch(torch: Any, level: str, threads: int, seed: int) -> None:
-    """Levers first, then the seed of every device (CUDA's waits until the job initialises it)."""
+def seed_random(random: Any, seed: int) -> None:
+    """Also in forked children, where Python seeds `random` anew from the system's entropy: there the seed
+    depends on ours and on which fork of which process it is. Ours comes after Python's own, in order of
+    registration.
+    """
+    random.seed(seed)
+    lineage = [seed]
+    forks = [0]
+
+    def before() -> None:
+        forks[0] += 1
+
+    def in_child() -> None:
+        lineage.append(forks[0])
+        forks[0] = 0
+        number = 0
+        for part in lineage:
+            number = (number << 32) + part
+        random.seed(number)
+
+    os.register_at_fork(before=before, after_in_child=in_child)
+
+
+def on_torch(torch: Any, level: str, threads: int, seed: int, trace: str) -> None:
+    """Levers first, then the seed of every device (CUDA's waits until the job initialises it), then the
+    tracer, whose failure must not hide how torch was set.
+    """
     from . import levers
 
+    global _trace
     _unset.update(levers.apply_torch(torch, level, threads))
     torch.manual_seed(seed)
+    if level == "strict":
+        watch_refusals()
+    try:
+        _trace = start_trace(torch, trace)
+    except Exception as error:
+        report.failed("the trace", error)
+        _trace = f"failed: {type(error).__name__}: {error}"
     write_start()
+    if os.environ.get(LOCALISE):
+        from . import localise
+
+        guarded("the log of operations", lambda module: localise.install(module, os.environ[LOCALISE]))(torch)
+
+
+def watch_refusals() -> None:
+    from . import refusal
+
+    refusal.watch_threads()
+    call_at_exit(refusal.at_exit)
+
+
+def start_trace(torch: Any, wanted: str) -> str:
+    """The flag `trace`. Without a folder for reports there is nothing to write to, and nothing is watched."""
+    if not wanted or not os.path.isdir(report.FOLDER):
+        return "off"
+    from . import trace
+
+    tensors, _, every = wanted.partition(":")
+    trace.install(torch, tensors, int(every))
+    return ""
 
 
 def write_start() -> None:
@@ -114,6 +173,8 @@ def end() -> None:
     if pid != _reporting:
         return
     try:
+        if not _trace:
+            finish_trace()
         flags = read()
         report.write(f"end-{pid}.json", {"pid": pid, "argv": report.argv(), "flags": flags})
         if not flags.keys() <= _first.keys():
@@ -129,8 +190,22 @@ def read() -> dict[str, object]:
 
     flags: dict[str, object] = dict(readback.flags())
     if "torch" in sys.modules:
+        flags["trace"] = _trace or trace_flag()
         flags["levers.unset"] = "; ".join(f"{name}: {why}" for name, why in sorted(_unset.items()))
     return flags
+
+
+def finish_trace() -> None:
+    """Before the flags are read, which say whether it broke."""
+    from . import trace
+
+    trace.finish()
+
+
+def trace_flag() -> str:
+    from . import trace
+
+    return trace.flag()
 
 
 def call_at_exit(function: Any) -> None:

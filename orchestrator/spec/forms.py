@@ -41,6 +41,20 @@ _ENV_REASONS = {
     "TORCH_LINALG_PREFER_CUSOLVER": "it can move bits; Reprise reads it back",
     "XLA_FLAGS": "a determinism lever; say determinism.level",
 }
+_CACHE = "the job's home and caches lie in /tmp, and are none of its outputs"
+# Whole names. Those that run/container.py gives the container would win, so here they would do nothing.
+_ENV_OURS = {
+    "PATH": "the programs of the job's packages and of its base are on it; name others by path in command",
+    "GLIBC_TUNABLES": "the linker's variables change which code runs",
+    "HOME": _CACHE,
+    "XDG_CACHE_HOME": _CACHE,
+    "TRITON_CACHE_DIR": _CACHE,
+    "TORCHINDUCTOR_CACHE_DIR": _CACHE,
+    "CUDA_CACHE_PATH": _CACHE,
+    "MPLCONFIGDIR": _CACHE,
+    "USER": "every job runs as the user job",
+    "LOGNAME": "every job runs as the user job",
+}
 _SECTIONS: dict[str, type[Value]] = {
     "determinism": Determinism,
     "resources": Resources,
@@ -161,7 +175,8 @@ def _env(data: dict[str, Any], found: Collector) -> None:
     if not isinstance(env, dict):
         return
     for name in list(env):
-        reason = next((why for prefix, why in _ENV_REASONS.items() if name.upper().startswith(prefix)), None)
+        by_prefix = (why for prefix, why in _ENV_REASONS.items() if name.upper().startswith(prefix))
+        reason = _ENV_OURS.get(name) or next(by_prefix, None)
         if reason is not None:
             found.add(("env", name), "may not be set here", reason)
             del env[name]

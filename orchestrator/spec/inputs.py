@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
+from orchestrator.spec.below import Below
 from orchestrator.spec.model import InputSpec
 
 
@@ -51,22 +53,34 @@ def digest_of(path: Path) -> Digest:
 
 def _listing(folder: Path) -> list[tuple[str, str, int]]:
     entries = []
-    for here, _, names in os.walk(folder, onerror=_raise):
-        for name in names:
-            path = Path(here) / name
-            relative = path.relative_to(folder).as_posix()
-            if not stat.S_ISREG(path.lstat().st_mode):
-                raise UsageError(f"{path} is a link or a special file", "an input holds plain files only")
-            entries.append((relative, Digest.of_file(path).hex, path.stat().st_size))
-        _refuse_links(Path(here))
+    with Below(folder) as below:
+        for here, folders, names in os.walk(folder, onerror=_raise):
+            above = "" if here == str(folder) else f"{os.path.relpath(here, folder)}/"
+            for name in folders:  # os.walk does not enter links, and says nothing of them
+                if stat.S_ISLNK(below.look(above + name).st_mode):
+                    raise _not_plain(Path(here, name))
+            for name in names:
+                entries.append(_entry(below, Path(here, name), above + name))
     return sorted(entries, key=lambda entry: entry[0].encode("utf-8", "surrogateescape"))
 
 
-def _refuse_links(folder: Path) -> None:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                raise UsageError(f"{entry.path} is a link", "an input holds plain files only")
+def _entry(below: Below, path: Path, name: str) -> tuple[str, str, int]:
+    try:
+        if not stat.S_ISREG(below.look(name).st_mode):  # before it is opened: a device acts when it is
+            raise _not_plain(path)
+        with below.open(name) as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise _not_plain(path)
+            return name, Digest.of_stream(stream).hex, found.st_size
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _not_plain(path) from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _not_plain(path: Path) -> UsageError:
+    return UsageError(f"{path} is a link or a special file", "an input holds plain files only")
 
 
 def _raise(error: OSError) -> None:

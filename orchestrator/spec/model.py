@@ -42,7 +42,7 @@ class Trace(Value):
     """What the runtime digests while the job trains: every Nth optimizer step, which tensors."""
 
     every: Annotated[int, Field(ge=1)] = 1
-    tensors: TracedTensors = TracedTensors.OFF
+    tensors: TracedTensors = TracedTensors.ALL
 
 
 class Determinism(Value):
@@ -86,8 +86,11 @@ class Tolerance(Value):
 
 
 class Tolerances(Value):
+    """What a verdict excuses. Not part of the identity: it travels in the run's record."""
+
     metrics: dict[str, Tolerance] = {}
-    outputs: dict[str, Tolerance] = {}  # glob -> tolerance; .npy and .safetensors only
+    outputs: dict[str, Tolerance] = {}  # glob -> tolerance; files of tensors only
+    volatile: tuple[str, ...] = ()  # globs of outputs that differ by nature: kept, listed, never compared
 
 
 class JobSpec(Value):

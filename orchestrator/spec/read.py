@@ -27,7 +27,7 @@ def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | N
     `params` are values as typed, read by the rules of the file. UsageError where there is no such file;
     SpecError with all problems where it cannot be used. Nothing is fetched, and nothing but the file read.
     """
-    file = _file_of(path)
+    file = spec_file(path)
     root, problems = read_yaml(_text_of(file), str(file))
     if root is None or not isinstance(root.value, dict):
         if not problems:
@@ -50,7 +50,8 @@ def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | N
     return spec if seed is None else spec.model_copy(update={"seed": seed})
 
 
-def _file_of(path: Path) -> Path:
+def spec_file(path: Path) -> Path:
+    """The file itself, or a folder's job.yaml. UsageError where there is none."""
     try:
         folder = path.is_dir()
         file = path / FILE_NAME if folder else path

@@ -6,6 +6,7 @@ refused: special files, unreadable ones, names that are not UTF-8, and sources t
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.spec.below import Below
 from orchestrator.spec.commit import SUBMODULE, TreeEntry, list_commit, read_blobs
 from orchestrator.spec.git import Repository, find_repository
 from orchestrator.spec.model import SourceSpec
@@ -165,18 +167,19 @@ def _patterns(data: bytes) -> list[str]:
 def _read(folder: Path, names: list[str], in_git: bool) -> tuple[SourceFile, ...]:
     files = []
     left = MAX_BYTES
-    real: dict[str, bool] = {}
-    for name in names:
-        _check_name(name)
-        if in_git and not _is_real(folder, name.rpartition("/")[0], real):
-            continue  # git lists what was below a folder that is a link now: never look through it
-        file = _read_one(folder, name, left)
-        if file is None:
-            continue  # tracked by git and deleted in the working directory: the patch says so
-        if in_git and not file.symlink:
-            _refuse_pointer(name, file.data)
-        left -= len(file.data)
-        files.append(file)
+    try:
+        with Below(folder) as below:
+            for name in names:
+                _check_name(name)
+                file = _read_one(below, folder, name, left)
+                if file is None:
+                    continue  # tracked by git and deleted in the working directory: the patch says so
+                if in_git and not file.symlink:
+                    _refuse_pointer(name, file.data)
+                left -= len(file.data)
+                files.append(file)
+    except OSError as error:
+        raise UsageError(f"cannot read the source {folder}: {error.strerror}") from error
     return tuple(files)
 
 
@@ -187,16 +190,6 @@ def _check_name(name: str) -> None:
         raise UsageError(f"a name in the source is not UTF-8: {name!r}", "rename the file") from None
     if not {"..", ".", ""}.isdisjoint(name.removesuffix("/").split("/")):
         raise UsageError(f"a name in the source leads out of it: {name!r}", "the repository is hostile")
-
-
-def _is_real(folder: Path, relative: str, known: dict[str, bool]) -> bool:
-    """Whether a folder below `folder` is reached without a link."""
-    if relative == "":
-        return True
-    if relative not in known:
-        above = relative.rpartition("/")[0]
-        known[relative] = _is_real(folder, above, known) and not (folder / relative).is_symlink()
-    return known[relative]
 
 
 def _refuse_pointer(name: str, data: bytes) -> None:
@@ -214,24 +207,35 @@ def _too_large(folder: Path) -> UsageError:
     )
 
 
-def _read_one(folder: Path, name: str, left: int) -> SourceFile | None:
+def _read_one(below: Below, folder: Path, name: str, left: int) -> SourceFile | None:
+    """One file or link; None where it is gone, or lies below what is a link by now and was a folder."""
+    name = name.rstrip("/")  # git's mark of a repository inside a repository
     path = folder / name
     try:
-        found = path.lstat()
-        if stat.S_ISLNK(found.st_mode):
-            return SourceFile(path=name, data=os.fsencode(path.readlink()), symlink=True)
-        if stat.S_ISDIR(found.st_mode):
-            raise UsageError(
-                f"{path} is a git repository of its own; its files are not listed here",
-                f"copy them in without its .git, or name it in {IGNORE_FILE}",
-            )
-        if not stat.S_ISREG(found.st_mode):
-            raise UsageError(f"{path} is not a plain file", f"remove it, or name it in {IGNORE_FILE}")
-        if found.st_size > left:
-            raise _too_large(folder)
-        executable = bool(found.st_mode & stat.S_IXUSR)
-        return SourceFile(path=name, data=path.read_bytes(), executable=executable)
+        mode = below.look(name).st_mode
+        if stat.S_ISLNK(mode):
+            return SourceFile(path=name, data=os.fsencode(below.target(name)), symlink=True)
+        _check_plain(path, mode)
+        with below.open(name) as stream:
+            found = os.fstat(stream.fileno())
+            _check_plain(path, found.st_mode)
+            if found.st_size > left:
+                raise _too_large(folder)
+            executable = bool(found.st_mode & stat.S_IXUSR)
+            return SourceFile(path=name, data=stream.read(), executable=executable)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UsageError(f"{path} became a link while it was read", "submit again") from error
         raise UsageError(f"cannot read the source {path}: {error.strerror}") from error
+
+
+def _check_plain(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise UsageError(
+            f"{path} is a git repository of its own; its files are not listed here",
+            f"copy them in without its .git, or name it in {IGNORE_FILE}",
+        )
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{path} is not a plain file", f"remove it, or name it in {IGNORE_FILE}")

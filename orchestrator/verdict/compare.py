@@ -1,14 +1,20 @@
 """compare: two records in, a verdict out. No database, no engine; bytes come through `open_blob`.
 
 The log, times, the box and the limits of a run are never compared: they differ by nature, or do not define
-the result. What was left out for another reason is in the verdict's notes.
+the result. What was left out for another reason is in the verdict's `left_out` and notes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
 from orchestrator.record.model import RunRecord
 from orchestrator.run.model import OutputStatus
-from orchestrator.spec.model import TracedTensors
+from orchestrator.verdict.causes import Evidence, causes
+from orchestrator.verdict.contents import judge_contents
+from orchestrator.verdict.drift import drifts
 from orchestrator.verdict.files import (
     Judged,
     OpenBlob,
@@ -18,38 +24,84 @@ from orchestrator.verdict.files import (
     pair_outputs,
     same_output,
 )
-from orchestrator.verdict.flags import flags_changed, reported
+from orchestrator.verdict.flags import flags_changed
 from orchestrator.verdict.grounds import failure_of, not_the_same_program
+from orchestrator.verdict.habits import clock_note
+from orchestrator.verdict.instrumented import missing_evidence, nothing_to_trace
 from orchestrator.verdict.metrics import MetricsCompared, compare_metrics, excuse_metrics, is_metrics_file
-from orchestrator.verdict.model import Outcome, Verdict
-from orchestrator.verdict.wording import beside, count, listed
+from orchestrator.verdict.model import LeftOut, Outcome, TensorFinding, Verdict
+from orchestrator.verdict.sentences import both_kept, difference_sentence, equal_sentence, named_metrics
+from orchestrator.verdict.traces import TracesCompared, compare_traces
+from orchestrator.verdict.wording import count, listed
+
+Contents = Mapping[str, TensorFinding]
+"""What was found inside a container, by path; files that are not in it are compared without one."""
+
+_NO_CONTENTS: Contents = MappingProxyType({})
 
 
-def compare(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob) -> Verdict:
+@dataclass(frozen=True)
+class _Findings:
+    """Everything that was compared."""
+
+    pairs: list[Pair]
+    judged: list[Judged]
+    metrics: MetricsCompared
+    traces: TracesCompared
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def outside(self) -> bool:
+        """Whether an output or a metric differs that no tolerance excuses."""
+        return not (all(item.excused for item in self.judged) and self.metrics.within)
+
+    @property
+    def evidence(self) -> Evidence:
+        blamed = [item for item in self.judged if not item.excused] or self.judged
+        return Evidence(
+            first=self.traces.first,
+            traced=self.traces.traced,
+            trace_equal=self.traces.equal,
+            reordered=self.traces.reordered,
+            unlike=self.traces.unlike,
+            files=tuple(item.difference for item in blamed),
+            metrics=self.metrics.differences,
+        )
+
+
+def compare(
+    original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: Contents = _NO_CONTENTS
+) -> Verdict:
     """Did the rerun give what the original gave? Tolerances are those of the original.
 
     `failed`: the rerun did not succeed. `not_comparable`: the original did not, or another program ran, or
-    there is nothing to compare. Never raises for what a job wrote, nor for blobs that cannot be read.
+    there is nothing to compare; where both succeeded all the same, the verdict still says where and why they
+    part. Never raises for what a job wrote, nor for blobs that cannot be read.
     """
     refusal = _refuse(original, rerun)
     if refusal is not None:
         outcome, reasons = refusal
         return _verdict(outcome, original, rerun, reasons[0], notes=tuple(reasons[1:]))
-    pairs = pair_outputs(original.outputs, rerun.outputs)
-    metrics = compare_metrics(original, rerun)
-    judged = [
-        _judge(pair, metrics, original, open_blob) for pair in pairs if not same_output(pair[1], pair[2])
-    ]
-    outcome, sentence = _decide(original, rerun, pairs, judged, metrics)
+    reasons = not_the_same_program(original, rerun)
+    if reasons:
+        return _of_another_program(original, rerun, reasons, open_blob)
+    findings = _find(original, rerun, open_blob, contents)
+    outcome, sentence = _decide(original, rerun, findings)
     return _verdict(
         outcome,
         original,
         rerun,
         sentence,
-        files=tuple(item.difference for item in judged),
-        metrics=metrics.differences,
-        compared=sum(1 for pair in pairs if _both_kept(pair)),
-        notes=tuple(_notes(original, rerun, pairs)),
+        files=tuple(item.difference for item in findings.judged),
+        metrics=findings.metrics.differences,
+        compared=sum(map(both_kept, findings.pairs)),
+        traced=findings.traces.traced,
+        first=findings.traces.first,
+        causes=causes(original, rerun, findings.evidence),
+        drift=drifts(original, rerun),
+        left_out=findings.left_out,
+        contents=tuple(contents[path] for path in sorted(contents)),
+        notes=tuple(_notes(original, rerun, findings, outcome)),
     )
 
 
@@ -78,9 +130,6 @@ def _refuse(original: RunRecord, rerun: RunRecord) -> tuple[Outcome, list[str]] 
     if before or again:
         who = f"the original {before}" if before else f"the rerun {again}"
         return Outcome.NOT_COMPARABLE, [f"{who}, so there is nothing to compare"]
-    reasons = not_the_same_program(original, rerun)
-    if reasons:
-        return Outcome.NOT_COMPARABLE, [listed(reasons, 2), *reasons]
     return None
 
 
@@ -93,7 +142,47 @@ def _alike(original: RunRecord, rerun: RunRecord) -> bool:
     )
 
 
-def _judge(pair: Pair, metrics: MetricsCompared, original: RunRecord, open_blob: OpenBlob) -> Judged:
+def _of_another_program(
+    original: RunRecord, rerun: RunRecord, reasons: list[str], open_blob: OpenBlob
+) -> Verdict:
+    """No judgement, but who changed a seed on purpose is told at which step it shows."""
+    traces = compare_traces(original, rerun, open_blob)
+    evidence = Evidence(first=traces.first, traced=traces.traced, unlike=traces.unlike)
+    apart = [f"the traces cannot be set side by side: {traces.unlike}"] if traces.unlike else []
+    return _verdict(
+        Outcome.NOT_COMPARABLE,
+        original,
+        rerun,
+        listed(reasons, 2),
+        traced=traces.traced,
+        first=traces.first,
+        causes=causes(original, rerun, evidence),
+        drift=drifts(original, rerun),
+        notes=(*reasons, *apart, *traces.problems),
+    )
+
+
+def _find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: Contents) -> _Findings:
+    traces = compare_traces(original, rerun, open_blob)
+    metrics = compare_metrics(original, rerun, losses=traces.first is None)
+    pairs = pair_outputs(original.outputs, rerun.outputs)
+    # What differs by nature (event files, volatile globs) leaves `pairs` here and goes into `left_out`.
+    judged = [
+        _judge(pair, metrics, (original, rerun), open_blob, contents)
+        for pair in pairs
+        if not same_output(pair[1], pair[2])
+    ]
+    return _Findings(pairs, judged, metrics, traces)
+
+
+def _judge(
+    pair: Pair,
+    metrics: MetricsCompared,
+    runs: tuple[RunRecord, RunRecord],
+    open_blob: OpenBlob,
+    contents: Contents,
+) -> Judged:
+    original, rerun = runs
     difference = describe_difference(pair, open_blob)
     if difference.first_byte is None:
         return Judged(difference, excused=False)
@@ -101,87 +190,57 @@ def _judge(pair: Pair, metrics: MetricsCompared, original: RunRecord, open_blob:
     if is_metrics_file(difference.path, original):
         excused, note = excuse_metrics(difference, metrics, open_blob)
     if not excused:
-        near, said = excuse_tensors(difference, original.tolerance.outputs, open_blob)
+        finding = contents.get(difference.path)
+        if finding is not None:
+            near, said = judge_contents(difference, finding, original.tolerance.outputs)
+        else:
+            near, said = excuse_tensors(difference, original.tolerance.outputs, open_blob)
         excused, note = near, said or note
+    if not excused:
+        note = note or clock_note(difference, original, rerun, open_blob)
     return Judged(difference.model_copy(update={"note": note}), excused)
 
 
-def _decide(
-    original: RunRecord,
-    rerun: RunRecord,
-    pairs: list[Pair],
-    judged: list[Judged],
-    metrics: MetricsCompared,
-) -> tuple[Outcome, str]:
-    if not all(item.excused for item in judged) or not metrics.within:
-        return Outcome.DIFFERENT, _difference_sentence(pairs, judged, metrics)
-    named = original.metrics.keys() | {point.name for point in original.series}
-    kept = sum(1 for pair in pairs if _both_kept(pair))
-    if not kept and not named:
-        return Outcome.NOT_COMPARABLE, "the job left no outputs and no metrics to compare"
-    equal = _equal_sentence(kept, len(named))
-    if judged or metrics.differences:
-        equal = _difference_sentence(pairs, judged, metrics) + "; all within the spec's tolerances"
-    gap = _missing_evidence(original, rerun)
+def _decide(original: RunRecord, rerun: RunRecord, findings: _Findings) -> tuple[Outcome, str]:
+    """By rules in this order; docs/verdict.md gives the reasons.
+
+    Traces that cannot be set side by side; outputs or metrics outside their tolerances; nothing compared;
+    traces that differ where no tolerance is given; missing evidence; tolerances that were needed.
+    """
+    traces, judged, metrics = findings.traces, findings.judged, findings.metrics
+    gap = missing_evidence(original, rerun, traces.problems)
+    if traces.unlike and not gap:  # a process that was not watched has no steps to count
+        return Outcome.NOT_COMPARABLE, traces.unlike
+    apart = difference_sentence(traces.first, findings.pairs, judged, metrics)
+    if findings.outside:
+        return Outcome.DIFFERENT, apart
+    kept, named = sum(map(both_kept, findings.pairs)), len(named_metrics(original))
+    if not kept and not named and traces.traced is None:
+        return Outcome.NOT_COMPARABLE, "the job left no outputs, no metrics and no trace to compare"
+    tolerant = bool(original.tolerance.metrics or original.tolerance.outputs) and bool(kept or named)
+    results = equal_sentence(kept, named, None)
+    if traces.first is not None and not tolerant:
+        return Outcome.DIFFERENT, f"{apart}; {results} all the same" if results else apart
+    equal = equal_sentence(kept, named, None if traces.unlike else traces.traced)
+    if apart:
+        equal = f"{apart}; all outputs and metrics within the spec's tolerances"
     if gap:
         return Outcome.NOT_INSTRUMENTED, f"{equal}; but {gap}"
-    if judged or metrics.differences:
-        return Outcome.WITHIN_TOLERANCE, equal
-    return Outcome.IDENTICAL, equal
+    return Outcome.WITHIN_TOLERANCE if apart else Outcome.IDENTICAL, equal
 
 
-def _equal_sentence(kept: int, metrics: int) -> str:
-    parts = []
-    if kept:
-        parts.append("the one output is equal" if kept == 1 else f"all {kept:,} outputs are equal")
-        parts[0] += " byte for byte"
-    if metrics:
-        parts.append(count(metrics, "equal metric"))
-    return ", ".join(parts)
-
-
-def _missing_evidence(original: RunRecord, rerun: RunRecord) -> str | None:
-    """Why equal results are not yet proof that the same thing ran in the same way."""
-    silent = [name for name, run in (("original", original), ("rerun", rerun)) if not reported(run)]
-    if silent:
-        return f"the runtime left no report in the {' and the '.join(silent)}, so nothing says what ran"
-    wanted = original.program.determinism.trace.tensors
-    if wanted is not TracedTensors.OFF:
-        return f"the spec asks for a trace ({wanted.value}), and none was recorded"
-    return None
-
-
-def _difference_sentence(pairs: list[Pair], judged: list[Judged], metrics: MetricsCompared) -> str:
-    parts = []
-    if judged:
-        parts.append(f"{len(judged):,} of {count(len(pairs), 'output')}")
-        parts.append(f"first: {_where(next((item for item in judged if not item.excused), judged[0]))}")
-    worst = next((item for item in metrics.differences if not item.within), None)
-    shown = worst or next(iter(metrics.differences), None)
-    if shown is not None:
-        parts.append(f"{shown.name} {beside(shown.original, shown.rerun)}")
-    if len(metrics.differences) > 1:
-        parts[-1] += f" and {count(len(metrics.differences) - 1, 'more metric')}"
-    return "; ".join(parts)
-
-
-def _where(item: Judged) -> str:
-    difference = item.difference
-    if difference.first_byte is not None:
-        return f"{difference.path} at byte {difference.first_byte:,}"
-    return f"{difference.path} ({difference.note})"
-
-
-def _both_kept(pair: Pair) -> bool:
-    return all(output is not None and output.status is OutputStatus.KEPT for output in pair[1:])
-
-
-def _notes(original: RunRecord, rerun: RunRecord, pairs: list[Pair]) -> list[str]:
+def _notes(original: RunRecord, rerun: RunRecord, findings: _Findings, outcome: Outcome) -> list[str]:
     notes = []
-    rejected = [path for path, a, b in pairs if a and b and a.status is b.status is OutputStatus.REJECTED]
+    rejected = [
+        path for path, a, b in findings.pairs if a and b and a.status is b.status is OutputStatus.REJECTED
+    ]
     if rejected:
         entries = count(len(rejected), "entry", "entries")
         notes.append(f"not compared: {entries} rejected in both runs ({listed(rejected)})")
+    if outcome is Outcome.IDENTICAL and findings.traces.traced is None:
+        notes.append(nothing_to_trace(original))
+    if outcome is not Outcome.NOT_INSTRUMENTED:
+        notes += findings.traces.problems
     for name, run in (("original", original), ("rerun", rerun)):
         notes += [f"{name}: {note}" for note in run.notes]
     return notes

@@ -1,104 +1,151 @@
-"""explain: a verdict in lines that a person reads in ten seconds."""
+"""explain: a verdict in lines that a person reads in ten seconds. `reprise diff` shows the rest."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from orchestrator.record.model import RunRecord
-from orchestrator.verdict.difference import Cell, hardware_bits
+from orchestrator.run.traces import LOSS
 from orchestrator.verdict.flags import main_readback
-from orchestrator.verdict.grounds import unequal_names
-from orchestrator.verdict.model import FileDifference, Outcome, Verdict
+from orchestrator.verdict.hardware import boxes, labelled
+from orchestrator.verdict.model import CauseKind, Drift, FileDifference, LeftOut, Outcome, Verdict
+from orchestrator.verdict.sentences import first_words
 from orchestrator.verdict.tolerance import same_bits
 from orchestrator.verdict.wording import beside, count, listed, number
 
-FILES_SHOWN = 10
-METRICS_SHOWN = 12
-FIELDS_SHOWN = 5
+FILES_SHOWN = 4
+METRICS_SHOWN = 5
+DRIFT_SHOWN = 3
+CAUSES_SHOWN = 3
+LEFT_OUT_SHOWN = 3
+FLAGS_SHOWN = 5
+NOTES_SHOWN = 6
 
 
 def explain(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> list[str]:
     """Plain lines, the verdict's own sentence first (without its word), details indented by two spaces."""
     lines = [verdict.summary.removeprefix(f"{verdict.outcome.value.replace('_', ' ')}: ")]
+    lines += _first(verdict)
+    lines += _causes(verdict)
     compared = verdict.outcome not in (Outcome.FAILED, Outcome.NOT_COMPARABLE)
     if compared:
-        metrics = count(len(_metric_names(original, rerun)), "metric")
-        lines.append(
-            f"compared: {count(verdict.compared, 'output')} and {metrics} of both runs; never the log"
-        )
         lines += _files(verdict.files)
         lines += _metrics(verdict, original, rerun)
-    lines += _hardware(original, rerun)
+    lines += _drift(verdict, original)
+    lines += _left_out(verdict.left_out)
+    if not any(cause.kind is CauseKind.HARDWARE for cause in verdict.causes[:CAUSES_SHOWN]):
+        lines += _hardware(original, rerun, compared)
     lines += _flags(verdict, original, rerun)
-    lines += [f"note: {note}" for note in verdict.notes]
+    lines += _cut([f"note: {note}" for note in verdict.notes], NOTES_SHOWN, "and {} more notes")
     return lines
 
 
+def _cut(lines: list[str], limit: int, more: str = "  and {} more") -> list[str]:
+    rest = len(lines) - limit
+    return lines if rest <= 0 else [*lines[:limit], more.format(f"{rest:,}")]
+
+
+def _first(verdict: Verdict) -> Iterator[str]:
+    first, traced = verdict.first, verdict.traced
+    if first is None:
+        return
+    yield f"first differs at {first_words(first)}"
+    if traced is not None:
+        processes = f" in {count(traced.ranks, 'process', 'processes')}" if traced.ranks > 1 else ""
+        equal = f"{count(traced.steps, 'step')}, {count(traced.tensors, 'digest')} equal"
+        yield f"  before that: {equal}{processes}"
+
+
+def _causes(verdict: Verdict) -> Iterator[str]:
+    for index, cause in enumerate(verdict.causes[:CAUSES_SHOWN]):
+        yield f"why: {cause.text}" if not index else f"  or: {cause.text}"
+    if len(verdict.causes) > CAUSES_SHOWN:
+        yield f"  or {count(len(verdict.causes) - CAUSES_SHOWN, 'less likely reason')}"
+
+
 def _files(files: tuple[FileDifference, ...]) -> Iterator[str]:
-    if files:
-        yield f"{count(len(files), 'output')} not the same:"
-    for difference in files[:FILES_SHOWN]:
-        facts = []
-        if difference.first_byte is not None:
-            facts.append(f"from byte {difference.first_byte:,}")
-        if difference.note:
-            facts.append(difference.note)
-        yield f"  {difference.path}: {', '.join(facts)}"
-    if len(files) > FILES_SHOWN:
-        yield f"  and {len(files) - FILES_SHOWN:,} more"
-
-
-def _metric_names(original: RunRecord, rerun: RunRecord) -> list[str]:
-    return sorted(original.metrics.keys() | rerun.metrics.keys())
+    if not files:
+        return
+    yield f"{count(len(files), 'output')} not the same:"
+    lines = []
+    for difference in files:
+        facts = [f"from byte {difference.first_byte:,}"] if difference.first_byte is not None else []
+        facts += [difference.note] if difference.note else []
+        lines.append(f"  {difference.path}: {', '.join(facts)}")
+    yield from _cut(lines, FILES_SHOWN)
 
 
 def _metrics(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> Iterator[str]:
-    """Beside each other, those that differ first."""
-    names = _metric_names(original, rerun)
-    if names or verdict.metrics:
+    """Beside each other those that differ; in one line those that are equal."""
+    if verdict.metrics:
         yield "metrics, original vs rerun:"
     differing = {difference.name for difference in verdict.metrics}
-    shown = [
+    lines = [
         f"  {item.name}: {beside(item.original, item.rerun)}{_delta(item.original, item.rerun)}"
         f"{', within tolerance' if item.within else ''}"
         for item in verdict.metrics
     ]
-    for name in names:
-        a, b = original.metrics.get(name), rerun.metrics.get(name)
-        if name not in differing and a is not None and b is not None and same_bits(a, b):
-            shown.append(f"  {name}: {number(a)}, equal")
-    yield from shown[:METRICS_SHOWN]
-    if len(shown) > METRICS_SHOWN:
-        yield f"  and {len(shown) - METRICS_SHOWN:,} more"
+    yield from _cut(lines, METRICS_SHOWN)
+    equal = []
+    for name in sorted(original.metrics.keys() & rerun.metrics.keys() - differing):
+        a, b = original.metrics[name], rerun.metrics[name]
+        if same_bits(a, b):
+            equal.append(f"{name} {number(a)}")
+    if equal:
+        yield f"equal metrics: {listed(equal, METRICS_SHOWN)}"
 
 
 def _delta(a: float | None, b: float | None) -> str:
     return f" ({b - a:+.3g})" if a is not None and b is not None else ""
 
 
-def _hardware(original: RunRecord, rerun: RunRecord) -> Iterator[str]:
+def _drift(verdict: Verdict, original: RunRecord) -> Iterator[str]:
+    """Series only: of a final metric both values are shown already, where it is judged."""
+    judged = verdict.outcome not in (Outcome.FAILED, Outcome.NOT_COMPARABLE)
+    series = {point.name for point in original.series}
+    found = [item for item in verdict.drift if not judged or item.name in series]
+    found.sort(key=lambda item: item.name != LOSS)
+    yield from _cut([_apart(item) for item in found], DRIFT_SHOWN)
+
+
+def _apart(item: Drift) -> str:
+    name = "loss" if item.name == LOSS else item.name
+    most = "infinitely" if math.isinf(item.max_abs) else f"by at most {item.max_abs:.2g}"
+    relative = f" ({item.max_rel:.2g} of its value)" if math.isfinite(item.max_rel) else ""
+    first = f", first at step {item.first:,}" if item.first is not None else ""
+    points = f" in {item.differing:,} of {count(item.points, 'point')}" if item.points > 1 else ""
+    return f"{name}: apart {most}{relative}{points}{first}"
+
+
+def _left_out(left_out: tuple[LeftOut, ...]) -> Iterator[str]:
+    if left_out:
+        shown = [f"{item.path} ({item.why})" for item in left_out]
+        yield f"left out: {listed(shown, LEFT_OUT_SHOWN)}"
+
+
+def _hardware(original: RunRecord, rerun: RunRecord, compared: bool) -> Iterator[str]:
     missing = [name for name, run in (("original", original), ("rerun", rerun)) if run.fingerprint is None]
     if original.fingerprint is None or rerun.fingerprint is None:
         yield f"hardware: not known for the {' and the '.join(missing)}"
         return
-    if original.fingerprint.bit_digest == rerun.fingerprint.bit_digest:
-        same_box = original.box is not None and original.box == rerun.box
-        yield f"hardware: the same {'box' if same_box else 'class'}, so equal bits are expected"
-        return
-    a, b = hardware_bits(original), hardware_bits(rerun)
-    fields = [f"{name} ({_cell(a, name)} vs {_cell(b, name)})" for name in unequal_names(a, b)]
-    yield f"hardware: another class, so equal bits are not promised: {listed(fields, FIELDS_SHOWN)}"
-
-
-def _cell(fields: dict[str, Cell], name: str) -> str:
-    return str(fields[name]) if name in fields else "absent"
+    same_box = original.box is not None and original.box == rerun.box
+    found = boxes(original, rerun)
+    if found is None or not (found.hard or found.soft or found.unknown):
+        expected = ", so equal bits are expected" if compared else ""
+        yield f"hardware: the same {'box' if same_box else 'class'}{expected}"
+    elif hard := found.hard | found.unknown:
+        yield f"hardware: another class, so equal bits are not promised: {labelled(hard)}"
+    else:
+        yield f"hardware: the same class; soft fields that differ: {labelled(found.soft)}"
 
 
 def _flags(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> Iterator[str]:
-    if verdict.flags_changed:
+    said = {name for cause in verdict.causes[:CAUSES_SHOWN] for name in cause.fields}
+    moved = [f"  {name}: {moves}" for name, moves in verdict.flags_changed.items() if name not in said]
+    if moved:
         yield "the script changed flags that Reprise had set or seen:"
-        for name, moves in verdict.flags_changed.items():
-            yield f"  {name}: {moves}"
+        yield from _cut(moved, FLAGS_SHOWN)
     for name, run in (("original", original), ("rerun", rerun)):
         readback = main_readback(run)
         if readback is None:

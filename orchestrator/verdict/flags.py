@@ -7,6 +7,9 @@ from typing import Any
 from orchestrator.record.model import RunRecord
 from orchestrator.run.model import Readback
 
+OURS = ("trace", "levers.unset")
+"""What the runtime says of itself: no flag that a script moves."""
+
 
 def flags_changed(original: RunRecord, rerun: RunRecord) -> dict[str, str]:
     """Flags that a script moved between its start and its end: `original: True -> False; rerun: ...`."""
@@ -24,14 +27,16 @@ def _changes(run: RunRecord) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for readback in run.readbacks:
         for name, (start, end) in readback.changed.items():
+            if name in OURS:
+                continue
             moves = found.setdefault(name, [])
-            move = f"{_word(start)} -> {_word(end)}"
+            move = f"{flag_word(start)} -> {flag_word(end)}"
             if move not in moves:
                 moves.append(move)
     return found
 
 
-def _word(value: Any) -> str:
+def flag_word(value: Any) -> str:
     return "unset" if value is None else str(value)
 
 
@@ -40,8 +45,23 @@ def main_readback(run: RunRecord) -> Readback | None:
 
     In the container's own pid namespace the lower pid came first.
     """
-    with_torch = [readback for readback in run.readbacks if "torch.version" in last_flags(readback)]
-    return min(with_torch or run.readbacks, key=lambda readback: readback.pid, default=None)
+    torch = [readback for readback in run.readbacks if with_torch(readback)]
+    return min(torch or run.readbacks, key=lambda readback: readback.pid, default=None)
+
+
+def training_readback(run: RunRecord, rank: int = 0) -> Readback | None:
+    """The process that left the trace of a rank; without a trace the main one.
+
+    Under torchrun the first process with torch is the launcher, which does not train.
+    """
+    pids = {file.pid for file in run.traces if file.rank == rank}
+    found = [readback for readback in run.readbacks if readback.pid in pids]
+    return min(found, key=lambda readback: readback.pid) if found else main_readback(run)
+
+
+def with_torch(readback: Readback) -> bool:
+    """Whether the process had imported torch."""
+    return any("torch.version" in flags for flags in (readback.start, readback.end) if flags)
 
 
 def last_flags(readback: Readback) -> dict[str, Any]:

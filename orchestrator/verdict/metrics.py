@@ -12,6 +12,7 @@ from orchestrator.errors import RepriseError
 from orchestrator.record.model import RunRecord
 from orchestrator.run.metrics import FINAL, SERIES
 from orchestrator.run.model import MetricPoint
+from orchestrator.run.traces import LOSS
 from orchestrator.spec.model import Tolerance
 from orchestrator.verdict.files import OpenBlob
 from orchestrator.verdict.model import FileDifference, MetricDifference
@@ -38,8 +39,12 @@ class MetricsCompared:
         return all(difference.within for difference in self.differences)
 
 
-def compare_metrics(original: RunRecord, rerun: RunRecord) -> MetricsCompared:
-    """By value, bit for bit; `within` by the tolerances of the original's spec. In one only: not within."""
+def compare_metrics(original: RunRecord, rerun: RunRecord, losses: bool = True) -> MetricsCompared:
+    """By value, bit for bit; `within` by the tolerances of the original's spec. In one only: not within.
+
+    Without `losses` the series that comes from the trace is left out: where the traces differ, that it
+    differs too is no second finding. Where they are equal it must be equal.
+    """
     tolerances = original.tolerance.metrics
     differences, pairs = [], set()
     for name in sorted(original.metrics.keys() | rerun.metrics.keys()):
@@ -52,6 +57,8 @@ def compare_metrics(original: RunRecord, rerun: RunRecord) -> MetricsCompared:
             pairs.add((bits(a), bits(b)))
     left, right = _by_name(original.series), _by_name(rerun.series)
     for name in sorted(left.keys() | right.keys()):
+        if name == LOSS and not losses:
+            continue
         difference = _compare_series(
             name, left.get(name, []), right.get(name, []), tolerances.get(name), pairs
         )

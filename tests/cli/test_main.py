@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -230,40 +229,3 @@ def test_help_is_quick(process: Callable[..., object]) -> None:
         return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
 
     assert min(once() for _ in range(5)) < 0.150
-
-
-@pytest.mark.parametrize(
-    ("shell", "mark"), [("bash", "complete -o"), ("zsh", "#compdef"), ("fish", "complete --")]
-)
-def test_completion_scripts(process: Callable[..., object], shell: str, mark: str) -> None:
-    code, out, _ = process("completion", shell)
-    assert code == 0
-    assert mark in out
-    assert "_REPRISE_COMPLETE" in out
-    if shutil.which(shell):
-        subprocess.run([shell, "-n"], input=out, text=True, check=True)
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [("reprise s", {"submit", "show", "schema", "sweep"}), ("reprise show --pa", {"--packages"})],
-)
-def test_completion_in_a_real_bash(
-    process: Callable[..., object], tmp_path: Path, words: str, expected: set[str]
-) -> None:
-    """The script is sourced, and its function asked as bash asks it on TAB."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    program = folder / "reprise"
-    program.write_text(f"#!{sys.executable}\nfrom orchestrator.cli.main import main; main()\n")
-    program.chmod(0o755)
-    script = process("completion", "bash").out
-    ask = (
-        f"COMP_WORDS=({words}); COMP_CWORD={len(words.split()) - 1}; _reprise_completion reprise; "
-        'printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    environ = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, env=environ, timeout=60
-    )
-    assert set(done.stdout.split()) == expected, done.stderr

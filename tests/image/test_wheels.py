@@ -115,6 +115,27 @@ def test_other_bytes_than_locked_are_an_infrastructure_error_that_names_them(
     assert not list(settings.wheels.rglob("*.whl"))
 
 
+def test_another_build_of_the_version_in_the_users_folder_is_passed_over(
+    settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = make_wheel("spam", version="2.0")
+    other = make_wheel("spam", version="2.0+cpu", files={"spam.py": b"cpu"})
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    other.rename(mine / other.name)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(mine))
+    (wheel,) = fetch_wheels(settings, write_lock(tmp_path, line(locked)), python)
+    assert (wheel.filename, wheel.digest) == (locked.name, Digest.of_file(locked))
+
+
+def test_a_lock_may_write_a_version_shorter_than_its_wheel(
+    settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any
+) -> None:
+    spam = make_wheel("spam", version="2.0.0")
+    lock = write_lock(tmp_path, f"spam==2.0 --hash=sha256:{Digest.of_file(spam).hex}")
+    assert fetch_wheels(settings, lock, python)[0].filename == spam.name
+
+
 def test_a_package_that_is_not_there_is_named(
     settings: Settings, python: PythonFacts, tmp_path: Path
 ) -> None:

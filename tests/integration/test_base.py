@@ -89,7 +89,7 @@ def make(root: Path, new_session: Callable[[], Session]) -> Callable[[], tuple[S
     def make() -> tuple[Session, Base]:
         session = new_session()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(basebuild, "bootstrap", lambda release, target: shutil.copy(root, target))
+            patch.setattr(basebuild, "bootstrap", lambda release, target, packages: shutil.copy(root, target))
             return session, build_base(session, "cpu", Silent())
 
     return make

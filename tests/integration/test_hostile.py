@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from tests_support import Box, write_job
 
 pytestmark = pytest.mark.engine
+ALG_PROBE = Path(__file__).parent.parent / "alg_probe.py"
 
 
 def submit(box: Box, tmp_path: Path, script: str, extra: str = "", code: int = 0) -> Any:
@@ -174,6 +176,19 @@ print('interfaces', sorted(os.listdir('/sys/class/net')))
     assert text.count("refused") == 10
     assert "CapEff:\\t0000000000000000" in text
     assert "interfaces ['lo']" in text
+
+
+def test_the_kernels_ciphers_cannot_be_reached_and_other_sockets_can(box: Box, tmp_path: Path) -> None:
+    """AF_ALG, which Docker's own profile lets through; each way to it that the probe knows."""
+    run = submit(box, tmp_path, ALG_PROBE.read_text())
+    found = json.loads(log(box, run))
+    allowed = {name: code for name, code in found.items() if name.startswith(("inet", "unix"))}
+    assert set(allowed.values()) <= {0, -11}, found
+    assert allowed["inet"] == allowed["unix"] == allowed["unix pair"] == 0
+    shut = {name: code for name, code in found.items() if name not in allowed and name != "socketcall bind"}
+    assert {shut["alg"], shut["alg in a child"], shut["alg in a thread"], shut["alg in a fork"]} == {1}
+    assert set(shut.values()) <= {1, -11}, found
+    assert run["notes"] == []
 
 
 def test_another_runs_folder_cannot_be_read(box: Box, tmp_path: Path) -> None:

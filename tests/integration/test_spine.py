@@ -25,7 +25,7 @@ def test_hello_is_recorded_and_rerun_by_its_digest_is_identical(box: Box) -> Non
     assert run["metrics"].keys() == {"mean"}
     assert "torch" in run["packages"]
     assert run["fingerprint"]["bit_class"]
-    assert run["source"].keys() == {"hello.py", "job.yaml"}
+    assert run["source"].keys() == {"hello.py"}
     assert run["readbacks"], "the runtime reported nothing"
 
     again = box.json("rerun", run["image"])

@@ -26,6 +26,7 @@ from orchestrator.settings import Settings, load
 
 REPO = Path(__file__).resolve().parents[2]
 DIGEST = "sha256:" + "0" * 64
+PLAIN = 'os_image = "bootstrap"\nrequirements = "cpu/requirements.txt"\n'
 PYTHON = PythonFacts(
     executable="/opt/python/bin/python",
     version="3.11.2",
@@ -102,6 +103,9 @@ def test_the_cuda_flavour_sets_what_the_nvidia_toolkit_reads_and_cpu_does_not():
         ('os_image = "bootstrap"', "no usable recipe"),
         ('os_image = 3\nrequirements = "cpu/requirements.txt"', "no usable recipe"),
         ('os_image = "bootstrap"\nrequirements = "cpu/none.txt"', "not there"),
+        (f"{PLAIN}packages = 3", "no usable recipe"),
+        (f"{PLAIN}packages = ['g++ --yes']", "no package"),
+        (f"{PLAIN}packages = 'g++'", "no package"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(settings: Settings, table: str, words: str):
@@ -123,6 +127,14 @@ def test_another_input_is_another_key(settings: Settings, file: str):
     path = settings.recipes / file
     path.write_text(path.read_text() + "# more\n")
     assert read_recipe(settings, "cpu").key() != before
+
+
+def test_other_packages_are_another_key(settings: Settings):
+    before = read_recipe(settings, "cpu")
+    (settings.recipes / "bases.toml").write_text(f'[cpu]\n{PLAIN}packages = ["g++"]\n')
+    after = read_recipe(settings, "cpu")
+    assert (before.packages, after.packages) == ((), ("g++",))
+    assert before.key() != after.key()
 
 
 # The OS image
@@ -157,6 +169,8 @@ def test_the_os_image_does_not_depend_on_the_hosts_clock_and_locale(tmp_path: Pa
     words = command(release, tmp_path / "root.tar")
     assert words[-2:] == ["noble", str(tmp_path / "root.tar")]
     assert "--components=main,universe" in words
+    assert "--include=ca-certificates,python3,python3-venv" in words
+    assert "--include=ca-certificates,python3,python3-venv,g++" in command(release, tmp_path, ["g++"])
     found = environment({"TZ": "Asia/Tokyo", "LC_ALL": "tr_TR", "http_proxy": "p", "SOURCE_DATE_EPOCH": "9"})
     assert found == {"TZ": "UTC", "LC_ALL": "C.UTF-8", "http_proxy": "p", "SOURCE_DATE_EPOCH": "315619200"}
 
@@ -208,6 +222,7 @@ class Pretender:
             raise self.refusal
 
     def import_image(self, archive, repository: str, tag: str, changes: list[str]) -> str:
+        self.imported = archive.read()
         self.images[f"{repository}:{tag}"] = EngineImage(id=DIGEST, tags=(), diff_ids=(), labels={})
         return DIGEST
 
@@ -288,14 +303,18 @@ def test_a_committed_pin_comes_first_and_that_is_said(session: Session, made: li
 
 
 def test_where_the_os_image_cannot_be_pulled_it_is_made(session: Session, engine: Pretender, monkeypatch):
-    monkeypatch.setattr(basebuild, "bootstrap", lambda release, target: target.write_bytes(b"tar"))
-    recipe = read_recipe(session.settings, "cpu").model_copy(update={"os_image": f"team/os@{DIGEST}"})
+    monkeypatch.setattr(
+        basebuild, "bootstrap", lambda release, target, packages: target.write_text(f"tar of {packages}")
+    )
+    update = {"os_image": f"team/os@{DIGEST}", "packages": ("g++",)}
+    recipe = read_recipe(session.settings, "cpu").model_copy(update=update)
     watch = Notes()
     session.settings.home.mkdir()
     engine.refusal = EngineError("pulling: no route to host")
     assert basebuild._os_image(session, recipe, "reprise-build:x", watch) == "reprise-build:x"
     assert engine.pulled == [f"team/os@{DIGEST}"]
     assert "no route to host" in watch.notes[0]
+    assert engine.imported == b"tar of ('g++',)"
     engine.refusal = EngineMissingError("gone")
     with pytest.raises(EngineMissingError):
         basebuild._os_image(session, recipe, "reprise-build:x", watch)

@@ -180,7 +180,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Path]]]:
 
         return call
 
-    monkeypatch.setattr(blobs, "_fsync", noted("data", blobs._fsync))
+    monkeypatch.setattr(blobs, "fsync_file", noted("data", blobs.fsync_file))
     monkeypatch.setattr(blobs, "fsync_folder", noted("folder", blobs.fsync_folder))
     monkeypatch.setattr(blobs, "sync_filesystem", noted("all", blobs.sync_filesystem))
     replace = Path.replace
@@ -217,6 +217,24 @@ def test_a_blob_that_was_there_is_made_durable_too(store: BlobStore, events: lis
     put(store, b"one")
     assert ("folder", store.path(digest).parent) in events
     assert "name" not in {name for name, _ in events}
+
+
+def test_a_new_store_is_durable_up_to_the_folder_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blob is lost with any folder above it whose own name was not yet on the disk."""
+    synced = set()
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.add(Path(f"/proc/self/fd/{fd}").readlink())
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    store = BlobStore(tmp_path / "a" / "b" / "store")
+    (digest,) = put(store, b"one")
+    above = [folder for folder in store.path(digest).parents if folder.is_relative_to(tmp_path)]
+    assert set(above) <= synced
 
 
 def test_an_empty_batch_costs_nothing(store: BlobStore, events: list[tuple[str, Path]]) -> None:
@@ -260,7 +278,7 @@ def test_a_full_disk_is_said_to_be_full(store: BlobStore, monkeypatch: pytest.Mo
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(blobs, "_fsync", full)
+    monkeypatch.setattr(blobs, "fsync_file", full)
     with pytest.raises(StoreError, match="No space left") as caught:
         put(store, b"one")
     assert "make room" in (caught.value.hint or "")
@@ -296,7 +314,7 @@ def killed(store: BlobStore, where: str) -> None:
     put(store, b"one", b"two", b"three", b"four")
 
 
-@pytest.mark.parametrize(("where", "visible"), [("_fsync", 0), ("name", 2), ("fsync_folder", 4)])
+@pytest.mark.parametrize(("where", "visible"), [("fsync_file", 0), ("name", 2), ("fsync_folder", 4)])
 def test_a_kill_leaves_whole_blobs_and_the_next_batch_tidies_up(
     store: BlobStore, where: str, visible: int
 ) -> None:

@@ -16,59 +16,61 @@ from orchestrator.record.model import NewRun
 from orchestrator.settings import Settings
 
 
-def test_the_file_is_its_owners_and_in_wal_mode(settings: Settings) -> None:
-    with open_record(settings):
+def test_the_file_is_its_owners_and_in_wal_mode(sqlite_settings: Settings) -> None:
+    with open_record(sqlite_settings):
         pass
-    path = settings.home / "reprise.db"
+    path = sqlite_settings.home / "reprise.db"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(settings.home.stat().st_mode) == 0o700
+    assert stat.S_IMODE(sqlite_settings.home.stat().st_mode) == 0o700
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_every_connection_is_durable_and_checks_foreign_keys(settings: Settings) -> None:
-    with open_record(settings) as record, record._database.reading() as connection:
+def test_every_connection_is_durable_and_checks_foreign_keys(sqlite_settings: Settings) -> None:
+    with open_record(sqlite_settings) as record, record._database.reading() as connection:
         for pragma, value in (("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 30_000)):
             assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
 
 
-def test_a_newer_database_is_left_alone(settings: Settings) -> None:
-    with open_record(settings):
+def test_a_newer_database_is_left_alone(sqlite_settings: Settings) -> None:
+    with open_record(sqlite_settings):
         pass
-    with sqlite3.connect(settings.home / "reprise.db") as connection:
+    with sqlite3.connect(sqlite_settings.home / "reprise.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(RecordError, match="newer version of Reprise") as caught:
-        open_record(settings)
+        open_record(sqlite_settings)
     assert caught.value.hint
-    with sqlite3.connect(settings.home / "reprise.db") as connection:
+    with sqlite3.connect(sqlite_settings.home / "reprise.db") as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
 
 
-def test_a_file_that_is_no_database_is_left_alone(settings: Settings) -> None:
-    settings.home.mkdir()
-    (settings.home / "reprise.db").write_text("my notes, more than a hundred bytes of them. " * 100)
+def test_a_file_that_is_no_database_is_left_alone(sqlite_settings: Settings) -> None:
+    sqlite_settings.home.mkdir()
+    (sqlite_settings.home / "reprise.db").write_text("my notes, more than a hundred bytes of them. " * 100)
     with pytest.raises(RecordError, match="not a database") as caught:
-        open_record(settings)
+        open_record(sqlite_settings)
     assert "copy" in (caught.value.hint or "")
-    assert (settings.home / "reprise.db").read_text().startswith("my notes")
+    assert (sqlite_settings.home / "reprise.db").read_text().startswith("my notes")
 
 
-@pytest.mark.parametrize("url", ["postgresql://ada:secret@host/db", "nonsense", "sqlite://"])
-def test_what_is_not_an_sqlite_file_is_refused_without_its_password(settings: Settings, url: str) -> None:
+@pytest.mark.parametrize("url", ["mysql://ada:secret@host/db", "nonsense", "sqlite://"])
+def test_what_is_no_database_of_ours_is_refused_without_its_password(
+    sqlite_settings: Settings, url: str
+) -> None:
     with pytest.raises(RecordError, match=r"SQLite|database URL") as caught:
-        open_record(replace(settings, database_url=url))
+        open_record(replace(sqlite_settings, database_url=url))
     assert "secret" not in str(caught.value)
 
 
 def test_a_lock_that_stays_is_named_and_nothing_is_written(
-    settings: Settings, new_run: Callable[..., NewRun], monkeypatch: pytest.MonkeyPatch
+    sqlite_settings: Settings, new_run: Callable[..., NewRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_record(settings):
+    with open_record(sqlite_settings):
         pass
     monkeypatch.setattr(connect, "BUSY_TIMEOUT", 0.2)
     new = new_run()
-    with open_record(settings) as record:
-        holder = sqlite3.connect(settings.home / "reprise.db", isolation_level=None)
+    with open_record(sqlite_settings) as record:
+        holder = sqlite3.connect(sqlite_settings.home / "reprise.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(RecordError, match="database is locked") as caught:
             record.submit(new)
@@ -79,15 +81,17 @@ def test_a_lock_that_stays_is_named_and_nothing_is_written(
         assert record.submit(new) == (new.id, True)
 
 
-def test_a_folder_that_cannot_be_is_named(settings: Settings) -> None:
-    settings.home.write_text("a file where the folder should be")
+def test_a_folder_that_cannot_be_is_named(sqlite_settings: Settings) -> None:
+    sqlite_settings.home.write_text("a file where the folder should be")
     with pytest.raises(RecordError, match="cannot be opened") as caught:
-        open_record(settings)
+        open_record(sqlite_settings)
     assert "REPRISE_HOME" in (caught.value.hint or "")
 
 
-def test_a_second_opening_imports_no_alembic(settings: Settings, new_run: Callable[..., NewRun]) -> None:
-    with open_record(settings) as record:
+def test_a_second_opening_imports_no_alembic(
+    sqlite_settings: Settings, new_run: Callable[..., NewRun]
+) -> None:
+    with open_record(sqlite_settings) as record:
         run, _ = record.submit(new_run())
     code = (
         "import sys; from orchestrator.settings import load;"
@@ -97,6 +101,6 @@ def test_a_second_opening_imports_no_alembic(settings: Settings, new_run: Callab
     )
     command = [sys.executable, "-c", code, run[:6]]
     done = subprocess.run(
-        command, env={"REPRISE_HOME": str(settings.home)}, capture_output=True, text=True, check=True
+        command, env={"REPRISE_HOME": str(sqlite_settings.home)}, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == [run, "False", "False"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +46,10 @@ def submit_some(queue: Any, barrier: Any, number: int, settings: Settings, runs:
         queue.put([record.submit(new) for new in runs[number]])
 
 
-def test_32_processes_migrate_and_submit_at_once(settings: Settings, new_run: Callable[..., NewRun]) -> None:
+def test_32_processes_migrate_and_submit_at_once(
+    empty_settings: Settings, new_run: Callable[..., NewRun]
+) -> None:
+    settings = empty_settings
     runs = [[new_run(params={"p": p, "n": n}, image=f"i{n}") for n in range(5)] for p in range(32)]
     found = [item for items in together(32, submit_some, settings, runs) for item in items]
     wanted = sorted(new.id for items in runs for new in items)
@@ -56,12 +58,12 @@ def test_32_processes_migrate_and_submit_at_once(settings: Settings, new_run: Ca
     with open_record(settings) as record:
         assert sorted(line.id for line in record.history(HistoryFilter())) == wanted
         assert {len(line.params) for line in record.history(HistoryFilter())} == {2}
-    with sqlite3.connect(settings.home / "reprise.db") as connection:
-        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
-        assert connection.execute("SELECT count(*) FROM job").fetchone() == (1,)
-        assert connection.execute("SELECT count(*) FROM image").fetchone() == (5,)
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        with record._database.reading() as connection:
+            for table, count in (("alembic_version", 1), ("job", 1), ("image", 5)):
+                assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == count
+            if settings.database_url.startswith("sqlite"):
+                assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+                assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
 
 
 def test_50_threads_with_one_key_are_one_run(record: Record, new_run: Callable[..., NewRun]) -> None:

@@ -24,12 +24,13 @@ from orchestrator.run.model import (
     Readback,
     Result,
     State,
+    TraceFile,
 )
 from orchestrator.spec.model import Resources, Tolerance, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.tree import GitState
 
-texts = st.text(max_size=20)
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)
 digests = st.binary(max_size=4).map(Digest.of)
 huge = st.integers() | st.integers(-(10**300), 10**300)
@@ -107,6 +108,19 @@ outputs = st.builds(
     size=st.integers(0, 1 << 62),
     reason=st.none() | texts,
 )
+counts = st.integers(0, (1 << 63) - 1)
+traces = st.builds(
+    TraceFile,
+    rank=st.integers(0, 1 << 20),
+    world=st.integers(0, 1 << 20),
+    pid=counts,
+    digest=digests,
+    size=counts,
+    steps=counts,
+    events=counts,
+    complete=st.booleans(),
+    broken=st.none() | texts,
+)
 results = st.builds(
     Result,
     state=st.sampled_from([state for state in State if state.final]),
@@ -130,6 +144,7 @@ results = st.builds(
         st.builds(Readback, pid=st.integers(0, 1 << 40), argv=some(texts), start=flags, end=flags)
     ),
     reports_missing=st.booleans(),
+    traces=some(traces),
     log=st.none() | st.builds(Log, digest=digests, size=st.integers(0, 1 << 62), truncated=st.booleans()),
     fingerprint=st.none()
     | st.builds(
@@ -152,7 +167,7 @@ def same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(new=runs, result=results)
 def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Result) -> None:
     run, created = record.submit(new)
@@ -183,3 +198,10 @@ def test_a_scalar_is_its_type_and_its_text(value: Any) -> None:
 
     columns = scalar_columns(value)
     assert same(value, scalar_of(columns["type"], columns["text"]))
+
+
+def test_what_no_database_takes_is_written_out(record: Record, finished: Any) -> None:
+    run = finished(result={"message": "a\0b\udc80", "packages": {"x" * 5000: "1\0"}})
+    found = record.run(run)
+    assert found.message == "a\\x00b\\udc80"
+    assert found.packages == {"x" * 1300: "1\\x00"}

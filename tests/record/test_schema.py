@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, inspect
 
 from orchestrator.record import migrate, tables
-from orchestrator.record.connect import Database
+from orchestrator.record.connect import Database, open_database
 from orchestrator.record.database import Record, open_record
 from orchestrator.record.migrate import HEAD, bring_to_head, version
 from orchestrator.settings import Settings
@@ -16,7 +16,7 @@ from orchestrator.verdict.model import Outcome
 
 
 def fresh(tmp_path: Path) -> Database:
-    database = Database(f"sqlite:///{tmp_path / 'home' / 'reprise.db'}")
+    database = open_database(f"sqlite:///{tmp_path / 'home' / 'reprise.db'}")
     bring_to_head(database)
     return database
 
@@ -33,10 +33,10 @@ def schema(path: Path) -> dict[str, list[str]]:
 
 
 def test_migrations_give_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
-    database = fresh(tmp_path)
+    fresh(tmp_path)
     plain = tmp_path / "plain.db"
     tables.Row.metadata.create_all(create_engine(f"sqlite:///{plain}"))
-    assert schema(database.path) == schema(plain)
+    assert schema(tmp_path / "home" / "reprise.db") == schema(plain)
     assert len(schema(plain)) > 17
 
 
@@ -59,6 +59,11 @@ def test_head_is_the_newest_migration(tmp_path: Path) -> None:
     assert version(fresh(tmp_path)) == HEAD
 
 
+def indexes(database: Database) -> set[str]:
+    with database.reading() as connection:
+        return {str(item["name"]) for item in inspect(connection).get_indexes("run")}
+
+
 def test_a_record_of_the_first_schema_is_brought_to_head_with_its_runs(
     settings: Settings, record: Record, finished: Callable[..., str]
 ) -> None:
@@ -67,19 +72,19 @@ def test_a_record_of_the_first_schema_is_brought_to_head_with_its_runs(
 
     run = finished(params={"lr": 0.1}, result={"metrics": {"acc": 0.5}})
     before = record.run(run)
-    database = Database(settings.database_url)
+    database = open_database(settings.database_url)
     config = Config()
     config.set_main_option("script_location", str(migrate.SCRIPTS))
     with database.writing() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "0001")
     assert version(database) == "0001"
-    assert "ix_run_seconds" not in schema(database.path)
+    assert "ix_run_seconds" not in indexes(database)
     with open_record(settings) as opened:
         assert opened.run(run) == before
         assert opened.best("digits", "acc").id == run
     assert version(database) == HEAD
-    assert "ix_run_seconds" in schema(database.path)
+    assert "ix_run_seconds" in indexes(database)
 
 
 def test_a_downgrade_leaves_nothing(tmp_path: Path) -> None:
@@ -92,7 +97,7 @@ def test_a_downgrade_leaves_nothing(tmp_path: Path) -> None:
     with database.writing() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
-    assert schema(database.path) == {}
+    assert schema(tmp_path / "home" / "reprise.db") == {}
 
 
 def test_the_words_of_a_verdict_are_the_verdict_rooms() -> None:

@@ -82,7 +82,7 @@ class FakeImage:
             timeout=timeout,
             check=False,
         )
-        reports = {path.name: json.loads(path.read_text()) for path in sorted(report.glob("*"))}
+        reports = {path.name: json.loads(path.read_text()) for path in sorted(report.glob("*.json"))}
         return Finished(done.returncode, done.stdout, done.stderr, reports)
 
 

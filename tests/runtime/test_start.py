@@ -217,3 +217,67 @@ def test_a_script_that_seeds_itself_keeps_its_own_seed(image: Any) -> None:
 def test_strings_hash_the_same_in_every_process(image: Any) -> None:
     code = "print(hash('reprise'), list({'a', 'b', 'c', 'd'}))"
     assert image.run("-c", code, REPRISE_SEED="1").out == image.run("-c", code, REPRISE_SEED="2").out
+
+
+def test_a_forked_child_draws_its_own_numbers_and_the_same_in_every_run(image: Any) -> None:
+    """Python itself seeds `random` in forked children from the system's entropy."""
+    code = (
+        "import os, random, sys\n"
+        "for _ in range(2):\n"
+        "    sys.stdout.flush()\n"
+        "    if os.fork() == 0:\n"
+        "        os.fork() or print(random.random(), end=' ')\n"
+        "        os.wait() if os.fork() else None\n"
+        "        sys.exit(0)\n"
+        "    os.wait()\n"
+        "print(random.random())"
+    )
+    done = image.run("-c", code)
+    numbers = done.out.split()
+    assert numbers == image.run("-c", code).out.split()
+    assert len(set(numbers)) == len(numbers) == 3
+    assert numbers[-1] == "0.32383276483316237"  # the parent's own, as without children
+    assert numbers != image.run("-c", code, REPRISE_SEED="8").out.split()
+
+
+# What has no deterministic form
+
+REFUSED = "import torch\nput = torch.zeros(4).put_\nplace, value = torch.tensor([0]), torch.ones(1)\n"
+SAID = "reprise: put_ has no deterministic form: replace it, or set determinism.level to warn"
+
+
+@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        (f"{REFUSED}put(place, value)", 1),
+        (
+            f"{REFUSED}try: put(place, value)\nexcept RuntimeError as e: raise KeyError('in training') from e",
+            1,
+        ),
+        (f"{REFUSED}import sys; sys.excepthook = lambda *a: None; put(place, value)", 1),
+        (f"{REFUSED}import threading; threading.Thread(target=put, args=(place, value)).start()", 0),
+        (f"{REFUSED}import os\nif os.fork() == 0: put(place, value)\nelse: os._exit(os.wait()[1] >> 8)", 1),
+    ],
+)
+def test_an_operation_that_is_refused_is_named(image: Any, code: str, exit_code: int) -> None:
+    done = image.run("-c", code)
+    assert done.code == exit_code
+    assert done.err.splitlines()[-1].startswith(SAID)
+    assert done.one("refused")["op"] == "put_"
+    assert done.one("refused")["text"].startswith("put_ does not have a deterministic implementation")
+
+
+@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.parametrize(
+    ("code", "level"),
+    [
+        (f"{REFUSED}put(place, value)", "warn"),
+        (f"{REFUSED}try: put(place, value)\nexcept RuntimeError: pass", "strict"),
+        ("import torch; raise RuntimeError('of another kind')", "strict"),
+    ],
+)
+def test_nothing_was_refused(image: Any, code: str, level: str) -> None:
+    done = image.run("-c", code, level=level)
+    assert not done.all("refused")
+    assert "reprise" not in done.err

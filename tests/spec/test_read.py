@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.run.container import CACHES
 from orchestrator.runtime.levers import LEVER_NAMES
 from orchestrator.spec.model import JobSpec, Level, Network, Tolerance, Trace, TracedTensors
 from orchestrator.spec.problems import SpecError
@@ -197,13 +198,29 @@ def test_each_mistake_is_one_problem_at_its_line(read: Read, line: str, key: str
 
 
 @pytest.mark.parametrize(
-    "name", ["REPRISE_SEED", "LD_PRELOAD", "NVIDIA_VISIBLE_DEVICES", "PYTHONPATH", *LEVER_NAMES]
+    "name",
+    [
+        *("REPRISE_SEED", "LD_PRELOAD", "GLIBC_TUNABLES", "NVIDIA_VISIBLE_DEVICES", "PYTHONPATH", "PATH"),
+        *CACHES,  # what the container is given wins over the image's environment, so over the spec's
+        *LEVER_NAMES,
+    ],
 )
-def test_variables_that_the_levers_own(read: Read, name: str) -> None:
+def test_variables_that_are_not_the_jobs(read: Read, name: str) -> None:
     assert problems(read, f"{HEAD}env: {{OK: a, {name}: b}}\n") == {f"env.{name}": 3}
 
 
-@pytest.mark.parametrize("name", ["TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR", "TF_CPP_MIN_LOG_LEVEL"])
+def test_a_path_of_ones_own_is_refused_by_line_key_and_hint(read: Read) -> None:
+    """It would hide the programs of the job's own packages."""
+    with pytest.raises(SpecError) as caught:
+        read(f"{HEAD}env:\n  MODE: quick\n  PATH: /home/me/bin:/usr/bin\n")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.key, problem.message) == (5, "env.PATH", "may not be set here")
+    assert "name others by path in command" in (problem.hint or "")
+
+
+@pytest.mark.parametrize(
+    "name", ["TORCH_HOME", "TORCHINDUCTOR_MAX_AUTOTUNE", "TF_CPP_MIN_LOG_LEVEL", "PATHS", "HOME_URL"]
+)
 def test_variables_that_only_look_like_levers(read: Read, name: str) -> None:
     assert read(f"{HEAD}env: {{{name}: b}}\n").env == {name: "b"}
 

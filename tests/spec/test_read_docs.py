@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.spec import model
-from orchestrator.spec.forms import _ENV_REASONS
+from orchestrator.spec.forms import _ENV_OURS, _ENV_REASONS
 from orchestrator.spec.problems import SpecError
 from orchestrator.spec.read import read_spec
 
@@ -41,8 +41,8 @@ def test_numbers_that_are_defaults_are_those_of_the_model(key: str) -> None:
 
 
 def test_refused_variables_are_named() -> None:
-    for prefix in _ENV_REASONS:
-        assert f"`{prefix}`" in PAGE
+    for name in (*_ENV_REASONS, *_ENV_OURS):
+        assert f"`{name}`" in PAGE
 
 
 def test_the_first_example_reads(tmp_path: Path) -> None:

@@ -15,7 +15,16 @@ from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
 from orchestrator.image.model import BaseRef
 from orchestrator.record.model import RunRecord
-from orchestrator.run.model import Fingerprint, Log, MetricPoint, Output, OutputStatus, Readback, State
+from orchestrator.run.model import (
+    Fingerprint,
+    Log,
+    MetricPoint,
+    Output,
+    OutputStatus,
+    Readback,
+    State,
+    TraceFile,
+)
 from orchestrator.spec.model import Resources, Tolerance, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.tree import GitState
@@ -38,11 +47,76 @@ class Blobs:
     def rejected(self, path: str, reason: str = "symlink") -> Output:
         return Output(path=path, status=OutputStatus.REJECTED, reason=reason)
 
+    def traced(self, lines: list[dict[str, Any] | bytes], **facts: Any) -> TraceFile:
+        """A trace of these lines, the header and the last line included; `facts` replace what they say."""
+        data = b"".join(line if isinstance(line, bytes) else encoded(line) for line in lines)
+        header, last = lines[0], lines[-1]
+        events = sum(1 for line in lines if isinstance(line, dict) and "e" in line)
+        known = {
+            "rank": header["rank"],
+            "world": header["world"],
+            "pid": header["pid"],
+            "digest": Digest.of(data),
+            "size": len(data),
+            "steps": last.get("steps", 0) if isinstance(last, dict) else 0,
+            "events": events,
+            "complete": isinstance(last, dict) and last.get("end") is True,
+        }
+        self.held[known["digest"]] = data
+        return TraceFile(**(known | facts))
+
     def open(self, digest: Digest) -> BinaryIO:
         self.opened.append(digest)
         if digest not in self.held:
             raise StoreError(f"no blob {digest.short}")
         return io.BytesIO(self.held[digest])
+
+
+def encoded(line: dict[str, Any]) -> bytes:
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+
+
+PARAMETERS = [
+    ["conv1.weight", "float32[8,1,3,3]"],
+    ["conv1.bias", "float32[8]"],
+    ["fc.weight", "float32[10,8]"],
+]
+
+
+def hexed(*of: object) -> str:
+    """16 hex digits that stand for a tensor."""
+    return Digest.of(repr(of).encode()).hex[:16]
+
+
+def digests(*of: object) -> str:
+    return "".join(hexed(name, *of) for name, _ in PARAMETERS)
+
+
+def trace_lines(steps: int = 3, pid: int = 7, began: int = 1000, rank: int = 0, world: int = 1) -> list[Any]:
+    """What the tracer leaves of a small classifier with SGD, trained for `steps` steps: TRACE of issue 3."""
+    lines: list[dict[str, Any]] = [
+        {"trace": 1, "rank": rank, "world": world, "pid": pid, "began": began, "every": 1, "tensors": "all"}
+        | {"torch": "2.13.0+cpu"}
+    ]
+    for step in range(steps):
+        tensors = [["0", "float32[32,1,8,8]", hexed("x", step)], ["1", "int64[32]", hexed("y", step)]]
+        lines.append({"e": "batch", "s": step, "n": "DataLoader", "v": tensors})
+        if not step:
+            lines.append({"table": 0, "of": "model", "tensors": PARAMETERS})
+            lines.append({"e": "init", "s": 0, "t": 0, "d": digests("init")})
+        generators = [["python", "", hexed("python")], ["torch", "", hexed("torch", step)]]
+        lines.append({"e": "rng", "s": step, "v": generators})
+        lines.append(
+            {"e": "forward", "s": step, "n": "CNN", "v": [["", "float32[32,10]", hexed("out", step)]]}
+        )
+        loss = {"v": [["", "float32[]", hexed("loss", step)]], "x": [2.3 - step / 8]}
+        lines.append({"e": "loss", "s": step, **loss})
+        if not step:
+            lines.append({"table": 1, "of": "SGD", "tensors": PARAMETERS})
+        lines.append({"e": "grads", "s": step, "o": 0, "t": 1, "d": digests("grad", step)})
+        lines.append({"e": "params", "s": step, "o": 0, "t": 1, "d": digests("param", step)})
+    events = sum(1 for line in lines if "e" in line)
+    return [*lines, {"end": True, "steps": steps, "events": events}]
 
 
 @pytest.fixture
@@ -51,14 +125,23 @@ def blobs() -> Blobs:
 
 
 def make_fingerprint(**bit_class: Any) -> Fingerprint:
-    fields = {"cpu": {"vendor": "GenuineIntel", "isa": "avx2"}, "threads": 1} | bit_class
+    fields = {
+        "cpu_vendor": "GenuineIntel",
+        "cpu_isa": ["avx", "avx2", "fma"],
+        "machine": "x86_64",
+    } | bit_class
     digest = Digest.of(json.dumps(fields, sort_keys=True).encode())
     return Fingerprint(
         bit_class=fields, perf_class={"cpu_model": "Xeon", "cores": 2}, identity={}, bit_digest=digest
     )
 
 
-FLAGS = {"torch.version": "2.13.0", "torch.deterministic_algorithms": True, "cudnn.benchmark": False}
+FLAGS = {
+    "torch.version": "2.13.0",
+    "trace": "all:1",
+    "torch.deterministic_algorithms": True,
+    "cudnn.benchmark": False,
+}
 
 
 def make_record(blobs: Blobs, **changes: Any) -> RunRecord:
@@ -114,6 +197,7 @@ def make_record(blobs: Blobs, **changes: Any) -> RunRecord:
         "notes": (),
         "description": "digits with a small net",
         "reports_missing": False,
+        "traces": (blobs.traced(trace_lines()),),
     }
     assert changes.keys() <= fields.keys(), changes.keys() - fields.keys()
     return RunRecord.model_validate(fields | changes)
@@ -133,7 +217,10 @@ def record(blobs: Blobs) -> Make:
 @pytest.fixture
 def rerun(blobs: Blobs) -> Make:
     """`rerun(metrics={...})`: what an honest rerun of the original leaves, but for these fields."""
-    return lambda **changes: make_record(blobs, **(HONEST | changes))
+    traces = (blobs.traced(trace_lines(pid=9, began=77)),)
+    readbacks = (Readback(pid=9, argv=("python", "train.py"), start=FLAGS, end=FLAGS),)
+    honest = {**HONEST, "traces": traces, "readbacks": readbacks}
+    return lambda **changes: make_record(blobs, **(honest | changes))
 
 
 HONEST: dict[str, Any] = {
@@ -203,3 +290,8 @@ def safetensors() -> Callable[..., bytes]:
 def box() -> Callable[..., Fingerprint]:
     """`box(threads=2)`: a fingerprint whose bit class differs in this."""
     return make_fingerprint
+
+
+@pytest.fixture
+def trace_of() -> Callable[..., list[Any]]:
+    return trace_lines

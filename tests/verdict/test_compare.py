@@ -12,7 +12,7 @@ from orchestrator.image.model import BaseRef
 from orchestrator.run.model import Failure, MetricPoint, Readback, State
 from orchestrator.spec.model import Determinism, Trace, TracedTensors
 from orchestrator.verdict.compare import compare
-from orchestrator.verdict.model import Outcome, Verdict
+from orchestrator.verdict.model import Outcome, Traced, Verdict
 
 
 @pytest.fixture
@@ -21,14 +21,19 @@ def judge(blobs, original, rerun):
     return lambda **changes: compare(original, rerun(**changes), blobs.open)
 
 
-def test_an_honest_rerun_is_identical_and_opens_no_blob(judge, blobs):
+def test_an_honest_rerun_is_identical_and_opens_no_blob_but_the_traces(judge, blobs, original):
     verdict = judge()
     assert verdict.outcome is Outcome.IDENTICAL
     assert verdict.outcome.exit_code is ExitCode.OK
-    assert verdict.summary == "identical: all 3 outputs are equal byte for byte, 3 equal metrics"
+    assert verdict.summary == (
+        "identical: all 3 outputs are equal byte for byte, 3 equal metrics,"
+        " 3 steps of training equal (39 digests)"
+    )
     assert (verdict.original, verdict.rerun, verdict.compared) == ("a" * 16, "b" * 16, 3)
     assert verdict.files == verdict.metrics == verdict.notes == ()
-    assert blobs.opened == []
+    assert verdict.traced == Traced(ranks=1, steps=3, events=19, tensors=39)
+    assert not (verdict.first or verdict.causes or verdict.drift or verdict.left_out)
+    assert not {output.digest for output in original.outputs} & set(blobs.opened)
 
 
 def test_other_hardware_and_time_do_not_matter_to_equal_bits(judge):
@@ -176,10 +181,10 @@ def test_all_reasons_are_in_the_notes(judge, original):
 
 
 def test_nothing_compared_is_never_identical(blobs, record, rerun):
-    nothing = {"outputs": (), "metrics": {}, "series": ()}
+    nothing = {"outputs": (), "metrics": {}, "series": (), "traces": ()}
     verdict = compare(record(**nothing), rerun(**nothing), blobs.open)
     assert verdict.outcome is Outcome.NOT_COMPARABLE
-    assert verdict.summary == "not comparable: the job left no outputs and no metrics to compare"
+    assert verdict.summary == ("not comparable: the job left no outputs, no metrics and no trace to compare")
     rejected = nothing | {"outputs": (blobs.rejected("shadow"),)}
     verdict = compare(record(**rejected), rerun(**rejected), blobs.open)
     assert verdict.outcome is Outcome.NOT_COMPARABLE
@@ -187,22 +192,88 @@ def test_nothing_compared_is_never_identical(blobs, record, rerun):
 
 
 def test_metrics_alone_can_be_compared(blobs, record, rerun):
-    verdict = compare(record(outputs=()), rerun(outputs=()), blobs.open)
+    verdict = compare(record(outputs=(), traces=()), rerun(outputs=(), traces=()), blobs.open)
     assert (verdict.outcome, verdict.summary) == (Outcome.IDENTICAL, "identical: 3 equal metrics")
+
+
+def test_a_trace_alone_can_be_compared(blobs, record, rerun):
+    nothing = {"outputs": (), "metrics": {}, "series": ()}
+    verdict = compare(record(**nothing), rerun(**nothing), blobs.open)
+    assert verdict.outcome is Outcome.IDENTICAL
+    assert verdict.summary == "identical: 3 steps of training equal (39 digests)"
 
 
 # not instrumented
 
 
-@pytest.mark.parametrize("tensors", [TracedTensors.ALL, TracedTensors.PARAMS])
-def test_a_trace_that_was_asked_for_and_is_missing(blobs, record, rerun, original, tensors):
-    traced = _program(original, determinism=Determinism(trace=Trace(tensors=tensors)))
-    verdict = compare(record(**traced), rerun(**traced), blobs.open)
+TORCH = {"torch.version": "2.13.0"}
+UNWATCHED: dict[str, tuple[dict[str, Any], str]] = {
+    "no process": ({"readbacks": ()}, "no Python process of the rerun reported itself"),
+    "a process that says nothing": (
+        {"readbacks": (Readback(pid=9, argv=(), start=TORCH, end=None),)},
+        "process 9 of the rerun was not traced as asked (all:1): it says nothing",
+    ),
+    "one of two processes": (
+        {
+            "readbacks": (
+                Readback(pid=9, argv=(), start={**TORCH, "trace": "all:1"}, end=None),
+                Readback(pid=10, argv=(), start={**TORCH, "trace": "failed: no {hook}"}, end=None),
+            )
+        },
+        "process 10 of the rerun was not traced as asked (all:1): it says failed: no (hook)",
+    ),
+    "switched off later": (
+        {
+            "readbacks": (
+                Readback(pid=9, argv=(), start={**TORCH, "trace": "all:1"}, end={**TORCH, "trace": "off"}),
+            )
+        },
+        "process 9 of the rerun was not traced as asked (all:1): it says off",
+    ),
+    "a trace without torch": (
+        {"readbacks": (Readback(pid=9, argv=(), start={"python.version": "3.11"}, end=None),)},
+        "the rerun left a trace, but none of its processes reported torch",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNWATCHED)
+def test_a_process_that_was_not_watched(judge, name):
+    changes, said = UNWATCHED[name]
+    verdict = judge(**changes)
     assert verdict.outcome is Outcome.NOT_INSTRUMENTED
     assert verdict.outcome.exit_code is ExitCode.NOT_COMPARABLE
-    assert f"asks for a trace ({tensors.value}), and none was recorded" in verdict.summary
-    worse = compare(record(**traced), rerun(**traced, metrics={}), blobs.open)
-    assert worse.outcome is Outcome.DIFFERENT
+    assert said in verdict.summary
+    assert judge(**changes, metrics={}).outcome is Outcome.DIFFERENT
+    lost = judge(**changes, traces=())
+    assert lost.outcome is (
+        Outcome.NOT_COMPARABLE if name == "a trace without torch" else Outcome.NOT_INSTRUMENTED
+    ), lost
+
+
+def test_another_trace_than_asked_for(blobs, record, rerun, original):
+    asked = _program(original, determinism=Determinism(trace=Trace(tensors=TracedTensors.PARAMS)))
+    verdict = compare(record(**asked), rerun(**asked), blobs.open)
+    assert verdict.outcome is Outcome.NOT_INSTRUMENTED
+    assert "process 7 of the original was not traced as asked (params:1): it says all:1" in verdict.summary
+
+
+def test_what_trained_nothing_needs_no_trace(blobs, record, rerun, original):
+    verdict = compare(record(traces=()), rerun(traces=()), blobs.open)
+    assert (verdict.outcome, verdict.traced) == (Outcome.IDENTICAL, None)
+    assert verdict.notes == (
+        "no process took an optimizer step, so there was nothing to trace, and only what the job left was"
+        " compared",
+    )
+    plain = {"traces": (), "readbacks": (Readback(pid=1, argv=(), start={}, end={}),)}
+    assert (
+        compare(record(**plain), rerun(**plain), blobs.open).notes[0].startswith("no process imported torch")
+    )
+    off = _program(original, determinism=Determinism(trace=Trace(tensors=TracedTensors.OFF)))
+    bare = {**off, "traces": (), "readbacks": ()}
+    assert (
+        compare(record(**bare), rerun(**bare), blobs.open).notes[0].startswith("the spec turns the trace off")
+    )
 
 
 SILENT: dict[str, Any] = {"reports_missing": True, "source": {}, "packages": {}, "readbacks": ()}
@@ -400,7 +471,7 @@ def test_metrics_within_tolerance_excuse_their_file(blobs, record, rerun, origin
     assert verdict.outcome.exit_code is ExitCode.OK
     assert verdict.summary == (
         "within tolerance: 1 of 3 outputs; first: metrics.json at byte 17; accuracy 0.9861 vs 0.9833;"
-        " all within the spec's tolerances"
+        " all outputs and metrics within the spec's tolerances"
     )
     assert verdict.files[0].note == "differs only in metrics that are within their tolerances"
     assert [item.within for item in verdict.metrics] == [True]
@@ -419,10 +490,9 @@ def test_the_tolerance_is_the_originals(blobs, record, rerun, tolerance):
 
 
 def test_a_trace_asked_for_is_missed_within_tolerance_too(blobs, record, rerun, original, tolerance):
-    traced = _program(original, determinism=Determinism(trace=Trace(tensors=TracedTensors.ALL)))
     verdict = compare(
-        record(tolerance=tolerance(accuracy=(1, 0)), **traced),
-        rerun(metrics={"accuracy": 0.9, "loss": 0.25}, **traced),
+        record(tolerance=tolerance(accuracy=(1, 0))),
+        rerun(metrics={"accuracy": 0.9, "loss": 0.25}, readbacks=()),
         blobs.open,
     )
     assert verdict.outcome is Outcome.NOT_INSTRUMENTED
@@ -554,10 +624,12 @@ def test_a_damaged_tensor_blob_is_not_excused(blobs, record, rerun, tolerance, n
 # flags and notes
 
 
+WATCHED = {"torch.version": "2.13.0", "trace": "all:1"}
+
+
 def _moved(end: dict[str, Any] | None, pid: int = 7) -> Readback:
-    return Readback(
-        pid=pid, argv=("python",), start={"torch.deterministic_algorithms": True, "x": 1}, end=end
-    )
+    start = {"torch.deterministic_algorithms": True, "x": 1, **WATCHED}
+    return Readback(pid=pid, argv=("python",), start=start, end=end and end | WATCHED)
 
 
 def test_flags_that_the_script_changed_are_named(blobs, record, rerun):

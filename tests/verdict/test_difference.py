@@ -145,8 +145,9 @@ def test_outputs_differ_are_rejected_or_missing(blobs, record, original):
 def test_hardware_is_flattened_in_two_groups(record, original):
     box = Fingerprint(
         bit_class={
-            "cpu": {"vendor": "AuthenticAMD", "isa": "avx2"},
-            "threads": 1,
+            "cpu_vendor": "AuthenticAMD",
+            "cpu_isa": ["avx", "avx2", "fma"],
+            "machine": "x86_64",
             "gpus": [{"name": "A100"}],
         },
         perf_class={"cpu_model": "EPYC", "cores": 2, "disks": []},
@@ -155,14 +156,16 @@ def test_hardware_is_flattened_in_two_groups(record, original):
     )
     section = difference(original, record(fingerprint=box)).section("hardware")
     assert found(section) == {
-        "bit_class.cpu.vendor": ("GenuineIntel", "AuthenticAMD"),
+        "bit_class.cpu_vendor": ("GenuineIntel", "AuthenticAMD"),
         "bit_class.gpus.0.name": (None, "A100"),
         "perf_class.cpu_model": ("Xeon", "EPYC"),
         "perf_class.disks": (None, "none"),
     }
     assert {entry.name for entry in section.equal} == {
-        "bit_class.cpu.isa",
-        "bit_class.threads",
+        "bit_class.cpu_isa.0",
+        "bit_class.cpu_isa.1",
+        "bit_class.cpu_isa.2",
+        "bit_class.machine",
         "perf_class.cores",
     }
     assert difference(original, record(fingerprint=None)).section("hardware").equal == ()

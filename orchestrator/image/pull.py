@@ -1,0 +1,50 @@
+"""Blobs out of a registry into this box's layout: hashed on the way, and there whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Lock
+
+from orchestrator.errors import RegistryError
+from orchestrator.image.layout import Layout
+from orchestrator.image.model import Layer
+from orchestrator.image.push import Moved
+from orchestrator.image.registryclient import Client
+
+AT_ONCE = 3  # blobs; as many as Docker fetches
+
+
+def pull(client: Client, layout: Layout, layers: Sequence[Layer], moved: Moved = lambda *_: None) -> int:
+    """The layers that the layout lacks; bytes moved. RegistryError: a blob is absent, or other bytes."""
+    wanted = {layer.digest: layer for layer in layers if not layout.has(layer.digest, layer.size)}
+    total, over = sum(layer.size for layer in wanted.values()), 0
+    lock, stop = Lock(), Event()
+
+    def chunks(layer: Layer) -> Iterator[bytes]:
+        nonlocal over
+        for chunk in client.blob(layer.digest, layer.size):
+            if stop.is_set():
+                raise RegistryError(f"{client.place}: stopped, as another blob could not be had")
+            yield chunk
+            with lock:
+                over += len(chunk)
+                moved(over, total)
+
+    def fetch(layer: Layer) -> None:
+        found, _ = layout.put_chunks(chunks(layer), expected=layer.digest)
+        if found != layer.digest:
+            raise RegistryError(
+                f"{client.url(f'blobs/{layer.digest}')}: the registry delivered other bytes: {found}",
+                "its copy is damaged, or it is not to be trusted; remove it there, then push the image again",
+            )
+
+    with ThreadPoolExecutor(AT_ONCE, "pull") as pool:
+        try:
+            for done in [pool.submit(fetch, layer) for layer in wanted.values()]:
+                done.result()
+        except BaseException:  # Ctrl-C, too: nobody waits for a gigabyte that is not wanted any more
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return total

@@ -1,0 +1,169 @@
+"""Logging in to a registry as `docker login` left it: plain, helpers and stores, identity tokens."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from orchestrator.errors import RegistryError
+from orchestrator.image.registryplace import Place, direct
+
+if TYPE_CHECKING:
+    import requests
+
+HELPER_SECONDS = 60.0  # a helper may ask for a key ring's password
+TIMEOUT = (10.0, 60.0)  # seconds to connect, between two reads
+
+_FIELD = re.compile(r'(\w+)="([^"]*)"')
+_IDENTITY = "<token>"  # the user name under which Docker keeps an identity token
+_HELPER = re.compile(r"[A-Za-z0-9._-]+\Z")
+
+
+class Credentials(NamedTuple):
+    user: str
+    secret: str
+    identity: bool = False  # the secret is an identity token, to be exchanged for others
+
+
+def find_credentials(host: str) -> Credentials | None:
+    """What Docker's own config.json has for a host; None where nobody logged in.
+
+    RegistryError: the file cannot be read, or the helper that it names fails.
+    """
+    folder = os.environ.get("DOCKER_CONFIG")
+    path = (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+    try:
+        config = json.loads(path.read_bytes())
+        helpers, entries = config.get("credHelpers") or {}, config.get("auths") or {}
+        helper = helpers.get(host) or config.get("credsStore")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError) as error:
+        raise RegistryError(f"{path}: cannot be read: {error}", "mend it, or `docker login` anew") from None
+    if helper:
+        found = _ask_helper(str(helper), host)
+        if found is not None:
+            return found
+    for server, entry in entries.items():
+        if _host_of(server) == host and isinstance(entry, dict):
+            return _plain(path, server, entry)
+    return None
+
+
+def _host_of(server: str) -> str:
+    """Old entries are addresses: `https://HOST/v1/`."""
+    return server.partition("://")[2].partition("/")[0] if "://" in server else server.partition("/")[0]
+
+
+def _plain(path: Path, server: str, entry: dict[str, Any]) -> Credentials | None:
+    if entry.get("identitytoken"):
+        return Credentials(_IDENTITY, str(entry["identitytoken"]), identity=True)
+    if not entry.get("auth"):
+        return None
+    try:
+        user, colon, secret = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, TypeError):
+        colon = ""
+    if not colon:
+        raise RegistryError(f"{path}: the entry of {server} cannot be read", f"run: docker login {server}")
+    return Credentials(user, secret.rstrip("\0"))
+
+
+def _ask_helper(helper: str, host: str) -> Credentials | None:
+    program = f"docker-credential-{helper}"
+    if not _HELPER.match(helper):
+        raise RegistryError(f"Docker's config.json names a credential helper that is none: {helper!r}")
+    try:
+        done = subprocess.run(
+            [program, "get"], input=host, capture_output=True, text=True, timeout=HELPER_SECONDS, check=False
+        )
+    except FileNotFoundError:
+        hint = f"install it, or take it out of Docker's config.json and run: docker login {host}"
+        raise RegistryError(f"the credential helper {program} is not on the PATH", hint) from None
+    except subprocess.TimeoutExpired:
+        raise RegistryError(f"{program} get: no answer for {HELPER_SECONDS:.0f} s") from None
+    said = (done.stdout + done.stderr).strip()
+    if done.returncode != 0:
+        if "credentials not found" in said:
+            return None
+        raise RegistryError(f"{program} get: {said.splitlines()[0] if said else 'failed'}")
+    try:
+        answer = json.loads(done.stdout)
+        user, secret = str(answer["Username"]), str(answer["Secret"])
+    except (ValueError, KeyError, TypeError):
+        raise RegistryError(f"{program} get: the answer is not Username and Secret") from None
+    return Credentials(user, secret, identity=user == _IDENTITY)
+
+
+class Login:
+    """The Authorization of a registry's requests, got when it asks for one. Also requests' own hook.
+
+    Passed as `auth` to each request: without it requests would take a password from ~/.netrc.
+    """
+
+    def __init__(self, place: Place, session: requests.Session) -> None:
+        self._place = place
+        self._session = session
+        self._header: str | None = None
+        self.user: str | None = None  # who is logged in; None: anonymous
+        self.kind = "anonymous"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        # Uploads and blobs may lie elsewhere: the password is for the registry's own host only.
+        if self._header is not None and urlsplit(request.url or "").netloc == self._place.host:
+            request.headers["Authorization"] = str(self._header)
+        return request
+
+    def answer(self, url: str, challenge: str) -> None:
+        """Do what a 401's WWW-Authenticate asks for. RegistryError where that cannot be done."""
+        kind, _, rest = challenge.partition(" ")
+        fields = dict(_FIELD.findall(rest))
+        found = find_credentials(self._place.host)
+        self.user = found.user if found else None
+        if kind.lower() == "bearer" and fields.get("realm"):
+            self._header = f"Bearer {self._token(fields, found)}"
+            self.kind = "token"
+        elif kind.lower() == "basic" and found is not None:
+            pair = base64.b64encode(f"{found.user}:{found.secret}".encode()).decode()
+            self._header = f"Basic {pair}"
+            self.kind = "basic"
+        else:
+            raise RegistryError(f"{url}: the registry wants a login", f"run: docker login {self._place.host}")
+
+    def _token(self, fields: dict[str, str], found: Credentials | None) -> str:
+        """A bearer token, from where the registry sends us; an anonymous one without credentials."""
+        realm = fields["realm"]
+        self._place.check_address(realm)
+        # An empty challenge for a scope is what /v2/ itself gives: then the token is for nothing but a login.
+        query: list[tuple[str, str]] = [("service", fields.get("service", ""))]
+        query += [("scope", scope) for scope in fields.get("scope", "").split()]
+        if found is not None and found.identity:
+            form = [*query[:1], ("scope", fields.get("scope", "")), ("grant_type", "refresh_token")]
+            form += [("client_id", "reprise"), ("refresh_token", found.secret)]
+            answer = self._session.post(realm, data=form, auth=_nobody, timeout=TIMEOUT, proxies=direct(realm))
+        else:
+            pair = (found.user, found.secret) if found is not None else _nobody
+            answer = self._session.get(
+                realm, params=query, auth=pair, timeout=TIMEOUT, proxies=direct(realm)
+            )
+        if answer.status_code in (401, 403):
+            who = f"the login of {found.user!r}" if found else "an anonymous token"
+            raise RegistryError(
+                f"{realm}: {who} is refused ({answer.status_code})", f"run: docker login {self._place.host}"
+            )
+        try:
+            body = answer.json()
+            return str(body.get("token") or body["access_token"])
+        except (ValueError, KeyError, AttributeError):
+            raise RegistryError(f"{realm}: no token, answered {answer.status_code}") from None
+
+
+def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request

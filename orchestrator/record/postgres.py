@@ -1,0 +1,144 @@
+"""Postgres: one record for a team.
+
+Every write takes one advisory lock first, so that writers are as alone as on SQLite and the same code is
+right on both. A server that goes away is waited for: what was not committed is done again, and where the
+commit itself was cut off, the record is asked whether it went through.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.errors import RecordError
+from orchestrator.record import connect
+from orchestrator.record.connect import POOL_TIMEOUT, Database, T, Work, shown
+
+PATIENCE = 60.0  # seconds that a server may be away; a restart with recovery took 1 to 3
+PAUSE = 0.25  # seconds between two tries
+CONNECT_TIMEOUT = 10  # seconds
+
+# Keys of the advisory locks: "Reprise" as bytes, and one more for the schema.
+WRITER = 0x52657072697365
+SCHEMA = WRITER + 1
+
+_HINTS = {
+    "password authentication failed": "put the password into REPRISE_DATABASE_URL or ~/.pgpass",
+    "does not exist": "make it with `createdb`, or mend the name in REPRISE_DATABASE_URL",
+    "Connection refused": "check that the server runs, and the host and port in REPRISE_DATABASE_URL",
+    "could not translate host name": "mend the host in REPRISE_DATABASE_URL",
+    "failed to resolve host": "mend the host in REPRISE_DATABASE_URL",
+    "permission denied": "the database's owner must grant it: GRANT ALL ON SCHEMA public TO you",
+    "lock timeout": "another process has been writing for 30 s; end it, then try again",
+    "could not extend file": "make room on the server's disk; what was recorded is intact",
+    "No space left": "make room on the server's disk; what was recorded is intact",
+}
+
+
+class Postgres(Database):
+    def __init__(self, url: URL) -> None:
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            connect_args={"connect_timeout": CONNECT_TIMEOUT, "application_name": "reprise"},
+            pool_timeout=POOL_TIMEOUT,
+        )
+        event.listen(engine, "begin", _on_begin)
+        super().__init__(shown(url), engine)
+
+    def read(self, work: Work[T]) -> T:
+        return self.patiently(lambda _again: self._once(work, writing=False))
+
+    def write(self, work: Work[T], settled: Work[T | None] | None = None) -> T:
+        def attempt(again: bool) -> T:
+            if again and settled is not None:
+                found = self._once(settled, writing=False)
+                if found is not None:
+                    return found
+            return self._once(work, writing=True)
+
+        return self.patiently(attempt)
+
+    def _once(self, work: Work[T], *, writing: bool) -> T:
+        with self.engine.connect() as connection:
+            prepared = connection.execution_options(writing=writing)
+            with prepared.begin():
+                return work(prepared)
+
+    def patiently(self, attempt: Callable[[bool], T]) -> T:
+        """Again while the server is away; every other error at once."""
+        end = time.monotonic() + PATIENCE
+        again = False
+        while True:
+            try:
+                with self._translated():
+                    return attempt(again)
+            except RecordError as error:
+                cause = error.__cause__
+                if not isinstance(cause, DBAPIError) or not _gone(cause) or time.monotonic() >= end:
+                    raise
+            again = True
+            time.sleep(PAUSE)
+
+    def refusal(self, error: DBAPIError) -> str | None:
+        if not isinstance(error.orig, psycopg.Error):
+            return None
+        ours = (psycopg.ProgrammingError, psycopg.DataError)
+        if isinstance(error.orig, ours) and not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            return None
+        return " ".join(str(error.orig).split())
+
+    def hint(self, reason: str) -> str | None:
+        return next((hint for part, hint in _HINTS.items() if part in reason), None)
+
+    def untouched(self) -> bool:
+        return False
+
+    def prepare(self) -> None:
+        """Nothing: the database is its owner's to make."""
+
+    @contextmanager
+    def migrating(self) -> Iterator[None]:
+        """By a connection of its own, whose end is the lock's end, however this process ends."""
+        with self._translated(), self.engine.connect() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({SCHEMA})")
+            connection.commit()
+            try:
+                yield
+            finally:
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({SCHEMA})")
+                connection.commit()
+
+    def before_upgrade(self) -> None:
+        """Nothing."""
+
+    def no_such_table(self, error: DBAPIError) -> bool:
+        return isinstance(error.orig, psycopg.errors.UndefinedTable)
+
+
+def _gone(error: DBAPIError) -> bool:
+    """The connection was lost, or the server is not there (yet), as opposed to: it said no."""
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:  # no answer from a server at all
+        return isinstance(error.orig, psycopg.OperationalError) and not _named_wrongly(str(error.orig))
+    return bool(state.startswith("08") or state in ("57P01", "57P02", "57P03"))
+
+
+def _named_wrongly(text: str) -> bool:
+    """Waiting would not help: psycopg gives no state for what the server says before a session begins."""
+    said = ("password", "does not exist", "authentication", "no pg_hba", "resolve host", "translate host")
+    return any(part in text for part in said)
+
+
+def _on_begin(connection: Connection) -> None:
+    if connection.get_execution_options().get("writing"):
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(connect.BUSY_TIMEOUT * 1000)}")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER})")
+    else:
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

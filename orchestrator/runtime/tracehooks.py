@@ -1,0 +1,187 @@
+"""How the tracer sees: hooks of torch that need no change of the user's code.
+
+Optimizers, modules: torch's global hooks. Losses: `torch.autograd.backward`, which Tensor.backward looks up
+when it is called. Batches: `_BaseDataLoaderIter.__next__`. Exits: atexit, multiprocessing's own, os._exit.
+
+torch.compile. Dynamo would trace the hooks, guard on them, and warn of those on modules. So the first use of
+`torch.compile` takes the hooks off modules for good; outermost calls of compiled modules are seen instead
+where they are called, and the remaining hooks are marked as not to be traced. Before it they are not: marking
+imports torch._dynamo, which takes a second. A compiled `Optimizer.step` breaks its graph there, where torch
+itself breaks it too; with fullgraph=True it must not, so then steps within compiled code are not seen.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+
+TYPE_CHECKING = False  # importing typing costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .trace import Tracer
+
+
+def attach(torch: Any, tracer: Tracer) -> None:
+    """Look up all that is needed before the first change."""
+    hooks = Hooks(torch, tracer)
+    hooks.attach()
+    os.register_at_fork(after_in_child=tracer.forked)
+    at_exit(tracer.finish)
+
+
+def at_exit(finish: Callable[[], None]) -> None:
+    """Also where a process is left past atexit: multiprocessing's forked children, and the user's own."""
+    import atexit
+
+    atexit.register(finish)
+    leave = os._exit
+
+    @functools.wraps(leave)
+    def _exit(status: int) -> None:
+        finish()
+        leave(status)
+
+    os._exit = _exit  # type: ignore[assignment]
+
+
+class Hooks:
+    def __init__(self, torch: Any, tracer: Tracer) -> None:
+        self.torch = torch
+        self.tracer = tracer
+        self.optimizers = sys.modules["torch.optim.optimizer"]
+        self.modules = torch.nn.modules.module
+        self.loader = torch.utils.data.dataloader._BaseDataLoaderIter
+        self.plain_backward = torch.autograd.backward
+        self.plain_compile = torch.compile
+        self.of_modules: list[Any] = []
+        self.of_optimizers: list[Any] = []
+        self.compiling = False  # whether torch.compile has been used
+        self.whole = False  # whether with fullgraph=True
+
+    def attach(self) -> None:
+        self.of_modules = [
+            self.modules.register_module_forward_pre_hook(self.enter),
+            self.modules.register_module_parameter_registration_hook(self.tracer.births.registered),
+            self.modules.register_module_forward_hook(self.leave, with_kwargs=True, always_call=True),
+        ]
+        self.step_hooks(self.before_step, self.after_step)
+        self.torch.autograd.backward = self.wrapped_backward()
+        self.loader.__next__ = self.wrapped_next(self.loader.__next__)
+        self.torch.compile = self.wrapped_compile()
+
+    def step_hooks(self, before: Any, after: Any) -> None:
+        for handle in self.of_optimizers:
+            handle.remove()
+        self.of_optimizers = [
+            self.optimizers.register_optimizer_step_pre_hook(before),
+            self.optimizers.register_optimizer_step_post_hook(after),
+        ]
+
+    # torch calls these four. Dynamo, where it follows them, must find nothing to do.
+    # ruff: noqa: ARG002 - their parameters are torch's
+
+    def enter(self, module: Any, args: Any) -> None:
+        if not self.torch.compiler.is_compiling():
+            self.tracer.enter(module, args)
+
+    def leave(self, module: Any, args: Any, *rest: Any) -> None:
+        """(keywords, result), or only the None of a call that raised."""
+        if not self.torch.compiler.is_compiling():
+            self.tracer.leave(rest[0] if len(rest) > 1 else {}, rest[-1])
+
+    def before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        if not self.torch.compiler.is_compiling():
+            self.tracer.before_step(optimizer)
+
+    def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        if not self.torch.compiler.is_compiling():
+            self.tracer.after_step(optimizer)
+
+    # Functions
+
+    def wrapped_backward(self) -> Any:
+        plain, tracer = self.plain_backward, self.tracer
+
+        @functools.wraps(plain)
+        def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+            if not tracer.backward(tensors):
+                return plain(tensors, *args, **kwargs)
+            try:
+                return plain(tensors, *args, **kwargs)
+            finally:
+                tracer.local.backward = False
+
+        return backward
+
+    def wrapped_next(self, plain: Any) -> Any:
+        tracer = self.tracer
+
+        @functools.wraps(plain)
+        def __next__(loader: Any) -> Any:
+            data = plain(loader)
+            tracer.batch(data)
+            return data
+
+        return __next__
+
+    # Compilation
+
+    def wrapped_compile(self) -> Any:
+        plain = self.plain_compile
+
+        @functools.wraps(plain)
+        def compile(*args: Any, **kwargs: Any) -> Any:
+            self.before_compile(bool(kwargs.get("fullgraph")))
+            return plain(*args, **kwargs)
+
+        return compile
+
+    def before_compile(self, whole: bool) -> None:
+        if self.tracer.dead or (self.compiling and (self.whole or not whole)):
+            return
+        try:
+            self.for_compile(whole)
+        except Exception as error:  # noqa: BLE001 - never into the user's program
+            self.tracer.fail(error)
+
+    def for_compile(self, whole: bool) -> None:
+        untraced = self.torch.compiler.disable
+        if not self.compiling:
+            self.compiling = True
+            for handle in self.of_modules:
+                handle.remove()
+                # remove() leaves this entry (2.13), and torch.compile would warn of a hook that is gone.
+                self.modules._global_forward_hooks_with_kwargs.pop(handle.id, None)
+                self.modules._global_forward_hooks_always_called.pop(handle.id, None)
+            self.tracer.local.depth = 0
+            self.torch.autograd.backward = untraced(self.torch.autograd.backward)
+            self.loader.__next__ = untraced(self.loader.__next__)
+            self.step_hooks(untraced(self.before_step), untraced(self.after_step))
+            self.watch_compiled()
+        if whole and not self.whole:
+            self.whole = True
+            self.step_hooks(self.before_step, self.after_step)
+
+    def watch_compiled(self) -> None:
+        import torch._dynamo.eval_frame
+
+        kind: Any = torch._dynamo.eval_frame.OptimizedModule
+        plain, tracer = kind.__call__, self.tracer
+        compiling = self.torch.compiler.is_compiling
+
+        @functools.wraps(plain)
+        def __call__(module: Any, *args: Any, **kwargs: Any) -> Any:
+            if compiling():
+                return plain(module, *args, **kwargs)
+            tracer.enter(module, args)
+            result = None
+            try:
+                result = plain(module, *args, **kwargs)
+            finally:
+                tracer.leave(kwargs, result)
+            return result
+
+        kind.__call__ = __call__

@@ -1,0 +1,95 @@
+"""A verdict in one sentence, and its parts in a few words each."""
+
+from __future__ import annotations
+
+from orchestrator.record.model import RunRecord
+from orchestrator.run.model import OutputStatus
+from orchestrator.verdict.files import Judged, Pair
+from orchestrator.verdict.metrics import MetricsCompared
+from orchestrator.verdict.model import Phase, Traced, TraceDifference
+from orchestrator.verdict.wording import beside, count
+
+
+def equal_sentence(kept: int, metrics: int, traced: Traced | None) -> str:
+    """`all 3 outputs are equal byte for byte, 2 equal metrics, 100 steps of training equal`."""
+    parts = []
+    if kept:
+        parts.append("the one output is equal" if kept == 1 else f"all {kept:,} outputs are equal")
+        parts[0] += " byte for byte"
+    if metrics:
+        parts.append(count(metrics, "equal metric"))
+    if traced is not None:
+        parts.append(f"{count(traced.steps, 'step')} of training equal ({count(traced.tensors, 'digest')})")
+    return ", ".join(parts)
+
+
+def difference_sentence(
+    first: TraceDifference | None, pairs: list[Pair], judged: list[Judged], metrics: MetricsCompared
+) -> str:
+    """What differs: where training parted, how many outputs and which first, which metric."""
+    parts = []
+    if first is not None:
+        parts.append(f"training differs from step {first.step:,} on ({first.phase.value})")
+    if judged:
+        parts.append(f"{len(judged):,} of {count(len(pairs), 'output')}")
+        parts.append(f"first: {_where(next((item for item in judged if not item.excused), judged[0]))}")
+    worst = next((item for item in metrics.differences if not item.within), None)
+    shown = worst or next(iter(metrics.differences), None)
+    if shown is not None:
+        parts.append(f"{shown.name} {beside(shown.original, shown.rerun)}")
+    if len(metrics.differences) > 1:
+        parts[-1] += f" and {count(len(metrics.differences) - 1, 'more metric')}"
+    return "; ".join(parts)
+
+
+def _where(item: Judged) -> str:
+    difference = item.difference
+    if difference.first_byte is not None:
+        return f"{difference.path} at byte {difference.first_byte:,}"
+    return f"{difference.path} ({difference.note})"
+
+
+def named_metrics(run: RunRecord) -> set[str]:
+    return run.metrics.keys() | {point.name for point in run.series}
+
+
+def both_kept(pair: Pair) -> bool:
+    return all(output is not None and output.status is OutputStatus.KEPT for output in pair[1:])
+
+
+def first_words(first: TraceDifference) -> str:
+    """`step 12, backward: gradient of conv2.weight (3 of 14 tensors)`."""
+    place = f"step {first.step:,}, {first.phase.value}"
+    if first.rank:
+        place += f" on rank {first.rank}"
+    if not first.tensors and first.note:
+        return f"{place}: {first.note} ({first.original} vs {first.rerun})"
+    words = f"{place}: {_thing(first)}"
+    if first.tensors > 1 and first.differing:
+        words += f" ({first.differing:,} of {first.tensors:,} {_NOUNS.get(first.phase, 'tensors')})"
+    if first.where == "loss" and first.original:
+        words += f", {first.original} vs {first.rerun}"
+    return words + (f"; {first.note}" if first.note else "")
+
+
+_NOUNS = {Phase.RNG: "generators"}
+
+
+def _thing(first: TraceDifference) -> str:
+    tensor, where = first.tensor, first.where
+    of = f" of {where}" if where else ""
+    if first.phase is Phase.INIT:
+        return f"weights before the first step, {tensor or f'all{of}'}"
+    if first.phase is Phase.RNG:
+        return f"state of the random generator {tensor or ''}".rstrip()
+    if first.phase is Phase.BATCH:
+        return f"batch{of}" + (f", {_entry(tensor)}" if tensor else "")
+    if first.phase is Phase.FORWARD:
+        return "loss" if where == "loss" else f"output{of}" + (f", {_entry(tensor)}" if tensor else "")
+    if first.phase is Phase.BACKWARD:
+        return f"gradient of {tensor}" if tensor else f"gradients{of}"
+    return f"{tensor or 'weights'} after the step{of}"
+
+
+def _entry(name: str) -> str:
+    return f"entry {name}" if name[:1].isdigit() else name

@@ -1,0 +1,296 @@
+"""predict, compare and verify over a real record and a real store; no engine answers here."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli import verify as verify_verb
+from orchestrator.errors import ExitCode
+from orchestrator.launch.session import Session
+from orchestrator.record.model import ImageFacts, NewRun, RunRecord
+from orchestrator.run.hardware import box_id, host_bits
+from orchestrator.run.model import Failure, Fingerprint, Output, OutputStatus, Result, State
+from orchestrator.spec.model import Determinism, Resources, Trace, TracedTensors
+from orchestrator.verdict.compare import compare
+from orchestrator.verdict.model import Outcome, Phase, TraceDifference, Verdict
+
+Call = Callable[..., Any]
+A, B, C = "aaaa000000000001", "bbbb000000000002", "cccc000000000003"
+
+
+@pytest.fixture
+def session(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    with Session.open() as session:
+        yield session
+
+
+@pytest.fixture
+def recorded(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., RunRecord]:
+    """`recorded(A, b"bytes")`: a finished run of one program whose output has these bytes."""
+
+    def record(run: str, data: bytes, rerun_of: str | None = None, gpus: int = 0, **result: Any) -> RunRecord:
+        like = make_run()
+        trace = Determinism(trace=Trace(tensors=TracedTensors.OFF))
+        program = like.program.model_copy(update={"determinism": trace, "gpus": gpus})
+        image = ImageFacts(digest=like.image, config_digest=like.config_digest, base=like.base, layers=())
+        new = NewRun(
+            id=run,
+            key=run,
+            image=image,
+            program=program,
+            resources=Resources(gpus=gpus),
+            tolerance=like.tolerance,
+            rerun_of=rerun_of,
+            submitted_by="ada",
+            reference="reprise:x",
+        )
+        session.record.submit(new)
+        attempt = session.record.claim(run, box_id(session.settings), "boot", "pid 1")
+        with session.store.batch() as batch:
+            digest = batch.add(io.BytesIO(data), len(data))
+        bits = host_bits(()) | {"effective": {}}
+        facts: dict[str, Any] = {
+            "state": State.SUCCEEDED,
+            "exit_code": 0,
+            "outputs": (Output(path="w.bin", status=OutputStatus.KEPT, digest=digest, size=len(data)),),
+            "fingerprint": Fingerprint(bit_class=bits, perf_class={}, identity={}, bit_digest=digest),
+        }
+        session.record.finish(run, attempt, Result(**(facts | result)))
+        return session.record.run(run)
+
+    return record
+
+
+@pytest.fixture
+def judged(session: Session, recorded: Call) -> None:
+    """A; B, a rerun that is identical; C, one that is not; both judged."""
+    first = recorded(A, b"0123456789")
+    for again in (recorded(B, b"0123456789", A), recorded(C, b"0123x56789", A)):
+        session.record.add_verdict(compare(first, again, session.store.open), "0123456789abcdef", "ada")
+
+
+def test_predict_on_the_same_box(reprise: Call, judged: None) -> None:
+    code, out, err = reprise("predict", "aaaa")
+    assert (code, err) == (0, "")
+    assert out.startswith("EQUAL BITS EXPECTED\n")
+    assert "earlier reruns of it: 1 different, 1 identical" in out
+    assert reprise("predict", "aaaa", "--quiet") == (0, "bitwise\n", "")
+    document = json.loads(reprise("rerun", "aaaa", "--predict", "--json").out)
+    assert document["original"] == A
+    assert (document["same"], document["same_box"], document["fields"]) == (True, True, {})
+
+
+def test_predict_by_digest_takes_the_run_that_a_rerun_would_take(
+    reprise: Call, session: Session, judged: None
+) -> None:
+    digest = session.record.run(A).image
+    assert json.loads(reprise("predict", digest, "--json").out)["original"] == A
+    assert json.loads(reprise("predict", digest[:20], "--against", "cccc", "--json").out)["original"] == C
+
+
+def test_predict_of_another_class_names_the_fields(reprise: Call, recorded: Call) -> None:
+    bits = host_bits(()) | {"cpu_vendor": "Acme", "effective": {}}
+    digest = "sha256:" + "0" * 64
+    print_ = Fingerprint.model_validate(
+        {"bit_class": bits, "perf_class": {}, "identity": {}, "bit_digest": digest}
+    )
+    recorded(A, b"x", fingerprint=print_)
+    code, out, _ = reprise("predict", "aaaa")
+    assert code == ExitCode.NOT_COMPARABLE
+    assert "EQUAL BITS NOT PROMISED" in out
+    assert any(line.split()[:2] == ["cpu_vendor", "Acme"] for line in out.splitlines())
+    assert reprise("predict", "aaaa", "-q").out == "not promised\n"
+
+
+def test_predict_on_a_box_without_the_gpus(reprise: Call, recorded: Call) -> None:
+    recorded(A, b"x", gpus=64)
+    code, out, _ = reprise("predict", "aaaa", "--json")
+    assert code == ExitCode.NOT_COMPARABLE
+    document = json.loads(out)
+    assert "this box cannot run it" in document["summary"]
+    assert list(document["fields"]) == ["gpus"]
+
+
+def test_predict_of_a_run_without_hardware(reprise: Call, recorded: Call) -> None:
+    recorded(A, b"x", fingerprint=None)
+    assert reprise("predict", "aaaa", "-q") == (ExitCode.NOT_COMPARABLE, "unknown\n", "")
+
+
+def test_predict_runs_and_writes_nothing(reprise: Call, session: Session, judged: None) -> None:
+    reprise("predict", "aaaa")
+    assert len(json.loads(reprise("history", "--json").out)["runs"]) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["predict"],
+        ["predict", "dddd"],
+        ["predict", "sha256:12"],
+        ["predict", "sha256:1234567890"],
+        ["predict", "aaaa", "--against", "dddd"],
+        ["rerun", "aaaa", "--predict", "--replay"],
+        ["submit", "job.yaml", "--twice", "--dry-run"],
+        ["compare", "aaaa"],
+        ["compare", "aaaa", "dddd"],
+        ["compare", "aaaa", "aaaa", "--record"],
+        ["verify"],
+        ["verify", "dddd"],
+        ["verify", "aaaa"],
+        ["verify", "bbbb", "--all"],
+        ["verify", "--job", "digits", "--all"],
+        ["verify", "--job", "digts"],
+    ],
+)
+def test_mistakes(reprise: Call, judged: None, line: list[str]) -> None:
+    code, out, err = reprise(*line)
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert err.startswith("reprise: ")
+    assert "hint: " in err
+
+
+def test_verify_of_an_original_names_its_reruns(reprise: Call, judged: None) -> None:
+    assert f"reprise verify {B} {C}" in reprise("verify", "aaaa").err
+
+
+def test_compare(reprise: Call, session: Session, recorded: Call) -> None:
+    recorded(A, b"same")
+    recorded(B, b"same")
+    recorded(C, b"some")
+    assert reprise("compare", "aaaa", "bbbb", "-q") == (0, "identical\n", "")
+    code, out, _ = reprise("compare", "aaaa", "cccc")
+    assert code == ExitCode.DIFFERENT
+    assert "DIFFERENT" in out
+    assert "w.bin" in out
+    assert session.record.verdicts(A) == [], "nothing is written without being asked for"
+    document = json.loads(reprise("compare", "aaaa", "cccc", "--record", "--json").out)
+    assert document["recorded"] is True
+    assert document["verdict"]["files"][0]["first_byte"] == 1
+    [line] = session.record.verdicts(C)
+    assert (line.outcome, line.original, line.run, line.box) == (
+        "different",
+        A,
+        C,
+        box_id(session.settings),
+    )
+    assert reprise("compare", "aaaa", "aaaa").code == ExitCode.NOT_COMPARABLE
+
+
+def test_compare_of_a_failed_run_is_failed(reprise: Call, recorded: Call) -> None:
+    recorded(A, b"x")
+    recorded(B, b"x", state=State.FAILED, failure=Failure.JOB, exit_code=7, message="exit code 7")
+    assert reprise("compare", "aaaa", "bbbb", "-q") == (ExitCode.JOB_FAILED, "failed\n", "")
+
+
+def test_show_says_where_a_verdict_was_given_and_what_differed_first(
+    reprise: Call, session: Session, judged: None
+) -> None:
+    traced = Verdict(
+        outcome=Outcome.DIFFERENT,
+        original=A,
+        rerun=B,
+        summary="different",
+        first=TraceDifference(phase=Phase.BACKWARD, step=3, tensor="fc.weight"),
+    )
+    session.record.add_verdict(traced, None, "grace")
+    lines = [" ".join(line.split()) for line in reprise("show", "aaaa").out.splitlines()]
+    assert any(line.startswith(f"different original of {C} w.bin at byte 4 ") for line in lines)
+    assert any(line.startswith(f"different original of {B} backward, step 3, fc.weight ") for line in lines)
+    assert sum(line.endswith("ada 01234567") for line in lines) == 2
+    assert sum(line.endswith("grace -") for line in lines) == 1
+
+
+def test_verify_agrees(reprise: Call, judged: None) -> None:
+    code, out, err = reprise("verify", "bbbb", "cccc", "aaaa")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["FINDING", "agrees", "agrees", "run", "2"]
+    assert f"run {A}: no verdict on it is recorded" in out
+    for options in (["--all"], ["--job", "digits"], ["cccc", "cccc"]):
+        document = json.loads(reprise("verify", "--json", *options).out)
+        assert {item["finding"] for item in document["verdicts"]} == {"agrees"}
+        assert len(document["verdicts"]) == (1 if options == ["cccc", "cccc"] else 2)
+
+
+def test_verify_of_an_empty_record(reprise: Call) -> None:
+    assert reprise("verify", "--all") == (0, "0 of 0 verdicts agree with their evidence\n", "")
+
+
+def found_by(reprise: Call, run: str) -> dict[str, Any]:
+    code, out, _ = reprise("verify", run, "--json")
+    assert code == ExitCode.AUDIT
+    [item] = json.loads(out)["verdicts"]
+    assert isinstance(item, dict)
+    return item
+
+
+def test_verify_finds_a_changed_and_a_missing_blob(reprise: Call, session: Session, judged: None) -> None:
+    digest = session.record.run(C).outputs[0].digest
+    assert digest is not None
+    path = session.store.path(digest)
+    path.chmod(0o644)
+    path.write_bytes(b"0123456789")
+    item = found_by(reprise, C)
+    assert item["finding"] == "damaged"
+    assert item["damaged"] == [f"{C}: w.bin"]
+    path.unlink()
+    item = found_by(reprise, C)
+    assert (item["finding"], item["missing"]) == ("damaged", [f"{C}: w.bin"])
+    assert "missing in the store" in reprise("verify", C).out
+
+
+def test_verify_reads_the_bytes_of_equal_outputs_too(reprise: Call, session: Session, judged: None) -> None:
+    digest = session.record.run(B).outputs[0].digest
+    assert digest is not None
+    path = session.store.path(digest)
+    path.chmod(0o644)
+    path.write_bytes(b"012345678!")
+    assert found_by(reprise, B)["damaged"] == [f"{A}: w.bin", f"{B}: w.bin"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"outcome": Outcome.IDENTICAL, "files": ()}, "outcome: stored identical, recomputed different"),
+        ({"files": ()}, "files: stored nothing"),
+        ("first_byte", 'files: path "w.bin": first_byte stored 7, recomputed 4'),
+        ({"first": TraceDifference(phase=Phase.INIT, step=0)}, "first: stored rank 0, recomputed nothing"),
+    ],
+)
+def test_verify_finds_a_forged_verdict(
+    reprise: Call, session: Session, recorded: Call, change: Any, words: str
+) -> None:
+    first, again = recorded(A, b"0123456789"), recorded(C, b"0123x56789", A)
+    honest = compare(first, again, session.store.open)
+    if change == "first_byte":
+        change = {"files": (honest.files[0].model_copy(update={"first_byte": 7}),)}
+    session.record.add_verdict(honest.model_copy(update=change), None, "mallory")
+    item = found_by(reprise, C)
+    assert item["finding"] == "differs"
+    assert words in " ".join(item["differences"])
+    before = session.record.verdicts(C)
+    reprise("verify", C)
+    assert session.record.verdicts(C) == before, "verify writes nothing"
+
+
+def test_a_bar_is_drawn_on_a_terminal_only_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list(verify_verb._with_bar(iter("abc"), 3)) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(verify_verb, "PATIENCE", -1.0)
+    monkeypatch.setattr("orchestrator.cli.console.is_terminal", lambda _stream: True)
+    assert list(verify_verb._with_bar(iter("abc"), 3)) == ["a", "b", "c"]
+    assert "verifying" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["predict", "compare", "verify"])
+def test_the_shell_completes_the_new_verbs(process: Call, verb: str) -> None:
+    _, out, _ = process(_REPRISE_COMPLETE="bash_complete", COMP_WORDS=f"reprise {verb[:4]}", COMP_CWORD="1")
+    assert f"plain,{verb}" in out.split()

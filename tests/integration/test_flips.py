@@ -1,0 +1,200 @@
+"""One thing flipped at a time, outside the image where that can be: the verdict names phase, step and cause.
+
+The table in docs/verdict.md says what was flipped and what was said; it is held to what happens here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from tests_support import Box, make_box, write_job
+
+from orchestrator.launch import execute
+from orchestrator.launch.build import BuildRequest
+from orchestrator.launch.judge import weigh
+from orchestrator.launch.rerun import RerunRequest, rerun
+from orchestrator.launch.session import Session
+from orchestrator.launch.submit import submit
+from orchestrator.launch.watch import Silent
+from orchestrator.record.model import RunRecord
+from orchestrator.settings import Settings
+from orchestrator.verdict.model import Verdict
+
+pytestmark = pytest.mark.engine
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "verdict.md"
+
+# Reads FLIP from the world outside the image, as a script may read a clock or the name of its host.
+SCRIPT = """
+import json, os, random
+import torch
+from torch import nn
+
+flip = os.environ.get("FLIP", "")
+if flip == "flag":
+    torch.backends.mkldnn.deterministic = False
+    torch.use_deterministic_algorithms(False)
+if flip == "tf32":
+    torch.set_float32_matmul_precision("medium")
+raw = open("/inputs/data", "rb").read()
+data = torch.frombuffer(bytearray(raw), dtype=torch.uint8).float().reshape(64, 256) / 255
+names = sorted({f"sample{number}" for number in range(64)})
+if flip == "order":
+    names.reverse()
+order = [int(name[6:]) for name in (set(names) if os.environ.get("BY_SET") else names)]
+model = nn.Sequential(nn.Linear(256, 128), nn.BatchNorm1d(128), nn.GELU(), nn.Linear(128, 16))
+if flip == "init bit":
+    model[3].weight.data.view(torch.int32)[0, 0] ^= 1
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+for step in range(6):
+    if step == 3 and flip == "weight bit":
+        model[0].weight.data.view(torch.int32)[5, 5] ^= 1 << 12
+    if step == 2 and flip == "generator":
+        random.random()
+    batch = data[order[step * 8 : step * 8 + 8] + order[:8]]
+    loss = nn.functional.mse_loss(model(batch), batch[:, :16])
+    optimizer.zero_grad()
+    loss.backward()
+    if step == 2 and flip == "gradient":
+        model[0].bias.grad[3] *= 1 + 1e-6
+    if step == 4 and flip == "learning rate":
+        optimizer.param_groups[0]["lr"] *= 1 + 1e-6
+    optimizer.step()
+torch.save(model.state_dict(), "model.pt")
+note = os.urandom(4).hex() if flip == "file" else "done"
+open("note.txt", "w").write(note)
+json.dump({"loss": loss.item()}, open("metrics.json", "w"))
+"""
+
+
+class Flip(NamedTuple):
+    name: str  # as in the page's table
+    environment: dict[str, str] = {}
+    spec: str = ""  # more of the spec, where it is the spec that changes
+    seed: int | None = None
+    data: bool = False  # one byte of the input
+
+
+def threads(count: int) -> dict[str, str]:
+    names = (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "REPRISE_THREADS",
+    )
+    return dict.fromkeys(names, str(count))
+
+
+FLIPS = (
+    Flip("number of threads: 2 for 1", threads(2)),
+    Flip("instruction set: `ATEN_CPU_CAPABILITY=default`", {"ATEN_CPU_CAPABILITY": "default"}),
+    Flip("precision of matrix products: `medium`", {"FLIP": "tf32"}),
+    Flip("a determinism flag switched off by the script", {"FLIP": "flag"}),
+    Flip("hash seed, where batches follow a set", {"PYTHONHASHSEED": "1"}),
+    Flip("order of the data", {"FLIP": "order"}),
+    Flip("seed", seed=1),
+    Flip("one bit of a weight before training", {"FLIP": "init bit"}),
+    Flip("one bit of a weight at step 3", {"FLIP": "weight bit"}),
+    Flip("one byte of the input", data=True),
+    Flip("one more number drawn at step 2", {"FLIP": "generator"}),
+    Flip("one gradient at step 2", {"FLIP": "gradient"}),
+    Flip("learning rate at step 4", {"FLIP": "learning rate"}),
+    Flip("a file, not the training", {"FLIP": "file"}),
+)
+
+
+@pytest.fixture(scope="module")
+def own_box(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Box:
+    return make_box(tmp_path_factory.mktemp("flips") / "home", shared_base)
+
+
+def job(folder: Path, flip: Flip) -> Path:
+    data = bytearray(index * 37 % 251 for index in range(64 * 256))
+    if flip.data:
+        data[1000] ^= 1
+    data_file = folder / "data"
+    folder.mkdir(parents=True)
+    data_file.write_bytes(data)
+    by_set = "env: {BY_SET: '1'}\n" if "set" in flip.name.split() else ""
+    return write_job(folder / "job", SCRIPT, f"inputs: {{data: {data_file}}}\n{by_set}{flip.spec}")
+
+
+@pytest.fixture(scope="module")
+def session(own_box: Box) -> Iterator[Session]:
+    with Session(own_box.settings) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def original(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Flip], RunRecord]:
+    """The unflipped run of a job, made once."""
+    made: dict[bool, RunRecord] = {}
+
+    def find(flip: Flip) -> RunRecord:
+        by_set = "set" in flip.name.split()
+        if by_set not in made:
+            spec = job(tmp_path_factory.mktemp("original") / "of", Flip(flip.name))
+            made[by_set] = submit(session, BuildRequest(spec_path=spec), Silent())
+            assert made[by_set].state == "succeeded", made[by_set].message
+        return made[by_set]
+
+    return find
+
+
+def flipped(
+    session: Session, flip: Flip, before: RunRecord, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Verdict:
+    if flip.seed is not None or flip.data:
+        request = BuildRequest(spec_path=job(folder / "flipped", flip), seed=flip.seed)
+        return weigh(session, before, submit(session, request, Silent()), Silent())
+    plain = execute.plan_container
+
+    def elsewhere(**arguments: Any) -> Any:
+        """The world outside the image is another one."""
+        plan = plain(**arguments)
+        return plan.model_copy(update={"environment": plan.environment | flip.environment})
+
+    monkeypatch.setattr(execute, "plan_container", elsewhere)
+    _, verdict = rerun(session, RerunRequest(target=before.id), Silent())
+    assert verdict is not None
+    return verdict
+
+
+def said(verdict: Verdict) -> tuple[str, str, str]:
+    """Outcome, where, and the first cause: as the page's table has them."""
+    first = verdict.first
+    where = f"step {first.step}, {first.phase.value}" if first else "nowhere"
+    if first and first.tensor:
+        where += f": `{first.tensor}`"
+    moved = "flags_changed" if verdict.flags_changed else "none"
+    cause = verdict.causes[0].kind.value if verdict.causes else moved
+    return verdict.outcome.value, where, cause
+
+
+def table() -> dict[str, tuple[str, str, str]]:
+    rows = re.findall(r"^\| (.+?) \| (\w+) \| (.+?) \| (\w+) \|", PAGE.read_text(), re.MULTILINE)
+    return {name: (outcome, where, cause) for name, outcome, where, cause in rows}
+
+
+@pytest.mark.parametrize("flip", FLIPS, ids=[flip.name for flip in FLIPS])
+def test_what_is_flipped_is_named(
+    session: Session,
+    original: Callable[[Flip], RunRecord],
+    flip: Flip,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = original(flip)
+    verdict = flipped(session, flip, before, tmp_path, monkeypatch)
+    print(f"| {flip.name} | {' | '.join(said(verdict))} |", [cause.text for cause in verdict.causes])
+    assert table().get(flip.name) == said(verdict), verdict.model_dump_json(indent=1)
+
+
+def test_the_page_lists_every_flip() -> None:
+    assert [name for name in table() if name in {flip.name for flip in FLIPS}] == [
+        flip.name for flip in FLIPS
+    ]

@@ -1,0 +1,76 @@
+"""What only a server can do: be away, be restarted in the middle of everything, refuse."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from services import PostgresServer, free_port, postgres_server
+
+from orchestrator.errors import RecordError
+from orchestrator.record import postgres as module
+from orchestrator.record.database import open_record
+from orchestrator.record.model import HistoryFilter, NewRun
+from orchestrator.run.model import Result, State
+from orchestrator.settings import load
+
+
+def test_runs_go_on_through_a_restart_in_the_middle(new_run: Callable[..., NewRun], tmp_path: Path) -> None:
+    """Each is there once, finished once, whatever was cut off where."""
+    with postgres_server() as server:
+        settings = load({"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": server.url()})
+        runs = [[new_run() for _ in range(12)] for _ in range(8)]
+        trouble: list[Exception] = []
+        begun = threading.Event()
+
+        def work(number: int) -> None:
+            try:
+                with open_record(settings) as record:
+                    for new in runs[number]:
+                        assert record.submit(new) == (new.id, True)
+                        begun.set()
+                        attempt = record.claim(new.id, "box", "boot", f"thread {number}")
+                        assert attempt == 1
+                        record.move(new.id, attempt, State.RUNNING)
+                        record.move(new.id, attempt, State.COLLECTING)
+                        record.finish(new.id, attempt, Result(state=State.SUCCEEDED, exit_code=0))
+            except Exception as error:  # noqa: BLE001  (told below)
+                trouble.append(error)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(len(runs))]
+        for thread in threads:
+            thread.start()
+        assert begun.wait(60)
+        for _ in range(3):
+            server.stop("immediate")
+            server.start()
+        for thread in threads:
+            thread.join(120)
+        assert trouble == []
+        with open_record(settings) as record:
+            lines = record.history(HistoryFilter())
+            assert sorted(line.id for line in lines) == sorted(new.id for items in runs for new in items)
+            assert {line.state for line in lines} == {State.SUCCEEDED}
+
+
+def test_what_cannot_be_reached_is_named_without_its_password(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    nobody = f"postgresql://ada:secret@127.0.0.1:{free_port()}/reprise"
+    for url, hint in ((nobody, "server runs"), (postgres.url("nothing"), "createdb")):
+        with pytest.raises(RecordError) as caught:
+            open_record(load({"REPRISE_DATABASE_URL": url}))
+        assert hint in (caught.value.hint or "")
+        assert "secret" not in str(caught.value)
+
+
+def test_a_wrong_name_is_not_waited_for(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(_seconds: float) -> None:
+        raise AssertionError("it waited")
+
+    monkeypatch.setattr(module.time, "sleep", never)
+    with pytest.raises(RecordError, match="does not exist"):
+        open_record(load({"REPRISE_DATABASE_URL": postgres.url("nothing")}))
