@@ -6,7 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("startup", "parameter_change", "code_change", "submit_overhead", "collect", "tensor_digest")
+NAMES = (
+    "startup",
+    "parameter_change",
+    "code_change",
+    "submit_overhead",
+    "collect",
+    "tensor_digest",
+    "registry",
+)
 
 
 def main() -> int:

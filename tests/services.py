@@ -1,17 +1,23 @@
-"""Real servers for tests, each with data of its own in a temporary folder, stopped by whoever started them."""
+"""Real servers for tests, each with its own data in a temporary folder, stopped by whoever started them."""
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -85,4 +91,236 @@ def postgres_server() -> Iterator[PostgresServer]:
         finally:
             server.stop("immediate")
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Request(NamedTuple):
+    """One line of a registry's access log."""
+
+    method: str
+    path: str
+    status: int
+
+
+@dataclass
+class RegistryServer:
+    """A docker-registry with its files in a folder. It can be stopped and started; its port stays."""
+
+    folder: Path
+    port: int
+    scheme: str = "http"
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def place(self, name: str) -> str:
+        """As REPRISE_REGISTRY has it."""
+        return f"{self.scheme}://{self.host}/{name}"
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(shutil.which("docker-registry")), "serve", str(self.folder / "config.json")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        for _ in range(400):
+            assert self.process.poll() is None, self.log
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.02)
+        pytest.fail(f"the registry does not answer: {self.log}")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def requests(self) -> list[Request]:
+        """What was asked since the beginning, from the access log."""
+        lines = re.findall(r'"([A-Z]+) (\S+) HTTP/[\d.]+" (\d{3})', self.log)
+        return [Request(method, path, int(status)) for method, path, status in lines]
+
+    def blob(self, digest: str) -> Path:
+        """The file that holds a blob, or a manifest."""
+        digits = digest.removeprefix("sha256:")
+        return self.folder / "data/docker/registry/v2/blobs/sha256" / digits[:2] / digits / "data"
+
+    def flip(self, digest: str) -> None:
+        """Change one byte in the middle of a blob's file."""
+        data = bytearray(self.blob(digest).read_bytes())
+        data[len(data) // 2] ^= 1
+        self.blob(digest).write_bytes(data)
+
+
+# `htpasswd -nbB ada "open sesame"`, with fewer rounds: the registry takes bcrypt only.
+REGISTRY_USER, REGISTRY_PASSWORD = "ada", "open sesame"
+_HTPASSWD = "ada:$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy\n"
+
+
+@contextmanager
+def registry_server(
+    *, auth: Mapping[str, Any] | None = None, password: bool = False, tls: tuple[Path, Path] | None = None
+) -> Iterator[RegistryServer]:
+    """A registry on a free port of this machine: anonymous, or with a `password`, or the `auth` of its
+    configuration; `tls` is a certificate and its key.
+    """
+    if shutil.which("docker-registry") is None:
+        pytest.fail("docker-registry is not installed (Debian's package of that name has it)")
+    folder = Path(tempfile.mkdtemp(prefix="reprise-registry-"))
+    server = RegistryServer(folder, free_port(), "https" if tls else "http")
+    http: dict[str, Any] = {"addr": server.host, "secret": "one for all starts"}
+    if tls:
+        http["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
+    if password:
+        (folder / "htpasswd").write_text(_HTPASSWD)
+        auth = {"htpasswd": {"realm": "lab", "path": str(folder / "htpasswd")}}
+    config = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+        "http": http,
+        **({"auth": auth} if auth else {}),
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Wire:
+    """A cable to a server: counts bytes, and can be cut."""
+
+    port: int
+    up: int = 0  # bytes from client to server
+    down: int = 0
+    cut_up: int | None = None  # break the connection that carries this byte; once
+    cut_down: int | None = None
+    connections: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def place(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{name}"
+
+    def carried(self, upwards: bool, size: int) -> bool:
+        """Count; False where the cable is cut."""
+        with self.lock:
+            limit = self.cut_up if upwards else self.cut_down
+            if upwards:
+                self.up += size
+            else:
+                self.down += size
+            if limit is None or (self.up if upwards else self.down) < limit:
+                return True
+            self.cut_up, self.cut_down = (None, self.cut_down) if upwards else (self.cut_up, None)
+            return False
+
+
+@contextmanager
+def wire_to(server_port: int) -> Iterator[Wire]:
+    """A port that leads to another one, by a cable that counts."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    wire = Wire(listener.getsockname()[1])
+
+    def serve() -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            wire.connections += 1
+            try:
+                far = socket.create_connection(("127.0.0.1", server_port))
+            except OSError:
+                near.close()
+                continue
+            for source, sink, upwards in ((near, far, True), (far, near, False)):
+                threading.Thread(target=_carry, args=(wire, source, sink, upwards), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield wire
+    finally:
+        listener.close()
+
+
+def _carry(wire: Wire, source: socket.socket, sink: socket.socket, upwards: bool) -> None:
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            if not wire.carried(upwards, len(data)):
+                break
+            sink.sendall(data)
+    for one in (source, sink):
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
+
+
+class SecondEngine:
+    """A dockerd that this test owns. Its own namespace: in ours it would take the first one's bridge away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = f"unix://{folder}/docker.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        folder = self.folder
+        with (folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *("unshare", "--net", "dockerd", "-H", self.host, "--pidfile", str(folder / "pid")),
+                    *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
+                    *("--bridge=none", "--iptables=false", "--ip6tables=false"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.wait_until_it_answers()
+
+    def wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + 60
+        while subprocess.run(
+            ["docker", "-H", self.host, "version"], capture_output=True, check=False
+        ).returncode:
+            if time.monotonic() > deadline:
+                pytest.fail(
+                    f"the second engine does not come up:\n{(self.folder / 'log').read_text()[-2000:]}"
+                )
+            time.sleep(0.2)
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(60)
+            self.process = None
+
+
+@contextmanager
+def engine_server(name: str = "second") -> Iterator[SecondEngine]:
+    """A Docker Engine with nothing in it."""
+    # A short path: a socket's may have 108 bytes.
+    folder = Path(f"/tmp/reprise-{name}-engine-{os.getpid()}")
+    folder.mkdir()
+    engine = SecondEngine(folder)
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.stop()
+        unmount = ["umount", "--recursive", "--lazy", str(folder / "exec")]
+        subprocess.run(unmount, capture_output=True, check=False)
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,6 +12,7 @@ from orchestrator.cli.options import json_option, quiet_option, spec_options
 @click.command("build")
 @spec_options
 @click.option("--load", is_flag=True, help="Load the image into the engine, too: `docker run` then has it.")
+@click.option("--push", is_flag=True, help="Push the image into the registry (REPRISE_REGISTRY).")
 @quiet_option
 @json_option
 def command(
@@ -20,12 +21,14 @@ def command(
     seed: int | None,
     require_clean: bool,
     load: bool,
+    push: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
     """Assemble the image of a job spec and print its digest.
 
-    Nothing is run, and without --load no engine is needed. The digest is the last line of standard output.
+    Nothing is run, and without --load no engine is needed, not to --push either. The digest is the last
+    line of standard output.
 
     JSON: `digest`, `config_digest`, `base`, `layers`, `packages`, `program`.
     """
@@ -37,11 +40,15 @@ def command(
     request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean)
     with opened() as session, watching(as_json, quiet) as watch:
         image = build(session, request, watch).image
+        if push:
+            from orchestrator.launch.images import push_image
+
+            push_image(session, image, watch)
         if load:
-            from orchestrator.run.load import ensure_loaded
+            from orchestrator.launch.submit import load as load_image
 
             watch.phase("load", image.tag)
-            ensure_loaded(session.engine, session.settings, image)
+            load_image(session, image, watch)
     if as_json:
         from orchestrator.cli.document import print_document
         from orchestrator.cli.images import image_document

@@ -15,7 +15,7 @@ WORDS = {True: "ok", False: "wrong", None: "absent"}
 def command(as_json: bool) -> int:
     """Check this box: what is wrong, and how to mend it.
 
-    Engine, GPU, database, store and base are looked at; `absent` is not wrong, it is only not there.
+    Engine, GPU, database, store, registry and base are looked at; `absent` is not wrong, only not there.
     The exit code is 5 where something is wrong.
 
     JSON: `checks` (`name`, `ok`, `detail`, `hint`).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, Lock
+from threading import Lock
 
 from orchestrator.errors import RegistryError
 from orchestrator.image.layout import Layout
@@ -19,12 +19,12 @@ def pull(client: Client, layout: Layout, layers: Sequence[Layer], moved: Moved =
     """The layers that the layout lacks; bytes moved. RegistryError: a blob is absent, or other bytes."""
     wanted = {layer.digest: layer for layer in layers if not layout.has(layer.digest, layer.size)}
     total, over = sum(layer.size for layer in wanted.values()), 0
-    lock, stop = Lock(), Event()
+    lock = Lock()
 
     def chunks(layer: Layer) -> Iterator[bytes]:
         nonlocal over
         for chunk in client.blob(layer.digest, layer.size):
-            if stop.is_set():
+            if client.stopped.is_set():
                 raise RegistryError(f"{client.place}: stopped, as another blob could not be had")
             yield chunk
             with lock:
@@ -44,7 +44,7 @@ def pull(client: Client, layout: Layout, layers: Sequence[Layer], moved: Moved =
             for done in [pool.submit(fetch, layer) for layer in wanted.values()]:
                 done.result()
         except BaseException:  # Ctrl-C, too: nobody waits for a gigabyte that is not wanted any more
-            stop.set()
+            client.stopped.set()
             pool.shutdown(cancel_futures=True)
             raise
     return total

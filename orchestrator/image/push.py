@@ -99,7 +99,8 @@ def push(
 def check_push(client: Client) -> None:
     """Whether the repository takes a push: an upload is begun, and called off. RegistryError if not."""
     answer = client.request("POST", "blobs/uploads/", (202,))
-    client.request("DELETE", answer.location, (202, 204, 404, 405))
+    # Who may push may not always delete; registries clear away uploads that nobody goes on with.
+    client.request("DELETE", answer.location, (202, 204, 401, 403, 404, 405))
 
 
 def _blob(layer: Layer, find: Find) -> _Blob:
@@ -150,10 +151,8 @@ def _upload(client: Client, blob: _Blob, location: str | None, meter: _Meter) ->
     )
 
 
-def _send_all(
-    client: Client, blob: _Blob, stream: BinaryIO, location: str, meter: _Meter
-) -> Answer | None:
-    """All chunks and the end; None when the registry has the blob, else the answer with which it forgot it."""
+def _send_all(client: Client, blob: _Blob, stream: BinaryIO, location: str, meter: _Meter) -> Answer | None:
+    """All chunks and the end; None when the registry has the blob, else the answer that it forgot it."""
     hasher, hashed, offset = hashlib.sha256(), 0, 0
     while True:
         stream.seek(offset)

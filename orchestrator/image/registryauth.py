@@ -147,12 +147,12 @@ class Login:
         if found is not None and found.identity:
             form = [*query[:1], ("scope", fields.get("scope", "")), ("grant_type", "refresh_token")]
             form += [("client_id", "reprise"), ("refresh_token", found.secret)]
-            answer = self._session.post(realm, data=form, auth=_nobody, timeout=TIMEOUT, proxies=direct(realm))
+            answer = self._session.post(
+                realm, data=form, auth=_nobody, timeout=TIMEOUT, proxies=direct(realm)
+            )
         else:
             pair = (found.user, found.secret) if found is not None else _nobody
-            answer = self._session.get(
-                realm, params=query, auth=pair, timeout=TIMEOUT, proxies=direct(realm)
-            )
+            answer = self._session.get(realm, params=query, auth=pair, timeout=TIMEOUT, proxies=direct(realm))
         if answer.status_code in (401, 403):
             who = f"the login of {found.user!r}" if found else "an anonymous token"
             raise RegistryError(

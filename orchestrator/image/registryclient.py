@@ -13,13 +13,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError
 from orchestrator.image.registryauth import TIMEOUT, Login
 from orchestrator.image.registryplace import Place, direct
@@ -27,6 +28,7 @@ from orchestrator.image.registryplace import Place, direct
 T = TypeVar("T")
 
 LIMIT = 8 << 20  # bytes of an answer that is read whole: a manifest, a config, an error
+PIECE = 256 << 10  # bytes of a blob read at a time: what a lost connection loses at most
 CERTIFICATES = Path("/etc/docker/certs.d")  # Docker's own folder of private CAs: HOST[:PORT]/*.crt
 PATIENCE = 60.0  # seconds to wait for a registry that has answered before: it is being restarted
 FIRST_PATIENCE = 6.0  # seconds for one that never has: its name may be wrong
@@ -62,9 +64,14 @@ class LostError(RegistryError):
 class Client:
     """One repository of one registry. Anonymous until the registry asks for a login."""
 
-    def __init__(self, place: Place, notify: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, place: Place, notify: Callable[[str], None] = lambda _: None, patient: bool = True
+    ) -> None:
+        """`notify` is told that a registry is waited for; with `patient` false none is."""
         self.place = place
+        self.stopped = Event()  # set it, and whatever is under way in other threads ends with an error
         self._notify = notify
+        self._patient = patient
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "reprise"
         if place.secure:
@@ -148,7 +155,7 @@ class Client:
 
         with self._patiently(ask, url, again=True) as response:
             skip = offset if response.status_code == 200 else 0
-            for chunk in response.iter_content(CHUNK):
+            for chunk in response.iter_content(PIECE):
                 if skip >= len(chunk):
                     skip -= len(chunk)
                     continue
@@ -168,7 +175,8 @@ class Client:
                     raise RegistryError(f"{url}: {trouble}", hint) from error
                 if not again:
                     raise LostError(f"{url}: {trouble}") from error
-                left = began + (PATIENCE if self._answered else FIRST_PATIENCE) - time.monotonic()
+                patience = PATIENCE if self._answered else FIRST_PATIENCE
+                left = began + patience - time.monotonic() if self._patient else 0.0
                 if left <= 0 or asked > left:
                     hint = "check the network, the registry and its name; `reprise doctor` asks it"
                     raise RegistryError(f"{url}: {trouble}", hint) from error
@@ -177,7 +185,8 @@ class Client:
             if not said and self._answered:
                 said = True
                 self._notify(f"{self.place.host}: {trouble}; trying again for {PATIENCE:.0f} s")
-            time.sleep(min(max(pause * (0.5 + secrets.randbelow(512) / 1024), asked), left))
+            if self.stopped.wait(min(max(pause * (0.5 + secrets.randbelow(512) / 1024), asked), left)):
+                raise RegistryError(f"{url}: {trouble}")
             pause = min(2 * pause, LONGEST_PAUSE)
 
     @contextmanager
@@ -233,6 +242,8 @@ class Client:
             hint = f"logged in as {who}; `docker login {self.place.host}` as one who may"
         elif answer.status == 404:
             hint = "check the name and the digest"
+        elif answer.status == 416:
+            hint = "the registry's copy is shorter than its manifest says; remove it there, then push again"
         kind = AbsentError if answer.status == 404 else RegistryError
         said = said_in(answer)
         return kind(
@@ -256,10 +267,10 @@ class _Adapter(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)  # type: ignore[no-untyped-call]
+        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
 
 
 def _context(host: str) -> ssl.SSLContext:
@@ -289,10 +300,15 @@ def _raise_if_passing(answer: Answer) -> None:
 
 def _read(response: requests.Response) -> bytes:
     data = bytearray()
-    for chunk in response.iter_content(1 << 16):
-        data += chunk
-        if len(data) > LIMIT:
-            raise RegistryError(f"{response.url}: more than {LIMIT} bytes for a manifest or config")
+    try:
+        for chunk in response.iter_content(1 << 16):
+            data += chunk
+            if len(data) > LIMIT:
+                raise RegistryError(f"{response.url}: more than {LIMIT} bytes for a manifest or config")
+    except _BROKEN:
+        if response.status_code < 400:
+            raise
+        # A refusal without its words is a refusal: registry 2.8 promises a 416 a longer body than it sends.
     return bytes(data)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import BaseNotPinnedError, UsageError
 from orchestrator.image.assemble import assemble
 from orchestrator.image.base import resolve_base
 from orchestrator.image.model import Base, Image
@@ -41,7 +41,7 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     """Read, check, assemble. The GPU is asked for first: without one nothing else is worth the wait."""
     spec = read_spec(request.spec_path, request.params, request.seed)
     gpu_visible = check_gpus(spec)
-    base = resolve_base(session.settings, spec.base, gpu_visible)
+    base = _base(session, spec.base, gpu_visible, watch)
     watch.phase("source", spec.source.path)
     inputs = hash_inputs(spec.inputs)
     # A timeout or a comment changed in the spec file is no other experiment (docs/decisions/0009).
@@ -57,6 +57,15 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     watch.phase("image", base.ref.name)
     image = assemble(session.settings, base, program_of(spec, inputs), source, wheels)
     return Built(spec=spec, base=base, source=source, image=image)
+
+
+def _base(session: Session, name: str | None, gpu_visible: bool, watch: Watch) -> Base:
+    try:
+        return resolve_base(session.settings, name, gpu_visible)
+    except BaseNotPinnedError:
+        from orchestrator.launch.images import base_here  # 0.1 s of imports that are seldom needed
+
+        return base_here(session, name, gpu_visible, watch)
 
 
 def check_gpus(spec: JobSpec) -> bool:

@@ -30,6 +30,7 @@ def checks(session: Session) -> Iterator[Check]:
         ("gpu", _gpu),
         ("database", _database),
         ("store", _store),
+        ("registry", _registry),
         ("base", _base),
         ("disk", _disk),
         ("git", _git),
@@ -80,6 +81,15 @@ def _store(session: Session) -> Check:
     read = session.store.read(digest)
     session.store.path(digest).unlink()
     return Check(name="store", ok=Digest.of(read) == digest, detail=str(session.settings.store))
+
+
+def _registry(session: Session) -> Check:
+    """An upload is begun there and called off: that is what a push needs."""
+    if session.settings.registry is None:
+        return Check(name="registry", ok=None, detail="REPRISE_REGISTRY is not set: images stay on this box")
+    from orchestrator.launch.images import check_registry
+
+    return Check(name="registry", ok=True, detail=check_registry(session.settings))
 
 
 def _base(session: Session) -> Check:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.errors import InfrastructureError, RepriseError, UsageError
+from orchestrator.errors import RepriseError, UsageError
 from orchestrator.image.stored import stored_image
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.inputs import located_inputs
@@ -25,7 +25,7 @@ from orchestrator.run.collect import collect
 from orchestrator.run.engine import EngineInfo
 from orchestrator.run.follow import follow
 from orchestrator.run.hardware import Gpu, boot_id, box_id, choose_gpus, gpus, home_id
-from orchestrator.run.load import ensure_loaded
+from orchestrator.run.load import is_loaded
 from orchestrator.run.model import Failure, Plan, Result, State
 from orchestrator.run.plan import NOTHING, container_name, plan_container
 from orchestrator.run.workspace import folders_of, prepare, remove_folders
@@ -191,10 +191,15 @@ def _plan(
 
 def _ensure_image(session: Session, facts: RunRecord, reference: str, watch: Watch) -> None:
     """The image in the engine, verified; else from this box's layers, else out of the registry."""
-    found = session.engine.image(reference)
-    # An engine's id is a digest of all the bytes: it names images by their config's or their manifest's.
-    if found is None or found.id not in (facts.config_digest, facts.image):
-        from orchestrator.launch.images import ensure_here  # only where the engine lacks it: 0.1 s of imports
+    image = stored_image(session.settings, facts.image)
+    if image is not None:
+        there = is_loaded(session.engine, image)
+    else:
+        found = session.engine.image(reference)
+        # An engine names an image by its config's digest, or its manifest's.
+        there = found is not None and found.id in (facts.config_digest, facts.image)
+    if not there:
+        from orchestrator.launch.images import ensure_here
 
         ensure_here(session, facts.image, watch)
 

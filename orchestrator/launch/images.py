@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.digest import Digest
-from orchestrator.errors import BaseNotPinnedError, InfrastructureError, RegistryError, StoreError, UsageError
+from orchestrator.errors import InfrastructureError, StoreError, UsageError
 from orchestrator.image.base import find_pin, resolve_base
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import Base, BaseRef, Image, Layer, LayerKind
@@ -106,16 +106,21 @@ def ensure_here(session: Session, digest: Digest, watch: Watch) -> Image:
             )
         image = pull_image(session, digest, watch)
     wanted = image
-
-    def fetch() -> None:
-        layers = tuple(layer for layer in wanted.layers if layer.kind is LayerKind.BASE)
-        places = _places(settings, wanted.base)
-        if places and not _complete(Layout(settings.layout), layers):
-            watch.phase("pull", f"the base {wanted.base.name}, which the engine lacks")
-            _fetch(settings, layers, wanted.base, places, watch)
-
-    ensure_loaded(session.engine, settings, image, fetch)
+    ensure_loaded(session.engine, settings, image, lambda: fetch_base(session, wanted, watch))
     return image
+
+
+def fetch_base(session: Session, image: Image, watch: Watch) -> None:
+    """The base's layers into this box's layout, for an engine that lacks them, if a registry may have them.
+
+    StoreError: none has. RegistryError: one fails.
+    """
+    settings = session.settings
+    layers = tuple(layer for layer in image.layers if layer.kind is LayerKind.BASE)
+    places = _places(settings, image.base)
+    if places and not _complete(Layout(settings.layout), layers):
+        watch.phase("pull", f"the base {image.base.name}, which the engine lacks")
+        _fetch(settings, layers, image.base, places, watch)
 
 
 def base_here(session: Session, name: str | None, gpu_visible: bool, watch: Watch) -> Base:
@@ -143,7 +148,7 @@ def base_here(session: Session, name: str | None, gpu_visible: bool, watch: Watc
 
 def check_registry(settings: Settings) -> str:
     """In words, the registry and who may push there. RegistryError where nobody may."""
-    with Client(registry(settings)) as client:
+    with Client(registry(settings), patient=False) as client:
         check_push(client)
         scheme = "" if client.place.secure else ", plain http"
         user = f" as {client.login.user}" if client.login.user else ""

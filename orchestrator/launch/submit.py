@@ -6,6 +6,7 @@ import json
 import secrets
 from pathlib import Path
 
+from orchestrator.image.model import Image
 from orchestrator.launch.build import BuildRequest, Built, build
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.execute import execute, execute_locked
@@ -26,15 +27,19 @@ from orchestrator.value import Value
 
 
 def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
-    """Build, load, record, run. A second submission with the same key is the same run.
+    """Build, push where a registry is set, load, record, run. The same key again is the same run.
 
     The lock comes before the row: from the moment others can see the run, they see that it has an
     executor.
     """
     session.warm()
     built = build(session, request, watch)
+    if session.settings.registry is not None:
+        from orchestrator.launch.images import push_image
+
+        push_image(session, built.image, watch)
     watch.phase("load", built.image.digest)
-    ensure_loaded(session.engine, session.settings, built.image)
+    load(session, built.image, watch)
     new = _new_run(session, built, request.key)
     with run_lock(session.settings, new.id):
         run, created = session.record.submit(new)
@@ -43,6 +48,17 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
             return execute_locked(session, run, watch, paths_of(built.spec))
     watch.note(f"the key {request.key!r} is known: this is run {run}")
     return execute(session, run, watch)
+
+
+def load(session: Session, image: Image, watch: Watch) -> None:
+    """An image that was built here into the engine; the base out of a registry, if only that has it."""
+
+    def fetch() -> None:
+        from orchestrator.launch.images import fetch_base
+
+        fetch_base(session, image, watch)
+
+    ensure_loaded(session.engine, session.settings, image, fetch)
 
 
 def paths_of(spec: JobSpec) -> dict[str, Path]:

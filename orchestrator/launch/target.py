@@ -1,11 +1,11 @@
-"""What `rerun` and `image` are pointed at: a digest or a run, known here or only to the engine."""
+"""What `rerun` and `image` are pointed at: a digest or a run, known here, to the engine or the registry."""
 
 from __future__ import annotations
 
 import re
 
 from orchestrator.digest import Digest
-from orchestrator.errors import UsageError
+from orchestrator.errors import EngineMissingError, UsageError
 from orchestrator.image.describe import describe_labels
 from orchestrator.image.model import LABEL_PROGRAM, REPOSITORY, Image, Layer, LayerKind
 from orchestrator.image.stored import stored_image
@@ -16,6 +16,7 @@ from orchestrator.run.model import State
 from orchestrator.spec.program import Program
 from orchestrator.value import Value
 
+_WHOLE = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _HEX = re.compile(r"[0-9a-f]{6,64}\Z")
 
 
@@ -65,6 +66,10 @@ def _from_layout(session: Session, text: str) -> Target | None:
     image = stored_image(session.settings, text)
     if image is None:
         return None
+    return _target(image)
+
+
+def _target(image: Image) -> Target:
     return Target(
         image=facts_of(image),
         program=image.program,
@@ -75,19 +80,48 @@ def _from_layout(session: Session, text: str) -> Target | None:
 
 
 def _from_engine(session: Session, text: str) -> Target:
-    """An image that only this box's layers or engine know: everything is in its config."""
+    """An image that only this box's layers, its engine or the registry know: all is in its config."""
     local = _from_layout(session, text)
     if local is not None:
         return local
-    found = [image for image in session.engine.images_labelled(LABEL_PROGRAM) if _fits(image, text)]
+    found = _in_engine(session, text)
     if not found:
-        raise UsageError(
-            f"no image {text} here: neither the record, nor the engine, nor this box's layers know it",
-            "`reprise history` shows the digests of recorded runs; an image is carried with `docker save`",
-        )
+        return _from_registry(session, text)
     if len(found) > 1:
         raise UsageError(f"{text} fits {len(found)} images in the engine", "give more digits")
     return _described(found[0])
+
+
+def _in_engine(session: Session, text: str) -> list[EngineImage]:
+    """With a registry, a machine without an engine can still look at images."""
+    try:
+        return [image for image in session.engine.images_labelled(LABEL_PROGRAM) if _fits(image, text)]
+    except EngineMissingError:
+        if session.settings.registry is None:
+            raise
+        return []
+
+
+def _from_registry(session: Session, text: str) -> Target:
+    place = session.settings.registry
+    nowhere = f"no image {text} here: neither the record, nor the engine, nor this box's layers know it"
+    if place is None:
+        raise UsageError(
+            nowhere,
+            "`reprise history` shows the digests of recorded runs; an image is carried with `docker save`, "
+            "or by a registry (REPRISE_REGISTRY)",
+        )
+    if not _WHOLE.match(text):
+        raise UsageError(nowhere, "a registry finds an image by all 64 digits of its digest only")
+    from orchestrator.launch.images import read_remote
+
+    image = read_remote(session, Digest(text))
+    if image is None:
+        raise UsageError(
+            f"{nowhere}; nor has {place} a manifest of this digest",
+            "the box that made it pushes it with `reprise build --push`; `reprise history` shows digests",
+        )
+    return _target(image)
 
 
 def _digests(image: EngineImage) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from orchestrator.errors import EngineError
 from orchestrator.image.model import REPORT, WORKSPACE
 from orchestrator.run.engine import ContainerState, Engine, EngineInfo
+from orchestrator.run.eventmetrics import with_event_metrics
 from orchestrator.run.follow import Ended
 from orchestrator.run.hardware import Gpu, fingerprint
 from orchestrator.run.logs import read_log
@@ -46,13 +47,14 @@ def collect(
     state, failure, message = judge(ended, info)
     if failure is Failure.JOB and reports.refused:
         message += f": {REFUSED.format(reports.refused)}"
+    workspace = folders[WORKSPACE]
     outputs: tuple[Output, ...] = ()
     try:
-        workspace = folders[WORKSPACE]
         outputs = collect_outputs(workspace, program.outputs, plan.file_size, sink, reports.source)
     except TooMuchError as error:
         if state is not State.CANCELLED:
             state, failure, message = State.FAILED, Failure.POLICY, error.message
+    metrics = with_event_metrics(metrics, workspace, outputs)
     container = ended.container
     log = None
     notes = [*reports.notes, *metrics.notes, *traces.notes]

@@ -20,6 +20,7 @@ STEPS = ("step", "global_step", "iteration", "epoch")  # the first one that a li
 MAX_FILE = 64 << 20  # bytes
 MAX_METRICS = 10_000
 MAX_NAME = 200  # characters
+OURS = "trace."  # beginning of the names of series that the tracer makes; a job's are left out
 MAX_POINTS = 1_000_000  # of all series: 64 MiB of short lines would be 8 million, 0.7 KB each
 
 
@@ -113,7 +114,7 @@ def _numbers(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, flo
             name = f"{path}{key}"
             if isinstance(item, dict):
                 pending.append((f"{name}.", item))
-            elif isinstance(item, bool | int | float) and name.isprintable():
+            elif isinstance(item, bool | int | float) and name.isprintable() and not name.startswith(OURS):
                 yield name, _float(item)
 
 

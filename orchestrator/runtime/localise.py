@@ -18,6 +18,7 @@ Memory that nothing has written yet has no digest: it holds whatever was there b
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 
@@ -72,13 +73,40 @@ class Watcher:
 
         from .start import call_at_exit
 
-        module.register_module_forward_pre_hook(self.enter)
-        module.register_module_forward_hook(self.leave, always_call=True)
-        optimizer.register_optimizer_step_pre_hook(self.before_step)
-        optimizer.register_optimizer_step_post_hook(self.after_step)
+        self.modules, self.optimizers = module, optimizer
+        self.of_modules = [module.register_module_forward_pre_hook(self.enter)]
+        self.of_modules.append(module.register_module_forward_hook(self.leave, always_call=True))
+        self.of_optimizers: list[Any] = []
+        self.step_hooks(self.before_step, self.after_step)
+        self.torch.compile = self.wrapped(self.torch.compile)
         call_at_exit(self.finish)
         if self.first == 0:
             self.begin()
+
+    def step_hooks(self, before: Any, after: Any) -> None:
+        self.detach(self.of_optimizers)
+        self.of_optimizers = [self.optimizers.register_optimizer_step_pre_hook(before)]
+        self.of_optimizers.append(self.optimizers.register_optimizer_step_post_hook(after))
+
+    def detach(self, handles: list[Any]) -> None:
+        for handle in handles:
+            handle.remove()
+            # remove() leaves this entry (2.13), and torch.compile would warn of a hook that is gone.
+            getattr(self.modules, "_global_forward_hooks_with_kwargs", {}).pop(handle.id, None)
+
+    def wrapped(self, plain: Any) -> Any:
+        """torch.compile, for which the tracer changes its hooks; as there, so that the code is the same."""
+
+        @functools.wraps(plain)
+        def compile(*args: Any, **kwargs: Any) -> Any:
+            self.detach(self.of_modules)
+            self.of_modules = []
+            self.stack.clear()
+            untraced = (lambda hook: hook) if kwargs.get("fullgraph") else self.torch.compiler.disable
+            self.step_hooks(untraced(self.before_step), untraced(self.after_step))
+            return plain(*args, **kwargs)
+
+        return compile
 
     def mine(self) -> bool:
         return os.getpid() == self.pid
@@ -106,9 +134,12 @@ class Watcher:
             self.stack.pop()
 
     def before_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        self.optimizer = type(optimizer).__name__
+        if not self.torch.compiler.is_compiling():  # Dynamo would follow us in here
+            self.optimizer = type(optimizer).__name__
 
     def after_step(self, _optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        if self.torch.compiler.is_compiling():
+            return
         self.optimizer = ""
         if not self.mine() or threading.get_ident() != self.thread:
             return
@@ -269,7 +300,7 @@ class Log:
     def digested(self, tensors: list[Any]) -> list[Any]:
         """[description, digest or None] of each."""
         known = [None if storage(tensor) in self.garbage else tensor for tensor in tensors]
-        return [[describe(t), d] for t, d in zip(tensors, self.digester.digest(known))]  # noqa: B905
+        return [[described(t), d] for t, d in zip(tensors, self.digester.digest(known))]  # noqa: B905
 
     def add(self, call: Call, step: int, outputs: list[Any], seeded: bool) -> None:
         from hashlib import sha256
@@ -334,6 +365,13 @@ class Log:
             self.stream.close()
         except OSError as second:
             report.failed("the end of the log of operations", second)
+
+
+def described(tensor: Any) -> str:
+    try:
+        return describe(tensor)
+    except (RuntimeError, ValueError):  # a lazy module's parameter has no shape yet
+        return "shapeless"
 
 
 def hexed(number: Any) -> str:

@@ -62,23 +62,37 @@ class Hooks:
         self.whole = False  # whether with fullgraph=True
 
     def attach(self) -> None:
-        self.of_modules = [
-            self.modules.register_module_forward_pre_hook(self.enter),
-            self.modules.register_module_parameter_registration_hook(self.tracer.births.registered),
-            self.modules.register_module_forward_hook(self.leave, with_kwargs=True, always_call=True),
-        ]
-        self.step_hooks(self.before_step, self.after_step)
-        self.torch.autograd.backward = self.wrapped_backward()
-        self.loader.__next__ = self.wrapped_next(self.loader.__next__)
-        self.torch.compile = self.wrapped_compile()
+        backward, following, compile = self.wrapped_backward(), self.wrapped_next(), self.wrapped_compile()
+        try:
+            self.module_hooks()
+            self.step_hooks(self.before_step, self.after_step)
+        except BaseException:
+            self.detach(self.of_modules + self.of_optimizers)
+            raise
+        self.torch.autograd.backward = backward
+        self.loader.__next__ = following
+        self.torch.compile = compile
+
+    def detach(self, handles: list[Any]) -> None:
+        for handle in handles:
+            handle.remove()
+            # remove() leaves this entry (2.13), and torch.compile would warn of a hook that is gone.
+            getattr(self.modules, "_global_forward_hooks_with_kwargs", {}).pop(handle.id, None)
+
+    def module_hooks(self) -> None:
+        modules = self.modules
+        options = {"always_call": True}
+        if hasattr(modules, "_global_forward_hooks_with_kwargs"):  # torch 2.4 has none, nor keywords then
+            options["with_kwargs"] = True
+        births = self.tracer.births.registered
+        self.of_modules.append(modules.register_module_forward_pre_hook(self.enter))
+        self.of_modules.append(modules.register_module_forward_hook(self.leave, **options))
+        self.of_modules.append(modules.register_module_parameter_registration_hook(births))
 
     def step_hooks(self, before: Any, after: Any) -> None:
-        for handle in self.of_optimizers:
-            handle.remove()
-        self.of_optimizers = [
-            self.optimizers.register_optimizer_step_pre_hook(before),
-            self.optimizers.register_optimizer_step_post_hook(after),
-        ]
+        self.detach(self.of_optimizers)
+        self.of_optimizers = [self.optimizers.register_optimizer_step_pre_hook(before)]
+        self.of_optimizers.append(self.optimizers.register_optimizer_step_post_hook(after))
 
     # torch calls these four. Dynamo, where it follows them, must find nothing to do.
     # ruff: noqa: ARG002 - their parameters are torch's
@@ -116,12 +130,16 @@ class Hooks:
 
         return backward
 
-    def wrapped_next(self, plain: Any) -> Any:
-        tracer = self.tracer
+    def wrapped_next(self) -> Any:
+        plain, tracer = self.loader.__next__, self.tracer
 
         @functools.wraps(plain)
         def __next__(loader: Any) -> Any:
-            data = plain(loader)
+            tracer.local.depth += 1  # transforms are modules, too, and their calls are not the model's
+            try:
+                data = plain(loader)
+            finally:
+                tracer.local.depth -= 1
             tracer.batch(data)
             return data
 
@@ -151,11 +169,7 @@ class Hooks:
         untraced = self.torch.compiler.disable
         if not self.compiling:
             self.compiling = True
-            for handle in self.of_modules:
-                handle.remove()
-                # remove() leaves this entry (2.13), and torch.compile would warn of a hook that is gone.
-                self.modules._global_forward_hooks_with_kwargs.pop(handle.id, None)
-                self.modules._global_forward_hooks_always_called.pop(handle.id, None)
+            self.detach(self.of_modules)
             self.tracer.local.depth = 0
             self.torch.autograd.backward = untraced(self.torch.autograd.backward)
             self.loader.__next__ = untraced(self.loader.__next__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.spec.collect import Collector
-from orchestrator.spec.model import Determinism, JobSpec, Resources, Tolerances
+from orchestrator.spec.model import Determinism, JobSpec, Resources, Tolerances, TracedTensors
 from orchestrator.spec.placeholders import placeholders
 from orchestrator.spec.problems import KeyPath, nearest, shorten
 from orchestrator.spec.sizes import parse_size, parse_span
@@ -60,6 +60,7 @@ _SECTIONS: dict[str, type[Value]] = {
     "resources": Resources,
     "tolerance": Tolerances,
 }
+_TRACED = tuple(word.value for word in TracedTensors)
 _NOT_EMPTY = ("name", "description", "source", "command", "seed", "outputs")
 
 
@@ -86,6 +87,7 @@ def write_out(data: dict[str, Any], found: Collector) -> None:
     _env(data, found)
     _inputs(data, found)
     _tolerance(data, found)
+    _outputs(data, found)
     _trace(data, found)
     _quantities(data, found)
 
@@ -198,6 +200,10 @@ def _inputs(data: dict[str, Any], found: Collector) -> None:
 def _tolerance(data: dict[str, Any], found: Collector) -> None:
     """`accuracy: 0.01` is `accuracy: {abs: 0.01}`."""
     tolerance = data.get("tolerance")
+    if isinstance(tolerance, dict) and "volatile" in tolerance:
+        hint = "mark the glob where it is listed: outputs: [{glob: GLOB, volatile: true}]"
+        found.add(("tolerance", "volatile"), "there is no such key", hint)
+        del tolerance["volatile"]
     for part in ("metrics", "outputs"):
         table = tolerance.get(part) if isinstance(tolerance, dict) else None
         if not isinstance(table, dict):
@@ -211,18 +217,47 @@ def _tolerance(data: dict[str, Any], found: Collector) -> None:
                 found.add(("tolerance", part, name), "allows nothing", "say abs, rel or both")
 
 
+def _outputs(data: dict[str, Any], found: Collector) -> None:
+    """`{glob: GLOB, volatile: true}` is an output like `GLOB`, and a tolerance that excuses it.
+
+    How a run is judged is not its identity, so the mark goes where the tolerances are.
+    """
+    outputs = data.get("outputs")
+    if not isinstance(outputs, list):
+        return
+    globs, volatile = [], []
+    for number, value in enumerate(outputs):
+        if not isinstance(value, dict):
+            globs.append(value)
+        elif (
+            value.keys() <= {"glob", "volatile"}
+            and isinstance(value.get("glob"), str)
+            and isinstance(value.get("volatile", False), bool)
+        ):
+            globs.append(value["glob"])
+            if value.get("volatile"):
+                volatile.append(value["glob"])
+        else:
+            found.add(
+                ("outputs", number), "is no output", "it should be a glob, or {glob: GLOB, volatile: true}"
+            )
+            globs.append("**")
+    data["outputs"] = globs
+    tolerance = data.setdefault("tolerance", {}) if volatile else None
+    if isinstance(tolerance, dict):
+        tolerance["volatile"] = volatile
+
+
 def _trace(data: dict[str, Any], found: Collector) -> None:
     determinism = data.get("determinism")
     if not isinstance(determinism, dict) or "trace" not in determinism:
         return
     trace = determinism["trace"]
     path = ("determinism", "trace")
-    if trace == "off":
-        determinism["trace"] = {"tensors": "off"}
+    if trace in _TRACED:
+        determinism["trace"] = {"tensors": trace}
     elif not isinstance(trace, dict):
-        _refuse(determinism, path, found, "off, or {every, tensors}")
-    elif "every" in trace and "tensors" not in trace:
-        found.add(path, "says how often, but not what", "add tensors: params, or tensors: all")
+        _refuse(determinism, path, found, f"{', '.join(_TRACED)}, or {{every, tensors}}")
 
 
 def _quantities(data: dict[str, Any], found: Collector) -> None:

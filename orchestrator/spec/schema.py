@@ -51,7 +51,7 @@ _SAID = {
     ),
     "threads": "CPU threads of OpenMP, MKL, OpenBLAS and PyTorch.",
     "portable_cpu": "The same CPU instructions on every x86-64 machine.",
-    "trace": "Digests while the job trains: off, or {every, tensors}.",
+    "trace": "Digests while the job trains: all, params, off, or {every, tensors}.",
     "every": "Every how many optimizer steps.",
     "tensors": "Which tensors are digested.",
     "gpus": "How many GPUs. Identity.",
@@ -68,7 +68,9 @@ _SAID = {
     "commit": "A commit id, short or full, or a ref.",
     "sha256": "The digest that the input must have, 64 hex digits, sha256: before it or not.",
     "metrics of tolerance": "Metric name to tolerance.",
-    "outputs of tolerance": "Glob to tolerance, for .npy and .safetensors files.",
+    "outputs of tolerance": "Glob to tolerance, for files of tensors.",
+    "glob": "What to keep.",
+    "volatile": "True for what differs by nature, such as a log with timings: kept, never compared.",
     "abs": "Absolute part.",
     "rel": "Relative part.",
 }
@@ -87,7 +89,7 @@ def json_schema() -> _Schema:
         "env": _table({"type": "string"}, r"^[A-Za-z_][A-Za-z0-9_]*$"),
         "seed": {"type": "integer", "minimum": 0, "maximum": (1 << 32) - 1},
         "inputs": _table(_input(), _NAME),
-        "outputs": _list(),
+        "outputs": {"type": "array", "items": {"oneOf": [{"type": "string"}, _output()]}},
         "metrics": {"type": ["string", "null"]},
         "tolerance": _tolerance(),
         "determinism": _determinism(),
@@ -144,6 +146,11 @@ def _input() -> _Schema:
     return {"oneOf": [{"type": "string"}, form | {"type": "object", "required": ["path"]}]}
 
 
+def _output() -> _Schema:
+    form = _object({"glob": {"type": "string"}, "volatile": {"type": "boolean", "default": False}})
+    return form | {"type": "object", "required": ["glob"]}
+
+
 def _tolerance() -> _Schema:
     number = {"type": "number", "minimum": 0}
     form = _object({"abs": number, "rel": number}, Tolerance) | {"type": "object", "minProperties": 1}
@@ -164,7 +171,7 @@ def _determinism() -> _Schema:
             "level": {"enum": ["strict", "warn", "off", None]},
             "threads": {"type": ["integer", "null"], "minimum": 1, "maximum": 1024},
             "portable_cpu": {"type": ["boolean", "null"]},
-            "trace": {"oneOf": [{"enum": ["off", None]}, trace | {"type": "object"}]},
+            "trace": {"oneOf": [{"enum": ["all", "params", "off", None]}, trace | {"type": "object"}]},
         },
         Determinism,
     )

@@ -86,4 +86,4 @@ def _fields(path: KeyPath) -> list[str]:
         ("resources",): Resources,
     }
     inner = InputSpec if path[:1] == ("inputs",) else Tolerance
-    return list(models.get(path, inner).model_fields)
+    return [name for name in models.get(path, inner).model_fields if name != "volatile"]  # said under outputs

@@ -28,6 +28,7 @@ from orchestrator.verdict.flags import flags_changed
 from orchestrator.verdict.grounds import failure_of, not_the_same_program
 from orchestrator.verdict.habits import clock_note
 from orchestrator.verdict.instrumented import missing_evidence, nothing_to_trace
+from orchestrator.verdict.leftout import set_aside
 from orchestrator.verdict.metrics import MetricsCompared, compare_metrics, excuse_metrics, is_metrics_file
 from orchestrator.verdict.model import LeftOut, Outcome, TensorFinding, Verdict
 from orchestrator.verdict.sentences import both_kept, difference_sentence, equal_sentence, named_metrics
@@ -49,6 +50,12 @@ class _Findings:
     metrics: MetricsCompared
     traces: TracesCompared
     left_out: tuple[LeftOut, ...] = ()
+    events: int = 0  # event files that are the same but for the clock
+
+    @property
+    def kept(self) -> int:
+        """Outputs that were compared."""
+        return sum(map(both_kept, self.pairs)) + self.events
 
     @property
     def outside(self) -> bool:
@@ -94,7 +101,7 @@ def compare(
         sentence,
         files=tuple(item.difference for item in findings.judged),
         metrics=findings.metrics.differences,
-        compared=sum(map(both_kept, findings.pairs)),
+        compared=findings.kept,
         traced=findings.traces.traced,
         first=findings.traces.first,
         causes=causes(original, rerun, findings.evidence),
@@ -165,14 +172,15 @@ def _of_another_program(
 def _find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: Contents) -> _Findings:
     traces = compare_traces(original, rerun, open_blob)
     metrics = compare_metrics(original, rerun, losses=traces.first is None)
-    pairs = pair_outputs(original.outputs, rerun.outputs)
-    # What differs by nature (event files, volatile globs) leaves `pairs` here and goes into `left_out`.
+    everything = pair_outputs(original.outputs, rerun.outputs)
+    aside = set_aside(everything, original.tolerance.volatile, open_blob)
     judged = [
         _judge(pair, metrics, (original, rerun), open_blob, contents)
-        for pair in pairs
+        for pair in aside.pairs
         if not same_output(pair[1], pair[2])
     ]
-    return _Findings(pairs, judged, metrics, traces)
+    judged = sorted([*judged, *aside.judged], key=lambda item: item.difference.path)
+    return _Findings(aside.pairs, judged, metrics, traces, aside.left_out, aside.equal)
 
 
 def _judge(
@@ -214,7 +222,7 @@ def _decide(original: RunRecord, rerun: RunRecord, findings: _Findings) -> tuple
     apart = difference_sentence(traces.first, findings.pairs, judged, metrics)
     if findings.outside:
         return Outcome.DIFFERENT, apart
-    kept, named = sum(map(both_kept, findings.pairs)), len(named_metrics(original))
+    kept, named = findings.kept, len(named_metrics(original))
     if not kept and not named and traces.traced is None:
         return Outcome.NOT_COMPARABLE, "the job left no outputs, no metrics and no trace to compare"
     tolerant = bool(original.tolerance.metrics or original.tolerance.outputs) and bool(kept or named)

@@ -10,12 +10,14 @@ from pydantic import ValidationError
 from orchestrator.spec.model import Tolerance
 from orchestrator.verdict.files import tolerance_glob
 from orchestrator.verdict.model import FileDifference, TensorFinding
-from orchestrator.verdict.wording import count, listed
+from orchestrator.verdict.wording import count
 
 __all__ = ["SUFFIXES", "TensorFinding", "judge_contents", "stored_contents"]
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 """Names under which torch.save is used."""
+
+NAMED = 3  # entries named in a note; the finding has more of them
 
 
 def judge_contents(
@@ -66,6 +68,6 @@ def _tensors(finding: TensorFinding) -> str:
 def _leaves(finding: TensorFinding) -> str:
     if not finding.leaf_count:
         return ", and so is every other entry" if finding.equal_tensors else ""
-    names = [leaf.partition(": ")[0] for leaf in finding.leaves]
-    names += [""] * (finding.leaf_count - len(names))
-    return f"; differs in: {listed(names)}"
+    names = [leaf.partition(": ")[0] for leaf in finding.leaves[:NAMED]]
+    rest = finding.leaf_count - len(names)
+    return f"; differs in: {', '.join(names)}" + (f" and {rest:,} more" if rest > 0 else "")

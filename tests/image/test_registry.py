@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +15,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from services import RegistryServer, registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError
-from orchestrator.image import registry as module
+from orchestrator.image import registryclient
 from orchestrator.image.model import MEDIA_MANIFEST, Base
+from orchestrator.image.push import check_push
 from orchestrator.image.registry import read_image
+from orchestrator.image.registryplace import read_place
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 
@@ -29,9 +31,9 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 class Real:
     """A docker-registry of this test's own, with a client that pushes."""
 
-    def __init__(self, host: str, storage: Path) -> None:
-        self.host = host
-        self.storage = storage
+    def __init__(self, server: RegistryServer) -> None:
+        self.host = server.host
+        self.server = server
 
     def put_blob(self, data: bytes) -> Digest:
         digest = Digest.of(data)
@@ -53,37 +55,14 @@ class Real:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.fail("docker-registry is not installed (Debian's package of that name has it)")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{free.getsockname()[1]}"
-    config = folder / "config.json"
-    storage = {"filesystem": {"rootdirectory": str(folder / "data")}}
-    config.write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": host}}))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
-    try:
-        _wait(host, process, folder / "log")
-        yield Real(host, folder / "data")
-    finally:
-        process.kill()
-        process.wait(10)
+def real() -> Iterator[Real]:
+    with registry_server() as server:
+        yield Real(server)
 
 
-def _wait(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(100):
-        assert process.poll() is None, log.read_text()
-        try:
-            requests.get(f"http://{host}/v2/", timeout=1)
-        except requests.ConnectionError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail(f"the registry does not answer: {log.read_text()}")
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registryclient, "FIRST_PATIENCE", 0.3)
 
 
 @pytest.fixture
@@ -138,7 +117,7 @@ def test_a_digest_that_is_not_there_is_an_error_with_the_address(real: Real) -> 
 
 def test_bytes_flipped_in_the_storage_are_refused(real: Real, base: Base) -> None:
     digest = base.ref.config_digest
-    path = real.storage / "docker/registry/v2/blobs/sha256" / digest.hex[:2] / digest.hex / "data"
+    path = real.server.blob(digest)
     data = path.read_bytes()
     path.write_bytes(data.replace(b"linux", b"linuX"))
     try:
@@ -176,6 +155,8 @@ def server() -> Iterator[Callable[[Answer], str]]:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 answer(self)
+
+            do_POST = do_GET
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -247,7 +228,7 @@ def test_other_bytes_under_the_digest_are_refused(server: Any) -> None:
 
 
 def test_an_answer_without_end_is_cut(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LIMIT", 1000)
+    monkeypatch.setattr(registryclient, "LIMIT", 1000)
     host = server(lambda handler: send(handler, 200, bytes(100_000)))
     with pytest.raises(RegistryError, match="more than 1000 bytes"):
         read_image(f"{host}/a@{Digest.of(bytes(100_000))}")
@@ -259,3 +240,117 @@ def test_a_manifest_without_a_config_is_refused(server: Any) -> None:
         host = server(lambda handler, body=body: send(handler, 200, body, Content_Type=MEDIA_MANIFEST))
         with pytest.raises(RegistryError):
             read_image(f"{host}/a@{Digest.of(body)}")
+
+
+# What comes and goes is asked for again; what is refused is not.
+
+
+def blob_of(host: str, data: bytes) -> bytes:
+    with registryclient.Client(read_place(f"{host}/a")) as client:
+        return b"".join(client.blob(Digest.of(data), len(data)))
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_passing_trouble_is_waited_for(server: Any, make_base: Any, status: int) -> None:
+    base: Base = make_base("cpu")
+    answers: list[float] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        answers.append(time.monotonic())
+        if len(answers) == 1:
+            send(handler, status, Retry_After="0.2")
+        else:
+            serve(base, handler)
+
+    assert read_image(f"{server(answer)}/a@{base.ref.digest}").manifest == base.manifest
+    assert answers[1] - answers[0] >= 0.2, "as it asked"
+
+
+@pytest.mark.parametrize("after", ["3600", "Wed, 21 Oct 2099 07:28:00 GMT"])
+def test_nobody_waits_for_an_hour(server: Any, after: str) -> None:
+    host = server(lambda handler: send(handler, 503, Retry_After=after))
+    began = time.monotonic()
+    with pytest.raises(RegistryError, match="503"):
+        read_image(f"{host}/a@{Digest.of(b'x')}")
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405])
+def test_a_refusal_is_not_asked_for_again(server: Any, status: int) -> None:
+    asked: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        send(handler, status, b'{"errors":[{"code":"DENIED","message":"its own words"}]}')
+
+    with pytest.raises(RegistryError, match=rf"{status}.*its own words"):
+        read_image(f"{server(answer)}/a@{Digest.of(b'x')}")
+    assert len(asked) == 1
+
+
+def test_a_blob_from_a_registry_without_ranges(server: Any) -> None:
+    data = bytes(range(256)) * 8000
+    asked: list[str | None] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.headers.get("Range"))
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data[: 1_000_000 * len(asked)])  # it breaks off twice
+
+    assert blob_of(server(answer), data) == data
+    assert asked[0] is None
+    assert asked[1] is not None
+
+
+def test_a_blob_that_never_comes_further_is_given_up(server: Any) -> None:
+    data = bytes(1000)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+
+    with pytest.raises(RegistryError, match="0 bytes read"):
+        blob_of(server(answer), data)
+
+
+def test_a_blob_longer_than_its_manifest_says_is_cut(server: Any) -> None:
+    host = server(lambda handler: send(handler, 200, bytes(100_000)))
+    with pytest.raises(RegistryError, match="longer than the 1000 bytes"):
+        blob_of(host, bytes(1000))
+
+
+def test_a_blob_that_lies_elsewhere_is_got_there_without_the_login(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, seen = b"far away", []
+
+    def store(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers.get("Authorization"))
+        send(handler, 200, data)
+
+    other = server(store)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if handler.headers.get("Authorization") is None:
+            send(handler, 401, WWW_Authenticate='Basic realm="x"')
+        else:
+            send(handler, 307, Location=f"http://{other.replace('127.0.0.1', 'localhost')}/blob")
+
+    host = server(answer)
+    config = {"auths": {host: {"auth": base64.b64encode(b"ada:secret").decode()}}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert blob_of(host, data) == data
+    assert seen == [None]
+
+
+def test_a_way_to_plain_http_is_not_followed(server: Any) -> None:
+    host = server(lambda handler: send(handler, 202, Location="http://elsewhere.example/upload"))
+    with (
+        registryclient.Client(read_place(f"{host}/a")) as client,
+        pytest.raises(RegistryError, match="plain http"),
+    ):
+        check_push(client)

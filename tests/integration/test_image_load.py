@@ -15,6 +15,7 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import ImageNotFound
+from services import registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.archive import full_archive, thin_archive
@@ -22,6 +23,9 @@ from orchestrator.image.assemble import assemble
 from orchestrator.image.basemake import base_from_parts
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, Image, PythonFacts
+from orchestrator.image.push import push
+from orchestrator.image.registryclient import Client
+from orchestrator.image.registryplace import read_place
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
 from orchestrator.spec.tree import SourceFile, SourceTree
@@ -195,3 +199,18 @@ def test_folders_of_the_job_have_the_modes_they_were_given(lab: Lab) -> None:
             assert {(info.uid, info.gid) for info in archive.getmembers()} == {(0, 0)}
     finally:
         container.remove()
+
+
+def test_docker_itself_pulls_and_runs_what_was_pushed(lab: Lab) -> None:
+    image = lab.build(b"print(4)\n")
+    with registry_server() as server, Client(read_place(server.place("lab/images"))) as registry:
+        push(registry, image.manifest, image.config, image.layers, lambda one: lab.layout.path(one.digest))
+        name = f"{server.host}/lab/images@{image.digest}"
+        lab.client.images.remove(lab.name)
+        lab.client.api.pull(f"{server.host}/lab/images", tag=image.digest)
+    try:
+        found = lab.client.api.inspect_image(name)
+        assert found["Id"] in (image.config_digest, image.digest)
+        assert lab.client.containers.run(name, remove=True, network_mode="none") == b"print(4)\n"
+    finally:
+        lab.client.images.remove(name, force=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 import time
@@ -11,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from services import SecondEngine, engine_server
 from tests_support import Box, make_box, write_job
 
 from orchestrator.settings import Settings
@@ -20,61 +19,10 @@ pytestmark = pytest.mark.engine
 SLOW = "import time; print('up', flush=True); time.sleep(20); open('done.txt', 'w').write('x')"
 
 
-class SecondEngine:
-    """A dockerd that this test owns. Its own namespace: in ours it would take the first one's bridge away."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.host = f"unix://{folder}/docker.sock"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        folder = self.folder
-        with (folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *("unshare", "--net", "dockerd", "-H", self.host, "--pidfile", str(folder / "pid")),
-                    *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
-                    *("--bridge=none", "--iptables=false", "--ip6tables=false"),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self.wait_until_it_answers()
-
-    def wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + 60
-        while subprocess.run(
-            ["docker", "-H", self.host, "version"], capture_output=True, check=False
-        ).returncode:
-            if time.monotonic() > deadline:
-                pytest.fail(
-                    f"the second engine does not come up:\n{(self.folder / 'log').read_text()[-2000:]}"
-                )
-            time.sleep(0.2)
-
-    def stop(self, how: int = signal.SIGTERM) -> None:
-        if self.process is not None:
-            self.process.send_signal(how)
-            self.process.wait(60)
-            self.process = None
-
-
 @pytest.fixture(scope="module")
 def second_engine() -> Iterator[SecondEngine]:
-    # A short path: a socket's may have 108 bytes.
-    folder = Path(f"/tmp/reprise-second-engine-{os.getpid()}")
-    folder.mkdir()
-    engine = SecondEngine(folder)
-    engine.start()
-    yield engine
-    engine.stop()
-    subprocess.run(
-        ["umount", "--recursive", "--lazy", str(folder / "exec")], capture_output=True, check=False
-    )
-    shutil.rmtree(folder, ignore_errors=True)
+    with engine_server() as engine:
+        yield engine
 
 
 @pytest.fixture

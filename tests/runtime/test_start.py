@@ -252,7 +252,7 @@ SAID = "reprise: put_ has no deterministic form: replace it, or set determinism.
     [
         (f"{REFUSED}put(place, value)", 1),
         (
-            f"{REFUSED}try: put(place, value)\nexcept RuntimeError as e: raise KeyError('in training') from e",
+            f"{REFUSED}try: put(place, value)\nexcept RuntimeError as e: raise KeyError(0) from e",
             1,
         ),
         (f"{REFUSED}import sys; sys.excepthook = lambda *a: None; put(place, value)", 1),

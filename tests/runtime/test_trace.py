@@ -53,6 +53,7 @@ EXPECTED = {
     "resumed": usual(4, init=2),  # the new optimizer's parameters are new
     "workers_forked": usual(4, batch=8),
     "workers_spawned": usual(2, batch=4),
+    "transforms_are_modules": usual(2, batch=4),
     "dictionaries": usual(2, batch=4),
     "a_child_trains": usual(4),
     "a_spawned_child_trains": usual(3),

@@ -64,6 +64,23 @@ def workers_spawned():
     return train(model, torch.optim.SGD(model.parameters(), lr=0.1), 2, list(loader)) + final(model)
 
 
+class Transformed(TensorDataset):
+    def __init__(self, *tensors):
+        super().__init__(*tensors)
+        self.transform = nn.Sequential(nn.Identity(), nn.Flatten(0))  # as torchvision's are modules
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return self.transform(x), y
+
+
+@job
+def transforms_are_modules():
+    loader = DataLoader(Transformed(*data(32)), batch_size=16)
+    model = Net()
+    return train(model, torch.optim.SGD(model.parameters(), lr=0.1), 2, list(loader)) + final(model)
+
+
 class Endless(IterableDataset):
     def __iter__(self):
         model = nn.Linear(4, 4)  # a worker that calls a module

@@ -15,6 +15,7 @@ from orchestrator.run.container import CACHES
 from orchestrator.runtime.levers import LEVER_NAMES
 from orchestrator.spec.model import JobSpec, Level, Network, Tolerance, Trace, TracedTensors
 from orchestrator.spec.problems import SpecError
+from orchestrator.spec.program import program_of
 from orchestrator.spec.read import read_spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +82,22 @@ def test_short_forms(read: Read, tmp_path: Path) -> None:
     assert (resources.memory, resources.shm, resources.output_size) == (8 << 30, 512 << 20, 2 << 30)
     assert (resources.timeout, resources.cpus, resources.network) == (5400, 2.0, Network.BRIDGE)
     assert read(HEAD + "determinism: {trace: off}\nresources: {timeout: 90}\n").resources.timeout == 90
+    for text, trace in (
+        ("off", Trace(tensors=TracedTensors.OFF)),
+        ("params", Trace(tensors=TracedTensors.PARAMS)),
+        ("all", Trace()),
+        ("{every: 5}", Trace(every=5, tensors=TracedTensors.ALL)),
+    ):
+        assert read(HEAD + f"determinism: {{trace: {text}}}\n").determinism.trace == trace
+
+
+def test_a_volatile_output_is_kept_and_no_other_program(read: Read) -> None:
+    marked = read(HEAD + "outputs: ['**', {glob: 'logs/**', volatile: true}, {glob: a}]\n")
+    plain = read(HEAD + "outputs: ['**', 'logs/**', a]\n")
+    assert marked.outputs == plain.outputs == ("**", "logs/**", "a")
+    assert marked.tolerance.volatile == ("logs/**",)
+    assert plain.tolerance.volatile == ()
+    assert program_of(marked, {}) == program_of(plain, {})
 
 
 def test_empty_sections_are_as_good_as_left_out(read: Read) -> None:
@@ -167,7 +184,13 @@ def test_source_and_requirements_stay_in_the_folder_or_its_repository(read: Read
         ("determinism: {threads: 0}", "determinism.threads"),
         ("determinism: {threads: 1.0}", "determinism.threads"),
         ("determinism: {portable_cpu: no}", "determinism.portable_cpu"),
-        ("determinism: {trace: {every: 2}}", "determinism.trace"),
+        ("determinism: {trace: {every: 0}}", "determinism.trace.every"),
+        ("determinism: {trace: {tensors: some}}", "determinism.trace.tensors"),
+        ("outputs: [{glob: a, volatile: yes}]", "outputs[0]"),
+        ("outputs: [a, {glob: b, why: c}]", "outputs[1]"),
+        ("outputs: [{volatile: true}]", "outputs[0]"),
+        ("outputs: [{glob: /a, volatile: true}]", "outputs[0]"),
+        ("tolerance: {volatile: [a]}", "tolerance.volatile"),
         ("determinism: {trace: no}", "determinism.trace"),
         ("resources: {memory: lots}", "resources.memory"),
         ("resources: {memory: 1.5}", "resources.memory"),

@@ -1,0 +1,195 @@
+"""TensorBoard's event files, read without TensorBoard: framed records of one protobuf message each.
+
+A record is `length (8 bytes), masked CRC-32C of it, data, masked CRC-32C of the data`, its data an `Event`:
+wall_time = 1, step = 2, file_version = 3, summary = 5 (repeated value = 1: tag = 1, simple_value = 2,
+tensor = 8); see event.proto and summary.proto of TensorFlow. The bytes come from a job: lengths are capped,
+checksums are checked, and what is not understood raises EventFileError.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+MARK = ".tfevents."  # in the name: events.out.tfevents.TIME.HOST.PID.N
+MAX_SIZE = 64 << 20  # bytes of a file; the checksums of 10 MB take about a second in pure Python
+MAX_RECORD = 32 << 20  # bytes
+MAX_TAG = 200  # characters
+
+# Moments in the names of folders: seconds since 1970, SummaryWriter's `Nov23_12-30-00`, dates with a time.
+_MOMENT = re.compile(
+    r"\d{10}(\.\d+)?|[A-Z][a-z]{2}\d{2}_\d{2}-\d{2}-\d{2}"
+    r"|\d{4}-?\d{2}-?\d{2}[T_ -]?\d{2}[:-]?\d{2}([:-]?\d{2})?"
+)
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_FLOAT, _DOUBLE = 1, 2  # DataType of a tensor
+
+
+class EventFileError(Exception):
+    """Not an event file, or a damaged one; in words that need no path."""
+
+
+class Scalar(NamedTuple):
+    tag: str
+    value: float
+
+
+class Event(NamedTuple):
+    step: int
+    payload: tuple[tuple[int, bytes], ...]  # every field but the clock: (number, its raw bytes), in order
+    scalars: tuple[Scalar, ...]
+
+
+def is_event_file(path: str) -> bool:
+    return MARK in path.rsplit("/", 1)[-1]
+
+
+def timeless(folder: str) -> str:
+    """A folder's name, the same in every run where only a moment in it is another."""
+    return _MOMENT.sub("TIME", folder)
+
+
+def read_events(stream: BinaryIO) -> Iterator[Event]:
+    """Every event of an open file. EventFileError for the first thing that is not as it should be.
+
+    A last record that was cut off (the job was killed while writing) is such a thing, too.
+    """
+    left = MAX_SIZE
+    while head := stream.read(12):
+        if len(head) < 12:
+            raise EventFileError("its last record is cut off")
+        (length,) = struct.unpack_from("<Q", head)
+        if _masked(head[:8]) != head[8:]:
+            raise EventFileError("the checksum of a record's length is wrong")
+        left -= length + 16
+        if length > MAX_RECORD or left < 0:
+            raise EventFileError(f"it is larger than the {MAX_SIZE >> 20} MiB that are read")
+        data, check = stream.read(length), stream.read(4)
+        if len(data) < length or len(check) < 4:
+            raise EventFileError("its last record is cut off")
+        if _masked(data) != check:
+            raise EventFileError("the checksum of a record is wrong")
+        yield _event(data)
+
+
+def _event(data: bytes) -> Event:
+    step, clocks = 0, 0
+    payload: list[tuple[int, bytes]] = []
+    scalars: list[Scalar] = []
+    for number, kind, raw, value in _fields(data):
+        if number == 1 and kind == _FIXED64:
+            clocks += 1
+            continue
+        payload.append((number, raw))
+        if number == 2 and kind == _VARINT:
+            step = _signed(value)
+        elif number == 5 and kind == _BYTES:
+            scalars += _scalars(raw_value(raw))
+    if clocks > 1:
+        raise EventFileError("a record has two clocks")
+    return Event(step, tuple(payload), tuple(scalars))
+
+
+def _scalars(summary: bytes) -> Iterator[Scalar]:
+    for number, kind, raw, _ in _fields(summary):
+        if number != 1 or kind != _BYTES:
+            continue
+        tag, found = "", None
+        for inner, form, inside, _value in _fields(raw_value(raw)):
+            if inner == 1 and form == _BYTES:
+                tag = raw_value(inside).decode("utf-8", "replace")
+            elif inner == 2 and form == _FIXED32:
+                (found,) = struct.unpack("<f", raw_value(inside))
+            elif inner == 8 and form == _BYTES:
+                found = _tensor(raw_value(inside))
+        if found is not None and tag and len(tag) <= MAX_TAG and tag.isprintable():
+            yield Scalar(tag, found)
+
+
+def _tensor(data: bytes) -> float | None:
+    """The one number of a tensor of floats; None for any other tensor."""
+    kind, content = 0, b""
+    for number, form, raw, value in _fields(data):
+        if number == 1 and form == _VARINT:
+            kind = value
+        elif number in (4, 5, 6) and form == _BYTES:
+            content = raw_value(raw)  # tensor_content, or packed float_val, double_val
+        elif (number, form) in ((5, _FIXED32), (6, _FIXED64)):
+            content += raw_value(raw)
+    if kind == _FLOAT and len(content) == 4:
+        return float(struct.unpack("<f", content)[0])
+    if kind == _DOUBLE and len(content) == 8:
+        return float(struct.unpack("<d", content)[0])
+    return None
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int, bytes, int]]:
+    """(number, wire type, raw bytes with their length, value of a varint) of each field of a message."""
+    place = 0
+    while place < len(data):
+        key, place = _varint(data, place)
+        number, kind = key >> 3, key & 7
+        start, value = place, 0
+        if kind == _VARINT:
+            value, place = _varint(data, place)
+        elif kind == _FIXED64:
+            place += 8
+        elif kind == _FIXED32:
+            place += 4
+        elif kind == _BYTES:
+            length, place = _varint(data, place)
+            place += length
+        else:
+            raise EventFileError(f"a field of wire type {kind}")
+        if place > len(data):
+            raise EventFileError("a field goes past its message's end")
+        yield number, kind, bytes((kind,)) + data[start:place], value
+
+
+def raw_value(raw: bytes) -> bytes:
+    """The bytes of a field as `_fields` gives it: without wire type and length."""
+    if raw[0] != _BYTES:
+        return raw[1:]
+    _, place = _varint(raw, 1)
+    return raw[place:]
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if place >= len(data):
+            raise EventFileError("a number goes past its message's end")
+        byte = data[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & ((1 << 64) - 1), place
+    raise EventFileError("a number of more than ten bytes")
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _table() -> tuple[int, ...]:
+    found = []
+    for number in range(256):
+        for _ in range(8):
+            number = (number >> 1) ^ (0x82F63B78 if number & 1 else 0)
+        found.append(number)
+    return tuple(found)
+
+
+_CRC = _table()
+
+
+def _masked(data: bytes) -> bytes:
+    """CRC-32C as TFRecord stores it: rotated and with a constant added, so that a CRC of CRCs is none."""
+    crc, table = 0xFFFFFFFF, _CRC
+    for byte in data:
+        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    crc ^= 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
