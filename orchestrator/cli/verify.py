@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,10 +13,8 @@ if TYPE_CHECKING:
     from orchestrator.launch.session import Session
     from orchestrator.launch.verify import Checked
 
-T = TypeVar("T")
 
 SHOWN = 20  # verdicts up to which those that agree are listed, too
-PATIENCE = 1.0  # seconds before a bar is drawn
 
 
 @click.command("verify")
@@ -36,6 +32,7 @@ def command(runs: tuple[str, ...], job: str | None, everything: bool, as_json: b
     JSON: `verdicts` (`run`, `original`, `stored`, `recomputed`, `finding` (`agrees`, `differs`,
     `damaged`), `differences`, `missing`, `damaged`), `without_verdict`.
     """
+    from orchestrator.cli.bar import with_bar
     from orchestrator.cli.box import opened
     from orchestrator.cli.document import print_document
     from orchestrator.errors import ExitCode
@@ -50,7 +47,7 @@ def command(runs: tuple[str, ...], job: str | None, everything: bool, as_json: b
         without = [run for run in chosen if run not in judged]
         if not lines and not everything:
             _refuse(session, without, job)
-        checked = list(_with_bar(verify(session, lines), len(lines)))
+        checked = list(with_bar(verify(session, lines), len(lines), "verifying"))
     if as_json:
         print_document({"verdicts": checked, "without_verdict": without})
     else:
@@ -105,23 +102,3 @@ def print_checked(checked: list[Checked], without: list[str]) -> None:
         console.line(f"{sound:,} of {len(checked):,} verdicts agree with their evidence", console.GOOD)
     else:
         console.line(f"\n{sound:,} of {len(checked):,} verdicts agree with their evidence", console.BAD)
-
-
-def _with_bar(items: Iterable[T], length: int) -> Iterator[T]:
-    """The items, with a bar on a terminal once they have taken more than a moment."""
-    from orchestrator.cli.console import is_terminal
-
-    if not is_terminal(sys.stderr):
-        yield from items
-        return
-    began = time.monotonic()
-    bar = None
-    for done, item in enumerate(items):
-        if bar is None and time.monotonic() - began > PATIENCE:
-            bar = click.progressbar(length=length, label="verifying", file=sys.stderr)
-            bar.update(done)
-        if bar is not None:
-            bar.update(1)
-        yield item
-    if bar is not None:
-        bar.render_finish()

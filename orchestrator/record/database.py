@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
+from orchestrator.digest import Digest
 from orchestrator.record import queries, results, runs, settled, whole
 from orchestrator.record.columns import document
 from orchestrator.record.connect import Database, open_database
@@ -11,12 +13,14 @@ from orchestrator.record.migrate import bring_to_head
 from orchestrator.record.model import (
     HistoryFilter,
     ImageFacts,
+    Made,
     NewRun,
     OpenRun,
     RunLine,
     RunRecord,
     VerdictLine,
 )
+from orchestrator.record.whence import whence
 from orchestrator.run.model import Result, State
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
@@ -140,6 +144,10 @@ class Record:
     def runs_of_image(self, digest: str) -> list[str]:
         """Oldest first; `sha256:` and the beginning of a manifest's or config's digest."""
         return self._database.read(lambda connection: queries.runs_of_image(connection, digest))
+
+    def whence(self, digests: Sequence[Digest]) -> list[Made]:
+        """Outputs of any run with this content; oldest run first."""
+        return self._database.read(lambda connection: whence(connection, digests))
 
     def verdicts(self, run: str) -> list[VerdictLine]:
         """Verdicts in which this run is the rerun or the original; oldest first."""

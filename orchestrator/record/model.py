@@ -120,6 +120,24 @@ class HistoryFilter(Value):
     limit: int | None = None
 
 
+class Made(Value):
+    """A file that a run left: where it lay there, and what is known of the run."""
+
+    run: str
+    job: str
+    path: str
+    digest: Digest
+    state: State
+    submitted_by: str
+    created_at: datetime
+    image: Digest
+    commit: str | None
+    dirty: bool  # the source differed from that commit; the patch is kept
+    params: dict[str, Scalar]
+    rerun_of: str | None
+    verdicts: tuple[str, ...]  # outcomes that name the run, oldest first
+
+
 class VerdictLine(Value):
     """A verdict as it was written down; `document` is the whole verdict as JSON values."""
 

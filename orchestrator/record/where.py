@@ -3,8 +3,8 @@
 Python's own grammar reads it, a short list of node types is let through, and what comes out is SQL with
 bound parameters: no text of the user becomes SQL, and nothing is evaluated in Python.
 
-- Names: `params.NAME`, `metrics.NAME` (`params["odd name"]` where NAME is not a plain word), and the
-  fields in `fields.py`.
+- Names: `params.NAME`, `metrics.NAME`, `metrics.val/NAME` (`params["odd name"]` where NAME is not a plain
+  word), and the fields in `fields.py`.
 - `<  <=  >  >=  ==  !=  in  not in`, chained as `0.01 < params.lr < 0.1`; `and  or  not  ( )`.
 - Numbers, strings, true, false; dates are strings (`created >= '2026-01-31'`, local where no zone is
   named); `image == 'sha256:12ab'` may be shortened.
@@ -45,6 +45,8 @@ _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.NotIn: "not in",
 }
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+# `metrics.val/accuracy`: names as TensorBoard has them; what looks like arithmetic is not taken for one.
+_TAG = re.compile(r"(metrics|params)\.([^\W\d]\w*(?:[./][^\W\d]\w*)*)")
 _WORDS: dict[str, bool] = {"true": True, "false": False}
 
 
@@ -122,6 +124,8 @@ class _Reader:
                 return self._field(node, word, None)
             case ast.Attribute():
                 return self._dotted(node)
+            case ast.BinOp(op=ast.Div()) if (tag := _TAG.fullmatch(self._source(node))) is not None:
+                return self._field(node, tag[1], tag[2])
             case ast.Subscript(value=ast.Name(id=word), slice=ast.Constant(value=str(name))):
                 return self._field(node, word, name)
             case _:
@@ -157,6 +161,9 @@ class _Reader:
             case _:
                 hint = self._habit() or "numbers, 'strings', true, false; dates as 'strings'"
                 raise self._error("is not a value", self._column(node), hint)
+
+    def _source(self, node: ast.expr) -> str:
+        return ast.get_source_segment(self.text, node) or ""
 
     def _column(self, node: ast.expr) -> int:
         """In characters; Python counts bytes."""

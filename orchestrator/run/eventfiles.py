@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 MARK = ".tfevents."  # in the name: events.out.tfevents.TIME.HOST.PID.N
 MAX_SIZE = 64 << 20  # bytes of a file; the checksums of 10 MB take about a second in pure Python
 MAX_RECORD = 32 << 20  # bytes
 MAX_TAG = 200  # characters
+MAX_SCALARS = 10_000  # of one record; writers put one in each
 
 # Moments in the names of folders: seconds since 1970, SummaryWriter's `Nov23_12-30-00`, dates with a time.
 _MOMENT = re.compile(
@@ -79,7 +81,7 @@ def _event(data: bytes) -> Event:
     step, clocks = 0, 0
     payload: list[tuple[int, bytes]] = []
     scalars: list[Scalar] = []
-    for number, kind, raw, value in _fields(data):
+    for number, kind, raw, value in fields(data):
         if number == 1 and kind == _FIXED64:
             clocks += 1
             continue
@@ -87,32 +89,34 @@ def _event(data: bytes) -> Event:
         if number == 2 and kind == _VARINT:
             step = _signed(value)
         elif number == 5 and kind == _BYTES:
-            scalars += _scalars(raw_value(raw))
+            scalars += islice(_scalars(raw_value(raw)), MAX_SCALARS + 1 - len(scalars))
+    if len(scalars) > MAX_SCALARS:
+        raise EventFileError(f"a record of more than {MAX_SCALARS:,} scalars")
     if clocks > 1:
         raise EventFileError("a record has two clocks")
     return Event(step, tuple(payload), tuple(scalars))
 
 
 def _scalars(summary: bytes) -> Iterator[Scalar]:
-    for number, kind, raw, _ in _fields(summary):
+    for number, kind, raw, _ in fields(summary):
         if number != 1 or kind != _BYTES:
             continue
         tag, found = "", None
-        for inner, form, inside, _value in _fields(raw_value(raw)):
+        for inner, form, inside, _value in fields(raw_value(raw)):
             if inner == 1 and form == _BYTES:
                 tag = raw_value(inside).decode("utf-8", "replace")
             elif inner == 2 and form == _FIXED32:
                 (found,) = struct.unpack("<f", raw_value(inside))
             elif inner == 8 and form == _BYTES:
-                found = _tensor(raw_value(inside))
+                found = one_number(raw_value(inside))
         if found is not None and tag and len(tag) <= MAX_TAG and tag.isprintable():
             yield Scalar(tag, found)
 
 
-def _tensor(data: bytes) -> float | None:
+def one_number(data: bytes) -> float | None:
     """The one number of a tensor of floats; None for any other tensor."""
     kind, content = 0, b""
-    for number, form, raw, value in _fields(data):
+    for number, form, raw, value in fields(data):
         if number == 1 and form == _VARINT:
             kind = value
         elif number in (4, 5, 6) and form == _BYTES:
@@ -126,7 +130,7 @@ def _tensor(data: bytes) -> float | None:
     return None
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int, bytes, int]]:
+def fields(data: bytes) -> Iterator[tuple[int, int, bytes, int]]:
     """(number, wire type, raw bytes with their length, value of a varint) of each field of a message."""
     place = 0
     while place < len(data):
@@ -150,7 +154,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int, bytes, int]]:
 
 
 def raw_value(raw: bytes) -> bytes:
-    """The bytes of a field as `_fields` gives it: without wire type and length."""
+    """The bytes of a field as `fields` gives it: without wire type and length."""
     if raw[0] != _BYTES:
         return raw[1:]
     _, place = _varint(raw, 1)

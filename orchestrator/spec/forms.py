@@ -248,6 +248,34 @@ def _outputs(data: dict[str, Any], found: Collector) -> None:
         tolerance["volatile"] = volatile
 
 
+def drop_covered(data: dict[str, Any]) -> None:
+    """Takes out every glob of the outputs that another one of them covers.
+
+    So `["**"]`, `["**", "logs/**"]` and `["**", {glob: "logs/**", volatile: true}]` are one experiment: which
+    files are kept is part of its identity, how they are judged is not.
+    """
+    globs = data.get("outputs")
+    if not isinstance(globs, list) or not all(isinstance(glob, str) for glob in globs):
+        return  # what is wrong is reported by its place in the list
+    data["outputs"] = [
+        glob
+        for place, glob in enumerate(globs)
+        if not any(
+            _covers(other, glob) and (number < place or not _covers(glob, other))
+            for number, other in enumerate(globs)
+            if number != place
+        )
+    ]
+
+
+def _covers(glob: str, other: str) -> bool:
+    """Whether everything that `other` fits, `glob` fits; only where that is plain to see."""
+    glob, other = glob.removeprefix("./"), other.removeprefix("./")
+    folder = glob.removesuffix("**")
+    whole = glob.endswith("**") and (folder == "" or (folder.endswith("/") and not set("*?") & set(folder)))
+    return glob == other or (whole and other.startswith(folder))
+
+
 def _trace(data: dict[str, Any], found: Collector) -> None:
     determinism = data.get("determinism")
     if not isinstance(determinism, dict) or "trace" not in determinism:

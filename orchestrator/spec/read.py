@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.collect import COMMAND_LINE, Collector
-from orchestrator.spec.forms import asked_for, check_placeholders, kind_of, write_out
+from orchestrator.spec.forms import asked_for, check_placeholders, drop_covered, kind_of, write_out
 from orchestrator.spec.model import JobSpec, Scalar
 from orchestrator.spec.places import resolve_places
 from orchestrator.spec.problems import KeyPath, Problem, SpecError, nearest, shorten
@@ -40,6 +40,7 @@ def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | N
     _drop_bad(root, (), found)
     write_out(data, found)
     resolve_places(data, file.parent, found)
+    drop_covered(data)
     _override(data, root, params or {}, found)
     if seed is not None and not 0 <= seed < 1 << 32:
         found.add_typed("--seed", f"is {seed}", "it should be from 0 to 4294967295")

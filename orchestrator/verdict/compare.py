@@ -173,7 +173,8 @@ def _find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: 
     traces = compare_traces(original, rerun, open_blob)
     metrics = compare_metrics(original, rerun, losses=traces.first is None)
     everything = pair_outputs(original.outputs, rerun.outputs)
-    aside = set_aside(everything, original.tolerance.volatile, open_blob)
+    excusable = metrics.excusable if metrics.within else frozenset()
+    aside = set_aside(everything, original.tolerance.volatile, open_blob, excusable)
     judged = [
         _judge(pair, metrics, (original, rerun), open_blob, contents)
         for pair in aside.pairs

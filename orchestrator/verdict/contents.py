@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from orchestrator.spec.model import Tolerance
 from orchestrator.verdict.files import tolerance_glob
 from orchestrator.verdict.model import FileDifference, TensorFinding
-from orchestrator.verdict.wording import count
 
 __all__ = ["SUFFIXES", "TensorFinding", "judge_contents", "stored_contents"]
 
@@ -59,10 +58,10 @@ def _tensors(finding: TensorFinding) -> str:
     if finding.equal_tensors:
         which = f"all {finding.tensors:,} tensors are" if finding.tensors > 1 else "its tensor is"
         return f"bytes differ, {which} bit-equal"
-    return (
-        f"{finding.differing:,} of {count(finding.tensors, 'tensor')} differ, first {finding.first}; largest"
-        f" difference {finding.max_abs:.3g} absolute, {finding.max_rel:.3g} relative"
-    )
+    which = f"{finding.differing:,} of {finding.tensors:,} tensors differ, first {finding.first}"
+    if finding.tensors == 1:
+        which = "its tensor differs"
+    return f"{which}; largest difference {finding.max_abs:.3g} absolute, {finding.max_rel:.3g} relative"
 
 
 def _leaves(finding: TensorFinding) -> str:

@@ -2,20 +2,25 @@
 
 Their names hold the time, the host and the process id, the folder often the time as well, and each record the
 moment at which it was written. Everything else is compared: steps, tags and values, images, histograms, texts
-and graphs, to the byte.
+and graphs, to the byte, but for the order of protobuf's maps (eventmaps.py).
 """
 
 from __future__ import annotations
 
-import struct
+import re
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.run.eventfiles import Event, EventFileError, is_event_file, read_events, timeless
 from orchestrator.run.model import Output, OutputStatus
+from orchestrator.verdict.eventmaps import settled
 from orchestrator.verdict.files import OpenBlob
+from orchestrator.verdict.tolerance import bits
 from orchestrator.verdict.wording import count, number
+
+_BitPair = tuple[bytes, bytes]
 
 
 class EventsCompared(NamedTuple):
@@ -23,6 +28,7 @@ class EventsCompared(NamedTuple):
 
     equal: bool
     note: str
+    excused: bool = False  # only scalars differ, and each by what a metric's tolerance excuses
 
 
 def pair_event_files(original: tuple[Output, ...], rerun: tuple[Output, ...]) -> list[tuple[Output, Output]]:
@@ -38,7 +44,7 @@ def pair_event_files(original: tuple[Output, ...], rerun: tuple[Output, ...]) ->
 
 def _by_folder(outputs: tuple[Output, ...]) -> dict[str, list[Output]]:
     found: dict[str, list[Output]] = {}
-    for output in sorted(outputs, key=lambda item: item.path):
+    for output in sorted(outputs, key=lambda item: _natural(item.path)):
         if output.status is OutputStatus.KEPT and output.digest is not None and is_event_file(output.path):
             folder, _, name = output.path.rpartition("/")
             # `.v2` and other endings tell writers of one folder apart; the moment, host and pid do not.
@@ -48,27 +54,60 @@ def _by_folder(outputs: tuple[Output, ...]) -> dict[str, list[Output]]:
     return found
 
 
-def compare_event_files(original: Output, rerun: Output, open_blob: OpenBlob) -> EventsCompared | None:
-    """None where one of them cannot be read whole: then only its bytes can be compared."""
-    if original.digest is None or rerun.digest is None:
-        return None
+def _natural(path: str) -> tuple[object, ...]:
+    """Numbers by their value: the writer 10 of a second comes after the writer 9, as it does in the next."""
+    return tuple(int(part) if part.isdecimal() else part for part in re.split(r"(\d{1,20})", path))
+
+
+def compare_event_files(
+    original: Output, rerun: Output, open_blob: OpenBlob, excusable: frozenset[_BitPair] = frozenset()
+) -> EventsCompared | None:
+    """None where one of them cannot be read whole: then only its bytes can be compared.
+
+    `excusable`: the values of metrics that differ within their tolerances (`MetricsCompared.excusable`).
+    """
     events = 0
     tags: set[str] = set()
+    excused = True
     try:
-        with open_blob(original.digest) as left, open_blob(rerun.digest) as right:
+        with _checked(original.digest, open_blob) as left, _checked(rerun.digest, open_blob) as right:
             difference = None
             for a, b in zip_longest(read_events(left), read_events(right)):
-                if difference is None and (a is None or b is None or a.payload != b.payload):
-                    difference = _difference(a, b)
+                if a is None or b is None or not _same(a, b):
+                    difference = difference or _difference(a, b)
+                    excused = excused and a is not None and b is not None and _near(a, b, excusable)
                 # On to the end all the same: a file that cannot be read whole is no evidence.
                 events += 1
                 tags.update(scalar.tag for scalar in (a.scalars if a else ()))
     except (EventFileError, RepriseError, OSError, RecursionError):
         return None
     if difference is not None:
-        return EventsCompared(False, difference)
+        said = f"its scalars are within the tolerances of metrics; {difference}" if excused else difference
+        return EventsCompared(False, said, excused)
     kinds = f", scalars of {count(len(tags), 'tag')}" if tags else ""
     return EventsCompared(True, f"{count(events, 'record')}{kinds}, equal")
+
+
+def _checked(digest: Digest | None, open_blob: OpenBlob) -> BinaryIO:
+    """A blob whose bytes are what its digest says: of other bytes, nothing can be said of the run."""
+    if digest is None:
+        raise EventFileError("no digest is recorded")
+    with open_blob(digest) as stream:
+        if Digest.of_stream(stream) != digest:
+            raise EventFileError("its stored bytes are damaged")
+    return open_blob(digest)
+
+
+def _same(a: Event, b: Event) -> bool:
+    return a.payload == b.payload or settled(a) == settled(b)
+
+
+def _near(a: Event, b: Event, excusable: frozenset[_BitPair]) -> bool:
+    """Whether they differ in nothing but scalars, and in each by what is excusable."""
+    if settled(a, scalars=False) != settled(b, scalars=False) or len(a.scalars) != len(b.scalars):
+        return False
+    pairs = [(bits(one.value), bits(other.value)) for one, other in zip(a.scalars, b.scalars, strict=True)]
+    return all(one == other or (one, other) in excusable for one, other in pairs)
 
 
 def _difference(a: Event | None, b: Event | None) -> str:
@@ -81,6 +120,6 @@ def _difference(a: Event | None, b: Event | None) -> str:
     for one, other in zip(a.scalars, b.scalars, strict=False):
         if one.tag != other.tag:
             return f"step {a.step}: tag {one.tag!r} in the original and {other.tag!r} in the rerun"
-        if struct.pack("<d", one.value) != struct.pack("<d", other.value):
+        if bits(one.value) != bits(other.value):
             return f"{one.tag} at step {a.step}: {number(one.value)} vs {number(other.value)}"
     return f"a record of step {a.step} that holds no scalar, or not only scalars"

@@ -20,8 +20,15 @@ class Aside:
     equal: int
 
 
-def set_aside(pairs: list[Pair], volatile_globs: tuple[str, ...], open_blob: OpenBlob) -> Aside:
+def set_aside(
+    pairs: list[Pair],
+    volatile_globs: tuple[str, ...],
+    open_blob: OpenBlob,
+    excusable: frozenset[tuple[bytes, bytes]] = frozenset(),
+) -> Aside:
     """Outputs under a volatile glob, and TensorBoard's event files.
+
+    `excusable`: the values of metrics that differ within their tolerances (`MetricsCompared.excusable`).
 
     What cannot be read stays in `pairs`: it never guesses that two files are the same.
     """
@@ -42,7 +49,7 @@ def set_aside(pairs: list[Pair], volatile_globs: tuple[str, ...], open_blob: Ope
     for a, b in pair_event_files(*outputs):
         if a.path == b.path and same_output(a, b):
             continue
-        compared = compare_event_files(a, b, open_blob)
+        compared = compare_event_files(a, b, open_blob, excusable)
         if compared is None:
             continue
         done |= {a.path, b.path}
@@ -50,7 +57,8 @@ def set_aside(pairs: list[Pair], volatile_globs: tuple[str, ...], open_blob: Ope
             equal += 1
             left_out.append(LeftOut(path=a.path, why=f"the clock in its name and records ({compared.note})"))
         else:
-            judged.append(Judged(_differing(a.path, a.digest, b.digest, compared.note), excused=False))
+            difference = _differing(a.path, a.digest, b.digest, compared.note)
+            judged.append(Judged(difference, excused=compared.excused))
     rest = [pair for pair in rest if pair[0] not in done]
     return Aside(rest, tuple(judged), tuple(sorted(left_out, key=lambda item: item.path)), equal)
 

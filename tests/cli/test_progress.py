@@ -54,6 +54,18 @@ def test_the_status_line_is_drawn_over_itself_and_taken_away() -> None:
     assert logs.getvalue() == " 50%|##  | \n"
 
 
+def test_a_transfer_is_a_bar() -> None:
+    status = Terminal()
+    watch = TerminalWatch(io.StringIO(), status)
+    watch.moved(0, 0)
+    assert status.getvalue() == ""
+    watch.moved(1 << 20, 4 << 20)
+    drawn = status.getvalue().removeprefix("\r\x1b[2K")
+    assert drawn == "[#####               ] 1.0 MiB of 4.0 MiB"[:39]
+    watch.phase("load")
+    assert "\x1b[2K" in status.getvalue()[len(drawn) :]
+
+
 def test_no_status_line_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     for status in (io.StringIO(), Terminal()):

@@ -287,3 +287,39 @@ def test_history_does_not_import_the_engines_library(process: Call, three: None)
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in err.splitlines()}
     assert "sqlalchemy" in imported
     assert imported.isdisjoint({"docker", "rich", "torch", "requests"})
+
+
+def test_whence_finds_the_run_by_content(
+    recorded: Callable[..., RunRecord], reprise: Call, tmp_path: Path
+) -> None:
+    first = recorded(A, params={"lr": 0.1})
+    recorded(B, params={"lr": 0.2})
+    folder = tmp_path / "found"
+    folder.mkdir()
+    (folder / "who-knows.bin").write_bytes(MODEL)
+    (folder / "mine.txt").write_text("nobody made this")
+    (folder / "link").symlink_to("who-knows.bin")
+    found = json.loads(reprise("whence", str(folder), "--json").out)["files"]
+    assert [Path(item["file"]).name for item in found] == ["mine.txt", "who-knows.bin"]
+    assert found[0]["made_by"] == []
+    assert [item["run"] for item in found[1]["made_by"]] == [A, B]
+    made = found[1]["made_by"][0]
+    assert made["params"] == {"lr": 0.1}
+    assert made["image"] == first.image
+    assert made["path"] == "model.pt"
+    code, out, _ = reprise("whence", str(folder))
+    assert code == 0
+    assert A in out
+    assert "no run made this" in out
+
+
+def test_whence_of_what_nobody_made_has_an_exit_code_of_its_own(
+    home: Path, reprise: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").write_text("x")
+    code, out, _ = reprise("whence", str(tmp_path / "mine"))
+    assert code == 4
+    assert "no run made this" in out
+    code, _, err = reprise("whence", str(tmp_path / "gone"))
+    assert code == 2
+    assert "neither a file nor a folder" in err

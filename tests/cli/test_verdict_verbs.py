@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import verify as verify_verb
+from orchestrator.cli import bar
 from orchestrator.errors import ExitCode
 from orchestrator.launch.session import Session
 from orchestrator.record.model import ImageFacts, NewRun, RunRecord
@@ -282,11 +282,11 @@ def test_verify_finds_a_forged_verdict(
 def test_a_bar_is_drawn_on_a_terminal_only_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert list(verify_verb._with_bar(iter("abc"), 3)) == ["a", "b", "c"]
+    assert list(bar.with_bar(iter("abc"), 3, "verifying")) == ["a", "b", "c"]
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(verify_verb, "PATIENCE", -1.0)
+    monkeypatch.setattr(bar, "PATIENCE", -1.0)
     monkeypatch.setattr("orchestrator.cli.console.is_terminal", lambda _stream: True)
-    assert list(verify_verb._with_bar(iter("abc"), 3)) == ["a", "b", "c"]
+    assert list(bar.with_bar(iter("abc"), 3, "verifying")) == ["a", "b", "c"]
     assert "verifying" in capsys.readouterr().err
 
 

@@ -14,6 +14,9 @@ from services import RegistryServer, SecondEngine, Wire, engine_server, registry
 from tests_support import Box, make_box, write_job
 
 from orchestrator.digest import Digest, canonical_json
+from orchestrator.record.database import open_record
+from orchestrator.record.model import HistoryFilter
+from orchestrator.run.model import State
 from orchestrator.settings import Settings
 
 pytestmark = pytest.mark.engine
@@ -125,12 +128,13 @@ def test_a_queued_run_is_executed_by_a_box_that_has_nothing_of_it(
     spec = write_job(tmp_path / "job", SCRIPT.format("four"))
     killed = here.type("submit", str(spec), REPRISE_CRASH_AT="queued")
     assert killed.code != 0
-    (line,) = here.json("history")["runs"]
-    assert line["state"] == "queued"
-    forget(line["image"])
-    done = there.type("execute", line["id"])
+    with open_record(here.settings) as record:  # not by a verb: that would take the run over at once
+        (line,) = record.history(HistoryFilter())
+    assert line.state is State.QUEUED
+    forget(line.image)
+    done = there.type("execute", line.id)
     assert done.code == 0, done.err
-    assert there.json("show", line["id"])["state"] == "succeeded"
+    assert there.json("show", line.id)["state"] == "succeeded"
 
 
 @pytest.fixture(scope="module")

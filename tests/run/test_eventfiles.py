@@ -15,7 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboardX import SummaryWriter
 
-from orchestrator.run.eventfiles import EventFileError, _masked, is_event_file, read_events, timeless
+from orchestrator.run.eventfiles import (
+    MAX_SCALARS,
+    EventFileError,
+    _masked,
+    is_event_file,
+    read_events,
+    timeless,
+)
 from orchestrator.run.eventmetrics import with_event_metrics
 from orchestrator.run.metrics import Metrics
 from orchestrator.run.model import MetricPoint, Output, OutputStatus
@@ -111,6 +118,21 @@ def test_several_folders_are_told_apart_without_their_moment(tmp_path: Path) -> 
     outputs = tuple(Output(path=str(path.relative_to(tmp_path)), status=OutputStatus.KEPT) for path in paths)
     found = with_event_metrics(Metrics(), tmp_path, outputs)
     assert found.final.keys() == {"runs/TIME_a/train/loss", "runs/TIME_a/val/loss"}
+
+
+def test_a_record_stuffed_with_scalars_is_refused() -> None:
+    value = b"\x0a\x08\x0a\x01a\x15\x00\x00\x80\x3f"
+    for number in (MAX_SCALARS, MAX_SCALARS + 1):
+        summary = value * number
+        length = bytes((len(summary) & 0x7F | 0x80, len(summary) >> 7 & 0x7F | 0x80, len(summary) >> 14))
+        data = b"\x2a" + length + summary
+        head = struct.pack("<Q", len(data))
+        stream = io.BytesIO(head + _masked(head) + data + _masked(data))
+        if number == MAX_SCALARS:
+            assert len(next(read_events(stream)).scalars) == number
+        else:
+            with pytest.raises(EventFileError, match="scalars"):
+                next(read_events(stream))
 
 
 def test_a_damaged_file_is_noted_and_what_came_before_kept(tmp_path: Path) -> None:

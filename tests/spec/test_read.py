@@ -92,12 +92,38 @@ def test_short_forms(read: Read, tmp_path: Path) -> None:
 
 
 def test_a_volatile_output_is_kept_and_no_other_program(read: Read) -> None:
-    marked = read(HEAD + "outputs: ['**', {glob: 'logs/**', volatile: true}, {glob: a}]\n")
-    plain = read(HEAD + "outputs: ['**', 'logs/**', a]\n")
-    assert marked.outputs == plain.outputs == ("**", "logs/**", "a")
+    marked = read(HEAD + "outputs: ['*.pt', {glob: 'logs/**', volatile: true}, {glob: a}]\n")
+    plain = read(HEAD + "outputs: ['*.pt', 'logs/**', a]\n")
+    assert marked.outputs == plain.outputs == ("*.pt", "logs/**", "a")
     assert marked.tolerance.volatile == ("logs/**",)
     assert plain.tolerance.volatile == ()
     assert program_of(marked, {}) == program_of(plain, {})
+    only = read(HEAD + "outputs: [{glob: a, volatile: true}]\n")
+    assert (only.outputs, only.tolerance.volatile) == (("a",), ("a",))  # the list is all that is kept
+
+
+def test_marking_a_part_of_what_is_kept_anyway_is_no_other_program(read: Read) -> None:
+    default = read(HEAD)
+    marked = read(
+        HEAD + "outputs: ['**', {glob: 'logs/**', volatile: true}, {glob: '*.log', volatile: true}]\n"
+    )
+    assert program_of(marked, {}) == program_of(default, {})
+    assert marked.tolerance.volatile == ("logs/**", "*.log")
+
+
+@pytest.mark.parametrize(
+    ("globs", "left"),
+    [
+        (["logs/a/**", "./logs/**", "logs/*.txt", "b"], ("./logs/**", "b")),
+        (["a", "a", "./a"], ("a",)),
+        (["./**", "**"], ("./**",)),
+        (["*/**", "logs/a"], ("*/**", "logs/a")),  # not plain to see
+        (["logs**", "logs2"], ("logs**", "logs2")),  # ** is no folder there
+        (["logs/**", "logs2/a", "logs"], ("logs/**", "logs2/a", "logs")),
+    ],
+)
+def test_outputs_that_another_covers(read: Read, globs: list[str], left: tuple[str, ...]) -> None:
+    assert read(HEAD + f"outputs: {globs}\n").outputs == left
 
 
 def test_empty_sections_are_as_good_as_left_out(read: Read) -> None:
@@ -190,6 +216,8 @@ def test_source_and_requirements_stay_in_the_folder_or_its_repository(read: Read
         ("outputs: [a, {glob: b, why: c}]", "outputs[1]"),
         ("outputs: [{volatile: true}]", "outputs[0]"),
         ("outputs: [{glob: /a, volatile: true}]", "outputs[0]"),
+        ("outputs: ['**', a, {glob: 'b/', volatile: true}]", "outputs[2]"),
+        ("outputs: ['**', a, 5]", "outputs[2]"),
         ("tolerance: {volatile: [a]}", "tolerance.volatile"),
         ("determinism: {trace: no}", "determinism.trace"),
         ("resources: {memory: lots}", "resources.memory"),

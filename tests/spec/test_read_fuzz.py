@@ -31,7 +31,7 @@ seed: 7
 inputs:
   here: .
   there: {path: ., sha256: sha256:0000000000000000000000000000000000000000000000000000000000000000}
-outputs: ['**/*.pt', metrics.json]
+outputs: ['**/*.pt', metrics.json, {glob: 'logs/**', volatile: true}]
 metrics: metrics.json
 tolerance:
   metrics: {accuracy: 0.01, loss: {abs: 1e-6, rel: 0.1}}
@@ -44,6 +44,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
 INNER = ["path", "git", "commit", "sha256", "abs", "every", "level", "memory"]
+INNER += ["trace", "tensors", "glob", "volatile"]
 KEYS = st.sampled_from([*JobSpec.model_fields, *INNER])
 LEAVES = (
     st.none()
