@@ -69,6 +69,7 @@ def print_run(run: RunRecord) -> None:
             ("hardware", hardware_line(run.fingerprint)),
             ("box", (run.box or "")[:BOX_SHOWN]),
             ("packages", str(len(run.packages)) if run.packages else ""),
+            ("trace", _trace(run)),
             ("log", _log(run)),
         ]
     )
@@ -209,6 +210,19 @@ def _state(run: RunRecord) -> str:
 def _params(run: RunRecord) -> str:
     pairs = [f"{name}={text_of(value)}" for name, value in sorted(run.program.params.items())]
     return "  ".join([*pairs, f"seed={run.program.seed}"])
+
+
+def _trace(run: RunRecord) -> str:
+    """What was traced, by all processes together; nothing where the job trained nothing."""
+    parts = []
+    if run.traces:
+        steps, events = (sum(getattr(trace, name) for trace in run.traces) for name in ("steps", "events"))
+        size = size_text(sum(trace.size for trace in run.traces))
+        several = f" in {len(run.traces)} processes" if len(run.traces) > 1 else ""
+        parts.append(f"{steps:,} steps, {events:,} events, {size}{several}")
+    parts += [f"BROKEN: {trace.broken}" for trace in run.traces if trace.broken]
+    parts += ["incomplete" for trace in run.traces if not trace.complete and not trace.broken]
+    return ", ".join(parts)
 
 
 def _log(run: RunRecord) -> str:

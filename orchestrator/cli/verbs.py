@@ -51,7 +51,7 @@ EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.JOB_FAILED: "the job ran and failed",
     ExitCode.USAGE: "usage or spec error",
     ExitCode.DIFFERENT: "the rerun gave other bits",
-    ExitCode.NOT_COMPARABLE: "not comparable, or not instrumented; equal bits are not expected; no run made the file",
+    ExitCode.NOT_COMPARABLE: "not comparable, not instrumented; equal bits not expected; no run made it",
     ExitCode.INFRASTRUCTURE: "engine, registry, store or database failed; a run was lost; a bug in reprise",
     ExitCode.AUDIT: "the audit found something",
     ExitCode.INTERRUPTED: "interrupted or cancelled",

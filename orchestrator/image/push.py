@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -18,6 +19,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError, StoreError
 from orchestrator.image.model import MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.image.registry import has_manifest
+from orchestrator.image.registryauth import DeniedError
 from orchestrator.image.registryclient import Answer, Client, LostError, said_in
 
 CHUNK = 64 << 20  # bytes of one request; a blob that fits goes in a single one
@@ -100,7 +102,8 @@ def check_push(client: Client) -> None:
     """Whether the repository takes a push: an upload is begun, and called off. RegistryError if not."""
     answer = client.request("POST", "blobs/uploads/", (202,))
     # Who may push may not always delete; registries clear away uploads that nobody goes on with.
-    client.request("DELETE", answer.location, (202, 204, 401, 403, 404, 405))
+    with suppress(DeniedError):
+        client.request("DELETE", answer.location, (202, 204, 401, 403, 404, 405))
 
 
 def _blob(layer: Layer, find: Find) -> _Blob:
@@ -121,13 +124,12 @@ def _has_blob(client: Client, blob: _Blob) -> bool:
 def _mount(client: Client, blob: _Blob, mounts: Sequence[str]) -> tuple[str | None, bool]:
     """Take the blob over from another repository. After a miss: where to upload it, if the registry says."""
     for name in mounts:
-        answer = client.request(
-            "POST",
-            "blobs/uploads/",
-            # A registry that has no mounts, or a repository that we may not read, is a miss like another.
-            (201, 202, 400, 401, 403, 404, 405),
-            params={"mount": blob.digest, "from": name},
-        )
+        # A registry that has no mounts, or a repository that we may not read, is a miss like another.
+        expect, params = (201, 202, 400, 401, 403, 404, 405), {"mount": blob.digest, "from": name}
+        try:
+            answer = client.request("POST", "blobs/uploads/", expect, params=params)
+        except DeniedError:
+            continue
         if answer.status == 201:
             return None, True
         if answer.status == 202 and name == mounts[-1]:

@@ -26,6 +26,10 @@ _IDENTITY = "<token>"  # the user name under which Docker keeps an identity toke
 _HELPER = re.compile(r"[A-Za-z0-9._-]+\Z")
 
 
+class DeniedError(RegistryError):
+    """No token is given for what was asked."""
+
+
 class Credentials(NamedTuple):
     user: str
     secret: str
@@ -141,21 +145,20 @@ class Login:
         """A bearer token, from where the registry sends us; an anonymous one without credentials."""
         realm = fields["realm"]
         self._place.check_address(realm)
-        # An empty challenge for a scope is what /v2/ itself gives: then the token is for nothing but a login.
-        query: list[tuple[str, str]] = [("service", fields.get("service", ""))]
-        query += [("scope", scope) for scope in fields.get("scope", "").split()]
+        service = [("service", fields["service"])] if "service" in fields else []
         if found is not None and found.identity:
-            form = [*query[:1], ("scope", fields.get("scope", "")), ("grant_type", "refresh_token")]
+            form = [*service, ("scope", fields.get("scope", "")), ("grant_type", "refresh_token")]
             form += [("client_id", "reprise"), ("refresh_token", found.secret)]
             answer = self._session.post(
                 realm, data=form, auth=_nobody, timeout=TIMEOUT, proxies=direct(realm)
             )
         else:
+            query = [*service, *(("scope", scope) for scope in fields.get("scope", "").split())]
             pair = (found.user, found.secret) if found is not None else _nobody
             answer = self._session.get(realm, params=query, auth=pair, timeout=TIMEOUT, proxies=direct(realm))
         if answer.status_code in (401, 403):
             who = f"the login of {found.user!r}" if found else "an anonymous token"
-            raise RegistryError(
+            raise DeniedError(
                 f"{realm}: {who} is refused ({answer.status_code})", f"run: docker login {self._place.host}"
             )
         try:

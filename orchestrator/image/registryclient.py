@@ -163,6 +163,7 @@ class Client:
                 skip = 0
 
     def _patiently(self, ask: Callable[[], T], url: str, again: bool) -> T:
+        url = url.partition("?")[0]  # for messages: an upload's state says nothing to people
         began, pause, said = time.monotonic(), PAUSE, False
         while True:
             try:
@@ -247,7 +248,9 @@ class Client:
         kind = AbsentError if answer.status == 404 else RegistryError
         said = said_in(answer)
         return kind(
-            f"{url}: the registry answered {answer.status} to {method}{': ' if said else ''}{said}", hint
+            f"{url.partition('?')[0]}: the registry answered {answer.status} to {method}"
+            + (f": {said}" if said else ""),
+            hint,
         )
 
 

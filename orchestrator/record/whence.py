@@ -45,7 +45,7 @@ def whence(connection: Connection, digests: Sequence[Digest]) -> list[Made]:
             .outerjoin(_original, _original.c.id == run.c.rerun_of)
             .where(output.c.digest.in_(wanted[start : start + _CHUNK]))
         )
-        rows += connection.execute(query).all()
+        rows.extend(connection.execute(query))
     keys = sorted({row.key for row in rows})
     params, verdicts = _params(connection, keys), _verdicts(connection, keys)
     return [

@@ -192,6 +192,7 @@ class TokenServer:
         self.rights: dict[str, tuple[str, ...]] = {}  # user -> repositories; "" is nobody in particular
         self.asked: list[tuple[str, dict[str, list[str]]]] = []  # user, query
         self.seconds = 300
+        self.strict = False  # all that is asked for, or nothing
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -211,7 +212,8 @@ class TokenServer:
             def reply(self, user: str, query: dict[str, list[str]], good: bool) -> None:
                 server.asked.append((user, query))
                 body = json.dumps({"token": server.token(user, query)} if good else {}).encode()
-                self.send_response(200 if good else 401)
+                whole = not server.strict or all(server.grants(user, one) for one in query.get("scope", []))
+                self.send_response((200 if whole else 403) if good else 401)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -229,11 +231,15 @@ class TokenServer:
         bundle = str(self.certificate)
         return {"token": {"realm": realm, "service": "lab", "issuer": "lab", "rootcertbundle": bundle}}
 
+    def grants(self, user: str, scope: str) -> bool:
+        _, name, actions = scope.split(":")
+        return name in self.rights.get(user, ()) and "delete" not in actions
+
     def token(self, user: str, query: dict[str, list[str]]) -> str:
         access = []
         for scope in query.get("scope", []):
             kind, name, actions = scope.split(":")
-            if name in self.rights.get(user, ()):
+            if self.grants(user, scope):
                 access.append({"type": kind, "name": name, "actions": actions.split(",")})
         now = int(time.time())
         claims = {"iss": "lab", "aud": "lab", "sub": user, "exp": now + self.seconds, "nbf": now - 90}
@@ -263,6 +269,7 @@ def by_token(tokens: TokenServer) -> Iterator[RegistryServer]:
 def fresh(request: pytest.FixtureRequest) -> None:
     if "tokens" in request.fixturenames or "by_token" in request.fixturenames:
         tokens: TokenServer = request.getfixturevalue("tokens")
+        tokens.strict = False
         tokens.rights, tokens.asked[:] = {"ada": ("team/reprise", "team/bases")}, []
 
 
@@ -327,19 +334,34 @@ def test_a_wrong_password_is_refused_by_the_token_server(
         check_push(client)
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_who_may_push_need_not_be_allowed_to_delete(
+    by_token: RegistryServer, tokens: TokenServer, docker_config: Path, strict: bool
+) -> None:
+    write_config(docker_config, auths=auths(by_token.host))
+    tokens.strict = strict
+    with open_client(by_token) as client:
+        check_push(client)
+        assert "delete" in tokens.asked[-1][1]["scope"][0]
+        send_small(client)
+
+
+@pytest.mark.parametrize("strict", [False, True])
 def test_a_mount_asks_for_both_repositories_and_misses_where_one_may_not_be_read(
-    by_token: RegistryServer, tokens: TokenServer, docker_config: Path
+    by_token: RegistryServer, tokens: TokenServer, docker_config: Path, strict: bool
 ) -> None:
     write_config(docker_config, auths=auths(by_token.host))
     tokens.rights["ada"] = ("team/reprise", "team/bases", "hidden/bases")
-    for name, data in (("team/bases", b"shown"), ("hidden/bases", b"hidden")):
+    tokens.strict = strict
+    shown, hidden = f"shown {strict}".encode(), f"hidden {strict}".encode()
+    for name, data in (("team/bases", shown), ("hidden/bases", hidden)):
         with open_client(by_token, name) as client:
             send_small(client, data=data)
     tokens.rights["ada"] = ("team/reprise", "team/bases")
     with open_client(by_token) as client:
-        assert send_small(client, ("team/bases",), b"shown").mounted == len(b"shown")
+        assert send_small(client, ("team/bases",), shown).mounted == len(shown)
     with open_client(by_token) as client:
-        assert send_small(client, ("hidden/bases",), b"hidden").mounted == 0
+        assert send_small(client, ("hidden/bases",), hidden).mounted == 0
 
 
 # TLS

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboardX import SummaryWriter
 
+from orchestrator.run import eventmetrics
 from orchestrator.run.eventfiles import (
     MAX_SCALARS,
     EventFileError,
@@ -117,7 +118,35 @@ def test_several_folders_are_told_apart_without_their_moment(tmp_path: Path) -> 
     ]
     outputs = tuple(Output(path=str(path.relative_to(tmp_path)), status=OutputStatus.KEPT) for path in paths)
     found = with_event_metrics(Metrics(), tmp_path, outputs)
-    assert found.final.keys() == {"runs/TIME_a/train/loss", "runs/TIME_a/val/loss"}
+    assert found.final.keys() == {"train/loss", "val/loss"}
+
+
+def test_a_tag_of_one_folder_keeps_its_name(tmp_path: Path) -> None:
+    """`add_hparams` writes into a folder of its own: `best --metric val/accuracy` finds the others still."""
+
+    def write(writer: SummaryWriter) -> None:
+        writer.add_scalar("val/accuracy", 0.5, 0)
+        writer.add_hparams({"lr": 0.1}, {"hparam/accuracy": 0.5})
+
+    with SummaryWriter(str(tmp_path / "runs/Nov23_12-30-00_a")) as writer:
+        write(writer)
+    outputs = tuple(
+        Output(path=str(path.relative_to(tmp_path)), status=OutputStatus.KEPT)
+        for path in sorted(tmp_path.rglob("*tfevents*"))
+    )
+    assert len({item.path.rpartition("/")[0] for item in outputs}) == 2
+    assert with_event_metrics(Metrics(), tmp_path, outputs).final == {
+        "val/accuracy": 0.5,
+        "hparam/accuracy": 0.5,
+    }
+
+
+def test_points_past_the_limit_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eventmetrics, "MAX_POINTS", 3)
+    path = written(tmp_path, everything)
+    found = with_event_metrics(Metrics(), tmp_path, (Output(path=path.name, status=OutputStatus.KEPT),))
+    assert len(found.series) == 3
+    assert found.notes == ("metrics: more than 3 points; the first 3 are kept",)
 
 
 def test_a_record_stuffed_with_scalars_is_refused() -> None:
