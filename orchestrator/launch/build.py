@@ -14,7 +14,7 @@ from orchestrator.launch.watch import Watch
 from orchestrator.spec.inputs import hash_inputs
 from orchestrator.spec.model import JobSpec
 from orchestrator.spec.program import program_of
-from orchestrator.spec.read import read_spec, spec_file
+from orchestrator.spec.read import FILE_NAME, read_spec, spec_file
 from orchestrator.spec.source import read_source
 from orchestrator.spec.tree import SourceTree
 from orchestrator.value import Value
@@ -46,7 +46,8 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     inputs = hash_inputs(spec.inputs)
     # A timeout or a comment changed in the spec file is no other experiment (docs/decisions/0009).
     inputs_lie = (Path(item.path) for item in spec.inputs.values())
-    not_source = (spec_file(request.spec_path).absolute(), *inputs_lie)
+    specs = spec_file(request.spec_path).absolute(), Path(spec.source.path) / FILE_NAME
+    not_source = (*specs, *inputs_lie)
     source = read_source(spec.source, exclude=not_source)
     if request.require_clean:
         refuse_dirty(source)

@@ -264,7 +264,7 @@ def test_an_index_leads_to_its_platforms_image(
     assert run["state"] == "succeeded"
 
 
-def test_a_registry_that_is_restarted_under_push_and_pull(
+def test_a_cable_that_breaks_under_submit_and_rerun(
     here: Box, there: Box, wire: Wire, tmp_path: Path
 ) -> None:
     """The cable breaks in the middle of the source, each way."""
