@@ -30,9 +30,10 @@ def _adopt(session: Session) -> None:
     open_states = tuple(state for state in State if not state.final)
     if session.record.history(HistoryFilter(states=open_states, limit=1)):
         from orchestrator.cli.progress import notes_only
-        from orchestrator.launch.recover import adopt
+        from orchestrator.launch.recover import adopt, dispatch_soon
 
         adopt(session, notes_only(), wait=False)
+        dispatch_soon(session)
 
 
 def find_run(session: Session, text: str) -> RunRecord:

@@ -126,3 +126,17 @@ def notes_only() -> Watch:
             tell(f"note: {text}")
 
     return Notes()
+
+
+def steps_only() -> Watch:
+    """A watch for a process that nobody sits at: phases and notes to standard error, not the job's log."""
+    from orchestrator.launch.watch import Silent
+
+    class Steps(Silent):
+        def phase(self, name: str, detail: str = "") -> None:
+            tell(f"{name} {detail}".rstrip())
+
+        def note(self, text: str) -> None:
+            tell(f"note: {text}")
+
+    return Steps()

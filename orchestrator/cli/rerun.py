@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 @click.option("--timeout", metavar="TIME", callback=read_span, help="Another timeout, such as 90s or 2h.")
 @click.option("--cpus", type=click.FloatRange(min=0, min_open=True), help="Another number of CPUs.")
 @click.option("--gpu", metavar="MODEL", help="Run on a GPU of this model.")
+@click.option("--on", metavar="PLACE", help="Run it elsewhere: worker, slurm, ray, or the name of a box.")
+@click.option("--elsewhere", is_flag=True, help="On any box with a worker but the one of the original.")
+@click.option("--detach", is_flag=True, help="With --on or --elsewhere: do not wait for its end.")
 @click.option("--predict", is_flag=True, help="Run nothing: say what to expect, as `reprise predict` does.")
 @click.option(
     "--replay",
@@ -44,6 +47,9 @@ def command(
     target: str,
     inputs: dict[str, Path],
     against: str | None,
+    on: str | None,
+    elsewhere: bool,
+    detach: bool,
     predict: bool,
     replay: bool,
     quiet: bool,
@@ -66,12 +72,47 @@ def command(
     if predict and replay:
         raise click.UsageError("--predict runs nothing, so there is nothing to --replay")
     changed = {name: value for name, value in limits.items() if value is not None}
-    request = RerunRequest(target=target, against=against, inputs=inputs, resources=changed)
+    request = RerunRequest(
+        target=target, against=against, inputs=inputs, resources=changed, on=on, elsewhere=elsewhere
+    )
+    _refuse_odd_places(request, on is not None, detach, predict or replay)
     if predict:
         from orchestrator.cli.predict import foretell
 
         return foretell(request, quiet, as_json)
+    if detach:
+        return _detached(request, quiet, as_json)
     return _replay(request, quiet, as_json) if replay else _rerun(request, quiet, as_json)
+
+
+def _refuse_odd_places(request: RerunRequest, named: bool, detach: bool, here_only: bool) -> None:
+    if named and request.elsewhere:
+        raise click.UsageError("--on names the place, --elsewhere leaves it open: one of them")
+    if detach and not request.remote:
+        raise click.UsageError("--detach goes with --on or --elsewhere")
+    if request.remote and here_only:
+        raise click.UsageError("--predict and --replay speak of this box: neither goes with another place")
+
+
+def _detached(request: RerunRequest, quiet: bool, as_json: bool) -> int:
+    """The box that executes it gives the verdict; `show` prints it."""
+    from orchestrator.cli.box import opened
+    from orchestrator.cli.console import line
+    from orchestrator.cli.document import print_document
+    from orchestrator.cli.progress import watching
+    from orchestrator.cli.summary import print_next
+    from orchestrator.errors import ExitCode
+    from orchestrator.launch.rerun import rerun_detached
+
+    with opened() as session, watching(as_json, quiet) as watch:
+        run = rerun_detached(session, request, watch)
+    if as_json:
+        print_document(judged_document(run, None, None))
+    else:
+        line(run.id)
+        if not quiet:
+            print_next(run)
+    return ExitCode.OK
 
 
 def _rerun(request: RerunRequest, quiet: bool, as_json: bool) -> int:

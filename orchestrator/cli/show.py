@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.cli.options import json_option
+
+if TYPE_CHECKING:
+    from orchestrator.launch.session import Session
+    from orchestrator.record.model import RunRecord
 
 
 @click.command("show")
@@ -27,6 +33,7 @@ def command(run: str, packages: bool, series: bool, as_json: bool) -> None:
     with opened(adopting=True) as session:
         record = find_run(session, run)
         verdicts = session.record.verdicts(record.id)
+        waiting = why_waiting(session, record)
     if as_json:
         print_document(run_document(record, series) | {"verdicts": verdicts})
         return
@@ -34,5 +41,18 @@ def command(run: str, packages: bool, series: bool, as_json: bool) -> None:
     if packages:
         line()
         table(("package", "version"), sorted(record.packages.items()))
+    if waiting:
+        line(f"queued: {waiting}")
     print_verdict_lines(record, verdicts)
     print_next(record)
+
+
+def why_waiting(session: Session, record: RunRecord) -> str:
+    """Of a run that is queued for other boxes; nothing for any other."""
+    from orchestrator.run.model import State
+
+    if record.state is not State.QUEUED or record.wanted.executor != "worker":
+        return ""
+    from orchestrator.launch.fit import why_queued
+
+    return why_queued(session, record.id)

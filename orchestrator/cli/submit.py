@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 @click.command("submit")
 @spec_options
 @click.option("--key", help="Idempotency key: submitting the same key again is the same run.")
+@click.option("--on", metavar="PLACE", help="Run it elsewhere: worker, slurm, ray, or the name of a box.")
+@click.option("--detach", is_flag=True, help="With --on: do not wait for its end.")
 @click.option("--twice", is_flag=True, help="Rerun it at once by its digest, and end with the verdict.")
 @click.option("--dry-run", is_flag=True, help="Print the digest, layers, container and levers; run nothing.")
 @quiet_option
@@ -28,6 +30,8 @@ def command(
     seed: int | None,
     require_clean: bool,
     key: str | None,
+    on: str | None,
+    detach: bool,
     twice: bool,
     dry_run: bool,
     quiet: bool,
@@ -37,8 +41,9 @@ def command(
 
     Progress goes to standard error. The job's log and the summary go to standard output; with --json
     the log goes to standard error and the run is one document; with --quiet only the run's id is
-    printed. Ctrl-C stops the job and records the run as cancelled. The exit code is the run's; with
-    --twice it is the verdict's, and --quiet prints the verdict's word.
+    printed. Ctrl-C stops the job, wherever it runs, and records the run as cancelled. The exit code is
+    the run's, or with --detach 0 once it is queued; with --twice it is the verdict's, and --quiet prints
+    the verdict's word.
 
     JSON: as `show`, without `verdicts`; of a dry run: `image`, `plan`, `levers`, `resources`; with
     --twice: `run`, `rerun` (null where the run did not succeed), `verdict`, `explanation`.
@@ -46,23 +51,32 @@ def command(
     from orchestrator.launch.build import BuildRequest
 
     request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean, key=key)
+    if detach and on in (None, "local"):
+        raise click.UsageError("--detach goes with --on: a run of this box ends with its command")
+    if on is not None and (dry_run or twice):
+        raise click.UsageError("--on goes with neither --dry-run nor --twice")
     if dry_run and twice:
         raise click.UsageError("--dry-run runs nothing, so there is nothing to run --twice")
     if dry_run:
         return _dry_run(request, quiet, as_json)
-    return _twice(request, quiet, as_json) if twice else _submit(request, quiet, as_json)
+    return _twice(request, quiet, as_json) if twice else _submit(request, on, detach, quiet, as_json)
 
 
-def _submit(request: BuildRequest, quiet: bool, as_json: bool) -> int:
+def _submit(request: BuildRequest, on: str | None, detach: bool, quiet: bool, as_json: bool) -> int:
     from orchestrator.cli.box import opened
     from orchestrator.cli.console import line
     from orchestrator.cli.progress import watching
     from orchestrator.cli.summary import exit_code_of
-    from orchestrator.launch.submit import submit
+    from orchestrator.launch.elsewhere import wanted_on
+    from orchestrator.launch.submit import submit, submit_elsewhere
 
     with opened() as session:
         with watching(as_json, quiet) as watch:
-            run = submit(session, request, watch)
+            if on in (None, "local"):
+                run = submit(session, request, watch)
+            else:
+                wanted = wanted_on(session, on)
+                run = submit_elsewhere(session, request, wanted, watch, detach=detach)
         if quiet:
             line(run.id)
         elif as_json:
@@ -75,7 +89,7 @@ def _submit(request: BuildRequest, quiet: bool, as_json: bool) -> int:
             line()
             print_run(run)
             print_next(run)
-    return exit_code_of(run)
+    return exit_code_of(run) if run.state.final else ExitCode.OK
 
 
 def _twice(request: BuildRequest, quiet: bool, as_json: bool) -> int:

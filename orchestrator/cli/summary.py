@@ -67,7 +67,7 @@ def print_run(run: RunRecord) -> None:
             ),
             ("git", git_line(run.git)),
             ("hardware", hardware_line(run.fingerprint)),
-            ("box", (run.box or "")[:BOX_SHOWN]),
+            ("box", " ".join(filter(None, (run.box_name, (run.box or "")[:BOX_SHOWN])))),
             ("packages", str(len(run.packages)) if run.packages else ""),
             ("trace", _trace(run)),
             ("log", _log(run)),

@@ -14,7 +14,8 @@ def command(dry_run: bool, as_json: bool) -> None:
     """Finish runs whose orchestrator died; remove what is left over.
 
     Takes over each such run and waits for its end, then removes containers and folders of runs that
-    are over. What the record does not know is left alone.
+    are over and of attempts that were given up. Runs of a cluster are launched again where their process
+    died. What the record does not know is left alone.
 
     JSON: `adopted` (`run`, `state`, `now`), `leftovers` (`kind`, `name`, `run`, `removed`).
     """
@@ -22,13 +23,13 @@ def command(dry_run: bool, as_json: bool) -> None:
     from orchestrator.cli.console import line, table
     from orchestrator.cli.document import print_document
     from orchestrator.cli.progress import notes_only
-    from orchestrator.launch.recover import Adopted, adopt, orphans, sweep
+    from orchestrator.launch.recover import Adopted, adopt, dispatch, orphans, sweep
 
     with opened() as session:
         if dry_run:
             adopted = [Adopted(run=item.id, state=item.state, now=None) for item in orphans(session)]
         else:
-            adopted = adopt(session, notes_only(), wait=True)
+            adopted = [*adopt(session, notes_only(), wait=True), *dispatch(session, notes_only())]
         leftovers = sweep(session, dry_run=dry_run)
     if as_json:
         print_document({"adopted": adopted, "leftovers": leftovers})

@@ -42,8 +42,11 @@ VERBS: dict[str, Verb] = {
     "schema": Verb(BOX, "Print the JSON Schema of job specs."),
     "doctor": Verb(BOX, "Check this box: what is wrong, and how to mend it."),
     "sweep": Verb(BOX, "Finish runs whose orchestrator died; remove what is left over."),
+    "worker": Verb(BOX, "Take queued runs that this box fits."),
+    "boxes": Verb(BOX, "List boxes with a worker: hardware, bit class, state, what they run."),
     "completion": Verb(BOX, "Print the shell completion script."),
     "execute": Verb("", "Carry one queued or abandoned run to its end."),
+    "dispatch": Verb("", "Push on runs that cluster engines execute, until interrupted."),
 }
 
 EXIT_CODES: dict[ExitCode, str] = {

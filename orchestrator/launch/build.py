@@ -28,6 +28,7 @@ class BuildRequest(Value):
     seed: int | None = None
     require_clean: bool = False
     key: str | None = None  # idempotency key: the same key is the same run
+    elsewhere: bool = False  # another box will run it: its GPUs count, not this box's
 
 
 class Built(Value):
@@ -40,7 +41,7 @@ class Built(Value):
 def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     """Read, check, assemble. The GPU is asked for first: without one nothing else is worth the wait."""
     spec = read_spec(request.spec_path, request.params, request.seed)
-    gpu_visible = check_gpus(spec)
+    gpu_visible = spec.resources.gpus > 0 if request.elsewhere else check_gpus(spec)
     base = _base(session, spec.base, gpu_visible, watch)
     watch.phase("source", spec.source.path)
     inputs = hash_inputs(spec.inputs)

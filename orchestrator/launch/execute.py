@@ -9,15 +9,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import RepriseError, UsageError
+from orchestrator.errors import FencedError, RepriseError, UsageError
 from orchestrator.image.stored import stored_image
 from orchestrator.launch.crash import crash_point
+from orchestrator.launch.executors.gpus import visible_gpus
+from orchestrator.launch.executors.known import LOCAL
 from orchestrator.launch.inputs import located_inputs
 from orchestrator.launch.interrupt import Interrupt
 from orchestrator.launch.judge import judge
 from orchestrator.launch.lock import run_lock
+from orchestrator.launch.relay import relayed
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import OpenRun, RunRecord
@@ -30,6 +34,7 @@ from orchestrator.run.model import Failure, Plan, Result, State
 from orchestrator.run.plan import NOTHING, container_name, plan_container
 from orchestrator.run.workspace import folders_of, prepare, remove_folders
 
+NEVER_BEGAN = "cancelled before it began"
 POLL = 0.5  # seconds between two looks at a run that another process executes
 
 
@@ -55,11 +60,40 @@ def execute_if_free(session: Session, run: str, watch: Watch) -> RunRecord | Non
         return _take_over(session, run, watch) if mine else None
 
 
-def _take_over(session: Session, run: str, watch: Watch) -> RunRecord:
+def execute_attempt(
+    session: Session, run: str, number: int, watch: Watch, visible: str | None = None
+) -> RunRecord:
+    """As `execute`, for a process that an executor launched: attempt `number` and no other.
+
+    Where another process of this box is at it, it waits for that one. FencedError for an attempt that was
+    given up, or that another box has. `visible`: the GPUs that the attempt may use (gpus.py).
+    """
+    while True:
+        with run_lock(session.settings, run) as mine:
+            if mine:
+                return _take_over(session, run, watch, number, visible)
+        record = session.record.run(run)
+        if record.state.final:
+            return record
+        if record.attempt > number:
+            raise stale(run, number, record.attempt)
+        time.sleep(POLL)
+
+
+def stale(run: str, number: int, current: int) -> FencedError:
+    return FencedError(
+        f"attempt {number} of run {run} was given up: the run is at attempt {current}",
+        "nothing was started; `reprise show` tells what became of the run",
+    )
+
+
+def _take_over(
+    session: Session, run: str, watch: Watch, only: int | None = None, visible: str | None = None
+) -> RunRecord:
     """As whoever queued the run would have gone on: a rerun is compared with its original, too."""
     was_final = session.record.state(run)
-    record = execute_locked(session, run, watch)
-    if was_final is None or not was_final.final:
+    record = execute_locked(session, run, watch, only=only, visible=visible)
+    if record.state.final and (was_final is None or not was_final.final):
         judge(session, record, watch)
     return record
 
@@ -70,39 +104,86 @@ def execute_locked(
     watch: Watch,
     inputs: Mapping[str, Path] | None = None,
     environment: Mapping[str, str] = NOTHING,
+    *,
+    only: int | None = None,
+    visible: str | None = None,
 ) -> RunRecord:
     """As `execute`, for a caller that holds the run's lock and, with `inputs`, has just verified them.
 
-    `environment` is what the runtime is asked for beside the image's own.
+    `environment` is what the runtime is asked for beside the image's own; `only` the one attempt that may
+    be executed, `visible` the GPUs that it may use.
     """
     record = session.record
     facts = record.run(run)
     if facts.state.final:
         return facts
+    attempt = _hold(session, record.open_run(run), only, watch)
+    if attempt is None:
+        return record.run(run)
     opened = record.open_run(run)
-    here = box_id(session.settings)
-    executor = f"pid {os.getpid()}"
-    if opened.state is State.QUEUED:
-        attempt = record.claim(run, here, boot_id(), executor)
-        crash_point("claimed")
-    elif opened.box != here:
-        raise UsageError(f"run {run} is executed by another box", "run the command there, or cancel the run")
-    else:
-        attempt = opened.attempt
-        record.take_over(run, attempt, executor)
-        watch.note(f"run {run}: its orchestrator is gone; taken over in state {opened.state.value}")
     try:
-        result = _attempt(session, facts, record.open_run(run), attempt, watch, inputs, environment)
+        with relayed(record, opened, watch) as told:
+            terms = Terms(inputs=inputs, environment=environment, visible=visible)
+            result = _attempt(session, facts, opened, attempt, told, terms)
+        record.finish(run, attempt, result)
+    except FencedError:
+        # Given up while we were at it. What it made is nobody's; the container's name is this attempt's own.
+        _try_to_clean(session, run, attempt, watch)
+        raise
     except Exception as error:
         # A bug of ours, too: left open, the run would be taken over and fail by each command that follows.
         _give_up(session, run, attempt, error)
         _try_to_clean(session, run, attempt, watch)
         raise
-    record.finish(run, attempt, result)
     crash_point("finished")
     _clean(session, run, attempt)
     crash_point("removed")
     return record.run(run)
+
+
+def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> int | None:
+    """The attempt that this process is at, claimed or taken over; None where the run needs no process now.
+
+    FencedError where it is not `only`; UsageError where another box has it.
+    """
+    record, run, here = session.record, opened.id, box_id(session.settings)
+    executor = f"pid {os.getpid()}"
+    if opened.state is State.QUEUED:
+        if opened.cancel_requested:
+            done = Result(state=State.CANCELLED, message=NEVER_BEGAN)
+            record.finish(run, opened.attempt, done, queued=True)
+            return None
+        try:
+            attempt = record.claim(run, here, boot_id(), executor, only)
+        except FencedError:
+            if only is None and record.open_run(run).state.final:  # cancelled before it began
+                return None
+            raise
+        crash_point("claimed")
+        return attempt
+    if only not in (None, opened.attempt):
+        raise stale(run, only or 0, opened.attempt)
+    if opened.box != here:
+        if only is not None:
+            raise FencedError(f"attempt {only} of run {run} is executed by another box")
+        raise UsageError(f"run {run} is executed by another box", "run the command there, or cancel the run")
+    if opened.boot != boot_id() and opened.wanted.executor != LOCAL:
+        record.requeue(run, opened.attempt, "its machine was restarted")
+        _try_to_clean(session, run, opened.attempt, watch)
+        return None
+    record.take_over(run, opened.attempt, executor)
+    if only is None:
+        watch.note(f"run {run}: its orchestrator is gone; taken over in state {opened.state.value}")
+    return opened.attempt
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a caller of one attempt sets."""
+
+    inputs: Mapping[str, Path] | None  # verified just now; None: where the record says
+    environment: Mapping[str, str]
+    visible: str | None
 
 
 def _attempt(
@@ -111,22 +192,22 @@ def _attempt(
     opened: OpenRun,
     attempt: int,
     watch: Watch,
-    inputs: Mapping[str, Path] | None,
-    environment: Mapping[str, str],
+    terms: Terms,
 ) -> Result:
     """The container's life. Whatever part of it is over already is not repeated."""
     record, engine, settings, run = session.record, session.engine, session.settings, facts.id
     if opened.boot != boot_id():
         return Result(state=State.LOST, message="the machine was restarted while the run was open")
     info = engine.info()
-    here = gpus() if facts.program.gpus else ()
+    here = visible_gpus(gpus(), terms.visible) if facts.program.gpus else ()
     if opened.plan is not None:
         plan = Plan.model_validate_json(opened.plan)
     else:
+        inputs = terms.inputs
         if inputs is None:
             inputs = located_inputs(facts.program.inputs, facts.input_paths)
         used = choose_gpus(facts.resources, here)
-        plan = _plan(session, facts, attempt, used, inputs, info, environment)
+        plan = _plan(session, facts, attempt, used, inputs, info, terms.environment)
     used = tuple(gpu for gpu in here if gpu.uuid in plan.gpu_uuids)
     crash_point("planned")
     if opened.state is State.PREPARING:
@@ -143,7 +224,7 @@ def _attempt(
             engine,
             plan,
             watch,
-            should_cancel=lambda: interrupt.asked or record.cancel_requested(run),
+            should_cancel=lambda: interrupt.asked or record.stop_asked(run, attempt),
             on_started=lambda: crash_point("started"),
         )
     crash_point("ended")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 
 from orchestrator.errors import RepriseError
+from orchestrator.launch.dispatch import advance
 from orchestrator.launch.execute import execute_if_free
+from orchestrator.launch.executors.command import COMMAND
+from orchestrator.launch.executors.known import LOCAL, WORKER
 from orchestrator.launch.lock import run_lock
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
@@ -35,8 +37,13 @@ class Leftover(Value):
 
 
 def orphans(session: Session) -> Iterator[OpenRun]:
-    """Open runs of this box that no living process executes, without waiting for anything."""
+    """Open runs of this box that no living process executes, without waiting for anything.
+
+    What a cluster engine launched here is that engine's: dispatch.py looks after it.
+    """
     for opened in session.record.open_runs(box_id(session.settings)):
+        if opened.wanted.executor not in (LOCAL, WORKER):
+            continue
         with run_lock(session.settings, opened.id) as mine:
             if mine:
                 yield opened
@@ -51,14 +58,7 @@ def adopt(session: Session, watch: Watch, *, wait: bool) -> list[Adopted]:
     adopted = []
     for opened in list(orphans(session)):
         if not wait:
-            subprocess.Popen(
-                # -P: else a folder that is worked in could bring an orchestrator of its own.
-                [sys.executable, "-P", "-m", "orchestrator.cli", "execute", opened.id],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            in_background("execute", opened.id)
             watch.note(f"run {opened.id} lost its orchestrator; it is being finished in the background")
             adopted.append(Adopted(run=opened.id, state=opened.state, now=None))
             continue
@@ -72,15 +72,59 @@ def adopt(session: Session, watch: Watch, *, wait: bool) -> list[Adopted]:
     return adopted
 
 
+def in_background(*words: str) -> None:
+    """A verb in a process of its own, which outlives this one."""
+    subprocess.Popen(
+        [*COMMAND, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def dispatch(session: Session, watch: Watch) -> list[Adopted]:
+    """One step of every open run that a cluster engine executes; an engine's silence is only told."""
+    stepped = []
+    for opened in session.record.open_elsewhere((LOCAL, WORKER)):
+        try:
+            now = advance(session, opened.id).state
+        except RepriseError as error:
+            watch.note(f"run {opened.id}: {error.message}")
+            continue
+        if now is not opened.state:
+            stepped.append(Adopted(run=opened.id, state=opened.state, now=now))
+    return stepped
+
+
+def dispatch_soon(session: Session) -> None:
+    """The same in the background, where a cluster engine has open runs: it may be slow to answer."""
+    if session.record.open_elsewhere((LOCAL, WORKER)):
+        in_background("dispatch", "--once")
+
+
 def sweep(session: Session, *, dry_run: bool) -> list[Leftover]:
-    """Remove containers and folders of runs that are final. What the record does not know is left alone."""
+    """Remove containers and folders of runs that are final, and of attempts that were given up.
+
+    What the record does not know is left alone.
+    """
     return [*_containers(session, dry_run), *_folders(session, dry_run), *_locks(session, dry_run)]
+
+
+def remove_given_up(session: Session, watch: Watch) -> None:
+    """Containers of attempts that this box was taken for dead over: they may hold a GPU."""
+    try:
+        for left in _containers(session, dry_run=False):
+            watch.note(f"removed {left.name}: no attempt of run {left.run} needs it any more")
+    except RepriseError as error:
+        watch.note(f"left over, for `reprise sweep`: {error.message}")
 
 
 def _containers(session: Session, dry_run: bool) -> Iterator[Leftover]:
     for container in session.engine.containers_of(home_id(session.settings)):
         run = container.labels.get(LABEL_RUN, "")
-        if not _is_over(session, run) or _in_use(session, run, container.labels.get(LABEL_ATTEMPT, "")):
+        attempt = container.labels.get(LABEL_ATTEMPT, "")
+        if not _needless(session, run, attempt) or _in_use(session, run, attempt):
             continue
         if not dry_run:
             session.engine.remove(container.name)
@@ -93,6 +137,17 @@ def _in_use(session: Session, run: str, attempt: str) -> bool:
         return not free
 
 
+def _needless(session: Session, run: str, attempt: str) -> bool:
+    """Whether the run is over, or has given this attempt up: nothing that it still makes can be written."""
+    if session.record.state(run) is None:
+        return False
+    opened = session.record.open_run(run)
+    if opened.state.final:
+        return True
+    number = int(attempt) if attempt.isascii() and attempt.isdigit() else opened.attempt + 1
+    return number < opened.attempt or (number == opened.attempt and opened.state is State.QUEUED)
+
+
 def _is_over(session: Session, run: str) -> bool:
     """Whether the record knows the run, and knows it to be final."""
     state = session.record.state(run)
@@ -103,9 +158,9 @@ def _folders(session: Session, dry_run: bool) -> Iterator[Leftover]:
     attempts = session.settings.attempts
     for folder in sorted(attempts.iterdir()) if attempts.exists() else ():
         run, _, attempt = folder.name.rpartition("-")
-        if not (attempt.isascii() and attempt.isdigit() and folder.is_dir() and _is_over(session, run)):
+        if not (attempt.isascii() and attempt.isdigit() and folder.is_dir()):
             continue
-        if _in_use(session, run, attempt):
+        if not _needless(session, run, attempt) or _in_use(session, run, attempt):
             continue
         if not dry_run:
             remove_folders(session.settings, run, int(attempt))

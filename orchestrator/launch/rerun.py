@@ -5,8 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import UsageError
 from orchestrator.launch.crash import crash_point
+from orchestrator.launch.elsewhere import (
+    here,
+    judged_elsewhere,
+    queue,
+    share_image,
+    wait,
+    wanted_elsewhere,
+    wanted_on,
+)
 from orchestrator.launch.execute import execute_locked
+from orchestrator.launch.executors.known import LOCAL
 from orchestrator.launch.inputs import located_inputs
 from orchestrator.launch.judge import judge
 from orchestrator.launch.lock import run_lock
@@ -27,6 +38,12 @@ class RerunRequest(Value):
     against: str | None = None  # compare with this run; default: the first that succeeded with this digest
     inputs: dict[str, Path] = {}  # where inputs lie here, if not where they lay before
     resources: dict[str, Any] = {}  # fields of Resources to change: limits, never what defines the result
+    on: str | None = None  # the word after --on; None: this box
+    elsewhere: bool = False  # any box but the original's
+
+    @property
+    def remote(self) -> bool:
+        return self.elsewhere or self.on not in (None, LOCAL)
 
 
 def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRecord, Verdict | None]:
@@ -39,20 +56,47 @@ def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRec
     record = run_target(session, target, original, request, watch)
     if original is None:
         watch.note("this box knows no earlier run of this digest, so there is nothing to compare with yet")
+    if request.remote:
+        return record, judged_elsewhere(session, record, watch)
     return record, judge(session, record, watch)
+
+
+def rerun_detached(session: Session, request: RerunRequest, watch: Watch) -> RunRecord:
+    """Queue a rerun for another box; whoever executes it judges it, too."""
+    target = resolve(session, request.target)
+    against = session.record.run(session.record.find(request.against)) if request.against else None
+    new = _placed(session, target, against or target.original, request)
+    share_image(session, new, watch)
+    run, _ = queue(session, new, watch)
+    return session.record.run(run)
 
 
 def run_target(
     session: Session, target: Target, original: RunRecord | None, request: RerunRequest, watch: Watch
 ) -> RunRecord:
     """One more run of an image, recorded as a rerun of `original`, and not judged yet."""
-    new = _new_run(target, original, request)
+    new = _placed(session, target, original, request)
+    if request.remote:
+        share_image(session, new, watch)
+        run, _ = queue(session, new, watch)
+        return wait(session, run, watch)
     choose_gpus(new.resources, gpus() if target.program.gpus else ())
     inputs = located_inputs(target.program.inputs, new.input_paths)
     with run_lock(session.settings, new.id):
         run, _ = session.record.submit(new)
         crash_point("queued")
         return execute_locked(session, run, watch, inputs)
+
+
+def _placed(session: Session, target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
+    """The run with its place. UsageError where no box fits what is asked."""
+    new = _new_run(target, original, request)
+    if request.elsewhere:
+        if original is None or original.box is None:
+            raise UsageError("--elsewhere: no earlier run of this digest is known", "name a box with --on")
+        return new.model_copy(update={"wanted": wanted_elsewhere(session, new, original.box)})
+    wanted = wanted_on(session, request.on) if request.on else here(session)
+    return new.model_copy(update={"wanted": wanted})
 
 
 def _new_run(target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:

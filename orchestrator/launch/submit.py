@@ -9,13 +9,14 @@ from pathlib import Path
 from orchestrator.image.model import Image
 from orchestrator.launch.build import BuildRequest, Built, build
 from orchestrator.launch.crash import crash_point
+from orchestrator.launch.elsewhere import here, queue, share_image, wait
 from orchestrator.launch.execute import execute, execute_locked
 from orchestrator.launch.lock import run_lock
 from orchestrator.launch.person import person
 from orchestrator.launch.session import Session
 from orchestrator.launch.target import facts_of
 from orchestrator.launch.watch import Watch
-from orchestrator.record.model import NewRun, RunRecord
+from orchestrator.record.model import NewRun, RunRecord, Wanted
 from orchestrator.run.hardware import choose_gpus, gpus, home_id
 from orchestrator.run.load import ensure_loaded
 from orchestrator.run.model import Plan
@@ -40,7 +41,7 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
         push_image(session, built.image, watch)
     watch.phase("load", built.image.digest)
     load(session, built.image, watch)
-    new = _new_run(session, built, request.key)
+    new = _new_run(session, built, request.key, here(session))
     with run_lock(session.settings, new.id):
         run, created = session.record.submit(new)
         crash_point("queued")
@@ -48,6 +49,22 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
             return execute_locked(session, run, watch, paths_of(built.spec))
     watch.note(f"the key {request.key!r} is known: this is run {run}")
     return execute(session, run, watch)
+
+
+def submit_elsewhere(
+    session: Session, request: BuildRequest, wanted: Wanted, watch: Watch, *, detach: bool
+) -> RunRecord:
+    """Build, push, record; another box executes it, so this one needs no engine. Waits for its end, unless
+    `detach`.
+    """
+    session.warm()
+    built = build(session, request.model_copy(update={"elsewhere": True}), watch)
+    new = _new_run(session, built, request.key, wanted)
+    share_image(session, new, watch)
+    run, created = queue(session, new, watch)
+    if not created:
+        watch.note(f"the key {request.key!r} is known: this is run {run}")
+    return session.record.run(run) if detach else wait(session, run, watch)
 
 
 def load(session: Session, image: Image, watch: Watch) -> None:
@@ -66,7 +83,7 @@ def paths_of(spec: JobSpec) -> dict[str, Path]:
     return {name: Path(item.path) for name, item in spec.inputs.items()}
 
 
-def _new_run(session: Session, built: Built, key: str | None) -> NewRun:
+def _new_run(session: Session, built: Built, key: str | None, wanted: Wanted) -> NewRun:
     git = built.source.git
     if git is not None and git.patch is not None:
         git = git.model_copy(update={"patch_digest": session.store.put_bytes(git.patch), "patch": None})
@@ -83,6 +100,7 @@ def _new_run(session: Session, built: Built, key: str | None) -> NewRun:
         git=git,
         submitted_by=person(),
         reference=built.image.tag,
+        wanted=wanted,
     )
 
 

@@ -11,8 +11,8 @@ class Watch(Protocol):
     def phase(self, name: str, detail: str = "") -> None:
         """A new step begins.
 
-        One of `base`, `source`, `wheels`, `image`, `push`, `pull`, `load`, `create`, `run`, `collect`,
-        `verdict`.
+        One of `base`, `source`, `wheels`, `image`, `push`, `pull`, `load`, `queue`, `create`, `run`,
+        `collect`, `verdict`.
         """
 
     def log(self, data: bytes) -> None:

@@ -14,6 +14,15 @@ from orchestrator.spec.tree import GitState
 from orchestrator.value import Value
 
 
+class Wanted(Value):
+    """Where a run is to be executed."""
+
+    executor: str = "local"  # local, worker, or a cluster engine: launch/executors knows the words
+    box: str | None = None  # only on this box, by its id; None: any (of old local runs, too)
+    not_box: str | None = None  # on any box but this one
+    attempts: int = 3  # after so many the run is lost
+
+
 class RunRecord(Value):
     id: str
     job: str
@@ -51,6 +60,8 @@ class RunRecord(Value):
     description: str = ""
     reports_missing: bool = False  # the runtime left nothing: not instrumented
     traces: tuple[TraceFile, ...] = ()
+    wanted: Wanted = Wanted()
+    box_name: str | None = None  # as its worker called the box; None: it never had one
 
 
 class ImageFacts(Value):
@@ -77,6 +88,7 @@ class NewRun(Value):
     rerun_of: str | None = None
     submitted_by: str
     reference: str  # what the engine is asked to run
+    wanted: Wanted = Wanted()
 
 
 class RunLine(Value):
@@ -104,9 +116,62 @@ class OpenRun(Value):
     attempt: int  # 0: never claimed
     box: str | None
     boot: str | None  # boot id of the machine that the attempt was started on
+    executor: str | None  # the process that is at it, as `pid N` on that box
     plan: str | None  # the stored Plan as JSON
     cancel_requested: bool
     rerun_of: str | None
+    wanted: Wanted = Wanted()
+
+
+class Launched(Value):
+    """An attempt as its executor knows it."""
+
+    run: str
+    number: int
+    executor: str
+    ref: str | None  # None: whoever launches it is still at it, or died doing so
+    launched_by: str
+    launched_at: datetime
+    ended: str | None  # why it was given up; None: it was not
+    ended_at: datetime | None
+
+
+class BoxGpu(Value):
+    name: str
+    memory: int  # bytes
+
+
+class BoxFacts(Value):
+    """A box as its worker describes it. GPUs without serials: those stay on the box."""
+
+    id: str
+    name: str  # for people; the host's, unless they chose another
+    state: str  # up: takes runs; draining: finishes what it has; down: left in order
+    boot: str
+    slots: int  # runs without a GPU that it executes at a time
+    cpus: int
+    memory: int  # bytes
+    gpus: tuple[BoxGpu, ...]
+    bit_class: dict[str, Any]  # as a run on one of its GPUs (on the CPU where there is none) will see it
+    bit_digest: Digest
+    versions: dict[str, str]
+
+
+class BoxLine(BoxFacts):
+    started_at: datetime
+    seen_at: datetime
+    runs: tuple[str, ...]  # open runs that it executes
+
+
+class Queued(Value):
+    """A run that waits for a box: what decides which one may take it."""
+
+    id: str
+    attempt: int
+    gpus: int
+    resources: Resources
+    wanted: Wanted
+    cancel_requested: bool
 
 
 class HistoryFilter(Value):

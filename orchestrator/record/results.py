@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, update
 
 from orchestrator.errors import RecordError
 from orchestrator.record import tables
@@ -18,11 +18,14 @@ T = TypeVar("T")
 _INTEGERS = range(-(1 << 63), 1 << 63)  # what a column holds; a job may write any integer as a step
 
 
-def finish(connection: Connection, run: str, attempt: int, result: Result) -> None:
-    """Commit what is known of a dead attempt. FencedError for an older attempt, or a second time."""
+def finish(connection: Connection, run: str, attempt: int, result: Result, *, queued: bool = False) -> None:
+    """Commit what is known of a dead attempt. FencedError for an older attempt, or a second time.
+
+    `queued`: of a run that no attempt is at; then `attempt` is the last one that was given up, or 0.
+    """
     if not result.state.final:
         raise RecordError(f"run {run} cannot be finished as {result.state.value}")
-    key = hold(connection, run, attempt)
+    key = hold(connection, run, attempt, queued=queued)
     table = tables.run
     connection.execute(
         update(table)
@@ -40,6 +43,8 @@ def finish(connection: Connection, run: str, attempt: int, result: Result) -> No
             recorded_at=now(),
         )
     )
+    # Readers on other boxes find the whole log in the store from here on.
+    connection.execute(delete(tables.log_chunk).where(tables.log_chunk.c.run_id == key))
     for target, rows in _rows(result):
         insert_rows(connection, target, [{"run_id": key, **row} for row in rows])
 

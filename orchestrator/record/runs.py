@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, Table, insert, select, true, update
 
 from orchestrator.errors import FencedError, RecordError, UsageError
 from orchestrator.record import tables
@@ -61,6 +61,7 @@ def submit(connection: Connection, new: NewRun) -> tuple[str, bool]:
         {"run_id": key, "name": name, **scalar_columns(value)} for name, value in program.params.items()
     ]
     insert_rows(connection, tables.param, params)
+    insert_rows(connection, tables.wanted, [{"run_id": key, **new.wanted.model_dump()}])
     if new.git is not None:
         insert_rows(connection, tables.git_state, [_git_row(key, new.git)])
     return new.id, True
@@ -99,17 +100,25 @@ def _git_row(key: int, git: GitState) -> dict[str, Any]:
     return {"run_id": key, **git.model_dump(exclude={"patch"})}
 
 
-def claim(connection: Connection, run: str, box: str, boot: str, executor: str) -> int:
-    """queued -> preparing under the next attempt number. FencedError if somebody else was first."""
+def claim(
+    connection: Connection, run: str, box: str, boot: str, executor: str, only: int | None = None
+) -> int:
+    """queued -> preparing under the next attempt number, or under none but `only`.
+
+    FencedError if somebody else was first, or `only` is not the next one.
+    """
     table = tables.run
+    next_one = true() if only is None else table.c.attempt == only - 1
     row = connection.execute(
         update(table)
-        .where(table.c.public_id == run, table.c.state == State.QUEUED)
+        .where(table.c.public_id == run, table.c.state == State.QUEUED, next_one)
         .values(state=State.PREPARING, attempt=table.c.attempt + 1)
         .returning(table.c.id, table.c.attempt)
     ).one_or_none()
     if row is None:
-        _, number, state = _where_it_stands(connection, run)
+        _, number, state = where_it_stands(connection, run)
+        if only is not None:
+            _fenced(run, only, number, state)
         raise FencedError(f"run {run} is not queued any more: attempt {number} is {state.value}")
     number = int(row.attempt)
     values = {"box": box, "boot": boot, "executor": executor, "claimed_at": now()}
@@ -143,14 +152,14 @@ def move(connection: Connection, run: str, number: int, state: State) -> None:
     ).rowcount
     if changed != 1:
         hold(connection, run, number)
-        _, _, found = _where_it_stands(connection, run)
+        _, _, found = where_it_stands(connection, run)
         raise RecordError(f"run {run} cannot go from {found.value} to {state.value}")
 
 
 def request_cancel(connection: Connection, run: str) -> State:
     """Ask for the end of an open run, once; the state in which the run is."""
     table = tables.run
-    key, _, state = _where_it_stands(connection, run)
+    key, _, state = where_it_stands(connection, run)
     if not state.final:
         connection.execute(
             update(table)
@@ -175,19 +184,22 @@ def add_verdict(
     insert_rows(connection, tables.verdict, [row])
 
 
-def hold(connection: Connection, run: str, number: int) -> int:
-    """The key of an open run whose current attempt is this one; FencedError for any other."""
-    key, current, state = _where_it_stands(connection, run)
-    if state.final or current != number:
+def hold(connection: Connection, run: str, number: int, *, queued: bool = False) -> int:
+    """The key of an open run whose current attempt is this one; FencedError for any other.
+
+    Nobody holds a queued run: its last attempt, if it had one, was given up. `queued` asks for just that.
+    """
+    key, current, state = where_it_stands(connection, run)
+    if state.final or current != number or (state is State.QUEUED) is not queued:
         _fenced(run, number, current, state)
     return key
 
 
 def key_of(connection: Connection, run: str) -> int:
-    return _where_it_stands(connection, run)[0]
+    return where_it_stands(connection, run)[0]
 
 
-def _where_it_stands(connection: Connection, run: str) -> tuple[int, int, State]:
+def where_it_stands(connection: Connection, run: str) -> tuple[int, int, State]:
     table = tables.run
     row = connection.execute(
         select(table.c.id, table.c.attempt, table.c.state).where(table.c.public_id == run)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, select
 
 from orchestrator.record import tables
+from orchestrator.record.attempts import live_log, queued_of, wanted_columns
+from orchestrator.record.model import Queued
 from orchestrator.run.model import State
 
 
@@ -27,6 +29,34 @@ def claimed(connection: Connection, run: str, box: str, boot: str, executor: str
         )
     )
     return connection.execute(query).scalar()
+
+
+def taken(connection: Connection, kind: str, box: str, executor: str) -> tuple[Queued, int] | None:
+    """The run that this very look for work was given: `executor` is used once. None: do it again."""
+    table, attempt = tables.run, tables.attempt
+    query = (
+        select(table.c.public_id, table.c.attempt, table.c.resources, table.c.program, *wanted_columns())
+        .join(attempt, (attempt.c.run_id == table.c.id) & (attempt.c.number == table.c.attempt))
+        .join(tables.wanted, tables.wanted.c.run_id == table.c.id)
+        .where(tables.wanted.c.executor == kind, attempt.c.box == box, attempt.c.executor == executor)
+    )
+    row = connection.execute(query).first()
+    return None if row is None else (queued_of(row), row.attempt)
+
+
+def requeued(connection: Connection, run: str, number: int, reason: str) -> State | None:
+    table, launch = tables.run, tables.launch
+    query = (
+        select(table.c.state)
+        .join(launch, launch.c.run_id == table.c.id)
+        .where(table.c.public_id == run, launch.c.number == number, launch.c.ended == reason)
+    )
+    return connection.execute(query).scalar()
+
+
+def appended(connection: Connection, run: str, number: int, start: int) -> bool | None:
+    found = live_log(connection, run, number, start)
+    return True if found and found[0][0] == start else None
 
 
 def moved(connection: Connection, run: str, number: int, state: State) -> bool | None:

@@ -127,6 +127,56 @@ class Attempt(Row, table=True):
     claimed_at: datetime = Field(sa_type=Moment)
 
 
+class Wanted(Row, table=True):
+    """Where a run is to be executed. Runs from before this table have no row: the box that submitted."""
+
+    run_id: int = _run_key()
+    executor: str = Field(sa_type=Words)
+    box: str | None = Field(default=None, sa_type=Words)
+    not_box: str | None = Field(default=None, sa_type=Words)
+    attempts: int  # after so many the run is lost
+
+
+class Launch(Row, table=True):
+    """An attempt as its executor knows it: there before the claim, and kept when the attempt is given up."""
+
+    run_id: int = _run_key()
+    number: int = Field(primary_key=True)
+    executor: str = Field(sa_type=Words)
+    ref: str | None = Field(default=None, sa_type=Words)
+    launched_by: str = Field(sa_type=Words)
+    launched_at: datetime = Field(sa_type=Moment)
+    ended: str | None = Field(default=None, sa_type=Words)  # why it was given up
+    ended_at: datetime | None = Field(default=None, sa_type=Moment)
+
+
+class Box(Row, table=True):
+    """A machine that takes queued runs: what its worker last said of itself."""
+
+    id: str = Field(primary_key=True, sa_type=Words)
+    name: str = Field(sa_type=Words)
+    state: str = Field(sa_type=Words)
+    boot: str = Field(sa_type=Words)
+    slots: int
+    cpus: int
+    memory: int = Field(sa_type=BigInteger)  # bytes
+    gpus: str = Field(sa_type=Words)  # documents
+    bit_class: str = Field(sa_type=Words)
+    bit_digest: str = Field(sa_type=Words)
+    versions: str = Field(sa_type=Words)
+    started_at: datetime = Field(sa_type=Moment)
+    seen_at: datetime = Field(sa_type=Moment)
+
+
+class LogChunk(Row, table=True):
+    """What an open run wrote, for readers on other boxes; removed with the end of the attempt."""
+
+    run_id: int = _run_key()
+    number: int = Field(primary_key=True)
+    start: int = Field(primary_key=True, sa_type=BigInteger)  # bytes before it
+    data: bytes
+
+
 class Param(Row, table=True):
     __table_args__ = (Index(None, "name", "num", "run_id"), _one_of("type", SCALAR_TYPES))
 
@@ -264,6 +314,7 @@ def table_of(model: type[Row]) -> Table:
 
 job, image, image_layer = table_of(Job), table_of(Image), table_of(ImageLayer)
 run, attempt = table_of(Run), table_of(Attempt)
+wanted, launch, box, log_chunk = table_of(Wanted), table_of(Launch), table_of(Box), table_of(LogChunk)
 param, metric, metric_point = table_of(Param), table_of(Metric), table_of(MetricPoint)
 output, package, source_file = table_of(Output), table_of(Package), table_of(SourceFile)
 fingerprint, git_state, flag = table_of(Fingerprint), table_of(GitState), table_of(Flag)

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Row, Table, select
 from orchestrator.errors import UsageError
 from orchestrator.image.model import BaseRef, Layer
 from orchestrator.record import tables
-from orchestrator.record.model import ImageFacts, OpenRun, RunRecord
+from orchestrator.record.attempts import wanted_columns, wanted_of
+from orchestrator.record.model import ImageFacts, OpenRun, RunRecord, Wanted
 from orchestrator.record.runs import OPEN
 from orchestrator.run.model import Fingerprint, Log, MetricPoint, Output, Readback, State, TraceFile
 from orchestrator.spec.model import Resources, Tolerances
@@ -20,7 +21,12 @@ from orchestrator.spec.tree import GitState
 T = TypeVar("T", Output, GitState, Log, TraceFile)
 
 _original = tables.run.alias("original")
-_now_at = (tables.attempt.c.run_id == tables.run.c.id) & (tables.attempt.c.number == tables.run.c.attempt)
+# A run that is queued again has no attempt: the last one was given up.
+_now_at = (
+    (tables.attempt.c.run_id == tables.run.c.id)
+    & (tables.attempt.c.number == tables.run.c.attempt)
+    & (tables.run.c.state != State.QUEUED)
+)
 
 
 def whole_run(connection: Connection, run: str) -> RunRecord:
@@ -35,10 +41,14 @@ def whole_run(connection: Connection, run: str) -> RunRecord:
             image.c.base_digest,
             image.c.base_config_digest,
             attempt.c.box,
+            tables.box.c.name.label("box_name"),
             _original.c.public_id.label("original"),
+            *wanted_columns(),
         )
         .join(image, image.c.id == table.c.image_id)
+        .outerjoin(tables.wanted, tables.wanted.c.run_id == table.c.id)
         .outerjoin(attempt, _now_at)
+        .outerjoin(tables.box, tables.box.c.id == attempt.c.box)
         .outerjoin(_original, _original.c.id == table.c.rerun_of)
         .where(table.c.public_id == run)
     )
@@ -72,6 +82,8 @@ def whole_run(connection: Connection, run: str) -> RunRecord:
         reference=row.reference,
         description=row.description,
         reports_missing=row.reports_missing,
+        wanted=wanted_of(row),
+        box_name=row.box_name,
         **_parts(connection, row.id),
     )
 
@@ -180,20 +192,46 @@ def cancel_requested(connection: Connection, run: str) -> bool:
     return connection.execute(query).first() is not None
 
 
+def stop_asked(connection: Connection, run: str, number: int) -> bool:
+    """Whether an attempt should end: someone asked for it, or the run is not its own any more."""
+    table = tables.run
+    query = select(table.c.attempt, table.c.state, table.c.cancel_requested_at).where(
+        table.c.public_id == run
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None or row.cancel_requested_at is not None:
+        return True
+    return bool(row.attempt != number or row.state.final or row.state is State.QUEUED)
+
+
 def open_run(connection: Connection, run: str) -> OpenRun:
     """What an executor needs, whatever the state. UsageError for an unknown run."""
     row = connection.execute(_open_runs().where(tables.run.c.public_id == run)).one_or_none()
     if row is None:
         raise UsageError(f"no run {run} is recorded", "`reprise history` lists the runs")
-    return OpenRun.model_validate(row._asdict())
+    return _opened(row)
 
 
 def open_runs(connection: Connection, box: str) -> list[OpenRun]:
-    """Oldest first: the open runs whose attempt is on this box, and the queued ones, which are on none."""
-    table = tables.run
-    here = (table.c.state == State.QUEUED) | (tables.attempt.c.box == box)
+    """Oldest first: the open runs whose attempt is on this box, and the queued ones that are for it alone."""
+    table, wanted = tables.run, tables.wanted.c
+    local = wanted.executor.is_(None) | (wanted.executor == Wanted().executor)
+    mine = local & (wanted.box.is_(None) | (wanted.box == box))
+    here = ((table.c.state == State.QUEUED) & mine) | (tables.attempt.c.box == box)
     query = _open_runs().where(table.c.state.in_(OPEN), here).order_by(table.c.id)
-    return [OpenRun.model_validate(row._asdict()) for row in connection.execute(query)]
+    return [_opened(row) for row in connection.execute(query)]
+
+
+def open_elsewhere(connection: Connection, ours: tuple[str, ...]) -> list[OpenRun]:
+    """Oldest first: open runs that wait for other kinds of executors than `ours`."""
+    table = tables.run
+    query = _open_runs().where(table.c.state.in_(OPEN), tables.wanted.c.executor.not_in(ours))
+    return [_opened(row) for row in connection.execute(query.order_by(table.c.id))]
+
+
+def _opened(row: Row[Any]) -> OpenRun:
+    fields = {name: value for name, value in row._asdict().items() if not name.startswith("wanted_")}
+    return OpenRun(**fields, wanted=wanted_of(row))
 
 
 def _open_runs() -> Any:
@@ -205,10 +243,13 @@ def _open_runs() -> Any:
             table.c.attempt,
             attempt.c.box,
             attempt.c.boot,
+            attempt.c.executor,
             attempt.c.plan,
             table.c.cancel_requested_at.is_not(None).label("cancel_requested"),
             _original.c.public_id.label("rerun_of"),
+            *wanted_columns(),
         )
+        .outerjoin(tables.wanted, tables.wanted.c.run_id == table.c.id)
         .outerjoin(attempt, _now_at)
         .outerjoin(_original, _original.c.id == table.c.rerun_of)
     )

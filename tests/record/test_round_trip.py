@@ -184,7 +184,7 @@ def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Res
         "attempt": 1,
         "box": "box",
     }
-    assert facts.keys() - handed_in.keys() == {"created_at"}
+    assert facts.keys() - handed_in.keys() == {"created_at", "box_name"}
     assert handed_in.keys() - facts.keys() == set()
     for name, value in handed_in.items():
         assert same(value, facts[name]), name

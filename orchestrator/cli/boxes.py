@@ -1,0 +1,64 @@
+"""reprise boxes"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.options import json_option
+
+if TYPE_CHECKING:
+    from orchestrator.record.model import BoxLine
+
+
+@click.command("boxes")
+@json_option
+def command(as_json: bool) -> None:
+    """List boxes with a worker: hardware, bit class, state, what they run.
+
+    A box is `silent` when its worker has said nothing for a minute. Equal bit classes: equal bits are
+    expected.
+
+    JSON: `boxes`, each with `id`, `name`, `state` (`up`, `draining`, `down`, `silent`), `boot`, `slots`,
+    `cpus`, `memory`, `gpus`, `bit_class`, `bit_digest`, `versions`, `started_at`, `seen_at`, `runs`.
+    """
+    from orchestrator.cli.box import opened
+    from orchestrator.cli.console import line, table
+    from orchestrator.cli.document import print_document
+    from orchestrator.cli.summary import BOX_SHOWN
+    from orchestrator.cli.text import moment_text
+    from orchestrator.launch.fit import state_of
+
+    with opened() as session:
+        found = session.record.boxes()
+    if as_json:
+        documents = [box.model_copy(update={"state": state_of(box)}) for box in found]
+        print_document({"boxes": documents})
+        return
+    if not found:
+        line("no boxes: none has a worker yet (`reprise worker`)")
+        return
+    rows = [
+        (
+            box.name,
+            box.id[:BOX_SHOWN],
+            state_of(box),
+            hardware(box),
+            box.bit_digest.short,
+            moment_text(box.seen_at),
+            " ".join(box.runs),
+        )
+        for box in found
+    ]
+    table(("box", "id", "state", "hardware", "bit class", "last seen", "runs"), rows)
+
+
+def hardware(box: BoxLine) -> str:
+    """`2 x NVIDIA H100 PCIe, 32 cores, 251.0 GiB`."""
+    from orchestrator.cli.text import size_text
+
+    models = Counter(gpu.name for gpu in box.gpus)
+    parts = [f"{count} x {name}" if count > 1 else name for name, count in models.items()]
+    return ", ".join([*parts, f"{box.cpus} cores", size_text(box.memory)])

@@ -1,0 +1,1 @@
+"""Where an attempt executes: one small interface, one module per kind."""

@@ -1,0 +1,63 @@
+"""Boxes that take queued runs: what each said of itself when it was last seen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from orchestrator.record import tables
+from orchestrator.record.columns import document
+from orchestrator.record.model import BoxFacts, BoxLine
+from orchestrator.record.runs import OPEN, now
+from orchestrator.run.model import State
+
+_DOCUMENTS = ("gpus", "bit_class", "versions")
+
+
+def introduce(connection: Connection, facts: BoxFacts) -> None:
+    """A worker starts, or something of its box has changed."""
+    table, moment = tables.box, now()
+    fields = facts.model_dump(mode="json")
+    values = {name: document(item) if name in _DOCUMENTS else item for name, item in fields.items()}
+    values |= {"started_at": moment, "seen_at": moment}
+    if not connection.execute(update(table).where(table.c.id == facts.id).values(**values)).rowcount:
+        connection.execute(insert(table), [values])
+
+
+def see(connection: Connection, box: str, state: str) -> None:
+    """The heartbeat."""
+    table = tables.box
+    connection.execute(update(table).where(table.c.id == box).values(state=state, seen_at=now()))
+
+
+def boxes(connection: Connection) -> list[BoxLine]:
+    """By name. Reads only."""
+    table = tables.box
+    running = _running(connection)
+    rows = connection.execute(select(table).order_by(table.c.name, table.c.id))
+    return [_line(row, tuple(running.get(row.id, ()))) for row in rows]
+
+
+def _running(connection: Connection) -> dict[str, list[str]]:
+    """Box -> open runs that it executes, oldest first."""
+    run, attempt = tables.run, tables.attempt
+    query = (
+        select(attempt.c.box, run.c.public_id)
+        .join(run, (run.c.id == attempt.c.run_id) & (run.c.attempt == attempt.c.number))
+        .where(run.c.state.in_([state for state in OPEN if state is not State.QUEUED]))
+        .order_by(run.c.id)
+    )
+    found: dict[str, list[str]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.box, []).append(row.public_id)
+    return found
+
+
+def _line(row: Row[Any], runs: tuple[str, ...]) -> BoxLine:
+    fields = row._asdict()
+    return BoxLine(
+        **{name: json.loads(item) if name in _DOCUMENTS else item for name, item in fields.items()},
+        runs=runs,
+    )

@@ -1,0 +1,302 @@
+"""What every executor must hold, whatever starts its processes: the same tests for all of them.
+
+A test module of an executor defines the fixture `lab` and imports the tests:
+
+    from executor_conformance import *  # noqa: F403
+
+They run on one machine with one engine, so containers can be counted and processes killed by number.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests_support import Box, write_job
+
+from orchestrator.errors import FencedError
+from orchestrator.launch.build import BuildRequest, build
+from orchestrator.launch.dispatch import advance, attempt_of
+from orchestrator.launch.elsewhere import share_image, wanted_on
+from orchestrator.launch.executors.command import execute_command
+from orchestrator.launch.executors.known import executor_of
+from orchestrator.launch.executors.model import Executor, Stage
+from orchestrator.launch.session import Session
+from orchestrator.launch.submit import _new_run, load
+from orchestrator.launch.watch import Silent
+from orchestrator.record.model import RunRecord
+from orchestrator.run.model import Result, State
+from orchestrator.settings import load as load_settings
+
+__all__ = [
+    "test_a_run_ends_once_and_its_stages_go_forward",
+    "test_a_stale_attempt_writes_nothing_and_leaves_no_container",
+    "test_cancel_ends_the_container_and_the_run",
+    "test_cancelled_before_it_began",
+    "test_killed_its_run_still_has_one_result",
+    "test_submitting_again_is_the_same",
+    "test_the_log_is_read_while_it_runs",
+    "test_two_processes_of_one_attempt_are_one_container",
+]
+
+QUICK = "import time; print('up', flush=True); time.sleep(0.5); open('done.txt', 'w').write('done')"
+LONG = "import time; print('up', flush=True); time.sleep(300)"
+WHILE = "import time; print('up', flush=True); time.sleep(4); open('done.txt', 'w').write('done')"
+PATIENCE = 120.0  # seconds
+
+
+@dataclass
+class Lab:
+    """A box on which people type, and a kind of executor that its runs go to."""
+
+    box: Box
+    place: str  # after --on
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        with Session(load_settings(self.box.environ)) as session:
+            yield session
+
+    def queue(self, session: Session, folder: Path, script: str) -> str:
+        """A recorded run that nothing was launched for. Its image is in the engine, and shared."""
+        watch = Silent()
+        built = build(session, BuildRequest(spec_path=write_job(folder, script), elsewhere=True), watch)
+        load(session, built.image, watch)
+        new = _new_run(session, built, None, wanted_on(session, self.place))
+        share_image(session, new, watch)
+        run, _ = session.record.submit(new)
+        return run
+
+    def executor(self, session: Session, run: str) -> Executor:
+        return executor_of(session, session.record.run(run).wanted.executor)
+
+    def push(self, session: Session, run: str) -> None:
+        """What somebody who waits for the run does every half second."""
+        opened = session.record.open_run(run)
+        executor = self.executor(session, run)
+        if executor.kind != "local":
+            advance(session, run)
+        elif not opened.state.final and executor.poll(f"{run}-{opened.attempt or 1}").over:
+            executor.submit(attempt_of(session, run, opened.attempt or 1))
+
+
+def until(lab: Lab, session: Session, run: str, done: Callable[[], object], *, push: bool = True) -> None:
+    end = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < end, session.record.open_run(run)
+        if push:
+            lab.push(session, run)
+        time.sleep(0.2)
+
+
+def finished(lab: Lab, session: Session, run: str) -> RunRecord:
+    until(lab, session, run, lambda: session.record.run(run).state.final)
+    record = session.record.run(run)
+    end = time.monotonic() + 20  # whoever committed it removes the container next
+    while containers(run) and time.monotonic() < end:
+        time.sleep(0.2)
+    return record
+
+
+def running(lab: Lab, session: Session, run: str) -> None:
+    """Until its job runs."""
+    until(lab, session, run, lambda: containers(run, "--filter", "status=running"))
+    until(lab, session, run, lambda: session.record.state(run) is State.RUNNING)
+
+
+def containers(run: str, *filters: str) -> list[str]:
+    command = ["docker", "ps", "--all", "--filter", f"label=reprise.run={run}", *filters]
+    found = subprocess.run([*command, "--format", "{{.Names}}"], capture_output=True, text=True, check=True)
+    return found.stdout.split()
+
+
+def kill(session: Session, run: str) -> None:
+    """kill -9 of the process that is at the run; its container goes on."""
+    executor = session.record.open_run(run).executor or ""
+    os.kill(int(executor.removeprefix("pid ")), signal.SIGKILL)
+
+
+@pytest.mark.engine
+def test_a_run_ends_once_and_its_stages_go_forward(lab: Lab, tmp_path: Path) -> None:
+    with lab.session() as session:
+        run = lab.queue(session, tmp_path / "job", QUICK)
+        executor = lab.executor(session, run)
+        ref = executor.submit(attempt_of(session, run, 1))
+        if lab.place not in ("local", "worker"):
+            session.record.launch(run, 1, executor.kind, "ada")
+            session.record.save_ref(run, 1, ref)
+        seen: list[Stage] = []
+        end = time.monotonic() + PATIENCE
+        while not seen or seen[-1] not in (Stage.ENDED, Stage.UNKNOWN):
+            assert time.monotonic() < end, seen
+            stage = executor.poll(ref).stage
+            if not seen or seen[-1] is not stage:
+                seen.append(stage)
+            time.sleep(0.05)
+            if session.record.open_run(run).attempt == 0 and seen[-1] in (Stage.ENDED, Stage.UNKNOWN):
+                seen.pop()  # not up yet
+        record = finished(lab, session, run)
+        assert record.state is State.SUCCEEDED, record.message
+        assert record.attempt == 1
+        assert [output.path for output in record.outputs] == ["done.txt"]
+        order = [Stage.WAITING, Stage.RUNNING, Stage.ENDED]
+        known = [stage for stage in seen if stage is not Stage.UNKNOWN]
+        assert known == [stage for stage in order if stage in known], seen
+        assert containers(run) == []
+
+
+@pytest.mark.engine
+def test_submitting_again_is_the_same(lab: Lab, tmp_path: Path) -> None:
+    with lab.session() as session:
+        run = lab.queue(session, tmp_path / "job", QUICK)
+        executor, attempt = lab.executor(session, run), attempt_of(session, run, 1)
+        refs: list[str] = []
+        threads = [threading.Thread(target=lambda: refs.append(executor.submit(attempt))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(refs) == 3
+        if lab.place not in ("local", "worker"):
+            session.record.launch(run, 1, executor.kind, "ada")
+            session.record.save_ref(run, 1, refs[0])
+        until(lab, session, run, lambda: session.record.open_run(run).attempt == 1)
+        refs.append(executor.submit(attempt))
+        assert len(set(refs)) == 1, refs
+        record = finished(lab, session, run)
+        assert (record.state, record.attempt) == (State.SUCCEEDED, 1)
+
+
+@pytest.mark.engine
+def test_cancel_ends_the_container_and_the_run(lab: Lab, tmp_path: Path) -> None:
+    with lab.session() as session:
+        run = lab.queue(session, tmp_path / "job", LONG)
+        running(lab, session, run)
+        began = time.monotonic()
+        lab.box.type("cancel", run)
+        record = finished(lab, session, run)
+        assert record.state is State.CANCELLED
+        assert time.monotonic() - began < 30
+        assert containers(run) == []
+
+
+@pytest.mark.engine
+def test_cancelled_before_it_began(lab: Lab, tmp_path: Path) -> None:
+    with lab.session() as session:
+        run = lab.queue(session, tmp_path / "job", LONG)
+        session.record.request_cancel(run)
+        record = finished(lab, session, run)
+        assert record.state is State.CANCELLED
+        assert containers(run) == []
+        # Whoever starts it late finds it over.
+        late = subprocess.run(
+            execute_command(run, 1), env=lab.box.environ, capture_output=True, text=True, check=False
+        )
+        assert "cancelled" in late.stdout, late
+        assert containers(run) == []
+
+
+@pytest.mark.engine
+def test_the_log_is_read_while_it_runs(lab: Lab, tmp_path: Path) -> None:
+    with lab.session() as session:
+        run = lab.queue(session, tmp_path / "job", LONG)
+        running(lab, session, run)
+        reader = lab.box.start("logs", "-f", run)
+        assert reader.stdout is not None
+        guard = threading.Timer(30, reader.kill)
+        guard.start()
+        try:
+            assert reader.stdout.readline() == "up\n"
+        finally:
+            guard.cancel()
+        assert lab.box.type("logs", run).out == "up\n"
+        lab.box.type("cancel", run)
+        finished(lab, session, run)
+        out, err = reader.communicate(timeout=60)
+        assert (out, err) == ("", "")
+        assert lab.box.type("logs", run).out == "up\n"
+
+
+@pytest.mark.engine
+def test_killed_its_run_still_has_one_result(lab: Lab, tmp_path: Path) -> None:
+    with lab.session() as session:
+        run = lab.queue(session, tmp_path / "job", WHILE)
+        running(lab, session, run)
+        kill(session, run)
+        record = finished(lab, session, run)
+        assert record.state is State.SUCCEEDED, record.message
+        assert record.attempt <= 2
+        assert [output.path for output in record.outputs] == ["done.txt"]
+        for given_up in session.record.launched(run)[:-1]:
+            assert given_up.ended
+        left_over(lab, run)
+
+
+def left_over(lab: Lab, run: str) -> None:
+    """What a given-up attempt has left goes with the next sweep of its box at the latest."""
+    if containers(run):
+        lab.box.type("sweep")
+    assert containers(run) == []
+
+
+@pytest.mark.engine
+def test_two_processes_of_one_attempt_are_one_container(lab: Lab, tmp_path: Path) -> None:
+    with lab.session() as session:
+        run = lab.queue(session, tmp_path / "job", WHILE)
+        if lab.place == "worker":  # its own processes come by themselves: two more than there should be
+            until(lab, session, run, lambda: session.record.open_run(run).attempt == 1)
+        ours = [
+            subprocess.Popen(
+                execute_command(run, 1), env=lab.box.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            for _ in range(2)
+        ]
+        names: set[str] = set()
+        end = time.monotonic() + PATIENCE
+        while not session.record.run(run).state.final:
+            assert time.monotonic() < end
+            names.update(containers(run))
+            time.sleep(0.2)
+        said = [process.communicate(timeout=60) for process in ours]
+        assert [process.returncode for process in ours] == [0, 0], said
+        record = finished(lab, session, run)
+        assert (record.state, record.attempt) == (State.SUCCEEDED, 1)
+        assert names == {f"run-{run}-1"}
+
+
+@pytest.mark.engine
+def test_a_stale_attempt_writes_nothing_and_leaves_no_container(lab: Lab, tmp_path: Path) -> None:
+    with lab.session() as session:
+        run = lab.queue(session, tmp_path / "job", WHILE)
+        running(lab, session, run)
+        assert session.record.requeue(run, 1, "a test said so") is State.QUEUED
+        for write in (
+            lambda: session.record.move(run, 1, State.COLLECTING),
+            lambda: session.record.finish(run, 1, Result(state=State.SUCCEEDED)),
+            lambda: session.record.append_log(run, 1, 0, b"x"),
+            lambda: session.record.requeue(run, 1, "again"),
+            lambda: session.record.claim(run, "box", "boot", "pid 1", 1),
+        ):
+            with suppress(FencedError):
+                write()
+                pytest.fail("a stale attempt has written")
+        if lab.place == "local":
+            end = time.monotonic() + 30
+            while containers(run) and time.monotonic() < end:
+                time.sleep(0.2)
+            executor_of(session, "local").submit(attempt_of(session, run, 2))
+            until(lab, session, run, lambda: session.record.open_run(run).attempt == 2, push=False)
+        until(lab, session, run, lambda: f"run-{run}-1" not in containers(run))
+        record = finished(lab, session, run)
+        assert (record.state, record.attempt) == (State.SUCCEEDED, 2), record.message
+        (given_up,) = [one for one in session.record.launched(run) if one.number == 1]
+        assert given_up.ended == "a test said so"
+        assert containers(run) == []

@@ -1,0 +1,53 @@
+"""The executors of this package that need no cluster, held to the conformance suite."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from executor_conformance import *  # noqa: F403
+from executor_conformance import Lab
+from services import PostgresServer
+from tests_support import Box, make_box
+
+from orchestrator.settings import Settings
+
+
+@contextmanager
+def working(box: Box, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A worker; at the end it is killed with what it executes."""
+    process = box.start("worker", *words)
+    assert process.stderr is not None
+    assert "takes runs" in process.stderr.readline()
+    try:
+        yield process
+    finally:
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture(params=["local", "worker"])
+def lab(request: pytest.FixtureRequest, tmp_path: Path, shared_base: Settings, box: Box) -> Iterator[Lab]:
+    if request.param == "local":
+        # Its processes are started with this one's environment.
+        patch = pytest.MonkeyPatch()
+        patch.setenv("REPRISE_HOME", str(box.settings.home))
+        yield Lab(box, "local")
+        patch.undo()
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"x{secrets.token_hex(6)}"
+    server.sql(f"CREATE DATABASE {name}")
+    box = make_box(tmp_path / "team", shared_base, REPRISE_DATABASE_URL=server.url(name))
+    with working(box, "--name", "alpha"):
+        yield Lab(box, "worker")

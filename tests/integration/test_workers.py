@@ -1,0 +1,241 @@
+"""A team: two boxes with a worker each, one record, one store, one registry, and people without an engine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from services import PostgresServer, RegistryServer, registry_server
+from tests_support import Box, make_box, write_job
+
+from orchestrator.launch.session import Session
+from orchestrator.settings import Settings, load
+
+pytestmark = pytest.mark.engine
+
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+
+
+@dataclass
+class Worker:
+    box: Box
+    process: subprocess.Popen[str]
+
+    def stop(self, *numbers: int) -> int:
+        for number in numbers:
+            self.process.send_signal(number)
+            time.sleep(0.2)
+        try:
+            self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            pytest.fail("the worker does not end")
+        return self.process.returncode
+
+
+@dataclass
+class Team:
+    alpha: Box
+    beta: Box
+    person: Box  # a shell without any engine
+    stack: ExitStack
+
+    def worker(self, box: Box, *words: str) -> Worker:
+        name = "alpha" if box is self.alpha else "beta"
+        process = box.start("worker", "--name", name, *words)
+        worker = Worker(box, process)
+        self.stack.callback(_end, worker)
+        assert process.stderr is not None
+        assert "takes runs" in process.stderr.readline()
+        return worker
+
+    def until(self, run: str, *states: str, seconds: float = 60) -> dict[str, object]:
+        end = time.monotonic() + seconds
+        while (found := self.person.json("show", run))["state"] not in states:
+            assert time.monotonic() < end, found
+            time.sleep(0.2)
+        return dict(found)
+
+    def boxes(self) -> dict[str, dict[str, object]]:
+        return {box["name"]: box for box in self.person.json("boxes")["boxes"]}
+
+
+def _end(worker: Worker) -> None:
+    if worker.process.poll() is None:
+        worker.stop(signal.SIGTERM, signal.SIGTERM)
+
+
+@contextmanager
+def _team(tmp_path: Path, shared: Settings, database: str, registry: RegistryServer) -> Iterator[Team]:
+    common = {
+        "REPRISE_DATABASE_URL": database,
+        "REPRISE_STORE": str(tmp_path / "store"),
+        "REPRISE_REGISTRY": registry.place("team"),
+    }
+    with ExitStack() as stack:
+        boxes = [make_box(tmp_path / name, shared, **common) for name in ("alpha", "beta")]
+        person = make_box(tmp_path / "person", shared, **common, **NO_ENGINE)
+        yield Team(boxes[0], boxes[1], person, stack)
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[RegistryServer]:
+    with registry_server() as server:
+        yield server
+
+
+@pytest.fixture
+def team(
+    tmp_path: Path, shared_base: Settings, registry: RegistryServer, postgres: PostgresServer
+) -> Iterator[Team]:
+    name = f"w{secrets.token_hex(6)}"
+    postgres.sql(f"CREATE DATABASE {name}")
+    with _team(tmp_path, shared_base, postgres.url(name), registry) as made:
+        yield made
+
+
+def containers(run: str) -> list[str]:
+    command = ["docker", "ps", "--all", "--filter", f"label=reprise.run={run}", "--format", "{{.Names}}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_20_runs_on_two_boxes_with_a_worker_killed_meanwhile(team: Team, tmp_path: Path) -> None:
+    script = "import sys, time; time.sleep(0.5); open('n.txt', 'w').write(sys.argv[1])"
+    spec = write_job(tmp_path / "job", script)
+    spec.write_text('name: many\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\n')
+    team.worker(team.alpha)
+    killed = team.worker(team.beta)
+
+    def submit(number: int) -> str:
+        done = team.person.type("submit", str(spec), "-p", f"n={number}", "--on", "worker", "--detach", "-q")
+        assert done.code == 0, done.err
+        return done.out.strip()
+
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(submit, range(20)))
+    killed.process.kill()
+    killed.process.communicate()
+    team.worker(team.beta)
+    end = time.monotonic() + 120
+    while True:
+        lines = team.person.json("history", "--limit", "100")["runs"]
+        if all(line["state"] in ("succeeded", "failed", "cancelled", "lost") for line in lines):
+            break
+        assert time.monotonic() < end, [line["state"] for line in lines]
+        time.sleep(0.5)
+    assert sorted(line["id"] for line in lines) == sorted(runs)
+    shown = [team.person.json("show", run) for run in runs]
+    assert [run["state"] for run in shown] == ["succeeded"] * 20, [run["message"] for run in shown]
+    assert [run["attempt"] for run in shown] == [1] * 20
+    assert {run["box_name"] for run in shown} == {"alpha", "beta"}
+    texts = [output["digest"] for run in shown for output in run["outputs"]]
+    assert len(set(texts)) == 20
+    assert [name for run in runs for name in containers(run)] == []
+
+
+def test_submitted_without_an_engine_it_is_waited_for_with_log_and_exit_code(
+    team: Team, tmp_path: Path
+) -> None:
+    team.worker(team.alpha)
+    spec = write_job(tmp_path / "job", "import time; print('hello'); time.sleep(1); raise SystemExit(3)")
+    done = team.person.type("submit", str(spec), "--on", "alpha")
+    assert done.code == 1, done.err
+    assert "hello" in done.out
+    assert "alpha" in done.out
+    run = team.person.json("history")["runs"][0]["id"]
+    assert team.person.type("logs", run).out == "hello\n"
+
+
+def test_a_rerun_elsewhere_is_judged_there(team: Team, tmp_path: Path) -> None:
+    team.worker(team.alpha)
+    spec = write_job(tmp_path / "job", "open('a.txt', 'w').write('a')")
+    first = team.person.json("submit", str(spec), "--on", "alpha")
+    refused = team.person.type("rerun", first["image"], "--elsewhere")
+    assert refused.code == 2
+    assert "any box but this one" in refused.err
+    team.worker(team.beta)
+    again = team.person.json("rerun", first["image"], "--elsewhere")
+    assert again["verdict"]["outcome"] == "identical"
+    assert again["run"]["box_name"] == "beta"
+    (line,) = team.person.json("show", again["run"]["id"])["verdicts"]
+    assert line["outcome"] == "identical"
+
+
+def test_term_lets_it_finish_and_take_nothing_new(team: Team, tmp_path: Path) -> None:
+    worker = team.worker(team.alpha)
+    spec = write_job(tmp_path / "job", "import time; time.sleep(4)")
+    words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
+    first, second = (team.person.type(*words).out.strip() for _ in range(2))
+    team.until(first, "running")
+    assert team.boxes()["alpha"]["runs"] == [first]
+    worker.process.send_signal(signal.SIGTERM)
+    end = time.monotonic() + 10
+    while team.boxes()["alpha"]["state"] != "draining":
+        assert time.monotonic() < end
+    assert worker.stop() == 0
+    assert team.person.json("show", first)["state"] == "succeeded"
+    assert team.person.json("show", second)["state"] == "queued"
+    assert team.boxes()["alpha"]["state"] == "down"
+    assert "no box with a worker is up" in team.person.type("show", second).out
+    assert team.person.json("cancel", second)["state"] == "cancelled"
+
+
+def test_a_second_term_cancels_what_it_has(team: Team, tmp_path: Path) -> None:
+    worker = team.worker(team.alpha)
+    spec = write_job(tmp_path / "job", "import time; time.sleep(300)")
+    run = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q").out.strip()
+    team.until(run, "running")
+    assert worker.stop(signal.SIGTERM, signal.SIGTERM) == 0
+    assert team.person.json("show", run)["state"] == "cancelled"
+    assert containers(run) == []
+
+
+def test_a_run_for_a_gpu_that_nobody_has_stays_queued_and_says_why(team: Team, tmp_path: Path) -> None:
+    team.worker(team.alpha)
+    spec = write_job(tmp_path / "job", "pass", "base: cpu\nresources: {gpus: 1, gpu: H100}")
+    done = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q")
+    assert done.code == 0, done.err
+    run = done.out.strip()
+    time.sleep(2)
+    shown = team.person.type("show", run).out
+    assert "no box fits: alpha: the run asks for 1 GPU(s) of model H100" in shown
+    assert team.person.json("cancel", run)["state"] == "cancelled"
+
+
+def test_a_box_that_falls_silent_loses_its_runs_to_another(team: Team, tmp_path: Path) -> None:
+    dead = team.worker(team.alpha, "--lease", "6")
+    spec = write_job(tmp_path / "job", "import time; time.sleep(5); open('done.txt', 'w').write('done')")
+    run = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q").out.strip()
+    team.until(run, "running")
+    dead.process.kill()
+    dead.process.communicate()
+    with Session(load(team.person.environ)) as session:
+        at_it = session.record.open_run(run).executor or ""
+    os.kill(int(at_it.removeprefix("pid ")), signal.SIGKILL)
+    team.worker(team.beta, "--lease", "6")
+    found = team.until(run, "succeeded", "failed", "lost")
+    assert (found["state"], found["attempt"], found["box_name"]) == ("succeeded", 2, "beta")
+    # The container of the dead box is still there; its worker, started again, takes it away.
+    assert f"run-{run}-1" in containers(run)
+    team.worker(team.alpha)
+    end = time.monotonic() + 30
+    while containers(run):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_two_workers_of_one_home_are_refused(team: Team) -> None:
+    team.worker(team.alpha)
+    refused = team.alpha.type("worker")
+    assert refused.code == 2
+    assert "at work already" in refused.err
