@@ -13,11 +13,11 @@ export VENV
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet --quiet
 INSTALL := $(PIP) install --no-deps --require-hashes --only-binary :all:
 
-.PHONY: help setup engine base demo test lint format bench lock clean dev
+.PHONY: help setup engine base demo test acceptance lint format bench lock clean dev
 
 help: ## what can be made
 	@sed -n '1,4s/^# //p' Makefile
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/run.stamp ## the virtual environment with the reprise command
 
@@ -55,6 +55,11 @@ test: setup engine base dev ## types, style and every test, on a real engine and
 	@scripts/packages.sh "for the tests" docker-registry git mount openssl fish zsh postgresql
 	@$(MAKE) --no-print-directory lint
 	@$(VENV)/bin/python -m pytest
+
+acceptance: setup engine base dev ## the long shows: two boxes, Slurm, Ray, foreign tools
+	@scripts/packages.sh "for the tests" docker-registry git mount openssl fish zsh postgresql
+	@scripts/packages.sh "for the long shows" slurm-wlm munge skopeo podman
+	@$(VENV)/bin/python -m pytest -m acceptance
 
 lint: dev ## types and style
 	@$(VENV)/bin/ruff check .
