@@ -1,4 +1,4 @@
-"""A team: two boxes with a worker each, one record, one store, one registry, and people without an engine."""
+"""Workers of a team: two boxes, one record, one store, one registry, and people without an engine."""
 
 from __future__ import annotations
 
@@ -9,83 +9,17 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from services import PostgresServer, RegistryServer, registry_server
-from tests_support import Box, make_box, write_job
+from team import Team, team_of
+from tests_support import write_job
 
 from orchestrator.launch.session import Session
 from orchestrator.settings import Settings, load
 
 pytestmark = pytest.mark.engine
-
-NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
-
-
-@dataclass
-class Worker:
-    box: Box
-    process: subprocess.Popen[str]
-
-    def stop(self, *numbers: int) -> int:
-        for number in numbers:
-            self.process.send_signal(number)
-            time.sleep(0.2)
-        try:
-            self.process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
-            pytest.fail("the worker does not end")
-        return self.process.returncode
-
-
-@dataclass
-class Team:
-    alpha: Box
-    beta: Box
-    person: Box  # a shell without any engine
-    stack: ExitStack
-
-    def worker(self, box: Box, *words: str) -> Worker:
-        name = "alpha" if box is self.alpha else "beta"
-        process = box.start("worker", "--name", name, *words)
-        worker = Worker(box, process)
-        self.stack.callback(_end, worker)
-        assert process.stderr is not None
-        assert "takes runs" in process.stderr.readline()
-        return worker
-
-    def until(self, run: str, *states: str, seconds: float = 60) -> dict[str, object]:
-        end = time.monotonic() + seconds
-        while (found := self.person.json("show", run))["state"] not in states:
-            assert time.monotonic() < end, found
-            time.sleep(0.2)
-        return dict(found)
-
-    def boxes(self) -> dict[str, dict[str, object]]:
-        return {box["name"]: box for box in self.person.json("boxes")["boxes"]}
-
-
-def _end(worker: Worker) -> None:
-    if worker.process.poll() is None:
-        worker.stop(signal.SIGTERM, signal.SIGTERM)
-
-
-@contextmanager
-def _team(tmp_path: Path, shared: Settings, database: str, registry: RegistryServer) -> Iterator[Team]:
-    common = {
-        "REPRISE_DATABASE_URL": database,
-        "REPRISE_STORE": str(tmp_path / "store"),
-        "REPRISE_REGISTRY": registry.place("team"),
-    }
-    with ExitStack() as stack:
-        boxes = [make_box(tmp_path / name, shared, **common) for name in ("alpha", "beta")]
-        person = make_box(tmp_path / "person", shared, **common, **NO_ENGINE)
-        yield Team(boxes[0], boxes[1], person, stack)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +34,7 @@ def team(
 ) -> Iterator[Team]:
     name = f"w{secrets.token_hex(6)}"
     postgres.sql(f"CREATE DATABASE {name}")
-    with _team(tmp_path, shared_base, postgres.url(name), registry) as made:
+    with team_of(tmp_path, shared_base, postgres.url(name), registry) as made:
         yield made
 
 

@@ -1,0 +1,93 @@
+"""A team: two boxes with one record, one store and one registry, and a person whose shell has no engine."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from services import RegistryServer
+from tests_support import Box, make_box
+
+from orchestrator.settings import Settings
+
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+
+
+@dataclass
+class Worker:
+    box: Box
+    process: subprocess.Popen[str]
+
+    def stop(self, *numbers: int) -> int:
+        for number in numbers:
+            self.process.send_signal(number)
+            time.sleep(0.2)
+        try:
+            self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            pytest.fail("the worker does not end")
+        return self.process.returncode
+
+
+@dataclass
+class Team:
+    alpha: Box
+    beta: Box
+    person: Box  # a shell without any engine
+    stack: ExitStack
+
+    def worker(self, box: Box, *words: str) -> Worker:
+        name = "alpha" if box is self.alpha else "beta"
+        process = box.start("worker", "--name", name, *words)
+        worker = Worker(box, process)
+        self.stack.callback(_end, worker)
+        assert process.stderr is not None
+        assert "takes runs" in process.stderr.readline()
+        return worker
+
+    def until(self, run: str, *states: str, seconds: float = 60) -> dict[str, object]:
+        end = time.monotonic() + seconds
+        while (found := self.person.json("show", run))["state"] not in states:
+            assert time.monotonic() < end, found
+            time.sleep(0.2)
+        return dict(found)
+
+    def boxes(self) -> dict[str, dict[str, object]]:
+        return {box["name"]: box for box in self.person.json("boxes")["boxes"]}
+
+
+def _end(worker: Worker) -> None:
+    if worker.process.poll() is None:
+        worker.stop(signal.SIGTERM, signal.SIGTERM)
+
+
+@contextmanager
+def team_of(
+    tmp_path: Path,
+    shared: Settings,
+    database: str,
+    registry: RegistryServer,
+    engines: tuple[str, ...] = (),
+) -> Iterator[Team]:
+    """`engines`: DOCKER_HOST of alpha and beta; none: both have this machine's."""
+    common = {
+        "REPRISE_DATABASE_URL": database,
+        "REPRISE_STORE": str(tmp_path / "store"),
+        "REPRISE_REGISTRY": registry.place("team"),
+    }
+    with ExitStack() as stack:
+        own: list[dict[str, str]] = [{"DOCKER_HOST": host} for host in engines] or [{}, {}]
+        alpha, beta = (
+            make_box(tmp_path / name, shared, **common, **more)
+            for name, more in zip(("alpha", "beta"), own, strict=True)
+        )
+        person = make_box(tmp_path / "person", shared, **common, **NO_ENGINE)
+        yield Team(alpha, beta, person, stack)
