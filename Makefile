@@ -52,13 +52,20 @@ $(VENV)/dev.stamp: requirements/dev.txt images/cpu/requirements.txt jobs/digits/
 	@touch $@
 
 test: setup engine base dev ## types, style and every test, on a real engine and registry
-	@scripts/packages.sh "for the tests" docker-registry git mount openssl fish zsh postgresql
+	@scripts/packages.sh "for the tests" docker-registry git mount openssl fish zsh postgresql slurmctld slurmd slurm-client munge
 	@$(MAKE) --no-print-directory lint
 	@$(VENV)/bin/python -m pytest
 
-acceptance: setup engine base dev ## the long shows: two boxes, Slurm, Ray, foreign tools
+# Ray's own packages would fight with ours.
+$(VENV)/ray.stamp: requirements/ray.txt | $(VENV)/bin/python
+	@echo "installing Ray into $(VENV)/ray"
+	@$(VENV)/bin/python -m venv --clear $(VENV)/ray
+	@$(VENV)/ray/bin/python -m pip --disable-pip-version-check --quiet --quiet install --no-deps --require-hashes --only-binary :all: --requirement requirements/ray.txt
+	@touch $@
+
+acceptance: setup engine base dev $(VENV)/ray.stamp ## the long shows: two boxes, Slurm, Ray, foreign tools
 	@scripts/packages.sh "for the tests" docker-registry git mount openssl fish zsh postgresql
-	@scripts/packages.sh "for the long shows" slurm-wlm munge skopeo podman
+	@scripts/packages.sh "for the long shows" slurmctld slurmd slurm-client munge skopeo podman
 	@$(VENV)/bin/python -m pytest -m acceptance
 
 lint: dev ## types and style

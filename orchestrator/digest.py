@@ -28,6 +28,11 @@ class Digest(str):
         return super().__new__(cls, text)
 
     @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """None for what is no digest."""
+        return cls(text) if _FORM.match(text) else None
+
+    @classmethod
     def of(cls, data: bytes | bytearray | memoryview) -> Self:
         return cls("sha256:" + hashlib.sha256(data).hexdigest())
 

@@ -74,3 +74,9 @@ class RecordError(InfrastructureError):
 
 class FencedError(RecordError):
     """A newer attempt owns this run; a stale one may write nothing."""
+
+
+class AuditError(RepriseError):
+    """Two records of the same history contradict each other."""
+
+    exit_code = ExitCode.AUDIT

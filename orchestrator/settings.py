@@ -5,9 +5,12 @@
 | REPRISE_HOME | everything of this box: database, store, image layers, attempts | the user's data folder |
 | REPRISE_DATABASE_URL | the record | sqlite file in REPRISE_HOME |
 | REPRISE_REGISTRY | `host/repository` that images travel through | none: images stay in the engine |
-| REPRISE_STORE | folder of content-addressed blobs | REPRISE_HOME/store |
+| REPRISE_STORE | content-addressed blobs: a folder, or `s3://BUCKET/PREFIX` | REPRISE_HOME/store |
+| AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION | for a store on S3 | |
 | REPRISE_IMAGES | the flavours (Dockerfile.base, images/) | the checkout, else the copies in the package |
 | DOCKER_HOST | the engine | what the docker package finds |
+| REPRISE_RAY | the Ray cluster of `--on ray`: its dashboard, `http://HOST:8265` | none |
+| RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH | Ray's own: its token, or the file that holds it | none |
 """
 
 from __future__ import annotations
@@ -24,10 +27,19 @@ PACKAGE = Path(__file__).resolve().parent
 class Settings:
     home: Path
     database_url: str
-    store: Path
+    store: Path  # the folder of blobs; unused where there is a bucket
+    bucket: str | None = field(default=None, kw_only=True)  # s3://bucket/prefix
     registry: str | None = field(default=None, kw_only=True)  # host[:port]/repository
+    ray: str | None = field(default=None, kw_only=True)  # address of a Ray dashboard
+    ray_token: str | None = field(default=None, kw_only=True, repr=False)
+    ray_token_path: Path | None = field(default=None, kw_only=True)
     recipes: Path  # the folder that holds bases.toml and one folder per flavour
     dockerfile: Path  # Dockerfile.base
+
+    @property
+    def store_address(self) -> str:
+        """As REPRISE_STORE has it."""
+        return self.bucket or str(self.store)
 
     @property
     def layout(self) -> Path:
@@ -37,6 +49,11 @@ class Settings:
     @property
     def wheels(self) -> Path:
         return self.home / "wheels"
+
+    @property
+    def inputs(self) -> Path:
+        """Input data that came in bundles: `HEX`, a file or a folder, by the digest that programs name."""
+        return self.home / "inputs"
 
     @property
     def pins(self) -> Path:
@@ -52,11 +69,17 @@ class Settings:
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     home = Path(environ.get("REPRISE_HOME") or _default_home()).expanduser().absolute()
     recipes, dockerfile = _recipes(environ)
+    named = environ.get("REPRISE_STORE")
+    bucket = named if named and "://" in named else None
     return Settings(
         home=home,
         database_url=environ.get("REPRISE_DATABASE_URL") or f"sqlite:///{home / 'reprise.db'}",
-        store=Path(environ.get("REPRISE_STORE") or home / "store").expanduser().absolute(),
+        store=Path(home / "store" if bucket else named or home / "store").expanduser().absolute(),
+        bucket=bucket,
         registry=environ.get("REPRISE_REGISTRY") or None,
+        ray=environ.get("REPRISE_RAY") or None,
+        ray_token=environ.get("RAY_AUTH_TOKEN") or None,
+        ray_token_path=Path(path).expanduser() if (path := environ.get("RAY_AUTH_TOKEN_PATH")) else None,
         recipes=recipes,
         dockerfile=dockerfile,
     )

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
+
+Plain = bool | int | float | str | None
 
 
 class Value(BaseModel):
     """Frozen, and closed: an unknown field is an error, so that no fact is dropped in silence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+def flat(value: Any, name: str = "") -> dict[str, Plain]:
+    """`{"gpus": [{"name": "A100"}]}` -> `{"gpus.0.name": "A100"}`; an empty list or object is `none`."""
+    if isinstance(value, dict | list | tuple) and value:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        found: dict[str, Plain] = {}
+        for key, inner in items:
+            found |= flat(inner, f"{name}.{key}" if name else str(key))
+        return found
+    if isinstance(value, bool | int | float | str) or value is None:
+        return {name: value}
+    return {name: "none" if isinstance(value, dict | list | tuple) else str(value)}

@@ -46,3 +46,5 @@ compile requirements/run.txt pyproject.toml requirements/build.in --universal --
     --constraints images/cpu/requirements.txt
 compile requirements/dev.txt pyproject.toml requirements/build.in --extra dev --universal --python-version 3.11 \
     --constraints images/cpu/requirements.txt --constraints requirements/run.txt --excludes "$temporary/excludes.txt"
+
+compile requirements/ray.txt requirements/ray.in --python-version 3.11 --python-platform $target

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -324,3 +325,69 @@ def engine_server(name: str = "second") -> Iterator[SecondEngine]:
         unmount = ["umount", "--recursive", "--lazy", str(folder / "exec")]
         subprocess.run(unmount, capture_output=True, check=False)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class S3Server:
+    """rclone's S3 server over a folder: objects are files there, with their key as path."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    bucket = "bucket"
+
+    def address(self, prefix: str) -> str:
+        return f"s3://{self.bucket}/{prefix}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_ACCESS_KEY_ID": "reprise-tests",
+            "AWS_SECRET_ACCESS_KEY": "no-secret-at-all",
+            "AWS_REGION": "us-east-1",
+        }
+
+    def path(self, key: str) -> Path:
+        return self.folder / self.bucket / key
+
+    def start(self) -> None:
+        words = ["serve", "s3", "--addr", f"127.0.0.1:{self.port}"]
+        words += ["--auth-key", "reprise-tests,no-secret-at-all", "--config", os.devnull]
+        with (self.folder.parent / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(Path(sys.executable).parent / "rclone"), *words, str(self.folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        for _ in range(400):
+            assert self.process.poll() is None, (self.folder.parent / "log").read_text()
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.02)
+        pytest.fail("the S3 server does not answer")
+
+    def touched(self) -> None:
+        """Somebody changed the files: the server remembers their sizes and times otherwise."""
+        self.stop()
+        self.start()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    with tempfile.TemporaryDirectory(prefix="reprise-s3-") as folder:
+        server = S3Server(Path(folder) / "data", free_port())
+        (server.folder / server.bucket).mkdir(parents=True)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

@@ -36,6 +36,8 @@ DOORS = {
     "sqlmodel": ("record",),
     "sqlalchemy": ("record",),
     "alembic": ("record",),
+    "obstore": ("record/bucket.py",),
+    "cryptography": ("audit/keys.py",),
     "click": ("cli",),
     "rich": ("cli",),
     "torch": ("runtime",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,8 +16,12 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest
+from orchestrator.image.model import BaseRef
 from orchestrator.image.pins import list_pins
+from orchestrator.record.model import ImageFacts, NewRun
 from orchestrator.settings import Settings, load
+from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.program import Program
 
 
 @dataclass(frozen=True)
@@ -110,3 +115,28 @@ def write_job(folder: Path, script: str, extra: str = "") -> Path:
     spec = folder / "job.yaml"
     spec.write_text(f"name: test\ncommand: [python, main.py]\n{extra}\n")
     return spec
+
+
+def git(folder: Path, *words: str) -> str:
+    """A git command's output."""
+    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    done = subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def queued_run(**changes: Any) -> NewRun:
+    """A run to submit; no engine will ever see it."""
+    run = secrets.token_hex(8)
+    digest = Digest.of(b"image")
+    base = BaseRef(name="cpu", digest=digest, config_digest=digest)
+    fields: dict[str, Any] = {
+        "id": run,
+        "key": run,
+        "image": ImageFacts(digest=digest, config_digest=digest, base=base, layers=()),
+        "program": Program(name="digits", command=("python", "train.py"), params={}, seed=0),
+        "resources": Resources(),
+        "tolerance": Tolerances(),
+        "submitted_by": "ada",
+        "reference": "reprise:1",
+    }
+    return NewRun(**(fields | changes))

@@ -13,13 +13,36 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(adopting: bool = False) -> Iterator[Session]:
-    """This box. With `adopting`, runs whose orchestrator died are finished in the background meanwhile."""
+    """This box. With `adopting`, runs whose orchestrator died are finished in the background meanwhile.
+
+    At the end the ledger is signed where a run has ended: by this command, or by one that died before it.
+    """
     from orchestrator.launch.session import Session
 
     with Session.open() as session:
-        if adopting:
-            _adopt(session)
-        yield session
+        try:
+            if adopting:
+                _adopt(session)
+            yield session
+        finally:
+            if "record" in vars(session) and (adopting or session.record.wrote):
+                _seal(session)
+
+
+def _seal(session: Session) -> None:
+    """0.3 ms where nothing is due. What a command has done stays done whatever becomes of its checkpoint."""
+    from orchestrator.errors import RepriseError
+
+    try:
+        if session.record.checkpoint_due():
+            from orchestrator.audit.checkpoint import seal
+
+            seal(session)
+    except (RepriseError, OSError) as error:
+        from orchestrator.cli.console import tell
+
+        hint = f" ({error.hint})" if isinstance(error, RepriseError) and error.hint else ""
+        tell(f"no checkpoint was signed: {error}{hint}")
 
 
 def _adopt(session: Session) -> None:

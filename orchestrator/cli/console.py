@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from orchestrator.cli.clean import clean_line, clean_text
 
@@ -34,6 +34,16 @@ WORD_STYLES = {
     "not_comparable": ODD,
     "not_instrumented": ODD,
 }
+
+_PATCH_STYLES = (
+    ("+++", BOLD),
+    ("---", BOLD),
+    ("diff ", BOLD),
+    ("index ", DIM),
+    ("@@", "cyan"),
+    ("+", "green"),
+    ("-", "red"),
+)
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -112,6 +122,50 @@ def _rich_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[s
     for row in rows:
         drawn.add_row(*(Text(cell, style=WORD_STYLES.get(cell.split(" ", 1)[0], "")) for cell in row))
     _rich(sys.stdout).print(drawn)
+
+
+def patch(text: str) -> None:
+    """A unified diff, with the colours that people know from git; a carriage return is seen as ^M."""
+    text = clean_text(text.replace("\r", "^M"))
+    if not is_terminal(sys.stdout):
+        sys.stdout.write(text)
+        return
+    from rich.text import Text
+
+    out = _rich(sys.stdout)
+    for row in text.removesuffix("\n").split("\n"):
+        style = next((style for start, style in _PATCH_STYLES if row.startswith(start)), "")
+        out.print(Text(row, style=style), soft_wrap=True)
+
+
+class Branch(NamedTuple):
+    text: str
+    children: Sequence[Branch]
+
+
+def tree(root: Branch) -> None:
+    """A tree; where nothing is a terminal, drawn with plain characters."""
+    if is_terminal(sys.stdout):
+        from rich.text import Text
+        from rich.tree import Tree
+
+        drawn = Tree(Text(clean_line(root.text), style=BOLD))
+        ends = [(drawn, child) for child in root.children]
+        while ends:
+            above, branch = ends.pop(0)
+            node = above.add(Text(clean_line(branch.text)))
+            ends += [(node, child) for child in branch.children]
+        _rich(sys.stdout).print(drawn, soft_wrap=True)
+    else:
+        sys.stdout.write(clean_line(root.text) + "\n")
+        _plain_branches(root.children, "")
+
+
+def _plain_branches(branches: Sequence[Branch], margin: str) -> None:
+    for number, branch in enumerate(branches, 1):
+        last = number == len(branches)
+        sys.stdout.write(f"{margin}{'`-- ' if last else '|-- '}{clean_line(branch.text)}\n")
+        _plain_branches(branch.children, margin + ("    " if last else "|   "))
 
 
 def silence(stream: TextIO) -> None:

@@ -9,6 +9,8 @@ import click
 from orchestrator.cli.options import json_option
 
 if TYPE_CHECKING:
+    from orchestrator.launch.session import Session
+    from orchestrator.record.model import RunRecord
     from orchestrator.verdict.difference import Cell, Difference, Entry, Section
 
 ENTRIES_SHOWN = 40  # of one section; --all and --json show every one
@@ -18,22 +20,28 @@ ENTRIES_SHOWN = 40  # of one section; --all and --json show every one
 @click.argument("run_a", metavar="RUN")
 @click.argument("run_b", metavar="RUN")
 @click.option("--all", "everything", is_flag=True, help="Show equal fields, too, and long lists whole.")
+@click.option("--code", is_flag=True, help="Show the source files that differ, as a patch, and no more.")
 @json_option
-def command(run_a: str, run_b: str, everything: bool, as_json: bool) -> None:
+def command(run_a: str, run_b: str, everything: bool, code: bool, as_json: bool) -> None:
     """Show what differs between two runs.
 
     Job, parameters, code, git, packages, hardware, flags, metrics and outputs; equal fields are hidden.
     The exit code is 0 whether they differ or not: to judge is what `rerun` is for.
 
     JSON: `a`, `b`, `sections` (`name`, `differing`, and with --all `equal`; each entry has `name`, `a`,
-    `b`, `delta`).
+    `b`, `delta`). With --code: `a`, `b`, `code`, each with `path`, `change` (added, removed, changed),
+    `patch`, and `why` where no patch can be shown.
     """
     from orchestrator.cli.box import find_run, opened
     from orchestrator.cli.document import jsonable, print_document
     from orchestrator.verdict.difference import difference
 
     with opened(adopting=True) as session:
-        found = difference(find_run(session, run_a), find_run(session, run_b))
+        a, b = find_run(session, run_a), find_run(session, run_b)
+        if code:
+            _show_code(session, a, b, as_json)
+            return
+        found = difference(a, b)
     if as_json:
         document = jsonable(found)
         for section in document["sections"]:
@@ -42,6 +50,28 @@ def command(run_a: str, run_b: str, everything: bool, as_json: bool) -> None:
         print_document(document)
     else:
         print_difference(found, everything)
+
+
+def _show_code(session: Session, a: RunRecord, b: RunRecord, as_json: bool) -> None:
+    from orchestrator.cli import console
+    from orchestrator.cli.document import print_document
+    from orchestrator.cli.progress import notes_only
+    from orchestrator.launch.source import source_of
+    from orchestrator.verdict.code import code_difference, shown_path
+
+    watch = notes_only()
+    one = source_of(session, a, watch)
+    found = code_difference(one, one if a.image == b.image else source_of(session, b, watch))
+    if as_json:
+        print_document({"a": a.id, "b": b.id, "code": found})
+        return
+    if not found:
+        console.line("no differences", console.GOOD)
+    for item in found:
+        if item.patch:
+            console.patch(item.patch)
+        else:
+            console.line(f"{item.change.value}: {shown_path(item.path)} ({item.why})", console.BOLD)
 
 
 def print_difference(found: Difference, everything: bool) -> None:

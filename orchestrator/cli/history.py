@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,15 @@ import click
 from orchestrator.cli.options import json_option, read_since
 
 if TYPE_CHECKING:
-    from orchestrator.record.model import RunLine
+    from orchestrator.record.database import Record
+    from orchestrator.record.model import Changed, HistoryFilter, RunLine
+    from orchestrator.value import Plain
 
 STATES = ("queued", "preparing", "running", "collecting", "succeeded", "failed", "cancelled", "lost")
+ASPECTS = ("packages", "code", "params", "seed", "base", "hardware")
+LOOKED_AT = 2000  # runs, at most, for those in which something changed
+AT_ONCE = 200
+BOX_SHOWN = 8  # hex digits of a box that never had a name
 COLUMNS = 3  # parameters and metrics with a column of their own; the rest is in `show`
 
 
@@ -25,6 +32,11 @@ COLUMNS = 3  # parameters and metrics with a column of their own; the rest is in
 @click.option(
     "--sort", metavar="FIELD", help="Such as metrics.accuracy or -seconds; newest first without it."
 )
+@click.option("--by", metavar="WHO", help="Only runs that this person submitted.")
+@click.option("--box", metavar="BOX", help="Only runs that this box executed: a name, or the id's beginning.")
+@click.option("--tag", metavar="TAG", help="Only runs with this tag.")
+@click.option("--changed", type=click.Choice(ASPECTS), help="Only runs that differ in it from the last.")
+@click.option("--archived", is_flag=True, help="Only runs that were put away; they are left out without it.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many runs.")
 @json_option
 def command(
@@ -33,54 +45,136 @@ def command(
     since: datetime | None,
     where: str | None,
     sort: str | None,
+    by: str | None,
+    box: str | None,
+    tag: str | None,
+    changed: str | None,
+    archived: bool,
     limit: int,
     as_json: bool,
 ) -> None:
     """List runs, filtered and sorted.
 
+    With --changed, each run is compared with the run of the same job before it, and what differs is listed.
+
     JSON: `runs`, each with `id`, `job`, `image`, `state`, `failure`, `rerun_of`, `submitted_by`,
-    `created_at`, `seconds`, `params`, `metrics`, `verdict`.
+    `created_at`, `seconds`, `params`, `metrics`, `verdict`, `box`, `box_name`, `tags`, `names`, `archived`.
+    With --changed: `changed`, by run: `before` (the run before), `deltas` (`name`, `before`, `after`).
     """
     from orchestrator.cli.box import opened
+    from orchestrator.cli.console import tell
     from orchestrator.cli.document import print_document
     from orchestrator.record.model import HistoryFilter
     from orchestrator.run.model import State
 
-    states = tuple(State(word) for word in status)
-    wanted = HistoryFilter(job=job, states=states, since=since, where=where, sort=sort, limit=limit)
+    wanted = HistoryFilter(
+        job=job,
+        states=tuple(State(word) for word in status),
+        since=since,
+        where=where,
+        sort=sort,
+        by=by,
+        box=box,
+        tag=tag,
+        archived=archived,
+        limit=limit,
+    )
     with opened(adopting=True) as session:
-        runs = session.record.history(wanted)
+        if changed is None:
+            runs, changes = session.record.history(wanted), None
+        else:
+            runs, changes, left = with_changes(session.record, wanted, changed)
+            if left:
+                tell(f"looked at {LOOKED_AT:,} runs; narrow the rest with --job, --since or --where")
     if as_json:
-        print_document({"runs": runs})
+        print_document({"runs": runs} | ({} if changes is None else {"changed": changes}))
     else:
-        print_runs(runs)
+        print_runs(runs, changes)
 
 
-def print_runs(runs: Iterable[RunLine]) -> None:
+def with_changes(
+    record: Record, wanted: HistoryFilter, aspect: str
+) -> tuple[list[RunLine], dict[str, Changed], bool]:
+    """Runs in which it changed, what did, and whether there were more runs than were looked at."""
+    lines = record.history(wanted.model_copy(update={"limit": LOOKED_AT + 1}))
+    limit = wanted.limit or LOOKED_AT
+    runs: list[RunLine] = []
+    changes: dict[str, Changed] = {}
+    for start in range(0, LOOKED_AT, AT_ONCE):
+        some = lines[start : min(start + AT_ONCE, LOOKED_AT)]
+        changes |= record.changes([run.id for run in some], aspect)
+        runs += [run for run in some if run.id in changes]
+        if len(runs) >= limit or not some:
+            break
+    runs = runs[:limit]
+    return runs, {run.id: changes[run.id] for run in runs}, len(runs) < limit and len(lines) > LOOKED_AT
+
+
+def print_runs(runs: Iterable[RunLine], changes: Mapping[str, Changed] | None = None) -> None:
+    """One line each. The tags, and what changed, have columns where there are any."""
     from orchestrator.cli.console import line, table
-    from orchestrator.cli.text import moment_text, number_text, span_text
-    from orchestrator.spec.placeholders import text_of
 
     runs = list(runs)
     if not runs:
         line("no runs")
         return
-    rows = [
-        (
-            run.id,
-            run.job,
-            f"{run.state.value} ({run.failure.value})" if run.failure else run.state.value,
-            moment_text(run.created_at),
-            span_text(run.seconds),
-            _few([f"{name}={text_of(value)}" for name, value in sorted(run.params.items())]),
-            _few([f"{name}={number_text(value)}" for name, value in sorted(run.metrics.items())]),
-            run.verdict or ("rerun" if run.rerun_of else ""),
-            run.image.short,
-        )
-        for run in runs
-    ]
-    headers = ("run", "job", "state", "created", "time", "params", "metrics", "verdict", "image")
-    table(headers, rows, right=("time",))
+    columns = {"run": [run.id for run in runs], "job": [run.job for run in runs]}
+    if changes is not None:
+        columns["changed"] = [changed_text(changes[run.id]) for run in runs]
+    columns |= _columns(runs)
+    said = [", ".join((*run.names, *run.tags)) for run in runs]
+    if any(said):
+        columns["named, tagged"] = said
+    table(tuple(columns), list(zip(*columns.values(), strict=True)), right=("time",))
+
+
+def _columns(runs: list[RunLine]) -> dict[str, list[str]]:
+    from orchestrator.cli.text import moment_text, number_text, span_text
+    from orchestrator.spec.placeholders import text_of
+
+    return {
+        "state": [
+            f"{run.state.value} ({run.failure.value})" if run.failure else run.state.value for run in runs
+        ],
+        "created": [moment_text(run.created_at) for run in runs],
+        "by": [run.submitted_by for run in runs],
+        "box": [run.box_name or (run.box or "-")[:BOX_SHOWN] for run in runs],
+        "time": [span_text(run.seconds) for run in runs],
+        "params": [
+            _few([f"{name}={text_of(value)}" for name, value in sorted(run.params.items())]) for run in runs
+        ],
+        "metrics": [
+            _few([f"{name}={number_text(value)}" for name, value in sorted(run.metrics.items())])
+            for run in runs
+        ],
+        "verdict": [run.verdict or ("rerun" if run.rerun_of else "") for run in runs],
+        "image": [run.image.short for run in runs],
+    }
+
+
+def changed_text(changed: Changed) -> str:
+    """`torch 2.12 -> 2.13, +x 1.0, -y 2.0`; of files and digests only whether they are new or gone."""
+    texts = []
+    for delta in changed.deltas:
+        name, before, after = delta.name, _value(delta.before), _value(delta.after)
+        if delta.before is None:
+            texts.append(f"+{name} {after}".rstrip())
+        elif delta.after is None:
+            texts.append(f"-{name} {before}".rstrip())
+        else:
+            texts.append(f"{name} {before} -> {after}" if before else name)
+    more = len(texts) - COLUMNS
+    return ", ".join(texts[:COLUMNS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _value(value: Plain) -> str:
+    """A hash says nothing to a reader."""
+    text = str(value)
+    return (
+        ""
+        if re.fullmatch(r"[0-9a-f]{64}", text)
+        else re.sub(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}", r"\1", text)
+    )
 
 
 def _few(texts: list[str]) -> str:

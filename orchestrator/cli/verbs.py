@@ -19,7 +19,7 @@ class Verb(NamedTuple):
         return not self.section
 
 
-RUN, LOOK, BOX = "Run", "Look", "This box"
+RUN, LOOK, SAY, BOX = "Run", "Look", "Say", "This box"
 
 VERBS: dict[str, Verb] = {
     "submit": Verb(RUN, "Run a job spec and record everything about it."),
@@ -35,13 +35,26 @@ VERBS: dict[str, Verb] = {
     "diff": Verb(LOOK, "Show what differs between two runs."),
     "compare": Verb(LOOK, "Give a verdict over two recorded runs."),
     "verify": Verb(LOOK, "Compute stored verdicts once more from the stored evidence."),
+    "log": Verb(LOOK, "Show what happened, from the ledger, the newest last."),
+    "checkpoint": Verb(
+        LOOK, "Print the latest signed checkpoint of the ledger; sign one where it has grown."
+    ),
     "whence": Verb(LOOK, "Find the runs that made a file, by its content."),
+    "audit": Verb(LOOK, "Compute everything once more: has anything been altered?"),
     "best": Verb(LOOK, "Show the run of a job with the best value of a metric."),
+    "lineage": Verb(LOOK, "Show where a run's inputs came from, and what was made of its outputs."),
+    "note": Verb(SAY, "Write a note on a run, or list its notes."),
+    "tag": Verb(SAY, "Put tags on a run, or list them; `history --tag TAG` finds the runs."),
+    "name": Verb(SAY, "Give a run a name such as `production`, or list names."),
+    "archive": Verb(SAY, "Put runs away: `history` and `best` leave them out, nothing is deleted."),
     "image": Verb(LOOK, "Show the layers, program and packages of an image."),
+    "export": Verb(BOX, "Write an image with its runs into one file, for a box without a network."),
+    "import": Verb(BOX, "Take in a file of `reprise export`: image, runs, evidence, inputs."),
     "base": Verb(BOX, "Make, list, pin or probe base images."),
     "schema": Verb(BOX, "Print the JSON Schema of job specs."),
     "doctor": Verb(BOX, "Check this box: what is wrong, and how to mend it."),
     "sweep": Verb(BOX, "Finish runs whose orchestrator died; remove what is left over."),
+    "gc": Verb(BOX, "Remove blobs that no run names from the store."),
     "worker": Verb(BOX, "Take queued runs that this box fits."),
     "boxes": Verb(BOX, "List boxes with a worker: hardware, bit class, state, what they run."),
     "completion": Verb(BOX, "Print the shell completion script."),

@@ -6,7 +6,7 @@ both (measured on Engine 20.10 and 28.5). The thin form leaves out layers that t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -77,11 +77,9 @@ def _archive(image: Loadable, layers: dict[Digest, Layer]) -> Iterator[bytes]:
 
 def _stream(image: Loadable, blobs: list[tuple[Layer, Path]]) -> Iterator[bytes]:
     small = {
-        "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
-        "index.json": canonical_json(_index(image)),
-        "manifest.json": canonical_json([_docker_manifest(image)]),
-        _blob(image.digest): image.manifest,
-        _blob(image.config_digest): image.config,
+        **descriptors(image),
+        blob_name(image.digest): image.manifest,
+        blob_name(image.config_digest): image.config,
     }
     for name, data in small.items():
         yield tar.header(tar.Entry(name, data))
@@ -89,16 +87,26 @@ def _stream(image: Loadable, blobs: list[tuple[Layer, Path]]) -> Iterator[bytes]
     for layer, path in blobs:
         with path.open("rb") as stream:
             span = tar.Span(stream.fileno(), 0, layer.size)
-            yield tar.header(tar.Entry(_blob(layer.digest), span))
+            yield tar.header(tar.Entry(blob_name(layer.digest), span))
             yield from tar.read_span(span)
             yield bytes(-layer.size % tar.BLOCK)
     yield bytes(2 * tar.BLOCK)
 
 
-def _index(image: Loadable) -> dict[str, object]:
+def descriptors(image: Loadable, annotations: Mapping[str, str] | None = None) -> dict[str, bytes]:
+    """Name -> bytes of the files by which engines find the image. `annotations` are the index's."""
+    return {
+        "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
+        "index.json": canonical_json(_index(image, annotations or {})),
+        "manifest.json": canonical_json([_docker_manifest(image)]),
+    }
+
+
+def _index(image: Loadable, annotations: Mapping[str, str]) -> dict[str, object]:
     return {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
+        **({"annotations": dict(annotations)} if annotations else {}),
         "manifests": [
             {
                 "mediaType": MEDIA_MANIFEST,
@@ -116,11 +124,11 @@ def _index(image: Loadable) -> dict[str, object]:
 
 def _docker_manifest(image: Loadable) -> dict[str, object]:
     return {
-        "Config": _blob(image.config_digest),
+        "Config": blob_name(image.config_digest),
         "RepoTags": [image.tag],
-        "Layers": [_blob(layer.digest) for layer in image.layers],
+        "Layers": [blob_name(layer.digest) for layer in image.layers],
     }
 
 
-def _blob(digest: Digest) -> str:
+def blob_name(digest: Digest) -> str:
     return f"{_BLOBS}/{digest.hex}"

@@ -71,8 +71,7 @@ def assemble(
         source_layer(layout, source),
     )
     packages = {wheel.name: wheel.version for wheel in wheels}
-    config = canonical_json(_config(base, program, packages, layers))
-    manifest = canonical_json(_manifest(config, layers))
+    config, manifest = documents(base, program, packages, layers)
     config_digest = layout.put_bytes(config)  # before what names it
     return Image(
         digest=layout.put_bytes(manifest),
@@ -84,6 +83,14 @@ def assemble(
         program=program,
         packages=packages,
     )
+
+
+def documents(
+    base: Base, program: Program, packages: Mapping[str, str], layers: tuple[Layer, ...]
+) -> tuple[bytes, bytes]:
+    """The exact bytes of config and manifest. Pure: whoever has the layers can compute the digest again."""
+    config = canonical_json(_config(base, program, packages, layers))
+    return config, canonical_json(_manifest(config, layers))
 
 
 def _config(

@@ -11,7 +11,7 @@ from orchestrator.image.model import Base, Image
 from orchestrator.image.wheels import WheelFile, fetch_wheels
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
-from orchestrator.spec.inputs import hash_inputs
+from orchestrator.spec.inputs import InputData, read_inputs
 from orchestrator.spec.model import JobSpec
 from orchestrator.spec.program import program_of
 from orchestrator.spec.read import FILE_NAME, read_spec, spec_file
@@ -36,6 +36,7 @@ class Built(Value):
     base: Base
     source: SourceTree
     image: Image
+    inputs: tuple[InputData, ...] = ()
 
 
 def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
@@ -44,7 +45,7 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     gpu_visible = spec.resources.gpus > 0 if request.elsewhere else check_gpus(spec)
     base = _base(session, spec.base, gpu_visible, watch)
     watch.phase("source", spec.source.path)
-    inputs = hash_inputs(spec.inputs)
+    inputs = read_inputs(spec.inputs)
     # A timeout or a comment changed in the spec file is no other experiment (docs/decisions/0009).
     inputs_lie = (Path(item.path) for item in spec.inputs.values())
     specs = spec_file(request.spec_path).absolute(), Path(spec.source.path) / FILE_NAME
@@ -57,8 +58,9 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
         watch.phase("wheels", spec.requirements)
         wheels = fetch_wheels(session.settings, Path(spec.requirements), base.python)
     watch.phase("image", base.ref.name)
-    image = assemble(session.settings, base, program_of(spec, inputs), source, wheels)
-    return Built(spec=spec, base=base, source=source, image=image)
+    digests = {name: data.digest for name, data in inputs.items()}
+    image = assemble(session.settings, base, program_of(spec, digests), source, wheels)
+    return Built(spec=spec, base=base, source=source, image=image, inputs=tuple(inputs.values()))
 
 
 def _base(session: Session, name: str | None, gpu_visible: bool, watch: Watch) -> Base:

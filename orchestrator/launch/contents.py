@@ -12,7 +12,7 @@ import json
 import math
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -119,11 +119,21 @@ def _compare(
             assert output.digest is not None  # noqa: S101  (_differing saw to it)
             session.store.verify(output.digest)
     settings, number = session.settings, secrets.randbelow(10**9) + 10**9
-    with run_lock(settings, f"{rerun.id}-{number}"):
+    with run_lock(settings, f"{rerun.id}-{number}"), ExitStack() as files:
+        blobs = [
+            Mount(
+                source=files.enter_context(session.store.file(output.digest)),
+                target=f"{INPUTS}/pairs/{index}/{name}",
+                read_only=True,
+            )
+            for index, pair in enumerate(pairs)
+            for name, output in zip(("original", "rerun"), pair, strict=True)
+            if output.digest is not None
+        ]
         try:
             _ensure_image(session, original)
             report = prepare(settings, rerun.id, number).report
-            plan = _plan(session, original, rerun, number, report, pairs, tolerances)
+            plan = _plan(session, original, rerun, number, report, pairs, tolerances, blobs)
             session.engine.create(plan)
             ended = follow(session.engine, plan, Silent(), should_cancel=lambda: False)
             return [_read(report, index, ended, plan) for index in range(len(pairs))]
@@ -149,16 +159,9 @@ def _plan(
     report: Path,
     pairs: list[Pair],
     tolerances: list[Tolerance],
+    blobs: list[Mount],
 ) -> Plan:
     """As of a job, but for another program: an empty level leaves levers, packages and the trace alone."""
-    blobs = [
-        Mount(
-            source=session.store.path(output.digest), target=f"{INPUTS}/pairs/{index}/{name}", read_only=True
-        )
-        for index, pair in enumerate(pairs)
-        for name, output in zip(("original", "rerun"), pair, strict=True)
-        if output.digest is not None
-    ]
     entrypoint = session.engine.image_settings(original.reference).get("Entrypoint") or ["python3"]
     largest = max(output.size for pair in pairs for output in pair)
     bounds = [f"{tolerance.abs!r}:{tolerance.rel!r}" for tolerance in tolerances]

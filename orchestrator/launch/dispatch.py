@@ -44,7 +44,10 @@ def advance(session: Session, run: str) -> Standing:
         return _standing(opened)
     if kind == WORKER:
         return _standing(opened, _why_queued(session, opened))
-    executor = executor_of(session, kind)
+    try:
+        executor = executor_of(session, kind)
+    except UsageError as error:  # that engine cannot be asked from here: others push the run on
+        return _standing(opened, error.message)
     if opened.state is State.QUEUED:
         return _queued(session, executor, opened)
     there = next((one for one in session.record.launched(run) if one.number == opened.attempt), None)
@@ -72,6 +75,9 @@ def _queued(session: Session, executor: Executor, opened: OpenRun) -> Standing:
     seen = executor.poll(there.ref)
     if not seen.over:
         return _standing(opened, seen.detail)
+    if seen.unbegun:  # the engine is busy, which is no reason to use an attempt up
+        record.save_ref(run, number, _submitted(session, executor, run, number))
+        return _standing(opened, f"{seen.detail}; launched again")
     return _given_up(session, executor, opened, there, seen)
 
 
@@ -99,6 +105,8 @@ def _given_up(session: Session, executor: Executor, before: OpenRun, there: Laun
         time.sleep(0.5)
     reason = f"{executor.kind} {there.ref}: {seen.detail or 'its process is gone'}"
     said = _tail(executor, there.ref or "")
+    if seen.cancelled:  # else it would come back as the next attempt, against the will of whoever ended it
+        record.request_cancel(run)
     with suppress(FencedError):  # another command, or the attempt's own end, was faster
         record.requeue(run, there.number, f"{reason}; it printed: {said}" if said else reason)
     return _standing(record.open_run(run), reason)
@@ -127,7 +135,8 @@ def take_back(session: Session, run: str) -> None:
     """Tell the engines to drop what they still hold for a run."""
     for one in session.record.launched(run):
         if one.ref is not None and one.executor not in (LOCAL, WORKER):
-            executor_of(session, one.executor).cancel(one.ref)
+            with suppress(UsageError):  # cannot be asked from here: its process sees the wish in the record
+                executor_of(session, one.executor).cancel(one.ref)
 
 
 def attempt_of(session: Session, run: str, number: int) -> Attempt:

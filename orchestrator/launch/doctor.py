@@ -6,6 +6,7 @@ import io
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
@@ -79,8 +80,8 @@ def _store(session: Session) -> Check:
     with session.store.batch() as batch:
         digest = batch.add(io.BytesIO(data), len(data))
     read = session.store.read(digest)
-    session.store.path(digest).unlink()
-    return Check(name="store", ok=Digest.of(read) == digest, detail=str(session.settings.store))
+    session.store.remove(digest, datetime.now(UTC) + timedelta(days=1))
+    return Check(name="store", ok=Digest.of(read) == digest, detail=session.store.name)
 
 
 def _registry(session: Session) -> Check:

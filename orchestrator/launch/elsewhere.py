@@ -9,7 +9,7 @@ from orchestrator.digest import CHUNK
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.stored import stored_image
 from orchestrator.launch.dispatch import Standing, advance, take_back
-from orchestrator.launch.executors.known import KINDS, LOCAL, WORKER
+from orchestrator.launch.executors.known import KINDS, LOCAL, WORKER, executor_of
 from orchestrator.launch.fit import alive, reason, unfit
 from orchestrator.launch.interrupt import Interrupt
 from orchestrator.launch.judge import judge
@@ -35,6 +35,7 @@ def wanted_on(session: Session, place: str) -> Wanted:
     if place == LOCAL:
         return here(session)
     if place in KINDS:
+        executor_of(session, place)  # UsageError before anything is recorded
         return Wanted(executor=place)
     boxes = session.record.boxes()
     found = [box for box in boxes if box.name == place or box.id == place]

@@ -16,7 +16,7 @@ from orchestrator.errors import FencedError, RepriseError, UsageError
 from orchestrator.image.stored import stored_image
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.executors.gpus import visible_gpus
-from orchestrator.launch.executors.known import LOCAL
+from orchestrator.launch.executors.known import LOCAL, WORKER
 from orchestrator.launch.inputs import located_inputs
 from orchestrator.launch.interrupt import Interrupt
 from orchestrator.launch.judge import judge
@@ -27,7 +27,7 @@ from orchestrator.launch.watch import Watch
 from orchestrator.record.model import OpenRun, RunRecord
 from orchestrator.run.collect import collect
 from orchestrator.run.engine import EngineInfo
-from orchestrator.run.follow import follow
+from orchestrator.run.follow import Ended, follow
 from orchestrator.run.hardware import Gpu, boot_id, box_id, choose_gpus, gpus, home_id
 from orchestrator.run.load import is_loaded
 from orchestrator.run.model import Failure, Plan, Result, State
@@ -125,7 +125,10 @@ def execute_locked(
         with relayed(record, opened, watch) as told:
             terms = Terms(inputs=inputs, environment=environment, visible=visible)
             result = _attempt(session, facts, opened, attempt, told, terms)
-        record.finish(run, attempt, result)
+        if result is None:
+            watch.note("told to end by what launched this: nothing is recorded")
+        else:
+            record.finish(run, attempt, result)
     except FencedError:
         # Given up while we were at it. What it made is nobody's; the container's name is this attempt's own.
         _try_to_clean(session, run, attempt, watch)
@@ -193,8 +196,8 @@ def _attempt(
     attempt: int,
     watch: Watch,
     terms: Terms,
-) -> Result:
-    """The container's life. Whatever part of it is over already is not repeated."""
+) -> Result | None:
+    """The container's life. Whatever part of it is over already is not repeated. None: `_taken_away`."""
     record, engine, settings, run = session.record, session.engine, session.settings, facts.id
     if opened.boot != boot_id():
         return Result(state=State.LOST, message="the machine was restarted while the run was open")
@@ -205,7 +208,7 @@ def _attempt(
     else:
         inputs = terms.inputs
         if inputs is None:
-            inputs = located_inputs(facts.program.inputs, facts.input_paths)
+            inputs = located_inputs(facts.program.inputs, facts.input_paths, settings.inputs)
         used = choose_gpus(facts.resources, here)
         plan = _plan(session, facts, attempt, used, inputs, info, terms.environment)
     used = tuple(gpu for gpu in here if gpu.uuid in plan.gpu_uuids)
@@ -213,12 +216,13 @@ def _attempt(
     if opened.state is State.PREPARING:
         watch.phase("create", plan.container)
         _ensure_image(session, facts, plan.image, watch)
-        prepare(settings, run, attempt)
-        engine.create(plan)
-        crash_point("created")
-        record.move(run, attempt, State.RUNNING)
-        crash_point("running")
     with Interrupt() as interrupt:
+        if opened.state is State.PREPARING:
+            prepare(settings, run, attempt)
+            engine.create(plan)
+            crash_point("created")
+            record.move(run, attempt, State.RUNNING)
+            crash_point("running")
         watch.phase("run")
         ended = follow(
             engine,
@@ -228,6 +232,8 @@ def _attempt(
             on_started=lambda: crash_point("started"),
         )
     crash_point("ended")
+    if _taken_away(session, opened, ended):
+        return None
     if opened.state is not State.COLLECTING:
         record.move(run, attempt, State.COLLECTING)
     crash_point("collecting")
@@ -240,6 +246,17 @@ def _attempt(
         result = collect(engine, info, settings, plan, facts.program, used, ended, sink)
     crash_point("collected")
     return result
+
+
+def _taken_away(session: Session, opened: OpenRun, ended: Ended) -> bool:
+    """Whether a cluster engine told us to end, and nobody asked for the end of the run.
+
+    Pre-emption, a time limit, a node that is taken down say nothing about the job, so nothing is recorded.
+    What becomes of the run is decided by what the engine says of it, as after a node's death.
+    """
+    if ended.cause is not State.CANCELLED or opened.wanted.executor in (LOCAL, WORKER):
+        return False
+    return not session.record.stop_asked(opened.id, opened.attempt)
 
 
 def _plan(

@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.digest import Digest
-from orchestrator.errors import InfrastructureError, StoreError, UsageError
+from orchestrator.errors import EngineError, InfrastructureError, RegistryError, StoreError, UsageError
 from orchestrator.image.base import find_pin, resolve_base
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import Base, BaseRef, Image, Layer, LayerKind
+from orchestrator.image.model import LABEL_PROGRAM, Base, BaseRef, Image, Layer, LayerKind
 from orchestrator.image.pins import list_pins
 from orchestrator.image.pull import pull
 from orchestrator.image.push import Pushed, check_push, push
-from orchestrator.image.registry import Found, read_by_digest
+from orchestrator.image.registry import Found, has_manifest, read_by_digest
 from orchestrator.image.registryclient import AbsentError, Client
 from orchestrator.image.registryplace import Place, place_of, read_place
 from orchestrator.image.stored import image_of, stored_image
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
+from orchestrator.run.engine import Engine
 from orchestrator.run.load import ensure_loaded
 from orchestrator.settings import Settings
 
@@ -121,6 +122,36 @@ def fetch_base(session: Session, image: Image, watch: Watch) -> None:
     if places and not _complete(Layout(settings.layout), layers):
         watch.phase("pull", f"the base {image.base.name}, which the engine lacks")
         _fetch(settings, layers, image.base, places, watch)
+
+
+def find_base(session: Session, image: Image, watch: Watch) -> str | None:
+    """In words, where this box can take the layers of an image's base from; None where nowhere."""
+    settings = session.settings
+    layers = tuple(layer for layer in image.layers if layer.kind is LayerKind.BASE)
+    if _complete(Layout(settings.layout), layers):
+        return "among this box's layers"
+    try:
+        if _in_engine(session.engine, image.base, tuple(layer.diff_id for layer in layers)):
+            return "in the engine"
+    except EngineError as error:
+        watch.note(error.message)
+    for place in _places(settings, image.base):
+        try:
+            with Client(place, watch.note) as client:
+                if has_manifest(client, image.base.digest):
+                    return f"in {place}"
+        except RegistryError as error:
+            watch.note(error.message)
+    return None
+
+
+def _in_engine(engine: Engine, base: BaseRef, diff_ids: tuple[Digest, ...]) -> bool:
+    """As an image of its own, or under a job's."""
+    from orchestrator.launch.bases import BASE_REPOSITORY
+
+    names = (f"{BASE_REPOSITORY}:{base.digest.hex}", base.digest, base.config_digest)
+    found = [*map(engine.image, names), *engine.images_labelled(LABEL_PROGRAM)]
+    return any(one is not None and one.diff_ids[: len(diff_ids)] == diff_ids for one in found)
 
 
 def base_here(session: Session, name: str | None, gpu_visible: bool, watch: Watch) -> Base:

@@ -11,13 +11,33 @@ from orchestrator.spec.inputs import hash_inputs
 from orchestrator.spec.model import InputSpec
 
 
-def located_inputs(wanted: Mapping[str, Digest], paths: Mapping[str, str]) -> dict[str, Path]:
-    """Name to path for every input; UsageError where one is not to be found or has other bytes."""
-    missing = [name for name in wanted if name not in paths]
+def located_inputs(
+    wanted: Mapping[str, Digest], paths: Mapping[str, str], imported: Path | None = None
+) -> dict[str, Path]:
+    """Name to path for every input; UsageError where one is not to be found or has other bytes.
+
+    `imported` is the folder of inputs that came in bundles (Settings.inputs).
+    """
+    found = find_inputs(wanted, paths, imported)
+    hash_inputs({name: InputSpec(path=str(found[name]), sha256=digest) for name, digest in wanted.items()})
+    return found
+
+
+def find_inputs(
+    wanted: Mapping[str, Digest], paths: Mapping[str, str], imported: Path | None = None
+) -> dict[str, Path]:
+    """As `located_inputs`, but nothing is read. Where nothing lies at a path, a bundle's copy is taken."""
+    found: dict[str, Path] = {}
+    for name, digest in wanted.items():
+        copy = None if imported is None else imported / digest.hex
+        if name in paths and (copy is None or Path(paths[name]).exists() or not copy.exists()):
+            found[name] = Path(paths[name])
+        elif copy is not None and copy.exists():
+            found[name] = copy
+    missing = sorted(wanted.keys() - found.keys())
     if missing:
         raise UsageError(
-            "this box does not know where these inputs are: " + ", ".join(sorted(missing)),
-            " ".join(f"--input {name}=PATH" for name in sorted(missing)),
+            "this box does not know where these inputs are: " + ", ".join(missing),
+            " ".join(f"--input {name}=PATH" for name in missing),
         )
-    hash_inputs({name: InputSpec(path=paths[name], sha256=digest) for name, digest in wanted.items()})
-    return {name: Path(paths[name]) for name in wanted}
+    return found

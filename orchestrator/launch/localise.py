@@ -128,7 +128,7 @@ def _recorded(session: Session, run: RunRecord, step: int) -> RunRecord | None:
 def _pass(session: Session, run: RunRecord, step: int, watch: Watch) -> RunRecord:
     target = resolve(session, run.id)
     choose_gpus(run.resources, gpus() if target.program.gpus else ())
-    inputs = located_inputs(target.program.inputs, run.input_paths)
+    inputs = located_inputs(target.program.inputs, run.input_paths, session.settings.inputs)
     new_run = new_id()
     new = NewRun(
         id=new_run,

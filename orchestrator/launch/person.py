@@ -2,12 +2,4 @@
 
 from __future__ import annotations
 
-import getpass
-
-
-def person() -> str:
-    """The login name. A user without one (a bare uid in a container) is `unknown`."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
+from orchestrator.record.author import person as person

@@ -81,7 +81,7 @@ def run_target(
         run, _ = queue(session, new, watch)
         return wait(session, run, watch)
     choose_gpus(new.resources, gpus() if target.program.gpus else ())
-    inputs = located_inputs(target.program.inputs, new.input_paths)
+    inputs = located_inputs(target.program.inputs, new.input_paths, session.settings.inputs)
     with run_lock(session.settings, new.id):
         run, _ = session.record.submit(new)
         crash_point("queued")

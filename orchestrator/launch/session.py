@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 from orchestrator.settings import Settings, load
 
 if TYPE_CHECKING:
-    from orchestrator.record.blobs import BlobStore
     from orchestrator.record.database import Record
+    from orchestrator.record.store import Store
     from orchestrator.run.engine import Engine
 
 
@@ -37,10 +37,10 @@ class Session:
         return open_record(self.settings)
 
     @cached_property
-    def store(self) -> BlobStore:
-        from orchestrator.record.blobs import BlobStore
+    def store(self) -> Store:
+        from orchestrator.record.store import open_store
 
-        return BlobStore(self.settings.store)
+        return open_store(self.settings)
 
     @cached_property
     def engine(self) -> Engine:

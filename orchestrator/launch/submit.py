@@ -101,6 +101,7 @@ def _new_run(session: Session, built: Built, key: str | None, wanted: Wanted) ->
         submitted_by=person(),
         reference=built.image.tag,
         wanted=wanted,
+        inputs=built.inputs,
     )
 
 

@@ -108,8 +108,8 @@ def _from_registry(session: Session, text: str) -> Target:
     if place is None:
         raise UsageError(
             nowhere,
-            "`reprise history` shows the digests of recorded runs; an image is carried with `docker save`, "
-            "or by a registry (REPRISE_REGISTRY)",
+            "`reprise history` shows the digests of recorded runs; an image is carried by a file "
+            "(`reprise export`, `reprise import`), or by a registry (REPRISE_REGISTRY)",
         )
     if not _WHOLE.match(text):
         raise UsageError(nowhere, "a registry finds an image by all 64 digits of its digest only")

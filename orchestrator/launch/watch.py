@@ -12,7 +12,7 @@ class Watch(Protocol):
         """A new step begins.
 
         One of `base`, `source`, `wheels`, `image`, `push`, `pull`, `load`, `queue`, `create`, `run`,
-        `collect`, `verdict`.
+        `collect`, `verdict`, `export`, `import`.
         """
 
     def log(self, data: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from orchestrator.errors import FencedError
-from orchestrator.record import tables
+from orchestrator.record import events, evidence, tables
 from orchestrator.record.model import Launched, Queued, Wanted
 from orchestrator.record.results import finish
 from orchestrator.record.runs import claim, hold, now, where_it_stands
@@ -57,6 +57,8 @@ def launch(connection: Connection, run: str, number: int, executor: str, by: str
         return there, False
     row = {"run_id": key, "number": number, "executor": executor, "launched_by": by, "launched_at": now()}
     connection.execute(insert(tables.launch), [row])
+    held = {str(number): evidence.row_value(tables.launch, row)}
+    events.append(connection, "run.launched", run, {"launch": held})
     fresh = _launched(connection, run, key, number)
     assert fresh is not None  # noqa: S101  (for mypy: inserted just now)
     return fresh, True
@@ -66,7 +68,11 @@ def save_ref(connection: Connection, run: str, number: int, ref: str) -> None:
     """What the executor calls an attempt. Whoever launched may be late: the run can be anywhere by now."""
     key, _, _ = where_it_stands(connection, run)
     table = tables.launch
-    connection.execute(update(table).where(table.c.run_id == key, table.c.number == number).values(ref=ref))
+    mine = (table.c.run_id == key) & (table.c.number == number)
+    changed = update(table).where(mine, table.c.ref.is_distinct_from(ref)).values(ref=ref)
+    if connection.execute(changed).rowcount:
+        held = {str(number): evidence.row_value(table, {"ref": ref})}
+        events.append(connection, "run.placed", run, {"launch": held})
 
 
 def launched(connection: Connection, run: str) -> list[Launched]:
@@ -101,10 +107,12 @@ def requeue(connection: Connection, run: str, number: int, reason: str) -> State
     never_claimed = state is State.QUEUED and current == number - 1
     if not never_claimed:
         hold(connection, run, number)
-    _end_launch(connection, key, number, reason)
+    held = {str(number): evidence.row_value(tables.launch, _end_launch(connection, key, number, reason))}
     drop_log(connection, key)
     table = tables.run
     connection.execute(update(table).where(table.c.id == key).values(state=State.QUEUED, attempt=number))
+    back = {"state": State.QUEUED.value, "attempt": number}
+    events.append(connection, "run.requeued", run, {"run": back, "launch": held})
     cancelled, allowed = _patience(connection, key)
     if cancelled:
         finish(
@@ -122,18 +130,22 @@ def requeue(connection: Connection, run: str, number: int, reason: str) -> State
     return State.QUEUED
 
 
-def _end_launch(connection: Connection, key: int, number: int, reason: str) -> None:
+def _end_launch(connection: Connection, key: int, number: int, reason: str) -> dict[str, Any]:
+    """What was written: the row where there was none, else its new columns."""
     table = tables.launch
-    ended = {"ended": reason, "ended_at": now()}
+    ended: dict[str, Any] = {"ended": reason, "ended_at": now()}
     changed = connection.execute(
         update(table).where(table.c.run_id == key, table.c.number == number).values(**ended)
     ).rowcount
-    if not changed:
-        wanted = connection.execute(
-            select(tables.wanted.c.executor).where(tables.wanted.c.run_id == key)
-        ).scalar()
-        row = {"run_id": key, "number": number, "executor": wanted or "local", **ended}
-        connection.execute(insert(table), [{**row, "launched_by": "", "launched_at": ended["ended_at"]}])
+    if changed:
+        return ended
+    wanted = connection.execute(
+        select(tables.wanted.c.executor).where(tables.wanted.c.run_id == key)
+    ).scalar()
+    row = {"run_id": key, "number": number, "executor": wanted or "local", **ended}
+    row |= {"launched_by": "", "launched_at": ended["ended_at"]}
+    connection.execute(insert(table), [row])
+    return row
 
 
 def _patience(connection: Connection, key: int) -> tuple[bool, int]:

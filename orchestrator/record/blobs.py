@@ -7,34 +7,29 @@ hashed and written in 1.1 s and durable in 0.7 s.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
-import io
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.durable import fsync_file, fsync_folder, make_folder, sync_filesystem
 from orchestrator.errors import StoreError
+from orchestrator.record.store import Store, Stored, hint_for
 
 FEW = 16  # files up to which one fsync each is cheaper than flushing the whole file system
 
-_HINTS = {
-    errno.ENOSPC: "make room on the disk, or put the store elsewhere (REPRISE_STORE)",
-    errno.EDQUOT: "make room within your quota, or put the store elsewhere (REPRISE_STORE)",
-    errno.EACCES: "make the folder writable for you, or put the store elsewhere (REPRISE_STORE)",
-    errno.EROFS: "put the store on a file system that can be written (REPRISE_STORE)",
-}
 
-
-class BlobStore:
+class BlobStore(Store):
     def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder))
         self.folder = folder
 
     def path(self, digest: Digest) -> Path:
@@ -44,36 +39,21 @@ class BlobStore:
         return self.path(digest).exists()
 
     def open(self, digest: Digest) -> BinaryIO:
-        """The blob's stream, its bytes not yet checked. StoreError if it is not there."""
         try:
             return self.path(digest).open("rb")
         except FileNotFoundError:
-            raise StoreError(f"blob {digest} is not in the store {self.folder}") from None
+            raise self._absent(digest) from None
         except OSError as error:
             raise StoreError(f"blob {digest} cannot be read: {error}") from error
 
-    def read(self, digest: Digest) -> bytes:
-        """A small blob's bytes, checked. StoreError if they are not the digest's."""
-        with self.open(digest) as stream:
-            data = stream.read()
-        if Digest.of(data) != digest:
-            raise StoreError(f"blob {digest} has other bytes: {self.path(digest)} was altered or is damaged")
-        return data
-
-    def verify(self, digest: Digest) -> None:
-        """StoreError if the blob is absent or its bytes are not its digest's."""
-        with self.open(digest) as stream:
-            found = Digest.of_stream(stream)
-        if found != digest:
-            raise StoreError(f"blob {digest} has other bytes: {self.path(digest)} was altered or is damaged")
-
-    def put_bytes(self, data: bytes) -> Digest:
-        with self.batch() as batch:
-            return batch.add(io.BytesIO(data), len(data))
+    @contextmanager
+    def file(self, digest: Digest) -> Iterator[Path]:
+        if not self.has(digest):
+            raise self._absent(digest)
+        yield self.path(digest)
 
     @contextmanager
     def batch(self) -> Iterator[Batch]:
-        """Blobs that become durable together when the block is left; none of them if it raises."""
         try:
             batch = Batch(self)
             try:
@@ -82,8 +62,60 @@ class BlobStore:
             finally:
                 batch.discard()
         except OSError as error:
-            hint = _HINTS.get(error.errno) if error.errno is not None else None
-            raise StoreError(f"storing into {self.folder} failed: {error}", hint) from error
+            raise StoreError(f"storing into {self.folder} failed: {error}", hint_for(error)) from error
+
+    def blobs(self) -> Iterator[Stored]:
+        for folder in sorted(_entries(self.folder / "sha256")):
+            for path in sorted(_entries(folder)) if folder.is_dir() else [folder]:
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    found = path.lstat()
+                    moment = datetime.fromtimestamp(found.st_mtime, UTC)
+                    yield Stored(str(path), _digest_of(path), found.st_size, moment)
+
+    def remove(self, digest: Digest, before: datetime) -> bool:
+        """Put aside first: a batch that met the blob a moment ago has made it younger, and it comes back."""
+        path, limit = self.path(digest), before.timestamp()
+        aside = self.folder / "tmp" / f"gone-{secrets.token_hex(8)}"
+        try:
+            if path.lstat().st_mtime >= limit:
+                return False
+            make_folder(aside.parent)
+            path.replace(aside)
+        except FileNotFoundError:
+            return False
+        if aside.lstat().st_mtime >= limit:
+            with suppress(FileExistsError):  # written anew meanwhile
+                path.hardlink_to(aside)
+            aside.unlink()
+            return False
+        aside.unlink()
+        return True
+
+    def clean(self) -> int:
+        """What batches left goes with the next batch."""
+        removed = 0
+        for path in _entries(self.folder / "tmp"):
+            if path.name.startswith("gone-") and path.is_file():
+                with suppress(FileNotFoundError):
+                    removed += path.stat().st_size
+                    path.unlink()
+        return removed
+
+
+def _entries(folder: Path) -> Iterable[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return ()
+
+
+def _digest_of(path: Path) -> Digest | None:
+    """From where a blob lies: `sha256/ab/abcd…`, a plain file."""
+    digest = Digest.parse(f"sha256:{path.name}")
+    fits = (
+        digest is not None and path.parent.name == path.name[:2] and path.is_file() and not path.is_symlink()
+    )
+    return digest if fits else None
 
 
 class Batch:
@@ -121,10 +153,17 @@ class Batch:
         return digest
 
     def _is_whole(self, digest: Digest, size: int) -> bool:
+        """Whether it is there in full length; then it is young again, so that no collection takes it."""
+        path = self._store.path(digest)
         try:
-            return self._store.path(digest).stat().st_size == size
+            if path.stat().st_size != size:
+                return False
+            os.utime(path, (moment := time.time(), moment))
         except FileNotFoundError:
             return False
+        except PermissionError:  # another user's: written again, under our name
+            return False
+        return True
 
     def commit(self) -> None:
         """Data, names, folders. A blob that was there already may lie in a folder not yet durable."""

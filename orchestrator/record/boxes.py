@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from orchestrator.record import tables
+from orchestrator.record import events, evidence, tables
 from orchestrator.record.columns import document
 from orchestrator.record.model import BoxFacts, BoxLine
 from orchestrator.record.runs import OPEN, now
@@ -16,14 +17,16 @@ from orchestrator.run.model import State
 _DOCUMENTS = ("gpus", "bit_class", "versions")
 
 
-def introduce(connection: Connection, facts: BoxFacts) -> None:
-    """A worker starts, or something of its box has changed."""
-    table, moment = tables.box, now()
+def introduce(connection: Connection, facts: BoxFacts, moment: datetime) -> None:
+    """A worker starts, or something of its box has changed. At one moment, once."""
+    table = tables.box
     fields = facts.model_dump(mode="json")
     values = {name: document(item) if name in _DOCUMENTS else item for name, item in fields.items()}
     values |= {"started_at": moment, "seen_at": moment}
     if not connection.execute(update(table).where(table.c.id == facts.id).values(**values)).rowcount:
         connection.execute(insert(table), [values])
+    held = {facts.id: evidence.row_value(table, values, change=True)}
+    events.append(connection, "box.introduced", None, {"box": held})
 
 
 def see(connection: Connection, box: str, state: str) -> None:

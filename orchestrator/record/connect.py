@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from orchestrator.errors import RecordError
+from orchestrator.record.author import author
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -26,12 +27,14 @@ POOL_TIMEOUT = 60.0  # seconds that a thread waits for a connection
 class Database(ABC):
     """One engine, and its two kinds of transaction. Safe to use from several threads.
 
-    `name` is what messages call it: without a password.
+    `name` is what messages call it: without a password. `by` is who writes, for the ledger.
     """
 
     def __init__(self, name: str, engine: Engine) -> None:
         self.name = name
         self.engine = engine
+        self.by = author()
+        self.wrote = False  # by this object: then a checkpoint may be due
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -43,7 +46,8 @@ class Database(ABC):
     def writing(self) -> Iterator[Connection]:
         """All or nothing, alone among writers, durable when it returns."""
         with self._translated(), self.engine.connect() as connection:
-            locked = connection.execution_options(writing=True)
+            self.wrote = True
+            locked = connection.execution_options(writing=True, by=self.by)
             with locked.begin():
                 yield locked
 

@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self
 
+from sqlalchemy import Connection
+
 from orchestrator.digest import Digest
-from orchestrator.record import attempts, boxes, queries, results, runs, settled, whole
+from orchestrator.record import annotations as said
+from orchestrator.record import (
+    attempts,
+    boxes,
+    events,
+    imports,
+    ledger,
+    queries,
+    results,
+    runs,
+    settled,
+    whole,
+)
+from orchestrator.record.changes import changes
 from orchestrator.record.columns import document
 from orchestrator.record.connect import Database, open_database
+from orchestrator.record.everything import Everything
+from orchestrator.record.imports import Brought, Carried
+from orchestrator.record.ledger import EventFilter, EventLine, LedgerHead, Signed
+from orchestrator.record.lineage import lineage
 from orchestrator.record.migrate import bring_to_head
 from orchestrator.record.model import (
     BoxFacts,
     BoxLine,
+    Changed,
     HistoryFilter,
     ImageFacts,
     Launched,
+    Lineage,
     Made,
+    Marks,
+    Mention,
+    Named,
     NewRun,
     OpenRun,
     Queued,
+    Remark,
     RunLine,
     RunRecord,
     VerdictLine,
 )
-from orchestrator.record.whence import whence
+from orchestrator.record.whence import mentions, whence
 from orchestrator.run.model import Result, State
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
@@ -68,6 +95,11 @@ class Record:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    @property
+    def everything(self) -> Everything:
+        """For whoever goes through all of it."""
+        return Everything(self._database)
 
     def submit(self, new: NewRun) -> tuple[str, bool]:
         """(id, True) for a new run; (id of the run with the same key, False) otherwise."""
@@ -147,7 +179,11 @@ class Record:
 
     def introduce(self, facts: BoxFacts) -> None:
         """What a worker says of its box when it starts."""
-        self._database.write(lambda connection: boxes.introduce(connection, facts))
+        moment = runs.now()
+        self._database.write(
+            lambda connection: boxes.introduce(connection, facts, moment),
+            lambda connection: settled.introduced(connection, facts.id, moment),
+        )
 
     def see(self, box: str, state: str) -> None:
         """A worker's heartbeat."""
@@ -198,12 +234,50 @@ class Record:
         """By the full digest of manifest or config."""
         return self._database.read(lambda connection: whole.whole_image(connection, digest))
 
+    def note(self, run: str, text: str, by: str) -> bool:
+        """Whether it was added; not, where this person's last note on the run has the same text."""
+        return self._database.write(lambda connection: said.note(connection, run, text, by))
+
+    def tag(self, run: str, words: Sequence[str], by: str, *, remove: bool = False) -> list[str]:
+        """The tags for which that is a change."""
+        return self._database.write(lambda connection: said.tag(connection, run, words, by, remove=remove))
+
+    def name(self, word: str, run: str, by: str) -> str | None:
+        """Give a name to a run: the id of the one that had it."""
+        return self._database.write(lambda connection: said.name(connection, word, run, by))
+
+    def unname(self, word: str, by: str) -> str:
+        """The id of the run that had the name."""
+        return self._database.write(lambda connection: said.unname(connection, word, by))
+
+    def archive(self, runs: Sequence[str], by: str, *, restore: bool = False) -> list[str]:
+        """Put runs away, or back: the ids of those for which that is a change."""
+        return self._database.write(lambda connection: said.archive(connection, runs, by, restore=restore))
+
+    def marks(self, run: str) -> Marks:
+        """What people say of a run now."""
+        return self._database.read(lambda connection: said.marks(connection, run))
+
+    def remarks(self, run: str) -> list[Remark]:
+        """All that people ever said of a run, oldest first."""
+        return self._database.read(lambda connection: said.remarks(connection, run))
+
+    def names(self) -> list[Named]:
+        """Every name that was ever given to a run, with its past."""
+        return self._database.read(said.names)
+
     def find(self, prefix: str) -> str:
-        """The full id of a run from its beginning (four characters or more)."""
+        """The full id of a run from its beginning (four characters or more), or from its name."""
         return self._database.read(lambda connection: queries.find(connection, prefix))
 
     def history(self, wanted: HistoryFilter) -> list[RunLine]:
         return self._database.read(lambda connection: queries.history(connection, wanted))
+
+    def changes(self, runs: Sequence[str], aspect: str) -> dict[str, Changed]:
+        """Of these runs, those that differ in packages, code, params, seed, base or hardware from the run
+        of their job before them.
+        """
+        return self._database.read(lambda connection: changes(connection, runs, aspect))
 
     def best(self, job: str, metric: str, *, minimize: bool = False) -> RunLine:
         return self._database.read(
@@ -218,6 +292,66 @@ class Record:
         """Outputs of any run with this content; oldest run first."""
         return self._database.read(lambda connection: whence(connection, digests))
 
+    def mentions(self, digests: Sequence[Digest]) -> list[Mention]:
+        """Runs that know this content otherwise: as an input, log, trace or patch; oldest run first."""
+        return self._database.read(lambda connection: mentions(connection, digests))
+
+    def lineage(self, run: str) -> Lineage:
+        """Runs whose outputs this one took as inputs, runs that took its outputs, and so on."""
+        return self._database.read(lambda connection: lineage(connection, run))
+
     def verdicts(self, run: str) -> list[VerdictLine]:
         """Verdicts in which this run is the rerun or the original; oldest first."""
         return self._database.read(lambda connection: queries.verdicts(connection, run))
+
+    def ledger(self) -> LedgerHead:
+        """How far the ledger has grown."""
+        return self._database.read(ledger.head)
+
+    def events(self, wanted: EventFilter) -> list[EventLine]:
+        """Oldest first."""
+        return self._database.read(lambda connection: ledger.find_events(connection, wanted))
+
+    def tell(self, kind: str, run: str | None, data: Mapping[str, Any]) -> int:
+        """An event of something that no table holds: its index."""
+        marked = {**data, "once": secrets.token_hex(8)}
+        return self._database.write(
+            lambda connection: events.append(connection, kind, run, marked),
+            lambda connection: settled.told(connection, kind, marked["once"]),
+        )
+
+    def checkpoint_due(self) -> bool:
+        """Whether a run has ended, or a verdict was given, that no checkpoint covers."""
+        return self._database.read(ledger.checkpoint_due)
+
+    def checkpoints(self, after: int = 0) -> list[Signed]:
+        """Those over more than `after` events, the oldest first."""
+        return self._database.read(lambda connection: ledger.checkpoints(connection, after))
+
+    def latest_checkpoint(self) -> Signed | None:
+        return self._database.read(ledger.latest_checkpoint)
+
+    def save_checkpoint(self, size: int, text: str) -> Signed:
+        """Keep a note over the first `size` events; the one that is there already, where one is."""
+        return self._database.write(lambda connection: ledger.save_checkpoint(connection, size, text))
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was written, or tried to be, since this was opened."""
+        return self._database.wrote
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """One snapshot for several questions: the functions of evidence.py and ledger.py take it."""
+        return self._database.reading()
+
+    def carry(self, run: str) -> Carried:
+        """A finished run with its image and verdicts, to be brought into another record."""
+        return self._database.read(lambda connection: imports.carry(connection, run))
+
+    def try_in(self, items: Callable[[], Iterable[Carried]], source: Digest) -> None:
+        """UsageError where `bring_in` would raise one; nothing is written."""
+        self._database.write(lambda connection: imports.try_in(connection, items, source))
+
+    def bring_in(self, items: Callable[[], Iterable[Carried]], by: str, source: Digest) -> list[Brought]:
+        """Write down carried runs, originals first, all or none. Again, it changes nothing."""
+        return self._database.write(lambda connection: imports.bring_in(connection, items, by, source))

@@ -31,10 +31,10 @@ _WORDS: dict[str, tuple[Any, type[StrEnum]]] = {
 _MOMENTS = {"created": _RUN.created_at}
 _DIGESTS = {"image": _IMAGE.digest}
 PLAIN = (*_TEXTS, *_NUMBERS, *_WORDS, *_MOMENTS, *_DIGESTS)
-_TABLES: dict[str, Table] = {"params": tables.param, "metrics": tables.metric}
+TABLES: dict[str, Table] = {"params": tables.param, "metrics": tables.metric}
 LONGEST_LIST = 500  # values after `in`; SQLite reads an expression no deeper than 1000
 _SHORT = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})\Z")
-_ORDERS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+ORDERS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "<": lambda column, value: column < value,
     "<=": lambda column, value: column <= value,
     ">": lambda column, value: column > value,
@@ -55,9 +55,15 @@ class Field(NamedTuple):
     name: str | None  # of the parameter or metric
 
 
+class Comparison(NamedTuple):
+    field: Field
+    operator: str  # < <= > >= == != in not in
+    value: Literal | tuple[Literal, ...]
+
+
 def field_named(word: str, name: str | None) -> Field:
     """Mismatch for a name that there is not."""
-    if (word in _TABLES) != (name is not None) or (word not in _TABLES and word not in PLAIN):
+    if (word in TABLES) != (name is not None) or (word not in TABLES and word not in PLAIN):
         near = get_close_matches(word if name is None else f"{word}.{name}", PLAIN, 1)
         known = f"{', '.join(PLAIN)}, params.NAME, metrics.NAME"
         raise Mismatch(
@@ -78,13 +84,13 @@ def compare(field: Field, operator: str, value: Literal | tuple[Literal, ...]) -
         held = _test(field, "==" if operator == "!=" else operator, value)
     if operator in ("!=", "not in"):
         held = not_(held)
-    if field.word in _TABLES:
-        table = _TABLES[field.word]
+    if field.word in TABLES:
+        table = TABLES[field.word]
         return exists().where(table.c.run_id == _RUN.id, table.c.name == field.name, held)
-    return and_(_column(field).is_not(None), held)
+    return and_(column_of(field).is_not(None), held)
 
 
-def _column(field: Field) -> Any:
+def column_of(field: Field) -> Any:
     word = field.word
     if word in _WORDS:
         return _WORDS[word][0]
@@ -101,13 +107,13 @@ def _test(field: Field, operator: str, value: Literal) -> ColumnElement[bool]:
     if word in _WORDS:
         return _word(field, operator, value)
     if word in _MOMENTS:
-        return _held(_column(field), operator, _moment(value))
+        return _held(column_of(field), operator, _moment(value))
     if word in _DIGESTS:
         return _digest(field, operator, value)
     wanted, name = (str, "a string") if word in _TEXTS else ((int, float), "a number")
     if not isinstance(value, wanted):
         raise Mismatch(f"{word} is compared with {name}")
-    column = tables.metric.c.num if word == "metrics" else _column(field)
+    column = tables.metric.c.num if word == "metrics" else column_of(field)
     return _held(column, operator, value if isinstance(value, str) else comparable(value))
 
 
@@ -141,13 +147,13 @@ def _digest(field: Field, operator: str, value: Literal) -> ColumnElement[bool]:
     short = _SHORT.match(str(value))
     if operator != "==" or short is None:
         raise Mismatch("not a digest", "== or != 'sha256:' and at least 4 of its 64 hex digits")
-    like: ColumnElement[bool] = _column(field).like(f"sha256:{short.group(1)}%")
+    like: ColumnElement[bool] = column_of(field).like(f"sha256:{short.group(1)}%")
     return like
 
 
 def _held(column: Any, operator: str, value: Any) -> ColumnElement[bool]:
     """The comparison, false where the column is NULL."""
-    held = column == value if operator == "==" else _ORDERS[operator](column, value)
+    held = column == value if operator == "==" else ORDERS[operator](column, value)
     return and_(column.is_not(None), held)
 
 
@@ -172,13 +178,15 @@ def ordering(text: str) -> tuple[Stretch, ...]:
     word, dot, rest = text.removeprefix("-").partition(".")
     field = field_named(word, rest if dot else None)
 
-    def directed(column: Any) -> ColumnElement[Any]:
-        way: ColumnElement[Any] = column.desc() if text.startswith("-") else column.asc()
-        return way.nulls_last()
+    def way(column: Any) -> ColumnElement[Any]:
+        return column.desc() if text.startswith("-") else column.asc()  # type: ignore[no-any-return]
 
-    table = _TABLES.get(field.word)
+    def directed(column: Any) -> ColumnElement[Any]:
+        return way(column).nulls_last()
+
+    table = TABLES.get(field.word)
     if table is None:
-        return (Stretch(None, true(), (directed(_column(field)),)),)
+        return (Stretch(None, true(), (directed(column_of(field)),)),)
     number, again = table.alias("sorted"), table.alias("unsorted")
     has_number = and_(again.c.run_id == _RUN.id, again.c.name == field.name, again.c.num.is_not(None))
     words: tuple[ColumnElement[Any], ...] = ()
@@ -187,6 +195,7 @@ def ordering(text: str) -> tuple[Stretch, ...]:
         words = (directed(select(again.c.text).where(*of_run).scalar_subquery()),)
     fits = and_(number.c.run_id == _RUN.id, number.c.name == field.name, number.c.num.is_not(None))
     return (
-        Stretch(number, fits, (directed(number.c.num),)),
+        # Without "nulls last", of which there are none: Postgres would not read the index backwards.
+        Stretch(number, fits, (way(number.c.num),)),
         Stretch(None, not_(exists().where(has_number)), words),
     )

@@ -8,10 +8,11 @@ from typing import Any
 from orchestrator.digest import Digest
 from orchestrator.image.model import BaseRef, Layer
 from orchestrator.run.model import Failure, Fingerprint, Log, MetricPoint, Output, Readback, State, TraceFile
+from orchestrator.spec.inputs import InputData
 from orchestrator.spec.model import Resources, Scalar, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.tree import GitState
-from orchestrator.value import Value
+from orchestrator.value import Plain, Value
 
 
 class Wanted(Value):
@@ -89,6 +90,7 @@ class NewRun(Value):
     submitted_by: str
     reference: str  # what the engine is asked to run
     wanted: Wanted = Wanted()
+    inputs: tuple[InputData, ...] = ()  # what is known of the program's inputs
 
 
 class RunLine(Value):
@@ -106,6 +108,40 @@ class RunLine(Value):
     params: dict[str, Scalar]
     metrics: dict[str, float]
     verdict: str | None  # the latest verdict of this run as a rerun
+    box: str | None = None  # keyed hash of the machine that executed it
+    box_name: str | None = None  # as its worker called it
+    tags: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # that it has now
+    archived: bool = False
+
+
+class Remark(Value):
+    """One thing that a person said of a run; these are never changed nor removed."""
+
+    run: str
+    kind: str  # one of tables.ANNOTATIONS
+    word: str  # the tag or name; empty for the other kinds
+    text: str  # the note; empty for the other kinds
+    by: str
+    at: datetime
+
+
+class Marks(Value):
+    """What people say of a run now."""
+
+    notes: tuple[Remark, ...] = ()  # oldest first
+    tags: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    archived: Remark | None = None  # who put it away, and when
+
+
+class Named(Value):
+    """A name that people gave to a run, and the runs that had it."""
+
+    name: str
+    run: str | None  # None: taken away
+    job: str | None
+    past: tuple[Remark, ...]  # kinds name and unname, oldest first
 
 
 class OpenRun(Value):
@@ -183,6 +219,10 @@ class HistoryFilter(Value):
     where: str | None = None  # the language of record/where.py
     sort: str | None = None  # such as metrics.accuracy; -seconds for the largest first; None: newest first
     limit: int | None = None
+    by: str | None = None  # who submitted
+    box: str | None = None  # that executed: its name, or the beginning of its id
+    tag: str | None = None
+    archived: bool | None = None  # None: put away or not
 
 
 class Made(Value):
@@ -201,6 +241,85 @@ class Made(Value):
     params: dict[str, Scalar]
     rerun_of: str | None
     verdicts: tuple[str, ...]  # outcomes that name the run, oldest first
+    names: tuple[str, ...] = ()  # that people gave to the run
+    archived: bool = False
+
+
+class Mention(Value):
+    """A file that a run knows otherwise than as an output."""
+
+    run: str
+    job: str
+    role: str  # input; input file, of a folder; log, trace, patch
+    what: str  # the input's name; `NAME/PATH` of a file in its folder; else empty
+    digest: Digest
+    submitted_by: str
+    created_at: datetime
+
+
+class Kin(Value):
+    """A run in a lineage."""
+
+    id: str
+    job: str
+    state: State
+    submitted_by: str
+    created_at: datetime
+    rerun_of: str | None
+    archived: bool
+
+
+class Match(Value):
+    """One output that is an input, or a file of one."""
+
+    output: str  # path, as the run that made it called it
+    file: str | None  # path in the input's folder; None: the input is this file
+    digest: Digest
+
+
+class Link(Value):
+    """Outputs of one run that another took as an input: the same bytes, made before they were used."""
+
+    maker: str
+    user: str
+    input: str  # its name
+    matches: tuple[Match, ...]  # some, sorted
+    count: int  # of all
+    also: tuple[str, ...]  # some other runs that had left the same bytes by then, reruns mostly
+
+
+class Unmade(Value):
+    """An input, no byte of which is known to be a run's output."""
+
+    run: str
+    input: str
+    digest: Digest
+    folder: bool | None  # None: not recorded, as of runs of older versions
+    files: int | None
+    looked_at: bool  # False: its files are not recorded, so one of them may be an output all the same
+
+
+class Lineage(Value):
+    run: str
+    runs: dict[str, Kin]
+    above: tuple[Link, ...]  # towards where the inputs came from
+    below: tuple[Link, ...]  # towards what was made of the outputs
+    unmade: tuple[Unmade, ...]  # inputs of this run and of those above it
+    cut: bool  # there is more than is listed
+
+
+class Delta(Value):
+    name: str
+    before: Plain  # None: there was none
+    after: Plain
+
+
+class Changed(Value):
+    """What differs in a run from the one before it of the same job."""
+
+    run: str
+    before: str
+    deltas: tuple[Delta, ...]  # sorted by name
 
 
 class VerdictLine(Value):

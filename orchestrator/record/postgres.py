@@ -55,17 +55,19 @@ class Postgres(Database):
 
     def write(self, work: Work[T], settled: Work[T | None] | None = None) -> T:
         def attempt(again: bool) -> T:
-            if again and settled is not None:
-                found = self._once(settled, writing=False)
-                if found is not None:
-                    return found
-            return self._once(work, writing=True)
+            return self._once(settled_or_done if again and settled is not None else work, writing=True)
+
+        def settled_or_done(connection: Connection) -> T:
+            # Under the lock: a server that still works at the commit that we lost sight of holds it.
+            found = settled(connection) if settled is not None else None
+            return work(connection) if found is None else found
 
         return self.patiently(attempt)
 
     def _once(self, work: Work[T], *, writing: bool) -> T:
         with self.engine.connect() as connection:
-            prepared = connection.execution_options(writing=writing)
+            self.wrote = self.wrote or writing
+            prepared = connection.execution_options(writing=writing, by=self.by)
             with prepared.begin():
                 return work(prepared)
 
@@ -138,7 +140,8 @@ def _named_wrongly(text: str) -> bool:
 
 def _on_begin(connection: Connection) -> None:
     if connection.get_execution_options().get("writing"):
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(connect.BUSY_TIMEOUT * 1000)}")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER})")
+        # In one round trip: the patience first, then the lock that it is for.
+        patience = f"set_config('lock_timeout', '{round(connect.BUSY_TIMEOUT * 1000)}', true)"
+        connection.exec_driver_sql(f"SELECT {patience}, pg_advisory_xact_lock({WRITER})")
     else:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

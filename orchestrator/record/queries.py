@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, select, true
+from sqlalchemy import Connection, Row, Select, Table, false, not_, select, true
 
 from orchestrator.errors import UsageError
 from orchestrator.record import tables
+from orchestrator.record.annotations import has_tag, is_archived, is_name, marks_of, named, names
 from orchestrator.record.columns import scalar_of
 from orchestrator.record.fields import Mismatch, Stretch, ordering
 from orchestrator.record.model import HistoryFilter, RunLine, VerdictLine
@@ -20,14 +22,17 @@ from orchestrator.run.model import State
 SHORTEST = 4  # characters of a shortened id
 _CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
 _ID = re.compile(r"[0-9a-f]{4,16}\Z")
+_BOX = re.compile(r"[0-9a-f]{4,64}\Z")
 _HISTORY = "`reprise history` lists the runs"
 
 _original = tables.run.alias("original")
 
 
 def find(connection: Connection, prefix: str) -> str:
-    """The full id of the one run whose id begins so. UsageError if none or several do."""
+    """The full id of the one run whose id begins so, or that has this name. UsageError otherwise."""
     run = tables.run
+    if is_name(prefix.strip()):
+        return _by_name(connection, prefix.strip())
     text = prefix.strip().lower()
     if len(text) < SHORTEST:
         raise UsageError(
@@ -52,6 +57,16 @@ def find(connection: Connection, prefix: str) -> str:
     return str(rows[0].public_id)
 
 
+def _by_name(connection: Connection, word: str) -> str:
+    found = named(connection, word)
+    if found is not None:
+        return found
+    known = [item.name for item in names(connection) if item.run is not None]
+    near = get_close_matches(word, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"a run is 16 hex digits, or a name; {_HISTORY}"
+    raise UsageError(f"{word!r} is not a run, and no run has that name", hint)
+
+
 def history(connection: Connection, wanted: HistoryFilter) -> list[RunLine]:
     """Lines that the filter lets through; newest first, or as it sorts. UsageError for a bad filter."""
     run = tables.run
@@ -64,12 +79,27 @@ def history(connection: Connection, wanted: HistoryFilter) -> list[RunLine]:
         query = query.where(run.c.created_at >= wanted.since)
     if wanted.where is not None:
         query = query.where(condition(wanted.where))
+    if wanted.by is not None:
+        query = query.where(run.c.submitted_by == wanted.by)
+    if wanted.box is not None:
+        query = query.where(_on_box(wanted.box))
+    if wanted.tag is not None:
+        query = query.where(has_tag(wanted.tag))
+    if wanted.archived is not None:
+        query = query.where(is_archived() if wanted.archived else not_(is_archived()))
     newest = (run.c.created_at.desc(), run.c.id.desc())
     rows: list[Row[Any]] = []
     for stretch in _stretches(wanted.sort):
         left = None if wanted.limit is None else wanted.limit - len(rows)
         rows += connection.execute(stretch.narrow(query).order_by(*newest).limit(left))
     return _read(connection, rows)
+
+
+def _on_box(text: str) -> Any:
+    """A box by what its worker calls it, or by the beginning of its id (eight characters are shown)."""
+    low, column = text.lower(), tables.attempt.c.box
+    begins = (column >= low) & (column < low + "g") if _BOX.match(low) else false()
+    return (tables.box.c.name == text) | begins
 
 
 def _stretches(sort: str | None) -> tuple[Stretch, ...]:
@@ -82,12 +112,15 @@ def _stretches(sort: str | None) -> tuple[Stretch, ...]:
 
 
 def best(connection: Connection, job: str, metric: str, *, minimize: bool) -> RunLine:
-    """Among runs that succeeded; the older one of equals. UsageError where none has the metric."""
+    """Among runs that succeeded and are not put away; the older one of equals. UsageError where none has
+    the metric.
+    """
     run, value = tables.run, tables.metric
     query = (
         _lines()
         .join(value, (value.c.run_id == run.c.id) & (value.c.name == metric))
         .where(tables.job.c.name == job, run.c.state == State.SUCCEEDED, value.c.num.is_not(None))
+        .where(not_(is_archived()))
         .order_by(value.c.num.asc() if minimize else value.c.num.desc(), run.c.id)
         .limit(1)
     )
@@ -166,7 +199,8 @@ def verdicts(connection: Connection, run: str) -> list[VerdictLine]:
 
 
 def _lines() -> Select[Any]:
-    run, job, image = tables.run, tables.job, tables.image
+    run, job, image, attempt = tables.run, tables.job, tables.image, tables.attempt
+    now_at = (attempt.c.run_id == run.c.id) & (attempt.c.number == run.c.attempt)
     return (
         select(
             run.c.id.label("run_key"),
@@ -179,10 +213,14 @@ def _lines() -> Select[Any]:
             run.c.submitted_by,
             run.c.created_at,
             run.c.seconds,
+            attempt.c.box,
+            tables.box.c.name.label("box_name"),
         )
         .join(job, job.c.id == run.c.job_id)
         .join(image, image.c.id == run.c.image_id)
         .outerjoin(_original, _original.c.id == run.c.rerun_of)
+        .outerjoin(attempt, now_at & (run.c.state != State.QUEUED))
+        .outerjoin(tables.box, tables.box.c.id == attempt.c.box)
     )
 
 
@@ -199,8 +237,17 @@ def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
         metrics[item.run_id][item.name] = float(item.text)
     for item in _for_runs(connection, tables.verdict, keys):
         judged[item.run_id] = item.outcome
+    said = marks_of(connection, keys)
     return [
-        RunLine(**row, params=params[key], metrics=metrics[key], verdict=judged.get(key))
+        RunLine(
+            **row,
+            params=params[key],
+            metrics=metrics[key],
+            verdict=judged.get(key),
+            tags=said[key].tags,
+            names=said[key].names,
+            archived=said[key].archived is not None,
+        )
         for key, row in zip(keys, rows, strict=True)
     ]
 

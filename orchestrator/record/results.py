@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, delete, update
 
 from orchestrator.errors import RecordError
-from orchestrator.record import tables
+from orchestrator.record import events, evidence, tables
 from orchestrator.record.columns import comparable, document, indexable
 from orchestrator.record.runs import hold, insert_rows, now
 from orchestrator.run.model import Fingerprint, Readback, Result
@@ -18,35 +18,45 @@ T = TypeVar("T")
 _INTEGERS = range(-(1 << 63), 1 << 63)  # what a column holds; a job may write any integer as a step
 
 
-def finish(connection: Connection, run: str, attempt: int, result: Result, *, queued: bool = False) -> None:
+def finish(
+    connection: Connection,
+    run: str,
+    attempt: int,
+    result: Result,
+    *,
+    queued: bool = False,
+    quiet: bool = False,
+) -> None:
     """Commit what is known of a dead attempt. FencedError for an older attempt, or a second time.
 
     `queued`: of a run that no attempt is at; then `attempt` is the last one that was given up, or 0.
+    `quiet`: the caller writes the event.
     """
     if not result.state.final:
         raise RecordError(f"run {run} cannot be finished as {result.state.value}")
     key = hold(connection, run, attempt, queued=queued)
     table = tables.run
-    connection.execute(
-        update(table)
-        .where(table.c.id == key)
-        .values(
-            state=result.state,
-            failure=result.failure,
-            message=result.message,
-            exit_code=result.exit_code,
-            oom_killed=result.oom_killed,
-            reports_missing=result.reports_missing,
-            started_at=result.started_at,
-            finished_at=result.finished_at,
-            seconds=result.seconds,
-            recorded_at=now(),
-        )
-    )
+    values = {
+        "state": result.state,
+        "failure": result.failure,
+        "message": result.message,
+        "exit_code": result.exit_code,
+        "oom_killed": result.oom_killed,
+        "reports_missing": result.reports_missing,
+        "started_at": result.started_at,
+        "finished_at": result.finished_at,
+        "seconds": result.seconds,
+        "recorded_at": now(),
+    }
+    connection.execute(update(table).where(table.c.id == key).values(**values))
     # Readers on other boxes find the whole log in the store from here on.
     connection.execute(delete(tables.log_chunk).where(tables.log_chunk.c.run_id == key))
-    for target, rows in _rows(result):
-        insert_rows(connection, target, [{"run_id": key, **row} for row in rows])
+    lists = [(target, [{"run_id": key, **row} for row in rows]) for target, rows in _rows(result)]
+    for target, rows in lists:
+        insert_rows(connection, target, rows)
+    if not quiet:
+        data = {"run": evidence.row_value(table, values), **evidence.lists_value(lists)}
+        events.append(connection, "run.finished", run, data)
 
 
 def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:

@@ -5,16 +5,18 @@ Every function takes a connection inside a writing transaction (connect.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, Table, insert, select, true, update
+from sqlalchemy import Connection, Table, insert, or_, select, true, update
 
 from orchestrator.errors import FencedError, RecordError, UsageError
-from orchestrator.record import tables
+from orchestrator.record import events, evidence, tables
 from orchestrator.record.columns import document, scalar_columns
 from orchestrator.record.model import ImageFacts, NewRun
 from orchestrator.run.model import State
+from orchestrator.spec.inputs import InputData
 from orchestrator.spec.tree import GitState
 
 OPEN = tuple(state for state in State if not state.final)
@@ -27,50 +29,80 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def submit(connection: Connection, new: NewRun) -> tuple[str, bool]:
-    """Queue a run: (its id, True), or (the id of the run that has this key already, False)."""
+def submit(connection: Connection, new: NewRun, *, quiet: bool = False) -> tuple[str, bool]:
+    """Queue a run: (its id, True), or (the id of the run that has this key already, False).
+
+    `quiet`: the caller writes the event.
+    """
     run = tables.run
     known = connection.execute(select(run.c.public_id).where(run.c.key == new.key)).scalar()
     if known is not None:
         return str(known), known == new.id  # ids are random: it is this submission, whose commit was cut off
     moment = now()
     program = new.program
-    row = insert(run).values(
-        public_id=new.id,
-        key=new.key,
-        job_id=_job(connection, program.name, moment),
-        image_id=_image(connection, new.image, moment),
-        rerun_of=key_of(connection, new.rerun_of) if new.rerun_of else None,
-        reference=new.reference,
-        description=new.description,
-        submitted_by=new.submitted_by,
-        seed=program.seed,
-        program=document(program.model_dump(mode="json")),
-        resources=document(new.resources.model_dump(mode="json")),
-        tolerance=document(new.tolerance.model_dump(mode="json")),
-        input_paths=document(new.input_paths),
-        state=State.QUEUED,
-        attempt=0,
-        created_at=moment,
-        message="",
-        oom_killed=False,
-        reports_missing=False,
-    )
-    key = _inserted(connection, row)
-    params = [
-        {"run_id": key, "name": name, **scalar_columns(value)} for name, value in program.params.items()
-    ]
-    insert_rows(connection, tables.param, params)
-    insert_rows(connection, tables.wanted, [{"run_id": key, **new.wanted.model_dump()}])
-    if new.git is not None:
-        insert_rows(connection, tables.git_state, [_git_row(key, new.git)])
+    row = {
+        "public_id": new.id,
+        "key": new.key,
+        "job_id": _job(connection, program.name, moment),
+        "image_id": _image(connection, new.image, moment),
+        "rerun_of": key_of(connection, new.rerun_of) if new.rerun_of else None,
+        "reference": new.reference,
+        "description": new.description,
+        "submitted_by": new.submitted_by,
+        "seed": program.seed,
+        "program": document(program.model_dump(mode="json")),
+        "resources": document(new.resources.model_dump(mode="json")),
+        "tolerance": document(new.tolerance.model_dump(mode="json")),
+        "input_paths": document(new.input_paths),
+        "state": State.QUEUED,
+        "attempt": 0,
+        "created_at": moment,
+        "message": "",
+        "oom_killed": False,
+        "reports_missing": False,
+    }
+    key = inserted(connection, run, row)
+    lists = list(_lists(key, new))
+    for table, rows in lists:
+        insert_rows(connection, table, rows)
+    for data in new.inputs:
+        _input_data(connection, data)
+    if not quiet:
+        names = {"id": key, "job": program.name, "image": new.image.digest, "original": new.rerun_of}
+        data_of_run = {"run": evidence.run_value(row | names), **evidence.lists_value(lists)}
+        events.append(connection, "run.submitted", new.id, data_of_run)
     return new.id, True
+
+
+def _lists(key: int, new: NewRun) -> Iterator[tuple[Table, list[dict[str, Any]]]]:
+    """Tables below the run with their rows."""
+    params = new.program.params.items()
+    yield tables.param, [{"run_id": key, "name": name, **scalar_columns(value)} for name, value in params]
+    yield tables.wanted, [{"run_id": key, **new.wanted.model_dump()}]
+    inputs = new.program.inputs.items()
+    yield tables.run_input, [{"run_id": key, "name": name, "digest": digest} for name, digest in inputs]
+    if new.git is not None:
+        yield tables.git_state, [_git_row(key, new.git)]
 
 
 def _job(connection: Connection, name: str, moment: datetime) -> int:
     job = tables.job
     known = connection.execute(select(job.c.id).where(job.c.name == name)).scalar()
-    return int(known) if known else _inserted(connection, insert(job).values(name=name, created_at=moment))
+    if known:
+        return int(known)
+    row = {"name": name, "created_at": moment}
+    key = inserted(connection, job, row)
+    _record_shared(connection, "job.recorded", job, key, row)
+    return key
+
+
+def _record_shared(
+    connection: Connection, kind: str, table: Table, key: Any, row: dict[str, Any], **lists: Any
+) -> None:
+    """The event of a row that several runs share, and of the list that is its own."""
+    data = {table.name: {str(key): evidence.row_value(table, row)}}
+    data |= {name: {str(key): value} for name, value in lists.items() if value is not None}
+    events.append(connection, kind, None, data)
 
 
 def _image(connection: Connection, facts: ImageFacts, moment: datetime) -> int:
@@ -78,21 +110,39 @@ def _image(connection: Connection, facts: ImageFacts, moment: datetime) -> int:
     known = connection.execute(select(image.c.id).where(image.c.digest == facts.digest)).scalar()
     if known:
         return int(known)
-    row = insert(image).values(
-        digest=facts.digest,
-        config_digest=facts.config_digest,
-        base_name=facts.base.name,
-        base_digest=facts.base.digest,
-        base_config_digest=facts.base.config_digest,
-        created_at=moment,
-    )
-    key = _inserted(connection, row)
+    row = {
+        "digest": facts.digest,
+        "config_digest": facts.config_digest,
+        "base_name": facts.base.name,
+        "base_digest": facts.base.digest,
+        "base_config_digest": facts.base.config_digest,
+        "created_at": moment,
+    }
+    key = inserted(connection, image, row)
     layers = [
         {"image_id": key, "position": position, **layer.model_dump(exclude={"path"})}
         for position, layer in enumerate(facts.layers)
     ]
     insert_rows(connection, tables.image_layer, layers)
+    held = evidence.rows_value(tables.image_layer, layers)
+    _record_shared(connection, "image.recorded", image, key, row, image_layer=held)
     return key
+
+
+def _input_data(connection: Connection, data: InputData) -> None:
+    """Once per digest: the same digest stands for the same files."""
+    table = tables.input_data
+    if connection.execute(select(table.c.digest).where(table.c.digest == data.digest)).first():
+        return
+    row = {"digest": data.digest, "folder": data.folder, "files": data.count, "size": data.size}
+    insert_rows(connection, table, [row])
+    rows = [
+        {"folder": data.digest, "position": position, **file.model_dump()}
+        for position, file in enumerate(data.files)
+    ]
+    insert_rows(connection, tables.input_file, rows)
+    held = evidence.rows_value(tables.input_file, rows)
+    _record_shared(connection, "input.recorded", table, data.digest, row, input_file=held)
 
 
 def _git_row(key: int, git: GitState) -> dict[str, Any]:
@@ -123,22 +173,30 @@ def claim(
     number = int(row.attempt)
     values = {"box": box, "boot": boot, "executor": executor, "claimed_at": now()}
     insert_rows(connection, tables.attempt, [{"run_id": row.id, "number": number, **values}])
+    held = {str(number): evidence.row_value(tables.attempt, values)}
+    moved = {"state": State.PREPARING.value, "attempt": number}
+    events.append(connection, "run.claimed", run, {"run": moved, "attempt": held})
     return number
 
 
 def take_over(connection: Connection, run: str, number: int, executor: str) -> None:
     """Another process carries the same attempt on."""
-    _update_attempt(connection, run, number, executor=executor)
+    _update_attempt(connection, "run.taken_over", run, number, executor=executor)
 
 
 def save_plan(connection: Connection, run: str, number: int, plan: str) -> None:
-    _update_attempt(connection, run, number, plan=plan)
+    _update_attempt(connection, "run.planned", run, number, plan=plan)
 
 
-def _update_attempt(connection: Connection, run: str, number: int, **values: str) -> None:
+def _update_attempt(connection: Connection, kind: str, run: str, number: int, **values: str) -> None:
+    """Said again, the same thing is no event: the first time may have been a commit that was cut off."""
     table = tables.attempt
     key = hold(connection, run, number)
-    connection.execute(update(table).where(table.c.run_id == key, table.c.number == number).values(**values))
+    other = or_(*(table.c[name].is_distinct_from(value) for name, value in values.items()))
+    changed = update(table).where(table.c.run_id == key, table.c.number == number, other).values(**values)
+    if connection.execute(changed).rowcount:
+        held = {str(number): evidence.row_value(table, values)}
+        events.append(connection, kind, run, {"attempt": held})
 
 
 def move(connection: Connection, run: str, number: int, state: State) -> None:
@@ -154,6 +212,7 @@ def move(connection: Connection, run: str, number: int, state: State) -> None:
         hold(connection, run, number)
         _, _, found = where_it_stands(connection, run)
         raise RecordError(f"run {run} cannot go from {found.value} to {state.value}")
+    events.append(connection, "run.moved", run, {"run": {"state": state.value}})
 
 
 def request_cancel(connection: Connection, run: str) -> State:
@@ -161,27 +220,32 @@ def request_cancel(connection: Connection, run: str) -> State:
     table = tables.run
     key, _, state = where_it_stands(connection, run)
     if not state.final:
-        connection.execute(
-            update(table)
-            .where(table.c.id == key, table.c.cancel_requested_at.is_(None))
-            .values(cancel_requested_at=now())
-        )
+        values = {"cancel_requested_at": now()}
+        changed = connection.execute(
+            update(table).where(table.c.id == key, table.c.cancel_requested_at.is_(None)).values(**values)
+        ).rowcount
+        if changed:
+            asked = {"run": evidence.row_value(table, values)}
+            events.append(connection, "run.cancel_requested", run, asked)
     return state
 
 
 def add_verdict(
     connection: Connection, run: str, original: str, outcome: str, text: str, box: str | None, by: str
 ) -> None:
-    row = {
-        "run_id": key_of(connection, run),
-        "original_id": key_of(connection, original),
-        "outcome": outcome,
-        "document": text,
-        "box": box,
-        "judged_by": by,
-        "created_at": now(),
-    }
-    insert_rows(connection, tables.verdict, [row])
+    row = {"outcome": outcome, "document": text, "box": box, "judged_by": by, "created_at": now()}
+    write_verdict(connection, "verdict.given", run, original, row)
+
+
+def write_verdict(
+    connection: Connection, kind: str, run: str, original: str, columns: dict[str, Any]
+) -> None:
+    """A row over two runs, and its event."""
+    keys = {"run_id": key_of(connection, run), "original_id": key_of(connection, original)}
+    row = keys | columns
+    key = inserted(connection, tables.verdict, row)
+    held = {str(key): evidence.verdict_value(row | {"original": original})}
+    events.append(connection, kind, run, {"verdict": held})
 
 
 def hold(connection: Connection, run: str, number: int, *, queued: bool = False) -> int:
@@ -222,7 +286,7 @@ def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]
         connection.execute(insert(table), rows)
 
 
-def _inserted(connection: Connection, statement: Any) -> int:
+def inserted(connection: Connection, table: Table, row: dict[str, Any]) -> int:
     """The integer key that the database gave to the new row."""
-    result: Any = connection.execute(statement)
+    result: Any = connection.execute(insert(table).values(**row))
     return int(result.inserted_primary_key[0])

@@ -6,6 +6,8 @@ returned, or None where it was not done.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import Connection, select
 
 from orchestrator.record import tables
@@ -52,6 +54,24 @@ def requeued(connection: Connection, run: str, number: int, reason: str) -> Stat
         .where(table.c.public_id == run, launch.c.number == number, launch.c.ended == reason)
     )
     return connection.execute(query).scalar()
+
+
+def introduced(connection: Connection, box: str, moment: datetime) -> bool | None:
+    """A box starts at one moment once."""
+    table = tables.box
+    query = select(table.c.id).where(table.c.id == box, table.c.started_at == moment)
+    return True if connection.execute(query).first() else None
+
+
+def told(connection: Connection, kind: str, once: str) -> int | None:
+    """The index of an event that carries this mark."""
+    newest = connection.execute(
+        select(tables.event.c.idx, tables.event.c.document)
+        .where(tables.event.c.kind == kind)
+        .order_by(tables.event.c.idx.desc())
+        .limit(100)
+    )
+    return next((row.idx for row in newest if once.encode() in row.document), None)
 
 
 def appended(connection: Connection, run: str, number: int, start: int) -> bool | None:

@@ -55,7 +55,14 @@ class Sqlite(Database):
         return not self.path.exists()
 
     def prepare(self) -> None:
-        """The file, for its owner only, in its folder."""
+        """The file, for its owner only, in its folder.
+
+        A file that is there is not opened: closing it would drop this process's POSIX locks on it, and with
+        them what SQLite knows of our connections. Then another process takes itself for the last one and
+        removes the write-ahead log under us: 21 of 160 committed runs were lost so.
+        """
+        if self.path.exists():
+            return
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -7,39 +7,25 @@ run's key as their primary key; lists have (run_id, position).
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, MetaData, Table
-from sqlalchemy.orm import declared_attr
-from sqlmodel import Field, SQLModel
+from sqlalchemy import BigInteger, CheckConstraint, Index
+from sqlmodel import Field
 
 from orchestrator.image.model import LayerKind
 from orchestrator.record.columns import Moment, Words, closed
+from orchestrator.record.ledgertables import checkpoint as checkpoint
+from orchestrator.record.ledgertables import event as event
+from orchestrator.record.ledgertables import ledger as ledger
+from orchestrator.record.rows import Row as Row
+from orchestrator.record.rows import table_of
 from orchestrator.run.model import Failure, OutputStatus, State
 
 # The verdict room stands above this one, so its words are written here once more; a test holds them equal.
 OUTCOMES = ("identical", "within_tolerance", "different", "not_comparable", "not_instrumented", "failed")
 SCALAR_TYPES = ("bool", "int", "float", "str")
-
-
-class Row(SQLModel):
-    """Base of the tables. Named constraints, because SQLite's migrations find them by name."""
-
-    metadata: ClassVar[MetaData] = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-
-    @declared_attr.directive
-    def __tablename__(cls) -> str:
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
+ANNOTATIONS = ("note", "tag", "untag", "name", "unname", "archive", "restore")
 
 
 def _one_of(column: str, words: tuple[str, ...]) -> CheckConstraint:
@@ -212,11 +198,13 @@ class MetricPoint(Row, table=True):
 
 
 class Output(Row, table=True):
+    __table_args__ = (Index(None, "digest", "run_id"),)
+
     run_id: int = _run_key()
     position: int = Field(primary_key=True)
     path: str = Field(sa_type=Words)
     status: OutputStatus = Field(sa_type=closed(OutputStatus, "status"))
-    digest: str | None = Field(default=None, sa_type=Words, index=True)
+    digest: str | None = Field(default=None, sa_type=Words)
     size: int = Field(sa_type=BigInteger)  # bytes
     reason: str | None = Field(default=None, sa_type=Words)
 
@@ -252,7 +240,7 @@ class GitState(Row, table=True):
     committed_at: datetime | None = Field(default=None, sa_type=Moment)
     subject: str = Field(sa_type=Words)
     dirty: bool
-    patch_digest: str | None = Field(default=None, sa_type=Words)
+    patch_digest: str | None = Field(default=None, sa_type=Words, index=True)
 
 
 class Flag(Row, table=True):
@@ -268,7 +256,7 @@ class Flag(Row, table=True):
 
 class Log(Row, table=True):
     run_id: int = _run_key()
-    digest: str = Field(sa_type=Words)
+    digest: str = Field(sa_type=Words, index=True)
     size: int = Field(sa_type=BigInteger)  # bytes
     truncated: bool
 
@@ -281,7 +269,7 @@ class Trace(Row, table=True):
     rank: int
     world: int
     pid: int = Field(sa_type=BigInteger)
-    digest: str = Field(sa_type=Words)
+    digest: str = Field(sa_type=Words, index=True)
     size: int = Field(sa_type=BigInteger)  # bytes
     steps: int = Field(sa_type=BigInteger)
     events: int = Field(sa_type=BigInteger)
@@ -308,8 +296,45 @@ class Note(Row, table=True):
     text: str = Field(sa_type=Words)
 
 
-def table_of(model: type[Row]) -> Table:
-    return Row.metadata.tables[str(model.__tablename__)]
+class Annotation(Row, table=True):
+    """What people said of a run. Rows are only added: the present state is what the last ones say."""
+
+    __table_args__ = (Index(None, "run_id"), Index(None, "kind", "word"), _one_of("kind", ANNOTATIONS))
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id")
+    kind: str = Field(sa_type=Words)
+    word: str = Field(sa_type=Words)  # the tag or name; empty for the other kinds
+    text: str = Field(sa_type=Words)  # the note; empty for the other kinds
+    made_by: str = Field(sa_type=Words)
+    made_at: datetime = Field(sa_type=Moment)
+
+
+class RunInput(Row, table=True):
+    """The inputs of the run's program, to be asked by content."""
+
+    run_id: int = _run_key()
+    name: str = Field(primary_key=True, sa_type=Words)
+    digest: str = Field(sa_type=Words, index=True)
+
+
+class InputData(Row, table=True):
+    """What lies behind an input's digest, as whoever hashed it saw it. Not there for older runs."""
+
+    digest: str = Field(primary_key=True, sa_type=Words)
+    folder: bool
+    files: int = Field(sa_type=BigInteger)
+    size: int = Field(sa_type=BigInteger)  # bytes of all files
+
+
+class InputFile(Row, table=True):
+    """The files of an input that is a folder, in the order of its digest; none for a very long list."""
+
+    folder: str = Field(primary_key=True, sa_type=Words)  # the folder's digest
+    position: int = Field(primary_key=True)
+    path: str = Field(sa_type=Words)
+    digest: str = Field(sa_type=Words, index=True)
+    size: int = Field(sa_type=BigInteger)  # bytes
 
 
 job, image, image_layer = table_of(Job), table_of(Image), table_of(ImageLayer)
@@ -319,3 +344,5 @@ param, metric, metric_point = table_of(Param), table_of(Metric), table_of(Metric
 output, package, source_file = table_of(Output), table_of(Package), table_of(SourceFile)
 fingerprint, git_state, flag = table_of(Fingerprint), table_of(GitState), table_of(Flag)
 log, trace, verdict, note = table_of(Log), table_of(Trace), table_of(Verdict), table_of(Note)
+annotation, run_input = table_of(Annotation), table_of(RunInput)
+input_data, input_file = table_of(InputData), table_of(InputFile)

@@ -17,11 +17,12 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, not_, or_
 
 from orchestrator.errors import UsageError
-from orchestrator.record.fields import Field, Literal, Mismatch, compare, field_named
+from orchestrator.record.fields import Comparison, Field, Literal, Mismatch, compare, field_named
 
 LONGEST = 4000  # characters of a filter
 DEEPEST = 40  # nested parentheses and nots
@@ -50,15 +51,27 @@ _TAG = re.compile(r"(metrics|params)\.([^\W\d]\w*(?:[./][^\W\d]\w*)*)")
 _WORDS: dict[str, bool] = {"true": True, "false": False}
 
 
+class Condition(NamedTuple):
+    held: ColumnElement[bool]  # over run, job and image
+    certain: tuple[Comparison, ...]  # these hold, among other things, for every run that fits
+
+
 def condition(text: str) -> ColumnElement[bool]:
-    """The filter as SQL over run, job and image. UsageError with the column and a hint."""
-    return _Reader(text).read()
+    """The filter as SQL. UsageError with the column and a hint."""
+    return read_condition(text).held
+
+
+def read_condition(text: str) -> Condition:
+    """The filter as SQL, and what of it an index could serve. UsageError as above."""
+    reader = _Reader(text)
+    return Condition(reader.read(), tuple(reader.certain))
 
 
 class _Reader:
     def __init__(self, text: str) -> None:
         # One line without leading space, or Python would read an indented block.
         self.text = re.sub(r"\s", " ", text).strip()
+        self.certain: list[Comparison] = []
 
     def read(self) -> ColumnElement[bool]:
         if not self.text:
@@ -73,20 +86,24 @@ class _Reader:
             raise self._error("cannot be read", (error.offset or 1) - 1, self._habit()) from error
         except (ValueError, RecursionError, MemoryError) as error:  # NUL, or nesting beyond the parser
             raise self._error("cannot be read", 0) from error
-        return self._condition(tree.body, 0)
+        return self._condition(tree.body, 0, certain=True)
 
-    def _condition(self, node: ast.expr, depth: int) -> ColumnElement[bool]:
+    def _condition(self, node: ast.expr, depth: int, *, certain: bool) -> ColumnElement[bool]:
         if depth > DEEPEST:
             raise self._error(f"is nested more than {DEEPEST} deep", self._column(node))
         match node:
             case ast.BoolOp(op=op, values=values):
-                parts = [self._condition(value, depth + 1) for value in values]
+                certain = certain and isinstance(op, ast.And)
+                parts = [self._condition(value, depth + 1, certain=certain) for value in values]
                 return and_(*parts) if isinstance(op, ast.And) else or_(*parts)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return not_(self._condition(operand, depth + 1))
+                return not_(self._condition(operand, depth + 1, certain=False))
             case ast.Compare(left=left, ops=ops, comparators=rights):
                 lefts = [left, *rights[:-1]]
-                return and_(*(self._compare(*item) for item in zip(lefts, ops, rights, strict=True)))
+                found = [self._compare(*item) for item in zip(lefts, ops, rights, strict=True)]
+                if certain:
+                    self.certain += [comparison for comparison, _ in found]
+                return and_(*(held for _, held in found))
             case _:
                 raise self._error(
                     "is not a comparison",
@@ -94,7 +111,7 @@ class _Reader:
                     self._habit() or "compare it with a value: params.flag == true",
                 )
 
-    def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> ColumnElement[bool]:
+    def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> tuple[Comparison, ColumnElement[bool]]:
         operator = _OPERATORS.get(type(op))
         if operator is None:
             raise self._error("`is` means nothing here", self._column(left), "write == or !=")
@@ -112,7 +129,7 @@ class _Reader:
                 "`in` wants a list, and only `in` does", self._column(right), "params.lr in (0.1, 0.01)"
             )
         try:
-            return compare(field, operator, value)
+            return Comparison(field, operator, value), compare(field, operator, value)
         except Mismatch as mismatch:
             raise self._error(mismatch.what, self._column(right), mismatch.hint) from mismatch
 

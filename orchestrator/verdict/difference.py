@@ -6,16 +6,15 @@ Unlike a verdict it judges nothing, and takes any two runs: of other jobs, faile
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from orchestrator.record.model import RunRecord
 from orchestrator.run.model import Output, OutputStatus
-from orchestrator.value import Value
+from orchestrator.value import Plain, Value, flat
 from orchestrator.verdict.files import pair_outputs, same_output
 from orchestrator.verdict.flags import last_flags, main_readback
 from orchestrator.verdict.grounds import unequal_names
 
-Cell = bool | int | float | str | None
+Cell = Plain
 
 
 class Entry(Value):
@@ -64,12 +63,10 @@ def difference(a: RunRecord, b: RunRecord) -> Difference:
         _section("code", a.source, b.source),
         _section("git", _git(a), _git(b)),
         _section("packages", a.packages, b.packages),
-        _section(
-            "determinism", *(_flat(program.determinism.model_dump(mode="json")) for program in programs)
-        ),
+        _section("determinism", *(flat(program.determinism.model_dump(mode="json")) for program in programs)),
         _section("flags", _flags(a), _flags(b)),
         _section("hardware", _hardware(a), _hardware(b)),
-        _section("resources", *(_flat(run.resources.model_dump(mode="json")) for run in (a, b))),
+        _section("resources", *(flat(run.resources.model_dump(mode="json")) for run in (a, b))),
         _metrics(a, b),
         _outputs(a, b),
         _section("result", _result(a), _result(b)),
@@ -126,18 +123,18 @@ def _git(run: RunRecord) -> dict[str, Cell]:
 
 def _flags(run: RunRecord) -> dict[str, Cell]:
     readback = main_readback(run)
-    return _flat(last_flags(readback)) if readback else {}
+    return flat(last_flags(readback)) if readback else {}
 
 
 def _hardware(run: RunRecord) -> dict[str, Cell]:
     if run.fingerprint is None:
         return {}
-    return _flat({"bit_class": run.fingerprint.bit_class, "perf_class": run.fingerprint.perf_class})
+    return flat({"bit_class": run.fingerprint.bit_class, "perf_class": run.fingerprint.perf_class})
 
 
 def hardware_bits(run: RunRecord) -> dict[str, Cell]:
     """The fields that can move bits, flattened; empty where no fingerprint was taken."""
-    return _flat(run.fingerprint.bit_class) if run.fingerprint else {}
+    return flat(run.fingerprint.bit_class) if run.fingerprint else {}
 
 
 def _result(run: RunRecord) -> dict[str, Cell]:
@@ -180,16 +177,3 @@ def _output(output: Output | None) -> Cell:
     if output.status is OutputStatus.REJECTED:
         return f"rejected: {output.reason or 'no reason recorded'}"
     return output.digest
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Cell]:
-    """`{"gpus": [{"name": "A100"}]}` -> `{"gpus.0.name": "A100"}`; an empty list or object is `none`."""
-    if isinstance(value, dict | list | tuple) and value:
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        found: dict[str, Cell] = {}
-        for key, inner in items:
-            found |= _flat(inner, f"{name}.{key}" if name else str(key))
-        return found
-    if isinstance(value, bool | int | float | str) or value is None:
-        return {name: value}
-    return {name: "none" if isinstance(value, dict | list | tuple) else str(value)}

@@ -15,7 +15,7 @@ from terminal_support import Terminal
 ON_TAB = [
     ("reprise su", {"submit"}),
     ("reprise s", {"submit", "show", "schema", "sweep"}),
-    ("reprise show --pa", {"--packages"}),
+    ("reprise show --pac", {"--packages"}),
 ]
 
 
@@ -73,7 +73,7 @@ def test_completion_in_a_real_fish(
 
 @pytest.mark.parametrize(
     ("typed", "line"),
-    [("reprise su\t", "reprise submit "), ("reprise show --pa\t", "reprise show --packages ")],
+    [("reprise su\t", "reprise submit "), ("reprise show --pac\t", "reprise show --packages ")],
 )
 def test_tab_in_a_real_zsh(
     process: Callable[..., Any], environ: dict[str, str], typed: str, line: str, tmp_path: Path

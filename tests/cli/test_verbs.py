@@ -97,6 +97,8 @@ def test_history(reprise: Call, three: None) -> None:
         "JOB",
         "STATE",
         "CREATED",
+        "BY",
+        "BOX",
         "TIME",
         "PARAMS",
         "METRICS",

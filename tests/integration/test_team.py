@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
-from tests_support import Box
+from tests_support import Box, git
 
 pytestmark = pytest.mark.engine
 
@@ -28,12 +27,6 @@ params: {lr: 0.1, opt: sgd}
 seed: 3
 tolerance: {metrics: {accuracy: 0.5}}
 """
-
-
-def git(folder: Path, *words: str) -> str:
-    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-    done = subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture

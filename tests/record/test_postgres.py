@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ledger_support import told, wrong
 from services import PostgresServer, free_port, postgres_server
 
 from orchestrator.errors import RecordError
@@ -53,6 +55,10 @@ def test_runs_go_on_through_a_restart_in_the_middle(new_run: Callable[..., NewRu
             lines = record.history(HistoryFilter())
             assert sorted(line.id for line in lines) == sorted(new.id for items in runs for new in items)
             assert {line.state for line in lines} == {State.SUCCEEDED}
+            assert wrong(record) == []
+            each = Counter((event["run"], event["kind"]) for event in told(record) if event["run"])
+            assert set(each.values()) == {1, 2}
+            assert {kind for (_, kind), count in each.items() if count == 2} == {"run.moved"}
 
 
 def test_what_cannot_be_reached_is_named_without_its_password(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +86,28 @@ def test_50_threads_with_one_key_are_one_run(record: Record, new_run: Callable[.
     assert len({run for run, _ in found}) == 1
     assert sum(created for _, created in found) == 1
     assert len(record.history(HistoryFilter())) == 1
+
+
+def test_what_prepares_the_file_again_loses_nothing(sqlite_settings: Settings) -> None:
+    """As processes do that start while another one migrates; see Sqlite.prepare."""
+    code = (
+        "from orchestrator.settings import load; from orchestrator.record.database import open_record;"
+        "record = open_record(load()); WORK; print(record.ledger().size); record.close()"
+    )
+    environ = {"REPRISE_HOME": str(sqlite_settings.home)}
+
+    def aside(work: str) -> int:
+        """In a process that is not forked from this one: it shares no locks with it."""
+        command = [sys.executable, "-c", code.replace("WORK", work)]
+        return int(subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout)
+
+    with open_record(sqlite_settings) as record:
+        record.tell("store.swept", None, {})
+        record._database.prepare()
+        assert aside("record.tell('store.swept', None, {})") == 2
+        assert aside("pass") == 2
+        record.tell("store.swept", None, {})
+        assert aside("pass") == 3
 
 
 def claim_all(queue: Any, barrier: Any, number: int, settings: Settings, runs: list[str]) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ledger_support import wrong_of
 
 from orchestrator.digest import Digest
 from orchestrator.image.model import BaseRef, Layer, LayerKind
-from orchestrator.record.database import Record
+from orchestrator.record.database import Record, open_record
+from orchestrator.record.imports import Carried
 from orchestrator.record.model import ImageFacts, NewRun
 from orchestrator.run.model import (
     Failure,
@@ -26,6 +31,7 @@ from orchestrator.run.model import (
     State,
     TraceFile,
 )
+from orchestrator.settings import load
 from orchestrator.spec.model import Resources, Tolerance, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.tree import GitState
@@ -175,7 +181,7 @@ def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Res
     record.claim(run, "box", "boot", "pid 1")
     record.finish(run, 1, result)
     facts = record.run(run).model_dump()
-    handed_in = new.model_dump(exclude={"key", "image"}) | result.model_dump()
+    handed_in = new.model_dump(exclude={"key", "image", "inputs"}) | result.model_dump()
     handed_in |= {
         "image": new.image.digest,
         "config_digest": new.image.config_digest,
@@ -184,11 +190,38 @@ def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Res
         "attempt": 1,
         "box": "box",
     }
+    assert wrong_of(record, run) == []  # the ledger was told what the rows hold
     assert facts.keys() - handed_in.keys() == {"created_at", "box_name"}
     assert handed_in.keys() - facts.keys() == set()
     for name, value in handed_in.items():
         assert same(value, facts[name]), name
     assert record.image(new.image.digest) == (new.image, new.program)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Record]:
+    """The record of another box."""
+    with open_record(load({"REPRISE_HOME": str(tmp_path / "elsewhere")})) as opened:
+        yield opened
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(new=runs, result=results)
+def test_a_run_is_carried_into_another_record_as_it_was(
+    record: Record, elsewhere: Record, new: NewRun, result: Result
+) -> None:
+    run, _ = elsewhere.submit(new)
+    elsewhere.claim(run, "box", "boot", "pid 1")
+    elsewhere.finish(run, 1, result)
+    data = elsewhere.carry(run).to_bytes()
+    item = Carried.from_bytes(data)
+    assert item.to_bytes() == data
+    brought = [record.bring_in(lambda: [item], "ada", Digest.of(b"bundle")) for _ in range(2)]
+    assert [one.new for (one,) in brought] == [True, False]
+    assert same(elsewhere.run(run).model_dump(), record.run(run).model_dump())
+    assert wrong_of(record, run) == []
+    assert record.image(new.image.digest) == (new.image, new.program)
+    assert record.carry(run).to_bytes() == data
 
 
 @settings(max_examples=300, deadline=None)

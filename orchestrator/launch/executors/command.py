@@ -21,7 +21,7 @@ def execute_environment(settings: Settings) -> dict[str, str]:
 
     Not REPRISE_HOME: that is each box's own.
     """
-    found = {"REPRISE_DATABASE_URL": settings.database_url, "REPRISE_STORE": str(settings.store)}
+    found = {"REPRISE_DATABASE_URL": settings.database_url, "REPRISE_STORE": settings.store_address}
     if settings.registry is not None:
         found["REPRISE_REGISTRY"] = settings.registry
     return found

@@ -44,6 +44,8 @@ class Seen(Value):
 
     stage: Stage
     detail: str = ""  # in words: why it waits, how it ended
+    cancelled: bool = False  # over, because somebody ended it by the engine's own command, such as scancel
+    unbegun: bool = False  # over, and surely never started: the same attempt can be submitted again
 
     @property
     def over(self) -> bool:

@@ -1,0 +1,96 @@
+"""Every blob against its hash, and the record's names against the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from itertools import islice
+
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.digest import Digest
+from orchestrator.errors import StoreError
+from orchestrator.launch.session import Session
+from orchestrator.record.ledger import EventFilter
+from orchestrator.record.store import Stored
+
+Step = Callable[[int, int], None]  # (done, total), for a progress bar
+AT_ONCE = 4  # blobs hashed side by side; hashing leaves Python's lock
+PAGE = 500
+
+
+def blob_findings(session: Session, since: datetime | None, step: Step) -> Iterator[Finding]:
+    """Blobs that rows name and that are gone, blobs with other bytes, and blobs that nothing names.
+
+    With `since`, only those that runs from then on name are read.
+    """
+    there: dict[Digest, Stored] = {}
+    for one in session.store.blobs():
+        if one.digest is not None:
+            there[one.digest] = one
+        else:
+            detail = f"{one.name} is no blob"
+            yield Finding(kind=Kind.BLOB_UNNAMED, subject="store", detail=detail)
+    swept: dict[str, int] | None = None
+    checked: set[Digest] = set()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        lines = session.record.everything.blobs(since)
+        while page := list(islice(lines, PAGE)):
+            wanted = {line.digest: line for line in page if line.digest not in checked}
+            for digest, line in wanted.items():
+                if digest not in there:
+                    swept = _swept(session) if swept is None else swept
+                    gone = f"; event {swept[digest]} says that gc removed it" if digest in swept else ""
+                    yield Finding(
+                        kind=Kind.BLOB_MISSING,
+                        subject=f"blob {digest}",
+                        detail=f"{line.what} of run {line.run}{gone}",
+                        run=line.run,
+                    )
+            present = [digest for digest in wanted if digest in there]
+            for digest, trouble in zip(
+                present, pool.map(lambda one: _trouble(session, one), present), strict=True
+            ):
+                if trouble is not None:
+                    line = wanted[digest]
+                    yield Finding(
+                        kind=Kind.BLOB_ALTERED,
+                        subject=f"blob {digest}",
+                        detail=f"{line.what} of run {line.run}: {trouble}",
+                        run=line.run,
+                    )
+            checked.update(wanted)
+            step(len(checked), max(len(there), len(checked)))
+        if since is None:
+            yield from _unnamed(session, [there[digest] for digest in there.keys() - checked], pool)
+    step(len(there), len(there))
+
+
+def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> Iterator[Finding]:
+    """They may be of a run that is being recorded: whole, they are no fault."""
+    digests = [one.digest for one in rest if one.digest is not None]
+    for one, trouble in zip(rest, pool.map(lambda digest: _trouble(session, digest), digests), strict=True):
+        if trouble is None:
+            detail = f"{one.size} bytes, stored {one.modified.isoformat(timespec='seconds')}"
+            yield Finding(kind=Kind.BLOB_UNNAMED, subject=f"blob {one.digest}", detail=detail)
+        else:
+            yield Finding(kind=Kind.BLOB_ALTERED, subject=f"blob {one.digest}", detail=trouble)
+
+
+def _trouble(session: Session, digest: Digest) -> str | None:
+    try:
+        session.store.verify(digest)
+    except StoreError as error:
+        return error.message
+    return None
+
+
+def _swept(session: Session) -> dict[str, int]:
+    """Blob -> the event that says it was removed by policy."""
+    found: dict[str, int] = {}
+    for line in session.record.events(EventFilter(kinds=("store.swept",))):
+        try:
+            found.update(dict.fromkeys(line.data["blobs"], line.index))
+        except (ValueError, KeyError, TypeError):
+            continue  # the event itself is a finding of its own (ledger.py)
+    return found

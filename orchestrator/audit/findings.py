@@ -1,0 +1,84 @@
+"""What an audit can find, and what each finding means."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from orchestrator.value import Value
+
+
+class Kind(StrEnum):
+    """One kind per thing that can be wrong. Those of `NOTES` are told, and are no reason to distrust."""
+
+    EVENT_ALTERED = "event altered"
+    EVENT_MISSING = "event missing"
+    EVENT_ORDER = "event out of order"
+    TREE = "tree differs"
+    CHECKPOINT = "checkpoint differs"
+    CHECKPOINT_FORGED = "checkpoint not signed"
+    LEDGER_SHORTER = "ledger shorter"
+    ROW_ALTERED = "row altered"
+    ROW_MISSING = "row missing"
+    ROW_UNACCOUNTED = "row unaccounted for"
+    BLOB_MISSING = "blob missing"
+    BLOB_ALTERED = "blob altered"
+    BLOB_UNNAMED = "blob unnamed"
+    LAYER_ALTERED = "layer altered"
+    IMAGE_CLAIM = "image is not what it claims"
+    IMAGE_RECORD = "image and record differ"
+    ENGINE_ALTERED = "engine's image altered"
+    REGISTRY_ALTERED = "registry's image altered"
+    REGISTRY_MISSING = "registry's image missing"
+    VERDICT = "verdict not borne out"
+    RUN_STUCK = "run stuck"
+    NOT_CHECKED = "not checked"
+    NO_CHECKPOINT = "no checkpoint"
+
+
+NOTES = frozenset((Kind.BLOB_UNNAMED, Kind.RUN_STUCK, Kind.NOT_CHECKED, Kind.NO_CHECKPOINT))
+
+MEANINGS: dict[Kind, str] = {
+    Kind.EVENT_ALTERED: "an entry of the ledger was changed after it was written",
+    Kind.EVENT_MISSING: "an entry of the ledger was taken out",
+    Kind.EVENT_ORDER: "entries of the ledger were moved, or put in between",
+    Kind.TREE: "the ledger's entries do not give the root that was kept: some were altered, added or removed",
+    Kind.CHECKPOINT: "the ledger is not the one that was signed: its beginning was rewritten since",
+    Kind.CHECKPOINT_FORGED: "a checkpoint has no good signature of a known key: it proves nothing",
+    Kind.LEDGER_SHORTER: "the ledger ends before a checkpoint that was signed: its end was cut off",
+    Kind.ROW_ALTERED: "a row of the database is not what the ledger says was written: it was changed by hand",
+    Kind.ROW_MISSING: "a row that the ledger says was written is gone",
+    Kind.ROW_UNACCOUNTED: "a row that the ledger knows nothing of: it was put in by hand",
+    Kind.BLOB_MISSING: "the record names bytes that the store does not have: nobody can show or compare them",
+    Kind.BLOB_ALTERED: "stored bytes are not those of their name: altered, or the disk is damaged",
+    Kind.BLOB_UNNAMED: "stored bytes that nothing names: left by a killed run; `reprise gc` removes them",
+    Kind.LAYER_ALTERED: "a part of an image on this box is not the bytes of its digest; remove the file: it "
+    "is assembled or pulled again",
+    Kind.IMAGE_CLAIM: "the image's settings are not what its own program gives: it was not assembled from it",
+    Kind.IMAGE_RECORD: "the record says another thing of the image than the image itself",
+    Kind.ENGINE_ALTERED: "files of an image were changed on the engine's disk: what it would run now is not "
+    "what the digest names; remove it there (docker rmi): it is loaded again",
+    Kind.REGISTRY_ALTERED: "the registry delivers other bytes than the digest names; remove them there, push "
+    "again",
+    Kind.REGISTRY_MISSING: "other boxes cannot pull this image; push it again (`reprise build --push`)",
+    Kind.VERDICT: "the stored evidence gives another verdict than the stored one",
+    Kind.RUN_STUCK: "nobody seems to be at work on an open run; `reprise sweep` on its box ends it",
+    Kind.NOT_CHECKED: "this could not be looked at from here, so nothing is known of it",
+    Kind.NO_CHECKPOINT: "nothing signed holds the ledger's end yet; `reprise checkpoint` makes one",
+}
+
+
+class Finding(Value):
+    """One thing that is not as it should be."""
+
+    kind: Kind
+    subject: str  # what it is about: `run 3f2c…`, `blob sha256:…`, `event 17`
+    detail: str  # what was found there
+    run: str | None = None  # the run that it belongs to, where there is one
+
+    @property
+    def wrong(self) -> bool:
+        return self.kind not in NOTES
+
+    @property
+    def meaning(self) -> str:
+        return MEANINGS[self.kind]

@@ -1,0 +1,166 @@
+"""The box's signing key, Ed25519, outside of database and store: who can write there cannot sign."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import socket
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.durable import fsync_file, fsync_folder, make_folder, temporary_beside
+from orchestrator.errors import UsageError
+from orchestrator.launch.person import person
+from orchestrator.settings import Settings
+from orchestrator.value import Value
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+ED25519 = b"\x01"  # the algorithm's byte in C2SP signed notes
+_NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,200}\Z")
+_VKEY = re.compile(r"(?P<name>[^\s+]+)\+(?P<id>[0-9a-f]{8})\+(?P<key>[A-Za-z0-9+/=]+)\Z")
+
+
+class PublicKey(Value):
+    """A name and 32 bytes: what a signature is checked with."""
+
+    name: str
+    raw: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """4 bytes, as C2SP signed notes have them: of the name, too."""
+        return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.raw).digest()[:4]
+
+    @property
+    def vkey(self) -> str:
+        """One line of text: `name+hash+key`, as the Go checksum database and witnesses write it."""
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(ED25519 + self.raw).decode()}"
+
+    @property
+    def fingerprint(self) -> str:
+        return "sha256:" + hashlib.sha256(self.raw).hexdigest()
+
+    def verify(self, data: bytes, signature: bytes) -> bool:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        try:
+            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
+    def pem(self) -> str:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        key = Ed25519PublicKey.from_public_bytes(self.raw)
+        return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+class SigningKey:
+    """A private key that never leaves this object."""
+
+    def __init__(self, name: str, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self.public = PublicKey(name=name, raw=key.public_key().public_bytes_raw())
+
+    @property
+    def name(self) -> str:
+        return self.public.name
+
+    @property
+    def key_id(self) -> bytes:
+        return self.public.key_id
+
+    def sign(self, data: bytes) -> bytes:
+        """64 bytes."""
+        return self._key.sign(data)
+
+
+def key_path(settings: Settings) -> Path:
+    return settings.home / "keys" / "signing.pem"
+
+
+def signing_key(settings: Settings) -> SigningKey:
+    """This box's key, made on first use. UsageError for a file that others can read, or that is no key."""
+    path = key_path(settings)
+    if not path.exists():
+        _make(path)
+    if path.is_symlink() or stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise UsageError(
+            f"the signing key {path} can be read by others", f"chmod 600 {path}; if it was copied, remove it"
+        )
+    return _load(path)
+
+
+def _make(path: Path) -> None:
+    """Of two processes that make one at once, the first one's stays."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    name = re.sub(r"[^A-Za-z0-9._@-]", "-", f"{person()}@{socket.gethostname()}")
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    make_folder(path.parent)
+    path.parent.chmod(0o700)
+    temporary = temporary_beside(path)
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(f"name: {name}\n".encode() + pem)
+        fsync_file(temporary)
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return
+        fsync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _load(path: Path) -> SigningKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    first, _, pem = path.read_bytes().partition(b"\n")
+    try:
+        name = first.decode().removeprefix("name: ")
+        key = load_pem_private_key(pem, None)
+        if not (_NAME.match(name) and isinstance(key, Ed25519PrivateKey)):
+            raise ValueError("no Ed25519 key with a name")  # noqa: TRY301
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"the signing key {path} cannot be read: {error}",
+            "put it back from a copy; removed, another one is made, and what the old one signed stays valid",
+        ) from None
+    return SigningKey(name, key)
+
+
+def parse_public(text: str) -> PublicKey:
+    """A key as `reprise key` prints it: `name+hash+key`. UsageError for anything else."""
+    match = _VKEY.match(text.strip())
+    try:
+        if match is None:
+            raise ValueError("not of the form name+hash+key")  # noqa: TRY301
+        data = base64.b64decode(match["key"], validate=True)
+        key = PublicKey(name=match["name"], raw=data[1:])
+        if data[:1] != ED25519 or len(data) != 33 or key.key_id.hex() != match["id"]:
+            raise ValueError("its parts do not belong together")  # noqa: TRY301
+    except ValueError as error:
+        raise UsageError(
+            f"no public key: {text.strip()[:80]!r} ({error})", "`reprise key` prints one"
+        ) from None
+    return key
+
+
+def read_public(text_or_file: str) -> list[PublicKey]:
+    """Keys from a file, one a line (empty ones and those with # are passed over), or one as text."""
+    path = Path(text_or_file)
+    if not path.is_file():
+        return [parse_public(text_or_file)]
+    lines = (line.strip() for line in path.read_text(errors="replace").splitlines())
+    return [parse_public(line) for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,120 @@
+"""Signed notes and checkpoints as C2SP writes them down (its "signed note" and "tlog checkpoint").
+
+reprise/5f3c…            origin: which ledger
+17                       number of its events
+n4bQ…=                   root of the RFC 6962 tree over them, base64
+                         (an empty line)
+— ada@alpha Az3g…=       per signer: name, base64 of the key's id and the signature over all above the line
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Sequence
+
+from orchestrator.audit.keys import PublicKey, SigningKey
+from orchestrator.errors import UsageError
+from orchestrator.value import Value
+
+MAX_NOTE = 1 << 16  # bytes
+_SIGNATURE = re.compile(r"— (?P<name>[^\s+]+) (?P<data>[A-Za-z0-9+/]+={0,2})\Z")
+
+
+class Signature(Value):
+    name: str
+    key_id: bytes  # 4 bytes
+    signature: bytes
+
+
+class Checkpoint(Value):
+    """What somebody signed: a ledger, its size, and its root then."""
+
+    origin: str
+    size: int
+    root: bytes  # 32 bytes
+    body: bytes  # what is signed
+    signatures: tuple[Signature, ...]
+
+
+def sign_checkpoint(origin: str, size: int, root: bytes, key: SigningKey) -> str:
+    body = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
+    return add_signature(body + "\n", key)
+
+
+def add_signature(note: str, key: SigningKey) -> str:
+    """The note with one signature more, as a witness adds its own."""
+    body = note.partition("\n\n")[0] + "\n"
+    data = base64.b64encode(key.key_id + key.sign(body.encode())).decode()
+    return f"{note}— {key.name} {data}\n"
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """Of what shape it is, not whether it is signed well. UsageError: no checkpoint."""
+    try:
+        return _parse(text)
+    except (ValueError, binascii.Error) as error:
+        raise UsageError(
+            f"no checkpoint: {error}", "a checkpoint is a text as `reprise checkpoint` prints it"
+        ) from None
+
+
+def _parse(text: str) -> Checkpoint:
+    if len(text) > MAX_NOTE or "\r" in text:
+        raise ValueError("too long, or with carriage returns")
+    body, separator, rest = text.partition("\n\n")
+    lines = body.split("\n")
+    if not separator or len(lines) < 3 or not lines[0]:
+        raise ValueError("not of the form origin, size, root, empty line, signatures")
+    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]):
+        raise ValueError(f"{lines[1][:20]!r} is no size")
+    root = base64.b64decode(lines[2], validate=True)
+    if len(root) != 32:
+        raise ValueError(f"a root of {len(root)} bytes")
+    if not rest.endswith("\n"):
+        raise ValueError("its last line is cut off")
+    signatures = []
+    for line in rest.removesuffix("\n").split("\n"):
+        match = _SIGNATURE.fullmatch(line)
+        if match is None:
+            raise ValueError(f"{line[:40]!r} is no signature")
+        data = base64.b64decode(match["data"], validate=True)
+        signatures.append(Signature(name=match["name"], key_id=data[:4], signature=data[4:]))
+    return Checkpoint(
+        origin=lines[0],
+        size=int(lines[1]),
+        root=root,
+        body=(body + "\n").encode(),
+        signatures=tuple(signatures),
+    )
+
+
+def split_notes(text: str) -> list[str]:
+    """The notes of a file that has several, one after the other."""
+    notes: list[list[str]] = []
+    signed = True  # a line that is no signature, after one that is, begins a note
+    for line in text.splitlines(keepends=True):
+        signature = line.startswith("— ")
+        if signed and not signature:
+            if not line.strip():
+                continue
+            notes.append([])
+        signed = signature
+        if notes:
+            notes[-1].append(line)
+    return ["".join(lines) for lines in notes]
+
+
+def verify_checkpoint(checkpoint: Checkpoint, keys: Iterable[PublicKey]) -> Sequence[PublicKey]:
+    """Those of the keys that signed it well. UsageError where one of them has a bad signature under it."""
+    known = {(key.name, key.key_id): key for key in keys}
+    good = []
+    for one in checkpoint.signatures:
+        key = known.get((one.name, one.key_id))
+        if key is None:
+            continue
+        if not key.verify(checkpoint.body, one.signature):
+            raise UsageError(f"the signature of {key.name} is not over this checkpoint: it was altered")
+        good.append(key)
+    return good

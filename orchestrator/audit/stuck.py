@@ -1,0 +1,39 @@
+"""Open runs that nobody seems to be at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.launch.fit import state_of
+from orchestrator.launch.lock import run_lock
+from orchestrator.launch.session import Session
+from orchestrator.record.model import HistoryFilter
+from orchestrator.run.hardware import box_id
+from orchestrator.run.model import State
+
+LONG = timedelta(hours=24)  # in a queue, or on a box of which nothing is known
+
+
+def stuck_findings(session: Session) -> Iterator[Finding]:
+    """By the run's lock on this box, by the worker's silence on others, else by age."""
+    here = box_id(session.settings)
+    boxes = {box.id: box for box in session.record.boxes()}
+    open_states = tuple(state for state in State if not state.final)
+    for line in session.record.history(HistoryFilter(states=open_states)):
+        opened = session.record.open_run(line.id)
+        age = datetime.now(UTC) - line.created_at
+        detail = None
+        if opened.box == here and opened.state is not State.QUEUED:
+            with run_lock(session.settings, line.id) as free:
+                detail = "its orchestrator on this box is gone" if free else None
+        elif opened.box in boxes and state_of(boxes[opened.box]) in ("silent", "down"):
+            detail = f"its box {boxes[opened.box].name} is {state_of(boxes[opened.box])}"
+        elif age > LONG:
+            detail = f"submitted {age.days} day(s) ago"
+        if detail is not None:
+            subject = f"run {line.id}"
+            yield Finding(
+                kind=Kind.RUN_STUCK, subject=subject, detail=f"{opened.state.value}; {detail}", run=line.id
+            )

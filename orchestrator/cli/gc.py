@@ -1,0 +1,46 @@
+"""reprise gc"""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli.options import json_option, read_span
+
+
+@click.command("gc")
+@click.option(
+    "--older-than",
+    metavar="TIME",
+    callback=read_span,
+    help="Only blobs that nobody stored or met for so long, such as 12h or 30d.  [default: 24h]",
+)
+@click.option("--dry-run", is_flag=True, help="Remove nothing; say what would go.")
+@json_option
+def command(older_than: float | None, dry_run: bool, as_json: bool) -> None:
+    """Remove blobs that no run names from the store.
+
+    What any run names stays: outputs, logs, traces, patches, of archived runs, too. Others are what
+    killed runs left. Each removal is an event of the ledger.
+
+    JSON: `seen`, `young`, `foreign`, `removed`, `bytes`, `events`, `dry_run`.
+    """
+    from datetime import timedelta
+
+    from orchestrator.cli.box import opened
+    from orchestrator.cli.console import line
+    from orchestrator.cli.document import print_document
+    from orchestrator.cli.text import size_text
+    from orchestrator.launch.garbage import GRACE, collect
+
+    grace = GRACE if older_than is None else timedelta(seconds=older_than)
+    with opened() as session:
+        swept = collect(session, grace, lambda _: None, dry_run=dry_run)
+    if as_json:
+        print_document(swept.model_dump(mode="json") | {"dry_run": dry_run})
+        return
+    verb = "would remove" if dry_run else "removed"
+    line(f"{verb} {swept.removed} of {swept.seen} blobs, {size_text(swept.bytes)}")
+    if swept.young:
+        line(f"{swept.young} are younger than {grace} and were not looked at")
+    for name in swept.foreign[:10]:
+        line(f"not a blob, left alone: {name}")

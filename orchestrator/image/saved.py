@@ -1,0 +1,124 @@
+"""What an engine really holds of an image: its `docker save` archive, hashed as it streams by."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import posixpath
+import tarfile
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, cast
+
+from orchestrator.digest import CHUNK, Digest
+from orchestrator.errors import StoreError
+from orchestrator.value import Value
+
+MAX_DOCUMENT = 8 << 20  # bytes of a manifest or config that are kept
+
+
+class SavedImage(Value):
+    """One image of an archive: what its config says, and what its layers are."""
+
+    config_digest: Digest  # of the config's bytes as they came
+    tags: tuple[str, ...]
+    named: tuple[str, ...]  # diff_ids that the config names, the base's first
+    found: tuple[Digest, ...]  # digests of the layers' uncompressed bytes
+
+
+def read_saved(archive: Iterable[bytes]) -> list[SavedImage]:
+    """The images of a `docker save` archive, nothing stored. StoreError: it is cut off, or no such archive.
+
+    A stream: layers are hashed one after the other, so memory stays small whatever their size.
+    """
+    digests: dict[str, Digest] = {}
+    documents: dict[str, bytes] = {}
+    links: dict[str, str] = {}
+    try:
+        with tarfile.open(fileobj=cast("IO[bytes]", _Stream(archive)), mode="r|") as opened:
+            for member in opened:
+                name = posixpath.normpath(member.name)
+                if member.issym():
+                    links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
+                elif member.islnk():
+                    links[name] = posixpath.normpath(member.linkname)
+                elif member.isfile():
+                    stream = opened.extractfile(member)
+                    assert stream is not None  # noqa: S101  (a plain file has one)
+                    digests[name], documents[name] = _read(stream)
+        entries = json.loads(documents["manifest.json"])
+        return [_image(entry, digests, documents, links) for entry in entries]
+    except (tarfile.TarError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"the engine saved something that is no archive of images: {error}") from error
+
+
+def _image(
+    entry: dict[str, Any], digests: dict[str, Digest], documents: dict[str, bytes], links: dict[str, str]
+) -> SavedImage:
+    def at(name: str) -> str:
+        name = posixpath.normpath(name)
+        for _ in range(8):  # equal layers are saved once and linked to
+            if name not in links:
+                break
+            name = links[name]
+        return name
+
+    config = documents[at(entry["Config"])]
+    return SavedImage(
+        config_digest=Digest.of(config),
+        tags=tuple(entry.get("RepoTags") or ()),
+        named=tuple(json.loads(config)["rootfs"]["diff_ids"]),
+        found=tuple(digests[at(name)] for name in entry["Layers"]),
+    )
+
+
+def _read(stream: IO[bytes]) -> tuple[Digest, bytes]:
+    """(digest of the uncompressed bytes, the bytes if they are few)."""
+    head = stream.read(2)
+    source = cast("IO[bytes]", _Joined(head, stream))
+    plain = gzip.GzipFile(fileobj=source) if head == b"\x1f\x8b" else source
+    hasher, kept = hashlib.sha256(), bytearray()
+    while data := plain.read(CHUNK):
+        hasher.update(data)
+        if len(kept) <= MAX_DOCUMENT:
+            kept += data[: MAX_DOCUMENT + 1 - len(kept)]
+    return Digest("sha256:" + hasher.hexdigest()), b"" if len(kept) > MAX_DOCUMENT else bytes(kept)
+
+
+class _Joined(io.RawIOBase):
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head, self._rest = head, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            data, self._head = self._head, b""
+            return data
+        return self._rest.read(size)
+
+
+class _Stream(io.RawIOBase):
+    """Chunks as a stream to read from."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks: Iterator[bytes] = iter(chunks)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        parts, wanted = [], size
+        while wanted and (self._rest or (chunk := next(self._chunks, b""))):
+            if not self._rest:
+                self._rest = chunk
+            piece = self._rest if wanted < 0 else self._rest[:wanted]
+            self._rest = self._rest[len(piece) :]
+            parts.append(piece)
+            wanted -= len(piece) if wanted > 0 else 0
+        return b"".join(parts)

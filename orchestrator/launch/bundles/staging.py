@@ -1,0 +1,94 @@
+"""Where an import keeps what it may not name yet, and where input data lies when all of it has come."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestrator.digest import CHUNK, Digest
+from orchestrator.durable import fsync_folder, make_folder, sync_filesystem
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.launch.bundles.form import BundleInput, read_listing
+from orchestrator.settings import Settings
+from orchestrator.spec.inputs import digest_of
+
+
+class Staging:
+    """Files by digest, removed at the end; one import at a time has it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.folder = settings.home / "imports"
+        self._inputs = settings.inputs
+
+    def path(self, digest: Digest) -> Path:
+        return self.folder / digest.hex
+
+    def keep(self, stream: BinaryIO, size: int) -> Digest:
+        """Read the stream to its end and keep it under whatever digest it has."""
+        hasher, left = hashlib.sha256(), size
+        unnamed = self.folder / "unnamed"
+        with unnamed.open("wb") as out:
+            while left and (chunk := stream.read(min(CHUNK, left))):
+                hasher.update(chunk)
+                out.write(chunk)
+                left -= len(chunk)
+        digest = Digest(f"sha256:{hasher.hexdigest()}")
+        unnamed.chmod(0o444)  # the job's user reads inputs; nobody edits them
+        unnamed.replace(self.path(digest))
+        return digest
+
+    def has_input(self, item: BundleInput) -> bool:
+        """Whether it lies here from an earlier import, whole."""
+        path = self._inputs / item.digest.hex
+        try:
+            return path.exists() and path.is_dir() == item.folder and digest_of(path) == item.digest
+        except UsageError:  # somebody put a link into it: it is made anew
+            return False
+
+    def place_input(self, item: BundleInput) -> None:
+        """Under its name, from the files that were kept. StoreError for names that the disk refuses."""
+        made = self.folder / f"made-{item.digest.hex}"
+        if item.folder:
+            made.mkdir(mode=0o755)
+            for name, digest, _ in read_listing(self.path(item.digest).read_bytes()):
+                target = made / name
+                target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                os.link(self.path(digest), target)
+        else:
+            os.link(self.path(item.digest), made)
+        sync_filesystem(self.folder)
+        make_folder(self._inputs)
+        target = self._inputs / item.digest.hex
+        if target.exists() or target.is_symlink():  # damaged: `has_input` said so
+            target.rename(self.folder / f"damaged-{item.digest.hex}")
+        made.rename(target)
+        fsync_folder(self._inputs)
+
+
+@contextmanager
+def staging(settings: Settings) -> Iterator[Staging]:
+    """An empty folder under REPRISE_HOME; what a killed import left there is removed. StoreError: disk."""
+    made = Staging(settings)
+    try:
+        make_folder(settings.home)
+        fd = os.open(settings.home / "imports.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            shutil.rmtree(made.folder, ignore_errors=True)
+            made.folder.mkdir(mode=0o755)
+            try:
+                yield made
+            finally:
+                shutil.rmtree(made.folder, ignore_errors=True)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise StoreError(
+            f"the bundle could not be brought in: {error}", f"{settings.home} needs room for all of it"
+        ) from error

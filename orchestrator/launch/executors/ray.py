@@ -1,0 +1,338 @@
+"""A Ray cluster, by its Jobs REST interface: nothing of Ray is imported, or needed where people type.
+
+One attempt is one job whose submission id is the attempt's name, so Ray itself refuses a double. Ray starts
+a job once: when its process or its node dies the job is FAILED (1 to 20 s later for a node), and the next
+attempt is another job. What is said here of Ray was read in, and seen with, Ray 2.60.
+
+Whoever reaches this interface runs commands on every node (CVE-2023-48022), and reads the environment of
+every job, the record's address in it: docs/decisions/0014-ray.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlsplit
+
+import requests
+from requests.auth import AuthBase
+
+from orchestrator.errors import InfrastructureError, UsageError
+from orchestrator.image.registryplace import direct
+from orchestrator.launch.executors.command import execute_command, execute_environment
+from orchestrator.launch.executors.model import Attempt, Seen, Stage
+
+if TYPE_CHECKING:
+    from orchestrator.launch.session import Session
+    from orchestrator.settings import Settings
+
+LITTLE_CPU = 0.1  # of a core, for a run whose spec names none; Ray places a job without resources on the head
+STOP_WAIT = 900  # seconds from TERM to KILL: the container's 10 s of grace, and what it wrote is collected
+CONNECT, READ = 5.0, 30.0  # seconds
+LIMIT = 16 << 20  # bytes of an answer
+DETAIL = 300  # characters
+HINT = "REPRISE_RAY is the address of the head's dashboard, such as http://head:8265"
+
+_STAGES = {
+    "PENDING": Stage.WAITING,
+    "RUNNING": Stage.RUNNING,
+    "SUCCEEDED": Stage.ENDED,
+    "FAILED": Stage.ENDED,
+    "STOPPED": Stage.ENDED,
+}
+# A job that was not started within RAY_JOB_START_TIMEOUT_SECONDS (of the head; 900) is thrown out.
+_NOT_STARTED = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"
+# The head hands a request on to an agent, and wraps what that one refused.
+_REFUSED_BY_AGENT = "Request failed with status code 4"
+_BECAUSE = "The actor died because"
+_NODE_DIED = f"{_BECAUSE} its node has died"
+_RAYS_LAST_WORD = "Job supervisor actor died: "  # Ray puts a job's message into its log, too
+_RAYS_OWN_LINES = ("Running entrypoint for job ", "Runtime env is setting up.")
+
+
+class Answer(NamedTuple):
+    status: int
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """None where this is no JSON object."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
+
+class Bearer(AuthBase):
+    """Given as authentication, because a .netrc would take the place of a header."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class Ray:
+    kind = "ray"
+    adopts = False
+
+    def __init__(self, settings: Settings, address: str, token: str | None) -> None:
+        self._environment = execute_environment(settings)
+        self._address = address
+        self._auth = Bearer(token) if token is not None else None
+
+    def submit(self, attempt: Attempt) -> str:
+        """The attempt's name. UsageError for what Ray refuses to take."""
+        for _ in range(2):
+            answer = self._ask("POST", "", job_request(attempt, self._environment))
+            if answer.status == 200:
+                if (answer.document or {}).get("submission_id") != attempt.name:
+                    raise self._strange(answer)
+                return attempt.name
+            there = self._job(attempt.name)
+            if there is None:
+                raise self._refused(answer)
+            if not _unbegun(there):
+                return attempt.name
+            self._ask("DELETE", attempt.name)  # refused where another command has launched it again already
+        raise InfrastructureError(f"Ray at {self._address} keeps throwing {attempt.name} out of its queue")
+
+    def poll(self, ref: str) -> Seen:
+        job = self._job(ref)
+        if job is None:
+            return Seen(stage=Stage.UNKNOWN, detail="Ray does not know it: its head may be a new one")
+        return seen_of(job)
+
+    def cancel(self, ref: str) -> None:
+        """A job that Ray has not started yet is started and ended in one; `execute` finds the run over."""
+        answer = self._ask("POST", f"{quote(ref, safe='')}/stop")
+        if answer.status == 404:
+            self._check_that_it_is_ray()
+        elif answer.status != 200:
+            raise self._strange(answer)
+
+    def logs(self, ref: str, start: int = 0) -> bytes:
+        answer = self._ask("GET", f"{quote(ref, safe='')}/logs")
+        if answer.status == 404:
+            self._check_that_it_is_ray()
+            return b""
+        text = (answer.document or {}).get("logs")
+        if answer.status != 200 or not isinstance(text, str):
+            raise self._strange(answer)
+        lines = text.partition(_RAYS_LAST_WORD)[0].splitlines(keepends=True)
+        own = [line for line in lines if not any(word in line for word in _RAYS_OWN_LINES)]
+        return "".join(own).encode()[start:]
+
+    def _job(self, ref: str) -> dict[str, Any] | None:
+        """What Ray says of a job; None where it knows none of that name."""
+        answer = self._ask("GET", quote(ref, safe=""))
+        if answer.status == 404:
+            self._check_that_it_is_ray()
+            return None
+        if answer.status != 200 or answer.document is None:
+            raise self._strange(answer)
+        return answer.document
+
+    def _check_that_it_is_ray(self) -> None:
+        """Before "no such job" is believed: a proxy, or another server, answers 404 as well."""
+        answer = self._ask("GET", "/api/version")
+        if answer.status != 200 or "ray_version" not in (answer.document or {}):
+            raise self._strange(answer)
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """`path`: below /api/jobs/, or from the root. InfrastructureError without an answer."""
+        url = f"{self._address}{path if path.startswith('/') else f'/api/jobs/{path}'}"
+        try:
+            with requests.request(
+                method,
+                url,
+                json=body,
+                auth=self._auth,
+                timeout=(CONNECT, READ),
+                allow_redirects=False,
+                proxies=direct(url),
+                stream=True,
+            ) as response:
+                data = b""
+                for piece in response.iter_content(1 << 16):
+                    data += piece
+                    if len(data) > LIMIT:
+                        raise InfrastructureError(f"{url}: an answer of more than {LIMIT} bytes")
+        except requests.RequestException as error:
+            raise InfrastructureError(
+                f"Ray at {self._address} does not answer: {_why(error)}", HINT
+            ) from error
+        if response.status_code in (401, 403):
+            raise InfrastructureError(
+                f"Ray at {self._address} wants a token, or another one ({response.status_code})",
+                "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH, to what `ray get-auth-token` prints at the head",
+            )
+        return Answer(response.status_code, data)
+
+    def _refused(self, answer: Answer) -> UsageError | InfrastructureError:
+        lines = answer.text.strip().rstrip(".").strip().splitlines()
+        agent = answer.status == 500 and _REFUSED_BY_AGENT in answer.text
+        if lines and (answer.status == 400 or agent):
+            return UsageError(f"Ray refuses the job: {_plain(lines[-1])}")
+        return self._strange(answer)
+
+    def _strange(self, answer: Answer) -> InfrastructureError:
+        lines = answer.text.strip().rstrip(".").strip().splitlines()
+        said = f": {_plain(lines[-1])}" if lines and answer.status != 200 else ""
+        return InfrastructureError(
+            f"{self._address} answered {answer.status}, not as Ray's Jobs API does{said}", HINT
+        )
+
+
+def job_request(attempt: Attempt, environment: Mapping[str, str]) -> dict[str, Any]:
+    """The body of `POST /api/jobs/`. UsageError for a GPU model that can be no label."""
+    resources = attempt.resources
+    request: dict[str, Any] = {
+        "submission_id": attempt.name,
+        "entrypoint": entrypoint(attempt),
+        "entrypoint_num_cpus": round(resources.cpus or LITTLE_CPU, 4),
+        "runtime_env": {
+            "env_vars": {
+                **environment,
+                "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT),
+                # Else a node that sets this would leave CUDA_VISIBLE_DEVICES as it was for the whole node.
+                "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "0",
+            }
+        },
+        "metadata": {"job_name": attempt.job, "reprise_run": attempt.run},
+    }
+    if resources.memory is not None:
+        request["entrypoint_memory"] = resources.memory
+    if attempt.gpus:
+        request["entrypoint_num_gpus"] = attempt.gpus
+        if resources.gpu is not None:
+            request["entrypoint_label_selector"] = {"gpu": gpu_label(resources.gpu)}
+    return request
+
+
+def entrypoint(attempt: Attempt) -> str:
+    """For a shell of the node. What Ray gave to the job is said in CUDA_VISIBLE_DEVICES; unset it is none.
+
+    Its indices are CUDA's, taken for NVML's: on a node with several models of GPU another one than Ray meant
+    may be used, but never one of another job. `exec`: TERM must reach Reprise, not a shell.
+    """
+    if not attempt.gpus:
+        return "exec " + shlex.join(execute_command(attempt.run, attempt.number, ""))
+    words = shlex.join(execute_command(attempt.run, attempt.number))
+    return f'exec {words} --gpus "${{CUDA_VISIBLE_DEVICES-}}"'
+
+
+def gpu_label(model: str) -> str:
+    """The value of a node's label `gpu` that is asked for: the spec's word in capitals, blanks as dashes.
+
+    Ray compares labels whole and by case; the node's own check, by NVML's name, follows when it has started.
+    """
+    label = re.sub(r"[^A-Z0-9_.-]+", "-", model.upper()).strip("-_.")
+    if not label or len(label) > 63:
+        raise UsageError(f"resources.gpu: {model!r} cannot be the value of a label in Ray")
+    return label
+
+
+def seen_of(job: Mapping[str, Any]) -> Seen:
+    """From Ray's JobDetails. InfrastructureError for a state that Ray did not have when this was written."""
+    status, code = job.get("status"), job.get("driver_exit_code")
+    if not isinstance(status, str) or status not in _STAGES:
+        raise InfrastructureError(f"Ray tells a state that is not known: {_plain(str(status))}")
+    stage = _STAGES[status]
+    if stage is Stage.WAITING:
+        return Seen(stage=stage, detail="Ray waits for a free node that has what the run asks for")
+    if stage is Stage.RUNNING:
+        return Seen(stage=stage)
+    if _unbegun(job):
+        late = job.get("error_type") == _NOT_STARTED
+        why = (
+            "found no free node in time (RAY_JOB_START_TIMEOUT_SECONDS of its head)"
+            if late
+            else "lost its node"
+        )
+        return Seen(stage=stage, detail=f"Ray {why}", unbegun=True)
+    if isinstance(code, int):
+        return Seen(stage=stage, detail=f"its process ended with code {code}")
+    if status == "STOPPED":  # by `ray job stop`, or by us: nothing else ends a job so
+        return Seen(stage=stage, detail="stopped in Ray", cancelled=True)
+    # Of a dead node Ray first tells the names that it has for the job's process.
+    _, because, why = str(job.get("message") or "").partition(_BECAUSE)
+    return Seen(stage=stage, detail=_plain(because + why or str(job.get("message") or status.lower())))
+
+
+def _unbegun(job: Mapping[str, Any]) -> bool:
+    """Whether Ray gave a job up before its command was started: `driver_node_id` is written just before.
+
+    Not for every such reason: what fails at each node would be launched again without end.
+    """
+    if job.get("status") != "FAILED" or job.get("driver_node_id"):
+        return False
+    return job.get("error_type") == _NOT_STARTED or _NODE_DIED in str(job.get("message"))
+
+
+def read_address(text: str) -> str:
+    """Without a slash at its end. UsageError for what is no address of a dashboard."""
+    try:
+        parts = urlsplit(text.strip())
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket, or a port, that is none
+        raise UsageError("REPRISE_RAY: not an address of http or https", HINT) from None
+    if "@" in parts.netloc:
+        raise UsageError(
+            "REPRISE_RAY holds a user or password, which Ray does not know",
+            "its token goes into RAY_AUTH_TOKEN, or the file named by RAY_AUTH_TOKEN_PATH",
+        )
+    if not whole or parts.query or parts.fragment:
+        raise UsageError(f"REPRISE_RAY: not an address of http or https: {text!r}", HINT)
+    return text.strip().rstrip("/")
+
+
+def read_token(settings: Settings) -> str | None:
+    token, path = settings.ray_token, settings.ray_token_path
+    if token is None and path is not None:
+        try:
+            token = path.read_text("ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"RAY_AUTH_TOKEN_PATH: cannot read {path}: {error}") from error
+    if token is None:
+        return None
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise UsageError(
+            "the token for Ray is empty, or not one line of ASCII", "`ray get-auth-token` prints it"
+        )
+    return token
+
+
+def _plain(text: str) -> str:
+    """One line without control characters, and not a long one."""
+    line = " ".join(text.split())
+    return "".join(letter for letter in line if letter.isprintable())[:DETAIL]
+
+
+def _why(error: requests.RequestException) -> str:
+    if isinstance(error, requests.Timeout):
+        return f"silent for {CONNECT if isinstance(error, requests.ConnectTimeout) else READ:g} s"
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"TLS: {_plain(str(error))}"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return f"{type(error).__name__}: {_plain(str(error))}"
+
+
+def connect(session: Session) -> Ray:
+    """UsageError where no cluster is named."""
+    settings = session.settings
+    if settings.ray is None:
+        raise UsageError("no Ray cluster is named", HINT)
+    return Ray(settings, read_address(settings.ray), read_token(settings))

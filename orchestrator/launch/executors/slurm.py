@@ -1,0 +1,257 @@
+"""A Slurm cluster, by sbatch, squeue, scancel, sinfo and scontrol; no slurmdbd is needed.
+
+An attempt is one batch job that carries the attempt's name, and a ref is `JOBID@CLUSTER/USER`: a command on
+a machine of another cluster, or of a person who is shown only their own jobs, must not take "no such job" for
+the end of ours. Slurm forgets a job MinJobAge after its end (300 s); then it is unknown, which is over.
+
+What our own process prints is `launched/JOBID@CLUSTER.log` in the store, the one folder that all boxes share.
+Why Slurm's own requeue is not used: docs/decisions/0013-slurm.md.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from orchestrator.errors import InfrastructureError, UsageError
+from orchestrator.launch.executors.command import execute_environment
+from orchestrator.launch.executors.model import Attempt, Seen, Stage
+from orchestrator.launch.executors.slurmjob import (
+    environment,
+    gres_of,
+    never,
+    options,
+    plain,
+    script,
+    seen_of,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.launch.session import Session
+    from orchestrator.settings import Settings
+
+TOOLS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
+PATIENCE = 30.0  # seconds that a command of Slurm's may take; it asks a silent controller for about ten
+LOG_MOST = 1 << 20  # bytes of our own process's output
+_REF = re.compile(r"(\d{1,10})@([A-Za-z0-9_.-]{1,64})/([A-Za-z0-9_.@-]{1,64})")
+_GONE = ("Invalid job id specified", "Job/step already completing or completed")
+_NOT_OURS = ("Access/permission denied",)
+
+
+class Job(NamedTuple):
+    """A ref, taken apart."""
+
+    number: int
+    cluster: str
+    user: str
+
+
+class Here(NamedTuple):
+    cluster: str
+    private: bool  # people are shown only their own jobs
+
+
+class Slurm:
+    kind = "slurm"
+    adopts = False  # another attempt may get another node
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def submit(self, attempt: Attempt) -> str:
+        """UsageError, with Slurm's own words, for a request that it will never take.
+
+        A job of the attempt's name that is there already is the one. Of two commands that submit at once
+        both see both jobs afterwards: the older stays, and the younger, which waits for it (singleton), is
+        taken back. Two people's jobs do not wait for each other: there the record lets one work.
+        """
+        cluster = _here().cluster
+        known = self._named(attempt.name)
+        if known is None:
+            mine = self._sbatch(attempt, cluster)
+            known = min((mine, _me()), self._named(attempt.name) or (mine, _me()))
+            if known[0] != mine:
+                self._scancel(mine)
+        return f"{known[0]}@{cluster}/{known[1]}"
+
+    def poll(self, ref: str) -> Seen:
+        job, here = _job(ref), _here()
+        if job.cluster != here.cluster:
+            where = f"it is on Slurm's cluster {job.cluster}, and this is {here.cluster}"
+            return Seen(stage=Stage.RUNNING, detail=where)
+        said = _ask("squeue", "--noheader", "--states=all", f"--jobs={job.number}", "--format=%T|%r|%j")
+        lines = said.stdout.splitlines()
+        if said.returncode == 0 and lines:
+            return seen_of(lines[0].strip())
+        if said.returncode != 0 and not any(text in said.stderr for text in _GONE):
+            raise _silent(said)
+        if here.private and job.user != _me():
+            return Seen(stage=Stage.RUNNING, detail=f"Slurm shows its jobs to {job.user} alone")
+        return Seen(stage=Stage.UNKNOWN, detail="Slurm does not know the job any more")
+
+    def cancel(self, ref: str) -> None:
+        """Where the job is somebody else's, or another cluster's, the wish in the record must do."""
+        job = _job(ref)
+        if job.cluster == _here().cluster:
+            self._scancel(job.number)
+
+    def logs(self, ref: str, start: int = 0) -> bytes:
+        """At most 1 MiB. Empty where the store is no folder, or cannot be read here."""
+        job = _job(ref)
+        folder = _log_folder(self._settings)
+        return b"" if folder is None else _read(folder / f"{job.number}@{job.cluster}.log", start)
+
+    def _named(self, name: str) -> tuple[int, str] | None:
+        """Number and user of the oldest job of this name, over or not."""
+        said = _ask("squeue", "--noheader", "--states=all", f"--name={name}", "--format=%i %u")
+        if said.returncode != 0:
+            raise _silent(said)
+        found = [line.split() for line in said.stdout.splitlines()]
+        return min(((int(number), user) for number, user in found), default=None)
+
+    def _sbatch(self, attempt: Attempt, cluster: str) -> int:
+        offered: list[str] = []
+        if attempt.gpus and attempt.resources.gpu is not None:
+            nodes = _ask("sinfo", "--noheader", "--Node", "--format=%G")
+            if nodes.returncode != 0:
+                raise _silent(nodes)
+            offered = nodes.stdout.splitlines()
+        gres = gres_of(attempt, offered)
+        folder = _writable(_log_folder(self._settings))
+        output = "/dev/null" if folder is None else f"{_escaped(folder)}/%j@{cluster}.log"
+        given = environment(os.environ, execute_environment(self._settings))
+        said = _ask("sbatch", *options(attempt, gres, output), env=given, text=script(attempt))
+        if said.returncode == 0:
+            return int(said.stdout.split(";")[0])
+        if never(said.stderr):
+            raise UsageError(f"Slurm will never take this run: {_last(said.stderr)}", _asked(attempt, gres))
+        raise _silent(said)
+
+    def _scancel(self, number: int) -> None:
+        said = _ask("scancel", str(number))
+        if said.returncode != 0 and not any(text in said.stderr for text in (*_GONE, *_NOT_OURS)):
+            raise _silent(said)
+
+
+def _asked(attempt: Attempt, gres: str | None) -> str:
+    """What was asked for, for whoever has to ask for less."""
+    resources = attempt.resources
+    words = [gres] if gres else []
+    words += [f"{resources.cpus:g} CPUs"] if resources.cpus else []
+    words += [f"{resources.memory >> 20} MiB of memory"] if resources.memory else []
+    words += [f"{resources.timeout:g} s"] if resources.timeout else []
+    asked = ", ".join(words) or "nothing but a CPU"
+    return f"it asks for {asked}; `sinfo -N -o '%N %c %m %l %G'` shows the nodes"
+
+
+def _job(ref: str) -> Job:
+    found = _REF.fullmatch(ref)
+    if found is None:
+        raise InfrastructureError(f"the record has {ref!r} for a job of Slurm's: no JOBID@CLUSTER/USER")
+    return Job(int(found[1]), found[2], found[3])
+
+
+def _me() -> str:
+    """As Slurm names this process's user: by number where the machine knows no name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _ask(*words: str, env: dict[str, str] | None = None, text: str = "") -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            words,
+            env=plain(os.environ) if env is None else env,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InfrastructureError(f"Slurm: {words[0]} did not answer within {PATIENCE:g} s") from error
+    except OSError as error:
+        raise InfrastructureError(f"Slurm: {words[0]} cannot be started: {error.strerror}") from error
+
+
+def _silent(said: subprocess.CompletedProcess[str]) -> InfrastructureError:
+    return InfrastructureError(
+        f"Slurm: {said.args[0]}: {_last(said.stderr)}", "`scontrol ping` shows whether its controller answers"
+    )
+
+
+def _last(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].removeprefix("sbatch: error: ") if lines else "failed without a word"
+
+
+def _here() -> Here:
+    return _here_by(os.environ.get("SLURM_CONF"))
+
+
+@cache
+def _here_by(conf: str | None) -> Here:
+    """The cluster that this shell speaks to; it does not change while a process lives."""
+    del conf
+    said = _ask("scontrol", "show", "config")
+    found = dict(re.findall(r"^(ClusterName|PrivateData)\s*=\s*(\S+)", said.stdout, re.MULTILINE))
+    if said.returncode != 0 or "ClusterName" not in found:
+        raise _silent(said)
+    private = {"jobs", "all"} & set(found.get("PrivateData", "").split(","))
+    return Here(found["ClusterName"], bool(private) and os.geteuid() != 0)
+
+
+def _log_folder(settings: Settings) -> Path | None:
+    return None if settings.bucket is not None else settings.store / "launched"
+
+
+def _writable(folder: Path | None) -> Path | None:
+    """None where a job could not write: it would die before its start. Shared as the store itself is."""
+    if folder is None or "\\" in str(folder):  # Slurm would take the rest of the name as it stands
+        return None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(exist_ok=True)
+            folder.chmod(stat.S_IMODE(folder.parent.stat().st_mode))
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
+
+
+def _escaped(folder: Path) -> str:
+    """For --output, where % begins a field."""
+    return str(folder).replace("%", "%%")
+
+
+def _read(path: Path, start: int) -> bytes:
+    """No link is followed, and nothing but a file is read: others write there, too."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    with os.fdopen(fd, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return b""
+        stream.seek(start)
+        return stream.read(LOG_MOST)
+
+
+def connect(session: Session) -> Slurm:
+    """UsageError on a machine without Slurm's commands."""
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        raise UsageError(
+            f"no {missing[0]} on this machine: Slurm cannot be asked from here",
+            "type it on a machine of the cluster, or install Slurm's commands (Debian: slurm-client)",
+        )
+    return Slurm(session.settings)

@@ -1,0 +1,207 @@
+"""Checkpoints: what is signed, when, and the copies that outlive the record."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests_support import queued_run
+
+from orchestrator.audit.checkpoint import BRANCH, checkpoint, copy_to_file, copy_to_git, seal
+from orchestrator.audit.keys import key_path, signing_key
+from orchestrator.audit.note import parse_checkpoint, split_notes, verify_checkpoint
+from orchestrator.errors import AuditError, UsageError
+from orchestrator.launch.session import Session
+from orchestrator.record.ledger import events
+from orchestrator.record.merkle import leaf_hash, root_of
+from orchestrator.run.model import Result, State
+from orchestrator.settings import load
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with Session(load({"REPRISE_HOME": str(tmp_path / "home")})) as session:
+        yield session
+
+
+def end_a_run(session: Session) -> str:
+    new = queued_run()
+    session.record.submit(new)
+    session.record.claim(new.id, "box", "boot", "pid 1")
+    session.record.finish(new.id, 1, Result(state=State.SUCCEEDED, exit_code=0))
+    return new.id
+
+
+def rewind(session: Session, *, to: int) -> None:
+    """What whoever can write to the database can do: a shorter, sound ledger without later checkpoints."""
+    from orchestrator.record.merkle import Frontier
+
+    with session.record.reading() as connection:
+        lines = list(events(connection, end=to))
+    frontier = Frontier()
+    for line in lines:
+        frontier.append(leaf_hash(line.document))
+    with session.record._database.writing() as connection:
+        for statement in ("event WHERE idx >= ?", "checkpoint WHERE size > ?"):
+            connection.exec_driver_sql(f"DELETE FROM {statement}", (to,))
+        connection.exec_driver_sql("UPDATE ledger SET size = ?, frontier = ?", (to, frontier.to_bytes()))
+
+
+def test_it_is_the_ledgers_size_and_root_signed(session: Session) -> None:
+    assert checkpoint(session) is None  # nothing is recorded
+    end_a_run(session)
+    note = checkpoint(session)
+    assert note is not None
+    read = parse_checkpoint(note)
+    head = session.record.ledger()
+    with session.record.reading() as connection:
+        root = root_of(leaf_hash(line.document) for line in events(connection))
+    assert (read.origin, read.size, read.root) == (f"reprise/{head.id}", head.size, root)
+    key = signing_key(session.settings).public
+    assert list(verify_checkpoint(read, [key])) == [key]
+    assert checkpoint(session) is None  # it has not grown
+    assert [one.text for one in session.record.checkpoints()] == [note]
+
+
+def test_two_boxes_sign_one_ledger_each_with_its_own_key(session: Session, tmp_path: Path) -> None:
+    url = session.settings.database_url
+    with Session(load({"REPRISE_HOME": str(tmp_path / "b"), "REPRISE_DATABASE_URL": url})) as other:
+        notes, keys = [], []
+        for one in (session, other):
+            end_a_run(one)
+            notes.append(checkpoint(one) or "")
+            keys.append(signing_key(one.settings).public)
+    assert keys[0] != keys[1]
+    for note, key in zip(notes, keys, strict=True):
+        assert list(verify_checkpoint(parse_checkpoint(note), keys)) == [key]
+
+
+def test_a_seal_is_put_on_the_end_of_runs_only(session: Session) -> None:
+    session.record.submit(queued_run())
+    seal(session)
+    assert session.record.latest_checkpoint() is None
+    assert not key_path(session.settings).exists()
+    end_a_run(session)
+    seal(session)
+    first = session.record.latest_checkpoint()
+    assert first is not None
+    assert first.size == session.record.ledger().size
+    seal(session)
+    session.record.submit(queued_run())
+    seal(session)
+    assert session.record.latest_checkpoint() == first
+
+
+def test_a_ledger_that_has_become_shorter_is_not_signed(session: Session) -> None:
+    end_a_run(session)
+    size = session.record.ledger().size
+    checkpoint(session)
+    with session.record._database.writing() as connection:
+        connection.exec_driver_sql("UPDATE ledger SET size = 0, frontier = x''")
+    with pytest.raises(AuditError, match=f"0 events; the last checkpoint has {size}"):
+        checkpoint(session)
+
+
+def test_a_file_gets_the_whole_history(session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "far" / "away" / "witness"
+    notes = []
+    for _ in range(3):
+        end_a_run(session)
+        notes.append(checkpoint(session) or "")
+    assert copy_to_file(session, path) == 3
+    assert copy_to_file(session, path) == 0
+    end_a_run(session)
+    notes.append(checkpoint(session) or "")
+    assert copy_to_file(session, path) == 1
+    assert path.read_text() == "".join(notes)
+    assert split_notes(path.read_text()) == notes
+
+
+@pytest.mark.parametrize("kept", [1, 30, -1, -40])
+def test_a_note_that_was_cut_off_is_written_again(session: Session, tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "witness"
+    for _ in range(2):
+        end_a_run(session)
+        checkpoint(session)
+    copy_to_file(session, path)
+    whole = path.read_bytes()
+    first = len(split_notes(whole.decode())[0].encode())
+    path.write_bytes(whole[: first + kept] if kept > 0 else whole[:kept])
+    assert copy_to_file(session, path) == 1
+    assert path.read_bytes() == whole
+
+
+def test_a_copy_contradicts_a_ledger_that_was_cut_or_rewritten(session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "witness"
+    end_a_run(session)
+    checkpoint(session)
+    size = session.record.ledger().size
+    end_a_run(session)
+    checkpoint(session)
+    copy_to_file(session, path)
+    before = path.read_bytes()
+    rewind(session, to=size)
+    with pytest.raises(AuditError, match="not of this ledger's past"):
+        copy_to_file(session, path)
+    for _ in range(2):
+        end_a_run(session)
+        checkpoint(session)
+    rewind(session, to=session.record.ledger().size)
+    with pytest.raises(AuditError, match="not of this ledger's past"):  # another run at the same place
+        copy_to_file(session, path)
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_witness_of_this_ledger_is_left_alone(session: Session, tmp_path: Path) -> None:
+    end_a_run(session)
+    checkpoint(session)
+    path = tmp_path / "notes"
+    for text in ("my notes", "my notes\n", "reprise/other\n1\n" + "A" * 43 + "=\n\n— ada AAAAAAA=\n"):
+        path.write_text(text)
+        with pytest.raises(UsageError):
+            copy_to_file(session, path)
+        assert path.read_text() == text
+    with pytest.raises(UsageError, match="cannot be written"):
+        copy_to_file(session, tmp_path)
+
+
+def git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_git_gets_a_branch_of_its_own(session: Session, tmp_path: Path) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    (folder / "a").write_text("a")
+    git(folder, "add", "a")
+    git(folder, "commit", "-q", "-m", "first")
+    (folder / "a").write_text("changed")
+    (folder / "b").write_text("staged")
+    git(folder, "add", "b")
+    state = git(folder, "status", "--porcelain", "--branch"), git(folder, "rev-parse", "HEAD")
+    notes = []
+    for count in (1, 2):
+        end_a_run(session)
+        notes.append(checkpoint(session) or "")
+        assert copy_to_git(session, folder) == 1
+        assert git(folder, "rev-list", "--count", BRANCH) == str(count)
+    assert copy_to_git(session, folder) == 0
+    name = f"{session.record.ledger().id}.checkpoints"
+    assert git(folder, "ls-tree", "--name-only", BRANCH) == name
+    assert git(folder, "show", f"{BRANCH}:{name}") == "".join(notes).strip()
+    assert (git(folder, "status", "--porcelain", "--branch"), git(folder, "rev-parse", "HEAD")) == state
+    assert git(folder, "fsck", "--strict") == ""
+    with Session(load({"REPRISE_HOME": str(tmp_path / "other")})) as other:  # another team, the same branch
+        end_a_run(other)
+        checkpoint(other)
+        assert copy_to_git(other, folder) == 1
+    assert len(git(folder, "ls-tree", "--name-only", BRANCH).split()) == 2
+    rewind(session, to=1)
+    with pytest.raises(AuditError):
+        copy_to_git(session, folder)
+    with pytest.raises(UsageError, match="not in a git repository"):
+        copy_to_git(session, tmp_path)

@@ -1,0 +1,222 @@
+"""A real Ray cluster: the conformance suite, and ten runs on two boxes of which one dies, twice.
+
+The opt-in suite: `make acceptance`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from executor_conformance import *  # noqa: F403
+from executor_conformance import Lab, containers, finished, running
+from ray_cluster import Cluster, Node, executes, ray_cluster
+from services import PostgresServer, engine_server, registry_server
+from tests_support import Box, make_box, write_job
+
+from orchestrator.launch.session import Session
+from orchestrator.record.model import RunRecord
+from orchestrator.run.model import State
+from orchestrator.settings import Settings, load
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.engine]
+
+THROWN_OUT = 20  # seconds in Ray's queue after which Ray throws a job out: its default is 900
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Iterator[Lab]:
+    """Both nodes execute with the engine and in the home of the box where people type."""
+    home = tmp_path_factory.mktemp("ray") / "home"
+    own = {"REPRISE_HOME": str(home)}
+    with ray_cluster(own, own) as cluster:
+        yield Lab(make_box(home, shared_base, **cluster.environ), "ray")
+
+
+STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(300)"
+
+
+def test_stopped_in_ray_a_job_that_ignores_term_ends_and_does_not_come_back(lab: Lab, tmp_path: Path) -> None:
+    """Its container has 10 s of grace; by default Ray kills what has not ended after 3, and leaves that."""
+    with lab.session() as session:
+        run = lab.queue(session, tmp_path / "job", STUBBORN)
+        running(lab, session, run)
+        (launched,) = session.record.launched(run)
+        lab.executor(session, run).cancel(str(launched.ref))
+        record = finished(lab, session, run)
+        assert (record.state, record.attempt) == (State.CANCELLED, 1), record.message
+        assert containers(run) == []
+        until("Ray has it so, too", lambda: lab.executor(session, run).poll(str(launched.ref)).over, 20)
+
+
+@dataclass
+class Team:
+    """Two boxes, each a node of Ray with an engine of its own; a person types on a third, without any."""
+
+    person: Box
+    boxes: tuple[Box, Box]
+    cluster: Cluster
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        with Session(load(self.person.environ)) as session:
+            yield session
+
+    def containers(self, number: int, runs: list[str], *filters: str) -> list[str]:
+        """Of attempts of these runs, on one of the two engines. Others use the first one, too."""
+        words = ["docker", "ps", "--all", "--filter", "label=reprise.run", *filters, "--format", "{{.Names}}"]
+        environ = self.boxes[number].environ
+        done = subprocess.run(words, env=environ, capture_output=True, text=True, check=True)
+        return [name for name in done.stdout.split() if name.split("-")[1] in runs]
+
+
+@pytest.fixture(scope="module")
+def team(
+    tmp_path_factory: pytest.TempPathFactory, shared_base: Settings, postgres: PostgresServer
+) -> Iterator[Team]:
+    folder = tmp_path_factory.mktemp("team")
+    postgres.sql("CREATE DATABASE rayteam")
+    with registry_server() as registry, engine_server("ray") as engine:
+        common = {
+            "REPRISE_DATABASE_URL": postgres.url("rayteam"),
+            "REPRISE_STORE": str(folder / "store"),
+            "REPRISE_REGISTRY": registry.place("team"),
+        }
+        boxes = (
+            make_box(folder / "one", shared_base),
+            make_box(folder / "two", shared_base, DOCKER_HOST=engine.host),
+        )
+        own = [{"REPRISE_HOME": str(box.settings.home), **box.variables} for box in boxes]
+        late = {"RAY_JOB_START_TIMEOUT_SECONDS": str(THROWN_OUT)}
+        with ray_cluster(own[0], own[1], cpus=4, head=late) as cluster:
+            nobody = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+            person = make_box(folder / "person", shared_base, **common, **cluster.environ, **nobody)
+            yield Team(person, boxes, cluster)
+
+
+def until(what: str, done: Callable[[], object], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, what
+        time.sleep(0.3)
+
+
+def submit(team: Team, spec: Path, *words: str) -> str:
+    done = team.person.type("submit", str(spec), *words, "--on", "ray", "--detach", "-q")
+    assert done.code == 0, done.err
+    return done.out.strip()
+
+
+def records(team: Team, runs: list[str]) -> list[RunRecord]:
+    with team.session() as session:
+        return [session.record.run(run) for run in runs]
+
+
+def busy(node: Node) -> set[str]:
+    """Runs that `reprise execute` is at, on a node."""
+    words = [words.split() for words in node.processes().values() if executes(words)]
+    return {one[one.index("execute") + 1] for one in words if not one[0].endswith("sh")}
+
+
+def test_ten_runs_while_a_node_is_killed_twice(team: Team, tmp_path: Path) -> None:
+    # Longer than Ray needs to miss a node (20 s), so that what outlives its node meets its successor.
+    spec = write_job(
+        tmp_path / "job", "import sys, time; time.sleep(45); open('n.txt', 'w').write(sys.argv[1])"
+    )
+    spec.write_text('name: ten\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\nresources: {cpus: 1}\n')
+    with ThreadPoolExecutor(3) as pool:
+        runs = list(pool.map(lambda n: submit(team, spec, "-p", f"n={n}"), range(10)))
+    assert len(set(runs)) == 10
+    pushing = team.person.start("dispatch")
+    try:
+        victim = team.cluster.nodes[1]
+        killed = kill_in_the_middle(team, victim, runs, spare_runs=False)
+        victim.start()
+        # The second time its processes go on, cut off from Ray: their runs come back with the next attempt.
+        cut_off = kill_in_the_middle(team, victim, runs, spare_runs=True)
+        assert busy(victim) >= cut_off
+        victim.start()
+        until("all have ended", lambda: all(one.state.final for one in records(team, runs)), 400)
+    finally:
+        pushing.terminate()
+        pushing.communicate(timeout=30)
+    found = records(team, runs)
+    assert [one.state for one in found] == [State.SUCCEEDED] * 10, [one.message for one in found]
+    assert len({one.box for one in found}) == 2
+    assert len({output.digest for one in found for output in one.outputs}) == 10
+    again = {one.id for one in found if one.attempt > 1}
+    assert killed <= again
+    assert cut_off & again, "none was given up while its container ran"
+    with team.session() as session:
+        for one in found:
+            launched = session.record.launched(one.id)
+            assert [item.number for item in launched] == list(range(1, one.attempt + 1))
+            assert all(item.ended for item in launched[:-1])
+    left_behind(team, runs)
+
+
+def kill_in_the_middle(team: Team, victim: Node, runs: list[str], *, spare_runs: bool) -> set[str]:
+    """kill -9 of the second node while containers run there; the runs that it was at."""
+    there = ("--filter", "status=running")
+    until("the node is at work", lambda: busy(victim) and team.containers(1, runs, *there), 120)
+    time.sleep(2)
+    hit = busy(victim)
+    victim.kill(spare_runs=spare_runs)
+    return hit
+
+
+def left_behind(team: Team, runs: list[str]) -> None:
+    """What killed processes left goes with the next run on the node, or with its sweep."""
+    shared = {name: value for name, value in team.person.variables.items() if name.startswith("REPRISE_")}
+    for number, box in enumerate(team.boxes):
+        if team.containers(number, runs):
+            assert box.type("sweep", **shared).code == 0
+        assert team.containers(number, runs) == []
+
+
+def test_what_ray_throws_out_of_its_queue_waits_on(team: Team, tmp_path: Path) -> None:
+    spec = write_job(tmp_path / "job", "pass", "base: cpu\nresources: {gpus: 1, gpu: B200}")
+    run = submit(team, spec)
+    pushing = team.person.start("dispatch")
+    try:
+        with team.session() as session:
+            (first,) = session.record.launched(run)
+            started = team.cluster.ask("GET", f"/api/jobs/{first.ref}").json()["start_time"]
+            until(
+                "it is launched again",
+                lambda: (
+                    team.cluster.ask("GET", f"/api/jobs/{first.ref}").json().get("start_time", started)
+                    != started
+                ),
+                THROWN_OUT + 40,
+            )
+            assert [item.number for item in session.record.launched(run)] == [1]
+            assert session.record.state(run) is State.QUEUED
+    finally:
+        pushing.terminate()
+        pushing.communicate(timeout=30)
+    assert team.person.json("cancel", run)["state"] == "cancelled"
+
+
+def test_submitted_where_no_engine_is_and_waited_for(team: Team, tmp_path: Path) -> None:
+    spec = write_job(tmp_path / "job", "print('hello'); raise SystemExit(3)")
+    done = team.person.type("submit", str(spec), "--on", "ray")
+    assert done.code == 1, done.err
+    assert "hello" in done.out
+    last = team.person.json("history")["runs"][0]["id"]
+    with team.session() as session:
+        (launched,) = session.record.launched(last)
+    assert (launched.executor, launched.ref) == ("ray", f"reprise-{last}-1")
+
+
+def test_without_a_cluster_named_it_says_how(team: Team, tmp_path: Path) -> None:
+    spec = write_job(tmp_path / "job", "pass")
+    done = team.person.type("submit", str(spec), "--on", "ray", "--detach", REPRISE_RAY="")
+    assert done.code == 2
+    assert "REPRISE_RAY" in done.err

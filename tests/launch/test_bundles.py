@@ -1,0 +1,743 @@
+"""Bundles without an engine: what is in the file, what comes out of it, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.digest import Digest, canonical_json
+from orchestrator.errors import RepriseError, StoreError, UsageError
+from orchestrator.image import tar
+from orchestrator.image.assemble import assemble
+from orchestrator.image.basemake import base_from_parts
+from orchestrator.image.layout import Layout
+from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Image, PythonFacts
+from orchestrator.image.stored import stored_image
+from orchestrator.launch.bundles.archive import Piece, write_archive
+from orchestrator.launch.bundles.bring import import_bundle
+from orchestrator.launch.bundles.export import ExportRequest, export
+from orchestrator.launch.bundles.form import (
+    Bundle,
+    evidence,
+    in_order,
+    index_files,
+    read_bundle,
+    read_listing,
+)
+from orchestrator.launch.session import Session
+from orchestrator.launch.target import facts_of
+from orchestrator.launch.watch import Silent
+from orchestrator.record import tables
+from orchestrator.record.model import NewRun
+from orchestrator.run.model import Log, Output, OutputStatus, Result, State, TraceFile
+from orchestrator.settings import load
+from orchestrator.spec.inputs import digest_of
+from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.program import Program
+from orchestrator.spec.tree import GitState, SourceFile, SourceTree
+from orchestrator.verdict.compare import compare
+
+PYTHON = PythonFacts(
+    executable="/usr/bin/python3",
+    version="3.11.2",
+    purelib="/usr/lib/python3/dist-packages",
+    glibc="2.36",
+    machine="x86_64",
+    packages={},
+)
+SILENT = Silent()
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with opened(tmp_path / "here") as made:
+        yield made
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Session]:
+    """Another box: nothing there, and no engine."""
+    with opened(tmp_path / "there") as made:
+        yield made
+
+
+def opened(home: Path) -> Session:
+    return Session(load({"REPRISE_HOME": str(home), "DOCKER_HOST": "unix:///nowhere"}))
+
+
+@pytest.fixture(autouse=True)
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+
+
+def make_image(session: Session, inputs: dict[str, Digest] | None = None) -> Image:
+    """Over a base of one small layer, with a runtime of one small file."""
+    layout = Layout(session.settings.layout)
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("etc/base"))
+    digest = layout.put_bytes(layer.getvalue())
+    config = canonical_json(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Env": ["PATH=/usr/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": [digest]},
+        }
+    )
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MEDIA_MANIFEST,
+        "config": {"mediaType": MEDIA_CONFIG, "digest": layout.put_bytes(config), "size": len(config)},
+        "layers": [{"mediaType": MEDIA_LAYER, "digest": digest, "size": len(layer.getvalue())}],
+    }
+    layout.put_bytes(canonical_json(manifest))
+    base = base_from_parts("tiny", "lab/tiny:1", canonical_json(manifest), config, None, PYTHON)
+    program = Program(name="digits", command=("python", "train.py"), params={"lr": 0.1}, inputs=inputs or {})
+    source = SourceTree(files=(SourceFile(path="train.py", data=b"print('hello')\n"),))
+    runtime = session.settings.home / "runtime"
+    runtime.mkdir(exist_ok=True)
+    (runtime / "entry.py").write_text("pass\n")
+    (runtime / "reprise.pth").write_text("import sys\n")
+    return assemble(session.settings, base, program, source, runtime=runtime)
+
+
+def record_run(session: Session, image: Image, name: str, **changes: Any) -> str:
+    """A finished run with every kind of evidence."""
+    store = session.store
+    with store.batch() as batch:
+        put = lambda text: (batch.add(io.BytesIO(text.encode()), 1 << 20), len(text))  # noqa: E731
+        log, patch, trace = put("log\n"), put("patch"), put('{"e":"end"}\n')
+        outputs = tuple(
+            Output(path=path, status=OutputStatus.KEPT, digest=digest, size=size)
+            for path, (digest, size) in {"model.pt": put("weights"), "empty": put("")}.items()
+        )
+    outputs += (Output(path="link", status=OutputStatus.REJECTED, reason="symlink"),)
+    new = NewRun(
+        id=Digest.of(name.encode()).hex[:16],
+        key=name,
+        image=facts_of(image),
+        program=image.program,
+        resources=Resources(),
+        tolerance=Tolerances(),
+        submitted_by="ada",
+        reference=image.tag,
+        git=GitState(commit="c0ffee", dirty=True, patch_digest=patch[0]),
+        **changes,
+    )
+    session.record.submit(new)
+    session.record.claim(new.id, "far box", "boot", "pid 1")
+    file = TraceFile(rank=0, world=1, pid=1, digest=trace[0], size=trace[1], steps=1, events=1, complete=True)
+    result = Result(
+        state=State.SUCCEEDED,
+        outputs=outputs,
+        metrics={"accuracy": 0.9, "loss": float("nan")},
+        log=Log(digest=log[0], size=log[1], truncated=False),
+        traces=(file,),
+    )
+    session.record.finish(new.id, 1, result)
+    return new.id
+
+
+@dataclass
+class Made:
+    image: Image
+    original: str
+    rerun: str
+
+
+@pytest.fixture
+def made(session: Session) -> Made:
+    """An image with a run and its judged rerun."""
+    image = make_image(session)
+    original = record_run(session, image, "one")
+    rerun = record_run(session, image, "two", rerun_of=original)
+    record = session.record
+    record.add_verdict(compare(record.run(original), record.run(rerun), session.store.open), None, "ada")
+    return Made(image, original, rerun)
+
+
+def write(session: Session, target: str, path: Path, **options: Any) -> Path:
+    export(session, ExportRequest(target=target, path=path, **options), SILENT)
+    return path
+
+
+def documents(session: Session, *runs: str) -> list[bytes]:
+    return [session.record.carry(run).to_bytes() for run in runs]
+
+
+def everything(session: Session) -> dict[str, bytes]:
+    """Files below a home: blobs, inputs; not the database."""
+    home = session.settings.home
+    files = (path for path in home.rglob("*") if path.is_file() and "reprise.db" not in path.name)
+    return {str(path.relative_to(home)): path.read_bytes() for path in files}
+
+
+def members(path: Path) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
+    with tarfile.open(path) as archive:
+        return {info.name: (info, archive.extractfile(info).read()) for info in archive}  # type: ignore[union-attr]
+
+
+# What is in it
+
+
+def test_the_image_the_runs_and_every_blob_that_they_name_come_over(
+    session: Session, other: Session, made: Made, tmp_path: Path
+) -> None:
+    path = write(session, made.image.digest, tmp_path / "b.tar")
+    done = import_bundle(other, path, SILENT)
+    assert [(one.run, one.new) for one in done.runs] == [(made.original, True), (made.rerun, True)]
+    runs = (made.original, made.rerun)
+    assert documents(other, *runs) == documents(session, *runs)
+    assert other.record.verdicts(made.rerun) == session.record.verdicts(made.rerun)
+    for run in runs:
+        for blob in evidence(other.record.run(run)):
+            assert other.store.read(blob) == session.store.read(blob)
+    found = stored_image(other.settings, made.image.digest)
+    assert found is not None
+    assert found.manifest == made.image.manifest
+    assert all(layer.path is not None and layer.path.is_file() for layer in found.layers)
+
+
+def test_a_second_import_changes_nothing(
+    session: Session, other: Session, made: Made, tmp_path: Path
+) -> None:
+    path = write(session, made.image.digest, tmp_path / "b.tar")
+    import_bundle(other, path, SILENT)
+    first = {name: os.stat(other.settings.home / name).st_mtime_ns for name in everything(other)}
+    done = import_bundle(other, path, SILENT)
+    assert [(one.new, one.verdicts) for one in done.runs] == [(False, 0), (False, 0)]
+    again = {name: os.stat(other.settings.home / name).st_mtime_ns for name in everything(other)}
+    assert again == first
+    # Home again, nothing is new either.
+    assert not any(one.new for one in import_bundle(session, path, SILENT).runs)
+
+
+def test_the_same_runs_are_the_same_bytes_from_either_box(
+    session: Session, other: Session, made: Made, tmp_path: Path
+) -> None:
+    first = write(session, made.image.digest, tmp_path / "1.tar").read_bytes()
+    assert write(session, made.image.digest, tmp_path / "2.tar").read_bytes() == first
+    import_bundle(other, tmp_path / "1.tar", SILENT)
+    assert write(other, made.image.digest, tmp_path / "3.tar").read_bytes() == first
+
+
+def test_a_run_takes_its_original_along_and_an_original_not_its_reruns(
+    session: Session, other: Session, made: Made, tmp_path: Path
+) -> None:
+    alone = import_bundle(other, write(session, made.original, tmp_path / "1.tar"), SILENT)
+    assert [one.run for one in alone.runs] == [made.original]
+    both = import_bundle(other, write(session, made.rerun[:6], tmp_path / "2.tar"), SILENT)
+    assert [(one.run, one.new, one.verdicts) for one in both.runs] == [
+        (made.original, False, 0),
+        (made.rerun, True, 1),
+    ]
+
+
+def test_an_image_alone(session: Session, other: Session, made: Made, tmp_path: Path) -> None:
+    done = import_bundle(other, write(session, made.original, tmp_path / "b.tar", image_only=True), SILENT)
+    assert done.runs == ()
+    assert stored_image(other.settings, made.image.digest) is not None
+    assert not (other.settings.home / "reprise.db").exists(), "nothing to record"
+
+
+def test_an_image_that_was_never_run(session: Session, other: Session, tmp_path: Path) -> None:
+    image = make_image(session)
+    assert import_bundle(other, write(session, image.digest, tmp_path / "b.tar"), SILENT).runs == ()
+
+
+def test_it_is_an_oci_layout_with_one_image(session: Session, made: Made, tmp_path: Path) -> None:
+    found = members(write(session, made.image.digest, tmp_path / "b.tar"))
+    assert {info.type for info, _ in found.values()} == {tarfile.REGTYPE}
+    for name, (_, data) in found.items():
+        if name.startswith("blobs/"):
+            assert Digest.of(data).hex == name.removeprefix("blobs/sha256/")
+    assert json.loads(found["oci-layout"][1]) == {"imageLayoutVersion": "1.0.0"}
+    index = json.loads(found["index.json"][1])
+    (descriptor,) = index["manifests"]
+    assert descriptor["digest"] == made.image.digest
+    assert index["annotations"] == {"reprise.bundle": Digest.of(found["reprise.json"][1])}
+    (docker,) = json.loads(found["manifest.json"][1])
+    assert docker["RepoTags"] == [made.image.tag]
+    assert all(name in found for name in (docker["Config"], *docker["Layers"]))
+
+
+def test_every_column_that_names_a_blob_is_taken_along() -> None:
+    """A new one has to be added to `evidence`, or to this list of those that name something else."""
+    columns = {
+        f"{table.name}.{column.name}"
+        for table in tables.Row.metadata.sorted_tables
+        for column in table.columns
+        if "digest" in column.name
+    }
+    images = {"image.digest", "image.config_digest", "image.base_digest", "image.base_config_digest"}
+    images |= {"image_layer.digest"}
+    # Of input data, which lies outside of the store: `--inputs` takes its bytes along.
+    inputs = {"run_input.digest", "input_data.digest", "input_file.digest"}
+    values = {"fingerprint.bit_digest", "box.bit_digest"}
+    carried = {"output.digest", "log.digest", "trace.digest", "git_state.patch_digest"}
+    assert columns - images - inputs - values == carried
+
+
+# Refused before anything is written
+
+
+def test_an_open_run_stays_here(session: Session, made: Made, tmp_path: Path) -> None:
+    new = NewRun(
+        id="0123456789abcdef",
+        key="open",
+        image=facts_of(made.image),
+        program=made.image.program,
+        resources=Resources(),
+        tolerance=Tolerances(),
+        submitted_by="ada",
+        reference="x",
+    )
+    session.record.submit(new)
+    with pytest.raises(UsageError, match="is queued: an open run"):
+        write(session, new.id, tmp_path / "b.tar")
+    done = export(session, ExportRequest(target=made.image.digest, path=tmp_path / "c.tar"), SILENT)
+    assert done.runs == (made.original, made.rerun)
+    assert not (tmp_path / "b.tar").exists()
+
+
+def test_a_file_that_is_there_is_kept_unless_forced(session: Session, made: Made, tmp_path: Path) -> None:
+    path = tmp_path / "b.tar"
+    path.write_text("precious")
+    with pytest.raises(UsageError, match="is there already"):
+        write(session, made.original, path)
+    assert path.read_text() == "precious"
+    write(session, made.original, path, force=True)
+    assert tarfile.is_tarfile(path)
+
+
+@pytest.mark.parametrize("which", ["output", "layer"])
+@pytest.mark.parametrize("fault", ["flipped", "cut", "gone"])
+def test_a_damaged_blob_is_named_and_no_file_is_left(
+    session: Session, made: Made, tmp_path: Path, which: str, fault: str
+) -> None:
+    if which == "output":
+        digest = next(
+            one.digest for one in session.record.run(made.original).outputs if one.path == "model.pt"
+        )
+        assert digest is not None
+        path = session.settings.store / "sha256" / digest.hex[:2] / digest.hex
+    else:
+        digest = made.image.layers[-1].digest
+        path = Layout(session.settings.layout).path(digest)
+    path.chmod(0o644)
+    data = path.read_bytes()
+    path.unlink()
+    if fault != "gone":
+        path.write_bytes(data[:-1] if fault == "cut" else bytes([data[0] ^ 1]) + data[1:])
+    with pytest.raises(StoreError) as caught:
+        write(session, made.original, tmp_path / "out" / "b.tar")
+    assert (made.image.digest if which == "layer" and fault != "flipped" else digest) in caught.value.message
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+# Inputs
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "deep" / "er" / "a.csv").write_text("1,2")
+    (folder / "same.csv").write_text("1,2")
+    (folder / "ümlaut").write_text("x")
+    return folder
+
+
+@pytest.fixture
+def with_inputs(session: Session, data: Path, tmp_path: Path) -> Made:
+    file = tmp_path / "weights.bin"
+    file.write_bytes(bytes(1000))
+    inputs = {"set": digest_of(data), "weights": digest_of(file)}
+    image = make_image(session, inputs)
+    run = record_run(session, image, "one", input_paths={"set": str(data), "weights": str(file)})
+    return Made(image, run, run)
+
+
+def test_input_data_comes_over_and_is_found(
+    session: Session, other: Session, with_inputs: Made, data: Path, tmp_path: Path
+) -> None:
+    from orchestrator.launch.inputs import located_inputs
+
+    path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
+    shutil.rmtree(data)
+    done = import_bundle(other, path, SILENT)
+    assert {item.folder for item in done.inputs} == {True, False}
+    run = other.record.run(with_inputs.original)
+    found = located_inputs(run.program.inputs, run.input_paths, other.settings.inputs)
+    assert (found["set"] / "deep/er/a.csv").read_text() == "1,2"
+    assert found["weights"] == tmp_path / "weights.bin", "what lies where it lay is taken"
+    assert (found["set"].stat().st_mode & 0o777, (found["set"] / "same.csv").stat().st_mode & 0o777) == (
+        0o755,
+        0o444,
+    )
+    # From here it can be carried on.
+    assert write(other, run.id, tmp_path / "c.tar", inputs=True).read_bytes() == path.read_bytes()
+    before = everything(other)
+    import_bundle(other, path, SILENT)
+    assert everything(other) == before
+    # A damaged copy is mended.
+    (found["set"] / "same.csv").unlink()
+    (found["set"] / "same.csv").write_text("9,9")
+    import_bundle(other, path, SILENT)
+    assert (found["set"] / "same.csv").read_text() == "1,2"
+
+
+@pytest.mark.parametrize("name", ["set", "weights"])
+def test_input_data_that_has_changed_is_refused(
+    session: Session, with_inputs: Made, data: Path, tmp_path: Path, name: str
+) -> None:
+    changed = data / "same.csv" if name == "set" else tmp_path / "weights.bin"
+    changed.write_bytes(b"9" * changed.stat().st_size)
+    with pytest.raises(RepriseError, match=name):
+        write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
+    assert not (tmp_path / "b.tar").exists()
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [["../x", "0" * 64, 1]],
+        [["/x", "0" * 64, 1]],
+        [["a//b", "0" * 64, 1]],
+        [["a", "0" * 64, 1], ["a", "0" * 64, 1]],
+        [["a", "0" * 64, 1], ["a/b", "0" * 64, 1]],
+        [["b", "0" * 64, 1], ["a", "0" * 64, 1]],
+        [["a", "zz", 1]],
+        [["a", "0" * 64, -1]],
+        [["a", "0" * 64]],
+        [[1, "0" * 64, 1]],
+        {"a": 1},
+    ],
+)
+def test_a_listing_that_leaves_its_folder_is_refused(entries: Any) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        read_listing(canonical_json(entries))
+
+
+# Thin
+
+
+def test_a_thin_bundle_needs_the_base_here(
+    session: Session, other: Session, made: Made, tmp_path: Path
+) -> None:
+    path = write(session, made.image.digest, tmp_path / "thin.tar", thin=True)
+    base = made.image.layers[0]
+    assert f"blobs/sha256/{base.digest.hex}" not in members(path)
+    with pytest.raises(StoreError) as caught:
+        import_bundle(other, path, SILENT)
+    assert f"the base tiny {made.image.base.digest}, and this box lacks it" in caught.value.message
+    assert other.record.runs_of_image(made.image.digest) == []
+    assert stored_image(other.settings, made.image.digest) is None
+    Layout(other.settings.layout).put_bytes(Layout(session.settings.layout).read(base.digest))
+    assert len(import_bundle(other, path, SILENT).runs) == 2
+
+
+# Hostile files
+
+
+@dataclass
+class Draft:
+    """A bundle taken apart, to be put together in another way."""
+
+    bundle: Bundle
+    image: Image
+    blobs: dict[Digest, bytes]
+
+    def put(self, data: bytes) -> Digest:
+        self.blobs[Digest.of(data)] = data
+        return Digest.of(data)
+
+    def with_run(self, number: int, change: Callable[[dict[str, Any]], Any]) -> Draft:
+        """With another document for one of the runs."""
+        document = json.loads(self.blobs.pop(self.bundle.runs[number]))
+        change(document)
+        runs = list(self.bundle.runs)
+        runs[number] = self.put(json.dumps(document, sort_keys=True).encode())
+        return replace(self, bundle=self.bundle.model_copy(update={"runs": tuple(runs)}))
+
+    def write(self, path: Path) -> Path:
+        sizes = {digest: len(data) for digest, data in self.blobs.items()}
+        bundle = self.bundle.model_copy(update={"blobs": in_order(self.bundle.first, sizes)})
+        pieces = {digest: Piece.of(data, "made up") for digest, data in self.blobs.items()}
+        write_archive(path, bundle, index_files(self.image, bundle.to_bytes()), pieces, SILENT)
+        return path
+
+
+@pytest.fixture
+def draft(session: Session, made: Made, tmp_path: Path) -> Draft:
+    found = members(write(session, made.image.digest, tmp_path / "honest.tar"))
+    blobs = {Digest.of(data): data for name, (_, data) in found.items() if name.startswith("blobs/")}
+    return Draft(read_bundle(found["reprise.json"][1]), made.image, blobs)
+
+
+def refused(other: Session, path: Path, *said: str) -> None:
+    before = everything(other)
+    with pytest.raises((StoreError, UsageError)) as caught:
+        import_bundle(other, path, SILENT)
+    assert all(text in caught.value.message for text in said), caught.value.message
+    assert str(path) in caught.value.message or "run " in caught.value.message
+    assert caught.value.hint
+    from orchestrator.record.model import HistoryFilter
+
+    assert other.record.history(HistoryFilter()) == []
+    named = {name for name in everything(other) if name.startswith(("store/sha256", "inputs"))}
+    assert named <= before.keys()
+    assert not (other.settings.home / "imports").exists()
+
+
+def test_a_draft_that_is_not_changed_is_the_same_file(draft: Draft, tmp_path: Path) -> None:
+    assert draft.write(tmp_path / "b.tar").read_bytes() == (tmp_path / "honest.tar").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "said"),
+    [
+        (0, lambda d: d["run"]["program"]["params"].update(lr=0.2), "names another program"),
+        (0, lambda d: d["run"].update(submitted_by=7), "run.submitted_by"),
+        (0, lambda d: d["run"].update(id="0" * 15), "16 hex digits"),
+        (0, lambda d: d["run"].update(state="queued"), "not a finished one"),
+        (0, lambda d: d["run"].update(exit_code=1 << 80), "the record refuses"),
+        (1, lambda d: d["run"].update(rerun_of="0" * 16), "which is neither here nor in the bundle"),
+        (1, lambda d: d["run"].update(id=Digest.of(b"one").hex[:16]), ""),
+        (1, lambda d: d["verdicts"][0].update(outcome="different"), "speaks of others"),
+        (1, lambda d: d["verdicts"][0]["document"].update(surprise=1), "surprise: Extra"),
+        (0, lambda d: d["run"]["outputs"].pop(0), "is named by nothing in it"),
+        (0, lambda d: d["run"]["log"].update(digest=Digest.of(b"x")), "is not in it"),
+        (0, lambda d: d["run"]["log"].update(size=5), "has 4 bytes, run"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused(
+    other: Session, draft: Draft, tmp_path: Path, number: int, change: Any, said: str
+) -> None:
+    changed = draft
+    for each in (0, 1) if "named by nothing" in said else (number,):  # both runs left the same files
+        changed = changed.with_run(each, change)
+    refused(other, changed.write(tmp_path / "b.tar"), said)
+
+
+def test_a_run_that_is_here_with_other_values_is_refused(
+    session: Session, other: Session, draft: Draft, tmp_path: Path
+) -> None:
+    import_bundle(other, tmp_path / "honest.tar", SILENT)
+    before = everything(other)
+    path = draft.with_run(0, lambda d: d["run"]["metrics"].update(accuracy=0.99)).write(tmp_path / "b.tar")
+    with pytest.raises(UsageError, match=r"metrics\.accuracy 0\.9 here, 0\.99 in the bundle"):
+        import_bundle(other, path, SILENT)
+    assert everything(other) == before
+
+
+def test_blobs_that_nothing_names_and_other_images_are_refused(
+    other: Session, draft: Draft, tmp_path: Path
+) -> None:
+    draft.put(b"stowaway")
+    refused(other, draft.write(tmp_path / "1.tar"), Digest.of(b"stowaway"), "named by nothing")
+    del draft.blobs[Digest.of(b"stowaway")]
+    layer = draft.image.layers[-1].digest
+    data = draft.blobs.pop(layer)
+    refused(other, draft.write(tmp_path / "2.tar"), layer, "is not in it")
+    draft.blobs[layer] = data
+    lying = draft.bundle.model_copy(update={"left_out": (layer,)})
+    refused(other, replace(draft, bundle=lying).write(tmp_path / "3.tar"), "is not the base")
+    manifest = draft.put(b'{"mediaType": "text/plain"}')
+    lying = draft.bundle.model_copy(update={"image": manifest})
+    refused(other, replace(draft, bundle=lying).write(tmp_path / "4.tar"), "its image")
+
+
+def test_blobs_with_other_bytes_are_refused(other: Session, draft: Draft, tmp_path: Path) -> None:
+    """The header is right, the bytes are not: once for each kind of blob."""
+    honest = (tmp_path / "honest.tar").read_bytes()
+    with tarfile.open(tmp_path / "honest.tar") as archive:
+        spans = [(info.name, info.offset_data, info.size) for info in archive if info.size]
+    for name, start, size in spans:
+        for at in (start, start + size - 1):
+            data = bytearray(honest)
+            data[at] ^= 0x20
+            (tmp_path / "b.tar").write_bytes(data)
+            refused(other, tmp_path / "b.tar", name.rpartition("/")[2] if name.startswith("blobs") else "")
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_any_flipped_bit_is_refused(
+    other: Session, draft: Draft, tmp_path: Path, where: float, bit: int
+) -> None:
+    data = bytearray((tmp_path / "honest.tar").read_bytes())
+    data[int(where * len(data))] ^= 1 << bit
+    (tmp_path / "flipped.tar").write_bytes(data)
+    refused(other, tmp_path / "flipped.tar")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-512],
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
+        lambda data: data + bytes(512),
+        lambda data: b"",
+        lambda data: data[:100],
+        lambda data: data[:512],
+        lambda data: data[512:],
+        lambda data: b"\x1f\x8b" + data,
+        lambda data: bytes(10240),
+    ],
+)
+def test_files_that_are_cut_or_go_on_are_refused(
+    other: Session, draft: Draft, tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    (tmp_path / "b.tar").write_bytes(change((tmp_path / "honest.tar").read_bytes()))
+    refused(other, tmp_path / "b.tar")
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
+def test_links_and_devices_are_refused(other: Session, draft: Draft, tmp_path: Path, kind: bytes) -> None:
+    for place in (0, 1, -1):
+        with tarfile.open(tmp_path / "honest.tar") as honest, tarfile.open(tmp_path / "b.tar", "w") as lying:
+            infos = list(honest)
+            for number, info in enumerate(infos):
+                if number == place % len(infos):
+                    link = tarfile.TarInfo("blobs/sha256/" + "0" * 64)
+                    link.type, link.linkname = kind, "/etc/passwd"
+                    lying.addfile(link)
+                lying.addfile(info, honest.extractfile(info))
+        refused(other, tmp_path / "b.tar")
+
+
+def test_members_moved_or_doubled_are_refused(other: Session, draft: Draft, tmp_path: Path) -> None:
+    found = list(members(tmp_path / "honest.tar").values())
+
+    def write_members(order: list[tuple[tarfile.TarInfo, bytes]]) -> Path:
+        with (tmp_path / "b.tar").open("wb") as out:
+            for info, data in order:
+                out.write(tar.header(tar.Entry(info.name, data)) + data + bytes(-len(data) % 512))
+            out.write(bytes(1024))
+        return tmp_path / "b.tar"
+
+    assert write_members(found).read_bytes() == (tmp_path / "honest.tar").read_bytes()
+    refused(other, write_members([*found[:-2], found[-1], found[-2]]))
+    refused(other, write_members([*found, found[-1]]))
+    refused(other, write_members([found[1], found[0], *found[2:]]), "does not begin with reprise.json")
+    extra = tarfile.TarInfo("../../etc/cron.d/x")
+    refused(other, write_members([*found, (extra, b"x")]))
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (b"[" * 100_000, "not JSON"),
+        (b"{}", "format None is not known"),
+        (b'{"format": 2, "new": 1}', "format 2 is not known"),
+        (b'{"format": 1}', "image"),
+        (b'{"format": 1, "image": "latest"}', "image"),
+        (b"\xff\xfe", "not JSON"),
+    ],
+)
+def test_documents_of_other_kinds_are_refused(
+    other: Session, tmp_path: Path, document: bytes, said: str
+) -> None:
+    path = tmp_path / "b.tar"
+    path.write_bytes(
+        tar.header(tar.Entry("reprise.json", document)) + document + bytes(-len(document) % 512) + bytes(1024)
+    )
+    refused(other, path, said)
+
+
+def test_sizes_that_lie_take_no_memory(other: Session, draft: Draft, tmp_path: Path) -> None:
+    path = tmp_path / "b.tar"
+    path.write_bytes(tar.header(tar.Entry("reprise.json", tar.Span(-1, 0, 1 << 60))) + bytes(1024))
+    refused(other, path)
+    path.write_bytes(tar.header(tar.Entry("reprise.json", tar.Span(-1, 0, 8 << 30))) + bytes(1024))
+    refused(other, path)
+    sizes = {digest: len(data) for digest, data in draft.blobs.items()}
+    for digest in (draft.bundle.runs[0], draft.bundle.config):
+        large = in_order(draft.bundle.first, sizes | {digest: 1 << 45})
+        document = draft.bundle.model_copy(update={"blobs": large}).to_bytes()
+        head = tar.header(tar.Entry("reprise.json", document)) + document + bytes(-len(document) % 512)
+        path.write_bytes(head + bytes(4096))
+        refused(other, path)
+
+
+# Dying half-way
+
+
+@pytest.mark.parametrize("point", ["stored", "placed"])
+def test_an_import_that_was_killed_is_done_by_the_next(
+    session: Session, other: Session, with_inputs: Made, tmp_path: Path, point: str
+) -> None:
+    path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
+    words = [sys.executable, "-m", "orchestrator.cli", "import", str(path)]
+    environ = os.environ | {"REPRISE_HOME": str(other.settings.home)}
+    killed = subprocess.run(
+        words, env=environ | {"REPRISE_CRASH_AT": point}, capture_output=True, check=False
+    )
+    assert killed.returncode == -9
+    assert other.record.runs_of_image(with_inputs.image.digest) == []
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert documents(other, with_inputs.original) == documents(session, with_inputs.original)
+    assert not (other.settings.home / "imports").exists()
+    assert not list((other.settings.store / "tmp").iterdir())
+
+
+def test_two_imports_at_once_record_once(
+    session: Session, other: Session, made: Made, tmp_path: Path
+) -> None:
+    path = write(session, made.image.digest, tmp_path / "b.tar")
+    words = [sys.executable, "-m", "orchestrator.cli", "import", str(path), "--json"]
+    environ = os.environ | {"REPRISE_HOME": str(other.settings.home)}
+    both = [subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [json.loads(one.communicate()[0]) for one in both]
+    assert [one.returncode for one in both] == [0, 0]
+    assert sorted(run["new"] for one in said for run in one["runs"]) == [False, False, True, True]
+    assert documents(other, made.original) == documents(session, made.original)
+
+
+# As it is typed
+
+
+def test_what_is_printed_and_how_it_ends(
+    session: Session, other: Session, made: Made, tmp_path: Path
+) -> None:
+    def typed(box: Session, *words: str) -> subprocess.CompletedProcess[str]:
+        environ = os.environ | {"REPRISE_HOME": str(box.settings.home)}
+        command = [sys.executable, "-m", "orchestrator.cli", *words]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+    path = tmp_path / "b.tar"
+    wrote = typed(session, "export", made.rerun, str(path))
+    assert wrote.returncode == 0, wrote.stderr
+    assert f"{made.original} {made.rerun}" in wrote.stdout
+    assert wrote.stdout.split()[-1] == Digest.of(members(path)["reprise.json"][1])
+    assert typed(session, "export", made.rerun, str(path)).returncode == 2
+    read = typed(other, "import", str(path))
+    assert read.returncode == 0, read.stderr
+    assert f"next: reprise rerun {made.image.digest[:19]}" in read.stdout
+    assert read.stdout.split()[-1] == made.image.digest
+    path.write_bytes(path.read_bytes()[:-1])
+    again = typed(other, "import", str(path), "--json")
+    assert again.returncode == 5
+    assert json.loads(again.stderr.splitlines()[-1])["error"]["hint"].endswith("nothing was recorded")

@@ -1,0 +1,486 @@
+"""The ledger: each change is told, in its own transaction, once; and the rows are what it says."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from ledger_support import kinds, told, wrong, wrong_in
+from sqlalchemy import Enum as OneOf
+from sqlalchemy import UniqueConstraint, create_engine, update
+from sqlalchemy.event import listen
+
+from orchestrator.digest import Digest
+from orchestrator.errors import RecordError
+from orchestrator.record import events, evidence, migrate, tables
+from orchestrator.record.connect import open_database
+from orchestrator.record.database import Record, open_record
+from orchestrator.record.ledger import EventFilter
+from orchestrator.record.model import BoxFacts, NewRun, Wanted
+from orchestrator.run.model import (
+    Fingerprint,
+    Log,
+    MetricPoint,
+    Output,
+    OutputStatus,
+    Readback,
+    Result,
+    State,
+)
+from orchestrator.run.model import TraceFile as Traced
+from orchestrator.settings import Settings
+from orchestrator.spec.inputs import InputData
+from orchestrator.spec.tree import GitState
+
+fork = multiprocessing.get_context("fork")
+New = Callable[..., NewRun]
+ONE = Digest.of(b"one")
+
+
+class Judgement:
+    """A verdict, as far as the record looks at it."""
+
+    outcome = "identical"
+
+    def __init__(self, rerun: str, original: str) -> None:
+        self.rerun, self.original = rerun, original
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        return {"mode": mode, "rerun": self.rerun, "outcome": self.outcome}
+
+
+BOX = BoxFacts(
+    id="b0",
+    name="alpha",
+    state="up",
+    boot="boot",
+    slots=1,
+    cpus=2,
+    memory=1 << 34,
+    gpus=(),
+    bit_class={"gpu": None},
+    bit_digest=ONE,
+    versions={"reprise": "1"},
+)
+
+
+def whole(**changes: Any) -> Result:
+    """A result with a row in every table."""
+    fields: dict[str, Any] = {
+        "state": State.SUCCEEDED,
+        "exit_code": 0,
+        "message": "well",
+        "started_at": datetime(2026, 11, 23, 9, 30, 12, 1, tzinfo=UTC),
+        "finished_at": datetime(2026, 11, 23, 9, 30, 14, tzinfo=UTC),
+        "seconds": 2.5,
+        "outputs": (Output(path="w.pt", status=OutputStatus.KEPT, digest=ONE, size=3),),
+        "metrics": {"accuracy": 0.9, "loss": -0.0},
+        "series": (MetricPoint(name="loss", step=1, value=0.5),),
+        "packages": {"torch": "2.13.0"},
+        "source": {"train.py": ONE.hex},
+        "readbacks": (Readback(pid=7, argv=("python",), start={"a": 1}, end={"a": 2}),),
+        "traces": (
+            Traced(rank=0, world=1, pid=7, digest=ONE, size=5, steps=2, events=3, complete=True, broken="no"),
+        ),
+        "log": Log(digest=ONE, size=9, truncated=False),
+        "fingerprint": Fingerprint(
+            bit_class={"a": 1}, perf_class={"b": 2}, identity={"c": 3}, bit_digest=ONE
+        ),
+        "notes": ("a gap",),
+    }
+    return Result(**(fields | changes))
+
+
+def a_life(record: Record, new_run: New) -> tuple[str, str]:
+    """Everything that can happen to a run, with a row in every table; (the original, the rerun)."""
+    record.introduce(BOX)
+    git = GitState(
+        remote="origin",
+        commit="c0ffee",
+        branch="main",
+        author="Ada",
+        committed_at=datetime(2026, 1, 1, tzinfo=UTC),
+        subject="Train",
+        dirty=True,
+        patch_digest=ONE,
+    )
+    new = new_run(
+        params={"lr": 0.1, "name": "x"},
+        git=git,
+        description="a try",
+        wanted=Wanted(executor="slurm", box="b0", not_box="b1"),
+        input_paths={"data": "/data"},
+    )
+    program = new.program.model_copy(update={"inputs": {"data": ONE}})
+    files = [{"path": "a.csv", "digest": ONE, "size": 3}]
+    inputs = InputData.model_validate({"digest": ONE, "folder": True, "count": 1, "size": 3, "files": files})
+    original, _ = record.submit(new.model_copy(update={"program": program, "inputs": (inputs,)}))
+    record.launch(original, 1, "slurm", "ada")
+    record.save_ref(original, 1, "job 17")
+    assert record.claim(original, "b0", "boot", "pid 1", 1) == 1
+    record.requeue(original, 1, "its node died")
+    assert record.claim(original, "b0", "boot", "pid 2") == 2
+    record.save_plan(original, 2, '{"plan": 1}')
+    record.take_over(original, 2, "pid 3")
+    record.move(original, 2, State.RUNNING)
+    record.request_cancel(original)
+    record.move(original, 2, State.COLLECTING)
+    record.finish(original, 2, whole(state=State.FAILED, failure="job"))
+    rerun, _ = record.submit(new_run(rerun_of=original))
+    record.claim(rerun, "b0", "boot", "pid 4")
+    record.finish(rerun, 1, whole())
+    record.add_verdict(Judgement(rerun, original), "b0", "ada")
+    record.note(original, "look here", "ada")
+    record.tag(original, ["odd"], "ada")
+    record.name("prod", original, "ada")
+    record.archive([rerun], "ada")
+    return original, rerun
+
+
+def test_everything_that_happens_is_told(record: Record, new_run: New) -> None:
+    original, rerun = a_life(record, new_run)
+    assert wrong(record) == []
+    assert kinds(record, original) == [
+        "run.submitted",
+        "run.launched",
+        "run.placed",
+        "run.claimed",
+        "run.requeued",
+        "run.claimed",
+        "run.planned",
+        "run.taken_over",
+        "run.moved",
+        "run.cancel_requested",
+        "run.moved",
+        "run.finished",
+        "run.noted",
+        "run.tagged",
+        "run.named",
+    ]
+    assert kinds(record, rerun) == [
+        "run.submitted",
+        "run.claimed",
+        "run.finished",
+        "verdict.given",
+        "run.archived",
+    ]
+    shared = [kind for kind in kinds(record) if not kind.startswith(("run.", "verdict."))]
+    assert shared == ["box.introduced", "job.recorded", "image.recorded", "input.recorded"]
+    assert all(document["by"].count("@") == 1 for document in told(record))
+    assert set(kinds(record)) <= events.KINDS.keys()
+
+
+def test_said_again_nothing_is_told_again(record: Record, new_run: New) -> None:
+    """What a command does once more, because it does not know whether the first time went through."""
+    new = new_run()
+    for _ in range(2):
+        record.submit(new)
+    record.launch(new.id, 1, "slurm", "ada")
+    record.launch(new.id, 1, "slurm", "ada")
+    for _ in range(2):
+        record.save_ref(new.id, 1, "job 17")
+    record.claim(new.id, "box", "boot", "pid 1")
+    for _ in range(2):
+        record.save_plan(new.id, 1, "{}")
+        record.take_over(new.id, 1, "pid 2")
+        record.request_cancel(new.id)
+        record.note(new.id, "once", "ada")
+    record.see("box", "up")
+    record.append_log(new.id, 1, 0, b"text")
+    known = kinds(record, new.id)
+    assert len(known) == len(set(known)) == 8
+    assert wrong(record) == []
+
+
+def test_what_is_refused_is_not_told(record: Record, new_run: New) -> None:
+    run, _ = record.submit(new_run())
+    before = record.ledger()
+    with pytest.raises(RecordError):
+        record.move(run, 0, State.RUNNING)
+    with pytest.raises(RecordError):
+        record.finish(run, 1, Result(state=State.LOST))
+    with pytest.raises(ValueError, match="no kind"):
+        record.tell("run.invented", run, {})
+    assert record.ledger() == before
+
+
+@pytest.mark.parametrize("count", [evidence.LISTED, evidence.LISTED + 1, 3 * evidence.FETCHED])
+def test_long_lists_are_told_by_their_digest(record: Record, new_run: New, count: int) -> None:
+    # In an order that is not the names': "10" comes before "9".
+    outputs = tuple(Output(path=f"{n}", status=OutputStatus.KEPT, size=n) for n in range(count))
+    series = tuple(MetricPoint(name="loss", step=n, value=n) for n in range(count))
+    packages = {f"p{n}": f"{n}" for n in range(count)}
+    run, _ = record.submit(new_run())
+    record.claim(run, "box", "boot", "pid 1")
+    record.finish(run, 1, Result(state=State.SUCCEEDED, outputs=outputs, series=series, packages=packages))
+    assert wrong(record) == []
+    data = record.events(EventFilter(run=run))[-1].data
+    assert data["package"]["rows"] == data["metric_point"]["rows"] == count
+    assert isinstance(data["output"], list) is (count <= evidence.LISTED)
+
+
+def test_a_plain_run_costs_less_than_4_kb(record: Record, new_run: New) -> None:
+    run, _ = record.submit(new_run(params={"lr": 0.1, "epochs": 10, "batch": 64, "optimizer": "adam"}))
+    record.claim(run, "0123456789abcdef", "0e8c5d3c-7a83-4d2e-9e49-5a1b5a6a7a10", "pid 12345")
+    record.save_plan(run, 1, '{"plan": 1}' * 100)
+    record.move(run, 1, State.RUNNING)
+    record.move(run, 1, State.COLLECTING)
+    record.finish(run, 1, whole(packages={f"p{n}": "1" for n in range(60)}))
+    assert sum(len(line.document) for line in record.events(EventFilter(run=run))) < 4096
+
+
+# Every column
+
+
+def columns() -> list[tuple[str, str]]:
+    return [
+        (table.name, column.name) for table in tables.Row.metadata.sorted_tables for column in table.columns
+    ]
+
+
+def test_what_no_event_covers_is_there_and_has_a_reason() -> None:
+    known = {f"{table}.{column}" for table, column in columns()} | {table for table, _ in columns()}
+    assert evidence.NOT_COVERED.keys() <= known
+    assert all(len(reason) > 20 for reason in evidence.NOT_COVERED.values())
+
+
+def test_a_change_of_any_column_is_seen(sqlite_settings: Settings, new_run: New) -> None:
+    """Of one row, behind Reprise's back, with all of the database's own checks switched off."""
+    with open_record(sqlite_settings) as record:
+        a_life(record, new_run)
+    unseen = []
+    with create_engine(sqlite_settings.database_url).connect() as connection:  # no foreign keys here
+        connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
+        assert wrong_in(connection) == []
+        for table, column in columns():
+            if table in evidence.NOT_COVERED or f"{table}.{column}" in evidence.NOT_COVERED:
+                continue
+            row, value = connection.exec_driver_sql(f'SELECT rowid, "{column}" FROM "{table}" LIMIT 1').one()
+            other = another(tables.Row.metadata.tables[table].c[column].type, value)
+            changed = f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?'
+            assert connection.exec_driver_sql(changed, (other, row)).rowcount == 1
+            if not wrong_in(connection):
+                unseen.append(f"{table}.{column}: {value!r} -> {other!r}")
+            connection.rollback()
+    assert unseen == []
+
+
+def test_a_row_that_is_gone_or_twice_there_is_seen(sqlite_settings: Settings, new_run: New) -> None:
+    with open_record(sqlite_settings) as record:
+        a_life(record, new_run)
+    unseen = []
+    with create_engine(sqlite_settings.database_url).connect() as connection:
+        for table in sorted({table for table, _ in columns()} - evidence.NOT_COVERED.keys()):
+            first = f"rowid = (SELECT min(rowid) FROM {table})"
+            assert connection.exec_driver_sql(f"DELETE FROM {table} WHERE {first}").rowcount == 1
+            if not wrong_in(connection):
+                unseen.append(f"{table}: a row is gone")
+            connection.rollback()
+            names = [column.name for column in tables.Row.metadata.tables[table].columns]
+            copied = ", ".join(_copy(table, column) for column in names)
+            target = ", ".join(f'"{column}"' for column in names)
+            insert = f"INSERT OR IGNORE INTO {table} ({target}) SELECT {copied} FROM {table} WHERE {first}"
+            added = connection.exec_driver_sql(insert).rowcount
+            assert added or list(names)[:1] == ["run_id"], table  # some have one row per run at most
+            if added and not wrong_in(connection):
+                unseen.append(f"{table}: a row is new")
+            connection.rollback()
+    assert unseen == []
+
+
+def _copy(table: str, column: str) -> str:
+    """The expression that makes a copied row another one where the table demands it."""
+    target = tables.Row.metadata.tables[table].c[column]
+    unique = any(
+        isinstance(found, UniqueConstraint) and list(found.columns) == [target]
+        for found in target.table.constraints
+    )
+    if not (target.primary_key or unique) or column in ("run_id", "image_id"):
+        return f'"{column}"'
+    return f'"{column}" + 1000' if str(target.type).startswith(("INT", "BIGINT")) else f"\"{column}\" || 'x'"
+
+
+def another(kind: Any, value: Any) -> Any:
+    if isinstance(kind, OneOf):
+        return next(word for word in kind.enums if word != value)
+    if isinstance(value, int | float):
+        return 1 - value if str(kind).startswith("BOOL") else value + 1000
+    if value is None:
+        return 77 if str(kind).startswith(("INT", "BIGINT", "FLOAT")) else "2026-01-01 00:00:00.000000"
+    return f"2027{value[4:]}" if str(kind).startswith("DATETIME") else f"{value}x"
+
+
+# Many at once, and cut off in the middle
+
+
+def submit_and_finish(queue: Any, barrier: Any, number: int, settings: Settings, news: list[NewRun]) -> None:
+    barrier.wait()
+    with open_record(settings) as record:
+        for new in news:
+            record.submit(new)
+            attempt = record.claim(new.id, f"box {number}", "boot", "pid 1")
+            record.finish(new.id, attempt, Result(state=State.SUCCEEDED, metrics={"a": number}))
+    queue.put(number)
+
+
+def test_16_writers_at_once_make_one_ledger(settings: Settings, new_run: New) -> None:
+    news = [[new_run(image=f"i{n}") for n in range(6)] for _ in range(16)]
+    with open_record(settings):
+        pass
+    queue, barrier = fork.Queue(), fork.Barrier(16)
+    writers = [
+        fork.Process(target=submit_and_finish, args=(queue, barrier, number, settings, news[number]))
+        for number in range(16)
+    ]
+    for writer in writers:
+        writer.start()
+    assert {queue.get(timeout=120) for _ in writers} == set(range(16))
+    for writer in writers:
+        writer.join(60)
+    with open_record(settings) as record:
+        assert wrong(record) == []
+        assert record.ledger().size == 16 * 6 * 3 + 6 + 1  # and six images, one job
+
+
+def finish_and_die(settings: Settings, run: str, before: str) -> None:
+    """Die as by kill -9 when the statement that begins so has run."""
+    with open_record(settings) as record:
+
+        def die(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            wrote = statement.startswith(before) or (before == "ledger" and "UPDATE ledger " in statement)
+            if wrote:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        listen(record._database.engine, "after_cursor_execute", die)
+        record.finish(run, 1, whole())
+
+
+@pytest.mark.parametrize("statement", ["UPDATE run ", "INSERT INTO output ", "ledger"])
+def test_a_kill_leaves_rows_and_ledger_together(settings: Settings, new_run: New, statement: str) -> None:
+    with open_record(settings) as record:
+        run, _ = record.submit(new_run())
+        record.claim(run, "box", "boot", "pid 1")
+        before = record.ledger()
+        process = fork.Process(target=finish_and_die, args=(settings, run, statement))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert record.ledger() == before
+        assert record.state(run) is State.PREPARING
+        assert wrong(record) == []
+        record.finish(run, 1, whole())
+        assert record.ledger().size == before.size + 1
+        assert wrong(record) == []
+
+
+def test_a_record_from_before_the_ledger_is_taken_in_as_it_is(settings: Settings, new_run: New) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    with open_record(settings) as record:
+        original, rerun = a_life(record, new_run)
+        open_one, _ = record.submit(new_run())
+        old = record.ledger().id
+    database = open_database(settings.database_url)
+    config = Config()
+    config.set_main_option("script_location", str(migrate.SCRIPTS))
+    with database.writing() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0005")
+    with open_record(settings) as record:
+        assert wrong(record) == []
+        assert kinds(record) == [
+            "job.recorded",
+            "image.recorded",
+            "input.recorded",
+            "box.introduced",
+            "run.adopted",
+            "run.adopted",
+            "verdict.adopted",
+            "run.adopted",
+        ]
+        assert record.ledger().id != old
+        record.claim(open_one, "box", "boot", "pid 1")
+        record.finish(open_one, 1, whole())
+        record.tag(rerun, ["good"], "ada")
+        assert wrong(record) == []
+        assert record.state(original) is State.FAILED
+
+
+def test_a_damaged_ledger_takes_nothing_more(sqlite_settings: Settings, new_run: New) -> None:
+    with open_record(sqlite_settings) as record:
+        record.submit(new_run())
+        with record._database.writing() as connection:
+            connection.execute(update(tables.ledger).values(frontier=b"short"))
+        new = new_run()
+        with pytest.raises(RecordError, match="ledger is damaged"):
+            record.submit(new)
+        assert record.state(new.id) is None
+
+
+# Questions
+
+
+def test_events_are_found_by_run_kind_author_and_time(record: Record, new_run: New) -> None:
+    record._database.by = "ada@alpha"
+    first, _ = record.submit(new_run())
+    record._database.by = "bob@alpha"
+    second, _ = record.submit(new_run())
+    record.claim(second, "box", "boot", "pid 1")
+    record._database.by = "adam@beta"
+    record.request_cancel(first)
+
+    def found(**wanted: Any) -> list[tuple[str, str | None]]:
+        return [(line.kind, line.run) for line in record.events(EventFilter(**wanted))]
+
+    every = [
+        ("job.recorded", None),
+        ("image.recorded", None),
+        ("run.submitted", first),
+        ("run.submitted", second),
+        ("run.claimed", second),
+        ("run.cancel_requested", first),
+    ]
+    assert found() == every
+    assert found(limit=2) == every[-2:]
+    assert found(run=second) == every[3:5]
+    assert found(run="nobody") == []
+    assert found(by="ada") == found(by="ada@alpha") == every[:3]
+    assert found(kinds=("run",)) == every[2:]
+    assert found(kinds=("run.submitted", "job"), limit=2) == every[2:4]
+    assert found(kinds=("run.submitted",), by="bob") == [every[3]]
+    assert found(by="a") == found(kinds=("ru",)) == []
+    moment = record.events(EventFilter())[4].at
+    assert found(since=moment) == every[4:]
+    assert found(since=moment, run=second) == [every[4]]
+    assert found(since=moment + timedelta(days=1)) == []
+
+
+def test_a_checkpoint_is_due_after_an_end(record: Record, new_run: New) -> None:
+    run, _ = record.submit(new_run())
+    record.claim(run, "box", "boot", "pid 1")
+    assert not record.checkpoint_due()
+    record.finish(run, 1, Result(state=State.LOST))
+    assert record.checkpoint_due()
+    size = record.ledger().size
+    kept = record.save_checkpoint(size, "a note")
+    assert record.save_checkpoint(size, "another note") == kept == record.latest_checkpoint()
+    assert not record.checkpoint_due()
+    record.note(run, "no end", "ada")
+    assert not record.checkpoint_due()
+    record.finish(record.submit(new_run())[0], 0, Result(state=State.CANCELLED), queued=True)
+    assert record.checkpoint_due()
+    with pytest.raises(RecordError, match="the ledger has"):
+        record.save_checkpoint(record.ledger().size + 1, "of a longer ledger")
+
+
+def test_events_of_what_no_table_holds(record: Record) -> None:
+    assert record.tell("store.swept", None, {"removed": [ONE]}) == 0
+    (line,) = record.events(EventFilter())
+    assert line.data["removed"] == [ONE]
+    assert wrong(record) == []

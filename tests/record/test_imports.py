@@ -1,0 +1,285 @@
+"""Runs of another record: written down once, refused where they do not fit, all of them or none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.record import evidence, tables
+from orchestrator.record.connect import open_database
+from orchestrator.record.database import Record, open_record
+from orchestrator.record.imports import Brought, Carried
+from orchestrator.record.model import NewRun
+from orchestrator.run.model import Output, OutputStatus, Result, State
+from orchestrator.settings import Settings, load
+from orchestrator.spec.inputs import InputData, InputFile, folder_digest
+from orchestrator.spec.program import Program
+from orchestrator.value import Value
+
+SOURCE = Digest.of(b"bundle")
+
+
+class Judgement(Value):
+    """As much of a verdict as the record asks for."""
+
+    outcome: str = "different"
+    original: str
+    rerun: str
+    apart: float = float("nan")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Record]:
+    with open_record(load({"REPRISE_HOME": str(tmp_path / "elsewhere")})) as opened:
+        yield opened
+
+
+@pytest.fixture
+def run_there(elsewhere: Record, new_run: Callable[..., NewRun]) -> Callable[..., str]:
+    def make(**changes: Any) -> str:
+        metrics = changes.pop("metrics", {"accuracy": 0.9})
+        run, _ = elsewhere.submit(new_run(**changes))
+        elsewhere.claim(run, "far box", "boot", "pid 1")
+        output = Output(path="model.pt", status=OutputStatus.KEPT, digest=Digest.of(b"model"), size=5)
+        elsewhere.finish(run, 1, Result(state=State.SUCCEEDED, metrics=metrics, outputs=(output,)))
+        return run
+
+    return make
+
+
+@pytest.fixture
+def pair(elsewhere: Record, run_there: Callable[..., str]) -> list[Carried]:
+    """An original and its judged rerun."""
+    original = run_there()
+    rerun = run_there(rerun_of=original)
+    elsewhere.add_verdict(Judgement(original=original, rerun=rerun), "far box", "ada")
+    return [elsewhere.carry(original), elsewhere.carry(rerun)]
+
+
+def bring(record: Record, *items: Carried) -> list[Brought]:
+    return record.bring_in(lambda: items, "bob", SOURCE)
+
+
+def changed(item: Carried, **fields: Any) -> Carried:
+    return item.model_copy(update={"run": item.run.model_copy(update=fields)})
+
+
+def rows(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    """Everything that is recorded."""
+    database = open_database(settings.database_url)
+    try:
+        return {
+            table.name: database.read(
+                lambda connection, table=table: sorted(
+                    map(tuple, connection.execute(select(table))), key=repr
+                )
+            )
+            for table in tables.Row.metadata.sorted_tables
+        }
+    finally:
+        database.close()
+
+
+def test_runs_and_verdicts_come_once(record: Record, settings: Settings, pair: list[Carried]) -> None:
+    original, rerun = (item.run.id for item in pair)
+    assert bring(record, *pair) == [
+        Brought(run=original, new=True, verdicts=0),
+        Brought(run=rerun, new=True, verdicts=1),
+    ]
+    assert record.run(original) == pair[0].run
+    assert record.run(rerun) == pair[1].run
+    assert [line.model_dump_json() for line in record.verdicts(rerun)] == [
+        line.model_dump_json() for line in pair[1].verdicts
+    ]
+    first = rows(settings)
+    assert bring(record, *pair) == [
+        Brought(run=original, new=False, verdicts=0),
+        Brought(run=rerun, new=False, verdicts=0),
+    ]
+    assert rows(settings) == first
+    assert all(f"imported by bob from {SOURCE}" in attempt for attempt in first["attempt"])
+    kinds = [(row[3], row[4]) for row in sorted(first["event"])]
+    assert [kind for kind in kinds if kind[1] is not None] == [
+        ("run.imported", original),
+        ("run.imported", rerun),
+        ("verdict.imported", rerun),
+    ]
+
+
+def test_the_ledger_tells_of_every_row_that_was_brought_in(
+    record: Record, settings: Settings, pair: list[Carried]
+) -> None:
+    bring(record, *pair)
+    database = open_database(settings.database_url)
+    try:
+        documents = database.read(
+            lambda connection: (
+                connection.execute(select(tables.event.c.document).order_by(tables.event.c.idx))
+                .scalars()
+                .all()
+            )
+        )
+        found = database.read(lambda connection: dict(evidence.every_run(connection)))
+    finally:
+        database.close()
+    said: dict[str, Any] = {}
+    for event in map(json.loads, documents):
+        if event["run"] is not None:
+            evidence.fold(said.setdefault(event["run"], {}), event["data"])
+    assert said.keys() == {item.run.id for item in pair}
+    assert list(evidence.differences(said, found)) == []
+
+
+def test_a_trial_writes_nothing(record: Record, settings: Settings, pair: list[Carried]) -> None:
+    before = rows(settings)
+    record.try_in(lambda: pair, SOURCE)
+    assert rows(settings) == before
+    with pytest.raises(UsageError, match="is a rerun of"):
+        record.try_in(lambda: pair[1:], SOURCE)
+    assert rows(settings) == before
+
+
+def test_a_verdict_that_came_later_is_added(record: Record, elsewhere: Record, pair: list[Carried]) -> None:
+    bring(record, *pair)
+    original, rerun = (item.run.id for item in pair)
+    elsewhere.add_verdict(Judgement(outcome="identical", original=original, rerun=rerun), None, "eve")
+    assert [one.verdicts for one in bring(record, elsewhere.carry(original), elsewhere.carry(rerun))] == [
+        0,
+        1,
+    ]
+    assert [line.outcome for line in record.verdicts(rerun)] == ["different", "identical"]
+
+
+def test_an_imported_run_can_be_found_and_rerun(
+    record: Record, pair: list[Carried], new_run: Callable[..., NewRun]
+) -> None:
+    bring(record, *pair)
+    original = pair[0].run
+    assert record.runs_of_image(original.image)[0] == original.id
+    assert record.best("digits", "accuracy").id == original.id
+    assert [made.run for made in record.whence([Digest.of(b"model")])] == [item.run.id for item in pair]
+    record.submit(new_run(rerun_of=original.id))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"metrics": {"accuracy": 0.8}}, "metrics.accuracy 0.9 here, 0.8 in the bundle"),
+        ({"outputs": ()}, "outputs 1 entries here, 0 entries in the bundle"),
+        ({"submitted_by": "mallory"}, 'submitted_by "ada" here, "mallory" in the bundle'),
+        ({"state": State.FAILED}, 'state "succeeded" here, "failed" in the bundle'),
+        ({"created_at": datetime(2020, 1, 1, tzinfo=UTC)}, "created_at"),
+    ],
+    ids=["metric", "outputs", "person", "state", "moment"],
+)
+def test_a_run_that_is_here_with_other_values_is_refused_and_nothing_changes(
+    record: Record, settings: Settings, pair: list[Carried], fields: dict[str, Any], said: str
+) -> None:
+    bring(record, pair[0])
+    before = rows(settings)
+    other = changed(pair[0], **fields)
+    with pytest.raises(UsageError) as caught:
+        record.try_in(lambda: [other], SOURCE)
+    assert said in caught.value.message
+    with pytest.raises(UsageError) as caught:
+        bring(record, pair[1], other)
+    assert said in caught.value.message
+    assert pair[0].run.id in caught.value.message
+    assert rows(settings) == before, "nor the one before it"
+
+
+def test_a_rerun_without_its_original_is_refused(
+    record: Record, settings: Settings, pair: list[Carried]
+) -> None:
+    before = rows(settings)
+    with pytest.raises(UsageError, match=f"a rerun of {pair[0].run.id}, which is neither here nor"):
+        bring(record, pair[1])
+    alone = changed(pair[1], rerun_of=None)
+    with pytest.raises(UsageError, match=f"names run {pair[0].run.id}: neither here nor"):
+        bring(record, alone)
+    assert rows(settings) == before
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"attempt": 1 << 70}, {"exit_code": 1 << 70}, {"message": "a\0b"}],
+    ids=["attempt", "exit code", "NUL"],
+)
+def test_what_the_record_cannot_hold_is_refused(
+    record: Record, settings: Settings, pair: list[Carried], fields: dict[str, Any]
+) -> None:
+    before = rows(settings)
+    with pytest.raises(UsageError, match=pair[0].run.id):
+        bring(record, changed(pair[0], **fields))
+    assert rows(settings) == before
+
+
+def test_an_open_run_is_not_carried(elsewhere: Record, new_run: Callable[..., NewRun]) -> None:
+    run, _ = elsewhere.submit(new_run())
+    with pytest.raises(UsageError, match="is queued: an open run cannot be carried away"):
+        elsewhere.carry(run)
+
+
+def test_a_run_that_was_cancelled_before_it_began_is_carried(
+    record: Record, elsewhere: Record, new_run: Callable[..., NewRun]
+) -> None:
+    run, _ = elsewhere.submit(new_run())
+    elsewhere.finish(run, 0, Result(state=State.CANCELLED), queued=True)
+    bring(record, elsewhere.carry(run))
+    assert record.run(run) == elsewhere.run(run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["run"].update(id="../../etc/passwd"),
+        lambda d: d["run"].update(state="running"),
+        lambda d: d["run"].update(attempt=-1),
+        lambda d: d["run"].update(surprise=1),
+        lambda d: d["run"].update(created_at="2020-01-01T00:00:00"),
+        lambda d: d["image"].update(digest=Digest.of(b"other")),
+        lambda d: d["verdicts"][0].update(outcome="reproduced"),
+        lambda d: d["verdicts"][0].update(run="0" * 16),
+        lambda d: d["verdicts"][0]["document"].update(outcome="identical"),
+        lambda d: d.update(format=2),
+        lambda d: d.pop("image"),
+    ],
+)
+def test_a_document_that_no_export_writes_is_refused(pair: list[Carried], change: Callable[..., Any]) -> None:
+    document = json.loads(pair[1].to_bytes())
+    Carried.from_bytes(json.dumps(document).encode())
+    change(document)
+    with pytest.raises(ValueError, match=r".+"):
+        Carried.from_bytes(json.dumps(document).encode())
+
+
+def test_what_is_known_of_the_inputs_comes_along(
+    record: Record, elsewhere: Record, run_there: Callable[..., str]
+) -> None:
+    files = (InputFile(path="a.csv", digest=Digest.of(b"a"), size=1),)
+    digest = folder_digest([(file.path, file.digest.hex, file.size) for file in files])
+    known = InputData(digest=digest, folder=True, count=1, size=1, files=files)
+    program = Program(name="digits", command=("python",), inputs={"set": digest})
+    item = elsewhere.carry(run_there(program=program, inputs=(known,)))
+    assert item.inputs == (known,)
+    bring(record, Carried.from_bytes(item.to_bytes()))
+    assert record.carry(item.run.id) == item
+    other = (InputFile(path="b.csv", digest=Digest.of(b"a"), size=1),)
+    for lie in ({"files": other}, {"count": 2}, {"folder": False}, {"digest": Digest.of(b"x")}):
+        forged = item.model_copy(update={"inputs": (known.model_copy(update=lie),)})
+        with pytest.raises(ValueError, match="no input of these files"):
+            Carried.from_bytes(forged.to_bytes())
+
+
+@pytest.mark.parametrize("data", [b"", b"[" * 100_000, b"\xff", b"null", b'{"run": {}}'])
+def test_what_is_no_document_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        Carried.from_bytes(data)

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.digest import Digest
+from orchestrator.record import lineage as module
+from orchestrator.record import migrate
+from orchestrator.record.connect import open_database
+from orchestrator.record.database import Record, open_record
+from orchestrator.record.model import NewRun
+from orchestrator.run.model import Output, OutputStatus, Result, State
+from orchestrator.settings import Settings
+from orchestrator.spec import inputs as spec_inputs
+from orchestrator.spec.inputs import InputData, read_input
+
+Made = Callable[..., str]
+
+
+def put(path: Path, text: str) -> InputData:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return read_input(path)
+
+
+def kept(**files: str) -> dict[str, Any]:
+    outputs = (
+        Output(path=path, status=OutputStatus.KEPT, digest=Digest.of(text.encode()), size=len(text))
+        for path, text in files.items()
+    )
+    return {"outputs": tuple(outputs)}
+
+
+@pytest.fixture
+def made(record: Record, new_run: Callable[..., NewRun]) -> Made:
+    """A finished run: a job's name, its inputs by name, its outputs by path."""
+
+    def make(job: str, takes: dict[str, InputData] | None = None, known: bool = True, **outputs: str) -> str:
+        takes = takes or {}
+        new = new_run(job=job)
+        digests = {name: data.digest for name, data in takes.items()}
+        new = new.model_copy(
+            update={
+                "program": new.program.model_copy(update={"inputs": digests}),
+                "inputs": tuple(takes.values()) if known else (),
+            }
+        )
+        record.submit(new)
+        record.claim(new.id, "box", "boot", "pid 1")
+        record.finish(new.id, 1, Result(state=State.SUCCEEDED, exit_code=0, **kept(**outputs)))
+        return new.id
+
+    return make
+
+
+def test_a_file_leads_to_the_run_that_made_it_and_on(record: Record, made: Made, tmp_path: Path) -> None:
+    train = made("train", model="weights")
+    prune = made("prune", {"weights": put(tmp_path / "a", "weights")}, small="pruned")
+    serve = made("serve", {"net": put(tmp_path / "b", "pruned"), "data": put(tmp_path / "c", "pictures")})
+    made("bystander", other="nothing of theirs")
+    found = record.lineage(serve)
+    assert [(link.maker, link.user, link.input) for link in found.above] == [
+        (train, prune, "weights"),
+        (prune, serve, "net"),
+    ]
+    assert found.above[0].matches[0].output == "model" and found.above[0].matches[0].file is None
+    assert found.below == () and not found.cut
+    [unmade] = found.unmade
+    assert (unmade.run, unmade.input, unmade.looked_at, unmade.folder) == (serve, "data", True, False)
+    assert set(found.runs) == {train, prune, serve} and found.runs[train].job == "train"
+    downwards = record.lineage(train)
+    assert [(link.maker, link.user) for link in downwards.below] == [(train, prune), (prune, serve)]
+    assert downwards.above == () and downwards.unmade == ()
+
+
+def test_files_in_a_folder_count(record: Record, made: Made, tmp_path: Path) -> None:
+    one, two = made("prepare", part="one"), made("prepare", part="two")
+    for name, text in (("x/one.txt", "one"), ("two.txt", "two"), ("own.txt", "nobody's")):
+        put(tmp_path / "data" / name, text)
+    data = read_input(tmp_path / "data")
+    train = made("train", {"data": data})
+    found = record.lineage(train)
+    assert {(link.maker, link.matches[0].file) for link in found.above} == {
+        (one, "x/one.txt"),
+        (two, "two.txt"),
+    }
+    assert found.unmade == ()
+    assert [link.user for link in record.lineage(one).below] == [train]
+
+
+def test_the_same_folder_twice_is_recorded_once(record: Record, made: Made, tmp_path: Path) -> None:
+    maker = made("prepare", part="one")
+    data = [put(tmp_path / "data" / "f", "one"), read_input(tmp_path / "data")][1]
+    users = [made("train", {"data": data}) for _ in range(2)]
+    assert [link.user for link in record.lineage(maker).below] == users
+
+
+def test_what_came_later_made_nothing_and_empty_files_say_nothing(
+    record: Record, made: Made, tmp_path: Path
+) -> None:
+    user = made("use", {"a": put(tmp_path / "a", "late"), "e": put(tmp_path / "e", "")})
+    made("make", late="late", empty="")
+    made("make", empty="")
+    again = made("use", {"e": put(tmp_path / "e", "")})
+    assert record.lineage(user).above == () == record.lineage(again).above
+    assert {item.input for item in record.lineage(user).unmade} == {"a", "e"}
+
+
+def test_the_first_that_is_no_rerun_made_it(
+    record: Record, made: Made, new_run: Callable[..., NewRun], tmp_path: Path
+) -> None:
+    first = made("train", model="weights")
+    rerun = new_run(job="train").model_copy(update={"rerun_of": first})
+    record.submit(rerun)
+    record.claim(rerun.id, "box", "boot", "pid 1")
+    record.finish(rerun.id, 1, Result(state=State.SUCCEEDED, **kept(model="weights")))
+    user = made("use", {"w": put(tmp_path / "w", "weights")})
+    [link] = record.lineage(user).above
+    assert (link.maker, link.also) == (first, (rerun.id,))
+    assert [link.user for link in record.lineage(rerun.id).below] == [user]
+    record.archive([first], "ada")
+    assert record.lineage(user).runs[first].archived
+
+
+def test_what_cannot_be_seen_is_said(
+    record: Record, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = made("prepare", part="one")
+    put(tmp_path / "old" / "f", "one")
+    old = made("train", {"data": read_input(tmp_path / "old")}, known=False)  # as older versions recorded
+    [item] = record.lineage(old).unmade
+    assert (item.folder, item.looked_at) == (None, False)
+    monkeypatch.setattr(spec_inputs, "LISTED", 1)
+    monkeypatch.setattr(module, "LISTED", 1)
+    put(tmp_path / "long" / "f", "one")
+    put(tmp_path / "long" / "g", "two")
+    long = read_input(tmp_path / "long")
+    assert long.files == () and long.count == 2
+    [item] = record.lineage(made("train", {"data": long})).unmade
+    assert (item.folder, item.files, item.looked_at) == (True, 2, False)
+    assert record.lineage(maker).below == ()
+    # An old run's folder is understood once somebody hashes it again.
+    known = made("train", {"data": read_input(tmp_path / "old" / "f")})
+    assert [link.maker for link in record.lineage(known).above] == [maker]
+
+
+def test_a_long_chain_is_cut_and_says_so(
+    record: Record, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [made("step", part="0")]
+    for number in range(1, 6):
+        runs.append(made("step", {"x": put(tmp_path / str(number), str(number - 1))}, part=str(number)))
+    assert len(record.lineage(runs[-1]).runs) == 6
+    monkeypatch.setattr(module, "MOST_RUNS", 3)
+    found = record.lineage(runs[-1])
+    assert found.cut and set(found.runs) == set(runs[-3:])
+
+
+def test_inputs_of_runs_from_before_this_schema_are_known(
+    settings: Settings, record: Record, made: Made, tmp_path: Path
+) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    maker = made("train", model="weights")
+    user = made("use", {"w": put(tmp_path / "w", "weights")})
+    config = Config()
+    config.set_main_option("script_location", str(migrate.SCRIPTS))
+    with open_database(settings.database_url).writing() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+    with open_record(settings) as opened:
+        assert [link.maker for link in opened.lineage(user).above] == [maker]
