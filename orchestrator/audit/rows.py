@@ -28,6 +28,9 @@ def run_findings(everything: Everything, since: datetime | None, total: int, ste
     for run in everything.runs_without_rows():
         detail = "the ledger tells of it, and it has no row"
         yield Finding(kind=Kind.ROW_MISSING, subject=f"run {run}", detail=detail, run=run)
+    for table, key in everything.orphans():
+        detail = f"rows of {table} belong to key {key}, which is not there"
+        yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=table, detail=detail)
 
 
 def compare(

@@ -22,7 +22,9 @@ POINTS = (
     "collected",  # blobs are stored, the result is not
     "finished",  # the result is committed, the container is still there
     "removed",
-    "stored",  # of an import: evidence is stored, nothing else is
+)
+IMPORT_POINTS = (
+    "stored",  # evidence is stored, nothing else is
     "placed",  # inputs and image have their names, no run has a row
 )
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, exists, func, select
 from orchestrator.digest import Digest
 from orchestrator.record import tables
 from orchestrator.record.connect import Database
-from orchestrator.record.evidence import SHARED, every_shared, of_runs
+from orchestrator.record.evidence import SHARED, every_shared, of_runs, orphans
 from orchestrator.record.ledger import EventLine, event_line, events_of_runs
 from orchestrator.run.model import State
 
@@ -223,6 +223,10 @@ class Everything:
 
     def runs_without_rows(self) -> list[str]:
         return self._database.read(runs_without_rows)
+
+    def orphans(self) -> list[tuple[str, str]]:
+        """(table, key) of rows below a run or an image that is not there."""
+        return self._database.read(lambda connection: list(orphans(connection)))
 
     def shared(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """(table, key, value) of every row that several runs share; a value has the row's list with it."""

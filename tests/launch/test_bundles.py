@@ -684,7 +684,7 @@ def test_sizes_that_lie_take_no_memory(other: Session, draft: Draft, tmp_path: P
 # Dying half-way
 
 
-@pytest.mark.parametrize("point", ["stored", "placed"])
+@pytest.mark.parametrize("point", IMPORT_POINTS)
 def test_an_import_that_was_killed_is_done_by_the_next(
     session: Session, other: Session, with_inputs: Made, tmp_path: Path, point: str
 ) -> None:
