@@ -37,6 +37,7 @@ from orchestrator.launch.bundles.form import (
     read_bundle,
     read_listing,
 )
+from orchestrator.launch.crash import IMPORT_POINTS
 from orchestrator.launch.session import Session
 from orchestrator.launch.target import facts_of
 from orchestrator.launch.watch import Silent
