@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from orchestrator.image.registryclient import Answer, Client, LostError, said_in
 
 CHUNK = 64 << 20  # bytes of one request; a blob that fits goes in a single one
 RESTARTS = 5  # of one blob's upload
+MANIFEST_TRIES = 4
 
 # The registry has no such upload any more, or not at this place: begin anew.
 _FORGOTTEN = (400, 404, 416)
@@ -92,10 +95,27 @@ def push(
     # By digest, which the registry checks; then a tag of the same digits, which is never read: registries
     # clean up what has no tag.
     for reference in (digest, digest.hex):
-        headers = {"Content-Type": MEDIA_MANIFEST}
-        client.request("PUT", f"manifests/{reference}", (201, 202), headers=headers, data=manifest)
+        _put_manifest(client, reference, manifest)
     found = sum(blob.size for blob in blobs.values()) - meter.total
     return Pushed(meter.sent + len(manifest), mounted, found)
+
+
+def _put_manifest(client: Client, reference: str, manifest: bytes) -> None:
+    """Again, a few times, where the registry takes our bytes for others.
+
+    docker-registry 2.8 did that once, when four pushed the same manifest at the same moment: it seems to have
+    read the file that another was writing.
+    """
+    headers = {"Content-Type": MEDIA_MANIFEST}
+    for left in reversed(range(MANIFEST_TRIES)):
+        try:
+            client.request("PUT", f"manifests/{reference}", (201, 202), headers=headers, data=manifest)
+        except RegistryError as error:
+            if left == 0 or "DIGEST_INVALID" not in error.message:
+                raise
+            time.sleep(random.uniform(0.1, 0.5))  # noqa: S311  (not a secret)
+        else:
+            return
 
 
 def check_push(client: Client) -> None:
