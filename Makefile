@@ -52,7 +52,7 @@ $(VENV)/dev.stamp: requirements/dev.txt images/cpu/requirements.txt jobs/digits/
 	@touch $@
 
 test: setup engine base dev ## types, style and every test, on a real engine and registry
-	@scripts/packages.sh "for the tests" docker-registry git mount openssl fish zsh postgresql slurmctld slurmd slurm-client munge
+	@scripts/packages.sh "for the tests" docker-registry git mount openssl fish zsh postgresql
 	@$(MAKE) --no-print-directory lint
 	@$(VENV)/bin/python -m pytest
 

@@ -31,6 +31,8 @@ from orchestrator.record.model import Wanted
 from orchestrator.run.model import State
 from orchestrator.spec.model import Resources
 
+pytestmark = [pytest.mark.acceptance, pytest.mark.engine]
+
 
 @pytest.fixture
 def cluster(box: Box, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
