@@ -15,6 +15,9 @@ from orchestrator.image.model import LABEL_PROGRAM
 from orchestrator.settings import Settings, load
 
 
+IMAGES = pytest.StashKey[set[str]]()  # of jobs, in the engine, before the tests
+
+
 def pytest_configure() -> None:
     """A shell starts what it puts in the background with Ctrl-C ignored, and every child inherits that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -48,14 +51,17 @@ def another_box(tmp_path: Path, shared_base: Settings) -> Callable[[str], Box]:
     return lambda name: make_box(tmp_path / name, shared_base)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def images_are_left_as_they_were() -> Iterator[None]:
-    """Jobs' images that came while the tests ran are removed; one that is still needed is loaded anew."""
-    before = _job_images()
-    yield
-    made = sorted(_job_images() - before)
-    if made:
-        subprocess.run(["docker", "rmi", "--force", *made], capture_output=True, check=False)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Jobs' images that come while the tests run are removed at the end; one still needed is loaded anew."""
+    if not hasattr(session.config, "workerinput"):  # of several processes, the one that started the others
+        session.stash[IMAGES] = _job_images()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if IMAGES in session.stash:
+        made = sorted(_job_images() - session.stash[IMAGES])
+        if made:
+            subprocess.run(["docker", "rmi", "--force", *made], capture_output=True, check=False)
 
 
 def _job_images() -> set[str]:
