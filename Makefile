@@ -63,7 +63,14 @@ $(VENV)/ray.stamp: requirements/ray.txt | $(VENV)/bin/python
 	@$(VENV)/ray/bin/python -m pip --disable-pip-version-check --quiet --quiet install --no-deps --require-hashes --only-binary :all: --requirement requirements/ray.txt
 	@touch $@
 
-acceptance: setup engine base dev $(VENV)/ray.stamp ## the long shows: two boxes, Slurm, Ray, foreign tools
+# Somebody else's validator: its packages stay out of ours.
+$(VENV)/crate.stamp: requirements/crate.txt | $(VENV)/bin/python
+	@echo "installing a validator of RO-Crates into $(VENV)/crate"
+	@$(VENV)/bin/python -m venv --clear $(VENV)/crate
+	@$(VENV)/crate/bin/python -m pip --disable-pip-version-check --quiet --quiet install --no-deps --require-hashes --only-binary :all: --requirement requirements/crate.txt
+	@touch $@
+
+acceptance: setup engine base dev $(VENV)/ray.stamp $(VENV)/crate.stamp ## the long shows: two boxes, Slurm, Ray, foreign tools
 	@scripts/packages.sh "for the tests" docker-registry git mount openssl fish zsh postgresql
 	@scripts/packages.sh "for the long shows" slurmctld slurmd slurm-client munge skopeo podman
 	@$(VENV)/bin/python -m pytest -m acceptance

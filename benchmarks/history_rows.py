@@ -1,8 +1,9 @@
 """A history to measure on: as many runs as asked for, the same ones for the same number, on either database.
 
 20 jobs of very different popularity, whose losses differ in scale; 50 images; 5 parameters (float, int, two
-strings, bool), 5 metrics, 3 outputs; nine of ten runs succeeded, some failed without a metric; one of a hundred
-is put away, another one tagged. Each run has one short event in the ledger. Packages, source files, logs and traces are left out: no question here reads them.
+strings, bool), 5 metrics, 3 outputs; nine of ten runs succeeded, some failed without a metric; one of a
+hundred is put away, another one tagged. Each run has one short event in the ledger. Packages, source files,
+logs and traces are left out: no question here reads them.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ COLUMNS = {
     "wanted": ("run_id", "executor", "attempts"),
     "attempt": ("run_id", "number", "box", "boot", "executor", "claimed_at"),
     "param": ("run_id", "name", "type", "text", "num"),
-    "metric": ("run_id", "name", "text", "num"),
+    "metric": ("run_id", "name", "text", "num", "job_id"),
     "output": ("run_id", "position", "path", "status", "digest", "size"),
     "annotation": ("id", "run_id", "kind", "word", "text", "made_by", "made_at"),
     "event": ("idx", "at", "made_by", "kind", "run", "document"),
@@ -119,7 +120,7 @@ def _one(page: Rows, number: int, pick: random.Random, runs: int) -> None:
         page["attempt"].append((number, 1, box, "boot", f"pid {number}", start))
     page["param"] += [(number, name, *_scalar(value)) for name, value in params]
     if state == "succeeded" or (state == "failed" and pick.random() < 0.3):
-        page["metric"] += [(number, name, repr(value), value) for name, value in _metrics(job, params, pick)]
+        page["metric"] += [(number, name, repr(value), value, job + 1) for name, value in _metrics(job, pick)]
         for position, name in enumerate(("model.pt", "metrics.json", SHARED_FILE)):
             common = job if name == SHARED_FILE else number
             path = f"out/{name}"
@@ -151,8 +152,8 @@ def _scalar(value: Any) -> tuple[str, str, float | None]:
     return ("int" if isinstance(value, int) else "float"), repr(value), float(value)
 
 
-def _metrics(job: int, params: list[tuple[str, Any]], pick: random.Random) -> list[tuple[str, float]]:
-    """Accuracy and loss hang together, and on the job: what lies at one end of one, lies at one of the other."""
+def _metrics(job: int, pick: random.Random) -> list[tuple[str, float]]:
+    """Accuracy and loss hang together, and on the job."""
     accuracy = pick.betavariate(6, 2)
     loss = 10.0 ** (job % 5 - 2) * (1.05 - accuracy) * pick.uniform(0.9, 1.1)
     return [
@@ -196,7 +197,7 @@ POINT_COLUMNS = ("run_id", "position", "name", "step", "text", "num")
 
 
 class Filling:
-    """Rows into an empty database with the schema at its head. Indexes are made at the end, as a restore does."""
+    """Rows into an empty database with the schema at its head. Indexes are made last, as a restore does."""
 
     def __init__(self, url: str) -> None:
         self.database = open_database(url)

@@ -66,8 +66,10 @@ class Digest(str):
         return core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
 
 
+# Made once: an audit writes millions of small rows.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical_json(value: Any) -> bytes:
     """Sorted keys, no white space, UTF-8, no NaN: the same value gives the same bytes on any machine."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode("utf-8")
+    return _CANONICAL.encode(value).encode("utf-8")

@@ -48,3 +48,4 @@ compile requirements/dev.txt pyproject.toml requirements/build.in --extra dev --
     --constraints images/cpu/requirements.txt --constraints requirements/run.txt --excludes "$temporary/excludes.txt"
 
 compile requirements/ray.txt requirements/ray.in --python-version 3.11 --python-platform $target
+compile requirements/crate.txt requirements/crate.in --python-version 3.11 --python-platform $target

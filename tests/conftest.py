@@ -14,7 +14,6 @@ from tests_support import Box, make_box
 from orchestrator.image.model import LABEL_PROGRAM
 from orchestrator.settings import Settings, load
 
-
 IMAGES = pytest.StashKey[set[str]]()  # of jobs, in the engine, before the tests
 
 

@@ -1,4 +1,7 @@
-"""Every blob against its hash, and the record's names against the store."""
+"""Every blob against its hash, and the record's names against the store.
+
+Runs may be recorded and blobs collected meanwhile: what looks wrong is looked at once more before it is told.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger import EventFilter
+from orchestrator.record.snapshot import BlobLine
 from orchestrator.record.store import Stored
 
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
@@ -37,44 +41,45 @@ def blob_findings(session: Session, since: datetime | None, step: Step) -> Itera
         lines = session.record.everything.blobs(since)
         while page := list(islice(lines, PAGE)):
             wanted = {line.digest: line for line in page if line.digest not in checked}
-            for digest, line in wanted.items():
-                if digest not in there:
-                    swept = _swept(session) if swept is None else swept
-                    gone = f"; event {swept[digest]} says that gc removed it" if digest in swept else ""
-                    yield Finding(
-                        kind=Kind.BLOB_MISSING,
-                        subject=f"blob {digest}",
-                        detail=f"{line.what} of run {line.run}{gone}",
-                        run=line.run,
-                    )
-            present = [digest for digest in wanted if digest in there]
-            for digest, trouble in zip(
-                present, pool.map(lambda one: _trouble(session, one), present), strict=True
-            ):
-                if trouble is not None:
-                    line = wanted[digest]
-                    yield Finding(
-                        kind=Kind.BLOB_ALTERED,
-                        subject=f"blob {digest}",
-                        detail=f"{line.what} of run {line.run}: {trouble}",
-                        run=line.run,
-                    )
+            troubles = pool.map(lambda one: _trouble(session, one), wanted)
+            for (digest, line), trouble in zip(wanted.items(), troubles, strict=True):
+                if trouble is None:
+                    continue
+                if session.store.has(digest):
+                    yield _finding(Kind.BLOB_ALTERED, line, trouble)
+                    continue
+                swept = _swept(session) if swept is None else swept
+                gone = f"; event {swept[digest]} says that gc removed it" if digest in swept else ""
+                yield _finding(Kind.BLOB_MISSING, line, f"it is not in the store{gone}")
             checked.update(wanted)
             step(len(checked), max(len(there), len(checked)))
         if since is None:
-            yield from _unnamed(session, [there[digest] for digest in there.keys() - checked], pool)
+            rest = iter([there[digest] for digest in there.keys() - checked])
+            while some := list(islice(rest, PAGE)):
+                yield from _unnamed(session, some, pool)
     step(len(there), len(there))
+
+
+def _finding(kind: Kind, line: BlobLine, detail: str) -> Finding:
+    return Finding(
+        kind=kind,
+        subject=f"blob {line.digest}",
+        detail=f"{line.what} of run {line.run}: {detail}",
+        run=line.run,
+    )
 
 
 def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> Iterator[Finding]:
     """They may be of a run that is being recorded: whole, they are no fault."""
     digests = [one.digest for one in rest if one.digest is not None]
-    for one, trouble in zip(rest, pool.map(lambda digest: _trouble(session, digest), digests), strict=True):
-        if trouble is None:
+    troubles = list(pool.map(lambda digest: _trouble(session, digest), digests))
+    named = session.record.everything.named(digests)  # by runs that were recorded meanwhile
+    for one, digest, trouble in zip(rest, digests, troubles, strict=True):
+        if trouble is None and digest not in named:
             detail = f"{one.size} bytes, stored {one.modified.isoformat(timespec='seconds')}"
-            yield Finding(kind=Kind.BLOB_UNNAMED, subject=f"blob {one.digest}", detail=detail)
-        else:
-            yield Finding(kind=Kind.BLOB_ALTERED, subject=f"blob {one.digest}", detail=trouble)
+            yield Finding(kind=Kind.BLOB_UNNAMED, subject=f"blob {digest}", detail=detail)
+        elif trouble is not None and session.store.has(digest):  # else it was collected
+            yield Finding(kind=Kind.BLOB_ALTERED, subject=f"blob {digest}", detail=trouble)
 
 
 def _trouble(session: Session, digest: Digest) -> str | None:
@@ -82,6 +87,8 @@ def _trouble(session: Session, digest: Digest) -> str | None:
         session.store.verify(digest)
     except StoreError as error:
         return error.message
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
     return None
 
 

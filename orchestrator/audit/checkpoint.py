@@ -40,7 +40,7 @@ def checkpoint(session: Session) -> str | None:
         return None
     note = sign_checkpoint(head.origin, head.size, head.root, signing_key(session.settings))
     kept = record.save_checkpoint(head.size, note).text
-    keep_checkpoint(session.settings, head.origin, kept)
+    keep_checkpoint(session.settings, record.address, head.origin, kept)
     return kept
 
 

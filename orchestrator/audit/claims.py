@@ -56,7 +56,7 @@ class Claims:
             yield Finding(
                 kind=Kind.NOT_CHECKED,
                 subject=f"{len(self._absent)} images",
-                detail=f"neither on this box nor in the registry: {self._absent[0]} and others",
+                detail=f"neither on this box nor in the registry, such as {self._absent[0]}",
             )
         for base, count in self._unbuilt.items():
             yield Finding(
@@ -125,8 +125,8 @@ class Claims:
         yield from self._source(image, line)
 
     def _source(self, image: Image, line: ImageLine) -> Iterator[Finding]:
-        (layer,) = [one for one in image.layers if one.kind is LayerKind.SOURCE]
-        if line.succeeded is None or layer.path is None:
+        layer = next((one for one in image.layers if one.kind is LayerKind.SOURCE), None)
+        if line.succeeded is None or layer is None or layer.path is None:
             return
         recorded = self._session.record.everything.source_of(line.succeeded)
         if not recorded:

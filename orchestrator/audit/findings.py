@@ -16,7 +16,9 @@ class Kind(StrEnum):
     TREE = "tree differs"
     CHECKPOINT = "checkpoint differs"
     CHECKPOINT_FORGED = "checkpoint not signed"
+    CHECKPOINT_MISSING = "checkpoint missing"
     LEDGER_SHORTER = "ledger shorter"
+    LEDGER_OTHER = "another ledger"
     ROW_ALTERED = "row altered"
     ROW_MISSING = "row missing"
     ROW_UNACCOUNTED = "row unaccounted for"
@@ -31,6 +33,7 @@ class Kind(StrEnum):
     REGISTRY_MISSING = "registry's image missing"
     VERDICT = "verdict not borne out"
     RUN_STUCK = "run stuck"
+    UNREADABLE = "cannot be read"
     NOT_CHECKED = "not checked"
     NO_CHECKPOINT = "no checkpoint"
 
@@ -44,6 +47,9 @@ MEANINGS: dict[Kind, str] = {
     Kind.TREE: "the ledger's entries do not give the root that was kept: some were altered, added or removed",
     Kind.CHECKPOINT: "the ledger is not the one that was signed: its beginning was rewritten since",
     Kind.CHECKPOINT_FORGED: "a checkpoint has no good signature of a known key: it proves nothing",
+    Kind.CHECKPOINT_MISSING: "this box keeps a copy of a checkpoint that was taken out of the record",
+    Kind.LEDGER_OTHER: "this box signed checkpoints of another ledger in the same database: it was replaced; "
+    "if that was meant, take the old one's line out of the file `keys/ledgers` in this box's home",
     Kind.LEDGER_SHORTER: "the ledger ends before a checkpoint that was signed: its end was cut off",
     Kind.ROW_ALTERED: "a row of the database is not what the ledger says was written: it was changed by hand",
     Kind.ROW_MISSING: "a row that the ledger says was written is gone",
@@ -62,6 +68,7 @@ MEANINGS: dict[Kind, str] = {
     Kind.REGISTRY_MISSING: "other boxes cannot pull this image; push it again (`reprise build --push`)",
     Kind.VERDICT: "the stored evidence gives another verdict than the stored one",
     Kind.RUN_STUCK: "nobody seems to be at work on an open run; `reprise sweep` on its box ends it",
+    Kind.UNREADABLE: "what is stored there is nothing that Reprise writes: put in by hand, or damaged",
     Kind.NOT_CHECKED: "this could not be looked at from here, so nothing is known of it",
     Kind.NO_CHECKPOINT: "nothing signed holds the ledger's end yet; `reprise checkpoint` makes one",
 }

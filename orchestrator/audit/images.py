@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from orchestrator.audit.findings import Finding, Kind
@@ -58,7 +59,8 @@ def engine_findings(session: Session, step: Step) -> Iterator[Finding]:
     except EngineMissingError as error:
         yield Finding(kind=Kind.NOT_CHECKED, subject="the engine's images", detail=error.message)
         return
-    tags = [image.tags[0] for image in images]
+    # Every tag: a job is run by one, and another image may have been put under it.
+    tags = sorted({tag for image in images for tag in image.tags})
     for start in range(0, len(tags), TOGETHER):
         yield from _together(session, tags[start : start + TOGETHER], [])
         step(min(start + TOGETHER, len(tags)), len(tags))
@@ -94,7 +96,7 @@ def _together(session: Session, tags: Sequence[str], named: list[str]) -> Iterat
 def _saved_findings(session: Session, image: SavedImage) -> Iterator[Finding]:
     for tag in image.tags:
         digest = _of_tag(tag)
-        for number, (named, found) in enumerate(zip(image.named, image.found, strict=True)):
+        for number, (named, found) in enumerate(zip_longest(image.named, image.found)):
             if named != found:
                 yield Finding(
                     kind=Kind.ENGINE_ALTERED,

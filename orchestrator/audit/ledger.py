@@ -3,69 +3,124 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.digest import canonical_json
-from orchestrator.record.evidence import moment_text
-from orchestrator.record.ledger import EventLine, LedgerHead
 from orchestrator.record.merkle import Frontier, leaf_hash
+from orchestrator.record.told import EventLine, LedgerHead, moment_text
 
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
 EVERY = 5000  # events between two steps
+SINGLE = 1000  # findings about single events
+FILLED = 10_000  # missing events whose places are kept, so that what comes after is looked at in its place
+
+# What reading a damaged document may raise. Deep nesting ends in a RecursionError.
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class Held(NamedTuple):
-    """A checkpoint whose signature is good: what the ledger was, once."""
+    """What the ledger was at one size, by somebody who can be believed, or by its own table."""
 
     size: int
     root: bytes
     source: str  # where it lies, in words
+    signed: bool = True  # False: the table `ledger`
 
 
 def tree_findings(
-    find_head: Callable[[], LedgerHead],
-    events: Callable[[int], Iterator[EventLine]],
+    head: LedgerHead | None,
+    events: Iterable[EventLine],
     held: Sequence[Held],
     step: Step,
+    where: str = "the table `ledger`",
 ) -> Iterator[Finding]:
-    """Every event in order; its tree at each size that a checkpoint names, and at the end.
+    """Every event in order; its tree at each size that a checkpoint or the head names.
 
-    `events`: those after an index. The ledger may grow meanwhile: what came since is read, too.
+    `head`, which lies in `where`, is as it was before the first event was read: what was written since only
+    adds to the end.
     """
-    frontier, waiting = Frontier(), sorted(held)
-    last, broken = -1, False
-    head = find_head()
-    while True:
-        before = last
-        for line in events(last):
-            if line.index != frontier.size and not broken:
-                broken = True  # all later indexes are off: one finding
-                yield _gap(frontier.size, line.index)
-            yield from event_findings(line)
-            while waiting and waiting[0].size <= frontier.size:
-                yield from _at(waiting.pop(0), frontier)
-            frontier.append(leaf_hash(line.document))
-            last = line.index
-            if frontier.size % EVERY == 0:
-                step(frontier.size, max(head.size, frontier.size))
-        head = find_head()
-        if head.size <= frontier.size or last == before:
-            break
-    while waiting and waiting[0].size <= frontier.size:
-        yield from _at(waiting.pop(0), frontier)
-    for one in waiting:
-        detail = f"{frontier.size} events are here; {one.source} holds {one.size}"
-        yield Finding(kind=Kind.LEDGER_SHORTER, subject="ledger", detail=detail)
-    if (head.size, head.root) != (frontier.size, frontier.root):
-        yield Finding(
-            kind=Kind.TREE,
-            subject="ledger",
-            detail=f"{frontier.size} events are here with root {frontier.root.hex()[:16]}…; the table "
-            f"`ledger` says {head.size} and {head.root.hex()[:16]}…",
-        )
+    marks = _Marks([*held, *([Held(head.size, head.root, where, signed=False)] if head else ())])
+    frontier, few = Frontier(), _Few()
+    total = head.size if head else 0
+    for line in events:
+        if line.index != frontier.size:
+            yield from few.of([_gap(frontier.size, line.index)])
+            for _ in range(max(0, line.index - frontier.size) if line.index - frontier.size < FILLED else 0):
+                yield from marks.at(frontier)
+                frontier.append(leaf_hash(b""))
+        yield from few.of(event_findings(line))
+        yield from marks.at(frontier)
+        frontier.append(leaf_hash(line.document))
+        if frontier.size % EVERY == 0:
+            step(frontier.size, max(total, frontier.size))
+    yield from few.rest()
+    yield from marks.at(frontier)
+    yield from marks.beyond(frontier)
     step(frontier.size, frontier.size)
+
+
+class _Few:
+    """The first findings about single events: one event that is taken out can move a million others."""
+
+    def __init__(self) -> None:
+        self._told = self._more = 0
+
+    def of(self, findings: Iterable[Finding]) -> Iterator[Finding]:
+        for one in findings:
+            if self._told < SINGLE:
+                self._told += 1
+                yield one
+            else:
+                self._more += 1
+
+    def rest(self) -> Iterator[Finding]:
+        if self._more:
+            detail = f"{self._more} more findings about single events"
+            yield Finding(kind=Kind.EVENT_ALTERED, subject="ledger", detail=detail)
+
+
+class _Marks:
+    """Known roots, met in the order of their sizes."""
+
+    def __init__(self, held: Sequence[Held]) -> None:
+        self._waiting = sorted(held, key=lambda one: (one.size, not one.signed))[::-1]
+        self._good = 0  # the largest size whose root was right
+        self._told: set[bool] = set()  # one altered event breaks every root after it: one finding of a kind
+
+    def at(self, frontier: Frontier) -> Iterator[Finding]:
+        while self._waiting and self._waiting[-1].size <= frontier.size:
+            size, root = self._waiting[-1].size, frontier.root
+            wrong = []
+            while self._waiting and self._waiting[-1].size == size:
+                one = self._waiting.pop()
+                wrong += [one] if one.root != root else []
+            for one in wrong:
+                if one.signed not in self._told:
+                    self._told.add(one.signed)
+                    yield Finding(
+                        kind=Kind.CHECKPOINT if one.signed else Kind.TREE,
+                        subject=_between(self._good, size),
+                        detail=f"the first {size} events give root {root.hex()[:16]}…; {one.source} "
+                        f"holds {one.root.hex()[:16]}…",
+                    )
+            if not wrong:
+                self._good = size
+
+    def beyond(self, frontier: Frontier) -> Iterator[Finding]:
+        for signed in (True, False):
+            more = [one for one in self._waiting if one.signed is signed]
+            if more:  # the largest first
+                yield Finding(
+                    kind=Kind.LEDGER_SHORTER if signed else Kind.TREE,
+                    subject="ledger",
+                    detail=f"{frontier.size} events are here; {more[0].source} holds {more[0].size}",
+                )
+
+
+def _between(good: int, size: int) -> str:
+    return f"event {good}" if size - good <= 1 else f"events {good} to {size - 1}"
 
 
 def _gap(expected: int, found: int) -> Finding:
@@ -77,13 +132,13 @@ def _gap(expected: int, found: int) -> Finding:
     )
 
 
-def _at(held: Held, frontier: Frontier) -> Iterator[Finding]:
-    if frontier.root != held.root:
+def head_findings(size: int, later: LedgerHead | None) -> Iterator[Finding]:
+    """`later`: the head, read after so many events were seen: it cannot be shorter than they."""
+    if later is not None and later.size < size:
         yield Finding(
-            kind=Kind.CHECKPOINT,
-            subject="ledger",
-            detail=f"its first {held.size} events give root {frontier.root.hex()[:16]}…; {held.source} "
-            f"holds {held.root.hex()[:16]}…",
+            kind=Kind.TREE,
+            subject=_between(later.size, size),
+            detail=f"{size} events are here; the table `ledger` says {later.size}",
         )
 
 
@@ -95,8 +150,8 @@ def event_findings(line: EventLine) -> Iterator[Finding]:
         canonical = canonical_json(said)
         columns = {name: said[name] for name in ("index", "at", "by", "kind", "run")}
         if not isinstance(said["data"], dict):
-            raise TypeError("its data is no mapping")  # noqa: TRY301
-    except (ValueError, KeyError, TypeError) as error:
+            raise TypeError("its data is no mapping")
+    except UNREADABLE as error:
         detail = f"its document cannot be read: {type(error).__name__} {error}"
         yield Finding(kind=Kind.EVENT_ALTERED, subject=subject, detail=detail, run=line.run)
         return
@@ -113,7 +168,7 @@ def event_findings(line: EventLine) -> Iterator[Finding]:
     for name, value in columns.items():
         if found[name] != value:
             yield Finding(
-                kind=Kind.EVENT_ALTERED,
+                kind=Kind.EVENT_ORDER if name == "index" else Kind.EVENT_ALTERED,
                 subject=subject,
                 detail=f"{name}: its document says {value!r}, the column {found[name]!r}",
                 run=line.run,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.ledger import UNREADABLE
 from orchestrator.digest import canonical_json
-from orchestrator.record.everything import Everything
-from orchestrator.record.evidence import OWNED, SHARED, differences, fold
-from orchestrator.record.ledger import EventLine
+from orchestrator.record.told import OWNED, SHARED, EventLine, differences, fold
+
+if TYPE_CHECKING:
+    from orchestrator.record.everything import Everything
 
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
 SHOWN = 120  # characters of a value in a finding
+NOT_TOLD = "no event of the ledger tells of it"
+NO_ROW = "the ledger tells of it, and it has no row"
 
 
 def run_findings(everything: Everything, since: datetime | None, total: int, step: Step) -> Iterator[Finding]:
@@ -22,32 +26,40 @@ def run_findings(everything: Everything, since: datetime | None, total: int, ste
     done = 0
     for page in everything.runs(since):
         for one in page:
-            yield from compare(f"run {one.run}", one.events, one.rows, one.run)
+            subject = f"run {one.run}"
+            if one.rows is None:
+                yield Finding(kind=Kind.UNREADABLE, subject=subject, detail=one.trouble, run=one.run)
+            else:
+                yield from compare(subject, one.events, one.rows, one.run)
         done += len(page)
         step(done, max(total, done))
     for run in everything.runs_without_rows():
-        detail = "the ledger tells of it, and it has no row"
-        yield Finding(kind=Kind.ROW_MISSING, subject=f"run {run}", detail=detail, run=run)
+        yield Finding(kind=Kind.ROW_MISSING, subject=f"run {run}", detail=NO_ROW, run=run)
     for table, key in everything.orphans():
         detail = f"rows of {table} belong to key {key}, which is not there"
         yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=table, detail=detail)
 
 
 def compare(
-    subject: str, events: list[EventLine], rows: Mapping[str, Any], run: str | None
+    subject: str, events: Iterable[EventLine], rows: Mapping[str, Any], run: str | None
 ) -> Iterator[Finding]:
-    said: dict[str, Any] = {}
-    for line in events:
-        try:
-            fold(said, line.data)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # the event itself is a finding of its own (ledger.py)
+    said = _folded(events)
     if not said:
-        detail = "no event of the ledger tells of it"
-        yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=subject, detail=detail, run=run)
+        yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=subject, detail=NOT_TOLD, run=run)
         return
     for where, told, found in differences(said, dict(rows)):
         yield row_finding(subject, where, told, found, run)
+
+
+def _folded(events: Iterable[EventLine], key: str | None = None) -> dict[str, Any]:
+    """What events say of a run, or of one key of shared rows. Damaged ones are findings of their own."""
+    said: dict[str, Any] = {}
+    for line in events:
+        try:
+            fold(said, line.data if key is None else _only(line.data, key))
+        except UNREADABLE:
+            continue
+    return said
 
 
 def row_finding(subject: str, where: str, told: Any, found: Any, run: str | None) -> Finding:
@@ -67,37 +79,62 @@ def _short(value: Any) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
+class SharedRow(NamedTuple):
+    """A job, an image with its layers, input data, or a box."""
+
+    table: str
+    key: str
+    value: dict[str, Any] | None  # None: it cannot be read
+    trouble: str = ""  # why
+
+
 def shared_findings(everything: Everything) -> Iterator[Finding]:
-    """Rows that several runs share: jobs, images with their layers, input data, boxes."""
-    told = _told_of_shared(everything)
-    for name, key, value in everything.shared():
-        subject = f"{name} {value[name][key].get('digest') or value[name][key].get('name') or key}"
-        indexes, digest = told.pop((name, key), ((), None))
+    """Rows that several runs share, and what events say of them, from one state of the record."""
+    with everything.snapshot() as now:
+        rows = (SharedRow(*one) for one in now.shared())
+        yield from compare_shared(now.told_of_shared(), rows, now.events)
+
+
+def compare_shared(
+    events: Iterable[EventLine],
+    rows: Iterable[SharedRow],
+    find: Callable[[list[int]], Iterable[EventLine]],
+) -> Iterator[Finding]:
+    """`find`: events by their index, once more."""
+    told = _told_of_shared(events)
+    for name, key, value, trouble in rows:
+        indexes, digest = told.pop((name, key), ([], None))
+        if value is None:
+            yield Finding(kind=Kind.UNREADABLE, subject=f"{name} {key}", detail=trouble)
+            continue
+        row = value[name][key]
+        subject = f"{name} {row.get('digest') or row.get('name') or key}"
         if not indexes:
-            detail = "no event of the ledger tells of it"
-            yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=subject, detail=detail)
+            yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=subject, detail=NOT_TOLD)
         elif digest != _digest(value):
-            said: dict[str, Any] = {}
-            for line in everything.events(indexes):
-                fold(said, _only(line.data, key))
+            said = _folded(find(indexes), key)
             for where, one, other in differences(said, value):
                 yield row_finding(subject, where, one, other, None)
     for name, key in told:
-        detail = "the ledger tells of it, and it has no row"
-        yield Finding(kind=Kind.ROW_MISSING, subject=f"{name} {key}", detail=detail)
+        yield Finding(kind=Kind.ROW_MISSING, subject=f"{name} {key}", detail=NO_ROW)
 
 
-def _told_of_shared(everything: Everything) -> dict[tuple[str, str], tuple[tuple[int, ...], bytes | None]]:
+Told = dict[tuple[str, str], tuple[list[int], bytes | None]]
+
+
+def _told_of_shared(events: Iterable[EventLine]) -> Told:
     """(table, key) -> its events, and the digest of what they say where it is one: a million images fit."""
-    told: dict[tuple[str, str], tuple[tuple[int, ...], bytes | None]] = {}
-    for line in everything.told_of_shared():
+    told: Told = {}
+    for line in events:
         try:
-            keys = [(name, key) for name, rows in line.data.items() if name in SHARED for key in rows]
+            data = line.data
+            keys = [(name, key) for name, rows in data.items() if name in SHARED for key in rows]
             for name, key in keys:
-                before, _ = told.get((name, key), ((), None))
-                digest = None if before else _digest(_only(line.data, key))
-                told[name, key] = ((*before, line.index), digest)
-        except (ValueError, KeyError, TypeError, AttributeError):
+                indexes, _ = told.setdefault((name, key), ([], None))
+                digest = None if indexes else _digest(_only(data, key))
+                indexes.append(line.index)
+                told[name, key] = (indexes, digest)
+        except UNREADABLE:
             continue  # the event itself is a finding of its own (ledger.py)
     return told
 

@@ -23,17 +23,20 @@ def stuck_findings(session: Session) -> Iterator[Finding]:
     open_states = tuple(state for state in State if not state.final)
     for line in session.record.history(HistoryFilter(states=open_states)):
         opened = session.record.open_run(line.id)
+        if opened.state.final:  # it ended meanwhile
+            continue
         age = datetime.now(UTC) - line.created_at
         detail = None
         if opened.box == here and opened.state is not State.QUEUED:
             with run_lock(session.settings, line.id) as free:
-                detail = "its orchestrator on this box is gone" if free else None
+                # Its orchestrator writes the end first and leaves the lock then.
+                state = session.record.state(line.id)
+                ended = state is None or state.final
+                detail = "its orchestrator on this box is gone" if free and not ended else None
         elif opened.box in boxes and state_of(boxes[opened.box]) in ("silent", "down"):
             detail = f"its box {boxes[opened.box].name} is {state_of(boxes[opened.box])}"
         elif age > LONG:
             detail = f"submitted {age.days} day(s) ago"
         if detail is not None:
-            subject = f"run {line.id}"
-            yield Finding(
-                kind=Kind.RUN_STUCK, subject=subject, detail=f"{opened.state.value}; {detail}", run=line.id
-            )
+            subject, detail = f"run {line.id}", f"{opened.state.value}; {detail}"
+            yield Finding(kind=Kind.RUN_STUCK, subject=subject, detail=detail, run=line.id)

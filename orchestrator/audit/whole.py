@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -11,14 +12,19 @@ from orchestrator.audit.blobs import blob_findings
 from orchestrator.audit.claims import claim_findings
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.images import box_findings, engine_findings, registry_findings
+from orchestrator.audit.judgements import verdict_findings
 from orchestrator.audit.keys import PublicKey, signing_key
-from orchestrator.audit.ledger import tree_findings
-from orchestrator.audit.local import kept_checkpoints
+from orchestrator.audit.ledger import UNREADABLE, head_findings, tree_findings
+from orchestrator.audit.local import kept_checkpoints, kept_origins
+from orchestrator.audit.note import parse_checkpoint
 from orchestrator.audit.rows import run_findings, shared_findings
 from orchestrator.audit.stuck import stuck_findings
 from orchestrator.audit.witnesses import Checkpoints
+from orchestrator.errors import RecordError, UsageError
 from orchestrator.launch.session import Session
-from orchestrator.launch.verify import judged_runs, stored_verdicts, verify
+from orchestrator.record.database import Record
+from orchestrator.record.ledger import Signed
+from orchestrator.record.told import EventLine, LedgerHead
 from orchestrator.value import Value
 
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
@@ -53,30 +59,84 @@ def audit(session: Session, asked: Audit, step: Callable[[Part], Step]) -> Itera
         Part.ROWS: lambda tick: _rows(session, asked, tick),
         Part.RUNS: lambda _: stuck_findings(session),
         Part.BLOBS: lambda tick: blob_findings(session, asked.since, tick),
-        Part.VERDICTS: lambda tick: _verdicts(session, tick),
+        Part.VERDICTS: lambda tick: verdict_findings(session, tick),
         Part.IMAGES: lambda tick: _images(session, asked, tick),
         Part.ENGINE: lambda tick: engine_findings(session, tick),
         Part.REGISTRY: lambda tick: _registry(session, asked, tick),
     }
     for part in Part:
-        if part in asked.parts:
+        if part not in asked.parts:
+            continue
+        try:
             yield from doing[part](step(part))
+        except UNREADABLE as error:
+            # What was put in by hand can be anything: that ends one part of an audit, and is told.
+            detail = (
+                f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; the rest of it was left out"
+            )
+            yield Finding(kind=Kind.UNREADABLE, subject=f"the part {part.value}", detail=detail)
 
 
 def _ledger(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
     record = session.record
-    keys: Sequence[PublicKey] = (signing_key(session.settings).public, *asked.keys)
-    # Checkpoints first, events later: what is written meanwhile only adds to the end.
+    # Copies first, then checkpoints, then the head, then events: what is written meanwhile is only added.
+    origins = kept_origins(session.settings, record.address)
+    first = yield from _head(record, quiet=True)
+    names = {*origins, *([first.origin] if first else [])}  # its address may have changed
+    known = {origin: kept_checkpoints(session.settings, origin) for origin in names}
     signed = record.checkpoints()
-    head = record.ledger()
-    found = Checkpoints(head.origin, keys)
+    head = yield from _head(record)
+    origin = head.origin if head else _origin(signed, origins)
+    found = Checkpoints(origin, (signing_key(session.settings).public, *asked.keys))
     yield from found.own(signed)
-    for path in (*kept_checkpoints(session.settings, head.origin), *asked.witnesses):
+    yield from found.kept(known.get(origin, ()), signed)
+    for path in asked.witnesses:
         yield from found.witness(path)
     yield from found.rest()
-    if not found.held and head.size:
-        yield Finding(kind=Kind.NO_CHECKPOINT, subject="ledger", detail=f"{head.size} events, none signed")
-    yield from tree_findings(record.ledger, record.everything.ledger_events, found.held, step)
+    for other in [one for one in origins if one != origin]:
+        detail = f"it held {other}, and now holds {origin or 'none'}"
+        yield Finding(kind=Kind.LEDGER_OTHER, subject=f"ledger {other}", detail=detail)
+    yield from found.unsigned(head.size if head else 0)
+    seen = _Seen(record.everything.ledger_events(-1))
+    yield from tree_findings(head, seen, found.held, step)
+    yield from head_findings(seen.size, (yield from _head(record, quiet=True)))
+
+
+class _Seen:
+    """Events with the number of those that went by."""
+
+    def __init__(self, events: Iterator[EventLine]) -> None:
+        self._events, self.size = events, 0
+
+    def __iter__(self) -> Iterator[EventLine]:
+        for line in self._events:
+            self.size = line.index + 1
+            yield line
+
+
+def _head(record: Record, *, quiet: bool = False) -> Generator[Finding, None, LedgerHead | None]:
+    """None, and a finding, where the row of `ledger` makes no sense."""
+    try:
+        return record.ledger()
+    except RecordError as error:
+        if not isinstance(error.__cause__, ValueError | TypeError):
+            raise  # the database is away
+        detail = error.message
+    except (ValueError, TypeError) as error:
+        detail = f"{type(error).__name__}: {error}"
+    if not quiet:
+        yield Finding(kind=Kind.TREE, subject="the table `ledger`", detail=detail)
+    return None
+
+
+def _origin(signed: Sequence[Signed], origins: Sequence[str]) -> str:
+    """Of a ledger whose own row is gone."""
+    if origins:
+        return origins[-1]
+    for one in reversed(signed):
+        with suppress(UsageError):
+            return parse_checkpoint(one.text).origin
+    return ""
 
 
 def _rows(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
@@ -84,22 +144,6 @@ def _rows(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
     total = everything.count_runs(asked.since)
     yield from run_findings(everything, asked.since, total, step)
     yield from shared_findings(everything)
-
-
-def _verdicts(session: Session, step: Step) -> Iterator[Finding]:
-    lines = stored_verdicts(session, judged_runs(session, None))
-    for done, checked in enumerate(verify(session, lines)):
-        if not checked.sound and not (
-            checked.missing or checked.damaged
-        ):  # blobs are looked at by themselves
-            yield Finding(
-                kind=Kind.VERDICT,
-                subject=f"verdict on run {checked.run}",
-                detail=f"stored: {checked.stored}; the evidence gives {checked.recomputed}: "
-                + "; ".join(checked.differences[:3]),
-                run=checked.run,
-            )
-        step(done + 1, len(lines))
 
 
 def _images(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:

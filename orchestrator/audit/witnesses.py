@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.keys import PublicKey
 from orchestrator.audit.ledger import Held
 from orchestrator.audit.note import parse_checkpoint, split_notes, verify_checkpoint
 from orchestrator.errors import UsageError
-from orchestrator.record.ledger import Signed
+
+if TYPE_CHECKING:
+    from orchestrator.record.ledger import Signed
 
 
 class Checkpoints:
@@ -24,7 +27,27 @@ class Checkpoints:
     def own(self, signed: Iterable[Signed]) -> Iterator[Finding]:
         """Those of the record itself."""
         for one in signed:
-            yield from self._note(one.text, f"the checkpoint over {one.size} events", one.size)
+            yield from self._note(one.text, _over(one.size), one.size)
+
+    def kept(self, notes: Sequence[str], signed: Iterable[Signed]) -> Iterator[Finding]:
+        """This box's copies, read before the record's: what this box signed is in the record, too."""
+        there = {one.size: one.text for one in signed}
+        gone: list[int] = []
+        for number, note in enumerate(notes, 1):
+            source = f"note {number} of this box's own copy"
+            yield from self._note(note, source, None)
+            try:
+                size = parse_checkpoint(note).size
+            except UsageError:
+                continue  # a finding already
+            if size not in there:
+                gone.append(size)
+            elif there[size] != note:
+                detail = "the record's is not the one that this box keeps a copy of"
+                yield Finding(kind=Kind.CHECKPOINT, subject=_over(size), detail=detail)
+        if gone:
+            detail = f"{len(gone)} of this box's {len(notes)} are not in the record"
+            yield Finding(kind=Kind.CHECKPOINT_MISSING, subject=_over(gone[0]), detail=detail)
 
     def witness(self, path: Path) -> Iterator[Finding]:
         """A file of notes. UsageError where it cannot be read, or holds none."""
@@ -39,8 +62,18 @@ class Checkpoints:
             raise UsageError(
                 f"{path} holds no checkpoint", "`reprise checkpoint --to FILE` writes such a file"
             )
+        yield from self.texts(notes, str(path))
+
+    def texts(self, notes: Iterable[str], name: str) -> Iterator[Finding]:
         for number, note in enumerate(notes, 1):
-            yield from self._note(note, f"note {number} of {path}", None)
+            yield from self._note(note, f"note {number} of {name}", None)
+
+    def unsigned(self, size: int) -> Iterator[Finding]:
+        """How much of a ledger of this size no checkpoint holds."""
+        held = max((one.size for one in self.held), default=0)
+        if held < size:
+            detail = f"of {size} events the last {size - held} are not signed by a known key"
+            yield Finding(kind=Kind.NO_CHECKPOINT, subject="ledger", detail=detail)
 
     def rest(self) -> Iterator[Finding]:
         for name, count in sorted(self._unknown.items()):
@@ -69,3 +102,7 @@ class Checkpoints:
         else:
             for one in read.signatures:
                 self._unknown[one.name] = self._unknown.get(one.name, 0) + 1
+
+
+def _over(size: int) -> str:
+    return f"checkpoint over {size} events"

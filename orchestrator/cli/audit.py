@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,14 @@ import click
 from orchestrator.cli.options import json_option
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from orchestrator.audit.findings import Finding
+    from orchestrator.audit.keys import PublicKey
     from orchestrator.errors import ExitCode
 
 PARTS = ("ledger", "rows", "runs", "blobs", "verdicts", "images", "engine", "registry")
+SHOWN = 50  # findings of a kind that are printed
 
 
 @click.command("audit")
@@ -36,6 +41,20 @@ PARTS = ("ledger", "rows", "runs", "blobs", "verdicts", "images", "engine", "reg
 @click.option(
     "--key", multiple=True, metavar="KEY|FILE", help="A public key that signs checkpoints (`reprise key`)."
 )
+@click.option(
+    "--export",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write events, rows, checkpoints and public key into a new folder, for others to audit.",
+)
+@click.option("--blobs", is_flag=True, help="With --export: the stored bytes, too.")
+@click.option(
+    "--offline",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Audit such a folder: no database, no engine, public keys only.",
+)
 @json_option
 def command(
     only: tuple[str, ...],
@@ -43,6 +62,9 @@ def command(
     since: str | None,
     witness: tuple[Path, ...],
     key: tuple[str, ...],
+    target: Path | None,
+    blobs: bool,
+    offline: Path | None,
     as_json: bool,
 ) -> ExitCode:
     """Compute everything once more: has anything been altered?
@@ -52,44 +74,105 @@ def command(
     was stored as verified is not believed. Exit code 6 where something is wrong; notes are no fault.
 
     JSON: `findings`, each with `kind`, `subject`, `detail`, `meaning`, `run`, `wrong`; `wrong`, `notes`.
+    With --export: `folder`, `events`, `runs`, `blobs`, `copied`, `missing`.
     """
-    from orchestrator.audit.findings import MEANINGS
     from orchestrator.audit.keys import read_public
-    from orchestrator.audit.whole import Audit, Part, audit
-    from orchestrator.cli.box import opened
-    from orchestrator.cli.console import BOLD, line
-    from orchestrator.cli.document import print_document
-    from orchestrator.cli.parts import PartBar
+    from orchestrator.errors import UsageError
+
+    narrowed = only or skip or since is not None
+    if target is not None and (narrowed or witness or key or offline):
+        raise UsageError("--export goes with --blobs alone", "audit the folder with `--offline DIR`")
+    if (offline is not None and narrowed) or (blobs and target is None):
+        raise UsageError("--offline goes with --witness and --key, and --blobs with --export")
+    if target is not None:
+        return _export(target, blobs, as_json)
+    keys = [public for text in key for public in read_public(text)]
+    if offline is not None:
+        return _offline(offline, keys, witness, as_json)
+    parts = [part for part in PARTS if (not only or part in only) and part not in skip]
+    return _audit(parts, _moment(since), witness, keys, as_json)
+
+
+def _moment(since: str | None) -> datetime | None:
     from orchestrator.cli.text import parse_since
-    from orchestrator.errors import ExitCode, UsageError
+    from orchestrator.errors import UsageError
 
     try:
-        moment = None if since is None else parse_since(since)
+        return None if since is None else parse_since(since)
     except ValueError:
         raise UsageError(f"--since {since!r} is no time", "such as 2d, 3h, or 2026-11-23") from None
-    parts = tuple(part for part in Part if (not only or part.value in only) and part.value not in skip)
-    keys = tuple(public for text in key for public in read_public(text))
-    asked = Audit(parts=parts, since=moment, witnesses=witness, keys=keys)
+
+
+def _audit(
+    parts: Sequence[str],
+    since: datetime | None,
+    witness: tuple[Path, ...],
+    keys: Sequence[PublicKey],
+    as_json: bool,
+) -> ExitCode:
+    from orchestrator.audit.whole import Audit, Part, audit
+    from orchestrator.cli.box import opened
+    from orchestrator.cli.parts import PartBar
+
+    asked = Audit(parts=tuple(map(Part, parts)), since=since, witnesses=witness, keys=tuple(keys))
     with opened() as session, PartBar() as bar:
         findings = list(audit(session, asked, bar.step))
+    return _told(findings, ", ".join(parts), as_json)
+
+
+def _offline(folder: Path, keys: Sequence[PublicKey], witness: tuple[Path, ...], as_json: bool) -> ExitCode:
+    from orchestrator.audit.offline import audit_offline
+    from orchestrator.cli.parts import PartBar
+
+    with PartBar() as bar:
+        findings = list(audit_offline(folder, keys, witness, bar.step))
+    return _told(findings, f"the export {folder}", as_json)
+
+
+def _told(findings: Sequence[Finding], what: str, as_json: bool) -> ExitCode:
+    from orchestrator.audit.findings import MEANINGS
+    from orchestrator.cli.console import BOLD, line
+    from orchestrator.cli.document import print_document
+    from orchestrator.errors import ExitCode
+
     wrong = [one for one in findings if one.wrong]
     notes = [one for one in findings if not one.wrong]
+    code = ExitCode.AUDIT if wrong else ExitCode.OK
     if as_json:
-        print_document(
-            {"findings": [_document(one) for one in findings], "wrong": len(wrong), "notes": len(notes)}
-        )
-    else:
-        for group in (wrong, notes):
-            for kind, count in Counter(one.kind for one in group).items():
-                line(f"{kind.value}: {count}", BOLD)
-                line(f"  {MEANINGS[kind]}")
-                for one in [one for one in group if one.kind is kind][:50]:
-                    line(f"  - {one.subject}: {one.detail}")
-                if count > 50:
-                    line(f"    and {count - 50} more; --json lists all")
-        names = ", ".join(part.value for part in parts)
-        line(f"{len(wrong)} wrong, {len(notes)} to note; looked at: {names}", BOLD)
-    return ExitCode.AUDIT if wrong else ExitCode.OK
+        told = [_document(one) for one in findings]
+        print_document({"findings": told, "wrong": len(wrong), "notes": len(notes)})
+        return code
+    for group in (wrong, notes):
+        for kind, count in Counter(one.kind for one in group).items():
+            line(f"{kind.value}: {count}", BOLD)
+            line(f"  {MEANINGS[kind]}")
+            for one in [one for one in group if one.kind is kind][:SHOWN]:
+                line(f"  - {one.subject}: {one.detail}")
+            if count > SHOWN:
+                line(f"    and {count - SHOWN} more; --json lists all")
+    line(f"{len(wrong)} wrong, {len(notes)} to note; looked at: {what}", BOLD)
+    return code
+
+
+def _export(folder: Path, blobs: bool, as_json: bool) -> ExitCode:
+    from orchestrator.audit.export import export
+    from orchestrator.cli.box import opened
+    from orchestrator.cli.console import line
+    from orchestrator.cli.document import print_document
+    from orchestrator.cli.parts import PartBar
+    from orchestrator.errors import ExitCode
+
+    with opened() as session, PartBar() as bar:
+        done = export(session, folder, bar.step("export"), blobs=blobs)
+    if as_json:
+        print_document(done.model_dump(mode="json"))
+        return ExitCode.OK
+    bytes_of = f"{done.copied} of {done.blobs} blobs" if blobs else f"the digests of {done.blobs} blobs"
+    line(f"{folder}: {done.events} events, {done.runs} runs, {bytes_of}")
+    if done.missing:
+        line(f"{done.missing} blobs are not in the store: `reprise audit --only blobs`")
+    line(f"whoever has it, and your public key (`reprise key`), checks it: reprise audit --offline {folder}")
+    return ExitCode.OK
 
 
 def _document(one: Finding) -> dict[str, object]:

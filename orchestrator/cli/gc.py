@@ -12,7 +12,7 @@ from orchestrator.cli.options import json_option, read_span
     "--older-than",
     metavar="TIME",
     callback=read_span,
-    help="Only blobs that nobody stored or met for so long, such as 12h or 30d.  [default: 24h]",
+    help="Only blobs that nobody stored or met for so long: 12h, 30d; on S3 2h or more.  [default: 24h]",
 )
 @click.option("--dry-run", is_flag=True, help="Remove nothing; say what would go.")
 @json_option
@@ -29,18 +29,20 @@ def command(older_than: float | None, dry_run: bool, as_json: bool) -> None:
     from orchestrator.cli.box import opened
     from orchestrator.cli.console import line
     from orchestrator.cli.document import print_document
-    from orchestrator.cli.text import size_text
+    from orchestrator.cli.parts import PartBar
+    from orchestrator.cli.text import size_text, span_text
     from orchestrator.launch.garbage import GRACE, collect
 
     grace = GRACE if older_than is None else timedelta(seconds=older_than)
-    with opened() as session:
-        swept = collect(session, grace, lambda _: None, dry_run=dry_run)
+    with opened() as session, PartBar() as bar:
+        tick = bar.step("blobs")
+        swept = collect(session, grace, lambda share: tick(round(share * 1000), 1000), dry_run=dry_run)
     if as_json:
         print_document(swept.model_dump(mode="json") | {"dry_run": dry_run})
         return
     verb = "would remove" if dry_run else "removed"
     line(f"{verb} {swept.removed} of {swept.seen} blobs, {size_text(swept.bytes)}")
     if swept.young:
-        line(f"{swept.young} are younger than {grace} and were not looked at")
+        line(f"{swept.young} are younger than {span_text(grace.total_seconds())} and were left alone")
     for name in swept.foreign[:10]:
         line(f"not a blob, left alone: {name}")

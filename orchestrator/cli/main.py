@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from orchestrator import __version__
-from orchestrator.cli.verbs import EXIT_CODES, VERBS
+from orchestrator.cli.verbs import EXIT_CODES, VERBS, module_of
 from orchestrator.errors import ExitCode, RepriseError
 
 COMPLETION_VARIABLE = "_REPRISE_COMPLETE"
@@ -27,7 +27,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        command = importlib.import_module(f"orchestrator.cli.{cmd_name}").command
+        command = importlib.import_module(module_of(cmd_name)).command
         assert isinstance(command, click.Command)  # noqa: S101  (for mypy: a module's attribute is Any)
         return command
 

@@ -39,6 +39,9 @@ VERBS: dict[str, Verb] = {
     "checkpoint": Verb(
         LOOK, "Print the latest signed checkpoint of the ledger; sign one where it has grown."
     ),
+    "key": Verb(LOOK, "Print this box's public key, for those who check what it signed."),
+    "attest": Verb(LOOK, "Sign what a run made of what; of an identical rerun, its original's claim."),
+    "check-attestation": Verb(LOOK, "Say who vouches for what, offline, with public keys only."),
     "whence": Verb(LOOK, "Find the runs that made a file, by its content."),
     "audit": Verb(LOOK, "Compute everything once more: has anything been altered?"),
     "best": Verb(LOOK, "Show the run of a job with the best value of a metric."),
@@ -50,6 +53,8 @@ VERBS: dict[str, Verb] = {
     "image": Verb(LOOK, "Show the layers, program and packages of an image."),
     "export": Verb(BOX, "Write an image with its runs into one file, for a box without a network."),
     "import": Verb(BOX, "Take in a file of `reprise export`: image, runs, evidence, inputs."),
+    "sbom": Verb(LOOK, "Print the bill of materials of an image (CycloneDX 1.6, JSON)."),
+    "crate": Verb(BOX, "Write a finished run with its files as an RO-Crate, for archives and other tools."),
     "base": Verb(BOX, "Make, list, pin or probe base images."),
     "schema": Verb(BOX, "Print the JSON Schema of job specs."),
     "doctor": Verb(BOX, "Check this box: what is wrong, and how to mend it."),
@@ -61,6 +66,12 @@ VERBS: dict[str, Verb] = {
     "execute": Verb("", "Carry one queued or abandoned run to its end."),
     "dispatch": Verb("", "Push on runs that cluster engines execute, until interrupted."),
 }
+
+
+def module_of(verb: str) -> str:
+    """Where a verb's command is."""
+    return f"orchestrator.cli.{verb.replace('-', '_')}"
+
 
 EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.OK: "succeeded; a rerun was identical or within tolerance",

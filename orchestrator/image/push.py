@@ -95,18 +95,18 @@ def push(
     # By digest, which the registry checks; then a tag of the same digits, which is never read: registries
     # clean up what has no tag.
     for reference in (digest, digest.hex):
-        _put_manifest(client, reference, manifest)
+        put_manifest(client, reference, manifest)
     found = sum(blob.size for blob in blobs.values()) - meter.total
     return Pushed(meter.sent + len(manifest), mounted, found)
 
 
-def _put_manifest(client: Client, reference: str, manifest: bytes) -> None:
-    """Again, a few times, where the registry takes our bytes for others.
+def put_manifest(client: Client, reference: str, manifest: bytes, media: str = MEDIA_MANIFEST) -> None:
+    """By digest or under a tag. Again, a few times, where the registry takes our bytes for others.
 
     docker-registry 2.8 did that once, when four pushed the same manifest at the same moment: it seems to have
     read the file that another was writing.
     """
-    headers = {"Content-Type": MEDIA_MANIFEST}
+    headers = {"Content-Type": media}
     for left in reversed(range(MANIFEST_TRIES)):
         try:
             client.request("PUT", f"manifests/{reference}", (201, 202), headers=headers, data=manifest)

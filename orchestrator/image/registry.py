@@ -64,6 +64,11 @@ def has_manifest(client: Client, digest: Digest) -> bool:
     return answer.status == 200
 
 
+def read_manifest(client: Client, digest: Digest) -> bytes:
+    """The bytes behind a digest, of whatever kind. AbsentError; RegistryError for other bytes."""
+    return _manifest(client, digest)[0]
+
+
 def _manifest(client: Client, digest: Digest) -> tuple[bytes, str]:
     data, header = _get(client, f"manifests/{digest}", digest, (*_MANIFESTS, *_INDEXES))
     try:

@@ -79,9 +79,10 @@ def _read(stream: IO[bytes]) -> tuple[Digest, bytes]:
     source = cast("IO[bytes]", _Joined(head, stream))
     plain = gzip.GzipFile(fileobj=source) if head == b"\x1f\x8b" else source
     hasher, kept = hashlib.sha256(), bytearray()
+    keeping = head[:1] in (b"{", b"[")  # a document: hundreds of small layers would fill the memory
     while data := plain.read(CHUNK):
         hasher.update(data)
-        if len(kept) <= MAX_DOCUMENT:
+        if keeping and len(kept) <= MAX_DOCUMENT:
             kept += data[: MAX_DOCUMENT + 1 - len(kept)]
     return Digest("sha256:" + hasher.hexdigest()), b"" if len(kept) > MAX_DOCUMENT else bytes(kept)
 

@@ -7,15 +7,18 @@ blob makes it young again, and `Store.remove` looks at its age last (docs/decisi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from orchestrator.errors import StoreError
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
 from orchestrator.launch.session import Session
 from orchestrator.record.store import Stored
 from orchestrator.value import Value
 
 PAGE = 500  # blobs of one question to the record, and of one event
+AT_ONCE = 8  # removals
 GRACE = timedelta(hours=24)  # longer than the time between the bytes and the row of any run
 
 
@@ -26,48 +29,64 @@ class Swept(Value):
     young: int  # of those, passed over for their age
     foreign: tuple[str, ...]  # files that are no blobs; nobody touches them
     removed: int
-    bytes: int  # of the removed blobs, and of what killed collections left
+    bytes: int  # of the removed blobs, and of what killed batches left
     events: tuple[int, ...]  # indexes of the ledger's events that tell of it
 
 
 def collect(
-    session: Session, grace: timedelta, step: Callable[[int], None], *, dry_run: bool = False
+    session: Session, grace: timedelta, step: Callable[[float], None], *, dry_run: bool = False
 ) -> Swept:
-    """Remove every blob older than `grace` that no row names. StoreError where the store fails.
+    """Remove every blob older than `grace` that no row names. `step` hears which share was looked at, 0 to 1.
 
+    UsageError for a grace under which this store could lose what a run has met; StoreError where it fails.
     What goes is written into the ledger before it goes.
     """
-    if grace < timedelta(0):
-        raise StoreError("a negative age")
+    if grace < session.store.shortest:
+        shortest = int(session.store.shortest.total_seconds())
+        raise UsageError(
+            f"blobs must be left alone for {shortest} s at least in {session.store.name}",
+            f"--older-than {shortest}s, or more",
+        )
     limit = datetime.now(UTC) - grace
-    seen = young = removed = size = 0
+    seen = young = removed = 0
+    size = 0 if dry_run else session.store.clean()
     foreign: list[str] = []
     told: list[int] = []
     for page in _pages(session.store.blobs()):
         seen += len(page)
         foreign += [one.name for one in page if one.digest is None]
-        old = [one for one in page if one.digest is not None and one.modified < limit]
+        old = {one.digest: one for one in page if one.digest is not None and one.modified < limit}
         young += sum(one.digest is not None and one.modified >= limit for one in page)
-        named = session.record.everything.named([one.digest for one in old if one.digest])
-        unnamed = [one for one in old if one.digest not in named]
+        named = session.record.everything.named(list(old))
+        unnamed = {digest: one.size for digest, one in old.items() if digest not in named}
         if unnamed and not dry_run:
             told.append(_tell(session, unnamed, limit))
-        for one in unnamed:
-            if one.digest and (dry_run or session.store.remove(one.digest, limit)):
-                removed += 1
-                size += one.size
-        step(seen)
-    if not dry_run:
-        size += session.store.clean()
+            unnamed = _remove(session, unnamed, limit)
+        removed += len(unnamed)
+        size += sum(unnamed.values())
+        step(_share(page))
     return Swept(
         seen=seen, young=young, foreign=tuple(foreign), removed=removed, bytes=size, events=tuple(told)
     )
 
 
-def _tell(session: Session, gone: list[Stored], limit: datetime) -> int:
-    blobs = {str(one.digest): one.size for one in gone}
+def _remove(session: Session, sizes: dict[Digest, int], limit: datetime) -> dict[Digest, int]:
+    """The only place where blobs go; those that went."""
+    with session.store.removing(), ThreadPoolExecutor(AT_ONCE) as pool:
+        gone = list(pool.map(lambda digest: session.store.remove(digest, limit), sizes))
+    return {digest: size for (digest, size), is_gone in zip(sizes.items(), gone, strict=True) if is_gone}
+
+
+def _tell(session: Session, sizes: dict[Digest, int], limit: datetime) -> int:
+    blobs = {str(digest): size for digest, size in sizes.items()}
     policy = f"named by no row, and not met since {limit.isoformat(timespec='seconds')}"
     return session.record.tell("store.swept", None, {"blobs": blobs, "policy": policy})
+
+
+def _share(page: list[Stored]) -> float:
+    """Digests are spread evenly, and they come in order."""
+    last = next((one.digest for one in reversed(page) if one.digest is not None), None)
+    return 0.0 if last is None else int(last.hex[:8], 16) / 16**8
 
 
 def _pages(items: Iterator[Stored]) -> Iterator[list[Stored]]:

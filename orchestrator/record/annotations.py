@@ -181,10 +181,12 @@ def has_tag(word: str) -> ColumnElement[bool]:
         later.c.run_id == table.c.run_id,
         later.c.id > table.c.id,
     )
-    has = select(table.c.run_id).where(
-        table.c.kind == "tag", table.c.word == word, not_(off.correlate(table))
+    return exists().where(
+        table.c.run_id == tables.run.c.id,
+        table.c.kind == "tag",
+        table.c.word == word,
+        not_(off.correlate(table)),
     )
-    return tables.run.c.id.in_(has)
 
 
 def _marks(connection: Connection, keys: Sequence[int]) -> dict[int, Marks]:

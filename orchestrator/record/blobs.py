@@ -7,23 +7,24 @@ hashed and written in 1.1 s and durable in 0.7 s.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.durable import fsync_file, fsync_folder, make_folder, sync_filesystem
 from orchestrator.errors import StoreError
+from orchestrator.record.ownfolder import give_up, own_folder, remove_dead
 from orchestrator.record.store import Store, Stored, hint_for
 
+_ASIDE = "gone-"
 FEW = 16  # files up to which one fsync each is cheaper than flushing the whole file system
 
 
@@ -34,6 +35,27 @@ class BlobStore(Store):
 
     def path(self, digest: Digest) -> Path:
         return self.folder / "sha256" / digest.hex[:2] / digest.hex
+
+    @cached_property
+    def shared(self) -> int | None:
+        """The mode of a store that others may write to, and so of all that is made in it, without the sticky
+        bit: who meets another's blob writes it anew. None for a store of one's own.
+        """
+        mode = self.folder.stat().st_mode & 0o2777
+        return mode if mode & 0o022 else None
+
+    def make(self, folder: Path) -> None:
+        """A folder of the store."""
+        if folder.is_dir():
+            return
+        if folder == self.folder:
+            make_folder(folder)
+            return
+        self.make(folder.parent)
+        with suppress(FileExistsError):
+            folder.mkdir()
+            if self.shared is not None:
+                folder.chmod(self.shared)
 
     def has(self, digest: Digest) -> bool:
         return self.path(digest).exists()
@@ -75,31 +97,43 @@ class BlobStore(Store):
     def remove(self, digest: Digest, before: datetime) -> bool:
         """Put aside first: a batch that met the blob a moment ago has made it younger, and it comes back."""
         path, limit = self.path(digest), before.timestamp()
-        aside = self.folder / "tmp" / f"gone-{secrets.token_hex(8)}"
+        aside = self.folder / "tmp" / f"{_ASIDE}{secrets.token_hex(8)}"
         try:
             if path.lstat().st_mtime >= limit:
                 return False
-            make_folder(aside.parent)
+            self.make(aside.parent)
             path.replace(aside)
-        except FileNotFoundError:
-            return False
-        if aside.lstat().st_mtime >= limit:
-            with suppress(FileExistsError):  # written anew meanwhile
-                path.hardlink_to(aside)
+            if aside.lstat().st_mtime >= limit:
+                self._put_back(aside, digest)
+                return False
             aside.unlink()
+        except FileNotFoundError:  # another collection's, or put back by it
             return False
-        aside.unlink()
+        except OSError as error:
+            raise StoreError(f"blob {digest} cannot be removed: {error}", hint_for(error)) from error
         return True
 
+    def _put_back(self, aside: Path, digest: Digest) -> None:
+        path = self.path(digest)
+        self.make(path.parent)
+        with suppress(FileExistsError):  # written anew meanwhile
+            path.hardlink_to(aside)
+        fsync_folder(path.parent)
+        aside.unlink()
+
     def clean(self) -> int:
-        """What batches left goes with the next batch."""
-        removed = 0
-        for path in _entries(self.folder / "tmp"):
-            if path.name.startswith("gone-") and path.is_file():
-                with suppress(FileNotFoundError):
-                    removed += path.stat().st_size
-                    path.unlink()
-        return removed
+        """A blob that a killed `remove` left aside may have been met by then: it comes back, and is looked
+        at as any other.
+        """
+        parent = self.folder / "tmp"
+        for aside in _entries(parent):
+            if aside.name.startswith(_ASIDE):
+                # The other collection is alive, or another user's.
+                with suppress(FileNotFoundError, PermissionError):
+                    with aside.open("rb") as stream:
+                        digest = Digest.of_stream(stream)
+                    self._put_back(aside, digest)
+        return remove_dead(parent)
 
 
 def _entries(folder: Path) -> Iterable[Path]:
@@ -123,7 +157,8 @@ class Batch:
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
-        self._temporaries, self._lock = _own_folder(store.folder / "tmp")
+        store.make(store.folder / "tmp")
+        self._temporaries, self._lock = own_folder(store.folder / "tmp")
         self._waiting: dict[Digest, Path] = {}
         self._there: set[Digest] = set()  # stored before, perhaps a moment ago by another process
 
@@ -135,6 +170,8 @@ class Batch:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
             # Buffered: an unbuffered write to a full disk takes what fits and says so only in its result.
             with os.fdopen(fd, "wb") as out:
+                if self._store.shared is not None:
+                    os.fchmod(fd, self._store.shared & 0o444)
                 while left > 0 and (chunk := stream.read(min(CHUNK, left))):
                     hasher.update(chunk)
                     out.write(chunk)
@@ -176,7 +213,7 @@ class Batch:
         for digest, temporary in self._waiting.items():
             target = self._store.path(digest)
             if target.parent not in folders:
-                target.parent.mkdir(parents=True, exist_ok=True)
+                self._store.make(target.parent)
                 folders.add(target.parent)
             temporary.replace(target)
         self._waiting.clear()
@@ -193,48 +230,5 @@ class Batch:
             fsync_folder(folder)
 
     def discard(self) -> None:
-        shutil.rmtree(self._temporaries, ignore_errors=True)  # or the next batch does it
         self._waiting.clear()
-        os.close(self._lock)
-
-
-def _own_folder(parent: Path) -> tuple[Path, int]:
-    """A new folder for one batch, and the lock that is held as long as its process lives.
-
-    Folders of processes that were killed are removed: up to `resources.output_size` may lie in one.
-    """
-    make_folder(parent)
-    _remove_dead(parent.iterdir())
-    while True:
-        folder = parent / secrets.token_hex(8)
-        folder.mkdir(mode=0o700)
-        lock = _locked(folder, wait=True)
-        if lock is not None:
-            return folder, lock
-
-
-def _remove_dead(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        lock = _locked(folder, wait=False)
-        if lock is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
-
-
-def _locked(folder: Path, *, wait: bool) -> int | None:
-    """The folder's lock; None if another process has it, or removed the folder before we had it."""
-    try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):  # PermissionError: another user's batch
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if folder.exists():
-            return fd
-    except BlockingIOError:
-        pass
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return None
+        give_up(self._temporaries, self._lock)

@@ -3,46 +3,56 @@
 A put is whole or not at all there, and the same name always means the same bytes, so blobs are put without
 a condition: what two writers put is equal. Endpoint, keys and region come from the variables that other
 tools use (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, …). Plain http is spoken where the endpoint says http.
+
+S3 has no deletion under a condition. So a collection says that it is at work, by an object under PREFIX/gc/,
+before it looks at the age of what it removes; a batch looks for such objects after its puts, waits for them
+to go, and puts again what went with them (docs/decisions/0015-garbage.md).
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
-import tempfile
+import secrets
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from orchestrator.digest import CHUNK, Digest
-from orchestrator.durable import make_folder
 from orchestrator.errors import StoreError, UsageError
+from orchestrator.record.ownfolder import remove_dead, temporaries
 from orchestrator.record.store import Store, Stored, hint_for
+from orchestrator.record.uploads import YOUNG, Uploads
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
 PART = 8 << 20  # bytes of a part of a large upload, and of what is read ahead
-AT_ONCE = 8  # uploads
-IN_MEMORY = 1 << 20  # bytes of a blob that waits for its upload without a file
-YOUNG = timedelta(hours=1)  # a blob met again after that is put again, so that no collection takes it
+PARTS = 9000  # of one upload; S3 takes 10,000
+ALONGSIDE = 2  # parts of one upload
 PATIENCE = timedelta(seconds=60)  # with a server that does not answer, or not well
+REMOVING = timedelta(seconds=60)  # a page's removals begin within that, or not at all
+# For somebody's removals to end: the last one begins within REMOVING and is given up after PATIENCE and the
+# time of one request.
+WAIT = REMOVING + PATIENCE + timedelta(seconds=120)
 
 _BACKOFF: Any = {
     "init_backoff": timedelta(seconds=0.2),
     "max_backoff": timedelta(seconds=5),
-    "base": 2,
+    "base": 4,  # each pause is drawn from the first one to so many times the last
 }
 _ADDRESS = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,62})(?:/(?P<prefix>[^\s?#]*))?\Z")
+_AT_WORK = "gc/"
 
 
 class BucketStore(Store):
+    shortest = 2 * YOUNG
+
     def __init__(self, address: str, spool: Path) -> None:
         super().__init__(address)
         match = _ADDRESS.match(address)
@@ -52,6 +62,8 @@ class BucketStore(Store):
             )
         self.spool = spool  # where blobs wait for their upload
         self._bucket, self._prefix = match["bucket"], (match["prefix"] or "").strip("/")
+        self._ranges = True  # until the server turns out to ignore them
+        self._until: float | None = None  # on the monotonic clock: removals may begin
 
     @cached_property
     def client(self) -> S3Store:
@@ -65,7 +77,7 @@ class BucketStore(Store):
             self._bucket,
             prefix=self._prefix or None,
             client_options=cast("Any", options),
-            retry_config={"max_retries": 20, "retry_timeout": PATIENCE, "backoff": _BACKOFF},
+            retry_config={"max_retries": 100, "retry_timeout": PATIENCE, "backoff": _BACKOFF},
         )
 
     def key(self, digest: Digest) -> str:
@@ -94,40 +106,53 @@ class BucketStore(Store):
     def chunks(self, digest: Digest, offset: int) -> Iterator[memoryview]:
         """From `offset` on, in pieces as they come.
 
-        Read from the start and passed over: what is read here is read once, from its beginning, but for a
-        place in a file where two differ; and not every server answers a range as obstore demands it.
+        A server that answers a range with the whole blob is asked for that, and the start is passed over.
         """
-        import obstore
-
         with self._translated(f"reading blob {digest}"):
-            for chunk in obstore.get(self.client, self.key(digest)).stream(min_chunk_size=CHUNK):
+            found, begin = self._get(digest, offset), offset if self._ranges else 0
+            for chunk in found.stream(min_chunk_size=CHUNK):
                 data = memoryview(bytes(chunk))
-                if offset < len(data):
-                    yield data[offset:]
-                offset = max(0, offset - len(data))
+                if offset - begin < len(data):
+                    yield data[offset - begin :]
+                begin = min(offset, begin + len(data))
+
+    def _get(self, digest: Digest, offset: int) -> Any:
+        import obstore
+        from obstore.exceptions import GenericError
+
+        key = self.key(digest)
+        if offset and self._ranges:
+            try:
+                return obstore.get(self.client, key, options={"range": {"offset": offset}})
+            except FileNotFoundError:
+                raise
+            except GenericError as error:
+                if "non-partial" not in str(error):
+                    raise
+                self._ranges = False
+        return obstore.get(self.client, key)
 
     @contextmanager
     def file(self, digest: Digest) -> Iterator[Path]:
-        make_folder(self.spool)
-        with tempfile.TemporaryDirectory(dir=self.spool) as folder:
-            path = Path(folder) / digest.hex
-            with self.open(digest) as stream, path.open("wb") as out:
+        with self.open(digest) as stream, temporaries(self.spool) as folder:
+            path = folder / digest.hex
+            with path.open("wb") as out:
                 while data := stream.read(PART):
                     out.write(data)
             path.chmod(0o444)
-            Path(folder).chmod(0o755)  # a container's user reads it
+            folder.chmod(0o755)  # a container's user reads it
             yield path
 
     @contextmanager
     def batch(self) -> Iterator[Uploads]:
-        uploads = Uploads(self)
         try:
-            yield uploads
-            uploads.commit()
+            with temporaries(self.spool) as folder:
+                uploads = Uploads(self, folder)
+                yield uploads
+                uploads.commit()
         except OSError as error:
-            raise StoreError(f"storing into {self.name} failed: {error}", hint_for(error)) from error
-        finally:
-            uploads.discard()
+            what = f"storing into {self.name} by way of {self.spool} failed: {error}"
+            raise StoreError(what, hint_for(error)) from error
 
     def put(self, digest: Digest, stream: IO[bytes], size: int) -> None:
         import obstore
@@ -135,7 +160,14 @@ class BucketStore(Store):
         with self._translated(f"storing blob {digest}"):
             large = size > PART
             data: Any = stream if large else stream.read()
-            obstore.put(self.client, self.key(digest), data, use_multipart=large, chunk_size=PART)
+            obstore.put(
+                self.client,
+                self.key(digest),
+                data,
+                use_multipart=large,
+                chunk_size=max(PART, size // PARTS),
+                max_concurrency=ALONGSIDE,
+            )
 
     def blobs(self) -> Iterator[Stored]:
         import obstore
@@ -149,16 +181,63 @@ class BucketStore(Store):
                         digest = None
                     yield Stored(path, digest, found["size"], found["last_modified"])
 
-    def remove(self, digest: Digest, before: datetime) -> bool:
-        """Looked at once more just before: S3 knows no deletion under a condition."""
+    @contextmanager
+    def removing(self) -> Iterator[None]:
         import obstore
 
+        name, until = f"{_AT_WORK}{secrets.token_hex(8)}", time.monotonic() + REMOVING.total_seconds()
+        with self._translated("saying that blobs are removed"):
+            obstore.put(self.client, name, name.encode())
+        try:
+            self._until = until
+            yield
+        finally:
+            self._until = None
+            with self._translated("saying that no more blobs are removed"):
+                obstore.delete(self.client, name)
+
+    def remove(self, digest: Digest, before: datetime) -> bool:
+        """Looked at once more just before, and only within the time that batches wait for it."""
+        import obstore
+
+        if self._until is None:
+            with self.removing():
+                return self.remove(digest, before)
         found = self.head(digest)
-        if found is None or found[1] >= before:
+        if found is None or found[1] >= before or time.monotonic() > self._until:
             return False
         with self._translated(f"removing blob {digest}"):
             obstore.delete(self.client, self.key(digest))
         return True
+
+    def at_work(self) -> set[str]:
+        """Names of the removals that go on."""
+        import obstore
+
+        with self._translated("looking whether blobs are removed"):
+            return {found["path"] for page in obstore.list(self.client, prefix=_AT_WORK) for found in page}
+
+    def wait_for_removals(self) -> bool:
+        """Until those that go on now have ended. Whether there were any.
+
+        What is there after WAIT is of a killed collection, and goes.
+        """
+        import obstore
+
+        others, pause = self.at_work(), 0.1
+        if not others:
+            return False
+        given_up = time.monotonic() + WAIT.total_seconds()
+        while others and time.monotonic() < given_up:
+            time.sleep(pause)
+            others &= self.at_work()
+            pause = min(2 * pause, 5)
+        with self._translated("removing the names of killed collections"):
+            obstore.delete(self.client, sorted(others))
+        return True
+
+    def clean(self) -> int:
+        return remove_dead(self.spool)
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
@@ -170,47 +249,6 @@ class BucketStore(Store):
             reason = str(error).partition("\n")[0]
             hint = "check AWS_ENDPOINT_URL and the AWS keys; `reprise doctor` tries the store"
             raise StoreError(f"{self.name}: {doing}: {reason}", hint) from error
-
-
-class Uploads:
-    """Blobs that wait on this box for their upload. Made by BucketStore.batch."""
-
-    def __init__(self, store: BucketStore) -> None:
-        self._store = store
-        self._waiting: dict[Digest, tuple[IO[bytes], int]] = {}
-
-    def add(self, stream: BinaryIO, size: int) -> Digest:
-        """Read the stream to its end, at most `size` bytes, and keep it under its digest."""
-        make_folder(self._store.spool)
-        spooled = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=str(self._store.spool))  # noqa: SIM115
-        hasher, left = hashlib.sha256(), size
-        while left > 0 and (chunk := stream.read(min(CHUNK, left))):
-            hasher.update(chunk)
-            spooled.write(chunk)
-            left -= len(chunk)
-        digest = Digest("sha256:" + hasher.hexdigest())
-        if digest in self._waiting:
-            spooled.close()
-        else:
-            self._waiting[digest] = (cast("IO[bytes]", spooled), size - left)
-        return digest
-
-    def commit(self) -> None:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for done in [pool.submit(self._put, digest) for digest in self._waiting]:
-                done.result()
-
-    def _put(self, digest: Digest) -> None:
-        stream, size = self._waiting[digest]
-        found = self._store.head(digest)
-        if found is None or found[0] != size or datetime.now(UTC) - found[1] > YOUNG:
-            stream.seek(0)
-            self._store.put(digest, stream, size)
-
-    def discard(self) -> None:
-        for stream, _ in self._waiting.values():
-            stream.close()
-        self._waiting.clear()
 
 
 class _Reader(io.RawIOBase):

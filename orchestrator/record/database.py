@@ -336,6 +336,11 @@ class Record:
         return self._database.write(lambda connection: ledger.save_checkpoint(connection, size, text))
 
     @property
+    def address(self) -> str:
+        """The database as messages call it: a path, or a URL without its password."""
+        return self._database.name
+
+    @property
     def wrote(self) -> bool:
         """Whether anything was written, or tried to be, since this was opened."""
         return self._database.wrote

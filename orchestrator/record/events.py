@@ -20,8 +20,8 @@ from orchestrator.digest import canonical_json
 from orchestrator.errors import RecordError
 from orchestrator.record import tables
 from orchestrator.record.columns import storable
-from orchestrator.record.evidence import moment_text
 from orchestrator.record.merkle import Frontier, leaf_hash
+from orchestrator.record.told import moment_text
 
 FORMAT = 1
 

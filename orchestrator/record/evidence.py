@@ -18,19 +18,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
 from hashlib import sha256
-from itertools import groupby
+from itertools import chain, groupby, islice
 from typing import Any
 
-from sqlalchemy import Connection, Float, RowMapping, Select, Table, select
+from sqlalchemy import Connection, Float, RowMapping, Select, Table, case, null, select
 from sqlalchemy import Enum as OneOf
 
 from orchestrator.digest import canonical_json
 from orchestrator.record import tables
 from orchestrator.record.columns import Moment, Words, storable
+from orchestrator.record.told import KEYED as KEYED
+from orchestrator.record.told import LIST_NAMES, moment_text
+from orchestrator.record.told import OWNED as OWNED
+from orchestrator.record.told import SHARED as SHARED
+from orchestrator.record.told import differences as differences
+from orchestrator.record.told import fold as fold
 
 LISTED = 50  # rows
 LONG = 1000  # bytes of a text that an event holds in full
@@ -49,27 +54,7 @@ _LIMITS = {
     ("fingerprint", "identity"): 0,
     ("verdict", "document"): 1 << 16,
 }
-# Rows with a key of their own, below a run and in common; table -> the column with the key.
-KEYED = {"attempt": "number", "launch": "number", "verdict": "id", "annotation": "id"}
-SHARED = {"job": "id", "image": "id", "input_data": "digest", "box": "id"}
-# Lists below a shared row: table -> (the table of the row, the column with its key).
-OWNED = {"image_layer": ("image", "image_id"), "input_file": ("input_data", "folder")}
-LISTS = (
-    tables.wanted,
-    tables.param,
-    tables.run_input,
-    tables.git_state,
-    tables.metric,
-    tables.metric_point,
-    tables.output,
-    tables.package,
-    tables.source_file,
-    tables.flag,
-    tables.trace,
-    tables.note,
-    tables.log,
-    tables.fingerprint,
-)
+LISTS = tuple(tables.Row.metadata.tables[name] for name in LIST_NAMES)
 DIGESTED = {
     *("image_layer", "input_file", "metric_point", "package", "source_file", "flag", "trace", "note"),
 }
@@ -102,19 +87,17 @@ def row_value(table: Table, row: Columns, *, change: bool = False) -> Value:
 
 def rows_value(table: Table, rows: Rows) -> Any:
     """Rows in the order of their key; None for none."""
-    listed: list[Value] = []
+    values = (row_value(table, row) for row in rows)
+    first = list(islice(values, LISTED + 1))
+    if not first:
+        return None
+    if len(first) <= LISTED and table.name not in DIGESTED:
+        return first
     count, hasher = 0, sha256()
-    for row in rows:
-        value = row_value(table, row)
+    for value in chain(first, values):
         hasher.update(canonical_json(value) + b"\n")
         count += 1
-        if count <= LISTED:
-            listed.append(value)
-    if not count:
-        return None
-    if count > LISTED or table.name in DIGESTED:
-        return {"rows": count, "sha256": hasher.hexdigest()}
-    return listed
+    return {"rows": count, "sha256": hasher.hexdigest()}
 
 
 def lists_value(lists: Iterable[tuple[Table, Rows]]) -> Value:
@@ -147,11 +130,6 @@ def _plain(table: str, column: str, kind: Any) -> Callable[[Any], Any]:
     if isinstance(kind, Float):
         return _number
     return lambda value: value  # int and bool
-
-
-def moment_text(moment: datetime) -> str:
-    """`2026-11-23T09:30:12.000001Z`: always with microseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _text(limit: int) -> Callable[[str], Any]:
@@ -205,7 +183,7 @@ def every_run(connection: Connection) -> Iterator[tuple[str, Value]]:
 def of_runs(connection: Connection, low: int, high: int) -> Iterator[tuple[str, Value]]:
     """(public id, rows) of the runs with keys from `low` to `high`, which are read at once."""
     below = {
-        table.name: _grouped(connection, select(table), table, low, high)
+        table.name: _grouped(connection, _rows_of(table), table, low, high)
         for table in (*LISTS, tables.attempt, tables.launch, tables.annotation)
     }
     below["verdict"] = _grouped(connection, _verdicts(), tables.verdict, low, high)
@@ -216,6 +194,16 @@ def of_runs(connection: Connection, low: int, high: int) -> Iterator[tuple[str, 
             if row["id"] in groups:
                 value[name] = groups[row["id"]]
         yield row["public_id"], value
+
+
+def _rows_of(table: Table) -> Select[Any]:
+    """A copy of what the run says itself is told only where the two part."""
+    if table is not tables.metric:
+        return select(table)
+    copy, run = table.c.job_id, tables.run
+    others = [column for column in table.columns if column is not copy]
+    parted = case((copy != run.c.job_id, copy), else_=null()).label(copy.name)
+    return select(*others, parted).outerjoin(run, run.c.id == table.c.run_id)
 
 
 def run_value(row: Columns) -> Value:
@@ -309,44 +297,3 @@ def orphans(connection: Connection) -> Iterator[tuple[str, str]]:
         lost = select(column).where(~select(key).where(key == column).exists()).distinct().order_by(column)
         for found in connection.execute(lost).scalars():
             yield column.table.name, str(found)
-
-
-# What events say
-
-
-def fold(into: Value, data: Mapping[str, Any]) -> None:
-    """Bring what an event says of rows into what the events before it said."""
-    for name, value in data.items():
-        if name == "run":
-            _change(into.setdefault(name, {}), value)
-        elif name in KEYED or name in SHARED:
-            for key, row in value.items():
-                _change(into.setdefault(name, {}).setdefault(key, {}), row)
-        elif name in OWNED:
-            into.setdefault(name, {}).update(value)
-        elif name in _LISTED_NAMES:
-            into[name] = value
-
-
-_LISTED_NAMES = {table.name for table in LISTS}
-
-
-def _change(row: Value, columns: Mapping[str, Any]) -> None:
-    for name, value in columns.items():
-        if value is None:
-            row.pop(name, None)
-        else:
-            row[name] = value
-
-
-def differences(said: Any, found: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(`attempt.1.box`, what events say, what the rows say) wherever the two part; None: not there."""
-    if isinstance(said, dict) and isinstance(found, dict) and "sha256" not in said.keys() | found.keys():
-        for name in sorted(said.keys() | found.keys()):
-            yield from differences(said.get(name), found.get(name), f"{where}.{name}" if where else name)
-    elif isinstance(said, list) and isinstance(found, list) and len(said) == len(found):
-        for number, (left, right) in enumerate(zip(said, found, strict=True)):
-            name = left.get("name") or left.get("path") if isinstance(left, dict) else None
-            yield from differences(left, right, f"{where}.{name or number}")
-    elif said != found:
-        yield where, said, found

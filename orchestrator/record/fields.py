@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, exists, false, not_, or_, select, true
+from sqlalchemy import ColumnElement, Table, and_, exists, false, not_, or_
 
 from orchestrator.record import tables
 from orchestrator.record.columns import comparable
@@ -155,47 +155,3 @@ def _held(column: Any, operator: str, value: Any) -> ColumnElement[bool]:
     """The comparison, false where the column is NULL."""
     held = column == value if operator == "==" else ORDERS[operator](column, value)
     return and_(column.is_not(None), held)
-
-
-class Stretch(NamedTuple):
-    """A part of an ordered list: the runs that fit, in this order. The next stretch comes after all of them.
-
-    A sort by a parameter or metric is read from its index until the page is full: 0.1 ms among 100,000 runs,
-    where sorting all runs by a subquery took 370 ms.
-    """
-
-    value: FromClause | None  # joined on `fits`
-    fits: ColumnElement[bool]
-    order: tuple[ColumnElement[Any], ...]
-
-    def narrow(self, query: Select[Any]) -> Select[Any]:
-        narrowed = query.where(self.fits) if self.value is None else query.join(self.value, self.fits)
-        return narrowed.order_by(*self.order)
-
-
-def ordering(text: str) -> tuple[Stretch, ...]:
-    """`metrics.accuracy`, `-seconds`: what to sort by; runs without it come last. Mismatch if unknown."""
-    word, dot, rest = text.removeprefix("-").partition(".")
-    field = field_named(word, rest if dot else None)
-
-    def way(column: Any) -> ColumnElement[Any]:
-        return column.desc() if text.startswith("-") else column.asc()  # type: ignore[no-any-return]
-
-    def directed(column: Any) -> ColumnElement[Any]:
-        return way(column).nulls_last()
-
-    table = TABLES.get(field.word)
-    if table is None:
-        return (Stretch(None, true(), (directed(column_of(field)),)),)
-    number, again = table.alias("sorted"), table.alias("unsorted")
-    has_number = and_(again.c.run_id == _RUN.id, again.c.name == field.name, again.c.num.is_not(None))
-    words: tuple[ColumnElement[Any], ...] = ()
-    if table is tables.param:
-        of_run = again.c.run_id == _RUN.id, again.c.name == field.name
-        words = (directed(select(again.c.text).where(*of_run).scalar_subquery()),)
-    fits = and_(number.c.run_id == _RUN.id, number.c.name == field.name, number.c.num.is_not(None))
-    return (
-        # Without "nulls last", of which there are none: Postgres would not read the index backwards.
-        Stretch(number, fits, (way(number.c.num),)),
-        Stretch(None, not_(exists().where(has_number)), words),
-    )

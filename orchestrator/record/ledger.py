@@ -5,7 +5,6 @@ All but `save_checkpoint` only read. Every query is answered by an index at a mi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from heapq import nlargest
@@ -17,38 +16,13 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
 from orchestrator.errors import RecordError
 from orchestrator.record import tables
 from orchestrator.record.events import ENDS, read_ledger
+from orchestrator.record.told import EventLine as EventLine
+from orchestrator.record.told import LedgerHead as LedgerHead
 from orchestrator.value import Value
 
 PAGE = 5000  # events
 
 _event, _checkpoint = tables.event, tables.checkpoint
-
-
-class LedgerHead(Value):
-    id: str  # 16 hex digits, another one in every record
-    size: int  # events
-    root: bytes  # of the tree over all of them
-
-    @property
-    def origin(self) -> str:
-        """What checkpoints call this ledger."""
-        return f"reprise/{self.id}"
-
-
-class EventLine(Value):
-    """A row of the ledger: the columns, and the document whose copies they are."""
-
-    index: int
-    at: datetime
-    by: str
-    kind: str
-    run: str | None
-    document: bytes
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """What the document says of rows (evidence.py). ValueError or KeyError where it is damaged."""
-        return dict(json.loads(self.document)["data"])
 
 
 class EventFilter(Value):

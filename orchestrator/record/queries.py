@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, false, not_, select, true
+from sqlalchemy import Connection, Row, Select, Table, false, func, not_, select, true
 
 from orchestrator.errors import UsageError
 from orchestrator.record import tables
 from orchestrator.record.annotations import has_tag, is_archived, is_name, marks_of, named, names
 from orchestrator.record.columns import scalar_of
-from orchestrator.record.fields import Mismatch, Stretch, ordering
+from orchestrator.record.fields import Comparison, Field, Mismatch
 from orchestrator.record.model import HistoryFilter, RunLine, VerdictLine
-from orchestrator.record.where import condition
+from orchestrator.record.order import Known, Order, executed, order_of
+from orchestrator.record.pages import Wanted, among, page
+from orchestrator.record.seeks import runs_where, seeks_of
+from orchestrator.record.where import Condition, read_condition
 from orchestrator.run.model import State
 
 SHORTEST = 4  # characters of a shortened id
+SHOWN = 20  # names in a hint
 _CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
 _ID = re.compile(r"[0-9a-f]{4,16}\Z")
 _BOX = re.compile(r"[0-9a-f]{4,64}\Z")
@@ -69,44 +74,59 @@ def _by_name(connection: Connection, word: str) -> str:
 
 def history(connection: Connection, wanted: HistoryFilter) -> list[RunLine]:
     """Lines that the filter lets through; newest first, or as it sorts. UsageError for a bad filter."""
-    run = tables.run
-    query = _lines()
+    return _lines(connection, page(connection, _asked(connection, wanted), wanted.limit))
+
+
+def _asked(connection: Connection, wanted: HistoryFilter) -> Wanted:
+    """The filter as conditions, and what indexes know of them."""
+    run, said = tables.run, tables.annotation
+    order = _order(wanted.sort)
+    found = read_condition(wanted.where) if wanted.where is not None else Condition(true(), ())
+    job = None if wanted.job is None else _job(connection, wanted.job)
+    exact: list[Any] = []  # equalities, and moments
     if wanted.job is not None:
-        query = query.where(tables.job.c.name == wanted.job)
+        exact.append(run.c.job_id == job)
     if wanted.states:
-        query = query.where(run.c.state.in_(wanted.states))
+        exact.append(run.c.state.in_(wanted.states))
     if wanted.since is not None:
-        query = query.where(run.c.created_at >= wanted.since)
-    if wanted.where is not None:
-        query = query.where(condition(wanted.where))
+        exact.append(run.c.created_at >= wanted.since)
     if wanted.by is not None:
-        query = query.where(run.c.submitted_by == wanted.by)
+        exact.append(run.c.submitted_by == wanted.by)
+    conditions = exact if wanted.where is None else [*exact, found.held]
+    seeks = [*(runs_where(one) for one in exact), *seeks_of(found.certain, job)]
     if wanted.box is not None:
-        query = query.where(_on_box(wanted.box))
+        conditions = [*conditions, _on_box(wanted.box)]
+        seeks.append(_seen_on(wanted.box))
     if wanted.tag is not None:
-        query = query.where(has_tag(wanted.tag))
+        conditions = [*conditions, has_tag(wanted.tag)]
+        seeks.append(
+            select(said.c.run_id.label("key")).where(said.c.kind == "tag", said.c.word == wanted.tag)
+        )
     if wanted.archived is not None:
-        query = query.where(is_archived() if wanted.archived else not_(is_archived()))
-    newest = (run.c.created_at.desc(), run.c.id.desc())
-    rows: list[Row[Any]] = []
-    for stretch in _stretches(wanted.sort):
-        left = None if wanted.limit is None else wanted.limit - len(rows)
-        rows += connection.execute(stretch.narrow(query).order_by(*newest).limit(left))
-    return _read(connection, rows)
+        conditions = [*conditions, is_archived() if wanted.archived else not_(is_archived())]
+    if wanted.archived:
+        seeks.append(select(said.c.run_id.label("key")).where(said.c.kind == "archive"))
+    return Wanted(tuple(conditions), tuple(seeks), Known(found.certain, tuple(exact), job), order)
+
+
+def _job(connection: Connection, name: str) -> int | None:
+    return connection.execute(select(tables.job.c.id).where(tables.job.c.name == name)).scalar()
 
 
 def _on_box(text: str) -> Any:
     """A box by what its worker calls it, or by the beginning of its id (eight characters are shown)."""
-    low, column = text.lower(), tables.attempt.c.box
+    low, column, box = text.lower(), tables.attempt.c.box, tables.box
     begins = (column >= low) & (column < low + "g") if _BOX.match(low) else false()
-    return (tables.box.c.name == text) | begins
+    return column.in_(select(box.c.id).where(box.c.name == text)) | begins
 
 
-def _stretches(sort: str | None) -> tuple[Stretch, ...]:
-    if sort is None:
-        return (Stretch(None, true(), ()),)
+def _seen_on(text: str) -> Select[Any]:
+    return select(tables.attempt.c.run_id.label("key")).where(_on_box(text))
+
+
+def _order(sort: str | None) -> Order:
     try:
-        return ordering(sort)
+        return order_of(sort)
     except Mismatch as mismatch:
         raise UsageError(f"--sort: {mismatch.what}: {sort}", mismatch.hint) from mismatch
 
@@ -115,37 +135,43 @@ def best(connection: Connection, job: str, metric: str, *, minimize: bool) -> Ru
     """Among runs that succeeded and are not put away; the older one of equals. UsageError where none has
     the metric.
     """
-    run, value = tables.run, tables.metric
-    query = (
-        _lines()
-        .join(value, (value.c.run_id == run.c.id) & (value.c.name == metric))
-        .where(tables.job.c.name == job, run.c.state == State.SUCCEEDED, value.c.num.is_not(None))
-        .where(not_(is_archived()))
-        .order_by(value.c.num.asc() if minimize else value.c.num.desc(), run.c.id)
-        .limit(1)
-    )
-    lines = _read(connection, connection.execute(query).all())
+    key, field = _job(connection, job), Field("metrics", metric)
+    counting = (tables.run.c.state == State.SUCCEEDED, not_(is_archived()))
+
+    def first(known: Comparison, descending: bool) -> list[RunLine]:
+        asked = Wanted(counting, (), Known((known,), (), key), Order(field, descending))
+        return _lines(connection, page(connection, asked, 1))
+
+    lines = first(Comparison(field, ">=", -math.inf), not minimize) if key is not None else []
     if not lines:
         raise UsageError(f"no run of {job} succeeded with a metric {metric}", _metrics_of(connection, job))
-    return lines[0]
+    # Read backwards the index has the last of equals first.
+    return lines[0] if minimize else first(Comparison(field, "==", lines[0].metrics[metric]), False)[0]
 
 
 def _metrics_of(connection: Connection, job: str) -> str:
     """A hint: what can be asked for instead."""
-    run, value = tables.run, tables.metric
-    names = (
-        select(value.c.name)
-        .distinct()
-        .join(run, run.c.id == value.c.run_id)
-        .join(tables.job, tables.job.c.id == run.c.job_id)
-        .where(tables.job.c.name == job, run.c.state == State.SUCCEEDED)
-        .order_by(value.c.name)
-    )
-    found = list(connection.execute(names).scalars())
+    found = list(_succeeded_with(connection, _job(connection, job)))
     if found:
-        return f"its metrics are: {', '.join(found)}"
+        more = ", and more" if len(found) > SHOWN else ""
+        return f"its metrics are: {', '.join(found[:SHOWN])}{more}"
     jobs = list(connection.execute(select(tables.job.c.name).order_by(tables.job.c.name)).scalars())
     return f"recorded jobs are: {', '.join(jobs)}" if jobs and job not in jobs else _HISTORY
+
+
+def _succeeded_with(connection: Connection, job: int | None) -> Iterator[str]:
+    """Names of metrics, sorted; from one to the next in the index, whatever number of runs has them."""
+    run, value = tables.run, tables.metric
+    name: str | None = ""
+    for _ in range(SHOWN + 1):
+        following = select(func.min(value.c.name)).where(value.c.job_id == job, value.c.name > name)
+        name = connection.execute(following).scalar()
+        if name is None:
+            return
+        has = select(run.c.id).join(value, value.c.run_id == run.c.id)
+        has = has.where(value.c.job_id == job, value.c.name == name, run.c.state == State.SUCCEEDED)
+        if connection.execute(has.limit(1)).first():
+            yield name
 
 
 def runs_of_image(connection: Connection, text: str) -> list[str]:
@@ -198,10 +224,10 @@ def verdicts(connection: Connection, run: str) -> list[VerdictLine]:
     ]
 
 
-def _lines() -> Select[Any]:
+def _lines(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
+    """In the order of the keys."""
     run, job, image, attempt = tables.run, tables.job, tables.image, tables.attempt
-    now_at = (attempt.c.run_id == run.c.id) & (attempt.c.number == run.c.attempt)
-    return (
+    query = (
         select(
             run.c.id.label("run_key"),
             run.c.public_id.label("id"),
@@ -219,9 +245,14 @@ def _lines() -> Select[Any]:
         .join(job, job.c.id == run.c.job_id)
         .join(image, image.c.id == run.c.image_id)
         .outerjoin(_original, _original.c.id == run.c.rerun_of)
-        .outerjoin(attempt, now_at & (run.c.state != State.QUEUED))
+        .outerjoin(attempt, executed())
         .outerjoin(tables.box, tables.box.c.id == attempt.c.box)
     )
+    rows: dict[int, Row[Any]] = {}
+    for start in range(0, len(keys), _CHUNK):
+        some = among(connection, run.c.id, keys[start : start + _CHUNK])
+        rows |= {row.run_key: row for row in connection.execute(query.where(some))}
+    return _read(connection, [rows[key] for key in keys])
 
 
 def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
@@ -254,5 +285,5 @@ def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
 
 def _for_runs(connection: Connection, table: Table, keys: Sequence[int]) -> Iterator[Row[Any]]:
     for start in range(0, len(keys), _CHUNK):
-        chosen = table.c.run_id.in_(keys[start : start + _CHUNK])
+        chosen = among(connection, table.c.run_id, keys[start : start + _CHUNK])
         yield from connection.execute(select(table).where(chosen).order_by(*table.primary_key.columns))

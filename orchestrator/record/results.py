@@ -48,12 +48,14 @@ def finish(
         "seconds": result.seconds,
         "recorded_at": now(),
     }
-    connection.execute(update(table).where(table.c.id == key).values(**values))
+    ended = update(table).where(table.c.id == key).values(**values).returning(table.c.job_id)
+    job = connection.execute(ended).scalar_one()
     # Readers on other boxes find the whole log in the store from here on.
     connection.execute(delete(tables.log_chunk).where(tables.log_chunk.c.run_id == key))
     lists = [(target, [{"run_id": key, **row} for row in rows]) for target, rows in _rows(result)]
     for target, rows in lists:
-        insert_rows(connection, target, rows)
+        copies = {"job_id": job} if target is tables.metric else {}
+        insert_rows(connection, target, [{**row, **copies} for row in rows] if copies else rows)
     if not quiet:
         data = {"run": evidence.row_value(table, values), **evidence.lists_value(lists)}
         events.append(connection, "run.finished", run, data)

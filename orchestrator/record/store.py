@@ -6,8 +6,8 @@ import errno
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from datetime import datetime
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -46,6 +46,8 @@ class Batch(Protocol):
 class Store(ABC):
     """Bytes under the name of their digest, whole or not at all. StoreError where it fails."""
 
+    shortest = timedelta(0)  # the grace under which a blob that a batch has met could go all the same
+
     def __init__(self, name: str) -> None:
         self.name = name  # what messages call it
 
@@ -66,15 +68,19 @@ class Store(ABC):
 
     @abstractmethod
     def blobs(self) -> Iterator[Stored]:
-        """All of it, in no order."""
+        """All of it, by name."""
 
     @abstractmethod
     def remove(self, digest: Digest, before: datetime) -> bool:
         """Take a blob out, unless it was met again since `before`. Whether it went."""
 
+    def removing(self) -> AbstractContextManager[None]:
+        """Around the removals of one page of blobs, on as many threads as one likes."""
+        return nullcontext()
+
+    @abstractmethod
     def clean(self) -> int:
-        """Remove what a killed `remove` left half-done: bytes."""
-        return 0
+        """Bring what killed batches and removals left in order: bytes of temporaries that went."""
 
     def read(self, digest: Digest) -> bytes:
         """A small blob's bytes, checked. StoreError if they are not the digest's."""

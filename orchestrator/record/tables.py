@@ -10,7 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index
+from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, FromClause, Index, func, literal_column
+from sqlalchemy import text as sql
 from sqlmodel import Field
 
 from orchestrator.image.model import LayerKind
@@ -25,11 +26,26 @@ from orchestrator.run.model import Failure, OutputStatus, State
 # The verdict room stands above this one, so its words are written here once more; a test holds them equal.
 OUTCOMES = ("identical", "within_tolerance", "different", "not_comparable", "not_instrumented", "failed")
 SCALAR_TYPES = ("bool", "int", "float", "str")
+PREFIX = 100  # characters of a text parameter that are indexed, and sorted by
 ANNOTATIONS = ("note", "tag", "untag", "name", "unname", "archive", "restore")
 
 
 def _one_of(column: str, words: tuple[str, ...]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in words)})", name=column)
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """Of an index over some rows only."""
+    return {"sqlite_where": sql(condition), "postgresql_where": sql(condition)}
+
+
+_PREFIX = sql(f"substr(text, 1, {PREFIX})")
+
+
+def prefix_of(table: FromClause) -> ColumnElement[str]:
+    """What is indexed of a text parameter; written as in the index, or SQLite does not know it again."""
+    found: ColumnElement[str] = func.substr(table.c.text, literal_column("1"), literal_column(str(PREFIX)))
+    return found
 
 
 def _run_key() -> Any:
@@ -68,7 +84,11 @@ class Run(Row, table=True):
         Index(None, "job_id", "created_at"),
         Index(None, "created_at"),
         Index(None, "state", "created_at"),
-        Index(None, "seconds"),
+        # With the key: runs of equal values are read in its order.
+        Index(None, "seconds", "id"),
+        Index(None, "seed", "id"),
+        Index(None, "submitted_by", "created_at"),
+        Index("ix_run_failure_created_at", "failure", "created_at", **_where("failure IS NOT NULL")),
         Index(None, "image_id"),
         Index(None, "rerun_of"),
     )
@@ -164,7 +184,12 @@ class LogChunk(Row, table=True):
 
 
 class Param(Row, table=True):
-    __table_args__ = (Index(None, "name", "num", "run_id"), _one_of("type", SCALAR_TYPES))
+    __table_args__ = (
+        Index(None, "name", "num", "run_id"),
+        # An index takes no long text.
+        Index("ix_param_name_text_run_id", "name", _PREFIX, "run_id", **_where("num IS NULL")),
+        _one_of("type", SCALAR_TYPES),
+    )
 
     run_id: int = _run_key()
     name: str = Field(primary_key=True, sa_type=Words)
@@ -174,20 +199,21 @@ class Param(Row, table=True):
 
 
 class Metric(Row, table=True):
-    """Final values. `text` is repr; `num` is NULL for NaN."""
+    """Final values. `text` is repr; `num` is NULL for NaN. `job_id` is the run's, which never changes: the
+    best run of a job is read from an index, however other jobs' values lie.
+    """
 
-    __table_args__ = (Index(None, "name", "num", "run_id"),)
+    __table_args__ = (Index(None, "name", "num", "run_id"), Index(None, "job_id", "name", "num", "run_id"))
 
     run_id: int = _run_key()
     name: str = Field(primary_key=True, sa_type=Words)
     text: str = Field(sa_type=Words)
     num: float | None = None
+    job_id: int
 
 
 class MetricPoint(Row, table=True):
     """Series, in the order in which the job wrote them."""
-
-    __table_args__ = (Index(None, "run_id", "name"),)
 
     run_id: int = _run_key()
     position: int = Field(primary_key=True)
@@ -299,7 +325,11 @@ class Note(Row, table=True):
 class Annotation(Row, table=True):
     """What people said of a run. Rows are only added: the present state is what the last ones say."""
 
-    __table_args__ = (Index(None, "run_id"), Index(None, "kind", "word"), _one_of("kind", ANNOTATIONS))
+    __table_args__ = (
+        Index(None, "run_id", "kind", "word"),
+        Index(None, "kind", "word"),
+        _one_of("kind", ANNOTATIONS),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     run_id: int = Field(foreign_key="run.id")

@@ -55,8 +55,9 @@ def _outputs(connection: Connection, digests: Sequence[Digest]) -> list[Row[Any]
     rows: list[Row[Any]] = []
     for start in range(0, len(digests), _CHUNK):
         some = digests[start : start + _CHUNK]
-        found = list(connection.execute(_made().where(output.digest.in_(some)).limit(MOST + 1)))
-        if len(found) > MOST:
+        together = _made().where(output.digest.in_(some)).limit(MOST + 1)
+        found = list(connection.execute(together)) if len(some) > 1 else []
+        if len(some) == 1 or len(found) > MOST:
             ordered = _made().order_by(output.run_id).limit(MOST)
             found = [row for one in some for row in connection.execute(ordered.where(output.digest == one))]
         rows += found

@@ -111,7 +111,9 @@ class _Reader:
                     self._habit() or "compare it with a value: params.flag == true",
                 )
 
-    def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> tuple[Comparison, ColumnElement[bool]]:
+    def _compare(
+        self, left: ast.expr, op: ast.cmpop, right: ast.expr
+    ) -> tuple[Comparison, ColumnElement[bool]]:
         operator = _OPERATORS.get(type(op))
         if operator is None:
             raise self._error("`is` means nothing here", self._column(left), "write == or !=")

@@ -14,7 +14,7 @@ from terminal_support import Terminal
 
 ON_TAB = [
     ("reprise su", {"submit"}),
-    ("reprise s", {"submit", "show", "schema", "sweep"}),
+    ("reprise s", {"submit", "show", "schema", "sweep", "sbom"}),
     ("reprise show --pac", {"--packages"}),
 ]
 

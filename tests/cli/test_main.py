@@ -16,7 +16,7 @@ import pytest
 
 import orchestrator
 from orchestrator.cli import main as entry
-from orchestrator.cli.verbs import EXIT_CODES, VERBS
+from orchestrator.cli.verbs import EXIT_CODES, VERBS, module_of
 from orchestrator.errors import ExitCode, StoreError, UsageError
 
 HEAVY = (
@@ -54,7 +54,7 @@ def fail(error: BaseException) -> Callable[[], object]:
 
 @pytest.mark.parametrize("name", VERBS)
 def test_a_verb_says_what_the_table_says(name: str) -> None:
-    command = importlib.import_module(f"orchestrator.cli.{name}").command
+    command = importlib.import_module(module_of(name)).command
     assert command.name == name
     assert command.get_short_help_str(limit=200) == VERBS[name].summary
     assert command.hidden == VERBS[name].hidden
@@ -62,7 +62,9 @@ def test_a_verb_says_what_the_table_says(name: str) -> None:
 
 def test_there_is_no_verb_outside_the_table() -> None:
     folder = Path(orchestrator.__file__).parent / "cli"
-    with_command = {path.stem for path in folder.glob("*.py") if "\ndef command(" in path.read_text()}
+    with_command = {
+        path.stem.replace("_", "-") for path in folder.glob("*.py") if "\ndef command(" in path.read_text()
+    }
     assert with_command == VERBS.keys()
 
 
@@ -213,7 +215,7 @@ def test_start_imports_nothing_heavy(args: list[str], home: Path) -> None:
 def test_a_verbs_module_imports_nothing_heavy(name: str) -> None:
     # By name: `import` is no name that a statement takes.
     script = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sys.modules, sep=chr(10))"
-    words = [sys.executable, "-c", script, f"orchestrator.cli.{name}"]
+    words = [sys.executable, "-c", script, module_of(name)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert {line.split(".")[0] for line in done.stdout.split()}.isdisjoint(HEAVY)
 

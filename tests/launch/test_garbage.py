@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
+import secrets
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from services import S3Server, s3_server
 
 from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
 from orchestrator.image.model import BaseRef, Layer, LayerKind
 from orchestrator.launch.garbage import collect
 from orchestrator.launch.session import Session
@@ -52,6 +57,21 @@ def age(session: Session, *digests: Digest) -> None:
     moment = (datetime.now(UTC) - 2 * DAY).timestamp()
     for digest in digests:
         os.utime(session.store.path(digest), (moment, moment))
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def far(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """With a store on S3."""
+    for name, value in s3.environ.items():
+        monkeypatch.setenv(name, value)
+    address = s3.address(f"team/{secrets.token_hex(6)}")
+    return Session(load({"REPRISE_HOME": str(tmp_path), "REPRISE_STORE": address}))
 
 
 def recorded(session: Session, text: str) -> list[Digest]:
@@ -146,3 +166,82 @@ def test_runs_that_are_recorded_while_it_works_lose_nothing(session: Session, tm
         thread.join()
     for digest in named:
         session.store.verify(digest)
+
+
+@pytest.mark.parametrize("met", [True, False])
+def test_a_blob_that_a_killed_collection_put_aside_comes_back(session: Session, met: bool) -> None:
+    """A run may have met it just before, and names it now."""
+    assert isinstance(session.store, BlobStore)
+    blob = session.store.put_bytes(b"between")
+    if not met:
+        age(session, blob)
+    session.store.path(blob).replace(session.store.folder / "tmp" / f"gone-{secrets.token_hex(8)}")
+    assert collect(session, DAY, lambda _: None).removed == (0 if met else 1)
+    assert session.store.has(blob) == met
+    assert list((session.store.folder / "tmp").iterdir()) == []
+
+
+def test_what_a_killed_batch_left_goes_and_is_counted(session: Session) -> None:
+    assert isinstance(session.store, BlobStore)
+    left = session.store.folder / "tmp" / "0123456789abcdef"
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(b"x" * 1000)
+    with session.store.batch():
+        assert not left.exists(), "a batch removes it, too"
+    left.mkdir()
+    (left / "half").write_bytes(b"x" * 1000)
+    planned = collect(session, DAY, lambda _: None, dry_run=True)
+    assert (planned.bytes, left.exists()) == (0, True)
+    assert collect(session, DAY, lambda _: None).bytes == 1000
+    assert not left.exists()
+
+
+def test_the_share_that_was_looked_at_grows(session: Session) -> None:
+    with session.store.batch() as batch:
+        for number in range(1200):
+            batch.add(io.BytesIO(str(number).encode()), 10)
+    shares: list[float] = []
+    assert collect(session, DAY, shares.append).seen == 1200
+    assert len(shares) == 3
+    assert shares == sorted(shares)
+    assert 0.3 < shares[0] < 0.5 < shares[1] < 0.95 < shares[2] <= 1
+
+
+def test_runs_that_are_recorded_on_s3_while_it_works_lose_nothing(
+    far: Session, s3: S3Server, tmp_path: Path
+) -> None:
+    """As above, over blobs that are two days old on the server, beside some that nobody meets."""
+    names = [f"{name} of {number}" for number in range(8) for name in ("output", "log", "trace", "patch")]
+    with far.store.batch() as batch:
+        for name in (*names, *(f"garbage {number}" for number in range(40))):
+            batch.add(io.BytesIO(name.encode()), 100)
+    moment = (datetime.now(UTC) - 2 * DAY).timestamp()
+    for path in s3.folder.rglob("sha256/*/*"):
+        os.utime(path, (moment, moment))
+    s3.touched()
+    over, gone = threading.Event(), []
+
+    def sweep() -> None:
+        with Session(far.settings) as mine:
+            while not over.is_set():
+                gone.append(collect(mine, DAY, lambda _: None).removed)
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    try:
+        named = [digest for number in range(8) for digest in recorded(far, str(number))]
+    finally:
+        over.set()
+        thread.join()
+    for digest in named:
+        far.store.verify(digest)
+    assert sum(gone) >= 40
+    assert {one.digest for one in far.store.blobs()} == set(named)
+
+
+def test_on_s3_a_blob_must_be_old_enough_to_have_been_put_again(far: Session) -> None:
+    for span in (timedelta(0), timedelta(minutes=119)):
+        with pytest.raises(UsageError, match="at least") as caught:
+            collect(far, span, lambda _: None)
+        assert "7200s" in str(caught.value.hint)
+    assert collect(far, timedelta(hours=2), lambda _: None).seen == 0

@@ -106,6 +106,12 @@ def record(settings: Settings) -> Iterator[Record]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def making() -> tuple[Callable[..., NewRun], Callable[..., str]]:
+    """`make_run` and `finish_run`, for fixtures that live longer than a test."""
+    return make_run, finish_run
+
+
 @pytest.fixture
 def new_run() -> Callable[..., NewRun]:
     return make_run

@@ -8,7 +8,9 @@ import os
 import resource
 import signal
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -361,3 +363,53 @@ def test_8_processes_storing_the_same_blobs_see_them_whole(store: BlobStore) -> 
     for process in processes:
         process.join(timeout=60)
     assert files(store) == sorted(store.path(Digest.of(data)) for data in contents)
+
+
+def test_a_store_of_ones_own_is_as_the_umask_says(store: BlobStore) -> None:
+    before = os.umask(0o077)
+    try:
+        (digest,) = put(store, b"mine")
+    finally:
+        os.umask(before)
+    path = store.path(digest)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o400
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in (path.parent, store.folder)} == {0o700}
+
+
+def as_user(user: int, work: Callable[..., None], *arguments: Any) -> None:
+    """As that user where we may become one; else at least with a umask that shuts the others out."""
+    os.umask(0o077)
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    work(*arguments)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """As docs/team.md makes it; pytest's own folders are for one user."""
+    with tempfile.TemporaryDirectory(prefix="reprise-shared-") as above:
+        Path(above).chmod(0o755)
+        folder = Path(above) / "store"
+        folder.mkdir()
+        folder.chmod(0o1777)
+        yield folder
+
+
+def test_users_of_a_shared_folder_store_read_and_remove_each_others_blobs(shared: Path) -> None:
+    """Each of them meets a blob of the other, old enough to be collected."""
+    for user, contents in ((1001, (b"both", b"one")), (1002, (b"both", b"two")), (1001, (b"both", b"two"))):
+        store = BlobStore(shared)
+        assert in_a_process(as_user, user, put, store, *contents) == "done"
+        met = [store.path(Digest.of(data)) for data in contents]
+        assert {stat.S_IMODE(path.stat().st_mode) for path in met} == {0o444}
+        assert {stat.S_IMODE(path.parent.stat().st_mode) for path in met} == {0o777}
+        assert all(path.stat().st_mtime > 0 for path in met), "met again, it is young again"
+        for path in files(store):
+            os.utime(path, (0, 0))
+    for data in (b"both", b"one", b"two"):
+        assert in_a_process(as_user, 1002, store.verify, Digest.of(data)) == "done"
+        arguments = (Digest.of(data), datetime.now(UTC))
+        assert in_a_process(as_user, 1002, store.remove, *arguments) == "done"
+    assert files(store) == []

@@ -26,7 +26,8 @@ def schema(path: Path) -> dict[str, list[str]]:
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {
-        name: sorted(line.strip().rstrip(",") for line in re.sub(r"\n\)", "", sql).splitlines())
+        # A table that a migration made anew has its name in quotes.
+        name: sorted(line.strip().rstrip(",") for line in re.sub(r'\n\)|"', "", sql).splitlines())
         for name, sql in rows
         if name != "alembic_version"
     }
@@ -79,12 +80,12 @@ def test_a_record_of_the_first_schema_is_brought_to_head_with_its_runs(
         config.attributes["connection"] = connection
         command.downgrade(config, "0001")
     assert version(database) == "0001"
-    assert "ix_run_seconds" not in indexes(database)
+    assert "ix_run_seconds_id" not in indexes(database)
     with open_record(settings) as opened:
         assert opened.run(run) == before
         assert opened.best("digits", "acc").id == run
     assert version(database) == HEAD
-    assert "ix_run_seconds" in indexes(database)
+    assert "ix_run_seconds_id" in indexes(database)
 
 
 def test_a_downgrade_leaves_nothing(tmp_path: Path) -> None:

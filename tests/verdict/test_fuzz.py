@@ -50,6 +50,8 @@ DOES_NOT_MATTER = {
     "rerun_of",
     "submitted_by",
     "box",
+    "box_name",
+    "wanted",  # where it should run
     "created_at",
     "started_at",
     "finished_at",

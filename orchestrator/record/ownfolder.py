@@ -1,0 +1,80 @@
+"""A folder of temporaries that belongs to one living process, and goes when that process is dead."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.durable import make_folder
+
+
+@contextmanager
+def temporaries(parent: Path) -> Iterator[Path]:
+    """A new folder below `parent` that is removed with all that is in it when the block is left."""
+    folder, lock = own_folder(parent)
+    try:
+        yield folder
+    finally:
+        give_up(folder, lock)
+
+
+def own_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder, and the lock that is held as long as its process lives.
+
+    Folders of processes that were killed are removed: up to `resources.output_size` may lie in one.
+    """
+    make_folder(parent)
+    remove_dead(parent)
+    while True:
+        folder = parent / secrets.token_hex(8)
+        folder.mkdir(mode=0o700)
+        lock = _locked(folder, wait=True)
+        if lock is not None:
+            return folder, lock
+
+
+def give_up(folder: Path, lock: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # or the next own_folder does it
+    os.close(lock)
+
+
+def remove_dead(parent: Path) -> int:
+    """Remove the folders of processes that were killed: bytes."""
+    removed = 0
+    for folder in _entries(parent):
+        lock = _locked(folder, wait=False)
+        if lock is not None:
+            removed += sum(path.lstat().st_size for path in _entries(folder))
+            give_up(folder, lock)
+    return removed
+
+
+def _entries(folder: Path) -> Iterable[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return ()
+
+
+def _locked(folder: Path, *, wait: bool) -> int | None:
+    """The folder's lock; None if another process has it, or removed the folder before we had it."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # PermissionError: another user's batch
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if folder.exists():
+            return fd
+    except BlockingIOError:
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None

@@ -1,0 +1,138 @@
+"""An audit while others write: nothing is wrong, so nothing is found."""
+
+from __future__ import annotations
+
+import multiprocessing
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tampering_support import HERE, image, look, result
+from tests_support import queued_run
+
+from orchestrator.audit.checkpoint import checkpoint
+from orchestrator.audit.whole import Part
+from orchestrator.launch.session import Session
+from orchestrator.record.blobs import BlobStore
+from orchestrator.record.snapshot import Snapshot
+from orchestrator.record.store import Stored
+from orchestrator.record.told import EventLine
+from orchestrator.settings import Settings, load
+
+fork = multiprocessing.get_context("fork")
+WRITERS, RUNS = 16, 3
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    variables = {"REPRISE_HOME": str(tmp_path / "home")}
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres")
+        name = f"a{secrets.token_hex(6)}"
+        server.sql(f"CREATE DATABASE {name}")
+        variables["REPRISE_DATABASE_URL"] = server.url(name)
+    return load(variables)
+
+
+def submit_and_finish(begun: Any, number: int, settings: Settings) -> None:
+    """Runs whose images, inputs and bytes are new, or those of others."""
+    begun.wait()
+    with Session(settings) as session:
+        for turn in range(RUNS):
+            new = queued_run(image=image(f"i{turn}" if number % 2 else f"i{number} {turn}"))
+            session.record.submit(new)
+            attempt = session.record.claim(new.id, f"box {number}", "boot", "pid 1")
+            session.record.finish(new.id, attempt, result(session.store, f"{number % 4} {turn}"))
+            session.record.tag(new.id, ["odd"], "ada")
+            if turn % 2:
+                checkpoint(session)
+
+
+def test_an_audit_while_16_writers_submit_and_finish_finds_nothing_wrong(settings: Settings) -> None:
+    with Session(settings) as session:
+        session.record.ledger()
+    begun = fork.Barrier(WRITERS + 1)
+    writers = [
+        fork.Process(target=submit_and_finish, args=(begun, number, settings)) for number in range(WRITERS)
+    ]
+    for writer in writers:
+        writer.start()
+    during, sizes = 0, set()
+    try:
+        begun.wait()
+        while any(writer.is_alive() for writer in writers):
+            with Session(settings) as session:
+                before = session.record.ledger().size
+                assert look(session, *HERE) == []
+                after = session.record.ledger().size
+            during += before != after
+            sizes.add(before)
+    finally:
+        for writer in writers:
+            writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0] * WRITERS
+    assert during >= 1, "no audit ran while something was written"
+    with Session(settings) as session:
+        assert look(session, *HERE) == []
+        assert session.record.everything.count_runs() == WRITERS * RUNS
+
+
+def record_one(settings: Settings, name: str) -> None:
+    """A run with an image, an input of the ledger, and bytes that nobody had."""
+    with Session(settings) as session:
+        new = queued_run(image=image(name))
+        session.record.submit(new)
+        session.record.claim(new.id, "box", "boot", "pid 1")
+        session.record.finish(new.id, 1, result(session.store, name))
+
+
+def test_a_run_that_is_recorded_after_the_store_was_listed_lacks_nothing(settings: Settings) -> None:
+    record_one(settings, "before")
+
+    class Late(BlobStore):
+        def blobs(self) -> Iterator[Stored]:
+            yield from super().blobs()
+            record_one(settings, "meanwhile")
+
+    with Session(settings) as session:
+        session.__dict__["store"] = Late(settings.store)
+        assert look(session, Part.BLOBS) == []
+
+
+def test_an_image_that_is_recorded_while_events_are_read_is_accounted_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_one(settings, "before")
+    told = Snapshot.told_of_shared
+
+    def late(snapshot: Snapshot) -> Iterator[EventLine]:
+        yield from told(snapshot)
+        record_one(settings, "meanwhile")
+
+    monkeypatch.setattr(Snapshot, "told_of_shared", late)
+    with Session(settings) as session:
+        assert look(session, Part.ROWS) == []
+        monkeypatch.undo()
+        assert look(session, Part.ROWS, Part.LEDGER) == []
+
+
+def test_what_is_written_and_signed_while_the_ledger_is_read_is_no_contradiction(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_one(settings, "before")
+    with Session(settings) as session:
+        checkpoint(session)
+        everything = session.record.everything
+        events = everything.ledger_events
+
+        def late(after: int) -> Iterator[EventLine]:
+            record_one(settings, "meanwhile")
+            checkpoint(session)
+            yield from events(after)
+            record_one(settings, "at the end")
+            checkpoint(session)
+
+        monkeypatch.setattr(everything, "ledger_events", late)
+        assert look(session, Part.LEDGER) == []

@@ -1,0 +1,147 @@
+"""Stores with one fault each: found, named, and nothing else beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tampering_support import HERE, World, look, make_world, said
+from tests_support import queued_run
+
+from orchestrator.audit.whole import Audit, Part, audit
+from orchestrator.launch.garbage import collect
+from orchestrator.settings import load
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(load({"REPRISE_HOME": str(tmp_path_factory.mktemp("made") / "home")}))
+
+
+@pytest.fixture
+def world(made: World, tmp_path: Path) -> World:
+    return made.copy(tmp_path / "home")
+
+
+def some_blob(world: World, table: str = "output") -> tuple[str, Path]:
+    with world.sql() as connection:
+        (digest,) = connection.execute(f"SELECT digest FROM {table} ORDER BY digest LIMIT 1").fetchone()
+    return digest, world.blob(digest)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:10])
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def leads_nowhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def leads_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def leads_to_zeros(path: Path) -> None:
+    """What reads on without an end would read for ever."""
+    size = path.stat().st_size
+    path.unlink()
+    other = path.with_name("other")
+    other.write_bytes(bytes(size))
+    path.symlink_to(other)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Path.unlink, "blob missing"),
+        (cut, "blob altered"),
+        (lambda path: path.write_bytes(b""), "blob altered"),
+        (folder, "blob altered"),
+        (leads_nowhere, "blob missing"),
+        (leads_to_itself, "blob missing"),
+        (leads_to_zeros, "blob altered"),
+        (lambda path: shutil.rmtree(path.parent), "blob missing"),
+    ],
+)
+@pytest.mark.parametrize("table", ["output", "log", "trace"])
+def test_a_broken_blob_is_the_one_thing_that_is_named(
+    world: World, fault: Callable[[Path], None], kind: str, table: str
+) -> None:
+    digest, path = some_blob(world, table)
+    assert not path.is_symlink()
+    fault(path)
+    assert said(world.findings(Part.BLOBS)) == {(kind, f"blob {digest}")}
+    assert {one.kind.value for one in world.findings()} == {kind}
+
+
+def test_what_does_not_belong_there_is_a_note(world: World) -> None:
+    (world.settings.store / "sha256" / "ab").mkdir(exist_ok=True)
+    (world.settings.store / "sha256" / "ab" / "notes.txt").write_text("mine")
+    with world.opened() as session:
+        unnamed = session.store.put_bytes(b"of a run that was killed")
+        found = list(audit(session, Audit(parts=(Part.BLOBS,)), lambda _: lambda _done, _total: None))
+    assert {(one.kind.value, one.wrong) for one in found} == {("blob unnamed", False)}
+    assert {one.subject for one in found} == {"store", f"blob {unnamed}"}
+
+
+def test_what_gc_removed_has_a_tombstone_and_is_no_fault(world: World) -> None:
+    with world.opened() as session:
+        gone = session.store.put_bytes(b"of a run that was killed")
+        os.utime(world.blob(gone), (1, 1))
+        collect(session, timedelta(hours=1), lambda _seen: None)
+        assert not session.store.has(gone)
+        assert look(session, *HERE) == []
+
+
+def test_a_blob_that_a_row_names_and_gc_removed_is_told_with_its_event(world: World) -> None:
+    """It cannot happen but for a fault of ours, or for a row that was put in later."""
+    digest, path = some_blob(world)
+    with world.opened() as session:
+        index = session.record.tell("store.swept", None, {"blobs": {digest: 1}, "policy": "by hand"})
+        path.unlink()
+        (one,) = [one for one in look(session, Part.BLOBS) if one.kind.value == "blob missing"]
+    assert f"event {index} says that gc removed it" in one.detail
+
+
+def test_a_run_that_nobody_is_at_is_a_note(world: World) -> None:
+    with world.opened() as session:
+        run, _ = session.record.submit(queued_run())
+    old = (datetime.now(UTC) - timedelta(days=3)).strftime("%Y-%m-%d %H:%M:%S.%f")
+    with world.sql() as connection:
+        connection.execute("UPDATE run SET created_at = ? WHERE public_id = ?", (old, run))
+    with world.opened() as session:
+        found = list(audit(session, Audit(parts=(Part.RUNS,)), lambda _: lambda _done, _total: None))
+    assert [(one.kind.value, one.subject, one.wrong) for one in found] == [("run stuck", f"run {run}", False)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("DELETE FROM ledger", ("tree differs", "the table `ledger`")),
+        ("INSERT INTO ledger VALUES ('0123456789abcdef', 0, x'')", ("tree differs", "the table `ledger`")),
+        ("DELETE FROM event", ("ledger shorter", "ledger")),
+        ("DELETE FROM checkpoint", ("checkpoint missing", "checkpoint over 15 events")),
+        ("UPDATE ledger SET size = size - 1", ("tree differs", "event 25")),
+        ("DELETE FROM run WHERE id = 1", ("row unaccounted for", "metric")),
+        ("DELETE FROM image", ("row missing", "image 1")),
+    ],
+)
+def test_a_broken_record_is_named(world: World, statement: str, found: tuple[str, str]) -> None:
+    with world.sql() as connection:
+        connection.execute(statement)
+    # The local copy is of the place where the world was made.
+    path = world.settings.home / "keys" / "ledgers"
+    old = path.read_text().split(" ")[1].strip()
+    path.write_text(path.read_text().replace(old, str(world.settings.home / "reprise.db")))
+    assert found in said(world.findings())

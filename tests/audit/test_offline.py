@@ -1,0 +1,253 @@
+"""An export, audited where there is no database, no engine and no store."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tampering_support import World, change_the_seed, make_world, names_event, said, sign_all
+
+from orchestrator.audit.export import Exported, export
+from orchestrator.audit.findings import Finding
+from orchestrator.audit.keys import PublicKey, signing_key
+from orchestrator.audit.offline import audit_offline
+from orchestrator.errors import AuditError, UsageError
+from orchestrator.settings import load
+
+
+def no_step(_done: int, _total: int) -> None: ...
+
+
+def write(world: World, folder: Path, *, blobs: bool = True) -> Exported:
+    with world.opened() as session:
+        return export(session, folder, no_step, blobs=blobs)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(load({"REPRISE_HOME": str(tmp_path_factory.mktemp("made") / "home")}))
+
+
+@pytest.fixture(scope="module")
+def key(made: World) -> PublicKey:
+    return signing_key(made.settings).public
+
+
+@pytest.fixture(scope="module")
+def exported(made: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "export"
+    done = write(made, folder)
+    assert (done.events, done.runs, done.copied, done.missing) == (26, 3, done.blobs, 0)
+    return folder
+
+
+@pytest.fixture
+def folder(exported: Path, tmp_path: Path) -> Path:
+    """A copy to break."""
+    return Path(shutil.copytree(exported, tmp_path / "export"))
+
+
+def look(folder: Path, *keys: PublicKey, witnesses: tuple[Path, ...] = ()) -> list[Finding]:
+    return list(audit_offline(folder, keys, witnesses, lambda _: no_step))
+
+
+def wrong(folder: Path, *keys: PublicKey) -> list[Finding]:
+    return [one for one in look(folder, *keys) if one.wrong]
+
+
+def edit(path: Path, change: Callable[[list[bytes]], object]) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    change(lines)
+    path.write_bytes(b"".join(lines))
+
+
+def test_an_export_that_nobody_touched_is_sound(exported: Path, key: PublicKey) -> None:
+    (end,) = look(exported, key)
+    assert (end.kind.value, end.wrong) == ("no checkpoint", False)
+    assert end.detail == "of 26 events the last 2 are not signed by a known key"
+    note, same = look(exported)
+    assert same == end
+    assert (note.kind.value, note.wrong) == ("not checked", False)
+    assert key.name in note.detail
+
+
+def test_its_events_are_the_leaves_of_the_tree(exported: Path, made: World) -> None:
+    """With nothing of ours but the standard library, as an outsider would."""
+    from hashlib import sha256
+
+    def root(hashes: list[bytes]) -> bytes:
+        if len(hashes) == 1:
+            return hashes[0]
+        half = 1 << ((len(hashes) - 1).bit_length() - 1)
+        return sha256(b"\1" + root(hashes[:half]) + root(hashes[half:])).digest()
+
+    leaves = [sha256(b"\0" + line).digest() for line in (exported / "events.jsonl").read_bytes().splitlines()]
+    assert root(leaves).hex() == json.loads((exported / "ledger.json").read_text())["root"]
+
+
+def test_no_database_and_no_engine_is_even_imported(exported: Path, key: PublicKey, tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from orchestrator.cli.main import main\n"
+        "try:\n"
+        "    code = main()\n"
+        "except SystemExit as end:\n"
+        "    code = end.code\n"
+        "outside = {'sqlalchemy', 'sqlmodel', 'sqlite3', 'psycopg', 'docker', 'torch', 'obstore'}\n"
+        "found = outside & sys.modules.keys()\n"
+        "print(code or 0, sorted(found))\n"
+    )
+    home = tmp_path / "nothing" / "here"
+    environ = {**os.environ, "REPRISE_HOME": str(home), "DOCKER_HOST": "unix:///nowhere"}
+    words = ["audit", "--offline", str(exported), "--key", key.vkey, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "0 []", done.stdout + done.stderr
+    assert not home.exists()
+
+
+def test_each_event_is_found_when_it_is_changed(folder: Path, key: PublicKey) -> None:
+    path = folder / "events.jsonl"
+    whole = path.read_bytes()
+    for index, line in enumerate(whole.splitlines()):
+        at = whole.index(line) + len(line) // 2
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert names_event(wrong(folder, key), index)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda lines: lines.pop(7), ("event out of order", "event 7")),
+        (lambda lines: lines.insert(7, lines[6]), ("event out of order", "event 7")),
+        (lambda lines: lines.insert(3, lines.pop(12)), ("event out of order", "event 3")),
+        (lambda lines: lines.pop(), ("tree differs", "ledger")),
+        (lambda lines: lines.clear(), ("ledger shorter", "ledger")),
+        (lambda lines: lines.__setitem__(2, b"[" * 100_000 + b"\n"), ("event altered", "event 2")),
+    ],
+)
+def test_events_taken_out_put_in_and_moved(
+    folder: Path, key: PublicKey, change: Callable[[list[bytes]], object], found: tuple[str, str]
+) -> None:
+    edit(folder / "events.jsonl", change)
+    assert found in said(wrong(folder, key))
+
+
+def test_rows_that_are_not_what_events_say(folder: Path, key: PublicKey, made: World) -> None:
+    runs, shared = folder / "runs.jsonl", folder / "shared.jsonl"
+    whole = runs.read_bytes(), shared.read_bytes()
+
+    def found(path: Path, change: Callable[[list[bytes]], object]) -> set[tuple[str, str]]:
+        runs.write_bytes(whole[0])
+        shared.write_bytes(whole[1])
+        edit(path, change)
+        return said(wrong(folder, key))
+
+    def seed(lines: list[bytes]) -> None:
+        lines[0] = lines[0].replace(b'"seed":0', b'"seed":1')
+
+    assert found(runs, seed) == {("row altered", f"run {made.original}")}
+    assert ("row missing", f"run {made.original}") in found(runs, lambda lines: lines.pop(0))
+    twice = ("row unaccounted for", f"run {made.original}")
+    assert found(runs, lambda lines: lines.append(lines[0])) == {twice}
+    assert ("cannot be read", "line 2 of runs.jsonl") in found(
+        runs, lambda lines: lines.__setitem__(1, b"{}\n")
+    )
+    strange = b'{"run":"0123456789abcdef","rows":{"run":{}}}\n'
+    assert found(runs, lambda lines: lines.append(strange)) == {
+        ("row unaccounted for", "run 0123456789abcdef")
+    }
+    assert found(shared, lambda lines: lines.__setitem__(0, lines[0].replace(b"digits", b"letters"))) == {
+        ("row altered", "job letters")
+    }
+    assert ("row missing", "job 1") in found(shared, lambda lines: lines.pop(0))
+    odd = b'{"table":"../..","key":"1","value":{}}\n'
+    assert found(shared, lambda lines: lines.append(odd)) == {("cannot be read", "line 5 of shared.jsonl")}
+
+
+def test_blobs_that_are_altered_gone_or_not_listed(folder: Path, key: PublicKey, tmp_path: Path) -> None:
+    listed = [json.loads(line)["digest"] for line in (folder / "blobs.jsonl").read_bytes().splitlines()]
+    paths = [folder / "blobs" / "sha256" / one[7:9] / one[7:] for one in listed]
+    paths[0].write_bytes(b"other")
+    paths[1].unlink()
+    data = paths[2].read_bytes()
+    paths[2].unlink()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(data)
+    paths[2].symlink_to(elsewhere)
+    edit(folder / "blobs.jsonl", lambda lines: (lines.pop(3), lines.append(b'{"digest":"../../etc"}\n')))
+    assert said(wrong(folder, key)) == {
+        ("blob altered", f"blob {listed[0]}"),
+        ("blob missing", f"blob {listed[1]}"),
+        ("blob altered", f"blob {listed[2]}"),
+        ("blob missing", f"blob {listed[3]}"),
+        ("cannot be read", f"line {len(listed)} of blobs.jsonl"),
+    }
+
+
+def test_without_blobs_they_are_not_looked_at_and_that_is_said(
+    made: World, key: PublicKey, tmp_path: Path
+) -> None:
+    done = write(made, tmp_path / "thin", blobs=False)
+    _, note = look(tmp_path / "thin", key)
+    assert (note.subject, note.wrong) == (f"{done.blobs} of {done.blobs} blobs", False)
+    assert not (tmp_path / "thin" / "blobs").exists()
+
+
+def test_a_whole_export_by_another_key_is_told_apart(
+    folder: Path, key: PublicKey, made: World, tmp_path: Path
+) -> None:
+    """Rewritten from its events to its signatures: sound in itself, and not what the box signed."""
+    witness = tmp_path / "witness"
+    witness.write_bytes((folder / "checkpoints").read_bytes())
+    forged = made.copy(tmp_path / "forged")
+    change_the_seed(forged)
+    sign_all(forged, tmp_path / "mallory")
+    write(forged, tmp_path / "rewritten")
+    mallory = signing_key(load({"REPRISE_HOME": str(tmp_path / "mallory")})).public
+    assert wrong(tmp_path / "rewritten", mallory) == []
+    by_key = look(tmp_path / "rewritten", key)
+    assert {one.kind.value for one in by_key} == {"not checked", "no checkpoint"}
+    found = look(tmp_path / "rewritten", key, mallory, witnesses=(witness,))
+    assert ("checkpoint differs", "events 0 to 14") in said([one for one in found if one.wrong])
+
+
+@pytest.mark.parametrize("name", ["ledger.json", "events.jsonl", "runs.jsonl", "checkpoints", "blobs.jsonl"])
+def test_what_is_no_export_is_refused(folder: Path, key: PublicKey, name: str) -> None:
+    path = folder / name
+    path.unlink()
+    with pytest.raises(UsageError, match=name):
+        look(folder, key)
+    path.symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match=name):
+        look(folder, key)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match=name):
+        look(folder, key)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"format":2,"origin":"x","size":1,"root":"00"}'])
+def test_a_head_that_makes_no_sense_is_refused(folder: Path, key: PublicKey, text: str) -> None:
+    (folder / "ledger.json").write_text(text)
+    with pytest.raises(UsageError, match=r"ledger\.json"):
+        look(folder, key)
+
+
+def test_an_export_is_there_whole_or_not_at_all(made: World, tmp_path: Path) -> None:
+    broken = made.copy(tmp_path / "broken")
+    with broken.sql() as connection:
+        connection.execute("UPDATE run SET created_at = 'yesterday' WHERE id = 1")
+    with pytest.raises(AuditError, match=broken.original):
+        write(broken, tmp_path / "out" / "export")
+    assert list((tmp_path / "out").iterdir()) == []
+    write(made, tmp_path / "out" / "export")
+    with pytest.raises(UsageError, match="there already"):
+        write(made, tmp_path / "out" / "export")

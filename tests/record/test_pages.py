@@ -1,0 +1,277 @@
+"""Every way to a page of the history against a filter and a sort in plain Python."""
+
+from __future__ import annotations
+
+import math
+import random
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.record import pages
+from orchestrator.record.database import Record, open_record
+from orchestrator.record.model import HistoryFilter, NewRun, RunLine
+from orchestrator.run.model import Failure, State
+from orchestrator.settings import load
+
+RUNS = 70
+LONG = "x" * 100  # two texts that differ behind what is indexed
+PARAMS = [0, 1, 1.0, -1, 0.1, 1 << 70, "", "adam", "é", "1", LONG + "b", LONG + "a", True, False, None, None]
+METRICS = [0.0, 0.1, 1.0, 1.0, -1.0, math.nan, math.inf, -math.inf, None, None]
+
+
+class Stored(NamedTuple):
+    record: Record
+    lines: list[RunLine]  # newest first
+    hidden: dict[str, dict[str, Any]]  # by run: what can be sorted by, and a line has not
+
+    def __repr__(self) -> str:  # hypothesis prints it with every failure
+        return "stored"
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
+    variables = {"REPRISE_HOME": str(tmp_path_factory.mktemp("pages"))}
+    if request.param == "postgres":
+        server, name = request.getfixturevalue("postgres"), f"p{secrets.token_hex(6)}"
+        server.sql(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('migrated')}")
+        variables["REPRISE_DATABASE_URL"] = server.url(name)
+    pick = random.Random(3)
+    with open_record(load(variables)) as record:
+        for number in range(RUNS):
+            _one(record, pick, number, *request.getfixturevalue("making"))
+        lines = record.history(HistoryFilter())
+        runs = [record.run(line.id) for line in lines]
+        hidden = {run.id: {"seed": run.program.seed, "exit_code": run.exit_code} for run in runs}
+        yield Stored(record, lines, hidden)
+
+
+def _one(
+    record: Record,
+    pick: random.Random,
+    number: int,
+    make_run: Callable[..., NewRun],
+    finish_run: Callable[..., str],
+) -> None:
+    params = {name: pick.choice(PARAMS) for name in ("a", "b")}
+    new = make_run(
+        job=pick.choice(["x", "y"]),
+        image=pick.choice(["one", "two"]),
+        seed=number % 5,
+        submitted_by=pick.choice(["ada", "bob"]),
+        params={name: value for name, value in params.items() if value is not None},
+    )
+    if number % 10 == 9:
+        record.submit(new)
+        return
+    metrics = {name: pick.choice(METRICS) for name in ("m", "n/o")}
+    state = pick.choice([State.SUCCEEDED, State.SUCCEEDED, State.FAILED])
+    finish_run(
+        record,
+        new,
+        state=state,
+        failure=Failure.MEMORY if state is State.FAILED else None,
+        seconds=pick.choice([None, 0.5, 1.0, 2.0]),
+        exit_code=pick.choice([None, 0, 137]),
+        metrics={name: value for name, value in metrics.items() if value is not None},
+    )
+    if number % 3 == 0:
+        record.tag(new.id, ["keep"], "ada")
+    if number % 6 == 0:
+        record.tag(new.id, ["keep"], "ada", remove=True)
+    if number % 12 == 0:
+        record.tag(new.id, ["keep"], "ada")  # again: its index has the run twice
+    if number % 7 == 0:
+        record.archive([new.id], "ada")
+
+
+def number_of(value: Any) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return None
+
+
+Test = Callable[[RunLine], bool]
+
+
+def param(name: str, test: Callable[[float], bool]) -> Test:
+    return lambda line: (value := number_of(line.params.get(name))) is not None and test(value)
+
+
+def metric(name: str, test: Callable[[float], bool]) -> Test:
+    return lambda line: name in line.metrics and test(line.metrics[name])
+
+
+ATOMS: list[tuple[str, Test]] = [
+    ("params.a < 1", param("a", lambda value: value < 1)),
+    ("params.a >= 0.1", param("a", lambda value: value >= 0.1)),
+    ("0 <= params.b <= 1", param("b", lambda value: 0 <= value <= 1)),
+    ("params.a == 'adam'", lambda line: line.params.get("a") == "adam"),
+    (f"params.b > '{LONG}a'", lambda line: isinstance(p := line.params.get("b"), str) and p > LONG + "a"),
+    (f"params.b < '{LONG}b'", lambda line: isinstance(p := line.params.get("b"), str) and p < LONG + "b"),
+    (f"params.b <= '{LONG}a'", lambda line: isinstance(p := line.params.get("b"), str) and p <= LONG + "a"),
+    ("params.a == true", lambda line: line.params.get("a") is True),
+    ("params.a in (1, 'é', false)", lambda line: _any_of(line.params.get("a"))),
+    ("params.b != 1", lambda line: "b" in line.params and number_of(line.params["b"]) != 1),
+    ("params.none == 1", lambda line: False),
+    ("metrics.m > 0", metric("m", lambda value: value > 0)),
+    ("metrics.m <= 1", metric("m", lambda value: value <= 1)),
+    ("metrics.m != 1", metric("m", lambda value: value != 1)),
+    ("metrics.n/o == 1", metric("n/o", lambda value: value == 1)),
+    ("metrics.m in (0.1, -1)", metric("m", lambda value: value in (0.1, -1))),
+    ("metrics.m in []", lambda line: False),
+    ("job == 'x'", lambda line: line.job == "x"),
+    ("user == 'bob'", lambda line: line.submitted_by == "bob"),
+    ("seconds > 0.5", lambda line: line.seconds is not None and line.seconds > 0.5),
+    ("state == 'succeeded'", lambda line: line.state is State.SUCCEEDED),
+    ("failure == 'memory'", lambda line: line.failure is Failure.MEMORY),
+    ("created >= '2020-01-01'", lambda line: True),
+]
+
+
+def _any_of(value: Any) -> bool:
+    return value is False or value == "é" or number_of(value) == 1
+
+
+def joined(children: st.SearchStrategy[tuple[str, Test]]) -> st.SearchStrategy[tuple[str, Test]]:
+    def both(pair: Any) -> tuple[str, Test]:
+        (left, f), (right, g) = pair
+        return f"({left}) and ({right})", lambda line: f(line) and g(line)
+
+    def either(pair: Any) -> tuple[str, Test]:
+        (left, f), (right, g) = pair
+        return f"({left}) or ({right})", lambda line: f(line) or g(line)
+
+    def negated(one: Any) -> tuple[str, Test]:
+        text, test = one
+        return f"not ({text})", lambda line: not test(line)
+
+    pairs = st.tuples(children, children)
+    return pairs.map(both) | pairs.map(both) | pairs.map(either) | children.map(negated)
+
+
+OPTIONS: list[tuple[dict[str, Any], Test]] = [
+    ({}, lambda line: True),
+    ({"job": "y"}, lambda line: line.job == "y"),
+    ({"job": "none"}, lambda line: False),
+    ({"states": (State.FAILED, State.QUEUED)}, lambda line: line.state in (State.FAILED, State.QUEUED)),
+    ({"by": "ada"}, lambda line: line.submitted_by == "ada"),
+    ({"box": "box"}, lambda line: False),
+    ({"tag": "keep"}, lambda line: "keep" in line.tags),
+    ({"archived": True}, lambda line: line.archived),
+    ({"archived": False, "job": "x"}, lambda line: not line.archived and line.job == "x"),
+]
+SORTS = (None, "params.a", "params.b", "params.none", "metrics.m", "metrics.n/o", "metrics.none")
+SORTS += ("seconds", "seed", "created", "job", "user", "state", "failure", "image", "exit_code")
+
+
+def in_order(stored: Stored, lines: list[RunLine], sort: str | None) -> list[RunLine]:
+    """As documented in order.py; `lines` are newest first."""
+    if sort is None:
+        return lines
+    field, descending = sort.removeprefix("-"), sort.startswith("-")
+    parts: tuple[list[Any], ...] = ([], [], [])
+    for age, line in enumerate(reversed(lines)):
+        value = _value(stored, line, field)
+        if value is None:
+            parts[2].append((-age, line))
+        else:
+            parts[isinstance(value, str) and field.startswith("params.")].append(((value, age), line))
+    ordered = [sorted(part, key=lambda item: item[0]) for part in parts]
+    if descending:
+        ordered[:2] = [part[::-1] for part in ordered[:2]]
+    return [line for part in ordered for _, line in part]
+
+
+def _value(stored: Stored, line: RunLine, field: str) -> Any:
+    word, _, name = field.partition(".")
+    if word == "params":
+        value = line.params.get(name)
+        return value[:100] if isinstance(value, str) else None if value is None else float(value)
+    if word == "metrics":
+        value = line.metrics.get(name)
+        return None if value is None or math.isnan(value) else value
+    more = {"created": line.created_at, "user": line.submitted_by, **stored.hidden[line.id]}
+    return more[word] if word in more else getattr(line, word)
+
+
+# As if the record were so long that there is no other way to the page.
+WAYS: dict[str, dict[str, int]] = {
+    "found by an index": {"HANDFUL": RUNS},
+    "walked": {"HANDFUL": -1, "GLANCE": RUNS},
+    "found by an index after a glance": {"HANDFUL": -1, "GLANCE": 1, "FEW": RUNS},
+    "found by two indexes, and walked": {"HANDFUL": -1, "GLANCE": 1, "FEW": -1},
+    "the same, where they have few in common": {"HANDFUL": -1, "GLANCE": 1, "FEW": 20},
+    "the same, in small pieces": {"HANDFUL": -1, "GLANCE": 1, "FEW": -1, "MANY": 2, "AT_ONCE": 3},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_condition_by_every_way(stored: Stored, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    for name, value in WAYS[way].items():
+        monkeypatch.setattr(pages, name, value)
+    asked = [({"where": text}, test) for text, test in ATOMS] + OPTIONS
+    for number, (options, test) in enumerate(asked):
+        fitting = [line for line in stored.lines if test(line)]
+        for sort, limit in ((None, 2), ("params.b", 3 + number % 5), ("-metrics.m", RUNS)):
+            found = stored.record.history(HistoryFilter(sort=sort, limit=limit, **options))
+            expected = in_order(stored, fitting, sort)[:limit]
+            assert [line.id for line in found] == [line.id for line in expected], (options, sort)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    wheres=st.recursive(st.sampled_from(ATOMS), joined, max_leaves=4),
+    option=st.sampled_from(OPTIONS),
+    sort=st.sampled_from(SORTS),
+    descending=st.booleans(),
+    limit=st.none() | st.integers(1, RUNS + 5),
+    handful=st.sampled_from([-1, 0, 3, 1000]),
+    few=st.sampled_from([-1, 3, 20, 5000]),
+    glance=st.sampled_from([1, 8, 30, 5000]),
+    many=st.sampled_from([0, 10, 300_000]),
+    at_once=st.sampled_from([3, 10_000]),
+)
+def test_a_page_is_what_python_finds(
+    stored: Stored,
+    monkeypatch: pytest.MonkeyPatch,
+    wheres: tuple[str, Test],
+    option: tuple[dict[str, Any], Test],
+    sort: str | None,
+    descending: bool,
+    limit: int | None,
+    handful: int,
+    few: int,
+    glance: int,
+    many: int,
+    at_once: int,
+) -> None:
+    bounds = {"HANDFUL": handful, "FEW": few, "GLANCE": glance, "MANY": many, "AT_ONCE": at_once}
+    for name, value in bounds.items():
+        monkeypatch.setattr(pages, name, value)
+    text, test = wheres
+    options, chosen = option
+    sort = f"-{sort}" if sort and descending else sort
+    fitting = [line for line in stored.lines if test(line) and chosen(line)]
+    found = stored.record.history(HistoryFilter(where=text, sort=sort, limit=limit, **options))
+    expected = in_order(stored, fitting, sort)[:limit]
+    assert [line.id for line in found] == [line.id for line in expected]
+
+
+@pytest.mark.parametrize("minimize", [True, False])
+@pytest.mark.parametrize("name", ["m", "n/o"])
+@pytest.mark.parametrize("job", ["x", "y"])
+def test_the_best_is_what_python_finds(stored: Stored, job: str, name: str, minimize: bool) -> None:
+    counting = [
+        line
+        for line in reversed(stored.lines)
+        if line.job == job and line.state is State.SUCCEEDED and not line.archived
+        if not math.isnan(line.metrics.get(name, math.nan))
+    ]
+    sign = 1 if minimize else -1
+    expected = min(counting, key=lambda line: sign * line.metrics[name])  # the first of equals
+    assert stored.record.best(job, name, minimize=minimize) == expected

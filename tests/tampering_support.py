@@ -1,0 +1,332 @@
+"""A record with a row in every table and real bytes behind them, and ways to get at it behind our back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Enum as OneOf
+from tests_support import queued_run
+
+from orchestrator.audit.checkpoint import checkpoint, copy_to_file
+from orchestrator.audit.findings import Finding
+from orchestrator.audit.keys import signing_key
+from orchestrator.audit.local import ledgers_path, local_path
+from orchestrator.audit.note import sign_checkpoint
+from orchestrator.audit.whole import Audit, Part, audit
+from orchestrator.digest import Digest, canonical_json
+from orchestrator.image.model import BaseRef, Layer, LayerKind
+from orchestrator.launch.session import Session
+from orchestrator.record import tables
+from orchestrator.record.merkle import Frontier, leaf_hash
+from orchestrator.record.model import BoxFacts, ImageFacts, Wanted
+from orchestrator.record.store import Store
+from orchestrator.run.model import (
+    Fingerprint,
+    Log,
+    MetricPoint,
+    Output,
+    OutputStatus,
+    Readback,
+    Result,
+    State,
+    TraceFile,
+)
+from orchestrator.settings import Settings, load
+from orchestrator.spec.inputs import InputData
+from orchestrator.spec.program import Program
+from orchestrator.spec.tree import GitState
+from orchestrator.verdict.compare import compare
+
+ONE = Digest.of(b"one")
+EVENTS = 26  # of the world below
+SIGNED = (15, 24)  # sizes of its checkpoints
+LEDGER_AND_ROWS = (Part.LEDGER, Part.ROWS)
+HERE = (*LEDGER_AND_ROWS, Part.RUNS, Part.BLOBS, Part.VERDICTS, Part.IMAGES)  # no engine, no registry
+
+
+def image(name: str) -> ImageFacts:
+    base = BaseRef(name="cpu", digest=Digest.of(b"base"), config_digest=Digest.of(b"base config"))
+    digest = Digest.of(name.encode())
+    layer = Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=10240, title="source")
+    config = Digest.of(f"{name} config".encode())
+    return ImageFacts(digest=digest, config_digest=config, base=base, layers=(layer, layer))
+
+
+def result(store: Store, text: str = "", **changes: Any) -> Result:
+    """With a row in every table, two where order counts, and the bytes in the store."""
+
+    def kept(name: str) -> tuple[Digest, int]:
+        data = f"{name}{text} ".encode() * 50
+        return store.put_bytes(data), len(data)
+
+    weights, size = kept("weights")
+    more, more_size = kept("more")
+    trace, trace_size = kept('{"no": "trace"}\n')
+    log, log_size = kept("log")
+    fields: dict[str, Any] = {
+        "state": State.SUCCEEDED,
+        "exit_code": 0,
+        "message": "well",
+        "started_at": datetime(2026, 11, 23, 9, 30, 12, 1, tzinfo=UTC),
+        "finished_at": datetime(2026, 11, 23, 9, 30, 14, tzinfo=UTC),
+        "seconds": 2.5,
+        "outputs": (
+            Output(path="w.pt", status=OutputStatus.KEPT, digest=weights, size=size),
+            Output(path="x.pt", status=OutputStatus.KEPT, digest=more, size=more_size),
+        ),
+        "metrics": {"accuracy": 0.9, "loss": 0.25},
+        "series": tuple(MetricPoint(name="loss", step=step, value=1 / step) for step in range(1, 4)),
+        "packages": {"torch": "2.13.0", "numpy": "2.3"},
+        "source": {"train.py": ONE.hex, "net.py": weights.hex},
+        "readbacks": (
+            Readback(pid=7, argv=("python",), start={"a": 1}, end={"a": 2}),
+            Readback(pid=8, argv=("python",), start={"a": 1}, end={"a": 3}),
+        ),
+        "traces": tuple(
+            TraceFile(
+                rank=rank,
+                world=2,
+                pid=7 + rank,
+                digest=trace,
+                size=trace_size,
+                steps=2,
+                events=3,
+                complete=False,
+                broken="cut off",
+            )
+            for rank in (0, 1)
+        ),
+        "log": Log(digest=log, size=log_size, truncated=False),
+        "fingerprint": Fingerprint(
+            bit_class={"a": 1}, perf_class={"b": 2}, identity={"c": 3}, bit_digest=ONE
+        ),
+        "notes": ("a gap", "another one"),
+    }
+    return Result(**(fields | changes))
+
+
+def a_life(session: Session) -> tuple[str, str]:
+    """Everything that can happen to a run, signed twice; (the original, its rerun)."""
+    record, store = session.record, session.store
+    record.introduce(
+        BoxFacts(
+            id="b0",
+            name="alpha",
+            state="up",
+            boot="boot",
+            slots=1,
+            cpus=2,
+            memory=1 << 34,
+            gpus=(),
+            bit_class={"gpu": None},
+            bit_digest=ONE,
+            versions={"reprise": "1"},
+        )
+    )
+    git = GitState(
+        remote="origin",
+        commit="c0ffee",
+        branch="main",
+        author="Ada",
+        committed_at=datetime(2026, 1, 1, tzinfo=UTC),
+        subject="Train",
+        dirty=True,
+        patch_digest=store.put_bytes(b"--- a\n+++ b\n"),
+    )
+    files = [{"path": path, "digest": ONE, "size": 3} for path in ("a.csv", "b.csv")]
+    inputs = InputData.model_validate({"digest": ONE, "folder": True, "count": 2, "size": 6, "files": files})
+    params = {"lr": 0.1, "name": "x"}
+    program = Program(
+        name="digits", command=("python", "train.py"), params=params, seed=0, inputs={"data": ONE}
+    )
+    facts = {"image": image("image"), "program": program, "git": git, "inputs": (inputs,)}
+    wanted = Wanted(executor="slurm", box="b0", not_box="b1")
+    new = queued_run(wanted=wanted, description="a try", input_paths={"data": "/data"}, **facts)
+    original, _ = record.submit(new)
+    record.launch(original, 1, "slurm", "ada")
+    record.save_ref(original, 1, "job 17")
+    record.claim(original, "b0", "boot", "pid 1", 1)
+    record.append_log(original, 1, 0, b"passing")
+    record.requeue(original, 1, "its node died")
+    record.claim(original, "b0", "boot", "pid 2")
+    record.save_plan(original, 2, '{"plan": 1}')
+    record.take_over(original, 2, "pid 3")
+    record.move(original, 2, State.RUNNING)
+    record.move(original, 2, State.COLLECTING)
+    record.finish(original, 2, result(store))
+    checkpoint(session)
+    rerun, _ = record.submit(queued_run(rerun_of=original, **facts))
+    record.claim(rerun, "b0", "boot", "pid 4")
+    record.request_cancel(rerun)
+    record.finish(rerun, 1, result(store, "'", failure=None))
+    verdict = compare(record.run(original), record.run(rerun), session.store.open)
+    record.add_verdict(verdict, "b0", "ada")
+    record.note(original, "look here", "ada")
+    record.tag(original, ["odd"], "ada")
+    record.name("prod", original, "ada")
+    record.archive([rerun], "ada")
+    checkpoint(session)
+    # One that is open, whose log still passes by: the only table that is empty otherwise.
+    waiting, _ = record.submit(queued_run(image=image("image")))
+    record.claim(waiting, "b0", "boot", "pid 5")
+    record.append_log(waiting, 1, 0, b"passing")
+    return original, rerun
+
+
+class World(NamedTuple):
+    settings: Settings
+    original: str
+    rerun: str
+
+    @contextmanager
+    def opened(self) -> Iterator[Session]:
+        with Session(self.settings) as session:
+            yield session
+
+    def findings(self, *parts: Part, **asked: Any) -> list[Finding]:
+        with self.opened() as session:
+            return look(session, *parts, **asked)
+
+    @contextmanager
+    def sql(self) -> Iterator[sqlite3.Connection]:
+        """As whoever owns the file: nothing is checked."""
+        path = self.settings.database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA ignore_check_constraints = ON")
+            yield connection
+
+    def blob(self, digest: str) -> Path:
+        digits = digest.removeprefix("sha256:")
+        return self.settings.store / "sha256" / digits[:2] / digits
+
+    def copy(self, home: Path) -> World:
+        shutil.copytree(self.settings.home, home)
+        return World(load({"REPRISE_HOME": str(home)}), self.original, self.rerun)
+
+
+def make_world(settings: Settings) -> World:
+    with Session(settings) as session:
+        original, rerun = a_life(session)
+    return World(settings, original, rerun)
+
+
+def look(session: Session, *parts: Part, **asked: Any) -> list[Finding]:
+    """What an audit finds that is wrong."""
+    found = audit(session, Audit(parts=parts or HERE, **asked), lambda _: lambda _done, _total: None)
+    return [one for one in found if one.wrong]
+
+
+def said(findings: Sequence[Finding]) -> set[tuple[str, str]]:
+    return {(one.kind.value, one.subject) for one in findings}
+
+
+def names_event(findings: Sequence[Finding], index: int, among: int = 40) -> bool:
+    """Whether a finding is about this event, or about few events with it among them."""
+    for one in findings:
+        words = one.subject.split(" ")
+        if words[0] == "event" and int(words[1]) == index:
+            return True
+        if words[0] == "events" and int(words[1]) <= index <= int(words[3]):
+            return int(words[3]) - int(words[1]) < among
+    return False
+
+
+# Columns
+
+
+def columns() -> list[tuple[str, str]]:
+    every = tables.Row.metadata.sorted_tables
+    return [(table.name, column.name) for table in every for column in table.columns]
+
+
+def another(table: str, column: str, value: Any) -> Any:
+    """Another value that the column takes."""
+    kind = tables.Row.metadata.tables[table].c[column].type
+    if isinstance(kind, OneOf):
+        return next(word for word in kind.enums if word != value)
+    if isinstance(value, bytes):
+        return value[:-1] + bytes([value[-1] ^ 1])
+    if isinstance(value, int | float):
+        return 1 - value if str(kind).startswith("BOOL") else value + 1000
+    if value is None:
+        return 77 if str(kind).startswith(("INT", "BIGINT", "FLOAT")) else "2026-01-01 00:00:00.000000"
+    return f"2027{value[4:]}" if str(kind).startswith("DATETIME") else f"{value}x"
+
+
+# The ledger, rewritten by somebody who knows how it is made
+
+
+def documents(world: World) -> list[bytes]:
+    with world.sql() as connection:
+        return [row[0] for row in connection.execute("SELECT document FROM event ORDER BY idx")]
+
+
+def rewrite(world: World, change: Callable[[int, dict[str, Any]], bool], keep: int = EVENTS) -> None:
+    """Every event anew, its tree and its row with it; `change` says whether an event stays."""
+    frontier = Frontier()
+    with world.sql() as connection:
+        rows = connection.execute("SELECT * FROM event ORDER BY idx").fetchall()
+        connection.execute("DELETE FROM event")
+        for idx, at, by, kind, run, document in rows[:keep]:
+            told = json.loads(document)
+            if not change(idx, told):
+                continue
+            told["index"] = frontier.size
+            document = canonical_json(told)
+            connection.execute(
+                "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", (frontier.size, at, by, kind, run, document)
+            )
+            frontier.append(leaf_hash(document))
+        connection.execute("UPDATE ledger SET size = ?, frontier = ?", (frontier.size, frontier.to_bytes()))
+
+
+def everything_kept(_index: int, _told: dict[str, Any]) -> bool:
+    return True
+
+
+def another_seed(index: int, told: dict[str, Any]) -> bool:
+    """The first run, with the seed that somebody would rather have used."""
+    if index == 4:
+        told["data"]["run"]["seed"] = 1
+    return True
+
+
+def change_the_seed(world: World) -> None:
+    rewrite(world, another_seed)
+    with world.sql() as connection:
+        connection.execute("UPDATE run SET seed = 1 WHERE id = 1")
+
+
+def forget(world: World) -> None:
+    """Without this box's own copy of what it signed."""
+    with world.opened() as session:
+        local_path(world.settings, session.record.ledger().origin).unlink()
+    ledgers_path(world.settings).unlink()
+
+
+def witness(world: World) -> Path:
+    path = world.settings.home.parent / "elsewhere"
+    with world.opened() as session:
+        copy_to_file(session, path)
+    return path
+
+
+def sign_all(world: World, home: Path) -> None:
+    """Checkpoints of the ledger as it is now, by another key."""
+    key = signing_key(load({"REPRISE_HOME": str(home)}))
+    with world.opened() as session:
+        origin = session.record.ledger().origin
+    frontier, notes = Frontier(), {}
+    for document in documents(world):
+        frontier.append(leaf_hash(document))
+        notes[frontier.size] = sign_checkpoint(origin, frontier.size, frontier.root, key)
+    with world.sql() as connection:
+        for (size,) in connection.execute("SELECT size FROM checkpoint").fetchall():
+            connection.execute("UPDATE checkpoint SET text = ? WHERE size = ?", (notes[size], size))
