@@ -52,9 +52,9 @@ $(VENV)/dev.stamp: requirements/dev.txt images/cpu/requirements.txt jobs/digits/
 	@touch $@
 
 test: setup engine base dev ## types, style and every test, on a real engine and registry
-	@scripts/packages.sh "for the tests" docker-registry git mount openssl fish zsh postgresql
+	@scripts/packages.sh "for the tests" docker-registry fish g++ git mount openssl postgresql python3-dev zsh
 	@$(MAKE) --no-print-directory lint
-	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Ray's own packages would fight with ours.
 $(VENV)/ray.stamp: requirements/ray.txt | $(VENV)/bin/python
@@ -71,7 +71,7 @@ $(VENV)/crate.stamp: requirements/crate.txt | $(VENV)/bin/python
 	@touch $@
 
 acceptance: setup engine base dev $(VENV)/ray.stamp $(VENV)/crate.stamp ## the long shows: two boxes, Slurm, Ray, foreign tools
-	@scripts/packages.sh "for the tests" docker-registry git mount openssl fish zsh postgresql
+	@scripts/packages.sh "for the tests" docker-registry fish g++ git mount openssl postgresql python3-dev zsh
 	@scripts/packages.sh "for the long shows" slurmctld slurmd slurm-client munge skopeo podman
 	@$(VENV)/bin/python -m pytest -m acceptance
 

@@ -18,9 +18,11 @@ IMAGES = pytest.StashKey[set[str]]()  # of jobs, in the engine, before the tests
 
 
 def pytest_configure() -> None:
-    """A shell starts what it puts in the background with Ctrl-C ignored, and every child inherits that."""
+    """A shell starts what it puts in the background with Ctrl-C ignored, nohup with SIGHUP, and every child
+    inherits that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ def containers(run: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
+@pytest.mark.acceptance
 def test_12_runs_on_two_boxes_with_a_worker_killed_meanwhile(team: Team, tmp_path: Path) -> None:
     script = "import sys, time; time.sleep(0.5); open('n.txt', 'w').write(sys.argv[1])"
     spec = write_job(tmp_path / "job", script)
