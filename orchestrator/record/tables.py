@@ -35,8 +35,9 @@ def _one_of(column: str, words: tuple[str, ...]) -> CheckConstraint:
 
 
 def _where(condition: str) -> dict[str, Any]:
-    """Of an index over some rows only."""
-    return {"sqlite_where": sql(condition), "postgresql_where": sql(condition)}
+    """Of an index over some rows only. Postgres is told by the migration: to say so here imports its dialect,
+    drivers and all, 25 ms for every command."""
+    return {"sqlite_where": sql(condition)}
 
 
 _PREFIX = sql(f"substr(text, 1, {PREFIX})")
