@@ -7,12 +7,11 @@ strict: one spelling of base64, no member twice, none that is unknown, so that n
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from orchestrator.audit.keys import PublicKey, SigningKey
+from orchestrator.audit.keys import PublicKey, SigningKey, from_base64
 from orchestrator.digest import canonical_json
 from orchestrator.errors import UsageError
 from orchestrator.value import Value
@@ -146,12 +145,9 @@ def _text(value: Any, what: str) -> str:
 
 def _bytes(value: Any, what: str) -> bytes:
     try:
-        data = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError, TypeError) as error:
+        return from_base64(value)
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{what}: not base64: {error}") from None
-    if base64.b64encode(data).decode() != value:  # bits behind the last byte
-        raise ValueError(f"{what}: not base64 as it is written")
-    return data
 
 
 def read_json(text: str | bytes) -> Any:

@@ -140,13 +140,22 @@ def _load(path: Path) -> SigningKey:
     return SigningKey(name, key)
 
 
+def from_base64(text: str) -> bytes:
+    """ValueError for anything but the one way to write these bytes: Python's decoder passes over the bits
+    that the last character has to spare, and what is signed must not be alterable, not even in them."""
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("not base64 as it is written")
+    return data
+
+
 def parse_public(text: str) -> PublicKey:
     """A key as `reprise key` prints it: `name+hash+key`. UsageError for anything else."""
     match = _VKEY.match(text.strip())
     try:
         if match is None:
             raise ValueError("not of the form name+hash+key")  # noqa: TRY301
-        data = base64.b64decode(match["key"], validate=True)
+        data = from_base64(match["key"])
         key = PublicKey(name=match["name"], raw=data[1:])
         if data[:1] != ED25519 or len(data) != 33 or key.key_id.hex() != match["id"]:
             raise ValueError("its parts do not belong together")  # noqa: TRY301

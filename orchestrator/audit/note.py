@@ -10,11 +10,10 @@ n4bQ…=                   root of the RFC 6962 tree over them, base64
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable, Sequence
 
-from orchestrator.audit.keys import PublicKey, SigningKey
+from orchestrator.audit.keys import PublicKey, SigningKey, from_base64
 from orchestrator.errors import UsageError
 from orchestrator.value import Value
 
@@ -54,7 +53,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     """Of what shape it is, not whether it is signed well. UsageError: no checkpoint."""
     try:
         return _parse(text)
-    except (ValueError, binascii.Error) as error:
+    except ValueError as error:
         raise UsageError(
             f"no checkpoint: {error}", "a checkpoint is a text as `reprise checkpoint` prints it"
         ) from None
@@ -69,7 +68,7 @@ def _parse(text: str) -> Checkpoint:
         raise ValueError("not of the form origin, size, root, empty line, signatures")
     if not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]):
         raise ValueError(f"{lines[1][:20]!r} is no size")
-    root = base64.b64decode(lines[2], validate=True)
+    root = from_base64(lines[2])
     if len(root) != 32:
         raise ValueError(f"a root of {len(root)} bytes")
     if not rest.endswith("\n"):
@@ -79,7 +78,7 @@ def _parse(text: str) -> Checkpoint:
         match = _SIGNATURE.fullmatch(line)
         if match is None:
             raise ValueError(f"{line[:40]!r} is no signature")
-        data = base64.b64decode(match["data"], validate=True)
+        data = from_base64(match["data"])
         signatures.append(Signature(name=match["name"], key_id=data[:4], signature=data[4:]))
     return Checkpoint(
         origin=lines[0],
