@@ -7,12 +7,18 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from services import PostgresServer, postgres_server
 from tests_support import Box, make_box
 
 from orchestrator.image.model import LABEL_PROGRAM
 from orchestrator.settings import Settings, load
+
+# `make test` says the same twice, on a busy machine, too; `--hypothesis-profile search` looks for more.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.load_profile("same")
 
 IMAGES = pytest.StashKey[set[str]]()  # of jobs, in the engine, before the tests
 
