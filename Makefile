@@ -54,7 +54,7 @@ $(VENV)/dev.stamp: requirements/dev.txt images/cpu/requirements.txt jobs/digits/
 test: setup engine base dev ## types, style and every test, on a real engine and registry
 	@scripts/packages.sh "for the tests" docker-registry fish g++ git mount openssl postgresql python3-dev zsh
 	@$(MAKE) --no-print-directory lint
-	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 # Ray's own packages would fight with ours.
 $(VENV)/ray.stamp: requirements/ray.txt | $(VENV)/bin/python

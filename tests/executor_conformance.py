@@ -289,12 +289,15 @@ def test_a_stale_attempt_writes_nothing_and_leaves_no_container(lab: Lab, tmp_pa
                 write()
                 pytest.fail("a stale attempt has written")
         if lab.place == "local":
-            local = executor_of(session, "local")
-            end = time.monotonic() + 30  # the stale process cleans up and goes: one at a time works
-            while not local.poll(f"{run}-1").over and time.monotonic() < end:
-                time.sleep(0.2)
-            local.submit(attempt_of(session, run, 2))
-            until(lab, session, run, lambda: session.record.open_run(run).attempt == 2, push=False)
+            # One process at a time works, and what is stale has to go first: whoever waits submits again.
+            def second() -> bool:
+                if session.record.open_run(run).attempt == 2:
+                    return True
+                executor_of(session, "local").submit(attempt_of(session, run, 2))
+                time.sleep(2)
+                return False
+
+            until(lab, session, run, second, push=False)
         until(lab, session, run, lambda: f"run-{run}-1" not in containers(run))
         record = finished(lab, session, run)
         assert (record.state, record.attempt) == (State.SUCCEEDED, 2), record.message

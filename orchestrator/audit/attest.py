@@ -17,6 +17,7 @@ from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.launch.verify import verify
 from orchestrator.record.model import RunRecord, VerdictLine
+from orchestrator.run.hardware import box_id
 from orchestrator.run.model import State
 from orchestrator.verdict.model import Outcome
 
@@ -24,12 +25,17 @@ from orchestrator.verdict.model import Outcome
 def attest(session: Session, run: RunRecord) -> Bundle:
     """The run's claim and provenance, signed by this box's key. A rerun's claim is its original's.
 
-    UsageError: the run did not succeed, or is a rerun that was not judged identical. AuditError: what is
-    stored does not bear a verdict out.
+    UsageError: the run did not succeed, was executed by another box, or is a rerun that was not judged
+    identical. AuditError: what is stored does not bear a verdict out.
     """
     if run.state is not State.SUCCEEDED:
         raise UsageError(
             f"run {run.id} is {run.state.value}: there is nothing to vouch for", "attest a run that succeeded"
+        )
+    if run.box != box_id(session.settings):
+        raise UsageError(
+            f"run {run.id} was executed by box {run.box_name or run.box}, not by this one",
+            "attest it there; or `reprise rerun` it here, and attest the rerun",
         )
     verdicts = sound_verdicts(session, run)
     original = session.record.run(run.rerun_of) if run.rerun_of else run

@@ -92,12 +92,19 @@ class Claims:
         # The name is what the builder called the base; the digest says which one it is.
         base = base.model_copy(update={"ref": image.base})
         config, manifest = documents(base, image.program, image.packages, image.layers)
-        if config != image.config:
+        again = Digest.of(manifest)
+        if config == image.config and again != image.digest:
+            yield Finding(
+                kind=Kind.IMAGE_CLAIM,
+                subject=f"image {image.digest}",
+                detail=f"its program gives the same config in another manifest, {again}",
+            )
+        elif config != image.config:
             paths = ", ".join(_differing(json.loads(config), json.loads(image.config)))
             yield Finding(
                 kind=Kind.IMAGE_CLAIM,
                 subject=f"image {image.digest}",
-                detail=f"its program gives {Digest.of(manifest)}: the config differs in {paths}",
+                detail=f"its program gives {again}: the config differs in {paths}",
             )
         else:
             self.rebuilt += 1

@@ -15,13 +15,14 @@ before they become paths, and no link is followed.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from orchestrator.digest import Digest
+from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
 
 FORMAT = 1
@@ -54,6 +55,15 @@ def open_plain(path: Path) -> BinaryIO:
 def text_of(path: Path) -> str:
     with open_plain(path) as stream:
         return stream.read(MAX_TEXT).decode("utf-8", "replace")
+
+
+def members_of(line: bytes, *names: str) -> dict[str, Any]:
+    """ValueError for a line that is not written as an export's: with other members, or in another form, it
+    could show a reader's own tools what this audit does not see."""
+    found = json.loads(line)
+    if not isinstance(found, dict) or found.keys() != set(names) or canonical_json(found) != line:
+        raise ValueError("not in canonical form, or not with the members that belong there")
+    return found
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -13,7 +13,7 @@ from orchestrator.errors import EngineError, EngineMissingError, RegistryError, 
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import LABEL_PROGRAM
 from orchestrator.image.registry import read_by_digest
-from orchestrator.image.registryclient import AbsentError, Client
+from orchestrator.image.registryclient import AbsentError, Client, SilentError
 from orchestrator.image.saved import SavedImage, read_saved
 from orchestrator.image.stored import image_of
 from orchestrator.launch.images import registry
@@ -142,6 +142,8 @@ def _remote(
     try:
         found = read_by_digest(client, digest)
         image = image_of(Layout(session.settings.layout), found.manifest, found.config)
+    except SilentError:
+        raise  # ends the part: nothing is known of the others either
     except AbsentError as error:
         yield Finding(kind=Kind.REGISTRY_MISSING, subject=subject, detail=error.message)
         return
@@ -165,6 +167,8 @@ def _blob_trouble(client: Client, digest: Digest, size: int) -> str | None:
     try:
         for chunk in client.blob(digest, size):
             hasher.update(chunk)
+    except SilentError:
+        raise
     except RegistryError as error:
         return error.message
     found = "sha256:" + hasher.hexdigest()

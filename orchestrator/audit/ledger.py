@@ -17,7 +17,7 @@ SINGLE = 1000  # findings about single events
 FILLED = 10_000  # missing events whose places are kept, so that what comes after is looked at in its place
 
 # What reading a damaged document may raise. Deep nesting ends in a RecursionError.
-UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 class Held(NamedTuple):
@@ -149,6 +149,7 @@ def event_findings(line: EventLine) -> Iterator[Finding]:
         said = json.loads(line.document)
         canonical = canonical_json(said)
         columns = {name: said[name] for name in ("index", "at", "by", "kind", "run")}
+        moment = moment_text(line.at)
         if not isinstance(said["data"], dict):
             raise TypeError("its data is no mapping")
     except UNREADABLE as error:
@@ -160,7 +161,7 @@ def event_findings(line: EventLine) -> Iterator[Finding]:
         yield Finding(kind=Kind.EVENT_ALTERED, subject=subject, detail=detail, run=line.run)
     found = {
         "index": line.index,
-        "at": moment_text(line.at),
+        "at": moment,
         "by": line.by,
         "kind": line.kind,
         "run": line.run,

@@ -38,6 +38,9 @@ class Checkpoint(Value):
 
 
 def sign_checkpoint(origin: str, size: int, root: bytes, key: SigningKey) -> str:
+    """ValueError for an origin that would be read as more than one line, or as another name."""
+    if not re.fullmatch(r"[!-~]+", origin):
+        raise ValueError(f"{origin!r} is no name of a ledger")
     body = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
     return add_signature(body + "\n", key)
 

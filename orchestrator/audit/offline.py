@@ -21,6 +21,7 @@ from orchestrator.audit.exportform import (
     SHARED,
     blob_path,
     lines_of,
+    members_of,
     open_plain,
     text_of,
 )
@@ -60,13 +61,16 @@ def audit_offline(
         )
     held = Checkpoints(head.origin, keys or found)
     yield from held.texts(split_notes(text_of(folder / CHECKPOINTS)), "the export's checkpoints")
+    if keys and head.size and not held.held:
+        detail = "none is signed by a key that was given"
+        yield Finding(kind=Kind.CHECKPOINT_FORGED, subject="the export's checkpoints", detail=detail)
     for path in witnesses:
         yield from held.witness(path)
     yield from held.rest()
     yield from held.unsigned(head.size)
     events = _Events(folder / EVENTS)
     yield from tree_findings(head, events, held.held, step("ledger"), str(LEDGER))
-    named: dict[str, str] = {}
+    named = _Named()
     with open_plain(folder / EVENTS) as stream:
         yield from _rows(folder, events, stream, named, step("rows"))
         yield from _shared(folder, events, stream)
@@ -136,14 +140,24 @@ def _at(stream: BinaryIO, offsets: Sequence[int]) -> Iterator[EventLine]:
         yield _line(index, stream.readline().removesuffix(b"\n"))
 
 
-def _rows(
-    folder: Path, events: _Events, stream: BinaryIO, named: dict[str, str], step: Step
-) -> Iterator[Finding]:
-    """`named` gets the digests of blobs that rows name, each with a run."""
+class _Named:
+    """Blobs that rows name."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, str] = {}  # digest -> one run, where rows are listed
+        self.untold: set[tuple[str, str]] = set()  # (run, table) where one digest tells of all rows
+
+    def add(self, run: str, rows: dict[str, Any]) -> None:
+        self.told.update((digest, run) for digest in _named(rows))
+        self.untold.update((run, table) for table, _ in NAMING if isinstance(rows.get(table), dict))
+
+
+def _rows(folder: Path, events: _Events, stream: BinaryIO, named: _Named, step: Step) -> Iterator[Finding]:
+    """`named` gets the blobs that rows name."""
     seen: set[str] = set()
     for number, (_, text) in enumerate(lines_of(folder / RUNS), 1):
         try:
-            one = json.loads(text)
+            one = members_of(text, "run", "rows")
             run, rows = str(one["run"]), dict(one["rows"])
         except UNREADABLE as error:
             detail = f"{type(error).__name__}: {error}"
@@ -153,7 +167,7 @@ def _rows(
             detail = f"line {number} of {RUNS} tells of it once more"
             yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=f"run {run}", detail=detail, run=run)
         seen.add(run)
-        named.update((digest, run) for digest in _named(rows))
+        named.add(run, rows)
         yield from compare(f"run {run}", _at(stream, events.of_run.get(run, ())), rows, run)
         if number % 500 == 0:
             step(number, max(number, len(events.of_run)))
@@ -162,9 +176,12 @@ def _rows(
     step(len(seen), len(seen))
 
 
+NAMING = (("output", "digest"), ("log", "digest"), ("git_state", "patch_digest"), ("trace", "digest"))
+
+
 def _named(rows: dict[str, Any]) -> Iterator[str]:
     """Digests of blobs in the rows of a run, where they are listed and not told by one digest of all."""
-    for table, column in (("output", "digest"), ("log", "digest"), ("git_state", "patch_digest")):
+    for table, column in NAMING:
         listed = rows.get(table)
         for row in listed if isinstance(listed, list) else ():
             digest = Digest.parse(str(row.get(column))) if isinstance(row, dict) else None
@@ -178,7 +195,7 @@ def _shared(folder: Path, events: _Events, stream: BinaryIO) -> Iterator[Finding
     def rows() -> Iterator[SharedRow]:
         for number, (_, text) in enumerate(lines_of(folder / SHARED), 1):
             try:
-                one: dict[str, Any] = json.loads(text)
+                one = members_of(text, "table", "key", "value")
                 table, key, value = str(one["table"]), str(one["key"]), dict(one["value"])
                 if table not in SHARED_TABLES or not isinstance(value[table][key], dict):
                     raise ValueError("no row of a table that runs share")
@@ -197,12 +214,13 @@ def _shared(folder: Path, events: _Events, stream: BinaryIO) -> Iterator[Finding
     yield from unreadable
 
 
-def _blobs(folder: Path, named: dict[str, str], step: Step, *, whole: bool) -> Iterator[Finding]:
+def _blobs(folder: Path, named: _Named, step: Step, *, whole: bool) -> Iterator[Finding]:
     """Bytes that came with it against their digests; without them, how many were not looked at."""
     absent = count = 0
+    left = dict(named.told)
     for number, (_, text) in enumerate(lines_of(folder / BLOBS), 1):
         try:
-            one = json.loads(text)
+            one = members_of(text, "digest", "what", "run")
             digest, run = Digest(str(one["digest"])), str(one["run"])
             detail = f"{one['what']} of run {run}"
         except UNREADABLE as error:
@@ -210,7 +228,10 @@ def _blobs(folder: Path, named: dict[str, str], step: Step, *, whole: bool) -> I
             yield Finding(kind=Kind.UNREADABLE, subject=f"line {number} of {BLOBS}", detail=detail)
             continue
         count += 1
-        named.pop(digest, None)
+        left.pop(digest, None)
+        if digest not in named.told and (run, one["what"]) not in named.untold:
+            detail = f"{BLOBS} has it as {one['what']} of run {run}; no row names it"
+            yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=f"blob {digest}", detail=detail, run=run)
         path = blob_path(folder, digest)
         if not os.path.lexists(path):
             absent += 1
@@ -224,9 +245,9 @@ def _blobs(folder: Path, named: dict[str, str], step: Step, *, whole: bool) -> I
             yield Finding(kind=Kind.BLOB_ALTERED, subject=f"blob {digest}", detail=detail, run=run)
         if number % 500 == 0:
             step(number, number)
-    for left, run in named.items():
+    for digest_left, run in left.items():
         detail = f"a row of run {run} names it, and {BLOBS} does not"
-        yield Finding(kind=Kind.BLOB_MISSING, subject=f"blob {left}", detail=detail, run=run)
+        yield Finding(kind=Kind.BLOB_MISSING, subject=f"blob {digest_left}", detail=detail, run=run)
     if absent and not whole:
         detail = "their bytes are not in the export (`--blobs` takes them along)"
         yield Finding(kind=Kind.NOT_CHECKED, subject=f"{absent} of {count} blobs", detail=detail)

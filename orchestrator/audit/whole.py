@@ -14,7 +14,7 @@ from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.images import box_findings, engine_findings, registry_findings
 from orchestrator.audit.judgements import verdict_findings
 from orchestrator.audit.keys import PublicKey, signing_key
-from orchestrator.audit.ledger import UNREADABLE, head_findings, tree_findings
+from orchestrator.audit.ledger import head_findings, tree_findings
 from orchestrator.audit.local import kept_checkpoints, kept_origins
 from orchestrator.audit.note import parse_checkpoint
 from orchestrator.audit.rows import run_findings, shared_findings
@@ -69,7 +69,9 @@ def audit(session: Session, asked: Audit, step: Callable[[Part], Step]) -> Itera
             continue
         try:
             yield from doing[part](step(part))
-        except UNREADABLE as error:
+        except UsageError:
+            raise
+        except Exception as error:  # noqa: BLE001
             # What was put in by hand can be anything: that ends one part of an audit, and is told.
             detail = (
                 f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; the rest of it was left out"
@@ -97,7 +99,7 @@ def _ledger(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
         detail = f"it held {other}, and now holds {origin or 'none'}"
         yield Finding(kind=Kind.LEDGER_OTHER, subject=f"ledger {other}", detail=detail)
     yield from found.unsigned(head.size if head else 0)
-    seen = _Seen(record.everything.ledger_events(-1))
+    seen = _Seen(record.everything.ledger_events())
     yield from tree_findings(head, seen, found.held, step)
     yield from head_findings(seen.size, (yield from _head(record, quiet=True)))
 

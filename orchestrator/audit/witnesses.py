@@ -62,7 +62,11 @@ class Checkpoints:
             raise UsageError(
                 f"{path} holds no checkpoint", "`reprise checkpoint --to FILE` writes such a file"
             )
+        before = len(self.held)
         yield from self.texts(notes, str(path))
+        if len(self.held) == before:
+            detail = "no note in it is signed by a known key over this ledger"
+            yield Finding(kind=Kind.CHECKPOINT_FORGED, subject=str(path), detail=detail)
 
     def texts(self, notes: Iterable[str], name: str) -> Iterator[Finding]:
         for number, note in enumerate(notes, 1):

@@ -33,7 +33,8 @@ def command(run: str, target: Path | None, push: bool, as_json: bool) -> None:
     attesting the rerun with --to the same file adds a signature to the same claim. Without --to and --push
     they are printed.
 
-    Refused: runs that did not succeed, and reruns whose evidence does not give the verdict identical today.
+    Refused: runs that did not succeed or that another box executed, and reruns whose evidence does not give
+    the verdict identical today.
 
     JSON: `run`, `image`, `claim` (its SHA-256), `signers` (key ids under the claim), `outputs` (how many),
     `file`, `pushed` (`digest` of what was attached, and `place`; null without --push).

@@ -57,6 +57,10 @@ class AbsentError(RegistryError):
     """The registry answered 404."""
 
 
+class SilentError(RegistryError):
+    """The registry gives no answer, or not to us: nothing is known of what it holds."""
+
+
 class LostError(RegistryError):
     """A request whose outcome is unknown: no answer, or 5xx. Whoever asked for this finds out."""
 
@@ -173,16 +177,16 @@ class Client:
                 if isinstance(error, requests.exceptions.SSLError) and "EOF" not in trouble:
                     where = CERTIFICATES / self.place.host / "ca.crt"
                     hint = f"a private CA's certificate goes into {where}, or REQUESTS_CA_BUNDLE names it"
-                    raise RegistryError(f"{url}: {trouble}", hint) from error
+                    raise SilentError(f"{url}: {trouble}", hint) from error
                 if not again:
                     raise LostError(f"{url}: {trouble}") from error
                 patience = PATIENCE if self._answered else FIRST_PATIENCE
                 left = began + patience - time.monotonic() if self._patient else 0.0
                 if left <= 0 or asked > left:
                     hint = "check the network, the registry and its name; `reprise doctor` asks it"
-                    raise RegistryError(f"{url}: {trouble}", hint) from error
+                    raise SilentError(f"{url}: {trouble}", hint) from error
             except requests.RequestException as error:
-                raise RegistryError(f"{url}: {_cause(error)}", "check the registry's name") from error
+                raise SilentError(f"{url}: {_cause(error)}", "check the registry's name") from error
             if not said and self._answered:
                 said = True
                 self._notify(f"{self.place.host}: {trouble}; trying again for {PATIENCE:.0f} s")
@@ -245,7 +249,8 @@ class Client:
             hint = "check the name and the digest"
         elif answer.status == 416:
             hint = "the registry's copy is shorter than its manifest says; remove it there, then push again"
-        kind = AbsentError if answer.status == 404 else RegistryError
+        denied = SilentError if answer.status in _DENIED else RegistryError
+        kind = AbsentError if answer.status == 404 else denied
         said = said_in(answer)
         return kind(
             f"{url.partition('?')[0]}: the registry answered {answer.status} to {method}"

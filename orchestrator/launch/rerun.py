@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from orchestrator.errors import UsageError
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.elsewhere import (
@@ -99,6 +101,14 @@ def _placed(session: Session, target: Target, original: RunRecord | None, reques
     return new.model_copy(update={"wanted": wanted})
 
 
+def _resources(fields: dict[str, Any]) -> Resources:
+    try:
+        return Resources.model_validate(fields)
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise UsageError(f"no such limits: {said}", "`reprise schema` has the least of each") from None
+
+
 def _new_run(target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
     before = original.resources if original else Resources(gpus=target.program.gpus)
     fields = before.model_dump() | request.resources
@@ -108,7 +118,7 @@ def _new_run(target: Target, original: RunRecord | None, request: RerunRequest) 
         key=run,
         image=target.image,
         program=target.program,
-        resources=Resources.model_validate(fields),
+        resources=_resources(fields),
         tolerance=original.tolerance if original else Tolerances(),
         input_paths={
             **(original.input_paths if original else {}),

@@ -10,6 +10,7 @@ says of rows is in evidence.py; beside it there may be words for people under na
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -96,6 +97,8 @@ def read_ledger(connection: Connection) -> tuple[str, Frontier]:
     rows = connection.execute(select(_ledger)).all()
     try:
         [row] = rows
+        if not re.fullmatch("[0-9a-f]{16}", row.id):  # it goes into what is signed, line by line
+            raise ValueError(row.id)  # noqa: TRY301
         return row.id, Frontier.from_bytes(row.size, row.frontier)
     except ValueError as error:
         raise RecordError(

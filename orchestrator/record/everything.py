@@ -139,7 +139,7 @@ class Everything:
         return self._database.read(lambda connection: int(connection.execute(query).scalar_one()))
 
     def runs(self, since: datetime | None = None) -> Iterator[list[RunEvidence]]:
-        after = 0
+        after: int | None = None
         while True:
             page, after = self._database.read(partial(run_evidence, after=after, since=since))
             if not page:
@@ -165,8 +165,9 @@ class Everything:
         query = select(run.c.public_id).where(run.c.id.in_(select(verdict.c.run_id))).order_by(run.c.id)
         return self._database.read(lambda connection: list(connection.execute(query).scalars()))
 
-    def ledger_events(self, after: int) -> Iterator[EventLine]:
-        """All events with a higher index, in order."""
+    def ledger_events(self) -> Iterator[EventLine]:
+        """All events by their index, those below 0 first: there should be none."""
+        after: int | None = None
         while page := self._database.read(partial(events_after, after=after)):
             yield from page
             after = page[-1].index

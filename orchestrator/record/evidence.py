@@ -170,10 +170,10 @@ def of_run(connection: Connection, key: int) -> Value:
 
 def every_run(connection: Connection) -> Iterator[tuple[str, Value]]:
     """(public id, its rows) of all runs, in bounded memory."""
-    last = 0
+    keys, last = tables.run.c.id, None
     while True:
-        keys = tables.run.c.id
-        page = connection.execute(select(keys).where(keys > last).order_by(keys).limit(PAGE)).scalars().all()
+        query = select(keys).order_by(keys).limit(PAGE)
+        page = connection.execute(query if last is None else query.where(keys > last)).scalars().all()
         if not page:
             return
         yield from of_runs(connection, page[0], page[-1])

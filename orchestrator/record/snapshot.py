@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Table, func, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
+from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.digest import Digest
 from orchestrator.record import tables
@@ -24,7 +24,7 @@ PAGE = 500  # rows
 EVENTS = 5000  # events of the whole ledger that are read at a time
 
 # What the reading of a column raises that was filled behind Reprise's back: SQLite takes anything anywhere.
-NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, OperationalError)
+NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, OperationalError, DataError)
 
 
 # Every column that names a blob of the store; a test classifies all columns.
@@ -87,10 +87,15 @@ class RunEvidence(NamedTuple):
     trouble: str = ""  # why
 
 
-def run_evidence(connection: Connection, after: int, since: datetime | None) -> tuple[list[RunEvidence], int]:
-    """(the next PAGE runs, the key of the last), both sides from one snapshot; an empty page at the end."""
+def run_evidence(
+    connection: Connection, after: int | None, since: datetime | None
+) -> tuple[list[RunEvidence], int | None]:
+    """(the next PAGE runs, the key of the last), both sides from one snapshot; an empty page at the end.
+
+    `after` None begins with the least key, whatever it is: one that no run of ours has is looked at, too.
+    """
     table = tables.run
-    query = select(table.c.id, table.c.public_id).where(table.c.id > after).order_by(table.c.id).limit(PAGE)
+    query = _beyond(select(table.c.id, table.c.public_id), table.c.id, after).limit(PAGE)
     if since is not None:
         query = query.where(table.c.created_at >= since)
     wanted = {key: str(name) for key, name in connection.execute(query)}
@@ -105,6 +110,10 @@ def run_evidence(connection: Connection, after: int, since: datetime | None) -> 
         no_value(error)
         page = [_alone(connection, key, run, told[run]) for key, run in wanted.items()]
     return page, keys[-1]
+
+
+def _beyond(query: Select[Any], key: ColumnElement[int], after: int | None) -> Select[Any]:
+    return (query if after is None else query.where(key > after)).order_by(key)
 
 
 def _alone(connection: Connection, key: int, run: str, events: list[EventLine]) -> RunEvidence:
@@ -161,18 +170,17 @@ def _salvaged(connection: Connection, index: int) -> EventLine:
     return EventLine(index=index, by=by, **found)
 
 
-def events_of_no_run(connection: Connection, after: int) -> list[EventLine]:
-    """The next PAGE of them."""
+def events_of_no_run(connection: Connection, after: int | None) -> list[EventLine]:
+    """The next PAGE of them; with None from the least index on, be it below 0."""
     event = tables.event
-    query = select(event).where(event.c.run.is_(None), event.c.idx > after).order_by(event.c.idx).limit(PAGE)
+    query = _beyond(select(event).where(event.c.run.is_(None)), event.c.idx, after).limit(PAGE)
     return event_lines(connection, query)
 
 
-def events_after(connection: Connection, after: int) -> list[EventLine]:
-    """The next EVENTS of all."""
+def events_after(connection: Connection, after: int | None) -> list[EventLine]:
+    """The next EVENTS of all; with None from the least index on, be it below 0."""
     event = tables.event
-    query = select(event).where(event.c.idx > after).order_by(event.c.idx).limit(EVENTS)
-    return event_lines(connection, query)
+    return event_lines(connection, _beyond(select(event), event.c.idx, after).limit(EVENTS))
 
 
 def events_at(connection: Connection, indexes: Sequence[int]) -> list[EventLine]:
@@ -240,14 +248,14 @@ class Snapshot:
         return checkpoints(self._connection)
 
     def ledger_events(self) -> Iterator[EventLine]:
-        last = -1
+        last: int | None = None
         while page := events_after(self._connection, last):
             yield from page
             last = page[-1].index
 
     def told_of_shared(self) -> Iterator[EventLine]:
         """Events of no run, oldest first: of jobs, images, inputs, boxes."""
-        last = -1
+        last: int | None = None
         while page := events_of_no_run(self._connection, last):
             yield from page
             last = page[-1].index
@@ -256,7 +264,7 @@ class Snapshot:
         return events_at(self._connection, indexes)
 
     def runs(self) -> Iterator[RunEvidence]:
-        after = 0
+        after: int | None = None
         while True:
             page, after = run_evidence(self._connection, after, None)
             if not page:

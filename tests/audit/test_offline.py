@@ -17,6 +17,7 @@ from orchestrator.audit.export import Exported, export
 from orchestrator.audit.findings import Finding
 from orchestrator.audit.keys import PublicKey, signing_key
 from orchestrator.audit.offline import audit_offline
+from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.settings import load
 
@@ -160,10 +161,15 @@ def test_rows_that_are_not_what_events_say(folder: Path, key: PublicKey, made: W
     assert ("cannot be read", "line 2 of runs.jsonl") in found(
         runs, lambda lines: lines.__setitem__(1, b"{}\n")
     )
-    strange = b'{"run":"0123456789abcdef","rows":{"run":{}}}\n'
+    strange = b'{"rows":{"run":{}},"run":"0123456789abcdef"}\n'
     assert found(runs, lambda lines: lines.append(strange)) == {
         ("row unaccounted for", "run 0123456789abcdef")
     }
+    # Other spaces, or another member, would show a reader's grep what the audit does not see.
+    for odd in (strange.replace(b":{", b": {"), strange.replace(b'"run":"', b'"a":{},"run":"')):
+        assert found(runs, lambda lines, odd=odd: lines.append(odd)) == {
+            ("cannot be read", f"line {len(whole[0].splitlines()) + 1} of runs.jsonl")
+        }
     assert found(shared, lambda lines: lines.__setitem__(0, lines[0].replace(b"digits", b"letters"))) == {
         ("row altered", "job letters")
     }
@@ -192,6 +198,18 @@ def test_blobs_that_are_altered_gone_or_not_listed(folder: Path, key: PublicKey,
     }
 
 
+def test_a_blob_that_no_row_names_is_no_output(folder: Path, key: PublicKey) -> None:
+    forged = Digest.of(b"forged")
+    path = folder / "blobs" / "sha256" / forged.hex[:2] / forged.hex
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"forged")
+    runs = map(json.loads, (folder / "runs.jsonl").read_bytes().splitlines())
+    run = next(one["run"] for one in runs if isinstance(one["rows"].get("output", []), list))
+    line = canonical_json({"digest": forged, "what": "output", "run": run}) + b"\n"
+    edit(folder / "blobs.jsonl", lambda lines: lines.append(line))
+    assert said(wrong(folder, key)) == {("row unaccounted for", f"blob {forged}")}
+
+
 def test_without_blobs_they_are_not_looked_at_and_that_is_said(
     made: World, key: PublicKey, tmp_path: Path
 ) -> None:
@@ -214,7 +232,7 @@ def test_a_whole_export_by_another_key_is_told_apart(
     mallory = signing_key(load({"REPRISE_HOME": str(tmp_path / "mallory")})).public
     assert wrong(tmp_path / "rewritten", mallory) == []
     by_key = look(tmp_path / "rewritten", key)
-    assert {one.kind.value for one in by_key} == {"not checked", "no checkpoint"}
+    assert {one.kind.value for one in by_key} == {"not checked", "no checkpoint", "checkpoint not signed"}
     found = look(tmp_path / "rewritten", key, mallory, witnesses=(witness,))
     assert ("checkpoint differs", "events 0 to 14") in said([one for one in found if one.wrong])
 

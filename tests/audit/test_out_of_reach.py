@@ -1,0 +1,95 @@
+"""What a reader of pages or of lines could pass over: keys below zero, names of several lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tampering_support import HERE, World, a_life, make_world, said, witness
+
+from orchestrator.audit.checkpoint import checkpoint
+from orchestrator.audit.findings import Kind
+from orchestrator.audit.keys import signing_key
+from orchestrator.audit.note import sign_checkpoint
+from orchestrator.audit.whole import Audit, Part, audit
+from orchestrator.errors import RecordError
+from orchestrator.launch.session import Session
+from orchestrator.settings import load
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return make_world(load({"REPRISE_HOME": str(tmp_path / "home")}))
+
+
+@pytest.mark.parametrize("key", [0, -7, -(1 << 63)])
+def test_a_run_with_a_key_of_its_own_choice_is_looked_at(world: World, key: int) -> None:
+    with world.sql() as connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(run)") if row[1] != "id"]
+        other = {"public_id": "'feedfeedfeedfeed'", "key": "'forged'"}
+        forged = ", ".join(other.get(name, name) for name in names)
+        (first,) = connection.execute("SELECT min(id) FROM run").fetchone()
+        connection.execute(
+            f"INSERT INTO run (id, {', '.join(names)}) SELECT ?, {forged} FROM run WHERE id = ?", (key, first)
+        )
+    assert ("row unaccounted for", "run feedfeedfeedfeed") in said(world.findings(Part.ROWS))
+
+
+def test_a_run_that_was_moved_below_zero_is_still_compared(world: World) -> None:
+    with world.sql() as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        (key, name) = connection.execute("SELECT id, public_id FROM run ORDER BY id LIMIT 1").fetchone()
+        connection.execute("UPDATE run SET id = -2, seed = seed + 1 WHERE id = ?", (key,))
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            if any(row[1] == "run_id" for row in connection.execute(f'PRAGMA table_info("{table}")')):
+                connection.execute(f'UPDATE "{table}" SET run_id = -2 WHERE run_id = ?', (key,))
+    assert ("row altered", f"run {name}") in said(world.findings(Part.ROWS))
+
+
+def test_an_event_before_the_first_is_out_of_order(world: World) -> None:
+    with world.sql() as connection:
+        connection.execute(
+            "INSERT INTO event (idx, at, made_by, kind, run, document) "
+            "SELECT -1, at, made_by, kind, run, document FROM event WHERE idx = 0"
+        )
+    found = said(world.findings(Part.LEDGER))
+    assert ("event out of order", "event -1") in found
+    assert "tree differs" in {kind for kind, _ in found}
+
+
+@pytest.mark.parametrize("name", ["0f\n7\nAAAA", "0123456789ABCDEF", "", "reprise 0f"])
+def test_no_other_name_of_a_ledger_is_ever_signed(world: World, name: str) -> None:
+    with world.sql() as connection:
+        connection.execute("UPDATE ledger SET id = ?", (name,))
+    with world.opened() as session:
+        with pytest.raises(RecordError, match="ledger is damaged"):
+            checkpoint(session)
+        if not name.isalnum():
+            with pytest.raises(ValueError, match="no name of a ledger"):
+                sign_checkpoint(
+                    f"reprise/{name}" if name else "", 1, bytes(32), signing_key(session.settings)
+                )
+
+
+def test_what_ends_one_part_is_told_and_the_others_go_on(world: World) -> None:
+    with world.sql() as connection:
+        connection.execute("DROP TABLE note")
+        connection.execute("UPDATE run SET seed = seed + 1 WHERE id = (SELECT min(id) FROM run)")
+    found = said(world.findings(*HERE))
+    assert ("cannot be read", "the part rows") in found or any(kind == "row altered" for kind, _ in found)
+
+
+def test_a_witness_that_holds_nothing_for_this_ledger_is_wrong(world: World, tmp_path: Path) -> None:
+    other = make_world(load({"REPRISE_HOME": str(tmp_path / "other")}))
+    kept = witness(other)
+    assert ("checkpoint not signed", str(kept)) in said(world.findings(Part.LEDGER, witnesses=(kept,)))
+
+
+def test_a_registry_that_does_not_answer_is_not_called_altered(tmp_path: Path) -> None:
+    settings = load({"REPRISE_HOME": str(tmp_path / "home"), "REPRISE_REGISTRY": "localhost:1/nobody"})
+    with Session(settings) as session:
+        a_life(session)
+        found = list(audit(session, Audit(parts=(Part.REGISTRY,)), lambda _: lambda _done, _total: None))
+    assert [one.kind for one in found] == [Kind.NOT_CHECKED]
+    assert "localhost:1" in found[0].detail
