@@ -87,11 +87,11 @@ def _append(session: Session, stream: BinaryIO, name: str) -> int:
 
 def _whole_notes(data: bytes) -> bytes:
     """Without a note at the end that was cut off: every whole one ends with a newline after a signature."""
-    text = data.decode("utf-8", "replace")
+    text = data.decode("utf-8", "surrogateescape")
     notes = split_notes(text)
     if not notes or (text.endswith("\n") and "\n\n— " in notes[-1]):
         return data
-    return data[: data.rindex(notes[-1].partition("\n")[0].encode())]
+    return data[: data.rindex(notes[-1].partition("\n")[0].encode("utf-8", "surrogateescape"))]
 
 
 def copy_to_git(session: Session, folder: Path) -> int:

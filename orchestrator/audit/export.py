@@ -48,11 +48,11 @@ def export(session: Session, folder: Path, step: Step, *, blobs: bool = False) -
     UsageError where the folder is there already, AuditError where the record cannot be read to its end.
     """
     folder = folder.absolute()
-    if folder.exists() or folder.is_symlink():
+    if os.path.lexists(folder):
         raise UsageError(f"{folder} is there already", "name a folder that is not: it is written as a whole")
-    make_folder(folder.parent)
     temporary = temporary_beside(folder)
     try:
+        make_folder(folder.parent)
         temporary.mkdir(mode=0o755)
         done = _write(session, temporary, step, with_blobs=blobs)
         sync_filesystem(temporary)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ED25519 = b"\x01"  # the algorithm's byte in C2SP signed notes
 _NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,200}\Z")
+KEY_HINT = "`reprise key` prints one"
 _VKEY = re.compile(r"(?P<name>[^\s+]+)\+(?P<id>[0-9a-f]{8})\+(?P<key>[A-Za-z0-9+/=]+)\Z")
 
 
@@ -160,16 +161,16 @@ def parse_public(text: str) -> PublicKey:
         if data[:1] != ED25519 or len(data) != 33 or key.key_id.hex() != match["id"]:
             raise ValueError("its parts do not belong together")  # noqa: TRY301
     except ValueError as error:
-        raise UsageError(
-            f"no public key: {text.strip()[:80]!r} ({error})", "`reprise key` prints one"
-        ) from None
+        raise UsageError(f"no public key: {text.strip()[:80]!r} ({error})", KEY_HINT) from None
     return key
 
 
 def read_public(text_or_file: str) -> list[PublicKey]:
     """Keys from a file, one a line (empty ones and those with # are passed over), or one as text."""
     path = Path(text_or_file)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  (a key may be too long for a file's name)
+        if "+" not in text_or_file:
+            raise UsageError(f"{text_or_file[:80]!r} is neither a file nor a public key", KEY_HINT)
         return [parse_public(text_or_file)]
     lines = (line.strip() for line in path.read_text(errors="replace").splitlines())
     return [parse_public(line) for line in lines if line and not line.startswith("#")]

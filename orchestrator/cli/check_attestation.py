@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def command(
 
 def _read(source: str) -> Bundle:
     path = Path(source)
-    if "@sha256:" in source and not path.exists():
+    if "@sha256:" in source and not os.path.lexists(path):
         from orchestrator.audit.publish import published
 
         return published(source)

@@ -64,4 +64,7 @@ def parse_since(text: str, now: datetime | None = None) -> datetime:
     except ValueError:
         if text.strip().isdigit():  # 2026 would be half an hour ago
             raise
-        return (now or datetime.now(UTC)) - timedelta(seconds=parse_span(text))
+        try:
+            return (now or datetime.now(UTC)) - timedelta(seconds=parse_span(text))
+        except OverflowError:
+            raise ValueError(f"{text!r} is before all time") from None

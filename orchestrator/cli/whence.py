@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -89,9 +90,9 @@ def _all(files: tuple[Path, ...]) -> Iterator[Path]:
     from orchestrator.errors import UsageError
 
     for path in files:
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112  (Path's raises for a name that is too long)
             yield from sorted(item for item in path.rglob("*") if item.is_file() and not item.is_symlink())
-        elif path.is_file():
+        elif os.path.isfile(path):  # noqa: PTH113
             yield path
         else:
             raise UsageError(f"{path} is neither a file nor a folder", "name a file that a run may have made")

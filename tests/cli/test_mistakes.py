@@ -1,0 +1,32 @@
+"""Names that no file can have, moments before all time, files of something else: told in a line, code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("checkpoint", "--to", "{folder}/noise"), "checkpoint"),
+        (("audit", "--export", "/proc/foo/bar"), "cannot be written"),
+        (("audit", "--export", "{folder}/noise/x"), "cannot be written"),
+        (("audit", "--export", LONG), "cannot be written"),
+        (("audit", "--since", "99999999999d"), "is no time"),
+        (("audit", "--key", "nofile"), "neither a file nor a public key"),
+        (("audit", "--key", f"{LONG}+0"), "no public key"),
+        (("whence", LONG), "neither a file nor a folder"),
+    ],
+)
+def test_told_in_a_line(
+    reprise: Callable[..., Any], home: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "noise").write_bytes(bytes(range(256)) * 8)
+    ran = reprise(*(word.replace("{folder}", str(tmp_path)) for word in words))
+    assert (ran.code, said in ran.err) == (2, True), ran.err[-300:]
