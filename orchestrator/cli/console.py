@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from orchestrator.cli.clean import clean_line, clean_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+FOLDED = 26  # characters: a column that is wider may be folded down to so much in a terminal; an id is 16
 GOOD, BAD, ODD, DIM, BOLD = "bold green", "bold red", "bold yellow", "dim", "bold"
 
 WORD_STYLES = {
@@ -115,13 +116,18 @@ def _rich_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[s
     from rich.table import Table
     from rich.text import Text
 
+    out = _rich(sys.stdout)
+    widths = [max(len(header), *(len(row[n]) for row in rows), 0) for n, header in enumerate(headers)]
+    if sum(min(width, FOLDED) + 2 for width in widths) > out.width:
+        _plain_table(headers, rows, right)  # its lines are the terminal's to wrap, which keeps ids whole
+        return
     drawn = Table(box=None, header_style=BOLD, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in headers:
-        justify = "right" if header in right else "left"
-        drawn.add_column(header.upper(), justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for header, width in zip(headers, widths, strict=True):
+        justify: Any = "right" if header in right else "left"
+        drawn.add_column(header.upper(), justify=justify, overflow="fold", no_wrap=width <= FOLDED)
     for row in rows:
         drawn.add_row(*(Text(cell, style=WORD_STYLES.get(cell.split(" ", 1)[0], "")) for cell in row))
-    _rich(sys.stdout).print(drawn)
+    out.print(drawn)
 
 
 def patch(text: str) -> None:

@@ -85,6 +85,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run one command line and exit with its code."""
     # A start makes some 100,000 objects that live to the end: looking for rubbish among them takes 60 ms.
     gc.set_threshold(100_000)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called: `>&-`
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character shows its escape; it never makes a verb fail.
         if hasattr(stream, "reconfigure"):

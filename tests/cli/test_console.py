@@ -36,9 +36,9 @@ def test_plain_fields_leave_out_what_is_empty(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == "run    ab\nstate  failed (job) x y\n"
 
 
-def in_terminal(environ: dict[str, str]) -> str:
+def in_terminal(environ: dict[str, str], script: str = SCRIPT) -> str:
     leader, follower = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=follower, env=os.environ | environ)
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=follower, env=os.environ | environ)
     os.close(follower)
     seen = b""
     while True:
@@ -60,6 +60,18 @@ def test_a_terminal_gets_colours_and_nothing_is_cut_off() -> None:
     assert "…" not in seen
     assert "[red]x[/red]" in seen
     assert LONG in "".join(seen.split())
+
+
+@pytest.mark.parametrize("columns", ["30", "60", "80", "200"])
+def test_ids_stay_whole_in_any_terminal(columns: str) -> None:
+    rows = [["0123456789abcdef", "succeeded", "a=1 " * 12, "b=2 " * 12]] * 2
+    script = (
+        f"from orchestrator.cli import console; console.table(['run', 'state', 'params', 'metrics'], {rows})"
+    )
+    seen = in_terminal({"TERM": "xterm", "COLUMNS": columns, "NO_COLOR": "1"}, script)
+    assert seen.count("0123456789abcdef") == 2
+    assert seen.count("succeeded") == 2
+    assert seen.count("a=1") == seen.count("b=2") == 24
 
 
 @pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "200"}])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,3 +33,15 @@ def test_told_in_a_line(
     (tmp_path / "noise").write_bytes(bytes(range(256)) * 8)
     ran = reprise(*(word.replace("{folder}", str(tmp_path)) for word in words))
     assert (ran.code, said in ran.err) == (2, True), ran.err[-300:]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_without_standard_output_or_error_it_does_its_work(home: Path, closed: str) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -m orchestrator.cli history {closed}', sys.executable],
+        env=os.environ | {"REPRISE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "Traceback" in done.stdout + done.stderr) == (0, False), done.stderr
