@@ -7,7 +7,7 @@ from typing import NamedTuple
 from orchestrator.audit.bundle import MOST_BYTES, Bundle, merge_bundles, read_bundle, write_bundle
 from orchestrator.audit.statement import ClaimStatement
 from orchestrator.digest import Digest
-from orchestrator.errors import UsageError
+from orchestrator.errors import RegistryError, UsageError
 from orchestrator.image.referrers import attach, attached
 from orchestrator.image.registryclient import Client
 from orchestrator.image.registryplace import read_reference
@@ -43,7 +43,10 @@ def published(reference: str) -> Bundle:
 
     UsageError: there are none, or they are malformed. RegistryError: the registry fails.
     """
-    place, image = read_reference(reference)
+    try:
+        place, image = read_reference(reference)
+    except RegistryError as error:  # nothing was asked yet: the words are wrong
+        raise UsageError(error.message, error.hint) from None
     bundle: Bundle = ()
     with Client(place) as client:
         for one in attached(client, image, MEDIA_BUNDLE, MOST_BYTES):

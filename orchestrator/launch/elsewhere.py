@@ -73,7 +73,14 @@ def queue(session: Session, new: NewRun, watch: Watch) -> tuple[str, bool]:
     """Record a run whose image other boxes can get, and hand it to its executor."""
     run, created = session.record.submit(new)
     if created:
-        standing = advance(session, run)
+        try:
+            standing = advance(session, run)
+        except InfrastructureError:
+            watch.note(
+                f"run {run} is recorded and was not handed over: `reprise dispatch` does it once that works, "
+                f"`reprise cancel {run}` drops it"
+            )
+            raise
         watch.phase("queue", f"run {run}, {standing.detail or standing.state.value}")
     return run, created
 
