@@ -6,7 +6,15 @@ import io
 from pathlib import Path
 
 from orchestrator.audit.attest import sound_verdicts
-from orchestrator.audit.cratefiles import METADATA, Part, Role, input_parts, run_parts, write_files
+from orchestrator.audit.cratefiles import (
+    METADATA,
+    Part,
+    Role,
+    input_parts,
+    refuse_existing,
+    run_parts,
+    write_files,
+)
 from orchestrator.audit.crategraph import metadata
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -41,6 +49,7 @@ def write_crate(session: Session, run: RunRecord, request: CrateRequest, watch: 
     """
     if not run.state.final:
         raise UsageError(f"run {run.id} is {run.state.value}", "wait for its end: `reprise logs -f` follows")
+    refuse_existing(request.path, request.force)
     watch.phase("export", run.id)
     parts, left_out = run_parts(session, run, watch)
     if request.inputs or request.input_paths:

@@ -34,6 +34,7 @@ METADATA = "ro-crate-metadata.json"
 PROGRAM = "program.json"
 LOG = "log.txt"
 PATCH = "source.patch"
+ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z")  # names of files that no crate is
 
 # What some system takes for more than a letter of a name: Windows' separators among them.
 _ODD = re.compile(r'[%\\:*?"<>|\x00-\x1f\x7f]')
@@ -178,11 +179,10 @@ def write_files(target: Path, parts: Sequence[Part], force: bool, watch: Watch) 
     The same parts give the same zip file. UsageError: something is there, or cannot be written there.
     StoreError: bytes are missing, or not those of their digest.
     """
+    refuse_existing(target, force)
     total, done = sum(part.size for part in parts), 0
-    zipped = target.suffix == ".zip"
-    _refuse_existing(target, zipped, force)
     try:
-        with _zip(target) if zipped else _folder(target) as put:
+        with _zip(target) if _is_zip(target) else _folder(target) as put:
             for part in parts:
                 for size in put(part.path, part.size, _checked(part)):
                     done += size
@@ -192,7 +192,15 @@ def write_files(target: Path, parts: Sequence[Part], force: bool, watch: Watch) 
     return done
 
 
-def _refuse_existing(target: Path, zipped: bool, force: bool) -> None:
+def _is_zip(target: Path) -> bool:
+    return target.suffix.lower() == ".zip"
+
+
+def refuse_existing(target: Path, force: bool) -> None:
+    """UsageError where no crate may be written: known before the run's bytes are looked through."""
+    zipped = _is_zip(target)
+    if target.suffix.lower() in ARCHIVES:
+        raise UsageError(f"{target}: a crate is a folder or FILE.zip", "name one of these")
     if zipped and force and target.is_file() and not target.is_symlink():
         return
     if os.path.lexists(target) and (zipped or not _empty(target)):

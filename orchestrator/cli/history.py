@@ -62,7 +62,7 @@ def command(
     With --changed: `changed`, by run: `before` (the run before), `deltas` (`name`, `before`, `after`).
     """
     from orchestrator.cli.box import opened
-    from orchestrator.cli.console import tell
+    from orchestrator.cli.console import DIM, tell
     from orchestrator.cli.document import print_document
     from orchestrator.record.model import HistoryFilter
     from orchestrator.run.model import State
@@ -81,7 +81,8 @@ def command(
     )
     with opened(adopting=True) as session:
         if changed is None:
-            runs, changes = session.record.history(wanted), None
+            more = wanted.model_copy(update={"limit": limit + 1})
+            runs, changes = session.record.history(wanted if as_json else more), None
         else:
             runs, changes, left = with_changes(session.record, wanted, changed)
             if left:
@@ -89,7 +90,17 @@ def command(
     if as_json:
         print_document({"runs": runs} | ({} if changes is None else {"changed": changes}))
     else:
-        print_runs(runs, changes)
+        print_runs(runs[:limit], changes)
+        if runs and sort is not None and _none_has(runs[0], sort):
+            tell(f"none of these runs has {sort.removeprefix('-')}: the newest come first", DIM)
+        if len(runs) > limit:
+            tell("there are more runs; --limit shows more of them", DIM)
+
+
+def _none_has(first: RunLine, sort: str) -> bool:
+    """Whether no run has this metric or parameter: those that have it come first."""
+    word, _, name = sort.removeprefix("-").partition(".")
+    return word in ("metrics", "params") and name not in getattr(first, word)
 
 
 def with_changes(

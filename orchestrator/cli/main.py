@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -74,7 +75,7 @@ def _near(name: str) -> str:
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Ids and digests can be shortened to four characters or more. `reprise VERB --help` says more.",
+    epilog="Ids can be shortened to four characters or more, digests to six. `reprise VERB -h` says more.",
 )
 @click.version_option(__version__, prog_name="reprise")
 def cli() -> None:
@@ -114,6 +115,8 @@ def run(argv: Sequence[str]) -> int:
 
         silence(sys.stdout)
         return ExitCode.OK
+    except OSError as error:
+        return _unforeseen(error, args)
     return code
 
 
@@ -132,11 +135,26 @@ def _invoke(args: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001  (the last resort: told, written to a file, exit 5)
-        from orchestrator.cli.crash import report_crash
-
-        message, hint = report_crash(error, args)
-        return _report("Crash", message, hint, ExitCode.INFRASTRUCTURE, args)
+        return _unforeseen(error, args)
     return int(code) if isinstance(code, int) else ExitCode.OK
+
+
+def _unforeseen(error: Exception, args: list[str]) -> int:
+    """A full disk is the machine's, wherever it shows; all else that nobody foresaw is ours."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        from orchestrator.cli.console import silence
+
+        where = error.filename or "what was to be written, or printed, did not fit"
+        try:
+            sys.stdout.flush()
+        except OSError:
+            silence(sys.stdout)  # or Python fails once more when it flushes at exit
+        hint = "make room, then try again; `reprise gc` says what it can free"
+        return _report("NoSpaceLeft", f"no space left: {where}", hint, ExitCode.INFRASTRUCTURE, args)
+    from orchestrator.cli.crash import report_crash
+
+    message, hint = report_crash(error, args)
+    return _report("Crash", message, hint, ExitCode.INFRASTRUCTURE, args)
 
 
 def _report_click(error: click.ClickException, args: list[str]) -> int:

@@ -30,16 +30,23 @@ def command(run: str, target: Path | None, glob: str | None, force: bool, as_jso
     from orchestrator.cli.document import print_document
     from orchestrator.cli.summary import print_outputs
     from orchestrator.cli.text import size_text
+    from orchestrator.errors import UsageError
     from orchestrator.run.model import OutputStatus
 
     with opened(adopting=True) as session:
         record = find_run(session, run)
         outputs = tuple(item for item in record.outputs if glob is None or fnmatchcase(item.path, glob))
+        if glob is not None and not outputs:
+            raise UsageError(
+                f"no output of run {record.id} matches {glob!r}", f"`reprise outputs {record.id}` lists all"
+            )
         kept = tuple(item for item in outputs if item.status is OutputStatus.KEPT)
         size = copy_outputs(kept, target, session.store.open, force) if target else 0
     if as_json:
         print_document({"run": record.id, "outputs": outputs, "copied_to": target and target.absolute()})
     elif target:
         line(f"{len(kept)} file{'s' * (len(kept) != 1)}, {size_text(size)}, verified, in {target}")
-    else:
+    elif outputs:
         print_outputs(outputs)
+    else:
+        line("no outputs")

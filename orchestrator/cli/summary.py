@@ -200,7 +200,7 @@ def _state(run: RunRecord) -> str:
     words = [run.state.value]
     if run.failure is not None:
         words.append(f"({run.failure.value})")
-    if run.message:
+    if run.message and run.message != run.state.value:
         words.append(run.message)
     elif run.exit_code:
         words.append(f"exit code {run.exit_code}")

@@ -71,7 +71,7 @@ def _gpu(session: Session) -> Check:
 
 def _database(session: Session) -> Check:
     open_runs = len(session.record.open_runs(box_id(session.settings)))
-    return Check(name="database", ok=True, detail=f"{session.settings.database_url}, {open_runs} open run(s)")
+    return Check(name="database", ok=True, detail=f"{session.record.address}, {open_runs} open run(s)")
 
 
 def _store(session: Session) -> Check:

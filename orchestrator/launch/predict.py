@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from orchestrator.errors import EngineMissingError, UsageError
-from orchestrator.launch.rerun import RerunRequest
+from orchestrator.launch.rerun import RerunRequest, refuse_ignored
 from orchestrator.launch.session import Session
 from orchestrator.launch.target import resolve
 from orchestrator.record.model import RunRecord
@@ -22,6 +22,7 @@ def foresee(session: Session, request: RerunRequest) -> Prediction:
     original = _original(session, request)
     if original is None:
         return unknown("this box knows no successful run of this digest, so there is nothing to compare with")
+    refuse_ignored(original.program, request)
     here = gpus() if original.program.gpus else ()
     found = expect(original, request, here, box_id(session.settings))
     past = _past(session, original)

@@ -31,6 +31,7 @@ from orchestrator.launch.watch import Watch
 from orchestrator.record.model import NewRun, RunRecord
 from orchestrator.run.hardware import choose_gpus, gpus
 from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.program import Program
 from orchestrator.value import Value
 from orchestrator.verdict.model import Verdict
 
@@ -109,7 +110,18 @@ def _resources(fields: dict[str, Any]) -> Resources:
         raise UsageError(f"no such limits: {said}", "`reprise schema` has the least of each") from None
 
 
+def refuse_ignored(program: Program, request: RerunRequest) -> None:
+    """UsageError for what would change nothing, so that nobody believes it did."""
+    unknown = sorted(request.inputs.keys() - program.inputs.keys())
+    if unknown:
+        known = ", ".join(sorted(program.inputs)) or "none"
+        raise UsageError(f"the job has no input {', '.join(unknown)}", f"its inputs: {known}")
+    if request.resources.get("gpu") and not program.gpus:
+        raise UsageError("--gpu: the job asks for no GPU", "leave it out: this job runs on the CPU")
+
+
 def _new_run(target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
+    refuse_ignored(target.program, request)
     before = original.resources if original else Resources(gpus=target.program.gpus)
     fields = before.model_dump() | request.resources
     run = new_id()

@@ -7,6 +7,7 @@ commit itself was cut off, the record is asked whether it went through.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,11 +22,14 @@ from orchestrator.record.connect import POOL_TIMEOUT, Database, T, Work, shown
 
 PATIENCE = 60.0  # seconds that a server may be away; a restart with recovery took 1 to 3
 PAUSE = 0.25  # seconds between two tries
+QUIET = 2.0  # seconds after which people are told what is waited for
 CONNECT_TIMEOUT = 10  # seconds
 
 # Keys of the advisory locks: "Reprise" as bytes, and one more for the schema.
 WRITER = 0x52657072697365
 SCHEMA = WRITER + 1
+
+_log = logging.getLogger(__name__)  # not set up by the command: a warning goes to standard error as it is
 
 _HINTS = {
     "password authentication failed": "put the password into REPRISE_DATABASE_URL or ~/.pgpass",
@@ -73,16 +77,22 @@ class Postgres(Database):
 
     def patiently(self, attempt: Callable[[bool], T]) -> T:
         """Again while the server is away; every other error at once."""
-        end = time.monotonic() + PATIENCE
-        again = False
+        begun = time.monotonic()
+        again = told = False
         while True:
             try:
                 with self._translated():
                     return attempt(again)
             except RecordError as error:
                 cause = error.__cause__
-                if not isinstance(cause, DBAPIError) or not _gone(cause) or time.monotonic() >= end:
+                if not isinstance(cause, DBAPIError) or not _gone(cause):
                     raise
+                waited = time.monotonic() - begun
+                if waited >= PATIENCE:
+                    raise
+                if waited >= QUIET and not told:
+                    _log.warning("%s does not answer; waiting for it, %d s at most", self.name, PATIENCE)
+                    told = True
             again = True
             time.sleep(PAUSE)
 

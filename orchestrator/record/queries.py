@@ -43,6 +43,9 @@ def find(connection: Connection, prefix: str) -> str:
         raise UsageError(
             f"{prefix!r} is too short for a run", f"give at least {SHORTEST} of its 16 hex digits"
         )
+    if text.startswith("sha256:"):
+        runs = f"`reprise history --where 'image == \"{text}\"'` lists the runs of an image"
+        raise UsageError(f"{prefix!r} is a digest, not a run", runs)
     if not _ID.match(text):
         raise UsageError(f"{prefix!r} is not a run", f"a run is 16 hex digits; {_HISTORY}")
     query = (

@@ -6,6 +6,7 @@ The low-level client is used throughout: its calls are the engine's own, one req
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -109,7 +110,10 @@ class Engine:
         try:
             api = docker.from_env(version="auto", timeout=TIMEOUT).api
         except (DockerException, requests.exceptions.RequestException) as error:
-            raise EngineMissingError(f"no container engine answers: {error}", HOW_TO_GET_ONE) from error
+            where = os.environ.get("DOCKER_HOST") or "the default address"
+            raise EngineMissingError(
+                f"no container engine answers at {where}: {error}", HOW_TO_GET_ONE
+            ) from error
         return cls(api)
 
     def close(self) -> None:

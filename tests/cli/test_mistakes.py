@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from services import PostgresServer
 
 LONG = "x" * 5000
 
@@ -33,6 +35,31 @@ def test_told_in_a_line(
     (tmp_path / "noise").write_bytes(bytes(range(256)) * 8)
     ran = reprise(*(word.replace("{folder}", str(tmp_path)) for word in words))
     assert (ran.code, said in ran.err) == (2, True), ran.err[-300:]
+
+
+def test_the_doctor_keeps_the_databases_password(
+    process: Callable[..., Any], postgres: PostgresServer
+) -> None:
+    postgres.sql("CREATE DATABASE seen_by_the_doctor")
+    url = postgres.url("seen_by_the_doctor").replace("reprise@", "reprise:kept-to-itself@")
+    ran = process("doctor", "--json", REPRISE_DATABASE_URL=url)
+    (found,) = (check for check in json.loads(ran.out)["checks"] if check["name"] == "database")
+    assert (found["ok"], "reprise:***@127.0.0.1" in found["detail"]) == (True, True)
+    assert "kept-to-itself" not in ran.out + ran.err
+
+
+@pytest.mark.parametrize("words", ["history", "history --json", "--help"])
+def test_a_full_disk_under_the_output_is_no_crash(home: Path, words: str) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -m orchestrator.cli {words} > /dev/full', sys.executable],
+        env=os.environ | {"REPRISE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "no space left" in done.stderr) == (5, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(home.glob("crash-*")) == []
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])

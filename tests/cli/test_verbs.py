@@ -131,6 +131,14 @@ def test_history_filters(reprise: Call, three: None, options: list[str], expecte
     assert [run["id"] for run in json.loads(out)["runs"]] == expected
 
 
+def test_history_says_where_it_stops_and_what_no_run_has(reprise: Call, three: None) -> None:
+    assert [len(reprise("history", "--limit", n).out.splitlines()) for n in ("2", "3")] == [1 + 2, 1 + 3]
+    assert ["--limit" in reprise("history", "--limit", n).err for n in ("2", "3")] == [True, False]
+    assert len(json.loads(reprise("history", "--limit", "2", "--json").out)["runs"]) == 2
+    said = {"-metrics.nope": True, "params.nope": True, "metrics.accuracy": False, "seconds": False}
+    assert {field: "none of" in reprise("history", "--sort", field).err for field in said} == said
+
+
 def test_an_empty_history(reprise: Call) -> None:
     assert reprise("history") == (0, "no runs\n", "")
     assert json.loads(reprise("history", "--json").out) == {"runs": []}
@@ -222,6 +230,23 @@ def test_outputs(reprise: Call, three: None, tmp_path: Path) -> None:
     document = json.loads(reprise("outputs", "aaaa", "--path", "*.pt", "--json").out)
     assert [item["path"] for item in document["outputs"]] == ["model.pt"]
     assert document["copied_to"] is None
+
+
+def test_what_matches_nothing_or_changes_nothing_is_refused(
+    reprise: Call, three: None, tmp_path: Path
+) -> None:
+    """Nobody shall believe that an option did something."""
+    for words, said in (
+        (("outputs", A, "--path", "nope*"), "matches 'nope*'"),
+        (("rerun", A, "--input", "nope=x"), "no input nope"),
+        (("rerun", A, "--gpu", "H100"), "asks for no GPU"),
+        (("predict", A, "--gpu", "H100"), "asks for no GPU"),
+        (("crate", A, str(tmp_path / "x.tar.gz")), "a folder or FILE.zip"),
+        (("show", f"sha256:{'a' * 64}"), "is a digest, not a run"),
+    ):
+        ran = reprise(*words)
+        assert (ran.code, said in ran.err) == (2, True), (words, ran.err)
+    assert list(tmp_path.glob("x*")) == []
 
 
 def test_a_damaged_store_is_noticed(reprise: Call, session: Session, three: None, tmp_path: Path) -> None:

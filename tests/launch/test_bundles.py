@@ -333,6 +333,11 @@ def test_a_file_that_is_there_is_kept_unless_forced(session: Session, made: Made
     assert tarfile.is_tarfile(path)
 
 
+def test_a_place_where_nothing_can_be_written_is_the_users_mistake(session: Session, made: Made) -> None:
+    with pytest.raises(UsageError, match=r"^/proc/x\.tar could not be written: [A-Z]"):
+        write(session, made.original, Path("/proc/x.tar"))
+
+
 @pytest.mark.parametrize("which", ["output", "layer"])
 @pytest.mark.parametrize("fault", ["flipped", "cut", "gone"])
 def test_a_damaged_blob_is_named_and_no_file_is_left(

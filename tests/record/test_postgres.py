@@ -73,6 +73,19 @@ def test_what_cannot_be_reached_is_named_without_its_password(
         assert "secret" not in str(caught.value)
 
 
+def test_people_are_told_what_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 1.5)
+    monkeypatch.setattr(module, "QUIET", 0.5)
+    url = f"postgresql://ada:secret@127.0.0.1:{free_port()}/record"
+    with pytest.raises(RecordError):
+        open_record(load({"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": url}))
+    (said,) = caplog.messages
+    assert "does not answer" in said
+    assert "secret" not in said
+
+
 def test_a_wrong_name_is_not_waited_for(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(_seconds: float) -> None:
         raise AssertionError("it waited")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -39,7 +40,10 @@ class Piece:
 def write_archive(
     path: Path, bundle: Bundle, files: Mapping[str, bytes], pieces: Mapping[Digest, Piece], watch: Watch
 ) -> int:
-    """The archive's size in bytes. StoreError names a blob whose bytes are not its digest's; no file then."""
+    """The archive's size in bytes. StoreError names a blob whose bytes are not its digest's; no file then.
+
+    UsageError: no file can be made there.
+    """
     document = bundle.to_bytes()
     total, done = sum(size for _, size in bundle.blobs), 0
     try:
@@ -61,10 +65,11 @@ def write_archive(
             out.write(END)
             return out.tell()
     except OSError as error:
-        raise StoreError(
-            f"{path} could not be written: {error}",
-            f"it takes {total} bytes; name a file on another disk, or leave the base out with --thin",
-        ) from error
+        message = f"{path} could not be written: {error.strerror}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = f"it takes {total} bytes; name a file on another disk, or leave the base out with --thin"
+            raise StoreError(message, hint) from error
+        raise UsageError(message, "name a file in a folder that you may write") from error
 
 
 def _write_bytes(out: BinaryIO, name: str, data: bytes) -> None:
