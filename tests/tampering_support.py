@@ -253,8 +253,12 @@ def another(table: str, column: str, value: Any) -> Any:
         return next(word for word in kind.enums if word != value)
     if isinstance(value, bytes):
         return value[:-1] + bytes([value[-1] ^ 1])
+    if str(kind).startswith("BOOL"):
+        return not value
     if isinstance(value, int | float):
-        return 1 - value if str(kind).startswith("BOOL") else value + 1000
+        return value + 1000
+    if isinstance(value, datetime):
+        return value.replace(year=2027)
     if value is None:
         return 77 if str(kind).startswith(("INT", "BIGINT", "FLOAT")) else "2026-01-01 00:00:00.000000"
     return f"2027{value[4:]}" if str(kind).startswith("DATETIME") else f"{value}x"
