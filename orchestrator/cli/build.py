@@ -37,7 +37,7 @@ def command(
     from orchestrator.cli.progress import watching
     from orchestrator.launch.build import BuildRequest, build
 
-    request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean)
+    request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean, run=False)
     with opened() as session, watching(as_json, quiet) as watch:
         image = build(session, request, watch).image
         if push:

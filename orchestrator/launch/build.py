@@ -29,6 +29,7 @@ class BuildRequest(Value):
     require_clean: bool = False
     key: str | None = None  # idempotency key: the same key is the same run
     elsewhere: bool = False  # another box will run it: its GPUs count, not this box's
+    run: bool = True  # False: it is assembled only, for which no GPU is needed
 
 
 class Built(Value):
@@ -42,7 +43,7 @@ class Built(Value):
 def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     """Read, check, assemble. The GPU is asked for first: without one nothing else is worth the wait."""
     spec = read_spec(request.spec_path, request.params, request.seed)
-    gpu_visible = spec.resources.gpus > 0 if request.elsewhere else check_gpus(spec)
+    gpu_visible = spec.resources.gpus > 0 if request.elsewhere else check_gpus(spec, request.run)
     base = _base(session, spec.base, gpu_visible, watch)
     watch.phase("source", spec.source.path)
     inputs = read_inputs(spec.inputs)
@@ -72,15 +73,16 @@ def _base(session: Session, name: str | None, gpu_visible: bool, watch: Watch) -
         return base_here(session, name, gpu_visible, watch)
 
 
-def check_gpus(spec: JobSpec) -> bool:
-    """Whether a GPU is visible; UsageError where the spec asks for what this box has not."""
+def check_gpus(spec: JobSpec, run: bool) -> bool:
+    """Whether it is for a GPU. UsageError where it is to `run` on what this box has not."""
     if spec.resources.gpus == 0 and spec.base is not None:
         return False
     from orchestrator.run.hardware import choose_gpus, gpus
 
     found = gpus()
-    choose_gpus(spec.resources, found)
-    return bool(found)
+    if run:
+        choose_gpus(spec.resources, found)
+    return bool(found) or spec.resources.gpus > 0
 
 
 def refuse_dirty(source: SourceTree) -> None:

@@ -182,6 +182,12 @@ def test_a_gpu_that_is_not_there_is_an_error_before_anything_is_built(box: Box, 
     assert not (box.settings.home / "reprise.db").exists() or box.json("history")["runs"] == []
 
 
+def test_a_job_for_gpus_is_assembled_where_there_is_none(box: Box, tmp_path: Path) -> None:
+    """GPUs are no part of an image but of the program in it, and a box without any may push it."""
+    spec = write_job(tmp_path / "job", "pass", extra="base: cpu\nresources: {gpus: 64}")
+    assert box.json("build", str(spec))["program"]["gpus"] == 64
+
+
 def test_mistakes_are_told_all_at_once_with_their_lines(box: Box, tmp_path: Path) -> None:
     folder = tmp_path / "job"
     folder.mkdir()
