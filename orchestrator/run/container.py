@@ -6,12 +6,15 @@ Every setting of an untrusted but useful job stands here. Measured together on E
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from orchestrator.run.model import GpuAccess, Plan
 
 LOG_FILE = "16m"  # two of them: after a rotation at least this much is left
 LOG_FILES = "2"
+HOST_NAME = "reprise"  # a job that prints it prints the same everywhere
+IPV6 = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")  # absent from a kernel with ipv6.disable=1
 OPEN_FILES = 16384  # else it is the engine's own, from 1024 to 1073741816, another on each box
 TMP_SHARE = 2  # /tmp may take half of the job's memory: it is a tmpfs, and counted there anyway
 
@@ -34,13 +37,12 @@ def container_config(plan: Plan) -> dict[str, Any]:
         **({"Entrypoint": list(plan.entrypoint)} if plan.entrypoint is not None else {}),
         "Cmd": list(plan.command),
         "User": plan.user,
-        "Hostname": "reprise",  # a job that prints it prints the same everywhere
+        "Hostname": HOST_NAME,
         "Env": [f"{name}={value}" for name, value in sorted(plan.environment.items())],
         "Labels": plan.labels,
         "AttachStdout": False,
         "AttachStderr": False,
         "Tty": False,
-        "NetworkDisabled": plan.network == "none",
         "HostConfig": _host(plan),
     }
 
@@ -48,6 +50,7 @@ def container_config(plan: Plan) -> dict[str, Any]:
 def _host(plan: Plan) -> dict[str, Any]:
     return {
         "NetworkMode": plan.network,
+        **_names(plan),
         "IpcMode": "private",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
@@ -82,6 +85,20 @@ def _host(plan: Plan) -> dict[str, Any]:
             for mount in plan.mounts
         ],
         "DeviceRequests": _devices(plan),
+    }
+
+
+def _names(plan: Plan) -> dict[str, Any]:
+    """`localhost` and the container's own name lead to the loopback, as on any machine.
+
+    Processes of one job find each other by them (torchrun, gloo, mp.spawn). The engine writes /etc/hosts for
+    network `none` too, with `localhost`, but our own name only where there is an address to give it. That
+    file names ::1, which Engine 20.10 takes away from the loopback and Engine 28 leaves there.
+    """
+    hosts = [f"{HOST_NAME}:127.0.0.1", *([f"{HOST_NAME}:::1"] if plan.ipv6 else [])]
+    return {
+        **({"ExtraHosts": hosts} if plan.network == "none" else {}),
+        **({"Sysctls": {"net.ipv6.conf.lo.disable_ipv6": "0"}} if plan.ipv6 else {}),
     }
 
 

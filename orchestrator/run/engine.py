@@ -19,7 +19,7 @@ from docker.errors import APIError, DockerException, NotFound
 
 from orchestrator.digest import CHUNK
 from orchestrator.errors import EngineError, EngineMissingError
-from orchestrator.run.container import container_config
+from orchestrator.run.container import IPV6, container_config
 from orchestrator.run.model import Plan
 from orchestrator.value import Value
 
@@ -46,6 +46,7 @@ class EngineInfo(Value):
     runtimes: tuple[str, ...]
     cdi: bool  # CDI devices can be asked for
     live_restore: bool
+    ipv6: bool  # its kernel has IPv6
 
 
 class EngineImage(Value):
@@ -140,6 +141,7 @@ class Engine:
             runtimes=tuple(sorted(info.get("Runtimes") or {})),
             cdi=bool(info.get("CDISpecDirs")),
             live_restore=bool(info.get("LiveRestoreEnabled")),
+            ipv6=IPV6.exists(),  # no engine says it; its kernel is this machine's
         )
 
     def image(self, reference: str) -> EngineImage | None:

@@ -64,6 +64,7 @@ class Plan(Value):
     mounts: tuple[Mount, ...]
     user: str
     network: str  # none or bridge
+    ipv6: bool = False  # the loopback has ::1 beside 127.0.0.1
     cpus: float | None
     memory: int  # bytes; swap is the same number, so none
     shm: int  # bytes

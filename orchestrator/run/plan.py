@@ -62,6 +62,7 @@ def plan_container(
         ),
         user=f"{JOB_USER}:{JOB_USER}",
         network=resources.network.value,
+        ipv6=engine.ipv6,
         cpus=_cpus(resources, engine),
         memory=_memory(resources, engine),
         shm=resources.shm,

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests_support import Box, write_job
 
+from orchestrator.run.container import IPV6
+
 pytestmark = pytest.mark.engine
 PORT = 7007
 
@@ -88,3 +90,73 @@ def test_a_rerun_is_given_the_network_that_the_run_had(
     again = box.json("rerun", run["id"])
     assert again["verdict"]["outcome"] == "identical"
     assert f"heard {word}" in box.type("logs", again["run"]["id"]).out
+
+
+ADDRESSES = """
+import asyncio, os, socket
+
+async def main():
+    for host in ('localhost', socket.gethostname(), '127.0.0.1', *(['::1'] if IPV6 else [])):
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), host, 0)
+        for each in server.sockets:
+            reader, writer = await asyncio.open_connection(*each.getsockname()[:2])
+            assert await reader.read() == b''
+            writer.close()
+        found = sorted({each.getsockname()[0] for each in server.sockets})
+        print(host if host in ('localhost', '127.0.0.1', '::1') else 'own name', *found)
+        server.close()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("network", ["none", "bridge"])
+def test_localhost_and_the_own_name_are_addresses_to_listen_at(
+    box: Box, tmp_path: Path, network: str
+) -> None:
+    """asyncio listens at every address of a name, and fails where one of them cannot be had."""
+    ipv6 = IPV6.exists()
+    script = ADDRESSES.replace("IPV6", str(ipv6))
+    spec = write_job(tmp_path / "job", script, f"resources: {{network: {network}}}")
+    said = box.type("logs", box.json("submit", str(spec))["id"]).out.splitlines()
+    loopback = ["127.0.0.1", "::1"] if ipv6 else ["127.0.0.1"]
+    assert said[0] == " ".join(["localhost", *loopback])
+    assert said[2:] == [f"{address} {address}" for address in loopback]
+    if network == "none":
+        assert said[1] == " ".join(["own name", *loopback])
+    else:
+        assert said[1].startswith("own name 1")  # of the bridge, by the engine
+
+
+RANKS = """
+import os, socket, torch, torch.distributed as dist, torch.multiprocessing as mp
+
+def rank(number, host, port):
+    os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port), RANK=str(number), WORLD_SIZE='2')
+    dist.init_process_group('gloo')
+    total = torch.tensor([number + 1.0])
+    dist.all_reduce(total)
+    assert total.item() == 3
+    dist.destroy_process_group()
+
+if __name__ == '__main__':
+    if 'RANK' in os.environ:  # by torchrun, which has told where to meet
+        rank(int(os.environ['RANK']), os.environ['MASTER_ADDR'], os.environ['MASTER_PORT'])
+    else:
+        for host in ('localhost', socket.gethostname(), HOSTS):
+            with socket.create_server(('', 0)) as free:
+                port = free.getsockname()[1]
+            mp.spawn(rank, (host, port), nprocs=2)
+            print('met at', host)
+"""
+
+
+def test_ranks_of_a_job_without_a_network_meet(box: Box, tmp_path: Path) -> None:
+    """`torchrun --standalone` goes by the machine's own name; each process gives up only after minutes."""
+    folder = tmp_path / "job"
+    spec = write_job(folder, RANKS.replace("HOSTS", repr("::1" if IPV6.exists() else "127.0.0.1")))
+    command = "torchrun --standalone --nproc-per-node 2 main.py && python main.py"
+    spec.write_text(f"name: ranks\ncommand: {command}\nresources: {{timeout: 120s}}\n")
+    run = box.json("submit", str(spec))
+    assert run["state"] == "succeeded"
+    said = box.type("logs", run["id"]).out
+    assert said.count("met at ") == 3

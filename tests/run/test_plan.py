@@ -21,7 +21,7 @@ from orchestrator.spec.program import Program
 INFO = EngineInfo(
     id="e", version="20.10", podman=False, storage="overlay2", containerd_store=False, cgroup="1", kernel="6",
     os="Debian", root="/var/lib/docker", cpus=2, memory=10 << 30, runtimes=("runc",), cdi=False,
-    live_restore=False,
+    live_restore=False, ipv6=True,
 )  # fmt: skip
 H100 = Gpu(
     uuid="GPU-1", name="NVIDIA H100 80GB HBM3", compute="9.0", sms=132, memory=80 << 30, driver="580",
@@ -70,6 +70,20 @@ def test_every_setting_of_an_untrusted_job() -> None:
     ]
     assert not any(pair.startswith("CUDA_VISIBLE_DEVICES") for pair in config["Env"])
     assert "NVIDIA_VISIBLE_DEVICES=void" in config["Env"]
+
+
+@pytest.mark.parametrize("ipv6", [True, False])
+def test_names_that_processes_of_a_job_find_each_other_by(ipv6: bool) -> None:
+    """A kernel without IPv6 has no such setting, and an engine refuses to start a container with it."""
+    info = INFO.model_copy(update={"ipv6": ipv6})
+    for network in ("none", "bridge"):
+        config = container_config(plan(info, network=network))
+        assert not config.get("NetworkDisabled")  # such a container has no /etc/hosts
+        assert config["Hostname"] == "reprise"
+        host = config["HostConfig"]
+        assert host.get("Sysctls") == ({"net.ipv6.conf.lo.disable_ipv6": "0"} if ipv6 else None)
+        own = ["reprise:127.0.0.1", *(["reprise:::1"] if ipv6 else [])]
+        assert host.get("ExtraHosts") == (own if network == "none" else None)
 
 
 def test_memory_is_nine_tenths_of_the_box_unless_said() -> None:
