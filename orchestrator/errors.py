@@ -60,6 +60,10 @@ class EngineMissingError(EngineError):
     """No container engine answers."""
 
 
+class ImageMissingError(EngineError):
+    """The engine lacks an image that it had, or was said to have."""
+
+
 class RegistryError(InfrastructureError):
     """An image registry refused, failed, or delivered bytes of another digest."""
 

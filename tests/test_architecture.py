@@ -32,7 +32,7 @@ APART = (
 
 # Outside library -> where it may be imported; a file, or a room.
 DOORS = {
-    "docker": ("run/engine.py",),
+    "docker": ("run/engine.py", "run/enginefaults.py"),
     "sqlmodel": ("record",),
     "sqlalchemy": ("record",),
     "alembic": ("record",),
@@ -43,6 +43,20 @@ DOORS = {
     "torch": ("runtime",),
     "numpy": ("runtime",),
 }
+
+# What may ask this machine for the time of day, which can be wrong by days; and why that decides nothing.
+# Durations are measured by time.monotonic; a container's moments are its engine's, a record's its database's.
+WALL_CLOCKS = {
+    "record/clock.py": "an SQLite file has no other clock",
+    "cli/text.py": "`--since 2h` is counted back from what the person's clock says",
+    "cli/crash.py": "the name of a file for people",
+    "image/registryclient.py": "Retry-After may be a date; the wait is capped",
+    "record/blobs.py": "a blob met again is made young by the clock of who met it",
+    "record/uploads.py": "how young a blob is",
+    "launch/garbage.py": "how old a blob is",
+    "launch/doctor.py": "a blob just made is removed again",
+}
+_CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
 
 MODULE_LINES = 400
 FUNCTION_LINES = 60
@@ -167,6 +181,25 @@ def test_imports_run_down_only():
 
 def test_each_outside_library_has_one_door():
     assert [text for module in modules().values() for text in wrong_doors(module)] == []
+
+
+def wall_clocks(module: Module) -> list[str]:
+    calls = (node for node in ast.walk(module.tree) if isinstance(node, ast.Call))
+    return [
+        f"{module.where}:{call.lineno} asks this machine's clock"
+        for call in calls
+        if ast.unparse(call.func) in _CLOCKS and module.where not in WALL_CLOCKS
+    ]
+
+
+def test_what_orders_or_expires_anything_asks_no_clients_clock():
+    assert [text for module in modules().values() for text in wall_clocks(module)] == []
+    assert {where for where in WALL_CLOCKS if not (PACKAGE / where).exists()} == set()
+
+
+def test_a_clients_clock_is_seen():
+    assert wall_clocks(made_up("run/x.py", "def f():\n    return time.time() - start"))
+    assert not wall_clocks(made_up("run/x.py", "time.monotonic(); record.now()"))
 
 
 def test_the_runtime_needs_the_standard_library_and_torch_only():

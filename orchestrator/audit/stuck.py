@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.launch.fit import state_of
@@ -20,12 +20,13 @@ def stuck_findings(session: Session) -> Iterator[Finding]:
     """By the run's lock on this box, by the worker's silence on others, else by age."""
     here = box_id(session.settings)
     boxes = {box.id: box for box in session.record.boxes()}
+    moment = session.record.now()
     open_states = tuple(state for state in State if not state.final)
     for line in session.record.history(HistoryFilter(states=open_states)):
         opened = session.record.open_run(line.id)
         if opened.state.final:  # it ended meanwhile
             continue
-        age = datetime.now(UTC) - line.created_at
+        age = moment - line.created_at
         detail = None
         if opened.box == here and opened.state is not State.QUEUED:
             with run_lock(session.settings, line.id) as free:

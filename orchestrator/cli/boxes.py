@@ -22,7 +22,8 @@ def command(as_json: bool) -> None:
     expected.
 
     JSON: `boxes`, each with `id`, `name`, `state` (`up`, `draining`, `down`, `silent`), `boot`, `slots`,
-    `cpus`, `memory`, `gpus`, `bit_class`, `bit_digest`, `versions`, `started_at`, `seen_at`, `runs`.
+    `cpus`, `memory`, `gpus`, `bit_class`, `bit_digest`, `versions`, `started_at`, `seen_at`, `silence`
+    (seconds), `runs`.
     """
     from orchestrator.cli.box import opened
     from orchestrator.cli.console import line, table

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from orchestrator.errors import FencedError, InfrastructureError, UsageError
 from orchestrator.launch.execute import NEVER_BEGAN
@@ -63,8 +62,7 @@ def _queued(session: Session, executor: Executor, opened: OpenRun) -> Standing:
     record, run, number = session.record, opened.id, opened.attempt + 1
     try:
         there, mine = record.launch(run, number, executor.kind, person())
-        late = (datetime.now(UTC) - there.launched_at).total_seconds() > LAUNCHING
-        if there.ref is None and (mine or late):
+        if there.ref is None and (mine or there.age > LAUNCHING):
             ref = _submitted(session, executor, run, number)
             record.save_ref(run, number, ref)
             return _standing(opened, f"launched as {ref}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 
 from orchestrator.launch.session import Session
 from orchestrator.record.model import BoxFacts, BoxLine, Queued, RunRecord
@@ -33,14 +32,12 @@ def unfit(run: Queued, box: BoxFacts) -> str | None:
 
 def alive(box: BoxLine) -> bool:
     """Whether its worker takes runs, as far as its last word tells."""
-    silence = datetime.now(UTC) - box.seen_at
-    return box.state == "up" and silence < timedelta(seconds=SILENT)
+    return box.state == "up" and box.silence < SILENT
 
 
 def state_of(box: BoxLine) -> str:
     """up, draining, down, or `silent`: it has said nothing for a minute."""
-    silence = datetime.now(UTC) - box.seen_at
-    return "silent" if box.state != "down" and silence >= timedelta(seconds=SILENT) else box.state
+    return "silent" if box.state != "down" and box.silence >= SILENT else box.state
 
 
 def reason(run: Queued, boxes: Iterable[BoxLine]) -> str:

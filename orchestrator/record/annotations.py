@@ -14,8 +14,9 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, not
 
 from orchestrator.errors import UsageError
 from orchestrator.record import events, evidence, tables
+from orchestrator.record.clock import now
 from orchestrator.record.model import Marks, Named, Remark
-from orchestrator.record.runs import inserted, key_of, now
+from orchestrator.record.runs import inserted, key_of
 
 LONGEST_NOTE = 10_000  # characters
 _CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
@@ -107,7 +108,7 @@ def archive(connection: Connection, runs: Sequence[str], by: str, *, restore: bo
 
 
 def _add(connection: Connection, key: int, kind: str, by: str, *, word: str = "", text: str = "") -> None:
-    row = {"run_id": key, "kind": kind, "word": word, "text": text, "made_by": by, "made_at": now()}
+    row = {"run_id": key, "kind": kind, "word": word, "text": text, "made_by": by, "made_at": now(connection)}
     added = inserted(connection, tables.annotation, row)
     held = {str(added): evidence.row_value(tables.annotation, row)}
     run = connection.execute(select(tables.run.c.public_id).where(tables.run.c.id == key)).scalar_one()

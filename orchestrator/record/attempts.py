@@ -13,9 +13,10 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from orchestrator.errors import FencedError
 from orchestrator.record import events, evidence, tables
+from orchestrator.record.clock import now, seconds_since
 from orchestrator.record.model import Launched, Queued, Wanted
 from orchestrator.record.results import finish
-from orchestrator.record.runs import claim, hold, now, where_it_stands
+from orchestrator.record.runs import claim, hold, where_it_stands
 from orchestrator.run.model import Result, State
 from orchestrator.spec.model import Resources
 
@@ -55,7 +56,13 @@ def launch(connection: Connection, run: str, number: int, executor: str, by: str
     there = _launched(connection, run, key, number)
     if there is not None:
         return there, False
-    row = {"run_id": key, "number": number, "executor": executor, "launched_by": by, "launched_at": now()}
+    row = {
+        "run_id": key,
+        "number": number,
+        "executor": executor,
+        "launched_by": by,
+        "launched_at": now(connection),
+    }
     connection.execute(insert(tables.launch), [row])
     held = {str(number): evidence.row_value(tables.launch, row)}
     events.append(connection, "run.launched", run, {"launch": held})
@@ -80,7 +87,7 @@ def launched(connection: Connection, run: str) -> list[Launched]:
     key, _, _ = where_it_stands(connection, run)
     table = tables.launch
     rows = connection.execute(select(table).where(table.c.run_id == key).order_by(table.c.number))
-    return [_launch_line(run, row) for row in rows]
+    return [_launch_line(connection, run, row) for row in rows]
 
 
 def _launched(connection: Connection, run: str, key: int, number: int) -> Launched | None:
@@ -88,13 +95,13 @@ def _launched(connection: Connection, run: str, key: int, number: int) -> Launch
     row = connection.execute(
         select(table).where(table.c.run_id == key, table.c.number == number)
     ).one_or_none()
-    return None if row is None else _launch_line(run, row)
+    return None if row is None else _launch_line(connection, run, row)
 
 
-def _launch_line(run: str, row: Row[Any]) -> Launched:
+def _launch_line(connection: Connection, run: str, row: Row[Any]) -> Launched:
     fields = row._asdict()
     del fields["run_id"]
-    return Launched(run=run, **fields)
+    return Launched(run=run, age=seconds_since(connection, row.launched_at), **fields)
 
 
 def requeue(connection: Connection, run: str, number: int, reason: str) -> State:
@@ -133,7 +140,7 @@ def requeue(connection: Connection, run: str, number: int, reason: str) -> State
 def _end_launch(connection: Connection, key: int, number: int, reason: str) -> dict[str, Any]:
     """What was written: the row where there was none, else its new columns."""
     table = tables.launch
-    ended: dict[str, Any] = {"ended": reason, "ended_at": now()}
+    ended: dict[str, Any] = {"ended": reason, "ended_at": now(connection)}
     changed = connection.execute(
         update(table).where(table.c.run_id == key, table.c.number == number).values(**ended)
     ).rowcount

@@ -9,17 +9,18 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from orchestrator.record import events, evidence, tables
+from orchestrator.record.clock import now, seconds_since
 from orchestrator.record.columns import document
 from orchestrator.record.model import BoxFacts, BoxLine
-from orchestrator.record.runs import OPEN, now
+from orchestrator.record.runs import OPEN
 from orchestrator.run.model import State
 
 _DOCUMENTS = ("gpus", "bit_class", "versions")
 
 
-def introduce(connection: Connection, facts: BoxFacts, moment: datetime) -> None:
-    """A worker starts, or something of its box has changed. At one moment, once."""
-    table = tables.box
+def introduce(connection: Connection, facts: BoxFacts) -> datetime:
+    """A worker starts, or something of its box has changed: the moment."""
+    table, moment = tables.box, now(connection)
     fields = facts.model_dump(mode="json")
     values = {name: document(item) if name in _DOCUMENTS else item for name, item in fields.items()}
     values |= {"started_at": moment, "seen_at": moment}
@@ -27,12 +28,13 @@ def introduce(connection: Connection, facts: BoxFacts, moment: datetime) -> None
         connection.execute(insert(table), [values])
     held = {facts.id: evidence.row_value(table, values, change=True)}
     events.append(connection, "box.introduced", None, {"box": held})
+    return moment
 
 
 def see(connection: Connection, box: str, state: str) -> None:
     """The heartbeat."""
     table = tables.box
-    connection.execute(update(table).where(table.c.id == box).values(state=state, seen_at=now()))
+    connection.execute(update(table).where(table.c.id == box).values(state=state, seen_at=now(connection)))
 
 
 def boxes(connection: Connection) -> list[BoxLine]:
@@ -40,7 +42,9 @@ def boxes(connection: Connection) -> list[BoxLine]:
     table = tables.box
     running = _running(connection)
     rows = connection.execute(select(table).order_by(table.c.name, table.c.id))
-    return [_line(row, tuple(running.get(row.id, ()))) for row in rows]
+    return [
+        _line(row, seconds_since(connection, row.seen_at), tuple(running.get(row.id, ()))) for row in rows
+    ]
 
 
 def _running(connection: Connection) -> dict[str, list[str]]:
@@ -58,9 +62,10 @@ def _running(connection: Connection) -> dict[str, list[str]]:
     return found
 
 
-def _line(row: Row[Any], runs: tuple[str, ...]) -> BoxLine:
+def _line(row: Row[Any], silence: float, runs: tuple[str, ...]) -> BoxLine:
     fields = row._asdict()
     return BoxLine(
         **{name: json.loads(item) if name in _DOCUMENTS else item for name, item in fields.items()},
+        silence=silence,
         runs=runs,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any, Protocol, Self
 
 from sqlalchemy import Connection
@@ -14,6 +15,7 @@ from orchestrator.record import annotations as said
 from orchestrator.record import (
     attempts,
     boxes,
+    clock,
     events,
     imports,
     ledger,
@@ -179,15 +181,21 @@ class Record:
 
     def introduce(self, facts: BoxFacts) -> None:
         """What a worker says of its box when it starts."""
-        moment = runs.now()
-        self._database.write(
-            lambda connection: boxes.introduce(connection, facts, moment),
-            lambda connection: settled.introduced(connection, facts.id, moment),
-        )
+        moments: list[datetime] = []  # by the database's clock, of each try
+
+        def introduce(connection: Connection) -> datetime:
+            moments.append(boxes.introduce(connection, facts))
+            return moments[-1]
+
+        self._database.write(introduce, lambda connection: settled.introduced(connection, facts.id, moments))
 
     def see(self, box: str, state: str) -> None:
         """A worker's heartbeat."""
         self._database.write(lambda connection: boxes.see(connection, box, state))
+
+    def now(self) -> datetime:
+        """By the database's clock: what the age of anything recorded is measured with."""
+        return self._database.read(clock.now)
 
     def boxes(self) -> list[BoxLine]:
         """Boxes that have, or had, a worker; by name."""

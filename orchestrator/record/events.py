@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, bindparam, insert, select, update
@@ -20,6 +19,7 @@ from sqlalchemy import Connection, LargeBinary, bindparam, insert, select, updat
 from orchestrator.digest import canonical_json
 from orchestrator.errors import RecordError
 from orchestrator.record import tables
+from orchestrator.record.clock import now
 from orchestrator.record.columns import storable
 from orchestrator.record.merkle import Frontier, leaf_hash
 from orchestrator.record.told import moment_text
@@ -76,7 +76,7 @@ def append(connection: Connection, kind: str, run: str | None, data: Mapping[str
     if kind not in KINDS:
         raise ValueError(f"no kind of event: {kind}")
     ledger, frontier = read_ledger(connection)
-    at, by = datetime.now(UTC), storable(connection.get_execution_options().get("by", "unknown"))
+    at, by = now(connection), storable(connection.get_execution_options().get("by", "unknown"))
     index = frontier.size
     told = {"v": FORMAT, "index": index, "at": moment_text(at), "by": by, "kind": kind, "run": run}
     document = canonical_json(told | {"data": data})

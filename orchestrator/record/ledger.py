@@ -6,7 +6,7 @@ All but `save_checkpoint` only read. Every query is answered by an index at a mi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from heapq import nlargest
 from itertools import product
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
 
 from orchestrator.errors import RecordError
 from orchestrator.record import tables
+from orchestrator.record.clock import now
 from orchestrator.record.events import ENDS, read_ledger
 from orchestrator.record.told import EventLine as EventLine
 from orchestrator.record.told import LedgerHead as LedgerHead
@@ -156,6 +157,6 @@ def save_checkpoint(connection: Connection, size: int, text: str) -> Signed:
             f"a checkpoint over {size} events, and the ledger has {grown}",
             "the ledger was cut short, or the database was restored from a copy: `reprise audit` says more",
         )
-    signed = Signed(size=size, text=text, at=datetime.now(UTC))
+    signed = Signed(size=size, text=text, at=now(connection))
     connection.execute(insert(_checkpoint), signed.model_dump())
     return signed

@@ -168,6 +168,7 @@ class Launched(Value):
     ref: str | None  # None: whoever launches it is still at it, or died doing so
     launched_by: str
     launched_at: datetime
+    age: float  # seconds since then, by the database's clock
     ended: str | None  # why it was given up; None: it was not
     ended_at: datetime | None
 
@@ -196,6 +197,7 @@ class BoxFacts(Value):
 class BoxLine(BoxFacts):
     started_at: datetime
     seen_at: datetime
+    silence: float  # seconds since then, by the database's clock
     runs: tuple[str, ...]  # open runs that it executes
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.errors import RecordError
 from orchestrator.record import connect
+from orchestrator.record.clock import BEGAN
 from orchestrator.record.connect import POOL_TIMEOUT, Database, T, Work, shown
 
 PATIENCE = 60.0  # seconds that a server may be away; a restart with recovery took 1 to 3
@@ -150,8 +151,10 @@ def _named_wrongly(text: str) -> bool:
 
 def _on_begin(connection: Connection) -> None:
     if connection.get_execution_options().get("writing"):
-        # In one round trip: the patience first, then the lock that it is for.
+        # In one round trip: the patience first, then the lock that it is for, then the moment of our turn.
         patience = f"set_config('lock_timeout', '{round(connect.BUSY_TIMEOUT * 1000)}', true)"
-        connection.exec_driver_sql(f"SELECT {patience}, pg_advisory_xact_lock({WRITER})")
+        turn = f"SELECT {patience}, pg_advisory_xact_lock({WRITER}), clock_timestamp()"
+        connection.info[BEGAN] = connection.exec_driver_sql(turn).one()[-1]
     else:
+        connection.info.pop(BEGAN, None)
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, delete, update
 
 from orchestrator.errors import RecordError
 from orchestrator.record import events, evidence, tables
+from orchestrator.record.clock import now
 from orchestrator.record.columns import comparable, document, indexable
-from orchestrator.record.runs import hold, insert_rows, now
+from orchestrator.record.runs import hold, insert_rows
 from orchestrator.run.model import Fingerprint, Readback, Result
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ def finish(
         "started_at": result.started_at,
         "finished_at": result.finished_at,
         "seconds": result.seconds,
-        "recorded_at": now(),
+        "recorded_at": now(connection),
     }
     ended = update(table).where(table.c.id == key).values(**values).returning(table.c.job_id)
     job = connection.execute(ended).scalar_one()

@@ -6,13 +6,14 @@ Every function takes a connection inside a writing transaction (connect.py).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Table, insert, or_, select, true, update
 
 from orchestrator.errors import FencedError, RecordError, UsageError
 from orchestrator.record import events, evidence, tables
+from orchestrator.record.clock import now
 from orchestrator.record.columns import document, scalar_columns
 from orchestrator.record.model import ImageFacts, NewRun
 from orchestrator.run.model import State
@@ -25,10 +26,6 @@ OPEN = tuple(state for state in State if not state.final)
 _BEFORE = {State.RUNNING: State.PREPARING, State.COLLECTING: State.RUNNING}
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
 def submit(connection: Connection, new: NewRun, *, quiet: bool = False) -> tuple[str, bool]:
     """Queue a run: (its id, True), or (the id of the run that has this key already, False).
 
@@ -38,7 +35,7 @@ def submit(connection: Connection, new: NewRun, *, quiet: bool = False) -> tuple
     known = connection.execute(select(run.c.public_id).where(run.c.key == new.key)).scalar()
     if known is not None:
         return str(known), known == new.id  # ids are random: it is this submission, whose commit was cut off
-    moment = now()
+    moment = now(connection)
     program = new.program
     row = {
         "public_id": new.id,
@@ -171,7 +168,7 @@ def claim(
             _fenced(run, only, number, state)
         raise FencedError(f"run {run} is not queued any more: attempt {number} is {state.value}")
     number = int(row.attempt)
-    values = {"box": box, "boot": boot, "executor": executor, "claimed_at": now()}
+    values = {"box": box, "boot": boot, "executor": executor, "claimed_at": now(connection)}
     insert_rows(connection, tables.attempt, [{"run_id": row.id, "number": number, **values}])
     held = {str(number): evidence.row_value(tables.attempt, values)}
     moved = {"state": State.PREPARING.value, "attempt": number}
@@ -220,7 +217,7 @@ def request_cancel(connection: Connection, run: str) -> State:
     table = tables.run
     key, _, state = where_it_stands(connection, run)
     if not state.final:
-        values = {"cancel_requested_at": now()}
+        values = {"cancel_requested_at": now(connection)}
         changed = connection.execute(
             update(table).where(table.c.id == key, table.c.cancel_requested_at.is_(None)).values(**values)
         ).rowcount
@@ -233,7 +230,7 @@ def request_cancel(connection: Connection, run: str) -> State:
 def add_verdict(
     connection: Connection, run: str, original: str, outcome: str, text: str, box: str | None, by: str
 ) -> None:
-    row = {"outcome": outcome, "document": text, "box": box, "judged_by": by, "created_at": now()}
+    row = {"outcome": outcome, "document": text, "box": box, "judged_by": by, "created_at": now(connection)}
     write_verdict(connection, "verdict.given", run, original, row)
 
 

@@ -6,6 +6,7 @@ returned, or None where it was not done.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, select
@@ -56,11 +57,11 @@ def requeued(connection: Connection, run: str, number: int, reason: str) -> Stat
     return connection.execute(query).scalar()
 
 
-def introduced(connection: Connection, box: str, moment: datetime) -> bool | None:
-    """A box starts at one moment once."""
+def introduced(connection: Connection, box: str, moments: Sequence[datetime]) -> datetime | None:
+    """A box starts at one moment once: which of these was it?"""
     table = tables.box
-    query = select(table.c.id).where(table.c.id == box, table.c.started_at == moment)
-    return True if connection.execute(query).first() else None
+    query = select(table.c.started_at).where(table.c.id == box, table.c.started_at.in_(moments))
+    return connection.execute(query).scalar()
 
 
 def told(connection: Connection, kind: str, once: str) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from orchestrator.errors import EngineError
 from orchestrator.image.model import REPORT, WORKSPACE
-from orchestrator.run.engine import ContainerState, Engine, EngineInfo
+from orchestrator.run.engine import Engine, EngineInfo
 from orchestrator.run.eventmetrics import with_event_metrics
 from orchestrator.run.follow import Ended
 from orchestrator.run.hardware import Gpu, fingerprint
@@ -75,7 +75,7 @@ def collect(
         oom_killed=container.oom_killed if container else False,
         started_at=container.started_at if container else None,
         finished_at=container.finished_at if container else None,
-        seconds=_seconds(container),
+        seconds=_seconds(ended),
         outputs=outputs,
         metrics=metrics.final,
         series=(*metrics.series, *traces.losses),
@@ -114,7 +114,15 @@ def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
     return State.FAILED, Failure.JOB, f"the command ended with exit code {container.exit_code}"
 
 
-def _seconds(container: ContainerState | None) -> float | None:
+def _seconds(ended: Ended) -> float | None:
+    """By the engine's moments; where its clock was set meanwhile, they do not agree with what we measured.
+
+    Ours begins before the start and ends after the end, so it is the longer one.
+    """
+    container, watched = ended.container, ended.seconds
     if container is None or container.started_at is None or container.finished_at is None:
         return None
-    return (container.finished_at - container.started_at).total_seconds()
+    seconds = (container.finished_at - container.started_at).total_seconds()
+    if seconds < 0:
+        return watched
+    return seconds if watched is None else min(seconds, watched)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import time
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import IO, Any, Self
 
 import docker
@@ -20,9 +19,11 @@ from docker.errors import APIError, DockerException, NotFound
 from orchestrator.digest import CHUNK
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.run.container import IPV6, container_config
+from orchestrator.run.enginefaults import HOW_TO_GET_ONE, guard
 from orchestrator.run.model import Plan
 from orchestrator.value import Value
 
+_RFC3339 = re.compile(r"(?P<head>[\d-]+T[\d:]+)(?:\.(?P<part>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)")
 TIMEOUT = 60  # seconds for one answer of the engine; waiting for a container has none
 LABEL_RUN = "reprise.run"
 LABEL_ATTEMPT = "reprise.attempt"
@@ -76,23 +77,6 @@ class ContainerState(Value):
     @property
     def ended(self) -> bool:
         return self.status in ("exited", "dead")
-
-
-@contextmanager
-def guard(doing: str) -> Iterator[None]:
-    """Turn what docker and requests raise into an EngineError that says what was being done."""
-    try:
-        yield
-    except APIError as error:
-        text = str(error.explanation or error).strip().splitlines()
-        raise EngineError(f"{doing}: {text[0] if text else 'the engine refused'}") from error
-    except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
-        raise EngineMissingError(f"{doing}: the engine does not answer", HOW_TO_GET_ONE) from error
-    except (DockerException, requests.exceptions.RequestException) as error:
-        raise EngineError(f"{doing}: {error}") from error
-
-
-HOW_TO_GET_ONE = "`make engine` installs and starts one; `reprise doctor` says what is wrong; see DOCKER_HOST"
 
 
 class Engine:
@@ -312,14 +296,26 @@ class Engine:
                 raise
         return True
 
-    def was_killed(self, name: str, since: datetime) -> bool:
+    def now(self) -> datetime:
+        """By the engine's clock, which a container's moments are of; it may be another than ours."""
+        with guard("asking the engine for its time"):
+            moment = _time(self.api.info().get("SystemTime"))
+        if moment is None:
+            raise EngineError("the engine does not say what time it is")
+        return moment
+
+    def was_killed(self, name: str) -> bool:
         """Whether somebody sent the container a signal through the engine: by hand, or the engine itself
         when it goes down. What a process of the job does to itself is not such an event.
+
+        Of all that the engine remembers until its own present: no moment of ours, nor one from before its
+        clock was set, narrows that. A name is one attempt's, so no other container's events are meant.
         """
+        until = self.now()
         with guard(f"asking what happened to container {name}"):
             events = self.api.events(  # type: ignore[call-overload]  # its times may be texts, too
-                since=f"{since.timestamp():.9f}",
-                until=f"{time.time():.9f}",
+                since="1",
+                until=f"{until.timestamp():.6f}",
                 filters={"container": name, "event": "kill"},
                 decode=True,
             )
@@ -392,8 +388,12 @@ class Engine:
 
 
 def _time(text: str | None) -> datetime | None:
-    """The engine's RFC 3339 time with nanoseconds; its zero time means never."""
+    """The engine's RFC 3339 time with nanoseconds, in any zone; its zero time means never."""
     if not text or text.startswith("0001-"):
         return None
-    head, _, tail = text.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(f"{head}.{(tail + '000000')[:6]}+00:00")
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        return None
+    zone = found["zone"].replace("Z", "+00:00")
+    part = ((found["part"] or "") + "000000")[:6]
+    return datetime.fromisoformat(f"{found['head']}.{part}{zone}").astimezone(UTC)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from orchestrator.errors import EngineError, EngineMissingError
@@ -42,6 +41,7 @@ class Ended(Value):
     )
     message: str = ""
     engine_lost: bool = False  # the engine was away meanwhile: its word on the exit is not trusted alone
+    seconds: float | None = None  # from start to end, by our monotonic clock; None: not seen to its end
     killed: bool = False  # neither the job nor we ended it: somebody by hand, or an engine that went down
 
 
@@ -88,6 +88,7 @@ class _Watch:
         self._listener = listener
         self._should_cancel = should_cancel
         self._start = time.monotonic()
+        self._seconds: float | None = None
         self.cause: State | Failure | None = None
         self.message = ""
         self.engine_lost = False
@@ -96,8 +97,16 @@ class _Watch:
         """The container as it is; one that runs already has used some of its time."""
         state = self._patiently(lambda: self._engine.inspect(self._plan.container))
         if state is not None:
-            self._start = time.monotonic() - _elapsed(state)
+            self._start = time.monotonic() - self._used(state)
         return state
+
+    def _used(self, state: ContainerState) -> float:
+        """Seconds since a container's start, when one is taken over; by its engine's clock alone."""
+        started = state.started_at
+        if started is None or state.ended:
+            return 0.0
+        now = self._patiently(self._engine.now)
+        return max(0.0, (now - started).total_seconds())
 
     def start(self) -> None:
         """Start the container once: an engine that fell silent may have done it, so it is asked first."""
@@ -113,6 +122,7 @@ class _Watch:
     def until_dead(self) -> None:
         while not self._patiently(lambda: self._engine.wait(self._plan.container, LOOK)):
             self._look()
+        self._seconds = time.monotonic() - self._start
 
     def ended(self) -> Ended:
         """What the engine says of the dead container, and whether somebody else killed it."""
@@ -120,13 +130,13 @@ class _Watch:
         state = self._patiently(lambda: self._engine.inspect(name))
         killed = False
         if state is not None and state.started_at is not None and self.cause is None:
-            since = state.started_at
-            killed = self._patiently(lambda: self._engine.was_killed(name, since))
+            killed = self._patiently(lambda: self._engine.was_killed(name))
         return Ended(
             container=state,
             cause=self.cause,
             message=self.message,
             engine_lost=self.engine_lost,
+            seconds=self._seconds,
             killed=killed,
         )
 
@@ -172,13 +182,6 @@ def _excess(found: Measured, plan: Plan) -> str | None:
     if found.entries > MAX_FILES:
         return f"{MAX_FILES} files and folders"
     return f"{MAX_DEPTH} folders inside each other" if found.deep else None
-
-
-def _elapsed(state: ContainerState) -> float:
-    """Seconds since a container's start, by the wall clock: only when one is taken over."""
-    if state.started_at is None:
-        return 0.0
-    return max(0.0, (datetime.now(UTC) - state.started_at).total_seconds())
 
 
 def _pass_logs(engine: Engine, plan: Plan, listener: Listener) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from clocks import OFF
+from hypothesis import HealthCheck, assume, given, settings, strategies
 
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.model import WORKSPACE
@@ -32,6 +34,7 @@ class FakeEngine:
     def __init__(self, status: str = "created", looks: int = 3) -> None:
         self.status = status
         self.looks = looks
+        self.ahead = timedelta(0)  # the engine's clock, of ours
         self.away: dict[str, int] = {}
         self.calls: list[str] = []
         self.starts_unheard = False  # the engine starts the container, and its answer is lost
@@ -67,7 +70,7 @@ class FakeEngine:
 
     def _begin(self) -> None:
         assert self.status == "created", "started twice"
-        self.status, self.started_at = "running", datetime.now(UTC)
+        self.status, self.started_at = "running", datetime.now(UTC) + self.ahead
 
     def wait(self, name: str, seconds: float) -> bool:
         self._call("wait")
@@ -81,7 +84,11 @@ class FakeEngine:
         self._call("stop")
         self.status = "exited"
 
-    def was_killed(self, name: str, since: datetime) -> bool:
+    def now(self) -> datetime:
+        self._call("now")
+        return datetime.now(UTC) + self.ahead
+
+    def was_killed(self, name: str) -> bool:
         self._call("was_killed")
         return self.killed
 
@@ -215,6 +222,20 @@ def test_a_container_that_is_taken_over_keeps_its_deadline(go: Go) -> None:
     ended, told = go(engine, timeout=3600)
     assert ended.cause is Failure.TIMEOUT
     assert len(told.sizes) == 1
+
+
+@given(ahead=OFF, ran=strategies.integers(0, 7200), timeout=strategies.integers(1, 7200))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+def test_a_deadline_after_a_takeover_is_the_engines_time_whatever_ours_says(
+    go: Go, ahead: int, ran: int, timeout: int
+) -> None:
+    assume(abs(ran - timeout) > 60)
+    engine = FakeEngine("running", looks=2)
+    engine.ahead = timedelta(seconds=ahead)
+    engine.started_at = datetime.now(UTC) + engine.ahead - timedelta(seconds=ran)
+    ended, _ = go(engine, timeout=timeout)
+    assert (ended.cause is Failure.TIMEOUT) == (ran > timeout)
+    assert ended.seconds is not None and ran <= ended.seconds < ran + 60
 
 
 def test_cancelling(go: Go) -> None:
