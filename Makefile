@@ -34,7 +34,7 @@ engine: setup ## a Docker Engine that answers: the one that does, else the distr
 	@scripts/engine.sh
 
 base: engine ## the cpu base, pinned on this box
-	@scripts/packages.sh "to make an OS image" mmdebstrap gpg
+	@scripts/packages.sh "to make an OS image" mmdebstrap gpg debian-archive-keyring
 	@$(VENV)/bin/reprise base build cpu >/dev/null
 
 demo: setup engine base ## the example job: run, recorded, run again, compared

@@ -1,5 +1,6 @@
-"""An OS image where none can be pulled: the host's own distribution, from its packages, by mmdebstrap.
+"""An OS image where none can be pulled: the flavour's own release, from its packages, by mmdebstrap.
 
+The host may run another release, or another distribution: a recipe gives the same OS and Python anywhere.
 The archive is byte-reproducible for one state of the distribution's archive (SOURCE_DATE_EPOCH; measured:
 178 MB, 26 s, the same sha256 twice).
 """
@@ -7,6 +8,7 @@ The archive is byte-reproducible for one state of the distribution's archive (SO
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -16,9 +18,10 @@ from orchestrator.errors import InfrastructureError
 from orchestrator.image.tar import MTIME
 from orchestrator.value import Value
 
-OS_RELEASE = Path("/etc/os-release")
 PACKAGES = ("ca-certificates", "python3", "python3-venv")
 _COMPONENTS = {"debian": "main", "ubuntu": "main,universe"}  # Ubuntu has python3-venv in universe
+_KEYRINGS = {"debian": "debian-archive-keyring", "ubuntu": "ubuntu-keyring"}  # packages
+_NAME = re.compile(r"(?P<distribution>[a-z]+)/(?P<codename>[a-z]+)")
 # As Debian's slim images: no documentation but licences, no translations.
 _LEFT_OUT = ("doc/*", "info/*", "lintian/*", "locale/*", "man/*")
 
@@ -30,20 +33,13 @@ class Release(Value):
     codename: str  # bookworm
 
 
-def host_release(path: Path = OS_RELEASE) -> Release:
-    """The host's distribution. InfrastructureError where it is neither Debian nor Ubuntu."""
-    hint = "name an image by digest as os_image in images/bases.toml, or pin a base: reprise base pin"
-    try:
-        facts = _parse(path.read_text("utf-8"))
-    except OSError as error:
-        raise InfrastructureError(f"an OS image cannot be made here: {error}", hint) from error
-    distribution, codename = facts.get("ID", ""), facts.get("VERSION_CODENAME", "")
-    if distribution not in _COMPONENTS or not codename:
-        name = facts.get("PRETTY_NAME") or distribution or "an unknown system"
-        raise InfrastructureError(
-            f"an OS image can be made from packages on Debian or Ubuntu only; this is {name}", hint
-        )
-    return Release(distribution=distribution, codename=codename)
+def release(name: str) -> Release:
+    """The release that `DISTRIBUTION/CODENAME` names. ValueError where none can be meant."""
+    match = _NAME.fullmatch(name)
+    if match is None or match["distribution"] not in _COMPONENTS:
+        known = " or ".join(sorted(_COMPONENTS))
+        raise ValueError(f"{name!r} is no release: DISTRIBUTION/CODENAME, of {known}")
+    return Release(**match.groupdict())
 
 
 def bootstrap(release: Release, target: Path, packages: Sequence[str] = ()) -> None:
@@ -67,7 +63,8 @@ def bootstrap(release: Release, target: Path, packages: Sequence[str] = ()) -> N
         lines = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:", "Err:"))]
         raise InfrastructureError(
             f"mmdebstrap {release.codename} failed: {' '.join(lines[-3:]) or done.stderr[-500:].strip()}",
-            "check the network and apt: apt-get update must work; mmdebstrap wants root or user namespaces",
+            "check the network and apt: apt-get update must work; mmdebstrap wants root or user namespaces,"
+            f" and the archive's keys: apt-get install {_KEYRINGS[release.distribution]}",
         )
 
 
@@ -83,9 +80,3 @@ def command(release: Release, target: Path, packages: Sequence[str] = ()) -> lis
 def environment(host: Mapping[str, str]) -> dict[str, str]:
     """The host's, for its proxies and certificates, with what shows in the bytes fixed."""
     return {**host, "SOURCE_DATE_EPOCH": str(MTIME), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
-
-
-def _parse(text: str) -> dict[str, str]:
-    """os-release's shell-like assignments; its values are plain or in one pair of quotes."""
-    pairs = [line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#")]
-    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}

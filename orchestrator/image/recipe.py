@@ -6,12 +6,10 @@ import re
 import tomllib
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
 from orchestrator.image.normalise import NORMALISE_VERSION
-from orchestrator.image.osroot import OS_RELEASE
+from orchestrator.image.osroot import Release, release
 from orchestrator.image.pins import COMMITTED, flavours
 from orchestrator.settings import Settings
 from orchestrator.value import Value
@@ -25,6 +23,7 @@ _BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}\Z")
 class Recipe(Value):
     flavour: str  # also the build target in the Dockerfile
     os_image: str  # repository@sha256:..., or BOOTSTRAP
+    release: Release  # what is bootstrapped
     requirements: Path
     dockerfile: Path
     packages: tuple[str, ...] = ()  # of the distribution, beside Python
@@ -38,7 +37,8 @@ class Recipe(Value):
             self.packages,
             Digest.of_file(self.requirements),
             Digest.of_file(self.dockerfile),
-            Digest.of_file(OS_RELEASE) if OS_RELEASE.exists() else "",
+            self.release.distribution,
+            self.release.codename,
         ]
         return Digest.of(canonical_json(parts)).hex
 
@@ -54,11 +54,14 @@ def read_recipe(settings: Settings, flavour: str) -> Recipe:
         recipe = Recipe(
             flavour=flavour,
             os_image=table["os_image"],
+            release=release(table["release"]),
             requirements=settings.recipes / table["requirements"],
             dockerfile=settings.dockerfile,
             packages=tuple(table.get("packages", ())),
         )
-    except (KeyError, TypeError, ValidationError) as error:
+    except KeyError as error:
+        raise UsageError(f"{path}: the flavour {flavour!r} has no {error}") from None
+    except (TypeError, ValueError) as error:
         raise UsageError(f"{path}: the flavour {flavour!r} has no usable recipe: {error}") from None
     if recipe.os_image != BOOTSTRAP and not _BY_DIGEST.match(recipe.os_image):
         raise UsageError(

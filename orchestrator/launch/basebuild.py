@@ -19,7 +19,7 @@ from orchestrator.image.baseparts import Parts, made_config, manifest_of
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import Layer, LayerKind
 from orchestrator.image.normalise import layer_chunks, read_tree, split
-from orchestrator.image.osroot import bootstrap, host_release
+from orchestrator.image.osroot import bootstrap
 from orchestrator.image.recipe import BOOTSTRAP, Recipe
 from orchestrator.image.wheels import WheelFile, fetch_wheels
 from orchestrator.launch.probe import probe_python
@@ -86,10 +86,10 @@ def _os_image(session: Session, recipe: Recipe, tag: str, watch: Watch) -> str:
         except EngineMissingError:
             raise
         except EngineError as error:
-            watch.note(f"{error.message}; an OS image is made from this box's distribution instead")
+            watch.note(f"{error.message}; an OS image is made from packages instead")
         else:
             return recipe.os_image
-    release = host_release()
+    release = recipe.release
     watch.phase("base", f"{release.distribution} {release.codename} from packages")
     home = session.settings.home
     for stale in home.glob(".base-*"):  # of a maker that was killed; there is only one at a time

@@ -47,7 +47,7 @@ def recipes(shared_base: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
         lines.append(f"{name}=={wheel.name.split('-')[1]} --hash=sha256:{wheel.parent.name}\n")
     (folder / "cpu" / "requirements.txt").write_text("".join(lines))
     (folder / "bases.toml").write_text(
-        '[cpu]\nos_image = "bootstrap"\nrequirements = "cpu/requirements.txt"\n'
+        '[cpu]\nos_image = "bootstrap"\nrelease = "debian/bookworm"\nrequirements = "cpu/requirements.txt"\n'
     )
     shutil.copy(REPO / "Dockerfile.base", folder / "Dockerfile.base")
     return folder

@@ -14,7 +14,7 @@ from orchestrator.errors import EngineError, EngineMissingError, InfrastructureE
 from orchestrator.image.baseparts import Parts, made_config, manifest_of
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import Layer, LayerKind, PythonFacts
-from orchestrator.image.osroot import Release, bootstrap, command, environment, host_release
+from orchestrator.image.osroot import Release, bootstrap, command, environment, release
 from orchestrator.image.pins import list_pins
 from orchestrator.image.recipe import BOOTSTRAP, read_recipe
 from orchestrator.launch import basebuild, bases
@@ -26,7 +26,7 @@ from orchestrator.settings import Settings, load
 
 REPO = Path(__file__).resolve().parents[2]
 DIGEST = "sha256:" + "0" * 64
-PLAIN = 'os_image = "bootstrap"\nrequirements = "cpu/requirements.txt"\n'
+PLAIN = 'os_image = "bootstrap"\nrelease = "debian/bookworm"\nrequirements = "cpu/requirements.txt"\n'
 PYTHON = PythonFacts(
     executable="/opt/python/bin/python",
     version="3.11.2",
@@ -57,7 +57,7 @@ def settings(tmp_path: Path) -> Settings:
     (recipes / "cpu" / "requirements.txt").write_text("numpy==2.4.6 --hash=sha256:" + "1" * 64 + "\n")
     (recipes / "Dockerfile.base").write_text("FROM scratch\n")
     (recipes / "bases.toml").write_text(
-        '[cpu]\nos_image = "bootstrap"\nrequirements = "cpu/requirements.txt"\n'
+        '[cpu]\nos_image = "bootstrap"\nrelease = "debian/bookworm"\nrequirements = "cpu/requirements.txt"\n'
     )
     return load({"REPRISE_HOME": str(tmp_path / "home"), "REPRISE_IMAGES": str(recipes)})
 
@@ -99,10 +99,13 @@ def test_the_cuda_flavour_sets_what_the_nvidia_toolkit_reads_and_cpu_does_not():
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ('os_image = "debian:bookworm"\nrequirements = "cpu/requirements.txt"', "not pinned by digest"),
-        ('os_image = "bootstrap"', "no usable recipe"),
-        ('os_image = 3\nrequirements = "cpu/requirements.txt"', "no usable recipe"),
-        ('os_image = "bootstrap"\nrequirements = "cpu/none.txt"', "not there"),
+        (PLAIN.replace("bootstrap", "debian:bookworm"), "not pinned by digest"),
+        ('os_image = "bootstrap"', "has no 'release'"),
+        ('os_image = "bootstrap"\nrelease = "bookworm"', "is no release"),
+        ('os_image = "bootstrap"\nrelease = 3', "no usable recipe"),
+        ('os_image = "bootstrap"\nrelease = "debian/bookworm"', "has no 'requirements'"),
+        (PLAIN.replace('"bootstrap"', "3"), "no usable recipe"),
+        ('os_image = "bootstrap"\nrelease = "debian/bookworm"\nrequirements = "cpu/none.txt"', "not there"),
         (f"{PLAIN}packages = 3", "no usable recipe"),
         (f"{PLAIN}packages = ['g++ --yes']", "no package"),
         (f"{PLAIN}packages = 'g++'", "no package"),
@@ -140,37 +143,36 @@ def test_other_packages_are_another_key(settings: Settings):
 # The OS image
 
 
+@pytest.mark.parametrize("name", ["debian/bookworm", "ubuntu/noble"])
+def test_a_release_is_read(name: str):
+    found = release(name)
+    assert f"{found.distribution}/{found.codename}" == name
+
+
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (
-            'ID=debian\nVERSION_CODENAME=bookworm\n# x\nHOME="a=b"\n',
-            Release(distribution="debian", codename="bookworm"),
-        ),
-        ("ID='ubuntu'\nVERSION_CODENAME=\"noble\"\n", Release(distribution="ubuntu", codename="noble")),
-    ],
+    "name", ["fedora/42", "debian", "debian/", "debian/book worm", "debian/x/y", "debian/-x", ""]
 )
-def test_the_host_is_recognised(tmp_path: Path, text: str, expected: Release):
-    (tmp_path / "os-release").write_text(text)
-    assert host_release(tmp_path / "os-release") == expected
+def test_what_is_no_release_is_refused(name: str):
+    with pytest.raises(ValueError, match="is no release"):
+        release(name)
 
 
-@pytest.mark.parametrize("text", ['ID=fedora\nPRETTY_NAME="Fedora 42"\n', "ID=debian\n", "", None])
-def test_another_host_is_told_what_to_do_instead(tmp_path: Path, text: str | None):
-    if text is not None:
-        (tmp_path / "os-release").write_text(text)
-    with pytest.raises(InfrastructureError) as caught:
-        host_release(tmp_path / "os-release")
-    assert "reprise base pin" in str(caught.value.hint)
+def test_another_release_is_another_key(settings: Settings):
+    before = read_recipe(settings, "cpu")
+    recipes = settings.recipes / "bases.toml"
+    recipes.write_text(recipes.read_text().replace("bookworm", "trixie"))
+    after = read_recipe(settings, "cpu")
+    assert (before.release.codename, after.release.codename) == ("bookworm", "trixie")
+    assert before.key() != after.key()
 
 
 def test_the_os_image_does_not_depend_on_the_hosts_clock_and_locale(tmp_path: Path):
-    release = Release(distribution="ubuntu", codename="noble")
-    words = command(release, tmp_path / "root.tar")
+    noble = Release(distribution="ubuntu", codename="noble")
+    words = command(noble, tmp_path / "root.tar")
     assert words[-2:] == ["noble", str(tmp_path / "root.tar")]
     assert "--components=main,universe" in words
     assert "--include=ca-certificates,python3,python3-venv" in words
-    assert "--include=ca-certificates,python3,python3-venv,g++" in command(release, tmp_path, ["g++"])
+    assert "--include=ca-certificates,python3,python3-venv,g++" in command(noble, tmp_path, ["g++"])
     found = environment({"TZ": "Asia/Tokyo", "LC_ALL": "tr_TR", "http_proxy": "p", "SOURCE_DATE_EPOCH": "9"})
     assert found == {"TZ": "UTC", "LC_ALL": "C.UTF-8", "http_proxy": "p", "SOURCE_DATE_EPOCH": "315619200"}
 
