@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.image.model import PythonFacts
+from orchestrator.image.pip import requirement
 from orchestrator.image.requirements import Pin, read_lock
 from orchestrator.image.target import marker_environment, platforms, tags
 
@@ -40,17 +41,16 @@ exceptiongroup==1.0 ; python_full_version >= "3.11.2" and platform_machine == "x
 torch==2.13.0+cpu --hash=sha256:{A}""",
     )
     found = read_lock(path, python)
-    assert found.options == (
-        "--index-url https://user:pw@index.example/simple",
-        f"--find-links {tmp_path / 'wheels'}",
-    )
+    assert found.index == "https://user:pw@index.example/simple"
+    assert found.folders == (tmp_path / "wheels",)
+    assert (found.more_indexes, found.pages, found.no_index) == ((), (), False)
     assert found.pins == (
         Pin(name="exceptiongroup", version="1.0", sha256=(A,)),
         Pin(name="numpy", version="2.4.6", sha256=(A, B)),
         Pin(name="ruamel-yaml", version="0.19.1", sha256=(A,)),
         Pin(name="torch", version="2.13.0+cpu", sha256=(A,)),
     )
-    assert found.pins[1].requirement() == f"numpy==2.4.6 --hash=sha256:{A} --hash=sha256:{B}"
+    assert requirement(found.pins[1]) == f"numpy==2.4.6 --hash=sha256:{A} --hash=sha256:{B}"
 
 
 def test_markers_are_of_the_target_and_not_of_this_machine(python: PythonFacts, tmp_path: Path) -> None:
@@ -169,10 +169,10 @@ hashes = {{sha256 = "{a}"}}
 def test_a_pylock_is_read_for_the_target(tmp_path: Path, python: PythonFacts) -> None:
     path = lock(tmp_path, PYLOCK.format(a=A, b=B), "pylock.toml")
     local, numpy = read_lock(path, python).pins
-    assert numpy.requirement() == (
+    assert requirement(numpy) == (
         f"numpy @ https://files.example/numpy-2.4.6-cp311-cp311-manylinux_2_28_x86_64.whl --hash=sha256:{A}"
     )
-    assert local.url == (tmp_path / "wheels/local-1.0-py3-none-any.whl").as_uri()
+    assert local.file == tmp_path / "wheels/local-1.0-py3-none-any.whl"
 
 
 def test_a_pylock_without_a_wheel_for_the_target_is_refused(tmp_path: Path, python: PythonFacts) -> None:

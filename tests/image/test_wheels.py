@@ -56,7 +56,7 @@ def test_wheels_for_the_target_are_fetched_verified_and_kept(
         assert Digest.of_file(wheel.path) == wheel.digest
     assert not list(settings.wheels.glob(".download-*"))
 
-    monkeypatch.setattr(module, "_run_pip", _no_pip)
+    monkeypatch.setattr(module, "download", _no_pip)
     assert fetch_wheels(settings, lock, python) == found
 
 
@@ -80,7 +80,7 @@ def test_a_single_hash_is_taken_from_another_locks_wheels(
 ) -> None:
     spam = make_wheel("spam")
     fetch_wheels(settings, write_lock(tmp_path, line(spam)), python)
-    monkeypatch.setattr(module, "_run_pip", _no_pip)
+    monkeypatch.setattr(module, "download", _no_pip)
     (wheel,) = fetch_wheels(settings, write_lock(tmp_path, "# another file", line(spam)), python)
     assert wheel.filename == spam.name
 

@@ -1,0 +1,51 @@
+"""Opening a file that others may have put there: no link is followed, nothing is waited for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestrator.errors import UsageError
+
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """The open file. UsageError: it is no plain file (a link, a FIFO, a device, a folder), or not to be read.
+
+    It is looked at before it is opened, for a device acts when it is, and again afterwards: that counts.
+    """
+    try:
+        _check(path, path.lstat().st_mode)
+        stream = os.fdopen(os.open(path, _FLAGS), "rb")
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _not_plain(path) from None
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        _check(path, os.fstat(stream.fileno()).st_mode)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """The bytes of a plain file. UsageError, also where it has more than `limit` bytes."""
+    with open_plain(path) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise UsageError(f"{path} is larger than {limit:,} bytes")
+    return data
+
+
+def _check(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise _not_plain(path)
+
+
+def _not_plain(path: Path) -> UsageError:
+    return UsageError(f"{path} is not a plain file", "put the file itself there: no link, FIFO or device")
