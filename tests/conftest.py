@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +24,8 @@ hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.load_profile("same")
 
+ENGINE_LOCK = Path(tempfile.gettempdir()) / "reprise-tests.lock"
+ALONE = pytest.StashKey[int]()  # shared by all sessions of this machine's engine
 IMAGES = pytest.StashKey[set[str]]()  # of jobs, in the engine, before the tests
 
 
@@ -62,13 +68,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Jobs' images that come while the tests run are removed at the end; one still needed is loaded anew."""
     if not hasattr(session.config, "workerinput"):  # of several processes, the one that started the others
         session.stash[IMAGES] = _job_images()
+        session.stash[ALONE] = os.open(ENGINE_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fcntl.flock(session.stash[ALONE], fcntl.LOCK_SH)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if IMAGES in session.stash:
+    """Another session on this engine may need what came meanwhile: whoever ends last removes it."""
+    if IMAGES not in session.stash:
+        return
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(session.stash[ALONE], fcntl.LOCK_EX | fcntl.LOCK_NB)
         made = sorted(_job_images() - session.stash[IMAGES])
         if made:
             subprocess.run(["docker", "rmi", "--force", *made], capture_output=True, check=False)
+    os.close(session.stash[ALONE])
 
 
 def _job_images() -> set[str]:
