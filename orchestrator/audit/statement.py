@@ -22,8 +22,8 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.model import MEDIA_MANIFEST
 from orchestrator.record.model import RunRecord, VerdictLine
 from orchestrator.run.eventfiles import is_event_file
-from orchestrator.run.globs import matcher
 from orchestrator.run.model import OutputStatus
+from orchestrator.spec.globs import matcher
 from orchestrator.value import Value
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"

@@ -28,13 +28,13 @@ from orchestrator.record.model import RunRecord
 from orchestrator.run.container import CACHES
 from orchestrator.run.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN
 from orchestrator.run.follow import Ended, follow
-from orchestrator.run.globs import matcher
 from orchestrator.run.hardware import home_id
 from orchestrator.run.load import ensure_loaded
 from orchestrator.run.model import Failure, Mount, Output, OutputStatus, Plan
-from orchestrator.run.outputs import escaped, read_small
 from orchestrator.run.plan import MEMORY_SHARE, container_name
+from orchestrator.run.tree import escaped, read_small
 from orchestrator.run.workspace import prepare, remove_folders
+from orchestrator.spec.globs import matcher
 from orchestrator.spec.model import Tolerance
 from orchestrator.verdict.contents import SUFFIXES
 from orchestrator.verdict.files import pair_outputs, same_output, tolerance_glob

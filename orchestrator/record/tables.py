@@ -234,6 +234,7 @@ class Output(Row, table=True):
     digest: str | None = Field(default=None, sa_type=Words)
     size: int = Field(sa_type=BigInteger)  # bytes
     reason: str | None = Field(default=None, sa_type=Words)
+    target: str | None = Field(default=None, sa_type=Words)
 
 
 class Package(Row, table=True):

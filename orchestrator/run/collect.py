@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from orchestrator.errors import EngineError
 from orchestrator.image.model import REPORT, WORKSPACE
+from orchestrator.run.began import Began
 from orchestrator.run.engine import Engine, EngineInfo
 from orchestrator.run.eventmetrics import with_event_metrics
 from orchestrator.run.follow import Ended
 from orchestrator.run.hardware import Gpu, fingerprint
 from orchestrator.run.logs import read_log
 from orchestrator.run.metrics import read_metrics
-from orchestrator.run.model import Failure, Output, Plan, Result, State
+from orchestrator.run.model import Failure, Plan, Result, State
 from orchestrator.run.ops import VARIABLE, read_ops
-from orchestrator.run.outputs import BlobSink, TooMuchError, collect_outputs
+from orchestrator.run.outputs import BlobSink, Collected, collect_outputs
 from orchestrator.run.reports import read_reports
 from orchestrator.run.traces import read_traces
+from orchestrator.run.tree import TooMuchError
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
 
@@ -41,25 +43,26 @@ def collect(
 ) -> Result:
     """Everything that is known of an attempt. The caller makes the sink durable, then commits the result."""
     folders = {mount.target: mount.source for mount in plan.mounts}
-    reports = read_reports(folders[REPORT])
-    metrics = read_metrics(folders[WORKSPACE], program.metrics)
-    traces = read_traces(folders[REPORT], sink)
+    workspace, report = folders[WORKSPACE], folders[REPORT]
+    reports = read_reports(report)
+    began = Began(hashes=reports.source, stamps=reports.stamps)
+    metrics = read_metrics(workspace, program.metrics, began)
+    traces = read_traces(report, sink)
     state, failure, message = judge(ended, info)
     if failure is Failure.JOB and reports.refused:
         message += f": {REFUSED.format(reports.refused)}"
-    workspace = folders[WORKSPACE]
-    outputs: tuple[Output, ...] = ()
+    found, succeeded = Collected(), state is State.SUCCEEDED
     try:
-        outputs = collect_outputs(workspace, program.outputs, plan.file_size, sink, reports.source)
+        found = collect_outputs(workspace, program.outputs, plan.file_size, sink, began, keep_all=succeeded)
     except TooMuchError as error:
         if state is not State.CANCELLED:
             state, failure, message = State.FAILED, Failure.POLICY, error.message
+    outputs = found.outputs
     metrics = with_event_metrics(metrics, workspace, outputs)
-    container = ended.container
-    log = None
-    notes = [*reports.notes, *metrics.notes, *traces.notes]
+    container, log = ended.container, None
+    notes = [*reports.notes, *found.notes, *metrics.notes, *traces.notes]
     if VARIABLE in plan.environment:
-        logs, gaps = read_ops(folders[REPORT], sink)
+        logs, gaps = read_ops(report, sink)
         outputs += logs
         notes += gaps
     if container is not None:

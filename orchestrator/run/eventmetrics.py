@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.run.eventfiles import MAX_SIZE, EventFileError, is_event_file, read_events, timeless
 from orchestrator.run.metrics import MAX_METRICS, MAX_NAME, MAX_POINTS, OURS, Metrics
 from orchestrator.run.model import MetricPoint, Output, OutputStatus
-from orchestrator.run.outputs import open_plain
+from orchestrator.run.tree import open_plain
 
 _Point = tuple[str, str, int, float]  # folder, tag, step, value
 

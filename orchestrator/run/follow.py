@@ -11,7 +11,7 @@ from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.model import REPORT, WORKSPACE
 from orchestrator.run.engine import ContainerState, Engine
 from orchestrator.run.model import Failure, Plan, State
-from orchestrator.run.outputs import MAX_FILES
+from orchestrator.run.tree import MAX_FILES
 from orchestrator.run.workspace import MAX_DEPTH, Measured, measure
 from orchestrator.value import Value
 

@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from orchestrator.run.began import NOTHING, Began
 from orchestrator.run.model import MetricPoint
-from orchestrator.run.outputs import read_small
+from orchestrator.run.tree import read_small
 from orchestrator.value import Value
 
 FINAL = "metrics.json"
@@ -30,18 +31,20 @@ class Metrics(Value):
     notes: tuple[str, ...] = ()
 
 
-def read_metrics(workspace: Path, named: str | None) -> Metrics:
+def read_metrics(workspace: Path, named: str | None, began: Began = NOTHING) -> Metrics:
     """Final values and series. Without a named file, metrics.json and metrics.jsonl where they are.
 
     `.json`: one object; nested objects are joined with `.`; numbers count, true and false are 1 and 0,
     all else is left out. `.jsonl`: one object a line, with a step if it has one; a metric's final value
     is the one in the object, else its last in the series.
+
+    `began`: what came with the source is no measurement of this run, and a note says so.
     """
     notes: list[str] = []
     final: dict[str, float] = {}
     series: list[MetricPoint] = []
     for name in (named,) if named is not None else (FINAL, SERIES):
-        text = _text(workspace, name, notes, wanted=named is not None)
+        text = _text(workspace, name, began, notes, wanted=named is not None)
         if text is None:
             continue
         if name.endswith(".jsonl"):
@@ -59,15 +62,24 @@ def read_metrics(workspace: Path, named: str | None) -> Metrics:
     return Metrics(final=merged, series=tuple(series), notes=tuple(notes))
 
 
-def _text(workspace: Path, name: str, notes: list[str], *, wanted: bool) -> str | None:
+def _text(workspace: Path, name: str, began: Began, notes: list[str], *, wanted: bool) -> str | None:
     try:
         data = read_small(workspace, name, MAX_FILE)
+        brought = began.brought(workspace, name) if data is not None else 0
     except ValueError as error:
         notes.append(f"metrics: {error}")
         return None
-    if data is None and wanted:
-        notes.append(f"metrics: the job did not write {name}")
-    return None if data is None else data.decode("utf-8", "replace")
+    if data is None:
+        if wanted:
+            notes.append(f"metrics: the job did not write {name}")
+        return None
+    if brought >= len(data) > 0:
+        notes.append(f"metrics: {name} came with the source and the job did not write it: not read")
+        return None
+    if brought and name.endswith(".jsonl"):
+        notes.append(f"metrics: the first {brought:,} bytes of {name} came with the source: not read")
+        data = data[brought:]
+    return data.decode("utf-8", "replace")
 
 
 def _object(text: str, name: str, notes: list[str]) -> dict[str, float]:

@@ -90,6 +90,7 @@ class Output(Value):
     digest: Digest | None = None
     size: int = 0  # bytes
     reason: str | None = None  # why it was rejected: symlink, fifo, socket, device, name, ...
+    target: str | None = None  # of a link: its text, never followed
 
 
 class MetricPoint(Value):

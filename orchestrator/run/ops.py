@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from orchestrator.run.model import Output, OutputStatus
-from orchestrator.run.outputs import BlobSink, open_plain
+from orchestrator.run.outputs import BlobSink
+from orchestrator.run.tree import open_plain
 
 VARIABLE = "REPRISE_LOCALISE"  # `STEP:COUNT`; the runtime reads it
 FOLDER = ".reprise"  # of the outputs' paths

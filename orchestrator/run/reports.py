@@ -11,8 +11,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from orchestrator.run.began import Stamp
 from orchestrator.run.model import Readback
-from orchestrator.run.outputs import escaped, read_small
+from orchestrator.run.tree import escaped, read_small
 from orchestrator.value import Value
 
 MAX_REPORT = 16 << 20  # bytes of one file; 3,000 source files make 0.3 MB
@@ -27,6 +28,7 @@ _NAME = re.compile(r"(start|end|error|refused)-([0-9]{1,10})\.json\Z")
 class Reports(Value):
     packages: dict[str, str] = {}
     source: dict[str, str] = {}
+    stamps: dict[str, Stamp] = {}  # of the source's files, as the entry point left them
     readbacks: tuple[Readback, ...] = ()
     missing: bool = True  # not even the entry point reported
     refused: str | None = None  # the operation that has no deterministic form, where one ended a process
@@ -62,6 +64,7 @@ def read_reports(folder: Path) -> Reports:
     return Reports(
         packages=_texts(entry, "packages"),
         source=_texts(entry, "source"),
+        stamps=_stamps(_read(folder, "stamps.json", notes)),
         readbacks=tuple(_readback(pid, starts.get(pid), ends.get(pid)) for pid in sorted(starts | ends)),
         missing=entry is None,
         refused=refused,
@@ -132,6 +135,18 @@ def _texts(value: dict[str, Any] | None, key: str) -> dict[str, str]:
     if not isinstance(table, dict):
         return {}
     return {_text(name): _text(str(text)) for name, text in sorted(table.items())}
+
+
+def _stamps(value: dict[str, Any] | None) -> dict[str, Stamp]:
+    """Path -> what `entry.stamp` says; what has another shape is dropped."""
+    names = tuple(Stamp.model_fields)
+    return {
+        _text(path): Stamp(**dict(zip(names, numbers, strict=True)))
+        for path, numbers in (value or {}).items()
+        if isinstance(numbers, list)
+        and len(numbers) == len(names)
+        and all(type(number) is int and abs(number) < 1 << 64 for number in numbers)
+    }
 
 
 def _text(text: str) -> str:

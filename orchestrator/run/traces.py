@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.run.model import MetricPoint, TraceFile
-from orchestrator.run.outputs import BlobSink, escaped, open_plain
+from orchestrator.run.outputs import BlobSink
+from orchestrator.run.tree import escaped, open_plain
 from orchestrator.value import Value
 
 LOSS = "trace.loss"  # the series of the losses that were passed to backward

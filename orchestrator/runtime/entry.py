@@ -7,6 +7,7 @@ the container is not in the state that a job needs.
 
 # Every millisecond here is a part of each job's start: no pathlib (9 ms), no typing (4), no json (7).
 # ruff: noqa: PTH100, PTH102, PTH109, PTH112, PTH113, PTH115, PTH118, PTH120, PTH122, PTH123, PTH208, PTH211
+# ruff: noqa: PTH116
 
 from __future__ import annotations
 
@@ -28,12 +29,13 @@ def main(argv: list[str]) -> NoReturn:
         stop(UNUSABLE, "no command was given")
     workspace = os.getcwd()
     source = os.environ.get("REPRISE_SOURCE", "")
-    hashes = copy_source(source, workspace) if source and os.path.isdir(source) else {}
+    hashes, stamps = copy_source(source, workspace) if source and os.path.isdir(source) else ({}, {})
     report = sibling("report")
     deny_alg(report)
     try:
         facts = {"packages": packages(), "source": hashes, "python": sys.version.split()[0]}
         report.write("entry.json", facts)
+        report.write("stamps.json", stamps)
     except OSError as error:  # the record will say that nothing was reported; the job still runs
         report.failed("the entry point's report", error)
     become(argv)
@@ -70,13 +72,18 @@ def sibling(name: str) -> Any:
     return getattr(__import__(f"_reprise.{name}"), name)
 
 
-def copy_source(source: str, workspace: str) -> dict[str, str]:
-    """Copy a tree: files 0644 or 0755, times kept. Returns path -> SHA-256 hex, of a link its target's."""
+def copy_source(source: str, workspace: str) -> tuple[dict[str, str], dict[str, list[int]]]:
+    """Copy a tree: files 0644 or 0755, times kept.
+
+    Returns path -> SHA-256 hex, of a link its target's, and path -> `stamp` of the copy, by which it is known
+    later whether the job wrote it. The workspace's own is under `.`.
+    """
     from hashlib import sha256
 
     if set(os.listdir(workspace)) - IGNORED:
         stop(UNUSABLE, f"the working directory {workspace} is not empty: a job starts in an empty one")
     hashes: dict[str, str] = {}
+    stamps = {".": stamp(os.stat(workspace))}
     try:
         folders = [""]
         while folders:
@@ -89,17 +96,23 @@ def copy_source(source: str, workspace: str) -> dict[str, str]:
                         text = os.readlink(entry.path)
                         os.symlink(text, target)
                         hashes[path] = sha256(os.fsencode(text)).hexdigest()
+                        stamps[path] = stamp(os.lstat(target))
                     elif entry.is_dir():
                         os.mkdir(target, 0o755)
                         folders.append(f"{path}/")
                     else:
-                        hashes[path] = copy_file(entry.path, target, sha256())
+                        hashes[path], stamps[path] = copy_file(entry.path, target, sha256())
     except OSError as error:
         stop(UNUSABLE, f"the source could not be copied to {workspace}: {error}")
-    return hashes
+    return hashes, stamps
 
 
-def copy_file(path: str, target: str, hasher: Any) -> str:
+def stamp(facts: os.stat_result) -> list[int]:
+    """Inode, times of the last change and of the last writing in nanoseconds, mode, size."""
+    return [facts.st_ino, facts.st_ctime_ns, facts.st_mtime_ns, facts.st_mode & 0o7777, facts.st_size]
+
+
+def copy_file(path: str, target: str, hasher: Any) -> tuple[str, list[int]]:
     reader = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         facts = os.fstat(reader)
@@ -112,11 +125,12 @@ def copy_file(path: str, target: str, hasher: Any) -> str:
                 while view:
                     view = view[os.write(writer, view) :]
             os.utime(writer, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
+            copied = stamp(os.fstat(writer))
         finally:
             os.close(writer)
     finally:
         os.close(reader)
-    return str(hasher.hexdigest())
+    return str(hasher.hexdigest()), copied
 
 
 def packages() -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.spec.collect import Collector
+from orchestrator.spec.globs import glob_problem
 from orchestrator.spec.problems import KeyPath, shorten
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/\s]+@[^/\s]+:")
@@ -142,8 +143,6 @@ def _relative(glob: object, path: KeyPath, found: Collector) -> None:
     """Globs of outputs look into the job's working directory only."""
     if not isinstance(glob, str) or found.covers(path):
         return
-    if glob.startswith("/") or ".." in glob.split("/"):
-        hint = "outputs lie under the job's working directory"
-        found.add(path, f"{shorten(glob)!r} leads outside", hint)
-    elif not glob or glob.endswith("/"):
-        found.add(path, f"{shorten(glob)!r} names no file", "write folder/** for all that is in a folder")
+    problem = glob_problem(glob)
+    if problem is not None:
+        found.add(path, f"{shorten(glob)!r} {problem[0]}", problem[1])

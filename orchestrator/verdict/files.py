@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import RepriseError
-from orchestrator.run.globs import matcher
 from orchestrator.run.model import Output, OutputStatus
+from orchestrator.spec.globs import matcher
 from orchestrator.spec.model import Tolerance
 from orchestrator.verdict.model import FileDifference
 from orchestrator.verdict.tensors import SUFFIXES, compare_tensors

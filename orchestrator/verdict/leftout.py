@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.run.globs import matcher
+from orchestrator.spec.globs import matcher
 from orchestrator.verdict.eventfiles import compare_event_files, pair_event_files
 from orchestrator.verdict.files import Judged, OpenBlob, Pair, same_output
 from orchestrator.verdict.model import FileDifference, LeftOut

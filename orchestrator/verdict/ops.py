@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import zip_longest
 from typing import Any, BinaryIO
 
-from orchestrator.run.outputs import escaped
+from orchestrator.run.tree import escaped
 from orchestrator.value import Value
 
 MAX_LINE = 8 << 20  # bytes; an optimizer's operation over 10,000 tensors makes 1 MB

@@ -86,7 +86,7 @@ def test_it_takes_what_the_collection_of_outputs_gives(store: BlobStore, tmp_pat
     (workspace / "model.pt").write_bytes(b"weights" * 1000)
     (workspace / "empty").touch()
     with store.batch() as batch:
-        outputs = collect_outputs(workspace, ("**",), 1 << 20, batch)
+        outputs = collect_outputs(workspace, ("**",), 1 << 20, batch).outputs
     found = {item.path: store.read(item.digest) for item in outputs if item.digest}
     assert found == {"empty": b"", "model.pt": b"weights" * 1000}
 

@@ -67,6 +67,7 @@ def test_the_command_reports_and_the_entry_point_itself_does_not(image: Any, wor
     assert sorted(done.reports) == [
         f"end-{done.out.strip()}.json",
         "entry.json",
+        "stamps.json",
         f"start-{done.out.strip()}.json",
     ]
     assert done.one("start")["argv"][1] == "-c"

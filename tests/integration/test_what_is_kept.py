@@ -1,0 +1,102 @@
+"""What a job leaves, on the real engine: its output, what came with the source, what is said of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests_support import Box, write_job
+
+pytestmark = pytest.mark.engine
+
+
+def kept(run: dict[str, Any]) -> list[str]:
+    return [output["path"] for output in run["outputs"] if output["status"] == "kept"]
+
+
+def test_globs_that_fit_nothing_are_said_and_nothing_is_thrown_away(box: Box, tmp_path: Path) -> None:
+    script = (
+        "import os; os.makedirs('models'); [open(f'models/e{i}.pt', 'w').write('w') for i in range(2)];"
+        "open('x.log', 'w').write('x')"
+    )
+    job = write_job(tmp_path / "all", script, "outputs: ['model/*.pt', 'weights.bin']")
+    done = box.type("submit", str(job))
+    assert done.code == 0, done.err
+    assert "nothing that the job wrote fits 'model/*.pt', 'weights.bin'" in done.out
+    assert "no file fits the globs, so all 3 files that it wrote are kept" in done.out
+    run = box.json("show", box.json("history")["runs"][0]["id"])
+    assert kept(run) == ["models/e0.pt", "models/e1.pt", "x.log"]
+    assert any("'weights.bin'" in note for note in run["notes"])
+
+    job = write_job(tmp_path / "some", script, "outputs: ['models/e[0-9].pt', 'models', '*.txt']")
+    run = box.json("submit", str(job))
+    assert kept(run) == ["models/e0.pt", "models/e1.pt"]
+    assert run["notes"] == ["outputs: nothing that the job wrote fits '*.txt'"]
+
+
+def test_braces_are_refused_before_anything_runs(box: Box, tmp_path: Path) -> None:
+    job = write_job(tmp_path / "job", "", "outputs: ['models/{a,b}.pt']")
+    done = box.type("submit", str(job))
+    assert done.code == 2
+    assert "outputs[0]: 'models/{a,b}.pt' has braces" in done.err
+    assert "one glob for each" in done.err
+
+
+WRITES = """
+import json, os, shutil
+def again(name, data): open(name, "w").write(data)
+again("plain.txt", "w=1")                                     # the same bytes, in place
+os.utime("plain.txt", ns=(10**18, 10**18))
+old = os.stat("back.txt").st_mtime_ns; again("back.txt", "w=1"); os.utime("back.txt", ns=(old, old))
+again("new.tmp", "w=1"); os.replace("new.tmp", "over.txt")    # another file under the name
+os.unlink("anew.txt"); again("anew.txt", "w=1")
+with open("grown.txt", "a") as f: f.write("more")
+os.truncate("grown.txt", 3)
+shutil.copy2("mode.sh", "copied.txt")                         # cp --preserve onto another of the source
+os.system("sed -i s/w/w/ sed.txt")
+os.chmod("mode.sh", 0o755)                                    # no bytes written: these two are the source's
+os.link("linked.txt", "name.txt")
+open("changed.txt", "a").write("!")
+os.unlink("gone.txt")
+open("read.txt").read()
+json.dump({"accuracy": 0.9}, open("metrics.json", "w"))
+os.unlink("to"); os.symlink("plain.txt", "to")                # a link with the text that it had
+"""
+SAME = ("plain", "back", "over", "anew", "grown", "copied", "sed", "linked", "changed", "gone", "read")
+
+
+def test_what_the_job_wrote_is_its_output_with_the_same_bytes_too(box: Box, tmp_path: Path) -> None:
+    job = write_job(tmp_path / "job", WRITES)
+    for name in SAME:
+        (job.parent / f"{name}.txt").write_text("w=1")
+    (job.parent / "mode.sh").write_text("w=1")
+    (job.parent / "metrics.json").write_text('{"accuracy": 0.9}')
+    (job.parent / "to").symlink_to("plain.txt")
+    (job.parent / "same").symlink_to("plain.txt")
+    run = box.json("submit", str(job))
+    again = ["anew", "back", "copied", "grown", "over", "plain", "sed"]
+    assert kept(run) == sorted([*(f"{n}.txt" for n in again), "changed.txt", "metrics.json", "name.txt"])
+    assert [(one["path"], one["target"]) for one in run["outputs"] if one["reason"]] == [("to", "plain.txt")]
+    assert run["metrics"] == {"accuracy": 0.9}
+    assert "source: the job changed changed.txt" in run["notes"]
+    assert "source: the job removed gone.txt" in run["notes"]
+    assert any(note.startswith("source: the job wrote again, with the same bytes,") for note in run["notes"])
+    origin = box.json("whence", str(job.parent / "plain.txt"))
+    assert run["id"] in str(origin)
+
+
+def test_metrics_that_came_with_the_source_are_nobodys(box: Box, tmp_path: Path) -> None:
+    script = "open('metrics.jsonl', 'a').write('{\"step\": 1, \"loss\": 0.5}\\n')"
+    job = write_job(tmp_path / "job", script)
+    (job.parent / "metrics.json").write_text('{"accuracy": 0.99}')
+    (job.parent / "metrics.jsonl").write_text('{"step": 1, "loss": 0.001}\n')
+    (job.parent / "runs").mkdir()
+    (job.parent / "runs/events.out.tfevents.1.host.1.0").write_bytes(b"")
+    done = box.type("submit", str(job))
+    assert done.code == 0
+    assert "metrics.json came with the source and the job did not write it" in done.out
+    assert "the first 27 bytes of metrics.jsonl came with the source" in done.out
+    run = box.json("show", box.json("history")["runs"][0]["id"])
+    assert run["metrics"] == {"loss": 0.5}
+    assert kept(run) == ["metrics.jsonl"]
