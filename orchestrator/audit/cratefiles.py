@@ -84,7 +84,7 @@ def run_parts(session: Session, run: RunRecord, watch: Watch) -> tuple[list[Part
     stored = _stored(session)
     for one in run.outputs:
         if one.status is not OutputStatus.KEPT or one.digest is None:
-            left_out.append(f"output {one.path} ({one.reason})")
+            left_out.append(f"output {one.path} ({one.reason}{f' to {one.target}' if one.target else ''})")
             continue
         path = f"outputs/{safe_path(one.path)}"
         parts.append(Part(path, Role.OUTPUT, one.path, one.digest, one.size, stored(one.digest)))

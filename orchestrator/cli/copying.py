@@ -1,4 +1,7 @@
-"""Outputs copied into a folder: names are untrusted, bytes are verified, nothing is overwritten unasked."""
+"""Outputs copied into a folder: names are untrusted, bytes are verified, nothing is overwritten unasked.
+
+Links are made last and only where they stay in the folder, so nothing is ever written through one.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,45 @@ from typing import BinaryIO
 
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import InfrastructureError, StoreError, UsageError
-from orchestrator.run.model import Output
+from orchestrator.run.model import Output, OutputStatus
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SHOWN = 5
 
 
+def why_not(output: Output) -> str | None:
+    """Why an output cannot be brought back, in words; None where it can."""
+    if output.status is OutputStatus.KEPT:
+        return None
+    text = output.link
+    if text is None:
+        return output.reason or "no reason recorded"
+    return None if stays_inside(output.path, text) else f"a link to {text}, which leads outside"
+
+
+def stays_inside(path: str, text: str) -> bool:
+    """Whether a link at `path`, with this text, leads to a place in the folder that `path` is seen from.
+
+    `..` may only stand at the beginning: there it leaves folders that are none of them links. Behind a name,
+    which may be a link itself, nobody knows where it would lead.
+    """
+    names = [name for name in text.split("/") if name not in ("", ".")]
+    up = next((place for place, name in enumerate(names) if name != ".."), len(names))
+    above = path.count("/")
+    return (
+        not text.startswith("/")
+        and "\0" not in text
+        and bool(text)
+        and up <= above
+        and ".." not in names[up:]
+    )
+
+
 def copy_outputs(
     outputs: Sequence[Output], target: Path, open_blob: Callable[[Digest], BinaryIO], force: bool
 ) -> int:
-    """Copy kept outputs to `target/<path>`; return the bytes written.
+    """Bring outputs that `why_not` has nothing against to `target/<path>`; the bytes written.
 
     Links in `target` are never followed, not even with `force`. Raises UsageError where something is in
     the way, StoreError where a blob's bytes are not those of its digest; such a file is not left behind.
@@ -38,8 +69,11 @@ def copy_outputs(
         raise UsageError(f"cannot write to {target}: {error.strerror}", "name another folder") from error
     try:
         for output in outputs:
-            assert output.digest is not None  # noqa: S101  (a kept output has one)
-            written += _copy(root, parts[output.path], output, output.digest, open_blob, force)
+            if output.digest is not None:
+                written += _copy(root, parts[output.path], output, output.digest, open_blob, force)
+        for output in outputs:
+            if output.link is not None and why_not(output) is None:
+                _link(root, parts[output.path], output.path, output.link, force)
     finally:
         os.close(root)
     return written
@@ -71,13 +105,35 @@ def _copy(
     open_blob: Callable[[Digest], BinaryIO],
     force: bool,
 ) -> int:
+    with (
+        _telling(output.path),
+        _opened(root, parts[:-1]) as folder,
+        _placing(folder, parts[-1], force) as stream,
+    ):
+        return _copy_verified(open_blob(digest), stream, digest, output.path)
+
+
+def _link(root: int, parts: tuple[str, ...], path: str, text: str, force: bool) -> None:
+    with _telling(path), _opened(root, parts[:-1]) as folder:
+        name = f".reprise-{secrets.token_hex(6)}.tmp" if force else parts[-1]
+        os.symlink(text, name, dir_fd=folder)
+        if force:
+            try:
+                os.replace(name, parts[-1], src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                os.unlink(name, dir_fd=folder)
+                raise
+
+
+@contextmanager
+def _telling(path: str) -> Iterator[None]:
+    """What goes wrong at `path`, in words."""
     try:
-        with _opened(root, parts[:-1]) as folder, _placing(folder, parts[-1], force) as stream:
-            return _copy_verified(open_blob(digest), stream, digest, output.path)
+        yield
     except FileExistsError as error:
-        raise UsageError(f"{output.path} appeared in the folder meanwhile", "name another folder") from error
+        raise UsageError(f"{path} appeared in the folder meanwhile", "name another folder") from error
     except OSError as error:
-        message = f"cannot write {output.path}: {error.strerror}"
+        message = f"cannot write {path}: {error.strerror}"
         if isinstance(error, NotADirectoryError | IsADirectoryError):
             # O_NOFOLLOW on a link to a folder says "not a directory" as well.
             raise UsageError(f"{message} (a link or a file is in the way)", "name another folder") from error

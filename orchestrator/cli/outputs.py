@@ -18,20 +18,21 @@ from orchestrator.cli.options import json_option
 def command(run: str, target: Path | None, glob: str | None, force: bool, as_json: bool) -> None:
     """List a run's outputs, or copy them into a folder.
 
-    Every byte is checked against its digest while it is copied; links in the folder are not followed.
+    Every byte is checked against its digest while it is copied; links in the folder are not followed. Links
+    that the job made are made again where they stay in the folder; what is not brought back is listed.
 
-    JSON: `run`, `outputs` (`path`, `status`, `size`, `digest`, `reason`), `copied_to`.
+    JSON: `run`, `outputs` (`path`, `status`, `size`, `digest`, `reason`, `target` of a link), `copied_to`,
+    `not_restored` (`path`, `why`).
     """
     from fnmatch import fnmatchcase
 
     from orchestrator.cli.box import find_run, opened
-    from orchestrator.cli.console import line
-    from orchestrator.cli.copying import copy_outputs
+    from orchestrator.cli.console import ODD, line
+    from orchestrator.cli.copying import copy_outputs, why_not
     from orchestrator.cli.document import print_document
     from orchestrator.cli.summary import print_outputs
     from orchestrator.cli.text import size_text
     from orchestrator.errors import UsageError
-    from orchestrator.run.model import OutputStatus
 
     with opened(adopting=True) as session:
         record = find_run(session, run)
@@ -40,12 +41,18 @@ def command(run: str, target: Path | None, glob: str | None, force: bool, as_jso
             raise UsageError(
                 f"no output of run {record.id} matches {glob!r}", f"`reprise outputs {record.id}` lists all"
             )
-        kept = tuple(item for item in outputs if item.status is OutputStatus.KEPT)
+        lost = [{"path": item.path, "why": why} for item in outputs if target and (why := why_not(item))]
+        kept = tuple(item for item in outputs if why_not(item) is None)
         size = copy_outputs(kept, target, session.store.open, force) if target else 0
     if as_json:
-        print_document({"run": record.id, "outputs": outputs, "copied_to": target and target.absolute()})
+        document = {"run": record.id, "outputs": outputs, "copied_to": target and target.absolute()}
+        print_document(document | {"not_restored": lost})
     elif target:
-        line(f"{len(kept)} file{'s' * (len(kept) != 1)}, {size_text(size)}, verified, in {target}")
+        files, links = (sum((item.link is None) is plain for item in kept) for plain in (True, False))
+        also = f", {links} link{'s' * (links != 1)}" if links else ""
+        line(f"{files} file{'s' * (files != 1)}, {size_text(size)}, verified{also}, in {target}")
+        for item in lost:
+            line(f"not brought back: {item['path']}: {item['why']}", ODD)
     elif outputs:
         print_outputs(outputs)
     else:

@@ -109,14 +109,17 @@ def print_outputs(outputs: tuple[Output, ...], limit: int | None = None) -> None
         return
     shown = outputs if limit is None else outputs[:limit]
     console.line()
-    rows = [
-        (item.path, size_text(item.size), item.digest.short if item.digest else f"rejected: {item.reason}")
-        for item in shown
-    ]
+    rows = [(item.path, size_text(item.size) if item.digest else "", _what(item)) for item in shown]
     console.table(("output", "size", "sha256"), rows, right=("size",))
     if len(shown) < len(outputs):
         rest = len(outputs) - len(shown)
         console.line(f"and {rest} more; `reprise outputs RUN` lists all", console.DIM)
+
+
+def _what(item: Output) -> str:
+    if item.digest is not None:
+        return item.digest.short
+    return f"-> {item.target}" if item.link is not None else f"rejected: {item.reason}"
 
 
 def print_verdict_lines(run: RunRecord, verdicts: Sequence[VerdictLine]) -> None:

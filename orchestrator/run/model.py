@@ -77,6 +77,9 @@ class Plan(Value):
     labels: dict[str, str] = {}
 
 
+LINK = "symlink"  # the reason why a link is no file that is kept
+
+
 class OutputStatus(StrEnum):
     KEPT = "kept"
     REJECTED = "rejected"  # not a plain file, or a name that cannot be trusted: listed, never followed
@@ -90,7 +93,12 @@ class Output(Value):
     digest: Digest | None = None
     size: int = 0  # bytes
     reason: str | None = None  # why it was rejected: symlink, fifo, socket, device, name, ...
-    target: str | None = None  # of a link: its text, never followed
+    target: str | None = None  # of a link: its text, never followed; escaped where `reason` says more
+
+    @property
+    def link(self) -> str | None:
+        """The text of a link that is known to the letter; None for anything else."""
+        return self.target if self.reason == LINK else None
 
 
 class MetricPoint(Value):

@@ -14,8 +14,8 @@ from typing import BinaryIO, Protocol
 
 from orchestrator.digest import Digest
 from orchestrator.run.began import NOTHING, Began, Fate
-from orchestrator.run.model import Output, OutputStatus
-from orchestrator.run.tree import LINK, Entry, TooMuchError, escaped, name_problem, walk
+from orchestrator.run.model import LINK, Output, OutputStatus
+from orchestrator.run.tree import Entry, TooMuchError, escaped, name_problem, walk
 from orchestrator.spec.globs import matcher, unmatched
 from orchestrator.value import Value
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
+from orchestrator.run.model import LINK
 from orchestrator.spec.names import in_one_line, is_plain
 
 MAX_FILES = 100_000
 MAX_DEPTH = 64  # folders inside folders
 MAX_PATH = 1024  # bytes
 
-LINK = "symlink"
 _KINDS = {
     stat.S_IFLNK: LINK,
     stat.S_IFIFO: "fifo",

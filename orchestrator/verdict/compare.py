@@ -241,7 +241,9 @@ def _decide(original: RunRecord, rerun: RunRecord, findings: _Findings) -> tuple
 def _notes(original: RunRecord, rerun: RunRecord, findings: _Findings, outcome: Outcome) -> list[str]:
     notes = []
     rejected = [
-        path for path, a, b in findings.pairs if a and b and a.status is b.status is OutputStatus.REJECTED
+        path
+        for path, a, b in findings.pairs
+        if a and b and a.status is b.status is OutputStatus.REJECTED and None in (a.target, b.target)
     ]
     if rejected:
         entries = count(len(rejected), "entry", "entries")

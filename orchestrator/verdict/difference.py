@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from orchestrator.record.model import RunRecord
 from orchestrator.run.model import Output, OutputStatus
 from orchestrator.value import Plain, Value, flat
-from orchestrator.verdict.files import pair_outputs, same_output
+from orchestrator.verdict.files import fate, pair_outputs, same_output
 from orchestrator.verdict.flags import last_flags, main_readback
 from orchestrator.verdict.grounds import unequal_names
 
@@ -175,5 +175,5 @@ def _output(output: Output | None) -> Cell:
     if output is None:
         return None
     if output.status is OutputStatus.REJECTED:
-        return f"rejected: {output.reason or 'no reason recorded'}"
+        return fate(output) if output.target else f"rejected: {output.reason or 'no reason recorded'}"
     return output.digest

@@ -49,11 +49,15 @@ def _numbered(outputs: tuple[Output, ...]) -> dict[tuple[str, int], Output]:
 
 
 def same_output(a: Output | None, b: Output | None) -> bool:
-    """Kept with the same bytes, or rejected for the same reason. What has no digest equals nothing."""
+    """Kept with the same bytes, links with the same text, or rejected for the same reason.
+
+    What has no digest equals nothing. Of links in a record from before their texts were kept, the reason is
+    all that there is to compare.
+    """
     if a is None or b is None or a.status is not b.status:
         return False
     if a.status is OutputStatus.REJECTED:
-        return a.reason == b.reason
+        return a.reason == b.reason and (a.target == b.target or None in (a.target, b.target))
     return a.digest is not None and a.digest == b.digest and a.size == b.size
 
 
@@ -66,9 +70,10 @@ def describe_difference(pair: Pair, open_blob: OpenBlob) -> FileDifference:
         note = "only in the rerun" if a is None else "only in the original"
         rejected = a or b
         if rejected is not None and rejected.status is OutputStatus.REJECTED:
-            note += f", and rejected there ({rejected.reason or 'no reason recorded'})"
+            is_link = rejected.target is not None
+            note += f", a {fate(rejected)}" if is_link else f", and {fate(rejected, ' there')}"
     elif OutputStatus.REJECTED in (a.status, b.status):
-        note = f"original: {_fate(a)}; rerun: {_fate(b)}"
+        note = f"original: {fate(a)}; rerun: {fate(b)}"
     elif originally is None or again is None:
         note = "a digest is missing in the record, so nothing can be said"
     elif originally == again:
@@ -78,10 +83,13 @@ def describe_difference(pair: Pair, open_blob: OpenBlob) -> FileDifference:
     return FileDifference(path=path, original=originally, rerun=again, first_byte=first_byte, note=note)
 
 
-def _fate(output: Output) -> str:
-    if output.status is OutputStatus.REJECTED:
-        return f"rejected ({output.reason or 'no reason recorded'})"
-    return "kept"
+def fate(output: Output, where: str = "") -> str:
+    """`kept`, `link to best.pt`, `rejected (fifo)`."""
+    if output.status is not OutputStatus.REJECTED:
+        return "kept"
+    if output.target is not None:
+        return f"link to {output.target}"
+    return f"rejected{where} ({output.reason or 'no reason recorded'})"
 
 
 def _first_byte(a: Digest, b: Digest, open_blob: OpenBlob) -> tuple[int | None, str]:

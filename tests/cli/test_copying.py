@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from orchestrator.cli.copying import copy_outputs
+from orchestrator.cli.copying import copy_outputs, why_not
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError, StoreError, UsageError
 from orchestrator.run.model import Output, OutputStatus
@@ -130,3 +134,67 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UsageError, match="cannot write to"):
         copy_outputs(outputs_of({"a": b""}), tmp_path / "file", lambda _: io.BytesIO(), force=False)
+
+
+def link(path: str, text: str) -> Output:
+    return Output(path=path, status=OutputStatus.REJECTED, reason="symlink", target=text)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "inside"),
+    [
+        ("best", "ckpt/a.pt", True),
+        ("a/b/best", "../../model.pt", True),
+        ("a/best", "../b/./c//d", True),
+        ("here", ".", True),
+        ("best", "/etc/passwd", False),
+        ("best", "../x", False),
+        ("a/best", "../../x", False),
+        ("a/best", "b/../../../x", False),
+        ("a/best", "b/../c", False),  # b may be a link itself
+        ("best", "", False),
+        ("best", "a\0b", False),
+    ],
+)
+def test_a_link_that_stays_inside_is_made_again(path: str, text: str, inside: bool) -> None:
+    assert (why_not(link(path, text)) is None) is inside
+
+
+def test_a_link_whose_text_is_not_known_to_the_letter_is_not() -> None:
+    output = link("x", "a\\x1b").model_copy(update={"reason": "symlink, and in its text: ..."})
+    assert why_not(output) == "symlink, and in its text: ..."
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
+TEXTS = st.lists(st.sampled_from(["a", "b", "c", "..", ".", "", "/tmp"]), min_size=1, max_size=5).map(
+    "/".join
+)
+
+
+@given(
+    st.dictionaries(PATHS, TEXTS, min_size=1, max_size=6), st.dictionaries(PATHS, st.just(b"x"), max_size=4)
+)
+def test_whatever_links_there_are_nothing_leads_or_is_written_outside(
+    links: dict[str, str], content: dict[str, bytes]
+) -> None:
+    outputs = [
+        *outputs_of(content),
+        *(link(path, text) for path, text in links.items() if path not in content),
+    ]
+    with tempfile.TemporaryDirectory() as root:
+        target = Path(root).resolve() / "1/2/3/target"
+        for force in (False, True):
+            with suppress(UsageError):  # a file where a folder or a link should be
+                copy_outputs(
+                    [one for one in outputs if why_not(one) is None],
+                    target,
+                    lambda _: io.BytesIO(b"x"),
+                    force,
+                )
+        made = [Path(folder, name) for folder, below, names in os.walk(target) for name in (*below, *names)]
+        for place in made:
+            with suppress(OSError, RuntimeError):  # a loop of links leads nowhere
+                assert place.resolve(strict=True).is_relative_to(target)
+        others = [path for path in Path(root).rglob("*") if not path.is_relative_to(target)]
+        assert {path.name for path in others} <= {"1", "2", "3"}

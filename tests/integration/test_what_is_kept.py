@@ -100,3 +100,44 @@ def test_metrics_that_came_with_the_source_are_nobodys(box: Box, tmp_path: Path)
     run = box.json("show", box.json("history")["runs"][0]["id"])
     assert run["metrics"] == {"loss": 0.5}
     assert kept(run) == ["metrics.jsonl"]
+
+
+LINKS = """
+import os
+best = "b" if os.urandom(1)[0] % 2 else "a"
+for n in "ab": open(f"ckpt_{n}.txt", "w").write(n)
+os.symlink(f"ckpt_{best}.txt", "best.txt")
+os.makedirs("deep"); os.symlink("../ckpt_a.txt", "deep/up.txt")
+os.symlink("/etc/passwd", "out.txt"); os.symlink("a\\x1b", "odd"); os.mkfifo("fifo")
+"""
+
+
+def test_where_a_link_leads_is_recorded_compared_and_brought_back(box: Box, tmp_path: Path) -> None:
+    job = write_job(tmp_path / "job", LINKS)
+    run = box.json("submit", str(job))
+    links = {one["path"]: one["target"] for one in run["outputs"] if one["target"]}
+    assert links["best.txt"] in ("ckpt_a.txt", "ckpt_b.txt")
+    assert (links["deep/up.txt"], links["out.txt"]) == ("../ckpt_a.txt", "/etc/passwd")
+    for _ in range(40):
+        again = box.type("rerun", run["image"], "--json").json
+        other = {one["path"]: one["target"] for one in again["run"]["outputs"] if one["target"]}
+        same = other == links
+        assert again["verdict"]["outcome"] == ("not_instrumented" if same else "different") or (
+            same and again["verdict"]["outcome"] == "identical"
+        )
+        if not same:
+            break
+    else:
+        pytest.fail("forty tosses of a coin were alike")
+    (difference,) = again["verdict"]["files"]
+    assert difference["path"] == "best.txt"
+    assert difference["note"] == f"original: link to {links['best.txt']}; rerun: link to {other['best.txt']}"
+
+    done = box.type("outputs", run["id"], "--to", str(tmp_path / "back"))
+    assert "2 files, 2 B, verified, 2 links" in done.out
+    assert "not brought back: out.txt: a link to /etc/passwd, which leads outside" in done.out
+    assert "not brought back: fifo: fifo" in done.out
+    assert "not brought back: odd: symlink, and in its text: control character in name" in done.out
+    assert (tmp_path / "back/deep/up.txt").read_text() == "a"
+    assert (tmp_path / "back/best.txt").read_text() == links["best.txt"][5]
+    assert not (tmp_path / "back/out.txt").is_symlink()
