@@ -9,11 +9,12 @@ from __future__ import annotations
 import codecs
 import re
 
+from orchestrator.spec.names import BIDI
+
 HELD_SEQUENCE = 4096  # characters of an unfinished escape sequence kept back, at most
 HELD_LINE = 1 << 16  # characters of an unfinished line kept back, at most
 
-_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-_CONTROLS = f"\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\ud800-\udfff"
+_CONTROLS = f"\x00-\x08\x0b-\x1f\x7f-\x9f{BIDI}\ud800-\udfff"
 _ENDS = r"\x07\x1b\x9c\n"
 _TOKENS = re.compile(
     # Control sequences: ESC [ parameters intermediates final

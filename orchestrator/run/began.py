@@ -61,10 +61,13 @@ class Began(Value):
 
     def fate(self, entry: Entry, comparable: bool) -> Fate:
         """`comparable`: as `comparable` says. Without stamps, the same bytes are the source's own."""
-        before = self.hashes.get(entry.path)
+        before = self.hashes.get(entry.raw)
         if before is None:
             return Fate.NEW
-        stamp = self.stamps.get(entry.path)
+        stamp = self.stamps.get(entry.raw)
+        if entry.facts is not None and entry.fd is None and entry.text is None:  # its name forbids to read it
+            same = comparable and stamp is not None and not _written(stamp, entry.facts)
+            return Fate.UNTOUCHED if same else Fate.CHANGED
         # Sizes first: a sparse file claims what would take years to hash.
         if entry.fd is not None and entry.size != (stamp.size if stamp else min(entry.size, MAX_SIZE)):
             return Fate.CHANGED

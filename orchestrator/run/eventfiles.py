@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 
+from orchestrator.spec.names import is_plain
+
 MARK = ".tfevents."  # in the name: events.out.tfevents.TIME.HOST.PID.N
 MAX_SIZE = 64 << 20  # bytes of a file; the checksums of 10 MB take about a second in pure Python
 MAX_RECORD = 32 << 20  # bytes
@@ -109,7 +111,7 @@ def _scalars(summary: bytes) -> Iterator[Scalar]:
                 (found,) = struct.unpack("<f", raw_value(inside))
             elif inner == 8 and form == _BYTES:
                 found = one_number(raw_value(inside))
-        if found is not None and tag and len(tag) <= MAX_TAG and tag.isprintable():
+        if found is not None and tag and len(tag) <= MAX_TAG and is_plain(tag):
             yield Scalar(tag, found)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from orchestrator.run.began import NOTHING, Began
 from orchestrator.run.model import MetricPoint
 from orchestrator.run.tree import read_small
+from orchestrator.spec.names import is_plain
 from orchestrator.value import Value
 
 FINAL = "metrics.json"
@@ -126,7 +127,7 @@ def _numbers(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, flo
             name = f"{path}{key}"
             if isinstance(item, dict):
                 pending.append((f"{name}.", item))
-            elif isinstance(item, bool | int | float) and name.isprintable() and not name.startswith(OURS):
+            elif isinstance(item, bool | int | float) and is_plain(name) and not name.startswith(OURS):
                 yield name, _float(item)
 
 

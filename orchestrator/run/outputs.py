@@ -112,7 +112,7 @@ def _look(workspace: Path, wanted: Callable[[str], bool], limit: int, began: Beg
 
 def _of_the_source(seen: _Seen, began: Began) -> list[str]:
     there = {*seen.untouched, *seen.again, *seen.changed}
-    gone = sorted(path for path in began.hashes if path not in there and name_problem(path) is None)
+    gone = sorted(path for path in began.hashes if escaped(path) not in there)
     return [
         f"source: the job {did} {_listed(sorted(paths))}"
         for did, paths in (

@@ -46,8 +46,10 @@ class Entry:
         reason: str | None = None,
         text: bytes | None = None,
         whole_folder: bool = False,
+        raw: str | None = None,
     ) -> None:
         self.path = path
+        self.raw = path if raw is None else raw  # the path itself, where `path` can only be shown
         self.facts = facts
         self.fd = fd
         self.size = facts.st_size if fd is not None and facts is not None else 0
@@ -106,18 +108,21 @@ def _folder(fd: int, prefix: str, depth: int, count: _Count) -> Iterator[Entry]:
             path = prefix + name
             problem = name_problem(path)
             if problem is not None:
-                yield Entry(escaped(path), None, reason=problem, whole_folder=_is_folder(fd, name))
+                yield _unnamed(fd, name, path, problem)
                 continue
             yield from _entry(fd, name, path, depth, count)
     finally:
         os.close(fd)
 
 
-def _is_folder(parent: int, name: str) -> bool:
+def _unnamed(parent: int, name: str, path: str, problem: str) -> Entry:
+    """What has a name that cannot be trusted: neither read nor entered."""
     try:
-        return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+        facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except OSError:
-        return False
+        return Entry(escaped(path), None, reason=problem, raw=path)
+    folder = stat.S_ISDIR(facts.st_mode)
+    return Entry(escaped(path), facts, reason=problem, whole_folder=folder, raw=path)
 
 
 def _entry(parent: int, name: str, path: str, depth: int, count: _Count) -> Iterator[Entry]:

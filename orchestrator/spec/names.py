@@ -22,6 +22,11 @@ def is_plain(text: str) -> bool:
     return _UNSAFE.search(text) is None
 
 
+def fits_a_line(text: str) -> bool:
+    """`is_plain`, and one line for everybody."""
+    return is_plain(text) and _BREAKS.search(text) is None
+
+
 def in_one_line(text: str) -> str:
     """Text that can be shown: what is refused, and each end of a line, as `\\xNN` of its bytes.
 

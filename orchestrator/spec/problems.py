@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import UsageError
+from orchestrator.spec.names import fits_a_line
 
 SHOWN = 50  # problems in the message; `problems` has all
 
@@ -55,7 +56,7 @@ def dotted(path: KeyPath) -> str:
 
 def shorten(text: str, limit: int = 60) -> str:
     """Text for a message: one line, printable, at most `limit` characters."""
-    clean = "".join(letter if letter.isprintable() else "?" for letter in text)
+    clean = "".join(letter if fits_a_line(letter) else "?" for letter in text)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from orchestrator.image.sourcefiles import SourceText
+from orchestrator.spec.names import fits_a_line
 from orchestrator.value import Value
 
 MAX_LINES = 20_000  # of all patches together; of files after that only the names are given
@@ -46,7 +47,7 @@ def code_difference(a: Mapping[str, SourceText], b: Mapping[str, SourceText]) ->
 
 def shown_path(path: str) -> str:
     """In one line, whatever is in the name."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in path)
+    return "".join(char if fits_a_line(char) else char.encode("unicode_escape").decode() for char in path)
 
 
 def _same(one: SourceText, two: SourceText) -> bool:

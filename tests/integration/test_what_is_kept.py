@@ -141,3 +141,36 @@ def test_where_a_link_leads_is_recorded_compared_and_brought_back(box: Box, tmp_
     assert (tmp_path / "back/deep/up.txt").read_text() == "a"
     assert (tmp_path / "back/best.txt").read_text() == links["best.txt"][5]
     assert not (tmp_path / "back/out.txt").is_symlink()
+
+
+NAMES = [
+    "\u5168\u89d2\u3000.txt",
+    "9.41.00\u202fPM.png",
+    "\U0001f468\u200d\U0001f467.txt",
+    "\u0645\u200c.txt",
+    "nbsp\u00a0x",
+]
+
+
+def test_names_of_all_the_world_go_there_and_back(box: Box, tmp_path: Path) -> None:
+    script = (
+        f"[open('new ' + name, 'w').write(name) for name in {NAMES!r}]; open('tab\\tname', 'w').write('x')"
+    )
+    job = write_job(tmp_path / "job", script, "inputs: {data: in}")
+    (job.parent / "in").mkdir()
+    for name in NAMES:
+        (job.parent / name).write_text("source")
+        (job.parent / "in" / name).write_text("data")
+    (job.parent / "odd\r").write_text("a Mac makes such ones")
+    run = box.json("submit", str(job))
+    assert set(kept(run)) == {f"new {name}" for name in NAMES}
+    assert [one["path"] for one in run["outputs"] if one["reason"]] == ["tab\\x09name"]
+    assert set(NAMES) < set(run["source"])
+    shown = box.type("outputs", run["id"]).out
+    assert all(f"new {name}" in shown for name in NAMES)
+    box.type("outputs", run["id"], "--to", str(tmp_path / "back"))
+    assert (tmp_path / "back" / f"new {NAMES[0]}").read_text() == NAMES[0]
+    assert box.json("rerun", run["id"])["verdict"]["outcome"] == "identical"
+    assert box.type("export", run["id"], str(tmp_path / "bundle"), "--thin").code == 0
+    assert box.type("import", str(tmp_path / "bundle")).code == 0
+    assert box.type("crate", run["id"], str(tmp_path / "crate")).code == 0
