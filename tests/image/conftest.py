@@ -139,7 +139,7 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
         target.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             for path, data in members.items():
-                archive.writestr(zipfile.ZipInfo(path), data)
+                archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
             for info, data in extra or []:
                 archive.writestr(info, data)
         return target

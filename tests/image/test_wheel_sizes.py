@@ -1,0 +1,116 @@
+"""Wheels that are small as files and large when unpacked, and wheels with any byte changed."""
+
+from __future__ import annotations
+
+import io
+import struct
+import tracemalloc
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.digest import Digest
+from orchestrator.errors import RepriseError, StoreError, UsageError
+from orchestrator.image import unpack as module
+from orchestrator.image.unpack import new_spool, unpack_wheel
+from orchestrator.image.wheels import WheelFile
+
+
+def unpacked(path: Path) -> int:
+    """Bytes that a wheel put into the spool."""
+    wheel = WheelFile(filename=path.name, digest=Digest.of_file(path), size=path.stat().st_size, path=path)
+    with new_spool(path.parent) as spool:
+        try:
+            unpack_wheel(wheel, "/usr/bin/python3", spool)
+        finally:
+            size = spool.seek(0, io.SEEK_END)
+            assert size <= module.MAX_RATIO * wheel.size + module._SMALL
+    return size
+
+
+def test_a_bomb_is_refused_before_a_byte_of_it_is_unpacked(make_wheel: Any) -> None:
+    with pytest.raises(UsageError, match="more than 100 times as many") as caught:
+        unpacked(make_wheel("bomb", files={"a": bytes(40 << 20), "b": bytes(40 << 20)}))
+    assert "bomb-1.0-py3-none-any.whl" in caught.value.message
+
+
+def test_what_is_packed_well_and_small_is_taken(make_wheel: Any) -> None:
+    assert unpacked(make_wheel("table", files={"zeros": bytes(8 << 20)})) > 8 << 20
+
+
+def test_many_members_are_refused(make_wheel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_MEMBERS", 20)
+    assert unpacked(make_wheel("few", files={f"f{number}": b"" for number in range(10)}))
+    with pytest.raises(UsageError, match="members, more than 20"):
+        unpacked(make_wheel("many", files={f"f{number}": b"" for number in range(30)}))
+    scripts = "[console_scripts]\n" + "".join(f"s{number} = a:b\n" for number in range(30))
+    with pytest.raises(UsageError, match="more than 20 files and scripts"):
+        unpacked(make_wheel("scripts", files={"a.py": b""}, entry_points=scripts))
+
+
+def test_what_is_read_at_once_has_a_limit(make_wheel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="entry_points"):
+        unpacked(make_wheel("large", entry_points="#" * (33 << 20)))
+    path = make_wheel("list")
+    data = path.read_bytes()
+    end = data.rindex(b"PK\x05\x06")
+    size = struct.pack("<L", 200 << 20)  # a list of members that is far longer than the file's own
+    path.write_bytes(bytes(200 << 20) + data[: end + 12] + size + data[end + 16 :])
+    tracemalloc.start()
+    with pytest.raises(UsageError, match="list of members"):
+        unpacked(path)
+    assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    tracemalloc.stop()
+
+
+def test_a_wheel_that_the_disk_has_no_room_for_is_said(
+    make_wheel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SPARE", 1 << 62)
+    with pytest.raises(StoreError, match="no room"):
+        unpacked(make_wheel("spam"))
+
+
+def test_a_long_script_is_not_read_at_once(make_wheel: Any) -> None:
+    script = b"#!pythonw -E\n" + bytes(range(256)) * (1 << 16)
+    path = make_wheel(
+        "tool", files={"tool-1.0.data/scripts/tool": script, "tool-1.0.data/scripts/e": b"#!python"}
+    )
+    wheel = WheelFile(filename=path.name, digest=Digest.of_file(path), size=path.stat().st_size, path=path)
+    with new_spool(path.parent) as spool:
+        found = unpack_wheel(wheel, "/usr/bin/python3", spool)
+        assert found["opt/reprise/bin/tool"].sha256 == Digest.of(b"#!/usr/bin/python3\n" + script[13:]).hex
+        assert found["opt/reprise/bin/e"].sha256 == Digest.of(b"#!/usr/bin/python3\n").hex
+
+
+def test_any_changed_byte_is_told_or_does_not_matter(make_wheel: Any, tmp_path: Path) -> None:
+    whole = make_wheel("spam", entry_points="[console_scripts]\nspam = spam:main\n").read_bytes()
+    path = tmp_path / "spam-1.0-py3-none-any.whl"
+
+    @given(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), min_size=1, max_size=4))
+    def check(changes: list[tuple[int, int]]) -> None:
+        data = bytearray(whole)
+        for place, value in changes:
+            data[place] = value
+        path.write_bytes(data)
+        try:
+            unpacked(path)
+        except RepriseError as error:
+            assert "\n" not in error.message
+
+    check()
+
+
+def test_a_member_that_lies_about_its_length_gives_no_more_than_it_says(make_wheel: Any) -> None:
+    path = make_wheel("liar", files={"big": bytes(80 << 20)})
+    data = path.read_bytes()
+    small = data.replace(struct.pack("<L", 80 << 20), struct.pack("<L", 1000))
+    path.write_bytes(small)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.getinfo("big").file_size == 1000
+    with pytest.raises(UsageError, match="CRC"):
+        unpacked(path)
