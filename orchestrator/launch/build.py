@@ -11,6 +11,7 @@ from orchestrator.image.model import Base, Image
 from orchestrator.image.wheels import WheelFile, fetch_wheels
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
+from orchestrator.spec.commandcheck import warnings
 from orchestrator.spec.inputs import InputData, read_inputs
 from orchestrator.spec.model import JobSpec
 from orchestrator.spec.program import program_of
@@ -38,6 +39,7 @@ class Built(Value):
     source: SourceTree
     image: Image
     inputs: tuple[InputData, ...] = ()
+    warnings: tuple[str, ...] = ()  # told while it was built; a run of it keeps them as notes
 
 
 def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
@@ -61,7 +63,12 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     watch.phase("image", base.ref.name)
     digests = {name: data.digest for name, data in inputs.items()}
     image = assemble(session.settings, base, program_of(spec, digests), source, wheels)
-    return Built(spec=spec, base=base, source=source, image=image, inputs=tuple(inputs.values()))
+    told = warnings(spec.command, spec.params, spec.env, (file.data for file in source.files))
+    for text in told:
+        watch.note(text)
+    return Built(
+        spec=spec, base=base, source=source, image=image, inputs=tuple(inputs.values()), warnings=told
+    )
 
 
 def _base(session: Session, name: str | None, gpu_visible: bool, watch: Watch) -> Base:

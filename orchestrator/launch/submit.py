@@ -26,6 +26,8 @@ from orchestrator.runtime.levers import LEVER_NAMES
 from orchestrator.spec.model import JobSpec
 from orchestrator.value import Value
 
+NOTED_BY = "reprise"  # in place of a person
+
 
 def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
     """Build, push where a registry is set, load, record, run. The same key again is the same run.
@@ -46,6 +48,7 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
         run, created = session.record.submit(new)
         crash_point("queued")
         if created:
+            _keep(session, run, built)
             return execute_locked(session, run, watch, paths_of(built.spec))
     watch.note(f"the key {request.key!r} is known: this is run {run}")
     return execute(session, run, watch)
@@ -62,6 +65,8 @@ def submit_elsewhere(
     new = _new_run(session, built, request.key, wanted)
     share_image(session, new, watch)
     run, created = queue(session, new, watch)
+    if created:
+        _keep(session, run, built)
     if not created:
         watch.note(f"the key {request.key!r} is known: this is run {run}")
     return session.record.run(run) if detach else wait(session, run, watch)
@@ -103,6 +108,12 @@ def _new_run(session: Session, built: Built, key: str | None, wanted: Wanted) ->
         wanted=wanted,
         inputs=built.inputs,
     )
+
+
+def _keep(session: Session, run: str, built: Built) -> None:
+    """What was told while it was built stays with the run."""
+    for text in built.warnings:
+        session.record.note(run, text, NOTED_BY)
 
 
 def new_id() -> str:

@@ -10,8 +10,7 @@ from typing import Any
 
 from orchestrator.spec.collect import Collector
 from orchestrator.spec.model import Determinism, JobSpec, Resources, Tolerances, TracedTensors
-from orchestrator.spec.placeholders import placeholders
-from orchestrator.spec.problems import KeyPath, nearest, shorten
+from orchestrator.spec.problems import KeyPath, shorten
 from orchestrator.spec.sizes import parse_size, parse_span
 from orchestrator.value import Value
 
@@ -148,28 +147,6 @@ def _command(data: dict[str, Any], found: Collector) -> None:
     if found.covers(("command",)) or any(found.covers(("command", n)) for n in range(len(command))):
         del data["command"]
         found.know(("command",))
-
-
-def asked_for(data: dict[str, Any]) -> set[str]:
-    """The placeholders of the command, but for the seed."""
-    command = data.get("command")
-    if not isinstance(command, str | list):
-        return set()
-    return set(placeholders(command if isinstance(command, str) else tuple(command))) - {"seed"}
-
-
-def check_placeholders(data: dict[str, Any], names: set[str], found: Collector) -> None:
-    """Every `{name}` of the command must be a parameter or `seed`."""
-    command = data.get("command")
-    if command is None or found.covers(("params",)):
-        return
-    words = [command] if isinstance(command, str) else command
-    for number, word in enumerate(words):
-        path: KeyPath = ("command",) if isinstance(command, str) else ("command", number)
-        for name in placeholders(word):
-            if name not in names | {"seed"}:
-                hint = f"{nearest(name, names | {'seed'})}; {{{{{name}}}}} is the text with its braces"
-                found.add(path, f"{{{shorten(name)}}} is neither a parameter nor seed", hint)
 
 
 def _env(data: dict[str, Any], found: Collector) -> None:

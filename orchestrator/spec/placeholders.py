@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,11 +15,21 @@ if TYPE_CHECKING:
 _TOKEN = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z0-9][A-Za-z0-9._-]*)\}")
 
 
+SHELL = ("/bin/bash", "-euo", "pipefail", "-c")  # as CI services run a text: a command that fails ends it
+
+
 def text_of(value: Scalar) -> str:
-    """A parameter as a program's argument: `true`/`false`, shortest round-trip floats."""
+    """A parameter as a program's argument: `true`/`false`, shortest round-trip floats.
+
+    A negative float has no exponent: argparse takes `-0.00001` for a number and `-1e-05` for an option.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
+    text = repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float) and text.startswith("-") and "e" in text:
+        text = format(Decimal(text), "f")
+        return text if "." in text else f"{text}.0"
+    return text
 
 
 def placeholders(command: str | tuple[str, ...]) -> list[str]:
@@ -28,8 +39,24 @@ def placeholders(command: str | tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
+def marked(command: str) -> tuple[str, list[tuple[int, str]]]:
+    """A text command with one letter for each placeholder and its braces read; index and name of each."""
+    parts: list[str] = []
+    marks: list[tuple[int, str]] = []
+    end = length = 0
+    for match in _TOKEN.finditer(command):
+        parts.append(command[end : match.start()])
+        length += len(parts[-1])
+        if match.group(1):
+            marks.append((length, match.group(1)))
+        parts.append("x" if match.group(1) else match.group(0)[0])
+        length += 1
+        end = match.end()
+    return "".join([*parts, command[end:]]), marks
+
+
 def fill_command(command: str | tuple[str, ...], params: Mapping[str, Scalar], seed: int) -> tuple[str, ...]:
-    """The argv of a command. Text runs under `/bin/sh -c`, so its values are quoted for the shell.
+    """The argv of a command. Text runs under SHELL, so its values are quoted for the shell.
 
     Raises KeyError for a name that is neither a parameter nor `seed`; reading a spec reports it before.
     """
@@ -45,5 +72,5 @@ def fill_command(command: str | tuple[str, ...], params: Mapping[str, Scalar], s
         return _TOKEN.sub(token, part)
 
     if isinstance(command, str):
-        return ("/bin/sh", "-c", fill(command, quote=True))
+        return (*SHELL, fill(command, quote=True))
     return tuple(fill(part, quote=False) for part in command)

@@ -43,7 +43,7 @@ class Program(Value):
 def program_of(spec: JobSpec, inputs: dict[str, Digest]) -> Program:
     """The program of a spec whose inputs have been hashed.
 
-    A command given as text runs under `/bin/sh -c`, its placeholders quoted for the shell.
+    A command given as text runs under `bash -euo pipefail -c`, its placeholders quoted for the shell.
     """
     return Program(
         name=spec.name,

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.collect import COMMAND_LINE, Collector
-from orchestrator.spec.forms import asked_for, check_placeholders, drop_covered, kind_of, write_out
+from orchestrator.spec.commandcheck import asked_for, check_placeholders
+from orchestrator.spec.forms import drop_covered, kind_of, write_out
 from orchestrator.spec.model import JobSpec, Scalar
 from orchestrator.spec.places import resolve_places
 from orchestrator.spec.problems import KeyPath, Problem, SpecError, nearest, shorten

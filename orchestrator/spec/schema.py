@@ -30,7 +30,8 @@ _SAID = {
         "What the base does not bring: a requirements file with hashes, or a pylock.toml. Identity."
     ),
     "command": (
-        "What runs: text for /bin/sh, or a list of words. {name} is a parameter, {seed} the seed. Identity."
+        "What runs: text for bash -euo pipefail, or a list of words. {name}: a parameter, {seed}: the seed. "
+        "Identity."
     ),
     "params": "Parameters: text, numbers, true or false; changed by -p name=value. Identity.",
     "env": "Environment variables, all of them text. Identity.",

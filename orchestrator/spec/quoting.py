@@ -1,0 +1,158 @@
+"""Where in a shell command a quoted word is read as one: a placeholder's value brings its own quotes.
+
+Follows bash's own rules of reading as far as they say where quotes begin and end. What is inside of `$(...)`
+is a command again, even within double quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+_HERE = re.compile(r"<<-?[ \t]*(?P<word>(?:\\.|'[^'\n]*'|\"[^\"\n]*\"|[^\s;&|<>()'\"\\])+)")
+
+
+class Place(StrEnum):
+    """What a character of a command stands in."""
+
+    WORD = "a word"
+    SINGLE = "single quotes"
+    DOUBLE = "double quotes"
+    BACKQUOTES = "backquotes"
+    ARITHMETIC = "arithmetic"
+    HERE = "a here-document"
+    ESCAPED = "the reach of a backslash"
+    COMMENT = "a comment"
+
+
+def places(text: str) -> list[Place]:
+    """What each character of a command stands in."""
+    return _Reader(text).read()
+
+
+class _Reader:
+    """One pass over a command. `_open` holds what is open: `(`, `"`, `` ` ``, `((`, `{`."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._open: list[str] = []
+        self._where: list[Place] = []
+        self._here: list[tuple[str, bool]] = []  # end words of here-documents to come; whether tabs go
+
+    def read(self) -> list[Place]:
+        while self._at < len(self._text):
+            self._step()
+        return self._where
+
+    def _step(self) -> None:
+        letter, top = self._text[self._at], self._open[-1] if self._open else ""
+        quoted = self._in_double()
+        if letter == "\\":
+            self._take(1)
+            self._take(1, Place.ESCAPED)
+        elif letter == "'" and not quoted and top != "((":
+            self._single()
+        elif letter == '"':
+            self._take(1)
+            self._toggle('"')
+        elif letter == "`":
+            self._take(1)
+            self._toggle("`")
+        elif letter == "$" and self._dollar():
+            pass
+        elif quoted and top != "{":
+            self._take(1)
+        else:
+            self._plain(letter, top)
+
+    def _plain(self, letter: str, top: str) -> None:
+        """Outside of quotes, or within `${...}`."""
+        starts = self._at == 0 or self._text[self._at - 1] in " \t\n;&|()"
+        here = _HERE.match(self._text, self._at) if top != "((" and letter == "<" else None
+        if letter == "#" and starts and top not in ("{", "(("):
+            end = self._text.find("\n", self._at)
+            self._take((len(self._text) if end < 0 else end) - self._at, Place.COMMENT)
+        elif self._text.startswith("<<<", self._at):
+            self._take(3)
+        elif here is not None:
+            word = re.sub(r"\\(.)|['\"]", r"\1", here["word"])
+            self._here.append((word, here[0].startswith("<<-")))
+            self._take(len(here[0]))
+        elif letter == "\n":
+            self._take(1)
+            self._bodies()
+        elif letter == "(" and starts and self._text.startswith("((", self._at) and top != "((":
+            self._take(2)
+            self._open.append("((")
+        elif letter == "(":
+            self._take(1)
+            self._open.append("(")
+        elif letter == ")" and top in ("(", "(("):
+            self._open.pop()
+            self._take(2 if top == "((" and self._text.startswith("))", self._at) else 1)
+        else:
+            self._take(1)
+            if letter == "}" and top == "{":
+                self._open.pop()
+
+    def _dollar(self) -> bool:
+        """`$((`, `$(`, `${` and, outside of quotes, `$'...'`; False for a plain `$`."""
+        for start, mark in (("$((", "(("), ("$(", "("), ("${", "{")):
+            if self._text.startswith(start, self._at):
+                self._take(len(start))
+                self._open.append(mark)
+                return True
+        if self._text.startswith("$'", self._at) and not self._in_double():
+            end = re.compile(r"\$'(?:\\.|[^'\\])*'?", re.DOTALL).match(self._text, self._at)
+            self._take(len(end[0]) if end else 1, Place.SINGLE)
+            return True
+        return False
+
+    def _single(self) -> None:
+        end = self._text.find("'", self._at + 1)
+        self._take((len(self._text) if end < 0 else end + 1) - self._at, Place.SINGLE)
+
+    def _toggle(self, mark: str) -> None:
+        """A quote closes the one that is open in this command, with what is open in it; else it opens one."""
+        for depth in range(len(self._open) - 1, -1, -1):
+            if self._open[depth] == mark:
+                del self._open[depth:]
+                return
+            if self._open[depth] in ("(", "((", "`", "{") and mark == '"':
+                break
+        self._open.append(mark)
+
+    def _in_double(self) -> bool:
+        """Whether double quotes are what is open, `${...}` looked through."""
+        for mark in reversed(self._open):
+            if mark != "{":
+                return mark == '"'
+        return False
+
+    def _take(self, count: int, place: Place | None = None) -> None:
+        if place is None:
+            place = Place.WORD
+            for mark in self._open:
+                if mark == "`":
+                    place = Place.BACKQUOTES
+                elif mark == '"':
+                    place = Place.DOUBLE
+                elif mark == "((":
+                    place = Place.ARITHMETIC
+                elif mark == "(" and place is not Place.BACKQUOTES:
+                    place = Place.WORD
+        self._where += [place] * min(count, len(self._text) - self._at)
+        self._at += count
+
+    def _bodies(self) -> None:
+        """The here-documents that were announced on the line before."""
+        for word, tabs in self._here:
+            while self._at < len(self._text):
+                end = self._text.find("\n", self._at)
+                end = len(self._text) if end < 0 else end + 1
+                line = self._text[self._at : end].removesuffix("\n")
+                self._take(end - self._at, Place.HERE)
+                if (line.lstrip("\t") if tabs else line) == word:
+                    break
+        self._here.clear()
