@@ -57,7 +57,10 @@ COLUMNS = {
     "wanted": ("run_id", "executor", "attempts"),
     "attempt": ("run_id", "number", "box", "boot", "executor", "claimed_at"),
     "param": ("run_id", "name", "type", "text", "num"),
-    "metric": ("run_id", "name", "text", "num", "job_id"),
+    "metric": (
+        *("run_id", "name", "text", "num", "job_id"),
+        *("low", "low_step", "high", "high_step", "last_step"),
+    ),
     "output": ("run_id", "position", "path", "status", "digest", "size"),
     "annotation": ("id", "run_id", "kind", "word", "text", "made_by", "made_at"),
     "event": ("idx", "at", "made_by", "kind", "run", "document"),
@@ -120,7 +123,10 @@ def _one(page: Rows, number: int, pick: random.Random, runs: int) -> None:
         page["attempt"].append((number, 1, box, "boot", f"pid {number}", start))
     page["param"] += [(number, name, *_scalar(value)) for name, value in params]
     if state == "succeeded" or (state == "failed" and pick.random() < 0.3):
-        page["metric"] += [(number, name, repr(value), value, job + 1) for name, value in _metrics(job, pick)]
+        page["metric"] += [
+            (number, name, repr(value), value, job + 1, *_reached(value, pick))
+            for name, value in _metrics(job, pick)
+        ]
         for position, name in enumerate(("model.pt", "metrics.json", SHARED_FILE)):
             common = job if name == SHARED_FILE else number
             path = f"out/{name}"
@@ -163,6 +169,14 @@ def _metrics(job: int, pick: random.Random) -> list[tuple[str, float]]:
         ("loss", loss),
         ("val/loss", loss * pick.uniform(1.0, 1.3)),
     ]
+
+
+def _reached(value: float, pick: random.Random) -> tuple[float, int, float, int, int]:
+    """The least and the greatest value of a series of 100 points that ended so, and the steps."""
+    return (
+        *(value * pick.uniform(0.9, 1.0), pick.randrange(100)),
+        *(value * pick.uniform(1.0, 1.1), pick.randrange(100), 99),
+    )
 
 
 def shared() -> dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]]:

@@ -69,6 +69,10 @@ def histories(record: Record, runs: int) -> dict[str, Action]:
         "--since half of it, sorted": history(since=half, sort="-metrics.accuracy"),
         "--sort seconds": history(sort="seconds"),
         "--sort -seconds": history(sort="-seconds"),
+        "--sort by the best point": history(sort="-metrics.accuracy.max"),
+        "a best point, rare, sorted by another": history(
+            where="metrics.loss.min < 0.0003", sort="-metrics.accuracy.max"
+        ),
         "--sort by five equal values": history(sort="-params.batch"),
         "--sort by a text": history(sort="params.optimizer"),
         "text parameter, rare": history(where="params.model == 'net-3-77'"),
@@ -85,6 +89,7 @@ def others(record: Record, runs: int) -> dict[str, Action]:
     return {
         "best": lambda: record.best("job-03", "accuracy"),
         "best --minimize, all others before it": lambda: record.best("job-04", "loss", minimize=True),
+        "best --last": lambda: record.best("job-03", "accuracy", last=True),
         "best of a metric that there is not": lambda: _refused(lambda: record.best("job-03", "none")),
         "whence, made by one run": lambda: record.whence([made]),
         "whence, made by none": lambda: (record.whence([never]), record.mentions([never])),

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.cli.options import json_option
 
+if TYPE_CHECKING:
+    from orchestrator.record.model import Best
+
+_WORDS = {"min": "least", "max": "greatest", "last": "last"}
+
 
 @click.command("best")
 @click.argument("job")
-@click.option("--metric", required=True, help="The metric's name, such as accuracy.")
+@click.option("--metric", required=True, help="The metric's name, such as accuracy, or loss.min.")
 @click.option("--minimize", is_flag=True, help="The smallest value is the best.")
+@click.option("--last", is_flag=True, help="By each run's last value, not by its best point.")
 @json_option
-def command(job: str, metric: str, minimize: bool, as_json: bool) -> None:
+def command(job: str, metric: str, minimize: bool, last: bool, as_json: bool) -> None:
     """Show the run of a job with the best value of a metric.
 
-    Only runs that succeeded count.
+    The best point of a series counts, wherever in the run it lies. Only runs that succeeded count.
 
-    JSON: the run, as `submit` prints it.
+    JSON: the run, as `submit` prints it, and `best`: `metric`, `part` (`min`, `max`, `last`), `value`, `step`
+    (null where the value came without one).
     """
     from orchestrator.cli.box import opened
+    from orchestrator.cli.console import BOLD, line
     from orchestrator.cli.document import print_document, run_document
     from orchestrator.cli.summary import print_next, print_run
 
     with opened(adopting=True) as session:
-        line = session.record.best(job, metric, minimize=minimize)
-        run = session.record.run(line.id)
+        found = session.record.best(job, metric, minimize=minimize, last=last)
+        run = session.record.run(found.line.id)
     if as_json:
-        print_document(run_document(run))
+        said = {name: getattr(found, name) for name in ("metric", "part", "value", "step")}
+        print_document(run_document(run) | {"best": said})
     else:
+        line(best_text(found), BOLD)
+        line()
         print_run(run)
         print_next(run)
+
+
+def best_text(found: Best) -> str:
+    """`best: greatest accuracy 0.93 at step 40; its last is 0.88 at step 100`."""
+    from orchestrator.cli.text import number_text, step_text
+
+    name = found.metric
+    value = f"{_WORDS[found.part]} {name} {number_text(found.value)}{step_text(found.step)}"
+    last = found.line.metrics[name]
+    if found.part == "last" or repr(last) == repr(found.value):
+        return f"best: {value}"
+    at = step_text(found.line.reached[name].last_step)
+    return f"best: {value}; its last is {number_text(last)}{at}"

@@ -13,6 +13,7 @@ from orchestrator.cli.options import json_option, read_since
 
 if TYPE_CHECKING:
     from orchestrator.record.database import Record
+    from orchestrator.record.fields import Field
     from orchestrator.record.model import Changed, HistoryFilter, RunLine
     from orchestrator.value import Plain
 
@@ -58,8 +59,10 @@ def command(
     With --changed, each run is compared with the run of the same job before it, and what differs is listed.
 
     JSON: `runs`, each with `id`, `job`, `image`, `state`, `failure`, `rerun_of`, `submitted_by`,
-    `created_at`, `seconds`, `params`, `metrics`, `verdict`, `box`, `box_name`, `tags`, `names`, `archived`.
-    With --changed: `changed`, by run: `before` (the run before), `deltas` (`name`, `before`, `after`).
+    `created_at`, `seconds`, `params`, `metrics` (last values), `reached` (by metric: `last_step`, `min`,
+    `min_step`, `max`, `max_step`), `verdict`, `box`, `box_name`, `tags`, `names`, `archived`; `limit`, `more`
+    (whether there are more runs than these), `notes` (what the answer leaves out, or why it is empty). With
+    --changed: `changed`, by run: `before` (the run before), `deltas` (`name`, `before`, `after`).
     """
     from orchestrator.cli.box import opened
     from orchestrator.cli.console import DIM, tell
@@ -80,27 +83,31 @@ def command(
         limit=limit,
     )
     with opened(adopting=True) as session:
+        one_more = wanted.model_copy(update={"limit": limit + 1})
         if changed is None:
-            more = wanted.model_copy(update={"limit": limit + 1})
-            runs, changes = session.record.history(wanted if as_json else more), None
+            found, changes, left = session.record.history(one_more), None, False
         else:
-            runs, changes, left = with_changes(session.record, wanted, changed)
-            if left:
-                tell(f"looked at {LOOKED_AT:,} runs; narrow the rest with --job, --since or --where")
+            found, changes, left = with_changes(session.record, one_more, changed)
+        runs, more = found[:limit], len(found) > limit
+        sorted_by = None if sort is None else session.record.field(sort)
+        notes = [] if runs else session.record.why_nothing(wanted)
+    if left:
+        notes.append(f"looked at {LOOKED_AT:,} runs; narrow the rest with --job, --since or --where")
+    if runs and sorted_by is not None and value_in(runs[0], sorted_by) is None:
+        notes.append(f"none of these runs has {sorted_by}: the newest come first")
+    if more:
+        notes.append(f"there are more than these {limit:,} runs; --limit shows more of them")
     if as_json:
-        print_document({"runs": runs} | ({} if changes is None else {"changed": changes}))
+        document = {"runs": runs, "limit": limit, "more": more or left, "notes": notes}
+        print_document(document | ({} if changes is None else {"changed": _only(changes, runs)}))
     else:
-        print_runs(runs[:limit], changes)
-        if runs and sort is not None and _none_has(runs[0], sort):
-            tell(f"none of these runs has {sort.removeprefix('-')}: the newest come first", DIM)
-        if len(runs) > limit:
-            tell("there are more runs; --limit shows more of them", DIM)
+        print_runs(runs, changes, sorted_by)
+    for note in notes:
+        tell(note, DIM)
 
 
-def _none_has(first: RunLine, sort: str) -> bool:
-    """Whether no run has this metric or parameter: those that have it come first."""
-    word, _, name = sort.removeprefix("-").partition(".")
-    return word in ("metrics", "params") and name not in getattr(first, word)
+def _only(changes: Mapping[str, Changed], runs: Iterable[RunLine]) -> dict[str, Changed]:
+    return {run.id: changes[run.id] for run in runs}
 
 
 def with_changes(
@@ -121,8 +128,12 @@ def with_changes(
     return runs, {run.id: changes[run.id] for run in runs}, len(runs) < limit and len(lines) > LOOKED_AT
 
 
-def print_runs(runs: Iterable[RunLine], changes: Mapping[str, Changed] | None = None) -> None:
-    """One line each. The tags, and what changed, have columns where there are any."""
+def print_runs(
+    runs: Iterable[RunLine], changes: Mapping[str, Changed] | None = None, sorted_by: Field | None = None
+) -> None:
+    """One line each. The tags, and what changed, have columns where there are any; so has what is sorted by,
+    where no other column shows it.
+    """
     from orchestrator.cli.console import line, table
 
     runs = list(runs)
@@ -132,11 +143,35 @@ def print_runs(runs: Iterable[RunLine], changes: Mapping[str, Changed] | None = 
     columns = {"run": [run.id for run in runs], "job": [run.job for run in runs]}
     if changes is not None:
         columns["changed"] = [changed_text(changes[run.id]) for run in runs]
+    if sorted_by is not None and sorted_by.word == "metrics":
+        columns[str(sorted_by)] = [sorted_text(run, sorted_by) for run in runs]
     columns |= _columns(runs)
     said = [", ".join((*run.names, *run.tags)) for run in runs]
     if any(said):
         columns["named, tagged"] = said
     table(tuple(columns), list(zip(*columns.values(), strict=True)), right=("time",))
+
+
+def value_in(run: RunLine, field: Field) -> object:
+    """What a run has of a parameter or metric; True of its other fields."""
+    if field.word == "params":
+        return run.params.get(str(field.name))
+    if field.word != "metrics":
+        return True
+    if field.part.value == "last":
+        return run.metrics.get(str(field.name))
+    found = run.reached.get(str(field.name))
+    return None if found is None else getattr(found, field.part.value)
+
+
+def sorted_text(run: RunLine, field: Field) -> str:
+    """`0.93 at step 40`."""
+    from orchestrator.cli.text import number_text, step_text
+
+    value = value_in(run, field)
+    if not isinstance(value, float):
+        return "-" if value is None else f"{value}"
+    return number_text(value) + step_text(getattr(run.reached[str(field.name)], f"{field.part.value}_step"))
 
 
 def _columns(runs: list[RunLine]) -> dict[str, list[str]]:

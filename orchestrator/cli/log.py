@@ -32,26 +32,47 @@ def command(
     Who did it is what the machine said of its user when it was written; the ledger shows that nobody has
     changed it since, `reprise audit` checks that.
 
-    JSON: `events`, each with `index`, `at`, `by`, `kind`, `run`, and `data`: the new values of rows.
+    JSON: `events`, each with `index`, `at`, `by`, `kind`, `run`, and `data`: the new values of rows; `limit`,
+    and `more`: whether there are older ones than these.
     """
     from orchestrator.cli.box import opened
-    from orchestrator.cli.console import line, table
+    from orchestrator.cli.console import DIM, line, table, tell
     from orchestrator.cli.document import print_document
     from orchestrator.cli.text import moment_text
     from orchestrator.record.ledger import EventFilter
 
+    _refuse_unknown(kinds)
     with opened() as session:
-        wanted = None if run is None else _find(session, run)
-        found = session.record.events(EventFilter(run=wanted, kinds=kinds, since=since, by=by, limit=limit))
+        of_run = None if run is None else _find(session, run)
+        wanted = EventFilter(run=of_run, kinds=kinds, since=since, by=by, limit=limit + 1)
+        found = session.record.events(wanted)
+    more, found = len(found) > limit, found[-limit:]
     if as_json:
         names = ("index", "at", "by", "kind", "run")
         events = [{name: getattr(one, name) for name in names} | {"data": data_of(one)} for one in found]
-        print_document({"events": events})
+        print_document({"events": events, "limit": limit, "more": more})
     elif found:
         rows = [(str(one.index), moment_text(one.at), one.by, words(one)) for one in found]
         table(("event", "when", "by", "what"), rows, right=("event",))
     else:
         line("no such events")
+    if more:
+        tell(f"there are older events than these {limit:,}; --limit shows more of them", DIM)
+
+
+def _refuse_unknown(kinds: tuple[str, ...]) -> None:
+    """UsageError for a kind that no event can have: none would be found, which is no answer."""
+    from difflib import get_close_matches
+
+    from orchestrator.errors import UsageError
+    from orchestrator.record.events import KINDS
+
+    known = sorted({*KINDS, *(kind.partition(".")[0] for kind in KINDS)})
+    for kind in kinds:
+        if kind not in known:
+            near = get_close_matches(kind, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"kinds are {', '.join(known)}"
+            raise UsageError(f"--kind: there are no events of the kind {kind}", hint)
 
 
 def _find(session: Session, text: str) -> str:

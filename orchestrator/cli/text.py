@@ -54,6 +54,11 @@ def number_text(value: float) -> str:
     return f"{value:.6g}" if math.isfinite(value) else str(value)
 
 
+def step_text(step: int | None) -> str:
+    """` at step 1,200`; nothing where there is none."""
+    return "" if step is None else f" at step {step:,}"
+
+
 def parse_since(text: str, now: datetime | None = None) -> datetime:
     """`2d`, `3h`, `30m`, or an ISO date or time (local where it names no zone) -> UTC.
 

@@ -25,15 +25,18 @@ from orchestrator.record import (
     settled,
     whole,
 )
+from orchestrator.record.best import best
 from orchestrator.record.changes import changes
 from orchestrator.record.columns import document
 from orchestrator.record.connect import Database, open_database
 from orchestrator.record.everything import Everything
+from orchestrator.record.fields import Field
 from orchestrator.record.imports import Brought, Carried
 from orchestrator.record.ledger import EventFilter, EventLine, LedgerHead, Signed
 from orchestrator.record.lineage import lineage
 from orchestrator.record.migrate import bring_to_head
 from orchestrator.record.model import (
+    Best,
     BoxFacts,
     BoxLine,
     Changed,
@@ -53,6 +56,7 @@ from orchestrator.record.model import (
     RunRecord,
     VerdictLine,
 )
+from orchestrator.record.unmet import why_nothing
 from orchestrator.record.whence import mentions, whence
 from orchestrator.run.model import Result, State
 from orchestrator.settings import Settings
@@ -281,15 +285,24 @@ class Record:
     def history(self, wanted: HistoryFilter) -> list[RunLine]:
         return self._database.read(lambda connection: queries.history(connection, wanted))
 
+    def field(self, text: str) -> Field:
+        """What an order by this text sorts by. UsageError for a name that no run has."""
+        return self._database.read(lambda connection: queries.sorted_by(connection, text))
+
+    def why_nothing(self, wanted: HistoryFilter) -> list[str]:
+        """Of a filter that lets no run through: what in it no run has at all, in words."""
+        return self._database.read(lambda connection: why_nothing(connection, wanted))
+
     def changes(self, runs: Sequence[str], aspect: str) -> dict[str, Changed]:
         """Of these runs, those that differ in packages, code, params, seed, base or hardware from the run
         of their job before them.
         """
         return self._database.read(lambda connection: changes(connection, runs, aspect))
 
-    def best(self, job: str, metric: str, *, minimize: bool = False) -> RunLine:
+    def best(self, job: str, metric: str, *, minimize: bool = False, last: bool = False) -> Best:
+        """By its best point, or by its last value."""
         return self._database.read(
-            lambda connection: queries.best(connection, job, metric, minimize=minimize)
+            lambda connection: best(connection, job, metric, minimize=minimize, last=last)
         )
 
     def runs_of_image(self, digest: str) -> list[str]:

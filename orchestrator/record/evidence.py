@@ -30,6 +30,7 @@ from sqlalchemy import Enum as OneOf
 from orchestrator.digest import canonical_json
 from orchestrator.record import tables
 from orchestrator.record.columns import Moment, Words, storable
+from orchestrator.record.reached import parted
 from orchestrator.record.told import KEYED as KEYED
 from orchestrator.record.told import LIST_NAMES, moment_text
 from orchestrator.record.told import OWNED as OWNED
@@ -85,7 +86,7 @@ def row_value(table: Table, row: Columns, *, change: bool = False) -> Value:
     }
 
 
-def rows_value(table: Table, rows: Rows) -> Any:
+def rows_value(table: Table, rows: Iterable[Columns]) -> Any:
     """Rows in the order of their key; None for none."""
     values = (row_value(table, row) for row in rows)
     first = list(islice(values, LISTED + 1))
@@ -242,7 +243,10 @@ def _grouped(connection: Connection, query: Select[Any], table: Table, low: int,
     """Key of a run -> the value of its rows in one table."""
     owner = table.c.run_id
     ordered = query.where(owner.between(low, high)).order_by(owner, *_rest_of_key(table, "run_id"))
-    rows = connection.execute(ordered, execution_options={"yield_per": FETCHED}).mappings()
+    fetched = connection.execute(ordered, execution_options={"yield_per": FETCHED}).mappings()
+    rows: Iterable[Columns] = fetched
+    if table is tables.metric:
+        rows = parted(connection, fetched, low, high)
     found = {}
     for key, group in groupby(rows, lambda row: row["run_id"]):
         if table.name not in KEYED:

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, and_, exists, false, not_, or_
+from sqlalchemy import ColumnElement, Float, Integer, Table, and_, exists, false, literal, not_, or_
 
 from orchestrator.record import tables
 from orchestrator.record.columns import comparable
@@ -50,9 +50,40 @@ class Mismatch(Exception):
         self.what, self.hint = what, hint
 
 
+class Part(StrEnum):
+    """Which of a metric's values, or its step."""
+
+    LAST = "last"
+    MIN = "min"
+    MAX = "max"
+    LAST_STEP = "last_step"
+    MIN_STEP = "min_step"
+    MAX_STEP = "max_step"
+
+
+_PARTS = {
+    Part.LAST: "num",
+    Part.MIN: "low",
+    Part.MAX: "high",
+    Part.LAST_STEP: "last_step",
+    Part.MIN_STEP: "low_step",
+    Part.MAX_STEP: "high_step",
+}
+
+
 class Field(NamedTuple):
     word: str  # one of PLAIN, or params, or metrics
     name: str | None  # of the parameter or metric
+    part: Part = Part.LAST  # of a metric
+
+    @property
+    def number(self) -> str:
+        """The column with the number, of a parameter or metric."""
+        return _PARTS[self.part]
+
+    def __str__(self) -> str:
+        part = "" if self.part is Part.LAST else f".{self.part.value}"
+        return self.word if self.name is None else f"{self.word}.{self.name}{part}"
 
 
 class Comparison(NamedTuple):
@@ -86,7 +117,10 @@ def compare(field: Field, operator: str, value: Literal | tuple[Literal, ...]) -
         held = not_(held)
     if field.word in TABLES:
         table = TABLES[field.word]
-        return exists().where(table.c.run_id == _RUN.id, table.c.name == field.name, held)
+        has = [table.c.run_id == _RUN.id, table.c.name == field.name]
+        if field.part.value.endswith("_step"):  # a value may have come without one
+            has.append(table.c[field.number].is_not(None))
+        return exists().where(*has, held)
     return and_(column_of(field).is_not(None), held)
 
 
@@ -113,8 +147,20 @@ def _test(field: Field, operator: str, value: Literal) -> ColumnElement[bool]:
     wanted, name = (str, "a string") if word in _TEXTS else ((int, float), "a number")
     if not isinstance(value, wanted):
         raise Mismatch(f"{word} is compared with {name}")
-    column = tables.metric.c.num if word == "metrics" else column_of(field)
-    return _held(column, operator, value if isinstance(value, str) else comparable(value))
+    column = tables.metric.c[field.number] if word == "metrics" else column_of(field)
+    return _held(column, operator, value if isinstance(value, str) else number_for(column, value))
+
+
+def number_for(column: Any, value: float) -> Any:
+    """What a column of numbers is compared with. A whole number stays one for a column of those, so that its
+    index serves; any other is bound as a float, or a driver would round it.
+    """
+    number = comparable(value)
+    if not isinstance(column.type, Integer) or number is None:
+        return number
+    if number.is_integer() and abs(number) < 1 << 53:
+        return int(number)
+    return literal(number, Float())
 
 
 def _param(operator: str, value: Literal) -> ColumnElement[bool]:

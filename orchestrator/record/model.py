@@ -93,6 +93,16 @@ class NewRun(Value):
     inputs: tuple[InputData, ...] = ()  # what is known of the program's inputs
 
 
+class Reached(Value):
+    """The least and the greatest value of a metric, its last one included and NaN left out, and where."""
+
+    last_step: int | None = None  # None: the value came without a step
+    min: float | None = None  # None: it was never a number
+    min_step: int | None = None
+    max: float | None = None
+    max_step: int | None = None
+
+
 class RunLine(Value):
     """One line of the history."""
 
@@ -106,13 +116,24 @@ class RunLine(Value):
     created_at: datetime
     seconds: float | None
     params: dict[str, Scalar]
-    metrics: dict[str, float]
+    metrics: dict[str, float]  # last values
     verdict: str | None  # the latest verdict of this run as a rerun
     box: str | None = None  # keyed hash of the machine that executed it
     box_name: str | None = None  # as its worker called it
     tags: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # that it has now
     archived: bool = False
+    reached: dict[str, Reached] = {}  # by metric
+
+
+class Best(Value):
+    """The best run of a job, and what it is best by."""
+
+    line: RunLine
+    metric: str
+    part: str  # min, max: of all points; last
+    value: float
+    step: int | None
 
 
 class Remark(Value):

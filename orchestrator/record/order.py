@@ -17,7 +17,8 @@ from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, exists, 
 from sqlalchemy.sql.visitors import iterate
 
 from orchestrator.record import tables
-from orchestrator.record.fields import TABLES, Comparison, Field, column_of, compare, field_named
+from orchestrator.record.fields import TABLES, Comparison, Field, column_of, compare
+from orchestrator.record.names import Names, field_of
 from orchestrator.record.seeks import SELECTIVE, within
 from orchestrator.record.tables import prefix_of
 from orchestrator.run.model import State
@@ -51,7 +52,7 @@ class Order(NamedTuple):
         mine = [one for one in known.certain if one.field == self.field]
         table = TABLES.get(self.field.word)
         if table is not None:
-            return self._by_table(table, self.field.name, mine, known)
+            return self._by_table(table, self.field, mine, known)
         column = column_of(self.field)
         keys = _of_runs(self.field, _RUN.c.id.label("key")).where(column.is_not(None), *known.of_run)
         keys = keys.where(*(compare(*one) for one in mine))
@@ -59,23 +60,22 @@ class Order(NamedTuple):
         missing = [] if always else [Stretch(newest(known).where(column.is_(None)), None)]
         return [Stretch(self._directed(keys, column, _RUN.c.id), None), *missing]
 
-    def _by_table(
-        self, table: Table, name: str | None, mine: list[Comparison], known: Known
-    ) -> list[Stretch]:
+    def _by_table(self, table: Table, field: Field, mine: list[Comparison], known: Known) -> list[Stretch]:
         value, again = table.alias("sorted"), table.alias("unsorted")
-        keys = select(value.c.run_id.label("key")).where(value.c.name == name)
+        keys = select(value.c.run_id.label("key")).where(value.c.name == field.name)
         if table is tables.metric and known.job is not None:
             keys = keys.where(value.c.job_id == known.job)
         keys = keys.where(*(within(one, value) for one in mine))
-        numbers = keys.where(value.c.num.is_not(None))
-        found = [Stretch(self._directed(numbers, value.c.num, value.c.run_id), None)]
-        has = [again.c.run_id == _RUN.c.id, again.c.name == name]
+        number = field.number
+        numbers = keys.where(value.c[number].is_not(None))
+        found = [Stretch(self._directed(numbers, value.c[number], value.c.run_id), None)]
+        has = [again.c.run_id == _RUN.c.id, again.c.name == field.name]
         always = bool(mine)
         if table is tables.param:
             texts = keys.where(value.c.num.is_(None))
             found.append(Stretch(self._directed(texts, prefix_of(value), value.c.run_id), None))
         else:
-            has.append(again.c.num.is_not(None))
+            has.append(again.c[number].is_not(None))
             always = any(one.operator in SELECTIVE for one in mine)  # NaN is unequal to everything
         if not always:
             found.append(Stretch(newest(known), not_(exists().where(*has))))
@@ -92,7 +92,7 @@ class Order(NamedTuple):
             of_run = _RUN.c.id.label("key"), value.label("value"), null().label("text")
             return select(*of_run) if self.field is None else _of_runs(self.field, *of_run)
         text = prefix_of(table) if table is tables.param else null()
-        columns = _RUN.c.id.label("key"), table.c.num.label("value"), text.label("text")
+        columns = _RUN.c.id.label("key"), table.c[self.field.number].label("value"), text.label("text")
         # From the run, or SQLite reads the whole index of the name.
         mine = and_(table.c.run_id == _RUN.c.id, table.c.name == self.field.name)
         return select(*columns).select_from(_RUN).outerjoin(table, mine)
@@ -110,12 +110,11 @@ class Order(NamedTuple):
         return [key for part in parts for _, key in part]
 
 
-def order_of(text: str | None) -> Order:
+def order_of(text: str | None, names: Names) -> Order:
     """`metrics.accuracy`, `-seconds`: Mismatch if unknown."""
     if text is None:
         return Order(None, True)
-    word, dot, rest = text.removeprefix("-").partition(".")
-    return Order(field_named(word, rest if dot else None), text.startswith("-"))
+    return Order(field_of(text.removeprefix("-"), names), text.startswith("-"))
 
 
 def fitting_runs(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:

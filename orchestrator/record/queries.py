@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, false, func, not_, select, true
+from sqlalchemy import Connection, Select, false, not_, select, true
 
 from orchestrator.errors import UsageError
 from orchestrator.record import tables
-from orchestrator.record.annotations import has_tag, is_archived, is_name, marks_of, named, names
-from orchestrator.record.columns import scalar_of
-from orchestrator.record.fields import Comparison, Field, Mismatch
+from orchestrator.record.annotations import has_tag, is_archived, is_name, named, names
+from orchestrator.record.fields import Field, Mismatch
+from orchestrator.record.lines import lines_of
 from orchestrator.record.model import HistoryFilter, RunLine, VerdictLine
-from orchestrator.record.order import Known, Order, executed, order_of
-from orchestrator.record.pages import Wanted, among, page
+from orchestrator.record.names import Names, RecordedNames
+from orchestrator.record.order import Known, Order, order_of
+from orchestrator.record.pages import Wanted, page
 from orchestrator.record.seeks import runs_where, seeks_of
 from orchestrator.record.where import Condition, read_condition
-from orchestrator.run.model import State
 
 SHORTEST = 4  # characters of a shortened id
-SHOWN = 20  # names in a hint
-_CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
 _ID = re.compile(r"[0-9a-f]{4,16}\Z")
 _BOX = re.compile(r"[0-9a-f]{4,64}\Z")
-_HISTORY = "`reprise history` lists the runs"
+HISTORY = "`reprise history` lists the runs"
 
 _original = tables.run.alias("original")
 
@@ -47,7 +43,7 @@ def find(connection: Connection, prefix: str) -> str:
         runs = f"`reprise history --where 'image == \"{text}\"'` lists the runs of an image"
         raise UsageError(f"{prefix!r} is a digest, not a run", runs)
     if not _ID.match(text):
-        raise UsageError(f"{prefix!r} is not a run", f"a run is 16 hex digits; {_HISTORY}")
+        raise UsageError(f"{prefix!r} is not a run", f"a run is 16 hex digits; {HISTORY}")
     query = (
         select(run.c.public_id, tables.job.c.name, run.c.created_at)
         .join(tables.job, tables.job.c.id == run.c.job_id)
@@ -57,7 +53,7 @@ def find(connection: Connection, prefix: str) -> str:
     )
     rows = list(connection.execute(query))
     if not rows:
-        raise UsageError(f"no run {prefix} is recorded", _HISTORY)
+        raise UsageError(f"no run {prefix} is recorded", HISTORY)
     if len(rows) > 1:
         names = [f"{row.public_id} ({row.name}, {row.created_at:%Y-%m-%d %H:%M} UTC)" for row in rows[:5]]
         more = ", and more" if len(rows) > 5 else ""
@@ -71,21 +67,22 @@ def _by_name(connection: Connection, word: str) -> str:
         return found
     known = [item.name for item in names(connection) if item.run is not None]
     near = get_close_matches(word, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"a run is 16 hex digits, or a name; {_HISTORY}"
+    hint = f"did you mean {near[0]}?" if near else f"a run is 16 hex digits, or a name; {HISTORY}"
     raise UsageError(f"{word!r} is not a run, and no run has that name", hint)
 
 
 def history(connection: Connection, wanted: HistoryFilter) -> list[RunLine]:
     """Lines that the filter lets through; newest first, or as it sorts. UsageError for a bad filter."""
-    return _lines(connection, page(connection, _asked(connection, wanted), wanted.limit))
+    return lines_of(connection, page(connection, _asked(connection, wanted), wanted.limit))
 
 
 def _asked(connection: Connection, wanted: HistoryFilter) -> Wanted:
     """The filter as conditions, and what indexes know of them."""
     run, said = tables.run, tables.annotation
-    order = _order(wanted.sort)
-    found = read_condition(wanted.where) if wanted.where is not None else Condition(true(), ())
-    job = None if wanted.job is None else _job(connection, wanted.job)
+    names = RecordedNames(connection)
+    order = _order(wanted.sort, names)
+    found = read_condition(wanted.where, names) if wanted.where is not None else Condition(true(), ())
+    job = None if wanted.job is None else job_key(connection, wanted.job)
     exact: list[Any] = []  # equalities, and moments
     if wanted.job is not None:
         exact.append(run.c.job_id == job)
@@ -98,7 +95,7 @@ def _asked(connection: Connection, wanted: HistoryFilter) -> Wanted:
     conditions = exact if wanted.where is None else [*exact, found.held]
     seeks = [*(runs_where(one) for one in exact), *seeks_of(found.certain, job)]
     if wanted.box is not None:
-        conditions = [*conditions, _on_box(wanted.box)]
+        conditions = [*conditions, on_box(wanted.box)]
         seeks.append(_seen_on(wanted.box))
     if wanted.tag is not None:
         conditions = [*conditions, has_tag(wanted.tag)]
@@ -112,11 +109,11 @@ def _asked(connection: Connection, wanted: HistoryFilter) -> Wanted:
     return Wanted(tuple(conditions), tuple(seeks), Known(found.certain, tuple(exact), job), order)
 
 
-def _job(connection: Connection, name: str) -> int | None:
+def job_key(connection: Connection, name: str) -> int | None:
     return connection.execute(select(tables.job.c.id).where(tables.job.c.name == name)).scalar()
 
 
-def _on_box(text: str) -> Any:
+def on_box(text: str) -> Any:
     """A box by what its worker calls it, or by the beginning of its id (eight characters are shown)."""
     low, column, box = text.lower(), tables.attempt.c.box, tables.box
     begins = (column >= low) & (column < low + "g") if _BOX.match(low) else false()
@@ -124,57 +121,20 @@ def _on_box(text: str) -> Any:
 
 
 def _seen_on(text: str) -> Select[Any]:
-    return select(tables.attempt.c.run_id.label("key")).where(_on_box(text))
+    return select(tables.attempt.c.run_id.label("key")).where(on_box(text))
 
 
-def _order(sort: str | None) -> Order:
+def sorted_by(connection: Connection, sort: str) -> Field:
+    field = _order(sort, RecordedNames(connection)).field
+    assert field is not None  # noqa: S101  (only of no text)
+    return field
+
+
+def _order(sort: str | None, names: Names) -> Order:
     try:
-        return order_of(sort)
+        return order_of(sort, names)
     except Mismatch as mismatch:
         raise UsageError(f"--sort: {mismatch.what}: {sort}", mismatch.hint) from mismatch
-
-
-def best(connection: Connection, job: str, metric: str, *, minimize: bool) -> RunLine:
-    """Among runs that succeeded and are not put away; the older one of equals. UsageError where none has
-    the metric.
-    """
-    key, field = _job(connection, job), Field("metrics", metric)
-    counting = (tables.run.c.state == State.SUCCEEDED, not_(is_archived()))
-
-    def first(known: Comparison, descending: bool) -> list[RunLine]:
-        asked = Wanted(counting, (), Known((known,), (), key), Order(field, descending))
-        return _lines(connection, page(connection, asked, 1))
-
-    lines = first(Comparison(field, ">=", -math.inf), not minimize) if key is not None else []
-    if not lines:
-        raise UsageError(f"no run of {job} succeeded with a metric {metric}", _metrics_of(connection, job))
-    # Read backwards the index has the last of equals first.
-    return lines[0] if minimize else first(Comparison(field, "==", lines[0].metrics[metric]), False)[0]
-
-
-def _metrics_of(connection: Connection, job: str) -> str:
-    """A hint: what can be asked for instead."""
-    found = list(_succeeded_with(connection, _job(connection, job)))
-    if found:
-        more = ", and more" if len(found) > SHOWN else ""
-        return f"its metrics are: {', '.join(found[:SHOWN])}{more}"
-    jobs = list(connection.execute(select(tables.job.c.name).order_by(tables.job.c.name)).scalars())
-    return f"recorded jobs are: {', '.join(jobs)}" if jobs and job not in jobs else _HISTORY
-
-
-def _succeeded_with(connection: Connection, job: int | None) -> Iterator[str]:
-    """Names of metrics, sorted; from one to the next in the index, whatever number of runs has them."""
-    run, value = tables.run, tables.metric
-    name: str | None = ""
-    for _ in range(SHOWN + 1):
-        following = select(func.min(value.c.name)).where(value.c.job_id == job, value.c.name > name)
-        name = connection.execute(following).scalar()
-        if name is None:
-            return
-        has = select(run.c.id).join(value, value.c.run_id == run.c.id)
-        has = has.where(value.c.job_id == job, value.c.name == name, run.c.state == State.SUCCEEDED)
-        if connection.execute(has.limit(1)).first():
-            yield name
 
 
 def runs_of_image(connection: Connection, text: str) -> list[str]:
@@ -225,68 +185,3 @@ def verdicts(connection: Connection, run: str) -> list[VerdictLine]:
         )
         for row in connection.execute(query)
     ]
-
-
-def _lines(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
-    """In the order of the keys."""
-    run, job, image, attempt = tables.run, tables.job, tables.image, tables.attempt
-    query = (
-        select(
-            run.c.id.label("run_key"),
-            run.c.public_id.label("id"),
-            job.c.name.label("job"),
-            image.c.digest.label("image"),
-            run.c.state,
-            run.c.failure,
-            _original.c.public_id.label("rerun_of"),
-            run.c.submitted_by,
-            run.c.created_at,
-            run.c.seconds,
-            attempt.c.box,
-            tables.box.c.name.label("box_name"),
-        )
-        .join(job, job.c.id == run.c.job_id)
-        .join(image, image.c.id == run.c.image_id)
-        .outerjoin(_original, _original.c.id == run.c.rerun_of)
-        .outerjoin(attempt, executed())
-        .outerjoin(tables.box, tables.box.c.id == attempt.c.box)
-    )
-    rows: dict[int, Row[Any]] = {}
-    for start in range(0, len(keys), _CHUNK):
-        some = among(connection, run.c.id, keys[start : start + _CHUNK])
-        rows |= {row.run_key: row for row in connection.execute(query.where(some))}
-    return _read(connection, [rows[key] for key in keys])
-
-
-def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
-    """The page's lines, with what lies in other tables by one query each."""
-    rows = [row._asdict() for row in page]
-    keys = [row.pop("run_key") for row in rows]
-    params: dict[int, dict[str, Any]] = {key: {} for key in keys}
-    metrics: dict[int, dict[str, float]] = {key: {} for key in keys}
-    judged: dict[int, str] = {}
-    for item in _for_runs(connection, tables.param, keys):
-        params[item.run_id][item.name] = scalar_of(item.type, item.text)
-    for item in _for_runs(connection, tables.metric, keys):
-        metrics[item.run_id][item.name] = float(item.text)
-    for item in _for_runs(connection, tables.verdict, keys):
-        judged[item.run_id] = item.outcome
-    said = marks_of(connection, keys)
-    return [
-        RunLine(
-            **row,
-            params=params[key],
-            metrics=metrics[key],
-            verdict=judged.get(key),
-            tags=said[key].tags,
-            names=said[key].names,
-            archived=said[key].archived is not None,
-        )
-        for key, row in zip(keys, rows, strict=True)
-    ]
-
-
-def _for_runs(connection: Connection, table: Table, keys: Sequence[int]) -> Iterator[Row[Any]]:
-    for start in range(0, len(keys), _CHUNK):
-        chosen = among(connection, table.c.run_id, keys[start : start + _CHUNK])
-        yield from connection.execute(select(table).where(chosen).order_by(*table.primary_key.columns))

@@ -11,6 +11,7 @@ from orchestrator.errors import RecordError
 from orchestrator.record import events, evidence, tables
 from orchestrator.record.clock import now
 from orchestrator.record.columns import comparable, document, indexable
+from orchestrator.record.reached import columns_of, reached
 from orchestrator.record.runs import hold, insert_rows
 from orchestrator.run.model import Fingerprint, Readback, Result
 
@@ -55,11 +56,17 @@ def finish(
     connection.execute(delete(tables.log_chunk).where(tables.log_chunk.c.run_id == key))
     lists = [(target, [{"run_id": key, **row} for row in rows]) for target, rows in _rows(result)]
     for target, rows in lists:
-        copies = {"job_id": job} if target is tables.metric else {}
-        insert_rows(connection, target, [{**row, **copies} for row in rows] if copies else rows)
+        insert_rows(connection, target, _followed(rows, job, result) if target is tables.metric else rows)
     if not quiet:
         data = {"run": evidence.row_value(table, values), **evidence.lists_value(lists)}
         events.append(connection, "run.finished", run, data)
+
+
+def _followed(rows: list[dict[str, Any]], job: int, result: Result) -> list[dict[str, Any]]:
+    """Rows of `metric` with what follows from the run and from its points, which no event tells of."""
+    points = ((point.name, _step(point.step), point.value) for point in result.series)
+    found = reached(_named(result.metrics), points)
+    return [{**row, "job_id": job, **columns_of(found[row["name"]])} for row in rows]
 
 
 def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, Select, and_, false, or_, select, true
 
 from orchestrator.record import tables
-from orchestrator.record.columns import comparable, storable
-from orchestrator.record.fields import ORDERS, TABLES, Comparison, Field, Literal, compare
+from orchestrator.record.columns import storable
+from orchestrator.record.fields import ORDERS, TABLES, Comparison, Field, Literal, compare, number_for
 from orchestrator.record.tables import PREFIX, prefix_of
 
 _RUN, _JOB, _IMAGE = tables.run, tables.job, tables.image
@@ -56,18 +56,18 @@ def within(one: Comparison, table: FromClause) -> ColumnElement[bool]:
     if one.operator in ("!=", "not in"):
         return true()
     if isinstance(one.value, tuple):
-        return or_(false(), *(_near(table, "==", value) for value in one.value))
-    return _near(table, one.operator, one.value)
+        return or_(false(), *(_near(table, one.field, "==", value) for value in one.value))
+    return _near(table, one.field, one.operator, one.value)
 
 
-def _near(table: FromClause, operator: str, value: Literal) -> ColumnElement[bool]:
+def _near(table: FromClause, field: Field, operator: str, value: Literal) -> ColumnElement[bool]:
     if isinstance(value, str):
         prefix = prefix_of(table)
         start = storable(value)[:PREFIX]
         wide = {"<": "<=", ">": ">="}.get(operator, operator)
         return and_(table.c.num.is_(None), _held(prefix, wide, start))
-    number = comparable(value)
-    return _held(table.c.num, operator, number)
+    column = table.c[field.number]
+    return _held(column, operator, number_for(column, value))
 
 
 def _held(column: Any, operator: str, value: Any) -> ColumnElement[bool]:

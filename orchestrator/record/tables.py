@@ -201,16 +201,25 @@ class Param(Row, table=True):
 
 class Metric(Row, table=True):
     """Final values. `text` is repr; `num` is NULL for NaN. `job_id` is the run's, which never changes: the
-    best run of a job is read from an index, however other jobs' values lie.
+    best run of a job is read from an index, however other jobs' values lie. `low` to `last_step` follow from
+    the points (reached.py).
     """
 
-    __table_args__ = (Index(None, "name", "num", "run_id"), Index(None, "job_id", "name", "num", "run_id"))
+    __table_args__ = (
+        *(Index(None, "name", value, "run_id") for value in ("num", "low", "high")),
+        *(Index(None, "job_id", "name", value, "run_id") for value in ("num", "low", "high")),
+    )
 
     run_id: int = _run_key()
     name: str = Field(primary_key=True, sa_type=Words)
     text: str = Field(sa_type=Words)
     num: float | None = None
     job_id: int
+    low: float | None = None
+    low_step: int | None = Field(default=None, sa_type=BigInteger)
+    high: float | None = None
+    high_step: int | None = Field(default=None, sa_type=BigInteger)
+    last_step: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class MetricPoint(Row, table=True):

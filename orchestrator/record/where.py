@@ -4,7 +4,8 @@ Python's own grammar reads it, a short list of node types is let through, and wh
 bound parameters: no text of the user becomes SQL, and nothing is evaluated in Python.
 
 - Names: `params.NAME`, `metrics.NAME`, `metrics.val/NAME` (`params["odd name"]` where NAME is not a plain
-  word), and the fields in `fields.py`.
+  word), and the fields in `fields.py`. A metric is its last value; `metrics.NAME.min`, `.max`, and the steps
+  `.min_step`, `.max_step`, `.last_step` are the others. A name that no run has is refused.
 - `<  <=  >  >=  ==  !=  in  not in`, chained as `0.01 < params.lr < 0.1`; `and  or  not  ( )`.
 - Numbers, strings, true, false; dates are strings (`created >= '2026-01-31'`, local where no zone is
   named); `image == 'sha256:12ab'` may be shortened.
@@ -17,12 +18,14 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, not_, or_
 
 from orchestrator.errors import UsageError
-from orchestrator.record.fields import Comparison, Field, Literal, Mismatch, compare, field_named
+from orchestrator.record.fields import Comparison, Field, Literal, Mismatch, compare
+from orchestrator.record.names import Names, named_field, quoted_field
 
 LONGEST = 4000  # characters of a filter
 DEEPEST = 40  # nested parentheses and nots
@@ -54,23 +57,21 @@ _WORDS: dict[str, bool] = {"true": True, "false": False}
 class Condition(NamedTuple):
     held: ColumnElement[bool]  # over run, job and image
     certain: tuple[Comparison, ...]  # these hold, among other things, for every run that fits
+    fields: tuple[Field, ...] = ()  # that it names
 
 
-def condition(text: str) -> ColumnElement[bool]:
-    """The filter as SQL. UsageError with the column and a hint."""
-    return read_condition(text).held
-
-
-def read_condition(text: str) -> Condition:
-    """The filter as SQL, and what of it an index could serve. UsageError as above."""
-    reader = _Reader(text)
-    return Condition(reader.read(), tuple(reader.certain))
+def read_condition(text: str, names: Names) -> Condition:
+    """The filter as SQL, and what of it an index could serve. UsageError with the column and a hint."""
+    reader = _Reader(text, names)
+    return Condition(reader.read(), tuple(reader.certain), tuple(reader.fields))
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, names: Names) -> None:
         # One line without leading space, or Python would read an indented block.
         self.text = re.sub(r"\s", " ", text).strip()
+        self.names = names
+        self.fields: list[Field] = []
         self.certain: list[Comparison] = []
 
     def read(self) -> ColumnElement[bool]:
@@ -146,12 +147,15 @@ class _Reader:
             case ast.BinOp(op=ast.Div()) if (tag := _TAG.fullmatch(self._source(node))) is not None:
                 return self._field(node, tag[1], tag[2])
             case ast.Subscript(value=ast.Name(id=word), slice=ast.Constant(value=str(name))):
-                return self._field(node, word, name)
+                return self._known(node, lambda: quoted_field(word, name, None, self.names))
             case _:
                 return self._literal(node)
 
     def _dotted(self, node: ast.Attribute) -> Field:
         """`params.model.width` is the parameter `model.width`: names may hold dots."""
+        match node.value:  # `metrics["odd name"].min`
+            case ast.Subscript(value=ast.Name(id=word), slice=ast.Constant(value=str(name))):
+                return self._known(node, lambda: quoted_field(word, name, node.attr, self.names))
         parts = [node.attr]
         inner = node.value
         while isinstance(inner, ast.Attribute):
@@ -162,10 +166,15 @@ class _Reader:
         return self._field(node, inner.id, ".".join(reversed(parts)))
 
     def _field(self, node: ast.expr, word: str, name: str | None) -> Field:
+        return self._known(node, lambda: named_field(word, name, self.names))
+
+    def _known(self, node: ast.expr, find: Callable[[], Field]) -> Field:
         try:
-            return field_named(word, name)
+            field = find()
         except Mismatch as mismatch:
             raise self._error(mismatch.what, self._column(node), mismatch.hint) from mismatch
+        self.fields.append(field)
+        return field
 
     def _literal(self, node: ast.expr) -> Literal:
         match node:

@@ -167,3 +167,21 @@ def test_checkpoint_into_git_needs_a_repository(
     monkeypatch.chdir(tmp_path)
     ran = reprise("checkpoint", "--to", "git")
     assert (ran.code, "not in a git repository" in ran.err) == (ExitCode.USAGE, True)
+
+
+def test_the_log_says_where_it_stops(reprise: Call, session: Session) -> None:
+    end_a_run(session)
+    every = json.loads(reprise("log", "--json").out)
+    assert (every["more"], every["limit"]) == (False, 50)
+    for limit, more in ((2, True), (len(every["events"]), False)):
+        ran = reprise("log", "--limit", str(limit), "--json")
+        document = json.loads(ran.out)
+        assert document["events"] == every["events"][-limit:]
+        assert (document["more"], "older events" in ran.err) == (more, more)
+
+
+def test_a_kind_that_no_event_has_is_refused(reprise: Call, session: Session) -> None:
+    end_a_run(session)
+    for kind, hint in (("run.finish", "did you mean run.finished?"), ("x", "kinds are box, box.introduced")):
+        ran = reprise("log", "--kind", kind)
+        assert (ran.code, hint in ran.err) == (ExitCode.USAGE, True), ran.err

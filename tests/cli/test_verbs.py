@@ -16,7 +16,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
 from orchestrator.launch.session import Session
 from orchestrator.record.model import ImageFacts, NewRun, RunRecord
-from orchestrator.run.model import Failure, Log, Output, OutputStatus, Result, State
+from orchestrator.run.model import Failure, Log, MetricPoint, Output, OutputStatus, Result, State
 from orchestrator.verdict.model import Outcome, Verdict
 
 LOG = b"epoch 1\n\r 50%\r100%\n\x1b]0;title\x07done \x1b[31mred\x1b[0m\xff\n"
@@ -131,17 +131,90 @@ def test_history_filters(reprise: Call, three: None, options: list[str], expecte
     assert [run["id"] for run in json.loads(out)["runs"]] == expected
 
 
-def test_history_says_where_it_stops_and_what_no_run_has(reprise: Call, three: None) -> None:
+def test_history_says_where_it_stops_and_what_no_run_has(
+    reprise: Call, three: None, recorded: Callable[..., str]
+) -> None:
     assert [len(reprise("history", "--limit", n).out.splitlines()) for n in ("2", "3")] == [1 + 2, 1 + 3]
     assert ["--limit" in reprise("history", "--limit", n).err for n in ("2", "3")] == [True, False]
-    assert len(json.loads(reprise("history", "--limit", "2", "--json").out)["runs"]) == 2
-    said = {"-metrics.nope": True, "params.nope": True, "metrics.accuracy": False, "seconds": False}
-    assert {field: "none of" in reprise("history", "--sort", field).err for field in said} == said
+    for limit, more in ((2, True), (3, False), (20, False)):
+        code, out, err = reprise("history", "--limit", str(limit), "--json")
+        document = json.loads(out)
+        assert (code, len(document["runs"]), document["limit"]) == (0, min(limit, 3), limit)
+        assert (document["more"], "there are more than these" in err) == (more, more)
+        assert len(document["notes"]) == more
+    recorded("dddd000000000004", metrics={"odd": 1.0}, state=State.FAILED, failure=Failure.JOB, exit_code=1)
+    said = {"metrics.odd": True, "metrics.odd.max": True, "params.lr": False, "seconds": False}
+    options = ("--status", "succeeded", "--sort")
+    assert {field: "none of" in reprise("history", *options, field).err for field in said} == said
+    for field in ("-metrics.nope", "params.nope"):
+        ran = reprise("history", "--sort", field)
+        assert (ran.code, f"{field.partition('.')[2]}: {field}" in ran.err) == (ExitCode.USAGE, True)
+
+
+def test_a_history_that_is_empty_says_what_no_run_has(reprise: Call, session: Session, three: None) -> None:
+    cases = {
+        ("--job", "digit"): "no job digit is recorded (did you mean digits?)",
+        ("--by", "aada"): "no run was submitted by aada (did you mean ada?)",
+        ("--box", "other"): "no run was executed by a box other",
+        ("--tag", "keep"): "no run ever had the tag keep",
+        ("--where", "params.lr > 100"): "",
+    }
+    for options, said in cases.items():
+        code, out, err = reprise("history", *options)
+        assert (code, out, err.strip()) == (0, "no runs\n", said)
+        notes = json.loads(reprise("history", *options, "--json").out)["notes"]
+        assert notes == ([said] if said else [])
+    session.record.archive([A, B, C], "ada")
+    assert "--archived lists them" in reprise("history").err
+    assert reprise("history", "--archived").err == ""
+
+
+def test_history_shows_what_it_sorts_by(reprise: Call, recorded: Callable[..., str]) -> None:
+    series = [MetricPoint(name="loss", step=step, value=value) for step, value in ((10, 0.5), (20, 0.25))]
+    late = MetricPoint(name="loss", step=1200, value=4.0)
+    recorded(A, metrics={"loss": 4.0}, series=(*series, late))
+    recorded(B, metrics={"loss": 0.375})
+    code, out, _ = reprise("history", "--sort", "metrics.loss.min")
+    header, *lines = out.splitlines()
+    assert (code, header.split()[2]) == (0, "METRICS.LOSS.MIN")
+    assert [line.split()[0] for line in lines] == [A, B]
+    assert "0.25 at step 20 " in lines[0]
+    assert "0.375 " in lines[1]
+    assert "4 at step 1,200 " in reprise("history", "--sort", "-metrics.loss").out.splitlines()[1]
+    (run,) = json.loads(reprise("history", "--where", "metrics.loss.min < 0.3", "--json").out)["runs"]
+    assert run["reached"]["loss"] == {
+        "last_step": 1200,
+        "min": 0.25,
+        "min_step": 20,
+        "max": 4.0,
+        "max_step": 1200,
+    }
+
+
+def test_best_is_the_best_point(reprise: Call, recorded: Callable[..., str]) -> None:
+    """With early stopping the last point is not the best: neither of a run, nor among runs."""
+    for run, values in ((A, (0.5, 0.9, 0.6)), (B, (0.5, 0.7, 0.8))):
+        points = [MetricPoint(name="acc", step=10 * step, value=value) for step, value in enumerate(values)]
+        recorded(run, metrics={"acc": values[-1]}, series=tuple(points))
+    code, out, _ = reprise("best", "digits", "--metric", "acc")
+    assert code == 0
+    assert out.startswith("best: greatest acc 0.9 at step 10; its last is 0.6 at step 20\n")
+    assert f"run        {A}" in out
+    document = json.loads(reprise("best", "digits", "--metric", "acc", "--json").out)
+    assert document["id"] == A
+    assert document["best"] == {"metric": "acc", "part": "max", "value": 0.9, "step": 10}
+    last = reprise("best", "digits", "--metric", "acc", "--last")
+    assert last.out.startswith("best: last acc 0.8 at step 20\n")
+    assert f"run        {B}" in last.out
+    least = json.loads(reprise("best", "digits", "--metric", "acc.min", "--json").out)["best"]
+    assert least == {"metric": "acc", "part": "min", "value": 0.5, "step": 0}
+    assert reprise("best", "digits", "--metric", "acc.min", "--last").code == ExitCode.USAGE
 
 
 def test_an_empty_history(reprise: Call) -> None:
     assert reprise("history") == (0, "no runs\n", "")
-    assert json.loads(reprise("history", "--json").out) == {"runs": []}
+    document = json.loads(reprise("history", "--json").out)
+    assert document == {"runs": [], "limit": 20, "more": False, "notes": []}
 
 
 @pytest.mark.parametrize("options", [["--where", "params.lr <"], ["--since", "yesterday"], ["--limit", "0"]])

@@ -108,10 +108,10 @@ def test_no_name_looks_like_an_id(record: Record, finished: Finished) -> None:
 def test_what_is_put_away_is_hidden_and_there(record: Record, finished: Finished) -> None:
     good = finished(result={"metrics": {"accuracy": 0.9}})
     odd = finished(result={"metrics": {"accuracy": 1.0}})
-    assert record.best("digits", "accuracy").id == odd
+    assert record.best("digits", "accuracy").line.id == odd
     assert record.archive([odd, odd], "ada") == [odd]
     assert record.archive([odd], "bob") == []
-    assert record.best("digits", "accuracy").id == good
+    assert record.best("digits", "accuracy").line.id == good
     assert ids(record, archived=False) == [good]
     assert ids(record, archived=True) == [odd]
     assert ids(record) == [odd, good]

@@ -164,7 +164,7 @@ def test_an_imported_run_can_be_found_and_rerun(
     bring(record, *pair)
     original = pair[0].run
     assert record.runs_of_image(original.image)[0] == original.id
-    assert record.best("digits", "accuracy").id == original.id
+    assert record.best("digits", "accuracy").line.id == original.id
     assert [made.run for made in record.whence([Digest.of(b"model")])] == [item.run.id for item in pair]
     record.submit(new_run(rerun_of=original.id))
 

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.errors import UsageError
 from orchestrator.record import pages
 from orchestrator.record.database import Record, open_record
-from orchestrator.record.model import HistoryFilter, NewRun, RunLine
-from orchestrator.run.model import Failure, State
+from orchestrator.record.model import HistoryFilter, NewRun, Reached, RunLine, RunRecord
+from orchestrator.run.model import Failure, MetricPoint, State
 from orchestrator.settings import load
 
 RUNS = 70
@@ -44,8 +45,11 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with open_record(load(variables)) as record:
         for number in range(RUNS):
             _one(record, pick, number, *request.getfixturevalue("making"))
-        lines = record.history(HistoryFilter())
-        runs = [record.run(line.id) for line in lines]
+        runs = [record.run(line.id) for line in record.history(HistoryFilter())]
+        lines = [
+            line.model_copy(update={"reached": way_of(run) | {"seed": Reached(min=float(run.program.seed))}})
+            for line, run in zip(record.history(HistoryFilter()), runs, strict=True)
+        ]
         hidden = {run.id: {"seed": run.program.seed, "exit_code": run.exit_code} for run in runs}
         yield Stored(record, lines, hidden)
 
@@ -69,6 +73,15 @@ def _one(
         record.submit(new)
         return
     metrics = {name: pick.choice(METRICS) for name in ("m", "n/o")}
+    series = [
+        MetricPoint(name=name, step=pick.choice([None, step]), value=value)
+        for step in range(pick.choice([0, 0, 1, 5]))
+        for name in ("m", "n/o")
+        if (value := pick.choice(METRICS)) is not None
+    ]
+    for point in series:
+        if pick.random() < 0.7:  # as of metrics.jsonl; else the value is from elsewhere
+            metrics[point.name] = point.value
     state = pick.choice([State.SUCCEEDED, State.SUCCEEDED, State.FAILED])
     finish_run(
         record,
@@ -78,6 +91,7 @@ def _one(
         seconds=pick.choice([None, 0.5, 1.0, 2.0]),
         exit_code=pick.choice([None, 0, 137]),
         metrics={name: value for name, value in metrics.items() if value is not None},
+        series=tuple(series),
     )
     if number % 3 == 0:
         record.tag(new.id, ["keep"], "ada")
@@ -87,6 +101,23 @@ def _one(
         record.tag(new.id, ["keep"], "ada")  # again: its index has the run twice
     if number % 7 == 0:
         record.archive([new.id], "ada")
+
+
+def way_of(run: RunRecord) -> dict[str, Reached]:
+    """The meaning of Reached, point by point."""
+    found = {}
+    for name, final in run.metrics.items():
+        points = [(point.step, point.value) for point in run.series if point.name == name]
+        if points and repr(points[-1][1]) == repr(final):
+            last = points[-1][0]
+        else:
+            last = None
+            points.append((None, final))
+        numbers = [(step, value) for step, value in points if not math.isnan(value)]
+        low = min(numbers, key=lambda point: point[1], default=(None, None))
+        high = max(numbers, key=lambda point: point[1], default=(None, None))
+        found[name] = Reached(last_step=last, min=low[1], min_step=low[0], max=high[1], max_step=high[0])
+    return found
 
 
 def number_of(value: Any) -> float | None:
@@ -106,6 +137,18 @@ def metric(name: str, test: Callable[[float], bool]) -> Test:
     return lambda line: name in line.metrics and test(line.metrics[name])
 
 
+def part(name: str, which: str, test: Callable[[float], bool], *, of_nan: bool = False) -> Test:
+    """`of_nan`: what holds for a metric that was never a number."""
+
+    def holds(line: RunLine) -> bool:
+        if name not in line.metrics:
+            return False
+        value = getattr(line.reached[name], which)
+        return of_nan if value is None else test(value)
+
+    return holds
+
+
 ATOMS: list[tuple[str, Test]] = [
     ("params.a < 1", param("a", lambda value: value < 1)),
     ("params.a >= 0.1", param("a", lambda value: value >= 0.1)),
@@ -117,13 +160,21 @@ ATOMS: list[tuple[str, Test]] = [
     ("params.a == true", lambda line: line.params.get("a") is True),
     ("params.a in (1, 'é', false)", lambda line: _any_of(line.params.get("a"))),
     ("params.b != 1", lambda line: "b" in line.params and number_of(line.params["b"]) != 1),
-    ("params.none == 1", lambda line: False),
     ("metrics.m > 0", metric("m", lambda value: value > 0)),
     ("metrics.m <= 1", metric("m", lambda value: value <= 1)),
     ("metrics.m != 1", metric("m", lambda value: value != 1)),
     ("metrics.n/o == 1", metric("n/o", lambda value: value == 1)),
     ("metrics.m in (0.1, -1)", metric("m", lambda value: value in (0.1, -1))),
     ("metrics.m in []", lambda line: False),
+    ("metrics.m.min < 0.1", part("m", "min", lambda value: value < 0.1)),
+    ("metrics.m.max >= 1", part("m", "max", lambda value: value >= 1)),
+    ("metrics['m'].last == 1", metric("m", lambda value: value == 1)),
+    ("metrics.n/o.max in (1, -1)", part("n/o", "max", lambda value: value in (1, -1))),
+    ("metrics.m.min != 1", part("m", "min", lambda value: value != 1, of_nan=True)),
+    ("0.5 < metrics.m.max_step <= 3", part("m", "max_step", lambda value: 0.5 < value <= 3)),
+    ("metrics.m.min_step < 1e30", part("m", "min_step", lambda value: True)),
+    ("metrics.m.last_step != 4", part("m", "last_step", lambda value: value != 4)),
+    ("seed > 1.5", lambda line: line.reached["seed"].min > 1.5),
     ("job == 'x'", lambda line: line.job == "x"),
     ("user == 'bob'", lambda line: line.submitted_by == "bob"),
     ("seconds > 0.5", lambda line: line.seconds is not None and line.seconds > 0.5),
@@ -165,7 +216,8 @@ OPTIONS: list[tuple[dict[str, Any], Test]] = [
     ({"archived": True}, lambda line: line.archived),
     ({"archived": False, "job": "x"}, lambda line: not line.archived and line.job == "x"),
 ]
-SORTS = (None, "params.a", "params.b", "params.none", "metrics.m", "metrics.n/o", "metrics.none")
+SORTS = (None, "params.a", "params.b", "metrics.m", "metrics.n/o", "metrics.m.min", "metrics.n/o.max")
+SORTS += ('metrics["n/o"].min', "metrics.m.last", "metrics.m.max_step", "metrics.m.last_step")
 SORTS += ("seconds", "seed", "created", "job", "user", "state", "failure", "image", "exit_code")
 
 
@@ -192,9 +244,12 @@ def _value(stored: Stored, line: RunLine, field: str) -> Any:
     if word == "params":
         value = line.params.get(name)
         return value[:100] if isinstance(value, str) else None if value is None else float(value)
-    if word == "metrics":
-        value = line.metrics.get(name)
-        return None if value is None or math.isnan(value) else value
+    if word.startswith("metrics"):
+        name, _, which = field.removeprefix("metrics").replace('["', ".").replace('"]', "")[1:].partition(".")
+        if which in ("", "last"):
+            value = line.metrics.get(name)
+            return None if value is None or math.isnan(value) else value
+        return getattr(line.reached[name], which) if name in line.metrics else None
     more = {"created": line.created_at, "user": line.submitted_by, **stored.hidden[line.id]}
     return more[word] if word in more else getattr(line, word)
 
@@ -262,16 +317,60 @@ def test_a_page_is_what_python_finds(
     assert [line.id for line in found] == [line.id for line in expected]
 
 
+def test_what_was_reached_is_what_the_points_say(stored: Stored) -> None:
+    for line in stored.record.history(HistoryFilter()):
+        assert line.reached == way_of(stored.record.run(line.id))
+
+
+@pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize("minimize", [True, False])
 @pytest.mark.parametrize("name", ["m", "n/o"])
 @pytest.mark.parametrize("job", ["x", "y"])
-def test_the_best_is_what_python_finds(stored: Stored, job: str, name: str, minimize: bool) -> None:
+def test_the_best_is_what_python_finds(
+    stored: Stored, job: str, name: str, minimize: bool, last: bool
+) -> None:
+    which = "last" if last else "min" if minimize else "max"
+    expected = python_best(stored, job, name, which, minimize)
+    for asked in (name, f'metrics["{name}"]'):
+        found = stored.record.best(job, asked, minimize=minimize, last=last)
+        assert found.model_dump() | {"line": found.line.id} == expected
+    assert stored.record.best(job, f"{name}.{which}", minimize=minimize).line.id == expected["line"]
+    other = "max" if which == "min" else "min"
+    odd = stored.record.best(job, f"{name}.{other}", minimize=minimize)
+    assert odd.line.id == python_best(stored, job, name, other, minimize)["line"]
+
+
+def python_best(stored: Stored, job: str, name: str, which: str, minimize: bool) -> dict[str, Any]:
     counting = [
-        line
+        (_value(stored, line, f"metrics.{name}.{which}"), line)
         for line in reversed(stored.lines)
         if line.job == job and line.state is State.SUCCEEDED and not line.archived
-        if not math.isnan(line.metrics.get(name, math.nan))
     ]
     sign = 1 if minimize else -1
-    expected = min(counting, key=lambda line: sign * line.metrics[name])  # the first of equals
-    assert stored.record.best(job, name, minimize=minimize) == expected
+    # The first of equals.
+    value, line = min((item for item in counting if item[0] is not None), key=lambda item: sign * item[0])
+    step = getattr(line.reached[name], f"{which}_step")
+    return {"line": line.id, "metric": name, "part": which, "value": value, "step": step}
+
+
+def test_a_name_that_ends_like_a_part_is_asked_for(finished: Callable[..., str], record: Record) -> None:
+    """A metric may be called `loss.min`: whichever is meant, the other is never taken for it."""
+    low = finished(result={"metrics": {"loss": 1.0, "loss.min": 5.0}})
+    high = finished(result={"metrics": {"loss": 2.0, "loss.min": 4.0, "acc.max": 3.0}})
+    for refused in (
+        lambda: record.history(HistoryFilter(where="metrics.loss.min < 3")),
+        lambda: record.history(HistoryFilter(sort="metrics.loss.min")),
+        lambda: record.best("digits", "loss.min"),
+    ):
+        with pytest.raises(UsageError, match=r"there is a metric loss\.min, and a metric loss") as caught:
+            refused()
+        assert caught.value.hint == 'write metrics["loss.min"] or metrics["loss"].min'
+    for text, first in (('metrics["loss.min"]', high), ('metrics["loss"].min', low)):
+        assert record.history(HistoryFilter(sort=text))[0].id == first
+        assert record.best("digits", text, minimize=True).line.id == first
+    assert [line.id for line in record.history(HistoryFilter(where='metrics["loss"].min < 2'))] == [low]
+    assert [line.id for line in record.history(HistoryFilter(where="metrics.acc.max == 3"))] == [high]
+    with pytest.raises(UsageError, match="names a value already"):
+        record.best("digits", 'metrics["loss"].min', last=True)
+    with pytest.raises(UsageError, match="is a step"):
+        record.best("digits", "loss.min_step")

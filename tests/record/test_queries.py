@@ -72,6 +72,8 @@ def test_what_is_sorted_by_and_missing_comes_last(record: Record, finished: Fini
     assert ids(record, sort="params.lr")[:2] == [high, low]
     assert ids(record, sort="-params.name")[:2] == [low, high]
     assert ids(record, sort="created") == [nan, low, high, none]
+    with pytest.raises(UsageError, match=r"no run has a parameter none: -params\.none"):
+        ids(record, sort="-params.none")
     with pytest.raises(UsageError, match=r"unknown name: metric\.acc") as caught:
         ids(record, sort="metric.acc")
     assert caught.value.hint
@@ -110,8 +112,8 @@ def test_best_is_the_best_that_succeeded(record: Record, finished: Finished) -> 
     finished(result={"metrics": {"loss": 0.9}})
     finished(result={"metrics": {"loss": 7.0}, "state": State.FAILED, "failure": Failure.JOB})
     finished(job="other", result={"metrics": {"loss": 9.0}})
-    assert record.best("digits", "loss").id == high
-    assert record.best("digits", "loss", minimize=True).id == low
+    assert record.best("digits", "loss").line.id == high
+    assert record.best("digits", "loss", minimize=True).line.id == low
     with pytest.raises(UsageError, match="accuracy") as caught:
         record.best("digits", "accuracy")
     assert "loss" in (caught.value.hint or "")
@@ -145,6 +147,8 @@ def test_runs_of_an_image_by_either_digest_or_its_beginning(
 INDEXED = [
     ({"sort": "-metrics.acc"}, "ix_metric_name_num_run_id"),
     ({"sort": "metrics.acc", "job": "digits"}, "ix_metric_job_id_name_num_run_id"),
+    ({"sort": "-metrics.acc.max"}, "ix_metric_name_high_run_id"),
+    ({"sort": "metrics.acc.min", "job": "digits"}, "ix_metric_job_id_name_low_run_id"),
     ({"sort": "params.lr"}, "ix_param_name_num_run_id"),
     ({"sort": "params.optimizer"}, "ix_param_name_text_run_id"),
     ({"sort": "-seconds"}, "ix_run_seconds_id"),
@@ -184,6 +188,7 @@ def test_a_page_is_read_from_an_index(
     ("where", "index"),
     [
         ("metrics.acc > 5", "ix_metric_name_num_run_id (name=? AND num>?)"),
+        ("metrics.acc.min > 5", "ix_metric_name_low_run_id (name=? AND low>?)"),
         ("params.lr == 7", "ix_param_name_num_run_id (name=? AND num=?)"),
         ("params.optimizer == 'x'", "ix_param_name_text_run_id (name=? AND <expr>=?)"),
         ("seconds > 100", "ix_run_seconds_id (seconds>?)"),
@@ -235,7 +240,7 @@ def test_a_sorted_page_is_the_beginning_of_the_whole_list(record: Record, finish
         {},
     ):
         finished(params=params, result={"metrics": {"m": float(len(params))}})
-    for sort in ("params.p", "-params.p", "metrics.m", "-params.none"):
+    for sort in ("params.p", "-params.p", "metrics.m", "-metrics.m.max"):
         for where in (None, "params.p != 2", "not (params.p == 2) and metrics.m >= 0"):
             whole = ids(record, sort=sort, where=where)
             assert sorted(whole) == sorted(ids(record, where=where))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+import random
 import re
 import sqlite3
 from collections.abc import Callable
@@ -11,6 +13,8 @@ from orchestrator.record import migrate, tables
 from orchestrator.record.connect import Database, open_database
 from orchestrator.record.database import Record, open_record
 from orchestrator.record.migrate import HEAD, bring_to_head, version
+from orchestrator.record.model import HistoryFilter
+from orchestrator.run.model import MetricPoint
 from orchestrator.settings import Settings
 from orchestrator.verdict.model import Outcome
 
@@ -72,7 +76,16 @@ def test_a_record_of_the_first_schema_is_brought_to_head_with_its_runs(
     from alembic.config import Config
 
     run = finished(params={"lr": 0.1}, result={"metrics": {"acc": 0.5}})
-    before = record.run(run)
+    pick = random.Random(8)
+    for _ in range(20):
+        values = [pick.choice([0.0, -0.0, 1.0, 2.5, math.nan, math.inf, -math.inf]) for _ in range(6)]
+        series = [
+            MetricPoint(name=pick.choice("ab"), step=pick.choice([None, step]), value=value)
+            for step, value in enumerate(values)
+        ]
+        final = {point.name: pick.choice([point.value, 1.0]) for point in series}
+        finished(result={"metrics": final, "series": tuple(series)})
+    before, lines = record.run(run), record.history(HistoryFilter())
     database = open_database(settings.database_url)
     config = Config()
     config.set_main_option("script_location", str(migrate.SCRIPTS))
@@ -83,7 +96,8 @@ def test_a_record_of_the_first_schema_is_brought_to_head_with_its_runs(
     assert "ix_run_seconds_id" not in indexes(database)
     with open_record(settings) as opened:
         assert opened.run(run) == before
-        assert opened.best("digits", "acc").id == run
+        assert repr(opened.history(HistoryFilter())) == repr(lines)  # what was reached, too; NaN is not NaN
+        assert opened.best("digits", "acc").line.id == run
     assert version(database) == HEAD
     assert "ix_run_seconds_id" in indexes(database)
 

@@ -14,10 +14,26 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
 from orchestrator.record.database import Record, open_record
+from orchestrator.record.fields import Part
 from orchestrator.record.model import HistoryFilter, NewRun, RunLine
-from orchestrator.record.where import condition
+from orchestrator.record.where import read_condition
 from orchestrator.run.model import Failure, Result, State
 from orchestrator.settings import load
+
+
+class Anything:
+    """As if runs had parameters and metrics of every name but such as end like a part."""
+
+    def knows(self, word: str, name: str) -> bool:
+        return name.rpartition(".")[2] not in {part.value for part in Part}
+
+    def some(self, word: str) -> list[str]:
+        return []
+
+
+def condition(text: str) -> Any:
+    return read_condition(text, Anything()).held
+
 
 NUMBERS = [0, 1, -1, 0.1, 1.0, 1e-3, 5, 1 << 70]
 STRINGS = ["", "adam", "sgd", "o'brien", "é", "1"]
@@ -42,9 +58,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     params = [*NUMBERS, *STRINGS, True, False, None]
     metrics = [0.0, 0.1, 1.0, -1.0, 5.0, math.nan, math.inf, -math.inf, None]
     with open_record(load({"REPRISE_HOME": str(folder)})) as record:
-        for _ in range(60):
+        for number in range(60):
             chosen = {name: pick.choice(params) for name in ("a", "b", "odd.na-me")}
             found = {name: pick.choice(metrics) for name in ("m", "n/o")}
+            if number == 7:
+                chosen["seldom"], found["seldom"] = 1, 1.0
             state = pick.choice(STATES)
             result = Result(
                 state=state,
@@ -123,11 +141,11 @@ FIELDS = [
     ("param", "a", "params.a"),
     ("param", "b", 'params["b"]'),
     ("param", "odd.na-me", "params['odd.na-me']"),
-    ("param", "missing", "params.missing"),
+    ("param", "seldom", "params.seldom"),
     ("metric", "m", "metrics.m"),
     ("metric", "n/o", 'metrics["n/o"]'),
     ("metric", "n/o", "metrics.n/o"),
-    ("metric", "missing", "metrics.missing"),
+    ("metric", "seldom", "metrics.seldom"),
     ("plain", "job", "job"),
     ("plain", "seconds", "seconds"),
     ("plain", "state", "state"),
@@ -212,6 +230,8 @@ def test_sql_and_python_agree(stored: Stored, expression: tuple[str, Test]) -> N
 REFUSED = [
     ("", "column|empty", ""),
     ("params.lr", "not a comparison at column 1", "compare it"),
+    ("metrics['a'].mean < 1", "a metric has no mean", "last, min, max"),
+    ("params['a'].min < 1", "a parameter has no min", "last, min, max"),
     ("params.lr = 0.1", "cannot be read", "=="),
     ("params.lr <> 0.1", "cannot be read", "!="),
     ("params.lr < 0.1 && job == 'x'", "cannot be read", "and"),
@@ -288,3 +308,29 @@ def test_no_text_of_the_user_becomes_sql() -> None:
     clause = condition(f"params[{evil!r}] == {evil!r} and job in [{evil!r}] and user != {evil!r}")
     for dialect in (sqlite.dialect(), postgresql.dialect()):
         assert "DROP" not in str(clause.compile(dialect=dialect))
+
+
+UNKNOWN = [
+    ("params.learning < 1", "no run has a parameter learning at column 1", "parameters that runs have: a, b"),
+    ("params.a < 1 and params['odd.na-m'] < 1", "no run has a parameter odd.na-m at column 18", "odd.na-me?"),
+    ("metrics.seldum > 0", "no run has a metric seldum", "did you mean seldom?"),
+    ("metrics.m.mean > 0", "no run has a metric m.mean", "m"),
+    ("not (metrics['m.min'] > 0)", "no run has a metric m.min", "m"),
+    ("params.a.min > 0", "no run has a parameter a.min", "a"),
+]
+
+
+@pytest.mark.parametrize(("text", "message", "hint"), UNKNOWN, ids=range(len(UNKNOWN)))
+def test_a_name_that_no_run_has_is_refused(stored: Stored, text: str, message: str, hint: str) -> None:
+    for wanted in (HistoryFilter(where=text), HistoryFilter(where=text, job="x")):
+        with pytest.raises(UsageError, match=message) as caught:
+            stored.record.history(wanted)
+        assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "text", ["params.learning", "metrics.seldum", "-metrics['m.min']", "-metrics.m.mean"]
+)
+def test_nothing_is_sorted_by_a_name_that_no_run_has(stored: Stored, text: str) -> None:
+    with pytest.raises(UsageError, match="--sort: no run has a"):
+        stored.record.history(HistoryFilter(sort=text))
