@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -83,31 +83,47 @@ def command(
         limit=limit,
     )
     with opened(adopting=True) as session:
-        one_more = wanted.model_copy(update={"limit": limit + 1})
-        if changed is None:
-            found, changes, left = session.record.history(one_more), None, False
-        else:
-            found, changes, left = with_changes(session.record, one_more, changed)
-        runs, more = found[:limit], len(found) > limit
-        sorted_by = None if sort is None else session.record.field(sort)
-        notes = [] if runs else session.record.why_nothing(wanted)
+        answer = ask(session.record, wanted, changed)
+    if as_json:
+        said = {name: getattr(answer, name) for name in ("runs", "limit", "more", "notes")}
+        print_document(said | ({} if changed is None else {"changed": answer.changes}))
+    else:
+        print_runs(answer.runs, answer.changes, answer.sorted_by)
+    for note in answer.notes:
+        tell(note, DIM)
+
+
+class Answer(NamedTuple):
+    """A page of the history, and what it leaves out."""
+
+    runs: list[RunLine]
+    changes: dict[str, Changed] | None
+    limit: int
+    more: bool
+    sorted_by: Field | None
+    notes: list[str]
+
+
+def ask(record: Record, wanted: HistoryFilter, changed: str | None) -> Answer:
+    """`wanted` has a limit."""
+    limit = wanted.limit or LOOKED_AT
+    one_more, left = wanted.model_copy(update={"limit": limit + 1}), False
+    changes: dict[str, Changed] | None = None
+    if changed is None:
+        found = record.history(one_more)
+    else:
+        found, changes, left = with_changes(record, one_more, changed)
+    runs, more = found[:limit], len(found) > limit
+    sorted_by = None if wanted.sort is None else record.field(wanted.sort)
+    notes = [] if runs else record.why_nothing(wanted)
     if left:
         notes.append(f"looked at {LOOKED_AT:,} runs; narrow the rest with --job, --since or --where")
     if runs and sorted_by is not None and value_in(runs[0], sorted_by) is None:
         notes.append(f"none of these runs has {sorted_by}: the newest come first")
     if more:
         notes.append(f"there are more than these {limit:,} runs; --limit shows more of them")
-    if as_json:
-        document = {"runs": runs, "limit": limit, "more": more or left, "notes": notes}
-        print_document(document | ({} if changes is None else {"changed": _only(changes, runs)}))
-    else:
-        print_runs(runs, changes, sorted_by)
-    for note in notes:
-        tell(note, DIM)
-
-
-def _only(changes: Mapping[str, Changed], runs: Iterable[RunLine]) -> dict[str, Changed]:
-    return {run.id: changes[run.id] for run in runs}
+    shown = None if changes is None else {run.id: changes[run.id] for run in runs}
+    return Answer(runs, shown, limit, more or left, sorted_by, notes)
 
 
 def with_changes(
