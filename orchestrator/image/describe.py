@@ -29,7 +29,7 @@ def describe(config: bytes) -> tuple[Program, BaseRef, dict[str, str]]:
         settings = json.loads(config)["config"]
         labels = dict(settings["Labels"] or {})
         command = tuple(settings["Cmd"] or ())
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError("the image was not assembled by Reprise: its config is of another shape") from None
     found = describe_labels(labels)
     if command != found[0].command:
@@ -51,6 +51,6 @@ def describe_labels(labels: Mapping[str, str]) -> tuple[Program, BaseRef, dict[s
         program = Program.from_label(labels[LABEL_PROGRAM])
         base = BaseRef.model_validate_json(labels[LABEL_BASE])
         packages = dict(json.loads(labels[LABEL_PACKAGES]))
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"the image's labels cannot be read: {str(error).splitlines()[0]}") from None
     return program, base, packages

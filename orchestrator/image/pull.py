@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Lock
 
-from orchestrator.errors import RegistryError
+from orchestrator.errors import RegistryError, StoreError
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import Layer
 from orchestrator.image.push import Moved
 from orchestrator.image.registryclient import Client
 
 AT_ONCE = 3  # blobs; as many as Docker fetches
+ROOM = 256 << 20  # bytes that a pull leaves free
 
 
 def pull(client: Client, layout: Layout, layers: Sequence[Layer], moved: Moved = lambda *_: None) -> int:
-    """The layers that the layout lacks; bytes moved. RegistryError: a blob is absent, or other bytes."""
+    """The layers that the layout lacks; bytes moved.
+
+    RegistryError: a blob is absent, or other bytes. StoreError: they do not fit on the disk.
+    """
     wanted = {layer.digest: layer for layer in layers if not layout.has(layer.digest, layer.size)}
     total, over = sum(layer.size for layer in wanted.values()), 0
+    _check_room(layout.folder, total, client)
     lock = Lock()
 
     def chunks(layer: Layer) -> Iterator[bytes]:
@@ -48,3 +55,15 @@ def pull(client: Client, layout: Layout, layers: Sequence[Layer], moved: Moved =
             pool.shutdown(cancel_futures=True)
             raise
     return total
+
+
+def _check_room(folder: Path, size: int, client: Client) -> None:
+    """Before the first byte: sizes are what a manifest says, and a full disk stops everything else, too."""
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if size > free - ROOM:
+        raise StoreError(
+            f"{client.place}: {size} bytes are to be pulled, and {folder} has {free} free",
+            f"make room there ({ROOM >> 20} MiB stay free); is it the image that is meant?",
+        )

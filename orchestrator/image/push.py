@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,8 +22,9 @@ from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError, StoreError
 from orchestrator.image.model import MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.image.registry import has_manifest
+from orchestrator.image.registryanswer import Answer, said_in
 from orchestrator.image.registryauth import DeniedError
-from orchestrator.image.registryclient import Answer, Client, LostError, said_in
+from orchestrator.image.registryclient import ON, Client, LostError
 
 CHUNK = 64 << 20  # bytes of one request; a blob that fits goes in a single one
 RESTARTS = 5  # of one blob's upload
@@ -30,6 +32,7 @@ MANIFEST_TRIES = 4
 
 # The registry has no such upload any more, or not at this place: begin anew.
 _FORGOTTEN = (400, 404, 416)
+_RANGE = re.compile(r"(?:bytes=)?0-([1-9][0-9]{0,17})\Z")
 
 Moved = Callable[[int, int], None]  # bytes that are over, bytes of all
 Find = Callable[[Layer], Path]  # where a layer's blob lies on this box; it may have to be fetched
@@ -123,7 +126,7 @@ def check_push(client: Client) -> None:
     answer = client.request("POST", "blobs/uploads/", (202,))
     # Who may push may not always delete; registries clear away uploads that nobody goes on with.
     with suppress(DeniedError):
-        client.request("DELETE", answer.location, (202, 204, 401, 403, 404, 405))
+        client.request("DELETE", client.next_step(answer), (202, 204, 401, 403, 404, 405))
 
 
 def _blob(layer: Layer, find: Find) -> _Blob:
@@ -133,9 +136,10 @@ def _blob(layer: Layer, find: Find) -> _Blob:
 def _has_blob(client: Client, blob: _Blob) -> bool:
     answer = client.request("HEAD", f"blobs/{blob.digest}", (200, 404))
     length = answer.headers.get("Content-Length")
-    if answer.status == 200 and length is not None and int(length) != blob.size:
+    if answer.status == 200 and length is not None and length.strip() != str(blob.size):
         raise RegistryError(
-            f"{client.url(f'blobs/{blob.digest}')}: the registry's copy has {length} bytes, not {blob.size}",
+            f"{client.url(f'blobs/{blob.digest}')}: the registry's copy has {length[:40]} bytes, "
+            f"not {blob.size}",
             "it is damaged; remove it there, then push again",
         )
     return answer.status == 200
@@ -153,7 +157,7 @@ def _mount(client: Client, blob: _Blob, mounts: Sequence[str]) -> tuple[str | No
         if answer.status == 201:
             return None, True
         if answer.status == 202 and name == mounts[-1]:
-            return answer.location, False
+            return client.next_step(answer), False
     return None, False
 
 
@@ -161,7 +165,7 @@ def _upload(client: Client, blob: _Blob, location: str | None, meter: _Meter) ->
     with blob.open() as stream:
         for _ in range(RESTARTS):
             if location is None:
-                location = client.request("POST", "blobs/uploads/", (202,)).location
+                location = client.next_step(client.request("POST", "blobs/uploads/", (202,)))
             answer = _send_all(client, blob, stream, location, meter)
             if answer is None or _has_blob(client, blob):  # the lost answer may have been the last one's
                 return
@@ -175,7 +179,7 @@ def _upload(client: Client, blob: _Blob, location: str | None, meter: _Meter) ->
 
 def _send_all(client: Client, blob: _Blob, stream: BinaryIO, location: str, meter: _Meter) -> Answer | None:
     """All chunks and the end; None when the registry has the blob, else the answer that it forgot it."""
-    hasher, hashed, offset = hashlib.sha256(), 0, 0
+    hasher, hashed, offset, stalls = hashlib.sha256(), 0, 0, 0
     while True:
         stream.seek(offset)
         data = stream.read(CHUNK)
@@ -192,12 +196,13 @@ def _send_all(client: Client, blob: _Blob, stream: BinaryIO, location: str, mete
         try:
             meter.sent += len(data)
             answer = _send(client, blob, location, data, offset, last)
-            location = _next(answer, location)
+            location = _next(client, answer, location)
         except LostError:
             answer = client.request("GET", location, (204, *_FORGOTTEN))
             end, last = _received(answer), False
-            location = _next(answer, location)
-        if answer.status in _FORGOTTEN or end > hashed:
+            location = _next(client, answer, location)
+            stalls += end - offset < ON
+        if answer.status in _FORGOTTEN or end > hashed or stalls > RESTARTS:
             return answer
         if last:
             return None
@@ -215,13 +220,13 @@ def _send(client: Client, blob: _Blob, location: str, data: bytes, offset: int, 
     return client.request("PUT", ending, (201, 204, *_FORGOTTEN), headers=headers, data=data, again=False)
 
 
-def _next(answer: Answer, location: str) -> str:
-    """Each answer may move an upload."""
-    return answer.location if "Location" in answer.headers else location
+def _next(client: Client, answer: Answer, location: str) -> str:
+    """Each answer may move an upload, at the same registry."""
+    return client.next_step(answer) if "Location" in answer.headers else location
 
 
 def _received(answer: Answer) -> int:
     """How many bytes of an upload the registry has."""
-    first, _, last = answer.headers.get("Range", "").removeprefix("bytes=").partition("-")
+    match = _RANGE.match(answer.headers.get("Range", ""))
     # "0-0" is nothing at all in registry 2.8, and one byte by the letter: nothing is what is safe.
-    return int(last) + 1 if first == "0" and last.isdigit() and last != "0" else 0
+    return int(match[1]) + 1 if match is not None else 0

@@ -8,26 +8,32 @@ index last sees it there and takes it in.
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urljoin
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError
 from orchestrator.image.model import MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.image.push import push, put_manifest
 from orchestrator.image.registry import read_manifest
-from orchestrator.image.registryclient import AbsentError, Answer, Client
+from orchestrator.image.registryanswer import Answer, read_json
+from orchestrator.image.registryclient import AbsentError, Client
 
 MEDIA_INDEX = "application/vnd.oci.image.index.v1+json"
 MEDIA_EMPTY = "application/vnd.oci.empty.v1+json"
 _EMPTY = b"{}"
 _ROUNDS = 50  # of writing the index while others write it
 _PAGES = 1000  # of one list
+_LIST_BYTES = 64 << 20  # of one list, all its pages; a tag has 70
+_LIST_SECONDS = 300.0
+_ATTACHED = 1000  # things of one type at one image
+_ATTACHED_BYTES = 64 << 20
+_LINK = 8192  # characters of a header that are read
+_OWN_TAG = re.compile(r"sha256-[0-9a-f]{64}\.[0-9a-f]{48}\Z")
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 
 
@@ -57,7 +63,7 @@ def attach(client: Client, subject: Digest, kind: str, data: bytes, annotations:
         layer = Layer(kind=LayerKind.WHEEL, digest=blob, diff_id=blob, size=len(data), path=path)
         push(client, manifest, _EMPTY, (layer,), lambda _: path)
     digest = Digest.of(manifest)
-    if _listed(client, subject) is None:
+    if _listed(client, subject, kind) is None:
         put_manifest(client, _own_tag(subject, digest), manifest)
         _list_in_tag(client, subject, digest, manifest)
     return digest
@@ -68,24 +74,26 @@ def attached(client: Client, subject: Digest, kind: str, limit: int) -> list[Att
 
     What the registry lists is not trusted: each must name the image as its subject.
     """
-    listed = _listed(client, subject)
-    found = []
+    listed = _listed(client, subject, kind)
+    found: list[Attached] = []
     for entry in _index(client, subject) if listed is None else listed:
         if entry.get("artifactType") != kind:
             continue
+        if len(found) == _ATTACHED or sum(len(one.data) for one in found) > _ATTACHED_BYTES:
+            raise RegistryError(f"{client.place}: {subject} has more attached to it than anybody reads")
         digest = Digest(entry["digest"])
-        manifest = _parse(read_manifest(client, digest), str(digest))
+        manifest = read_json(read_manifest(client, digest), str(digest))
         try:
             (layer,) = manifest["layers"]
-            size, blob = int(layer["size"]), Digest(layer["digest"])
+            size, blob = layer["size"], Digest(layer["digest"])
             named = manifest["subject"]["digest"]
             annotations = {str(name): str(text) for name, text in manifest.get("annotations", {}).items()}
         except (KeyError, TypeError, ValueError, AttributeError):
             raise RegistryError(f"{client.place}: {digest} is a malformed attachment") from None
         if named != subject:
             raise RegistryError(f"{client.place}: {digest} is listed for {subject}, but is of {named}")
-        if not 0 <= size <= limit:
-            raise RegistryError(f"{client.place}: {blob} has {size} bytes, more than {limit}")
+        if type(size) is not int or not 0 <= size <= limit:
+            raise RegistryError(f"{client.place}: {blob} has {str(size)[:40]} bytes, more than {limit}")
         data = b"".join(client.blob(blob, size))
         if Digest.of(data) != blob:
             raise RegistryError(f"{client.place}: {blob}: the registry delivered other bytes")
@@ -120,13 +128,14 @@ def _tag(subject: Digest) -> str:
     return f"sha256-{subject.hex}"
 
 
-def _listed(client: Client, subject: Digest) -> list[dict[str, Any]] | None:
-    """What the registry itself lists; None from one that has not got the referrers API."""
+def _listed(client: Client, subject: Digest, kind: str | None = None) -> list[dict[str, Any]] | None:
+    """What the registry itself lists, of one type; None from one that has not got the referrers API."""
     found: list[dict[str, Any]] = []
     for answer in _pages(client, f"referrers/{subject}", (200, 400, 404, 405)):
         if answer.status != 200:
             return None
-        found += _entries(answer.body, f"{client.place}: the referrers")
+        listed = _entries(answer.body, f"{client.place}: the referrers")
+        found += [entry for entry in listed if kind is None or entry.get("artifactType") == kind]
     return found
 
 
@@ -138,20 +147,15 @@ def _index(client: Client, subject: Digest) -> list[dict[str, Any]]:
 
 
 def _entries(data: bytes, what: str) -> list[dict[str, Any]]:
-    found = _parse(data, what)
+    found = read_json(data, what)
     try:
-        for entry in found["manifests"]:
+        entries = list(found["manifests"])
+        for entry in entries:
             Digest(entry["digest"])
-    except (KeyError, TypeError, ValueError):
+            entry.get("artifactType")
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise RegistryError(f"{what} is a malformed index", "remove the tag there; attach again") from None
-    return list(found["manifests"])
-
-
-def _parse(data: bytes, what: str) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise RegistryError(f"{what} is not JSON") from None
+    return entries
 
 
 def _list_in_tag(client: Client, subject: Digest, digest: Digest, manifest: bytes) -> None:
@@ -160,7 +164,7 @@ def _list_in_tag(client: Client, subject: Digest, digest: Digest, manifest: byte
     A client that reads the index before our write and writes it after drops us from it, and then looks once
     more itself, as here: our own tag was there before, so it finds us.
     """
-    known = {_own_tag(subject, digest): _entry(digest, manifest)}
+    known = {_own_tag(subject, digest): _entry(digest, manifest) or {}}
     strange: set[str] = set()  # tags that somebody else gave
     for _ in range(_ROUNDS):
         entries = _index(client, subject)
@@ -169,23 +173,38 @@ def _list_in_tag(client: Client, subject: Digest, digest: Digest, manifest: byte
             found = client.request("GET", f"manifests/{tag}", (200, 404), headers={"Accept": MEDIA_MANIFEST})
             if found.status == 404:
                 continue  # just being put: whoever does so looks at the index afterwards
-            if _own_tag(subject, Digest.of(found.body)) == tag:
-                known[tag] = _entry(Digest.of(found.body), found.body)
+            if len(known) + len(strange) > _ATTACHED:
+                raise RegistryError(f"{client.place}: {subject} has more attached to it than anybody reads")
+            entry = _entry(Digest.of(found.body), found.body)
+            if entry is not None and _own_tag(subject, Digest.of(found.body)) == tag:
+                known[tag] = entry
             else:
                 strange.add(tag)
         missing = [entry for tag, entry in sorted(known.items()) if tag not in there]
         if not missing:
             return
         index = {"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": [*entries, *missing]}
-        put_manifest(client, _tag(subject), canonical_json(index), MEDIA_INDEX)
+        try:
+            data = canonical_json(index)
+        except ValueError:  # numbers that are none, half characters
+            raise RegistryError(
+                f"{client.place}:{_tag(subject)} is a malformed index", "remove the tag"
+            ) from None
+        put_manifest(client, _tag(subject), data, MEDIA_INDEX)
     raise RegistryError(
         f"{client.place}: the list of what is attached to {subject} does not stay as it was written",
         "it is stored all the same; attach once more when fewer do so",
     )
 
 
-def _entry(digest: Digest, manifest: bytes) -> dict[str, Any]:
-    parsed = _parse(manifest, str(digest))
+def _entry(digest: Digest, manifest: bytes) -> dict[str, Any] | None:
+    """What an index says of a manifest; None for what is no manifest."""
+    try:
+        parsed = read_json(manifest, str(digest))
+    except RegistryError:
+        return None
+    if not isinstance(parsed, dict):
+        return None
     kept = {name: parsed[name] for name in ("artifactType", "annotations") if name in parsed}
     return _descriptor(MEDIA_MANIFEST, manifest) | kept
 
@@ -193,19 +212,32 @@ def _entry(digest: Digest, manifest: bytes) -> dict[str, Any]:
 def _own_tags(client: Client, subject: Digest) -> set[str]:
     found: set[str] = set()
     for answer in _pages(client, "tags/list", (200,)):
-        names = _parse(answer.body, f"{client.place}: the tags").get("tags") or ()
-        found.update(name for name in names if name.startswith(f"{_tag(subject)}."))
+        what = f"{client.place}: the list of tags"
+        listed = read_json(answer.body, what)
+        names = (listed.get("tags") or []) if isinstance(listed, dict) else None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise RegistryError(f"{what} is malformed")
+        found.update(name for name in names if _OWN_TAG.match(name) and name.startswith(f"{_tag(subject)}."))
     return found
 
 
 def _pages(client: Client, path: str, expect: tuple[int, ...]) -> Iterator[Answer]:
     """A list that the registry may send in parts, each naming the next."""
     headers = {"Accept": f"{MEDIA_INDEX}, application/json"}
+    where, until, size, seen = client.url(path), time.monotonic() + _LIST_SECONDS, 0, set[str]()
     for _ in range(_PAGES):
         answer = client.request("GET", path, expect, headers=headers)
+        size += len(answer.body)
+        if size > _LIST_BYTES or time.monotonic() > until:
+            raise RegistryError(
+                f"{where}: a list of more than {_LIST_BYTES >> 20} MiB, or {_LIST_SECONDS:.0f} s"
+            )
         yield answer
-        following = _NEXT.search(answer.headers.get("Link", ""))
+        following = _NEXT.search(answer.headers.get("Link", "")[:_LINK])
         if following is None:
             return
-        path = urljoin(answer.url, following[1])
-    raise RegistryError(f"{client.url(path)}: a list of more than {_PAGES} parts")
+        path = client.own_address(answer.url, following[1])
+        if path in seen:
+            raise RegistryError(f"{where}: the parts of the list lead back to one another")
+        seen.add(path)
+    raise RegistryError(f"{where}: a list of more than {_PAGES} parts")

@@ -3,12 +3,12 @@ not hashed."""
 
 from __future__ import annotations
 
-import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError
 from orchestrator.image.model import MEDIA_CONFIG, MEDIA_MANIFEST
+from orchestrator.image.registryanswer import read_json
 from orchestrator.image.registryclient import Client
 from orchestrator.image.registryplace import read_reference
 
@@ -48,9 +48,9 @@ def read_by_digest(client: Client, digest: Digest) -> Found:
         via, digest = digest, _platform(data, digest)
         data, media = _manifest(client, digest)
     if media not in _MANIFESTS:
-        raise RegistryError(f"{client.place}: {digest} is no image manifest but {media!r}")
+        raise RegistryError(f"{client.place}: {digest} is no image manifest but {media[:100]!r}")
     try:
-        config = Digest(json.loads(data)["config"]["digest"])
+        config = Digest(read_json(data, str(digest))["config"]["digest"])
     except (ValueError, KeyError, TypeError):
         raise RegistryError(f"{client.place}: {digest} names no config") from None
     return Found(digest, data, _get(client, f"blobs/{config}", config, _CONFIGS)[0], via)
@@ -71,10 +71,7 @@ def read_manifest(client: Client, digest: Digest) -> bytes:
 
 def _manifest(client: Client, digest: Digest) -> tuple[bytes, str]:
     data, header = _get(client, f"manifests/{digest}", digest, (*_MANIFESTS, *_INDEXES))
-    try:
-        inside: Any = json.loads(data)
-    except ValueError:
-        raise RegistryError(f"{client.place}: {digest} is not JSON") from None
+    inside = read_json(data, f"{client.place}: {digest}")
     # What the bytes say of themselves is under the digest; the header is not.
     media = inside.get("mediaType") or header.partition(";")[0] if isinstance(inside, dict) else ""
     return data, str(media)
@@ -94,7 +91,7 @@ def _platform(index: bytes, digest: Digest) -> Digest:
     """The one linux/amd64 manifest of an index; attestations and variants are passed over."""
     found: list[tuple[str, Digest]] = []
     try:
-        for item in json.loads(index)["manifests"]:
+        for item in read_json(index, str(digest))["manifests"]:
             platform = item.get("platform") or {}
             if (platform.get("os"), platform.get("architecture")) == ("linux", "amd64"):
                 found.append((platform.get("variant") or "", Digest(item["digest"])))

@@ -9,19 +9,21 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from orchestrator.errors import RegistryError
-from orchestrator.image.registryplace import Place, direct
+from orchestrator.image.registryplace import Place
+from orchestrator.redaction import bare_address
 
 if TYPE_CHECKING:
     import requests
 
 HELPER_SECONDS = 60.0  # a helper may ask for a key ring's password
-TIMEOUT = (10.0, 60.0)  # seconds to connect, between two reads
+CHALLENGE = 4096  # characters of what a registry asks for
+CONFIG_LIMIT = 4 << 20  # bytes of Docker's config.json
 
 _FIELD = re.compile(r'(\w+)="([^"]*)"')
+_TOKEN = re.compile(r"[!-~]{1,65536}\Z")
 _IDENTITY = "<token>"  # the user name under which Docker keeps an identity token
 _HELPER = re.compile(r"[A-Za-z0-9._-]+\Z")
 
@@ -106,28 +108,42 @@ def _ask_helper(helper: str, host: str) -> Credentials | None:
     return Credentials(user, secret, identity=user == _IDENTITY)
 
 
+class Fetch(Protocol):
+    """One request to a token server, followed nowhere: the answer's status and body."""
+
+    def __call__(
+        self,
+        method: str,
+        url: str,
+        *,
+        auth: Any,
+        params: list[tuple[str, str]] | None = None,
+        data: list[tuple[str, str]] | None = None,
+    ) -> tuple[int, bytes]: ...
+
+
 class Login:
     """The Authorization of a registry's requests, got when it asks for one. Also requests' own hook.
 
     Passed as `auth` to each request: without it requests would take a password from ~/.netrc.
     """
 
-    def __init__(self, place: Place, session: requests.Session) -> None:
+    def __init__(self, place: Place, fetch: Fetch) -> None:
         self._place = place
-        self._session = session
+        self._fetch = fetch
         self._header: str | None = None
         self.user: str | None = None  # who is logged in; None: anonymous
         self.kind = "anonymous"
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # Uploads and blobs may lie elsewhere: the password is for the registry's own host only.
-        if self._header is not None and urlsplit(request.url or "").netloc == self._place.host:
+        # Blobs may lie elsewhere: the password is for the registry's own host only.
+        if self._header is not None and self._place.owns(request.url or ""):
             request.headers["Authorization"] = str(self._header)
         return request
 
     def answer(self, url: str, challenge: str) -> None:
         """Do what a 401's WWW-Authenticate asks for. RegistryError where that cannot be done."""
-        kind, _, rest = challenge.partition(" ")
+        kind, _, rest = challenge[:CHALLENGE].partition(" ")
         fields = dict(_FIELD.findall(rest))
         found = find_credentials(self._place.host)
         self.user = found.user if found else None
@@ -139,33 +155,49 @@ class Login:
             self._header = f"Basic {pair}"
             self.kind = "basic"
         else:
-            raise RegistryError(f"{url}: the registry wants a login", f"run: docker login {self._place.host}")
+            raise RegistryError(
+                f"{bare_address(url)}: the registry wants a login", f"run: docker login {self._place.host}"
+            )
 
     def _token(self, fields: dict[str, str], found: Credentials | None) -> str:
         """A bearer token, from where the registry sends us; an anonymous one without credentials."""
+        from requests.auth import HTTPBasicAuth
+
         realm = fields["realm"]
         self._place.check_address(realm)
+        where = bare_address(realm)
+        if found is not None and not self._place.trusts(realm):
+            raise RegistryError(
+                f"{self._place.host} sends the login of {found.user!r} to {where}, a host of another domain",
+                f"the login is not sent there; `docker logout {self._place.host}` to ask without it",
+            )
         service = [("service", fields["service"])] if "service" in fields else []
         if found is not None and found.identity:
             form = [*service, ("scope", fields.get("scope", "")), ("grant_type", "refresh_token")]
             form += [("client_id", "reprise"), ("refresh_token", found.secret)]
-            answer = self._session.post(
-                realm, data=form, auth=_nobody, timeout=TIMEOUT, proxies=direct(realm)
-            )
+            status, body = self._fetch("POST", realm, data=form, auth=_nobody)
         else:
             query = [*service, *(("scope", scope) for scope in fields.get("scope", "").split())]
-            pair = (found.user, found.secret) if found is not None else _nobody
-            answer = self._session.get(realm, params=query, auth=pair, timeout=TIMEOUT, proxies=direct(realm))
-        if answer.status_code in (401, 403):
+            pair = HTTPBasicAuth(found.user.encode(), found.secret.encode()) if found is not None else _nobody
+            status, body = self._fetch("GET", realm, params=query, auth=pair)
+        if status in (401, 403):
             who = f"the login of {found.user!r}" if found else "an anonymous token"
             raise DeniedError(
-                f"{realm}: {who} is refused ({answer.status_code})", f"run: docker login {self._place.host}"
+                f"{where}: {who} is refused ({status})", f"run: docker login {self._place.host}"
             )
-        try:
-            body = answer.json()
-            return str(body.get("token") or body["access_token"])
-        except (ValueError, KeyError, AttributeError):
-            raise RegistryError(f"{realm}: no token, answered {answer.status_code}") from None
+        token = _token_in(body)
+        if status != 200 or token is None:
+            raise RegistryError(f"{where}: no token, answered {status}")
+        return token
+
+
+def _token_in(body: bytes) -> str | None:
+    try:
+        answer = json.loads(body)
+        token = answer.get("token") or answer["access_token"]
+    except (ValueError, KeyError, AttributeError, RecursionError):
+        return None
+    return token if isinstance(token, str) and _TOKEN.match(token) else None
 
 
 def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:

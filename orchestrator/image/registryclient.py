@@ -1,56 +1,51 @@
 """One registry's HTTP: sessions, TLS, logging in, retries. It knows no image.
 
 Asked again: what got no answer, 5xx and 429. Never a 4xx, whose answer would be the same.
+
+No address that a registry gives is followed before it is checked (`Place.check_address`); bodies and logins
+go to its own host only; each request has its time, its least rate and its bytes (registrysockets.py).
 """
 
 from __future__ import annotations
 
-import json
+import math
 import secrets
-import ssl
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from threading import Event
-from typing import Any, NamedTuple, Self, TypeVar
-from urllib.parse import urljoin
+from typing import Any, Self, TypeVar
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError
-from orchestrator.image.registryauth import TIMEOUT, Login
-from orchestrator.image.registryplace import Place, direct
+from orchestrator.image import registrysession
+from orchestrator.image.registryanswer import BROKEN, Answer, pieces_of, read_whole, said_in
+from orchestrator.image.registryauth import Login
+from orchestrator.image.registryplace import Place, direct, is_local
+from orchestrator.image.registrysession import Session
+from orchestrator.image.registrysockets import Pace, held
+from orchestrator.redaction import bare_address
 
 T = TypeVar("T")
 
-LIMIT = 8 << 20  # bytes of an answer that is read whole: a manifest, a config, an error
 PIECE = 256 << 10  # bytes of a blob read at a time: what a lost connection loses at most
-CERTIFICATES = Path("/etc/docker/certs.d")  # Docker's own folder of private CAs: HOST[:PORT]/*.crt
 PATIENCE = 60.0  # seconds to wait for a registry that has answered before: it is being restarted
 FIRST_PATIENCE = 6.0  # seconds for one that never has: its name may be wrong
 PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds between two tries, doubled each time
-LONG_TIMEOUT = (10.0, 600.0)  # a registry hashes, and may copy, the whole blob before it answers a PUT
-BREAKS = 8  # connections of one blob that broke without a byte
+CONNECT = 10.0  # seconds
+ANSWER, PUT_ANSWER = (
+    60.0,
+    600.0,
+)  # until one begins; a registry hashes, may copy, the blob before it answers a PUT
+HOPS = 5  # redirects of one request
+BREAKS = 8  # connections of one blob that broke without getting on
+ON = 64 << 10  # bytes that are called getting on
 
 _DENIED = (401, 403)
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: Mapping[str, str]  # names in any case
-    body: bytes
-    url: str  # where it came from, after redirects
-
-    @property
-    def location(self) -> str:
-        """The address that the registry gave for the next step. RegistryError without one."""
-        if "Location" not in self.headers:
-            raise RegistryError(f"{self.url}: the registry answered {self.status} without a Location")
-        return urljoin(self.url, self.headers["Location"])
+_MOVED = (301, 302, 303, 307, 308)
+_SAFE = ("GET", "HEAD")  # they have no body
 
 
 class AbsentError(RegistryError):
@@ -76,11 +71,10 @@ class Client:
         self.stopped = Event()  # set it, and whatever is under way in other threads ends with an error
         self._notify = notify
         self._patient = patient
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = "reprise"
-        if place.secure:
-            self._session.mount("https://", _Adapter(_context(place.host)))
-        self.login = Login(place, self._session)
+        self._session = Session(place.host)
+        self._session.prepare_for(place.url)
+        self._abroad = not is_local(place.hostname)
+        self.login = Login(place, self._token_answer)
         self._answered = False
 
     def close(self) -> None:
@@ -113,14 +107,31 @@ class Client:
         """
 
         def ask() -> Answer:
-            with self._open(method, path, headers, params, data) as response:
-                body = _read(response)
-                return Answer(response.status_code, response.headers, body, response.url)
+            pace = Pace(PUT_ANSWER if method == "PUT" else ANSWER, abroad=self._abroad)
+            with self._send(method, self.url(path), headers, params, data, pace) as response:
+                return read_whole(response, pace)
 
         answer = self._patiently(ask, self.url(path), again)
         if answer.status not in expect:
             raise self._refused(method, self.url(path), answer)
         return answer
+
+    def next_step(self, answer: Answer) -> str:
+        """The address of this registry that an answer gives for what follows. RegistryError without one."""
+        if "Location" not in answer.headers:
+            raise RegistryError(
+                f"{bare_address(answer.url)}: the registry answered {answer.status} without a Location"
+            )
+        return self.own_address(answer.url, answer.headers["Location"])
+
+    def own_address(self, base: str, location: str) -> str:
+        """RegistryError for an address at another host."""
+        url = self.place.follow(base, location)
+        if not self.place.owns(url):
+            raise RegistryError(
+                f"{self.place.host} leads to {bare_address(url)}, another host: it is not followed"
+            )
+        return url
 
     def blob(self, digest: Digest, size: int) -> Iterator[bytes]:
         """A blob's bytes as they come; a lost connection is taken up where it broke. Not verified here.
@@ -131,51 +142,56 @@ class Client:
         while offset < size:
             before = offset
             try:
-                for chunk in self._part(url, offset):
+                for chunk in self._part(url, offset, size):
                     offset += len(chunk)
                     if offset > size:
                         raise RegistryError(f"{url}: longer than the {size} bytes that its manifest names")
                     yield chunk
-            except _BROKEN as error:
+            except BROKEN as error:
                 trouble = _cause(error)
             else:
                 trouble = f"it ended after {offset} of {size} bytes"
-            breaks = breaks + 1 if offset == before else 0
+            breaks = breaks + 1 if offset - before < ON else 0
             if offset < size and breaks >= BREAKS:
                 raise RegistryError(f"{url}: {trouble}", "the registry's copy may be damaged; push it again")
 
-    def _part(self, url: str, offset: int) -> Iterator[bytes]:
+    def _part(self, url: str, offset: int, size: int) -> Iterator[bytes]:
         """From `offset` on; a registry that knows no ranges sends all, and what is known is passed over."""
         headers = {"Range": f"bytes={offset}-"} if offset else None
 
-        def ask() -> requests.Response:
-            response = self._send("GET", url, headers, None, None)
+        def ask() -> tuple[requests.Response, Pace]:
+            pace = Pace(ANSWER, abroad=self._abroad)
+            response = self._send("GET", url, headers, None, None, pace)
             if response.status_code in (200, 206):
-                return response
+                return response, pace
             with response:
-                answer = Answer(response.status_code, response.headers, _read(response), response.url)
-            _raise_if_passing(answer)
+                answer = read_whole(response, pace)
             raise self._refused("GET", url, answer)
 
-        with self._patiently(ask, url, again=True) as response:
+        response, pace = self._patiently(ask, url, again=True)
+        with response:
             skip = offset if response.status_code == 200 else 0
-            for chunk in response.iter_content(PIECE):
-                if skip >= len(chunk):
-                    skip -= len(chunk)
-                    continue
-                yield chunk[skip:]
-                skip = 0
+            pace.begin_body(math.inf, size)
+            pieces = pieces_of(response, PIECE)
+            while True:
+                with held(pace):  # only while it waits: whoever takes the pieces may ask other things
+                    chunk = next(pieces, b"")
+                if not chunk:
+                    return
+                if skip < len(chunk):
+                    yield chunk[skip:]
+                skip = max(skip - len(chunk), 0)
 
     def _patiently(self, ask: Callable[[], T], url: str, again: bool) -> T:
-        url = url.partition("?")[0]  # for messages: an upload's state says nothing to people
+        url = bare_address(url)
         began, pause, said = time.monotonic(), PAUSE, False
         while True:
             try:
                 return ask()
-            except (*_BROKEN, _PassingError) as error:
+            except (*BROKEN, _PassingError) as error:
                 trouble, asked = _cause(error), getattr(error, "seconds", 0.0)
                 if isinstance(error, requests.exceptions.SSLError) and "EOF" not in trouble:
-                    where = CERTIFICATES / self.place.host / "ca.crt"
+                    where = registrysession.CERTIFICATES / self.place.host / "ca.crt"
                     hint = f"a private CA's certificate goes into {where}, or REQUESTS_CA_BUNDLE names it"
                     raise SilentError(f"{url}: {trouble}", hint) from error
                 if not again:
@@ -194,20 +210,6 @@ class Client:
                 raise RegistryError(f"{url}: {trouble}")
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    @contextmanager
-    def _open(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str] | None,
-        params: Mapping[str, str] | None,
-        data: bytes | None,
-    ) -> Iterator[requests.Response]:
-        with self._send(method, self.url(path), headers, params, data) as response:
-            if response.status_code == 429 or response.status_code >= 500:
-                _raise_if_passing(Answer(response.status_code, response.headers, b"", response.url))
-            yield response
-
     def _send(
         self,
         method: str,
@@ -215,30 +217,82 @@ class Client:
         headers: Mapping[str, str] | None,
         params: Mapping[str, str] | None,
         data: bytes | None,
+        pace: Pace,
     ) -> requests.Response:
-        """Once, and once more after a login that is asked for."""
-        self.place.check_address(url)
+        """Once, and once more after a login that is asked for. What another try may better is raised."""
         for tried in range(2):
+            response = self._follow(method, url, headers, params, data, pace)
+            # A host to which we were led is not the one that we log in to.
+            if response.status_code != 401 or tried or not self.place.owns(response.url):
+                break
+            with response:
+                self.login.answer(url, response.headers.get("WWW-Authenticate", ""))
+        if response.status_code == 429 or response.status_code >= 500:
+            with response:
+                _raise_if_passing(response.status_code, response.headers)
+        return response
+
+    def _follow(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        params: Mapping[str, str] | None,
+        data: bytes | None,
+        pace: Pace,
+    ) -> requests.Response:
+        """One request, from hop to hop: each is checked first, and what has a body stays at the registry."""
+        for _ in range(HOPS + 1):
+            response = self._ask(
+                method, url, pace, auth=self.login, headers=headers, params=params, data=data
+            )
+            if response.status_code not in _MOVED:
+                return response
+            with response:
+                if "Location" not in response.headers:
+                    raise RegistryError(
+                        f"{bare_address(url)}: answered {response.status_code} without a Location"
+                    )
+                if method in _SAFE:
+                    url = self.place.follow(response.url, response.headers["Location"])
+                else:
+                    url = self.own_address(response.url, response.headers["Location"])
+            params = None  # the new address has what it needs
+        raise RegistryError(f"{bare_address(url)}: led from address to address, {HOPS} times")
+
+    def _ask(
+        self, method: str, url: str, pace: Pace, *, headers: Any = None, **more: Any
+    ) -> requests.Response:
+        self.place.check_address(url)
+        self._session.prepare_for(url)
+        with held(pace):
             response = self._session.request(
                 method,
                 url,
                 # Bytes as they are: a digest is of them.
                 headers={"Accept-Encoding": "identity", **(headers or {})},
-                params=params,
-                data=data,
-                auth=self.login,
-                timeout=LONG_TIMEOUT if method == "PUT" else TIMEOUT,
+                timeout=(CONNECT, ANSWER),
                 stream=True,
                 proxies=direct(url),
+                allow_redirects=False,
+                **more,
             )
-            self._answered = self._answered or response.status_code < 500
-            if response.status_code != 401 or tried:
-                break
-            with response:
-                self.login.answer(url, response.headers.get("WWW-Authenticate", ""))
-        for hop in (*response.history, response):
-            self.place.check_address(hop.url)
+        self._answered = self._answered or response.status_code < 500
         return response
+
+    def _token_answer(
+        self,
+        method: str,
+        url: str,
+        *,
+        auth: Any,
+        params: list[tuple[str, str]] | None = None,
+        data: list[tuple[str, str]] | None = None,
+    ) -> tuple[int, bytes]:
+        pace = Pace(ANSWER, abroad=self._abroad)
+        with self._ask(method, url, pace, auth=auth, params=params, data=data) as response:
+            _raise_if_passing(response.status_code, response.headers)
+            return response.status_code, read_whole(response, pace).body
 
     def _refused(self, method: str, url: str, answer: Answer) -> RegistryError:
         hint = None
@@ -253,7 +307,7 @@ class Client:
         kind = AbsentError if answer.status == 404 else denied
         said = said_in(answer)
         return kind(
-            f"{url.partition('?')[0]}: the registry answered {answer.status} to {method}"
+            f"{bare_address(url)}: the registry answered {answer.status} to {method}"
             + (f": {said}" if said else ""),
             hint,
         )
@@ -267,78 +321,27 @@ class _PassingError(Exception):
         self.seconds = seconds
 
 
-class _Adapter(HTTPAdapter):
-    """The system's CAs and Docker's private ones, beside those that requests brings or is told of."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+def _raise_if_passing(status: int, headers: Mapping[str, str]) -> None:
+    if status == 429 or status >= 500:
+        raise _PassingError(f"the registry answered {status}", _seconds(headers.get("Retry-After", "")))
 
 
-def _context(host: str) -> ssl.SSLContext:
-    context = ssl.create_default_context()  # SSL_CERT_FILE is of OpenSSL, and heard here
-    for file in sorted((CERTIFICATES / host).glob("*.crt")):
-        try:
-            context.load_verify_locations(file)
-        except (OSError, ssl.SSLError) as error:
-            raise RegistryError(f"{file}: not a certificate: {error}") from None
-    return context
-
-
-def _raise_if_passing(answer: Answer) -> None:
-    if answer.status != 429 and answer.status < 500:
-        return
-    seconds = 0.0
-    after = answer.headers.get("Retry-After", "")
+def _seconds(after: str) -> float:
+    """A Retry-After: seconds, or a moment; 0 for neither form, as if it were not there."""
     try:
-        seconds = float(after) if after else 0.0
+        seconds = float(after)
     except ValueError:
         try:
             seconds = parsedate_to_datetime(after).timestamp() - time.time()
-        except ValueError:
-            seconds = 0.0  # neither form: as if it were not there
-    raise _PassingError(f"the registry answered {answer.status}", max(seconds, 0.0))
-
-
-def _read(response: requests.Response) -> bytes:
-    data = bytearray()
-    try:
-        for chunk in response.iter_content(1 << 16):
-            data += chunk
-            if len(data) > LIMIT:
-                raise RegistryError(f"{response.url}: more than {LIMIT} bytes for a manifest or config")
-    except _BROKEN:
-        if response.status_code < 400:
-            raise
-        # A refusal without its words is a refusal: registry 2.8 promises a 416 a longer body than it sends.
-    return bytes(data)
-
-
-def said_in(answer: Answer) -> str:
-    """The registry's own words in an error's body, in one line."""
-    try:
-        first = json.loads(answer.body)["errors"][0]
-        text = f"{first.get('code', '')} {first.get('message', '')}"
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return ""
-    return " ".join(text.split())[:200]
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return 0.0
+    return 0.0 if math.isnan(seconds) else max(seconds, 0.0)
 
 
 def _cause(error: BaseException) -> str:
     """The innermost reason: requests wraps it three times."""
     while error.args and isinstance(reason := getattr(error.args[0], "reason", error.args[0]), Exception):
         error = reason
+    if isinstance(error.__cause__, TimeoutError) and error.__cause__.args:  # of a `Pace`
+        error = error.__cause__
     return str(error) or type(error).__name__
-
-
-_BROKEN = (
-    requests.exceptions.ConnectionError,
-    requests.exceptions.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import socket
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError, UsageError
+from orchestrator.redaction import bare_address
+
+ADDRESS_LENGTH = 8192  # characters
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# Stricter than the standard: what two parsers could read in two ways is none. No user, no backslash.
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:[/?][!-\[\]-~]*)?\Z",
+    re.ASCII | re.IGNORECASE,
+)
 _PLACE = re.compile(
     r"(?:(?P<scheme>https?)://)?(?P<host>(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+)(?::\d+)?)/(?P<name>[^@\s]+)\Z"
 )
@@ -39,13 +50,94 @@ class Place(NamedTuple):
 
     def check_address(self, url: str) -> None:
         """RegistryError if following an address would be less safe than what was asked for."""
-        parts = urlsplit(url)
-        named = not self.secure and parts.hostname == urlsplit(self.url).hostname
-        if parts.scheme != "https" and parts.hostname not in _LOOPBACK and not named:
+        match = _ADDRESS.match(url)
+        if match is None or len(url) > ADDRESS_LENGTH or not 0 < _port(match) < 1 << 16:
             raise RegistryError(
-                f"{url}: plain http is only for a registry on this box, or one that is named by http://",
+                f"{self.host} leads to {bare_address(url)!r}, no address that is followed: http(s)://HOST/PATH"
+            )
+        host = _bare_host(match["host"])
+        named = not self.secure and host == self.hostname
+        if match["scheme"].lower() != "https" and host not in _LOOPBACK and not named:
+            raise RegistryError(
+                f"{bare_address(url)}: plain http is only for a registry on this box, or one that is named by http://",
                 "a registry behind a proxy that ends TLS must learn so: set X-Forwarded-Proto there",
             )
+        beside = host in _LOOPBACK and is_local(self.hostname)
+        if is_local(host) and not self.owns(url) and not beside:
+            raise RegistryError(
+                f"{self.host} leads to {bare_address(url)}, on this box: a registry elsewhere may not"
+            )
+
+    def owns(self, url: str) -> bool:
+        """Whether an address is of this very registry: only there go bodies, and what one logs in with."""
+        match, own = _ADDRESS.match(url), _ADDRESS.match(self.url)
+        if match is None or own is None or _bare_host(match["host"]) != self.hostname:
+            return False
+        # A registry that is named by http:// may lead to its https.
+        upgraded = (
+            not self.secure and match["scheme"].lower() == "https" and {match["port"], own["port"]} == {None}
+        )
+        return _port(match) == _port(own) or upgraded
+
+    def trusts(self, url: str) -> bool:
+        """Whether a token server may see the login of this registry: the same host, or one of its domain."""
+        host = _bare_host(urlsplit(url).hostname or "")
+        domain = self.hostname.partition(".")[2]
+        if host == self.hostname:
+            return True
+        return "." in domain and not _is_ip(self.hostname) and f".{host}".endswith(f".{domain}")
+
+    def follow(self, base: str, location: str) -> str:
+        """The address that a `Location` or `Link` at `base` leads to, checked. RegistryError."""
+        try:
+            url = urljoin(base, location)
+        except ValueError:
+            url = location
+        self.check_address(url)
+        return url
+
+    @property
+    def hostname(self) -> str:
+        """The host alone, in small letters."""
+        return _bare_host(urlsplit(self.url).hostname or "")
+
+
+def _bare_host(host: str) -> str:
+    return host.strip("[]").rstrip(".").lower()
+
+
+def _port(match: re.Match[str]) -> int:
+    return int(match["port"] or (443 if match["scheme"].lower() == "https" else 80))
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_local(host: str) -> bool:
+    """Whether a host's name is of this box or its link, in any of the forms that resolvers read."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    if re.fullmatch(r"[0-9a-fx.]+", host):
+        try:
+            host = socket.inet_ntoa(socket.inet_aton(host))  # 127.1, 0x7f000001, 2130706433
+        except OSError:
+            return False
+    return is_local_ip(host)
+
+
+def is_local_ip(text: str) -> bool:
+    """Loopback, this box's link (where clouds have their metadata), or no address of one host at all."""
+    try:
+        ip = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast
 
 
 def direct(url: str) -> dict[str, str] | None:

@@ -55,7 +55,7 @@ def image_of(layout: Layout, manifest: bytes, config: bytes) -> Image:
         parsed = json.loads(manifest)
         layers = _layers(layout, parsed, json.loads(config))
         config_digest = Digest(parsed["config"]["digest"])
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise StoreError(f"{Digest.of(manifest)}: not the manifest of an image of ours: {error!r}") from None
     if config_digest != Digest.of(config):
         raise StoreError(f"{Digest.of(manifest)} names config {config_digest}, not {Digest.of(config)}")
@@ -78,7 +78,7 @@ def _layers(layout: Layout, manifest: dict[str, Any], config: dict[str, Any]) ->
             kind=_kind(title),
             digest=Digest(entry["digest"]),
             diff_id=Digest(diff_id),
-            size=entry["size"],
+            size=_size(entry["size"]),
             media_type=entry["mediaType"],
             title=title,
             path=layout.path(blob) if layout.has(blob := Digest(entry["digest"]), entry["size"]) else None,
@@ -87,6 +87,12 @@ def _layers(layout: Layout, manifest: dict[str, Any], config: dict[str, Any]) ->
             manifest["layers"], config["rootfs"]["diff_ids"], titles, strict=True
         )
     )
+
+
+def _size(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"no size: {value!r:.40}")
+    return value
 
 
 def _kind(title: str) -> LayerKind:

@@ -19,7 +19,7 @@ from services import RegistryServer, registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError
-from orchestrator.image import registryclient
+from orchestrator.image import registryanswer, registryclient
 from orchestrator.image.model import MEDIA_MANIFEST, Base
 from orchestrator.image.push import check_push
 from orchestrator.image.registry import read_image
@@ -228,7 +228,7 @@ def test_other_bytes_under_the_digest_are_refused(server: Any) -> None:
 
 
 def test_an_answer_without_end_is_cut(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registryclient, "LIMIT", 1000)
+    monkeypatch.setattr(registryanswer, "LIMIT", 1000)
     host = server(lambda handler: send(handler, 200, bytes(100_000)))
     with pytest.raises(RegistryError, match="more than 1000 bytes"):
         read_image(f"{host}/a@{Digest.of(bytes(100_000))}")

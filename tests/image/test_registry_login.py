@@ -19,7 +19,7 @@ from services import REGISTRY_PASSWORD, REGISTRY_USER, RegistryServer, free_port
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError
-from orchestrator.image import registryclient
+from orchestrator.image import registryclient, registrysession
 from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.image.push import Pushed, check_push, push
 from orchestrator.image.registry import has_manifest, read_by_digest
@@ -415,7 +415,7 @@ def test_a_private_ca_where_docker_has_it(
     folder = tmp_path / "certs.d" / encrypted.host
     folder.mkdir(parents=True)
     (folder / "ca.crt").write_bytes((certificates / "ca.crt").read_bytes())
-    monkeypatch.setattr(registryclient, "CERTIFICATES", tmp_path / "certs.d")
+    monkeypatch.setattr(registrysession, "CERTIFICATES", tmp_path / "certs.d")
     with open_client(encrypted) as client:
         send_small(client)
     (folder / "ca.crt").write_text("nothing")

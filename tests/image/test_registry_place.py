@@ -62,7 +62,7 @@ def test_where_a_base_came_from() -> None:
     [
         ("registry.example.org/a", "https://storage.example.org/x", True),
         ("registry.example.org/a", "http://registry.example.org/x", False),
-        ("registry.example.org/a", "http://127.0.0.1:9000/x", True),
+        ("127.0.0.1:5000/a", "http://localhost:9000/x", True),
         ("http://registry.example.org/a", "http://registry.example.org:5001/x", True),
         ("http://registry.example.org/a", "http://storage.example.org/x", False),
     ],
@@ -79,3 +79,85 @@ def test_plain_http_is_only_for_this_box_or_where_it_was_named(named: str, url: 
 def test_only_this_box_is_asked_without_a_proxy() -> None:
     assert direct("http://127.0.0.1:5000/v2/") == {"no_proxy": "127.0.0.1"}
     assert direct("https://registry.example.org/v2/") is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1:9000/x",
+        "https://localhost/x",
+        "https://a.localhost/x",
+        "https://127.1/x",
+        "https://2130706433/x",
+        "https://0x7f.0.0.1/x",
+        "https://[::1]/x",
+        "https://[::ffff:127.0.0.1]/x",
+        "https://169.254.169.254/latest/meta-data",
+        "https://0.0.0.0/x",
+        "http://127.0.0.1:2375/containers",
+    ],
+)
+def test_a_registry_elsewhere_leads_nowhere_on_this_box(url: str) -> None:
+    with pytest.raises(RegistryError, match=r"on this box|plain http"):
+        read_place("registry.example.org/a").check_address(url)
+    with pytest.raises(RegistryError):
+        read_place("http://registry.example.org/a").check_address(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "https://",
+        "http://[",
+        "https://ada:secret@storage.example.org/x",
+        "https://good.example.org\\@evil.example.org/x",
+        "https://storage.example.org:99999/x",
+        "https://storage.example.org/ x",
+        "https://storage.example.org/\r\nX: y",
+        "https://storage.exämple.org/x",
+        "//storage.example.org/x",
+        "https://storage.example.org/" + "x" * 9000,
+        "",
+    ],
+)
+def test_what_two_parsers_could_read_in_two_ways_is_no_address(url: str) -> None:
+    place = read_place("registry.example.org/a")
+    with pytest.raises(RegistryError, match="no address") as caught:
+        place.check_address(url)
+    assert "secret" not in caught.value.message
+    assert not place.owns(url)
+
+
+@pytest.mark.parametrize(
+    ("named", "url", "owns"),
+    [
+        ("registry.example.org/a", "https://registry.example.org/x", True),
+        ("registry.example.org/a", "https://REGISTRY.example.org.:443/x", True),
+        ("registry.example.org/a", "https://registry.example.org:444/x", False),
+        ("registry.example.org/a", "https://registry.example.org.evil.example/x", False),
+        ("http://registry.example.org/a", "https://registry.example.org/x", True),
+        ("http://registry.example.org:5000/a", "https://registry.example.org/x", False),
+        ("[::1]:5000/a", "http://[::1]:5000/x", True),
+        ("127.0.0.1:5000/a", "http://127.0.0.1:5001/x", False),
+    ],
+)
+def test_which_addresses_are_the_registry_s_own(named: str, url: str, owns: bool) -> None:
+    assert read_place(named).owns(url) is owns
+
+
+@pytest.mark.parametrize(
+    ("named", "realm", "trusted"),
+    [
+        ("registry-1.example.org/a", "https://auth.example.org/token", True),
+        ("registry.lab.example/a", "https://lab.example/jwt/auth", True),
+        ("registry.example.org:5000/a", "https://registry.example.org/token", True),
+        ("127.0.0.1:5000/a", "http://127.0.0.1:5001/token", True),
+        ("registry.example.org/a", "https://auth.example.net/token", False),
+        ("registry.example.org/a", "https://badexample.org/token", False),
+        ("example.org/a", "https://other.org/token", False),
+        ("10.0.0.7:5000/a", "https://1.0.0.7/token", False),
+    ],
+)
+def test_who_may_see_a_login(named: str, realm: str, trusted: bool) -> None:
+    assert read_place(named).trusts(realm) is trusted
