@@ -271,19 +271,22 @@ def _carry(wire: Wire, source: socket.socket, sink: socket.socket, upwards: bool
 class SecondEngine:
     """A dockerd that this test owns. Its own namespace: in ours it would take the first one's bridge away."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
+        self.options = options
         self.host = f"unix://{folder}/docker.sock"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         folder = self.folder
+        # A dockerd that was killed took its containerd along; where nobody reaps that, it seems to live.
+        (folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
         with (folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
                     *("unshare", "--net", "dockerd", "-H", self.host, "--pidfile", str(folder / "pid")),
                     *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
-                    *("--bridge=none", "--iptables=false", "--ip6tables=false"),
+                    *("--bridge=none", "--iptables=false", "--ip6tables=false", *self.options),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -311,12 +314,12 @@ class SecondEngine:
 
 
 @contextmanager
-def engine_server(name: str = "second") -> Iterator[SecondEngine]:
-    """A Docker Engine with nothing in it."""
+def engine_server(name: str = "second", *options: str) -> Iterator[SecondEngine]:
+    """A Docker Engine with nothing in it; `options` are dockerd's."""
     # A short path: a socket's may have 108 bytes.
     folder = Path(f"/tmp/reprise-{name}-engine-{os.getpid()}")
     folder.mkdir()
-    engine = SecondEngine(folder)
+    engine = SecondEngine(folder, *options)
     try:
         engine.start()
         yield engine

@@ -16,6 +16,7 @@ from tests_support import Box, make_box
 
 from orchestrator.settings import Settings
 
+FINAL = ("succeeded", "failed", "cancelled", "lost")
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 
@@ -45,7 +46,7 @@ class Team:
     stack: ExitStack
 
     def worker(self, box: Box, *words: str) -> Worker:
-        name = "alpha" if box is self.alpha else "beta"
+        name = "alpha" if box.settings == self.alpha.settings else "beta"
         process = box.start("worker", "--name", name, *words)
         worker = Worker(box, process)
         self.stack.callback(_end, worker)
@@ -53,7 +54,19 @@ class Team:
         assert "takes runs" in process.stderr.readline()
         return worker
 
+    def until_told(self, run: str, what: str, seconds: float = 60) -> None:
+        """Wait for an event of the ledger, which stays: a kind, or the state that a `run.moved` tells of."""
+        end = time.monotonic() + seconds
+        while True:
+            events = self.person.json("log", "--run", run)["events"]
+            if any(what in (one["kind"], one["data"].get("run", {}).get("state")) for one in events):
+                return
+            assert time.monotonic() < end, events
+            time.sleep(0.2)
+
     def until(self, run: str, *states: str, seconds: float = 60) -> dict[str, object]:
+        """States that stay: the final ones."""
+        assert {*states} <= {*FINAL}
         end = time.monotonic() + seconds
         while (found := self.person.json("show", run))["state"] not in states:
             assert time.monotonic() < end, found

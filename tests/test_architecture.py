@@ -54,7 +54,6 @@ WALL_CLOCKS = {
     "record/blobs.py": "a blob met again is made young by the clock of who met it",
     "record/uploads.py": "how young a blob is",
     "launch/garbage.py": "how old a blob is",
-    "launch/doctor.py": "a blob just made is removed again",
 }
 _CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
 

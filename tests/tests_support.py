@@ -117,6 +117,21 @@ def write_job(folder: Path, script: str, extra: str = "") -> Path:
     return spec
 
 
+# A line, and then nothing until `let_go`: what a test waits for is there for as long as it looks.
+WAITS = """
+import os, time
+print('up', flush=True)
+while not os.path.exists('go'):
+    time.sleep(0.1)
+os.remove('go')
+"""
+
+
+def let_go(box: Box, run: str, attempt: int = 1) -> None:
+    """A job that begins with WAITS goes on."""
+    (box.settings.attempts / f"{run}-{attempt}" / "workspace" / "go").touch()
+
+
 def git(folder: Path, *words: str) -> str:
     """A git command's output."""
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]

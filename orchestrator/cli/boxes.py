@@ -22,8 +22,8 @@ def command(as_json: bool) -> None:
     expected.
 
     JSON: `boxes`, each with `id`, `name`, `state` (`up`, `draining`, `down`, `silent`), `boot`, `slots`,
-    `cpus`, `memory`, `gpus`, `bit_class`, `bit_digest`, `versions`, `started_at`, `seen_at`, `silence`
-    (seconds), `runs`.
+    `trouble` (why it takes nothing now; empty: it takes runs), `cpus`, `memory`, `gpus`, `bit_class`,
+    `bit_digest`, `versions`, `started_at`, `seen_at`, `silence` (seconds), `runs`.
     """
     from orchestrator.cli.box import opened
     from orchestrator.cli.console import line, table
@@ -50,10 +50,11 @@ def command(as_json: bool) -> None:
             box.bit_digest.short,
             moment_text(box.seen_at),
             " ".join(box.runs),
+            box.trouble,
         )
         for box in found
     ]
-    table(("box", "id", "state", "hardware", "bit class", "last seen", "runs"), rows)
+    table(("box", "id", "state", "hardware", "bit class", "last seen", "runs", "takes nothing because"), rows)
 
 
 def hardware(box: BoxLine) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 
-from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.launch.session import Session
 from orchestrator.run.hardware import box_id
 from orchestrator.value import Value
 
+LEAST = 512 << 20  # bytes of free disk under which a worker takes nothing
 ROOM = 5 << 30  # bytes of free disk under which a base or a large output will not fit
 
 
@@ -24,9 +21,12 @@ class Check(Value):
     hint: str | None = None
 
 
+Parts = tuple[tuple[str, Callable[[Session], Check]], ...]
+
+
 def checks(session: Session) -> Iterator[Check]:
     """One check after the other: a part that is broken does not hide the next."""
-    parts: tuple[tuple[str, Callable[[Session], Check]], ...] = (
+    parts: Parts = (
         ("engine", _engine),
         ("gpu", _gpu),
         ("database", _database),
@@ -36,6 +36,22 @@ def checks(session: Session) -> Iterator[Check]:
         ("disk", _disk),
         ("git", _git),
     )
+    return _checked(session, parts)
+
+
+def worker_checks(session: Session) -> list[Check]:
+    """What a box needs to execute runs of the queue."""
+    parts: Parts = (
+        ("engine", _engine),
+        ("gpu", _gpu),
+        ("store", _store),
+        ("registry", _registry_answers),
+        ("disk", _least_disk),
+    )
+    return list(_checked(session, parts))
+
+
+def _checked(session: Session, parts: Parts) -> Iterator[Check]:
     for name, check in parts:
         try:
             yield check(session)
@@ -75,13 +91,9 @@ def _database(session: Session) -> Check:
 
 
 def _store(session: Session) -> Check:
-    """Bytes that were never there before go in, come out, and are removed."""
-    data = secrets.token_bytes(32)
-    with session.store.batch() as batch:
-        digest = batch.add(io.BytesIO(data), len(data))
-    read = session.store.read(digest)
-    session.store.remove(digest, datetime.now(UTC) + timedelta(days=1))
-    return Check(name="store", ok=Digest.of(read) == digest, detail=session.store.name)
+    """Bytes go in and come out again."""
+    session.store.try_out()
+    return Check(name="store", ok=True, detail=session.store.name)
 
 
 def _registry(session: Session) -> Check:
@@ -91,6 +103,15 @@ def _registry(session: Session) -> Check:
     from orchestrator.launch.images import check_registry
 
     return Check(name="registry", ok=True, detail=check_registry(session.settings))
+
+
+def _registry_answers(session: Session) -> Check:
+    """That is what a pull needs."""
+    if session.settings.registry is None:
+        return Check(name="registry", ok=None, detail="REPRISE_REGISTRY is not set")
+    from orchestrator.launch.images import registry_answers
+
+    return Check(name="registry", ok=True, detail=registry_answers(session.settings))
 
 
 def _base(session: Session) -> Check:
@@ -111,6 +132,13 @@ def _disk(session: Session) -> Check:
     free = shutil.disk_usage(session.settings.home).free
     hint = None if free > ROOM else f"free some space under {session.settings.home}"
     return Check(name="disk", ok=free > ROOM, detail=f"{free >> 30} GiB free", hint=hint)
+
+
+def _least_disk(session: Session) -> Check:
+    session.settings.home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(session.settings.home).free
+    hint = None if free > LEAST else f"free some space under {session.settings.home}"
+    return Check(name="disk", ok=free > LEAST, detail=f"{free >> 20} MiB free", hint=hint)
 
 
 def _git(_session: Session) -> Check:

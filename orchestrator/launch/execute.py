@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import FencedError, RepriseError, UsageError
+from orchestrator.errors import FencedError, UsageError
 from orchestrator.image.stored import stored_image
+from orchestrator.launch.broken_off import broken_off, clean, try_to_clean
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.executors.gpus import visible_gpus
 from orchestrator.launch.executors.known import LOCAL, WORKER
@@ -24,15 +25,17 @@ from orchestrator.launch.lock import run_lock
 from orchestrator.launch.relay import relayed
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
+from orchestrator.launch.wish import Wish
 from orchestrator.record.model import OpenRun, RunRecord
 from orchestrator.run.collect import collect
+from orchestrator.run.endings import Ending, read_ending, save_ending
 from orchestrator.run.engine import EngineInfo
 from orchestrator.run.follow import Ended, follow
 from orchestrator.run.hardware import Gpu, boot_id, box_id, choose_gpus, gpus, home_id
 from orchestrator.run.load import is_loaded
-from orchestrator.run.model import Failure, Plan, Result, State
-from orchestrator.run.plan import NOTHING, container_name, plan_container
-from orchestrator.run.workspace import folders_of, prepare, remove_folders
+from orchestrator.run.model import Plan, Result, State
+from orchestrator.run.plan import NOTHING, plan_container
+from orchestrator.run.workspace import folders_of, prepare
 
 NEVER_BEGAN = "cancelled before it began"
 POLL = 0.5  # seconds between two looks at a run that another process executes
@@ -41,8 +44,8 @@ POLL = 0.5  # seconds between two looks at a run that another process executes
 def execute(session: Session, run: str, watch: Watch) -> RunRecord:
     """Carry `run` to its end, or wait for the process on this box that does.
 
-    Raises UsageError for a run that another box executes. A failure of the infrastructure is recorded
-    as such before it is raised.
+    Raises UsageError for a run that another box executes. A failure of the infrastructure before the job
+    began is recorded as such before it is raised; UnfinishedError where it leaves the run open.
     """
     while True:
         with run_lock(session.settings, run) as mine:
@@ -131,15 +134,15 @@ def execute_locked(
             record.finish(run, attempt, result)
     except FencedError:
         # Given up while we were at it. What it made is nobody's; the container's name is this attempt's own.
-        _try_to_clean(session, run, attempt, watch)
+        try_to_clean(session, run, attempt, watch)
         raise
     except Exception as error:
-        # A bug of ours, too: left open, the run would be taken over and fail by each command that follows.
-        _give_up(session, run, attempt, error)
-        _try_to_clean(session, run, attempt, watch)
-        raise
+        seen = broken_off(session, opened, attempt, error, watch)
+        if seen is error:
+            raise
+        raise seen from error
     crash_point("finished")
-    _clean(session, run, attempt)
+    clean(session, run, attempt)
     crash_point("removed")
     return record.run(run)
 
@@ -170,9 +173,9 @@ def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> 
         if only is not None:
             raise FencedError(f"attempt {only} of run {run} is executed by another box")
         raise UsageError(f"run {run} is executed by another box", "run the command there, or cancel the run")
-    if opened.boot != boot_id() and opened.wanted.executor != LOCAL:
+    if _lost_with_its_boot(session, opened) and opened.wanted.executor != LOCAL:
         record.requeue(run, opened.attempt, "its machine was restarted")
-        _try_to_clean(session, run, opened.attempt, watch)
+        try_to_clean(session, run, opened.attempt, watch)
         return None
     record.take_over(run, opened.attempt, executor)
     if only is None:
@@ -199,7 +202,7 @@ def _attempt(
 ) -> Result | None:
     """The container's life. Whatever part of it is over already is not repeated. None: `_taken_away`."""
     record, engine, settings, run = session.record, session.engine, session.settings, facts.id
-    if opened.boot != boot_id():
+    if _lost_with_its_boot(session, opened):
         return Result(state=State.LOST, message="the machine was restarted while the run was open")
     info = engine.info()
     here = visible_gpus(gpus(), terms.visible) if facts.program.gpus else ()
@@ -214,6 +217,7 @@ def _attempt(
     used = tuple(gpu for gpu in here if gpu.uuid in plan.gpu_uuids)
     crash_point("planned")
     if opened.state is State.PREPARING:
+        session.try_store()
         watch.phase("create", plan.container)
         _ensure_image(session, facts, plan.image, watch)
     with Interrupt() as interrupt:
@@ -223,14 +227,7 @@ def _attempt(
             crash_point("created")
             record.move(run, attempt, State.RUNNING)
             crash_point("running")
-        watch.phase("run")
-        ended = follow(
-            engine,
-            plan,
-            watch,
-            should_cancel=lambda: interrupt.asked or record.stop_asked(run, attempt),
-            on_started=lambda: crash_point("started"),
-        )
+        ended = _followed(session, opened, attempt, plan, watch, interrupt)
     crash_point("ended")
     if _taken_away(session, opened, ended):
         return None
@@ -246,6 +243,38 @@ def _attempt(
         result = collect(engine, info, settings, plan, facts.program, used, ended, sink)
     crash_point("collected")
     return result
+
+
+def _lost_with_its_boot(session: Session, opened: OpenRun) -> bool:
+    """Whether the machine was restarted before it was certain how the job ended and what it wrote."""
+    if opened.boot == boot_id():
+        return False
+    kept = read_ending(session.settings, opened.id, opened.attempt)
+    return kept is None or not kept.durable
+
+
+def _followed(
+    session: Session, opened: OpenRun, attempt: int, plan: Plan, watch: Watch, interrupt: Interrupt
+) -> Ended:
+    """How the container ended, as was seen once and is kept: who asks again is told less by the engine."""
+    settings, run = session.settings, opened.id
+    kept = read_ending(settings, run, attempt)
+    if kept is not None:
+        return kept.ended
+    watch.phase("run")
+    with Wish(session.record, run, attempt, watch.note) as wish:
+        ended = follow(
+            session.engine,
+            plan,
+            watch,
+            should_cancel=lambda: interrupt.asked or wish(),
+            on_started=lambda: crash_point("started"),
+        )
+    try:
+        save_ending(settings, run, attempt, Ending(ended=ended))
+    except OSError as error:
+        watch.note(f"how the job ended could not be kept, only recorded: {error}")
+    return ended
 
 
 def _taken_away(session: Session, opened: OpenRun, ended: Ended) -> bool:
@@ -300,32 +329,3 @@ def _ensure_image(session: Session, facts: RunRecord, reference: str, watch: Wat
         from orchestrator.launch.images import ensure_here
 
         ensure_here(session, facts.image, watch)
-
-
-def _give_up(session: Session, run: str, attempt: int, error: Exception) -> None:
-    """An infrastructure failure is a result too: without one the run would stay open for ever.
-
-    Once the container may have been started nobody knows what it did, so the run is lost.
-    """
-    if isinstance(error, RepriseError):
-        message = error.message if error.hint is None else f"{error.message} ({error.hint})"
-    else:
-        message = f"a bug in reprise: {type(error).__name__}: {error}"
-    if session.record.state(run) is State.PREPARING:
-        result = Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message=message)
-    else:
-        result = Result(state=State.LOST, message=message)
-    session.record.finish(run, attempt, result)
-
-
-def _try_to_clean(session: Session, run: str, attempt: int, watch: Watch) -> None:
-    """After a failure of the infrastructure, which may be the reason why this cannot be done either."""
-    try:
-        _clean(session, run, attempt)
-    except RepriseError as error:
-        watch.note(f"left over of run {run}, for `reprise sweep`: {error.message}")
-
-
-def _clean(session: Session, run: str, attempt: int) -> None:
-    session.engine.remove(container_name(run, attempt))
-    remove_folders(session.settings, run, attempt)

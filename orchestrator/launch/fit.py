@@ -48,8 +48,12 @@ def reason(run: Queued, boxes: Iterable[BoxLine]) -> str:
         return "no box with a worker is up" if boxes else "no worker was ever started (`reprise worker`)"
     reasons = {box.name: unfit(run, box) for box in up}
     fitting = [name for name, why in reasons.items() if why is None]
+    troubles = {box.name: box.trouble for box in up if box.trouble}
+    ready = [name for name in fitting if name not in troubles]
+    if ready:
+        return f"waiting for a free place on {', '.join(ready)}"
     if fitting:
-        return f"waiting for a free place on {', '.join(fitting)}"
+        return "; ".join(f"{name} takes nothing now: {troubles[name]}" for name in fitting)
     return "no box fits: " + "; ".join(f"{name}: {why}" for name, why in reasons.items())
 
 

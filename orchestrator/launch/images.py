@@ -186,6 +186,13 @@ def check_registry(settings: Settings) -> str:
         return f"{client.place} takes a push ({client.login.kind}{user}{scheme})"
 
 
+def registry_answers(settings: Settings) -> str:
+    """In words, the registry that images can be asked of. RegistryError where it does not answer."""
+    with Client(registry(settings), patient=False) as client:
+        has_manifest(client, Digest.of(b""))
+        return f"{client.place} answers"
+
+
 def _places(settings: Settings, base: BaseRef) -> list[Place]:
     """Where a base may lie: the team's registry, where it was pinned from, where it was seen."""
     texts = [settings.registry] if settings.registry else []

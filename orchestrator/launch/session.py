@@ -24,6 +24,7 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._warming: threading.Thread | None = None
+        self._store_tried = False
 
     @classmethod
     def open(cls) -> Self:
@@ -41,6 +42,15 @@ class Session:
         from orchestrator.record.store import open_store
 
         return open_store(self.settings)
+
+    def try_store(self) -> None:
+        """Whether it takes bytes and gives them back, asked once: StoreError, or UsageError for no address.
+
+        Before a job begins, not when it is done.
+        """
+        if not self._store_tried:
+            self.store.try_out()
+            self._store_tried = True
 
     @cached_property
     def engine(self) -> Engine:

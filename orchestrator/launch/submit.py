@@ -37,6 +37,7 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
     """
     session.warm()
     built = build(session, request, watch)
+    session.try_store()
     if session.settings.registry is not None:
         from orchestrator.launch.images import push_image
 

@@ -15,23 +15,27 @@ from collections import Counter
 from contextlib import suppress
 from types import FrameType
 
-from orchestrator.errors import EngineError, FencedError, UsageError
+from orchestrator.errors import EngineError, ExitCode, FencedError, InfrastructureError, UsageError
 from orchestrator.launch.boxfacts import facts_of_box
+from orchestrator.launch.doctor import worker_checks
 from orchestrator.launch.executors.command import execute_command
 from orchestrator.launch.executors.known import WORKER
-from orchestrator.launch.fit import as_queued, unfit
+from orchestrator.launch.fit import alive, as_queued, unfit
+from orchestrator.launch.health import Health
 from orchestrator.launch.lock import run_lock
 from orchestrator.launch.recover import remove_given_up
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
-from orchestrator.record.model import BoxLine, OpenRun, Queued
+from orchestrator.record.model import BoxLine, OpenRun, Queued, RunRecord
 from orchestrator.run.hardware import Gpu, boot_id, gpus
-from orchestrator.run.model import Plan
+from orchestrator.run.model import Failure, Plan, State
 
 LEASE = 60.0  # seconds of silence after which another worker takes a box's runs over
 BEATS = 6  # words of a worker within a lease
 QUICK, SLOW = 0.2, 2.0  # seconds between two looks for work, at first and after nothing was found for long
 STARTS = 3  # processes for one attempt; one that dies each time would go on for ever
+AGAIN = 60.0  # seconds before a run that this box gave back is taken here again, where no other fits
+SAID = 300  # characters of why a box takes nothing
 SWEEP = 60.0  # seconds between two looks for what given-up attempts left
 
 
@@ -46,6 +50,9 @@ class Worker:
         self.facts = facts_of_box(session, name, slots, self._gpus)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._given: dict[str, tuple[str, ...]] = {}  # run -> GPUs, until its plan says so
+        self._health = Health(lambda: worker_checks(session))
+        self._unfinished: set[str] = set()  # open runs that wait for this box to be mended
+        self._left: dict[str, float] = {}  # run that was given back here -> when
         self._starts: Counter[tuple[str, int]] = Counter()
         self._heard: dict[str, tuple[object, float]] = {}  # box -> its last word, when we first saw that
         self._asked = 0  # signals that asked for the end
@@ -61,7 +68,7 @@ class Worker:
             try:
                 self._session.record.introduce(self.facts)
                 self._watch.note(f"{self.facts.name} takes runs")
-                while self._step():
+                while self._round():
                     time.sleep(self._pause * random.uniform(0.8, 1.2))  # noqa: S311  (not a secret)
                 self._session.record.see(self.facts.id, "down")
             finally:
@@ -72,6 +79,17 @@ class Worker:
         del number, frame
         self._asked += 1
         self._pause = QUICK
+
+    def _round(self) -> bool:
+        """As `_step`; a record that is away ends nothing that the children are at."""
+        try:
+            return self._step()
+        except InfrastructureError as error:
+            if self._asked > 1 or (self._asked and not self._children):
+                raise
+            self._watch.note(f"{error.message}; trying again")
+            self._pause = SLOW
+            return True
 
     def _step(self) -> bool:
         """One round; False when there is nothing left to wait for."""
@@ -84,7 +102,7 @@ class Worker:
         self._tell(mine)
         self._carry_on(mine)
         if self._asked:
-            return bool(mine or self._children)
+            return bool(self._children or {one.id for one in mine} - self._unfinished)
         found = self._take(mine)
         self._pause = QUICK if found else min(self._pause * 1.3, SLOW)
         return True
@@ -93,11 +111,31 @@ class Worker:
         for run, child in list(self._children.items()):
             code = child.poll()
             if code is not None:
+                record = self._session.record.run(run)
+                self._judge(record, code)
                 del self._children[run]
                 self._given.pop(run, None)
                 self._pause = QUICK
-                state = self._session.record.state(run)
-                self._watch.note(f"run {run}: {state.value if state else 'unknown'}")
+                self._watch.note(f"run {run}: {record.state.value}")
+
+    def _judge(self, run: RunRecord, code: int) -> None:
+        """What a child's end says of this box."""
+        self._unfinished.discard(run.id)
+        if run.state.final:
+            if run.failure is Failure.INFRASTRUCTURE:
+                self._health.blame(run.message)
+            else:
+                self._health.worked()
+        elif run.state is State.QUEUED:
+            ended = [one.ended for one in self._session.record.launched(run.id) if one.number == run.attempt]
+            self._left[run.id] = time.monotonic()
+            self._health.blame(f"run {run.id} could not begin: {ended[-1] if ended else 'it was given back'}")
+        elif code == ExitCode.INFRASTRUCTURE:  # it says so itself, so it did not die: it may begin again
+            self._unfinished.add(run.id)
+            self._starts.clear()
+            self._health.blame(
+                f"run {run.id} stays {run.state.value}: worker.log in this box's home says why"
+            )
 
     def _mine(self) -> list[OpenRun]:
         """Open runs that this box executes for the queue."""
@@ -111,7 +149,7 @@ class Worker:
             if self._asked and self.facts.state == "up":
                 self.facts = self.facts.model_copy(update={"state": "draining"})
                 self._watch.note(f"{self.facts.name} takes nothing new; {len(mine)} to finish")
-            self._session.record.see(self.facts.id, self.facts.state)
+            self._session.record.see(self.facts.id, self.facts.state, self._health.trouble[:SAID])
             if not self._asked:
                 self._take_over_from_the_silent(moment)
         if moment - self._sweep >= SWEEP:
@@ -125,7 +163,7 @@ class Worker:
                 continue
             with run_lock(self._session.settings, opened.id) as free:
                 pass
-            if not free:
+            if not free or (opened.id in self._unfinished and not self._fit()):
                 continue
             if self._starts[opened.id, opened.attempt] >= STARTS:
                 self._give_up(opened, f"its process on box {self.facts.name} died {STARTS} times")
@@ -138,8 +176,12 @@ class Worker:
         free = self._free_gpus(mine)
         places = self.facts.slots - sum(not self._uses_gpus(one) for one in mine)
 
+        if not self._fit():
+            return False
+        others = self._others() if self._left else ()
+
         def fits(run: Queued) -> bool:
-            if run.cancel_requested or unfit(run, self.facts) is not None:
+            if run.cancel_requested or unfit(run, self.facts) is not None or self._left_alone(run, others):
                 return False
             return len(_choice(run, free)) == run.gpus if run.gpus else places > 0
 
@@ -173,12 +215,33 @@ class Worker:
                 return ()  # a former worker's, on its way to its plan: in a moment it says what it uses
         return tuple(gpu for gpu in self._gpus if gpu.uuid not in used)
 
+    def _fit(self) -> bool:
+        """Whether this box can work, as far as is known; a change is told at once."""
+        before, fit = self._health.trouble, self._health.fit()
+        if self._health.trouble != before:
+            said = self._health.trouble
+            self._watch.note(f"nothing is taken: {said}" if said else f"{self.facts.name} is fit for runs")
+            self._session.record.see(self.facts.id, self.facts.state, said[:SAID])
+        if not fit:
+            self._pause = SLOW
+        return fit
+
+    def _others(self) -> tuple[BoxLine, ...]:
+        boxes = self._session.record.boxes()
+        return tuple(box for box in boxes if box.id != self.facts.id and alive(box) and not box.trouble)
+
+    def _left_alone(self, run: Queued, others: tuple[BoxLine, ...]) -> bool:
+        """Whether a run that could not begin here is left to other boxes, and for a while to nobody."""
+        since = self._left.get(run.id)
+        if since is None:
+            return False
+        return time.monotonic() - since < AGAIN or any(unfit(run, box) is None for box in others)
+
     def _engine_answers(self) -> bool:
         try:
             self._session.engine.info()
         except EngineError as error:
-            self._watch.note(f"nothing is taken: {error.message}")
-            self._pause = SLOW
+            self._health.blame(error.message)
             return False
         return True
 

@@ -31,10 +31,12 @@ def introduce(connection: Connection, facts: BoxFacts) -> datetime:
     return moment
 
 
-def see(connection: Connection, box: str, state: str) -> None:
-    """The heartbeat."""
+def see(connection: Connection, box: str, state: str, trouble: str) -> None:
+    """The heartbeat, with why the box takes nothing where it does not."""
     table = tables.box
-    connection.execute(update(table).where(table.c.id == box).values(state=state, seen_at=now(connection)))
+    connection.execute(
+        update(table).where(table.c.id == box).values(state=state, trouble=trouble, seen_at=now(connection))
+    )
 
 
 def boxes(connection: Connection) -> list[BoxLine]:

@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.record.ownfolder import remove_dead, temporaries
-from orchestrator.record.store import Store, Stored, hint_for
+from orchestrator.record.store import TRIAL, Store, Stored, hint_for
 from orchestrator.record.uploads import YOUNG, Uploads
 
 if TYPE_CHECKING:
@@ -168,6 +168,12 @@ class BucketStore(Store):
                 chunk_size=max(PART, size // PARTS),
                 max_concurrency=ALONGSIDE,
             )
+
+    def try_out(self) -> None:
+        """Put in any case: a batch would only look whether it is there."""
+        digest = Digest.of(TRIAL)
+        self.put(digest, io.BytesIO(TRIAL), len(TRIAL))
+        self.read(digest)
 
     def blobs(self) -> Iterator[Stored]:
         import obstore

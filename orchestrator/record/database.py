@@ -193,9 +193,9 @@ class Record:
 
         self._database.write(introduce, lambda connection: settled.introduced(connection, facts.id, moments))
 
-    def see(self, box: str, state: str) -> None:
-        """A worker's heartbeat."""
-        self._database.write(lambda connection: boxes.see(connection, box, state))
+    def see(self, box: str, state: str, trouble: str = "") -> None:
+        """A worker's heartbeat, and why the box takes nothing where it does not."""
+        self._database.write(lambda connection: boxes.see(connection, box, state, trouble))
 
     def now(self) -> datetime:
         """By the database's clock: what the age of anything recorded is measured with."""

@@ -213,6 +213,7 @@ class BoxFacts(Value):
     bit_class: dict[str, Any]  # as a run on one of its GPUs (on the CPU where there is none) will see it
     bit_digest: Digest
     versions: dict[str, str]
+    trouble: str = ""  # why its worker takes nothing now
 
 
 class BoxLine(BoxFacts):

@@ -23,6 +23,9 @@ _HINTS = {
 }
 
 
+TRIAL = b"Reprise tries whether this store takes bytes.\n"
+
+
 def hint_for(error: OSError) -> str | None:
     return _HINTS.get(error.errno) if error.errno is not None else None
 
@@ -96,6 +99,10 @@ class Store(ABC):
             found = Digest.of_stream(stream)
         if found != digest:
             raise self._damaged(digest)
+
+    def try_out(self) -> None:
+        """StoreError where bytes do not go in and come out again. One small blob, the same every time."""
+        self.read(self.put_bytes(TRIAL))
 
     def put_bytes(self, data: bytes) -> Digest:
         with self.batch() as batch:

@@ -173,6 +173,7 @@ class Box(Row, table=True):
     versions: str = Field(sa_type=Words)
     started_at: datetime = Field(sa_type=Moment)
     seen_at: datetime = Field(sa_type=Moment)
+    trouble: str = Field(default="", sa_type=Words)  # why it takes nothing
 
 
 class LogChunk(Row, table=True):

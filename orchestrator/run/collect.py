@@ -7,7 +7,7 @@ run `lost`, whatever the engine says.
 
 from __future__ import annotations
 
-from orchestrator.errors import EngineError
+from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.model import REPORT, WORKSPACE
 from orchestrator.run.began import Began
 from orchestrator.run.engine import Engine, EngineInfo
@@ -16,7 +16,7 @@ from orchestrator.run.follow import Ended
 from orchestrator.run.hardware import Gpu, fingerprint
 from orchestrator.run.logs import read_log
 from orchestrator.run.metrics import read_metrics
-from orchestrator.run.model import Failure, Plan, Result, State
+from orchestrator.run.model import Failure, Log, Plan, Result, State
 from orchestrator.run.ops import VARIABLE, read_ops
 from orchestrator.run.outputs import BlobSink, Collected, collect_outputs
 from orchestrator.run.reports import read_reports
@@ -25,6 +25,7 @@ from orchestrator.run.tree import TooMuchError
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
 
+UNKNOWN = 255  # what an engine that was away shows for an exit code that it did not see
 REFUSED = (
     "{} has no deterministic form under determinism.level strict; use another operation, or set the level to"
     " warn (its results may then differ between runs)"
@@ -59,17 +60,12 @@ def collect(
             state, failure, message = State.FAILED, Failure.POLICY, error.message
     outputs = found.outputs
     metrics = with_event_metrics(metrics, workspace, outputs)
-    container, log = ended.container, None
-    notes = [*reports.notes, *found.notes, *metrics.notes, *traces.notes]
+    container, (log, lost) = ended.container, _log(engine, plan, ended, sink)
+    notes = [*lost, *reports.notes, *found.notes, *metrics.notes, *traces.notes]
     if VARIABLE in plan.environment:
         logs, gaps = read_ops(report, sink)
         outputs += logs
         notes += gaps
-    if container is not None:
-        try:
-            log = read_log(engine, plan.container, sink)
-        except EngineError as error:
-            notes.append(f"the log could not be read: {error.message}")
     return Result(
         state=state,
         failure=failure,
@@ -93,6 +89,18 @@ def collect(
     )
 
 
+def _log(engine: Engine, plan: Plan, ended: Ended, sink: BlobSink) -> tuple[Log | None, list[str]]:
+    """With the reason where there is none. EngineMissingError: it is there, and can be read later."""
+    if ended.container is None:
+        return None, []
+    try:
+        return read_log(engine, plan.container, sink), []
+    except EngineMissingError:
+        raise
+    except EngineError as error:
+        return None, [f"the log could not be read: {error.message}"]
+
+
 def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
     """State, failure kind and the reason in one line. What is ambiguous is `lost`."""
     container = ended.container
@@ -110,6 +118,8 @@ def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
         return State.LOST, None, "the container was killed from outside: by hand, or by an engine going down"
     if container.error:
         return State.FAILED, Failure.INFRASTRUCTURE, f"the engine: {container.error}"
+    if ended.engine_lost and container.exit_code == UNKNOWN:
+        return State.LOST, None, "the engine was away when the job ended, and does not know how"
     if ended.engine_lost and not info.live_restore:
         return State.LOST, None, "the engine was restarted under the job, so its exit code proves nothing"
     if container.exit_code == 0:

@@ -148,12 +148,12 @@ def test_what_is_not_covered_is_known() -> None:
     rest = [f"{table}.{column}" for table, column in columns() if uncovered(table, column)]
     rest = [name for name in rest if name.partition(".")[0] not in CHECKED_OTHERWISE]
     assert [*rest, "checkpoint.at"] == [
-        *("box.state", "box.seen_at"),
+        *("box.state", "box.seen_at", "box.trouble"),
         *("log_chunk.run_id", "log_chunk.number", "log_chunk.start", "log_chunk.data"),
         "checkpoint.at",
     ]
     text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
-    for name in ("box.state", "box.seen_at", "log_chunk", "checkpoint.at"):
+    for name in ("box.state", "box.seen_at", "box.trouble", "log_chunk", "checkpoint.at"):
         assert f"`{name}`" in text
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from services import PostgresServer, RegistryServer, registry_server
-from team import Team, team_of
-from tests_support import write_job
+from team import FINAL, Team, team_of
+from tests_support import WAITS, Box, let_go, write_job
 
 from orchestrator.launch.session import Session
 from orchestrator.settings import Settings, load
@@ -108,15 +108,16 @@ def test_a_rerun_elsewhere_is_judged_there(team: Team, tmp_path: Path) -> None:
 
 def test_term_lets_it_finish_and_take_nothing_new(team: Team, tmp_path: Path) -> None:
     worker = team.worker(team.alpha)
-    spec = write_job(tmp_path / "job", "import time; time.sleep(4)")
+    spec = write_job(tmp_path / "job", WAITS)
     words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
     first, second = (team.person.type(*words).out.strip() for _ in range(2))
-    team.until(first, "running")
+    team.until_told(first, "running")
     assert team.boxes()["alpha"]["runs"] == [first]
     worker.process.send_signal(signal.SIGTERM)
-    end = time.monotonic() + 10
-    while team.boxes()["alpha"]["state"] != "draining":
+    end = time.monotonic() + 30
+    while team.boxes()["alpha"]["state"] != "draining":  # until the job is let go
         assert time.monotonic() < end
+    let_go(team.alpha, first)
     assert worker.stop() == 0
     assert team.person.json("show", first)["state"] == "succeeded"
     assert team.person.json("show", second)["state"] == "queued"
@@ -129,7 +130,7 @@ def test_a_second_term_cancels_what_it_has(team: Team, tmp_path: Path) -> None:
     worker = team.worker(team.alpha)
     spec = write_job(tmp_path / "job", "import time; time.sleep(300)")
     run = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q").out.strip()
-    team.until(run, "running")
+    team.until_told(run, "running")
     assert worker.stop(signal.SIGTERM, signal.SIGTERM) == 0
     assert team.person.json("show", run)["state"] == "cancelled"
     assert containers(run) == []
@@ -151,7 +152,7 @@ def test_a_box_that_falls_silent_loses_its_runs_to_another(team: Team, tmp_path:
     dead = team.worker(team.alpha, "--lease", "6")
     spec = write_job(tmp_path / "job", "import time; time.sleep(5); open('done.txt', 'w').write('done')")
     run = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q").out.strip()
-    team.until(run, "running")
+    team.until_told(run, "running")
     dead.process.kill()
     dead.process.communicate()
     with Session(load(team.person.environ)) as session:
@@ -174,3 +175,55 @@ def test_two_workers_of_one_home_are_refused(team: Team) -> None:
     refused = team.alpha.type("worker")
     assert refused.code == 2
     assert "at work already" in refused.err
+
+
+BAD = {
+    "registry": {"REPRISE_REGISTRY": "http://127.0.0.1:1/team"},
+    "store": {"REPRISE_STORE": "/proc/nowhere/store"},
+    "no address": {"REPRISE_STORE": "s3://b/x"},
+}
+
+
+@pytest.mark.parametrize("what", [*BAD])
+def test_a_box_that_cannot_work_leaves_the_queue_to_others(team: Team, tmp_path: Path, what: str) -> None:
+    bad = Box(team.alpha.settings, {**team.alpha.variables, **BAD[what]})
+    spec = write_job(tmp_path / "job", "import sys; open('n.txt', 'w').write(sys.argv[1])")
+    spec.write_text('name: many\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\n')
+    words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
+    runs = [team.person.type(*words, "-p", f"n={number}").out.strip() for number in range(4)]
+    worker = team.worker(bad)
+    assert worker.process.stderr is not None
+    assert "nothing is taken" in worker.process.stderr.readline()
+    good = team.worker(team.beta)
+    shown = [team.until(run, *FINAL, seconds=120) for run in runs]
+    assert [(one["state"], one["box_name"]) for one in shown] == [("succeeded", "beta")] * 4
+    found = team.boxes()["alpha"]
+    assert found["state"] == "up"
+    assert found["trouble"], found
+    assert "TAKES NOTHING BECAUSE" in team.person.type("boxes").out
+    assert good.stop(signal.SIGTERM) == 0
+    last = team.person.type(*words, "-p", "n=9").out.strip()
+    assert "alpha takes nothing now" in team.person.type("show", last).out
+
+
+def test_a_run_that_cannot_begin_on_one_box_is_given_to_another(team: Team, tmp_path: Path) -> None:
+    """Its data is at one box only: no trial of the other box could have known."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "x.txt").write_text("x")
+    spec = write_job(tmp_path / "job", "open('out', 'w').write('y')", f"inputs: {{data: {data}}}")
+    words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
+    done = team.person.type(*words)
+    assert done.code == 0, done.err
+    run = done.out.strip()
+    data.rename(tmp_path / "aside")
+    team.worker(team.alpha)
+    team.until_told(run, "run.requeued")
+    shown = team.person.json("show", run)
+    assert (shown["state"], shown["attempt"]) == ("queued", 1)
+    (tmp_path / "aside").rename(data)
+    team.worker(team.beta)
+    shown = team.until(run, *FINAL)
+    assert (shown["state"], shown["attempt"], shown["box_name"]) == ("succeeded", 2, "beta")
+    lines = team.person.json("log", "--run", run)["events"]
+    assert any("data" in str(line) for line in lines if line["kind"] == "run.requeued")

@@ -1,0 +1,65 @@
+"""How a container's life ended, kept in its attempt's folder until the result is committed.
+
+Store or record may be away when the job is done, for longer than this process, the container or the machine's
+uptime lasts. What was seen of the end is seen once: that we stopped the job for its time limit, that nobody
+else killed it. The folder is ours; the job reaches only two folders inside it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from orchestrator.durable import sync_filesystem, temporary_beside
+from orchestrator.run.follow import Ended
+from orchestrator.run.workspace import folders_of
+from orchestrator.settings import Settings
+from orchestrator.value import Value
+
+_MOST = 1 << 20  # bytes
+
+
+class Ending(Value):
+    ended: Ended
+    durable: bool = False  # what the job wrote is on the disk, too: a restart of the machine loses none of it
+
+
+def save_ending(settings: Settings, run: str, attempt: int, ending: Ending) -> None:
+    """Whole or not at all. OSError where the disk does not take it."""
+    path = _path(settings, run, attempt)
+    temporary = temporary_beside(path)
+    try:
+        temporary.write_bytes(ending.model_dump_json().encode())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def make_durable(settings: Settings, run: str, attempt: int) -> None:
+    """Outlast a restart of the machine. OSError where the disk does not take it."""
+    ending = read_ending(settings, run, attempt)
+    if ending is not None and not ending.durable:
+        folder = _path(settings, run, attempt).parent
+        sync_filesystem(folder)
+        save_ending(settings, run, attempt, Ending(ended=ending.ended, durable=True))
+        sync_filesystem(folder)
+
+
+def read_ending(settings: Settings, run: str, attempt: int) -> Ending | None:
+    """None where none was kept, or what is there is not whole."""
+    try:
+        fd = os.open(_path(settings, run, attempt), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as stream:
+        data = stream.read(_MOST)
+    try:
+        return Ending.model_validate_json(data)
+    except ValidationError:
+        return None
+
+
+def _path(settings: Settings, run: str, attempt: int) -> Path:
+    return folders_of(settings, run, attempt).workspace.parent / "ended.json"
