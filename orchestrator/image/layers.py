@@ -10,10 +10,27 @@ from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.image import tar
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import INPUTS, ROOT, RUNTIME, SOURCE, WORKSPACE, Layer, LayerKind, PythonFacts
+from orchestrator.image.model import (
+    INPUTS,
+    JOB_HOME,
+    JOB_NAME,
+    JOB_USER,
+    ROOT,
+    RUNTIME,
+    SOURCE,
+    WORKSPACE,
+    Layer,
+    LayerKind,
+    PythonFacts,
+)
 from orchestrator.spec.tree import SourceTree
 
 RUNTIME_FOLDER = Path(orchestrator.runtime.__path__[0])  # what is copied into every image
+ACCOUNTS = {
+    "/etc/passwd": f"root:x:0:0:root:/root:/bin/sh\n{JOB_NAME}:x:{JOB_USER}:{JOB_USER}::{JOB_HOME}:/bin/sh\n",
+    "/etc/group": f"root:x:0:\n{JOB_NAME}:x:{JOB_USER}:\n",
+}
+"""Users of the image, instead of the base's, which no job can become: the job's has a name and a home."""
 PTH = "reprise.pth"  # the runtime's start in every interpreter of the job
 
 
@@ -42,7 +59,7 @@ def source_layer(layout: Layout, tree: SourceTree) -> Layer:
 
 
 def runtime_layer(layout: Layout, python: PythonFacts, folder: Path | None = None) -> Layer:
-    """Levers, read-back and entry point under RUNTIME, the .pth that starts them, and the mount targets.
+    """Levers, read-back and entry point under RUNTIME, the .pth that starts them, accounts, mount targets.
 
     The targets are declared because a root that is read-only has none to spare; `REPORT` is not: without
     the mount the runtime is to stay silent. Bytecode is left out: it depends on the interpreter, and
@@ -51,6 +68,8 @@ def runtime_layer(layout: Layout, python: PythonFacts, folder: Path | None = Non
     folder = RUNTIME_FOLDER if folder is None else folder
     entries = [tar.folder(in_image(WORKSPACE), 0o777), tar.folder(in_image(INPUTS))]
     entries.append(tar.folder(in_image(RUNTIME)))
+    entries.append(tar.folder("etc"))
+    entries += [tar.Entry(in_image(path), text.encode()) for path, text in ACCOUNTS.items()]
     for path in sorted(folder.rglob("*.py")):
         entries.append(
             tar.Entry(f"{in_image(RUNTIME)}/{path.relative_to(folder).as_posix()}", path.read_bytes())

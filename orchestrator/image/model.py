@@ -19,6 +19,8 @@ WORKSPACE = "/workspace"
 REPORT = "/run/reprise"  # where the runtime leaves its reports; a mount, absent under a plain docker run
 INPUTS = "/inputs"
 JOB_USER = 65532  # uid and gid of every job
+JOB_NAME = "job"
+JOB_HOME = "/tmp/home"  # noqa: S108 - in memory and gone with the container; the entry point makes it
 
 LABEL_PROGRAM = "reprise.program"  # Program.to_label()
 LABEL_BASE = "reprise.base"  # canonical JSON of BaseRef

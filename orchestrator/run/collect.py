@@ -22,6 +22,7 @@ from orchestrator.run.outputs import BlobSink, Collected, collect_outputs
 from orchestrator.run.reports import read_reports
 from orchestrator.run.traces import read_traces
 from orchestrator.run.tree import TooMuchError
+from orchestrator.run.uncaught import read_uncaught
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
 
@@ -45,13 +46,14 @@ def collect(
     """Everything that is known of an attempt. The caller makes the sink durable, then commits the result."""
     folders = {mount.target: mount.source for mount in plan.mounts}
     workspace, report = folders[WORKSPACE], folders[REPORT]
-    reports = read_reports(report)
+    reports, uncaught = read_reports(report), read_uncaught(report)
     began = Began(hashes=reports.source, stamps=reports.stamps)
     metrics = read_metrics(workspace, program.metrics, began)
     traces = read_traces(report, sink)
     state, failure, message = judge(ended, info)
-    if failure is Failure.JOB and reports.refused:
-        message += f": {REFUSED.format(reports.refused)}"
+    hint = REFUSED.format(reports.refused) if reports.refused else uncaught.hint
+    if failure is Failure.JOB and hint:  # else the notes say what a process died of
+        message += f": {hint}"
     found, succeeded = Collected(), state is State.SUCCEEDED
     try:
         found = collect_outputs(workspace, program.outputs, plan.file_size, sink, began, keep_all=succeeded)
@@ -61,7 +63,7 @@ def collect(
     outputs = found.outputs
     metrics = with_event_metrics(metrics, workspace, outputs)
     container, (log, lost) = ended.container, _log(engine, plan, ended, sink)
-    notes = [*lost, *reports.notes, *found.notes, *metrics.notes, *traces.notes]
+    notes = [*lost, *uncaught.notes, *reports.notes, *found.notes, *metrics.notes, *traces.notes]
     if VARIABLE in plan.environment:
         logs, gaps = read_ops(report, sink)
         outputs += logs

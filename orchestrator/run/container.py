@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from orchestrator.image.model import JOB_HOME, JOB_NAME
 from orchestrator.run.model import GpuAccess, Plan
 
 LOG_FILE = "16m"  # two of them: after a rotation at least this much is left
@@ -19,14 +20,14 @@ OPEN_FILES = 16384  # else it is the engine's own, from 1024 to 1073741816, anot
 TMP_SHARE = 2  # /tmp may take half of the job's memory: it is a tmpfs, and counted there anyway
 
 CACHES = {
-    "HOME": "/tmp/home",  # noqa: S108  (paths inside the container)
-    "XDG_CACHE_HOME": "/tmp/cache",  # noqa: S108
+    "HOME": JOB_HOME,
+    "XDG_CACHE_HOME": "/tmp/cache",  # noqa: S108  (paths inside the container)
     "TRITON_CACHE_DIR": "/tmp/cache/triton",  # noqa: S108
     "TORCHINDUCTOR_CACHE_DIR": "/tmp/cache/inductor",  # noqa: S108
     "CUDA_CACHE_PATH": "/tmp/cache/cuda",  # noqa: S108
     "MPLCONFIGDIR": "/tmp/cache/matplotlib",  # noqa: S108
-    "USER": "job",  # getpass.getuser() fails without it
-    "LOGNAME": "job",
+    "USER": JOB_NAME,
+    "LOGNAME": JOB_NAME,
 }
 
 

@@ -58,7 +58,7 @@ _CORES_PER_SM = {
 # Read-back flags that name how numbers were made, by the prefixes of the runtime's read-back.
 _BIT_FLAGS = (
     "torch.cpu_capability",
-    "torch.num_",
+    "torch.num_threads",
     "torch.omp_",
     "torch.mkl_",
     "numpy.cpu_features",

@@ -6,6 +6,8 @@ Callable without torch: `environment` is what the orchestrator puts into an imag
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False  # importing typing costs 4 ms
 if TYPE_CHECKING:
     from typing import Any
@@ -142,11 +144,15 @@ def apply_torch(torch: Any, level: str, threads: int) -> dict[str, str]:
     """Set every lever of torch's interface. Returns those not set: name -> "absent" or the error.
 
     An attribute that this torch does not have (2.4 to 2.13 differ) is in the answer, so that the record
-    shows it; the others are set all the same. At level `off` only the thread counts are set.
+    shows it; the others are set all the same. At level `off` only the thread count is set.
+    Nothing is called that torch takes once only, such as set_num_interop_threads: that call is the script's.
+    The inter-op pool runs whole tasks, so its size moves no bits.
     """
     unset: dict[str, str] = {}
-    _call(torch, "set_num_threads", (threads,), unset)
-    _call(torch, "set_num_interop_threads", (threads,), unset)
+    if all(
+        os.environ.get(name) == str(threads) for name in _THREADS[:2]
+    ):  # else the script set them, for torch
+        _call(torch, "set_num_threads", (threads,), unset)
     if level == "off":
         return unset
     _deterministic_algorithms(torch, level == "warn", unset)

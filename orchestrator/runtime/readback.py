@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_interop: object = None  # the size of torch's inter-op pool when torch had just been imported
+
 MAX_DEVICES = 16  # GPUs described; more than any box of today holds
 
 
@@ -51,7 +53,6 @@ _TORCH = {
     "torch.fill_uninitialized_memory": "utils.deterministic.fill_uninitialized_memory",
     "torch.cpu_capability": "backends.cpu.get_cpu_capability()",
     "torch.num_threads": "get_num_threads()",
-    "torch.num_interop_threads": "get_num_interop_threads()",
     "cudnn.enabled": "backends.cudnn.enabled",
     "cudnn.deterministic": "backends.cudnn.deterministic",
     "cudnn.benchmark": "backends.cudnn.benchmark",
@@ -101,7 +102,15 @@ def _fp32(torch: Any, backend: str, operation: str) -> object:
 
 
 def _threads(torch: Any, found: dict[str, object]) -> None:
-    """OpenMP's and MKL's own counts, as torch's report prints them: `omp_get_max_threads() : 2`."""
+    """The inter-op pool's size where the script has set it; else torch takes the box's number of cores.
+
+    OpenMP's and MKL's own counts, as torch's report prints them: `omp_get_max_threads() : 2`.
+    """
+    global _interop
+    count = _ask(torch, "get_num_interop_threads()")
+    if _interop is None:
+        _interop = count
+    found["torch.num_interop_threads"] = "default" if count == _interop else count
     text = _try(lambda: torch.__config__.parallel_info())
     for line in str(text).splitlines():
         for library in ("omp", "mkl"):

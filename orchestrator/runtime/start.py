@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import report
+from . import ended, lineage, report
 from .hooks import PostImport
 
 TYPE_CHECKING = False  # importing typing costs 4 ms
@@ -51,14 +51,18 @@ def begin() -> None:
     except Exception as error:
         report.failed("adding the job's packages", error)
     try:
-        seed, threads = int(os.environ["REPRISE_SEED"]), int(os.environ["REPRISE_THREADS"])
+        threads = int(os.environ["REPRISE_THREADS"])
+        lineage.begin(int(os.environ["REPRISE_SEED"]))
         trace = os.environ.get(TRACE, "")
         actions: dict[str, Action] = {
-            "random": guarded("seeding random", lambda module: seed_random(module, seed)),
-            "numpy.random": guarded("seeding numpy", lambda module: module.seed(seed)),
-            "torch": guarded("setting torch", lambda module: on_torch(module, level, threads, seed, trace)),
+            "random": guarded("seeding random", lineage.seed_random),
+            "numpy.random": guarded("seeding numpy", lineage.seed_numpy),
+            "multiprocessing.process": guarded("watching processes", ended.on_process),
+            "multiprocessing.spawn": guarded("numbering processes", lineage.on_spawn),
+            "torch": guarded("setting torch", lambda module: on_torch(module, level, threads, trace)),
         }
         PostImport(actions).install()
+        ended.install()
         if os.environ.pop(MAIN, None):
             write_start()
     except Exception as error:
@@ -89,38 +93,15 @@ def guarded(what: str, action: Action) -> Action:
     return run
 
 
-def seed_random(random: Any, seed: int) -> None:
-    """Also in forked children, where Python seeds `random` anew from the system's entropy: there the seed
-    depends on ours and on which fork of which process it is. Ours comes after Python's own, in order of
-    registration.
-    """
-    random.seed(seed)
-    lineage = [seed]
-    forks = [0]
-
-    def before() -> None:
-        forks[0] += 1
-
-    def in_child() -> None:
-        lineage.append(forks[0])
-        forks[0] = 0
-        number = 0
-        for part in lineage:
-            number = (number << 32) + part
-        random.seed(number)
-
-    os.register_at_fork(before=before, after_in_child=in_child)
-
-
-def on_torch(torch: Any, level: str, threads: int, seed: int, trace: str) -> None:
-    """Levers first, then the seed of every device (CUDA's waits until the job initialises it), then the
-    tracer, whose failure must not hide how torch was set.
+def on_torch(torch: Any, level: str, threads: int, trace: str) -> None:
+    """Levers first, then the seed of every device, then the tracer, whose failure must not hide how torch
+    was set.
     """
     from . import levers
 
     global _trace
     _unset.update(levers.apply_torch(torch, level, threads))
-    torch.manual_seed(seed)
+    lineage.seed_torch(torch)
     if level == "strict":
         watch_refusals()
     try:

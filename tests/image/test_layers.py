@@ -77,7 +77,10 @@ def test_runtime_layer_holds_the_modules_the_pth_and_the_mount_targets(
     pth = "opt/python/lib/python3.11/site-packages/reprise.pth"
     assert content(layer.path, pth) == (RUNTIME_FOLDER / "reprise.pth").read_bytes()
     modules = {f"opt/reprise/runtime/{path.name}" for path in RUNTIME_FOLDER.glob("*.py")}
-    assert set(found) == {"inputs", "opt/reprise", "opt/reprise/runtime", "workspace", pth} | modules
+    accounts = ("etc", "etc/group", "etc/passwd")
+    assert (
+        set(found) == {"inputs", "opt/reprise", "opt/reprise/runtime", "workspace", pth, *accounts} | modules
+    )
     assert found["workspace"].mode == 0o777
     assert not any(name.endswith(".pyc") for name in found)
 

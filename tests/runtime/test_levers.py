@@ -112,7 +112,6 @@ def fake_torch(**extra: Any) -> Any:
     space = SimpleNamespace
     torch = space(
         set_num_threads=lambda count: None,
-        set_num_interop_threads=lambda count: None,
         set_float32_matmul_precision=lambda text: None,
         _C=space(_set_deterministic_algorithms=lambda mode, *, warn_only: None),
         backends=space(
@@ -138,16 +137,25 @@ def test_what_a_torch_lacks_is_named_and_the_rest_is_set() -> None:
 
 
 def test_a_lever_that_breaks_is_named_with_its_error() -> None:
-    def refuse(count: int) -> None:
+    def refuse(text: str) -> None:
         raise RuntimeError("too late")
 
-    unset = apply_torch(fake_torch(set_num_interop_threads=refuse), "strict", 1)
-    assert unset["set_num_interop_threads"] == "RuntimeError: too late"
+    unset = apply_torch(fake_torch(set_float32_matmul_precision=refuse), "strict", 1)
+    assert unset["set_float32_matmul_precision"] == "RuntimeError: too late"
 
 
-def test_off_leaves_torch_as_it_is_but_for_its_threads() -> None:
+@pytest.mark.parametrize(("said", "called"), [("3", [3]), ("2", []), (None, [])])
+def test_off_leaves_torch_as_it_is_but_for_its_threads(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, called: list[int]
+) -> None:
+    """Of which a script may have said another count in the environment, before it imported torch."""
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    if said is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
     counts: list[int] = []
     torch = fake_torch(set_num_threads=counts.append)
     assert apply_torch(torch, "off", 3) == {}
-    assert counts == [3]
+    assert counts == called
     assert torch.backends.cudnn.benchmark is True
