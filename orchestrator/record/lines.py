@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Table, func, select
 
 from orchestrator.record import tables
 from orchestrator.record.annotations import marks_of
@@ -35,6 +35,7 @@ def lines_of(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
             run.c.submitted_by,
             run.c.created_at,
             run.c.seconds,
+            func.coalesce(run.c.metrics_incomplete, "").label("metrics_incomplete"),
             attempt.c.box,
             tables.box.c.name.label("box_name"),
         )

@@ -7,7 +7,8 @@ from typing import Any
 
 from orchestrator.digest import Digest
 from orchestrator.image.model import BaseRef, Layer
-from orchestrator.run.model import Failure, Fingerprint, Log, MetricPoint, Output, Readback, State, TraceFile
+from orchestrator.run.model import Failure, Fingerprint, Log, Output, Readback, State, TraceFile
+from orchestrator.run.series import Points
 from orchestrator.spec.inputs import InputData
 from orchestrator.spec.model import Resources, Scalar, Tolerances
 from orchestrator.spec.program import Program
@@ -49,7 +50,7 @@ class RunRecord(Value):
     exit_code: int | None
     oom_killed: bool
     metrics: dict[str, float]
-    series: tuple[MetricPoint, ...]
+    series: Points
     outputs: tuple[Output, ...]
     packages: dict[str, str]
     source: dict[str, str]  # path -> sha256 hex of each source file, as the entry point found them
@@ -61,6 +62,7 @@ class RunRecord(Value):
     description: str = ""
     reports_missing: bool = False  # the runtime left nothing: not instrumented
     traces: tuple[TraceFile, ...] = ()
+    metrics_incomplete: str = ""  # what of the metrics could not be read, in a sentence; empty: nothing
     wanted: Wanted = Wanted()
     box_name: str | None = None  # as its worker called the box; None: it never had one
 
@@ -124,6 +126,7 @@ class RunLine(Value):
     names: tuple[str, ...] = ()  # that it has now
     archived: bool = False
     reached: dict[str, Reached] = {}  # by metric
+    metrics_incomplete: str = ""  # as of RunRecord: what ranks runs by metrics says so
 
 
 class Best(Value):

@@ -14,10 +14,9 @@ from orchestrator.record.columns import comparable, document, indexable
 from orchestrator.record.reached import columns_of, reached
 from orchestrator.record.runs import hold, insert_rows
 from orchestrator.run.model import Fingerprint, Readback, Result
+from orchestrator.run.series import points_of
 
 T = TypeVar("T")
-
-_INTEGERS = range(-(1 << 63), 1 << 63)  # what a column holds; a job may write any integer as a step
 
 
 def finish(
@@ -45,6 +44,7 @@ def finish(
         "exit_code": result.exit_code,
         "oom_killed": result.oom_killed,
         "reports_missing": result.reports_missing,
+        "metrics_incomplete": result.metrics_incomplete or None,
         "started_at": result.started_at,
         "finished_at": result.finished_at,
         "seconds": result.seconds,
@@ -64,8 +64,7 @@ def finish(
 
 def _followed(rows: list[dict[str, Any]], job: int, result: Result) -> list[dict[str, Any]]:
     """Rows of `metric` with what follows from the run and from its points, which no event tells of."""
-    points = ((point.name, _step(point.step), point.value) for point in result.series)
-    found = reached(_named(result.metrics), points)
+    found = reached(_named(result.metrics), points_of(result.series))
     return [{**row, "job_id": job, **columns_of(found[row["name"]])} for row in rows]
 
 
@@ -75,8 +74,8 @@ def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
     yield (
         tables.metric_point,
         (
-            {"position": position, "name": point.name, "step": _step(point.step), **_float(point.value)}
-            for position, point in enumerate(result.series)
+            {"position": position, "name": name, "step": step, **_float(value)}
+            for position, (name, step, value) in enumerate(points_of(result.series))
         ),
     )
     yield (
@@ -93,10 +92,7 @@ def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
     )
     yield (
         tables.note,
-        (
-            {"position": position, "text": text}
-            for position, text in enumerate((*result.notes, *_gaps(result)))
-        ),
+        ({"position": position, "text": text} for position, text in enumerate(result.notes)),
     )
     if result.log is not None:
         yield tables.log, [result.log.model_dump()]
@@ -111,16 +107,6 @@ def _named(table: dict[str, T]) -> dict[str, T]:
 
 def _float(value: float) -> dict[str, Any]:
     return {"text": repr(value), "num": comparable(value)}
-
-
-def _step(step: int | None) -> int | None:
-    return step if step is not None and step in _INTEGERS else None
-
-
-def _gaps(result: Result) -> Iterable[str]:
-    lost = sum(point.step is not None and point.step not in _INTEGERS for point in result.series)
-    if lost:
-        yield f"{lost} points of metrics have a step that does not fit 64 bits; they are kept without it"
 
 
 def _flag(position: int, item: Readback) -> dict[str, Any]:

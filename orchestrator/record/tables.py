@@ -118,6 +118,7 @@ class Run(Row, table=True):
     exit_code: int | None = None
     oom_killed: bool
     reports_missing: bool
+    metrics_incomplete: str | None = Field(default=None, sa_type=Words)  # NULL: nothing was lost
     started_at: datetime | None = Field(default=None, sa_type=Moment)
     finished_at: datetime | None = Field(default=None, sa_type=Moment)
     seconds: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Table, select
@@ -13,10 +14,13 @@ from orchestrator.record import tables
 from orchestrator.record.attempts import wanted_columns, wanted_of
 from orchestrator.record.model import ImageFacts, OpenRun, RunRecord, Wanted
 from orchestrator.record.runs import OPEN
-from orchestrator.run.model import Fingerprint, Log, MetricPoint, Output, Readback, State, TraceFile
+from orchestrator.run.model import Fingerprint, Log, Output, Readback, State, TraceFile
+from orchestrator.run.series import Series
 from orchestrator.spec.model import Resources, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.tree import GitState
+
+FETCHED = 5000  # rows of a long list that are fetched at a time
 
 T = TypeVar("T", Output, GitState, Log, TraceFile)
 
@@ -82,6 +86,7 @@ def whole_run(connection: Connection, run: str) -> RunRecord:
         reference=row.reference,
         description=row.description,
         reports_missing=row.reports_missing,
+        metrics_incomplete=row.metrics_incomplete or "",
         wanted=wanted_of(row),
         box_name=row.box_name,
         **_parts(connection, row.id),
@@ -91,7 +96,7 @@ def whole_run(connection: Connection, run: str) -> RunRecord:
 def _parts(connection: Connection, key: int) -> dict[str, Any]:
     """What lies in tables of its own."""
     metrics = _of_run(connection, tables.metric, key)
-    series = _of_run(connection, tables.metric_point, key)
+    series = _points(connection, key)
     outputs = _of_run(connection, tables.output, key)
     flags = _of_run(connection, tables.flag, key)
     prints = _of_run(connection, tables.fingerprint, key)
@@ -99,7 +104,7 @@ def _parts(connection: Connection, key: int) -> dict[str, Any]:
     logs = _of_run(connection, tables.log, key)
     return {
         "metrics": {row.name: float(row.text) for row in metrics},
-        "series": tuple(MetricPoint(name=row.name, step=row.step, value=float(row.text)) for row in series),
+        "series": Series((row.name, row.step, float(row.text)) for row in series),
         "outputs": tuple(_value(Output, row) for row in outputs),
         "packages": {row.name: row.version for row in _of_run(connection, tables.package, key)},
         "source": {row.path: row.sha256 for row in _of_run(connection, tables.source_file, key)},
@@ -110,6 +115,14 @@ def _parts(connection: Connection, key: int) -> dict[str, Any]:
         "traces": tuple(_value(TraceFile, row) for row in _of_run(connection, tables.trace, key)),
         "notes": tuple(row.text for row in _of_run(connection, tables.note, key)),
     }
+
+
+def _points(connection: Connection, key: int) -> Iterator[Any]:
+    """As _of_run, without holding them: there may be a million."""
+    table = tables.metric_point
+    query = select(table.c.name, table.c.step, table.c.text).where(table.c.run_id == key)
+    ordered = query.order_by(table.c.position)
+    yield from connection.execute(ordered, execution_options={"yield_per": FETCHED})
 
 
 def _of_run(connection: Connection, table: Table, key: int) -> list[Row[Any]]:

@@ -7,6 +7,8 @@ run `lost`, whatever the engine says.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.model import REPORT, WORKSPACE
 from orchestrator.run.began import Began
@@ -15,12 +17,13 @@ from orchestrator.run.eventmetrics import with_event_metrics
 from orchestrator.run.follow import Ended
 from orchestrator.run.hardware import Gpu, fingerprint
 from orchestrator.run.logs import read_log
-from orchestrator.run.metrics import read_metrics
-from orchestrator.run.model import Failure, Log, Plan, Result, State
+from orchestrator.run.metrics import Metrics, read_metrics
+from orchestrator.run.model import Failure, Log, MetricPoint, Plan, Result, State
 from orchestrator.run.ops import VARIABLE, read_ops
 from orchestrator.run.outputs import BlobSink, Collected, collect_outputs
 from orchestrator.run.reports import read_reports
-from orchestrator.run.traces import read_traces
+from orchestrator.run.series import Series, points_of
+from orchestrator.run.traces import Traces, read_traces
 from orchestrator.run.tree import TooMuchError
 from orchestrator.run.uncaught import read_uncaught
 from orchestrator.settings import Settings
@@ -79,7 +82,8 @@ def collect(
         seconds=_seconds(ended),
         outputs=outputs,
         metrics=metrics.final,
-        series=(*metrics.series, *traces.losses),
+        metrics_incomplete=metrics.incomplete,
+        series=_with_losses(metrics, traces),
         traces=traces.files,
         packages=reports.packages,
         source=reports.source,
@@ -127,6 +131,18 @@ def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
     if container.exit_code == 0:
         return State.SUCCEEDED, None, ""
     return State.FAILED, Failure.JOB, f"the command ended with exit code {container.exit_code}"
+
+
+def _with_losses(metrics: Metrics, traces: Traces) -> Sequence[MetricPoint]:
+    """One sequence; of what a job itself wrote there may be a million."""
+    found = metrics.series
+    if not traces.losses:
+        return found
+    if not isinstance(found, Series):
+        found = Series(points_of(found))
+    for name, step, value in points_of(traces.losses):
+        found.add(name, step, value)
+    return found
 
 
 def _seconds(ended: Ended) -> float | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from orchestrator.run.eventfiles import MAX_SIZE, EventFileError, is_event_file, read_events, timeless
-from orchestrator.run.metrics import MAX_METRICS, MAX_NAME, MAX_POINTS, OURS, Metrics
-from orchestrator.run.model import MetricPoint, Output, OutputStatus
+from orchestrator.run.eventfiles import MAX_SIZE, is_event_file, read_scalars, timeless
+from orchestrator.run.jobfiles import costs_that_file
+from orchestrator.run.metrics import MAX_NAME, MAX_POINTS, OURS, Metrics, Reading
+from orchestrator.run.model import Output, OutputStatus
+from orchestrator.run.series import Series, points_of
 from orchestrator.run.tree import open_plain
 
-_Point = tuple[str, str, int, float]  # folder, tag, step, value
+_BETWEEN = "\0"  # folder and tag; neither has one
 
 
 def with_event_metrics(metrics: Metrics, workspace: Path, outputs: tuple[Output, ...]) -> Metrics:
@@ -19,49 +21,49 @@ def with_event_metrics(metrics: Metrics, workspace: Path, outputs: tuple[Output,
 
     A name is the tag; where several folders have the tag, it is told apart by the folder: `train/loss` and
     `val/loss`, as seen from the folder that all event files lie in. The last point is the final value. At
-    most MAX_SIZE bytes and MAX_POINTS points are read; what cannot be read is noted.
+    most MAX_SIZE bytes and MAX_POINTS points are read; what cannot be read is noted. Raises nothing for what
+    a job wrote.
     """
-    known = metrics.final.keys() | {point.name for point in metrics.series}
     files = [item.path for item in outputs if item.status is OutputStatus.KEPT and is_event_file(item.path)]
-    notes: list[str] = []
-    points = _points(workspace, files, MAX_POINTS - len(metrics.series), notes)
-    names = _names((folder, tag) for folder, tag, _, _ in points)
-    series = [
-        MetricPoint(name=names[folder, tag], step=step, value=value)
-        for folder, tag, step, value in points
-        if names[folder, tag] not in known and len(names[folder, tag]) <= MAX_NAME
-    ]
-    final = {point.name: point.value for point in series} | metrics.final
-    if len(final) > MAX_METRICS:
-        notes.append(f"{len(final)} metrics; {MAX_METRICS} are kept")
-        final = dict(sorted(final.items())[:MAX_METRICS])
-    return Metrics(final=final, series=(*metrics.series, *series), notes=(*metrics.notes, *notes))
+    if not files:
+        return metrics
+    reading = Reading(metrics)
+    points = _points(workspace, files, reading)
+    names = _names(_folder_and_tag(key) for key in points.names())
+    known = metrics.final.keys() | {point.name for point in points_of(metrics.series)}
+    new = {_BETWEEN.join(pair): name for pair, name in names.items() if name not in known}
+    if long := [key for key, name in new.items() if len(name) > MAX_NAME]:
+        reading.lose(f"metrics: {len(long)} tags whose names with their folders are longer than {MAX_NAME}")
+        new = {key: name for key, name in new.items() if len(name) <= MAX_NAME}
+    for name, step, value in points.renamed(new).rows():
+        reading.add(name, step, value)
+    return reading.metrics(metrics.final)
 
 
-def _points(workspace: Path, files: list[str], most: int, notes: list[str]) -> list[_Point]:
-    found: list[_Point] = []
+def _points(workspace: Path, files: list[str], reading: Reading) -> Series:
+    """Every scalar, named by folder and tag."""
+    found = Series()
+    room = MAX_POINTS - len(reading.series)
     left = MAX_SIZE
     for path in files:
         folder = timeless(path.rpartition("/")[0])
-        try:
+        with costs_that_file(f"metrics: {path} was not read to its end", reading.lose):
             handle, size = open_plain(workspace, path, left)
             left -= size
-            for tag, step, value in _scalars(handle):
-                if len(found) >= most:
-                    notes.append(f"metrics: more than {MAX_POINTS} points; the first {MAX_POINTS} are kept")
-                    return found
-                found.append((folder, tag, step, value))
-        except (EventFileError, ValueError, FileNotFoundError) as error:
-            notes.append(f"metrics: {path} was not read to its end: {error}")
+            with os.fdopen(handle, "rb") as stream:
+                for tag, step, value in read_scalars(stream):
+                    if len(found) >= room:
+                        reading.overflow()
+                        return found
+                    name = f"{folder}{_BETWEEN}{tag}"
+                    if not tag.startswith(OURS) and reading.takes(found, name):
+                        found.add(name, step, value)
     return found
 
 
-def _scalars(handle: int) -> Iterator[tuple[str, int, float]]:
-    with os.fdopen(handle, "rb") as stream:
-        for event in read_events(stream):
-            for scalar in event.scalars:
-                if not scalar.tag.startswith(OURS):
-                    yield scalar.tag, event.step, scalar.value
+def _folder_and_tag(name: str) -> tuple[str, str]:
+    folder, _, tag = name.partition(_BETWEEN)
+    return folder, tag
 
 
 def _names(seen: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.digest import Digest
+from orchestrator.run.series import MetricPoint as MetricPoint
+from orchestrator.run.series import Points
 from orchestrator.value import Value
 
 
@@ -101,12 +103,6 @@ class Output(Value):
         return self.target if self.reason == LINK else None
 
 
-class MetricPoint(Value):
-    name: str
-    step: int | None = None
-    value: float  # NaN and infinities are kept
-
-
 class Log(Value):
     """Standard output and error together, as the job wrote them, raw bytes in the store."""
 
@@ -169,7 +165,8 @@ class Result(Value):
     seconds: float | None = None  # the container's run time
     outputs: tuple[Output, ...] = ()
     metrics: dict[str, float] = {}  # final values
-    series: tuple[MetricPoint, ...] = ()
+    metrics_incomplete: str = ""  # what of the metrics could not be read, in a sentence
+    series: Points = ()
     packages: dict[str, str] = {}  # as found in the container
     source: dict[str, str] = {}  # path -> sha256 hex of each source file, as the entry point found them
     readbacks: tuple[Readback, ...] = ()

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from orchestrator.run.jobfiles import costs_that_file
 from orchestrator.run.model import Output, OutputStatus
 from orchestrator.run.outputs import BlobSink
 from orchestrator.run.tree import open_plain
@@ -21,18 +22,17 @@ _NAME = re.compile(r"ops-[0-9]{1,10}\.jsonl\Z")
 
 def read_ops(folder: Path, sink: BlobSink) -> tuple[tuple[Output, ...], tuple[str, ...]]:
     """Every log in a report folder, stored, and what could not be. Raises nothing for what a job wrote."""
-    outputs, notes = [], []
+    outputs: list[Output] = []
+    notes: list[str] = []
     with os.scandir(folder) as entries:
         names = [entry.name for _, entry in zip(range(MAX_NAMES), entries, strict=False)]
     for name in sorted(filter(_NAME.match, names))[:MAX_FILES]:
-        try:
+        with costs_that_file("a log of operations was not read", notes.append):
             fd, size = open_plain(folder, name, MAX_SIZE)
-        except (ValueError, FileNotFoundError) as error:
-            notes.append(f"a log of operations was not read: {error}")
-            continue
-        with os.fdopen(fd, "rb") as stream:
-            digest = sink.add(stream, size)
-        outputs.append(Output(path=f"{FOLDER}/{name}", status=OutputStatus.KEPT, digest=digest, size=size))
+            with os.fdopen(fd, "rb") as stream:
+                digest = sink.add(stream, size)
+            output = Output(path=f"{FOLDER}/{name}", status=OutputStatus.KEPT, digest=digest, size=size)
+            outputs.append(output)
     return tuple(outputs), tuple(notes)
 
 

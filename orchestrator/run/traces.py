@@ -6,16 +6,18 @@ are parsed: the first, the last, and the losses. What is in the others is compar
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-from orchestrator.run.model import MetricPoint, TraceFile
+from orchestrator.run.jobfiles import bounded, clean, costs_that_file, parse_json, reason
+from orchestrator.run.metrics import as_float
+from orchestrator.run.model import TraceFile
 from orchestrator.run.outputs import BlobSink
-from orchestrator.run.tree import escaped, open_plain
+from orchestrator.run.series import Points, Series
+from orchestrator.run.tree import open_plain
 from orchestrator.value import Value
 
 LOSS = "trace.loss"  # the series of the losses that were passed to backward
@@ -23,50 +25,56 @@ MAX_FILES = 256  # processes of one run that trained
 MAX_NAMES = 100_000  # entries of the folder that are looked at
 MAX_SIZE = 512 << 20  # bytes of one file; the tracer itself stops at half of it
 MAX_TOTAL = 4 << 30  # bytes of all files of a run
-MAX_LINE = 64 << 20  # bytes; 100,000 tensors make 1.6 MB
-MAX_POINTS = 100_000  # of the series of losses
+MAX_LINE = 32 << 20  # bytes; 100,000 tensors make 1.6 MB
+MAX_PARSED = 1 << 20  # bytes of a line that is parsed: the first, the last, one of losses
+MAX_POINTS = 100_000  # of the series of losses, and lines of losses that are looked at
 MAX_WORD = 300  # characters of a text that is kept
 
 _NAME = re.compile(r"trace-([0-9]{1,10})\.jsonl\Z")
 _MAX_RANK = 1 << 20
+_MAX_NUMBER = (1 << 63) - 1  # what a column holds
 
 
 class Traces(Value):
     files: tuple[TraceFile, ...] = ()  # by rank, then by when each began
-    losses: tuple[MetricPoint, ...] = ()  # of the first process of rank 0
+    losses: Points = ()  # of the first process of rank 0
     notes: tuple[str, ...] = ()
 
 
-class _Read(Value):
+class _Read(NamedTuple):
     file: TraceFile
     began: int
-    losses: tuple[MetricPoint, ...]
+    losses: Series
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        return self.file.rank, self.began, self.file.pid
 
 
 def read_traces(folder: Path, sink: BlobSink) -> Traces:
     """Store every trace file of a report folder. Raises nothing for what a job wrote there."""
     notes: list[str] = []
     found: list[_Read] = []
+    first: _Read | None = None  # its losses alone are held
     left = MAX_TOTAL
     for name in _names(folder, notes):
-        try:
+        with costs_that_file("a trace was not read", notes.append):
             fd, size = open_plain(folder, name, min(MAX_SIZE, left))
-        except ValueError as error:
-            notes.append(f"a trace was not read: {error}")
-            continue
-        left -= size
-        with os.fdopen(fd, "rb") as stream:
-            digest = sink.add(stream, size)
-            stream.seek(0)
-            found.append(_read(stream, {"pid": int(name[6:-6]), "digest": digest, "size": size}))
-    found.sort(key=lambda item: (item.file.rank, item.began, item.file.pid))
-    first = next((item for item in found if item.file.rank == 0), None)
+            left -= size
+            with os.fdopen(fd, "rb") as stream:
+                digest = sink.add(stream, size)
+                stream.seek(0)
+                read = _read(stream, {"pid": int(name[6:-6]), "digest": digest, "size": size})
+            if read.file.rank == 0 and (first is None or read.order < first.order):
+                first = read
+            found.append(read._replace(losses=Series()))
+    found.sort(key=lambda item: item.order)
     if first is not None and len(first.losses) >= MAX_POINTS:
         notes.append(f"{LOSS}: the first {MAX_POINTS:,} points are kept")
     return Traces(
         files=tuple(item.file for item in found),
         losses=first.losses if first else (),
-        notes=tuple(notes),
+        notes=bounded(notes),
     )
 
 
@@ -87,8 +95,8 @@ def _read(stream: BinaryIO, facts: dict[str, Any]) -> _Read:
     """The summary of an open trace, from its header, its last line, and its number of events."""
     header: dict[str, Any] = {}
     last: dict[str, Any] = {}
-    losses: list[MetricPoint] = []
-    events, broken = 0, None
+    losses = Series()
+    events, parsed, broken = 0, 0, None
     try:
         for number, line in enumerate(_lines(stream)):
             if number == 0:
@@ -96,25 +104,29 @@ def _read(stream: BinaryIO, facts: dict[str, Any]) -> _Read:
                 _natural(header.get("trace"), 1)
             elif line.startswith(b'{"e":'):
                 events += 1
-                if line.startswith(b'{"e":"loss"') and len(losses) < MAX_POINTS:
-                    losses.extend(_losses(_object(line)))
+                if line.startswith(b'{"e":"loss"') and parsed < MAX_POINTS and len(losses) < MAX_POINTS:
+                    parsed += 1
+                    _add_losses(losses, _object(line))
             elif not line.startswith(b'{"table":'):
                 last = _object(line)
                 break
         if not header:
             broken = "it is empty"
         elif "broken" in last:
-            broken = _word(last["broken"]) or "without a word"
+            broken = clean(last["broken"], MAX_WORD) or "without a word"
         rank, world = _natural(header.get("rank", 0), _MAX_RANK), _natural(header.get("world", 1), _MAX_RANK)
-        began, steps = _natural(header.get("began", 0), 1 << 63), _natural(last.get("steps", 0), 1 << 63)
-    except (ValueError, RecursionError) as error:
-        broken = f"it cannot be read: {_word(str(error))}"
+        began, steps = (
+            _natural(header.get("began", 0), _MAX_NUMBER),
+            _natural(last.get("steps", 0), _MAX_NUMBER),
+        )
+    except (ValueError, RecursionError, MemoryError) as error:
+        broken = f"it cannot be read: {reason(error)}"
         rank, world, began, steps = 0, 1, 0, 0
     complete = broken is None and last.get("end") is True
     file = TraceFile(
         rank=rank, world=world, steps=steps, events=events, complete=complete, broken=broken, **facts
     )
-    return _Read(file=file, began=began, losses=tuple(losses[:MAX_POINTS]))
+    return _Read(file, began, losses)
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -127,28 +139,29 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    value = json.loads(line)
+    if len(line) > MAX_PARSED:
+        raise ValueError(f"a line of more than {MAX_PARSED} bytes where a short one belongs")
+    value = parse_json(line)
     if not isinstance(value, dict):
         raise ValueError("a line that is no object")  # noqa: TRY004 - of content, not of a caller
     return value
 
 
-def _losses(event: dict[str, Any]) -> Iterator[MetricPoint]:
+def _add_losses(losses: Series, event: dict[str, Any]) -> None:
     values = event.get("x")
     step = event.get("s")
-    if not isinstance(step, int) or isinstance(step, bool) or abs(step) >= 1 << 63:
+    if not isinstance(step, int) or isinstance(step, bool) or abs(step) > _MAX_NUMBER:
         step = None
     for value in values if isinstance(values, list) else ():
-        if isinstance(value, int | float | str) and not isinstance(value, bool):
-            number = float(value)  # "nan" and "inf" are words, as JSON has none
-            yield MetricPoint(name=LOSS, step=step, value=number)
+        if len(losses) >= MAX_POINTS:
+            return
+        if isinstance(value, str):
+            losses.add(LOSS, step, float(value))  # "nan" and "inf" are words, as JSON has none
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            losses.add(LOSS, step, as_float(value))
 
 
 def _natural(value: object, limit: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= limit:
-        raise ValueError(f"{str(value)[:40]!r} where a number from 0 to {limit} belongs")
+        raise ValueError(f"{clean(value, 40)!r} where a number from 0 to {limit} belongs")
     return value
-
-
-def _word(text: object) -> str:
-    return escaped(str(text).encode("utf-8", "backslashreplace").decode())[:MAX_WORD]

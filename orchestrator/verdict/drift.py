@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from orchestrator.record.model import RunRecord
-from orchestrator.run.model import MetricPoint
+from orchestrator.run.series import points_of
 from orchestrator.verdict.model import Drift
 from orchestrator.verdict.tolerance import same_bits
 
@@ -31,15 +31,11 @@ def drifts(original: RunRecord, rerun: RunRecord) -> tuple[Drift, ...]:
 def _series(run: RunRecord) -> dict[str, dict[_Key, float]]:
     found: dict[str, dict[_Key, float]] = {}
     seen: dict[tuple[str, int | None], int] = {}
-    for point in run.series:
-        found.setdefault(point.name, {})[_key(point, seen)] = point.value
+    for name, step, value in points_of(run.series):
+        number = seen.get((name, step), 0)
+        seen[name, step] = number + 1
+        found.setdefault(name, {})[step, number] = value
     return found
-
-
-def _key(point: MetricPoint, seen: dict[tuple[str, int | None], int]) -> _Key:
-    number = seen.get((point.name, point.step), 0)
-    seen[point.name, point.step] = number + 1
-    return point.step, number
 
 
 def _drift(name: str, a: dict[_Key, float], b: dict[_Key, float]) -> Drift:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from orchestrator.record.model import RunRecord
+from orchestrator.run.series import points_of
 from orchestrator.run.traces import LOSS
 from orchestrator.verdict.flags import main_readback
 from orchestrator.verdict.hardware import boxes, labelled
@@ -103,7 +104,7 @@ def _delta(a: float | None, b: float | None) -> str:
 def _drift(verdict: Verdict, original: RunRecord) -> Iterator[str]:
     """Series only: of a final metric both values are shown already, where it is judged."""
     judged = verdict.outcome not in (Outcome.FAILED, Outcome.NOT_COMPARABLE)
-    series = {point.name for point in original.series}
+    series = {name for name, _, _ in points_of(original.series)}
     found = [item for item in verdict.drift if not judged or item.name in series]
     found.sort(key=lambda item: item.name != LOSS)
     yield from _cut([_apart(item) for item in found], DRIFT_SHOWN)

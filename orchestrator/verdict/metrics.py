@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.record.model import RunRecord
 from orchestrator.run.metrics import FINAL, SERIES
-from orchestrator.run.model import MetricPoint
+from orchestrator.run.series import MetricPoint, points_of
 from orchestrator.run.traces import LOSS
 from orchestrator.spec.model import Tolerance
 from orchestrator.verdict.files import OpenBlob
@@ -60,7 +61,11 @@ def compare_metrics(original: RunRecord, rerun: RunRecord, losses: bool = True) 
         if name == LOSS and not losses:
             continue
         difference = _compare_series(
-            name, left.get(name, []), right.get(name, []), tolerances.get(name), pairs
+            name,
+            left.get(name, _Places(original.series)),
+            right.get(name, _Places(rerun.series)),
+            tolerances.get(name),
+            pairs,
         )
         if difference is not None:
             differences.append(difference)
@@ -76,24 +81,39 @@ def _near(a: float | None, b: float | None, tolerance: Tolerance | None) -> bool
     return tolerance is not None and within(a, b, tolerance)
 
 
-def _by_name(series: tuple[MetricPoint, ...]) -> dict[str, list[MetricPoint]]:
-    found: dict[str, list[MetricPoint]] = {}
-    for point in series:
-        found.setdefault(point.name, []).append(point)
+class _Places:
+    """The points of one metric, as their places among all points: of these a run may have a million."""
+
+    def __init__(self, series: Sequence[MetricPoint]) -> None:
+        self._series = series
+        self.places = array("I")
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def at(self, index: int) -> MetricPoint | None:
+        return self._series[self.places[index]] if index < len(self.places) else None
+
+
+def _by_name(series: Sequence[MetricPoint]) -> dict[str, _Places]:
+    found: dict[str, _Places] = {}
+    for place, (name, _, _) in enumerate(points_of(series)):
+        if name not in found:
+            found[name] = _Places(series)
+        found[name].places.append(place)
     return found
 
 
 def _compare_series(
     name: str,
-    original: list[MetricPoint],
-    rerun: list[MetricPoint],
+    original: _Places,
+    rerun: _Places,
     tolerance: Tolerance | None,
     pairs: set[_BitPair],
 ) -> MetricDifference | None:
     first: MetricDifference | None = None
     for index in range(max(len(original), len(rerun))):
-        a = original[index] if index < len(original) else None
-        b = rerun[index] if index < len(rerun) else None
+        a, b = original.at(index), rerun.at(index)
         if a is not None and b is not None and a.step != b.step:
             b = None  # another step is not the same point: the original's is missing in the rerun
         near = _near(a.value if a else None, b.value if b else None, tolerance)

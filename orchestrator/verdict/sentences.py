@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.record.model import RunRecord
 from orchestrator.run.model import OutputStatus
+from orchestrator.run.series import points_of
 from orchestrator.verdict.files import Judged, Pair
 from orchestrator.verdict.metrics import MetricsCompared
 from orchestrator.verdict.model import Phase, Traced, TraceDifference
@@ -50,7 +51,7 @@ def _where(item: Judged) -> str:
 
 
 def named_metrics(run: RunRecord) -> set[str]:
-    return run.metrics.keys() | {point.name for point in run.series}
+    return run.metrics.keys() | {name for name, _, _ in points_of(run.series)}
 
 
 def both_kept(pair: Pair) -> bool:

@@ -122,12 +122,11 @@ def test_a_moment_without_a_zone_is_refused_and_nothing_is_written(
     record.finish(run, attempt, Result(state=State.LOST, started_at=datetime(2026, 1, 1, tzinfo=UTC)))
 
 
-def test_a_step_that_no_column_holds_is_noted(record: Record, finished: Callable[..., str]) -> None:
-    points = [{"name": "loss", "step": 1 << 70, "value": 1.0}, {"name": "loss", "step": None, "value": 2.0}]
-    facts = record.run(finished({"series": points, "notes": ("first",)}))
-    assert [point.step for point in facts.series] == [None, None]
-    assert facts.notes[0] == "first"
-    assert "1 points of metrics" in facts.notes[1]
+def test_a_step_that_no_column_holds_is_no_point_of_a_result() -> None:
+    """Readers of a job's files drop and note it; a bundle that holds one is refused."""
+    for step in (1 << 63, -(1 << 63) - 1):
+        with pytest.raises(ValueError, match="64 bits"):
+            Result(state=State.LOST, series=({"name": "loss", "step": step, "value": 1.0},))  # type: ignore[arg-type]
 
 
 def test_half_a_surrogate_pair_stops_no_result(record: Record, finished: Callable[..., str]) -> None:

@@ -30,8 +30,13 @@ def schema(path: Path) -> dict[str, list[str]]:
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {
-        # A table that a migration made anew has its name in quotes.
-        name: sorted(line.strip().rstrip(",") for line in re.sub(r'\n\)|"', "", sql).splitlines())
+        # A table that a migration made anew has its name in quotes; what SQLite adds comes last, in one line.
+        name: sorted(
+            line.strip().rstrip(",")
+            for line in re.sub(
+                r", (\w+ [A-Z]+)(?=$|\n?\)$|, )", r"\n\1", re.sub(r'\n\)|"', "", sql)
+            ).splitlines()
+        )
         for name, sql in rows
         if name != "alembic_version"
     }

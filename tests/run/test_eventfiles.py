@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboardX import SummaryWriter
 
-from orchestrator.run import eventmetrics
+from orchestrator.run import eventmetrics, metrics
 from orchestrator.run.eventfiles import (
     MAX_SCALARS,
     EventFileError,
@@ -142,6 +142,7 @@ def test_a_tag_of_one_folder_keeps_its_name(tmp_path: Path) -> None:
 
 def test_points_past_the_limit_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eventmetrics, "MAX_POINTS", 3)
+    monkeypatch.setattr(metrics, "MAX_POINTS", 3)
     path = written(tmp_path, everything)
     found = with_event_metrics(Metrics(), tmp_path, (Output(path=path.name, status=OutputStatus.KEPT),))
     assert len(found.series) == 3

@@ -44,11 +44,68 @@ def test_what_is_not_an_object_is_noted(tmp_path: Path, text: str) -> None:
     assert metrics.notes
 
 
-def test_a_broken_line_is_named(tmp_path: Path) -> None:
-    (tmp_path / "metrics.jsonl").write_text('{"a": 1}\n{"a": \n')
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '{"a": ',
+        "not json",
+        "[1]",
+        "7",
+        '{"a": 1} {"a": 2}',
+        "{" * 3000,
+        "\xff\xfe",
+        '"' + "x" * (1 << 20),
+        "9" * 5000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_broken_line_costs_itself_and_is_named(tmp_path: Path, broken: str) -> None:
+    lines = ['{"step": 1, "a": 1}', broken, '{"step": 2, "a": 2}', "", broken, '{"step": 3, "a": 3}']
+    (tmp_path / "metrics.jsonl").write_bytes("\n".join(lines).encode("latin-1"))
     metrics = read_metrics(tmp_path, None)
-    assert metrics.final == {"a": 1.0}
-    assert "metrics.jsonl:2" in metrics.notes[0]
+    assert [(point.step, point.value) for point in metrics.series] == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    assert metrics.final == {"a": 3.0}
+    assert "metrics.jsonl:2 " in metrics.incomplete
+    assert "1 more line" in metrics.incomplete
+    assert metrics.notes == (metrics.incomplete,)
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+def test_a_line_ends_at_a_line_feed_only(tmp_path: Path, end: str) -> None:
+    """str.splitlines knows ten other ends, some of which JSON has inside of its texts."""
+    text = json.dumps({"epoch": 1, "note": f"a{end}b", "loss": 2.5}, ensure_ascii=False)
+    (tmp_path / "metrics.jsonl").write_text(f"{text}\r\n{text}\n", newline="")
+    metrics = read_metrics(tmp_path, None)
+    assert [(point.step, point.value) for point in metrics.series] == [(1, 2.5), (1, 2.5)]
+    assert not metrics.incomplete
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"step": 9223372036854775808, "loss": 1}', "step that does not fit 64 bits"),
+        ('{"%s": 1, "loss": 1}' % ("n" * 201), "longer than 200 characters"),
+        ('{"a\\u202eb": 1, "loss": 1}', "cannot be printed"),
+        ('{"trace.loss": 1, "loss": 1}', "begins with trace."),
+    ],
+)
+def test_a_number_that_is_not_taken_is_said(tmp_path: Path, text: str, said: str) -> None:
+    for name in ("metrics.jsonl", "metrics.json"):
+        (tmp_path / name).write_text(text)
+    metrics = read_metrics(tmp_path, "metrics.jsonl")
+    assert metrics.final == {"loss": 1.0}
+    assert [(point.name, point.step) for point in metrics.series] == [("loss", None)]
+    assert said in metrics.incomplete
+    if "step" not in said:
+        assert said in read_metrics(tmp_path, "metrics.json").incomplete
+
+
+def test_each_point_may_not_have_a_name_of_its_own(tmp_path: Path) -> None:
+    lines = "".join(f'{{"m{number}": 1}}\n' for number in range(MAX_METRICS + 5))
+    (tmp_path / "metrics.jsonl").write_text(lines)
+    metrics = read_metrics(tmp_path, None)
+    assert (len(metrics.series), len(metrics.final)) == (MAX_METRICS, MAX_METRICS)
+    assert "more than" in metrics.incomplete
 
 
 def test_too_many_metrics_are_capped(tmp_path: Path) -> None:
@@ -146,7 +203,7 @@ def test_points_are_capped_and_that_is_noted(tmp_path: Path, monkeypatch: pytest
 
 
 def test_nested_metrics_cost_no_more_than_their_bytes(tmp_path: Path) -> None:
-    wide = {f"k{number}": {} for number in range(400_000)}
+    wide = {f"k{number}": {} for number in range(200_000)}
     deep = {"k" * 2_000_000: dict.fromkeys(map(str, range(20_000)), 1)}
     (tmp_path / "metrics.json").write_text(json.dumps(wide | deep | {"a": 1}))
     start = time.monotonic()

@@ -1,0 +1,213 @@
+"""Whatever a job writes where we read, a result is committed, on both databases."""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from orchestrator.digest import Digest
+from orchestrator.image.model import REPORT, WORKSPACE
+from orchestrator.record.database import Record
+from orchestrator.record.model import NewRun, RunRecord
+from orchestrator.run.collect import collect
+from orchestrator.run.engine import ContainerState, EngineInfo
+from orchestrator.run.eventfiles import _masked
+from orchestrator.run.follow import Ended
+from orchestrator.run.model import Mount, Plan, Result, State
+from orchestrator.settings import Settings
+
+WHEN = datetime(2026, 1, 1, tzinfo=UTC)
+INFO = EngineInfo(
+    id="e", version="20.10", podman=False, storage="overlay2", containerd_store=False, cgroup="2", kernel="6",
+    os="linux", root="/", cpus=1, memory=1, runtimes=(), cdi=False, live_restore=False, ipv6=False,
+)  # fmt: skip
+DEAD = ContainerState(
+    id="c", name="c", status="exited", image="i", exit_code=0, oom_killed=False, error="", started_at=WHEN,
+    finished_at=WHEN, pid=0, labels={},
+)  # fmt: skip
+
+
+class Silent:
+    """An engine whose container wrote nothing: no log is the matter here."""
+
+    def logs(self, name: str, *, follow: bool) -> Iterator[bytes]:
+        return iter(())
+
+
+class Nowhere:
+    def add(self, stream: BinaryIO, size: int) -> Digest:
+        return Digest.of(stream.read(size))
+
+
+def collected(folder: Path, settings: Settings, new: NewRun, files: dict[str, bytes]) -> Result:
+    """What is made of files in a workspace (`w/NAME`) and a report folder (`r/NAME`)."""
+    for name in ("w", "r"):
+        (folder / name).mkdir(parents=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    mounts = (
+        Mount(source=folder / "w", target=WORKSPACE, read_only=False),
+        Mount(source=folder / "r", target=REPORT, read_only=False),
+    )
+    plan = Plan(
+        run=new.id, attempt=1, container="c", image="i", command=(), environment={}, mounts=mounts, user="1",
+        network="none", cpus=None, memory=1, shm=1, processes=1, file_size=1 << 30, timeout=None,
+    )  # fmt: skip
+    ended = Ended(container=DEAD)
+    return collect(Silent(), INFO, settings, plan, new.program, (), ended, Nowhere())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def committed(
+    record: Record, settings: Settings, new_run: Callable[..., NewRun], tmp_path: Path
+) -> Callable[[dict[str, bytes]], RunRecord]:
+    def commit(files: dict[str, bytes]) -> RunRecord:
+        new = new_run()
+        run, _ = record.submit(new)
+        attempt = record.claim(run, "box", "boot", "pid 1")
+        result = collected(tmp_path / secrets.token_hex(6), settings, new, files)
+        assert result.state is State.SUCCEEDED
+        record.finish(run, attempt, result)
+        found = record.run(run)
+        assert found.series == result.series
+        assert found.metrics_incomplete == result.metrics_incomplete
+        return found
+
+    return commit
+
+
+def record_of(data: bytes) -> bytes:
+    head = struct.pack("<Q", len(data))
+    return head + _masked(head) + data + _masked(data)
+
+
+HUGE = "1" + "0" * 400
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("w/metrics.json", '{"loss": BIG}'),
+        ("w/metrics.json", '{"a":NaN,"c":BIG,"d":{"e":true},"a":2,"\\u202ex":1,"f":1e999,"\\ud800":1}'),
+        ("w/metrics.jsonl", '{"step": 9223372036854775808, "loss": -BIG}\n{"step": 1, "loss": 2}\n'),
+        ("r/refused-1.json", '{"op":"\\ud800"}'),
+        ("r/error-1.json", '{"error":"\\ud800"}'),
+        ("r/error-1.json", '{"error": BIG}'),
+        (
+            "r/start-1.json",
+            '{"argv": ["\\udc80", BIG], "flags": {"\\ud800": BIG, "n\\u0000": NaN}}',
+        ),
+        (
+            "r/entry.json",
+            '{"packages": {"\\ud800": BIG, "x\\u0000": "\\u0000"}, "source": {"a": BIG}}',
+        ),
+        ("r/trace-777.jsonl", '{"trace":1,"began":1}\n{"e":"loss","s":1,"x":[BIG]}\n{"end":true}\n'),
+        ("r/trace-777.jsonl", '{"trace":1,"began":1}\n{"end":true,"steps":9223372036854775808}\n'),
+        ("r/trace-777.jsonl", '{"trace":1,"rank":"\\ud800"}\n'),
+        ("r/trace-777.jsonl", '{"trace":1}\n{"broken":"\\ud800\\u0000"}\n'),
+    ],
+)
+def test_a_file_of_a_job_costs_at_most_that_file(
+    committed: Callable[[dict[str, bytes]], RunRecord], name: str, text: str
+) -> None:
+    found = committed({name: text.replace("BIG", HUGE).encode(), "w/out.txt": b"hello\n"})
+    assert "out.txt" in [output.path for output in found.outputs]
+
+
+SCALARS = st.sampled_from(
+    [
+        *("0", "1", "-1", "true", "null", "NaN", "-Infinity", "1e999", "1e-999", "-0.0", HUGE, f"-{HUGE}"),
+        *(str((1 << 63) + n) for n in (-1, 0, 1)), str(-(1 << 63) - 1), "9" * 4299, "9" * 5000,
+        *('"\\ud800"', '"\\u0000"', '"\\udcff"', '"99999-12-31T00:00:00Z"', '"0000-00-00"', '"\U0001f600"'),
+        '"' + "x" * 5000 + '"', "[" * 3000, "]", "{", '"',
+    ]
+)  # fmt: skip
+KEYS = st.sampled_from(
+    [
+        *(
+            "step",
+            "epoch",
+            "loss",
+            "x",
+            "s",
+            "e",
+            "trace",
+            "rank",
+            "world",
+            "began",
+            "steps",
+            "end",
+            "broken",
+        ),
+        *(
+            "packages",
+            "source",
+            "argv",
+            "flags",
+            "op",
+            "error",
+            "pid",
+            "\\ud800",
+            "\\u0000",
+            "",
+            "a.b",
+            "trace.loss",
+        ),
+        *("\\u2028", "\\u202e", "n" * 199, "n" * 201, "torch.version"),
+    ]
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")
+        | st.lists(st.tuples(KEYS, inner), max_size=5).map(
+            lambda pairs: "{" + ",".join(f'"{key}":{item}' for key, item in pairs) + "}"
+        )
+    ),
+    max_leaves=12,
+)
+LINES = st.lists(JSON | st.sampled_from(["", '{"e":"loss","x":[1]}', '{"end":true}']), max_size=5).map(
+    "\n".join
+)
+BYTES = (JSON | LINES).map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=60)
+EVENTS = st.lists(
+    st.binary(max_size=40)
+    | st.builds(
+        lambda step, tag, value: (
+            b"\x09" + bytes(8) + b"\x10" + step + b"\x2a"
+            + bytes((len(tag) + 9, 0x0A, len(tag) + 7, 0x0A, len(tag))) + tag + b"\x15" + value
+        ),
+        st.sampled_from([b"\0", b"\xff" * 9 + b"\x01", b"\xff" * 8 + b"\x7f"]),
+        st.binary(max_size=20),
+        st.binary(min_size=4, max_size=4),
+    ),
+    max_size=4,
+).map(lambda found: b"".join(map(record_of, found)))  # fmt: skip
+NAMES = (
+    *(
+        "w/metrics.json",
+        "w/metrics.jsonl",
+        "r/entry.json",
+        "r/start-1.json",
+        "r/end-1.json",
+        "r/error-2.json",
+    ),
+    *("r/refused-3.json", "r/trace-4.jsonl", "r/end-9999999999.json", "r/trace-9999999999.jsonl"),
+)
+
+
+@examples(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files=st.dictionaries(st.sampled_from(NAMES), BYTES), events=EVENTS)
+def test_no_files_of_a_job_keep_its_result_from_being_committed(
+    committed: Callable[[dict[str, bytes]], RunRecord], files: dict[str, bytes], events: bytes
+) -> None:
+    committed(files | {"w/events.out.tfevents.1.h": events})
