@@ -32,6 +32,7 @@ from orchestrator.launch.executors.model import Executor, Stage
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit import _new_run, load
 from orchestrator.launch.watch import Silent
+from orchestrator.record.ledger import EventFilter
 from orchestrator.record.model import RunRecord
 from orchestrator.run.model import Result, State
 from orchestrator.settings import load as load_settings
@@ -107,9 +108,13 @@ def finished(lab: Lab, session: Session, run: str) -> RunRecord:
 
 
 def running(lab: Lab, session: Session, run: str) -> None:
-    """Until its job runs."""
-    until(lab, session, run, lambda: containers(run, "--filter", "status=running"))
-    until(lab, session, run, lambda: session.record.state(run) is State.RUNNING)
+    """Until its job was started: by what the ledger and the engine keep, as both states may pass by."""
+    moves = EventFilter(run=run, kinds=("run.moved",))
+    until(lab, session, run, lambda: session.record.events(moves))
+    until(lab, session, run, lambda: session.record.run(run).state.final or not containers(run, *UNSTARTED))
+
+
+UNSTARTED = ("--filter", "status=created")
 
 
 def containers(run: str, *filters: str) -> list[str]:

@@ -31,8 +31,11 @@ class Standing(Value):
     detail: str = ""  # why it waits
 
 
-def advance(session: Session, run: str) -> Standing:
-    """One step; never waits for the job. InfrastructureError where the engine does not answer."""
+def advance(session: Session, run: str, *, announced: bool = False) -> Standing:
+    """One step; never waits for the job. InfrastructureError where the engine does not answer.
+
+    `announced`: this process has announced the launch, and its engine failed then.
+    """
     opened = session.record.open_run(run)
     kind = opened.wanted.executor
     if opened.state.final:
@@ -48,7 +51,7 @@ def advance(session: Session, run: str) -> Standing:
     except UsageError as error:  # that engine cannot be asked from here: others push the run on
         return _standing(opened, error.message)
     if opened.state is State.QUEUED:
-        return _queued(session, executor, opened)
+        return _queued(session, executor, opened, announced=announced)
     there = next((one for one in session.record.launched(run) if one.number == opened.attempt), None)
     if there is None or there.ref is None or there.executor != executor.kind:
         return _standing(opened)
@@ -58,11 +61,11 @@ def advance(session: Session, run: str) -> Standing:
     return _given_up(session, executor, opened, there, seen)
 
 
-def _queued(session: Session, executor: Executor, opened: OpenRun) -> Standing:
+def _queued(session: Session, executor: Executor, opened: OpenRun, *, announced: bool) -> Standing:
     record, run, number = session.record, opened.id, opened.attempt + 1
     try:
         there, mine = record.launch(run, number, executor.kind, person())
-        if there.ref is None and (mine or there.age > LAUNCHING):
+        if there.ref is None and (mine or announced or there.age > LAUNCHING):
             ref = _submitted(session, executor, run, number)
             record.save_ref(run, number, ref)
             return _standing(opened, f"launched as {ref}")

@@ -23,7 +23,13 @@ from orchestrator.verdict.model import Verdict
 
 POLL = 0.5  # seconds between two looks at a run that executes elsewhere
 JUDGING = 30.0  # seconds that the box which executed a rerun has for its verdict
+HANDING = 60.0  # seconds in which a run is handed to an executor that fails
+HANDING_PAUSE = 3.0  # seconds between two tries
 PATIENCE = 300.0  # seconds that a cluster engine may be silent before a waiting command ends
+
+
+class NotHandedOverError(InfrastructureError):
+    """A run is recorded, and its executor did not answer: it is handed over later, and not to be doubled."""
 
 
 def here(session: Session) -> Wanted:
@@ -70,19 +76,35 @@ def wanted_elsewhere(session: Session, new: NewRun, box: str) -> Wanted:
 
 
 def queue(session: Session, new: NewRun, watch: Watch) -> tuple[str, bool]:
-    """Record a run whose image other boxes can get, and hand it to its executor."""
+    """Record a run whose image other boxes can get, and hand it to its executor.
+
+    NotHandedOverError where that does not answer for HANDING: the run is queued all the same.
+    """
     run, created = session.record.submit(new)
     if created:
-        try:
-            standing = advance(session, run)
-        except InfrastructureError:
-            watch.note(
-                f"run {run} is recorded and was not handed over: `reprise dispatch` does it once that works, "
-                f"`reprise cancel {run}` drops it"
-            )
-            raise
+        standing = _handed_over(session, run, watch)
         watch.phase("queue", f"run {run}, {standing.detail or standing.state.value}")
     return run, created
+
+
+def _handed_over(session: Session, run: str, watch: Watch) -> Standing:
+    begun = time.monotonic()
+    announced = False
+    while True:
+        try:
+            return advance(session, run, announced=announced)
+        except InfrastructureError as error:
+            waited = time.monotonic() - begun
+            if waited >= HANDING:
+                raise NotHandedOverError(
+                    f"run {run} is recorded and queued, and could not be handed over: {error.message}",
+                    "do not submit it again: `reprise dispatch`, or the next command that looks at it, "
+                    f"hands it over once that works; `reprise cancel {run}` drops it",
+                ) from error
+            if not announced:
+                watch.note(f"{error.message}; trying again, for {HANDING:g} s at most")
+            announced = True
+        time.sleep(min(HANDING_PAUSE, HANDING - waited))
 
 
 def share_image(session: Session, new: NewRun, watch: Watch) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import FencedError, UsageError
+from orchestrator.errors import FencedError, ImageMissingError, UsageError
 from orchestrator.image.stored import stored_image
 from orchestrator.launch.broken_off import broken_off, clean, try_to_clean
 from orchestrator.launch.crash import crash_point
@@ -32,7 +32,7 @@ from orchestrator.run.endings import Ending, read_ending, save_ending
 from orchestrator.run.engine import EngineInfo
 from orchestrator.run.follow import Ended, follow
 from orchestrator.run.hardware import Gpu, boot_id, box_id, choose_gpus, gpus, home_id
-from orchestrator.run.load import is_loaded
+from orchestrator.run.load import LOADS, is_loaded
 from orchestrator.run.model import Plan, Result, State
 from orchestrator.run.plan import NOTHING, plan_container
 from orchestrator.run.workspace import folders_of, prepare
@@ -223,7 +223,7 @@ def _attempt(
     with Interrupt() as interrupt:
         if opened.state is State.PREPARING:
             prepare(settings, run, attempt)
-            engine.create(plan)
+            _create(session, facts, plan, watch)
             crash_point("created")
             record.move(run, attempt, State.RUNNING)
             crash_point("running")
@@ -314,6 +314,20 @@ def _plan(
     )
     session.record.save_plan(run, attempt, plan.model_dump_json())
     return plan
+
+
+def _create(session: Session, facts: RunRecord, plan: Plan, watch: Watch) -> None:
+    """Somebody may remove images that no container uses, just before ours does."""
+    for again in range(LOADS):
+        try:
+            session.engine.create(plan)
+        except ImageMissingError:
+            if again + 1 == LOADS:
+                raise
+            watch.note("its image was removed from the engine meanwhile, and is brought there again")
+            _ensure_image(session, facts, plan.image, watch)
+        else:
+            return
 
 
 def _ensure_image(session: Session, facts: RunRecord, reference: str, watch: Watch) -> None:

@@ -112,12 +112,15 @@ def sweep(session: Session, *, dry_run: bool) -> list[Leftover]:
 
 
 def remove_given_up(session: Session, watch: Watch) -> None:
-    """Containers of attempts that this box was taken for dead over: they may hold a GPU."""
-    try:
-        for left in _containers(session, dry_run=False):
-            watch.note(f"removed {left.name}: no attempt of run {left.run} needs it any more")
-    except RepriseError as error:
-        watch.note(f"left over, for `reprise sweep`: {error.message}")
+    """Containers and folders of attempts that this box was taken for dead over: they may hold a GPU, or all
+    that the job wrote.
+    """
+    for kind in (_containers, _folders):
+        try:
+            for left in kind(session, False):
+                watch.note(f"removed {left.name}: no attempt of run {left.run} needs it any more")
+        except RepriseError as error:
+            watch.note(f"left over, for `reprise sweep`: {error.message}")
 
 
 def _containers(session: Session, dry_run: bool) -> Iterator[Leftover]:

@@ -10,6 +10,8 @@ from orchestrator.image.model import LayerKind
 from orchestrator.run.engine import Engine
 from orchestrator.settings import Settings
 
+LOADS = 3  # of an image that somebody removes as soon as it is there
+
 
 def is_loaded(engine: Engine, image: Loadable) -> bool:
     """Whether the engine has exactly this image under its tag.
@@ -39,19 +41,25 @@ def ensure_loaded(
             return True
     if fetch is not None:
         fetch()
-    try:
-        engine.load(full_archive(settings, image))
-    except StoreError as error:
-        raise EngineError(
-            f"the engine lacks the base {image.base.name}, and so does this box: {error.message}",
-            f"`reprise base build {image.base.name}`, or pull or load the base into the engine",
-        ) from error
-    if not is_loaded(engine, image):
-        raise EngineError(
-            f"the engine took image {image.digest} and shows another one under {image.tag}",
-            "`reprise doctor` looks at the engine; an image store that was edited by hand is one cause",
-        )
-    return True
+    for _ in range(LOADS):
+        try:
+            engine.load(full_archive(settings, image))
+        except StoreError as error:
+            raise EngineError(
+                f"the engine lacks the base {image.base.name}, and so does this box: {error.message}",
+                f"`reprise base build {image.base.name}`, or pull or load the base into the engine",
+            ) from error
+        if is_loaded(engine, image):
+            return True
+        if engine.image(image.tag) is not None:
+            raise EngineError(
+                f"the engine took image {image.digest} and shows another one under {image.tag}",
+                "`reprise doctor` looks at the engine; an image store that was edited by hand is one cause",
+            )
+    raise EngineError(
+        f"the engine took image {image.digest} {LOADS} times, and each time it was removed again at once",
+        "something removes images on that machine, such as `docker system prune --all` again and again",
+    )
 
 
 def _guesses(image: Loadable) -> list[int]:

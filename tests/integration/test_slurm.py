@@ -7,8 +7,10 @@ NVML is asked for them. No container has ever run with a GPU that Slurm gave.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -196,6 +198,32 @@ def test_a_machine_without_slurm_says_so_and_sees_the_record(lab: Lab, tmp_path:
         run = lab.queue(session, tmp_path / "again", QUICK)
     assert lab.box.type("dispatch", "--once", PATH=path).code == 0
     assert lab.box.json("cancel", run)["state"] == "cancelled"
+
+
+FAILS = """#!/bin/sh
+echo >>{count}
+if [ $(wc -l <{count}) -le 2 ]; then
+    echo 'sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying' >&2
+    exit 1
+fi
+exec {real} "$@"
+"""
+
+
+def test_sbatch_that_fails_for_a_moment_is_asked_again(lab: Lab, tmp_path: Path) -> None:
+    count, folder = tmp_path / "count", tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sbatch").write_text(FAILS.format(count=count, real=shutil.which("sbatch")))
+    (folder / "sbatch").chmod(0o755)
+    spec = write_job(tmp_path / "job", QUICK)
+    path = f"{folder}:{os.environ['PATH']}"
+    done = lab.box.type("submit", str(spec), "--on", "slurm", "--detach", "-q", PATH=path)
+    assert done.code == 0, done.err
+    assert len(count.read_text().splitlines()) == 3
+    with lab.session() as session:
+        assert finished(lab, session, done.out.strip()).state is State.SUCCEEDED
+        (launched,) = session.record.launched(done.out.strip())
+    assert launched.number == 1
 
 
 @pytest.mark.engine

@@ -165,7 +165,7 @@ def test_a_box_that_falls_silent_loses_its_runs_to_another(team: Team, tmp_path:
     assert f"run-{run}-1" in containers(run)
     team.worker(team.alpha)
     end = time.monotonic() + 30
-    while containers(run):
+    while containers(run) or (team.alpha.settings.attempts / f"{run}-1").exists():
         assert time.monotonic() < end
         time.sleep(0.2)
 

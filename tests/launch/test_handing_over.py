@@ -1,0 +1,89 @@
+"""A cluster engine that fails for a moment gets a run all the same, once; else the run waits for its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies
+from tests_support import queued_run
+
+from orchestrator.errors import ExitCode, InfrastructureError
+from orchestrator.launch import dispatch, elsewhere
+from orchestrator.launch.elsewhere import NotHandedOverError, queue
+from orchestrator.launch.executors.model import Attempt, Seen, Stage
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
+from orchestrator.record.model import Wanted
+from orchestrator.run.model import State
+from orchestrator.settings import load
+
+
+@dataclass
+class Flaky:
+    """It fails so many times: before it took the job, or after, so that only its answer is lost."""
+
+    faults: list[str]
+    kind = "slurm"
+    adopts = False
+    jobs: list[str] = field(default_factory=list)
+
+    def submit(self, attempt: Attempt) -> str:
+        fault = self.faults.pop(0) if self.faults else None
+        if fault != "before" and attempt.name not in self.jobs:
+            self.jobs.append(attempt.name)
+        if fault is not None:
+            raise InfrastructureError("Slurm: sbatch: Socket timed out on send/recv operation")
+        return f"{1 + self.jobs.index(attempt.name)}@here/ada"
+
+    def poll(self, ref: str) -> Seen:
+        return Seen(stage=Stage.WAITING)
+
+    def cancel(self, ref: str) -> None:
+        pass
+
+    def logs(self, ref: str, start: int = 0) -> bytes:
+        return b""
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with Session(load({"REPRISE_HOME": str(tmp_path)})) as opened:
+        yield opened
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@given(faults=strategies.lists(strategies.sampled_from(["before", "after"]), max_size=5))
+def test_it_is_handed_over_once_after_any_faults(session: Session, faults: list[str]) -> None:
+    flaky = Flaky([*faults])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(elsewhere, "HANDING_PAUSE", 0.0)
+        patched.setattr(dispatch, "executor_of", lambda _session, _kind: flaky)
+        run, created = queue(session, queued_run(wanted=Wanted(executor="slurm")), Silent())
+    assert created
+    assert flaky.jobs == [f"reprise-{run}-1"]
+    (there,) = session.record.launched(run)
+    assert there.ref == "1@here/ada"
+    assert session.record.state(run) is State.QUEUED
+
+
+def test_one_that_fails_for_longer_leaves_the_run_queued_and_the_error_names_it(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flaky = Flaky(["before"] * 10_000)
+    monkeypatch.setattr(elsewhere, "HANDING", 0.2)
+    monkeypatch.setattr(elsewhere, "HANDING_PAUSE", 0.05)
+    monkeypatch.setattr(dispatch, "executor_of", lambda _session, _kind: flaky)
+    new = queued_run(wanted=Wanted(executor="slurm"))
+    with pytest.raises(NotHandedOverError) as caught:
+        queue(session, new, Silent())
+    assert new.id in caught.value.message
+    assert "do not submit it again" in (caught.value.hint or "")
+    assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
+    assert session.record.state(new.id) is State.QUEUED
+    flaky.faults.clear()
+    monkeypatch.setattr(dispatch, "LAUNCHING", -1.0)  # whoever announced it had its time
+    assert "launched as 1@" in dispatch.advance(session, new.id).detail
+    assert len(flaky.jobs) == 1
