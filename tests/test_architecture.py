@@ -51,9 +51,6 @@ WALL_CLOCKS = {
     "cli/text.py": "`--since 2h` is counted back from what the person's clock says",
     "cli/crash.py": "the name of a file for people",
     "image/registryclient.py": "Retry-After may be a date; the wait is capped",
-    "record/blobs.py": "a blob met again is made young by the clock of who met it",
-    "record/uploads.py": "how young a blob is",
-    "launch/garbage.py": "how old a blob is",
 }
 _CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
 

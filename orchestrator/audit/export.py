@@ -21,9 +21,10 @@ from orchestrator.audit.exportform import (
 from orchestrator.audit.keys import signing_key
 from orchestrator.digest import CHUNK, Digest, canonical_json
 from orchestrator.durable import fsync_folder, make_folder, sync_filesystem, temporary_beside
-from orchestrator.errors import AuditError, StoreError, UsageError
+from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.record.snapshot import Snapshot
+from orchestrator.record.store import AbsentBlobError
 from orchestrator.value import Value
 
 _AUDIT = "`reprise audit` says what it is; an export of a damaged record would prove nothing"
@@ -143,7 +144,7 @@ def _copied(session: Session, folder: Path, digests: set[Digest], step: Step) ->
 def _copy(session: Session, digest: Digest, path: Path) -> bool:
     try:
         source = session.store.open(digest)
-    except StoreError:
+    except AbsentBlobError:
         return False
     os.makedirs(path.parent, exist_ok=True)  # noqa: PTH103  (made durable all at once)
     with source, path.open("xb") as target:

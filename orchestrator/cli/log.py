@@ -207,5 +207,6 @@ _WORDS: dict[str, Any] = {
     "verdict.given": _judged("judged"),
     "verdict.imported": _judged("brought in a verdict on"),
     "verdict.adopted": _judged("found a verdict on"),
+    "store.mended": lambda _run, data: f"put {len(data['blobs'])} altered blobs again, from good bytes",
     "store.swept": lambda _run, data: f"removed {len(data['blobs'])} blobs from the store",
 }

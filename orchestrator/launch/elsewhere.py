@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from orchestrator.digest import CHUNK
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.stored import stored_image
 from orchestrator.launch.dispatch import Standing, advance, take_back
@@ -199,7 +198,6 @@ class LiveLog:
         if record.log is None:
             return
         seen = min(self._start, MOST) if record.attempt == self._attempt and not record.log.truncated else 0
-        with self._session.store.open(record.log.digest) as stream:
-            while data := stream.read(CHUNK):
-                yield data[seen:]
-                seen = max(0, seen - len(data))
+        for data in self._session.store.chunks_of(record.log.digest):
+            yield data[seen:]
+            seen = max(0, seen - len(data))

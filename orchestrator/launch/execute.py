@@ -241,6 +241,8 @@ def _attempt(
         ended = ended.model_copy(update={"cause": State.CANCELLED, "message": "cancelled"})
     with session.store.batch() as sink:
         result = collect(engine, info, settings, plan, facts.program, used, ended, sink)
+    for digest in sink.mended:
+        watch.note(f"blob {digest} had been altered in the store, and was put again from this run's bytes")
     crash_point("collected")
     return result
 

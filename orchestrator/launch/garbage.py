@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 
 from orchestrator.digest import Digest
@@ -19,6 +19,7 @@ from orchestrator.value import Value
 
 PAGE = 500  # blobs of one question to the record, and of one event
 AT_ONCE = 8  # removals
+SLACK = timedelta(hours=1)  # between the database's clock and the store's, as fast as they run
 GRACE = timedelta(hours=24)  # longer than the time between the bytes and the row of any run
 
 
@@ -38,16 +39,17 @@ def collect(
 ) -> Swept:
     """Remove every blob older than `grace` that no row names. `step` hears which share was looked at, 0 to 1.
 
-    UsageError for a grace under which this store could lose what a run has met; StoreError where it fails.
-    What goes is written into the ledger before it goes.
+    UsageError for a grace under which this store could lose what a run has met, or where another record uses
+    the store; StoreError where it fails. What goes is written into the ledger before it goes.
     """
+    check_alone(session)
     if grace < session.store.shortest:
         shortest = int(session.store.shortest.total_seconds())
         raise UsageError(
             f"blobs must be left alone for {shortest} s at least in {session.store.name}",
             f"--older-than {shortest}s, or more",
         )
-    limit = datetime.now(UTC) - grace
+    limit = _limit(session, grace)
     seen = young = removed = 0
     size = 0 if dry_run else session.store.clean()
     foreign: list[str] = []
@@ -60,6 +62,7 @@ def collect(
         named = session.record.everything.named(list(old))
         unnamed = {digest: one.size for digest, one in old.items() if digest not in named}
         if unnamed and not dry_run:
+            check_alone(session)  # another one may have come
             told.append(_tell(session, unnamed, limit))
             unnamed = _remove(session, unnamed, limit)
         removed += len(unnamed)
@@ -68,6 +71,34 @@ def collect(
     return Swept(
         seen=seen, young=young, foreign=tuple(foreign), removed=removed, bytes=size, events=tuple(told)
     )
+
+
+def check_alone(session: Session) -> None:
+    """UsageError where another record may name blobs of the store: this one cannot say which."""
+    store, own = session.store, session.record.ledger().id
+    ledgers = store.ledgers()
+    others = sorted(ledgers.keys() - {own})
+    if others:
+        who = ", ".join(f"{name} ({' '.join(ledgers[name].split())[:200]})" for name in others[:3])
+        raise UsageError(
+            f"other records use the store {store.name}, and nothing says which blobs are theirs: {who}",
+            "give each record a store of its own (REPRISE_STORE), or all boxes one record; where one is gone "
+            "for good, remove its entry in `ledgers/` of the store",
+        )
+    if own not in ledgers and any(one.digest is not None for one in store.blobs()):
+        raise UsageError(
+            f"this record never stored anything in {store.name}: what lies there is another's",
+            "check REPRISE_STORE, REPRISE_HOME and REPRISE_DATABASE_URL",
+        )
+
+
+def _limit(session: Session, grace: timedelta) -> datetime:
+    """What was met since then stays: by the store's clock, and since the first open run began at least, for
+    its bytes may lie there, and no row name them yet.
+    """
+    oldest = session.record.everything.oldest_open()
+    spans = [grace] if oldest is None else [grace, oldest + SLACK]
+    return session.store.now() - max(spans)
 
 
 def _remove(session: Session, sizes: dict[Digest, int], limit: datetime) -> dict[Digest, int]:

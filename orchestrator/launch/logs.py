@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from orchestrator.digest import CHUNK
 from orchestrator.launch.dispatch import advance
 from orchestrator.launch.elsewhere import LiveLog
 from orchestrator.launch.executors.known import LOCAL
@@ -25,8 +24,7 @@ def log_chunks(session: Session, run: RunRecord, *, follow: bool) -> Iterator[by
         time.sleep(POLL)
         run = session.record.run(run.id)
     if run.log is not None:
-        with session.store.open(run.log.digest) as stream:
-            yield from iter(lambda: stream.read(CHUNK), b"")
+        yield from session.store.chunks_of(run.log.digest)
     elif not run.state.final and _started(session, run):
         yield from session.engine.logs(container_name(run.id, run.attempt), follow=follow)
 

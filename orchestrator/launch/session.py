@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
+from socket import gethostname
 from typing import TYPE_CHECKING, Self
 
+from orchestrator.launch.person import person
 from orchestrator.settings import Settings, load
 
 if TYPE_CHECKING:
+    from orchestrator.digest import Digest
     from orchestrator.record.database import Record
-    from orchestrator.record.store import Store
+    from orchestrator.record.store import Ledger, Store
     from orchestrator.run.engine import Engine
 
 
@@ -41,7 +44,9 @@ class Session:
     def store(self) -> Store:
         from orchestrator.record.store import open_store
 
-        return open_store(self.settings)
+        store = open_store(self.settings)
+        store.owner, store.on_mended = self._ledger, self._mended
+        return store
 
     def try_store(self) -> None:
         """Whether it takes bytes and gives them back, asked once: StoreError, or UsageError for no address.
@@ -57,6 +62,15 @@ class Session:
         from orchestrator.run.engine import Engine
 
         return Engine.connect()
+
+    def _ledger(self) -> Ledger:
+        """Whose rows name what this session stores."""
+        from orchestrator.record.store import Ledger
+
+        return Ledger(self.record.ledger().id, f"{self.record.address}, first by {person()}@{gethostname()}")
+
+    def _mended(self, digests: list[Digest]) -> None:
+        self.record.tell("store.mended", None, {"blobs": sorted(digests)})
 
     def warm(self) -> None:
         """Import the record's libraries while the caller waits for disk and engine."""

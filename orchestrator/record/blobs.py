@@ -3,6 +3,8 @@
 Order of a batch: data durable, then names, then names durable; only then may a row name a blob. One
 `syncfs` serves a batch of many files, where one fsync each would take seconds: 10,000 files of 1 kB are
 hashed and written in 1.1 s and durable in 0.7 s.
+
+Others may write to a shared store, and put links, FIFOs or devices there: safefolders.py opens them.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-import time
+import stat
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -19,10 +22,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.digest import CHUNK, Digest
-from orchestrator.durable import fsync_file, fsync_folder, make_folder, sync_filesystem
+from orchestrator.durable import fsync_file, fsync_folder, make_folder, sync_filesystem, write_bytes
 from orchestrator.errors import StoreError
 from orchestrator.record.ownfolder import give_up, own_folder, remove_dead
-from orchestrator.record.store import Store, Stored, hint_for
+from orchestrator.record.safefolders import NoFileError, open_file, opened_folder, path_of
+from orchestrator.record.store import (
+    LEDGER_TEXT,
+    AbsentBlobError,
+    DamagedBlobError,
+    Ledger,
+    Store,
+    Stored,
+    hint_for,
+)
 
 _ASIDE = "gone-"
 FEW = 16  # files up to which one fsync each is cheaper than flushing the whole file system
@@ -44,96 +56,188 @@ class BlobStore(Store):
         mode = self.folder.stat().st_mode & 0o2777
         return mode if mode & 0o022 else None
 
-    def make(self, folder: Path) -> None:
-        """A folder of the store."""
-        if folder.is_dir():
-            return
-        if folder == self.folder:
-            make_folder(folder)
-            return
-        self.make(folder.parent)
-        with suppress(FileExistsError):
-            folder.mkdir()
-            if self.shared is not None:
-                folder.chmod(self.shared)
+    @contextmanager
+    def opened(self, *names: str, make: bool = False) -> Iterator[Path]:
+        """A folder of the store, as a path that nobody can turn elsewhere. Or FileNotFoundError."""
+        if make:
+            make_folder(self.folder)
+        mode = self.shared if make else None
+        with opened_folder(self.folder, *names, make=make, mode=mode) as folder:
+            yield path_of(folder)
+
+    @contextmanager
+    def at(self, digest: Digest) -> Iterator[Path]:
+        """Where a blob lies. AbsentBlobError where its folder is not there."""
+        try:
+            with self.opened("sha256", digest.hex[:2]) as folder:
+                yield folder / digest.hex
+        except FileNotFoundError:
+            raise self._absent(digest) from None
 
     def has(self, digest: Digest) -> bool:
-        return self.path(digest).exists()
+        try:
+            with self.at(digest) as path:
+                return stat.S_ISREG(path.lstat().st_mode)
+        except AbsentBlobError:
+            return False
 
     def open(self, digest: Digest) -> BinaryIO:
         try:
-            return self.path(digest).open("rb")
-        except FileNotFoundError:
-            raise self._absent(digest) from None
+            with self.at(digest) as path:
+                return open_file(path)
+        except NoFileError as error:
+            raise DamagedBlobError(f"blob {digest} in {self.name}: {error}") from None
         except OSError as error:
-            raise StoreError(f"blob {digest} cannot be read: {error}") from error
+            raise StoreError(f"blob {digest} cannot be read: {error.strerror}") from error
 
     @contextmanager
     def file(self, digest: Digest) -> Iterator[Path]:
+        """In a shared store a copy, for a path can lead elsewhere by the time that a container has it."""
         if not self.has(digest):
             raise self._absent(digest)
-        yield self.path(digest)
+        if self.shared is None:
+            self.verify(digest)
+            yield self.path(digest)
+            return
+        with tempfile.TemporaryDirectory(prefix="reprise-") as above:
+            path = Path(above, digest.hex)
+            with path.open("wb") as out:
+                out.writelines(self.chunks_of(digest))
+            path.chmod(0o444)
+            Path(above).chmod(0o755)  # a container's user reads it
+            yield path
 
     @contextmanager
-    def batch(self) -> Iterator[Batch]:
+    def unowned_batch(self) -> Iterator[Batch]:
         try:
-            batch = Batch(self)
-            try:
-                yield batch
-                batch.commit()
-            finally:
-                batch.discard()
+            with self.opened("tmp", make=True) as parent:
+                batch = Batch(self, parent)
+                try:
+                    yield batch
+                    batch.commit()
+                finally:
+                    batch.discard()
         except OSError as error:
             raise StoreError(f"storing into {self.folder} failed: {error}", hint_for(error)) from error
 
+    def register(self, ledger: Ledger) -> None:
+        data = ledger.text[:LEDGER_TEXT].encode("utf-8", "replace")
+        try:
+            with self.opened("ledgers", make=True) as folder:
+                if not (folder / ledger.id).exists():
+                    write_bytes(folder / ledger.id, data)
+        except OSError as error:
+            raise StoreError(f"storing into {self.folder} failed: {error}", hint_for(error)) from error
+
+    def ledgers(self) -> dict[str, str]:
+        found = {}
+        try:
+            with self.opened("ledgers") as folder:
+                for path in _entries(folder):
+                    with suppress(NoFileError, PermissionError), open_file(path) as stream:
+                        found[path.name] = stream.read(LEDGER_TEXT).decode("utf-8", "replace")
+                    found.setdefault(path.name, "what it says cannot be read")
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be read: {error}") from error
+        return {name: text for name, text in found.items() if not name.endswith(".tmp")}
+
+    def now(self) -> datetime:
+        """The file system's own clock, which is a server's where that is far away."""
+        try:
+            with self.opened("tmp", make=True) as parent:
+                path = parent / secrets.token_hex(8)
+                path.touch(exist_ok=False)
+                try:
+                    return datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+                finally:
+                    path.unlink()
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be written: {error}", hint_for(error)) from error
+
     def blobs(self) -> Iterator[Stored]:
-        for folder in sorted(_entries(self.folder / "sha256")):
-            for path in sorted(_entries(folder)) if folder.is_dir() else [folder]:
-                with suppress(FileNotFoundError):  # removed meanwhile
-                    found = path.lstat()
-                    moment = datetime.fromtimestamp(found.st_mtime, UTC)
-                    yield Stored(str(path), _digest_of(path), found.st_size, moment)
+        try:
+            for name in self._names("sha256"):
+                try:
+                    below = self._names("sha256", name)
+                except (NotADirectoryError, StoreError):
+                    yield from self._stored("sha256", name)
+                    continue
+                for blob in below:
+                    yield from self._stored("sha256", name, blob)
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be read: {error}") from error
+
+    def _names(self, *folders: str) -> list[str]:
+        try:
+            with self.opened(*folders) as folder:
+                return sorted(path.name for path in folder.iterdir())
+        except FileNotFoundError:
+            return []
+
+    def _stored(self, *names: str) -> Iterator[Stored]:
+        *folders, name = names
+        with suppress(FileNotFoundError), self.opened(*folders) as folder:  # removed meanwhile
+            found = (folder / name).lstat()
+            digest = Digest.parse(f"sha256:{name}") if folders[1:] == [name[:2]] else None
+            moment = datetime.fromtimestamp(found.st_mtime, UTC)
+            plain = digest if stat.S_ISREG(found.st_mode) else None
+            yield Stored(str(self.folder.joinpath(*names)), plain, found.st_size, moment)
 
     def remove(self, digest: Digest, before: datetime) -> bool:
         """Put aside first: a batch that met the blob a moment ago has made it younger, and it comes back."""
-        path, limit = self.path(digest), before.timestamp()
-        aside = self.folder / "tmp" / f"{_ASIDE}{secrets.token_hex(8)}"
+        limit, name = before.timestamp(), f"{_ASIDE}{secrets.token_hex(8)}"
         try:
-            if path.lstat().st_mtime >= limit:
-                return False
-            self.make(aside.parent)
-            path.replace(aside)
-            if aside.lstat().st_mtime >= limit:
-                self._put_back(aside, digest)
-                return False
-            aside.unlink()
-        except FileNotFoundError:  # another collection's, or put back by it
+            with self.at(digest) as path:
+                found = path.lstat()
+                if found.st_mtime >= limit or not stat.S_ISREG(found.st_mode):
+                    return False
+                with self.opened("tmp", make=True) as parent:
+                    aside = parent / name
+                    path.replace(aside)
+                    if aside.lstat().st_mtime >= limit:
+                        self._put_back(aside, digest)
+                        return False
+                    aside.unlink()
+        except (FileNotFoundError, AbsentBlobError):  # another collection's, or put back by it
             return False
         except OSError as error:
             raise StoreError(f"blob {digest} cannot be removed: {error}", hint_for(error)) from error
         return True
 
     def _put_back(self, aside: Path, digest: Digest) -> None:
-        path = self.path(digest)
-        self.make(path.parent)
-        with suppress(FileExistsError):  # written anew meanwhile
-            path.hardlink_to(aside)
-        fsync_folder(path.parent)
+        with self.opened("sha256", digest.hex[:2], make=True) as folder:
+            with suppress(FileExistsError):  # written anew meanwhile
+                os.link(aside, folder / digest.hex, follow_symlinks=False)
+            fsync_folder(folder)
         aside.unlink()
 
     def clean(self) -> int:
         """A blob that a killed `remove` left aside may have been met by then: it comes back, and is looked
-        at as any other.
+        at as any other. What is no plain file was put there by hand, and goes.
         """
-        parent = self.folder / "tmp"
-        for aside in _entries(parent):
-            if aside.name.startswith(_ASIDE):
-                # The other collection is alive, or another user's.
-                with suppress(FileNotFoundError, PermissionError):
-                    with aside.open("rb") as stream:
-                        digest = Digest.of_stream(stream)
-                    self._put_back(aside, digest)
-        return remove_dead(parent)
+        try:
+            with self.opened("tmp") as parent:
+                for aside in _entries(parent):
+                    if aside.name.startswith(_ASIDE):
+                        self._tidy(aside)
+                return remove_dead(parent)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be tidied: {error}", hint_for(error)) from error
+
+    def _tidy(self, aside: Path) -> None:
+        # The other collection is alive, or another user's; a folder is nobody's, and is left.
+        with suppress(FileNotFoundError, PermissionError, IsADirectoryError):
+            try:
+                with open_file(aside) as stream:
+                    digest = Digest.of_stream(stream)
+            except NoFileError:
+                aside.unlink()
+                return
+            self._put_back(aside, digest)
 
 
 def _entries(folder: Path) -> Iterable[Path]:
@@ -143,24 +247,18 @@ def _entries(folder: Path) -> Iterable[Path]:
         return ()
 
 
-def _digest_of(path: Path) -> Digest | None:
-    """From where a blob lies: `sha256/ab/abcd…`, a plain file."""
-    digest = Digest.parse(f"sha256:{path.name}")
-    fits = (
-        digest is not None and path.parent.name == path.name[:2] and path.is_file() and not path.is_symlink()
-    )
-    return digest if fits else None
-
-
 class Batch:
-    """Temporaries that wait for their names. Made by BlobStore.batch."""
+    """Temporaries that wait for their names. Made by BlobStore.unowned_batch."""
 
-    def __init__(self, store: BlobStore) -> None:
+    def __init__(self, store: BlobStore, parent: Path) -> None:
+        """`parent` is the store's folder of temporaries, opened."""
         self._store = store
-        store.make(store.folder / "tmp")
-        self._temporaries, self._lock = own_folder(store.folder / "tmp")
+        folder, self._lock = own_folder(parent)
+        self._own = folder
+        self._temporaries = path_of(self._lock)
         self._waiting: dict[Digest, Path] = {}
         self._there: set[Digest] = set()  # stored before, perhaps a moment ago by another process
+        self.mended: list[Digest] = []
 
     def add(self, stream: BinaryIO, size: int) -> Digest:
         """Read the stream to its end, at most `size` bytes, and keep it under its digest."""
@@ -179,7 +277,7 @@ class Batch:
             digest = Digest("sha256:" + hasher.hexdigest())
             if digest in self._waiting:
                 temporary.unlink()
-            elif self._is_whole(digest, size - left):
+            elif self._is_whole(digest, temporary):
                 temporary.unlink()
                 self._there.add(digest)
             else:
@@ -189,18 +287,26 @@ class Batch:
             raise
         return digest
 
-    def _is_whole(self, digest: Digest, size: int) -> bool:
-        """Whether it is there in full length; then it is young again, so that no collection takes it."""
-        path = self._store.path(digest)
+    def _is_whole(self, digest: Digest, good: Path) -> bool:
+        """Whether it is there with the same bytes; then it is young again, so that no collection takes it."""
         try:
-            if path.stat().st_size != size:
-                return False
-            os.utime(path, (moment := time.time(), moment))
-        except FileNotFoundError:
+            with self._store.open(digest) as there, good.open("rb") as stream:
+                same = _same(there, stream)
+                if same:
+                    os.utime(there.fileno())  # by the file system's clock
+        except AbsentBlobError:
             return False
+        except DamagedBlobError:
+            same = False
         except PermissionError:  # another user's: written again, under our name
             return False
-        return True
+        except StoreError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                raise
+            return False
+        if not same:
+            self.mended.append(digest)
+        return same
 
     def commit(self) -> None:
         """Data, names, folders. A blob that was there already may lie in a folder not yet durable."""
@@ -209,26 +315,47 @@ class Batch:
                 fsync_file(temporary)
         else:
             sync_filesystem(self._temporaries)
-        folders = {self._store.path(digest).parent for digest in self._there}
-        for digest, temporary in self._waiting.items():
-            target = self._store.path(digest)
-            if target.parent not in folders:
-                self._store.make(target.parent)
-                folders.add(target.parent)
-            temporary.replace(target)
+        folders: dict[str, list[Digest]] = {digest.hex[:2]: [] for digest in self._there}
+        for digest in self._waiting:
+            folders.setdefault(digest.hex[:2], []).append(digest)
+        for name, digests in folders.items():
+            with self._store.opened("sha256", name, make=True) as folder:
+                for digest in digests:
+                    self._place(self._waiting[digest], folder / digest.hex)
         self._waiting.clear()
         if folders:
-            self._keep(folders)
+            self._keep(list(folders))
 
-    def _keep(self, folders: set[Path]) -> None:
+    def _place(self, temporary: Path, target: Path) -> None:
+        try:
+            temporary.replace(target)
+        except IsADirectoryError:  # put there by hand; it goes with our temporaries
+            target.replace(self._temporaries / secrets.token_hex(12))
+            temporary.replace(target)
+
+    def _keep(self, names: list[str]) -> None:
         """Make the entries in the folders durable, and the folders' own entries, up to the store's."""
-        if len(folders) > FEW:
-            sync_filesystem(self._store.folder)
-            return
         root = self._store.folder
-        for folder in (*folders, root / "sha256", root, root.parent):
+        if len(names) > FEW:
+            sync_filesystem(root)
+            return
+        for name in names:
+            with self._store.opened("sha256", name) as folder:
+                fsync_folder(folder)
+        with self._store.opened("sha256") as folder:
             fsync_folder(folder)
+        fsync_folder(root)
+        fsync_folder(root.parent)
 
     def discard(self) -> None:
         self._waiting.clear()
-        give_up(self._temporaries, self._lock)
+        give_up(self._own, self._lock)
+
+
+def _same(one: BinaryIO, other: BinaryIO) -> bool:
+    while True:
+        left, right = one.read(CHUNK), other.read(CHUNK)
+        if left != right:
+            return False
+        if not left:
+            return True

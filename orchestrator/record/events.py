@@ -51,6 +51,7 @@ KINDS = {
     "verdict.given": "a rerun was judged",
     "verdict.imported": "a verdict of another record was brought in",
     "verdict.adopted": "a verdict from before the ledger",
+    "store.mended": "stored blobs had other bytes, and were put again from good ones",
     "store.swept": "blobs were removed from the store",
 }
 # What makes a new checkpoint due.

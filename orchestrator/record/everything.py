@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, exists, func, select
 
 from orchestrator.digest import Digest
 from orchestrator.record import tables
+from orchestrator.record.clock import seconds_since
 from orchestrator.record.connect import Database
 from orchestrator.record.evidence import orphans
 from orchestrator.record.snapshot import (
@@ -100,6 +101,14 @@ def source_of(connection: Connection, run: str) -> dict[str, str]:
     return {row.path: row.sha256 for row in connection.execute(query)}
 
 
+def oldest_open(connection: Connection) -> timedelta | None:
+    run, attempt = tables.run, tables.attempt
+    at_work = run.c.state.in_((State.PREPARING, State.RUNNING, State.COLLECTING))
+    query = select(func.min(attempt.c.claimed_at)).join(run, run.c.id == attempt.c.run_id).where(at_work)
+    began = connection.execute(query).scalar_one()
+    return None if began is None else timedelta(seconds=seconds_since(connection, began))
+
+
 class Everything:
     """The record as an audit goes through it. Runs may be recorded meanwhile: a page is one snapshot."""
 
@@ -117,6 +126,10 @@ class Everything:
 
     def source_of(self, run: str) -> dict[str, str]:
         return self._database.read(lambda connection: source_of(connection, run))
+
+    def oldest_open(self) -> timedelta | None:
+        """How long ago the first attempt of a run that is being executed began; None where none is."""
+        return self._database.read(oldest_open)
 
     def named(self, digests: Sequence[Digest]) -> set[Digest]:
         """Those blobs that the record names."""

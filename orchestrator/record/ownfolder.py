@@ -64,7 +64,7 @@ def _entries(folder: Path) -> Iterable[Path]:
 def _locked(folder: Path, *, wait: bool) -> int | None:
     """The folder's lock; None if another process has it, or removed the folder before we had it."""
     try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, PermissionError):  # PermissionError: another user's batch
         return None
     try:

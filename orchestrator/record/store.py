@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
+import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
-from orchestrator.digest import Digest
+from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import StoreError
 from orchestrator.settings import Settings
 
@@ -23,7 +25,16 @@ _HINTS = {
 }
 
 
-TRIAL = b"Reprise tries whether this store takes bytes.\n"
+SMALL = 256 << 20  # bytes of a blob that is read into memory
+LEDGER_TEXT = 1024  # characters of what a ledger says of itself
+
+
+class AbsentBlobError(StoreError):
+    """The store answers, and has no such blob."""
+
+
+class DamagedBlobError(StoreError):
+    """The store has other bytes under the name."""
 
 
 def hint_for(error: OSError) -> str | None:
@@ -39,8 +50,17 @@ class Stored(NamedTuple):
     modified: datetime  # when it was written, or last met again
 
 
+class Ledger(NamedTuple):
+    """A record that uses a store."""
+
+    id: str
+    text: str  # where it is, for people
+
+
 class Batch(Protocol):
     """Blobs that become durable together."""
+
+    mended: list[Digest]  # those that lay there with other bytes; full when the batch is committed
 
     def add(self, stream: BinaryIO, size: int) -> Digest:
         """Read the stream to its end, at most `size` bytes, and keep it under its digest."""
@@ -53,6 +73,9 @@ class Store(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name  # what messages call it
+        self.owner: Callable[[], Ledger] | None = None  # the record whose rows name what is stored
+        self.on_mended: Callable[[list[Digest]], None] = lambda _: None
+        self._registered = False
 
     @abstractmethod
     def has(self, digest: Digest) -> bool: ...
@@ -61,9 +84,35 @@ class Store(ABC):
     def open(self, digest: Digest) -> BinaryIO:
         """The blob's stream, which can seek; its bytes are not yet checked. StoreError if it is not there."""
 
+    @contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """Blobs that become durable together when the block is left; none is named by us if it raises.
+
+        What is there already is compared with the bytes in hand, and mended from them.
+        """
+        if self.owner is not None and not self._registered:
+            self.register(self.owner())
+            self._registered = True
+        with self.unowned_batch() as batch:
+            yield batch
+        if batch.mended:
+            self.on_mended(batch.mended)
+
     @abstractmethod
-    def batch(self) -> AbstractContextManager[Batch]:
-        """Blobs that become durable together when the block is left; none is named by us if it raises."""
+    def unowned_batch(self) -> AbstractContextManager[Batch]:
+        """As `batch`, of nobody: a trial."""
+
+    @abstractmethod
+    def register(self, ledger: Ledger) -> None:
+        """Write down that a record uses the store: a collection for another one takes nothing from it."""
+
+    @abstractmethod
+    def ledgers(self) -> dict[str, str]:
+        """Records that use the store: id -> what they said of themselves."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """By the clock that gives blobs their moments: clients' clocks may be days off."""
 
     @abstractmethod
     def file(self, digest: Digest) -> AbstractContextManager[Path]:
@@ -88,31 +137,64 @@ class Store(ABC):
     def read(self, digest: Digest) -> bytes:
         """A small blob's bytes, checked. StoreError if they are not the digest's."""
         with self.open(digest) as stream:
-            data = stream.read()
+            data = stream.read(SMALL + 1)
+        if len(data) > SMALL:
+            raise StoreError(f"blob {digest} in {self.name} has more than {SMALL >> 20} MiB")
         if Digest.of(data) != digest:
             raise self._damaged(digest)
         return data
 
+    def chunks_of(self, digest: Digest) -> Iterator[bytes]:
+        """A blob's bytes, all of them checked before the first is given. StoreError."""
+        with self.open(digest) as stream:
+            if Digest.of_stream(stream) != digest:
+                raise self._damaged(digest)
+            stream.seek(0)
+            hasher = hashlib.sha256()
+            while chunk := stream.read(CHUNK):
+                hasher.update(chunk)
+                yield chunk
+            if hasher.hexdigest() != digest.hex:  # changed between the two looks
+                raise self._damaged(digest)
+
     def verify(self, digest: Digest) -> None:
-        """StoreError if the blob is absent or its bytes are not its digest's."""
+        """AbsentBlobError, DamagedBlobError: the bytes are not there, or not the digest's. StoreError."""
         with self.open(digest) as stream:
             found = Digest.of_stream(stream)
         if found != digest:
             raise self._damaged(digest)
 
+    def is_whole(self, digest: Digest) -> bool:
+        """Whether the blob is there with its digest's bytes. StoreError where nobody can say."""
+        try:
+            self.verify(digest)
+        except (AbsentBlobError, DamagedBlobError):
+            return False
+        return True
+
     def try_out(self) -> None:
-        """StoreError where bytes do not go in and come out again. One small blob, the same every time."""
-        self.read(self.put_bytes(TRIAL))
+        """Bytes that were never there go in, come out and are removed. StoreError, UsageError: they do not.
+
+        Before work begins whose results the store is to take.
+        """
+        data = secrets.token_bytes(32)
+        with self.unowned_batch() as batch:
+            digest = batch.add(io.BytesIO(data), len(data))
+        if self.read(digest) != data:
+            raise self._damaged(digest)
+        self.remove(digest, self.now() + timedelta(days=1))
 
     def put_bytes(self, data: bytes) -> Digest:
         with self.batch() as batch:
             return batch.add(io.BytesIO(data), len(data))
 
     def _damaged(self, digest: Digest) -> StoreError:
-        return StoreError(f"blob {digest} has other bytes: it was altered in {self.name}, or is damaged")
+        return DamagedBlobError(
+            f"blob {digest} has other bytes: it was altered in {self.name}, or is damaged"
+        )
 
     def _absent(self, digest: Digest) -> StoreError:
-        return StoreError(f"blob {digest} is not in the store {self.name}")
+        return AbsentBlobError(f"blob {digest} is not in the store {self.name}")
 
 
 def open_store(settings: Settings) -> Store:

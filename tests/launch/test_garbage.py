@@ -245,3 +245,82 @@ def test_on_s3_a_blob_must_be_old_enough_to_have_been_put_again(far: Session) ->
             collect(far, span, lambda _: None)
         assert "7200s" in str(caught.value.hint)
     assert collect(far, timedelta(hours=2), lambda _: None).seen == 0
+
+
+def test_the_blobs_of_another_record_are_not_taken(session: Session, tmp_path: Path) -> None:
+    """Two records, one store: what either of them takes could be the other's."""
+    other = Session(load({"REPRISE_HOME": str(tmp_path / "b"), "REPRISE_STORE": str(session.settings.store)}))
+    kept = recorded(session, "one")
+    age(session, *kept)
+    with pytest.raises(UsageError, match=r"never stored anything|other records"):
+        collect(other, DAY, lambda _: None)
+    recorded(other, "two")
+    for mine, theirs in ((session, other), (other, session)):
+        with pytest.raises(UsageError, match="other records") as caught:
+            collect(mine, DAY, lambda _: None, dry_run=True)
+        assert theirs.record.ledger().id in caught.value.message
+    for digest in kept:
+        session.store.verify(digest)
+    assert isinstance(session.store, BlobStore)
+    (session.store.folder / "ledgers" / other.record.ledger().id).unlink()
+    assert collect(session, DAY, lambda _: None).removed == 0
+
+
+def test_the_blobs_of_another_record_on_s3_are_not_taken(far: Session, tmp_path: Path) -> None:
+    address = far.settings.store_address
+    other = Session(load({"REPRISE_HOME": str(tmp_path / "b"), "REPRISE_STORE": address}))
+    far.store.put_bytes(b"mine")
+    with pytest.raises(UsageError, match="other records"):
+        collect(other, DAY, lambda _: None)
+    assert collect(far, DAY, lambda _: None).seen == 1
+
+
+def test_what_an_open_run_may_name_stays_whatever_its_age(session: Session) -> None:
+    """It began three days ago; its outputs have lain there for two, and its row does not name them yet."""
+    session.store.put_bytes(b"begin")
+    digest = Digest.of(b"open")
+    base = BaseRef(name="cpu", digest=digest, config_digest=digest)
+    layer = Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=1)
+    new = NewRun(
+        id=digest.hex[:16],
+        key="open",
+        image=ImageFacts(digest=digest, config_digest=digest, base=base, layers=(layer,)),
+        program=Program(name="job", command=("x",), params={}, seed=0),
+        resources=Resources(),
+        tolerance=Tolerances(),
+        submitted_by="ada",
+        reference="reprise:1",
+    )
+    run, _ = session.record.submit(new)
+    attempt = session.record.claim(run, "box", "boot", "pid 1")
+    with session.record._database.writing() as connection:
+        early = tables.attempt.update().values(claimed_at=datetime.now(UTC) - 3 * DAY)
+        connection.execute(early)
+    output = session.store.put_bytes(b"what it made")
+    age(session, output)
+    assert collect(session, DAY, lambda _: None).removed == 0
+    assert session.store.has(output)
+    session.record.finish(run, attempt, Result(state=State.LOST))
+    assert collect(session, DAY, lambda _: None).removed == 1
+
+
+def test_the_age_of_a_blob_is_by_the_clock_of_the_store(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = session.store.put_bytes(b"young")
+    ahead = (datetime.now(UTC) + timedelta(hours=25)).timestamp()
+    monkeypatch.setattr("time.time", lambda: ahead)
+    monkeypatch.setattr("orchestrator.record.clock.now", lambda _: datetime.fromtimestamp(ahead, UTC))
+    assert collect(session, DAY, lambda _: None).removed == 0
+    assert session.store.has(blob)
+
+
+def test_what_is_mended_is_told_in_the_ledger(session: Session) -> None:
+    blob = session.store.put_bytes(b"good bytes")
+    assert isinstance(session.store, BlobStore)
+    session.store.path(blob).chmod(0o644)
+    session.store.path(blob).write_bytes(b"XXXX bytes")
+    session.store.put_bytes(b"good bytes")
+    session.store.verify(blob)
+    (event,) = session.record.events(EventFilter(kinds=("store.mended",)))
+    assert event.data["blobs"] == [blob]

@@ -178,7 +178,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Path]]]:
 
     def noted(name: str, real: Callable[[Path], Any]) -> Callable[[Path], None]:
         def call(path: Path) -> None:
-            found.append((name, path))
+            found.append((name, path.resolve()))
             real(path)
 
         return call
@@ -189,7 +189,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Path]]]:
     replace = Path.replace
 
     def renamed(path: Path, target: Path) -> Path:
-        found.append(("name", target))
+        found.append(("name", target.parent.resolve() / target.name))
         return replace(path, target)
 
     monkeypatch.setattr(Path, "replace", renamed)
