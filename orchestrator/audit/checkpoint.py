@@ -100,9 +100,14 @@ def copy_to_git(session: Session, folder: Path) -> int:
     The branch has one file per ledger and its own history; index, work tree and HEAD are not touched. Two
     commands at once: one is refused and told so. Errors as of `copy_to_file`.
     """
-    if not find_repository(folder):
+    there = find_repository(folder)
+    if there is None:
         raise UsageError(f"{folder} is not in a git repository", "go to one, or name a file: --to PATH")
-    repository = Repository(folder)
+    with Repository(folder, there) as repository:
+        return _add_to_branch(session, repository)
+
+
+def _add_to_branch(session: Session, repository: Repository) -> int:
     name = f"{session.record.ledger().id}.checkpoints"
     tip = (
         repository.ask("finding the branch", "for-each-ref", "--format=%(objectname)", BRANCH)
@@ -113,7 +118,7 @@ def copy_to_git(session: Session, folder: Path) -> int:
     before = ""
     if name in entries:
         before = repository.ask("reading the branch", "cat-file", "blob", entries[name]).decode()
-    notes = _missing(session, before, f"{BRANCH} of {folder}")
+    notes = _missing(session, before, f"{BRANCH} of {repository.folder}")
     if notes:
         content = (before + "".join(notes)).encode()
         words = ("hash-object", "-w", "--stdin")

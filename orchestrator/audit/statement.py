@@ -245,6 +245,8 @@ def _dependencies(run: RunRecord) -> Iterable[Resource]:
         at = f"git+{git.remote}@{git.commit}" if git.remote else None
         state = {"dirty": git.dirty}
         yield Resource(name="source", uri=at, digest={"gitCommit": git.commit}, annotations=state)
+        for path, commit in sorted(git.submodules.items()):
+            yield Resource(name=f"source/{path}", digest={"gitCommit": commit})
         if git.patch_digest is not None:
             yield Resource(name="source.patch", digest=_sha256(git.patch_digest))
     for name, digest in sorted(run.program.inputs.items()):

@@ -66,6 +66,7 @@ def print_run(run: RunRecord) -> None:
                 "  ".join(f"{name} {number_text(value)}" for name, value in sorted(run.metrics.items())),
             ),
             ("git", git_line(run.git)),
+            ("submodules", submodules_line(run.git)),
             ("hardware", hardware_line(run.fingerprint)),
             ("box", " ".join(filter(None, (run.box_name, (run.box or "")[:BOX_SHOWN])))),
             ("packages", str(len(run.packages)) if run.packages else ""),
@@ -182,6 +183,11 @@ def git_line(git: GitState | None) -> str:
     where = f"{git.branch} " if git.branch else ""
     dirty = "  DIRTY (the changes are kept as a patch)" if git.dirty else ""
     return f"{where}{git.commit[:12]}{dirty}  {git.subject}".rstrip()
+
+
+def submodules_line(git: GitState | None) -> str:
+    inner = sorted(git.submodules.items()) if git is not None else []
+    return "  ".join(f"{path} {commit[:12]}" for path, commit in inner)
 
 
 def hardware_line(fingerprint: Fingerprint | None) -> str:

@@ -63,7 +63,8 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     watch.phase("image", base.ref.name)
     digests = {name: data.digest for name, data in inputs.items()}
     image = assemble(session.settings, base, program_of(spec, digests), source, wheels)
-    told = warnings(spec.command, spec.params, spec.env, (file.data for file in source.files))
+    files = (file.data for file in source.files)
+    told = (*source.notes, *warnings(spec.command, spec.params, spec.env, files))
     for text in told:
         watch.note(text)
     return Built(

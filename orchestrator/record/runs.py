@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Table, insert, or_, select, true, update
 
+from orchestrator.digest import canonical_json
 from orchestrator.errors import FencedError, RecordError, UsageError
 from orchestrator.record import events, evidence, tables
 from orchestrator.record.clock import now
@@ -144,7 +145,8 @@ def _input_data(connection: Connection, data: InputData) -> None:
 
 def _git_row(key: int, git: GitState) -> dict[str, Any]:
     """The patch's bytes are a blob; the row has its digest."""
-    return {"run_id": key, **git.model_dump(exclude={"patch"})}
+    inner = canonical_json(git.submodules).decode() if git.submodules else None
+    return {"run_id": key, **git.model_dump(exclude={"patch"}), "submodules": inner}
 
 
 def claim(

@@ -280,6 +280,7 @@ class GitState(Row, table=True):
     subject: str = Field(sa_type=Words)
     dirty: bool
     patch_digest: str | None = Field(default=None, sa_type=Words, index=True)
+    submodules: str | None = Field(default=None, sa_type=Words)  # JSON: path -> commit
 
 
 class Flag(Row, table=True):

@@ -22,7 +22,7 @@ from orchestrator.spec.tree import GitState
 
 FETCHED = 5000  # rows of a long list that are fetched at a time
 
-T = TypeVar("T", Output, GitState, Log, TraceFile)
+T = TypeVar("T", Output, Log, TraceFile)
 
 _original = tables.run.alias("original")
 # A run that is queued again has no attempt: the last one was given up.
@@ -110,7 +110,7 @@ def _parts(connection: Connection, key: int) -> dict[str, Any]:
         "source": {row.path: row.sha256 for row in _of_run(connection, tables.source_file, key)},
         "readbacks": tuple(_readback(row) for row in flags),
         "fingerprint": _fingerprint(prints[0]) if prints else None,
-        "git": _value(GitState, states[0]) if states else None,
+        "git": _git(states[0]) if states else None,
         "log": _value(Log, logs[0]) if logs else None,
         "traces": tuple(_value(TraceFile, row) for row in _of_run(connection, tables.trace, key)),
         "notes": tuple(row.text for row in _of_run(connection, tables.note, key)),
@@ -135,6 +135,12 @@ def _value(kind: type[T], row: Row[Any]) -> T:
     """A value whose fields are columns of the same names."""
     fields = kind.model_fields.keys() & row._mapping.keys()
     return kind.model_validate({name: row._mapping[name] for name in fields})
+
+
+def _git(row: Row[Any]) -> GitState:
+    inner = {} if row.submodules is None else json.loads(row.submodules)
+    plain = {name: row._mapping[name] for name in GitState.model_fields.keys() & row._mapping.keys()}
+    return GitState.model_validate(plain | {"submodules": inner})
 
 
 def _readback(row: Row[Any]) -> Readback:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.git import Repository
+from orchestrator.spec.ignore import MAX_FILE
 
 SUBMODULE = b"160000"
 
@@ -33,10 +34,18 @@ def _entry(line: bytes) -> TreeEntry:
     return TreeEntry(os.fsdecode(name), mode, identity, int(size) if size.isdigit() else 0)
 
 
+def blob_at(repository: Repository, entry: TreeEntry) -> bytes:
+    """The content of a small file. UsageError for a large one."""
+    if entry.size > MAX_FILE:
+        raise UsageError(f"{entry.path} is larger than {MAX_FILE >> 20} MiB")
+    return read_blobs(repository, [entry])[0]
+
+
 def read_blobs(repository: Repository, entries: Sequence[TreeEntry]) -> list[bytes]:
-    """The contents of blobs, from one process."""
+    """The contents of blobs, from one process. Their sizes, as listed, are the caller's to limit."""
     given = b"".join(entry.identity + b"\n" for entry in entries)
-    out = repository.ask("reading files", "cat-file", "--batch", given=given)
+    most = sum(entry.size + 1000 for entry in entries)
+    out = repository.start("cat-file", "--batch", given=given).finish("reading files", most)
     blobs = []
     offset = 0
     for entry in entries:

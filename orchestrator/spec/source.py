@@ -7,41 +7,22 @@ refused: special files, unreadable ones, names that are not UTF-8, and sources t
 from __future__ import annotations
 
 import errno
-import fnmatch
 import os
-import re
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.below import Below
-from orchestrator.spec.commit import SUBMODULE, TreeEntry, list_commit, read_blobs
+from orchestrator.spec.commit import TreeEntry, read_blobs
 from orchestrator.spec.git import Repository, find_repository
 from orchestrator.spec.model import SourceSpec
+from orchestrator.spec.selection import IGNORE_FILE, Selection
+from orchestrator.spec.submodules import Found, committed, state, work_tree
 from orchestrator.spec.tree import SourceFile, SourceTree
 
-MAX_FILES = 100_000
 MAX_BYTES = 1 << 30
-IGNORE_FILE = ".repriseignore"  # one shell pattern a line, for names and for relative paths; # comments
-
-# Never code, whatever git says. Bytecode would be stale: all files in an image have one time.
-IGNORED_FOLDERS = frozenset(
-    {
-        ".git",
-        ".hypothesis",
-        ".ipynb_checkpoints",
-        ".mypy_cache",
-        ".pytest_cache",
-        ".ruff_cache",
-        ".tox",
-        ".venv",
-        "__pycache__",
-        "node_modules",
-        "venv",
-    }
-)
-IGNORED_NAMES = ("*.pyc", "*.pyo", ".DS_Store", ".git")
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -53,46 +34,52 @@ def read_source(spec: SourceSpec, exclude: tuple[Path, ...] = ()) -> SourceTree:
     cannot be read or may not be a source.
     """
     folder = Path(spec.path)
-    in_git = find_repository(folder)
+    there = find_repository(folder)
+    selection = Selection(folder, exclude)
     if spec.commit is not None:
-        if not in_git:
+        if there is None:
             raise UsageError(f"{folder} is not in a git repository, so it has no commit {spec.commit}")
-        return _read_commit(Repository(folder), spec.commit, exclude)
-    if in_git:
-        repository = Repository(folder)
-        listing = repository.listing()
-        if listing.tracked or listing.untracked:
-            is_source = _filter(folder, _own_patterns(folder), exclude)
-            files = _read(folder, _wanted(folder, listing.tracked | listing.untracked, is_source), True)
-            return SourceTree(files=files, git=repository.state(listing, is_source))
+        with ExitStack() as stack:
+            return _read_commit(stack, stack.enter_context(Repository(folder, there)), spec.commit, selection)
+    if there is not None:
+        with ExitStack() as stack:
+            selection.read_patterns([IGNORE_FILE])
+            parts = work_tree(stack, stack.enter_context(Repository(folder, there)), selection)
+            names = frozenset[str]().union(*(part.names() for part in parts))
+            if names or parts[0].listing.submodules:
+                files = _read(selection, selection.wanted(names), in_git=True)
+                git, notes = state(parts, selection)
+                return SourceTree(files=files, git=git, notes=notes)
     # Outside git, or a folder that the repository around it ignores as a whole.
-    is_source = _filter(folder, _own_patterns(folder), exclude)
-    return SourceTree(files=_read(folder, _wanted(folder, _walk(folder), is_source), False))
+    return SourceTree(files=_read(selection, selection.wanted(_walk(selection)), in_git=False))
 
 
-def _read_commit(repository: Repository, name: str, exclude: tuple[Path, ...]) -> SourceTree:
+def _read_commit(stack: ExitStack, repository: Repository, name: str, selection: Selection) -> SourceTree:
     folder, commit = repository.folder, repository.commit_of(name)
-    everything = list_commit(repository, commit)
-    if not everything:
+    found, submodules = committed(stack, repository, commit, selection)
+    if not found:
         raise UsageError(f"commit {name} has no files in {folder}", "`git ls-tree` shows what it has")
-    own = [entry for entry in everything if entry.path == IGNORE_FILE and entry.mode != SUBMODULE]
-    patterns = _patterns(read_blobs(repository, own)[0]) if own else []
-    wanted = set(_wanted(folder, (entry.path for entry in everything), _filter(folder, patterns, exclude)))
-    entries = [entry for entry in everything if entry.path in wanted]
-    for entry in entries:
-        _check_name(entry.path)
-        if entry.mode == SUBMODULE:
-            raise UsageError(
-                f"{entry.path!r} is a submodule; its files are not in this repository",
-                f"copy them in, or name it in {IGNORE_FILE}",
-            )
-    if sum(entry.size for entry in entries) > MAX_BYTES:
+    wanted = set(selection.wanted(one.entry.path for one in found))
+    found = [one for one in found if one.entry.path in wanted]
+    for one in found:
+        _check_name(one.entry.path)
+    if sum(one.entry.size for one in found) > MAX_BYTES:
         raise _too_large(folder)
-    files = [
-        _file_of(entry, data) for entry, data in zip(entries, read_blobs(repository, entries), strict=True)
-    ]
+    files = [file for file in _contents(found) if not _is_input(selection, file)]
     files.sort(key=lambda file: os.fsencode(file.path))
-    return SourceTree(files=tuple(files), git=repository.state_of_commit(commit))
+    git = repository.state_of_commit(commit).model_copy(update={"submodules": submodules})
+    return SourceTree(files=tuple(files), git=git)
+
+
+def _contents(found: list[Found]) -> Iterator[SourceFile]:
+    for repository in {id(one.repository): one.repository for one in found}.values():
+        entries = [one.entry for one in found if one.repository is repository]
+        for entry, data in zip(entries, read_blobs(repository, entries), strict=True):
+            yield _file_of(entry, data)
+
+
+def _is_input(selection: Selection, file: SourceFile) -> bool:
+    return file.symlink and selection.is_input(file.path, file.data)
 
 
 def _file_of(entry: TreeEntry, data: bytes) -> SourceFile:
@@ -101,13 +88,16 @@ def _file_of(entry: TreeEntry, data: bytes) -> SourceFile:
     return SourceFile(path=entry.path, data=data, executable=executable, symlink=symlink)
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    """Relative paths of everything that is not a folder, ignored folders left out."""
+def _walk(selection: Selection) -> Iterator[str]:
+    """Relative paths of everything that is not a folder; folders that have no source are not looked into."""
+    folder = selection.folder
     for here, folders, names in os.walk(folder, onerror=_unreadable):
-        folders[:] = sorted(name for name in folders if name not in IGNORED_FOLDERS)
-        links = [name for name in folders if (Path(here) / name).is_symlink()]
         relative = os.path.relpath(here, folder)
         prefix = "" if relative == "." else f"{relative}/"
+        links = [name for name in folders if (Path(here) / name).is_symlink()]
+        if IGNORE_FILE in names:
+            selection.read_patterns([prefix + IGNORE_FILE])
+        folders[:] = sorted(name for name in folders if selection.enters(prefix + name))
         yield from (prefix + name for name in [*names, *links])
 
 
@@ -115,57 +105,8 @@ def _unreadable(error: OSError) -> None:
     raise UsageError(f"cannot read the source {error.filename}: {error.strerror}")
 
 
-def _filter(folder: Path, own: list[str], exclude: tuple[Path, ...]) -> Callable[[str], bool]:
-    """Whether a relative path is source. A pattern is tried on each part of it and on each folder above."""
-    patterns = [fnmatch.translate(pattern) for pattern in (*IGNORED_NAMES, *own)]
-    ignored = re.compile("|".join(patterns)).match
-    known: dict[str, bool] = {"": True}  # folders
-    left_out = {os.path.relpath(path, folder) for path in exclude if path.is_relative_to(folder)}
-
-    def keep(path: str) -> bool:
-        _, _, name = path.rpartition("/")
-        return path not in left_out and not ignored(name) and not ignored(path)
-
-    def keep_folder(path: str) -> bool:
-        if path not in known:
-            above, _, name = path.rpartition("/")
-            known[path] = keep_folder(above) and name not in IGNORED_FOLDERS and keep(path)
-        return known[path]
-
-    def is_source(path: str) -> bool:
-        path = path.rstrip("/")  # git's mark of a repository inside a repository
-        return keep_folder(path.rpartition("/")[0]) and keep(path)
-
-    return is_source
-
-
-def _wanted(folder: Path, names: Iterable[str], is_source: Callable[[str], bool]) -> list[str]:
-    wanted = sorted(filter(is_source, names), key=os.fsencode)
-    if len(wanted) > MAX_FILES:
-        raise UsageError(
-            f"the source {folder} has {len(wanted)} files, more than {MAX_FILES}",
-            f"leave folders out with {IGNORE_FILE}, or give data as `inputs`",
-        )
-    return wanted
-
-
-def _own_patterns(folder: Path) -> list[str]:
-    path = folder / IGNORE_FILE
-    if not path.is_file():
-        return []
-    try:
-        return _patterns(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _patterns(data: bytes) -> list[str]:
-    lines = (line.strip().rstrip("/") for line in data.decode("utf-8-sig", "replace").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def _read(folder: Path, names: list[str], in_git: bool) -> tuple[SourceFile, ...]:
-    files = []
+def _read(selection: Selection, names: list[str], *, in_git: bool) -> tuple[SourceFile, ...]:
+    folder, files = selection.folder, []
     left = MAX_BYTES
     try:
         with Below(folder) as below:
@@ -174,6 +115,8 @@ def _read(folder: Path, names: list[str], in_git: bool) -> tuple[SourceFile, ...
                 file = _read_one(below, folder, name, left)
                 if file is None:
                     continue  # tracked by git and deleted in the working directory: the patch says so
+                if _is_input(selection, file):
+                    continue
                 if in_git and not file.symlink:
                     _refuse_pointer(name, file.data)
                 left -= len(file.data)

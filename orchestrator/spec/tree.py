@@ -29,6 +29,7 @@ class GitState(Value):
     dirty: bool = False
     patch: bytes | None = None  # `git diff --binary HEAD` plus untracked files, when dirty
     patch_digest: Digest | None = None
+    submodules: dict[str, str] = {}  # path below the source -> commit that is checked out
 
 
 class SourceTree(Value):
@@ -36,3 +37,4 @@ class SourceTree(Value):
 
     files: tuple[SourceFile, ...]
     git: GitState | None = None
+    notes: tuple[str, ...] = ()  # what should be known of it

@@ -118,6 +118,7 @@ def _git(run: RunRecord) -> dict[str, Cell]:
         "dirty": git.dirty,
         "patch": git.patch_digest,
         "subject": git.subject,
+        **{f"submodule {path}": commit for path, commit in sorted(git.submodules.items())},
     }
 
 

@@ -85,6 +85,7 @@ gits = st.builds(
     subject=texts,
     dirty=st.booleans(),
     patch_digest=st.none() | digests,
+    submodules=st.dictionaries(texts, texts, max_size=2),
 )
 runs = st.builds(
     NewRun,

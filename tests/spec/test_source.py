@@ -5,53 +5,14 @@ from __future__ import annotations
 import locale
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from source_support import FILES, committed, fill, git, names, read
 
 from orchestrator.errors import UsageError
+from orchestrator.spec import selection as selection_module
 from orchestrator.spec import source as source_module
-from orchestrator.spec.model import SourceSpec
-from orchestrator.spec.source import read_source
-from orchestrator.spec.tree import SourceTree
-
-FILES = {
-    "train.py": b"print('hello')\n",
-    "lib/a.py": b"A = 1\n",
-    "lib/a-b.py": b"",
-    "data/ünï.bin": bytes(range(256)),
-    "name with space": b"x",
-}
-
-
-def fill(folder: Path, files: dict[str, bytes] = FILES) -> Path:
-    for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return folder
-
-
-def git(folder: Path, *words: str) -> str:
-    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
-    done = subprocess.run(["git", *identity, *words], cwd=folder, capture_output=True, check=True)
-    return os.fsdecode(done.stdout).strip()
-
-
-def committed(folder: Path) -> Path:
-    git(folder, "init", "-q", "-b", "main")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-q", "-m", "first")
-    return folder
-
-
-def read(folder: Path, commit: str | None = None, exclude: tuple[Path, ...] = ()) -> SourceTree:
-    return read_source(SourceSpec(path=str(folder), commit=commit), exclude)
-
-
-def names(tree: SourceTree) -> list[str]:
-    return [file.path for file in tree.files]
 
 
 def test_a_plain_folder_is_read_in_the_order_of_path_bytes(tmp_path: Path) -> None:
@@ -219,20 +180,6 @@ def test_a_tracked_folder_that_became_a_link_is_not_looked_through(tmp_path: Pat
     assert all(b"secret" not in file.data for file in tree.values())
 
 
-@pytest.mark.parametrize("commit", [None, "HEAD"])
-def test_a_submodule_is_refused_unless_it_is_left_out(tmp_path: Path, commit: str | None) -> None:
-    inner = committed(fill(tmp_path / "inner"))
-    folder = committed(fill(tmp_path / "outer"))
-    git(folder, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), "sub")
-    git(folder, "commit", "-q", "-m", "submodule")
-    with pytest.raises(UsageError, match="sub"):
-        read(folder, commit)
-    (folder / ".repriseignore").write_text("sub\n")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-q", "-m", "left out")
-    assert "train.py" in names(read(folder, commit))
-
-
 @pytest.mark.parametrize("commits", [0, 1])
 def test_a_repository_that_nobody_added_is_refused(tmp_path: Path, commits: int) -> None:
     folder = committed(fill(tmp_path))
@@ -262,7 +209,7 @@ def test_a_source_that_is_too_large_is_refused(
     monkeypatch.setattr(source_module, "MAX_BYTES", 100)
     with pytest.raises(UsageError, match="larger than"):
         read(folder, commit)
-    monkeypatch.setattr(source_module, "MAX_FILES", 3)
+    monkeypatch.setattr(selection_module, "MAX_FILES", 3)
     with pytest.raises(UsageError, match="more than 3"):
         read(folder, commit)
 

@@ -1,0 +1,48 @@
+"""Sources to be read: folders, and git repositories made on the spot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from orchestrator.spec.model import SourceSpec
+from orchestrator.spec.source import read_source
+from orchestrator.spec.tree import SourceTree
+
+FILES = {
+    "train.py": b"print('hello')\n",
+    "lib/a.py": b"A = 1\n",
+    "lib/a-b.py": b"",
+    "data/ünï.bin": bytes(range(256)),
+    "name with space": b"x",
+}
+
+
+def fill(folder: Path, files: dict[str, bytes] = FILES) -> Path:
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    done = subprocess.run(["git", *identity, *words], cwd=folder, capture_output=True, check=True)
+    return os.fsdecode(done.stdout).strip()
+
+
+def committed(folder: Path) -> Path:
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "first")
+    return folder
+
+
+def read(folder: Path, commit: str | None = None, exclude: tuple[Path, ...] = ()) -> SourceTree:
+    return read_source(SourceSpec(path=str(folder), commit=commit), exclude)
+
+
+def names(tree: SourceTree) -> list[str]:
+    return [file.path for file in tree.files]

@@ -1,0 +1,99 @@
+"""What a file of patterns says of a path, beside what git says of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import UsageError
+from orchestrator.spec.ignore import Ignore
+
+PATHS = (
+    "a", "b", "a.log", "ab", "abc", "a b", "a ", "A", "!a", "#a", "[a]", "a\\b", "ü", "*", "a]", "-",
+    "d/a", "d/b", "d/a.log", "d/e/a", "d/e/b", "d/e/f/a", "d/ab", "e/a", "e/d/a", "e/d/ab.log",
+    "build/x", "src/build/x", "a-b/c", "abx/y/bar", "abx/bar", "x/abc/a.log", "d/.a", ".a", "d/e/ü/a",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:  # type: ignore[misc]
+    """A repository with every path of PATHS as a file."""
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        subprocess.run(["git", "init", "-q", name], check=True)
+        (top / ".git" / "info" / "exclude").unlink()
+        for path in PATHS:
+            file = top / path
+            if not file.is_dir():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+        yield top
+
+
+def by_git(folder: Path, files: dict[str, bytes]) -> set[str]:
+    for where, data in files.items():
+        (folder / where / ".gitignore").write_bytes(data)
+    try:
+        done = subprocess.run(
+            ["git", "-c", "core.excludesFile=/dev/null", "check-ignore", "-z", "--stdin"],
+            cwd=folder, input=b"".join(os.fsencode(path) + b"\0" for path in PATHS),
+            capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode in (0, 1), done.stderr
+    finally:
+        for where in files:
+            (folder / where / ".gitignore").unlink()
+    return {os.fsdecode(path) for path in done.stdout.split(b"\0") if path}
+
+
+def by_us(files: dict[str, bytes]) -> set[str]:
+    ignore = Ignore()
+    for where, data in files.items():
+        ignore.add(where, data, ".gitignore")
+    return {path for path in PATHS if ignore.ignores(path)}
+
+
+PIECES = st.sampled_from(
+    ["a", "b", "d", "e", "ab", "/", "/", "*", "**", "**/", "/**", "?", "[ab]", "[!a]", "[^b]", "[a-c]",
+     "[]a]", "[a", "]", "[[:alpha:]]", "[[:upper:]]", "[[:nope:]]", "[[:x]", "[a-]", "[!]", "[\\]]", "[-a]",
+     "[+--]", "\\", "\\*", " ", "\\ ", "!", "#", ".log", ".", "ü", "[ü]", "\t",
+     "build", "\r", "{a,b}", "-", "[a-\\c]"]
+)  # fmt: skip
+LINE = st.lists(PIECES, min_size=1, max_size=5).map("".join)
+FILE = st.lists(LINE, min_size=1, max_size=4).map(lambda lines: "\n".join(lines).encode())
+
+
+@settings(max_examples=600, deadline=None)
+@given(top=FILE, below=st.none() | FILE)
+@example(top=b"/d\n!d/a", below=None)
+@example(top=b"d/*\n!d/a", below=None)
+@example(top=b"*.log\n!a.log", below=b"a.log\n!ab.log")
+@example(top=b"ab**/bar", below=None)
+@example(top=b"a/**/\n", below=None)
+@example(top=b"**", below=b"!a")
+@example(top=b"# c\n\n!\n/\n//\na//\n", below=None)
+@example(top=b"\xef\xbb\xbfa", below=None)
+@example(top=b"build/", below=None)
+@example(top=b"/build/\nd/**/a", below=None)
+@example(top=b"a\\ \na  ", below=None)
+def test_patterns_mean_what_they_mean_to_git(folder: Path, top: bytes, below: bytes | None) -> None:
+    files = {"": top} | ({"d": below} if below is not None else {})
+    assert by_us(files) == by_git(folder, files), files
+
+
+@pytest.mark.parametrize("line", [b"**/" * 9 + b"a", b"a" * 5000])
+def test_a_pattern_that_would_take_for_ever_is_refused(line: bytes) -> None:
+    with pytest.raises(UsageError, match=r"lists:2: a pattern"):
+        Ignore().add("", b"a\n" + line, "lists")
+
+
+def test_many_stars_cost_no_more_than_the_length() -> None:
+    ignore = Ignore()
+    ignore.add("", b"*a" * 1000 + b"b\n" + b"**/" * 8 + b"*a" * 500 + b"b/x\n[b\n", "lists")
+    assert not ignore.ignores("/".join(["a" * 200] * 20))
