@@ -17,6 +17,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import NewRun, Queued, RunRecord, Wanted
 from orchestrator.run.hardware import box_id
+from orchestrator.run.logs import remaining
 from orchestrator.run.model import State
 from orchestrator.verdict.model import Verdict
 
@@ -197,7 +198,6 @@ class LiveLog:
         """From the store, when the run is over; with a gap in the middle where the log was truncated."""
         if record.log is None:
             return
-        seen = min(self._start, MOST) if record.attempt == self._attempt and not record.log.truncated else 0
-        for data in self._session.store.chunks_of(record.log.digest):
-            yield data[seen:]
-            seen = max(0, seen - len(data))
+        seen = min(self._start, MOST) if record.attempt == self._attempt else 0
+        chunks = self._session.store.chunks_of(record.log.digest)
+        yield from remaining(chunks, record.log, seen)

@@ -125,9 +125,9 @@ def execute_locked(
         return record.run(run)
     opened = record.open_run(run)
     try:
-        with relayed(record, opened, watch) as told:
+        with relayed(record, opened, folders_of(session.settings, run, attempt).log, watch):
             terms = Terms(inputs=inputs, environment=environment, visible=visible)
-            result = _attempt(session, facts, opened, attempt, told, terms)
+            result = _attempt(session, facts, opened, attempt, watch, terms)
         if result is None:
             watch.note("told to end by what launched this: nothing is recorded")
         else:

@@ -1,4 +1,4 @@
-"""The log of a run, wherever it is: in the store, in the engine, or on its way from another box."""
+"""The log of a run, wherever it is: in the store, in an attempt's spool, or on its way from another box."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from orchestrator.launch.dispatch import advance
 from orchestrator.launch.elsewhere import LiveLog
 from orchestrator.launch.executors.known import LOCAL
 from orchestrator.launch.session import Session
-from orchestrator.record.model import RunRecord
-from orchestrator.run.plan import container_name
+from orchestrator.record.model import OpenRun, RunRecord
+from orchestrator.run.logs import passed_over, remaining
+from orchestrator.run.spool import Reader
+from orchestrator.run.workspace import folders_of
 
-POLL = 0.3  # seconds between two looks at a run that is not started yet
+POLL = 0.3  # seconds between two looks at an open run
 
 
 def log_chunks(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:
@@ -20,13 +22,31 @@ def log_chunks(session: Session, run: RunRecord, *, follow: bool) -> Iterator[by
     if run.wanted.executor != LOCAL and not run.state.final:
         yield from _from_elsewhere(session, run, follow=follow)
         return
-    while follow and not run.state.final and not _started(session, run):
-        time.sleep(POLL)
-        run = session.record.run(run.id)
+    attempt, seen = run.attempt, 0
+    reader = _reader(session, run)
+    try:
+        now = session.record.open_run(run.id)
+        while not now.state.final:
+            if now.attempt != attempt:  # another attempt begins anew
+                reader.close()
+                attempt, seen, reader = now.attempt, 0, _reader(session, now)
+            for missed, data in reader.more():
+                yield passed_over(missed) + data
+            seen = reader.place
+            if not follow:
+                return
+            time.sleep(POLL)
+            now = session.record.open_run(run.id)
+    finally:
+        reader.close()
+    run = session.record.run(run.id)
     if run.log is not None:
-        yield from session.store.chunks_of(run.log.digest)
-    elif not run.state.final and _started(session, run):
-        yield from session.engine.logs(container_name(run.id, run.attempt), follow=follow)
+        chunks = session.store.chunks_of(run.log.digest)
+        yield from remaining(chunks, run.log, seen if run.attempt == attempt else 0)
+
+
+def _reader(session: Session, run: RunRecord | OpenRun) -> Reader:
+    return Reader(folders_of(session.settings, run.id, run.attempt).log)
 
 
 def _from_elsewhere(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:
@@ -37,8 +57,3 @@ def _from_elsewhere(session: Session, run: RunRecord, *, follow: bool) -> Iterat
         time.sleep(POLL)
     yield from log.more()
     yield from log.rest(session.record.run(run.id))
-
-
-def _started(session: Session, run: RunRecord) -> bool:
-    state = session.engine.inspect(container_name(run.id, run.attempt))
-    return state is not None and state.status != "created"

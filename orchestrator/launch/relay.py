@@ -2,7 +2,8 @@
 
 A piece a second at most, and MOST bytes per attempt; the whole log is in the store when the run is over.
 So a team needs nothing but the record to follow a run, and a job that prints without end costs its database
-one megabyte.
+one megabyte. What is sent is read from the attempt's spool, from the byte on that the record has not: who
+takes an attempt over goes on where the one before was killed.
 """
 
 from __future__ import annotations
@@ -10,90 +11,88 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from orchestrator.errors import RecordError
+from orchestrator.errors import FencedError, RecordError
 from orchestrator.launch.executors.known import LOCAL
 from orchestrator.launch.watch import Watch
 from orchestrator.record.database import Record
 from orchestrator.record.model import OpenRun
+from orchestrator.run.logs import passed_over
+from orchestrator.run.spool import Reader
 
 MOST = 1 << 20  # bytes of one attempt's live log
 PIECE = 1 << 16  # bytes
 EVERY = 1.0  # seconds between two pieces
+AGAIN = 10.0  # seconds before a record that could not be written to is tried again
 CUT = b"\n[the live log ends here; the whole of it is in the record when the run is over]\n"
 
 
 class Relay:
-    """A watch that hands everything on, and puts the log where other boxes can read it.
+    """Puts the log of an attempt where other boxes can read it. Nobody waits for it."""
 
-    What cannot be written is dropped: a log reader never waits for the database.
-    """
-
-    def __init__(self, record: Record, run: str, attempt: int, watch: Watch) -> None:
-        self._record, self._run, self._attempt, self._watch = record, run, attempt, watch
-        self._waiting = bytearray()
-        self._sent = 0
-        self._cut = self._told = False  # there is more than MOST; readers know
-        self._lock = threading.Lock()
+    def __init__(self, record: Record, run: str, attempt: int, spool: Path, watch: Watch) -> None:
+        self._record, self._run, self._attempt, self._spool = record, run, attempt, spool
+        self._watch = watch
+        self._sent: int | None = None  # bytes; None: the record was not asked yet
+        self._waiting = bytearray()  # read from the spool and not sent
+        self._reader = Reader(spool)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="relay", daemon=True)
         self._thread.start()
-
-    def phase(self, name: str, detail: str = "") -> None:
-        self._watch.phase(name, detail)
-
-    def log(self, data: bytes) -> None:
-        self._watch.log(data)
-        with self._lock:
-            if self._cut:
-                return
-            room = MOST - self._sent - len(self._waiting)
-            self._waiting += data[:room]
-            self._cut = len(data) > room
-
-    def tick(self, seconds: float, workspace_bytes: int) -> None:
-        self._watch.tick(seconds, workspace_bytes)
-
-    def moved(self, done: int, total: int) -> None:
-        self._watch.moved(done, total)
-
-    def note(self, text: str) -> None:
-        self._watch.note(text)
 
     def close(self) -> None:
         self._over.set()
 
     def _work(self) -> None:
-        while not self._over.wait(EVERY):
+        told = False
+        wait = EVERY
+        while not self._over.wait(wait):
+            wait = EVERY
             try:
-                self._send()
-            except RecordError as error:  # given up meanwhile, or the database is away: the store has it all
-                self._watch.note(f"the live log broke off: {error.message}")
+                if not self._send():
+                    return
+            except FencedError:  # given up meanwhile
                 return
+            except RecordError as error:
+                if not told:
+                    self._watch.note(f"the live log waits for the record: {error.message}")
+                told, wait = True, AGAIN
+                self._sent = None  # an answer may have been lost on its way
 
-    def _send(self) -> None:
-        while True:
-            with self._lock:
-                piece = bytes(self._waiting[:PIECE])
-            if self._cut and not piece and not self._told:
-                self._told = True
-                self._record.append_log(self._run, self._attempt, MOST, CUT)
-            if not piece:
-                return
+    def _send(self) -> bool:
+        """Whatever is new; False when no more of this attempt will be sent."""
+        if self._sent is None:
+            pieces = self._record.live_log(self._run, self._attempt, 0)
+            self._sent = max((start + len(data) for start, data in pieces), default=0)
+            self._waiting.clear()
+            self._reader.close()
+            self._reader = Reader(self._spool, self._sent)
+        if self._sent > MOST:
+            return False
+        for missed, data in self._reader.more():
+            self._waiting += passed_over(missed) + data
+            if self._sent + len(self._waiting) > MOST:
+                break
+        while self._waiting and self._sent < MOST:
+            piece = bytes(self._waiting[: min(PIECE, MOST - self._sent)])
             self._record.append_log(self._run, self._attempt, self._sent, piece)
-            with self._lock:
-                del self._waiting[: len(piece)]
-                self._sent += len(piece)
+            self._sent += len(piece)
+            del self._waiting[: len(piece)]
+        if self._waiting:
+            self._record.append_log(self._run, self._attempt, MOST, CUT)
+            return False
+        return True
 
 
 @contextmanager
-def relayed(record: Record, opened: OpenRun, watch: Watch) -> Iterator[Watch]:
-    """The watch itself for a run of this box: its log is in the engine, for everybody who can see it."""
+def relayed(record: Record, opened: OpenRun, spool: Path, watch: Watch) -> Iterator[None]:
+    """Nothing for a run of this box: everybody who can see it can see its spool."""
     if opened.wanted.executor == LOCAL:
-        yield watch
+        yield
         return
-    relay = Relay(record, opened.id, opened.attempt, watch)
+    relay = Relay(record, opened.id, opened.attempt, spool, watch)
     try:
-        yield relay
+        yield
     finally:
         relay.close()

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 from orchestrator.errors import EngineError, ExitCode, FencedError, InfrastructureError, UsageError
@@ -36,6 +37,7 @@ QUICK, SLOW = 0.2, 2.0  # seconds between two looks for work, at first and after
 STARTS = 3  # processes for one attempt; one that dies each time would go on for ever
 AGAIN = 60.0  # seconds before a run that this box gave back is taken here again, where no other fits
 SAID = 300  # characters of why a box takes nothing
+LOG_SIZE = 4 << 20  # bytes of worker.log, after which it begins anew
 SWEEP = 60.0  # seconds between two looks for what given-up attempts left
 
 
@@ -249,7 +251,7 @@ class Worker:
         self._given[run] = given or ()
         self._starts[run, attempt] += 1
         chosen = None if given is None else ",".join(given)
-        with (self._session.settings.home / "worker.log").open("ab") as log:
+        with _worker_log(self._session.settings.home).open("ab") as log:
             self._children[run] = subprocess.Popen(
                 execute_command(run, attempt, chosen),
                 stdin=subprocess.DEVNULL,
@@ -296,3 +298,11 @@ def _deaf() -> None:
     """In the child: a signal to the whole group is for the worker; runs are cancelled by the record."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _worker_log(home: Path) -> Path:
+    """Where children print. Beyond LOG_SIZE it becomes `worker.log.1`, and the one before that goes."""
+    log = home / "worker.log"
+    if log.exists() and log.stat().st_size > LOG_SIZE:
+        log.replace(home / "worker.log.1")
+    return log

@@ -100,7 +100,7 @@ def _log(engine: Engine, plan: Plan, ended: Ended, sink: BlobSink) -> tuple[Log 
     if ended.container is None:
         return None, []
     try:
-        return read_log(engine, plan.container, sink), []
+        return read_log(engine, plan, sink), []
     except EngineMissingError:
         raise
     except EngineError as error:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from orchestrator.errors import EngineError, EngineMissingError
+from orchestrator.errors import EngineMissingError
 from orchestrator.image.model import REPORT, WORKSPACE
 from orchestrator.run.engine import ContainerState, Engine
+from orchestrator.run.logs import LogPump
 from orchestrator.run.model import Failure, Plan, State
 from orchestrator.run.tree import MAX_FILES
 from orchestrator.run.workspace import MAX_DEPTH, Measured, measure
@@ -18,7 +18,6 @@ from orchestrator.value import Value
 T = TypeVar("T")
 
 LOOK = 1.0  # seconds between two looks at deadline, workspace and cancellation
-LOG_TAIL = 5.0  # seconds that the last live lines may take
 PATIENCE = 300.0  # seconds that an engine may be away before the attempt is given up as lost
 
 
@@ -63,13 +62,16 @@ def follow(
         return Ended(container=None, message="the container is gone", engine_lost=watch.engine_lost)
     if state.ended:
         return watch.ended()
-    if state.status == "created":
-        watch.start()
-        on_started()
-    logs = threading.Thread(target=_pass_logs, args=(engine, plan, listener), daemon=True)
-    logs.start()
-    watch.until_dead()
-    logs.join(timeout=LOG_TAIL)
+    log = LogPump(engine, plan, listener, fresh=state.status == "created")
+    try:
+        if state.status == "created":
+            watch.start()
+            on_started()
+        watch.until_dead()
+    except BaseException:
+        log.abandon()
+        raise
+    log.ended()
     return watch.ended()
 
 
@@ -182,12 +184,3 @@ def _excess(found: Measured, plan: Plan) -> str | None:
     if found.entries > MAX_FILES:
         return f"{MAX_FILES} files and folders"
     return f"{MAX_DEPTH} folders inside each other" if found.deep else None
-
-
-def _pass_logs(engine: Engine, plan: Plan, listener: Listener) -> None:
-    """Live lines for whoever watches. The record's log is read again when the container is dead."""
-    try:
-        for chunk in engine.logs(plan.container, follow=True):
-            listener.log(chunk)
-    except EngineError as error:
-        listener.note(f"the live log broke off: {error.message}")

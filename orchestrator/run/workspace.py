@@ -21,6 +21,11 @@ class Folders:
     workspace: Path
     report: Path
 
+    @property
+    def log(self) -> Path:
+        """What the container writes; it does not see this one."""
+        return self.report.parent / "log"
+
 
 def folders_of(settings: Settings, run: str, attempt: int) -> Folders:
     root = settings.attempts / f"{run}-{attempt}"

@@ -14,9 +14,11 @@ from clocks import OFF
 from hypothesis import HealthCheck, assume, given, settings, strategies
 
 from orchestrator.errors import EngineError, EngineMissingError
-from orchestrator.image.model import WORKSPACE
+from orchestrator.image.model import REPORT, WORKSPACE
 from orchestrator.run import follow as follow_module
+from orchestrator.run import logs
 from orchestrator.run.engine import ContainerState, Engine
+from orchestrator.run.enginelogs import Entry
 from orchestrator.run.follow import Ended, follow
 from orchestrator.run.model import Failure, Mount, Plan, State
 
@@ -24,7 +26,8 @@ from orchestrator.run.model import Failure, Mount, Plan, State
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow_module, "LOOK", 0.01)
-    monkeypatch.setattr(follow_module, "LOG_TAIL", 0.5)
+    monkeypatch.setattr(logs, "LAST", 0.5)
+    monkeypatch.setattr(logs, "AGAIN", 0.05)
     monkeypatch.setattr(follow_module, "PATIENCE", 0.2)
 
 
@@ -92,8 +95,13 @@ class FakeEngine:
         self._call("was_killed")
         return self.killed
 
-    def logs(self, name: str, *, follow: bool) -> Iterator[bytes]:
-        yield b"line\n"
+    def attached(self, name: str) -> Iterator[tuple[int, bytes]]:
+        yield 1, b"line\n"
+        if self.log_fault is not None:
+            raise self.log_fault
+
+    def entries(self, name: str, *, follow: bool, since: str = "") -> Iterator[Entry]:
+        yield Entry(1, "2026-01-01T00:00:00.000000001Z", b"line\n")
         if self.log_fault is not None:
             raise self.log_fault
 
@@ -118,13 +126,21 @@ Go = Callable[..., tuple[Ended, Told]]
 
 
 @pytest.fixture
-def go(tmp_path: Path) -> Go:
+def go(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Go:
+    monkeypatch.setattr(logs, "attached", lambda engine, name: engine.attached(name))
+    monkeypatch.setattr(logs, "entries", lambda engine, *where, **how: engine.entries(*where, **how))
+
     def run(
         engine: FakeEngine, cancel: Callable[[], bool] = lambda: False, **settings: Any
     ) -> tuple[Ended, Told]:
+        report = tmp_path_factory.mktemp("attempt") / "report"
         plan = Plan(
             run="r", attempt=1, container="run-r-1", image="i", command=("x",), environment={},
-            mounts=(Mount(source=tmp_path, target=WORKSPACE, read_only=False),), user="1", network="none",
+            mounts=(
+                Mount(source=tmp_path, target=WORKSPACE, read_only=False),
+                Mount(source=report, target=REPORT, read_only=False),
+            ),
+            user="1", network="none",
             cpus=None, memory=1, shm=1, processes=1, **({"file_size": 1 << 20, "timeout": None} | settings),
         )  # fmt: skip
         told = Told()
@@ -261,18 +277,18 @@ def test_a_log_that_breaks_off_is_noted_and_the_run_goes_on(go: Go) -> None:
     engine.log_fault = EngineError("broken")
     ended, told = go(engine)
     assert ended.container is not None and ended.container.ended
-    assert told.notes == ["the live log broke off: broken"]
+    assert told.notes == ["the log goes on from the engine's own: broken", "the log broke off: broken"]
 
 
 def test_a_log_that_never_ends_holds_nobody_up(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow_module, "LOG_TAIL", 0.05)
+    monkeypatch.setattr(logs, "LAST", 0.05)
     engine, release = FakeEngine(), threading.Event()
 
-    def hang(name: str, *, follow: bool) -> Iterator[bytes]:
+    def hang(name: str) -> Iterator[tuple[int, bytes]]:
         release.wait(10)
-        yield b""
+        yield 1, b""
 
-    monkeypatch.setattr(engine, "logs", hang)
+    monkeypatch.setattr(engine, "attached", hang)
     try:
         assert go(engine)[0].container is not None
     finally:

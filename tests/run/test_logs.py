@@ -3,37 +3,186 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from orchestrator.run.logs import HEAD, TAIL, read_log
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import EngineError, EngineMissingError
+from orchestrator.image.model import REPORT
+from orchestrator.run import logs, spool
+from orchestrator.run.enginelogs import PIECE, Entry, _frames, _unix, _whole_lines
+from orchestrator.run.logs import read_log, remaining
+from orchestrator.run.model import Log, Mount, Plan
+from orchestrator.run.spool import Spool
+
+HEAD, TAIL = 100, 300
 
 
-class Holding:
-    """An engine that still holds so many equal lines."""
-
-    def __init__(self, line: bytes, lines: int) -> None:
-        self.line, self.lines = line, lines
-
-    def logs(self, name: str, *, follow: bool) -> Iterator[bytes]:
-        return (self.line for _ in range(self.lines))
-
-
-def read(line: bytes, lines: int, sink: Any) -> Any:
-    return read_log(Holding(line, lines), "c", sink)  # type: ignore[arg-type]
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    monkeypatch.setattr(logs, "HEAD", HEAD)
+    monkeypatch.setattr(logs, "TAIL", TAIL)
+    return Plan(
+        run="r", attempt=1, container="c", image="i", command=(), environment={}, user="1", network="none",
+        mounts=(Mount(source=tmp_path / "report", target=REPORT, read_only=False),), cpus=None, memory=1,
+        shm=1, processes=1, file_size=1, timeout=None,
+    )  # fmt: skip
 
 
-def test_a_small_log_is_whole(sink: Any) -> None:
-    assert not read(b"0123456789\n", 100_000, sink).truncated
+def kept(plan: Plan, sink: Any, spooled: bytes) -> tuple[Log, bytes]:
+    writer = Spool(logs.spool_folder(plan))
+    for place in range(0, len(spooled), 70):
+        writer.add(1, spooled[place : place + 70])
+    writer.close(done=True)
+    log = read_log(None, plan, sink)  # type: ignore[arg-type]  # nothing is asked of the engine
+    return log, sink.blobs[log.digest]
 
 
-def test_short_lines_may_have_been_rotated_away_long_before_the_caps(sink: Any) -> None:
-    log = read(b"7\n", 793_100, sink)  # what Engine 20.10 handed over of 3,000,000
-    assert log.size < HEAD + TAIL
+@pytest.mark.parametrize("size", [0, 1, HEAD, HEAD + TAIL])
+def test_a_small_log_is_whole(plan: Plan, sink: Any, size: int) -> None:
+    text = bytes(range(256)) * 2
+    log, data = kept(plan, sink, text[:size])
+    assert data == text[:size]
+    assert (log.size, log.truncated) == (size, False)
+
+
+@pytest.mark.parametrize("more", [1, 17, 5000])
+def test_a_large_log_keeps_its_two_ends_and_says_how_much_is_missing(
+    plan: Plan, sink: Any, more: int
+) -> None:
+    text = b"".join(b"%d\n" % number for number in range(5000))[: HEAD + TAIL + more]
+    log, data = kept(plan, sink, text)
     assert log.truncated
+    assert data == text[:HEAD] + b"\n[reprise: %d bytes were left out here]\n" % more + text[-TAIL:]
 
 
-def test_a_large_log_keeps_its_two_ends(sink: Any) -> None:
-    log = read(b"x" * 1023 + b"\n", 20 << 10, sink)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(size=st.integers(0, 2000), seen=st.integers(0, 2100))
+def test_what_was_seen_live_is_not_shown_again(
+    plan: Plan, sink: Any, tmp_path_factory: pytest.TempPathFactory, size: int, seen: int
+) -> None:
+    text = (b"".join(b"%d\n" % number for number in range(1000)))[:size]
+    report = tmp_path_factory.mktemp("a") / "report"
+    plan = plan.model_copy(update={"mounts": (Mount(source=report, target=REPORT, read_only=False),)})
+    log, data = kept(plan, sink, text)
+    seen = min(seen, size)
+    shown = b"".join(remaining(iter([data[:33], data[33:]]), log, seen))
+    dropped = max(0, size - HEAD - TAIL)
+    if seen >= HEAD + dropped or not dropped:
+        assert shown == text[seen:]
+    else:
+        assert shown.startswith(
+            text[seen:HEAD] if seen <= HEAD else b"\n[reprise: %d" % (HEAD + dropped - seen)
+        )
+        assert shown.endswith(b"]\n" + text[-TAIL:])
+
+
+class Engine:
+    """What an engine's log has of one stream, with a moment an entry."""
+
+    def __init__(self, lines: list[bytes], fault: EngineError | None = None) -> None:
+        self.lines, self.fault = lines, fault
+
+    def entries(self, name: str, *, follow: bool, since: str = "") -> Iterator[Entry]:
+        for number, line in enumerate(self.lines):
+            moment = f"2026-01-01T00:00:{number // 3:02}.000000000Z"  # three lines have the same
+            if moment >= since:
+                yield Entry(1, moment, line)
+        if self.fault is not None:
+            raise self.fault
+
+
+@pytest.fixture
+def doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "entries", lambda engine, *where, **how: engine.entries(*where, **how))
+
+
+LINES = [b"line %d\n" % number for number in range(50)]
+
+
+@pytest.mark.usefixtures("doubled")
+@pytest.mark.parametrize("rotated", [0, 5])
+@pytest.mark.parametrize("had", [0, 7, 20, 341])
+def test_a_log_that_was_heard_in_part_is_completed_from_the_engine(
+    plan: Plan, sink: Any, monkeypatch: pytest.MonkeyPatch, had: int, rotated: int
+) -> None:
+    """As after a kill of the process that was attached; the engine may have rotated the beginning away."""
+    monkeypatch.setattr(logs, "TAIL", 5000)
+    text = b"".join(LINES)
+    writer = Spool(logs.spool_folder(plan))
+    if had:
+        writer.add(1, text[:had])
+    writer.close(done=False)
+    log = read_log(Engine(LINES[rotated:]), plan, sink)  # type: ignore[arg-type]
+    data = sink.blobs[log.digest]
+    gone = len(b"".join(LINES[:rotated]))
+    if had >= gone + 1 or not rotated:
+        assert data == text
+        assert not log.truncated
+    elif had:
+        assert (
+            data
+            == text[:had]
+            + b"\n[reprise: something is missing here: the engine had rotated it away]\n"
+            + text[gone:]
+        )
+        assert log.truncated
+
+
+@pytest.mark.usefixtures("doubled")
+def test_an_engine_that_is_away_is_no_reason_to_end_the_log(plan: Plan, sink: Any) -> None:
+    with pytest.raises(EngineMissingError):
+        read_log(Engine(LINES, EngineMissingError("away")), plan, sink)  # type: ignore[arg-type]
+    log = read_log(Engine(LINES), plan, sink)  # type: ignore[arg-type]
+    assert not log.truncated
+
+
+@pytest.mark.usefixtures("doubled")
+def test_a_log_that_the_engine_cannot_read_is_kept_as_far_as_it_is_here(plan: Plan, sink: Any) -> None:
+    writer = Spool(logs.spool_folder(plan))
+    writer.add(1, b"heard\n")
+    writer.close(done=False)
+    log = read_log(Engine([], EngineError("no such container")), plan, sink)  # type: ignore[arg-type]
     assert log.truncated
-    assert log.size < HEAD + TAIL + 4096
-    assert b"left out here" in sink.blobs[log.digest]
+    assert sink.blobs[log.digest].startswith(
+        b"heard\n\n[reprise: the rest could not be read: no such container]"
+    )
+
+
+@pytest.mark.usefixtures("doubled")
+def test_a_log_that_is_asked_again_shows_nothing_twice(plan: Plan) -> None:
+    writer = Spool(logs.spool_folder(plan))
+    engine = Engine(LINES[:4])
+    log = logs._EngineLog(engine, "c", writer)  # type: ignore[arg-type]
+    for more in (4, 5, 5, 17, 50):
+        engine.lines = LINES[:more]
+        log.take(follow=False)
+        read = b"".join(data for _, data in spool.Reader(writer.folder).more())
+        assert read == b"".join(LINES[:more])
+
+
+# As Engine 20.10's driver `local` hands them over: pieces of one line, the last without its line feed.
+@pytest.mark.parametrize("length", [1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 20000, 2 * PIECE + 5])
+@pytest.mark.parametrize("remembers", [False, True])
+def test_a_long_line_keeps_its_end(length: int, remembers: bool) -> None:
+    line = b"x" * length
+    pieces = [line[place : place + PIECE] for place in range(0, length - length % PIECE, PIECE)]
+    last = line[length - length % PIECE :]
+    pieces.append(last + b"\n" if remembers or not pieces else last)
+    frames = [(1, b"2026-01-01T00:00:00.1Z " + piece) for piece in (*pieces, b"next\n")]
+    assert b"".join(entry.data for entry in _whole_lines(iter(frames))) == line + b"\nnext\n"
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=30)), max_size=20), st.integers(1, 50))
+def test_frames_arrive_in_any_pieces(frames: list[tuple[int, bytes]], step: int) -> None:
+    data = b"".join(bytes([which, 0, 0, 0]) + len(text).to_bytes(4, "big") + text for which, text in frames)
+    chunks = (data[place : place + step] for place in range(0, len(data), step))
+    assert list(_frames(chunks)) == frames
+
+
+def test_a_moment_keeps_its_nanoseconds() -> None:
+    assert _unix("1970-01-02T00:00:01.123456789Z") == "86401.123456789"
+    assert _unix("1970-01-01T00:00:00.5Z") == "0.500000000"
