@@ -17,7 +17,7 @@ def command(dry_run: bool, as_json: bool) -> None:
     are over and of attempts that were given up. Runs of a cluster are launched again where their process
     died. What the record does not know is left alone.
 
-    JSON: `adopted` (`run`, `state`, `now`), `leftovers` (`kind`, `name`, `run`, `removed`).
+    JSON: `adopted` (`run`, `state`, `now`), `leftovers` (`kind`, `name`, `run`, `removed`, `why` not).
     """
     from orchestrator.cli.box import opened
     from orchestrator.cli.console import line, table
@@ -39,5 +39,8 @@ def command(dry_run: bool, as_json: bool) -> None:
     if adopted:
         table(("run", "was", "is"), [(item.run, item.state, item.now or "orphaned") for item in adopted])
     if leftovers:
-        removed = [(item.kind, item.name, item.run, "yes" if item.removed else "no") for item in leftovers]
+        removed = [
+            (item.kind, item.name, item.run, "yes" if item.removed else item.why or "no")
+            for item in leftovers
+        ]
         table(("leftover", "name", "run", "removed"), removed)

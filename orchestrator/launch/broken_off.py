@@ -8,6 +8,7 @@ written, container and folder stay, and the next command, worker or sweep goes o
 from __future__ import annotations
 
 from orchestrator.errors import EngineError, FencedError, InfrastructureError, RecordError, RepriseError
+from orchestrator.launch.cleanup import remove_files
 from orchestrator.launch.executors.known import LOCAL
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
@@ -15,7 +16,7 @@ from orchestrator.record.model import OpenRun
 from orchestrator.run.endings import make_durable
 from orchestrator.run.model import Failure, Result, State
 from orchestrator.run.plan import container_name
-from orchestrator.run.workspace import folders_of, remove_folders
+from orchestrator.run.workspace import folders_of
 
 # Of the machine and of what we stand on. All else is a bug of ours: left open, the run would be taken over
 # by each command that follows, and fail.
@@ -93,7 +94,7 @@ def _unfinished(
 
 
 def try_to_clean(session: Session, run: str, attempt: int, watch: Watch) -> None:
-    """After a failure of the infrastructure, which may be the reason why this cannot be done either."""
+    """What is left is told, and is no result: the run is recorded, or failed for another reason."""
     try:
         clean(session, run, attempt)
     except RepriseError as error:
@@ -102,4 +103,4 @@ def try_to_clean(session: Session, run: str, attempt: int, watch: Watch) -> None
 
 def clean(session: Session, run: str, attempt: int) -> None:
     session.engine.remove(container_name(run, attempt))
-    remove_folders(session.settings, run, attempt)
+    remove_files(session, run, attempt)

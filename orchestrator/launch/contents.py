@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 
 import orchestrator.runtime
 from orchestrator.digest import Digest
-from orchestrator.errors import EngineError, InfrastructureError, RepriseError
+from orchestrator.errors import EngineError, InfrastructureError, RepriseError, StoreError
 from orchestrator.image.model import INPUTS, JOB_USER, REPORT
 from orchestrator.image.stored import stored_image
+from orchestrator.launch.cleanup import remove_files
 from orchestrator.launch.lock import run_lock
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent, Watch
@@ -33,7 +34,7 @@ from orchestrator.run.load import ensure_loaded
 from orchestrator.run.model import Failure, Mount, Output, OutputStatus, Plan
 from orchestrator.run.plan import MEMORY_SHARE, container_name
 from orchestrator.run.tree import escaped, read_small
-from orchestrator.run.workspace import prepare, remove_folders
+from orchestrator.run.workspace import prepare
 from orchestrator.spec.globs import matcher
 from orchestrator.spec.model import Tolerance
 from orchestrator.verdict.contents import SUFFIXES
@@ -138,9 +139,9 @@ def _compare(
             ended = follow(session.engine, plan, Silent(), should_cancel=lambda: False)
             return [_read(report, index, ended, plan) for index in range(len(pairs))]
         finally:
-            with suppress(EngineError):  # its lock is gone by then, so `reprise sweep` removes it
+            with suppress(EngineError, StoreError):  # its lock is gone by then: `reprise sweep` removes it
                 session.engine.remove(container_name(rerun.id, number))
-            remove_folders(settings, rerun.id, number)
+                remove_files(session, rerun.id, number)
 
 
 def _ensure_image(session: Session, run: RunRecord) -> None:

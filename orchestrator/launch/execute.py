@@ -14,7 +14,7 @@ from pathlib import Path
 
 from orchestrator.errors import FencedError, ImageMissingError, UsageError
 from orchestrator.image.stored import stored_image
-from orchestrator.launch.broken_off import broken_off, clean, try_to_clean
+from orchestrator.launch.broken_off import broken_off, try_to_clean
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.executors.gpus import visible_gpus
 from orchestrator.launch.executors.known import LOCAL, WORKER
@@ -142,7 +142,7 @@ def execute_locked(
             raise
         raise seen from error
     crash_point("finished")
-    clean(session, run, attempt)
+    try_to_clean(session, run, attempt, watch)
     crash_point("removed")
     return record.run(run)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from orchestrator.errors import RepriseError
+from orchestrator.launch.cleanup import remove_files
 from orchestrator.launch.dispatch import advance
 from orchestrator.launch.execute import execute_if_free
 from orchestrator.launch.executors.command import COMMAND
@@ -17,7 +19,6 @@ from orchestrator.record.model import OpenRun
 from orchestrator.run.engine import LABEL_ATTEMPT, LABEL_RUN
 from orchestrator.run.hardware import box_id, home_id
 from orchestrator.run.model import State
-from orchestrator.run.workspace import remove_folders
 from orchestrator.value import Value
 
 
@@ -34,6 +35,7 @@ class Leftover(Value):
     name: str
     run: str
     removed: bool
+    why: str = ""  # it is still there
 
 
 def orphans(session: Session) -> Iterator[OpenRun]:
@@ -118,7 +120,10 @@ def remove_given_up(session: Session, watch: Watch) -> None:
     for kind in (_containers, _folders):
         try:
             for left in kind(session, False):
-                watch.note(f"removed {left.name}: no attempt of run {left.run} needs it any more")
+                if left.removed:
+                    watch.note(f"removed {left.name}: no attempt of run {left.run} needs it any more")
+                else:
+                    watch.note(f"left over, for `reprise sweep`: {left.name}: {left.why}")
         except RepriseError as error:
             watch.note(f"left over, for `reprise sweep`: {error.message}")
 
@@ -129,9 +134,17 @@ def _containers(session: Session, dry_run: bool) -> Iterator[Leftover]:
         attempt = container.labels.get(LABEL_ATTEMPT, "")
         if not _needless(session, run, attempt) or _in_use(session, run, attempt):
             continue
-        if not dry_run:
-            session.engine.remove(container.name)
-        yield Leftover(kind="container", name=container.name, run=run, removed=not dry_run)
+        left = Leftover(kind="container", name=container.name, run=run, removed=False)
+        yield left if dry_run else _tried(left, partial(session.engine.remove, container.name))
+
+
+def _tried(left: Leftover, remove: Callable[[], None]) -> Leftover:
+    """What cannot be removed is said, and keeps nothing else from being removed."""
+    try:
+        remove()
+    except RepriseError as error:
+        return left.model_copy(update={"why": error.message})
+    return left.model_copy(update={"removed": True})
 
 
 def _in_use(session: Session, run: str, attempt: str) -> bool:
@@ -165,9 +178,8 @@ def _folders(session: Session, dry_run: bool) -> Iterator[Leftover]:
             continue
         if not _needless(session, run, attempt) or _in_use(session, run, attempt):
             continue
-        if not dry_run:
-            remove_folders(session.settings, run, int(attempt))
-        yield Leftover(kind="folder", name=folder.name, run=run, removed=not dry_run)
+        left = Leftover(kind="folder", name=folder.name, run=run, removed=False)
+        yield left if dry_run else _tried(left, partial(remove_files, session, run, int(attempt)))
 
 
 def _locks(session: Session, dry_run: bool) -> Iterator[Leftover]:

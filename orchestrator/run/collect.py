@@ -8,10 +8,10 @@ run `lost`, whatever the engine says.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.model import REPORT, WORKSPACE
-from orchestrator.run.began import Began
 from orchestrator.run.engine import Engine, EngineInfo
 from orchestrator.run.eventmetrics import with_event_metrics
 from orchestrator.run.follow import Ended
@@ -21,6 +21,7 @@ from orchestrator.run.metrics import Metrics, read_metrics
 from orchestrator.run.model import Failure, Log, MetricPoint, Plan, Result, State
 from orchestrator.run.ops import VARIABLE, read_ops
 from orchestrator.run.outputs import BlobSink, Collected, collect_outputs
+from orchestrator.run.permissions import closed_to_us, open_up
 from orchestrator.run.reports import read_reports
 from orchestrator.run.series import Series, points_of
 from orchestrator.run.traces import Traces, read_traces
@@ -49,24 +50,26 @@ def collect(
     """Everything that is known of an attempt. The caller makes the sink durable, then commits the result."""
     folders = {mount.target: mount.source for mount in plan.mounts}
     workspace, report = folders[WORKSPACE], folders[REPORT]
+    closed = _opened(engine, plan, (workspace, report))
     reports, uncaught = read_reports(report), read_uncaught(report)
-    began = Began(hashes=reports.source, stamps=reports.stamps)
-    metrics = read_metrics(workspace, program.metrics, began)
+    metrics = read_metrics(workspace, program.metrics, reports.began)
     traces = read_traces(report, sink)
     state, failure, message = judge(ended, info)
     hint = REFUSED.format(reports.refused) if reports.refused else uncaught.hint
     if failure is Failure.JOB and hint:  # else the notes say what a process died of
         message += f": {hint}"
-    found, succeeded = Collected(), state is State.SUCCEEDED
+    found, all_ = Collected(), state is State.SUCCEEDED
     try:
-        found = collect_outputs(workspace, program.outputs, plan.file_size, sink, began, keep_all=succeeded)
+        found = collect_outputs(
+            workspace, program.outputs, plan.file_size, sink, reports.began, keep_all=all_
+        )
     except TooMuchError as error:
         if state is not State.CANCELLED:
             state, failure, message = State.FAILED, Failure.POLICY, error.message
     outputs = found.outputs
     metrics = with_event_metrics(metrics, workspace, outputs)
     container, (log, lost) = ended.container, _log(engine, plan, ended, sink)
-    notes = [*lost, *uncaught.notes, *reports.notes, *found.notes, *metrics.notes, *traces.notes]
+    notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes, *metrics.notes, *traces.notes]
     if VARIABLE in plan.environment:
         logs, gaps = read_ops(report, sink)
         outputs += logs
@@ -93,6 +96,18 @@ def collect(
         fingerprint=fingerprint(settings, gpus, info, reports.readbacks),
         notes=tuple(notes),
     )
+
+
+def _opened(engine: Engine, plan: Plan, folders: tuple[Path, ...]) -> list[str]:
+    """See permissions.py. What stays closed is an unreadable output, and this is the reason."""
+    try:
+        if closed_to_us(folders):
+            open_up(engine, plan.image, folders, plan.labels)
+    except EngineMissingError:
+        raise
+    except (EngineError, OSError) as error:
+        return [f"files that this user may not read could not be opened to him: {error}"]
+    return []
 
 
 def _log(engine: Engine, plan: Plan, ended: Ended, sink: BlobSink) -> tuple[Log | None, list[str]]:

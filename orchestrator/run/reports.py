@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.run.began import Stamp
+from orchestrator.run.began import Began, Stamp
 from orchestrator.run.jobfiles import MAX_REASON, bounded, clean, costs_that_file, parse_json
 from orchestrator.run.model import Readback
 from orchestrator.run.tree import read_small
@@ -36,6 +36,10 @@ class Reports(Value):
     missing: bool = True  # not even the entry point reported
     refused: str | None = None  # the operation that has no deterministic form, where one ended a process
     notes: tuple[str, ...] = ()
+
+    @property
+    def began(self) -> Began:
+        return Began(hashes=self.source, stamps=self.stamps)
 
 
 def read_reports(folder: Path) -> Reports:

@@ -1,0 +1,137 @@
+"""Files of a job that this box's user may not read or remove, because he is not root: opened to him.
+
+A job's files are its user's, with the modes that the job gave them; the engine's owner is root, who runs
+Reprise need not be. So their owner opens them: a container that is confined as a job is (same user, no
+capabilities, no network, nothing but this attempt's folders) runs a few lines of ours, and nobody is given
+more rights than the job had. Files that everybody may read are left as they are: a changed mode moves the
+time of the last change, which tells whether the job wrote a file (began.py).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from orchestrator.errors import EngineError
+from orchestrator.image.model import JOB_USER, LABEL_PROGRAM
+from orchestrator.run.engine import Engine
+from orchestrator.run.model import Mount, Plan
+from orchestrator.run.tree import MAX_DEPTH, MAX_FILES
+
+SECONDS = 120.0  # that the container may take; 100,000 entries take one
+MEMORY = 256 << 20  # bytes
+PROCESSES = 32
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+# The sticky bit, which means nothing on a file: no mode that the file had before is there again (began.py).
+# Down by names and up by `..`: descriptors and paths have limits, and a job may nest folders without any.
+_SCRIPT = """
+import os, stat, sys
+def change(name, mode):
+    try:
+        os.chmod(name, mode)
+        return True
+    except OSError:
+        return False  # not ours, so not the job's either
+def inside():
+    for name in os.listdir():
+        mode = os.lstat(name).st_mode
+        if stat.S_ISDIR(mode):
+            yield name
+        elif stat.S_ISREG(mode) and not mode & 0o004:
+            change(name, stat.S_IMODE(mode) | 0o1004)
+for root in sys.argv[1:]:
+    os.chdir(root)
+    open_ones = [inside()]
+    while open_ones:
+        name = next(open_ones[-1], None)
+        if name is None:
+            open_ones.pop()
+            if open_ones:
+                os.chdir('..')
+        elif change(name, 0o777):
+            os.chdir(name)
+            open_ones.append(inside())
+"""
+
+
+def closed_to_us(folders: Iterable[Path]) -> bool:
+    """Whether there is a file or a folder below these that this process may not read. Never so for root."""
+    return os.geteuid() != 0 and any(_closed(os.open(folder, _FOLDER), 0) for folder in folders)
+
+
+def _closed(fd: int, depth: int) -> bool:
+    """Of an open folder; its descriptor is used up. Nobody looks deeper than a collection does."""
+    try:
+        with os.scandir(fd) as entries:
+            names = [entry.name for entry in islice(entries, MAX_FILES)]
+        for name in names:
+            facts = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            is_folder = stat.S_ISDIR(facts.st_mode)
+            needed = 0o5 if is_folder else 0o4
+            if facts.st_uid != os.geteuid() and facts.st_mode & needed != needed:
+                return True
+            if is_folder and depth < MAX_DEPTH and _closed(os.open(name, _FOLDER, dir_fd=fd), depth + 1):
+                return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def open_up(engine: Engine, image: str, folders: Iterable[Path], labels: dict[str, str]) -> None:
+    """Make all below these folders of dead jobs readable, and its folders such that anybody may empty them.
+
+    `image` is any image of a job, the one that wrote there where it is still in the engine. The folders lie
+    in a folder that is closed to all others. EngineError where it could not be done.
+    """
+    if engine.image(image) is None:
+        others = engine.images_labelled(LABEL_PROGRAM)
+        if not others:
+            raise EngineError("no image of a job is in the engine to open a job's files with")
+        image = others[0].id
+    entrypoint = engine.image_settings(image).get("Entrypoint") or ["python3"]
+    mounts = tuple(
+        Mount(source=folder, target=f"/workspace/{place}", read_only=False)
+        for place, folder in enumerate(folders)
+    )
+    plan = Plan(
+        run=labels.get("reprise.run", ""),
+        attempt=0,
+        container=f"open-{secrets.token_hex(8)}",
+        image=image,
+        entrypoint=(str(entrypoint[0]), "-I", "-S", "-c", _SCRIPT),
+        command=tuple(mount.target for mount in mounts),
+        environment={"NVIDIA_VISIBLE_DEVICES": "void", "REPRISE_LEVEL": ""},
+        mounts=mounts,
+        user=f"{JOB_USER}:{JOB_USER}",
+        network="none",
+        cpus=None,
+        memory=MEMORY,
+        shm=1 << 20,
+        processes=PROCESSES,
+        file_size=1 << 20,
+        timeout=SECONDS,
+        labels=labels,
+    )
+    _run(engine, plan)
+
+
+def _run(engine: Engine, plan: Plan) -> None:
+    deadline = time.monotonic() + SECONDS
+    try:
+        engine.create(plan)
+        engine.start(plan.container)
+        while not engine.wait(plan.container, 1.0):
+            if time.monotonic() > deadline:
+                raise EngineError(f"opening a job's files took more than {SECONDS:g} s")
+        state = engine.inspect(plan.container)
+        if state is None or state.exit_code != 0:
+            code = "it is gone" if state is None else f"exit code {state.exit_code}"
+            raise EngineError(f"a job's files could not be opened: {code}")
+    finally:
+        engine.remove(plan.container)
