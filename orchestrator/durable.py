@@ -34,11 +34,11 @@ def _fsync(path: Path, flags: int) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; each new one is durable in the one that holds it."""
+    """Make a folder and those above it; each new one is durable in the one above it, and no more open."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=folder.parent.stat().st_mode & 0o777, exist_ok=True)
     fsync_folder(folder.parent)
 
 

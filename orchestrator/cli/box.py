@@ -17,9 +17,13 @@ def opened(adopting: bool = False) -> Iterator[Session]:
 
     At the end the ledger is signed where a run has ended: by this command, or by one that died before it.
     """
+    from orchestrator.cli.console import tell
+    from orchestrator.launch.ownhome import close_home
     from orchestrator.launch.session import Session
 
     with Session.open() as session:
+        for text in close_home(session.settings):
+            tell(f"warning: {text}")
         try:
             if adopting:
                 _adopt(session)

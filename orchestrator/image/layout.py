@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.durable import fsync_folder, temporary_beside, write_bytes, writing
+from orchestrator.durable import fsync_folder, make_folder, temporary_beside, write_bytes, writing
 from orchestrator.errors import StoreError
 
 
@@ -51,7 +51,7 @@ class Layout:
         Bytes other than the `expected` ones are not stored; the digest returned is always of what came.
         """
         hasher, size = hashlib.sha256(), 0
-        self._blobs.mkdir(parents=True, exist_ok=True)
+        make_folder(self._blobs)
         unnamed = temporary_beside(self._blobs / "stream")
         try:
             with writing(unnamed) as stream:
