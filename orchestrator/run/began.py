@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
+from typing import BinaryIO
 
-from orchestrator.digest import Digest
+from orchestrator.digest import CHUNK, Digest
 from orchestrator.run.tree import Entry, open_plain
 from orchestrator.value import Value
 
 MAX_SIZE = 1 << 30  # bytes of a source, so of a file of it
-MAX_FILE = 64 << 20  # bytes of a file whose beginning is looked at
 WORKSPACE_STAMP = "."  # the stamp of the workspace itself, by which inodes of container and host are compared
 
 
@@ -84,7 +85,7 @@ class Began(Value):
         before = self.hashes.get(path)
         if before is None:
             return 0
-        fd, size = open_plain(workspace, path, MAX_FILE)
+        fd, size = open_plain(workspace, path, sys.maxsize)
         entry = Entry(path, os.fstat(fd), fd=fd)
         try:
             if self.fate(entry, self.comparable(workspace)) is Fate.UNTOUCHED:
@@ -92,10 +93,17 @@ class Began(Value):
             stamp = self.stamps.get(path)
             if stamp is None or not 0 < stamp.size < size:
                 return 0
-            head = os.pread(fd, stamp.size, 0)
-            return stamp.size if Digest.of(head).hex == before else 0
+            with os.fdopen(fd, "rb", closefd=False) as stream:
+                head = Digest.of_chunks(_first(stream, stamp.size))
+            return stamp.size if head.hex == before else 0
         finally:
             entry.close()
+
+
+def _first(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    while size > 0 and (chunk := stream.read(min(size, CHUNK))):
+        size -= len(chunk)
+        yield chunk
 
 
 def _written(stamp: Stamp, facts: os.stat_result) -> bool:

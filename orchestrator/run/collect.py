@@ -52,7 +52,6 @@ def collect(
     workspace, report = folders[WORKSPACE], folders[REPORT]
     closed = _opened(engine, plan, (workspace, report))
     reports, uncaught = read_reports(report), read_uncaught(report)
-    metrics = read_metrics(workspace, program.metrics, reports.began)
     traces = read_traces(report, sink)
     state, failure, message = judge(ended, info)
     hint = REFUSED.format(reports.refused) if reports.refused else uncaught.hint
@@ -67,6 +66,7 @@ def collect(
         if state is not State.CANCELLED:
             state, failure, message = State.FAILED, Failure.POLICY, error.message
     outputs = found.outputs
+    metrics = read_metrics(workspace, program.metrics, reports.began, found.written)
     metrics = with_event_metrics(metrics, workspace, outputs)
     container, (log, lost) = ended.container, _log(engine, plan, ended, sink)
     notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes, *metrics.notes, *traces.notes]

@@ -37,7 +37,7 @@ def with_event_metrics(metrics: Metrics, workspace: Path, outputs: tuple[Output,
         new = {key: name for key, name in new.items() if len(name) <= MAX_NAME}
     for name, step, value in points.renamed(new).rows():
         reading.add(name, step, value)
-    return reading.metrics(metrics.final)
+    return reading.metrics()
 
 
 def _points(workspace: Path, files: list[str], reading: Reading) -> Series:

@@ -8,20 +8,21 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from orchestrator.run.began import NOTHING, Began
 from orchestrator.run.jobfiles import bounded, clean, costs_that_file, lines, parse_json, reason
+from orchestrator.run.metricfiles import FINAL as FINAL
+from orchestrator.run.metricfiles import MAX_FILES, Kind, MetricFile, metric_files, short_names
+from orchestrator.run.metricfiles import SERIES as SERIES
+from orchestrator.run.metrictables import STEPS, read_points, read_table
 from orchestrator.run.series import Points, Series, points_of
 from orchestrator.run.tree import open_plain, read_small
 from orchestrator.spec.names import is_plain
 from orchestrator.value import Value
 
-FINAL = "metrics.json"
-SERIES = "metrics.jsonl"
-STEPS = ("step", "global_step", "iteration", "epoch")  # the first one that a line has is its step
 MAX_FILE = 64 << 20  # bytes of a file that is one object
 MAX_LINES_FILE = 1 << 30  # bytes of a file of lines: a million points of a long name make 300 MB
 MAX_LINE = 1 << 20  # bytes; 10,000 metrics make 0.4 MB
@@ -41,27 +42,40 @@ class Metrics(Value):
     incomplete: str = ""  # what of them could not be read, in a sentence; empty: nothing
 
 
-def read_metrics(workspace: Path, named: str | None, began: Began = NOTHING) -> Metrics:
-    """Final values and series. Without a named file, metrics.json and metrics.jsonl where they are.
+def read_metrics(
+    workspace: Path, named: str | None, began: Began = NOTHING, written: Sequence[str] = ()
+) -> Metrics:
+    """Final values and series, of the files that metricfiles.py chooses among those that the job wrote.
 
     `.json`: one object; nested objects are joined with `.`; numbers count, true and false are 1 and 0,
     all else is left out. `.jsonl`: one object a line, with a step if it has one; a metric's final value
     is the one in the object, else its last in the series. A line that cannot be read costs that line.
-    Raises nothing for what a job wrote.
+    Where several folders have a metric of a name, the folder stands before it. Raises nothing for what a job
+    wrote.
 
     `began`: what came with the source is no measurement of this run, and a note says so.
     """
     reading = Reading()
-    final: dict[str, float] = {}
-    for name in (named,) if named is not None else (FINAL, SERIES):
-        with costs_that_file(f"metrics: {name}", reading.lose):
-            if name.endswith(".jsonl"):
-                found = _read_lines(workspace, name, began, reading)
-            else:
-                found = _read_object(workspace, name, began, final, reading)
+    files = metric_files(named, written)
+    if not files:
+        reading.notes.append(f"metrics: nothing that the job wrote fits {named!r}")
+    elif named is None and len(files) > 2:
+        reading.notes.append(f"metrics: read from {files[2].path}{_more(len(files) - 3)}")
+    if len(files) > MAX_FILES:
+        reading.lose(f"metrics: {len(files)} files; the first {MAX_FILES} are read")
+    names: dict[str, tuple[str, str]] = {}  # as read -> folder, name
+    for file in files[:MAX_FILES]:
+        with costs_that_file(f"metrics: {file.path}", reading.lose):
+            found = _READERS[file.kind](workspace, file, began, reading)
             if not found and named is not None:
-                reading.notes.append(f"metrics: the job did not write {name}")
-    return reading.metrics(final)
+                reading.notes.append(f"metrics: the job did not write {file.path}")
+        for name in {*reading.series.names(), *reading.final} - names.keys():
+            names[name] = (file.folder, name.removeprefix(file.prefix))
+    return reading.metrics(short_names(names))
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count else ""
 
 
 class Reading:
@@ -69,6 +83,7 @@ class Reading:
 
     def __init__(self, before: Metrics | None = None) -> None:
         self.series = Series() if before is None else Series(points_of(before.series))
+        self.final = {} if before is None else dict(before.final)
         self.notes = [] if before is None else list(before.notes)
         self._lost = [before.incomplete] if before is not None and before.incomplete else []
         self._crowded = False
@@ -98,8 +113,12 @@ class Reading:
     def overflow(self) -> None:
         self.lose(f"metrics: more than {MAX_POINTS} points; the first {MAX_POINTS} are kept")
 
-    def metrics(self, final: dict[str, float]) -> Metrics:
-        merged = self.series.last() | final
+    def metrics(self, names: Mapping[str, str] | None = None) -> Metrics:
+        """`names`: what metrics are called that were read under other names."""
+        if names is not None and any(name != new for name, new in names.items()):
+            self.series = self.series.renamed(names)
+            self.final = {names[name]: value for name, value in self.final.items()}
+        merged = self.series.last() | self.final
         if len(merged) > MAX_METRICS:
             self.lose(f"{len(merged)} metrics; {MAX_METRICS} are kept")
             merged = dict(sorted(merged.items())[:MAX_METRICS])
@@ -112,8 +131,9 @@ class Reading:
         )
 
 
-def _read_object(workspace: Path, name: str, began: Began, final: dict[str, float], reading: Reading) -> bool:
+def _read_object(workspace: Path, file: MetricFile, began: Began, reading: Reading) -> bool:
     """False: there is no such file."""
+    name = file.path
     data = read_small(workspace, name, MAX_FILE)
     if data is None:
         return False
@@ -129,13 +149,41 @@ def _read_object(workspace: Path, name: str, began: Began, final: dict[str, floa
         reading.lose(f"metrics: {name} is not an object")
         return True
     ignored = _Ignored()
-    final.update(_numbers(value, ignored))
+    if file.hidden:
+        value = {key: item for key, item in value.items() if not key.startswith("_")}
+    reading.final.update(_numbers(value, ignored, file.prefix))
     ignored.tell(name, reading)
     return True
 
 
-def _read_lines(workspace: Path, name: str, began: Began, reading: Reading) -> bool:
+def _read_table(workspace: Path, file: MetricFile, began: Began, reading: Reading) -> bool:
     """False: there is no such file."""
+    try:
+        handle, size = open_plain(workspace, file.path, MAX_LINES_FILE)
+    except FileNotFoundError:
+        return False
+    ignored = _Ignored()
+    with os.fdopen(handle, "rb") as stream:
+        if began.brought(workspace, file.path) >= size > 0:
+            reading.notes.append(_NOT_WRITTEN.format(file.path))
+            return True
+        rows = read_table(stream) if file.kind is Kind.TABLE else read_points(stream, file.name)
+        for row in rows:
+            if reading.full:
+                reading.overflow()
+                break
+            name = file.prefix + row.name
+            if (why := _no_name(name)) is None:
+                reading.add(name, row.step, row.value)
+            else:
+                ignored.add(name, why)
+    ignored.tell(file.path, reading)
+    return True
+
+
+def _read_lines(workspace: Path, file: MetricFile, began: Began, reading: Reading) -> bool:
+    """False: there is no such file."""
+    name = file.path
     try:
         handle, size = open_plain(workspace, name, MAX_LINES_FILE)
     except FileNotFoundError:
@@ -160,7 +208,7 @@ def _read_lines(workspace: Path, name: str, began: Began, reading: Reading) -> b
             if value is None:
                 continue
             step = _step(value, number, broken)
-            for metric, amount in _numbers(value, ignored):
+            for metric, amount in _numbers(value, ignored, file.prefix):
                 if reading.full:
                     reading.overflow()
                     break
@@ -253,6 +301,15 @@ def _numbers(value: dict[str, Any], ignored: _Ignored, prefix: str = "") -> Iter
                 yield from _numbers(item, ignored, f"{prefix}{key}.")
             elif item:
                 ignored.add(prefix + key, f"is longer than {MAX_NAME} characters")
+
+
+# A file of each kind -> False where it is not there.
+_READERS = {
+    Kind.OBJECT: _read_object,
+    Kind.LINES: _read_lines,
+    Kind.TABLE: _read_table,
+    Kind.POINTS: _read_table,
+}
 
 
 def _no_name(name: str) -> str | None:
