@@ -35,7 +35,7 @@ def report_crash(error: Exception, args: list[str]) -> tuple[str, str]:
 
 def _write(text: str, now: datetime) -> Path:
     home = load().home
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = home / f"crash-{now:%Y%m%dT%H%M%S}-{os.getpid()}.txt"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as stream:

@@ -22,10 +22,15 @@ def command(pem: bool, as_json: bool) -> None:
         raise click.UsageError("--json has the PEM, too")
     from orchestrator.audit.dsse import key_id
     from orchestrator.audit.keys import signing_key
+    from orchestrator.cli.console import tell
     from orchestrator.cli.document import print_document
+    from orchestrator.launch.ownhome import close_home
     from orchestrator.settings import load
 
-    key = signing_key(load()).public
+    settings = load()
+    for text in close_home(settings):
+        tell(f"warning: {text}")
+    key = signing_key(settings).public
     if as_json:
         document = {"name": key.name, "key_id": key_id(key), "key": key.vkey}
         print_document(document | {"pem": key.pem(), "fingerprint": key.fingerprint})

@@ -21,6 +21,7 @@ from orchestrator.value import Value
 
 EVERYTHING = "**"
 NAMED = 5  # paths of a list that a note names
+GLOBS = 100  # that one names
 
 
 class BlobSink(Protocol):
@@ -70,7 +71,9 @@ def collect_outputs(
     notes = _of_the_source(seen, began)
     useless = unmatched((glob for glob in globs if glob != EVERYTHING), (*seen.written, *seen.others))
     if useless:
-        notes.append(f"outputs: nothing that the job wrote fits {_listed([repr(glob) for glob in useless])}")
+        notes.append(
+            f"outputs: nothing that the job wrote fits {_listed([repr(glob) for glob in useless], GLOBS)}"
+        )
     if keep_all and globs and seen.written and not any(map(wanted, seen.written)):
         wanted, said = _everything(seen, limit)
         notes.append(said)
@@ -135,9 +138,9 @@ def _everything(seen: _Seen, limit: int) -> tuple[Callable[[str], bool], str]:
     return lambda _: True, f"outputs: no file fits the globs, so {files} {'is' if count == 1 else 'are'} kept"
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+def _listed(names: list[str], most: int = NAMED) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _output(entry: Entry, sink: BlobSink) -> Output:
