@@ -11,6 +11,7 @@ from orchestrator.run.series import Row
 
 MAX_LINE = 1 << 20  # bytes
 MAX_LINES = 4_000_000
+MAX_CELLS = 20_000_000  # ten seconds
 STEPS = ("step", "global_step", "iteration", "epoch")  # the first one that a table has is its step
 
 
@@ -20,7 +21,7 @@ def read_table(stream: BinaryIO) -> Iterator[Row]:
     ValueError or csv.Error for what is no table.
     """
     names: list[str] | None = None
-    step = -1
+    step, left = -1, MAX_CELLS
     for line in _lines(stream):
         cells = next(csv.reader([line], strict=True), [])
         if names is None:
@@ -29,6 +30,9 @@ def read_table(stream: BinaryIO) -> Iterator[Row]:
             continue
         if not cells:
             continue
+        left -= len(cells)
+        if left < 0:
+            raise ValueError(f"more than {MAX_CELLS} cells; the first are read")
         if len(cells) != len(names):
             raise ValueError(f"a line has {len(cells)} cells where the first has {len(names)}")
         at = _whole(cells[step]) if step >= 0 else None
