@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.cli.options import json_option, quiet_option
+
+if TYPE_CHECKING:
+    from orchestrator.record.model import RunRecord
 
 
 @click.command("compare")
@@ -33,6 +38,7 @@ def command(original: str, rerun: str, record: bool, quiet: bool, as_json: bool)
         first, second = find_run(session, original), find_run(session, rerun)
         if record:
             _refuse(first.id, second.id, first.state.final and second.state.final)
+            _refuse_nothing_said(second)
         verdict = weigh(session, first, second, notes_only())
         if record:
             write_down(session, verdict, second)
@@ -45,6 +51,16 @@ def command(original: str, rerun: str, record: bool, quiet: bool, as_json: bool)
         line(f"original: {first.id} ({first.job})\nrerun:    {second.id} ({second.job})")
         print_verdict(verdict, explanation)
     return verdict.outcome.exit_code
+
+
+def _refuse_nothing_said(rerun: RunRecord) -> None:
+    from orchestrator.errors import UsageError
+    from orchestrator.verdict.grounds import failure_of, says_nothing
+
+    if says_nothing(rerun):
+        raise UsageError(
+            f"--record: run {rerun.id} {failure_of(rerun)}: that is no verdict", "rerun it first"
+        )
 
 
 def _refuse(original: str, rerun: str, both_over: bool) -> None:

@@ -38,9 +38,10 @@ from orchestrator.run.workspace import prepare
 from orchestrator.spec.globs import matcher
 from orchestrator.spec.model import Tolerance
 from orchestrator.verdict.contents import SUFFIXES
-from orchestrator.verdict.files import pair_outputs, same_output, tolerance_glob
+from orchestrator.verdict.files import same_output, tolerance_glob
 from orchestrator.verdict.grounds import failure_of, not_the_same_program
 from orchestrator.verdict.model import TensorFinding
+from orchestrator.verdict.pairing import pair_runs
 
 MAX_PAIRS = 64  # files that are opened; a job can leave 100,000
 MAX_REPORT = 1 << 20  # bytes of what is said of one pair; twenty leaves make 10 kB
@@ -88,7 +89,7 @@ def _differing(session: Session, original: RunRecord, rerun: RunRecord) -> list[
     """Kept in both runs with other bytes, named like torch's files, beginning like them, not volatile."""
     volatile = matcher(original.tolerance.volatile)
     found = []
-    for path, a, b in pair_outputs(original.outputs, rerun.outputs):
+    for path, a, b in pair_runs(original, rerun).pairs:
         if a is None or b is None or same_output(a, b) or not path.endswith(SUFFIXES) or volatile(path):
             continue
         if a.status is b.status is OutputStatus.KEPT and all(

@@ -19,6 +19,7 @@ from orchestrator.record.model import NewRun, Queued, RunRecord, Wanted
 from orchestrator.run.hardware import box_id
 from orchestrator.run.logs import remaining
 from orchestrator.run.model import State
+from orchestrator.verdict.grounds import says_nothing
 from orchestrator.verdict.model import Verdict
 
 POLL = 0.5  # seconds between two looks at a run that executes elsewhere
@@ -148,8 +149,8 @@ def wait(session: Session, run: str, watch: Watch) -> RunRecord:
 
 def judged_elsewhere(session: Session, record: RunRecord, watch: Watch) -> Verdict | None:
     """The verdict of the box that executed a rerun; our own where that box is silent about it."""
-    if record.rerun_of is None:
-        return None
+    if record.rerun_of is None or says_nothing(record):
+        return judge(session, record, watch)
     end = time.monotonic() + JUDGING
     while time.monotonic() < end:
         lines = [line for line in session.record.verdicts(record.id) if line.run == record.id]

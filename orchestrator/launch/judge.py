@@ -8,12 +8,19 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import RunRecord
 from orchestrator.verdict.compare import compare
+from orchestrator.verdict.grounds import failure_of, says_nothing
 from orchestrator.verdict.model import Verdict
 
 
 def judge(session: Session, record: RunRecord, watch: Watch) -> Verdict | None:
-    """Compare a finished rerun with its original and write the verdict down; None for any other run."""
+    """Compare a finished rerun with its original and write the verdict down.
+
+    None for any other run, and for a rerun that says nothing of its original: cancelled, lost, not begun.
+    """
     if record.rerun_of is None:
+        return None
+    if says_nothing(record):
+        watch.note(f"no verdict: the rerun {failure_of(record)}, which says nothing of {record.rerun_of}")
         return None
     verdict = weigh(session, session.record.run(record.rerun_of), record, watch)
     write_down(session, verdict, record)

@@ -9,6 +9,7 @@ from orchestrator.launch.target import resolve
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import RunRecord
 from orchestrator.value import Value
+from orchestrator.verdict.grounds import says_nothing
 from orchestrator.verdict.model import Verdict
 from orchestrator.verdict.replay import Conclusion, Second, conclude, no_second_run
 
@@ -28,7 +29,7 @@ def replay(session: Session, request: RerunRequest, watch: Watch) -> Replayed:
     Three verdicts are recorded: rerun against original, second against rerun, second against original.
     """
     first, verdict = rerun(session, request, watch)
-    found = no_second_run(verdict)
+    found = no_second_run(verdict, first)
     if found is not None or verdict is None:
         assert found is not None  # noqa: S101  (no_second_run always answers for None)
         return Replayed(run=first, verdict=verdict, conclusion=found, second=None)
@@ -36,10 +37,10 @@ def replay(session: Session, request: RerunRequest, watch: Watch) -> Replayed:
     watch.note("the rerun differs; a second run tells the script from the hardware")
     run = run_target(session, resolve(session, request.target), original, request, watch)
     against_rerun = weigh(session, first, run, watch)
-    write_down(session, against_rerun, run)
+    if not says_nothing(run):
+        write_down(session, against_rerun, run)
     # Last, so that the latest verdict of the second run, which the history shows, is the one on the original.
-    against_original = judge(session, run, watch)
-    assert against_original is not None  # noqa: S101  (the run has an original)
+    against_original = judge(session, run, watch) or weigh(session, original, run, watch)
     second = Second(run=run, against_original=against_original, against_rerun=against_rerun)
     conclusion = conclude(original, first, second)
     return Replayed(run=first, verdict=verdict, conclusion=conclusion, second=second)

@@ -28,14 +28,22 @@ _BEFORE = {State.RUNNING: State.PREPARING, State.COLLECTING: State.RUNNING}
 
 
 def submit(connection: Connection, new: NewRun, *, quiet: bool = False) -> tuple[str, bool]:
-    """Queue a run: (its id, True), or (the id of the run that has this key already, False).
+    """Queue a run: (its id, True), or (the id of the run that has this key already, False). UsageError where
+    that is a run of another image.
 
     `quiet`: the caller writes the event.
     """
     run = tables.run
-    known = connection.execute(select(run.c.public_id).where(run.c.key == new.key)).scalar()
+    of_key = select(run.c.public_id, tables.image.c.digest).where(run.c.key == new.key)
+    known = connection.execute(of_key.join(tables.image, tables.image.c.id == run.c.image_id)).one_or_none()
     if known is not None:
-        return str(known), known == new.id  # ids are random: it is this submission, whose commit was cut off
+        if known.digest != new.image.digest:
+            raise UsageError(
+                f"the key {new.key!r} is that of run {known.public_id}, of another image: {known.digest}",
+                f"this one is {new.image.digest}: use another key for another experiment",
+            )
+        # Ids are random: it is this submission, whose commit was cut off.
+        return str(known.public_id), known.public_id == new.id
     moment = now(connection)
     program = new.program
     row = {

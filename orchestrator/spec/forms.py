@@ -177,10 +177,12 @@ def _inputs(data: dict[str, Any], found: Collector) -> None:
 def _tolerance(data: dict[str, Any], found: Collector) -> None:
     """`accuracy: 0.01` is `accuracy: {abs: 0.01}`."""
     tolerance = data.get("tolerance")
-    if isinstance(tolerance, dict) and "volatile" in tolerance:
-        hint = "mark the glob where it is listed: outputs: [{glob: GLOB, volatile: true}]"
-        found.add(("tolerance", "volatile"), "there is no such key", hint)
-        del tolerance["volatile"]
+    if isinstance(tolerance, dict):
+        for key, hint in _ELSEWHERE.items():
+            if key in tolerance:
+                found.add(("tolerance", key), "there is no such key", hint)
+                del tolerance[key]
+        _volatile_metrics(tolerance, found)
     for part in ("metrics", "outputs"):
         table = tolerance.get(part) if isinstance(tolerance, dict) else None
         if not isinstance(table, dict):
@@ -192,6 +194,36 @@ def _tolerance(data: dict[str, Any], found: Collector) -> None:
                 _refuse(table, ("tolerance", part, name), found, "a number, or {abs, rel}")
             elif not value:
                 found.add(("tolerance", part, name), "allows nothing", "say abs, rel or both")
+
+
+_ELSEWHERE = {
+    "volatile": "mark the glob where it is listed: outputs: [{glob: GLOB, volatile: true}]",
+    "volatile_metrics": "mark the metric: tolerance: {metrics: {NAME: {volatile: true}}}",
+}
+
+
+def _volatile_metrics(tolerance: dict[str, Any], found: Collector) -> None:
+    """`train_runtime: {volatile: true}` among the tolerances of metrics."""
+    table = tolerance.get("metrics")
+    if not isinstance(table, dict):
+        return
+    marked = []
+    for name, value in list(table.items()):
+        if not isinstance(value, dict) or "volatile" not in value:
+            continue
+        path = ("tolerance", "metrics", name)
+        if not isinstance(value["volatile"], bool):
+            found.add((*path, "volatile"), f"is {kind_of(value['volatile'])}", "it should be true or false")
+            del table[name]
+        elif not value["volatile"]:
+            del value["volatile"]
+        elif len(value) > 1:
+            found.add(path, "is volatile and has a tolerance", "either: what is volatile is never compared")
+            del table[name]
+        else:
+            marked.append(name)
+            del table[name]
+    tolerance["volatile_metrics"] = marked
 
 
 def _outputs(data: dict[str, Any], found: Collector) -> None:

@@ -91,6 +91,7 @@ class Tolerances(Value):
     metrics: dict[str, Tolerance] = {}
     outputs: dict[str, Tolerance] = {}  # glob -> tolerance; files of tensors only
     volatile: tuple[str, ...] = ()  # globs of outputs that differ by nature: kept, listed, never compared
+    volatile_metrics: tuple[str, ...] = ()  # names, `*` in them is any text: times and speeds, never compared
 
 
 class JobSpec(Value):

@@ -71,7 +71,7 @@ _SAID = {
     "metrics of tolerance": "Metric name to tolerance.",
     "outputs of tolerance": "Glob to tolerance, for files of tensors.",
     "glob": "What to keep.",
-    "volatile": "True for what differs by nature, such as a log with timings: kept, never compared.",
+    "volatile": "True for what differs by nature, such as a log with times, or a time: kept, never compared.",
     "abs": "Absolute part.",
     "rel": "Relative part.",
 }
@@ -156,7 +156,9 @@ def _tolerance() -> _Schema:
     number = {"type": "number", "minimum": 0}
     form = _object({"abs": number, "rel": number}, Tolerance) | {"type": "object", "minProperties": 1}
     table = _table({"oneOf": [number, form]})
-    return _object({"metrics": table, "outputs": table}, Tolerances, prefix=" of tolerance")
+    marked = _object({"volatile": {"type": "boolean"}, "abs": number, "rel": number}, Tolerance)
+    metrics = _table({"oneOf": [number, marked | {"type": "object", "minProperties": 1}]})
+    return _object({"metrics": metrics, "outputs": table}, Tolerances, prefix=" of tolerance")
 
 
 def _determinism() -> _Schema:

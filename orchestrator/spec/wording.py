@@ -86,4 +86,5 @@ def _fields(path: KeyPath) -> list[str]:
         ("resources",): Resources,
     }
     inner = InputSpec if path[:1] == ("inputs",) else Tolerance
-    return [name for name in models.get(path, inner).model_fields if name != "volatile"]  # said under outputs
+    # Which outputs and metrics are volatile is said of each.
+    return [name for name in models.get(path, inner).model_fields if not name.startswith("volatile")]

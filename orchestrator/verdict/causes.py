@@ -23,6 +23,7 @@ from typing import Any
 
 from orchestrator.record.model import RunRecord
 from orchestrator.spec.model import Level
+from orchestrator.verdict.advice import NO_MARKS, Marks, advice
 from orchestrator.verdict.flags import OURS, flag_word, last_flags, training_readback
 from orchestrator.verdict.habits import CLOCK
 from orchestrator.verdict.hardware import boxes, labelled, sides
@@ -68,6 +69,7 @@ class Evidence:
     unlike: str = ""  # why the traces cannot be set side by side
     files: tuple[FileDifference, ...] = ()
     metrics: tuple[MetricDifference, ...] = ()
+    marks: Marks = NO_MARKS  # what could be called volatile
 
 
 class _Rank(IntEnum):
@@ -105,7 +107,7 @@ def _proven(original: RunRecord, rerun: RunRecord, evidence: Evidence) -> list[_
     first = evidence.first
     if first is None:
         if evidence.trace_equal and (evidence.files or evidence.metrics):
-            return [(_Rank.PROVEN, _writing(evidence))]
+            return [(_Rank.PROVEN, _writing(original, evidence))]
         return []
     if first.note == OTHER_PATH:
         return []
@@ -126,15 +128,17 @@ def _proven(original: RunRecord, rerun: RunRecord, evidence: Evidence) -> list[_
     return found
 
 
-def _writing(evidence: Evidence) -> Cause:
+def _writing(original: RunRecord, evidence: Evidence) -> Cause:
     said = [f"{item.path} {_place(item)}".strip() for item in evidence.files]
     said += [f"metric {item.name}" for item in evidence.metrics]
     steps = evidence.traced.steps if evidence.traced else 0
     text = (
         f"training is the same to the bit ({count(steps, 'step')}); only what is written beside or after it"
         f" differs ({listed(said, FIELDS_IN_TEXT)}): look for a clock, a duration, a path or an unsorted set"
-        " in it, or list the file under `volatile`"
+        " in it"
     )
+    lines = advice(original, evidence.marks)
+    text += f"; what differs by nature is marked in the job file: {lines}" if lines else ""
     return Cause(kind=CauseKind.WRITING, text=text)
 
 

@@ -6,74 +6,23 @@ the result. What was left out for another reason is in the verdict's `left_out` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from orchestrator.record.model import RunRecord
 from orchestrator.run.model import OutputStatus
 from orchestrator.verdict.causes import Evidence, causes
-from orchestrator.verdict.contents import judge_contents
+from orchestrator.verdict.compared import Contents, Findings, find
 from orchestrator.verdict.drift import drifts
-from orchestrator.verdict.files import (
-    Judged,
-    OpenBlob,
-    Pair,
-    describe_difference,
-    excuse_tensors,
-    pair_outputs,
-    same_output,
-)
+from orchestrator.verdict.files import OpenBlob
 from orchestrator.verdict.flags import flags_changed
 from orchestrator.verdict.grounds import failure_of, not_the_same_program
-from orchestrator.verdict.habits import clock_note
 from orchestrator.verdict.instrumented import missing_evidence, nothing_to_trace
-from orchestrator.verdict.leftout import set_aside
-from orchestrator.verdict.metrics import MetricsCompared, compare_metrics, excuse_metrics, is_metrics_file
-from orchestrator.verdict.model import LeftOut, Outcome, TensorFinding, Verdict
-from orchestrator.verdict.sentences import both_kept, difference_sentence, equal_sentence, named_metrics
-from orchestrator.verdict.traces import TracesCompared, compare_traces
+from orchestrator.verdict.model import Outcome, Verdict
+from orchestrator.verdict.sentences import Equal, difference_sentence, equal_sentence, named_metrics
+from orchestrator.verdict.traces import compare_traces
 from orchestrator.verdict.wording import count, listed
 
-Contents = Mapping[str, TensorFinding]
-"""What was found inside a container, by path; files that are not in it are compared without one."""
-
 _NO_CONTENTS: Contents = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class _Findings:
-    """Everything that was compared."""
-
-    pairs: list[Pair]
-    judged: list[Judged]
-    metrics: MetricsCompared
-    traces: TracesCompared
-    left_out: tuple[LeftOut, ...] = ()
-    events: int = 0  # event files that are the same but for the clock
-
-    @property
-    def kept(self) -> int:
-        """Outputs that were compared."""
-        return sum(map(both_kept, self.pairs)) + self.events
-
-    @property
-    def outside(self) -> bool:
-        """Whether an output or a metric differs that no tolerance excuses."""
-        return not (all(item.excused for item in self.judged) and self.metrics.within)
-
-    @property
-    def evidence(self) -> Evidence:
-        blamed = [item for item in self.judged if not item.excused] or self.judged
-        return Evidence(
-            first=self.traces.first,
-            traced=self.traces.traced,
-            trace_equal=self.traces.equal,
-            reordered=self.traces.reordered,
-            unlike=self.traces.unlike,
-            files=tuple(item.difference for item in blamed),
-            metrics=self.metrics.differences,
-        )
 
 
 def compare(
@@ -82,7 +31,7 @@ def compare(
     """Did the rerun give what the original gave? Tolerances are those of the original.
 
     `failed`: the rerun did not succeed. `not_comparable`: the original did not, or another program ran, or
-    there is nothing to compare; where both succeeded all the same, the verdict still says where and why they
+    there is nothing to compare. Where both succeeded all the same, the verdict still says where and why they
     part. Never raises for what a job wrote, nor for blobs that cannot be read.
     """
     refusal = _refuse(original, rerun)
@@ -92,7 +41,7 @@ def compare(
     reasons = not_the_same_program(original, rerun)
     if reasons:
         return _of_another_program(original, rerun, reasons, open_blob)
-    findings = _find(original, rerun, open_blob, contents)
+    findings = find(original, rerun, open_blob, contents)
     outcome, sentence = _decide(original, rerun, findings)
     return _verdict(
         outcome,
@@ -102,6 +51,8 @@ def compare(
         files=tuple(item.difference for item in findings.judged),
         metrics=findings.metrics.differences,
         compared=findings.kept,
+        by_content=findings.by_content,
+        renamed=findings.renamed,
         traced=findings.traces.traced,
         first=findings.traces.first,
         causes=causes(original, rerun, findings.evidence),
@@ -169,48 +120,7 @@ def _of_another_program(
     )
 
 
-def _find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: Contents) -> _Findings:
-    traces = compare_traces(original, rerun, open_blob)
-    metrics = compare_metrics(original, rerun, losses=traces.first is None)
-    everything = pair_outputs(original.outputs, rerun.outputs)
-    excusable = metrics.excusable if metrics.within else frozenset()
-    aside = set_aside(everything, original.tolerance.volatile, open_blob, excusable)
-    judged = [
-        _judge(pair, metrics, (original, rerun), open_blob, contents)
-        for pair in aside.pairs
-        if not same_output(pair[1], pair[2])
-    ]
-    judged = sorted([*judged, *aside.judged], key=lambda item: item.difference.path)
-    return _Findings(aside.pairs, judged, metrics, traces, aside.left_out, aside.equal)
-
-
-def _judge(
-    pair: Pair,
-    metrics: MetricsCompared,
-    runs: tuple[RunRecord, RunRecord],
-    open_blob: OpenBlob,
-    contents: Contents,
-) -> Judged:
-    original, rerun = runs
-    difference = describe_difference(pair, open_blob)
-    if difference.first_byte is None:
-        return Judged(difference, excused=False)
-    excused, note = False, ""
-    if is_metrics_file(difference.path, original):
-        excused, note = excuse_metrics(difference, metrics, open_blob)
-    if not excused:
-        finding = contents.get(difference.path)
-        if finding is not None:
-            near, said = judge_contents(difference, finding, original.tolerance.outputs)
-        else:
-            near, said = excuse_tensors(difference, original.tolerance.outputs, open_blob)
-        excused, note = near, said or note
-    if not excused:
-        note = note or clock_note(difference, original, rerun, open_blob)
-    return Judged(difference.model_copy(update={"note": note}), excused)
-
-
-def _decide(original: RunRecord, rerun: RunRecord, findings: _Findings) -> tuple[Outcome, str]:
+def _decide(original: RunRecord, rerun: RunRecord, findings: Findings) -> tuple[Outcome, str]:
     """By rules in this order; docs/verdict.md gives the reasons.
 
     Traces that cannot be set side by side; outputs or metrics outside their tolerances; nothing compared;
@@ -220,16 +130,17 @@ def _decide(original: RunRecord, rerun: RunRecord, findings: _Findings) -> tuple
     gap = missing_evidence(original, rerun, traces.problems)
     if traces.unlike and not gap:  # a process that was not watched has no steps to count
         return Outcome.NOT_COMPARABLE, traces.unlike
-    apart = difference_sentence(traces.first, findings.pairs, judged, metrics)
+    apart = difference_sentence(traces.first, findings.total, judged, metrics)
     if findings.outside:
         return Outcome.DIFFERENT, apart
-    kept, named = findings.kept, len(named_metrics(original))
-    if not kept and not named and traces.traced is None:
+    kept = Equal(findings.kept, findings.by_content, len(findings.renamed))
+    named = len(named_metrics(original) - metrics.left_out)
+    if not kept.outputs and not named and traces.traced is None:
         return Outcome.NOT_COMPARABLE, "the job left no outputs, no metrics and no trace to compare"
-    tolerant = bool(original.tolerance.metrics or original.tolerance.outputs) and bool(kept or named)
     results = equal_sentence(kept, named, None)
-    if traces.first is not None and not tolerant:
-        return Outcome.DIFFERENT, f"{apart}; {results} all the same" if results else apart
+    if traces.first is not None and not findings.may_train_otherwise(original):
+        same = results and not (judged or metrics.differences)
+        return Outcome.DIFFERENT, f"{apart}; {results} all the same" if same else apart
     equal = equal_sentence(kept, named, None if traces.unlike else traces.traced)
     if apart:
         equal = f"{apart}; all outputs and metrics within the spec's tolerances"
@@ -238,7 +149,7 @@ def _decide(original: RunRecord, rerun: RunRecord, findings: _Findings) -> tuple
     return Outcome.WITHIN_TOLERANCE if apart else Outcome.IDENTICAL, equal
 
 
-def _notes(original: RunRecord, rerun: RunRecord, findings: _Findings, outcome: Outcome) -> list[str]:
+def _notes(original: RunRecord, rerun: RunRecord, findings: Findings, outcome: Outcome) -> list[str]:
     notes = []
     rejected = [
         path

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from orchestrator.record.model import RunRecord
 from orchestrator.run.model import Output, OutputStatus
 from orchestrator.value import Plain, Value, flat
-from orchestrator.verdict.files import fate, pair_outputs, same_output
+from orchestrator.verdict.files import fate, same_output
 from orchestrator.verdict.flags import last_flags, main_readback
 from orchestrator.verdict.grounds import unequal_names
+from orchestrator.verdict.pairing import pair_runs
 
 Cell = Plain
 
@@ -167,7 +168,7 @@ def _outputs(a: RunRecord, b: RunRecord) -> Section:
         "outputs",
         (
             (Entry(name=path, a=_output(left), b=_output(right)), same_output(left, right))
-            for path, left, right in pair_outputs(a.outputs, b.outputs)
+            for path, left, right in pair_runs(a, b).pairs
         ),
     )
 

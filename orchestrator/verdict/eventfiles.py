@@ -8,6 +8,7 @@ and graphs, to the byte, but for the order of protobuf's maps (eventmaps.py).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import BinaryIO, NamedTuple
 
@@ -20,7 +21,26 @@ from orchestrator.verdict.files import OpenBlob
 from orchestrator.verdict.tolerance import bits
 from orchestrator.verdict.wording import count, number
 
-_BitPair = tuple[bytes, bytes]
+
+@dataclass(frozen=True)
+class Excuses:
+    """What the comparison of metrics excuses: (name, original, rerun) within a tolerance; volatile names."""
+
+    tolerated: frozenset[tuple[str, bytes, bytes]] = frozenset()
+    volatile: frozenset[str] = frozenset()
+
+    def names(self, folder: str, tag: str) -> list[str]:
+        """The metrics that a tag may be, in a folder of event files: `loss`, or `val/loss` in `runs/val`."""
+        known = {name for name, _, _ in self.tolerated} | self.volatile
+        return [
+            name
+            for name in known
+            if name == tag
+            or (name.endswith(f"/{tag}") and f"/{folder}".endswith(f"/{name.removesuffix(f'/{tag}')}"))
+        ]
+
+
+NO_EXCUSES = Excuses()
 
 
 class EventsCompared(NamedTuple):
@@ -60,22 +80,22 @@ def _natural(path: str) -> tuple[object, ...]:
 
 
 def compare_event_files(
-    original: Output, rerun: Output, open_blob: OpenBlob, excusable: frozenset[_BitPair] = frozenset()
+    original: Output, rerun: Output, open_blob: OpenBlob, excuses: Excuses = NO_EXCUSES
 ) -> EventsCompared | None:
-    """None where one of them cannot be read whole: then only its bytes can be compared.
-
-    `excusable`: the values of metrics that differ within their tolerances (`MetricsCompared.excusable`).
-    """
+    """None where one of them cannot be read whole: then only its bytes can be compared."""
     events = 0
     tags: set[str] = set()
+    scalars = _Scalars(excuses, timeless(original.path.rpartition("/")[0]))
     excused = True
     try:
         with _checked(original.digest, open_blob) as left, _checked(rerun.digest, open_blob) as right:
             difference = None
             for a, b in zip_longest(read_events(left), read_events(right)):
-                if a is None or b is None or not _same(a, b):
+                if a is None or b is None:
+                    difference, excused = difference or _difference(a, b), False
+                elif not _same(a, b) and not scalars.volatile(a, b):
                     difference = difference or _difference(a, b)
-                    excused = excused and a is not None and b is not None and _near(a, b, excusable)
+                    excused = excused and scalars.near(a, b)
                 # On to the end all the same: a file that cannot be read whole is no evidence.
                 events += 1
                 tags.update(scalar.tag for scalar in (a.scalars if a else ()))
@@ -85,7 +105,8 @@ def compare_event_files(
         said = f"its scalars are within the tolerances of metrics; {difference}" if excused else difference
         return EventsCompared(False, said, excused)
     kinds = f", scalars of {count(len(tags), 'tag')}" if tags else ""
-    return EventsCompared(True, f"{count(events, 'record')}{kinds}, equal")
+    but = f" but for volatile {', '.join(sorted(scalars.left_out))}" if scalars.left_out else ""
+    return EventsCompared(True, f"{count(events, 'record')}{kinds}, equal{but}")
 
 
 def _checked(digest: Digest | None, open_blob: OpenBlob) -> BinaryIO:
@@ -102,12 +123,47 @@ def _same(a: Event, b: Event) -> bool:
     return a.payload == b.payload or settled(a) == settled(b)
 
 
-def _near(a: Event, b: Event, excusable: frozenset[_BitPair]) -> bool:
-    """Whether they differ in nothing but scalars, and in each by what is excusable."""
-    if settled(a, scalars=False) != settled(b, scalars=False) or len(a.scalars) != len(b.scalars):
-        return False
-    pairs = [(bits(one.value), bits(other.value)) for one, other in zip(a.scalars, b.scalars, strict=True)]
-    return all(one == other or (one, other) in excusable for one, other in pairs)
+class _Scalars:
+    """Records that differ in nothing but scalars, and whether each of these is excused."""
+
+    def __init__(self, excuses: Excuses, folder: str) -> None:
+        self._excuses, self._folder = excuses, folder
+        self._names: dict[str, list[str]] = {}
+        self.left_out: set[str] = set()  # volatile tags that differ
+
+    def volatile(self, a: Event, b: Event) -> bool:
+        """Whether only scalars of volatile metrics differ."""
+        tags = {tag for tag, one, other in self._differing(a, b) if one != other}
+        volatile = bool(tags) and all(self._is_volatile(tag) for tag in tags)
+        self.left_out |= tags if volatile else set()
+        return volatile
+
+    def near(self, a: Event, b: Event) -> bool:
+        """Whether only scalars differ, each by what its metric's tolerance excuses, or a volatile one."""
+        differing = self._differing(a, b)
+        return bool(differing) and all(
+            one == other
+            or self._is_volatile(tag)
+            or any((name, one, other) in self._excuses.tolerated for name in self._named(tag))
+            for tag, one, other in differing
+        )
+
+    def _differing(self, a: Event, b: Event) -> list[tuple[str, bytes, bytes]]:
+        """(tag, original, rerun) of all scalars; nothing where the records differ in more than those."""
+        if settled(a, scalars=False) != settled(b, scalars=False) or len(a.scalars) != len(b.scalars):
+            return []
+        pairs = list(zip(a.scalars, b.scalars, strict=True))
+        if any(one.tag != other.tag for one, other in pairs):
+            return []
+        return [(one.tag, bits(one.value), bits(other.value)) for one, other in pairs]
+
+    def _is_volatile(self, tag: str) -> bool:
+        return any(name in self._excuses.volatile for name in self._named(tag))
+
+    def _named(self, tag: str) -> list[str]:
+        if tag not in self._names:
+            self._names[tag] = self._excuses.names(self._folder, tag)
+        return self._names[tag]
 
 
 def _difference(a: Event | None, b: Event | None) -> str:

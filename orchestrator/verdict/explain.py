@@ -10,7 +10,7 @@ from orchestrator.run.series import points_of
 from orchestrator.run.traces import LOSS
 from orchestrator.verdict.flags import main_readback
 from orchestrator.verdict.hardware import boxes, labelled
-from orchestrator.verdict.model import CauseKind, Drift, FileDifference, LeftOut, Outcome, Verdict
+from orchestrator.verdict.model import CauseKind, Drift, FileDifference, LeftOut, Outcome, Renamed, Verdict
 from orchestrator.verdict.sentences import first_words
 from orchestrator.verdict.tolerance import same_bits
 from orchestrator.verdict.wording import beside, count, listed, number
@@ -20,6 +20,7 @@ METRICS_SHOWN = 5
 DRIFT_SHOWN = 3
 CAUSES_SHOWN = 3
 LEFT_OUT_SHOWN = 3
+RENAMED_SHOWN = 3
 FLAGS_SHOWN = 5
 NOTES_SHOWN = 6
 
@@ -35,6 +36,7 @@ def explain(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> list[str
         lines += _metrics(verdict, original, rerun)
     lines += _drift(verdict, original)
     lines += _left_out(verdict.left_out)
+    lines += _renamed(verdict.renamed)
     if not any(cause.kind is CauseKind.HARDWARE for cause in verdict.causes[:CAUSES_SHOWN]):
         lines += _hardware(original, rerun, compared)
     lines += _flags(verdict, original, rerun)
@@ -123,6 +125,14 @@ def _left_out(left_out: tuple[LeftOut, ...]) -> Iterator[str]:
     if left_out:
         shown = [f"{item.path} ({item.why})" for item in left_out]
         yield f"left out: {listed(shown, LEFT_OUT_SHOWN)}"
+
+
+def _renamed(renamed: tuple[Renamed, ...]) -> Iterator[str]:
+    if renamed:
+        yield f"{count(len(renamed), 'output')} with another path in the rerun:"
+        yield from _cut(
+            [f"  {item.original} -> {item.rerun}, paired {item.why}" for item in renamed], RENAMED_SHOWN
+        )
 
 
 def _hardware(original: RunRecord, rerun: RunRecord, compared: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.record.model import RunRecord
-from orchestrator.run.model import State
+from orchestrator.run.model import Failure, State
 from orchestrator.verdict.flags import reported
 from orchestrator.verdict.wording import listed
 
@@ -35,6 +35,11 @@ def failure_of(run: RunRecord) -> str | None:
     message = run.message or (f"exit code {run.exit_code}" if run.exit_code else "")
     words = {State.FAILED: "failed", State.CANCELLED: "was cancelled", State.LOST: "was lost"}
     return f"{words[run.state]}{kind}" + (f": {message}" if message else "")
+
+
+def says_nothing(run: RunRecord) -> bool:
+    """Whether a run ended, or did not begin, for reasons that are not its job's: no rerun to judge by."""
+    return run.state in (State.CANCELLED, State.LOST) or run.failure is Failure.INFRASTRUCTURE
 
 
 def not_the_same_program(original: RunRecord, rerun: RunRecord) -> list[str]:

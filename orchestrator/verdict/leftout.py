@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from orchestrator.run.model import Output
 from orchestrator.spec.globs import matcher
-from orchestrator.verdict.eventfiles import compare_event_files, pair_event_files
+from orchestrator.verdict.eventfiles import NO_EXCUSES, Excuses, compare_event_files, pair_event_files
 from orchestrator.verdict.files import Judged, OpenBlob, Pair, same_output
 from orchestrator.verdict.model import FileDifference, LeftOut
 
@@ -24,11 +26,9 @@ def set_aside(
     pairs: list[Pair],
     volatile_globs: tuple[str, ...],
     open_blob: OpenBlob,
-    excusable: frozenset[tuple[bytes, bytes]] = frozenset(),
+    excuses: Excuses = NO_EXCUSES,
 ) -> Aside:
     """Outputs under a volatile glob, and TensorBoard's event files.
-
-    `excusable`: the values of metrics that differ within their tolerances (`MetricsCompared.excusable`).
 
     What cannot be read stays in `pairs`: it never guesses that two files are the same.
     """
@@ -36,9 +36,9 @@ def set_aside(
     left_out = [
         LeftOut(path=path, why=f"volatile in the spec, not compared{_only(a is None, b is None)}")
         for path, a, b in pairs
-        if volatile(path) and not same_output(a, b)
+        if _fits(volatile, path, b) and not same_output(a, b)
     ]
-    rest = [pair for pair in pairs if not volatile(pair[0])]
+    rest = [pair for pair in pairs if not _fits(volatile, pair[0], pair[2])]
     done: set[str] = set()
     judged: list[Judged] = []
     equal = 0
@@ -49,7 +49,7 @@ def set_aside(
     for a, b in pair_event_files(*outputs):
         if a.path == b.path and same_output(a, b):
             continue
-        compared = compare_event_files(a, b, open_blob, excusable)
+        compared = compare_event_files(a, b, open_blob, excuses)
         if compared is None:
             continue
         done |= {a.path, b.path}
@@ -61,6 +61,10 @@ def set_aside(
             judged.append(Judged(difference, excused=compared.excused))
     rest = [pair for pair in rest if pair[0] not in done]
     return Aside(rest, tuple(judged), tuple(sorted(left_out, key=lambda item: item.path)), equal)
+
+
+def _fits(volatile: Callable[[str], bool], path: str, other: Output | None) -> bool:
+    return volatile(path) or (other is not None and volatile(other.path))
 
 
 def _only(absent: bool, new: bool) -> str:

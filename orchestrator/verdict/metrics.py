@@ -1,27 +1,20 @@
-"""Metrics of two runs against each other: final values, series, and the files they were read from."""
+"""Metrics of two runs against each other: final values and series."""
 
 from __future__ import annotations
 
-import json
+import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from orchestrator.digest import Digest
-from orchestrator.errors import RepriseError
 from orchestrator.record.model import RunRecord
-from orchestrator.run.metrics import FINAL, SERIES
 from orchestrator.run.series import MetricPoint, points_of
 from orchestrator.run.traces import LOSS
 from orchestrator.spec.model import Tolerance
-from orchestrator.verdict.files import OpenBlob
-from orchestrator.verdict.model import FileDifference, MetricDifference
+from orchestrator.verdict.model import MetricDifference
 from orchestrator.verdict.tolerance import bits, same_bits, within
 
-READ_LIMIT = 32 << 20  # bytes of a metrics file that are read to see whether only metrics differ
-
-_BitPair = tuple[bytes, bytes]
+_Excusable = tuple[str, bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -33,29 +26,36 @@ class MetricsCompared:
     """
 
     differences: tuple[MetricDifference, ...]
-    excusable: frozenset[_BitPair]  # (original, rerun) of every value that differs within its tolerance
+    excusable: frozenset[_Excusable]  # (name, original, rerun) of every value within its tolerance
+    left_out: frozenset[str] = frozenset()  # volatile metrics, whether they differ or not
+    differing: frozenset[str] = frozenset()  # of those, the ones that differ
 
     @property
     def within(self) -> bool:
         return all(difference.within for difference in self.differences)
 
 
-def compare_metrics(original: RunRecord, rerun: RunRecord, losses: bool = True) -> MetricsCompared:
+def compare_metrics(
+    original: RunRecord, rerun: RunRecord, losses: bool = True, volatile: frozenset[str] = frozenset()
+) -> MetricsCompared:
     """By value, bit for bit; `within` by the tolerances of the original's spec. In one only: not within.
 
-    Without `losses` the series that comes from the trace is left out: where the traces differ, that it
-    differs too is no second finding. Where they are equal it must be equal.
+    Metrics that the spec calls volatile, and those named in `volatile`, are left out. Without `losses` the
+    series that comes from the trace is left out, too: where the traces differ, that it differs is no second
+    finding. Where they are equal it must be equal.
     """
     tolerances = original.tolerance.metrics
-    differences, pairs = [], set()
+    marked = name_matcher(original.tolerance.volatile_metrics)
+    differences: list[tuple[str, MetricDifference]] = []
+    pairs: set[_Excusable] = set()
     for name in sorted(original.metrics.keys() | rerun.metrics.keys()):
         a, b = original.metrics.get(name), rerun.metrics.get(name)
         near = _near(a, b, tolerances.get(name))
         if near is None:
             continue
-        differences.append(MetricDifference(name=name, original=a, rerun=b, within=near))
+        differences.append((name, MetricDifference(name=name, original=a, rerun=b, within=near)))
         if near and a is not None and b is not None:
-            pairs.add((bits(a), bits(b)))
+            pairs.add((name, bits(a), bits(b)))
     left, right = _by_name(original.series), _by_name(rerun.series)
     for name in sorted(left.keys() | right.keys()):
         if name == LOSS and not losses:
@@ -68,8 +68,22 @@ def compare_metrics(original: RunRecord, rerun: RunRecord, losses: bool = True) 
             pairs,
         )
         if difference is not None:
-            differences.append(difference)
-    return MetricsCompared(tuple(differences), frozenset(pairs))
+            differences.append((name, difference))
+    every = (*original.metrics, *rerun.metrics, *left, *right)
+    left_out = frozenset(name for name in every if name != LOSS and (name in volatile or marked(name)))
+    return MetricsCompared(
+        tuple(difference for name, difference in differences if name not in left_out),
+        frozenset(pair for pair in pairs if pair[0] not in left_out),
+        left_out,
+        frozenset(name for name, _ in differences if name in left_out),
+    )
+
+
+def name_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a metric's name fits one of the patterns, in which `*` is any text and `?` any character."""
+    texts = (re.escape(one).replace(r"\*", ".*").replace(r"\?", ".") for one in patterns)
+    found = [re.compile(text, re.DOTALL) for text in texts]
+    return lambda name: any(one.fullmatch(name) for one in found)
 
 
 def _near(a: float | None, b: float | None, tolerance: Tolerance | None) -> bool | None:
@@ -109,7 +123,7 @@ def _compare_series(
     original: _Places,
     rerun: _Places,
     tolerance: Tolerance | None,
-    pairs: set[_BitPair],
+    pairs: set[_Excusable],
 ) -> MetricDifference | None:
     first: MetricDifference | None = None
     for index in range(max(len(original), len(rerun))):
@@ -124,7 +138,7 @@ def _compare_series(
             return point
         first = first or point
         if a is not None and b is not None:
-            pairs.add((bits(a.value), bits(b.value)))
+            pairs.add((name, bits(a.value), bits(b.value)))
     return first
 
 
@@ -139,83 +153,3 @@ def _point(
         rerun=b.value if b else None,
         within=near,
     )
-
-
-def is_metrics_file(path: str, run: RunRecord) -> bool:
-    return path == run.program.metrics if run.program.metrics else path in (FINAL, SERIES)
-
-
-def excuse_metrics(
-    difference: FileDifference, metrics: MetricsCompared, open_blob: OpenBlob
-) -> tuple[bool, str]:
-    """Whether the two metrics files differ in nothing but metrics that are within their tolerances.
-
-    Read as JSON, or as JSON lines. A number, text or key that is no compared metric is not excused.
-    """
-    if difference.original is None or difference.rerun is None or not metrics.excusable:
-        return False, ""
-    if not metrics.within:
-        return False, "it holds a metric outside its tolerance, or one that the other run does not have"
-    try:
-        left, right = (_documents(digest, open_blob) for digest in (difference.original, difference.rerun))
-        pairs = set(_number_pairs(left, right))
-    except RecursionError:
-        return False, "cannot compare its metrics: nested too deeply"
-    except (RepriseError, OSError, ValueError, OverflowError) as error:
-        return False, f"cannot compare its metrics: {error}"
-    if not pairs:
-        return False, "its numbers are equal, its bytes are not"
-    if not pairs <= metrics.excusable:
-        return False, "it differs in a number that is no metric with a tolerance"
-    return True, "differs only in metrics that are within their tolerances"
-
-
-def _documents(digest: Digest, open_blob: OpenBlob) -> list[Any]:
-    """One document, or one per line. Raises ValueError for what is not JSON, or too large."""
-    with open_blob(digest) as stream:
-        data = stream.read(READ_LIMIT + 1)
-    if len(data) > READ_LIMIT:
-        raise ValueError(f"larger than the {READ_LIMIT >> 20} MiB that are read")
-    if Digest.of(data) != digest:
-        raise ValueError(f"the stored bytes of {digest.short} are damaged")
-    text = data.decode("utf-8")
-    try:
-        return [_parse(text)]
-    except json.JSONDecodeError:
-        return [_parse(line) for line in text.split("\n") if line.strip()]
-
-
-def _parse(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_no_duplicates)
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice in one object")
-    return found
-
-
-def _number_pairs(a: Any, b: Any) -> Iterator[_BitPair]:
-    """The numbers that differ, at equal places. Raises ValueError where anything else differs."""
-    if _is_number(a) and _is_number(b) and isinstance(a, bool) is isinstance(b, bool):
-        left, right = float(a), float(b)
-        if not same_bits(left, right) or (a != b and left == right):  # large integers round to one float
-            yield bits(left), bits(right)
-    elif isinstance(a, dict) and isinstance(b, dict):
-        if a.keys() != b.keys():
-            raise ValueError(f"other keys: {sorted(a.keys() ^ b.keys())[:3]}")
-        for key, value in a.items():
-            yield from _number_pairs(value, b[key])
-    elif isinstance(a, list) and isinstance(b, list):
-        if len(a) != len(b):
-            raise ValueError(f"{len(a)} and {len(b)} entries in a list, or lines")
-        for one, other in zip(a, b, strict=True):
-            yield from _number_pairs(one, other)
-    elif type(a) is not type(b) or a != b:
-        raise ValueError("something that is no number differs")
-
-
-def _is_number(value: Any) -> bool:
-    """true and false are metrics too: 1 and 0."""
-    return isinstance(value, int | float)

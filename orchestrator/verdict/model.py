@@ -136,6 +136,14 @@ class LeftOut(Value):
     why: str
 
 
+class Renamed(Value):
+    """An output that has another path in the rerun, and by what the two were paired."""
+
+    original: str
+    rerun: str
+    why: str
+
+
 class Traced(Value):
     """How much of the two traces was compared."""
 
@@ -154,6 +162,8 @@ class Verdict(Value):
     metrics: tuple[MetricDifference, ...] = ()
     flags_changed: dict[str, str] = {}  # lever -> "original: a -> b; rerun: ..." where the script moved it
     compared: int = 0  # outputs compared
+    by_content: int = 0  # of those, not byte for byte but by what they hold
+    renamed: tuple[Renamed, ...] = ()
     traced: Traced | None = None  # None: nothing was traced in either run
     first: TraceDifference | None = None
     causes: tuple[Cause, ...] = ()

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from orchestrator.record.model import RunRecord
 from orchestrator.value import Value
-from orchestrator.verdict.grounds import unequal_names
+from orchestrator.verdict.grounds import failure_of, unequal_names
 from orchestrator.verdict.model import Outcome, Verdict
 from orchestrator.verdict.predict import Cell, Pair, class_differences, plain
 from orchestrator.verdict.wording import listed
@@ -47,10 +47,12 @@ _AGREE = (Outcome.IDENTICAL, Outcome.NOT_INSTRUMENTED)  # in every byte that the
 _DISAGREE = (Outcome.DIFFERENT, Outcome.WITHIN_TOLERANCE)
 
 
-def no_second_run(first: Verdict | None) -> Conclusion | None:
-    """Why a second run would show nothing; None where it is to be made."""
+def no_second_run(first: Verdict | None, run: RunRecord | None = None) -> Conclusion | None:
+    """Why a second run would show nothing; None where it is to be made. `run`: the rerun."""
     if first is None:
         why = "no earlier run of this digest is known here, so there is no difference to explain"
+        if run is not None and run.rerun_of is not None:
+            why = f"the rerun {failure_of(run)}, so there is no difference to explain"
         return Conclusion(source=Source.INCONCLUSIVE, summary=f"{why}; no second run was made")
     if first.outcome is Outcome.DIFFERENT:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from orchestrator.record.model import RunRecord
 from orchestrator.run.model import OutputStatus
 from orchestrator.run.series import points_of
@@ -11,12 +13,17 @@ from orchestrator.verdict.model import Phase, Traced, TraceDifference
 from orchestrator.verdict.wording import beside, count
 
 
-def equal_sentence(kept: int, metrics: int, traced: Traced | None) -> str:
+class Equal(NamedTuple):
+    """Outputs that are the same: how many, of those not byte for byte, and under another path."""
+
+    outputs: int
+    by_content: int = 0
+    renamed: int = 0
+
+
+def equal_sentence(kept: Equal, metrics: int, traced: Traced | None) -> str:
     """`all 3 outputs are equal byte for byte, 2 equal metrics, 100 steps of training equal`."""
-    parts = []
-    if kept:
-        parts.append("the one output is equal" if kept == 1 else f"all {kept:,} outputs are equal")
-        parts[0] += " byte for byte"
+    parts = [_equal_outputs(kept)] if kept.outputs else []
     if metrics:
         parts.append(count(metrics, "equal metric"))
     if traced is not None:
@@ -24,15 +31,31 @@ def equal_sentence(kept: int, metrics: int, traced: Traced | None) -> str:
     return ", ".join(parts)
 
 
+def _equal_outputs(kept: Equal) -> str:
+    exact = kept.outputs - kept.by_content
+    one = kept.outputs == 1
+    text = "the one output is equal" if one else f"all {kept.outputs:,} outputs are equal"
+    if not kept.by_content:
+        text += " byte for byte"
+    elif not exact:
+        text += " by what it holds" if one else " by what they hold"
+    else:
+        held = "it holds" if kept.by_content == 1 else "they hold"
+        text += f", {exact:,} byte for byte and {kept.by_content:,} by what {held}"
+    if kept.renamed:
+        text += f" ({'it has' if one else f'{kept.renamed:,} of them with'} another path in the rerun)"
+    return text
+
+
 def difference_sentence(
-    first: TraceDifference | None, pairs: list[Pair], judged: list[Judged], metrics: MetricsCompared
+    first: TraceDifference | None, outputs: int, judged: list[Judged], metrics: MetricsCompared
 ) -> str:
     """What differs: where training parted, how many outputs and which first, which metric."""
     parts = []
     if first is not None:
         parts.append(f"training differs from step {first.step:,} on ({first.phase.value})")
     if judged:
-        parts.append(f"{len(judged):,} of {count(len(pairs), 'output')}")
+        parts.append(f"{len(judged):,} of {count(outputs, 'output')}")
         parts.append(f"first: {_where(next((item for item in judged if not item.excused), judged[0]))}")
     worst = next((item for item in metrics.differences if not item.within), None)
     shown = worst or next(iter(metrics.differences), None)

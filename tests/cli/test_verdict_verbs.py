@@ -12,7 +12,9 @@ import pytest
 
 from orchestrator.cli import bar
 from orchestrator.errors import ExitCode
+from orchestrator.launch.judge import judge
 from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
 from orchestrator.record.model import ImageFacts, NewRun, RunRecord
 from orchestrator.run.hardware import box_id, host_bits
 from orchestrator.run.model import Failure, Fingerprint, Output, OutputStatus, Result, State
@@ -294,3 +296,42 @@ def test_a_bar_is_drawn_on_a_terminal_only_and_loses_nothing(
 def test_the_shell_completes_the_new_verbs(process: Call, verb: str) -> None:
     _, out, _ = process(_REPRISE_COMPLETE="bash_complete", COMP_WORDS=f"reprise {verb[:4]}", COMP_CWORD="1")
     assert f"plain,{verb}" in out.split()
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+NO_VERDICT: list[dict[str, Any]] = [
+    {"state": State.CANCELLED, "message": "cancelled"},
+    {"state": State.LOST, "message": "the machine was restarted"},
+    {"state": State.FAILED, "failure": Failure.INFRASTRUCTURE, "message": "the image cannot be pulled"},
+]
+
+
+@pytest.mark.parametrize("ended", NO_VERDICT, ids=["cancelled", "lost", "not begun"])
+def test_a_rerun_that_did_not_run_to_its_end_is_no_verdict(
+    reprise: Call, session: Session, recorded: Call, ended: dict[str, Any]
+) -> None:
+    recorded(A, b"x")
+    notes = Notes()
+    assert judge(session, recorded(B, b"x", A, exit_code=None, **ended), notes) is None
+    assert session.record.verdicts(A) == session.record.verdicts(B) == []
+    (said,) = notes.said
+    assert said.startswith("no verdict: the rerun ")
+    ran = reprise("compare", A, B, "--record")
+    assert (ran.code, "that is no verdict" in ran.err) == (ExitCode.USAGE, True)
+    assert [run["verdict"] for run in json.loads(reprise("history", "--json").out)["runs"]] == [None, None]
+
+
+@pytest.mark.parametrize("failure", [Failure.JOB, Failure.MEMORY, Failure.TIMEOUT, Failure.POLICY])
+def test_a_rerun_whose_job_failed_is_one(session: Session, recorded: Call, failure: Failure) -> None:
+    recorded(A, b"x")
+    failed = recorded(B, b"x", A, state=State.FAILED, failure=failure, exit_code=3, message="why")
+    verdict = judge(session, failed, Silent())
+    assert verdict is not None
+    assert [line.outcome for line in session.record.verdicts(A)] == [verdict.outcome.value] == ["failed"]

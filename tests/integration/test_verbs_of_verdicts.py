@@ -147,6 +147,7 @@ def test_ctrl_c_in_the_replay_is_130_and_both_runs_are_recorded(box: Box, tmp_pa
     code, err = interrupt_at(box.start("rerun", run["id"], "--replay"), 2)
     assert code == 130, err
     assert [line["state"] for line in runs_of(box)] == ["succeeded", "succeeded", "cancelled"]
+    assert [line["verdict"] for line in runs_of(box)] == [None, "different", None]
 
 
 def test_predict_needs_no_engine_and_starts_nothing(box: Box, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from orchestrator.errors import UsageError
 from orchestrator.record import pages
 from orchestrator.record.database import Record, open_record
 from orchestrator.record.model import HistoryFilter, NewRun, Reached, RunLine, RunRecord
-from orchestrator.run.model import Failure, MetricPoint, State
+from orchestrator.run.model import Failure, State
+from orchestrator.run.series import MetricPoint
 from orchestrator.settings import load
 
 RUNS = 70

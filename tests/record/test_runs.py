@@ -36,6 +36,16 @@ def test_a_run_goes_from_queued_to_finished(record: Record, new_run: Callable[..
     assert record.open_runs("box") == []
 
 
+def test_a_key_of_another_image_is_an_error(record: Record, new_run: Callable[..., NewRun]) -> None:
+    """Whoever means another experiment by it would be given the old one's result."""
+    first = new_run(key="monday")
+    record.submit(first)
+    with pytest.raises(UsageError, match=f"'monday' is that of run {first.id}, of another image") as caught:
+        record.submit(new_run(key="monday", image="another"))
+    assert "use another key" in (caught.value.hint or "")
+    assert len(record.history(HistoryFilter())) == 1
+
+
 def test_the_same_key_is_the_same_run(record: Record, new_run: Callable[..., NewRun]) -> None:
     first = new_run(key="monday")
     assert record.submit(first) == (first.id, True)

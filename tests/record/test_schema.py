@@ -14,7 +14,7 @@ from orchestrator.record.connect import Database, open_database
 from orchestrator.record.database import Record, open_record
 from orchestrator.record.migrate import HEAD, bring_to_head, version
 from orchestrator.record.model import HistoryFilter
-from orchestrator.run.model import MetricPoint
+from orchestrator.run.series import MetricPoint
 from orchestrator.settings import Settings
 from orchestrator.verdict.model import Outcome
 

@@ -91,6 +91,16 @@ def test_short_forms(read: Read, tmp_path: Path) -> None:
         assert read(HEAD + f"determinism: {{trace: {text}}}\n").determinism.trace == trace
 
 
+def test_a_volatile_metric_is_a_tolerance_and_no_other_program(read: Read) -> None:
+    plain = read(HEAD + "tolerance: {metrics: {loss: 0.5}}\n")
+    marked = read(HEAD + "tolerance: {metrics: {loss: 0.5, t: {volatile: true}, '*_s': {volatile: true}}}\n")
+    assert marked.tolerance.volatile_metrics == ("t", "*_s")
+    assert marked.tolerance.metrics == plain.tolerance.metrics
+    assert program_of(marked, {}) == program_of(plain, {})
+    unmarked = read(HEAD + "tolerance: {metrics: {loss: {abs: 0.5, volatile: false}}}\n")
+    assert unmarked.tolerance == plain.tolerance
+
+
 def test_a_volatile_output_is_kept_and_no_other_program(read: Read) -> None:
     marked = read(HEAD + "outputs: ['*.pt', {glob: 'logs/**', volatile: true}, {glob: a}]\n")
     plain = read(HEAD + "outputs: ['*.pt', 'logs/**', a]\n")
@@ -219,6 +229,11 @@ def test_source_and_requirements_stay_in_the_folder_or_its_repository(read: Read
         ("outputs: ['**', a, {glob: 'b/', volatile: true}]", "outputs[2]"),
         ("outputs: ['**', a, 5]", "outputs[2]"),
         ("tolerance: {volatile: [a]}", "tolerance.volatile"),
+        ("tolerance: {volatile_metrics: [a]}", "tolerance.volatile_metrics"),
+        ("tolerance: {metrics: {a: {volatile: yes}}}", "tolerance.metrics.a.volatile"),
+        ("tolerance: {metrics: {a: {volatile: true, abs: 1}}}", "tolerance.metrics.a"),
+        ("tolerance: {metrics: {a: {volatile: false}}}", "tolerance.metrics.a"),
+        ("tolerance: {outputs: {a: {volatile: true}}}", "tolerance.outputs.a.volatile"),
         ("determinism: {trace: no}", "determinism.trace"),
         ("resources: {memory: lots}", "resources.memory"),
         ("resources: {memory: 1.5}", "resources.memory"),

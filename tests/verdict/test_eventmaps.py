@@ -15,7 +15,7 @@ from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from orchestrator.run.eventfiles import Event, _masked, read_events
 from orchestrator.run.model import Output
-from orchestrator.verdict.eventfiles import compare_event_files, pair_event_files
+from orchestrator.verdict.eventfiles import Excuses, compare_event_files, pair_event_files
 from orchestrator.verdict.eventmaps import settled
 from orchestrator.verdict.tolerance import bits
 
@@ -132,17 +132,29 @@ def test_scalars_within_a_tolerance_are_excused_and_nothing_else(blobs: Any, tmp
         return kept(blobs, tmp_path / name)[0]
 
     a, b, other = run("a", 0.5), run("b", 0.75), run("c", 0.75, "another")
-    near = frozenset({(bits(0.5), bits(0.75))})
-    for pair, excusable, excused in (
+    near = Excuses(frozenset({("loss", bits(0.5), bits(0.75))}))
+    elsewhere = Excuses(frozenset({("acc", bits(0.5), bits(0.75)), ("val/loss", bits(0.5), bits(0.75))}))
+    for pair, excuses, excused in (
         ((a, b), near, True),
-        ((a, b), frozenset(), False),
+        ((a, b), Excuses(), False),
+        ((a, b), elsewhere, False),
         ((b, a), near, False),
         ((a, other), near, False),
+        ((a, other), Excuses(volatile=frozenset({"loss"})), False),
     ):
-        compared = compare_event_files(*pair, blobs.open, excusable)
+        compared = compare_event_files(*pair, blobs.open, excuses)
         assert compared is not None
         assert not compared.equal
         assert compared.excused is excused
+    volatile = compare_event_files(a, b, blobs.open, Excuses(volatile=frozenset({"loss"})))
+    assert volatile is not None
+    assert (volatile.equal, volatile.note.endswith("equal but for volatile loss")) == (True, True)
+
+
+def test_a_tag_is_the_metric_of_its_folder() -> None:
+    known = Excuses(volatile=frozenset({"loss", "val/loss", "train/loss", "al/loss"}))
+    assert sorted(known.names("runs/*/val", "loss")) == ["loss", "val/loss"]
+    assert sorted(known.names("", "val/loss")) == ["val/loss"]
 
 
 def test_bytes_that_are_not_the_records_prove_nothing(blobs: Any, tmp_path: Path) -> None:

@@ -33,7 +33,10 @@ def test_different(told, original, blobs):
         "why: training is the same to the bit (3 steps); only what is written beside or after it differs"
         " (metrics.json from byte 1, new (only in the rerun), plots/curve.png (only in the original)"
         " and 1 more):"
-        " look for a clock, a duration, a path or an unsorted set in it, or list the file under `volatile`",
+        " look for a clock, a duration, a path or an unsorted set in it; what differs by nature is marked in"
+        ' the job file: `outputs: ["**", {glob: "metrics.json", volatile: true}, {glob: "new", volatile:'
+        ' true}, {glob: "plots/curve.png", volatile: true}]` and `tolerance: {metrics: {"accuracy":'
+        " {volatile: true}}}`",
         "3 outputs not the same:",
         "  metrics.json: from byte 1",
         "  new: only in the rerun",

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
-from orchestrator.run.model import MetricPoint
+from orchestrator.run.series import MetricPoint
+from orchestrator.spec.model import Tolerances
 from orchestrator.verdict import tracelines
 from orchestrator.verdict.compare import compare
 from orchestrator.verdict.model import CauseKind, Outcome, Phase, Verdict
@@ -400,7 +401,7 @@ def test_names_are_short_and_clean(judge, lines):
 def test_a_tolerance_that_holds_excuses_the_trace(blobs, record, rerun, lines, tolerance):
     change_digest(event(lines, "params", 1), 0)
     changed = {"traces": (blobs.traced(lines),), "metrics": {"accuracy": 0.986, "loss": 0.25}}
-    wide = record(tolerance=tolerance(accuracy=(0.01, 0)))
+    wide = record(tolerance=tolerance(accuracy=(0.01, 0), loss=(0.01, 0)))
     verdict = compare(wide, rerun(**changed), blobs.open)
     assert verdict.outcome is Outcome.WITHIN_TOLERANCE
     assert verdict.first.step == 1
@@ -409,13 +410,38 @@ def test_a_tolerance_that_holds_excuses_the_trace(blobs, record, rerun, lines, t
     assert compare(record(), rerun(traces=changed["traces"]), blobs.open).outcome is Outcome.DIFFERENT
 
 
+def test_a_tolerance_for_one_metric_says_nothing_of_training(blobs, record, rerun, lines, tolerance, npy):
+    """Least of all one for a time: all else is judged as if it were not there."""
+    change_digest(event(lines, "params", 1), 0)
+    before = {"accuracy": 0.9861, "loss": 0.25, "epochs": 3.0, "train_runtime": 1.5}
+    after = {"traces": (blobs.traced(lines),), "metrics": before | {"train_runtime": 1.75}}
+
+    def outcome(**given: Any) -> Outcome:
+        left = record(metrics=before, tolerance=tolerance(**given))
+        return compare(left, rerun(**after), blobs.open).outcome
+
+    assert outcome(train_runtime=(9, 0)) is Outcome.DIFFERENT
+    assert outcome(train_runtime=(9, 0), accuracy=(0.1, 0)) is Outcome.DIFFERENT
+    every = {"train_runtime": (9, 0), "accuracy": (0.1, 0), "loss": (0.1, 0)}  # epochs are counted
+    assert outcome(**every) is Outcome.WITHIN_TOLERANCE
+    marked = Tolerances(volatile_metrics=("train_*",))
+    assert compare(record(metrics=before, tolerance=marked), rerun(**after), blobs.open).outcome is (
+        Outcome.DIFFERENT
+    )
+    array = blobs.kept("weights.npy", npy("<f4", (1,), b"\0\0\0\0"))
+    files = {"outputs": (array,)}
+    wide = tolerance(outputs={"*.npy": (0, 0.1)}, train_runtime=(9, 0))
+    verdict = compare(record(metrics=before, tolerance=wide, **files), rerun(**after, **files), blobs.open)
+    assert verdict.outcome is Outcome.WITHIN_TOLERANCE, "a tolerance for tensors does"
+
+
 def test_the_traced_loss_is_judged_once(blobs, record, rerun, lines, tolerance, original):
     def series(*values: float) -> dict[str, Any]:
         points = tuple(MetricPoint(name="trace.loss", step=s, value=v) for s, v in enumerate(values))
         return {"series": (*original.series, *points)}
 
     change_digest(event(lines, "params", 1), 0)
-    left = record(**series(1.0, 0.5), tolerance=tolerance(accuracy=(0.01, 0)))
+    left = record(**series(1.0, 0.5), tolerance=tolerance(accuracy=(0.01, 0), loss=(0.01, 0)))
     verdict = compare(left, rerun(**series(1.0, 0.75), traces=(blobs.traced(lines),)), blobs.open)
     assert (verdict.outcome, verdict.metrics) == (Outcome.WITHIN_TOLERANCE, ())
     (drift,) = verdict.drift

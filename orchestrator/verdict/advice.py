@@ -1,0 +1,90 @@
+"""What to write into the job file where only what is written differs; it works as it is printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.record.model import RunRecord
+from orchestrator.spec.globs import WILD
+from orchestrator.spec.model import Tolerance
+from orchestrator.verdict.blanks import blanked, window_of
+from orchestrator.verdict.files import Judged, OpenBlob
+from orchestrator.verdict.metrics import MetricsCompared
+from orchestrator.verdict.metricsfile import excuse_metrics, is_metrics_file
+
+MOST = 8  # files, or metrics, that are listed; of more, a reader makes a glob of his own
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What would have to be called volatile for the two runs to be the same."""
+
+    outputs: tuple[str, ...] = ()  # globs
+    metrics: tuple[str, ...] = ()  # names
+
+
+NO_MARKS = Marks()
+
+
+def marks(
+    original: RunRecord, judged: Sequence[Judged], metrics: MetricsCompared, open_blob: OpenBlob
+) -> Marks:
+    """A file of metrics needs no mark where those that differ in it are marked by name."""
+    names = sorted(
+        {item.name.partition("@")[0].partition("#")[0] for item in metrics.differences if not item.within}
+    )
+    marked = replace(
+        metrics,
+        differences=tuple(item for item in metrics.differences if item.within),
+        left_out=metrics.left_out | set(names),
+    )
+    globs = []
+    for item in judged:
+        path = item.difference.path
+        named = is_metrics_file(path, original) and excuse_metrics(item.difference, marked, open_blob).excused
+        if not (item.excused or named):
+            globs.append(_glob(path, original))
+    return Marks(tuple(dict.fromkeys(globs)), tuple(names))
+
+
+def _glob(path: str, run: RunRecord) -> str:
+    """That fits the path in every rerun, and hardly anything else."""
+    found = blanked(path, window_of(run))
+    pieces = found.key.split("\0")
+    literal = "".join(f"[{char}]" if char in WILD | {"{"} else char for char in pieces[0])
+    for blank, piece in zip(found.blanks, pieces[2::2], strict=True):
+        literal += "*/" * blank.text.count("/") + "*"
+        literal += "".join(f"[{char}]" if char in WILD | {"{"} else char for char in piece)
+    return literal
+
+
+def advice(original: RunRecord, found: Marks) -> str:
+    """`outputs: [...]` and `tolerance: {...}`, whole lines of the job file; "" where nothing is to mark."""
+    tolerance = original.tolerance
+    lines = []
+    if found.outputs and len(found.outputs) <= MOST:
+        volatile = (*tolerance.volatile, *(glob for glob in found.outputs if glob not in tolerance.volatile))
+        plain = [_quoted(glob) for glob in original.program.outputs if glob not in volatile]
+        marked = [f"{{glob: {_quoted(glob)}, volatile: true}}" for glob in volatile]
+        lines.append(f"outputs: [{', '.join([*plain, *marked])}]")
+    if found.metrics and len(found.metrics) <= MOST:
+        kept = {name: one for name, one in tolerance.metrics.items() if name not in found.metrics}
+        entries = [f"{_quoted(name)}: {_bound(one)}" for name, one in kept.items()]
+        names = (*tolerance.volatile_metrics, *found.metrics)
+        entries += [f"{_quoted(name)}: {{volatile: true}}" for name in names]
+        parts = [f"metrics: {{{', '.join(entries)}}}"]
+        if tolerance.outputs:
+            files = (f"{_quoted(glob)}: {_bound(one)}" for glob, one in tolerance.outputs.items())
+            parts.append(f"outputs: {{{', '.join(files)}}}")
+        lines.append(f"tolerance: {{{', '.join(parts)}}}")
+    return " and ".join(f"`{line}`" for line in lines)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _bound(tolerance: Tolerance) -> str:
+    return f"{{abs: {tolerance.abs!r}, rel: {tolerance.rel!r}}}"
