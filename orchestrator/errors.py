@@ -25,15 +25,17 @@ class ExitCode(IntEnum):
 class RepriseError(Exception):
     """Base of every error that a user is meant to read.
 
-    `message` says what and where in one line; `hint` says how to mend it.
+    `message` says what and where in one line; `hint` says how to mend it. Secrets are taken out of both.
     """
 
     exit_code: ExitCode = ExitCode.INFRASTRUCTURE
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        from orchestrator.redaction import redact  # not for `reprise --help`
+
+        self.message = redact(message)
+        self.hint = None if hint is None else redact(hint)
+        super().__init__(self.message)
 
 
 class UsageError(RepriseError):

@@ -1,13 +1,63 @@
-"""Secrets kept out of what is said and recorded: in addresses, and those that this process knows."""
+"""Secrets kept out of what is said and recorded: those in addresses, and those that this process knows.
+
+Messages are made of host, port and name (`bare_address`). What comes from elsewhere, a library's error or a
+server's words, goes through `redact` before terminal, log and record have it: `RepriseError` sees to that.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from urllib.parse import quote, unquote
 
 SHOWN = 300  # characters of an address in a message
+SHORT = 6  # characters; a shorter secret, replaced wherever it stands, would make texts unreadable
+STARS = "***"
 
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s]*@")
+# What these hold is a secret, or an address that may hold one.
+SECRETS = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "RAY_AUTH_TOKEN")
+ADDRESSES = (
+    *("REPRISE_DATABASE_URL", "REPRISE_STORE", "REPRISE_REGISTRY", "REPRISE_RAY"),
+    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "DOCKER_HOST"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
+)
+
+_SCHEME = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)"
+# user@, user:password@; also a password with an unquoted slash, which is no port.
+_USERINFO = re.compile(
+    rf"{_SCHEME}(?:[^\s/?#@'\"]*@(?:[^\s/?#'\"]*@)?|[^\s/:@'\"]*:(?!\d{{1,5}}/)[^\s'\"]*@)"
+)
+_NAMED = re.compile(
+    r"(?i)(?P<name>\b(?:\w*(?:password|passwd|secret|secret_?(?:access_?)?key|token|api_?key)|pwd|sig|signature"
+    r"|x-amz-(?:signature|credential|security-token))(?:\s*=\s*|['\"]\s*:\s*(?=['\"])))"
+    r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s&,;'\"]+)"
+)
+_HEADER = re.compile(r"\b(?P<kind>[Bb]asic|[Bb]earer)\s+(?=[\w+/.~-]*[0-9=])[\w+/=.~-]{8,}")
 _UNPRINTED = re.compile(r"[^!-~]")
+
+_remembered: set[str] = set()
+
+
+def remember(secret: str) -> None:
+    """From now on `redact` takes it out of every text of this process."""
+    _remembered.add(secret)
+
+
+def redact(text: str) -> str:
+    """A text without secrets: of addresses, of `name=value`, of headers, and those that are known."""
+    text = redact_known(text)
+    text = _USERINFO.sub(r"\g<scheme>", text)
+    text = _NAMED.sub(lambda match: f"{match['name']}{STARS}", text)
+    return _HEADER.sub(lambda match: f"{match['kind']} {STARS}", text)
+
+
+def redact_known(text: str) -> str:
+    """A text without the secrets of this process's environment, and those that it was told to remember."""
+    for secret in sorted({*_remembered, *_of_environment()}, key=len, reverse=True):
+        if len(secret) >= SHORT:
+            text = text.replace(secret, STARS)
+    return text
 
 
 def bare_address(url: str) -> str:
@@ -15,3 +65,41 @@ def bare_address(url: str) -> str:
     text = _USERINFO.sub(r"\g<scheme>", re.split(r"[?#]", url, maxsplit=1)[0])
     text = _UNPRINTED.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def bare_remote(url: str) -> str:
+    """A git remote as it may be recorded for ever: without user, password, query and fragment.
+
+    Of `git@host:path` the user stays: it says how to log in, and no secret can stand there.
+    """
+    text = url.strip()
+    if "://" not in text:
+        user, at, rest = text.partition("@")
+        return redact(rest if at and re.search(r"[:/]", user) else text)
+    head, _, rest = re.split(r"[?#]", text, maxsplit=1)[0].partition("://")
+    authority, slash, path = rest.partition("/")
+    _, colon, port = authority.rpartition("@")[2].rpartition(":")
+    if colon and not port.isdecimal() and "]" not in port and "@" in path:  # a password with a slash
+        authority, slash, path = "", "", path.rpartition("@")[2]
+    return redact(f"{head}://{authority.rpartition('@')[2]}{slash}{path}")
+
+
+def _of_environment() -> Iterator[str]:
+    for name in SECRETS:
+        yield from _forms(os.environ.get(name, ""))
+    for name in ADDRESSES:
+        text = os.environ.get(name, "")
+        _, scheme, rest = text.partition("://")
+        userinfo, at, place = rest.rpartition("@")
+        _, colon, password = userinfo.partition(":")
+        # A password that is also the name of something public says nothing where it is left.
+        if scheme and at and colon and password not in place and password != userinfo.partition(":")[0]:
+            yield from _forms(password)
+        for match in _NAMED.finditer(text.partition("?")[2]):
+            yield from _forms(match["value"])
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    """As it is written, and as libraries print it."""
+    plain = unquote(secret)
+    return secret, plain, quote(plain, safe=""), quote(plain)

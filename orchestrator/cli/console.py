@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from orchestrator.cli.clean import clean_line, clean_text
+from orchestrator.redaction import redact, redact_known
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +63,7 @@ def tell(text: str, style: str = "") -> None:
 
 
 def _write(stream: TextIO, text: str, style: str) -> None:
-    text = clean_text(text)
+    text = clean_text(redact(text) if stream is sys.stderr else redact_known(text))
     if style and is_terminal(stream):
         from rich.text import Text
 

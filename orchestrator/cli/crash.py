@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator import __version__
+from orchestrator.redaction import redact
 from orchestrator.settings import load
 
 
@@ -19,12 +20,13 @@ def report_crash(error: Exception, args: list[str]) -> tuple[str, str]:
 
     Where the file cannot be written, the traceback is printed in its place: it is never lost.
     """
-    first_line = (str(error).splitlines() or [""])[0][:300]
+    first_line = redact((str(error).splitlines() or [""])[0])[:300]
     message = f"a bug in reprise: {type(error).__name__}: {first_line}"
     now = datetime.now(UTC)
     versions = f"reprise {__version__}, Python {platform.python_version()}, {platform.platform()}"
     text = f"{versions}, {now.isoformat()}\nreprise {shlex.join(args)}\n\n"
     text += "".join(traceback.format_exception(error))
+    text = redact(text)
     try:
         path = _write(text, now)
     except OSError as failure:

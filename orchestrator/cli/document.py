@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.redaction import redact_known
+
 if TYPE_CHECKING:
     from orchestrator.record.model import RunRecord
 
 
 def print_document(value: Any) -> None:
-    click.echo(json.dumps(jsonable(value), sort_keys=True, indent=2, allow_nan=False))
+    click.echo(redact_known(json.dumps(jsonable(value), sort_keys=True, indent=2, allow_nan=False)))
 
 
 def jsonable(value: Any) -> Any:

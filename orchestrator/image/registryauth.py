@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from orchestrator.errors import RegistryError
 from orchestrator.image.registryplace import Place
-from orchestrator.redaction import bare_address
+from orchestrator.redaction import bare_address, remember
 
 if TYPE_CHECKING:
     import requests
@@ -147,11 +147,14 @@ class Login:
         fields = dict(_FIELD.findall(rest))
         found = find_credentials(self._place.host)
         self.user = found.user if found else None
+        if found is not None:
+            remember(found.secret)
         if kind.lower() == "bearer" and fields.get("realm"):
             self._header = f"Bearer {self._token(fields, found)}"
             self.kind = "token"
         elif kind.lower() == "basic" and found is not None:
             pair = base64.b64encode(f"{found.user}:{found.secret}".encode()).decode()
+            remember(pair)
             self._header = f"Basic {pair}"
             self.kind = "basic"
         else:
@@ -188,6 +191,7 @@ class Login:
         token = _token_in(body)
         if status != 200 or token is None:
             raise RegistryError(f"{where}: no token, answered {status}")
+        remember(token)
         return token
 
 

@@ -151,7 +151,7 @@ def read_place(text: str, what: str = "REPRISE_REGISTRY") -> Place:
     match = _PLACE.match(text.strip())
     hint = "write HOST[:PORT]/NAME, such as registry.example.org/team/reprise"
     if match is None:
-        raise UsageError(f"{what}: not HOST/NAME: {text!r}", hint)
+        raise UsageError(f"{what}: not HOST/NAME: {bare_reference(text)!r}", hint)
     host, name, scheme = match["host"], match["name"], match["scheme"]
     first = urlsplit(f"//{host}").hostname or ""
     if scheme is None and not ("." in host or ":" in host or host == "localhost"):
@@ -161,6 +161,13 @@ def read_place(text: str, what: str = "REPRISE_REGISTRY") -> Place:
         raise UsageError(f"{what}: not a repository's name: {name!r}", f"{hint}; without a tag")
     secure = scheme == "https" if scheme else first not in _LOOPBACK
     return Place(host, name, secure)
+
+
+def bare_reference(text: str) -> str:
+    """What somebody wrote for a place, without a user and password before it."""
+    scheme, colon, rest = text.rpartition("://")
+    first, slash, path = rest.partition("/")
+    return f"{scheme}{colon}{first.rpartition('@')[2]}{slash}{path}"
 
 
 def read_reference(text: str) -> tuple[Place, Digest]:

@@ -28,6 +28,7 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.record.ownfolder import remove_dead, temporaries
 from orchestrator.record.store import LEDGER_TEXT, Ledger, Store, Stored, hint_for
 from orchestrator.record.uploads import YOUNG, Uploads
+from orchestrator.redaction import bare_address
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -60,7 +61,8 @@ class BucketStore(Store):
         match = _ADDRESS.match(address)
         if match is None:
             raise UsageError(
-                f"REPRISE_STORE {address!r} is no address of a store", "a folder, or s3://BUCKET/PREFIX"
+                f"REPRISE_STORE {bare_address(address)!r} is no address of a store",
+                "a folder, or s3://BUCKET/PREFIX",
             )
         self.spool = spool  # where blobs wait for their upload
         self._bucket, self._prefix = match["bucket"], (match["prefix"] or "").strip("/")

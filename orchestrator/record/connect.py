@@ -136,5 +136,8 @@ def open_database(text: str) -> Database:
 
 
 def shown(url: URL) -> str:
-    """A URL as it may be printed."""
-    return url.render_as_string(hide_password=True)
+    """A URL as it may be printed: kind, host, port and name. Options hold passwords, too."""
+    host = (url.host or "").rpartition("@")[2]  # of a password with an @ that is not quoted
+    host = f"[{host}]" if ":" in host else host
+    port = "" if url.port is None else f":{url.port}"
+    return f"{url.get_backend_name()}://{host}{port}/{url.database or ''}"

@@ -13,6 +13,7 @@ from orchestrator.record.clock import now
 from orchestrator.record.columns import comparable, document, indexable
 from orchestrator.record.reached import columns_of, reached
 from orchestrator.record.runs import hold, insert_rows
+from orchestrator.redaction import redact
 from orchestrator.run.model import Fingerprint, Readback, Result
 from orchestrator.run.series import points_of
 
@@ -36,6 +37,7 @@ def finish(
     if not result.state.final:
         raise RecordError(f"run {run} cannot be finished as {result.state.value}")
     key = hold(connection, run, attempt, queued=queued)
+    result = result.model_copy(update={"message": redact(result.message)})
     table = tables.run
     values = {
         "state": result.state,

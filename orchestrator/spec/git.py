@@ -25,6 +25,7 @@ from typing import BinaryIO, Self
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.redaction import bare_remote
 from orchestrator.spec import gitfolder
 from orchestrator.spec.gitfolder import GitFolder
 from orchestrator.spec.plainfile import read_plain
@@ -371,7 +372,7 @@ def _failure(err: bytes, what: str) -> UsageError:
 
 def without_credentials(url: str) -> str:
     """An address without user, password and query, where tokens are put."""
-    return re.sub(r"(?<=://)[^/]*@", "", url.strip()).partition("?")[0]
+    return bare_remote(url)
 
 
 def _moment(seconds: str) -> datetime | None:
