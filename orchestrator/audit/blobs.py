@@ -5,18 +5,20 @@ Runs may be recorded and blobs collected meanwhile: what looks wrong is looked a
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import islice
 
 from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.reach import is_away
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger import EventFilter
 from orchestrator.record.snapshot import BlobLine
-from orchestrator.record.store import Stored
+from orchestrator.record.store import AbsentBlobError, DamagedBlobError, Stored
 
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
 AT_ONCE = 4  # blobs hashed side by side; hashing leaves Python's lock
@@ -45,9 +47,10 @@ def blob_findings(session: Session, since: datetime | None, step: Step) -> Itera
             for (digest, line), trouble in zip(wanted.items(), troubles, strict=True):
                 if trouble is None:
                     continue
-                if session.store.has(digest):
-                    yield _finding(Kind.BLOB_ALTERED, line, trouble)
+                if not isinstance(trouble, AbsentBlobError):
+                    yield _finding(_kind(trouble), line, trouble.message)
                     continue
+                session.store.check_there()
                 swept = _swept(session) if swept is None else swept
                 gone = f"; event {swept[digest]} says that gc removed it" if digest in swept else ""
                 yield _finding(Kind.BLOB_MISSING, line, f"it is not in the store{gone}")
@@ -78,18 +81,31 @@ def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> 
         if trouble is None and digest not in named:
             detail = f"{one.size} bytes, stored {one.modified.isoformat(timespec='seconds')}"
             yield Finding(kind=Kind.BLOB_UNNAMED, subject=f"blob {digest}", detail=detail)
-        elif trouble is not None and session.store.has(digest):  # else it was collected
-            yield Finding(kind=Kind.BLOB_ALTERED, subject=f"blob {digest}", detail=trouble)
+        elif trouble is not None and not isinstance(trouble, AbsentBlobError):  # else it was collected
+            yield Finding(kind=_kind(trouble), subject=f"blob {digest}", detail=trouble.message)
 
 
-def _trouble(session: Session, digest: Digest) -> str | None:
+def _trouble(session: Session, digest: Digest) -> StoreError | None:
+    """Of one blob; a store that is away is raised."""
     try:
         session.store.verify(digest)
     except StoreError as error:
-        return error.message
-    except OSError as error:
-        return f"it cannot be read: {error.strerror}"
+        if is_away(error) and not isinstance(error, AbsentBlobError) and not _of_one(error):
+            raise
+        return error
+    except OSError as error:  # in the middle of it
+        return StoreError(f"blob {digest} cannot be read: {error.strerror}")
     return None
+
+
+def _of_one(error: StoreError) -> bool:
+    """A file that the disk, or its owner, does not give: the others may be read."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.EIO, errno.EACCES, errno.EPERM)
+
+
+def _kind(trouble: StoreError) -> Kind:
+    return Kind.BLOB_ALTERED if isinstance(trouble, DamagedBlobError) else Kind.OUT_OF_REACH
 
 
 def _swept(session: Session) -> dict[str, int]:

@@ -8,7 +8,10 @@ from orchestrator.value import Value
 
 
 class Kind(StrEnum):
-    """One kind per thing that can be wrong. Those of `NOTES` are told, and are no reason to distrust."""
+    """One kind per thing that can be wrong. Those of `NOTES` are told, and are no reason to distrust.
+
+    OUT_OF_REACH is neither: an outage, after which nobody knows.
+    """
 
     EVENT_ALTERED = "event altered"
     EVENT_MISSING = "event missing"
@@ -34,6 +37,7 @@ class Kind(StrEnum):
     VERDICT = "verdict not borne out"
     RUN_STUCK = "run stuck"
     UNREADABLE = "cannot be read"
+    OUT_OF_REACH = "could not be looked at"
     NOT_CHECKED = "not checked"
     NO_CHECKPOINT = "no checkpoint"
 
@@ -69,6 +73,8 @@ MEANINGS: dict[Kind, str] = {
     Kind.VERDICT: "the stored evidence gives another verdict than the stored one",
     Kind.RUN_STUCK: "nobody seems to be at work on an open run; `reprise sweep` on its box ends it",
     Kind.UNREADABLE: "what is stored there is nothing that Reprise writes: put in by hand, or damaged",
+    Kind.OUT_OF_REACH: "database, store, engine, registry or disk did not answer, so nothing is known: audit "
+    "again when it does",
     Kind.NOT_CHECKED: "this could not be looked at from here, so nothing is known of it",
     Kind.NO_CHECKPOINT: "nothing signed holds the ledger's end yet; `reprise checkpoint` makes one",
 }
@@ -84,7 +90,11 @@ class Finding(Value):
 
     @property
     def wrong(self) -> bool:
-        return self.kind not in NOTES
+        return self.kind not in NOTES and not self.unknown
+
+    @property
+    def unknown(self) -> bool:
+        return self.kind is Kind.OUT_OF_REACH
 
     @property
     def meaning(self) -> str:

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.reach import out_of_reach
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, EngineMissingError, RegistryError, StoreError, UsageError
 from orchestrator.image.layout import Layout
@@ -18,6 +19,7 @@ from orchestrator.image.saved import SavedImage, read_saved
 from orchestrator.image.stored import image_of
 from orchestrator.launch.images import registry
 from orchestrator.launch.session import Session
+from orchestrator.record.safefolders import NoFileError, open_file
 
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
 
@@ -31,21 +33,27 @@ def box_findings(session: Session, step: Step) -> Iterator[Finding]:
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     for done, path in enumerate(paths):
         if len(path.name) == 64:  # others are temporaries of a download that is under way
-            found = _hash(path)
-            if found is not None and found.hex != path.name:
+            try:
+                found = _hash(path)
+            except OSError as error:
+                yield out_of_reach(f"blob sha256:{path.name}", error)
+                continue
+            if found is not None and found != f"sha256:{path.name}":
                 yield Finding(
                     kind=Kind.LAYER_ALTERED, subject=f"blob sha256:{path.name}", detail=f"{path} is {found}"
                 )
         step(done + 1, len(paths))
 
 
-def _hash(path: Path) -> Digest | None:
-    """None where it was removed meanwhile."""
+def _hash(path: Path) -> str | None:
+    """None where it was removed meanwhile. No link is followed, and nothing is waited for."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             return Digest.of_stream(stream)
     except FileNotFoundError:
         return None
+    except NoFileError:
+        return "no plain file"
 
 
 def engine_findings(session: Session, step: Step) -> Iterator[Finding]:
@@ -56,7 +64,7 @@ def engine_findings(session: Session, step: Step) -> Iterator[Finding]:
     """
     try:
         images = [image for image in session.engine.images_labelled(LABEL_PROGRAM) if image.tags]
-    except EngineMissingError as error:
+    except EngineMissingError as error:  # a person's machine has none
         yield Finding(kind=Kind.NOT_CHECKED, subject="the engine's images", detail=error.message)
         return
     # Every tag: a job is run by one, and another image may have been put under it.
@@ -80,6 +88,8 @@ def _together(session: Session, tags: Sequence[str], named: list[str]) -> Iterat
         return
     try:
         saved = read_saved(session.engine.save_all(tags))
+    except EngineMissingError:
+        raise  # it went away meanwhile
     except (EngineError, StoreError) as error:
         if len(tags) > 1:
             middle = len(tags) // 2
@@ -132,7 +142,7 @@ def registry_findings(
                 yield from _remote(session, client, digest, seen)
                 step(done + 1, total)
     except RegistryError as error:
-        yield Finding(kind=Kind.NOT_CHECKED, subject="the registry's images", detail=error.message)
+        yield out_of_reach("the registry's images", error)
 
 
 def _remote(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.ledger import UNREADABLE
+from orchestrator.audit.reach import is_away
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.launch.verify import Checked, stored_verdicts, verify
@@ -38,6 +39,8 @@ def _together(session: Session, runs: Sequence[str]) -> Iterator[Checked | Findi
     try:
         found = list(verify(session, stored_verdicts(session, list(runs))))
     except _ODD as error:
+        if is_away(error):
+            raise
         if len(runs) > 1:
             for run in runs:
                 yield from _together(session, [run])

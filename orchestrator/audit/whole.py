@@ -17,6 +17,7 @@ from orchestrator.audit.keys import PublicKey, signing_key
 from orchestrator.audit.ledger import head_findings, tree_findings
 from orchestrator.audit.local import kept_checkpoints, kept_origins
 from orchestrator.audit.note import parse_checkpoint
+from orchestrator.audit.reach import is_away, out_of_reach
 from orchestrator.audit.rows import run_findings, shared_findings
 from orchestrator.audit.stuck import stuck_findings
 from orchestrator.audit.witnesses import Checkpoints
@@ -72,6 +73,9 @@ def audit(session: Session, asked: Audit, step: Callable[[Part], Step]) -> Itera
         except UsageError:
             raise
         except Exception as error:  # noqa: BLE001
+            if is_away(error):
+                yield out_of_reach(f"the part {part.value}", error)
+                continue
             # What was put in by hand can be anything: that ends one part of an audit, and is told.
             detail = (
                 f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; the rest of it was left out"

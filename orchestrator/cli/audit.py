@@ -71,9 +71,11 @@ def command(
 
     Events against tables, their tree against signed checkpoints, every blob against its hash, verdicts
     against their evidence, images against their digests and specs, in the engine and the registry. What
-    was stored as verified is not believed. Exit code 6 where something is wrong; notes are no fault.
+    was stored as verified is not believed. Exit code 6 where something is wrong, 5 where something could not
+    be looked at; notes are no fault.
 
-    JSON: `findings`, each with `kind`, `subject`, `detail`, `meaning`, `run`, `wrong`; `wrong`, `notes`.
+    JSON: `findings`, each with `kind`, `subject`, `detail`, `meaning`, `run`, `wrong`; `wrong`,
+    `unknown`, `notes`.
     With --export: `folder`, `events`, `runs`, `blobs`, `copied`, `missing`.
     """
     from orchestrator.audit.keys import read_public
@@ -136,13 +138,15 @@ def _told(findings: Sequence[Finding], what: str, as_json: bool) -> ExitCode:
     from orchestrator.errors import ExitCode
 
     wrong = [one for one in findings if one.wrong]
-    notes = [one for one in findings if not one.wrong]
-    code = ExitCode.AUDIT if wrong else ExitCode.OK
+    unknown = [one for one in findings if one.unknown]
+    notes = [one for one in findings if not one.wrong and not one.unknown]
+    code = ExitCode.AUDIT if wrong else ExitCode.INFRASTRUCTURE if unknown else ExitCode.OK
     if as_json:
         told = [_document(one) for one in findings]
-        print_document({"findings": told, "wrong": len(wrong), "notes": len(notes)})
+        counts = {"wrong": len(wrong), "unknown": len(unknown), "notes": len(notes)}
+        print_document({"findings": told, **counts})
         return code
-    for group in (wrong, notes):
+    for group in (wrong, unknown, notes):
         for kind, count in Counter(one.kind for one in group).items():
             line(f"{kind.value}: {count}", BOLD)
             line(f"  {MEANINGS[kind]}")
@@ -150,7 +154,8 @@ def _told(findings: Sequence[Finding], what: str, as_json: bool) -> ExitCode:
                 line(f"  - {one.subject}: {one.detail}")
             if count > SHOWN:
                 line(f"    and {count - SHOWN} more; --json lists all")
-    line(f"{len(wrong)} wrong, {len(notes)} to note; looked at: {what}", BOLD)
+    away = f"{len(unknown)} could not be looked at, " if unknown else ""
+    line(f"{len(wrong)} wrong, {away}{len(notes)} to note; looked at: {what}", BOLD)
     return code
 
 

@@ -10,9 +10,9 @@ from itertools import zip_longest
 from typing import Any
 
 from orchestrator.digest import Digest
-from orchestrator.errors import StoreError
 from orchestrator.launch.session import Session
 from orchestrator.record.model import HistoryFilter, RunRecord, VerdictLine
+from orchestrator.record.store import AbsentBlobError, AlteredStoreError
 from orchestrator.value import Value
 from orchestrator.verdict.compare import compare
 from orchestrator.verdict.contents import stored_contents
@@ -138,11 +138,13 @@ def _checker(session: Session) -> Broken:
 
 
 def _look(session: Session, digest: Digest) -> str | None:
-    if not session.store.has(digest):
-        return "missing"
+    """StoreError where the store is away: that says nothing of the blob."""
     try:
         session.store.verify(digest)
-    except (StoreError, OSError):
+    except AbsentBlobError:
+        session.store.check_there()
+        return "missing"
+    except AlteredStoreError:
         return "damaged"
     return None
 

@@ -65,6 +65,12 @@ class BlobStore(Store):
         with opened_folder(self.folder, *names, make=make, mode=mode) as folder:
             yield path_of(folder)
 
+    def check_there(self) -> None:
+        if not self.folder.is_dir():
+            raise StoreError(
+                f"the store {self.folder} is not there", "is its disk mounted, and is REPRISE_STORE right?"
+            )
+
     @contextmanager
     def at(self, digest: Digest) -> Iterator[Path]:
         """Where a blob lies. AbsentBlobError where its folder is not there."""
@@ -84,9 +90,12 @@ class BlobStore(Store):
     def open(self, digest: Digest) -> BinaryIO:
         try:
             with self.at(digest) as path:
-                return open_file(path)
-        except NoFileError as error:
-            raise DamagedBlobError(f"blob {digest} in {self.name}: {error}") from None
+                try:
+                    return open_file(path)
+                except NoFileError as error:
+                    if not path.exists():  # a link that leads nowhere
+                        raise self._absent(digest) from None
+                    raise DamagedBlobError(f"blob {digest} in {self.name}: {error}") from None
         except OSError as error:
             raise StoreError(f"blob {digest} cannot be read: {error.strerror}") from error
 

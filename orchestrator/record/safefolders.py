@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.errors import StoreError
+from orchestrator.record.store import AlteredStoreError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -31,7 +31,7 @@ class NoFileError(Exception):
 def opened_folder(root: Path, *names: str, make: bool = False, mode: int | None = None) -> Iterator[int]:
     """The folder below `root` as a descriptor; `root` itself may be a link. FileNotFoundError without `make`.
 
-    `mode`: of the folders that are made, whatever the umask. StoreError for a link, or what is no folder.
+    `mode`: of the folders that are made, whatever the umask. AlteredStoreError for a link, or no folder.
     """
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -54,7 +54,7 @@ def _open_below(root: Path, fd: int, name: str, make: bool, mode: int | None) ->
         below = os.open(name, _FOLDER, dir_fd=fd)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise StoreError(
+            raise AlteredStoreError(
                 f"{name!r} in the store {root} is a link, or no folder", "look who put it there; remove it"
             ) from None
         raise

