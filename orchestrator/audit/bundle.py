@@ -16,6 +16,7 @@ from orchestrator.audit.keys import PublicKey
 from orchestrator.audit.statement import ClaimStatement, ProvenanceStatement, Statement, read_statement
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.spec.plainfile import open_plain
 from orchestrator.value import Value
 
 SUFFIX = ".intoto.jsonl"
@@ -45,11 +46,8 @@ def read_bundle(data: bytes, where: str) -> Bundle:
 
 def read_file(path: Path) -> Bundle:
     """UsageError: not there, or no bundle."""
-    try:
-        with path.open("rb") as stream:
-            return read_bundle(stream.read(MOST_BYTES + 1), str(path))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a file of attestations") from error
+    with open_plain(path, named=True) as stream:
+        return read_bundle(stream.read(MOST_BYTES + 1), str(path))
 
 
 def _read(line: bytes, where: str) -> Attestation:

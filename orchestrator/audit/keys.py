@@ -15,6 +15,7 @@ from orchestrator.durable import fsync_file, fsync_folder, make_folder, temporar
 from orchestrator.errors import UsageError
 from orchestrator.launch.person import person
 from orchestrator.settings import Settings
+from orchestrator.spec.plainfile import read_plain
 from orchestrator.value import Value
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ED25519 = b"\x01"  # the algorithm's byte in C2SP signed notes
 _NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,200}\Z")
+KEY_BYTES = 1 << 20  # of a file of keys
 KEY_HINT = "`reprise key` prints one"
 _VKEY = re.compile(r"(?P<name>[^\s+]+)\+(?P<id>[0-9a-f]{8})\+(?P<key>[A-Za-z0-9+/=]+)\Z")
 
@@ -127,7 +129,7 @@ def _load(path: Path) -> SigningKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    first, _, pem = path.read_bytes().partition(b"\n")
+    first, _, pem = read_plain(path, KEY_BYTES).partition(b"\n")
     try:
         name = first.decode().removeprefix("name: ")
         key = load_pem_private_key(pem, None)
@@ -168,9 +170,10 @@ def parse_public(text: str) -> PublicKey:
 def read_public(text_or_file: str) -> list[PublicKey]:
     """Keys from a file, one a line (empty ones and those with # are passed over), or one as text."""
     path = Path(text_or_file)
-    if not os.path.isfile(path):  # noqa: PTH113  (a key may be too long for a file's name)
+    if not os.path.lexists(path):  # a key may be too long for a file's name
         if "+" not in text_or_file:
             raise UsageError(f"{text_or_file[:80]!r} is neither a file nor a public key", KEY_HINT)
         return [parse_public(text_or_file)]
-    lines = (line.strip() for line in path.read_text(errors="replace").splitlines())
+    text = read_plain(path, KEY_BYTES, named=True).decode(errors="replace")
+    lines = (line.strip() for line in text.splitlines())
     return [parse_public(line) for line in lines if line and not line.startswith("#")]

@@ -11,9 +11,12 @@ from orchestrator.audit.keys import PublicKey
 from orchestrator.audit.ledger import Held
 from orchestrator.audit.note import parse_checkpoint, split_notes, verify_checkpoint
 from orchestrator.errors import UsageError
+from orchestrator.spec.plainfile import read_plain
 
 if TYPE_CHECKING:
     from orchestrator.record.ledger import Signed
+
+MOST = 512 << 20  # bytes of a file of checkpoints: two million
 
 
 class Checkpoints:
@@ -51,13 +54,7 @@ class Checkpoints:
 
     def witness(self, path: Path) -> Iterator[Finding]:
         """A file of notes. UsageError where it cannot be read, or holds none."""
-        try:
-            text = path.read_text(errors="replace")
-        except OSError as error:
-            raise UsageError(
-                f"{path} cannot be read: {error.strerror}", "name a file of checkpoints"
-            ) from error
-        notes = split_notes(text)
+        notes = split_notes(read_plain(path, MOST, named=True).decode(errors="replace"))
         if not notes:
             raise UsageError(
                 f"{path} holds no checkpoint", "`reprise checkpoint --to FILE` writes such a file"

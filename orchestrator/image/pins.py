@@ -30,8 +30,10 @@ from orchestrator.durable import write_bytes
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.model import Base, PythonFacts
 from orchestrator.settings import Settings
+from orchestrator.spec.plainfile import read_plain
 from orchestrator.value import Value
 
+PINS_BYTES = 16 << 20  # of a file of pins
 COMMITTED = "bases.toml"  # in settings.recipes
 
 
@@ -87,7 +89,7 @@ def write_pin(path: Path, name: str, base: Base) -> None:
     )
     with _locked(path.parent):
         before = _read(path)
-        old = path.read_text("utf-8") if path.exists() else ""
+        old = read_plain(path, PINS_BYTES, named=True).decode() if path.exists() else ""
         text = _without(old, name) + _block(pin)
         expected = before | {name: before.get(name, {}) | {"pin": _table(pin)}}
         if tomllib.loads(text) != expected:
@@ -99,10 +101,10 @@ def write_pin(path: Path, name: str, base: Base) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return {}
+    try:
+        return tomllib.loads(read_plain(path, PINS_BYTES, named=True).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not TOML: {error}") from None
 

@@ -11,9 +11,10 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from orchestrator.errors import RegistryError
+from orchestrator.errors import RegistryError, UsageError
 from orchestrator.image.registryplace import Place
 from orchestrator.redaction import bare_address, remember
+from orchestrator.spec.plainfile import read_plain
 
 if TYPE_CHECKING:
     import requests
@@ -46,12 +47,14 @@ def find_credentials(host: str) -> Credentials | None:
     folder = os.environ.get("DOCKER_CONFIG")
     path = (Path(folder) if folder else Path.home() / ".docker") / "config.json"
     try:
-        config = json.loads(path.read_bytes())
+        if not os.path.lexists(path):
+            return None
+        config = json.loads(read_plain(path, CONFIG_LIMIT, named=True))
         helpers, entries = config.get("credHelpers") or {}, config.get("auths") or {}
         helper = helpers.get(host) or config.get("credsStore")
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, AttributeError) as error:
+    except UsageError as error:
+        raise RegistryError(error.message, error.hint) from None
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise RegistryError(f"{path}: cannot be read: {error}", "mend it, or `docker login` anew") from None
     if helper:
         found = _ask_helper(str(helper), host)

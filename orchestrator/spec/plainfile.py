@@ -13,14 +13,15 @@ from orchestrator.errors import UsageError
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path, *, named: bool = False) -> BinaryIO:
     """The open file. UsageError: it is no plain file (a link, a FIFO, a device, a folder), or not to be read.
 
     It is looked at before it is opened, for a device acts when it is, and again afterwards: that counts.
+    `named`: by a person or a setting, and not found in a folder; then it may be a link to a plain file.
     """
     try:
-        _check(path, path.lstat().st_mode)
-        stream = os.fdopen(os.open(path, _FLAGS), "rb")
+        _check(path, path.stat(follow_symlinks=named).st_mode)
+        stream = os.fdopen(os.open(path, _FLAGS & ~os.O_NOFOLLOW if named else _FLAGS), "rb")
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _not_plain(path) from None
@@ -33,9 +34,9 @@ def open_plain(path: Path) -> BinaryIO:
     return stream
 
 
-def read_plain(path: Path, limit: int) -> bytes:
+def read_plain(path: Path, limit: int, *, named: bool = False) -> bytes:
     """The bytes of a plain file. UsageError, also where it has more than `limit` bytes."""
-    with open_plain(path) as stream:
+    with open_plain(path, named=named) as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
         raise UsageError(f"{path} is larger than {limit:,} bytes")

@@ -24,6 +24,7 @@ from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.registryplace import direct
 from orchestrator.launch.executors.command import execute_command, execute_environment
 from orchestrator.launch.executors.model import Attempt, Seen, Stage
+from orchestrator.spec.plainfile import read_plain
 
 if TYPE_CHECKING:
     from orchestrator.launch.session import Session
@@ -301,9 +302,11 @@ def read_token(settings: Settings) -> str | None:
     token, path = settings.ray_token, settings.ray_token_path
     if token is None and path is not None:
         try:
-            token = path.read_text("ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"RAY_AUTH_TOKEN_PATH: cannot read {path}: {error}") from error
+            token = read_plain(path, 1 << 16, named=True).decode("ascii")
+        except UsageError as error:
+            raise UsageError(f"RAY_AUTH_TOKEN_PATH: {error.message}", error.hint) from None
+        except UnicodeDecodeError:
+            raise UsageError(f"RAY_AUTH_TOKEN_PATH: {path} is not ASCII") from None
     if token is None:
         return None
     token = token.strip()
