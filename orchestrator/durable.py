@@ -43,8 +43,9 @@ def make_folder(folder: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A name in the same folder that no reader takes for the real thing."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    """A name in the same folder that no reader takes for the real thing; of a long one, its beginning."""
+    start = os.fsdecode(os.fsencode(path.name)[:200])
+    return path.with_name(f".{start}.{secrets.token_hex(6)}.tmp")
 
 
 @contextmanager

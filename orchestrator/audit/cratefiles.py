@@ -36,6 +36,9 @@ LOG = "log.txt"
 PATCH = "source.patch"
 ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z")  # names of files that no crate is
 
+NAME_BYTES = 200  # of one name: file systems take 255, some 143, and a temporary one is longer
+PATH_BYTES = 1000  # of a path in the crate: systems take 4096, with all that is above it
+
 # What some system takes for more than a letter of a name: Windows' separators among them.
 _ODD = re.compile(r'[%\\:*?"<>|\x00-\x1f\x7f]')
 
@@ -62,13 +65,33 @@ class Part(NamedTuple):
 
 
 def safe_path(path: str) -> str:
-    """A recorded path with odd characters as %XX: two never become one. StoreError for `..` and such."""
+    """A recorded path with odd characters as %XX: two never become one. StoreError for `..` and such.
+
+    What is too long for a file system is cut, with a part of its hash behind `%~`, which no other name has.
+    """
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts):
         raise StoreError(
             f"the record holds an unsafe path: {path!r}", "`reprise audit` says what was altered"
         )
-    return "/".join(_ODD.sub(lambda found: f"%{ord(found[0]):02X}", part) for part in parts)
+    safe = [_short(_ODD.sub(lambda found: f"%{ord(found[0]):02X}", part)) for part in parts]
+    if sum(len(part.encode()) + 1 for part in safe) > PATH_BYTES:
+        safe = [f"%~{_hash(path)}", safe[-1]]
+    return "/".join(safe)
+
+
+def _short(name: str) -> str:
+    data = name.encode()
+    if len(data) <= NAME_BYTES:
+        return name
+    stem, dot, suffix = name.rpartition(".")
+    end = f"{dot}{suffix}" if stem and len(suffix.encode()) <= 20 else ""
+    mark = f"%~{_hash(name)}{end}"
+    return data[: NAME_BYTES - len(mark.encode())].decode(errors="ignore") + mark
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def uri(path: str) -> str:

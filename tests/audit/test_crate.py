@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from finished_run import digest, make_run, verdict
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.audit.cratefiles import Part, Role, input_parts, safe_path, uri, write_files
 from orchestrator.audit.crategraph import metadata
@@ -200,3 +202,42 @@ def test_inputs_are_taken_by_digest_only(tmp_path: Path) -> None:
         (tmp_path / "data" / "link").symlink_to("/etc/passwd")
         with pytest.raises(UsageError, match="link"):
             input_parts(session, run, given)
+
+
+LONG = (
+    *("a" * 255, "é" * 127, "%" * 255, "a" * 251 + ".pt", "a" * 250 + ".ckpt", "x." + "y" * 253),
+    *("/".join(["d" * 255] * 15), "/".join(["d"] * 2000), "/".join(["d"] * 1999 + ["e"])),
+)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_crate_of_long_names_is_written(tmp_path: Path, zipped: bool) -> None:
+    """As long as a workspace can hold them, and each stays apart from the others."""
+    parts = []
+    for number, name in enumerate(LONG):
+        data = str(number).encode()
+        parts.append(part(f"outputs/{safe_path(name)}", data, name=name))
+    target = tmp_path / ("c" * 240 + (".zip" if zipped else ""))
+    write_files(target, parts, force=False, watch=Silent())
+    if zipped:
+        with zipfile.ZipFile(target) as archive:
+            found = {name: archive.read(name) for name in archive.namelist()}
+    else:
+        found = {
+            path.relative_to(target).as_posix(): path.read_bytes()
+            for path in target.rglob("*")
+            if path.is_file()
+        }
+    assert found == {one.path: str(number).encode() for number, one in enumerate(parts)}
+    assert [os.path.splitext(one.path)[1] for one in parts[3:5]] == [".pt", ".ckpt"]
+
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1)
+
+
+@given(st.lists(NAMES, min_size=1))
+def test_names_of_any_length_fit_and_stay_apart(names: list[str]) -> None:
+    names = [name for name in names if name not in (".", "..")]
+    safe = {name: safe_path(name * 40) for name in names}
+    assert len(set(safe.values())) == len({name * 40 for name in names})
+    assert all(len(path.encode()) <= 200 for path in safe.values())
