@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 Plain = bool | int | float | str | None
+
+
+def _run_id(text: str) -> str:
+    if len(text) != 16 or set(text) - set("0123456789abcdef"):
+        raise ValueError("a run is named by 16 hex digits")
+    return text
+
+
+RunId = Annotated[str, AfterValidator(_run_id)]
+"""What a run is called. It is part of paths, containers' names and commands, so it is nothing else."""
 
 
 class Value(BaseModel):

@@ -11,6 +11,7 @@ from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.reach import out_of_reach
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, EngineMissingError, RegistryError, StoreError, UsageError
+from orchestrator.image.check import check_image
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import LABEL_PROGRAM
 from orchestrator.image.registry import read_by_digest
@@ -152,6 +153,7 @@ def _remote(
     try:
         found = read_by_digest(client, digest)
         image = image_of(Layout(session.settings.layout), found.manifest, found.config)
+        check_image(session.settings, image)
     except SilentError:
         raise  # ends the part: nothing is known of the others either
     except AbsentError as error:

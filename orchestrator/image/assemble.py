@@ -47,7 +47,7 @@ ENTRY = f"{RUNTIME}/entry.py"
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A loader or a container toolkit reads these before any check of ours runs (CVE-2025-23266).
-_NOT_FOR_JOBS = ("LD_", "NVIDIA_", "REPRISE_")
+NOT_FOR_JOBS = ("LD_", "NVIDIA_", "REPRISE_")
 
 
 def assemble(
@@ -134,11 +134,11 @@ def _environment(base: Base, program: Program, packages: Mapping[str, str]) -> d
     """Base, then levers, then the job's own, then what the runtime reads. The later one wins."""
     from orchestrator.runtime.levers import environment as levers
 
-    refused = sorted(name for name in program.env if name.startswith(_NOT_FOR_JOBS))
+    refused = sorted(name for name in program.env if name.startswith(NOT_FOR_JOBS))
     if refused:
         raise UsageError(
             f"env may not set {', '.join(refused)}",
-            f"names that start with {', '.join(_NOT_FOR_JOBS)} belong to the base and to Reprise",
+            f"names that start with {', '.join(NOT_FOR_JOBS)} belong to the base and to Reprise",
         )
     found = base_environment(base.config)
     folders = [

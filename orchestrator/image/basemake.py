@@ -57,7 +57,7 @@ def base_from_parts(
         paths = [layer.path for layer in layers]
         pairs = zip(described, paths, strict=True)
         described = tuple(layer.model_copy(update={"path": path}) for layer, path in pairs)
-    problems = [*_config_problems(json.loads(config)), *_python_problems(python)]
+    problems = [*config_problems(json.loads(config)), *python_problems(python)]
     if problems:
         raise UsageError(
             "\n".join([f"{reference} cannot be a base:", *(f"  {problem}" for problem in problems)]),
@@ -102,7 +102,7 @@ def _layers(manifest: bytes, config: bytes) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _config_problems(config: dict[str, Any]) -> list[str]:
+def config_problems(config: dict[str, Any]) -> list[str]:
     problems = []
     platform = f"{config.get('os')}/{config.get('architecture')}"
     if platform != "linux/amd64":
@@ -124,7 +124,7 @@ def _config_problems(config: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _python_problems(python: PythonFacts) -> list[str]:
+def python_problems(python: PythonFacts) -> list[str]:
     problems = []
     if python.machine not in _ARCHITECTURES.values():
         problems.append(f"its Python is for {python.machine}, not x86_64")

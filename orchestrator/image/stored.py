@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
+from orchestrator.image.check import check_image
 from orchestrator.image.describe import describe
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import MEDIA_MANIFEST, Image, Layer, LayerKind
@@ -18,7 +19,8 @@ MAX_MANIFEST = 4 << 20  # bytes; what registries accept
 def stored_image(settings: Settings, digest: str) -> Image | None:
     """The image with this manifest digest, which may be shortened; None if this box never assembled it.
 
-    UsageError where a shortened digest fits several images. Layers whose blobs are gone have no path.
+    UsageError where a shortened digest fits several images, or one is not what its program gives. Layers
+    whose blobs are gone have no path.
     """
     layout = Layout(settings.layout)
     found = [one for one in layout.find(digest.removeprefix("sha256:")) if _is_job(layout, one)]
@@ -28,7 +30,9 @@ def stored_image(settings: Settings, digest: str) -> Image | None:
     if not found:
         return None
     manifest = layout.read(found[0])
-    return image_of(layout, manifest, layout.read(Digest(json.loads(manifest)["config"]["digest"])))
+    image = image_of(layout, manifest, layout.read(Digest(json.loads(manifest)["config"]["digest"])))
+    check_image(settings, image)
+    return image
 
 
 def _is_job(layout: Layout, digest: Digest) -> bool:
@@ -48,7 +52,8 @@ def _is_job(layout: Layout, digest: Digest) -> bool:
 def image_of(layout: Layout, manifest: bytes, config: bytes) -> Image:
     """The image that these bytes describe. Layers whose blobs are not in the layout have no path.
 
-    UsageError: not an image of ours. StoreError: manifest and config do not belong together.
+    Not yet checked to be what its program gives (check.py). UsageError: not an image of ours. StoreError:
+    manifest and config do not belong together.
     """
     program, base, packages = describe(config)
     try:

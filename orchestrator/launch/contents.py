@@ -18,19 +18,19 @@ from typing import Any, BinaryIO
 
 import orchestrator.runtime
 from orchestrator.digest import Digest
-from orchestrator.errors import EngineError, InfrastructureError, RepriseError, StoreError
+from orchestrator.errors import EngineError, RepriseError, StoreError
 from orchestrator.image.model import INPUTS, JOB_USER, REPORT
-from orchestrator.image.stored import stored_image
 from orchestrator.launch.cleanup import remove_files
 from orchestrator.launch.lock import run_lock
+from orchestrator.launch.own_plan import ImageHere, image_here
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent, Watch
 from orchestrator.record.model import RunRecord
 from orchestrator.run.container import CACHES
+from orchestrator.run.created import check_created
 from orchestrator.run.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN
 from orchestrator.run.follow import Ended, follow
 from orchestrator.run.hardware import home_id
-from orchestrator.run.load import ensure_loaded
 from orchestrator.run.model import Failure, Mount, Output, OutputStatus, Plan
 from orchestrator.run.plan import MEMORY_SHARE, container_name
 from orchestrator.run.tree import escaped, read_small
@@ -133,10 +133,11 @@ def _compare(
             if output.digest is not None
         ]
         try:
-            _ensure_image(session, original)
+            image = image_here(session, original, Silent())
             report = prepare(settings, rerun.id, number).report
-            plan = _plan(session, original, rerun, number, report, pairs, tolerances, blobs)
+            plan = _plan(session, image, rerun, number, report, pairs, tolerances, blobs)
             session.engine.create(plan)
+            check_created(session.engine, plan, image.ids, podman=session.engine.info().podman)
             ended = follow(session.engine, plan, Silent(), should_cancel=lambda: False)
             return [_read(report, index, ended, plan) for index in range(len(pairs))]
         finally:
@@ -145,17 +146,9 @@ def _compare(
                 remove_files(session, rerun.id, number)
 
 
-def _ensure_image(session: Session, run: RunRecord) -> None:
-    image = stored_image(session.settings, run.image)
-    if image is not None:
-        ensure_loaded(session.engine, session.settings, image)
-    elif session.engine.image(run.reference) is None:
-        raise InfrastructureError(f"image {run.image.short} is not on this box")
-
-
 def _plan(
     session: Session,
-    original: RunRecord,
+    image: ImageHere,
     rerun: RunRecord,
     number: int,
     report: Path,
@@ -164,15 +157,14 @@ def _plan(
     blobs: list[Mount],
 ) -> Plan:
     """As of a job, but for another program: an empty level leaves levers, packages and the trace alone."""
-    entrypoint = session.engine.image_settings(original.reference).get("Entrypoint") or ["python3"]
     largest = max(output.size for pair in pairs for output in pair)
     bounds = [f"{tolerance.abs!r}:{tolerance.rel!r}" for tolerance in tolerances]
     return Plan(
         run=rerun.id,
         attempt=number,
         container=container_name(rerun.id, number),
-        image=original.reference,
-        entrypoint=(entrypoint[0], "-I", _IN_IMAGE),
+        image=image.reference,
+        entrypoint=(image.interpreter, "-I", _IN_IMAGE),
         command=(REPORT, str(SECONDS), *bounds[: len(pairs)]),
         environment=CACHES | {"NVIDIA_VISIBLE_DEVICES": "void", "REPRISE_LEVEL": ""},
         mounts=(

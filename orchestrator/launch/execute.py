@@ -9,32 +9,31 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import FencedError, ImageMissingError, UsageError
-from orchestrator.image.stored import stored_image
 from orchestrator.launch.broken_off import broken_off, try_to_clean
 from orchestrator.launch.crash import crash_point
 from orchestrator.launch.executors.gpus import visible_gpus
 from orchestrator.launch.executors.known import LOCAL, WORKER
-from orchestrator.launch.inputs import located_inputs
 from orchestrator.launch.interrupt import Interrupt
 from orchestrator.launch.judge import judge
 from orchestrator.launch.lock import run_lock
+from orchestrator.launch.own_plan import ImageHere, Terms, altered, image_here, own_plan, stored_plan
 from orchestrator.launch.relay import relayed
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.launch.wish import Wish
 from orchestrator.record.model import OpenRun, RunRecord
 from orchestrator.run.collect import collect
+from orchestrator.run.created import check_created
 from orchestrator.run.endings import Ending, read_ending, save_ending
-from orchestrator.run.engine import EngineInfo
+from orchestrator.run.engine import Engine, EngineInfo
 from orchestrator.run.follow import Ended, follow
-from orchestrator.run.hardware import Gpu, boot_id, box_id, choose_gpus, gpus, home_id
-from orchestrator.run.load import LOADS, is_loaded
-from orchestrator.run.model import Plan, Result, State
-from orchestrator.run.plan import NOTHING, plan_container
+from orchestrator.run.hardware import Gpu, boot_id, box_id, gpus
+from orchestrator.run.load import LOADS
+from orchestrator.run.model import Failure, Plan, Result, State
+from orchestrator.run.plan import NOTHING, container_name
 from orchestrator.run.workspace import folders_of, prepare
 
 NEVER_BEGAN = "cancelled before it began"
@@ -183,15 +182,6 @@ def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> 
     return opened.attempt
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What a caller of one attempt sets."""
-
-    inputs: Mapping[str, Path] | None  # verified just now; None: where the record says
-    environment: Mapping[str, str]
-    visible: str | None
-
-
 def _attempt(
     session: Session,
     facts: RunRecord,
@@ -205,26 +195,23 @@ def _attempt(
     if _lost_with_its_boot(session, opened):
         return Result(state=State.LOST, message="the machine was restarted while the run was open")
     info = engine.info()
-    here = visible_gpus(gpus(), terms.visible) if facts.program.gpus else ()
-    if opened.plan is not None:
-        plan = Plan.model_validate_json(opened.plan)
-    else:
-        inputs = terms.inputs
-        if inputs is None:
-            inputs = located_inputs(facts.program.inputs, facts.input_paths, settings.inputs)
-        used = choose_gpus(facts.resources, here)
-        plan = _plan(session, facts, attempt, used, inputs, info, terms.environment)
-    used = tuple(gpu for gpu in here if gpu.uuid in plan.gpu_uuids)
-    crash_point("planned")
     if opened.state is State.PREPARING:
         session.try_store()
-        watch.phase("create", plan.container)
-        _ensure_image(session, facts, plan.image, watch)
+        watch.phase("create", container_name(run, attempt))
+    image = image_here(session, facts, watch)
+    if (wrong := altered(facts, image)) is not None:
+        return _refused(opened, wrong)
+    mounted = opened.state is State.PREPARING or _is_created(engine, container_name(run, attempt))
+    plan, used = _planned(session, facts, opened, attempt, image, watch, terms, info, mounted=mounted)
+    crash_point("planned")
     with Interrupt() as interrupt:
         if opened.state is State.PREPARING:
             prepare(settings, run, attempt)
             _create(session, facts, plan, watch)
             crash_point("created")
+        if mounted:
+            check_created(engine, plan, image.ids, podman=info.podman)
+        if opened.state is State.PREPARING:
             record.move(run, attempt, State.RUNNING)
             crash_point("running")
         ended = _followed(session, opened, attempt, plan, watch, interrupt)
@@ -235,12 +222,14 @@ def _attempt(
         record.move(run, attempt, State.COLLECTING)
     crash_point("collecting")
     watch.phase("collect")
+    if ended.container is not None and ended.container.image not in image.ids:
+        return Result(state=State.LOST, message="the container is of another image than the run's")
     if not all(mount.source.is_dir() for mount in plan.mounts if not mount.read_only):
         return Result(state=State.LOST, message="the attempt's folders are gone")
     if ended.cause is None and record.cancel_requested(run):
         ended = ended.model_copy(update={"cause": State.CANCELLED, "message": "cancelled"})
     with session.store.batch() as sink:
-        result = collect(engine, info, settings, plan, facts.program, used, ended, sink)
+        result = collect(engine, info, settings, plan, image.program, used, ended, sink)
     for digest in sink.mended:
         watch.note(f"blob {digest} had been altered in the store, and was put again from this run's bytes")
     crash_point("collected")
@@ -290,32 +279,42 @@ def _taken_away(session: Session, opened: OpenRun, ended: Ended) -> bool:
     return not session.record.stop_asked(opened.id, opened.attempt)
 
 
-def _plan(
+def _planned(
     session: Session,
     facts: RunRecord,
+    opened: OpenRun,
     attempt: int,
-    used: tuple[Gpu, ...],
-    inputs: Mapping[str, Path],
+    image: ImageHere,
+    watch: Watch,
+    terms: Terms,
     info: EngineInfo,
-    environment: Mapping[str, str],
-) -> Plan:
-    """The container's settings, stored before anything is made of them."""
-    settings, run = session.settings, facts.id
-    plan = plan_container(
-        run=run,
-        attempt=attempt,
-        image=facts.reference,
-        program=facts.program,
-        resources=facts.resources,
-        folders=folders_of(settings, run, attempt),
-        inputs=inputs,
-        gpus=used,
-        engine=info,
-        home=home_id(settings),
-        environment=environment,
-    )
-    session.record.save_plan(run, attempt, plan.model_dump_json())
-    return plan
+    *,
+    mounted: bool,
+) -> tuple[Plan, tuple[Gpu, ...]]:
+    """The container's settings as this box computes them, stored before anything is made of them; with the
+    GPUs that the attempt has.
+    """
+    here = visible_gpus(gpus(), terms.visible) if image.program.gpus else ()
+    stored = stored_plan(opened)
+    plan = own_plan(session, facts, attempt, image, terms, stored, here, info, mounted=mounted)
+    if opened.plan is not None and mounted and stored != plan:
+        watch.note(f"run {facts.id}: its stored plan is not what this box computes; it is not used")
+    if opened.state is State.PREPARING and stored != plan:
+        session.record.save_plan(facts.id, attempt, plan.model_dump_json())
+    return plan, tuple(gpu for gpu in here if gpu.uuid in plan.gpu_uuids)
+
+
+def _refused(opened: OpenRun, why: str) -> Result:
+    """Nothing is started, or gone on with, for a row that its image does not bear out."""
+    if opened.state is State.PREPARING:
+        return Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message=why)
+    return Result(state=State.LOST, message=why)
+
+
+def _is_created(engine: Engine, name: str) -> bool:
+    """Whether the container is there and was not started yet."""
+    state = engine.inspect(name)
+    return state is not None and state.status == "created"
 
 
 def _create(session: Session, facts: RunRecord, plan: Plan, watch: Watch) -> None:
@@ -327,21 +326,6 @@ def _create(session: Session, facts: RunRecord, plan: Plan, watch: Watch) -> Non
             if again + 1 == LOADS:
                 raise
             watch.note("its image was removed from the engine meanwhile, and is brought there again")
-            _ensure_image(session, facts, plan.image, watch)
+            image_here(session, facts, watch)
         else:
             return
-
-
-def _ensure_image(session: Session, facts: RunRecord, reference: str, watch: Watch) -> None:
-    """The image in the engine, verified; else from this box's layers, else out of the registry."""
-    image = stored_image(session.settings, facts.image)
-    if image is not None:
-        there = is_loaded(session.engine, image)
-    else:
-        found = session.engine.image(reference)
-        # An engine names an image by its config's digest, or its manifest's.
-        there = found is not None and found.id in (facts.config_digest, facts.image)
-    if not there:
-        from orchestrator.launch.images import ensure_here
-
-        ensure_here(session, facts.image, watch)

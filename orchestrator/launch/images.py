@@ -7,6 +7,7 @@ from pathlib import Path
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, InfrastructureError, RegistryError, StoreError, UsageError
 from orchestrator.image.base import find_pin, resolve_base
+from orchestrator.image.check import check_image
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import LABEL_PROGRAM, Base, BaseRef, Image, Layer, LayerKind
 from orchestrator.image.pins import list_pins
@@ -71,7 +72,9 @@ def read_remote(session: Session, digest: Digest, watch: Watch | None = None) ->
             return None
     if found.via is not None and watch is not None:
         watch.note(f"{found.via} is an index; its image for linux/amd64 is {found.digest}")
-    return image_of(Layout(session.settings.layout), found.manifest, found.config)
+    image = image_of(Layout(session.settings.layout), found.manifest, found.config)
+    check_image(session.settings, image)
+    return image
 
 
 def pull_image(session: Session, digest: Digest, watch: Watch) -> Image:
@@ -85,6 +88,7 @@ def pull_image(session: Session, digest: Digest, watch: Watch) -> Image:
     with Client(place, watch.note) as client:
         found = read_by_digest(client, digest)
         image = image_of(layout, found.manifest, found.config)
+        check_image(settings, image)  # before its layers are fetched
         pull(client, layout, [one for one in image.layers if one.kind is not LayerKind.BASE], watch.moved)
     _remember(layout, image.base, place)
     _store(layout, found)

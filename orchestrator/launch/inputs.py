@@ -7,6 +7,8 @@ from pathlib import Path
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.record.model import RunRecord
+from orchestrator.settings import Settings
 from orchestrator.spec.inputs import hash_inputs
 from orchestrator.spec.model import InputSpec
 
@@ -20,6 +22,25 @@ def located_inputs(
     """
     found = find_inputs(wanted, paths, imported)
     hash_inputs({name: InputSpec(path=str(found[name]), sha256=digest) for name, digest in wanted.items()})
+    return found
+
+
+def recorded_inputs(settings: Settings, run: RunRecord) -> dict[str, Path]:
+    """The inputs of a run where its row says that they lie, verified.
+
+    UsageError, which says nothing of what lies there: whoever writes a row could else ask after any file.
+    """
+    wanted = run.program.inputs
+    find_inputs(wanted, run.input_paths, settings.inputs)
+    found: dict[str, Path] = {}
+    for name, digest in sorted(wanted.items()):
+        try:
+            found |= located_inputs({name: digest}, run.input_paths, settings.inputs)
+        except UsageError as error:
+            raise UsageError(
+                f"input {name} of run {run.id} is not on this box: nothing of {digest} lies at its path",
+                f"bring it to where the job's spec says, or `reprise rerun {run.id} --input {name}=PATH`",
+            ) from error
     return found
 
 

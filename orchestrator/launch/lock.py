@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,13 @@ from pathlib import Path
 from orchestrator.errors import StoreError
 from orchestrator.settings import Settings
 
+# `worker`, a run, or one of its attempts; names come out of rows and labels that others may have written.
+_NAME = re.compile(r"[0-9a-z]{1,32}(-[0-9]{1,10})?")
+
 
 def lock_path(settings: Settings, run: str) -> Path:
+    if not _NAME.fullmatch(run):
+        raise StoreError(f"no name of a lock: {run!r:.80}")
     return settings.attempts / f"{run}.lock"
 
 

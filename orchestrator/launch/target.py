@@ -6,6 +6,7 @@ import re
 
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineMissingError, UsageError
+from orchestrator.image.check import check_settings
 from orchestrator.image.describe import describe_labels
 from orchestrator.image.model import LABEL_PROGRAM, REPOSITORY, Image, Layer, LayerKind
 from orchestrator.image.stored import stored_image
@@ -89,6 +90,7 @@ def _from_engine(session: Session, text: str) -> Target:
         return _from_registry(session, text)
     if len(found) > 1:
         raise UsageError(f"{text} fits {len(found)} images in the engine", "give more digits")
+    check_settings(text, session.engine.image_settings(found[0].id))
     return _described(found[0])
 
 

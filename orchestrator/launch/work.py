@@ -24,12 +24,13 @@ from orchestrator.launch.executors.known import WORKER
 from orchestrator.launch.fit import alive, as_queued, unfit
 from orchestrator.launch.health import Health
 from orchestrator.launch.lock import run_lock
+from orchestrator.launch.own_plan import stored_plan
 from orchestrator.launch.recover import remove_given_up
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import BoxLine, OpenRun, Queued, RunRecord
 from orchestrator.run.hardware import Gpu, boot_id, gpus
-from orchestrator.run.model import Failure, Plan, State
+from orchestrator.run.model import Failure, State
 
 LEASE = 60.0  # seconds of silence after which another worker takes a box's runs over
 BEATS = 6  # words of a worker within a lease
@@ -203,7 +204,8 @@ class Worker:
     def _uses_gpus(self, opened: OpenRun) -> bool:
         if opened.id in self._given:
             return bool(self._given[opened.id])
-        return opened.plan is not None and bool(Plan.model_validate_json(opened.plan).gpu_uuids)
+        plan = stored_plan(opened)
+        return plan is not None and bool(plan.gpu_uuids)
 
     def _free_gpus(self, mine: list[OpenRun]) -> tuple[Gpu, ...]:
         """GPUs that no open run of this box has: runs that people started here are asked, too."""
@@ -211,9 +213,10 @@ class Worker:
             return ()
         used = {uuid for given in self._given.values() for uuid in given}
         for opened in self._session.record.open_runs(self.facts.id):
-            if opened.plan is not None:
-                used.update(Plan.model_validate_json(opened.plan).gpu_uuids)
-            elif opened in mine and opened.id not in self._given:
+            plan = stored_plan(opened)
+            if plan is not None:
+                used.update(plan.gpu_uuids)
+            elif opened.plan is None and opened in mine and opened.id not in self._given:
                 return ()  # a former worker's, on its way to its plan: in a moment it says what it uses
         return tuple(gpu for gpu in self._gpus if gpu.uuid not in used)
 

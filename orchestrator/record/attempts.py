@@ -17,6 +17,7 @@ from orchestrator.record.clock import now, seconds_since
 from orchestrator.record.model import Launched, Queued, Wanted
 from orchestrator.record.results import finish
 from orchestrator.record.runs import claim, hold, where_it_stands
+from orchestrator.record.unreadable import readable
 from orchestrator.run.model import Result, State
 from orchestrator.spec.model import Resources
 
@@ -191,7 +192,11 @@ def waiting(connection: Connection, executor: str) -> Iterator[Queued]:
         moment, last = rows[-1].created_at, rows[-1].id
         later = (run.c.created_at > moment) | ((run.c.created_at == moment) & (run.c.id > last))
         page = query.where(run.c.created_at >= moment, later)
-        yield from (queued_of(row, cancelled=row.cancel_requested_at is not None) for row in rows)
+        yield from readable(rows, _waiting, lambda row: row.public_id)
+
+
+def _waiting(row: Row[Any]) -> Queued:
+    return queued_of(row, cancelled=row.cancel_requested_at is not None)
 
 
 def first_waiting(connection: Connection, executor: str, fits: Callable[[Queued], bool]) -> Queued | None:

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Row, Table, func, select
 from orchestrator.record import tables
 from orchestrator.record.annotations import marks_of
 from orchestrator.record.columns import scalar_of
-from orchestrator.record.model import Reached, RunLine
+from orchestrator.record.model import RunLine
 from orchestrator.record.order import executed
 from orchestrator.record.pages import among
 from orchestrator.record.reached import reached_of
+from orchestrator.record.unreadable import readable
 
 _CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
 
@@ -56,31 +57,31 @@ def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
     """The page's lines, with what lies in other tables by one query each."""
     rows = [row._asdict() for row in page]
     keys = [row.pop("run_key") for row in rows]
-    params: dict[int, dict[str, Any]] = {key: {} for key in keys}
-    metrics: dict[int, dict[str, float]] = {key: {} for key in keys}
-    ways: dict[int, dict[str, Reached]] = {key: {} for key in keys}
+    params: dict[int, list[Row[Any]]] = {key: [] for key in keys}
+    metrics: dict[int, list[Row[Any]]] = {key: [] for key in keys}
     judged: dict[int, str] = {}
     for item in _for_runs(connection, tables.param, keys):
-        params[item.run_id][item.name] = scalar_of(item.type, item.text)
+        params[item.run_id].append(item)
     for item in _for_runs(connection, tables.metric, keys):
-        metrics[item.run_id][item.name] = float(item.text)
-        ways[item.run_id][item.name] = reached_of(item)
+        metrics[item.run_id].append(item)
     for item in _for_runs(connection, tables.verdict, keys):
         judged[item.run_id] = item.outcome
     said = marks_of(connection, keys)
-    return [
-        RunLine(
+
+    def line(held: tuple[int, dict[str, Any]]) -> RunLine:
+        key, row = held
+        return RunLine(
             **row,
-            params=params[key],
-            metrics=metrics[key],
-            reached=ways[key],
+            params={item.name: scalar_of(item.type, item.text) for item in params[key]},
+            metrics={item.name: float(item.text) for item in metrics[key]},
+            reached={item.name: reached_of(item) for item in metrics[key]},
             verdict=judged.get(key),
             tags=said[key].tags,
             names=said[key].names,
             archived=said[key].archived is not None,
         )
-        for key, row in zip(keys, rows, strict=True)
-    ]
+
+    return list(readable(zip(keys, rows, strict=True), line, lambda held: held[1]["id"]))
 
 
 def _for_runs(connection: Connection, table: Table, keys: Sequence[int]) -> Iterator[Row[Any]]:

@@ -13,7 +13,7 @@ from orchestrator.spec.inputs import InputData
 from orchestrator.spec.model import Resources, Scalar, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.tree import GitState
-from orchestrator.value import Plain, Value
+from orchestrator.value import Plain, RunId, Value
 
 
 class Wanted(Value):
@@ -26,7 +26,7 @@ class Wanted(Value):
 
 
 class RunRecord(Value):
-    id: str
+    id: RunId
     job: str
     image: Digest
     config_digest: Digest
@@ -40,7 +40,7 @@ class RunRecord(Value):
     failure: Failure | None
     message: str
     attempt: int
-    rerun_of: str | None
+    rerun_of: RunId | None
     submitted_by: str
     box: str | None  # keyed hash of the machine that executed it
     created_at: datetime
@@ -79,7 +79,7 @@ class ImageFacts(Value):
 class NewRun(Value):
     """A run to be queued: everything that is known before anything is started."""
 
-    id: str  # 16 lower-case hex digits
+    id: RunId  # 16 lower-case hex digits
     key: str  # idempotency key: the same key is the same run
     image: ImageFacts
     program: Program
@@ -88,7 +88,7 @@ class NewRun(Value):
     tolerance: Tolerances
     input_paths: dict[str, str] = {}
     git: GitState | None = None
-    rerun_of: str | None = None
+    rerun_of: RunId | None = None
     submitted_by: str
     reference: str  # what the engine is asked to run
     wanted: Wanted = Wanted()
@@ -108,12 +108,12 @@ class Reached(Value):
 class RunLine(Value):
     """One line of the history."""
 
-    id: str
+    id: RunId
     job: str
     image: Digest
     state: State
     failure: Failure | None
-    rerun_of: str | None
+    rerun_of: RunId | None
     submitted_by: str
     created_at: datetime
     seconds: float | None
@@ -171,7 +171,7 @@ class Named(Value):
 class OpenRun(Value):
     """A run that is not final: what an executor needs to take it over."""
 
-    id: str
+    id: RunId
     state: State
     attempt: int  # 0: never claimed
     box: str | None
@@ -179,14 +179,14 @@ class OpenRun(Value):
     executor: str | None  # the process that is at it, as `pid N` on that box
     plan: str | None  # the stored Plan as JSON
     cancel_requested: bool
-    rerun_of: str | None
+    rerun_of: RunId | None
     wanted: Wanted = Wanted()
 
 
 class Launched(Value):
     """An attempt as its executor knows it."""
 
-    run: str
+    run: RunId
     number: int
     executor: str
     ref: str | None  # None: whoever launches it is still at it, or died doing so
@@ -229,7 +229,7 @@ class BoxLine(BoxFacts):
 class Queued(Value):
     """A run that waits for a box: what decides which one may take it."""
 
-    id: str
+    id: RunId
     attempt: int
     gpus: int
     resources: Resources
@@ -266,7 +266,7 @@ class Made(Value):
     commit: str | None
     dirty: bool  # the source differed from that commit; the patch is kept
     params: dict[str, Scalar]
-    rerun_of: str | None
+    rerun_of: RunId | None
     verdicts: tuple[str, ...]  # outcomes that name the run, oldest first
     names: tuple[str, ...] = ()  # that people gave to the run
     archived: bool = False
@@ -292,7 +292,7 @@ class Kin(Value):
     state: State
     submitted_by: str
     created_at: datetime
-    rerun_of: str | None
+    rerun_of: RunId | None
     archived: bool
 
 

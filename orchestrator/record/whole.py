@@ -14,6 +14,7 @@ from orchestrator.record import tables
 from orchestrator.record.attempts import wanted_columns, wanted_of
 from orchestrator.record.model import ImageFacts, OpenRun, RunRecord, Wanted
 from orchestrator.record.runs import OPEN
+from orchestrator.record.unreadable import readable
 from orchestrator.run.model import Fingerprint, Log, Output, Readback, State, TraceFile
 from orchestrator.run.series import Series
 from orchestrator.spec.model import Resources, Tolerances
@@ -238,14 +239,15 @@ def open_runs(connection: Connection, box: str) -> list[OpenRun]:
     mine = local & (wanted.box.is_(None) | (wanted.box == box))
     here = ((table.c.state == State.QUEUED) & mine) | (tables.attempt.c.box == box)
     query = _open_runs().where(table.c.state.in_(OPEN), here).order_by(table.c.id)
-    return [_opened(row) for row in connection.execute(query)]
+    return list(readable(connection.execute(query), _opened, lambda row: row.id))
 
 
 def open_elsewhere(connection: Connection, ours: tuple[str, ...]) -> list[OpenRun]:
     """Oldest first: open runs that wait for other kinds of executors than `ours`."""
     table = tables.run
     query = _open_runs().where(table.c.state.in_(OPEN), tables.wanted.c.executor.not_in(ours))
-    return [_opened(row) for row in connection.execute(query.order_by(table.c.id))]
+    rows = connection.execute(query.order_by(table.c.id))
+    return list(readable(rows, _opened, lambda row: row.id))
 
 
 def _opened(row: Row[Any]) -> OpenRun:

@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.image.model import JOB_HOME, JOB_NAME
 from orchestrator.run.model import GpuAccess, Plan
+from orchestrator.run.syscalls import profile
 
 LOG_FILE = "16m"  # two of them: after a rotation at least this much is left
 LOG_FILES = "2"
@@ -44,6 +45,7 @@ def container_config(plan: Plan) -> dict[str, Any]:
         "AttachStdout": False,
         "AttachStderr": False,
         "Tty": False,
+        "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": _host(plan),
     }
 
@@ -55,7 +57,7 @@ def _host(plan: Plan) -> dict[str, Any]:
         "IpcMode": "private",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges"],
+        "SecurityOpt": ["no-new-privileges", *([f"seccomp={profile()}"] if plan.system_calls else [])],
         "Init": True,  # without it a plain program as pid 1 ignores TERM
         "PidsLimit": plan.processes,
         "Memory": plan.memory,

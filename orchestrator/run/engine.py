@@ -47,6 +47,7 @@ class EngineInfo(Value):
     runtimes: tuple[str, ...]
     cdi: bool  # CDI devices can be asked for
     live_restore: bool
+    seccomp: bool = True  # it takes a filter of system calls from us; Podman wants a file of its own host
     ipv6: bool  # its kernel has IPv6
 
 
@@ -96,9 +97,7 @@ class Engine:
             api = docker.from_env(version="auto", timeout=TIMEOUT).api
         except (DockerException, requests.exceptions.RequestException) as error:
             where = os.environ.get("DOCKER_HOST") or "the default address"
-            raise EngineMissingError(
-                f"no container engine answers at {where}: {error}", HOW_TO_GET_ONE
-            ) from error
+            raise EngineMissingError(f"no engine answers at {where}: {error}", HOW_TO_GET_ONE) from error
         return cls(api)
 
     def close(self) -> None:
@@ -110,10 +109,11 @@ class Engine:
         with guard("asking the engine about itself"):
             info = self.api.info()
         status = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)
+        podman = "podman" in json.dumps(self.api.version().get("Components") or []).lower()
         return EngineInfo(
             id=info.get("ID") or "",
             version=info.get("ServerVersion") or "",
-            podman="podman" in json.dumps(self.api.version().get("Components") or []).lower(),
+            podman=podman,
             storage=info.get("Driver") or "",
             containerd_store="io.containerd.snapshotter" in str(status.get("driver-type", "")),
             cgroup=str(info.get("CgroupVersion") or "1"),
@@ -125,6 +125,7 @@ class Engine:
             runtimes=tuple(sorted(info.get("Runtimes") or {})),
             cdi=bool(info.get("CDISpecDirs")),
             live_restore=bool(info.get("LiveRestoreEnabled")),
+            seccomp=not podman and "name=seccomp" in str(info.get("SecurityOptions")),
             ipv6=IPV6.exists(),  # no engine says it; its kernel is this machine's
         )
 

@@ -74,6 +74,7 @@ class Plan(Value):
     file_size: int  # bytes: RLIMIT_FSIZE and the watched sum of the workspace
     timeout: float | None  # seconds
     stop_grace: float = 10.0  # seconds between TERM and KILL
+    system_calls: bool = True  # a filter of ours (syscalls.py); False: the engine takes none
     gpu_uuids: tuple[str, ...] = ()
     gpu_access: GpuAccess | None = None
     labels: dict[str, str] = {}

@@ -69,6 +69,7 @@ def plan_container(
         processes=resources.processes,
         file_size=resources.output_size,
         timeout=resources.timeout,
+        system_calls=engine.seccomp,
         gpu_uuids=tuple(gpu.uuid for gpu in gpus),
         gpu_access=_gpu_access(engine) if gpus else None,
         labels={LABEL_RUN: run, LABEL_ATTEMPT: str(attempt), LABEL_HOME: home},

@@ -28,8 +28,15 @@ class Folders:
 
 
 def folders_of(settings: Settings, run: str, attempt: int) -> Folders:
-    root = settings.attempts / f"{run}-{attempt}"
+    root = _root(settings, run, attempt)
     return Folders(root / "workspace", root / "report")
+
+
+def _root(settings: Settings, run: str, attempt: int) -> Path:
+    """StoreError for a run's name that is a path: it came out of a row that somebody else wrote."""
+    if not run.isalnum():
+        raise StoreError(f"no name of a run: {run!r:.80}")
+    return settings.attempts / f"{run}-{int(attempt)}"
 
 
 def prepare(settings: Settings, run: str, attempt: int) -> Folders:
@@ -55,7 +62,7 @@ def prepare(settings: Settings, run: str, attempt: int) -> Folders:
 
 def remove_folders(settings: Settings, run: str, attempt: int) -> None:
     """Remove what is left of an attempt. `rm` and not shutil: a job can nest folders deeper than Python."""
-    root = settings.attempts / f"{run}-{attempt}"
+    root = _root(settings, run, attempt)
     if not root.exists():
         return
     done = subprocess.run(

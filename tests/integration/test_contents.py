@@ -48,7 +48,7 @@ def test_a_date_in_a_checkpoint_is_named_and_excused_by_a_tolerance(box: Box, tm
     nowhere = box.type("compare", *pair, "--json", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert nowhere.code == 3
     again = nowhere.json["verdict"]
-    assert "no container engine answers" in again["contents"][0]["error"]
+    assert "no engine answers" in again["contents"][0]["error"]
     assert again["files"][0]["note"].startswith("its tensors are not compared: no container engine")
 
 

@@ -16,7 +16,7 @@ import pytest
 from services import free_port
 
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.launch.executors.model import Attempt, Seen, Stage
+from orchestrator.launch.executors.model import Attempt, Stage
 from orchestrator.launch.executors.ray import (
     Ray,
     entrypoint,
@@ -328,9 +328,13 @@ def test_the_log_is_without_rays_own_lines_and_read_from_a_byte_on(server: Serve
     assert ray.logs(NAME, 800) == b""
 
 
-def test_a_ref_stays_one_part_of_the_address(server: Server, ray: Ray) -> None:
-    server.on("GET", "/api/jobs/..%2F..%2Fx%3Fy", (200, {"status": "RUNNING"}))
-    assert ray.poll("../../x?y") == Seen(stage=Stage.RUNNING)
+def test_a_ref_that_is_no_attempts_name_reaches_no_job(server: Server, ray: Ray) -> None:
+    """A row of the record could name any job of the cluster: none but ours is looked at, read or ended."""
+    for ref in ("../../x?y", "raysubmit_abc", f"{NAME}x", "", "reprise-serve"):
+        assert ray.poll(ref).stage is Stage.UNKNOWN
+        assert ray.logs(ref) == b""
+        ray.cancel(ref)
+    assert server.asked == []
 
 
 def test_an_answer_without_end_is_not_read_whole(

@@ -14,6 +14,7 @@ from orchestrator.run.follow import Ended
 from orchestrator.run.hardware import Gpu, choose_gpus
 from orchestrator.run.model import Failure, GpuAccess, Plan, State
 from orchestrator.run.plan import plan_container
+from orchestrator.run.syscalls import profile
 from orchestrator.run.workspace import Folders
 from orchestrator.spec.model import Resources
 from orchestrator.spec.program import Program
@@ -49,7 +50,8 @@ def test_every_setting_of_an_untrusted_job() -> None:
     host = config["HostConfig"]
     assert config["User"] == "65532:65532"
     assert host["CapDrop"] == ["ALL"]
-    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["SecurityOpt"] == ["no-new-privileges", f"seccomp={profile()}"]
+    assert config["Healthcheck"] == {"Test": ["NONE"]}
     assert host["ReadonlyRootfs"] is True
     assert host["NetworkMode"] == "none"
     assert host["IpcMode"] == "private"

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import RepriseError, StoreError
+from orchestrator.image.check import check_image
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import Image, LayerKind
 from orchestrator.image.stored import image_of
@@ -148,11 +149,13 @@ def _image(session: Session, archive: Archive, stage: Staging) -> Image:
     bundle = archive.bundle
     manifest, config = (stage.path(one).read_bytes() for one in (bundle.image, bundle.config))
     try:
-        return image_of(Layout(session.settings.layout), manifest, config)
+        image = image_of(Layout(session.settings.layout), manifest, config)
+        check_image(session.settings, image)
     except RepriseError as error:
         raise archive.wrong(f"its image: {error.message}") from error
     except (ValueError, RecursionError) as error:
         raise archive.wrong(f"its image: {error}") from error
+    return image
 
 
 def _add_layers(archive: Archive, image: Image, roles: Roles) -> None:

@@ -47,6 +47,7 @@ _STAGES = {
 # A job that was not started within RAY_JOB_START_TIMEOUT_SECONDS (of the head; 900) is thrown out.
 _NOT_STARTED = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"
 # The head hands a request on to an agent, and wraps what that one refused.
+_OURS = re.compile(r"reprise-[0-9a-f]{16}-[0-9]{1,9}")  # Attempt.name
 _REFUSED_BY_AGENT = "Request failed with status code 4"
 _BECAUSE = "The actor died because"
 _NODE_DIED = f"{_BECAUSE} its node has died"
@@ -109,13 +110,20 @@ class Ray:
         raise InfrastructureError(f"Ray at {self._address} keeps throwing {attempt.name} out of its queue")
 
     def poll(self, ref: str) -> Seen:
+        if not _OURS.fullmatch(ref):
+            return Seen(stage=Stage.UNKNOWN, detail=f"the record has {ref[:60]!r} for a job: none of ours")
         job = self._job(ref)
         if job is None:
             return Seen(stage=Stage.UNKNOWN, detail="Ray does not know it: its head may be a new one")
         return seen_of(job)
 
     def cancel(self, ref: str) -> None:
-        """A job that Ray has not started yet is started and ended in one; `execute` finds the run over."""
+        """A job that Ray has not started yet is started and ended in one; `execute` finds the run over.
+
+        Whoever writes the record could name any job: none but ours is ended, or its log read.
+        """
+        if not _OURS.fullmatch(ref):
+            return
         answer = self._ask("POST", f"{quote(ref, safe='')}/stop")
         if answer.status == 404:
             self._check_that_it_is_ray()
@@ -123,6 +131,8 @@ class Ray:
             raise self._strange(answer)
 
     def logs(self, ref: str, start: int = 0) -> bytes:
+        if not _OURS.fullmatch(ref):
+            return b""
         answer = self._ask("GET", f"{quote(ref, safe='')}/logs")
         if answer.status == 404:
             self._check_that_it_is_ray()

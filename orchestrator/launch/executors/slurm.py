@@ -26,6 +26,7 @@ from orchestrator.launch.executors.model import Attempt, Seen, Stage
 from orchestrator.launch.executors.slurmjob import (
     environment,
     gres_of,
+    is_attempts_name,
     never,
     options,
     plain,
@@ -78,7 +79,7 @@ class Slurm:
             mine = self._sbatch(attempt, cluster)
             known = min((mine, _me()), self._named(attempt.name) or (mine, _me()))
             if known[0] != mine:
-                self._scancel(mine)
+                self._scancel(mine, attempt.name)
         return f"{known[0]}@{cluster}/{known[1]}"
 
     def poll(self, ref: str) -> Seen:
@@ -97,10 +98,19 @@ class Slurm:
         return Seen(stage=Stage.UNKNOWN, detail="Slurm does not know the job any more")
 
     def cancel(self, ref: str) -> None:
-        """Where the job is somebody else's, or another cluster's, the wish in the record must do."""
+        """Where the job is somebody else's, or another cluster's, the wish in the record must do.
+
+        Whoever writes the record could name any job of this person's: none but an attempt's is ended.
+        """
         job = _job(ref)
-        if job.cluster == _here().cluster:
-            self._scancel(job.number)
+        if job.cluster != _here().cluster:
+            return
+        said = _ask("squeue", "--noheader", "--states=all", f"--jobs={job.number}", "--format=%j")
+        if said.returncode != 0 and not any(text in said.stderr for text in _GONE):
+            raise _silent(said)
+        name = said.stdout.strip()
+        if is_attempts_name(name):
+            self._scancel(job.number, name)
 
     def logs(self, ref: str, start: int = 0) -> bytes:
         """At most 1 MiB. Empty where the store is no folder, or cannot be read here."""
@@ -134,8 +144,8 @@ class Slurm:
             raise UsageError(f"Slurm will never take this run: {_last(said.stderr)}", _asked(attempt, gres))
         raise _silent(said)
 
-    def _scancel(self, number: int) -> None:
-        said = _ask("scancel", str(number))
+    def _scancel(self, number: int, name: str) -> None:
+        said = _ask("scancel", f"--name={name}", str(number))
         if said.returncode != 0 and not any(text in said.stderr for text in (*_GONE, *_NOT_OURS)):
             raise _silent(said)
 

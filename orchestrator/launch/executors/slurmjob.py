@@ -168,7 +168,7 @@ def seen_of(line: str) -> Seen:
     """From `squeue -o "%T|%r|%j"`. A state that is not known here is taken for running: nothing is lost."""
     state, _, rest = line.partition("|")
     reason, _, name = rest.partition("|")
-    if not name.startswith("reprise-"):
+    if not is_attempts_name(name):
         return Seen(stage=Stage.UNKNOWN, detail="Slurm has given its number to another job")
     if state in _WAITING:
         return Seen(stage=Stage.WAITING, detail=_in_words(reason))
@@ -178,6 +178,11 @@ def seen_of(line: str) -> Seen:
             why += f" ({_in_words(reason)})"
         return Seen(stage=Stage.ENDED, detail=why, cancelled=state == "CANCELLED")
     return Seen(stage=Stage.RUNNING, detail="" if state == "RUNNING" else f"Slurm says {state.lower()}")
+
+
+def is_attempts_name(name: str) -> bool:
+    """Whether a job of Slurm's is called as an attempt is (Attempt.name)."""
+    return re.fullmatch(r"reprise-[0-9a-f]{16}-[0-9]{1,9}", name) is not None
 
 
 def _in_words(reason: str) -> str:

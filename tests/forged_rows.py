@@ -1,0 +1,55 @@
+"""Runs that nobody submitted: rows as somebody writes them who has the database account and nothing else."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, insert, make_url, select, update
+from tests_support import Box
+
+from orchestrator.record import tables
+from orchestrator.run.hardware import boot_id, box_id
+
+
+def engine_of(box: Box) -> Engine:
+    url = make_url(box.variables.get("REPRISE_DATABASE_URL", box.settings.database_url))
+    return create_engine(url.set(drivername="postgresql+psycopg") if "postgres" in url.drivername else url)
+
+
+def forged_run(
+    box: Box, like: str, *, plan: str | None = None, state: str = "preparing", **columns: Any
+) -> str:
+    """A copy of the row of run `like` with other columns, claimed by this box; its id."""
+    engine = engine_of(box)
+    run = columns.pop("public_id", secrets.token_hex(8))
+    table = tables.run
+    with engine.begin() as connection:
+        row = dict(connection.execute(select(table).where(table.c.public_id == like)).mappings().one())
+        del row["id"]
+        row |= dict.fromkeys(("started_at", "finished_at", "recorded_at", "seconds", "exit_code", "failure"))
+        row |= {"public_id": run, "key": run, "state": state, "attempt": 1, "message": "", **columns}
+        key = connection.execute(insert(table).values(**row).returning(table.c.id)).scalar_one()
+        attempt = {"run_id": key, "number": 1, "box": box_id(box.settings), "boot": boot_id()}
+        attempt |= {"executor": "x", "plan": plan, "claimed_at": row["created_at"]}
+        connection.execute(insert(tables.attempt).values(**attempt))
+        connection.execute(insert(tables.wanted).values(run_id=key, executor="local", box=None, attempts=3))
+    engine.dispose()
+    return str(run)
+
+
+def stored_plan(box: Box, run: str) -> Any:
+    engine = engine_of(box)
+    query = select(tables.attempt.c.plan).join(tables.run, tables.run.c.id == tables.attempt.c.run_id)
+    with engine.connect() as connection:
+        text = connection.execute(query.where(tables.run.c.public_id == run)).scalar_one()
+    engine.dispose()
+    return json.loads(text)
+
+
+def change_run(box: Box, run: str, **columns: Any) -> None:
+    engine = engine_of(box)
+    with engine.begin() as connection:
+        connection.execute(update(tables.run).where(tables.run.c.public_id == run).values(**columns))
+    engine.dispose()
