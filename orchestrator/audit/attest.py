@@ -19,14 +19,15 @@ from orchestrator.launch.verify import verify
 from orchestrator.record.model import RunRecord, VerdictLine
 from orchestrator.run.hardware import box_id
 from orchestrator.run.model import State
+from orchestrator.run.seal import is_sealed
 from orchestrator.verdict.model import Outcome
 
 
 def attest(session: Session, run: RunRecord) -> Bundle:
     """The run's claim and provenance, signed by this box's key. A rerun's claim is its original's.
 
-    UsageError: the run did not succeed, was executed by another box, or is a rerun that was not judged
-    identical. AuditError: what is stored does not bear a verdict out.
+    UsageError: the run did not succeed, was not executed by this box as it is recorded, or is a rerun that
+    was not judged identical. AuditError: what is stored does not bear a verdict out.
     """
     if run.state is not State.SUCCEEDED:
         raise UsageError(
@@ -37,13 +38,34 @@ def attest(session: Session, run: RunRecord) -> Bundle:
             f"run {run.id} was executed by box {run.box_name or run.box}, not by this one",
             "attest it there; or `reprise rerun` it here, and attest the rerun",
         )
-    verdicts = sound_verdicts(session, run)
+    if not made_here(session, run):
+        why = (
+            f"it was imported from {run.imported}" if run.imported else "its record bears no seal of this box"
+        )
+        raise UsageError(
+            f"nothing proves that this box executed run {run.id} as it is recorded: {why}",
+            f"`reprise audit` says what was altered; or `reprise rerun {run.id}`, and attest the rerun",
+        )
+    verdicts = [line for line in sound_verdicts(session, run) if _made_here(session, line.run)]
     original = session.record.run(run.rerun_of) if run.rerun_of else run
     claim = claim_of(original, original.tolerance.volatile)
     if run.rerun_of is not None:
         _repeated(run, original, claim, verdicts)
     key = signing_key(session.settings)
     return (_sign(claim, key), _sign(provenance_of(run, claim.subject, verdicts), key))
+
+
+def made_here(session: Session, run: RunRecord) -> bool:
+    """Whether this box executed the run and its rows are as they were then: its keyed code says so.
+
+    A run's box is a word in a row, and whoever brings a bundle or writes the database can write it.
+    """
+    found = session.record.sealed(run.id)
+    return run.box == box_id(session.settings) and found is not None and is_sealed(session.settings, *found)
+
+
+def _made_here(session: Session, run: str) -> bool:
+    return made_here(session, session.record.run(run))
 
 
 def _sign(statement: Statement, key: SigningKey) -> Attestation:

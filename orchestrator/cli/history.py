@@ -60,7 +60,8 @@ def command(
 
     JSON: `runs`, each with `id`, `job`, `image`, `state`, `failure`, `rerun_of`, `submitted_by`,
     `created_at`, `seconds`, `params`, `metrics` (last values), `reached` (by metric: `last_step`, `min`,
-    `min_step`, `max`, `max_step`), `verdict`, `box`, `box_name`, `tags`, `names`, `archived`; `limit`, `more`
+    `min_step`, `max`, `max_step`), `verdict`, `box`, `box_name`, `tags`, `names`, `archived`,
+    `imported` (the bundle's digest); `limit`, `more`
     (whether there are more runs than these), `notes` (what the answer leaves out, or why it is empty). With
     --changed: `changed`, by run: `before` (the run before), `deltas` (`name`, `before`, `after`).
     """
@@ -200,7 +201,7 @@ def _columns(runs: list[RunLine]) -> dict[str, list[str]]:
         ],
         "created": [moment_text(run.created_at) for run in runs],
         "by": [run.submitted_by for run in runs],
-        "box": [run.box_name or (run.box or "-")[:BOX_SHOWN] for run in runs],
+        "box": [_box(run) for run in runs],
         "time": [span_text(run.seconds) for run in runs],
         "params": [
             _few([f"{name}={text_of(value)}" for name, value in sorted(run.params.items())]) for run in runs
@@ -212,6 +213,11 @@ def _columns(runs: list[RunLine]) -> dict[str, list[str]]:
         "verdict": [run.verdict or ("rerun" if run.rerun_of else "") for run in runs],
         "image": [run.image.short for run in runs],
     }
+
+
+def _box(run: RunLine) -> str:
+    text = run.box_name or (run.box or "-")[:BOX_SHOWN]
+    return f"{text} (imported)" if run.imported else text
 
 
 def changed_text(changed: Changed) -> str:

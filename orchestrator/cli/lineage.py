@@ -87,7 +87,7 @@ def _kin_text(kin: Kin) -> str:
     from orchestrator.cli.text import moment_text
 
     rerun = f", rerun of {kin.rerun_of}" if kin.rerun_of else ""
-    archived = ", archived" if kin.archived else ""
+    archived = (", archived" if kin.archived else "") + (", imported" if kin.imported else "")
     when = moment_text(kin.created_at)
     return f"{kin.id} {kin.job} ({kin.state.value}, {kin.submitted_by}, {when}{rerun}{archived})"
 

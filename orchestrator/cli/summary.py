@@ -52,6 +52,7 @@ def print_run(run: RunRecord) -> None:
             ("image", run.image),
             ("base", f"{run.base.name}  {run.base.digest}"),
             ("rerun of", run.rerun_of or ""),
+            ("imported", f"from the bundle {run.imported}; executed elsewhere" if run.imported else ""),
             ("attempt", str(run.attempt) if run.attempt > 1 else ""),
             (
                 "time",

@@ -179,7 +179,7 @@ def _print_made(item: Made, alone: bool) -> None:
 
     dirty = " DIRTY (the patch is kept)" if item.dirty else ""
     rerun = f", rerun of {item.rerun_of}" if item.rerun_of else ""
-    archived = ", archived" if item.archived else ""
+    archived = (", archived" if item.archived else "") + (", imported" if item.imported else "")
     fields(
         [
             ("run", f"{item.run}  {item.state.value}{rerun}{archived}"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from orchestrator.errors import FencedError, ImageMissingError, UsageError
@@ -34,6 +35,7 @@ from orchestrator.run.hardware import Gpu, boot_id, box_id, gpus
 from orchestrator.run.load import LOADS
 from orchestrator.run.model import Failure, Plan, Result, State
 from orchestrator.run.plan import NOTHING, container_name
+from orchestrator.run.seal import seal
 from orchestrator.run.workspace import folders_of, prepare
 
 NEVER_BEGAN = "cancelled before it began"
@@ -130,7 +132,7 @@ def execute_locked(
         if result is None:
             watch.note("told to end by what launched this: nothing is recorded")
         else:
-            record.finish(run, attempt, result)
+            record.finish(run, attempt, result, seal=partial(seal, session.settings))
     except FencedError:
         # Given up while we were at it. What it made is nobody's; the container's name is this attempt's own.
         try_to_clean(session, run, attempt, watch)

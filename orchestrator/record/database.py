@@ -56,6 +56,7 @@ from orchestrator.record.model import (
     RunRecord,
     VerdictLine,
 )
+from orchestrator.record.sealed import Seal, sealed
 from orchestrator.record.unmet import why_nothing
 from orchestrator.record.whence import mentions, whence
 from orchestrator.run.model import Result, State
@@ -131,12 +132,20 @@ class Record:
             lambda connection: settled.moved(connection, run, attempt, state),
         )
 
-    def finish(self, run: str, attempt: int, result: Result, *, queued: bool = False) -> None:
-        """Commit the result, once, whole or not at all. `queued`: of a run that no attempt is at."""
+    def finish(
+        self, run: str, attempt: int, result: Result, *, queued: bool = False, seal: Seal | None = None
+    ) -> None:
+        """Commit the result, once, whole or not at all. `queued`: of a run that no attempt is at. `seal`: of
+        the box that executed it.
+        """
         self._database.write(
-            lambda connection: results.finish(connection, run, attempt, result, queued=queued),
+            lambda connection: results.finish(connection, run, attempt, result, queued=queued, seal=seal),
             lambda connection: settled.finished(connection, run, attempt),
         )
+
+    def sealed(self, run: str) -> tuple[bytes, str] | None:
+        """What a run's rows say now, and its seal; None where no box has sealed it."""
+        return self._database.read(lambda connection: sealed(connection, run))
 
     def launch(self, run: str, attempt: int, executor: str, by: str) -> tuple[Launched, bool]:
         """Announce the next attempt of a queued run: (row, True) for whoever is to launch it."""

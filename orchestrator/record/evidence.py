@@ -55,6 +55,10 @@ _LIMITS = {
     ("fingerprint", "identity"): 0,
     ("verdict", "document"): 1 << 16,
 }
+RESULTS = {
+    *("metric", "metric_point", "output", "package", "source_file", "flag", "trace", "note", "log"),
+    "fingerprint",
+}
 LISTS = tuple(tables.Row.metadata.tables[name] for name in LIST_NAMES)
 DIGESTED = {
     *("image_layer", "input_file", "metric_point", "package", "source_file", "flag", "trace", "note"),
@@ -189,7 +193,7 @@ def of_runs(connection: Connection, low: int, high: int) -> Iterator[tuple[str, 
         for table in (*LISTS, tables.attempt, tables.launch, tables.annotation)
     }
     below["verdict"] = _grouped(connection, _verdicts(), tables.verdict, low, high)
-    rows = connection.execute(_runs().where(tables.run.c.id.between(low, high)).order_by(tables.run.c.id))
+    rows = connection.execute(runs().where(tables.run.c.id.between(low, high)).order_by(tables.run.c.id))
     for row in rows.mappings():
         value: Value = {"run": run_value(row)}
         for name, groups in below.items():
@@ -208,6 +212,19 @@ def _rows_of(table: Table) -> Select[Any]:
     return select(*others, parted).outerjoin(run, run.c.id == table.c.run_id)
 
 
+def lists_of(connection: Connection, key: int, known: Mapping[str, Any] | None = None) -> Value:
+    """A run's rows in LISTS, by table; `known`: what was just written, of the tables that a result fills."""
+    found: Value = {}
+    for table in LISTS:
+        if known is not None and table.name in RESULTS:
+            value = known.get(table.name)
+        else:
+            value = _grouped(connection, _rows_of(table), table, key, key).get(key)
+        if value is not None:
+            found[table.name] = value
+    return found
+
+
 def run_value(row: Columns) -> Value:
     """A row of `run` with what its foreign keys lead to: `job`, `image` and `original`."""
     names = {"job": row["job"], "image": row["image"], "original": row["original"]}
@@ -219,7 +236,7 @@ def verdict_value(row: Columns) -> Value:
     return row_value(tables.verdict, row) | {"original": row["original"]}
 
 
-def _runs() -> Select[Any]:
+def runs() -> Select[Any]:
     original = tables.run.alias("original_run")
     names = (
         tables.job.c.name.label("job"),

@@ -30,8 +30,9 @@ from orchestrator.value import Value
 SHOWN = 4  # differences that a message names
 _WHOLE = "the bundle was altered, or made by another program: export the run again"
 _ID = re.compile(r"[0-9a-f]{16}\Z")
-# What a run is called here and there: a box's name is what its worker calls it, and not of the run.
-_NOT_CARRIED = {"box_name": None}
+# What a run is called here and there: a box's name is what its worker calls it, and not of the run; nor is
+# the bundle that it came in.
+_NOT_CARRIED = {"box_name": None, "imported": None}
 
 
 class Carried(Value):
@@ -225,7 +226,9 @@ def _write(connection: Connection, item: Carried, by: str, source: Digest) -> No
         finish(connection, run.id, 0, result, queued=True, quiet=True)
         key = key_of(connection, run.id)
         connection.execute(
-            update(table).where(table.c.id == key).values(attempt=run.attempt, created_at=run.created_at)
+            update(table)
+            .where(table.c.id == key)
+            .values(attempt=run.attempt, created_at=run.created_at, imported_from=source)
         )
         if run.box is not None:
             executor = f"imported by {by} from {source}"

@@ -158,6 +158,7 @@ def _kin(connection: Connection, keys: set[int]) -> dict[int, Kin]:
             run.c.state,
             run.c.submitted_by,
             run.c.created_at,
+            run.c.imported_from.label("imported"),
             _original.c.public_id.label("rerun_of"),
             is_archived().label("archived"),
         )

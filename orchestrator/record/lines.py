@@ -37,6 +37,7 @@ def lines_of(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
             run.c.created_at,
             run.c.seconds,
             func.coalesce(run.c.metrics_incomplete, "").label("metrics_incomplete"),
+            run.c.imported_from.label("imported"),
             attempt.c.box,
             tables.box.c.name.label("box_name"),
         )

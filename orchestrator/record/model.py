@@ -65,6 +65,7 @@ class RunRecord(Value):
     metrics_incomplete: str = ""  # what of the metrics could not be read, in a sentence; empty: nothing
     wanted: Wanted = Wanted()
     box_name: str | None = None  # as its worker called the box; None: it never had one
+    imported: Digest | None = None  # of the bundle that it came in; None: recorded here
 
 
 class ImageFacts(Value):
@@ -125,6 +126,7 @@ class RunLine(Value):
     tags: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # that it has now
     archived: bool = False
+    imported: Digest | None = None  # of the bundle that it came in; None: recorded here
     reached: dict[str, Reached] = {}  # by metric
     metrics_incomplete: str = ""  # as of RunRecord: what ranks runs by metrics says so
 
@@ -270,6 +272,7 @@ class Made(Value):
     verdicts: tuple[str, ...]  # outcomes that name the run, oldest first
     names: tuple[str, ...] = ()  # that people gave to the run
     archived: bool = False
+    imported: Digest | None = None  # of the bundle that it came in; None: recorded here
 
 
 class Mention(Value):
@@ -294,6 +297,7 @@ class Kin(Value):
     created_at: datetime
     rerun_of: RunId | None
     archived: bool
+    imported: Digest | None = None  # of the bundle that it came in; None: recorded here
 
 
 class Match(Value):

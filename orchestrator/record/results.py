@@ -13,6 +13,7 @@ from orchestrator.record.clock import now
 from orchestrator.record.columns import comparable, document, indexable
 from orchestrator.record.reached import columns_of, reached
 from orchestrator.record.runs import hold, insert_rows
+from orchestrator.record.sealed import Seal, statement
 from orchestrator.redaction import redact
 from orchestrator.run.model import Fingerprint, Readback, Result
 from orchestrator.run.series import points_of
@@ -28,11 +29,12 @@ def finish(
     *,
     queued: bool = False,
     quiet: bool = False,
+    seal: Seal | None = None,
 ) -> None:
     """Commit what is known of a dead attempt. FencedError for an older attempt, or a second time.
 
     `queued`: of a run that no attempt is at; then `attempt` is the last one that was given up, or 0.
-    `quiet`: the caller writes the event.
+    `quiet`: the caller writes the event. `seal`: of the box that executed the attempt (seal.py).
     """
     if not result.state.final:
         raise RecordError(f"run {run} cannot be finished as {result.state.value}")
@@ -60,7 +62,11 @@ def finish(
     for target, rows in lists:
         insert_rows(connection, target, _followed(rows, job, result) if target is tables.metric else rows)
     if not quiet:
-        data = {"run": evidence.row_value(table, values), **evidence.lists_value(lists)}
+        told = evidence.lists_value(lists)
+        data = {"run": evidence.row_value(table, values), **told}
+        text = None if seal is None else statement(connection, key, told)
+        if seal is not None and text is not None:
+            data["attempt"] = {str(attempt): _sealed(connection, key, attempt, seal(text))}
         events.append(connection, "run.finished", run, data)
 
 
@@ -68,6 +74,13 @@ def _followed(rows: list[dict[str, Any]], job: int, result: Result) -> list[dict
     """Rows of `metric` with what follows from the run and from its points, which no event tells of."""
     found = reached(_named(result.metrics), points_of(result.series))
     return [{**row, "job_id": job, **columns_of(found[row["name"]])} for row in rows]
+
+
+def _sealed(connection: Connection, key: int, number: int, code: str) -> dict[str, str]:
+    table = tables.attempt
+    mine = (table.c.run_id == key) & (table.c.number == number)
+    connection.execute(update(table).where(mine).values(seal=code))
+    return {"seal": code}
 
 
 def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:

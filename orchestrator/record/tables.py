@@ -123,6 +123,7 @@ class Run(Row, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=Moment)
     seconds: float | None = None
     recorded_at: datetime | None = Field(default=None, sa_type=Moment)  # when the result was committed
+    imported_from: str | None = Field(default=None, sa_type=Words)  # the bundle's digest; NULL: recorded here
 
 
 class Attempt(Row, table=True):
@@ -132,6 +133,7 @@ class Attempt(Row, table=True):
     boot: str = Field(sa_type=Words)
     executor: str = Field(sa_type=Words)
     plan: str | None = Field(default=None, sa_type=Words)
+    seal: str | None = Field(default=None, sa_type=Words)  # seal.py
     claimed_at: datetime = Field(sa_type=Moment)
 
 

@@ -44,6 +44,7 @@ def whence(connection: Connection, digests: Sequence[Digest]) -> list[Made]:
             verdicts=tuple(verdicts.get(row.key, ())),
             names=said[row.key].names,
             archived=said[row.key].archived is not None,
+            imported=row.imported_from,
         )
         for row in sorted(rows, key=lambda row: (row.key, row.path))
     ]
@@ -77,6 +78,7 @@ def _made() -> Select[Any]:
             run.c.state,
             run.c.submitted_by,
             run.c.created_at,
+            run.c.imported_from,
             image.c.digest.label("image"),
             git.c.commit,
             git.c.dirty,

@@ -90,6 +90,7 @@ def whole_run(connection: Connection, run: str) -> RunRecord:
         metrics_incomplete=row.metrics_incomplete or "",
         wanted=wanted_of(row),
         box_name=row.box_name,
+        imported=row.imported_from,
         **_parts(connection, row.id),
     )
 
