@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Plain = bool | int | float | str | None
 
@@ -17,6 +18,19 @@ def _run_id(text: str) -> str:
 
 RunId = Annotated[str, AfterValidator(_run_id)]
 """What a run is called. It is part of paths, containers' names and commands, so it is nothing else."""
+
+
+def _instant(moment: datetime) -> datetime:
+    zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    if not YEARS[0] <= zoned <= YEARS[1]:
+        raise ValueError("a moment outside of the years 1970 to 2200")
+    return moment
+
+
+YEARS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59, 59, 999999, tzinfo=UTC))
+Instant = Annotated[datetime, AfterValidator(_instant)]
+"""A moment that every zone and every reader can show."""
+Seconds = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 
 
 class Value(BaseModel):

@@ -22,7 +22,7 @@ def size_text(count: int) -> str:
 
 def span_text(seconds: float | None) -> str:
     """Seconds -> `0.42 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`, `3 d 04 h`."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return "-"
     if seconds < 9.995:
         return f"{seconds:.2f} s"
@@ -46,7 +46,12 @@ def clock_text(seconds: float) -> str:
 
 def moment_text(moment: datetime | None) -> str:
     """A UTC time in the reader's own zone: `2026-11-23 09:30:12`."""
-    return "-" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if moment is None:
+        return "-"
+    try:
+        return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):  # beyond what calendars of zones reach
+        return moment.isoformat(" ", "seconds")
 
 
 def number_text(value: float) -> str:

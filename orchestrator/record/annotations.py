@@ -17,6 +17,7 @@ from orchestrator.record import events, evidence, tables
 from orchestrator.record.clock import now
 from orchestrator.record.model import Marks, Named, Remark
 from orchestrator.record.runs import inserted, key_of
+from orchestrator.record.unreadable import readable
 
 LONGEST_NOTE = 10_000  # characters
 _CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
@@ -131,7 +132,8 @@ def marks_of(connection: Connection, keys: Sequence[int]) -> dict[int, Marks]:
 def remarks(connection: Connection, run: str) -> list[Remark]:
     """All that was ever said of a run, oldest first."""
     key = key_of(connection, run)
-    return [_remark(row) for row in connection.execute(_remarks().where(tables.annotation.c.run_id == key))]
+    rows = connection.execute(_remarks().where(tables.annotation.c.run_id == key))
+    return list(readable(rows, _remark, lambda row: row.public_id))
 
 
 def named(connection: Connection, word: str) -> str | None:

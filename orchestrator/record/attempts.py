@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -88,7 +89,7 @@ def launched(connection: Connection, run: str) -> list[Launched]:
     key, _, _ = where_it_stands(connection, run)
     table = tables.launch
     rows = connection.execute(select(table).where(table.c.run_id == key).order_by(table.c.number))
-    return [_launch_line(connection, run, row) for row in rows]
+    return list(readable(rows, partial(_launch_line, connection, run), lambda _: run))
 
 
 def _launched(connection: Connection, run: str, key: int, number: int) -> Launched | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -16,6 +17,10 @@ from orchestrator.spec.model import Scalar
 INDEXED = 1300  # bytes of a name
 
 
+class NoMoment(datetime):
+    """Stands where a row holds no moment: later than every year that values of ours take."""
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware datetime, stored in UTC with microseconds, so that text order is time order.
 
@@ -24,6 +29,18 @@ class Moment(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any] | None:
+        """SQLite holds any text here: one that is no moment is handed on, for its row alone to be refused."""
+        inner = super().result_processor(dialect, coltype)
+
+        def read(value: Any) -> Any:
+            try:
+                return value if inner is None else inner(value)
+            except (ValueError, TypeError, OverflowError):
+                return NoMoment(9999, 12, 31, tzinfo=UTC)
+
+        return read
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:

@@ -18,6 +18,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.record import events, evidence, tables
 from orchestrator.record.columns import document
+from orchestrator.record.limits import beyond
 from orchestrator.record.model import ImageFacts, NewRun, RunRecord, VerdictLine
 from orchestrator.record.queries import verdicts
 from orchestrator.record.results import finish
@@ -25,7 +26,7 @@ from orchestrator.record.runs import insert_rows, key_of, submit, write_verdict
 from orchestrator.record.whole import state_of, whole_image, whole_run
 from orchestrator.run.model import Result
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest
-from orchestrator.value import Value
+from orchestrator.value import YEARS, Value
 
 SHOWN = 4  # differences that a message names
 _WHOLE = "the bundle was altered, or made by another program: export the run again"
@@ -72,6 +73,10 @@ class Carried(Value):
         moments += [line.created_at for line in item.verdicts]
         if any(moment is not None and moment.tzinfo is None for moment in moments):
             raise ValueError(f"run {run.id} has a moment without a time zone")
+        if any(moment is not None and not YEARS[0] <= moment <= YEARS[1] for moment in moments):
+            raise ValueError(f"run {run.id} has a moment outside of the years 1970 to 2200")
+        if (more := beyond(run)) is not None:
+            raise ValueError(f"run {run.id}: {more}")
         for line in item.verdicts:
             _check_verdict(line, run.id)
         return item

@@ -16,6 +16,7 @@ from orchestrator.record import tables
 from orchestrator.record.annotations import is_archived
 from orchestrator.record.model import Kin, Lineage, Link, Match, Unmade
 from orchestrator.record.runs import key_of
+from orchestrator.record.unreadable import WRONG, unreadable
 from orchestrator.spec.inputs import LISTED
 
 MOST_RUNS = 500  # of one lineage
@@ -167,4 +168,11 @@ def _kin(connection: Connection, keys: set[int]) -> dict[int, Kin]:
         .where(run.c.id.in_(sorted(keys)))
     )
     rows = [row._asdict() for row in connection.execute(query)]
-    return {row.pop("key"): Kin(**row) for row in rows}
+    found = {}
+    for row in rows:
+        key = row.pop("key")
+        try:
+            found[key] = Kin(**row)
+        except WRONG as error:
+            raise unreadable(f"run {row['id']}", error) from error
+    return found

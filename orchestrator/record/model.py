@@ -13,7 +13,7 @@ from orchestrator.spec.inputs import InputData
 from orchestrator.spec.model import Resources, Scalar, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.tree import GitState
-from orchestrator.value import Plain, RunId, Value
+from orchestrator.value import Instant, Plain, RunId, Seconds, Value
 
 
 class Wanted(Value):
@@ -43,10 +43,10 @@ class RunRecord(Value):
     rerun_of: RunId | None
     submitted_by: str
     box: str | None  # keyed hash of the machine that executed it
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    seconds: float | None
+    created_at: Instant
+    started_at: Instant | None
+    finished_at: Instant | None
+    seconds: Seconds | None
     exit_code: int | None
     oom_killed: bool
     metrics: dict[str, float]
@@ -116,8 +116,8 @@ class RunLine(Value):
     failure: Failure | None
     rerun_of: RunId | None
     submitted_by: str
-    created_at: datetime
-    seconds: float | None
+    created_at: Instant
+    seconds: Seconds | None
     params: dict[str, Scalar]
     metrics: dict[str, float]  # last values
     verdict: str | None  # the latest verdict of this run as a rerun
@@ -222,7 +222,7 @@ class BoxFacts(Value):
 
 
 class BoxLine(BoxFacts):
-    started_at: datetime
+    started_at: Instant
     seen_at: datetime
     silence: float  # seconds since then, by the database's clock
     runs: tuple[str, ...]  # open runs that it executes
@@ -263,7 +263,7 @@ class Made(Value):
     digest: Digest
     state: State
     submitted_by: str
-    created_at: datetime
+    created_at: Instant
     image: Digest
     commit: str | None
     dirty: bool  # the source differed from that commit; the patch is kept
@@ -284,7 +284,7 @@ class Mention(Value):
     what: str  # the input's name; `NAME/PATH` of a file in its folder; else empty
     digest: Digest
     submitted_by: str
-    created_at: datetime
+    created_at: Instant
 
 
 class Kin(Value):
@@ -294,7 +294,7 @@ class Kin(Value):
     job: str
     state: State
     submitted_by: str
-    created_at: datetime
+    created_at: Instant
     rerun_of: RunId | None
     archived: bool
     imported: Digest | None = None  # of the bundle that it came in; None: recorded here
@@ -362,4 +362,4 @@ class VerdictLine(Value):
     document: dict[str, Any]
     box: str | None
     by: str
-    created_at: datetime
+    created_at: Instant

@@ -7,7 +7,7 @@ import re
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, Select, false, not_, select, true
+from sqlalchemy import Connection, Row, Select, false, not_, select, true
 
 from orchestrator.errors import UsageError
 from orchestrator.record import tables
@@ -19,6 +19,7 @@ from orchestrator.record.names import Names, RecordedNames
 from orchestrator.record.order import Known, Order, order_of
 from orchestrator.record.pages import Wanted, page
 from orchestrator.record.seeks import runs_where, seeks_of
+from orchestrator.record.unreadable import readable
 from orchestrator.record.where import Condition, read_condition
 
 SHORTEST = 4  # characters of a shortened id
@@ -173,15 +174,16 @@ def verdicts(connection: Connection, run: str) -> list[VerdictLine]:
         .where((rerun.c.public_id == run) | (_original.c.public_id == run))
         .order_by(table.c.id)
     )
-    return [
-        VerdictLine(
-            run=row.rerun,
-            original=row.original,
-            outcome=row.outcome,
-            document=json.loads(row.document),
-            box=row.box,
-            by=row.judged_by,
-            created_at=row.created_at,
-        )
-        for row in connection.execute(query)
-    ]
+    return list(readable(connection.execute(query), _verdict_line, lambda row: row.rerun))
+
+
+def _verdict_line(row: Row[Any]) -> VerdictLine:
+    return VerdictLine(
+        run=row.rerun,
+        original=row.original,
+        outcome=row.outcome,
+        document=json.loads(row.document),
+        box=row.box,
+        by=row.judged_by,
+        created_at=row.created_at,
+    )

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from orchestrator.errors import RecordError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -28,6 +30,13 @@ def readable(rows: Iterable[R], read: Callable[[R], T], name: Callable[[R], Any]
             left_out(f"run {name(row)}", error)
             continue
         yield value
+
+
+def unreadable(what: str, error: Exception) -> RecordError:
+    return RecordError(
+        f"{printable(what)} cannot be read: {printable(problem_of(error))}",
+        "its row was altered: `reprise audit` says more",
+    )
 
 
 def left_out(what: str, error: Exception) -> None:

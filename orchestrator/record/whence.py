@@ -12,6 +12,7 @@ from orchestrator.record import tables
 from orchestrator.record.annotations import marks_of
 from orchestrator.record.columns import scalar_of
 from orchestrator.record.model import Made, Mention
+from orchestrator.record.unreadable import readable
 
 MOST = 1000  # runs that are named for one file
 _CHUNK = 10_000  # digests in one query; SQLite takes 32,766 parameters
@@ -27,8 +28,9 @@ def whence(connection: Connection, digests: Sequence[Digest]) -> list[Made]:
         _verdicts(connection, keys),
         marks_of(connection, keys),
     )
-    return [
-        Made(
+
+    def made(row: Row[Any]) -> Made:
+        return Made(
             run=row.public_id,
             job=row.name,
             path=row.path,
@@ -39,15 +41,16 @@ def whence(connection: Connection, digests: Sequence[Digest]) -> list[Made]:
             image=row.image,
             commit=row.commit,
             dirty=bool(row.dirty),
-            params=params.get(row.key, {}),
+            params={one.name: scalar_of(one.type, one.text) for one in params.get(row.key, ())},
             rerun_of=row.original,
             verdicts=tuple(verdicts.get(row.key, ())),
             names=said[row.key].names,
             archived=said[row.key].archived is not None,
             imported=row.imported_from,
         )
-        for row in sorted(rows, key=lambda row: (row.key, row.path))
-    ]
+
+    ordered = sorted(rows, key=lambda row: (row.key, row.path))
+    return list(readable(ordered, made, lambda row: row.public_id))
 
 
 def _outputs(connection: Connection, digests: Sequence[Digest]) -> list[Row[Any]]:
@@ -99,7 +102,17 @@ def mentions(connection: Connection, digests: Sequence[Digest]) -> list[Mention]
     """
     wanted = sorted(set(digests))
     found = [
-        Mention(
+        item
+        for role, query, column in _mentioned()
+        for start in range(0, len(wanted), _CHUNK)
+        for item in _mentions(connection, role, query.where(column.in_(wanted[start : start + _CHUNK])))
+    ]
+    return sorted(found, key=lambda item: (item.created_at, item.run, item.role, item.what))
+
+
+def _mentions(connection: Connection, role: str, query: Select[Any]) -> Iterator[Mention]:
+    def mention(row: Row[Any]) -> Mention:
+        return Mention(
             run=row.public_id,
             job=row.job,
             role=role,
@@ -108,11 +121,8 @@ def mentions(connection: Connection, digests: Sequence[Digest]) -> list[Mention]
             submitted_by=row.submitted_by,
             created_at=row.created_at,
         )
-        for role, query, column in _mentioned()
-        for start in range(0, len(wanted), _CHUNK)
-        for row in connection.execute(query.where(column.in_(wanted[start : start + _CHUNK])).limit(MOST))
-    ]
-    return sorted(found, key=lambda item: (item.created_at, item.run, item.role, item.what))
+
+    return readable(connection.execute(query.limit(MOST)), mention, lambda row: row.public_id)
 
 
 def _mentioned() -> Iterator[tuple[str, Select[Any], Any]]:
@@ -138,13 +148,13 @@ def _of_runs(table: Table, digest: Any, what: Any) -> Select[Any]:
     )
 
 
-def _params(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, bool | int | float | str]]:
+def _params(connection: Connection, keys: Sequence[int]) -> dict[int, list[Row[Any]]]:
     table = tables.param
-    found: dict[int, dict[str, bool | int | float | str]] = {}
+    found: dict[int, list[Row[Any]]] = {}
     for start in range(0, len(keys), _CHUNK):
         chosen = table.c.run_id.in_(keys[start : start + _CHUNK])
         for row in connection.execute(select(table).where(chosen).order_by(*table.primary_key.columns)):
-            found.setdefault(row.run_id, {})[row.name] = scalar_of(row.type, row.text)
+            found.setdefault(row.run_id, []).append(row)
     return found
 
 

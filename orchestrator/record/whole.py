@@ -14,7 +14,7 @@ from orchestrator.record import tables
 from orchestrator.record.attempts import wanted_columns, wanted_of
 from orchestrator.record.model import ImageFacts, OpenRun, RunRecord, Wanted
 from orchestrator.record.runs import OPEN
-from orchestrator.record.unreadable import readable
+from orchestrator.record.unreadable import WRONG, readable, unreadable
 from orchestrator.run.model import Fingerprint, Log, Output, Readback, State, TraceFile
 from orchestrator.run.series import Series
 from orchestrator.spec.model import Resources, Tolerances
@@ -35,7 +35,16 @@ _now_at = (
 
 
 def whole_run(connection: Connection, run: str) -> RunRecord:
-    """The record of a run by its full id. UsageError for an unknown one."""
+    """The record of a run by its full id. UsageError for an unknown one, RecordError for a row that is no
+    run: somebody altered it.
+    """
+    try:
+        return _whole_run(connection, run)
+    except WRONG as error:
+        raise unreadable(f"run {run}", error) from error
+
+
+def _whole_run(connection: Connection, run: str) -> RunRecord:
     table, image, attempt = tables.run, tables.image, tables.attempt
     query = (
         select(
@@ -230,7 +239,10 @@ def open_run(connection: Connection, run: str) -> OpenRun:
     row = connection.execute(_open_runs().where(tables.run.c.public_id == run)).one_or_none()
     if row is None:
         raise UsageError(f"no run {run} is recorded", "`reprise history` lists the runs")
-    return _opened(row)
+    try:
+        return _opened(row)
+    except WRONG as error:
+        raise unreadable(f"run {run}", error) from error
 
 
 def open_runs(connection: Connection, box: str) -> list[OpenRun]:

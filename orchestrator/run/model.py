@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from orchestrator.digest import Digest
+from orchestrator.run.facts import checked_facts
 from orchestrator.run.series import MetricPoint as MetricPoint
 from orchestrator.run.series import Points
 from orchestrator.value import Value
@@ -112,12 +115,15 @@ class Log(Value):
     truncated: bool  # something in the middle was dropped, or lines were lost
 
 
+Facts = Annotated[dict[str, Any], AfterValidator(checked_facts)]
+
+
 class Fingerprint(Value):
     """A box, in three groups: what can move bits, what moves speed, and who it is (keyed hashes only)."""
 
-    bit_class: dict[str, Any]
-    perf_class: dict[str, Any]
-    identity: dict[str, Any]
+    bit_class: Facts
+    perf_class: Facts
+    identity: Facts
     bit_digest: Digest  # of the canonical JSON of bit_class: equal means bitwise equality is expected
 
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import stat
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -209,11 +210,12 @@ class _Member(io.RawIOBase):
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
     """UsageError for what is no bundle, StoreError for a damaged one."""
+    hint = "name the file that `reprise export` wrote"
     try:
-        stream = path.open("rb")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up for ever
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}", "name the file that `reprise export` wrote"
-        ) from error
-    with stream:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint) from error
+    with os.fdopen(fd, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UsageError(f"{path} is no plain file", hint)
         yield Archive(path, stream)

@@ -1,0 +1,220 @@
+"""Runs that somebody else wrote, by a bundle or straight into a row: one of them costs itself, no more."""
+
+from __future__ import annotations
+
+import copy
+import json
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from sqlalchemy import Table, create_engine, make_url, select, update
+
+from orchestrator.cli.document import print_document, run_document
+from orchestrator.cli.history import print_runs
+from orchestrator.cli.summary import print_run
+from orchestrator.digest import Digest
+from orchestrator.errors import RepriseError
+from orchestrator.record import tables
+from orchestrator.record.database import Record
+from orchestrator.record.imports import Carried
+from orchestrator.record.model import HistoryFilter, NewRun
+from orchestrator.run.model import Fingerprint, Log, Output, OutputStatus, Readback, Result, State
+from orchestrator.settings import Settings
+from orchestrator.spec.tree import GitState
+
+New = Callable[..., NewRun]
+ONE = Digest.of(b"one")
+SOURCE = Digest.of(b"bundle")
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def whole(record: Record, new_run: New, **changes: Any) -> str:
+    """A finished run with a row in every table."""
+    git = GitState(
+        remote="r", commit="c0ffee", branch="b", author="a", committed_at=MOMENT, subject="s", dirty=True
+    )
+    run, _ = record.submit(new_run(params={"lr": 0.1}, git=git, **changes))
+    record.claim(run, "box", "boot", "pid 1")
+    result = Result(
+        state=State.SUCCEEDED,
+        exit_code=0,
+        seconds=1.5,
+        started_at=MOMENT,
+        finished_at=MOMENT,
+        outputs=(Output(path="w.pt", status=OutputStatus.KEPT, digest=ONE, size=3),),
+        metrics={"accuracy": 0.5},
+        packages={"torch": "2"},
+        source={"a.py": ONE.hex},
+        readbacks=(Readback(pid=1, argv=("x",), start={"a": 1}, end={"a": 2}),),
+        log=Log(digest=ONE, size=1, truncated=False),
+        fingerprint=Fingerprint(
+            bit_class={"gpus": [], "cpu_isa": ["avx2"], "effective": {}},
+            perf_class={"cpu_model": "x", "cores": 2},
+            identity={"box": "b", "gpus": []},
+            bit_digest=ONE,
+        ),
+        notes=("n",),
+    )
+    record.finish(run, 1, result)
+    return run
+
+
+def look(record: Record, run: str) -> None:
+    """What people look at runs with; whatever stands there, only errors for people come out of it."""
+
+    @click.command()
+    def command() -> None:
+        lines = record.history(HistoryFilter(limit=None))
+        print_runs(lines)
+        print_document({"runs": lines})
+        try:
+            found = record.run(run)
+        except RepriseError:
+            return
+        print_run(found)
+        print_document(run_document(found, series=True))
+
+    done = CliRunner().invoke(command)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    for ask in (record.verdicts, record.lineage, record.remarks, record.open_run, record.launched):
+        with suppress(RepriseError):
+            ask(run)
+    record.whence([ONE])
+    record.mentions([ONE])
+    record.open_runs("box")
+
+
+DEEP: Any = json.loads("[" * 60 + "]" * 60)
+HOSTILE: list[Any] = [
+    "NaN", "Infinity", 1e308, -1e300, 2**62, 2**63, -(2**70), 10**400, -1, 0, True, None, "", [], {}, DEEP,
+    "x" * 100_000, "a\x1b]0;PWN\x07\x1b[31m\u202e\nstate succeeded", "\ud800", "\0", "../../etc/passwd",
+    "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999Z", "1969-12-31T23:59:59Z", "2026-01-01T00:00:00",
+    "sha256:" + "0" * 64, {"gpus": 5, "effective": 7, "cpu_isa": 1},
+    {"gpus": [1, None, [[]]], "driver": {"a": [1]}},
+    {"cpu_model": [1], "cores": {"a": 1}, "power_limits": 3}, [["a"]], {"a\x1b[31m\nb": 1.0, "": 2.0},
+]  # fmt: skip
+
+
+def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [above, *(path for key, inner in items for path in paths(inner, (*above, key)))]
+
+
+@given(data=st.data())
+@examples(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_a_hostile_value_in_a_bundle_is_refused_or_harms_nothing(
+    data: st.DataObject, record: Record, new_run: New
+) -> None:
+    own = [line.id for line in record.history(HistoryFilter(job="own")) if line.imported is None]
+    first = own[0] if own else whole(record, new_run, job="own")
+    document = json.loads(record.carry(first).to_bytes())
+    document["run"]["id"] = secrets.token_hex(8)
+    path = data.draw(st.sampled_from([path for path in paths(document) if path and path != ("run", "id")]))
+    target = document
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = copy.deepcopy(data.draw(st.sampled_from(HOSTILE)))
+    try:
+        item = Carried.from_bytes(json.dumps(document).encode())
+        record.bring_in(lambda: [item], "bob", SOURCE)
+    except (RepriseError, ValueError):
+        return  # said in one line by whoever reads the bundle
+    look(record, document["run"]["id"])
+    assert first in {line.id for line in record.history(HistoryFilter(limit=None))}
+
+
+def test_the_given_values(record: Record, new_run: New) -> None:
+    """Each of them broke the history, or a verb that shows the run, before there were ranges."""
+    first = whole(record, new_run)
+    plain = json.loads(record.carry(first).to_bytes())
+    refused: dict[str, Callable[[Any], Any]] = {
+        "created 9999": lambda run: run.update(created_at="9999-12-31T23:59:59.999999Z"),
+        "created 1": lambda run: run.update(created_at="0001-01-01T00:00:00Z"),
+        "started before all time": lambda run: run.update(started_at="0001-01-01T00:00:00+14:00"),
+        "committed in 9999": lambda run: run["git"].update(committed_at="9999-12-31T23:59:59-14:00"),
+        "NaN seconds": lambda run: run.update(seconds="NaN"),
+        "endless seconds": lambda run: run.update(seconds="Infinity"),
+        "1e308 seconds": lambda run: run.update(seconds=1e308),
+        "GPUs that are a number": lambda run: run["fingerprint"].update(
+            bit_class={"gpus": 5, "effective": 7}
+        ),
+        "a model that is a list": lambda run: run["fingerprint"].update(perf_class={"cpu_model": [1]}),
+        "a box that is a group": lambda run: run["fingerprint"].update(identity={"box": {"x": 1}}),
+        "a deep fingerprint": lambda run: run["fingerprint"].update(bit_class={"x": DEEP}),
+        "5 MB of a note": lambda run: run.update(notes=["x" * 5_000_000]),
+        "an exit code of 62 bits": lambda run: run.update(exit_code=2**62),
+        "an attempt of 62 bits": lambda run: run.update(attempt=2**62),
+        "a long name": lambda run: run.update(metrics={"x" * 100_000: 3.0}),
+        "a name that is a path": lambda run: run.update(id="../../x"),
+    }
+    for change in refused.values():
+        document = copy.deepcopy(plain)
+        document["run"]["id"] = secrets.token_hex(8)
+        change(document["run"])
+        data = json.dumps(document).encode()
+        with pytest.raises(ValueError, match=r"run|16 hex"):
+            Carried.from_bytes(data)
+    assert [line.id for line in record.history(HistoryFilter(limit=None))] == [first]
+
+
+IN_ROWS: list[Any] = [
+    "", "x", "NaN", "[]", "{}", "null", "[" * 3000, '{"gpus": 5, "cpu_isa": 3, "vbios": 1, "effective": 1}',
+    '"x"', "sha256:x", "../../x", "--help", "\x1b[31m\u202e\n", "9" * 400,
+    "9999-12-31 23:59:59", "0001-01-01 00:00:00",
+    -1, 0, 2**31 - 1, 2**62, 1e308, datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC), None,
+]  # fmt: skip
+OF_RUNS = [
+    table for name, table in tables.Row.metadata.tables.items()
+    if ("run_id" in table.columns and name not in ("log_chunk", "launch")) or name == "run"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("table", OF_RUNS, ids=lambda table: table.name)
+def test_a_row_that_somebody_wrote_costs_that_row(
+    table: Table, record: Record, settings: Settings, new_run: New
+) -> None:
+    """Each column of each table of a run, every value that the database takes there."""
+    first, second = whole(record, new_run), whole(record, new_run)
+    url = make_url(settings.database_url)
+    engine = create_engine(url.set(drivername="postgresql+psycopg") if "postgres" in url.drivername else url)
+    keys = {"id", "run_id", "position", "number", "job_id", "image_id", "rerun_of", "original_id"}
+    owner = table.c.id if table.name == "run" else table.c.run_id
+    with engine.connect() as connection:
+        key = connection.execute(select(tables.run.c.id).where(tables.run.c.public_id == second)).scalar_one()
+        before = connection.execute(select(table).where(owner == key)).mappings().first()
+    for column in table.columns:
+        if before is None or column.name in keys:
+            continue
+        for value in IN_ROWS:
+            with engine.connect() as connection:
+                try:
+                    raw = f'UPDATE "{table.name}" SET "{column.name}" = :value WHERE "{owner.name}" = :key'
+                    connection.exec_driver_sql(*_bound(engine, raw, value, key))
+                    connection.commit()
+                except Exception:  # noqa: BLE001 - the database does not take it: nobody can write it
+                    continue
+            name = second
+            if (table.name, column.name) == ("run", "public_id"):
+                name = str(value)
+            look(record, name)
+            assert first in {line.id for line in record.history(HistoryFilter(limit=None))}, (column, value)
+        with engine.begin() as connection:
+            connection.execute(update(table).where(owner == key).values({column.name: before[column.name]}))
+    engine.dispose()
+
+
+def _bound(engine: Any, text: str, value: Any, key: int) -> tuple[str, Any]:
+    if engine.dialect.name == "sqlite":
+        held = value.isoformat(" ") if isinstance(value, datetime) else value
+        return text.replace(":value", "?").replace(":key", "?"), (held, key)
+    return text.replace(":value", "%s").replace(":key", "%s"), (value, key)

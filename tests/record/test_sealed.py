@@ -1,0 +1,144 @@
+"""A box's seal on a run that it executed: it holds as long as no row of the run says anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Boolean, DateTime, Float, Integer, Table, create_engine, make_url, select, update
+
+from orchestrator.digest import Digest
+from orchestrator.record import tables
+from orchestrator.record.columns import Moment
+from orchestrator.record.database import Record
+from orchestrator.record.evidence import LISTS, NOT_COVERED
+from orchestrator.record.model import NewRun
+from orchestrator.run.model import Fingerprint, Log, Output, OutputStatus, Readback, Result, State, TraceFile
+from orchestrator.run.seal import is_sealed, seal
+from orchestrator.settings import Settings
+from orchestrator.spec.tree import GitState
+
+ONE = Digest.of(b"one")
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+RESULT = Result(
+    state=State.SUCCEEDED,
+    exit_code=0,
+    seconds=1.5,
+    started_at=MOMENT,
+    finished_at=MOMENT,
+    outputs=(Output(path="w.pt", status=OutputStatus.KEPT, digest=ONE, size=3),),
+    metrics={"accuracy": 0.5},
+    packages={"torch": "2"},
+    source={"a.py": ONE.hex},
+    readbacks=(Readback(pid=1, argv=("x",), start={"a": 1}, end={"a": 2}),),
+    traces=(TraceFile(rank=0, world=1, pid=1, digest=ONE, size=1, steps=1, events=1, complete=True),),
+    log=Log(digest=ONE, size=1, truncated=False),
+    fingerprint=Fingerprint(bit_class={"a": 1}, perf_class={"b": 1}, identity={"c": 1}, bit_digest=ONE),
+    notes=("n",),
+)
+
+
+@pytest.fixture
+def run(record: Record, settings: Settings, new_run: Callable[..., NewRun]) -> str:
+    git = GitState(commit="c0ffee", dirty=False, committed_at=MOMENT, author="a")
+    made, _ = record.submit(new_run(params={"lr": 0.1}, git=git))
+    record.claim(made, "box", "boot", "pid 1")
+    record.finish(made, 1, RESULT, seal=partial(seal, settings))
+    return made
+
+
+def holds(record: Record, settings: Settings, run: str) -> bool:
+    found = record.sealed(run)
+    return found is not None and is_sealed(settings, *found)
+
+
+def test_a_seal_holds_and_only_at_its_box(
+    record: Record, settings: Settings, run: str, tmp_path: Path
+) -> None:
+    assert holds(record, settings, run)
+    record.note(run, "look", "ada")
+    record.tag(run, ["good"], "ada")
+    assert holds(record, settings, run), "what people say later is not the box's"
+    assert not holds(record, replace(settings, home=tmp_path / "another"), run)
+
+
+def test_what_was_not_sealed_has_no_seal(record: Record, new_run: Callable[..., NewRun]) -> None:
+    made, _ = record.submit(new_run())
+    record.claim(made, "box", "boot", "pid 1")
+    record.finish(made, 1, RESULT)
+    assert record.sealed(made) is None
+
+
+def test_a_seal_is_of_one_run(
+    record: Record, settings: Settings, run: str, new_run: Callable[..., NewRun]
+) -> None:
+    """Taken over to another run, or with the run to another name, it proves nothing."""
+    made, _ = record.submit(new_run(params={"lr": 0.1}))
+    record.claim(made, "box", "boot", "pid 1")
+    record.finish(made, 1, RESULT)
+    engine = engine_of(settings)
+    table = tables.attempt
+    with engine.begin() as connection:
+        code = connection.execute(select(table.c.seal).where(table.c.seal.is_not(None))).scalar_one()
+        connection.execute(update(table).values(seal=code))
+        connection.execute(update(tables.run).where(tables.run.c.public_id == run).values(public_id="f" * 16))
+    engine.dispose()
+    assert not holds(record, settings, made)
+    assert not holds(record, settings, "f" * 16)
+
+
+def engine_of(settings: Settings) -> Any:
+    url = make_url(settings.database_url)
+    return create_engine(url.set(drivername="postgresql+psycopg") if "postgres" in url.drivername else url)
+
+
+def other(column: Any, value: Any) -> Any:
+    """Another value of the column's kind."""
+    kind = column.type
+    if isinstance(kind, Boolean):
+        return not value
+    if isinstance(kind, Moment | DateTime):
+        return datetime(2026, 5, 5, tzinfo=UTC)
+    if isinstance(kind, Integer | Float):
+        return 7 if value is None else value + 1
+    if column.name == "type":  # of a parameter: a closed set of words
+        return "str"
+    enums = getattr(kind, "enum_class", None)
+    if enums is not None:
+        return next(item for item in enums if item != value)
+    return "other"
+
+
+# Later than the result, or of no meaning for it: a wish for the end, the mark of an import, the seal itself.
+_FREE = {("run", "cancel_requested_at"), ("attempt", "seal"), ("attempt", "executor"), ("attempt", "boot")}
+_FREE |= {("attempt", "plan"), ("attempt", "claimed_at"), ("run", "key")}
+
+
+@pytest.mark.parametrize("table", [tables.run, tables.attempt, *LISTS], ids=lambda table: table.name)
+def test_any_other_word_in_a_row_breaks_it(
+    table: Table, record: Record, settings: Settings, run: str
+) -> None:
+    engine = engine_of(settings)
+    owner = table.c.id if table.name == "run" else table.c.run_id
+    with engine.connect() as connection:
+        key = connection.execute(select(tables.run.c.id)).scalar_one()
+        row = connection.execute(select(table).where(owner == key)).mappings().first()
+    skipped = {"id", "run_id", "job_id", "image_id", "rerun_of"}
+    for column in table.columns if row is not None else ():
+        name = f"{table.name}.{column.name}"
+        if column.name in skipped or name in NOT_COVERED or (table.name, column.name) in _FREE:
+            continue
+        with engine.begin() as connection:
+            values = {column.name: other(column, row[column.name])}
+            connection.execute(update(table).where(owner == key).values(**values))
+        now = values["public_id"] if column.name == "public_id" else run
+        assert not holds(record, settings, now), name
+        with engine.begin() as connection:
+            connection.execute(update(table).where(owner == key).values({column.name: row[column.name]}))
+        assert holds(record, settings, run), name
+    engine.dispose()
