@@ -34,7 +34,7 @@ def finish(
     """Commit what is known of a dead attempt. FencedError for an older attempt, or a second time.
 
     `queued`: of a run that no attempt is at; then `attempt` is the last one that was given up, or 0.
-    `quiet`: the caller writes the event. `seal`: of the box that executed the attempt (seal.py).
+    `quiet`: the caller writes the event. `seal`: of the box that executed the attempt (sealed.py).
     """
     if not result.state.final:
         raise RecordError(f"run {run} cannot be finished as {result.state.value}")
