@@ -96,7 +96,7 @@ def split_notes(text: str) -> list[str]:
     """The notes of a file that has several, one after the other."""
     notes: list[list[str]] = []
     signed = True  # a line that is no signature, after one that is, begins a note
-    for line in text.splitlines(keepends=True):
+    for line in _lines(text):
         signature = line.startswith("— ")
         if signed and not signature:
             if not line.strip():
@@ -120,3 +120,8 @@ def verify_checkpoint(checkpoint: Checkpoint, keys: Iterable[PublicKey]) -> Sequ
             raise UsageError(f"the signature of {key.name} is not over this checkpoint: it was altered")
         good.append(key)
     return good
+
+
+def _lines(text: str) -> list[str]:
+    """With their ends, which are line feeds only: a signature is over each byte of its note."""
+    return [f"{line}\n" for line in text.split("\n")[:-1]] + [text.rpartition("\n")[2]]

@@ -226,7 +226,7 @@ def finding_of(path: str, tolerance: Tolerance, report: Mapping[str, Any]) -> Te
             leaves=tuple(_text(leaf) for leaf in leaves),
             leaf_count=max(_natural(report["leaf_count"]), len(leaves)),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         return TensorFinding(
             path=path,
             tolerance=tolerance,

@@ -61,10 +61,15 @@ def parse_json(data: bytes) -> Any:
 
     Bytes that are not UTF-8 become U+FFFD, a byte order mark is skipped.
     """
+    refuse_large(data)
+    return json.loads(data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"))
+
+
+def refuse_large(data: bytes) -> None:
+    """MemoryLimitError for JSON whose objects may take more than MOST_MEMORY."""
     text = len(data) * (1 if data.isascii() else 4)
     if len(data) + text + sum(data.count(sign) * cost for sign, cost in _COSTS) > MOST_MEMORY:
         raise MemoryLimitError(f"it would take more than {MOST_MEMORY >> 20} MiB to read")
-    return json.loads(data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"))
 
 
 def lines(stream: BinaryIO, longest: int) -> Iterator[bytes | None]:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from orchestrator.run.jobfiles import refuse_large
+
 NPY_HEADER_LIMIT = 1 << 16  # bytes; numpy itself stops at 10,000 characters
 SAFETENSORS_HEADER_LIMIT = 8 << 20  # bytes, some 80,000 tensors; the format's own library stops at 100 MB
 MAX_DIMENSIONS = 64  # numpy's own limit
@@ -212,7 +214,9 @@ def read_safetensors(stream: BinaryIO) -> Layout:
     if length > min(SAFETENSORS_HEADER_LIMIT, total - 8):
         raise Unreadable(f"a header of {length:,} bytes")
     try:
-        text = _exactly(stream, length).decode("utf-8")
+        data = _exactly(stream, length)
+        refuse_large(data)
+        text = data.decode("utf-8")
         header = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
     except RecursionError:
         raise Unreadable("its header is nested too deeply") from None

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.record.model import RunRecord
+from orchestrator.run.jobfiles import refuse_large
 from orchestrator.run.metrics import FINAL, SERIES
 from orchestrator.spec.globs import matcher
 from orchestrator.verdict.files import OpenBlob
@@ -96,6 +97,7 @@ def _documents(digest: Digest, open_blob: OpenBlob) -> list[Any]:
         raise ValueError(f"larger than the {READ_LIMIT >> 20} MiB that are read")
     if Digest.of(data) != digest:
         raise ValueError(f"the stored bytes of {digest.short} are damaged")
+    refuse_large(data)
     text = data.decode("utf-8")
     try:
         return [_parse(text)]

@@ -13,6 +13,7 @@ from enum import StrEnum
 from itertools import zip_longest
 from typing import Any, BinaryIO
 
+from orchestrator.run.jobfiles import refuse_large
 from orchestrator.run.tree import escaped
 from orchestrator.value import Value
 
@@ -156,6 +157,7 @@ def _ops(stream: BinaryIO) -> Iterator[Op]:
 
 
 def _object(line: bytes) -> dict[str, Any]:
+    refuse_large(line)
     try:
         value = json.loads(line)
     except RecursionError:

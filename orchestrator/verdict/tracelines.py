@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from orchestrator.digest import CHUNK
+from orchestrator.run.jobfiles import refuse_large
 from orchestrator.run.model import TraceFile
 from orchestrator.verdict.model import Phase
 
@@ -191,6 +192,7 @@ def word(value: object) -> str:
 
 
 def _object(line: bytes) -> dict[str, Any]:
+    refuse_large(line)
     value = json.loads(line.decode("utf-8"), parse_int=_int)
     if not isinstance(value, dict):
         raise ValueError("no JSON object")  # noqa: TRY004 - one kind of error for all that is wrong in a line

@@ -60,6 +60,7 @@ DOES_NOT_MATTER = {
     "git",  # the source is compared file by file
     "log",
     "notes",
+    "metrics_incomplete",
 }
 
 
