@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests_support import Box, write_job
+from tests_support import WAITS, Box, write_job
 
 from orchestrator.errors import FencedError
 from orchestrator.launch.build import BuildRequest, build
@@ -50,7 +50,7 @@ __all__ = [
 
 QUICK = "import time; print('up', flush=True); time.sleep(0.5); open('done.txt', 'w').write('done')"
 LONG = "import time; print('up', flush=True); time.sleep(300)"
-WHILE = "import time; print('up', flush=True); time.sleep(4); open('done.txt', 'w').write('done')"
+WHILE = f"{WAITS}\nopen('done.txt', 'w').write('done')"  # in each attempt until `finished` lets it go
 PATIENCE = 120.0  # seconds
 
 
@@ -99,7 +99,15 @@ def until(lab: Lab, session: Session, run: str, done: Callable[[], object], *, p
 
 
 def finished(lab: Lab, session: Session, run: str) -> RunRecord:
-    until(lab, session, run, lambda: session.record.run(run).state.final)
+    gone: set[Path] = set()
+
+    def over() -> bool:
+        for script in set(lab.box.settings.attempts.glob(f"{run}-*/workspace/main.py")) - gone:
+            gone.add(script)
+            script.with_name("go").touch()
+        return session.record.run(run).state.final
+
+    until(lab, session, run, over)
     record = session.record.run(run)
     end = time.monotonic() + 20  # whoever committed it removes the container next
     while containers(run) and time.monotonic() < end:
@@ -264,15 +272,11 @@ def test_two_processes_of_one_attempt_are_one_container(lab: Lab, tmp_path: Path
             )
             for _ in range(2)
         ]
-        names: set[str] = set()
-        end = time.monotonic() + PATIENCE
-        while not session.record.run(run).state.final:
-            assert time.monotonic() < end
-            names.update(containers(run))
-            time.sleep(0.2)
+        until(lab, session, run, lambda: containers(run), push=False)  # until it is let go
+        names = {*containers(run)}
+        record = finished(lab, session, run)
         said = [process.communicate(timeout=60) for process in ours]
         assert [process.returncode for process in ours] == [0, 0], said
-        record = finished(lab, session, run)
         assert (record.state, record.attempt) == (State.SUCCEEDED, 1)
         assert names == {f"run-{run}-1"}
 

@@ -8,6 +8,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,8 +129,13 @@ os.remove('go')
 
 
 def let_go(box: Box, run: str, attempt: int = 1) -> None:
-    """A job that begins with WAITS goes on."""
-    (box.settings.attempts / f"{run}-{attempt}" / "workspace" / "go").touch()
+    """A job that begins with WAITS goes on, once it has its source: it begins in an empty folder only."""
+    workspace = box.settings.attempts / f"{run}-{attempt}" / "workspace"
+    end = time.monotonic() + 120
+    while not (workspace / "main.py").exists():
+        assert time.monotonic() < end, f"attempt {attempt} of run {run} does not begin"
+        time.sleep(0.05)
+    (workspace / "go").touch()
 
 
 def git(folder: Path, *words: str) -> str:

@@ -36,6 +36,11 @@ class Health:
         """A run went through."""
         self._failures = 0
 
+    @property
+    def sick(self) -> bool:
+        """Whether something was found wrong, and no trial has passed since."""
+        return bool(self.trouble) and self._failures > 0
+
     def fit(self) -> bool:
         """Whether a run may be taken now; begins a trial when it is time, and never waits for it."""
         if not self.trouble:

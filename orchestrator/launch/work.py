@@ -16,7 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from orchestrator.errors import EngineError, ExitCode, FencedError, InfrastructureError, UsageError
+from orchestrator.errors import (
+    EngineError,
+    ExitCode,
+    FencedError,
+    InfrastructureError,
+    RecordError,
+    UsageError,
+)
 from orchestrator.launch.boxfacts import facts_of_box
 from orchestrator.launch.doctor import worker_checks
 from orchestrator.launch.executors.command import execute_command
@@ -84,13 +91,15 @@ class Worker:
         self._pause = QUICK
 
     def _round(self) -> bool:
-        """As `_step`; a record that is away ends nothing that the children are at."""
+        """As `_step`; a record that is away, or a full disk, ends nothing that the children are at."""
         try:
             return self._step()
-        except InfrastructureError as error:
+        except (InfrastructureError, OSError) as error:
             if self._asked > 1 or (self._asked and not self._children):
                 raise
-            self._watch.note(f"{error.message}; trying again")
+            if not isinstance(error, RecordError):
+                self._health.blame(str(error))
+            self._watch.note(f"{error}; trying again")
             self._pause = SLOW
             return True
 
@@ -133,6 +142,8 @@ class Worker:
             ended = [one.ended for one in self._session.record.launched(run.id) if one.number == run.attempt]
             self._left[run.id] = time.monotonic()
             self._health.blame(f"run {run.id} could not begin: {ended[-1] if ended else 'it was given back'}")
+        elif run.state is State.PREPARING and code > 0:  # it could not even write that down
+            self._health.blame(f"run {run.id} could not begin: worker.log in this box's home says why")
         elif code == ExitCode.INFRASTRUCTURE:  # it says so itself, so it did not die: it may begin again
             self._unfinished.add(run.id)
             self._starts.clear()
@@ -167,6 +178,10 @@ class Worker:
             with run_lock(self._session.settings, opened.id) as free:
                 pass
             if not free or (opened.id in self._unfinished and not self._fit()):
+                continue
+            if opened.state is State.PREPARING and self._health.sick:
+                self._left[opened.id] = time.monotonic()
+                self._give_up(opened, f"it could not begin on box {self.facts.name}: {self._health.trouble}")
                 continue
             if self._starts[opened.id, opened.attempt] >= STARTS:
                 self._give_up(opened, f"its process on box {self.facts.name} died {STARTS} times")

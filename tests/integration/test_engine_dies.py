@@ -104,7 +104,6 @@ def test_an_engine_that_takes_its_containers_along_leaves_a_lost_run(
     process, run = up(box, tmp_path)
     plain.stop(signal.SIGKILL)
     plain.start()
-    let_go(box, run) if (box.settings.attempts / f"{run}-1").exists() else None
     process.communicate(timeout=120)
     assert process.returncode == 5
     shown = box.json("show", run)

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 from services import SecondEngine, engine_server
-from tests_support import Box, make_box, write_job
+from tests_support import WAITS, Box, let_go, make_box, write_job
 
 from orchestrator.settings import Settings
 
 pytestmark = pytest.mark.engine
-
-SLOW = "import time; print('up', flush=True); time.sleep(20); open('done.txt', 'w').write('x')"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +56,7 @@ def test_an_engine_without_the_base_gets_it_whole_and_the_rerun_is_identical(
 def test_an_engine_that_is_restarted_under_a_job_makes_it_lost_not_succeeded(
     other: Box, tmp_path: Path, second_engine: SecondEngine
 ) -> None:
-    process = other.start("submit", str(write_job(tmp_path / "job", SLOW)))
+    process = other.start("submit", str(write_job(tmp_path / "job", WAITS)))
     assert process.stdout is not None
     while "up" not in process.stdout.readline():
         assert process.poll() is None
@@ -73,7 +71,7 @@ def test_an_engine_that_is_restarted_under_a_job_makes_it_lost_not_succeeded(
 
 
 def test_a_container_that_is_stopped_by_hand_is_lost_whatever_its_exit_code(box: Box, tmp_path: Path) -> None:
-    script = f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n{SLOW}"
+    script = f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n{WAITS}"
     process = box.start("submit", str(write_job(tmp_path / "job", script)))
     assert process.stdout is not None
     while "up" not in process.stdout.readline():
@@ -87,19 +85,19 @@ def test_a_container_that_is_stopped_by_hand_is_lost_whatever_its_exit_code(box:
 
 
 def test_an_engine_that_hangs_is_waited_for(other: Box, tmp_path: Path, second_engine: SecondEngine) -> None:
-    script = SLOW.replace("20", "4")
-    process = other.start("submit", str(write_job(tmp_path / "job", script)))
+    process = other.start("submit", str(write_job(tmp_path / "job", WAITS)))
     assert process.stdout is not None
     while "up" not in process.stdout.readline():
         assert process.poll() is None
     assert second_engine.process is not None
     second_engine.process.send_signal(signal.SIGSTOP)
+    (line,) = other.json("history")["runs"]
+    let_go(other, line["id"])
     time.sleep(3)
     second_engine.process.send_signal(signal.SIGCONT)
     process.communicate(timeout=60)
     assert process.returncode == 0
-    (line,) = other.json("history")["runs"]
-    assert line["state"] == "succeeded"
+    assert other.json("show", line["id"])["state"] == "succeeded"
 
 
 def test_no_engine_is_an_error_that_says_how_to_get_one(box: Box, tmp_path: Path) -> None:

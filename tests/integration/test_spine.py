@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests_support import Box, write_job
+from tests_support import WAITS, Box, let_go, write_job
 
 pytestmark = pytest.mark.engine
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
@@ -207,14 +207,18 @@ def test_a_box_that_was_deleted_starts_afresh(box: Box) -> None:
 
 
 def test_a_running_jobs_log_can_be_followed_from_another_shell(box: Box, tmp_path: Path) -> None:
-    script = "import time\nfor n in range(6):\n    print('line', n, flush=True)\n    time.sleep(0.5)"
+    script = f"{WAITS}\nfor n in range(6):\n    print('line', n, flush=True)\n    time.sleep(0.2)"
     process = box.start("submit", str(write_job(tmp_path / "job", script)))
     assert process.stdout is not None
-    while "line 0" not in process.stdout.readline():
+    while "up" not in process.stdout.readline():
         assert process.poll() is None
     (line,) = box.json("history")["runs"]
-    assert line["state"] == "running"
-    followed = box.type("logs", "-f", line["id"][:6])
-    assert followed.out.splitlines() == [f"line {number}" for number in range(6)]
+    assert line["state"] == "running"  # until it is let go
+    follower = box.start("logs", "-f", line["id"][:6])
+    assert follower.stdout is not None
+    assert follower.stdout.readline() == "up\n"
+    let_go(box, line["id"])
+    out, _ = follower.communicate(timeout=60)
+    assert out.splitlines() == [f"line {number}" for number in range(6)]
     process.communicate(timeout=30)
     assert process.returncode == 0

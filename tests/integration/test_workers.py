@@ -150,7 +150,7 @@ def test_a_run_for_a_gpu_that_nobody_has_stays_queued_and_says_why(team: Team, t
 
 def test_a_box_that_falls_silent_loses_its_runs_to_another(team: Team, tmp_path: Path) -> None:
     dead = team.worker(team.alpha, "--lease", "6")
-    spec = write_job(tmp_path / "job", "import time; time.sleep(5); open('done.txt', 'w').write('done')")
+    spec = write_job(tmp_path / "job", f"{WAITS}\nopen('done.txt', 'w').write('done')")
     run = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q").out.strip()
     team.until_told(run, "running")
     dead.process.kill()
@@ -159,6 +159,7 @@ def test_a_box_that_falls_silent_loses_its_runs_to_another(team: Team, tmp_path:
         at_it = session.record.open_run(run).executor or ""
     os.kill(int(at_it.removeprefix("pid ")), signal.SIGKILL)
     team.worker(team.beta, "--lease", "6")
+    let_go(team.beta, run, 2)
     found = team.until(run, "succeeded", "failed", "lost")
     assert (found["state"], found["attempt"], found["box_name"]) == ("succeeded", 2, "beta")
     # The container of the dead box is still there; its worker, started again, takes it away.
