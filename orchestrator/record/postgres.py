@@ -25,6 +25,15 @@ PATIENCE = 60.0  # seconds that a server may be away; a restart with recovery to
 PAUSE = 0.25  # seconds between two tries
 QUIET = 2.0  # seconds after which people are told what is waited for
 CONNECT_TIMEOUT = 10  # seconds
+# A server, or a network between, that falls silent without a word: the connection is lost after half a minute
+# and not after two hours, the system's default.
+_LIVELY = {
+    "keepalives": 1,
+    "keepalives_idle": 15,  # seconds
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 
 # Keys of the advisory locks: "Reprise" as bytes, and one more for the schema.
 WRITER = 0x52657072697365
@@ -49,7 +58,7 @@ class Postgres(Database):
     def __init__(self, url: URL) -> None:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
-            connect_args={"connect_timeout": CONNECT_TIMEOUT, "application_name": "reprise"},
+            connect_args={"connect_timeout": CONNECT_TIMEOUT, "application_name": "reprise", **_LIVELY},
             pool_timeout=POOL_TIMEOUT,
         )
         event.listen(engine, "begin", _on_begin)

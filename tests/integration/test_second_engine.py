@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import subprocess
 import time
@@ -9,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clocks import clock_off
 from services import SecondEngine, engine_server
 from tests_support import WAITS, Box, let_go, make_box, write_job
 
+from orchestrator.run.engine import Engine
 from orchestrator.settings import Settings
 
 pytestmark = pytest.mark.engine
@@ -82,6 +85,36 @@ def test_a_container_that_is_stopped_by_hand_is_lost_whatever_its_exit_code(box:
     assert process.returncode == 5
     run = box.json("show", line["id"])
     assert (run["state"], run["exit_code"]) == ("lost", 0)
+
+
+def test_a_kill_is_seen_whatever_our_clock_says(box: Box, tmp_path: Path) -> None:
+    """The engine may be another machine's: its events are asked for by its own time."""
+    image = box.json("submit", str(write_job(tmp_path / "job", "pass")))["image"]
+    tag = f"reprise:{image.removeprefix('sha256:')}"
+    names = [f"reprise-clock-{secrets.token_hex(6)}" for _ in range(2)]
+    engine = Engine.connect()
+    try:
+        for name, seconds in zip(names, ("300", "0.1"), strict=True):
+            words = [
+                "docker",
+                "run",
+                "--detach",
+                "--name",
+                name,
+                "--network",
+                "none",
+                "--entrypoint",
+                "sleep",
+            ]
+            subprocess.run([*words, tag, seconds], check=True, capture_output=True)
+        subprocess.run(["docker", "stop", "--time", "1", names[0]], check=True, capture_output=True)
+        subprocess.run(["docker", "wait", names[1]], check=True, capture_output=True)
+        for off in (-3 * 86400, -3600, 0, 3600, 3 * 86400):
+            with clock_off(off):
+                assert [engine.was_killed(name) for name in names] == [True, False], off
+    finally:
+        subprocess.run(["docker", "rm", "--force", *names], check=True, capture_output=True)
+        engine.close()
 
 
 def test_an_engine_that_hangs_is_waited_for(other: Box, tmp_path: Path, second_engine: SecondEngine) -> None:
