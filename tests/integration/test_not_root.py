@@ -174,3 +174,13 @@ def test_what_cannot_be_removed_is_said_and_is_nobodys_result(somebody: Somebody
     assert done.returncode == 0, done.stderr
     assert "cannot remove" in done.stdout
     assert somebody.type("history").returncode == 0
+
+
+def test_files_of_tensors_are_looked_into(somebody: Somebody) -> None:
+    script = "import os, torch; torch.save({'w': torch.tensor(list(os.urandom(8)))}, 'model.pt')"
+    job = write_job(somebody.home / "tensors", script)
+    subprocess.run(["chown", "-R", f"{somebody.name}:", job.parent], check=True)
+    done = somebody.type("submit", str(job), "--twice", "--json")
+    (found,) = json.loads(done.stdout)["verdict"]["contents"]
+    assert (found["error"], found["differing"]) == (None, 1)
+    assert attempts(somebody) == []
