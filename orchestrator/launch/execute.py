@@ -34,6 +34,7 @@ from orchestrator.run.follow import Ended, follow
 from orchestrator.run.hardware import Gpu, boot_id, box_id, gpus
 from orchestrator.run.load import LOADS
 from orchestrator.run.model import Failure, Plan, Result, State
+from orchestrator.run.outputs import useless_globs
 from orchestrator.run.plan import NOTHING, container_name
 from orchestrator.run.seal import seal
 from orchestrator.run.workspace import folders_of, prepare
@@ -232,6 +233,7 @@ def _attempt(
         ended = ended.model_copy(update={"cause": State.CANCELLED, "message": "cancelled"})
     with session.store.batch() as sink:
         result = collect(engine, info, settings, plan, image.program, used, ended, sink)
+    result = result.model_copy(update={"notes": (*result.notes, *useless_globs(facts.tolerance, result))})
     for digest in sink.mended:
         watch.note(f"blob {digest} had been altered in the store, and was put again from this run's bytes")
     crash_point("collected")

@@ -71,13 +71,6 @@ def metric_files(named: str | None, written: Sequence[str]) -> list[MetricFile]:
     return _apart([MetricFile(path=path, kind=_kind(path)) for path in fitting if path.endswith(endings)])
 
 
-def holds_metrics(path: str, named: str | None) -> bool:
-    """Whether a file that a job wrote is one of its metrics', for all that its path says."""
-    if named is not None:
-        return path == named or matcher((named,))(path)
-    return path in (FINAL, SERIES) or any(True for _ in _in_own_folders([path]))
-
-
 def short_names(names: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     """Names as read, with the folder and the name that each is of -> without the folder where one has it."""
     folders: dict[str, set[str]] = {}

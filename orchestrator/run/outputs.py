@@ -14,9 +14,10 @@ from typing import BinaryIO, Protocol
 
 from orchestrator.digest import Digest
 from orchestrator.run.began import NOTHING, Began, Fate
-from orchestrator.run.model import LINK, Output, OutputStatus
+from orchestrator.run.model import LINK, Output, OutputStatus, Result, State
 from orchestrator.run.tree import Entry, TooMuchError, escaped, name_problem, walk
 from orchestrator.spec.globs import matcher, unmatched
+from orchestrator.spec.model import Tolerances
 from orchestrator.value import Value
 
 EVERYTHING = "**"
@@ -89,6 +90,16 @@ def collect_outputs(
         untouched=frozenset(seen.untouched),
         notes=tuple(notes),
     )
+
+
+def useless_globs(tolerance: Tolerances, result: Result) -> list[str]:
+    """What is to be said of globs by which no output of a run that succeeded will be judged."""
+    if result.state is not State.SUCCEEDED:
+        return []
+    globs = dict.fromkeys((*tolerance.outputs, *tolerance.volatile))
+    useless = unmatched(globs, [output.path for output in result.outputs])
+    said = _listed([repr(glob) for glob in useless], GLOBS)
+    return [f"tolerance: no output fits {said}"] if useless else []
 
 
 def _look(workspace: Path, wanted: Callable[[str], bool], limit: int, began: Began) -> _Seen:

@@ -35,6 +35,15 @@ def test_globs_that_fit_nothing_are_said_and_nothing_is_thrown_away(box: Box, tm
     assert run["notes"] == ["outputs: nothing that the job wrote fits '*.txt'"]
 
 
+def test_a_mark_or_a_tolerance_that_speaks_of_no_output_is_said(box: Box, tmp_path: Path) -> None:
+    extra = """
+outputs: ["**", {glob: "log/**", volatile: true}, {glob: "*.txt", volatile: true}]
+tolerance: {outputs: {"*.npz": 0.1}}
+"""
+    run = box.json("submit", str(write_job(tmp_path / "job", "open('x.txt', 'w').write('x')", extra)))
+    assert run["notes"] == ["tolerance: no output fits '*.npz', 'log/**'"]
+
+
 def test_braces_are_refused_before_anything_runs(box: Box, tmp_path: Path) -> None:
     job = write_job(tmp_path / "job", "", "outputs: ['models/{a,b}.pt']")
     done = box.type("submit", str(job))
