@@ -18,6 +18,7 @@ from orchestrator.errors import (
 from orchestrator.image.assemble import documents
 from orchestrator.image.base import resolve_base
 from orchestrator.image.model import Base, Image, LayerKind
+from orchestrator.image.payload import payload_problem
 from orchestrator.image.sourcefiles import source_files
 from orchestrator.image.stored import stored_image
 from orchestrator.launch.images import read_remote
@@ -91,7 +92,7 @@ class Claims:
             return
         # The name is what the builder called the base; the digest says which one it is.
         base = base.model_copy(update={"ref": image.base})
-        config, manifest = documents(base, image.program, image.packages, image.layers)
+        config, manifest = documents(base, image.program, image.packages, image.layers, image.numbers)
         again = Digest.of(manifest)
         if config == image.config and again != image.digest:
             yield Finding(
@@ -108,6 +109,7 @@ class Claims:
             )
         else:
             self.rebuilt += 1
+        yield from _payload(image)
 
     def _recorded(self, image: Image, line: ImageLine) -> Iterator[Finding]:
         subject = f"image {image.digest}"
@@ -148,6 +150,20 @@ class Claims:
                     f"the image {there.get(path)}",
                     run=line.succeeded,
                 )
+
+
+def _payload(image: Image) -> Iterator[Finding]:
+    """The layer that runs before the job's first line, beside what was released under its number."""
+    for layer in image.layers:
+        if layer.kind is not LayerKind.RUNTIME or layer.path is None:
+            continue
+        problem = payload_problem(layer.path, image.numbers.payload)
+        if problem is not None and Digest.of_file(layer.path) == layer.digest:  # else its bytes are altered
+            yield Finding(
+                kind=Kind.IMAGE_CLAIM,
+                subject=f"image {image.digest}",
+                detail=f"its payload is not one of Reprise's: {problem}",
+            )
 
 
 def _program(run: str, document: str, image: Image) -> Iterator[Finding]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
+from orchestrator.image import determinism
+from orchestrator.image import payload as payloads
 from orchestrator.image.layers import runtime_layer, source_layer
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import (
@@ -21,7 +23,9 @@ from orchestrator.image.model import (
     LABEL_ASSEMBLY,
     LABEL_BASE,
     LABEL_PACKAGES,
+    LABEL_PAYLOAD,
     LABEL_PROGRAM,
+    LABEL_SETTINGS,
     MEDIA_CONFIG,
     MEDIA_MANIFEST,
     REPORT,
@@ -33,6 +37,7 @@ from orchestrator.image.model import (
     Base,
     Image,
     Layer,
+    Numbers,
 )
 from orchestrator.image.wheellayers import wheel_layers
 from orchestrator.settings import Settings
@@ -56,18 +61,18 @@ def assemble(
     program: Program,
     source: SourceTree,
     wheels: tuple[WheelFile, ...] = (),
-    runtime: Path | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> Image:
     """The image of a program over a base; its new layers, config and manifest are in the layout.
 
-    `runtime` is the folder to take the runtime from, by default the package's own.
+    `files` are a payload's, by default those of the newest.
     UsageError: a source, wheel or variable that may not go into an image. StoreError: disk.
     """
     layout = Layout(settings.layout)
     layers = (
         *base.layers,
         *wheel_layers(layout, wheels, base.python),
-        runtime_layer(layout, base.python, runtime),
+        runtime_layer(layout, base.python, payloads.payload() if files is None else files),
         source_layer(layout, source),
     )
     packages = {wheel.name: wheel.version for wheel in wheels}
@@ -82,21 +87,38 @@ def assemble(
         base=base.ref,
         program=program,
         packages=packages,
+        numbers=newest(),
     )
 
 
+def newest() -> Numbers:
+    """What images are made with now."""
+    return Numbers(settings=determinism.NEWEST, payload=payloads.NEWEST)
+
+
 def documents(
-    base: Base, program: Program, packages: Mapping[str, str], layers: tuple[Layer, ...]
+    base: Base,
+    program: Program,
+    packages: Mapping[str, str],
+    layers: tuple[Layer, ...],
+    numbers: Numbers | None = None,
 ) -> tuple[bytes, bytes]:
-    """The exact bytes of config and manifest. Pure: whoever has the layers can compute the digest again."""
-    config = canonical_json(_config(base, program, packages, layers))
+    """The exact bytes of config and manifest. Pure: whoever has the layers can compute the digest again.
+
+    `numbers` are those of the image that is made again; by default the newest.
+    """
+    config = canonical_json(_config(base, program, packages, layers, numbers or newest()))
     return config, canonical_json(_manifest(config, layers))
 
 
 def _config(
-    base: Base, program: Program, packages: Mapping[str, str], layers: tuple[Layer, ...]
+    base: Base,
+    program: Program,
+    packages: Mapping[str, str],
+    layers: tuple[Layer, ...],
+    numbers: Numbers,
 ) -> dict[str, Any]:
-    environment = _environment(base, program, packages)
+    environment = _environment(base, program, packages, numbers.settings)
     return {
         "architecture": "amd64",
         "os": "linux",
@@ -109,7 +131,9 @@ def _config(
                 LABEL_ASSEMBLY: ASSEMBLY_VERSION,
                 LABEL_BASE: canonical_json(base.ref.model_dump(mode="json")).decode(),
                 LABEL_PACKAGES: canonical_json(packages).decode(),
+                LABEL_PAYLOAD: str(numbers.payload),
                 LABEL_PROGRAM: program.to_label(),
+                LABEL_SETTINGS: str(numbers.settings),
             },
             "User": f"{JOB_USER}:{JOB_USER}",
             "WorkingDir": WORKSPACE,
@@ -130,10 +154,8 @@ def _manifest(config: bytes, layers: tuple[Layer, ...]) -> dict[str, Any]:
     }
 
 
-def _environment(base: Base, program: Program, packages: Mapping[str, str]) -> dict[str, str]:
-    """Base, then levers, then the job's own, then what the runtime reads. The later one wins."""
-    from orchestrator.runtime.levers import environment as levers
-
+def _environment(base: Base, program: Program, packages: Mapping[str, str], settings: int) -> dict[str, str]:
+    """Base, then settings, then the job's own, then what the payload reads. The later one wins."""
     refused = sorted(name for name in program.env if name.startswith(NOT_FOR_JOBS))
     if refused:
         raise UsageError(
@@ -147,18 +169,19 @@ def _environment(base: Base, program: Program, packages: Mapping[str, str]) -> d
         *found.get("PATH", _DEFAULT_PATH).split(":"),
     ]
     found["PATH"] = ":".join(dict.fromkeys(folders))
-    determinism = program.determinism
-    found |= levers(
-        level=determinism.level.value,
-        threads=determinism.threads,
-        portable_cpu=determinism.portable_cpu,
+    asked = program.determinism
+    found |= determinism.environment(
+        level=asked.level.value,
+        threads=asked.threads,
+        portable_cpu=asked.portable_cpu,
         seed=program.seed,
         numpy=packages.get("numpy") or base.python.packages.get("numpy"),
-        trace=(determinism.trace.tensors.value, determinism.trace.every),
+        trace=(asked.trace.tensors.value, asked.trace.every),
+        number=settings,
     )
     found |= program.env
     return found | {
-        "REPRISE_LEVEL": determinism.level.value,
+        "REPRISE_LEVEL": asked.level.value,
         "REPRISE_PARAMS": canonical_json(program.params).decode(),
         "REPRISE_REPORT": REPORT,
         "REPRISE_SEED": str(program.seed),

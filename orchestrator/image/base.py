@@ -8,25 +8,27 @@ from orchestrator.errors import BaseNotPinnedError, StoreError, UsageError
 from orchestrator.image.basemake import base_from_parts
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import Base
-from orchestrator.image.pins import BasePin, flavours, list_pins
+from orchestrator.image.pins import BasePin, default_flavour, flavours, list_pins
 from orchestrator.settings import Settings
 
 _BY_DIGEST = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})\Z")
 _FLAVOUR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
-def resolve_base(settings: Settings, name: str | None, gpu_visible: bool) -> Base:
-    """The pinned base for a spec's `base`: a flavour, `repo@sha256:...`, or None for the box's default.
+def resolve_base(settings: Settings, name: str | None, gpus: bool) -> Base:
+    """The pinned base for a spec's `base`: a flavour, `repo@sha256:...`, or None for the default.
+
+    `gpus`: whether the spec asks for any, for which bases.toml has a default of its own.
 
     BaseNotPinnedError, with the command that mends it, where no pin on this box has the name or digest.
     """
-    return _load(settings, find_pin(settings, name, gpu_visible))
+    return _load(settings, find_pin(settings, name, gpus))
 
 
-def find_pin(settings: Settings, name: str | None, gpu_visible: bool) -> BasePin:
+def find_pin(settings: Settings, name: str | None, gpus: bool) -> BasePin:
     """As `resolve_base`, but only the pin: the base's bytes may be elsewhere."""
     if name is None:
-        name = "cuda" if gpu_visible else "cpu"
+        name = default_flavour(settings, gpus)
     pins = list_pins(settings)
     by_digest = _BY_DIGEST.match(name)
     if by_digest is not None:

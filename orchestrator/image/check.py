@@ -17,7 +17,7 @@ from orchestrator.digest import canonical_json
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assemble import NOT_FOR_JOBS, documents
 from orchestrator.image.basemake import base_from_parts, config_problems, python_problems
-from orchestrator.image.describe import describe_labels
+from orchestrator.image.describe import describe_labels, numbers_of
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import MEDIA_LAYER, SCRIPTS, Base, BaseRef, Image, Layer, LayerKind, PythonFacts
 from orchestrator.image.pins import list_pins
@@ -34,7 +34,7 @@ _NVIDIA = {
     "NVIDIA_TF32_OVERRIDE": re.compile(r"[01]\Z"),
     "NVIDIA_VISIBLE_DEVICES": re.compile(r"(all|none|void)\Z"),
 }
-# The names of numpy's instruction sets depend on its version, which only a pinned base tells (levers.py).
+# Names of numpy's instruction sets depend on its version, which only a pinned base tells (determinism.py)
 _NUMPYS = ("2.4.0", "2.3.0", "1.26.0")
 
 
@@ -62,7 +62,10 @@ def check_settings(name: str, settings: Mapping[str, Any]) -> None:
     problems += _variables(program.env)
     if not problems:
         kept = {key: value for key, value in settings.items() if value}  # engines list what is not set, too
-        made = (json.loads(documents(base, program, packages, ())[0])["config"] for base in candidates)
+        numbers = numbers_of(settings["Labels"])
+        made = (
+            json.loads(documents(base, program, packages, (), numbers)[0])["config"] for base in candidates
+        )
         problems = min((_changed(one, kept) for one in made), key=len)
     if problems:
         raise _refused(name, problems)
@@ -118,7 +121,8 @@ def _within(settings: Mapping[str, Any]) -> tuple[list[Base], list[str]]:
         executable=executable, version="3.0.0", purelib="/", glibc="2.0", machine="x86_64", packages={}
     )
     try:
-        added = _environment(documents(_base(ref, {}, python), program, packages, ())[0])
+        numbers = numbers_of(settings["Labels"])
+        added = _environment(documents(_base(ref, {}, python), program, packages, (), numbers)[0])
     except (UsageError, ValueError) as error:
         return [], [str(error)]
     own = {name: value for name, value in environment.items() if name not in added}
@@ -156,7 +160,7 @@ def _differences(image: Image, candidates: list[Base]) -> list[str]:
     """Of the candidate that is nearest; empty where one gives the image's exact bytes."""
     found = []
     for base in candidates:
-        config, manifest = documents(base, image.program, image.packages, image.layers)
+        config, manifest = documents(base, image.program, image.packages, image.layers, image.numbers)
         if (config, manifest) == (image.config, image.manifest):
             return []
         changed = [*_changed(json.loads(config), json.loads(image.config))]

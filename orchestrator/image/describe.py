@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from orchestrator.errors import UsageError
+from orchestrator.image import determinism, payload
 from orchestrator.image.model import (
     ASSEMBLY_VERSION,
     LABEL_ASSEMBLY,
     LABEL_BASE,
     LABEL_PACKAGES,
+    LABEL_PAYLOAD,
     LABEL_PROGRAM,
+    LABEL_SETTINGS,
     BaseRef,
+    Numbers,
 )
 from orchestrator.spec.program import Program
 
@@ -47,6 +51,7 @@ def describe_labels(labels: Mapping[str, str]) -> tuple[Program, BaseRef, dict[s
             f"the image has assembly version {version!r}, this Reprise knows {ASSEMBLY_VERSION!r}",
             "use the release of Reprise that made it",
         )
+    numbers_of(labels)
     try:
         program = Program.from_label(labels[LABEL_PROGRAM])
         base = BaseRef.model_validate_json(labels[LABEL_BASE])
@@ -54,3 +59,21 @@ def describe_labels(labels: Mapping[str, str]) -> tuple[Program, BaseRef, dict[s
     except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"the image's labels cannot be read: {str(error).splitlines()[0]}") from None
     return program, base, packages
+
+
+def numbers_of(labels: Mapping[str, str]) -> Numbers:
+    """Which settings and which payload an image was made with, from its labels.
+
+    UsageError for one that this release does not know: it came later.
+    """
+    found = []
+    for label, known in ((LABEL_SETTINGS, determinism.SETS), (LABEL_PAYLOAD, payload.DIGESTS)):
+        text = labels.get(label)
+        number = next((one for one in known if str(one) == text), None)
+        if number is None:
+            raise UsageError(
+                f"the image's {label} is {text!r}, this Reprise knows {', '.join(map(str, sorted(known)))}",
+                "use the release of Reprise that made it, or a later one",
+            )
+        found.append(number)
+    return Numbers(settings=found[0], payload=found[1])

@@ -1,11 +1,9 @@
-"""The layers that every job has: its source, and the runtime."""
+"""The layers that every job has: its source, and the payload."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
-import orchestrator.runtime
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.image import tar
@@ -25,13 +23,12 @@ from orchestrator.image.model import (
 )
 from orchestrator.spec.tree import SourceTree
 
-RUNTIME_FOLDER = Path(orchestrator.runtime.__path__[0])  # what is copied into every image
 ACCOUNTS = {
     "/etc/passwd": f"root:x:0:0:root:/root:/bin/sh\n{JOB_NAME}:x:{JOB_USER}:{JOB_USER}::{JOB_HOME}:/bin/sh\n",
     "/etc/group": f"root:x:0:\n{JOB_NAME}:x:{JOB_USER}:\n",
 }
 """Users of the image, instead of the base's, which no job can become: the job's has a name and a home."""
-PTH = "reprise.pth"  # the runtime's start in every interpreter of the job
+PTH = "reprise.pth"  # the payload's start in every interpreter of the job
 
 
 def in_image(path: str) -> str:
@@ -58,27 +55,27 @@ def source_layer(layout: Layout, tree: SourceTree) -> Layer:
     return _stored(layout, LayerKind.SOURCE, title, entries)
 
 
-def runtime_layer(layout: Layout, python: PythonFacts, folder: Path | None = None) -> Layer:
-    """Levers, read-back and entry point under RUNTIME, the .pth that starts them, accounts, mount targets.
+def runtime_layer(layout: Layout, python: PythonFacts, files: Mapping[str, bytes]) -> Layer:
+    """The payload, in a layer. UsageError: `files` hold no .pth."""
+    if PTH not in files:
+        raise UsageError(f"the payload is incomplete: {PTH} is missing", "install Reprise again")
+    return _stored(layout, LayerKind.RUNTIME, "runtime", runtime_entries(python.purelib, files))
+
+
+def runtime_entries(purelib: str, files: Mapping[str, bytes]) -> list[tar.Entry]:
+    """The payload under RUNTIME, the .pth that starts it, accounts, and the mount targets.
 
     The targets are declared because a root that is read-only has none to spare; `REPORT` is not: without
-    the mount the runtime is to stay silent. Bytecode is left out: it depends on the interpreter, and
+    the mount the payload is to stay silent. Bytecode is left out: it depends on the interpreter, and
     reading a few small modules without it costs some milliseconds.
     """
-    folder = RUNTIME_FOLDER if folder is None else folder
     entries = [tar.folder(in_image(WORKSPACE), 0o777), tar.folder(in_image(INPUTS))]
     entries.append(tar.folder(in_image(RUNTIME)))
     entries.append(tar.folder("etc"))
     entries += [tar.Entry(in_image(path), text.encode()) for path, text in ACCOUNTS.items()]
-    for path in sorted(folder.rglob("*.py")):
-        entries.append(
-            tar.Entry(f"{in_image(RUNTIME)}/{path.relative_to(folder).as_posix()}", path.read_bytes())
-        )
-    pth = folder / PTH
-    if not pth.is_file():
-        raise UsageError(f"the runtime is incomplete: {pth} is missing", "install Reprise again")
-    entries.append(tar.Entry(f"{in_image(python.purelib)}/{PTH}", pth.read_bytes()))
-    return _stored(layout, LayerKind.RUNTIME, "runtime", entries)
+    for name, data in files.items():
+        entries.append(tar.Entry(f"{in_image(purelib if name == PTH else RUNTIME)}/{name}", data))
+    return entries
 
 
 def made_layer(layout: Layout, kind: LayerKind, title: str, digest: Digest, size: int) -> Layer:

@@ -27,6 +27,8 @@ LABEL_BASE = "reprise.base"  # canonical JSON of BaseRef
 LABEL_PACKAGES = "reprise.packages"  # canonical JSON {name: version} of the job's own wheels
 LABEL_ASSEMBLY = "reprise.assembly"  # version of the normalisation rules
 ASSEMBLY_VERSION = "1"
+LABEL_SETTINGS = "reprise.settings"  # number of the set of determinism settings (determinism.py)
+LABEL_PAYLOAD = "reprise.payload"  # number of the payload (payload.py)
 
 REPOSITORY = "reprise"  # local tag: reprise:<hex of the manifest digest>; an untagged image gets pruned
 
@@ -90,6 +92,13 @@ class Base(Value):
     python: PythonFacts
 
 
+class Numbers(Value):
+    """Which frozen parts an image was made with."""
+
+    settings: int
+    payload: int
+
+
 class Image(Value):
     """An assembled image: exact bytes of manifest and config, and where its layers are."""
 
@@ -101,6 +110,7 @@ class Image(Value):
     base: BaseRef
     program: Program
     packages: dict[str, str]  # the job's own wheels
+    numbers: Numbers
 
     @property
     def tag(self) -> str:

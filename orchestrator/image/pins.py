@@ -57,7 +57,18 @@ def list_pins(settings: Settings) -> tuple[BasePin, ...]:
 
 def flavours(settings: Settings) -> tuple[str, ...]:
     """The names that have a recipe, pinned or not."""
-    return tuple(sorted(_read(settings.recipes / COMMITTED)))
+    found = _read(settings.recipes / COMMITTED)
+    return tuple(sorted(name for name, table in found.items() if isinstance(table, dict)))
+
+
+def default_flavour(settings: Settings, gpus: bool) -> str:
+    """The base of a spec that names none. UsageError where bases.toml does not say it."""
+    path, key = settings.recipes / COMMITTED, "default_with_gpus" if gpus else "default"
+    name = _read(path).get(key)
+    if not isinstance(name, str):
+        hint = f'write {key} = "FLAVOUR" at its top, or a base in the spec'
+        raise UsageError(f"{path} has no {key}", hint)
+    return name
 
 
 def read_pins(path: Path, committed: bool) -> tuple[BasePin, ...]:

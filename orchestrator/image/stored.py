@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.check import check_image
-from orchestrator.image.describe import describe
+from orchestrator.image.describe import describe, numbers_of
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import MEDIA_MANIFEST, Image, Layer, LayerKind
 from orchestrator.settings import Settings
@@ -73,6 +73,7 @@ def image_of(layout: Layout, manifest: bytes, config: bytes) -> Image:
         base=base,
         program=program,
         packages=packages,
+        numbers=numbers_of(json.loads(config)["config"]["Labels"]),
     )
 
 

@@ -45,8 +45,9 @@ class Built(Value):
 def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     """Read, check, assemble. The GPU is asked for first: without one nothing else is worth the wait."""
     spec = read_spec(request.spec_path, request.params, request.seed)
-    gpu_visible = spec.resources.gpus > 0 if request.elsewhere else check_gpus(spec, request.run)
-    base = _base(session, spec.base, gpu_visible, watch)
+    if request.run and not request.elsewhere:
+        check_gpus(spec)
+    base = _base(session, spec.base, spec.resources.gpus > 0, watch)
     watch.phase("source", spec.source.path)
     inputs = read_inputs(spec.inputs)
     # A timeout or a comment changed in the spec file is no other experiment (docs/decisions/0009).
@@ -72,25 +73,21 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     )
 
 
-def _base(session: Session, name: str | None, gpu_visible: bool, watch: Watch) -> Base:
+def _base(session: Session, name: str | None, gpus: bool, watch: Watch) -> Base:
     try:
-        return resolve_base(session.settings, name, gpu_visible)
+        return resolve_base(session.settings, name, gpus)
     except BaseNotPinnedError:
         from orchestrator.launch.images import base_here  # 0.1 s of imports that are seldom needed
 
-        return base_here(session, name, gpu_visible, watch)
+        return base_here(session, name, gpus, watch)
 
 
-def check_gpus(spec: JobSpec, run: bool) -> bool:
-    """Whether it is for a GPU. UsageError where it is to `run` on what this box has not."""
-    if spec.resources.gpus == 0 and spec.base is not None:
-        return False
-    from orchestrator.run.hardware import choose_gpus, gpus
+def check_gpus(spec: JobSpec) -> None:
+    """UsageError where the spec asks for GPUs that this box has not."""
+    if spec.resources.gpus:
+        from orchestrator.run.hardware import choose_gpus, gpus
 
-    found = gpus()
-    if run:
-        choose_gpus(spec.resources, found)
-    return bool(found) or spec.resources.gpus > 0
+        choose_gpus(spec.resources, gpus())
 
 
 def refuse_dirty(source: SourceTree) -> None:

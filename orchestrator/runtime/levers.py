@@ -1,7 +1,6 @@
-"""The determinism levers: what is set in the image's environment, and what is set in torch.
+"""The determinism settings of torch's own interface, and the names of those that the environment holds.
 
-Source of every value: shared/reference/determinism.md (PyTorch 2.13, CPU) unless a line says more.
-Callable without torch: `environment` is what the orchestrator puts into an image's config.
+Source of every value: read and measured on PyTorch 2.13, CPU, unless a line says more.
 """
 
 from __future__ import annotations
@@ -12,102 +11,41 @@ TYPE_CHECKING = False  # importing typing costs 4 ms
 if TYPE_CHECKING:
     from typing import Any
 
-LEVELS = ("strict", "warn", "off")
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # what torch's own count follows
 
-# Wanted by every job, at every level. Bytecode beside a copied source would become an output.
-_ALWAYS = {
-    "PYTHONHASHSEED": "0",
-    "PYTHONUNBUFFERED": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "OMP_DYNAMIC": "FALSE",
-    "MKL_DYNAMIC": "FALSE",
-}
-
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-
-_NUMERIC = {
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    # KiB. torch caps it at the cuBLAS workspace, which the line above makes 8 x 4096 KiB: the same here, so
-    # that neither the architecture nor the memory size chooses.
-    "CUBLASLT_WORKSPACE_SIZE": "32768",
-    "NVIDIA_TF32_OVERRIDE": "0",
-    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0",  # 1 forces TF32 on; a base may have set it
-    "TORCHINDUCTOR_DETERMINISTIC": "1",
-    "NCCL_ALGO": "Ring",
-    "NCCL_PROTO": "Simple",
-    "NCCL_NVLS_ENABLE": "0",
-    "NVTE_ALLOW_NONDETERMINISTIC_ALGO": "0",
-    "XLA_FLAGS": "--xla_gpu_deterministic_ops=true",
-    "TF_DETERMINISTIC_OPS": "1",
-}
-
-_PORTABLE = {
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "MKL_CBWR": "AVX2,STRICT",
-    "OPENBLAS_CORETYPE": "Haswell",
-}
-_NUMPY = "NPY_DISABLE_CPU_FEATURES"
-
-# Not set, but read back: a job or a base that sets one of these may move bits.
-_WATCHED = (
+LEVER_NAMES = (
+    "ATEN_CPU_CAPABILITY",
+    "CUBLASLT_WORKSPACE_SIZE",
+    "CUBLAS_WORKSPACE_CONFIG",
     "CUDA_LAUNCH_BLOCKING",
+    "MKL_CBWR",
+    "MKL_DYNAMIC",
+    "MKL_NUM_THREADS",
+    "NCCL_ALGO",
+    "NCCL_NVLS_ENABLE",
+    "NCCL_PROTO",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NUMEXPR_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "NVTE_ALLOW_NONDETERMINISTIC_ALGO",
+    "OMP_DYNAMIC",
+    "OMP_NUM_THREADS",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_NUM_THREADS",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONHASHSEED",
+    "PYTHONUNBUFFERED",
+    "TF_DETERMINISTIC_OPS",
+    "TORCHINDUCTOR_DETERMINISTIC",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
     "TORCH_BLAS_PREFER_CUBLASLT",
     "TORCH_CUBLASLT_UNIFIED_WORKSPACE",
     "TORCH_LINALG_PREFER_CUSOLVER",
+    "XLA_FLAGS",
 )
-
-LEVER_NAMES = tuple(sorted((*_ALWAYS, *_THREADS, *_NUMERIC, *_PORTABLE, _NUMPY, *_WATCHED)))
-"""Every environment variable that the read-back reports."""
-
-
-def environment(
-    level: str,
-    threads: int,
-    portable_cpu: bool,
-    seed: int,
-    numpy: str | None = None,
-    trace: tuple[str, int] = ("off", 1),
-) -> dict[str, str]:
-    """The environment of a job, as set in the image's config.
-
-    `threads` is the count for OpenMP, MKL, OpenBLAS, numexpr and torch. `numpy` is the version in the
-    image ("2.4.6"; None: 2.4 or later, or none at all): its names for instruction sets changed in 2.4.
-    At level `off` there are no numeric levers, the portable CPU profile included: seeds and thread counts
-    only. `trace` is which tensors, and every how many optimizer steps. Raises ValueError for a level that
-    does not exist, or a thread count below 1.
-    """
-    if level not in LEVELS:
-        raise ValueError(f"unknown determinism level {level!r}, not one of {', '.join(LEVELS)}")
-    if threads < 1:
-        raise ValueError(f"threads must be 1 or more, not {threads}")
-    env = {"REPRISE_LEVEL": level, "REPRISE_SEED": str(seed), "REPRISE_THREADS": str(threads)}
-    if trace[0] != "off":
-        env["REPRISE_TRACE"] = f"{trace[0]}:{trace[1]}"
-    env |= _ALWAYS | dict.fromkeys(_THREADS, str(threads))
-    if level != "off":
-        env |= _NUMERIC
-        if portable_cpu:
-            env |= _PORTABLE | {_NUMPY: _numpy_features(numpy)}
-    return env
-
-
-def _numpy_features(version: str | None) -> str:
-    """What numpy must leave alone for AVX2, in the names of that version.
-
-    Names that a version does not know raise an ImportWarning, so `python -W error` could not import numpy,
-    and what it does know by another name stays enabled: measured on 1.26.4, 2.2.6, 2.3.5, 2.4.6.
-    """
-    new = "X86_V4 AVX512_ICL AVX512_SPR"
-    if version is None:
-        return new
-    parts = version.split(".")
-    release = (int(parts[0]), int(parts[1])) if len(parts) > 1 and parts[1].isdigit() else (2, 4)
-    if release >= (2, 4):
-        return new
-    old = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"
-    return f"{old} AVX512_SPR" if release >= (2, 3) else old
-
+"""Every environment variable that the read-back reports: those of the image's settings, and some that are not
+set, because a job or a base that sets one of them may move bits."""
 
 # Order matters for TF32: the old interface first, then the new one, or reading raises (pytorch#179445).
 _ATTRIBUTES: tuple[tuple[str, Any], ...] = (

@@ -26,7 +26,7 @@ _ENV_REASONS = {
     "NCCL_": "a determinism lever; say determinism.level",
     "PYTHON": "Reprise sets the interpreter up so that every run is alike",
     # Single variables: others of these families (TORCH_HOME, TF_CPP_MIN_LOG_LEVEL) move no bits.
-    # runtime/levers.py is not imported here: it belongs to the image. A test holds the two together.
+    # runtime/levers.py is not imported here: it belongs to the payload. A test holds the two together.
     "CUDA_LAUNCH_BLOCKING": "it can move bits; Reprise reads it back",
     "NPY_DISABLE_CPU_FEATURES": "a determinism lever; say determinism.portable_cpu",
     "NUMEXPR_NUM_THREADS": "a determinism lever; say determinism.threads",

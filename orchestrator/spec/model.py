@@ -99,7 +99,7 @@ class JobSpec(Value):
 
     name: Name
     description: str = ""
-    base: str | None = None  # a flavour of images/, or repo@sha256:...; None: cuda where a GPU is, else cpu
+    base: str | None = None  # a flavour of images/, or repo@sha256:...; None: the default of bases.toml
     source: SourceSpec
     requirements: str | None = None
     command: str | tuple[str, ...]

@@ -7,7 +7,7 @@ belongs to the run's record (docs/decisions/0002-what-is-identity.md).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,31 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.spec.model import Determinism, EnvName, JobSpec, Name, Scalar
 from orchestrator.spec.placeholders import fill_command
 from orchestrator.value import Value
+
+FORMAT_1 = (
+    "format",
+    "name",
+    "command",
+    "params",
+    "env",
+    "seed",
+    "inputs",
+    "outputs",
+    "metrics",
+    "determinism.level",
+    "determinism.threads",
+    "determinism.portable_cpu",
+    "determinism.trace.every",
+    "determinism.trace.tensors",
+    "gpus",
+)
+"""The label's fields that are always written. Frozen: no field is added, and none goes."""
+
+LATER: dict[str, object] = {}
+"""Fields that came later: dotted name -> the default that it came with, which never changes, as JSON has it.
+
+A label holds such a field only where it is at another value, so it moves no digest of a program without it.
+"""
 
 
 class Program(Value):
@@ -33,11 +58,25 @@ class Program(Value):
     gpus: int = 0
 
     def to_label(self) -> str:
-        return canonical_json(self.model_dump(mode="json")).decode()
+        """The text that is identity: see FORMAT_1 and LATER."""
+        document = self.model_dump(mode="json")
+        for name, default in LATER.items():
+            _drop(document, name.split("."), default)
+        return canonical_json(document).decode()
 
     @classmethod
     def from_label(cls, text: str) -> Program:
+        """ValueError for a field that this release does not know: it came later."""
         return cls.model_validate_json(text)
+
+
+def _drop(table: dict[str, Any], path: list[str], default: object) -> None:
+    """Take a field out that is at its default, and a table that this leaves empty."""
+    name, *below = path
+    if below:
+        _drop(table[name], below, default)
+    if table[name] == ({} if below else default):
+        del table[name]
 
 
 def program_of(spec: JobSpec, inputs: dict[str, Digest]) -> Program:

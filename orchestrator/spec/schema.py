@@ -20,8 +20,8 @@ _SAID = {
     "name": "The job's name: letters, digits, dot, dash and underscore. Identity.",
     "description": "What it is, for people.",
     "base": (
-        "A base's name (cpu, cuda) or REPOSITORY@sha256:...; default: cuda where a GPU is, else "
-        "cpu. Identity."
+        "A base's name (cpu, cuda) or REPOSITORY@sha256:...; default: cpu, and cuda for a job with "
+        "gpus. Identity."
     ),
     "source": (
         "The code: a folder, {path, commit}, or {git, commit}; default: the job file's folder. Identity."

@@ -4,18 +4,16 @@ and surroundings; needs only orchestrator, pydantic and installer. Argument: an 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import zipfile
 from pathlib import Path
 
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.image import wheellayers
+from orchestrator.image import determinism, wheellayers
 from orchestrator.image.assemble import assemble
 from orchestrator.image.basemake import base_from_parts
 from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, Image, PythonFacts
 from orchestrator.image.wheels import WheelFile
-from orchestrator.runtime import levers
 from orchestrator.settings import Settings
 from orchestrator.spec.model import Determinism, Level
 from orchestrator.spec.program import Program
@@ -84,7 +82,7 @@ def source() -> SourceTree:
     return SourceTree(files=tuple(files))
 
 
-def build(folder: Path, runtime: Path | None) -> Image:
+def build(folder: Path, files: dict[str, bytes] | None) -> Image:
     settings = Settings(
         home=folder / "home",
         database_url="",
@@ -102,18 +100,12 @@ def build(folder: Path, runtime: Path | None) -> Image:
         determinism=Determinism(level=Level.WARN, threads=2),
     )
     wheels = tuple(wheel(folder, name, size) for name, size in (("one", 1), ("two", 40), ("three", 1)))
-    return assemble(settings, fixed_base(), program, source(), wheels, runtime)
+    return assemble(settings, fixed_base(), program, source(), wheels, files)
 
 
-def fixed_runtime(folder: Path) -> Path:
-    """A stand-in, so that the golden digest does not change with every line of the runtime."""
-    runtime = folder / "runtime"
-    (runtime / "part").mkdir(parents=True)
-    for name in ("start.py", "entry.py", "part/more.py", "reprise.pth"):
-        (runtime / name).write_bytes(f"# {name}\n".encode())
-    (runtime / "__pycache__").mkdir()
-    (runtime / "__pycache__" / "start.pyc").write_bytes(os.urandom(8))
-    return runtime
+def stand_in() -> dict[str, bytes]:
+    """So that the golden digest is not that of one payload."""
+    return {name: f"# {name}\n".encode() for name in ("start.py", "entry.py", "part/more.py", "reprise.pth")}
 
 
 def main() -> None:
@@ -121,9 +113,9 @@ def main() -> None:
     wheellayers.LARGE = 9000
     (folder / "real").mkdir()
     real = build(folder / "real", None)
-    levers.environment = lambda **asked: {"LEVERS": canonical_json(asked).decode()}  # type: ignore[assignment]
+    determinism.environment = lambda **asked: {"LEVERS": canonical_json(asked).decode()}  # type: ignore[assignment]
     (folder / "fixed").mkdir()
-    fixed = build(folder / "fixed", fixed_runtime(folder))
+    fixed = build(folder / "fixed", stand_in())
     print(
         json.dumps(
             {

@@ -22,6 +22,9 @@ from orchestrator.settings import Settings
 
 RECIPES = """\
 # The flavours; see Dockerfile.base.
+default = "cpu"
+default_with_gpus = "cuda"
+
 [cpu]
 from = "os"  # bootstrapped
 packages = ["python3"]
@@ -41,18 +44,24 @@ def recipes(settings: Settings) -> Path:
 def test_a_pinned_flavour_is_resolved(settings: Settings, recipes: Path, make_base: Any) -> None:
     base = make_base("cpu")
     write_pin(settings.pins, "cpu", base)
-    assert resolve_base(settings, "cpu", gpu_visible=True) == base
-    assert resolve_base(settings, None, gpu_visible=False) == base
-    assert resolve_base(settings, f"mirror.example/any/name@{base.ref.digest}", gpu_visible=False) == base
+    assert resolve_base(settings, "cpu", gpus=True) == base
+    assert resolve_base(settings, None, gpus=False) == base
+    assert resolve_base(settings, f"mirror.example/any/name@{base.ref.digest}", gpus=False) == base
 
 
-def test_without_a_name_a_gpu_decides(settings: Settings, recipes: Path, make_base: Any) -> None:
+def test_without_a_name_the_recipes_decide(settings: Settings, recipes: Path, make_base: Any) -> None:
+    """By what the spec asks for. What the machine has is not even asked (tests/launch/test_bases.py)."""
     cuda = make_base("cuda", config={"Env": ["CUDA=1"]})
     write_pin(settings.pins, "cuda", cuda)
-    assert resolve_base(settings, None, gpu_visible=True) == cuda
+    assert resolve_base(settings, None, gpus=True) == cuda
     with pytest.raises(BaseNotPinnedError) as caught:
-        resolve_base(settings, None, gpu_visible=False)
+        resolve_base(settings, None, gpus=False)
     assert caught.value.hint == "run: reprise base build cpu"
+    recipes.write_text(RECIPES.replace('default = "cpu"', 'default = "cuda"'))
+    assert resolve_base(settings, None, gpus=False) == cuda
+    recipes.write_text(RECIPES.replace('default = "cpu"\n', ""))
+    with pytest.raises(UsageError, match="has no default"):
+        resolve_base(settings, None, gpus=False)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +80,7 @@ def test_what_no_digest_pins_is_refused(
     settings: Settings, recipes: Path, name: str, said: str, hint: str
 ) -> None:
     with pytest.raises(BaseNotPinnedError, match=said) as caught:
-        resolve_base(settings, name, gpu_visible=False)
+        resolve_base(settings, name, gpus=False)
     assert hint in (caught.value.hint or "")
 
 
@@ -81,7 +90,7 @@ def test_the_committed_pin_comes_before_this_boxes(settings: Settings, recipes: 
     write_pin(recipes, "cpu", shared)
     (pin,) = list_pins(settings)
     assert (pin.digest, pin.committed) == (shared.ref.digest, True)
-    assert resolve_base(settings, "cpu", gpu_visible=False) == shared
+    assert resolve_base(settings, "cpu", gpus=False) == shared
 
 
 @pytest.mark.parametrize("which", ["digest", "config_digest"])
@@ -97,7 +106,7 @@ def test_a_base_whose_bytes_are_not_here_is_not_used(
     else:
         path.write_bytes(path.read_bytes().replace(b"linux", b"linuX") + b" ")
     with pytest.raises(BaseNotPinnedError, match="not usable here") as caught:
-        resolve_base(settings, "cpu", gpu_visible=False)
+        resolve_base(settings, "cpu", gpus=False)
     assert caught.value.hint == "run: reprise base build cpu"
 
 

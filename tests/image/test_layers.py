@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.errors import UsageError
-from orchestrator.image.layers import RUNTIME_FOLDER, runtime_layer, source_layer
+from orchestrator.image.layers import runtime_layer, source_layer
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import LayerKind, PythonFacts
+from orchestrator.image.payload import payload
 from orchestrator.spec.tree import SourceFile, SourceTree
 
 
@@ -72,11 +72,12 @@ def test_hostile_sources_are_refused(layout: Layout, files: list[SourceFile]) ->
 def test_runtime_layer_holds_the_modules_the_pth_and_the_mount_targets(
     layout: Layout, python: PythonFacts, members: Any, content: Any
 ) -> None:
-    layer = runtime_layer(layout, python)
+    files = payload()
+    layer = runtime_layer(layout, python, files)
     found = members(layer.path)
     pth = "opt/python/lib/python3.11/site-packages/reprise.pth"
-    assert content(layer.path, pth) == (RUNTIME_FOLDER / "reprise.pth").read_bytes()
-    modules = {f"opt/reprise/runtime/{path.name}" for path in RUNTIME_FOLDER.glob("*.py")}
+    assert content(layer.path, pth) == files["reprise.pth"]
+    modules = {f"opt/reprise/runtime/{name}" for name in files if name != "reprise.pth"}
     accounts = ("etc", "etc/group", "etc/passwd")
     assert (
         set(found) == {"inputs", "opt/reprise", "opt/reprise/runtime", "workspace", pth, *accounts} | modules
@@ -85,7 +86,6 @@ def test_runtime_layer_holds_the_modules_the_pth_and_the_mount_targets(
     assert not any(name.endswith(".pyc") for name in found)
 
 
-def test_runtime_without_its_pth_is_an_error(layout: Layout, python: PythonFacts, tmp_path: Path) -> None:
-    (tmp_path / "entry.py").write_text("")
+def test_a_payload_without_its_pth_is_an_error(layout: Layout, python: PythonFacts) -> None:
     with pytest.raises(UsageError, match="incomplete"):
-        runtime_layer(layout, python, tmp_path)
+        runtime_layer(layout, python, {"entry.py": b""})

@@ -85,7 +85,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_image(session: Session, inputs: dict[str, Digest] | None = None) -> Image:
-    """Over a base of one small layer, with a runtime of one small file."""
+    """Over a base of one small layer, with a payload of one small file."""
     layout = Layout(session.settings.layout)
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
@@ -109,11 +109,8 @@ def make_image(session: Session, inputs: dict[str, Digest] | None = None) -> Ima
     base = base_from_parts("tiny", "lab/tiny:1", canonical_json(manifest), config, None, PYTHON)
     program = Program(name="digits", command=("python", "train.py"), params={"lr": 0.1}, inputs=inputs or {})
     source = SourceTree(files=(SourceFile(path="train.py", data=b"print('hello')\n"),))
-    runtime = session.settings.home / "runtime"
-    runtime.mkdir(exist_ok=True)
-    (runtime / "entry.py").write_text("pass\n")
-    (runtime / "reprise.pth").write_text("import sys\n")
-    return assemble(session.settings, base, program, source, runtime=runtime)
+    files = {"entry.py": b"pass\n", "reprise.pth": b"import sys\n"}
+    return assemble(session.settings, base, program, source, files=files)
 
 
 def record_run(session: Session, image: Image, name: str, **changes: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import orchestrator.runtime
-from orchestrator.runtime.levers import environment
+from orchestrator.image.determinism import environment
 
 RUNTIME = Path(orchestrator.runtime.__path__[0])
 IN_IMAGE = "/opt/reprise/runtime"

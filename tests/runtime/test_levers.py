@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.runtime.levers import LEVER_NAMES, apply_torch, environment
+from orchestrator.image.determinism import environment
+from orchestrator.runtime.levers import LEVER_NAMES, apply_torch
 
 
 def test_strict_has_every_lever() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.runtime.levers import environment
+from orchestrator.image.determinism import environment
 
 HERE = Path(__file__).parent
 ZOO = HERE.parents[1] / "jobs" / "zoo"
