@@ -26,24 +26,28 @@ def command(job: str, metric: str, minimize: bool, last: bool, as_json: bool) ->
     The best point of a series counts, wherever in the run it lies. Only runs that succeeded count.
 
     JSON: the run, as `submit` prints it, and `best`: `metric`, `part` (`min`, `max`, `last`), `value`, `step`
-    (null where the value came without one).
+    (null where the value came without one), `incomplete` (how many of the runs that were compared have
+    metrics that could not all be read).
     """
     from orchestrator.cli.box import opened
-    from orchestrator.cli.console import BOLD, line
+    from orchestrator.cli.console import BOLD, ODD, line, tell
     from orchestrator.cli.document import print_document, run_document
     from orchestrator.cli.summary import print_next, print_run
+    from orchestrator.cli.text import incomplete_text
 
     with opened(adopting=True) as session:
         found = session.record.best(job, metric, minimize=minimize, last=last)
         run = session.record.run(found.line.id)
     if as_json:
-        said = {name: getattr(found, name) for name in ("metric", "part", "value", "step")}
+        said = {name: getattr(found, name) for name in ("metric", "part", "value", "step", "incomplete")}
         print_document(run_document(run) | {"best": said})
     else:
         line(best_text(found), BOLD)
         line()
         print_run(run)
         print_next(run)
+    if found.incomplete:
+        tell(incomplete_text(found.incomplete, "the runs that were compared"), ODD)
 
 
 def best_text(found: Best) -> str:

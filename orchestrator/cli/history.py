@@ -60,10 +60,10 @@ def command(
 
     JSON: `runs`, each with `id`, `job`, `image`, `state`, `failure`, `rerun_of`, `submitted_by`,
     `created_at`, `seconds`, `params`, `metrics` (last values), `reached` (by metric: `last_step`, `min`,
-    `min_step`, `max`, `max_step`), `verdict`, `box`, `box_name`, `tags`, `names`, `archived`,
-    `imported` (the bundle's digest); `limit`, `more`
-    (whether there are more runs than these), `notes` (what the answer leaves out, or why it is empty). With
-    --changed: `changed`, by run: `before` (the run before), `deltas` (`name`, `before`, `after`).
+    `min_step`, `max`, `max_step`), `metrics_incomplete` (what could not be read), `verdict`, `box`,
+    `box_name`, `tags`, `names`, `archived`, `imported` (the bundle's digest); `limit`, `more` (whether there
+    are more runs than these), `notes` (what the answer leaves out, or why it is empty). With --changed: `changed`, by run: `before` (the run
+    before), `deltas` (`name`, `before`, `after`).
     """
     from orchestrator.cli.box import opened
     from orchestrator.cli.console import DIM, tell
@@ -107,6 +107,8 @@ class Answer(NamedTuple):
 
 def ask(record: Record, wanted: HistoryFilter, changed: str | None) -> Answer:
     """`wanted` has a limit."""
+    from orchestrator.cli.text import incomplete_text
+
     limit = wanted.limit or LOOKED_AT
     one_more, left = wanted.model_copy(update={"limit": limit + 1}), False
     changes: dict[str, Changed] | None = None
@@ -121,6 +123,9 @@ def ask(record: Record, wanted: HistoryFilter, changed: str | None) -> Answer:
         notes.append(f"looked at {LOOKED_AT:,} runs; narrow the rest with --job, --since or --where")
     if runs and sorted_by is not None and value_in(runs[0], sorted_by) is None:
         notes.append(f"none of these runs has {sorted_by}: the newest come first")
+    torn = sum(bool(run.metrics_incomplete) for run in runs)
+    if torn:
+        notes.append(incomplete_text(torn, "these runs"))
     if more:
         notes.append(f"there are more than these {limit:,} runs; --limit shows more of them")
     shown = None if changes is None else {run.id: changes[run.id] for run in runs}
@@ -208,6 +213,7 @@ def _columns(runs: list[RunLine]) -> dict[str, list[str]]:
         ],
         "metrics": [
             _few([f"{name}={number_text(value)}" for name, value in sorted(run.metrics.items())])
+            + " INCOMPLETE" * bool(run.metrics_incomplete)
             for run in runs
         ],
         "verdict": [run.verdict or ("rerun" if run.rerun_of else "") for run in runs],

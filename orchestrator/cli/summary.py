@@ -79,6 +79,8 @@ def print_run(run: RunRecord) -> None:
         console.line(
             f"warning: the script changed the determinism flag {name}: {before} -> {after}", console.ODD
         )
+    if run.metrics_incomplete:
+        console.line(f"warning: the metrics are incomplete: {run.metrics_incomplete}", console.ODD)
     if run.reports_missing:
         console.line("warning: the runtime left no report: not instrumented", console.ODD)
     for text in run.notes:

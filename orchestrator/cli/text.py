@@ -64,6 +64,15 @@ def step_text(step: int | None) -> str:
     return "" if step is None else f" at step {step:,}"
 
 
+def incomplete_text(count: int, of: str) -> str:
+    """Of runs that are ranked by metrics, or shown with them."""
+    have = "has" if count == 1 else "have"
+    return (
+        f"{count:,} of {of} {have} metrics that could not all be read, so what is best may be another;"
+        " `reprise show RUN` says what is missing"
+    )
+
+
 def parse_since(text: str, now: datetime | None = None) -> datetime:
     """`2d`, `3h`, `30m`, or an ISO date or time (local where it names no zone) -> UTC.
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from itertools import islice
 
-from sqlalchemy import Connection, not_, select
+from sqlalchemy import Connection, func, not_, select
 
 from orchestrator.errors import UsageError
 from orchestrator.record import tables
@@ -50,7 +50,16 @@ def best(connection: Connection, job: str, metric: str, *, minimize: bool, last:
     if not minimize:  # read backwards the index has the last of equals first
         lines = first(Comparison(field, "==", _point(lines[0], field)[0]), False)
     value, step = _point(lines[0], field)
-    return Best(line=lines[0], metric=str(field.name), part=field.part.value, value=value, step=step)
+    run = tables.run.c
+    torn = select(func.count()).where(run.job_id == key, run.metrics_incomplete.is_not(None), *counting)
+    return Best(
+        line=lines[0],
+        metric=str(field.name),
+        part=field.part.value,
+        value=value,
+        step=step,
+        incomplete=connection.execute(torn.select_from(tables.run)).scalar_one(),
+    )
 
 
 def _best_field(names: Names, metric: str, minimize: bool, last: bool) -> Field:

@@ -139,6 +139,7 @@ class Best(Value):
     part: str  # min, max: of all points; last
     value: float
     step: int | None
+    incomplete: int = 0  # runs that were compared, of whose metrics something could not be read
 
 
 class Remark(Value):

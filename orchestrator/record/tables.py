@@ -90,6 +90,7 @@ class Run(Row, table=True):
         Index(None, "seed", "id"),
         Index(None, "submitted_by", "created_at"),
         Index("ix_run_failure_created_at", "failure", "created_at", **_where("failure IS NOT NULL")),
+        Index("ix_run_metrics_incomplete", "job_id", **_where("metrics_incomplete IS NOT NULL")),
         Index(None, "image_id"),
         Index(None, "rerun_of"),
     )

@@ -164,5 +164,7 @@ def _notes(original: RunRecord, rerun: RunRecord, findings: Findings, outcome: O
     if outcome is not Outcome.NOT_INSTRUMENTED:
         notes += findings.traces.problems
     for name, run in (("original", original), ("rerun", rerun)):
+        if run.metrics_incomplete:
+            notes.append(f"the metrics of the {name} are incomplete: {run.metrics_incomplete}")
         notes += [f"{name}: {note}" for note in run.notes]
     return notes

@@ -16,6 +16,7 @@ from orchestrator.verdict.grounds import unequal_names
 from orchestrator.verdict.pairing import pair_runs
 
 Cell = Plain
+INCOMPLETE = "(incomplete)"  # no metric's name: stands for what could not be read
 
 
 class Entry(Value):
@@ -153,8 +154,13 @@ def _result(run: RunRecord) -> dict[str, Cell]:
 
 
 def _metrics(a: RunRecord, b: RunRecord) -> Section:
-    plain = _section("metrics", a.metrics, b.metrics)
+    plain = _section("metrics", _all_metrics(a), _all_metrics(b))
     return plain.model_copy(update={"differing": tuple(map(_with_delta, plain.differing))})
+
+
+def _all_metrics(run: RunRecord) -> dict[str, Cell]:
+    """Beside the values, what of them could not be read."""
+    return {**run.metrics, **({INCOMPLETE: run.metrics_incomplete} if run.metrics_incomplete else {})}
 
 
 def _with_delta(entry: Entry) -> Entry:

@@ -11,8 +11,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.record.model import RunRecord
 from orchestrator.run.jobfiles import refuse_large
-from orchestrator.run.metrics import FINAL, SERIES
-from orchestrator.spec.globs import matcher
+from orchestrator.run.metricfiles import holds_metrics
 from orchestrator.verdict.files import OpenBlob
 from orchestrator.verdict.metrics import MetricsCompared
 from orchestrator.verdict.model import FileDifference
@@ -34,8 +33,7 @@ class Excuse:
 
 
 def is_metrics_file(path: str, run: RunRecord) -> bool:
-    named = run.program.metrics
-    return matcher((named,))(path) if named else path.rpartition("/")[2] in (FINAL, SERIES)
+    return holds_metrics(path, run.program.metrics)
 
 
 def excuse_metrics(difference: FileDifference, metrics: MetricsCompared, open_blob: OpenBlob) -> Excuse:
@@ -63,13 +61,33 @@ def excuse_metrics(difference: FileDifference, metrics: MetricsCompared, open_bl
         return Excuse(False, f"cannot compare its metrics: {error}")
     if not numbers:
         return Excuse(False, "its numbers are equal, its bytes are not")
-    judged = [number for number in numbers if number[0] not in metrics.left_out]
-    if not all((name, bits(a), bits(b)) in metrics.excusable for name, a, b in judged):
+    names = _Names(metrics)
+    judged = [number for number in numbers if not names.volatile(number[0])]
+    if not all(names.excused(*number) for number in judged):
         return Excuse(False, "it differs in a number that is no metric with a tolerance")
     if judged:
         return Excuse(True, "differs only in metrics that are within their tolerances")
     named = listed(sorted({name for name, _, _ in numbers}))
     return Excuse(True, f"differs only in metrics that are volatile in the spec ({named})", by_nature=True)
+
+
+class _Names:
+    """Metrics by what a file calls them: where several files have one, its folder stands before the name."""
+
+    def __init__(self, metrics: MetricsCompared) -> None:
+        self._metrics = metrics
+        self._known: dict[str, set[str]] = {}
+        for name in metrics.left_out | {name for name, _, _ in metrics.excusable}:
+            parts = name.split("/")
+            for number in range(len(parts)):
+                self._known.setdefault("/".join(parts[number:]), set()).add(name)
+
+    def volatile(self, name: str) -> bool:
+        return not self._metrics.left_out.isdisjoint(self._known.get(name, ()))
+
+    def excused(self, name: str, a: float, b: float) -> bool:
+        values = bits(a), bits(b)
+        return any((known, *values) in self._metrics.excusable for known in self._known.get(name, ()))
 
 
 def names_in(digest: Digest, open_blob: OpenBlob) -> set[str]:

@@ -202,13 +202,43 @@ def test_best_is_the_best_point(reprise: Call, recorded: Callable[..., str]) -> 
     assert f"run        {A}" in out
     document = json.loads(reprise("best", "digits", "--metric", "acc", "--json").out)
     assert document["id"] == A
-    assert document["best"] == {"metric": "acc", "part": "max", "value": 0.9, "step": 10}
+    assert document["best"] == {
+        "metric": "acc",
+        "part": "max",
+        "value": 0.9,
+        "step": 10,
+        "incomplete": 0,
+    }
     last = reprise("best", "digits", "--metric", "acc", "--last")
     assert last.out.startswith("best: last acc 0.8 at step 20\n")
     assert f"run        {B}" in last.out
     least = json.loads(reprise("best", "digits", "--metric", "acc.min", "--json").out)["best"]
-    assert least == {"metric": "acc", "part": "min", "value": 0.5, "step": 0}
+    assert (least["part"], least["value"], least["step"]) == ("min", 0.5, 0)
     assert reprise("best", "digits", "--metric", "acc.min", "--last").code == ExitCode.USAGE
+
+
+def test_incomplete_metrics_are_marked_wherever_they_are_ranked(
+    reprise: Call, recorded: Callable[..., str]
+) -> None:
+    """Of a file with a broken line the other lines count; what they say is not the whole."""
+    recorded(A, metrics={"acc": 0.9})
+    recorded(B, metrics={"acc": 0.8}, metrics_incomplete="metrics.jsonl:3 is not JSON")
+    ranked = (("best", "digits", "--metric", "acc"), ("history", "--sort", "-metrics.acc"), ("history",))
+    for words in ranked:
+        ran = reprise(*words)
+        assert ran.code == 0
+        assert "have metrics that" in ran.err or "has metrics that could not all be read" in ran.err, words
+    assert reprise(*ranked[0]).out.startswith("best: greatest acc 0.9\n")
+    assert json.loads(reprise(*ranked[0], "--json").out)["best"]["incomplete"] == 1
+    document = json.loads(reprise("history", "--json").out)
+    assert [bool(run["metrics_incomplete"]) for run in document["runs"]] == [True, False]
+    assert len(document["notes"]) == 1
+    assert "acc=0.8 INCOMPLETE" in reprise("history").out
+    assert "the metrics are incomplete: metrics.jsonl:3 is not JSON" in reprise("show", B).out
+    assert "(incomplete)\n  + metrics.jsonl:3 is not JSON" in reprise("diff", A, B).out
+    compared = reprise("compare", A, B)
+    assert "the metrics of the rerun are incomplete: metrics.jsonl:3 is not JSON" in compared.out
+    assert reprise("best", "digits", "--metric", "acc", "--last").code == 0
 
 
 def test_an_empty_history(reprise: Call) -> None:

@@ -93,6 +93,7 @@ def _one(
         exit_code=pick.choice([None, 0, 137]),
         metrics={name: value for name, value in metrics.items() if value is not None},
         series=tuple(series),
+        metrics_incomplete=pick.choice(["", "", "", "a line is not JSON"]),
     )
     if number % 3 == 0:
         record.tag(new.id, ["keep"], "ada")
@@ -351,7 +352,9 @@ def python_best(stored: Stored, job: str, name: str, which: str, minimize: bool)
     # The first of equals.
     value, line = min((item for item in counting if item[0] is not None), key=lambda item: sign * item[0])
     step = getattr(line.reached[name], f"{which}_step")
-    return {"line": line.id, "metric": name, "part": which, "value": value, "step": step}
+    torn = sum(bool(other.metrics_incomplete) for _, other in counting)
+    best = {"line": line.id, "metric": name, "part": which, "value": value, "step": step}
+    return best | {"incomplete": torn}
 
 
 def test_a_name_that_ends_like_a_part_is_asked_for(finished: Callable[..., str], record: Record) -> None:
