@@ -62,8 +62,8 @@ def command(
     `created_at`, `seconds`, `params`, `metrics` (last values), `reached` (by metric: `last_step`, `min`,
     `min_step`, `max`, `max_step`), `metrics_incomplete` (what could not be read), `verdict`, `box`,
     `box_name`, `tags`, `names`, `archived`, `imported` (the bundle's digest); `limit`, `more` (whether there
-    are more runs than these), `notes` (what the answer leaves out, or why it is empty). With --changed: `changed`, by run: `before` (the run
-    before), `deltas` (`name`, `before`, `after`).
+    are more runs than these), `notes` (what the answer leaves out, or why it is empty). With --changed:
+    `changed`, by run: `before` (the run before), `deltas` (`name`, `before`, `after`).
     """
     from orchestrator.cli.box import opened
     from orchestrator.cli.console import DIM, tell
