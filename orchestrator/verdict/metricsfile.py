@@ -11,7 +11,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.record.model import RunRecord
 from orchestrator.run.jobfiles import refuse_large
-from orchestrator.run.metricfiles import holds_metrics
+from orchestrator.run.metricfiles import metric_files
 from orchestrator.verdict.files import OpenBlob
 from orchestrator.verdict.metrics import MetricsCompared
 from orchestrator.verdict.model import FileDifference
@@ -33,7 +33,7 @@ class Excuse:
 
 
 def is_metrics_file(path: str, run: RunRecord) -> bool:
-    return holds_metrics(path, run.program.metrics)
+    return any(file.path == path for file in metric_files(run.program.metrics, [path]))
 
 
 def excuse_metrics(difference: FileDifference, metrics: MetricsCompared, open_blob: OpenBlob) -> Excuse:
