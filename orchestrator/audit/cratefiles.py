@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 from urllib.parse import quote
@@ -27,8 +28,7 @@ from orchestrator.launch.source import source_of
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import RunRecord
 from orchestrator.run.model import OutputStatus
-from orchestrator.spec.below import Below
-from orchestrator.spec.inputs import folder_digest, listing
+from orchestrator.spec.inputs import folder_digest, listing, open_input
 
 METADATA = "ro-crate-metadata.json"
 PROGRAM = "program.json"
@@ -162,7 +162,7 @@ def _input(name: str, digest: Digest, path: Path) -> Iterator[Part]:
         for file, text, size in entries:
             inside = f"{name}/{file}"
             whole = Digest(f"sha256:{text}")
-            opened = _below(path, file)
+            opened = partial(open_input, path, file)
             yield Part(f"inputs/{name}/{safe_path(file)}", Role.INPUT, inside, whole, size, opened)
     if found != digest:
         raise UsageError(f"input {name}: {path} is {found}, not {digest}", f"--input {name}=PATH")
@@ -174,14 +174,6 @@ def _bytes(data: bytes) -> Callable[[], BinaryIO]:
 
 def _stored(session: Session) -> Callable[[Digest], Callable[[], BinaryIO]]:
     return lambda digest: lambda: session.store.open(digest)
-
-
-def _below(folder: Path, name: str) -> Callable[[], BinaryIO]:
-    def opened() -> BinaryIO:
-        with Below(folder) as below:
-            return below.open(name)
-
-    return opened
 
 
 def _in_layer(layer: Path, path: str) -> Callable[[], BinaryIO]:

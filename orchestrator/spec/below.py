@@ -40,6 +40,11 @@ class Below:
         holder, last = self._go(name)
         return os.stat(last, dir_fd=holder, follow_symlinks=False)
 
+    def names(self, folder: str) -> list[str]:
+        """What lies in a folder; the empty name is the folder that this was made for."""
+        self._go(f"{folder}/" if folder else "")
+        return os.listdir(self._here)  # noqa: PTH208  (of an open folder)
+
     def target(self, name: str) -> str:
         """Where a link points to."""
         holder, last = self._go(name)

@@ -7,14 +7,21 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
 from orchestrator.spec.below import Below
 from orchestrator.spec.model import InputSpec
+from orchestrator.spec.plainfile import open_plain
 from orchestrator.value import Value
 
+MOST = 1_000_000  # names that are seen again through links: folders could lead to each other in 2**n ways
 LISTED = 10_000  # files of one folder that are kept in mind, and recorded in some 50 ms; of more, none is
+
+
+_LINKS = 40  # on one path, as Linux has it
+_HINT = "an input holds plain files, and relative links to what lies in it"
 
 
 class InputFile(Value):
@@ -59,7 +66,7 @@ def hash_inputs(inputs: Mapping[str, InputSpec]) -> dict[str, Digest]:
 
 
 def digest_of(path: Path) -> Digest:
-    """The digest of a file or folder. Links and special files inside a folder are refused."""
+    """The digest of a file or folder; see `listing` for links in one."""
     return read_input(path).digest
 
 
@@ -72,7 +79,9 @@ def read_input(path: Path) -> InputData:
     try:
         found = path.stat()
         if stat.S_ISREG(found.st_mode):
-            return InputData(digest=Digest.of_file(path), folder=False, count=1, size=found.st_size)
+            with open_plain(path.resolve()) as stream:
+                digest = Digest.of_stream(stream)
+            return InputData(digest=digest, folder=False, count=1, size=found.st_size)
         if stat.S_ISDIR(found.st_mode):
             return _folder(listing(path))
     except OSError as error:
@@ -103,29 +112,83 @@ def _folder(entries: list[tuple[str, str, int]]) -> InputData:
 def listing(folder: Path) -> list[tuple[str, str, int]]:
     """Path, SHA-256 in hex, and size in bytes of every file below a folder, sorted by path.
 
-    UsageError for links and special files, OSError for what cannot be read.
+    A relative link that stays inside counts as what it leads to: so the job reads it. UsageError for other
+    links and for special files, OSError for what cannot be read.
     """
-    entries = []
+    entries: list[tuple[str, str, int]] = []
+    again = 0
+    known: dict[str, tuple[str, int]] = {}  # of a file that links lead to, too
     with Below(folder) as below:
-        for here, folders, names in os.walk(folder, onerror=_raise):
-            above = "" if here == str(folder) else f"{os.path.relpath(here, folder)}/"
-            for name in folders:  # os.walk does not enter links, and says nothing of them
-                if stat.S_ISLNK(below.look(above + name).st_mode):
-                    raise _not_plain(Path(here, name))
+        waiting: list[tuple[str, str, tuple[str, ...]]] = [("", "", ())]  # as seen, as it lies, the way there
+        for shown, here, way in waiting:
+            if here in way:
+                raise UsageError(f"{folder / shown} leads back to a folder that it lies in", _HINT)
+            names = below.names(here.removesuffix("/"))
+            again += len(names) + 1 if shown != here else 0
+            if again > MOST:
+                raise UsageError(f"links in {folder} show more than {MOST:,} files", _HINT)
             for name in names:
-                entries.append(_entry(below, Path(here, name), above + name))
+                path = f"{here}{name}"
+                mode = below.look(path).st_mode
+                if stat.S_ISLNK(mode):
+                    path = _real(below, folder, path)
+                    mode = below.look(path).st_mode if path else stat.S_IFDIR
+                if stat.S_ISDIR(mode):
+                    waiting.append((f"{shown}{name}/", f"{path}/" if path else "", (*way, here)))
+                    continue
+                if path not in known:
+                    known[path] = _digest(below, folder, path, mode)
+                entries.append((shown + name, *known[path]))
     return sorted(entries, key=lambda entry: entry[0].encode("utf-8", "surrogateescape"))
 
 
-def _entry(below: Below, path: Path, name: str) -> tuple[str, str, int]:
+def open_input(folder: Path, name: str) -> BinaryIO:
+    """A file of an input by the path that `listing` has for it. UsageError, OSError as there."""
+    with Below(folder) as below:
+        return below.open(_real(below, folder, name))
+
+
+def _real(below: Below, folder: Path, name: str) -> str:
+    """Where a path below the folder leads to when every link on it is followed. UsageError: out of it."""
+    done: list[str] = []
+    left = name.split("/")[::-1]
+    links = 0
+    while left:
+        part = left.pop()
+        if part == ".." and done:
+            done.pop()
+        elif part == "..":
+            raise _not_plain(folder / name)
+        elif part not in ("", "."):
+            path = "/".join([*done, part])
+            if not stat.S_ISLNK(_look(below, folder, name, path)):
+                done.append(part)
+                continue
+            links += 1
+            target = below.target(path)
+            if links > _LINKS or target.startswith("/"):
+                raise _not_plain(folder / name)
+            left += target.split("/")[::-1]
+    return "/".join(done)
+
+
+def _look(below: Below, folder: Path, name: str, path: str) -> int:
     try:
-        if not stat.S_ISREG(below.look(name).st_mode):  # before it is opened: a device acts when it is
+        return below.look(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise _not_plain(folder / name) from None
+
+
+def _digest(below: Below, folder: Path, name: str, mode: int) -> tuple[str, int]:
+    path = folder / name
+    try:
+        if not stat.S_ISREG(mode):  # before it is opened: a device acts when it is
             raise _not_plain(path)
         with below.open(name) as stream:
             found = os.fstat(stream.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise _not_plain(path)
-            return name, Digest.of_stream(stream).hex, found.st_size
+            return Digest.of_stream(stream).hex, found.st_size
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _not_plain(path) from error
@@ -133,8 +196,4 @@ def _entry(below: Below, path: Path, name: str) -> tuple[str, str, int]:
 
 
 def _not_plain(path: Path) -> UsageError:
-    return UsageError(f"{path} is a link or a special file", "an input holds plain files only")
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    return UsageError(f"{path} is a special file, or a link that leads out of the input, or nowhere", _HINT)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.launch.inputs import located_inputs
-from orchestrator.spec.inputs import digest_of, hash_inputs
+from orchestrator.spec import inputs as module
+from orchestrator.spec.inputs import digest_of, hash_inputs, listing, open_input
 from orchestrator.spec.model import InputSpec
 
 
@@ -48,22 +52,101 @@ def test_times_and_modes_change_nothing_and_names_and_bytes_do(folder: Path, tmp
     assert digest_of(folder) != before
 
 
-@pytest.mark.parametrize("fault", ["file link", "folder link", "broken link", "fifo", "name"])
-def test_what_cannot_be_an_input_is_refused(folder: Path, fault: str) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    ["/abs", "../outside", "nowhere", "b/../../outside", "x", "..", "fifo", "device", "through", "name"],
+)
+def test_what_cannot_be_an_input_is_refused(folder: Path, tmp_path: Path, fault: str) -> None:
+    (tmp_path / "outside").write_text("secret")
     match fault:
-        case "file link":
-            (folder / "b" / "x").symlink_to(folder / "a")
-        case "folder link":
-            (folder / "x").symlink_to(folder / "b")
-        case "broken link":
-            (folder / "x").symlink_to("nowhere")
+        case "/abs":
+            (folder / "x").symlink_to(folder / "a")
         case "fifo":
             os.mkfifo(folder / "x")
+        case "device":
+            (folder / "x").symlink_to("/dev/zero")
+        case "through":
+            (folder / "out").symlink_to("..")
+            (folder / "x").symlink_to("out/outside")
         case "name":
             with open(os.fsencode(folder) + b"/\xff", "wb"):
                 pass
+        case _:
+            (folder / "x").symlink_to(fault)
     with pytest.raises(UsageError):
         digest_of(folder)
+
+
+def test_links_that_stay_inside_count_as_what_they_lead_to(folder: Path, tmp_path: Path) -> None:
+    """A cache as model hubs lay it out: files by their content, and folders of links to them."""
+    cache = tmp_path / "cache"
+    for name, target in {"snapshots/v1/a": "../../blobs/1", "snapshots/v1/b/c": "../../../blobs/2"}.items():
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).symlink_to(target)
+    (cache / "blobs").mkdir()
+    (cache / "blobs" / "1").write_bytes(b"A")
+    (cache / "blobs" / "2").write_bytes(b"C")
+    (cache / "latest").symlink_to("snapshots/v1")
+    (cache / "again").symlink_to("./latest/../v1/a")
+    shutil.copytree(cache, tmp_path / "copy")  # follows links
+    assert digest_of(cache) == digest_of(tmp_path / "copy")
+    assert [name for name, _, _ in listing(cache)] == [
+        "again", "blobs/1", "blobs/2", "latest/a", "latest/b/c", "snapshots/v1/a", "snapshots/v1/b/c"
+    ]  # fmt: skip
+    for name, digest, size in listing(cache):
+        with open_input(cache, name) as stream:
+            data = stream.read()
+        assert (Digest.of(data).hex, len(data)) == (digest, size)
+
+
+@pytest.mark.parametrize(
+    "links", [{"x": "."}, {"b/x": "../b"}, {"b/x": ".."}, {"b/x": "../d", "d/x": "../b"}]
+)
+def test_folders_that_lead_back_to_themselves_are_refused(folder: Path, links: dict[str, str]) -> None:
+    (folder / "d").mkdir()
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    with pytest.raises(UsageError, match="leads back"):
+        digest_of(folder)
+
+
+def test_folders_that_are_seen_too_often_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty folders, each with two links to the next: a million files out of one."""
+    monkeypatch.setattr(module, "MOST", 1000)
+    for number in range(20):
+        (folder / f"d{number}").mkdir()
+        for side in ("l", "r"):
+            (folder / f"d{number}" / side).symlink_to(f"../d{number + 1}")
+    (folder / "d20").mkdir()
+    (folder / "d20" / "file").touch()
+    with pytest.raises(UsageError, match="show more than 1,000 files"):
+        digest_of(folder)
+
+
+parts = st.sampled_from(["..", ".", "a", "b", "l", "m", "secret"])
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["l", "m", "b/l", "b/m"]), st.lists(parts, min_size=1, max_size=4), max_size=4
+    )
+)
+def test_any_links_are_refused_or_read_as_the_system_reads_them(links: dict[str, list[str]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "input"
+        (folder / "b").mkdir(parents=True)
+        (folder / "a").write_text("A")
+        (folder / "b" / "a").write_text("BA")
+        (Path(name) / "secret").write_text("secret")
+        for link, target in links.items():
+            (folder / link).symlink_to("/".join(target))
+        try:
+            entries = listing(folder)
+        except UsageError:
+            return
+        for path, digest, _ in entries:
+            assert digest == Digest.of((folder / path).read_bytes()).hex
+            assert (folder / path).resolve().is_relative_to(folder.resolve())
 
 
 def test_a_fifo_itself_is_refused_and_not_waited_for(tmp_path: Path) -> None:

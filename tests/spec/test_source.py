@@ -108,6 +108,24 @@ def test_inputs_are_not_source(tmp_path: Path) -> None:
     assert set(names(read(folder, exclude=left_out))) == {"lib/a.py", "lib/a-b.py", "name with space"}
 
 
+@pytest.mark.parametrize("how", ["folder", "git", "commit"])
+def test_a_link_that_is_an_input_is_an_input(tmp_path: Path, how: str) -> None:
+    data, file = tmp_path / "outside" / "set", tmp_path / "outside" / "one.csv"
+    (data / "train").mkdir(parents=True)
+    file.touch()
+    folder = fill(tmp_path / "source")
+    (folder / "data2").symlink_to("../outside/set")  # the input itself
+    (folder / "lib" / "one.csv").symlink_to(file)  # a file, by its whole path
+    (folder / "way").symlink_to("../outside")  # a folder on the way to one
+    (folder / "kept").symlink_to("lib")
+    (folder / "other").symlink_to("../elsewhere")
+    if how != "folder":
+        committed(folder)
+    tree = read(folder, "HEAD" if how == "commit" else None, exclude=(data, file))
+    assert set(names(tree)) == set(FILES) | {"kept", "other"}
+    assert set(names(read(folder))) == set(FILES) | {"kept", "other", "data2", "lib/one.csv", "way"}
+
+
 def test_ignored_files_are_left_out_and_untracked_ones_are_not(tmp_path: Path) -> None:
     folder = committed(fill(tmp_path, FILES | {".gitignore": b"*.log\nout/\n"}))
     fill(folder, {"a.log": b"", "out/x": b"", "new.py": b"new"})

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import BinaryIO
@@ -31,8 +32,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.imports import Carried
 from orchestrator.record.model import RunRecord
-from orchestrator.spec.below import Below
-from orchestrator.spec.inputs import listing
+from orchestrator.spec.inputs import listing, open_input
 from orchestrator.value import Value
 
 
@@ -233,7 +233,7 @@ class _Parts:
         self.pieces[digest] = Piece.of(data, f"the listing of {path}")
         for file, text, size in entries:
             self.pieces[Digest(f"sha256:{text}")] = Piece(
-                size, _below(path, file), f"input {name}, {path / file}"
+                size, partial(open_input, path, file), f"input {name}, {path / file}"
             )
 
     def bundle(self, image: Image) -> Bundle:
@@ -258,11 +258,3 @@ def _file(path: Path) -> Callable[[], BinaryIO]:
 
 def _stored(opener: Callable[[Digest], BinaryIO], digest: Digest) -> Callable[[], BinaryIO]:
     return lambda: opener(digest)
-
-
-def _below(folder: Path, name: str) -> Callable[[], BinaryIO]:
-    def opened() -> BinaryIO:
-        with Below(folder) as below:
-            return below.open(name)
-
-    return opened
