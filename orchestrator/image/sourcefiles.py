@@ -16,6 +16,8 @@ from orchestrator.image.layout import Layout
 from orchestrator.image.model import MEDIA_LAYER, SOURCE, Layer
 from orchestrator.value import Value
 
+MAX_LAYER = 2 << 30  # bytes; a source has 1 GiB at most, and each of its files a header
+MAX_MEMBERS = 300_000  # a source has 100,000 files at most, and folders
 MAX_TEXT = 256 << 10  # bytes of a file that are held; longer ones are told apart by their digests
 
 
@@ -43,11 +45,17 @@ def source_files(layer: Path) -> Iterator[SourceEntry]:
     """The files and links in a source layer's tar, in its order. StoreError: it is no plain tar."""
     root = f"{in_image(SOURCE)}/"
     try:
+        length = layer.stat().st_size
         with tarfile.open(layer, mode="r:", encoding="utf-8") as archive:
-            for member in archive:
+            for number, member in enumerate(archive):
+                if number >= MAX_MEMBERS:
+                    raise tarfile.ReadError(f"more than {MAX_MEMBERS:,} members")
+                # A kilobyte may say that it is a terabyte.
+                if member.issparse() or member.offset_data + member.size > length:
+                    raise tarfile.ReadError(f"{member.name!r} has no {member.size:,} bytes")
                 if member.name.startswith(root) and (member.isreg() or member.issym()):
                     yield _entry(archive, member, member.name.removeprefix(root))
-    except (tarfile.TarError, UnicodeError) as error:
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError) as error:
         raise StoreError(f"the source layer {layer} cannot be read: {error}") from error
 
 
@@ -69,6 +77,8 @@ def source_texts(layout: Layout, layer: Layer) -> dict[str, SourceText]:
     """
     if layer.media_type != MEDIA_LAYER:
         raise StoreError(f"the source layer {layer.digest} is {layer.media_type}, not a plain tar")
+    if layer.size > MAX_LAYER:
+        raise StoreError(f"the source layer {layer.digest} is larger than {MAX_LAYER >> 30} GiB")
     layout.open(layer.digest, verify=True).close()
     entries = source_files(layout.path(layer.digest))
     return dict(sorted((entry.path, _text(entry)) for entry in entries))

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import io
 import tarfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
+from orchestrator.image import sourcefiles as module
 from orchestrator.image.layers import source_layer
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import Layer, LayerKind
-from orchestrator.image.sourcefiles import MAX_TEXT, source_texts
+from orchestrator.image.sourcefiles import MAX_TEXT, source_files, source_texts
 from orchestrator.spec.tree import SourceFile, SourceTree
 
 FILES = (
@@ -76,3 +80,61 @@ def test_links_lead_nowhere_and_other_places_are_not_looked_at(layout: Layout, t
     layer = Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=size)
     [(name, found)] = source_texts(layout, layer).items()
     assert (name, found.symlink, found.data) == ("link", True, b"/etc/passwd")
+
+
+def hostile(tmp_path: Path, kind: str) -> Path:
+    """A tar that no source layer is, under names that a source layer has."""
+    path = tmp_path / "layer.tar"
+    name = f"{module.in_image(module.SOURCE)}/file"
+    if kind == "sparse":
+        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+            info = tarfile.TarInfo(name)
+            info.pax_headers = {
+                "GNU.sparse.major": "1",
+                "GNU.sparse.minor": "0",
+                "GNU.sparse.realsize": str(1 << 40),
+            }
+            info.pax_headers["GNU.sparse.name"] = name
+            data = b"0\n".ljust(512, b"\0")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    elif kind == "headers":  # each is about the next one
+        info = tarfile.TarInfo("././@LongLink")
+        info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2
+        path.write_bytes((info.tobuf(tarfile.GNU_FORMAT) + b"x\0".ljust(512, b"\0")) * 5000)
+    elif kind == "many":
+        with tarfile.open(path, "w") as archive:
+            for number in range(50):
+                archive.addfile(tarfile.TarInfo(f"{name}{number}"))
+    else:
+        info = tarfile.TarInfo(name)
+        info.size = 1 << 50
+        path.write_bytes(info.tobuf(tarfile.GNU_FORMAT))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["sparse", "headers", "many", "huge"])
+def test_a_hostile_layer_is_refused(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_MEMBERS", 20)
+    with pytest.raises(StoreError, match="cannot be read"):
+        for entry in source_files(hostile(tmp_path, kind)):
+            assert len(entry.stream.read(1 << 20)) < 1 << 20
+
+
+def test_any_changed_byte_is_told_or_does_not_matter(layout: Layout, tmp_path: Path) -> None:
+    whole = layout.path(source_layer(layout, SourceTree(files=FILES[1:])).digest).read_bytes()
+    path = tmp_path / "changed.tar"
+
+    @given(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+    def check(changes: list[tuple[int, int]]) -> None:
+        data = bytearray(whole)
+        for place, value in changes:
+            data[place] = value
+        path.write_bytes(data)
+        try:
+            for entry in source_files(path):
+                entry.stream.read(1 << 20)
+        except StoreError as error:
+            assert str(path) in error.message
+
+    check()
