@@ -96,11 +96,13 @@ def _names(plan: Plan) -> dict[str, Any]:
 
     Processes of one job find each other by them (torchrun, gloo, mp.spawn). The engine writes /etc/hosts for
     network `none` too, with `localhost`, but our own name only where there is an address to give it. That
-    file names ::1, which Engine 20.10 takes away from the loopback and Engine 28 leaves there.
+    file names ::1, which Engine 20.10 takes away from the loopback and Engine 28 leaves there. Without a
+    network the host's own name servers would be told to the job, and reach nothing.
     """
     hosts = [f"{HOST_NAME}:127.0.0.1", *([f"{HOST_NAME}:::1"] if plan.ipv6 else [])]
+    alone = {"ExtraHosts": hosts, "Dns": ["127.0.0.1"], "DnsSearch": ["."]}
     return {
-        **({"ExtraHosts": hosts} if plan.network == "none" else {}),
+        **(alone if plan.network == "none" else {}),
         **({"Sysctls": {"net.ipv6.conf.lo.disable_ipv6": "0"}} if plan.ipv6 else {}),
     }
 

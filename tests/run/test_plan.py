@@ -86,6 +86,7 @@ def test_names_that_processes_of_a_job_find_each_other_by(ipv6: bool) -> None:
         assert host.get("Sysctls") == ({"net.ipv6.conf.lo.disable_ipv6": "0"} if ipv6 else None)
         own = ["reprise:127.0.0.1", *(["reprise:::1"] if ipv6 else [])]
         assert host.get("ExtraHosts") == (own if network == "none" else None)
+        assert host.get("Dns") == (["127.0.0.1"] if network == "none" else None)
 
 
 def test_memory_is_nine_tenths_of_the_box_unless_said() -> None:
