@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.audit.bundle import Attestation, Bundle, merge_bundles, read_file, write_bundle
+from orchestrator.audit.claimed import original_claim, rerun_claim
 from orchestrator.audit.dsse import Envelope, add_signature
 from orchestrator.audit.keys import SigningKey, signing_key
-from orchestrator.audit.statement import ClaimStatement, Statement, claim_of, provenance_of
+from orchestrator.audit.statement import ClaimStatement, Statement, provenance_of
 from orchestrator.durable import make_folder, write_bytes
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
@@ -48,7 +49,7 @@ def attest(session: Session, run: RunRecord) -> Bundle:
         )
     verdicts = [line for line in sound_verdicts(session, run) if _made_here(session, line.run)]
     original = session.record.run(run.rerun_of) if run.rerun_of else run
-    claim = claim_of(original, original.tolerance.volatile)
+    claim = original_claim(original)
     if run.rerun_of is not None:
         _repeated(run, original, claim, verdicts)
     key = signing_key(session.settings)
@@ -91,7 +92,7 @@ def _repeated(
             f"run {run.id} is a rerun of {original.id}, but {said}: it cannot vouch for the same claim",
             f"`reprise verify {run.id}` computes its verdicts once more; attest the original by itself",
         )
-    own = claim_of(run, original.tolerance.volatile)
+    own = rerun_claim(run, original)
     if own.to_bytes() != claim.to_bytes():
         raise AuditError(
             f"run {run.id} is judged identical with {original.id}; its claim differs: {_apart(own, claim)}",

@@ -45,11 +45,11 @@ def marks(
         path = item.difference.path
         named = is_metrics_file(path, original) and excuse_metrics(item.difference, marked, open_blob).excused
         if not (item.excused or named):
-            globs.append(_glob(path, original))
+            globs.append(glob_of(path, original))
     return Marks(tuple(dict.fromkeys(globs)), tuple(names))
 
 
-def _glob(path: str, run: RunRecord) -> str:
+def glob_of(path: str, run: RunRecord) -> str:
     """That fits the path in every rerun, and hardly anything else."""
     found = blanked(path, window_of(run))
     pieces = found.key.split("\0")

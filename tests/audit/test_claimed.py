@@ -1,0 +1,44 @@
+"""A rerun that is judged identical signs the claim of its original, to the byte."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from finished_run import make_run
+
+from orchestrator.audit.claimed import original_claim, rerun_claim
+from orchestrator.digest import Digest
+from orchestrator.record.model import RunRecord
+from orchestrator.run.model import Output, OutputStatus
+from orchestrator.spec.model import Tolerances
+
+FIRST, AGAIN = (datetime(2026, 11, day, 13, 50, 26, tzinfo=UTC) for day in (29, 30))
+
+
+def run_of(run: str, at: datetime, files: dict[str, bytes], tolerance: Tolerances) -> RunRecord:
+    outputs = tuple(
+        Output(
+            path=path.format(f"{at:%Y-%m-%d/%H-%M-%S}"),
+            status=OutputStatus.KEPT,
+            digest=Digest.of(data),
+            size=9,
+        )
+        for path, data in files.items()
+    )
+    times = {"started_at": at, "finished_at": at + timedelta(minutes=1)}
+    return make_run(id=run * 16, outputs=outputs, tolerance=tolerance, **times)
+
+
+@pytest.mark.parametrize("folder", ["", "outputs/{}/"])
+def test_the_claim_of_an_identical_rerun(folder: str) -> None:
+    spec = Tolerances(volatile_metrics=("t",), volatile=("*.log",))
+    left = {f"{folder}model.pt": b"w", f"{folder}metrics.json": b'{"t": 1}', "x.log": b"1"}
+    right = {f"{folder}model.pt": b"w", f"{folder}metrics.json": b'{"t": 2}', "x.log": b"2"}
+    original = run_of("a", FIRST, left, spec)
+    rerun = run_of("b", AGAIN, right, spec)
+    claim = original_claim(original)
+    assert rerun_claim(rerun, original).to_bytes() == claim.to_bytes()
+    assert [name.rpartition("/")[2] for name in claim.digests if "metrics" in name or ".log" in name] == []
+    other = run_of("c", AGAIN, right | {f"{folder}model.pt": b"x"}, spec)
+    assert rerun_claim(other, original).to_bytes() != claim.to_bytes()
