@@ -61,6 +61,7 @@ DOES_NOT_MATTER = {
     "log",
     "notes",
     "metrics_incomplete",
+    "imported",  # where its record came from
 }
 
 
