@@ -32,8 +32,12 @@ def readable(rows: Iterable[R], read: Callable[[R], T], name: Callable[[R], Any]
         yield value
 
 
-def unreadable(what: str, error: Exception) -> RecordError:
-    return RecordError(
+class UnreadableError(RecordError, ValueError):
+    """One row is no value of ours; the record itself answers."""
+
+
+def unreadable(what: str, error: Exception) -> UnreadableError:
+    return UnreadableError(
         f"{printable(what)} cannot be read: {printable(problem_of(error))}",
         "its row was altered: `reprise audit` says more",
     )
