@@ -30,6 +30,7 @@ _ROUNDS = 50  # of writing the index while others write it
 _PAGES = 1000  # of one list
 _LIST_BYTES = 64 << 20  # of one list, all its pages; a tag has 70
 _LIST_SECONDS = 300.0
+_LISTED = 10_000  # things attached to one image, of any type
 _ATTACHED = 1000  # things of one type at one image
 _ATTACHED_BYTES = 64 << 20
 _LINK = 8192  # characters of a header that are read
@@ -130,11 +131,15 @@ def _tag(subject: Digest) -> str:
 
 def _listed(client: Client, subject: Digest, kind: str | None = None) -> list[dict[str, Any]] | None:
     """What the registry itself lists, of one type; None from one that has not got the referrers API."""
+    seen = 0
     found: list[dict[str, Any]] = []
     for answer in _pages(client, f"referrers/{subject}", (200, 400, 404, 405)):
         if answer.status != 200:
             return None
         listed = _entries(answer.body, f"{client.place}: the referrers")
+        seen += len(listed)
+        if seen > _LISTED:
+            raise RegistryError(f"{client.place}: {subject} has more than {_LISTED} things attached to it")
         found += [entry for entry in listed if kind is None or entry.get("artifactType") == kind]
     return found
 

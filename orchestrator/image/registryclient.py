@@ -303,8 +303,8 @@ class Client:
             hint = "check the name and the digest"
         elif answer.status == 416:
             hint = "the registry's copy is shorter than its manifest says; remove it there, then push again"
-        denied = SilentError if answer.status in _DENIED else RegistryError
-        kind = AbsentError if answer.status == 404 else denied
+        # What an odd answer says is nothing of the bytes that the registry has.
+        kind: type[RegistryError] = {404: AbsentError, 416: RegistryError}.get(answer.status, SilentError)
         said = said_in(answer)
         return kind(
             f"{bare_address(url)}: the registry answered {answer.status} to {method}"

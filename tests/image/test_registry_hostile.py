@@ -368,6 +368,14 @@ def test_a_list_has_a_budget(registry: Hostile, monkeypatch: pytest.MonkeyPatch)
     assert len(registry.asked) == 6
 
 
+def test_a_page_of_very_many_is_not_kept(registry: Hostile) -> None:
+    page = json.dumps({"manifests": [{"digest": str(BLOB)}] * 80_000}).encode()
+    registry.answers = lambda _: answer(200, page, Link='</v2/x/referrers/y?n=1>; rel="next"')
+    with open_client(registry) as client, pytest.raises(RegistryError, match="things attached to it"):
+        referrers.attached(client, EMPTY, "a/b", 1000)
+    assert len(registry.asked) == 1
+
+
 def test_what_does_not_fit_on_the_disk_is_not_begun(registry: Hostile, tmp_path: Path) -> None:
     size = shutil.disk_usage(tmp_path).free - pull_module.ROOM + (1 << 30)
     layer = Layer(kind=LayerKind.WHEEL, digest=BLOB, diff_id=BLOB, size=size)
