@@ -20,7 +20,7 @@ from orchestrator.image.assemble import documents
 from orchestrator.image.base import resolve_base
 from orchestrator.image.layout import Layout
 from orchestrator.image.model import LABEL_PROGRAM
-from orchestrator.image.stored import stored_image
+from orchestrator.image.stored import image_of, stored_image
 from orchestrator.record.database import open_record
 from orchestrator.settings import Settings, load
 
@@ -163,11 +163,12 @@ def test_what_was_changed_in_the_boxs_layout_is_named(box: Box, tmp_path: Path) 
 
 
 def run_of(box: Box, digest: Digest) -> Any:
-    """A queued run of an image in the layout, as `submit` records it."""
+    """A queued run of an image in the layout, as `submit` records it; what it claims is not looked at."""
     from orchestrator.launch.target import facts_of
 
-    image = stored_image(box.settings, digest)
-    assert image is not None
+    layout = Layout(box.settings.layout)
+    manifest = layout.read(digest)
+    image = image_of(layout, manifest, layout.read(Digest(json.loads(manifest)["config"]["digest"])))
     return queued_run(image=facts_of(image), program=image.program)
 
 
