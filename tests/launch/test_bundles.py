@@ -526,7 +526,7 @@ def test_a_draft_that_is_not_changed_is_the_same_file(draft: Draft, tmp_path: Pa
         (0, lambda d: d["run"].update(submitted_by=7), "run.submitted_by"),
         (0, lambda d: d["run"].update(id="0" * 15), "16 hex digits"),
         (0, lambda d: d["run"].update(state="queued"), "not a finished one"),
-        (0, lambda d: d["run"].update(exit_code=1 << 80), "the record refuses"),
+        (0, lambda d: d["run"].update(exit_code=1 << 80), "exit_code is out of range"),
         (1, lambda d: d["run"].update(rerun_of="0" * 16), "which is neither here nor in the bundle"),
         (1, lambda d: d["run"].update(id=Digest.of(b"one").hex[:16]), ""),
         (1, lambda d: d["verdicts"][0].update(outcome="different"), "speaks of others"),
