@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, insert, make_url, select, update
@@ -11,6 +12,7 @@ from tests_support import Box
 
 from orchestrator.record import tables
 from orchestrator.run.hardware import boot_id, box_id
+from orchestrator.run.model import State
 
 
 def engine_of(box: Box) -> Engine:
@@ -46,6 +48,20 @@ def stored_plan(box: Box, run: str) -> Any:
         text = connection.execute(query.where(tables.run.c.public_id == run)).scalar_one()
     engine.dispose()
     return json.loads(text)
+
+
+def open_run_of(box: Box) -> str:
+    """The one run that has begun and is not over, once there is one."""
+    engine, end = engine_of(box), time.monotonic() + 60
+    query = select(tables.run.c.public_id).where(tables.run.c.state == State.RUNNING)
+    while time.monotonic() < end:
+        with engine.connect() as connection:
+            found = connection.execute(query).scalar()
+        if found is not None:
+            engine.dispose()
+            return str(found)
+        time.sleep(0.05)
+    raise AssertionError("no run begins")
 
 
 def change_run(box: Box, run: str, **columns: Any) -> None:

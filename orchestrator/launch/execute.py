@@ -26,6 +26,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.launch.wish import Wish
 from orchestrator.record.model import OpenRun, RunRecord
+from orchestrator.record.sealed import asks
 from orchestrator.run.collect import collect
 from orchestrator.run.created import check_created
 from orchestrator.run.endings import Ending, read_ending, save_ending
@@ -38,6 +39,7 @@ from orchestrator.run.outputs import useless_globs
 from orchestrator.run.plan import NOTHING, container_name
 from orchestrator.run.seal import seal
 from orchestrator.run.workspace import folders_of, prepare
+from orchestrator.settings import Settings
 
 NEVER_BEGAN = "cancelled before it began"
 POLL = 0.5  # seconds between two looks at a run that another process executes
@@ -119,7 +121,7 @@ def execute_locked(
     be executed, `visible` the GPUs that it may use.
     """
     record = session.record
-    facts = record.run(run)
+    facts, asked = record.run_as_asked(run)
     if facts.state.final:
         return facts
     attempt = _hold(session, record.open_run(run), only, watch)
@@ -133,7 +135,7 @@ def execute_locked(
         if result is None:
             watch.note("told to end by what launched this: nothing is recorded")
         else:
-            record.finish(run, attempt, result, seal=partial(seal, session.settings))
+            record.finish(run, attempt, result, seal=partial(_sealed, session.settings, asked, watch))
     except FencedError:
         # Given up while we were at it. What it made is nobody's; the container's name is this attempt's own.
         try_to_clean(session, run, attempt, watch)
@@ -147,6 +149,14 @@ def execute_locked(
     try_to_clean(session, run, attempt, watch)
     crash_point("removed")
     return record.run(run)
+
+
+def _sealed(settings: Settings, asked: bytes, watch: Watch, statement: bytes) -> str | None:
+    """None where the record says by now that something else was asked for than what was executed."""
+    if asks(statement, asked):
+        return seal(settings, statement)
+    watch.note("the rows of this run were altered while it ran: its record is not sealed")
+    return None
 
 
 def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> int | None:

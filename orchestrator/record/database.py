@@ -56,7 +56,7 @@ from orchestrator.record.model import (
     RunRecord,
     VerdictLine,
 )
-from orchestrator.record.sealed import Seal, sealed
+from orchestrator.record.sealed import Seal, asked_as_text, sealed
 from orchestrator.record.unmet import why_nothing
 from orchestrator.record.whence import mentions, whence
 from orchestrator.run.model import Result, State
@@ -250,6 +250,10 @@ class Record:
 
     def run(self, run: str) -> RunRecord:
         return self._database.read(lambda connection: whole.whole_run(connection, run))
+
+    def run_as_asked(self, run: str) -> tuple[RunRecord, bytes]:
+        """With what `sealed.asks` compares at its end."""
+        return self._database.read(lambda one: (whole.whole_run(one, run), asked_as_text(one, run)))
 
     def image(self, digest: str) -> tuple[ImageFacts, Program]:
         """By the full digest of manifest or config."""

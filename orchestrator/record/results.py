@@ -65,8 +65,9 @@ def finish(
         told = evidence.lists_value(lists)
         data = {"run": evidence.row_value(table, values), **told}
         text = None if seal is None else statement(connection, key, told)
-        if seal is not None and text is not None:
-            data["attempt"] = {str(attempt): _sealed(connection, key, attempt, seal(text))}
+        code = None if seal is None or text is None else seal(text)
+        if code is not None:
+            data["attempt"] = {str(attempt): _sealed(connection, key, attempt, code)}
         events.append(connection, "run.finished", run, data)
 
 

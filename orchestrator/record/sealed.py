@@ -2,11 +2,13 @@
 
 The key never leaves the box (run/seal.py), so neither a bundle nor whoever writes the database can make a
 seal. The text is made of the run's rows, by the functions that make the ledger's events; made again later
-it is the same, unless one of the rows was altered.
+it is the same, unless one of the rows was altered. What was asked for is compared with what the box read
+when it began: rows that were altered while the job ran are not sealed.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,9 +17,13 @@ from sqlalchemy import Connection, select
 from orchestrator.digest import canonical_json
 from orchestrator.record import evidence, tables
 
-Seal = Callable[[bytes], str]
+Seal = Callable[[bytes], str | None]  # None: the box does not say that
 
-_LATER = ("cancel_requested_at",)  # of a run's row: may change after its end
+# Of a run's row, what is written after its submission.
+_LATER = {"cancel_requested_at", "state", "attempt", "failure", "message", "exit_code", "oom_killed"}
+_LATER |= {"reports_missing", "metrics_incomplete", "started_at", "finished_at", "seconds", "recorded_at"}
+_WISH = "cancel_requested_at"  # may come after the end, too
+_IMAGE = ("config_digest", "base_name", "base_digest", "base_config_digest")
 
 
 def statement(connection: Connection, key: int, known: Mapping[str, Any] | None = None) -> bytes | None:
@@ -28,9 +34,36 @@ def statement(connection: Connection, key: int, known: Mapping[str, Any] | None 
     box = connection.execute(select(attempt.c.box).where(held)).scalar()
     if box is None:
         return None
-    run = {name: value for name, value in evidence.run_value(row).items() if name not in _LATER}
-    lists = evidence.lists_of(connection, key, known)
-    return canonical_json({"format": 1, "id": row["public_id"], "box": box, "run": run, "lists": lists})
+    run = {name: value for name, value in evidence.run_value(row).items() if name in _LATER - {_WISH}}
+    lists = {
+        name: value
+        for name, value in evidence.lists_of(connection, key, known).items()
+        if name in evidence.RESULTS
+    }
+    told = {"format": 2, "id": row["public_id"], "box": box, "run": run, "lists": lists}
+    return canonical_json({**told, "asked": asked(connection, key)})
+
+
+def asked(connection: Connection, key: int) -> dict[str, Any]:
+    """What a run's rows have said since its submission, its image's among them."""
+    row = connection.execute(evidence.runs().where(tables.run.c.id == key)).mappings().one()
+    image = tables.image
+    facts = connection.execute(select(image).where(image.c.id == row["image_id"])).mappings().one()
+    return {
+        "run": {name: value for name, value in evidence.run_value(row).items() if name not in _LATER},
+        "lists": evidence.lists_of(connection, key, {}),
+        "image": {name: facts[name] for name in _IMAGE},
+    }
+
+
+def asked_as_text(connection: Connection, run: str) -> bytes:
+    key = connection.execute(select(tables.run.c.id).where(tables.run.c.public_id == run)).scalar_one()
+    return canonical_json(asked(connection, key))
+
+
+def asks(statement: bytes, before: bytes) -> bool:
+    """Whether a statement is of what `asked_as_text` gave before."""
+    return canonical_json(json.loads(statement)["asked"]) == before
 
 
 def sealed(connection: Connection, run: str) -> tuple[bytes, str] | None:

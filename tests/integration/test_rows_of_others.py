@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forged_rows import change_run, forged_run, stored_plan
-from tests_support import Box, write_job
+from forged_rows import change_run, engine_of, forged_run, open_run_of, stored_plan
+from sqlalchemy import select, update
+from tests_support import WAITS, Box, let_go, write_job
+
+from orchestrator.record import tables
 
 pytestmark = pytest.mark.engine
 HONEST = "open('out.txt', 'w').write('honest')"
@@ -117,3 +120,40 @@ def test_a_run_is_called_by_16_hex_digits_or_is_no_run(
         assert "bug" not in done.err
     assert first["id"] in box.type("history").out
     assert sorted(str(path) for path in tmp_path.rglob("*") if "home" not in path.parts) == before
+
+
+def test_a_box_seals_what_it_was_told_to_run_when_it_began(box: Box, first: Any, tmp_path: Path) -> None:
+    """Rows that are altered under a run, before its end seals them."""
+    spec = write_job(tmp_path / "waits", f"{WAITS}\n{HONEST}")
+    submitted = box.start("submit", str(spec), "--json")
+    engine = engine_of(box)
+    with engine.connect() as connection:
+        other = connection.execute(
+            select(tables.run.c.image_id, tables.run.c.program).where(tables.run.c.public_id == first["id"])
+        ).one()
+    run = open_run_of(box)
+    change_run(box, run, image_id=other.image_id, program=other.program)
+    let_go(box, run)
+    _, err = submitted.communicate(timeout=120)
+    assert submitted.returncode == 0, err
+    assert "were altered while it ran" in err
+    assert box.json("show", run)["image"] == first["image"], "the row says so now"
+    done = box.type("attest", run, "--to", str(tmp_path / "signed.jsonl"))
+    assert done.code == 2
+    assert "no seal of this box" in done.err
+    assert not (tmp_path / "signed.jsonl").exists()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("column", ["config_digest", "base_digest", "base_name", "base_config_digest"])
+def test_what_is_signed_of_an_image_is_sealed_too(box: Box, first: Any, column: str, tmp_path: Path) -> None:
+    """The row of an image belongs to all its runs."""
+    assert box.type("attest", first["id"], "--to", str(tmp_path / "good.jsonl")).code == 0
+    engine = engine_of(box)
+    with engine.begin() as connection:
+        connection.execute(update(tables.image).values({column: "sha256:" + "0" * 64}))
+    engine.dispose()
+    done = box.type("attest", first["id"], "--to", str(tmp_path / "signed.jsonl"))
+    assert done.code == 2
+    assert "nothing proves" in done.err
+    assert not (tmp_path / "signed.jsonl").exists()

@@ -18,6 +18,7 @@ from orchestrator.record.columns import Moment
 from orchestrator.record.database import Record
 from orchestrator.record.evidence import LISTS, NOT_COVERED
 from orchestrator.record.model import NewRun
+from orchestrator.record.sealed import asks
 from orchestrator.run.model import Fingerprint, Log, Output, OutputStatus, Readback, Result, State, TraceFile
 from orchestrator.run.seal import is_sealed, seal
 from orchestrator.settings import Settings
@@ -71,6 +72,43 @@ def test_what_was_not_sealed_has_no_seal(record: Record, new_run: Callable[..., 
     made, _ = record.submit(new_run())
     record.claim(made, "box", "boot", "pid 1")
     record.finish(made, 1, RESULT)
+    assert record.sealed(made) is None
+
+
+@pytest.mark.parametrize("column", ["config_digest", "base_name", "base_digest", "base_config_digest"])
+def test_a_seal_is_of_the_image_as_it_was(record: Record, settings: Settings, run: str, column: str) -> None:
+    engine = engine_of(settings)
+    with engine.begin() as connection:
+        connection.execute(update(tables.image).values({column: "other"}))
+    engine.dispose()
+    assert not holds(record, settings, run)
+
+
+def test_what_was_asked_is_what_was_read_before(
+    record: Record, settings: Settings, new_run: Callable[..., NewRun]
+) -> None:
+    """Every column that a submission fills, altered between the beginning and the end."""
+    made, _ = record.submit(new_run(params={"lr": 0.1}))
+    record.claim(made, "box", "boot", "pid 1")
+    before = record.run_as_asked(made)[1]
+    record.request_cancel(made)
+    record.move(made, 1, State.RUNNING)
+    assert record.run_as_asked(made)[1] == before, "the run's own course"
+    engine, table = engine_of(settings), tables.run
+    for column in ("program", "resources", "tolerance", "input_paths", "seed", "submitted_by", "created_at"):
+        with engine.begin() as connection:
+            row = connection.execute(select(table)).mappings().one()
+            changed = other(table.c[column], row[column]) if column != "program" else row[column] + " "
+            if column in ("resources", "tolerance", "input_paths"):
+                changed = row[column] + " "
+            connection.execute(update(table).values({column: changed}))
+        assert record.run_as_asked(made)[1] != before, column
+        with engine.begin() as connection:
+            connection.execute(update(table).values({column: row[column]}))
+    with engine.begin() as connection:
+        connection.execute(update(table).values(seed=77))
+    engine.dispose()
+    record.finish(made, 1, RESULT, seal=lambda text: "code" if asks(text, before) else None)
     assert record.sealed(made) is None
 
 
