@@ -24,13 +24,13 @@ _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abb
 _DATE = r"(?P<y>20\d\d)(?P<s>[-_.]?)(?P<mo>\d\d)(?P=s)(?P<d>\d\d)"
 _EUROPEAN = r"(?P<d>\d\d)(?P<s>[-_.])(?P<mo>\d\d)(?P=s)(?P<y>20\d\d)"
 _NAMED = r"(?P<month>[A-Z][a-z]{2})[-_]?(?P<d>\d\d)(?:[-_](?P<y>20\d\d))?"
-_TIME = r"(?P<h>\d\d)(?P<t>[-_:.h]?)(?P<mi>\d\d)(?:[-_:.m]?(?P<sec>\d\d)s?(?:[-_.,]?\d{3,9})?)?"
+_TIME = r"(?P<h>\d\d)(?P<t>[-_:.h]?)(?P<mi>\d\d)(?:[-_:.m]?(?P<sec>\d\d)s?(?:[-_.,]?\d{3,9}(?![a-f]))?)?"
 _EPOCH = r"(?P<epoch>1\d{9})(?:\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?"
 # A whole number of digits, never a part of one. The longer ones first.
 _MOMENTS = [
     re.compile(rf"(?<!\d){pattern}(?!\d)")
     for pattern in (
-        *(rf"{date}[T_ /.-]?{_TIME}(?:Z|[+-]\d\d:?\d\d)?" for date in (_DATE, _EUROPEAN, _NAMED)),
+        *(rf"{date}[T_ /.-]?{_TIME}(?:Z|[+-]\d\d:?\d\d(?![a-f]))?" for date in (_DATE, _EUROPEAN, _NAMED)),
         _EPOCH,
         _DATE,
         _EUROPEAN,
@@ -46,7 +46,10 @@ _IDS = [
     re.compile(r"(?<=/run-)[a-z0-9]{8}(?=\.wandb\Z)"),
 ]
 _TURNS = re.compile(r"[A-Za-z]+|\d+")
-_HEX = re.compile(r"(?:[0-9a-f]{8,}|[0-9A-F]{8,})\Z")
+_HEX = re.compile(r"(?:[0-9a-f]{6,}|[0-9A-F]{6,})\Z")
+_LONG_HEX = (
+    8  # from here on a word of hexadecimal digits is an id anywhere; a shorter one beside a moment only
+)
 
 
 class Blank(NamedTuple):
@@ -89,7 +92,8 @@ def window_of(run: RunRecord) -> Window | None:
 def blanked(path: str, window: Window | None) -> Blanked:
     """`window` None: no moment of this run can be told."""
     found: list[tuple[int, int, Blank]] = []
-    for start, end, blank in (*_moments(path, window), *_random(path)):
+    moments = list(_moments(path, window))
+    for start, end, blank in (*moments, *_random(path, moments)):
         if all(end <= other or start >= after for other, after, _ in found):
             found.append((start, end, blank))
     found.sort(key=lambda item: item[0])
@@ -148,20 +152,36 @@ def _fits(moment: datetime, window: Window, *, timed: bool) -> bool:
     return window.holds(moment) if timed else moment <= window.end + MARGIN
 
 
-def _random(path: str) -> Iterator[tuple[int, int, Blank]]:
+def _random(path: str, moments: list[tuple[int, int, Blank]]) -> Iterator[tuple[int, int, Blank]]:
+    ends = {at + 1 for _, at, _ in moments}
+    starts = {at - 1 for at, _, _ in moments}
     for number, pattern in enumerate(_IDS):
         for match in pattern.finditer(path):
-            if number != 1 or scrambled(match[0]):
+            beside = _beside(path, match, ends, starts)
+            if number != 1 or scrambled(match[0]) or (beside and _hexadecimal(match[0])):
                 kind = f"id {number} of {len(match[0])}"
                 yield match.start(), match.end(), Blank(kind, match[0], None)
 
 
+def _beside(path: str, match: re.Match[str], ends: set[int], starts: set[int]) -> bool:
+    """Whether one character, no slash, stands between the word and a moment: `20261129_135026-9656eb`."""
+    return (match.start() in ends and path[match.start() - 1] != "/") or (
+        match.end() in starts and path[match.end()] != "/"
+    )
+
+
+def _hexadecimal(word: str) -> bool:
+    return mixed(word) and _HEX.match(word) is not None
+
+
 def scrambled(word: str) -> bool:
     """Letters and digits in such turns as nobody types: `k3x9a2b1`, not `resnet50`, nor `epoch1step20`."""
+    if len(word) >= _LONG_HEX and _hexadecimal(word):
+        return True
     turns = _TURNS.findall(word)
     if len(word) < SHORTEST or len(turns) < 3:
         return False
-    return _HEX.match(word) is not None or all(len(turn) < 3 or turn.isdigit() for turn in turns)
+    return all(len(turn) < 3 or turn.isdigit() for turn in turns)
 
 
 def mixed(word: str) -> bool:

@@ -161,6 +161,33 @@ def test_what_came_first_comes_first(judged: Callable[..., Verdict]) -> None:
     assert judged(files(FIRST, b"x"), files(AGAIN, b"x", b"x")).outcome is Outcome.DIFFERENT
 
 
+@pytest.mark.parametrize("form", ["%Y%m%d_%H%M%S_{}", "%Y-%m-%d_%H-%M-%S-{}", "{}_%Y%m%d-%H%M%S", "%s_{}"])
+@pytest.mark.parametrize("length", [6, 7, 8])
+def test_a_short_id_beside_a_moment(judged: Callable[..., Verdict], form: str, length: int) -> None:
+    """`uuid4().hex[:6]`: of few turns, of which the first digits look like a fraction of the second."""
+    words = (
+        ("acd82e1f", "9656eb70"),
+        ("96561eb0", "f00d4242"),
+        ("123abcde", "ab12cd34"),
+        ("fade1234", "0bad5678"),
+    )
+    for pair in words:
+        one, other = (moment.strftime(form.replace("%s", str(int(moment.timestamp())))).format(word[:length])
+                      for moment, word in zip((FIRST, AGAIN), pair, strict=True))  # fmt: skip
+        assert judged(
+            {f"r/{one}/m": b"1", "r/latest": one}, {f"r/{other}/m": b"1", "r/latest": other}
+        ).outcome is (Outcome.IDENTICAL), (one, other)
+        assert judged({f"r/{one}/m": b"1"}, {f"r/{other}/m": b"2"}).outcome is Outcome.DIFFERENT
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("fold1a", "fold2b"), ("resnet50", "alexnet8"), ("a1b2c3", "a1b2c4")]
+)
+def test_a_name_beside_a_moment_is_a_name(judged: Callable[..., Verdict], one: str, other: str) -> None:
+    left, right = f"{FIRST:%Y%m%d_%H%M%S}_{one}/m", f"{AGAIN:%Y%m%d_%H%M%S}_{other}/m"
+    assert judged({left: b"1"}, {right: b"1"}).outcome is Outcome.DIFFERENT
+
+
 def test_an_id_stands_for_one_id_everywhere(judged: Callable[..., Verdict]) -> None:
     a, b, c, d = "a1b2c3d4", "0f1e2d3c", "7c6b5a49", "3e4f5061"
     left = {f"{a}/w": b"1", f"{a}/m": b"2", f"{b}/w": b"3", f"{b}/m": b"4"}
@@ -212,7 +239,7 @@ def test_a_moment_may_be_of_any_time_zone() -> None:
 
 
 def test_random_words_are_told_from_names() -> None:
-    for word in ("a1b2c3", "k3x9a2b1", "0f1e2d3c", uuid.uuid4().hex.replace("e", "1a")):
+    for word in ("a1b2c3", "k3x9a2b1", "0f1e2d3c", uuid.uuid4().hex.replace("e", "1a"), "12345abc"):
         assert scrambled(word), word
     for word in ("resnet50", "epoch1step20", "fold1of5", "123456", "abcdef", "a1b2", "v2final3b"):
         assert not scrambled(word), word
