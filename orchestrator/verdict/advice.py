@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.record.model import RunRecord
@@ -13,25 +13,34 @@ from orchestrator.verdict.blanks import blanked, window_of
 from orchestrator.verdict.files import Judged, OpenBlob
 from orchestrator.verdict.metrics import MetricsCompared
 from orchestrator.verdict.metricsfile import excuse_metrics, is_metrics_file
+from orchestrator.verdict.model import TensorFinding
 
 MOST = 8  # files, or metrics, that are listed; of more, a reader makes a glob of his own
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What would have to be called volatile for the two runs to be the same."""
+    """What would have to be said for the two runs to be the same."""
 
-    outputs: tuple[str, ...] = ()  # globs
-    metrics: tuple[str, ...] = ()  # names
+    outputs: tuple[str, ...] = ()  # globs to be called volatile
+    metrics: tuple[str, ...] = ()  # names to be called volatile
+    tensors: tuple[str, ...] = ()  # globs of which equal tensors are enough: a tolerance of 0
 
 
 NO_MARKS = Marks()
 
 
 def marks(
-    original: RunRecord, judged: Sequence[Judged], metrics: MetricsCompared, open_blob: OpenBlob
+    original: RunRecord,
+    judged: Sequence[Judged],
+    metrics: MetricsCompared,
+    open_blob: OpenBlob,
+    contents: Mapping[str, TensorFinding],
 ) -> Marks:
-    """A file of metrics needs no mark where those that differ in it are marked by name."""
+    """A file of metrics needs no mark where those that differ in it are marked by name.
+
+    A checkpoint of the same tensors stays judged by them.
+    """
     names = sorted(
         {item.name.partition("@")[0].partition("#")[0] for item in metrics.differences if not item.within}
     )
@@ -40,13 +49,18 @@ def marks(
         differences=tuple(item for item in metrics.differences if item.within),
         left_out=metrics.left_out | set(names),
     )
-    globs = []
+    globs, tensors = [], []
     for item in judged:
         path = item.difference.path
+        finding = contents.get(path)
+        if finding is not None and finding.equal_tensors and finding.tensors and not finding.error:
+            if not item.excused:
+                tensors.append(glob_of(path, original))
+            continue
         named = is_metrics_file(path, original) and excuse_metrics(item.difference, marked, open_blob).excused
         if not (item.excused or named):
             globs.append(glob_of(path, original))
-    return Marks(tuple(dict.fromkeys(globs)), tuple(names))
+    return Marks(tuple(dict.fromkeys(globs)), tuple(names), tuple(dict.fromkeys(tensors)))
 
 
 def glob_of(path: str, run: RunRecord) -> str:
@@ -69,15 +83,18 @@ def advice(original: RunRecord, found: Marks) -> str:
         plain = [_quoted(glob) for glob in original.program.outputs if glob not in volatile]
         marked = [f"{{glob: {_quoted(glob)}, volatile: true}}" for glob in volatile]
         lines.append(f"outputs: [{', '.join([*plain, *marked])}]")
-    if found.metrics and len(found.metrics) <= MOST:
-        kept = {name: one for name, one in tolerance.metrics.items() if name not in found.metrics}
+    metrics = found.metrics if len(found.metrics) <= MOST else ()
+    tensors = found.tensors if len(found.tensors) <= MOST else ()
+    if metrics or tensors:
+        kept = {name: one for name, one in tolerance.metrics.items() if name not in metrics}
         entries = [f"{_quoted(name)}: {_bound(one)}" for name, one in kept.items()]
-        names = (*tolerance.volatile_metrics, *found.metrics)
-        entries += [f"{_quoted(name)}: {{volatile: true}}" for name in names]
-        parts = [f"metrics: {{{', '.join(entries)}}}"]
-        if tolerance.outputs:
-            files = (f"{_quoted(glob)}: {_bound(one)}" for glob, one in tolerance.outputs.items())
-            parts.append(f"outputs: {{{', '.join(files)}}}")
+        entries += [
+            f"{_quoted(name)}: {{volatile: true}}" for name in (*tolerance.volatile_metrics, *metrics)
+        ]
+        files = [f"{_quoted(glob)}: {_bound(one)}" for glob, one in tolerance.outputs.items()]
+        files += [f"{_quoted(glob)}: 0" for glob in tensors if glob not in tolerance.outputs]
+        both = (("metrics", entries), ("outputs", files))
+        parts = [f"{key}: {{{', '.join(values)}}}" for key, values in both if values]
         lines.append(f"tolerance: {{{', '.join(parts)}}}")
     return " and ".join(f"`{line}`" for line in lines)
 

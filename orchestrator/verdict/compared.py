@@ -10,6 +10,7 @@ from orchestrator.record.model import RunRecord
 from orchestrator.run.series import points_of
 from orchestrator.run.traces import LOSS
 from orchestrator.spec.globs import matcher
+from orchestrator.spec.model import Tolerance
 from orchestrator.verdict.advice import NO_MARKS, Marks, marks
 from orchestrator.verdict.causes import Evidence
 from orchestrator.verdict.contents import judge_contents
@@ -82,15 +83,17 @@ class Findings:
         """Whether the spec's tolerances say that training need not have the same bits.
 
         A tolerance speaks of what it names. So one for a file of tensors does, and those for metrics do where
-        no metric that could move is without one: a tolerance for a time says nothing of training.
+        no metric that could move is without one: a tolerance for a time says nothing of training. One of 0
+        asks for the same bits.
         """
-        tolerance = original.tolerance
+        outputs = original.tolerance.outputs
         kept = [path for path, a, b in self.pairs if both_kept((path, a, b))]
-        if any(tolerance_glob(path, tolerance.outputs) is not None for path in kept):
+        globs = {tolerance_glob(path, outputs) for path in kept} - {None}
+        if any(outputs[str(glob)] != Tolerance() for glob in globs):
             return True
+        given = {name for name, one in original.tolerance.metrics.items() if one != Tolerance()}
         names = named_metrics(original) - self.metrics.left_out - {LOSS}
-        moving = names & _moving(original)
-        return bool(names & tolerance.metrics.keys()) and moving <= tolerance.metrics.keys()
+        return bool(names & given) and names & _moving(original) <= given
 
 
 def _moving(run: RunRecord) -> set[str]:
@@ -127,7 +130,7 @@ def find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: C
         by_content=by_content,
         aside=aside.equal + len(aside.judged),
         renamed=paired.renamed,
-        marks=marks(original, judged, metrics, open_blob),
+        marks=marks(original, judged, metrics, open_blob, contents),
     )
 
 

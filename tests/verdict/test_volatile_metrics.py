@@ -17,7 +17,7 @@ from orchestrator.spec.model import JobSpec, Tolerance, Tolerances
 from orchestrator.spec.read import read_spec
 from orchestrator.verdict.compare import compare
 from orchestrator.verdict.metrics import name_matcher
-from orchestrator.verdict.model import CauseKind, Outcome, Verdict
+from orchestrator.verdict.model import CauseKind, Outcome, TensorFinding, Verdict
 
 Judge = Callable[..., Verdict]
 
@@ -176,6 +176,34 @@ def test_the_advice_works_as_it_is_printed(
     assert after.outputs == before.outputs  # the same experiment
     assert after.tolerance.outputs == before.tolerance.outputs
     assert judge(after.tolerance, left, right, **program).outcome is Outcome.IDENTICAL, lines
+
+
+def test_a_checkpoint_of_equal_tensors_stays_judged_by_them(
+    blobs: Any, record: Any, rerun: Any, tmp_path: Path, trace_of: Any
+) -> None:
+    """The advice names a tolerance of 0, no volatile mark; and a tolerance of 0 lets no training differ."""
+    dated = TensorFinding(path="m.pt", tensors=2, equal_tensors=True, leaves=("t: 1 vs 2",), leaf_count=1)
+    moved = dated.model_copy(update={"equal_tensors": False, "differing": 1, "outside": 1})
+    outputs = [(blobs.kept("m.pt", data), blobs.kept("k", b"k")) for data in (b"1", b"2")]
+
+    def verdict(spec: Tolerances, finding: TensorFinding, **more: Any) -> Verdict:
+        left, right = record(outputs=outputs[0], tolerance=spec), rerun(outputs=outputs[1], **more)
+        return compare(left, right, blobs.open, {"m.pt": finding})
+
+    (cause,) = verdict(Tolerances(), dated).causes
+    lines = re.findall(r"`(.*?)`(?: and |$)", cause.text)
+    assert lines == ['tolerance: {outputs: {"m.pt": 0}}']
+    advised = spec_of(tmp_path, lines[0] + "\n").tolerance
+    assert verdict(advised, dated).outcome is Outcome.WITHIN_TOLERANCE
+    assert verdict(advised, moved).outcome is Outcome.DIFFERENT
+    lines_of = [
+        line | {"d": "0" * len(line["d"])} if line.get("e") == "grads" else line for line in trace_of()
+    ]
+    other = (blobs.traced(lines_of),)
+    assert verdict(advised, dated, traces=other).outcome is Outcome.DIFFERENT
+    loose = Tolerances(outputs={"m.pt": Tolerance(abs=1)})
+    near = dated.model_copy(update={"tolerance": Tolerance(abs=1)})
+    assert verdict(loose, near, traces=other).outcome is Outcome.WITHIN_TOLERANCE
 
 
 def spec_of(folder: Path, more: str) -> JobSpec:
