@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from signal import Signals
 
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.model import REPORT, WORKSPACE
@@ -145,7 +146,15 @@ def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
         return State.LOST, None, "the engine was restarted under the job, so its exit code proves nothing"
     if container.exit_code == 0:
         return State.SUCCEEDED, None, ""
-    return State.FAILED, Failure.JOB, f"the command ended with exit code {container.exit_code}"
+    return State.FAILED, Failure.JOB, f"the command ended with exit code {_coded(container.exit_code)}"
+
+
+def _coded(code: int | None) -> str:
+    """With the signal that a shell says so, 128 and its number, and what the commonest of pipes means."""
+    name = next((one.name for one in Signals if one.value <= 31 and code == 128 + one.value), None)
+    if name == Signals.SIGPIPE.name:
+        return f"{code}: as after {name}, a program wrote into a pipe whose reader had ended (`| head`)"
+    return f"{code}" if name is None else f"{code}: as after {name}"
 
 
 def _with_losses(metrics: Metrics, traces: Traces) -> Sequence[MetricPoint]:

@@ -151,6 +151,21 @@ def test_what_is_ambiguous_is_lost(ended: Ended, state: State, failure: Failure 
     assert (message == "") == (state is State.SUCCEEDED) or state in (State.CANCELLED, State.FAILED)
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (2, "2"),
+        (128, "128"),
+        (139, "139: as after SIGSEGV"),
+        (141, "141: as after SIGPIPE, a program wrote into a pipe whose reader had ended (`| head`)"),
+        (255, "255"),
+    ],
+)
+def test_an_exit_code_that_says_a_signal_is_put_into_words(code: int, said: str) -> None:
+    message = judge(Ended(container=container(exit_code=code)), INFO)[2]
+    assert message == f"the command ended with exit code {said}"
+
+
 def test_an_engine_with_live_restore_is_believed_after_its_restart() -> None:
     info = INFO.model_copy(update={"live_restore": True})
     assert judge(Ended(container=container(), engine_lost=True), info)[0] is State.SUCCEEDED
