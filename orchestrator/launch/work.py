@@ -36,6 +36,7 @@ from orchestrator.launch.recover import remove_given_up
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.model import BoxLine, OpenRun, Queued, RunRecord
+from orchestrator.record.unreadable import UnreadableError
 from orchestrator.run.hardware import Gpu, boot_id, gpus
 from orchestrator.run.model import Failure, State
 
@@ -123,12 +124,16 @@ class Worker:
         for run, child in list(self._children.items()):
             code = child.poll()
             if code is not None:
-                record = self._session.record.run(run)
-                self._judge(record, code)
+                try:
+                    record = self._session.record.run(run)
+                    self._judge(record, code)
+                    said = record.state.value
+                except UnreadableError as error:  # says nothing of this box
+                    said = error.message
                 del self._children[run]
                 self._given.pop(run, None)
                 self._pause = QUICK
-                self._watch.note(f"run {run}: {record.state.value}")
+                self._watch.note(f"run {run}: {said}")
 
     def _judge(self, run: RunRecord, code: int) -> None:
         """What a child's end says of this box."""
@@ -294,10 +299,13 @@ class Worker:
         """Queued again where this box could have them, or their end was asked for; then anyone takes them."""
         record = self._session.record
         for run in box.runs:
-            opened = record.open_run(run)
-            if opened.wanted.executor != WORKER or opened.box != box.id:
-                continue
-            if not opened.cancel_requested and unfit(as_queued(record.run(run)), self.facts) is not None:
+            try:
+                opened = record.open_run(run)
+                if opened.wanted.executor != WORKER or opened.box != box.id:
+                    continue
+                if not opened.cancel_requested and unfit(as_queued(record.run(run)), self.facts) is not None:
+                    continue
+            except UnreadableError:  # its row was altered, and no box can execute it
                 continue
             self._give_up(opened, f"box {box.name} was silent for {self._lease:g} s")
 

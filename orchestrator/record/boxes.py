@@ -13,6 +13,7 @@ from orchestrator.record.clock import now, seconds_since
 from orchestrator.record.columns import document
 from orchestrator.record.model import BoxFacts, BoxLine
 from orchestrator.record.runs import OPEN
+from orchestrator.record.unreadable import readable
 from orchestrator.run.model import State
 
 _DOCUMENTS = ("gpus", "bit_class", "versions")
@@ -44,9 +45,11 @@ def boxes(connection: Connection) -> list[BoxLine]:
     table = tables.box
     running = _running(connection)
     rows = connection.execute(select(table).order_by(table.c.name, table.c.id))
-    return [
-        _line(row, seconds_since(connection, row.seen_at), tuple(running.get(row.id, ()))) for row in rows
-    ]
+
+    def line(row: Row[Any]) -> BoxLine:
+        return _line(row, seconds_since(connection, row.seen_at), tuple(running.get(row.id, ())))
+
+    return list(readable(rows, line, lambda row: row.id, "box"))
 
 
 def _running(connection: Connection) -> dict[str, list[str]]:

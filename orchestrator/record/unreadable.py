@@ -21,13 +21,15 @@ _said: set[str] = set()
 WRONG = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
 
-def readable(rows: Iterable[R], read: Callable[[R], T], name: Callable[[R], Any]) -> Iterator[T]:
+def readable(
+    rows: Iterable[R], read: Callable[[R], T], name: Callable[[R], Any], what: str = "run"
+) -> Iterator[T]:
     """Each row as a value; of one that cannot be read its name is said, once."""
     for row in rows:
         try:
             value = read(row)
         except WRONG as error:
-            left_out(f"run {name(row)}", error)
+            left_out(f"{what} {name(row)}", error)
             continue
         yield value
 

@@ -12,11 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from forged_rows import change_run, engine_of
 from services import PostgresServer, RegistryServer, registry_server
+from sqlalchemy import insert, select
 from team import FINAL, Team, team_of
 from tests_support import WAITS, Box, let_go, write_job
 
 from orchestrator.launch.session import Session
+from orchestrator.record import tables
 from orchestrator.settings import Settings, load
 
 pytestmark = pytest.mark.engine
@@ -169,6 +172,27 @@ def test_a_box_that_falls_silent_loses_its_runs_to_another(team: Team, tmp_path:
     while containers(run) or (team.alpha.settings.attempts / f"{run}-1").exists():
         assert time.monotonic() < end
         time.sleep(0.2)
+
+
+def test_altered_rows_cost_themselves_and_no_worker(team: Team, tmp_path: Path) -> None:
+    """A box that is no box, and a run whose row is no run any more by the time that its process ends."""
+    worker = team.worker(team.alpha)
+    engine = engine_of(team.person)
+    with engine.begin() as connection:
+        row = dict(connection.execute(select(tables.box)).mappings().one())
+        connection.execute(insert(tables.box).values(row | {"id": "forged", "name": "forged", "gpus": "x"}))
+    first = write_job(tmp_path / "first", WAITS)
+    altered = team.person.type("submit", str(first), "--on", "worker", "--detach", "-q").out.strip()
+    team.until_told(altered, "running")
+    change_run(team.person, altered, program="x")
+    engine.dispose()
+    let_go(team.alpha, altered)
+    second = write_job(tmp_path / "second", "print('here')")
+    done = team.person.type("submit", str(second), "--on", "worker", timeout=60)
+    assert done.code == 0, done.err
+    assert "Traceback" not in done.err
+    assert worker.process.poll() is None
+    assert team.boxes().keys() == {"alpha"}
 
 
 def test_two_workers_of_one_home_are_refused(team: Team) -> None:
