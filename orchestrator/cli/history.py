@@ -127,7 +127,8 @@ def ask(record: Record, wanted: HistoryFilter, changed: str | None) -> Answer:
     if torn:
         notes.append(incomplete_text(torn, "these runs"))
     if more:
-        notes.append(f"there are more than these {limit:,} runs; --limit shows more of them")
+        these = "this run" if limit == 1 else f"these {limit:,} runs"
+        notes.append(f"there are more than {these}; --limit shows more of them")
     shown = None if changes is None else {run.id: changes[run.id] for run in runs}
     return Answer(runs, shown, limit, more or left, sorted_by, notes)
 

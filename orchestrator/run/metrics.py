@@ -234,7 +234,8 @@ class _Broken:
         self._first = self._first or f"metrics: {self._name}:{number} {why}"
 
     def tell(self, reading: Reading) -> None:
-        more = f"; so are {self._count - 1} more lines" if self._count > 1 else ""
+        rest = self._count - 1
+        more = "" if rest < 1 else "; so is one more line" if rest == 1 else f"; so are {rest:,} more lines"
         if self._count:
             reading.lose(self._first + more)
 

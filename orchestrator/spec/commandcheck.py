@@ -5,6 +5,7 @@ Works on plain values like `forms.py`, once the short forms are written out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,9 @@ from orchestrator.spec.problems import KeyPath, nearest, shorten
 from orchestrator.spec.quoting import Place, places
 
 _VARIABLE = "REPRISE_PARAMS"
+_FORMATTED = re.compile(
+    r"(?<![${])\{([A-Za-z0-9][A-Za-z0-9._-]*)[:!][^{}\s]*\}(?!\})"
+)  # of Python's `format`
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
 _OUTSIDE = 'write it outside of them: --name {{{0}}}, or "before"{{{0}}}"after"'
 _HINTS = {
@@ -110,8 +114,14 @@ def warnings(
         for found in placeholders(value)
         if found in names | {"seed"}
     ]
-    left = sorted(names - set(placeholders(command)))
     words = (command,) if isinstance(command, str) else command
+    told += [
+        f"command: {found[0]} stays as it is: a placeholder is a name alone, {{{found[1]}}}"
+        for word in words
+        for found in _FORMATTED.finditer(word)
+        if found[1] in names | {"seed"}
+    ]
+    left = sorted(names - set(placeholders(command)))
     if not left or any(_VARIABLE in word for word in (*words, *env.values())):
         return tuple(told)
     if not any(_VARIABLE.encode() in data for data in files):

@@ -34,7 +34,7 @@ def failure_of(run: RunRecord) -> str | None:
     kind = f" ({run.failure.value})" if run.failure else ""
     message = run.message or (f"exit code {run.exit_code}" if run.exit_code else "")
     words = {State.FAILED: "failed", State.CANCELLED: "was cancelled", State.LOST: "was lost"}
-    return f"{words[run.state]}{kind}" + (f": {message}" if message else "")
+    return f"{words[run.state]}{kind}" + (f": {message}" if message not in ("", run.state.value) else "")
 
 
 def says_nothing(run: RunRecord) -> bool:

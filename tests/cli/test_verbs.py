@@ -142,6 +142,7 @@ def test_history_says_where_it_stops_and_what_no_run_has(
         assert (code, len(document["runs"]), document["limit"]) == (0, min(limit, 3), limit)
         assert (document["more"], "there are more than these" in err) == (more, more)
         assert len(document["notes"]) == more
+    assert "there are more than this run;" in reprise("history", "--limit", "1").err
     recorded("dddd000000000004", metrics={"odd": 1.0}, state=State.FAILED, failure=Failure.JOB, exit_code=1)
     said = {"metrics.odd": True, "metrics.odd.max": True, "params.lr": False, "seconds": False}
     options = ("--status", "succeeded", "--sort")

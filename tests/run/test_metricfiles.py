@@ -70,6 +70,17 @@ def test_lightning(tmp_path: Path) -> None:
     assert found.notes == ("metrics: read from lightning_logs/version_0/metrics.csv",)
 
 
+@pytest.mark.parametrize(
+    ("lines", "more"), [(1, ""), (2, "; so is one more line"), (3, "; so are 2 more lines")]
+)
+def test_lines_that_cannot_be_read_are_counted(tmp_path: Path, lines: int, more: str) -> None:
+    found = whole(tmp_path, {"metrics.jsonl": '{"a": 1}\n' + "torn\n" * lines + '{"a": 2}\n'})
+    assert (found.final, len(found.notes)) == ({"a": 2.0}, 1)
+    assert found.notes[0].startswith("metrics: metrics.jsonl:2 is not JSON") and found.notes[0].endswith(
+        more or ")"
+    )
+
+
 def test_wandb(tmp_path: Path) -> None:
     summary = json.dumps(
         {"loss": 0.5, "_step": 3, "_runtime": 2.5, "_timestamp": 1e9, "_wandb": {"runtime": 2}}

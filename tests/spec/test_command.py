@@ -179,6 +179,9 @@ def test_text_is_quoted_and_runs_under_bash() -> None:
         ('python t.py "$REPRISE_PARAMS"', {}, [], []),
         ("python t.py {lr} {wd}", {"X": "{lr}"}, [], ["env.X"]),
         ("python t.py {lr} {wd}", {"X": "{other}"}, [], []),
+        ("python t.py {lr:.2f} {wd} {lr} {seed!r}", {}, [], ["{lr:.2f}", "{seed!r}"]),
+        (("t", "{lr}", "{wd}", "a{wd:>3}"), {}, [], ["{wd:>3}"]),
+        ("t {lr} {wd} ${wd:-1} {{wd:x}} {a:b} '{lr: 1}'", {}, [], []),
     ],
 )
 def test_a_parameter_that_nothing_reads_is_told(

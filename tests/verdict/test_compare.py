@@ -63,7 +63,10 @@ FAILED = {
         {"state": State.LOST, "message": "the machine was restarted"},
         "failed: the rerun was lost: the machine was restarted",
     ),
-    "cancelled": ({"state": State.CANCELLED}, "failed: the rerun was cancelled"),
+    "cancelled": (
+        {"state": State.CANCELLED, "message": "cancelled"},
+        "failed: the rerun was cancelled",
+    ),
     "succeeded with an exit code": (
         {"exit_code": 3},
         "failed: the rerun is recorded as succeeded with exit code 3, which cannot be",
