@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from orchestrator.errors import FencedError
 from orchestrator.record import events, evidence, tables
@@ -22,6 +22,10 @@ from orchestrator.record.unreadable import readable
 from orchestrator.run.model import Result, State
 from orchestrator.spec.model import Resources
 
+LIVE = 2 << 20  # bytes of a live log that are read at once; relay.py writes half of it
+LIVE_PIECE = 1 << 16  # bytes of one piece
+LIVE_PAGE = 16  # pieces that are read at a time
+_FARTHEST = 1 << 62
 PAGE = 20  # queued runs that are read at a time: mostly the first one fits
 
 
@@ -246,12 +250,22 @@ def drop_log(connection: Connection, key: int) -> None:
 
 
 def live_log(connection: Connection, run: str, number: int, start: int) -> list[tuple[int, bytes]]:
-    """Pieces of an attempt's live log from byte `start` on. Reads only."""
+    """Pieces of an attempt's live log from byte `start` on. Reads only.
+
+    About LIVE bytes at once, and of each piece as much as we ever write: rows may be others'.
+    """
     table = tables.log_chunk
     query = (
-        select(table.c.start, table.c.data)
+        select(table.c.start, func.substr(table.c.data, 1, LIVE_PIECE).label("data"))
         .join(tables.run, tables.run.c.id == table.c.run_id)
-        .where(tables.run.c.public_id == run, table.c.number == number, table.c.start >= start)
+        .where(tables.run.c.public_id == run, table.c.number == number, table.c.start < _FARTHEST)
         .order_by(table.c.start)
+        .limit(LIVE_PAGE)
     )
-    return [(row.start, row.data) for row in connection.execute(query)]
+    found: list[tuple[int, bytes]] = []
+    size, last = 0, start - 1
+    while size < LIVE and (rows := connection.execute(query.where(table.c.start > last)).all()):
+        found += [(row.start, row.data) for row in rows]
+        size += sum(len(row.data) for row in rows)
+        last = rows[-1].start
+    return found

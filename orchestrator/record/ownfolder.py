@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.durable import make_folder
+
+TRIES = 100  # of a new folder that others take away
 
 
 @contextmanager
@@ -26,16 +29,19 @@ def temporaries(parent: Path) -> Iterator[Path]:
 def own_folder(parent: Path) -> tuple[Path, int]:
     """A new folder, and the lock that is held as long as its process lives.
 
-    Folders of processes that were killed are removed: up to `resources.output_size` may lie in one.
+    Folders of processes that were killed are removed: up to `resources.output_size` may lie in one. A new one
+    that another process has locked is left to it: that one removes it, or holds it to keep us waiting.
+    BlockingIOError where all of TRIES were taken from us.
     """
     make_folder(parent)
     remove_dead(parent)
-    while True:
+    for _ in range(TRIES):
         folder = parent / secrets.token_hex(8)
         folder.mkdir(mode=0o700)
-        lock = _locked(folder, wait=True)
+        lock = _locked(folder)
         if lock is not None:
             return folder, lock
+    raise BlockingIOError(errno.EAGAIN, "somebody takes each new folder away", str(parent))
 
 
 def give_up(folder: Path, lock: int) -> None:
@@ -47,7 +53,7 @@ def remove_dead(parent: Path) -> int:
     """Remove the folders of processes that were killed: bytes."""
     removed = 0
     for folder in _entries(parent):
-        lock = _locked(folder, wait=False)
+        lock = _locked(folder)
         if lock is not None:
             removed += sum(path.lstat().st_size for path in _entries(folder))
             give_up(folder, lock)
@@ -61,14 +67,14 @@ def _entries(folder: Path) -> Iterable[Path]:
         return ()
 
 
-def _locked(folder: Path, *, wait: bool) -> int | None:
+def _locked(folder: Path) -> int | None:
     """The folder's lock; None if another process has it, or removed the folder before we had it."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, PermissionError):  # PermissionError: another user's batch
         return None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if folder.exists():
             return fd
     except BlockingIOError:

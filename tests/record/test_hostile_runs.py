@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from sqlalchemy import Table, create_engine, make_url, select, update
+from sqlalchemy import Table, create_engine, insert, make_url, select, update
 
 from orchestrator.cli.document import print_document, run_document
 from orchestrator.cli.history import print_runs
@@ -218,3 +218,27 @@ def _bound(engine: Any, text: str, value: Any, key: int) -> tuple[str, Any]:
         held = value.isoformat(" ") if isinstance(value, datetime) else value
         return text.replace(":value", "?").replace(":key", "?"), (held, key)
     return text.replace(":value", "%s").replace(":key", "%s"), (value, key)
+
+
+def test_a_live_log_of_others_is_read_up_to_a_size(record: Record, settings: Settings, new_run: New) -> None:
+    """What stands in its rows is read by who looks on, and by the box that goes on with it."""
+    run, _ = record.submit(new_run())
+    record.claim(run, "box", "boot", "pid 1")
+    record.append_log(run, 1, 0, b"begins")
+    url = make_url(settings.database_url)
+    engine = create_engine(url.set(drivername="postgresql+psycopg") if "postgres" in url.drivername else url)
+    far = [1 << 62, (1 << 63) - 1]
+    with engine.begin() as connection:
+        key = connection.execute(select(tables.run.c.id)).scalar_one()
+        rows = [{"start": 10**7 * n, "data": bytes(10**6)} for n in range(1, 60)]
+        rows += [{"start": start, "data": b"x"} for start in (-5, *far)]
+        connection.execute(insert(tables.log_chunk), [{"run_id": key, "number": 1, **row} for row in rows])
+    engine.dispose()
+    pieces = record.live_log(run, 1, 0)
+    assert pieces[0] == (0, b"begins")
+    assert sum(len(data) for _, data in pieces) < 4 << 20
+    seen, start = 1, 6
+    while pieces := record.live_log(run, 1, start):
+        start = pieces[-1][0] + len(pieces[-1][1])
+        seen += len(pieces)
+    assert seen == 60, "the rest comes when it is asked for"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,41 @@ def outcome(queue: Any, act: Callable[[BlobStore], Any], folder: Path) -> None:
         queue.put(error.message)
     except BaseException as error:  # noqa: BLE001  (told to the test)
         queue.put(repr(error))
+
+
+def take_away(parent: str) -> None:
+    """Each new folder of temporaries is replaced by one that we hold, so that its owner waits for us."""
+    seen: set[str] = set()
+    while True:
+        for name in set(os.listdir(parent)) - seen:
+            try:
+                os.rename(f"{parent}/{name}", f"{parent}/aside-{name}")
+                os.mkdir(f"{parent}/{name}")
+                held = os.open(f"{parent}/{name}", os.O_RDONLY)
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            seen |= {name, f"aside-{name}"}
+
+
+def put_often(folder: Path) -> None:
+    for number in range(400):
+        with suppress(StoreError):
+            put(BlobStore(folder), str(number).encode())
+
+
+def test_nobody_is_kept_waiting_by_who_takes_folders_away(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    thief = fork.Process(target=take_away, args=(str(tmp_path / "tmp"),))
+    victim = fork.Process(target=put_often, args=(tmp_path,))
+    thief.start()
+    victim.start()
+    victim.join(60)
+    waits = victim.is_alive()
+    for process in (thief, victim):
+        process.kill()
+        process.join()
+    assert not waits
 
 
 @pytest.mark.parametrize("place", PLACES)
