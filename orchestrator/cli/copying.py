@@ -103,7 +103,7 @@ def _copy(
         _opened(root, parts[:-1]) as folder,
         _placing(folder, parts[-1], force) as stream,
     ):
-        return _copy_verified(open_blob(digest), stream, digest, output.path)
+        return _copy_verified(open_blob(digest), stream, digest, output.path, output.size)
 
 
 def _link(root: int, parts: tuple[str, ...], path: str, text: str, force: bool) -> None:
@@ -167,10 +167,11 @@ def _placing(folder: int, name: str, force: bool) -> Iterator[BinaryIO]:
         raise
 
 
-def _copy_verified(source: BinaryIO, stream: BinaryIO, digest: Digest, path: str) -> int:
+def _copy_verified(source: BinaryIO, stream: BinaryIO, digest: Digest, path: str, most: int) -> int:
+    """`most`: bytes, as recorded. Who writes to a store could put a file there that fills every disk."""
     hasher, size = hashlib.sha256(), 0
     with source:
-        while chunk := source.read(CHUNK):
+        while size <= most and (chunk := source.read(CHUNK)):
             hasher.update(chunk)
             stream.write(chunk)
             size += len(chunk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from orchestrator.errors import StoreError
+from orchestrator.image.model import REPOSITORY
 from orchestrator.launch.session import Session
 from orchestrator.run.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN
 from orchestrator.run.hardware import home_id
@@ -26,5 +27,8 @@ def remove_files(session: Session, run: str, attempt: int) -> None:
         folders = folders_of(settings, run, attempt)
         there = [folder for folder in (folders.workspace, folders.report) if folder.is_dir()]
         labels = {LABEL_RUN: run, LABEL_ATTEMPT: str(attempt), LABEL_HOME: home_id(settings)}
-        open_up(session.engine, session.record.run(run).reference, there, labels)
+        image = (
+            f"{REPOSITORY}:{session.record.run(run).image.hex}"  # the row's own word for it may be any image
+        )
+        open_up(session.engine, image, there, labels)
         remove_folders(settings, run, attempt)

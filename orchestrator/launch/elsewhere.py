@@ -200,5 +200,5 @@ class LiveLog:
         if record.log is None:
             return
         seen = min(self._start, MOST) if record.attempt == self._attempt else 0
-        chunks = self._session.store.chunks_of(record.log.digest)
+        chunks = self._session.store.chunks_of(record.log.digest, record.log.size)
         yield from remaining(chunks, record.log, seen)

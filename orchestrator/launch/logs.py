@@ -41,7 +41,7 @@ def log_chunks(session: Session, run: RunRecord, *, follow: bool) -> Iterator[by
         reader.close()
     run = session.record.run(run.id)
     if run.log is not None:
-        chunks = session.store.chunks_of(run.log.digest)
+        chunks = session.store.chunks_of(run.log.digest, run.log.size)
         yield from remaining(chunks, run.log, seen if run.attempt == attempt else 0)
 
 

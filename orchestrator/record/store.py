@@ -151,9 +151,15 @@ class Store(ABC):
             raise self._damaged(digest)
         return data
 
-    def chunks_of(self, digest: Digest) -> Iterator[bytes]:
-        """A blob's bytes, all of them checked before the first is given. StoreError."""
+    def chunks_of(self, digest: Digest, size: int | None = None) -> Iterator[bytes]:
+        """A blob's bytes, all of them checked before the first is given. StoreError.
+
+        `size`: bytes, where they are known: of another size nothing is read.
+        """
         with self.open(digest) as stream:
+            if size is not None and stream.seek(0, io.SEEK_END) != size:
+                raise self._damaged(digest)
+            stream.seek(0)
             if Digest.of_stream(stream) != digest:
                 raise self._damaged(digest)
             stream.seek(0)

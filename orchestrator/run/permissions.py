@@ -86,10 +86,11 @@ def _closed(fd: int, depth: int) -> bool:
 def open_up(engine: Engine, image: str, folders: Iterable[Path], labels: dict[str, str]) -> None:
     """Make all below these folders of dead jobs readable, and its folders such that anybody may empty them.
 
-    `image` is any image of a job, the one that wrote there where it is still in the engine. The folders lie
-    in a folder that is closed to all others. EngineError where it could not be done.
+    `image` is any image of a job, the one that wrote there where it is still in the engine; what is none is
+    not taken. The folders lie in a folder that is closed to all others. EngineError: it could not be done.
     """
-    if engine.image(image) is None:
+    found = engine.image(image)
+    if found is None or LABEL_PROGRAM not in found.labels:
         others = engine.images_labelled(LABEL_PROGRAM)
         if not others:
             raise EngineError("no image of a job is in the engine to open a job's files with")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.digest import Digest, canonical_json
+from orchestrator.digest import CHUNK, Digest, canonical_json
 from orchestrator.errors import UsageError
 from orchestrator.spec.below import Below
 from orchestrator.spec.model import InputSpec
@@ -80,8 +80,8 @@ def read_input(path: Path) -> InputData:
         found = path.stat()
         if stat.S_ISREG(found.st_mode):
             with open_plain(path.resolve()) as stream:
-                digest = Digest.of_stream(stream)
-            return InputData(digest=digest, folder=False, count=1, size=found.st_size)
+                digest, size = _whole(stream, path)
+            return InputData(digest=digest, folder=False, count=1, size=size)
         if stat.S_ISDIR(found.st_mode):
             return _folder(listing(path))
     except OSError as error:
@@ -188,11 +188,35 @@ def _digest(below: Below, folder: Path, name: str, mode: int) -> tuple[str, int]
             found = os.fstat(stream.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise _not_plain(path)
-            return Digest.of_stream(stream).hex, found.st_size
+            digest, size = _whole(stream, path)
+            return digest.hex, size
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _not_plain(path) from error
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _whole(stream: BinaryIO, path: Path) -> tuple[Digest, int]:
+    """Digest and size. UsageError where there are more or fewer bytes than the file says, or none to be had
+    now: it is written to, or the kernel makes it up, some of it without end.
+    """
+    size, read = os.fstat(stream.fileno()).st_size, 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal read
+        while read <= size and (chunk := stream.read(min(CHUNK, size - read + 1))) != b"":
+            if chunk is None:  # the file would have us wait
+                read = -1
+                return
+            read += len(chunk)
+            yield chunk
+
+    digest = Digest.of_chunks(chunks())
+    if read != size:
+        raise UsageError(
+            f"{path} has not the {size} bytes that it says: it is written to, or no file on a disk"
+        )
+    return digest, size
 
 
 def _not_plain(path: Path) -> UsageError:

@@ -56,6 +56,19 @@ def test_nothing_is_overwritten_and_nothing_is_written_then(
     assert files(tmp_path) == {"empty": b"mine"}
 
 
+class Endless(io.RawIOBase):
+    """A file of holes, as somebody may put one into a store."""
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(size)
+
+
+def test_a_blob_that_never_ends_fills_no_disk(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not those of"):
+        copy_outputs(outputs_of({"w.pt": b"weights"}), tmp_path, lambda _: Endless(), force=False)  # type: ignore[arg-type,return-value]
+    assert files(tmp_path) == {}
+
+
 def test_force_replaces(tmp_path: Path, blobs: Callable[[Digest], BinaryIO]) -> None:
     (tmp_path / "empty").write_bytes(b"mine")
     copy_outputs(outputs_of(CONTENT), tmp_path, blobs, force=True)

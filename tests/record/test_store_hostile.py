@@ -350,3 +350,15 @@ def test_absent_altered_and_away_are_three_things(far: BucketStore, liar: Liar, 
     with pytest.raises(StoreError) as caught:
         BlobStore(Path("/proc/1/mem/store")).verify(BLOB)
     assert not isinstance(caught.value, DamagedBlobError)
+
+
+def test_a_blob_of_another_size_is_not_read(tmp_path: Path) -> None:
+    """A hole of 8 TB takes nothing but its name, and hours to read."""
+    store = BlobStore(tmp_path)
+    put(store, DATA)
+    path = store.path(BLOB)
+    path.unlink()
+    with path.open("wb") as stream:
+        stream.truncate(8 << 40)
+    with pytest.raises(DamagedBlobError):
+        next(store.chunks_of(BLOB, len(DATA)))

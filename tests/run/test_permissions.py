@@ -6,7 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestrator.run.permissions import _SCRIPT, closed_to_us
+import pytest
+
+from orchestrator.errors import EngineError
+from orchestrator.image.model import LABEL_PROGRAM
+from orchestrator.run.engine import EngineImage
+from orchestrator.run.model import Plan
+from orchestrator.run.permissions import _SCRIPT, closed_to_us, open_up
 
 
 def test_all_that_is_ones_own_is_opened_whatever_its_depth(tmp_path: Path) -> None:
@@ -40,3 +46,38 @@ def test_all_that_is_ones_own_is_opened_whatever_its_depth(tmp_path: Path) -> No
 def test_root_is_closed_out_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "x").touch(0)
     assert not closed_to_us([tmp_path])
+
+
+class Images:
+    """An engine that has an image of a job and another one, and is asked for one container."""
+
+    def __init__(self) -> None:
+        self.plan: Plan | None = None
+        self.job = EngineImage(id="sha256:job", tags=(), diff_ids=(), labels={LABEL_PROGRAM: "{}"})
+
+    def image(self, reference: str) -> EngineImage:
+        return self.job if reference == "job" else self.job.model_copy(update={"id": "other", "labels": {}})
+
+    def images_labelled(self, label: str) -> list[EngineImage]:
+        return [self.job]
+
+    def image_settings(self, reference: str) -> dict[str, list[str]]:
+        return {"Entrypoint": ["/bin/evil" if reference == "other" else "/usr/bin/python3"]}
+
+    def create(self, plan: Plan) -> None:
+        self.plan = plan
+        raise EngineError("enough")
+
+    def remove(self, name: str) -> None: ...
+
+
+@pytest.mark.parametrize(("named", "taken"), [("job", "job"), ("other", "sha256:job")])
+def test_only_an_image_of_a_job_opens_a_jobs_files(named: str, taken: str, tmp_path: Path) -> None:
+    engine = Images()
+    with pytest.raises(EngineError, match="enough"):
+        open_up(engine, named, [tmp_path], {})  # type: ignore[arg-type]
+    assert engine.plan is not None
+    assert (engine.plan.image, engine.plan.entrypoint and engine.plan.entrypoint[0]) == (
+        taken,
+        "/usr/bin/python3",
+    )

@@ -16,7 +16,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.launch.inputs import located_inputs
 from orchestrator.spec import inputs as module
-from orchestrator.spec.inputs import digest_of, hash_inputs, listing, open_input
+from orchestrator.spec.inputs import _whole, digest_of, hash_inputs, listing, open_input, read_input
 from orchestrator.spec.model import InputSpec
 
 
@@ -184,3 +184,22 @@ def test_inputs_of_a_rerun_are_found_by_name_and_checked(folder: Path) -> None:
     (folder / "a").write_bytes(b"changed")
     with pytest.raises(UsageError, match="input set"):
         located_inputs(wanted, {"set": str(folder)})
+
+
+@pytest.mark.parametrize("path", ["/proc/self/pagemap", "/proc/self/status", "/proc/kmsg"])
+def test_a_file_that_the_kernel_makes_up_is_no_input(path: str) -> None:
+    """Some of them never end, and some have their reader wait; whoever writes a row could name them."""
+    with pytest.raises(
+        UsageError, match=r"no file on a disk|Permission denied|Operation not permitted|No such"
+    ):
+        read_input(Path(path))
+
+
+def test_a_file_that_grows_while_it_is_read_is_no_input(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"begins")
+    with path.open("rb") as stream:
+        stream.peek()
+        os.truncate(path, 3)
+        with pytest.raises(UsageError, match="written to"):
+            _whole(stream, path)
