@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from orchestrator.record.model import RunRecord
 from orchestrator.run.model import OutputStatus
+from orchestrator.run.traces import LOSS
 from orchestrator.verdict.causes import Evidence, causes
 from orchestrator.verdict.compared import Contents, Findings, find
 from orchestrator.verdict.drift import drifts
@@ -134,7 +135,8 @@ def _decide(original: RunRecord, rerun: RunRecord, findings: Findings) -> tuple[
     if findings.outside:
         return Outcome.DIFFERENT, apart
     kept = Equal(findings.kept, findings.by_content, len(findings.renamed))
-    named = len(named_metrics(original) - metrics.left_out)
+    of_trace = {LOSS} if traces.traced is not None else set()  # counted with the steps
+    named = len(named_metrics(original) - metrics.left_out - of_trace)
     if not kept.outputs and not named and traces.traced is None:
         return Outcome.NOT_COMPARABLE, "the job left no outputs, no metrics and no trace to compare"
     results = equal_sentence(kept, named, None)

@@ -649,6 +649,15 @@ def test_flags_that_the_script_changed_are_named(blobs, record, rerun):
     }
 
 
+def test_the_traced_loss_is_counted_with_the_steps(blobs, record, rerun):
+    """The metrics that are counted are those that are listed."""
+    series = (MetricPoint(name="trace.loss", step=0, value=0.5),)
+    runs = [make(metrics={"accuracy": 0.5, "loss": 0.25}, series=series) for make in (record, rerun)]
+    assert ", 2 equal metrics, 3 steps of training equal" in compare(*runs, blobs.open).summary
+    bare = [run.model_copy(update={"traces": ()}) for run in runs]
+    assert "3 equal metrics" in compare(*bare, blobs.open).summary
+
+
 def test_gaps_in_the_records_are_passed_on(judge):
     assert judge(notes=("3 outputs could not be read",)).notes == ("rerun: 3 outputs could not be read",)
 
