@@ -5,6 +5,10 @@ default, io_uring is refused, and every family of sockets but four: AF_ALG is th
 ciphers, AF_VSOCK that to the host of a virtual machine. Names that an engine's library does not know are
 passed over. Numbers are compared by their low 32 bits, as the kernel reads them.
 
+A program of x86-64 may make calls by the numbers of x32 and i386, too. An architecture that a profile does
+not name is not refused but killed (SIGSYS). And of i386's `socketcall` a filter cannot see the family: an
+engine's library lets it through where it lets `socket` through for some family, unless it is told otherwise.
+
 The runtime in the image closes AF_ALG and io_uring, too (runtime/seccomp.py): for a plain `docker run`, and
 for engines that take no filter of ours.
 """
@@ -60,7 +64,7 @@ _PAIRS = (1,)
 _NAMESPACES = 0x7E020000  # CLONE_NEW*
 _PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)  # Linux, 32-bit names; the last one only asks
 _LOW = 0xFFFFFFFF
-_NO_SUCH_CALL = 38  # ENOSYS: glibc then takes clone, whose flags a filter can see
+_NO_SUCH_CALL = 38  # ENOSYS: glibc then takes clone and socket, of which a filter sees what is meant
 
 
 @cache
@@ -71,11 +75,12 @@ def profile() -> str:
     calls += [_only("socketpair", _equal(family)) for family in _PAIRS]
     calls += [_only("personality", _equal(kind)) for kind in _PERSONALITIES]
     calls.append(_only("clone", _masked(_NAMESPACES, 0)))
-    calls.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _NO_SUCH_CALL, "args": []})
+    missing = {"names": ["clone3", "socketcall"], "action": "SCMP_ACT_ERRNO", "errnoRet": _NO_SUCH_CALL}
+    calls.append({**missing, "args": []})
     return json.dumps(
         {
             "defaultAction": "SCMP_ACT_ERRNO",
-            "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+            "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
             "syscalls": calls,
         },
         separators=(",", ":"),

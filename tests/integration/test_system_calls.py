@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from orchestrator.spec.model import Resources
 from orchestrator.spec.program import Program
 
 pytestmark = pytest.mark.engine
+ALG_PROBE = Path(__file__).parent.parent / "alg_probe.py"
 
 # Families of sockets, and calls by number (x86-64) with their arguments; the error's number, 0 for none.
 SCRIPT = """
@@ -87,6 +89,22 @@ def test_no_image_can_leave_the_filter_out(engine: Engine, plan: Plan) -> None:
     assert allowed == ["family 1", "family 2", "family 10", "family 16"]
     assert found.pop("clone3") == 38, "glibc takes another EPERM for the last word"
     assert {found[name] for name in found if name not in allowed} == {1}
+
+
+def test_no_other_number_of_the_same_call_is_left_open(engine: Engine, plan: Plan) -> None:
+    """Those of x32 and i386, under the engine's filter alone: refused, and nobody is killed for asking."""
+    engine.create(plan.model_copy(update={"command": (ALG_PROBE.read_text(), "alone")}))
+    engine.start(plan.container)
+    assert engine.wait(plan.container, 60)
+    found = json.loads(b"".join(engine.logs(plan.container, follow=False)))
+    assert {found[name] for name in ("inet", "unix", "unix pair")} == {0}
+    assert {found[name] for name in ("alg", "alg pair", "ring", "alg, high bits", "alg of x32")} == {1}
+    # -11: a kernel without the calls of i386 kills who makes one.
+    assert found["unix of i386"] in (0, -11)
+    assert {found["alg of i386"], found["alg pair of i386"]} <= {1, -11}
+    assert {found["socketcall"], found["socketcall pair"]} <= {38, -11}, (
+        "a pointer that was read: let through"
+    )
 
 
 def test_a_created_container_is_its_plans(engine: Engine, plan: Plan) -> None:
