@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,18 @@ if TYPE_CHECKING:
     from packaging.pylock import Package, PackageWheel
 
 
+# tomllib takes time and memory by the square of a key's parts: 60 kB of `a.a.a...` took minutes.
+_DEEP_KEY = re.compile(
+    r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}"""
+)
+
+
 def read_pylock(path: Path, text: str, python: PythonFacts) -> Lock:
     """The pins that apply to the target. UsageError with every package that cannot be taken."""
     from packaging.pylock import PackageWheel, Pylock, PylockSelectError, PylockValidationError
 
+    if _DEEP_KEY.search(text) is not None:
+        raise UsageError(f"{path}: a key with more than 32 parts", "no tool writes such a lock")
     try:
         lock = Pylock.from_dict(tomllib.loads(text))
         selected = list(

@@ -39,7 +39,7 @@ def read_whole(response: requests.Response, pace: Pace) -> Answer:
     pace.begin_body(WHOLE, LIMIT)
     try:
         with held(pace):
-            for chunk in pieces_of(response, 1 << 16):
+            for chunk in pieces_of(response, 1 << 16, pace):
                 data += chunk
                 if len(data) > LIMIT:
                     where = bare_address(response.url)
@@ -53,12 +53,21 @@ def read_whole(response: requests.Response, pace: Pace) -> Answer:
     return Answer(response.status_code, response.headers, bytes(data), response.url)
 
 
-def pieces_of(response: requests.Response, size: int) -> Iterator[bytes]:
+def pieces_of(response: requests.Response, size: int, pace: Pace) -> Iterator[bytes]:
     """The body as it was sent: a packed one was not asked for, and is not unpacked."""
     packed = response.headers.get("Content-Encoding", "identity").strip().lower()
     if packed not in ("", "identity"):
         raise RegistryError(f"{bare_address(response.url)}: the answer is packed ({packed[:40]!r}), unasked")
-    yield from response.raw.stream(size, decode_content=False)
+    pieces = response.raw.stream(size, decode_content=False)
+    while True:
+        pace.begin_piece(size)
+        try:
+            chunk = next(pieces, None)
+        except ValueError:  # a chunk of -5 bytes
+            raise RegistryError(f"{bare_address(response.url)}: the answer is malformed") from None
+        if chunk is None:
+            return
+        yield chunk
 
 
 def read_json(data: bytes, what: str) -> Any:

@@ -172,7 +172,7 @@ class Client:
         with response:
             skip = offset if response.status_code == 200 else 0
             pace.begin_body(math.inf, size)
-            pieces = pieces_of(response, PIECE)
+            pieces = pieces_of(response, PIECE, pace)
             while True:
                 with held(pace):  # only while it waits: whoever takes the pieces may ask other things
                     chunk = next(pieces, b"")

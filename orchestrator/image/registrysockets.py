@@ -43,12 +43,13 @@ class Pace:
         self._wait = wait
         self._seconds = wait
         self._until = time.monotonic() + wait
-        self._room = HEAD_ROOM
+        self._room: float = HEAD_ROOM
+        self._piece = math.inf
         self._rated = False
         self._waited, self._moved = 0.0, 0
 
     def begin_sending(self) -> None:
-        self._until, self._rated = math.inf, True
+        self._until, self._rated, self._piece = math.inf, True, math.inf
         self._waited, self._moved = 0.0, 0
 
     def begin_waiting(self) -> None:
@@ -61,6 +62,10 @@ class Pace:
         self._seconds, self._rated = seconds, True
         self._until, self._room = time.monotonic() + seconds, 8 * size + HEAD_ROOM
         self._waited, self._moved = 0.0, 0
+
+    def begin_piece(self, size: int) -> None:
+        """Of a body: what comes before it is handed on lies in memory, so it is bounded, whatever follows."""
+        self._piece = size + HEAD_ROOM
 
     def left(self) -> float:
         """Seconds for the next call of a socket."""
@@ -78,8 +83,9 @@ class Pace:
     def count(self, size: int, waited: float, *, came: bool) -> None:
         self._moved += size
         self._waited += waited
-        self._room -= size if came else 0
-        if self._room < 0:
+        if came:
+            self._room, self._piece = self._room - size, self._piece - size
+        if min(self._room, self._piece) < 0:
             raise TimeoutError("far more bytes than the answer can have")
 
 

@@ -25,6 +25,7 @@ HINT = "lock it with: uv pip compile --generate-hashes requirements.in -o requir
 MAX_LOCK = 16 << 20  # bytes; a lock of 1,000 packages has some 2 MB
 
 _MAX_LINE = 1 << 20  # characters of a logical line: a package with 10,000 hashes
+_MAX_PROBLEMS = 100  # that are told: a hostile lock has millions
 _MAX_REQUIREMENT = 4096  # characters without its hashes
 _COMMENT = re.compile(r"(^|[ \t])#.*$")
 _HASH = re.compile(r"[ \t]--hash[= ](?P<hash>[^ \t]+)")
@@ -106,6 +107,9 @@ def _read_requirements(path: Path, text: str, python: PythonFacts) -> Lock:
     places = _Places(path.parent)
     problems: list[str] = []
     for number, line in _logical_lines(text):
+        if len(problems) == _MAX_PROBLEMS:
+            problems.append("and perhaps more")
+            break
         try:
             check_characters(line)
             if line.startswith("-"):

@@ -12,6 +12,7 @@ import configparser
 import csv
 import hashlib
 import io
+import lzma
 import os
 import posixpath
 import stat
@@ -90,8 +91,19 @@ def unpack_wheel(wheel: WheelFile, interpreter: str, spool: BinaryIO) -> dict[st
             _check_sizes(wheel, archive, spool)
             warnings.simplefilter("ignore", RuntimeWarning)  # it skips __pycache__, as it should
             install(Source(archive), destination, {})
-    except (InstallerError, zipfile.BadZipFile, zlib.error, configparser.Error) as error:
+    except (
+        InstallerError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        csv.Error,
+        configparser.Error,
+    ) as error:
         raise _unusable(wheel.filename, error) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _unusable(wheel.filename, error) from error  # bz2 says so: malformed
     except (AssertionError, KeyError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
         raise _unusable(wheel.filename, error) from error  # how zipfile and installer say: malformed
     return destination.files

@@ -26,6 +26,7 @@ from orchestrator.record.runs import insert_rows, key_of, submit, write_verdict
 from orchestrator.record.whole import state_of, whole_image, whole_run
 from orchestrator.run.model import Result
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest
+from orchestrator.strange import first_problem, read_strange
 from orchestrator.value import YEARS, Value
 
 SHOWN = 4  # differences that a message names
@@ -53,7 +54,7 @@ class Carried(Value):
     def from_bytes(cls, data: bytes) -> Carried:
         """Checked as far as one run alone can be. ValueError says what is wrong."""
         try:
-            item = cls.model_validate_json(data)
+            item = read_strange(cls, data)
         except ValidationError as error:
             raise ValueError(first_problem(error)) from None
         run = item.run
@@ -88,13 +89,6 @@ class Brought(Value):
     run: str
     new: bool  # False: it was here with the same values
     verdicts: int  # that were not here
-
-
-def first_problem(error: ValidationError) -> str:
-    """`run.log.size: Input should be a valid integer`: in one line, without the value."""
-    found = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in found["loc"])
-    return f"{where}: {found['msg']}" if where else str(found["msg"])
 
 
 def _check_verdict(line: VerdictLine, run: str) -> None:

@@ -11,6 +11,7 @@ import codecs
 import contextlib
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,7 @@ from orchestrator.spec.plainfile import read_plain
 from orchestrator.spec.tree import GitState
 
 DEADLINE = 300.0  # seconds of one git command; 100,000 files on a cold network disk take some 100
+MEMORY = 8 << 30  # bytes of one git command, packs that it maps not counted
 MAX_SAID = 64 << 20  # bytes of a listing: 100,000 files with names of 600
 MAX_SETTINGS = 1 << 20  # bytes of a repository's configuration
 MAX_PATCH = 64 << 20  # bytes; a larger patch is not kept: the changed files are in the image anyway
@@ -151,6 +153,8 @@ class Repository:
                 env=environ,
                 start_new_session=True,
             )
+        with contextlib.suppress(ProcessLookupError):  # it is done already
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (MEMORY, MEMORY))
         return Asked(process, errors)
 
     def ask(self, what: str, *words: str, index: Path | None = None, given: bytes = b"") -> bytes:

@@ -18,7 +18,7 @@ from orchestrator.errors import UsageError
 
 MAX_FILE = 1 << 20  # bytes of a file of patterns
 _MAX_PATTERN = 4096  # bytes; no path is longer
-_MAX_DEEP = 8  # `**` of one pattern: each multiplies the ways to try
+_MAX_PATTERNS = 10_000  # of all files: each is asked of each path
 _CLASSES: dict[bytes, str] = {
     b"alnum": string.ascii_letters + string.digits,
     b"alpha": string.ascii_letters,
@@ -48,6 +48,7 @@ class Ignore:
     def __init__(self) -> None:
         self._patterns: dict[str, list[_Pattern]] = {}
         self._known: dict[str, bool] = {"": False}  # folders
+        self._count = 0
 
     def add(self, folder: str, data: bytes, name: str) -> None:
         """The patterns in a file that lies in `folder`, to be added before what lies below is asked for.
@@ -61,10 +62,12 @@ class Ignore:
             line = _trimmed(line.removesuffix(b"\r"))
             if not line or line.startswith(b"#"):
                 continue
-            if len(line) > _MAX_PATTERN or line.count(b"**") > _MAX_DEEP:
+            self._count += 1
+            if len(line) > _MAX_PATTERN or self._count > _MAX_PATTERNS:
                 raise UsageError(
-                    f"{name}:{number}: a pattern with more than {_MAX_PATTERN} bytes or {_MAX_DEEP} times **",
-                    "say it in simpler ones",
+                    f"{name}:{number}: more than {_MAX_PATTERNS:,} patterns, or one of more than "
+                    f"{_MAX_PATTERN} bytes",
+                    "say it in fewer and shorter ones",
                 )
             found.append(_read(line))
         self._patterns[folder] = found[::-1]
@@ -145,12 +148,13 @@ def _translate(text: bytes, at: int, *, paths: bool) -> bytes:
     """A pattern from an index on as a regular expression.
 
     A star of a name is tried at the first place where what follows it fits: that is enough, and it costs no
-    more than the length.
+    more than the length. So is a `**` before another one: what stands between them is so many folders.
     """
     beginning = at
     any_letter = b"[^/]" if paths else b"."
     parts: list[bytes] = []
     star: int | None = None  # where the part after the last star begins
+    deep: int | None = None  # and after the last `**/`
     while at < len(text):
         letter = text[at : at + 1]
         if letter == b"*":
@@ -162,8 +166,11 @@ def _translate(text: bytes, at: int, *, paths: bool) -> bytes:
             _close(parts, star, any_letter)
             if paths and end - at > 1 and before and after:
                 star = None
+                if deep is not None:
+                    parts[deep:] = [rb"(?>(?:.*?/)??" + b"".join(parts[deep:]) + b")"]
+                deep = None
                 if text[end : end + 1] == b"/":
-                    parts.append(rb"(?:.*/)?")
+                    deep = len(parts)
                     end += 1
                 else:
                     parts.append(b".*")
@@ -177,6 +184,8 @@ def _translate(text: bytes, at: int, *, paths: bool) -> bytes:
         piece, at = _one(text, at, paths)
         parts.append(piece)
     _open(parts, star, any_letter)
+    if deep is not None:
+        parts.insert(deep, rb"(?:.*/)?")
     return b"".join(parts)
 
 

@@ -13,6 +13,7 @@ from orchestrator.spec.ignore import MAX_FILE, Ignore
 from orchestrator.spec.plainfile import read_plain
 
 MAX_FILES = 100_000
+MAX_DEPTH = 200  # folders in one another: each is asked for the one above
 IGNORE_FILE = ".repriseignore"  # with the meaning of a .gitignore; in folders below, too
 
 # Never code, whatever git says. Bytecode would be stale: all files in an image have one time.
@@ -64,6 +65,11 @@ class Selection:
     def enters(self, path: str) -> bool:
         """Whether a folder may have source in it."""
         if path not in self._known:
+            if path.count("/") > MAX_DEPTH:
+                raise UsageError(
+                    f"the source {self.folder} has more than {MAX_DEPTH} folders in one another: {path[:80]}",
+                    "the repository is hostile, or a folder was copied into itself",
+                )
             last = path.rpartition("/")[2]
             self._known[path] = last not in IGNORED_FOLDERS and self._keeps(path, folder=True)
         return self._known[path]

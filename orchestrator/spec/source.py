@@ -165,7 +165,10 @@ def _read_one(below: Below, folder: Path, name: str, left: int) -> SourceFile | 
             if found.st_size > left:
                 raise _too_large(folder)
             executable = bool(found.st_mode & stat.S_IXUSR)
-            return SourceFile(path=name, data=stream.read(), executable=executable)
+            data = stream.read(found.st_size + 1)
+            if len(data) > found.st_size:
+                raise UsageError(f"{path} became longer while it was read", "submit again")
+            return SourceFile(path=name, data=data, executable=executable)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

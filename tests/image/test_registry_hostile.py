@@ -475,3 +475,14 @@ def test_any_answers_are_an_error_or_a_result(name: str, docker_config: Path) ->
         assert all(one.method in ("GET", "HEAD") and not one.body for one in other.asked)
         assert all("authorization" not in one.headers for one in other.asked)
         assert inner.asked == []
+
+
+@pytest.mark.parametrize("size", ["-1", "-5"])
+def test_a_chunk_of_less_than_nothing_fills_no_memory(registry: Hostile, size: str) -> None:
+    """-1 read all that came, at once: the registry of a layer of gigabytes had as much of the memory."""
+    head = f"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n".encode()
+    registry.answers = lambda _: (piece for piece in [head, *[bytes(1 << 20)] * 100])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with Client(read_place(f"{registry.host}/a"), patient=False) as client, pytest.raises(RegistryError):
+        list(client.blob(BLOB, 1 << 30))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10  # KiB

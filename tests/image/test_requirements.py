@@ -219,3 +219,26 @@ def test_a_pylock_for_another_python_is_refused(tmp_path: Path, python: PythonFa
     path = lock(tmp_path, PYLOCK.format(a=A, b=B).replace(">=3.11", ">=3.12"), "pylock.toml")
     with pytest.raises(UsageError, match=r"3\.11\.2"):
         read_lock(path, python)
+
+
+def test_of_a_million_problems_a_hundred_are_told(tmp_path: Path, python: PythonFacts) -> None:
+    with pytest.raises(UsageError, match="and perhaps more") as caught:
+        read_lock(lock(tmp_path, "x\n" * 1_000_000), python)
+    assert len(caught.value.message.splitlines()) == 102
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a." * 200_000 + "a = 1",
+        '"a". ' * 200_000 + "a = 1",
+        "[" + "'a.b' .a." * 100_000 + "a]",
+        'x = { "\\"".' + '"\\"".' * 100_000 + "a = 1 }",
+    ],
+)
+def test_a_key_of_many_parts_is_refused_before_it_is_read(
+    tmp_path: Path, python: PythonFacts, text: str
+) -> None:
+    """tomllib took 5 s and 1.5 GB for a key of 20,000 parts, and the square of more for more."""
+    with pytest.raises(UsageError, match="more than 32 parts"):
+        read_lock(lock(tmp_path, text, "pylock.toml"), python)

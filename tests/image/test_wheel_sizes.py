@@ -114,3 +114,30 @@ def test_a_member_that_lies_about_its_length_gives_no_more_than_it_says(make_whe
         assert archive.getinfo("big").file_size == 1000
     with pytest.raises(UsageError, match="CRC"):
         unpacked(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_wheel_packed_otherwise_and_damaged_is_a_usage_error(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "odd-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("odd.py", bytes(range(256)) * 40)
+        archive.writestr("odd-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+        archive.writestr("odd-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
+        archive.writestr("odd-1.0.dist-info/RECORD", "odd.py,,\n")
+    data = path.read_bytes()
+    for at in range(30, 120):  # the first member's bytes
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+        try:
+            unpacked(path)
+        except UsageError:
+            continue
+
+
+def test_a_record_with_a_field_that_csv_refuses_is_a_usage_error(tmp_path: Path) -> None:
+    path = tmp_path / "long-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("long-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+        archive.writestr("long-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: long\nVersion: 1.0\n")
+        archive.writestr("long-1.0.dist-info/RECORD", "x" * 200_000 + ",,\n")
+    with pytest.raises(UsageError, match="not a usable wheel"):
+        unpacked(path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -333,3 +335,26 @@ def test_a_git_folder_that_is_no_repository_is_said(tmp_path: Path) -> None:
 )
 def test_no_credentials_are_kept(url: str, kept: str) -> None:
     assert without_credentials(url) == kept
+
+
+def test_an_object_of_gigabytes_takes_no_more_memory_than_git_has(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit of some kilobytes can hold a file of zeros of any size, and git reads it whole for a patch."""
+    size = 600 << 20
+    packer = zlib.compressobj(1)
+    hasher = hashlib.sha1(b"blob %d\0" % size)
+    packed = [packer.compress(b"blob %d\0" % size)]
+    for _ in range(size >> 20):
+        hasher.update(bytes(1 << 20))
+        packed.append(packer.compress(bytes(1 << 20)))
+    name = hasher.hexdigest()
+    path = repository / ".git" / "objects" / name[:2] / name[2:]
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"".join([*packed, packer.flush()]))
+    git(repository, "update-index", "--add", "--cacheinfo", f"100644,{name},large")
+    git(repository, "commit", "-qm", "large")
+    (repository / "large").write_text("small")
+    monkeypatch.setattr(git_module, "MEMORY", 256 << 20)
+    with pytest.raises(UsageError, match="memory"):
+        read(repository)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import locale
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,39 @@ def test_a_folder_that_is_not_there_or_is_a_file_is_said(tmp_path: Path) -> None
             read(tmp_path / name)
     with pytest.raises(UsageError, match="not in a git repository"):
         read(tmp_path, "HEAD")
+
+
+def test_folders_without_end_are_refused(tmp_path: Path) -> None:
+    """Outside git by what lies there; a commit can have names that no file system takes."""
+    folder = tmp_path / "source"
+    (folder / "/".join("a" * 300)).mkdir(parents=True)
+    (folder / "/".join("a" * 300) / "b").touch()
+    with pytest.raises(UsageError, match="more than 200 folders in one another"):
+        read(folder)
+    made = committed(fill(tmp_path / "repository"))
+    tree = git(made, "write-tree").strip()
+    for _ in range(1500):
+        tree = subprocess.run(
+            ["git", "-C", made, "mktree"], input=f"040000 tree {tree}\ta\n",
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+    commit = git(made, "commit-tree", "-m", "deep", tree).strip()
+    with pytest.raises(UsageError, match="more than 200 folders in one another"):
+        read(made, commit)
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size is what the limit is asked of: more than that is not read, and the file may have no end."""
+    folder = fill(tmp_path)
+
+    def shorter(fd: int) -> os.stat_result:
+        found = list(fstat(fd))
+        found[6] = max(found[6] - 1, 0)
+        return os.stat_result(found)
+
+    fstat = os.fstat
+    monkeypatch.setattr(source_module.os, "fstat", shorter)
+    with pytest.raises(UsageError, match="became longer"):
+        read(folder)

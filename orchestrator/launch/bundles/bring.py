@@ -17,6 +17,7 @@ from orchestrator.image.model import Image, LayerKind
 from orchestrator.image.stored import image_of
 from orchestrator.launch.bundles.archive import Archive, open_archive
 from orchestrator.launch.bundles.form import (
+    MAX_CONFIG,
     MAX_RECORD,
     MAX_SMALL,
     BundleInput,
@@ -30,8 +31,9 @@ from orchestrator.launch.images import find_base
 from orchestrator.launch.person import person
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
-from orchestrator.record.imports import Brought, Carried, first_problem
+from orchestrator.record.imports import Brought, Carried
 from orchestrator.record.model import RunRecord
+from orchestrator.strange import first_problem
 from orchestrator.value import Value
 from orchestrator.verdict.model import Verdict
 
@@ -123,7 +125,7 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> Imported:
 def _read_first(session: Session, archive: Archive, stage: Staging) -> tuple[Image, Roles]:
     """Runs, manifest, config, listings: checked, and with them known what else must come, and only that."""
     bundle, roles = archive.bundle, Roles(archive)
-    limits = dict.fromkeys(bundle.runs, MAX_RECORD)
+    limits = dict.fromkeys(bundle.runs, MAX_RECORD) | dict.fromkeys((bundle.image, bundle.config), MAX_CONFIG)
     for digest in bundle.first:
         size = roles.sizes[digest]
         data = archive.read_bytes(digest, size, f"blob {digest}", limits.get(digest, MAX_SMALL))

@@ -12,7 +12,7 @@ that must follow. The digest of `reprise.json` is in the index's annotations.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -21,6 +21,7 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.image import tar
 from orchestrator.image.archive import Loadable, descriptors
 from orchestrator.record.model import RunRecord
+from orchestrator.strange import first_problem, marks, read_strange
 from orchestrator.value import Value
 
 FORMAT = 1
@@ -32,7 +33,10 @@ END = bytes(2 * tar.BLOCK)
 MAX_DOCUMENT = 128 << 20  # bytes of `reprise.json`
 MAX_BLOBS = 1_000_000
 MAX_RECORD = 256 << 20  # bytes of one run: a million points of metrics make 60 MB
-MAX_SMALL = 64 << 20  # bytes of a manifest, a config, a folder's listing
+MAX_SMALL = 64 << 20  # bytes of a folder's listing
+MAX_CONFIG = 8 << 20  # bytes of a manifest, a config: what a registry's are read to, too
+_ENTRY = 70  # bytes of an entry of a listing at least
+_PARTS = 3 * MAX_BLOBS  # of a `reprise.json`
 
 Size = Annotated[int, Field(ge=0, lt=1 << 50)]  # bytes
 
@@ -70,6 +74,8 @@ def in_order(first: tuple[Digest, ...], sizes: dict[Digest, int]) -> tuple[tuple
 
 def read_bundle(data: bytes) -> Bundle:
     """From the bytes of `reprise.json`. ValueError says what is wrong."""
+    if marks(data) > _PARTS:
+        raise ValueError(f"more than {MAX_BLOBS} blobs")
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -80,10 +86,9 @@ def read_bundle(data: bytes) -> Bundle:
             f"format {known!r:.40} is not known, only {FORMAT}: another release of Reprise wrote it"
         )
     try:
-        bundle = Bundle.model_validate_json(data)
+        bundle = read_strange(Bundle, data)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+        raise ValueError(first_problem(error)) from None
     sizes = dict(bundle.blobs)
     if len(bundle.blobs) > MAX_BLOBS:
         raise ValueError(f"more than {MAX_BLOBS} blobs")
@@ -109,6 +114,8 @@ def evidence(run: RunRecord) -> dict[Digest, int | None]:
 
 def read_listing(data: bytes) -> list[tuple[str, Digest, int]]:
     """A folder's listing, as spec/inputs.py hashes it: path, digest, size. ValueError if it is none."""
+    if data.count(b"[") > 1 + len(data) // _ENTRY:  # empty lists of two bytes fill the memory
+        raise ValueError("not the listing of a folder")
     try:
         value: Any = json.loads(data)
         entries = [(path, Digest(f"sha256:{text}"), size) for path, text, size in value]
@@ -128,13 +135,6 @@ def _check_names(names: list[str]) -> None:
             raise ValueError(f"a path leaves its folder: {name!r:.100}")
     if len(set(names)) != len(names) or names != sorted(names, key=str.encode):
         raise ValueError("the listing of a folder is not sorted")
-    above = set(_parents(names))
-    if above & set(names):
+    # So sorted, what lies below a file would follow it at once. All parents of all would fill the memory.
+    if any(two.startswith(f"{one}\0") for one, two in pairwise(sorted(n.replace("/", "\0") for n in names))):
         raise ValueError("the listing of a folder has a file that is a folder, too")
-
-
-def _parents(names: Iterable[str]) -> Iterable[str]:
-    for name in names:
-        while "/" in name:
-            name = name.rpartition("/")[0]
-            yield name

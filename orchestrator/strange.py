@@ -1,0 +1,55 @@
+"""JSON documents of strangers, read into models: the first mistake ends it.
+
+pydantic collects every mistake, each in some 500 bytes: eight megabytes of `1,1,1,...` where something else
+should be took five gigabytes. And a list of two bytes takes sixty as an object.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import CoreSchema, SchemaValidator
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_MARKS = 20_000_000  # commas, brackets, braces: a million points of metrics have five
+_STOPPING = frozenset({"list", "tuple", "set", "frozenset", "dict"})
+_SHOWN = 10_000  # mistakes that are taken apart
+
+
+def read_strange(model: type[M], data: bytes) -> M:
+    """ValidationError with the first mistake of each list or object; ValueError for far too many values."""
+    if marks(data) > MAX_MARKS:
+        raise ValueError(f"more than {MAX_MARKS:,} values")
+    return cast("M", _validator(model).validate_json(data))
+
+
+def marks(data: bytes) -> int:
+    """At most so many values are in a document, and one."""
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
+def first_problem(error: ValidationError) -> str:
+    """`run.log.size: Input should be a valid integer`: in one line, without the value."""
+    if error.error_count() > _SHOWN:
+        return f"{error.error_count():,} mistakes, such as keys that are not known"
+    found = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in found["loc"])
+    return f"{where}: {found['msg']}" if where else str(found["msg"])
+
+
+@cache
+def _validator(model: type[BaseModel]) -> SchemaValidator:
+    return SchemaValidator(cast("CoreSchema", _stopping(model.__pydantic_core_schema__)), _use_prebuilt=False)
+
+
+def _stopping(schema: Any) -> Any:
+    """The schema with every list and object in it ending at its first mistake."""
+    if isinstance(schema, list):
+        return [_stopping(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    changed = {name: _stopping(one) if name != "metadata" else one for name, one in schema.items()}
+    return changed | {"fail_fast": True} if schema.get("type") in _STOPPING else changed

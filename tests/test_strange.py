@@ -1,0 +1,69 @@
+"""Documents of strangers that are small as bytes and large as objects, or as lists of mistakes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from orchestrator.digest import canonical_json
+from orchestrator.launch.bundles.form import Bundle, read_bundle, read_listing
+from orchestrator.record.imports import Carried
+from orchestrator.strange import first_problem, read_strange
+
+LIMITED = """
+import resource, sys
+from orchestrator.digest import Digest, canonical_json
+from orchestrator.launch.bundles.form import read_bundle, read_listing
+from orchestrator.record.imports import Carried
+resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+data = {text}
+try:
+    {read}(data)
+except ValueError as error:
+    print(str(error)[:200])
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("b'{\"format\":1,\"runs\":[' + b'1,' * 2_900_000 + b'1]}'", "read_bundle"),
+        ("b'{\"format\":1,\"runs\":[' + b'[],' * 20_000_000 + b'1]}'", "read_bundle"),
+        ("b'{\"format\":1,\"verdicts\":[' + b'1,' * 4_000_000 + b'1]}'", "Carried.from_bytes"),
+        ("b'{\"format\":1,\"verdicts\":[' + b'[],' * 40_000_000 + b'1]}'", "Carried.from_bytes"),
+        ("b'[' + b'[],' * 20_000_000 + b'[]]'", "read_listing"),
+        ("canonical_json([['a/' * 500_000 + 'b', '0' * 64, 0]])", "read_listing"),
+    ],
+)
+def test_no_document_takes_more_than_a_gibibyte(text: str, read: str) -> None:
+    """The first three took 4 GB, 20 GB and 5 GB; the last all there is."""
+    source = LIMITED.replace("{text}", text).replace("{read}", read)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-1000:]
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "a-", "a!"]), min_size=1, max_size=4).map("/".join)))
+def test_a_file_that_is_a_folder_too_is_found(names: list[str]) -> None:
+    names = sorted(set(names), key=str.encode)
+    data = canonical_json([[name, "0" * 64, 0] for name in names])
+    if any(two.startswith(f"{one}/") for one in names for two in names):
+        with pytest.raises(ValueError, match="a file that is a folder"):
+            read_listing(data)
+    else:
+        assert len(read_listing(data)) == len(names)
+
+
+def test_the_first_mistake_is_told_with_its_place() -> None:
+    with pytest.raises(ValidationError) as caught:
+        read_strange(Bundle, b'{"blobs": [["sha256:0", 1], ["sha256:1", 2]]}')
+    assert {error["loc"][0] for error in caught.value.errors()} == {"image", "config", "blobs"}
+    assert "image" in first_problem(caught.value)
+    with pytest.raises(ValueError, match="format 2 is not known"):
+        read_bundle(b'{"format": 2}')
+    with pytest.raises(ValueError, match=r"verdicts\.0|run: Field required"):
+        Carried.from_bytes(b'{"verdicts": [1]}')
