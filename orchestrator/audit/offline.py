@@ -222,15 +222,16 @@ def _blobs(folder: Path, named: _Named, step: Step, *, whole: bool) -> Iterator[
         try:
             one = members_of(text, "digest", "what", "run")
             digest, run = Digest(str(one["digest"])), str(one["run"])
-            detail = f"{one['what']} of run {run}"
+            what = str(one["what"])
+            detail = f"{what} of run {run}"
         except UNREADABLE as error:
             detail = f"{type(error).__name__}: {error}"
             yield Finding(kind=Kind.UNREADABLE, subject=f"line {number} of {BLOBS}", detail=detail)
             continue
         count += 1
         left.pop(digest, None)
-        if digest not in named.told and (run, one["what"]) not in named.untold:
-            detail = f"{BLOBS} has it as {one['what']} of run {run}; no row names it"
+        if digest not in named.told and (run, what) not in named.untold:
+            detail = f"{BLOBS} has it as {what} of run {run}; no row names it"
             yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=f"blob {digest}", detail=detail, run=run)
         path = blob_path(folder, digest)
         if not os.path.lexists(path):

@@ -37,6 +37,10 @@ class _Reader:
         self._text = text
         self._at = 0
         self._open: list[str] = []
+        # Of each that is open: what a character in it stands in, whether double quotes are what is open
+        # (`${...}` looked through), whether a backquote is open. Asked of all that is open, a command of
+        # 20 kB took 19 s.
+        self._states: list[tuple[Place, bool, bool]] = []
         self._where: list[Place] = []
         self._here: list[tuple[str, bool]] = []  # end words of here-documents to come; whether tabs go
 
@@ -84,24 +88,24 @@ class _Reader:
             self._bodies()
         elif letter == "(" and starts and self._text.startswith("((", self._at) and top != "((":
             self._take(2)
-            self._open.append("((")
+            self._enter("((")
         elif letter == "(":
             self._take(1)
-            self._open.append("(")
+            self._enter("(")
         elif letter == ")" and top in ("(", "(("):
-            self._open.pop()
+            self._leave(len(self._open) - 1)
             self._take(2 if top == "((" and self._text.startswith("))", self._at) else 1)
         else:
             self._take(1)
             if letter == "}" and top == "{":
-                self._open.pop()
+                self._leave(len(self._open) - 1)
 
     def _dollar(self) -> bool:
         """`$((`, `$(`, `${` and, outside of quotes, `$'...'`; False for a plain `$`."""
         for start, mark in (("$((", "(("), ("$(", "("), ("${", "{")):
             if self._text.startswith(start, self._at):
                 self._take(len(start))
-                self._open.append(mark)
+                self._enter(mark)
                 return True
         if self._text.startswith("$'", self._at) and not self._in_double():
             end = re.compile(r"\$'(?:\\.|[^'\\])*'?", re.DOTALL).match(self._text, self._at)
@@ -117,31 +121,31 @@ class _Reader:
         """A quote closes the one that is open in this command, with what is open in it; else it opens one."""
         for depth in range(len(self._open) - 1, -1, -1):
             if self._open[depth] == mark:
-                del self._open[depth:]
+                self._leave(depth)
                 return
+            if mark == "`" and not self._states[-1][2]:
+                break
             if self._open[depth] in ("(", "((", "`", "{") and mark == '"':
                 break
-        self._open.append(mark)
+        self._enter(mark)
 
     def _in_double(self) -> bool:
-        """Whether double quotes are what is open, `${...}` looked through."""
-        for mark in reversed(self._open):
-            if mark != "{":
-                return mark == '"'
-        return False
+        return bool(self._states) and self._states[-1][1]
+
+    def _enter(self, mark: str) -> None:
+        place, double, ticked = self._states[-1] if self._states else (Place.WORD, False, False)
+        if mark == "(" and place is not Place.BACKQUOTES:
+            place = Place.WORD
+        place = {"`": Place.BACKQUOTES, '"': Place.DOUBLE, "((": Place.ARITHMETIC}.get(mark, place)
+        self._open.append(mark)
+        self._states.append((place, double if mark == "{" else mark == '"', ticked or mark == "`"))
+
+    def _leave(self, depth: int) -> None:
+        del self._open[depth:], self._states[depth:]
 
     def _take(self, count: int, place: Place | None = None) -> None:
         if place is None:
-            place = Place.WORD
-            for mark in self._open:
-                if mark == "`":
-                    place = Place.BACKQUOTES
-                elif mark == '"':
-                    place = Place.DOUBLE
-                elif mark == "((":
-                    place = Place.ARITHMETIC
-                elif mark == "(" and place is not Place.BACKQUOTES:
-                    place = Place.WORD
+            place = self._states[-1][0] if self._states else Place.WORD
         self._where += [place] * min(count, len(self._text) - self._at)
         self._at += count
 

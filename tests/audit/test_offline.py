@@ -269,3 +269,15 @@ def test_an_export_is_there_whole_or_not_at_all(made: World, tmp_path: Path) -> 
     write(made, tmp_path / "out" / "export")
     with pytest.raises(UsageError, match="there already"):
         write(made, tmp_path / "out" / "export")
+
+
+@pytest.mark.parametrize("value", [[1], {"a": [1]}, 5, None, "\x1b"])
+@pytest.mark.parametrize("name", ["blobs.jsonl", "runs.jsonl", "shared.jsonl"])
+def test_members_of_any_kind_are_findings(folder: Path, key: PublicKey, name: str, value: object) -> None:
+    """In each line's every member in turn."""
+    lines = (folder / name).read_bytes().splitlines()
+    first = json.loads(lines[0])
+    (folder / name).write_bytes(
+        b"".join(canonical_json({**first, member: value}) + b"\n" for member in first) + b"\n".join(lines[1:])
+    )
+    assert wrong(folder, key)
