@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+MAX_ADDRESS = 8192  # characters; a program is started with some of them as its arguments
+
 _PART = r"A-Za-z0-9._~!*()+,=:@%-"
 _ADDRESS = re.compile(
     r"(?P<scheme>https?)://"
@@ -27,7 +29,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 def web_address(text: str) -> str:
     """An http or https address out of its checked parts, without fragment. ValueError: it is none."""
-    match = _ADDRESS.fullmatch(text)
+    match = _ADDRESS.fullmatch(text) if len(text) <= MAX_ADDRESS else None
     if match is None:
         raise ValueError(f"not an address that is taken: {told(text)} (http or https, ASCII, %-escaped)")
     user, port, query = (match[name] or "" for name in ("user", "port", "query"))

@@ -26,6 +26,7 @@ MAX_LOCK = 16 << 20  # bytes; a lock of 1,000 packages has some 2 MB
 
 _MAX_LINE = 1 << 20  # characters of a logical line: a package with 10,000 hashes
 _MAX_PROBLEMS = 100  # that are told: a hostile lock has millions
+_MAX_PLACES = 100  # indexes, pages and folders
 _MAX_REQUIREMENT = 4096  # characters without its hashes
 _COMMENT = re.compile(r"(^|[ \t])#.*$")
 _HASH = re.compile(r"[ \t]--hash[= ](?P<hash>[^ \t]+)")
@@ -181,6 +182,8 @@ class _Places:
             self._add(name, values[0])
 
     def _add(self, name: str, value: str) -> None:
+        if len(self._more) + len(self._pages) + len(self._folders) >= _MAX_PLACES:
+            raise ValueError(f"{name}: more than {_MAX_PLACES} places to look for wheels")
         if name in _INDEX:
             self._index = web_address(value)
         elif name not in _LINKS:

@@ -242,3 +242,18 @@ def test_a_key_of_many_parts_is_refused_before_it_is_read(
     """tomllib took 5 s and 1.5 GB for a key of 20,000 parts, and the square of more for more."""
     with pytest.raises(UsageError, match="more than 32 parts"):
         read_lock(lock(tmp_path, text, "pylock.toml"), python)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--extra-index-url https://index.example/\n" * 101,
+        f"--index-url https://index.example/{'a' * 200_000}\n",
+    ],
+)
+def test_places_that_no_command_line_holds_are_refused(
+    tmp_path: Path, python: PythonFacts, text: str
+) -> None:
+    """They ended in a traceback: Argument list too long."""
+    with pytest.raises(UsageError, match=r"more than 100 places|not an address that is taken"):
+        read_lock(lock(tmp_path, text), python)
