@@ -74,9 +74,16 @@ def _sign(statement: Statement, key: SigningKey) -> Attestation:
 
 
 def sound_verdicts(session: Session, run: RunRecord) -> list[VerdictLine]:
-    """The run's verdicts, in which it is rerun or original, as far as the evidence bears them out today."""
+    """The run's verdicts, in which it is rerun or original, as far as the evidence bears them out today.
+
+    Each in the words of today: the sentence in a row may be anybody's.
+    """
     lines = session.record.verdicts(run.id)
-    return [line for line, checked in zip(lines, verify(session, lines), strict=True) if checked.sound]
+    return [
+        line.model_copy(update={"document": {**line.document, "summary": checked.summary}})
+        for line, checked in zip(lines, verify(session, lines), strict=True)
+        if checked.sound
+    ]
 
 
 def _repeated(

@@ -30,7 +30,7 @@ def command(runs: tuple[str, ...], job: str | None, everything: bool, as_json: b
     `compare`. The exit code is 0 where all agree, else 6.
 
     JSON: `verdicts` (`run`, `original`, `stored`, `recomputed`, `finding` (`agrees`, `differs`,
-    `damaged`), `differences`, `missing`, `damaged`), `without_verdict`.
+    `damaged`), `summary` of today, `differences`, `missing`, `damaged`), `without_verdict`.
     """
     from orchestrator.cli.bar import with_bar
     from orchestrator.cli.box import opened

@@ -33,6 +33,7 @@ class Checked(Value):
     stored: str  # outcome
     recomputed: str
     finding: Finding
+    summary: str  # the recomputed one's: the stored sentence is not compared
     differences: tuple[str, ...] = ()  # what the two verdicts do not share
     missing: tuple[str, ...] = ()  # evidence that is not in the store: `RUN: model.pt`
     damaged: tuple[str, ...] = ()  # evidence whose bytes are others
@@ -73,6 +74,7 @@ def verify(session: Session, lines: list[VerdictLine]) -> Iterator[Checked]:
             stored=line.outcome,
             recomputed=again.outcome.value,
             finding=Finding.DAMAGED if missing or damaged else finding,
+            summary=again.summary,
             differences=differences,
             missing=missing,
             damaged=damaged,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from pathlib import Path
@@ -157,3 +158,20 @@ def test_what_is_signed_of_an_image_is_sealed_too(box: Box, first: Any, column: 
     assert done.code == 2
     assert "nothing proves" in done.err
     assert not (tmp_path / "signed.jsonl").exists()
+
+
+def test_a_sentence_that_somebody_wrote_into_a_verdict_is_not_signed(
+    box: Box, first: Any, tmp_path: Path
+) -> None:
+    run = box.json("rerun", first["id"])["run"]["id"]
+    engine = engine_of(box)
+    with engine.begin() as connection:
+        text = connection.execute(select(tables.verdict.c.document)).scalar_one()
+        forged = json.dumps(json.loads(text) | {"summary": "certified by somebody"})
+        connection.execute(update(tables.verdict).values(document=forged))
+    engine.dispose()
+    path = tmp_path / "signed.jsonl"
+    assert box.type("attest", run, "--to", str(path)).code == 0
+    signed = [base64.b64decode(json.loads(line)["payload"]) for line in path.read_text().splitlines()]
+    assert not any(b"certified" in one for one in signed)
+    assert any(b"identical" in one for one in signed)
