@@ -41,9 +41,7 @@ def marks(
 
     A checkpoint of the same tensors stays judged by them.
     """
-    names = sorted(
-        {item.name.partition("@")[0].partition("#")[0] for item in metrics.differences if not item.within}
-    )
+    names = sorted(metrics.beyond)
     marked = replace(
         metrics,
         differences=tuple(item for item in metrics.differences if item.within),

@@ -29,6 +29,7 @@ class MetricsCompared:
     excusable: frozenset[_Excusable]  # (name, original, rerun) of every value within its tolerance
     left_out: frozenset[str] = frozenset()  # volatile metrics, whether they differ or not
     differing: frozenset[str] = frozenset()  # of those, the ones that differ
+    beyond: frozenset[str] = frozenset()  # names of those that no tolerance excuses, `loss` for `loss@12`
 
     @property
     def within(self) -> bool:
@@ -76,6 +77,7 @@ def compare_metrics(
         frozenset(pair for pair in pairs if pair[0] not in left_out),
         left_out,
         frozenset(name for name, _ in differences if name in left_out),
+        frozenset(name for name, one in differences if not one.within and name not in left_out),
     )
 
 

@@ -178,6 +178,13 @@ def test_the_advice_works_as_it_is_printed(
     assert judge(after.tolerance, left, right, **program).outcome is Outcome.IDENTICAL, lines
 
 
+def test_the_advice_names_a_metric_by_its_whole_name(judge: Judge) -> None:
+    left, right = ({"metrics.json": {"hit@10": value, "a#b": value, "loss": 1.0}} for value in (1.5, 1.75))
+    (cause,) = judge(Tolerances(), left, right).causes
+    marks = '{"a#b": {volatile: true}, "hit@10": {volatile: true}}'
+    assert cause.text.endswith(f"marked in the job file: `tolerance: {{metrics: {marks}}}`")
+
+
 def test_a_checkpoint_of_equal_tensors_stays_judged_by_them(
     blobs: Any, record: Any, rerun: Any, tmp_path: Path, trace_of: Any
 ) -> None:
