@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from tests_support import Box, make_box, write_job
 
-from orchestrator.launch import execute
+from orchestrator.launch import own_plan
 from orchestrator.launch.build import BuildRequest
 from orchestrator.launch.judge import weigh
 from orchestrator.launch.rerun import RerunRequest, rerun
@@ -151,14 +151,14 @@ def flipped(
     if flip.seed is not None or flip.data:
         request = BuildRequest(spec_path=job(folder / "flipped", flip), seed=flip.seed)
         return weigh(session, before, submit(session, request, Silent()), Silent())
-    plain = execute.plan_container
+    plain = own_plan.plan_container
 
     def elsewhere(**arguments: Any) -> Any:
         """The world outside the image is another one."""
         plan = plain(**arguments)
         return plan.model_copy(update={"environment": plan.environment | flip.environment})
 
-    monkeypatch.setattr(execute, "plan_container", elsewhere)
+    monkeypatch.setattr(own_plan, "plan_container", elsewhere)
     _, verdict = rerun(session, RerunRequest(target=before.id), Silent())
     assert verdict is not None
     return verdict
