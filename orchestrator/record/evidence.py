@@ -107,9 +107,14 @@ def rows_value(table: Table, rows: Iterable[Columns]) -> Any:
 
 
 def lists_value(lists: Iterable[tuple[Table, Rows]]) -> Value:
-    """Tables with their rows as they are about to be written, in any order; empty ones are left out."""
-    values = {table.name: rows_value(table, sorted(rows, key=_order(table))) for table, rows in lists}
+    """Tables with their rows as they are about to be written; empty ones are left out."""
+    values = {table.name: rows_value(table, _ordered(table, rows)) for table, rows in lists}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _ordered(table: Table, rows: Rows) -> Rows:
+    """Rows come in any order but for points, which come by position and are too many to be held."""
+    return rows if table is tables.metric_point else sorted(rows, key=_order(table))
 
 
 @cache

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, Table, delete, update
 
 from orchestrator.errors import RecordError
 from orchestrator.record import events, evidence, tables
@@ -58,7 +58,8 @@ def finish(
     job = connection.execute(ended).scalar_one()
     # Readers on other boxes find the whole log in the store from here on.
     connection.execute(delete(tables.log_chunk).where(tables.log_chunk.c.run_id == key))
-    lists = [(target, [{"run_id": key, **row} for row in rows]) for target, rows in _rows(result)]
+    points: tuple[Table, Iterable[dict[str, Any]]] = (tables.metric_point, _PointRows(key, result))
+    lists = [*_lists(key, result), points]
     for target, rows in lists:
         insert_rows(connection, target, _followed(rows, job, result) if target is tables.metric else rows)
     if not quiet:
@@ -71,10 +72,27 @@ def finish(
         events.append(connection, "run.finished", run, data)
 
 
-def _followed(rows: list[dict[str, Any]], job: int, result: Result) -> list[dict[str, Any]]:
+def _followed(rows: Iterable[dict[str, Any]], job: int, result: Result) -> list[dict[str, Any]]:
     """Rows of `metric` with what follows from the run and from its points, which no event tells of."""
     found = reached(_named(result.metrics), points_of(result.series))
     return [{**row, "job_id": job, **columns_of(found[row["name"]])} for row in rows]
+
+
+def _lists(key: int, result: Result) -> Iterator[tuple[Table, Iterable[dict[str, Any]]]]:
+    for target, rows in _rows(result):
+        yield target, [{"run_id": key, **row} for row in rows]
+
+
+class _PointRows:
+    """Rows of `metric_point` by position, each made when it is asked for: a million of them take 1 GB."""
+
+    def __init__(self, key: int, result: Result) -> None:
+        self._key = key
+        self._series = result.series
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for position, (name, step, value) in enumerate(points_of(self._series)):
+            yield {"run_id": self._key, "position": position, "name": name, "step": step, **_float(value)}
 
 
 def _sealed(connection: Connection, key: int, number: int, code: str) -> dict[str, str]:
@@ -87,13 +105,6 @@ def _sealed(connection: Connection, key: int, number: int, code: str) -> dict[st
 def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
     """Table -> its rows, without the run's key."""
     yield tables.metric, ({"name": name, **_float(value)} for name, value in _named(result.metrics).items())
-    yield (
-        tables.metric_point,
-        (
-            {"position": position, "name": name, "step": step, **_float(value)}
-            for position, (name, step, value) in enumerate(points_of(result.series))
-        ),
-    )
     yield (
         tables.output,
         ({"position": position, **output.model_dump()} for position, output in enumerate(result.outputs)),

@@ -5,8 +5,9 @@ Every function takes a connection inside a writing transaction (connect.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Table, insert, or_, select, true, update
@@ -21,6 +22,7 @@ from orchestrator.run.model import State
 from orchestrator.spec.inputs import InputData
 from orchestrator.spec.tree import GitState
 
+BATCH = 5_000  # rows of one statement
 OPEN = tuple(state for state in State if not state.final)
 
 # State -> the states that it may be entered from. Final ones are entered by `results.finish` only.
@@ -287,10 +289,11 @@ def _fenced(run: str, number: int, current: int, state: State) -> NoReturn:
     )
 
 
-def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """In bulk; an empty list would insert one row of defaults."""
-    if rows:
-        connection.execute(insert(table), rows)
+def insert_rows(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    """In bulk, so many at a time that a million points take little memory."""
+    passing = iter(rows)
+    while batch := list(islice(passing, BATCH)):
+        connection.execute(insert(table), batch)
 
 
 def inserted(connection: Connection, table: Table, row: dict[str, Any]) -> int:
