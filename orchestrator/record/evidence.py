@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from enum import Enum
 from functools import cache
 from hashlib import sha256
@@ -29,7 +30,7 @@ from sqlalchemy import Enum as OneOf
 
 from orchestrator.digest import canonical_json
 from orchestrator.record import tables
-from orchestrator.record.columns import Moment, Words, storable
+from orchestrator.record.columns import Moment, NoMoment, Words, storable
 from orchestrator.record.reached import parted
 from orchestrator.record.told import KEYED as KEYED
 from orchestrator.record.told import LIST_NAMES, moment_text
@@ -133,7 +134,7 @@ def _columns(table: Table) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
 
 def _plain(table: str, column: str, kind: Any) -> Callable[[Any], Any]:
     if isinstance(kind, Moment):
-        return moment_text
+        return _moment
     if isinstance(kind, Words):
         return _text(_LIMITS.get((table, column), LONG))
     if isinstance(kind, OneOf):
@@ -141,6 +142,12 @@ def _plain(table: str, column: str, kind: Any) -> Callable[[Any], Any]:
     if isinstance(kind, Float):
         return _number
     return lambda value: value  # int and bool
+
+
+def _moment(moment: datetime) -> str:
+    if isinstance(moment, NoMoment):
+        raise ValueError("a text where a moment should be")  # noqa: TRY004, it is the row's value that is wrong
+    return moment_text(moment)
 
 
 def _text(limit: int) -> Callable[[str], Any]:

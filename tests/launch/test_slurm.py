@@ -156,7 +156,7 @@ def test_a_node_gets_the_shared_parts_and_not_the_persons_own() -> None:
     ],
 )
 def test_every_state_of_slurms_has_a_stage(state: str, stage: Stage) -> None:
-    seen = slurmjob.seen_of(f"{state}|None|reprise-x-1")
+    seen = slurmjob.seen_of(f"{state}|None|reprise-0123456789abcdef-1")
     assert seen.stage is stage
     assert seen.cancelled is (state == "CANCELLED")
 
@@ -165,13 +165,16 @@ def test_reasons_are_told_in_words() -> None:
     def said(line: str) -> str:
         return slurmjob.seen_of(line).detail
 
-    assert said("PENDING|Resources|reprise-x-1") == "Resources: nodes that fit are busy"
+    assert said("PENDING|Resources|reprise-0123456789abcdef-1") == "Resources: nodes that fit are busy"
     reason = "ReqNodeNotAvail, UnavailableNodes:n[1-2]"
-    assert said(f"PENDING|{reason}|reprise-x-1") == f"{reason}: nodes that fit are down or reserved"
-    assert said("PENDING|SomethingNew|reprise-x-1") == "SomethingNew"
-    assert "its node died" in said("NODE_FAIL|None|reprise-x-1")
-    assert "REPRISE_STORE" in said("FAILED|JobLaunchFailure|reprise-x-1")
-    assert "(" not in said("FAILED|NonZeroExitCode|reprise-x-1")
+    assert (
+        said(f"PENDING|{reason}|reprise-0123456789abcdef-1")
+        == f"{reason}: nodes that fit are down or reserved"
+    )
+    assert said("PENDING|SomethingNew|reprise-0123456789abcdef-1") == "SomethingNew"
+    assert "its node died" in said("NODE_FAIL|None|reprise-0123456789abcdef-1")
+    assert "REPRISE_STORE" in said("FAILED|JobLaunchFailure|reprise-0123456789abcdef-1")
+    assert "(" not in said("FAILED|NonZeroExitCode|reprise-0123456789abcdef-1")
 
 
 def test_a_number_that_slurm_gave_to_another_job_is_unknown() -> None:

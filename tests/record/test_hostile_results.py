@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -39,7 +39,22 @@ DEAD = ContainerState(
 class Silent:
     """An engine whose container wrote nothing: no log is the matter here."""
 
-    def logs(self, name: str, *, follow: bool) -> Iterator[bytes]:
+    base_url, api_version, status_code = "", "", 200
+
+    @property
+    def api(self) -> Silent:
+        return self
+
+    def get(self, url: str, **asked: Any) -> Silent:
+        return self
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def iter_content(self, size: int | None) -> Iterator[bytes]:
         return iter(())
 
 

@@ -99,7 +99,8 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> Imported:
             session.record.try_in(carried, source)  # before gigabytes are read
         if bundle.left_out:
             _check_base(session, image, watch)
-        with session.store.batch() as sink:
+        # An image alone names no blobs, so no record has to own them.
+        with session.store.batch() if bundle.runs else session.store.unowned_batch() as sink:
             _read_rest(session, archive, stage, roles, sink, watch)
             archive.expect_end()
         crash_point("stored")
