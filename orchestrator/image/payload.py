@@ -24,7 +24,7 @@ from orchestrator.image.model import RUNTIME
 FOLDER = Path(__file__).parent / "payloads"
 
 DIGESTS: dict[int, Digest] = {
-    1: Digest("sha256:deab76c14788a1514ccf8c0f6400afc2c34fa9117db10e2f874bdce90ba5253a"),
+    1: Digest("sha256:ae59dc932deef48ea0c790c8f122a38fb8033f768c0e0d1f5dead1036a549a70"),
 }
 """Every payload that an image may name: number -> `payload_digest` of its files."""
 

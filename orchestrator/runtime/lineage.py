@@ -88,7 +88,7 @@ def on_spawn(spawn: Any) -> None:
             _become(state)
         prepare(data)
 
-    spawn.get_preparation_data, spawn.prepare = get_preparation_data, prepared
+    spawn.get_preparation_data, spawn.prepare = _named(get_preparation_data, get), _named(prepared, prepare)
 
 
 def _become(state: int) -> None:
@@ -181,7 +181,7 @@ def _wrap_launches() -> None:
             finally:
                 os.putenv(VARIABLE, _text(_state))
 
-    _posixsubprocess.fork_exec = fork_exec
+    _posixsubprocess.fork_exec = _named(fork_exec, launch)
     if getattr(sys.modules.get("subprocess"), "_fork_exec", None) is launch:
         sys.modules["subprocess"]._fork_exec = fork_exec  # type: ignore[attr-defined]
     for name, make in (
@@ -197,10 +197,18 @@ def _wrap_launches() -> None:
 
 
 def _replace(name: str, original: Any, wrapper: Any) -> None:
-    wrapper.__name__, wrapper.__qualname__, wrapper.__doc__ = name, name, original.__doc__
+    """In `os`, and in the module that `os` has it from: pickle names that one, and looks there."""
+    _named(wrapper, original)
     if original in os.supports_fd:
         os.supports_fd.add(wrapper)
     setattr(os, name, wrapper)
+    setattr(sys.modules[original.__module__], name, wrapper)
+
+
+def _named(wrapper: Any, original: Any) -> Any:
+    wrapper.__module__, wrapper.__doc__ = original.__module__, original.__doc__
+    wrapper.__name__, wrapper.__qualname__ = original.__name__, original.__qualname__
+    return wrapper
 
 
 def _spawned(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -49,7 +49,7 @@ def test_a_date_in_a_checkpoint_is_named_and_excused_by_a_tolerance(box: Box, tm
     assert nowhere.code == 3
     again = nowhere.json["verdict"]
     assert "no engine answers" in again["contents"][0]["error"]
-    assert again["files"][0]["note"].startswith("its tensors are not compared: no container engine")
+    assert again["files"][0]["note"].startswith("its tensors are not compared: no engine answers")
 
 
 def test_another_tensor_is_named_with_its_distance_and_a_date_without_excuse(

@@ -127,3 +127,18 @@ def test_a_place_that_is_no_place(image: Any, text: str) -> None:
     assert (first.code, first.err) == (0, "")
     assert first.out == image.run("-c", code, REPRISE_LINEAGE=text).out
     assert not first.all("error")
+
+
+def test_what_starts_programs_is_pickled_as_without_us(image: Any) -> None:
+    """A wrapper that is not found under its own name cannot be sent to another process, or saved."""
+    code = (
+        "import multiprocessing.spawn as spawn, os, pickle, sys\n"
+        "found = [os.system, os.execv, os.execve, os.posix_spawn, os.posix_spawnp, spawn.prepare]\n"
+        "print(type(os.system).__name__, pickle.dumps(found).hex())\n"
+        "assert pickle.loads(pickle.dumps(found)) == found\n"
+    )
+    ours, plain = image.run("-c", code), image.run("-S", "-c", code)
+    assert (ours.code, plain.code) == (0, 0), ours.err + plain.err
+    kind, pickled = ours.out.split()
+    assert plain.out.split() == ["builtin_function_or_method", pickled]
+    assert kind == "function"
