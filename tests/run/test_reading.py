@@ -66,7 +66,7 @@ def test_a_broken_line_costs_itself_and_is_named(tmp_path: Path, broken: str) ->
     assert [(point.step, point.value) for point in metrics.series] == [(1, 1.0), (2, 2.0), (3, 3.0)]
     assert metrics.final == {"a": 3.0}
     assert "metrics.jsonl:2 " in metrics.incomplete
-    assert "1 more line" in metrics.incomplete
+    assert "so is one more line" in metrics.incomplete
     assert metrics.notes == (metrics.incomplete,)
 
 
