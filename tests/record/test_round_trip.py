@@ -44,9 +44,23 @@ floats = st.floats()  # NaN and infinities too
 scalars = st.booleans() | huge | st.floats(allow_nan=False, allow_infinity=False) | texts
 # Offsets and not names: a slim machine has no table of time zones.
 zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-moments = st.none() | st.datetimes(min_value=datetime(1970, 1, 3), max_value=datetime(2199, 1, 1), timezones=zones)
+days = st.datetimes(min_value=datetime(1970, 1, 3), max_value=datetime(2199, 1, 1), timezones=zones)
+moments = st.none() | days
 flags = st.none() | st.dictionaries(texts, st.none() | scalars | floats, max_size=3)
 documents = st.dictionaries(texts, st.none() | scalars | st.lists(scalars, max_size=2), max_size=3)
+
+
+# Known facts have their kinds, whatever else a box tells.
+facts = documents | st.fixed_dictionaries(
+    {},
+    optional={
+        "cpu_model": st.none() | texts,
+        "cpu_isa": st.lists(texts, max_size=2),
+        "cores": st.none() | st.integers(0, 1 << 40),
+        "gpus": st.lists(st.dictionaries(texts, texts, max_size=2), max_size=2),
+        "effective": st.dictionaries(texts, texts, max_size=2),
+    },
+)
 
 
 def some(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
@@ -154,9 +168,7 @@ results = st.builds(
     traces=some(traces),
     log=st.none() | st.builds(Log, digest=digests, size=st.integers(0, 1 << 62), truncated=st.booleans()),
     fingerprint=st.none()
-    | st.builds(
-        Fingerprint, bit_class=documents, perf_class=documents, identity=documents, bit_digest=digests
-    ),
+    | st.builds(Fingerprint, bit_class=facts, perf_class=facts, identity=facts, bit_digest=digests),
     notes=some(texts),
 )
 
@@ -176,7 +188,7 @@ def same(left: Any, right: Any) -> bool:
 
 # Wide values take long to make on a busy machine, and that is no fault.
 @settings(
-    max_examples=10,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
@@ -228,7 +240,9 @@ def test_a_run_is_carried_into_another_record_as_it_was(
     assert item.to_bytes() == data
     brought = [record.bring_in(lambda: [item], "ada", Digest.of(b"bundle")) for _ in range(2)]
     assert [one.new for (one,) in brought] == [True, False]
-    assert same(elsewhere.run(run).model_dump(), record.run(run).model_dump())
+    there, here = elsewhere.run(run), record.run(run)
+    assert (there.imported, here.imported) == (None, Digest.of(b"bundle"))
+    assert same(there.model_dump(exclude={"imported"}), here.model_dump(exclude={"imported"}))
     assert wrong_of(record, run) == []
     assert record.image(new.image.digest) == (new.image, new.program)
     assert record.carry(run).to_bytes() == data
