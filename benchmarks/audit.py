@@ -27,16 +27,16 @@ from typing import Any
 
 from rounds import RESULTS, environ, machine
 
+from orchestrator.audit.heads.signed_note import sign_checkpoint
 from orchestrator.audit.keys import signing_key
-from orchestrator.audit.note import sign_checkpoint
 from orchestrator.digest import Digest
-from orchestrator.image.model import BaseRef, Layer, LayerKind
+from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.launch.session import Session
-from orchestrator.record.merkle import Frontier, leaf_hash
-from orchestrator.record.model import ImageFacts, NewRun
-from orchestrator.run.model import Log, MetricPoint, Output, OutputStatus, Result, State
+from orchestrator.record.ledger.merkle import Frontier, leaf_hash
+from orchestrator.record.run_record import ImageFacts, NewRun
+from orchestrator.run.attempt_model import Log, MetricPoint, Output, OutputStatus, Result, State
 from orchestrator.settings import Settings, load
-from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
 
 PER_RUN = 5  # events

@@ -24,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from services import postgres_server
 
 from orchestrator.digest import Digest
-from orchestrator.image.model import BaseRef, Layer, LayerKind
-from orchestrator.record.database import open_record
-from orchestrator.record.model import ImageFacts, NewRun, Queued, Wanted
+from orchestrator.image.image_model import BaseRef, Layer, LayerKind
+from orchestrator.record.record import open_record
+from orchestrator.record.run_record import ImageFacts, NewRun, Queued, Wanted
 from orchestrator.settings import load
-from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
 
 fork = multiprocessing.get_context("fork")

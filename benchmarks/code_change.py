@@ -11,11 +11,11 @@ from pathlib import Path
 from rounds import measure, report, timed
 from scratch import Scratch, builder, check, edit, find_buildkit, scratch, source
 
-from orchestrator.image.model import REPOSITORY
-from orchestrator.launch.build import BuildRequest, build
+from orchestrator.image.image_model import REPOSITORY
 from orchestrator.launch.session import Session
+from orchestrator.launch.submit.build_image import BuildRequest, build
 from orchestrator.launch.watch import Silent
-from orchestrator.run.load import ensure_loaded
+from orchestrator.run.engine.load_image import ensure_loaded
 
 ROUNDS = {60: 9, 3000: 5}
 

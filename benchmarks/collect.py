@@ -16,8 +16,8 @@ from pathlib import Path
 from rounds import measure, report, run, timed
 from scratch import scratch
 
-from orchestrator.record.blobs import BlobStore
-from orchestrator.run.outputs import collect_outputs
+from orchestrator.record.store.folder_store import BlobStore
+from orchestrator.run.collect.output_files import collect_outputs
 
 SMALL, KILOBYTE, LARGE = 10_000, 1 << 10, 1 << 30
 BY_HAND = "cp -r $0 $1 && find $1 -type f -print0 | xargs -0 sha256sum > $1.sums && sync -f $1"

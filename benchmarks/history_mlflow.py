@@ -29,8 +29,8 @@ from history_scale import a_life
 from rounds import measure, report, timed
 from services import PostgresServer, postgres_server
 
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.model import HistoryFilter
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import HistoryFilter
 from orchestrator.settings import load
 
 LIMIT = 100

@@ -20,12 +20,12 @@ from typing import Any
 from sqlalchemy import Table
 
 from orchestrator.digest import canonical_json
-from orchestrator.record import tables
-from orchestrator.record.columns import document
-from orchestrator.record.connect import Database, open_database
-from orchestrator.record.merkle import Frontier, leaf_hash
-from orchestrator.record.migrate import bring_to_head
-from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.record.database.connect import Database, open_database
+from orchestrator.record.ledger.merkle import Frontier, leaf_hash
+from orchestrator.record.schema import tables
+from orchestrator.record.schema.columns import document
+from orchestrator.record.schema.migrate import bring_to_head
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
 
 JOBS, IMAGES = 20, 50

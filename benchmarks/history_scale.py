@@ -30,13 +30,13 @@ from services import postgres_server
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.image.model import BaseRef, Layer, LayerKind
-from orchestrator.record.connect import open_database
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.model import HistoryFilter, ImageFacts, NewRun
-from orchestrator.run.model import MetricPoint, Output, OutputStatus, Result, State
+from orchestrator.image.image_model import BaseRef, Layer, LayerKind
+from orchestrator.record.database.connect import open_database
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import HistoryFilter, ImageFacts, NewRun
+from orchestrator.run.attempt_model import MetricPoint, Output, OutputStatus, Result, State
 from orchestrator.settings import load
-from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
 
 LIMIT = 100

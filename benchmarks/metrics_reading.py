@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.digest import Digest
-from orchestrator.run.eventfiles import _masked
-from orchestrator.run.eventmetrics import with_event_metrics
-from orchestrator.run.metrics import Metrics, read_metrics
-from orchestrator.run.model import Output, OutputStatus
-from orchestrator.run.reports import read_reports
-from orchestrator.run.traces import read_traces
+from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.run.collect.reports import read_reports
+from orchestrator.run.collect.trace_files import read_traces
+from orchestrator.run.metrics.event_files import _masked
+from orchestrator.run.metrics.event_metrics import with_event_metrics
+from orchestrator.run.metrics.read_metrics import Metrics, read_metrics
 
 POINTS = 1_000_000
 EVENTS = "events.out.tfevents.1.host"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from rounds import measure, report, timed
 from scratch import Scratch, scratch, source
 
-from orchestrator.launch.build import BuildRequest, build
 from orchestrator.launch.session import Session
+from orchestrator.launch.submit.build_image import BuildRequest, build
 from orchestrator.launch.watch import Silent
 
 

@@ -24,9 +24,9 @@ from rounds import measure, report, run, timed
 from scratch import Scratch, edit, scratch, source
 
 from orchestrator.digest import Digest
-from orchestrator.launch.build import BuildRequest, build
-from orchestrator.launch.images import ensure_here, push_image
+from orchestrator.launch.move_images import ensure_here, push_image
 from orchestrator.launch.session import Session
+from orchestrator.launch.submit.build_image import BuildRequest, build
 from orchestrator.launch.watch import Silent
 from orchestrator.settings import Settings
 
@@ -34,7 +34,7 @@ FILES, ROUNDS = 60, 11
 PROGRAM = (
     "import sys\n"
     "from orchestrator.digest import Digest\n"
-    "from orchestrator.launch.images import ensure_here\n"
+    "from orchestrator.launch.move_images import ensure_here\n"
     "from orchestrator.launch.session import Session\n"
     "from orchestrator.launch.watch import Silent\n"
     "with Session.open() as session: ensure_here(session, Digest(sys.argv[1]), Silent())\n"

@@ -78,7 +78,7 @@ def train(name: str, threads: int, steps: int, folder: str) -> tuple[float, floa
     torch.manual_seed(1)
     spent = [0.0]
     if folder:
-        from orchestrator.runtime import report, trace
+        from orchestrator.payload import report, trace
 
         report.FOLDER = folder
         trace.install(torch, "all", 1)

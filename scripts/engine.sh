@@ -9,7 +9,7 @@ log=/var/log/reprise-dockerd.log
 patience=90 # seconds for the engine to come up
 
 # Asked through Reprise's own door, so that DOCKER_HOST and Docker contexts mean the same here as later.
-answers() { "$python" -c 'from orchestrator.run.engine import Engine; Engine.connect().close()' >/dev/null 2>&1; }
+answers() { "$python" -c 'from orchestrator.run.engine.engine import Engine; Engine.connect().close()' >/dev/null 2>&1; }
 fail() { printf '%s\n' "$@" >&2; exit 5; }
 
 wait_for_engine() {

@@ -1,7 +1,7 @@
-"""Write the payload that images get, from the room `runtime`: `python scripts/payload.py [--new]`.
+"""Write the payload that images get, from the room `payload`: `python scripts/payload.py [--new]`.
 
 Without --new it rewrites the newest one, which is right until that one was released; with it, under the next
-number. Says the digest that goes into orchestrator/image/payload.py.
+number. Says the digest that goes into orchestrator/image/payload_releases.py.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from orchestrator.image import payload  # noqa: E402
-from orchestrator.image.layers import PTH  # noqa: E402
+from orchestrator.image import payload_releases  # noqa: E402
+from orchestrator.image.assembly.layers import PTH  # noqa: E402
 
 RUNTIME = ROOT / "orchestrator" / "runtime"
 NOT_BAKED = {"__init__.py", "contents.py"}  # the second is mounted into a container of its own
@@ -28,20 +28,20 @@ def written() -> dict[str, bytes]:
 
 
 def main(words: list[str]) -> None:
-    number = payload.NEWEST + ("--new" in words)
+    number = payload_releases.NEWEST + ("--new" in words)
     files = written()
     lines = {name: data.decode().splitlines(keepends=True) for name, data in files.items()}
     text = json.dumps(lines, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-    (payload.FOLDER / f"{number}.json").write_text(text, "utf-8")
-    module = Path(payload.__file__)
+    (payload_releases.FOLDER / f"{number}.json").write_text(text, "utf-8")
+    module = Path(payload_releases.__file__)
     code = module.read_text("utf-8")
-    entry = f'    {number}: Digest("{payload.payload_digest(files)}"),\n'
+    entry = f'    {number}: Digest("{payload_releases.payload_digest(files)}"),\n'
     if "--new" in words:
         code = code.replace('}\n"""Every payload that', f'{entry}}}\n"""Every payload that', 1)
     else:
         code = re.sub(rf"    {number}: Digest\(.*\),\n", entry, code, count=1)
     module.write_text(code, "utf-8")
-    print(f"payload {number}: {payload.payload_digest(files)}")
+    print(f"payload {number}: {payload_releases.payload_digest(files)}")
 
 
 if __name__ == "__main__":

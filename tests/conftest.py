@@ -16,7 +16,7 @@ import pytest
 from services import PostgresServer, postgres_server
 from tests_support import Box, make_box
 
-from orchestrator.image.model import LABEL_PROGRAM
+from orchestrator.image.image_model import LABEL_PROGRAM
 from orchestrator.settings import Settings, load
 
 # `make test` says the same twice, on a busy machine, too; `--hypothesis-profile search` looks for more.

@@ -23,18 +23,18 @@ import pytest
 from tests_support import WAITS, Box, write_job
 
 from orchestrator.errors import FencedError
-from orchestrator.launch.build import BuildRequest, build
-from orchestrator.launch.dispatch import advance, attempt_of
-from orchestrator.launch.elsewhere import share_image, wanted_on
-from orchestrator.launch.executors.command import execute_command
-from orchestrator.launch.executors.known import executor_of
-from orchestrator.launch.executors.model import Executor, Stage
+from orchestrator.launch.executors.dispatch_run import advance, attempt_of
+from orchestrator.launch.executors.elsewhere import share_image, wanted_on
+from orchestrator.launch.executors.executor import Executor, Stage
+from orchestrator.launch.executors.kinds import executor_of
+from orchestrator.launch.executors.launched_command import execute_command
 from orchestrator.launch.session import Session
-from orchestrator.launch.submit import _new_run, load
+from orchestrator.launch.submit.build_image import BuildRequest, build
+from orchestrator.launch.submit.submit_run import _new_run, load
 from orchestrator.launch.watch import Silent
-from orchestrator.record.ledger import EventFilter
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import Result, State
+from orchestrator.record.ledger.read_ledger import EventFilter
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load as load_settings
 
 __all__ = [

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.digest import Digest
-from orchestrator.image.model import BaseRef
-from orchestrator.record.model import RunRecord, VerdictLine
-from orchestrator.run.model import Fingerprint, Log, Output, OutputStatus, Readback, State
-from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.image.image_model import BaseRef
+from orchestrator.record.run_record import RunRecord, VerdictLine
+from orchestrator.run.attempt_model import Fingerprint, Log, Output, OutputStatus, Readback, State
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import GitState
+from orchestrator.spec.source.source_tree import GitState
 
 VOLATILE = ("*.log",)
 NOON = datetime(2026, 11, 23, 12, 0, 13, 500_000, tzinfo=UTC)

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, insert, make_url, select, update
 from tests_support import Box
 
-from orchestrator.record import tables
+from orchestrator.record.schema import tables
+from orchestrator.run.attempt_model import State
 from orchestrator.run.hardware import boot_id, box_id
-from orchestrator.run.model import State
 
 
 def engine_of(box: Box) -> Engine:

@@ -8,16 +8,17 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from orchestrator.digest import canonical_json
-from orchestrator.record import evidence, ledger, tables
-from orchestrator.record.database import Record
-from orchestrator.record.merkle import leaf_hash, root_of
+from orchestrator.record.ledger import read_ledger, row_evidence
+from orchestrator.record.ledger.merkle import leaf_hash, root_of
+from orchestrator.record.record import Record
+from orchestrator.record.schema import tables
 
 
 def told(record: Record) -> list[dict[str, Any]]:
     """The documents, in order, after looking at everything that can be wrong with them."""
     with record.reading() as connection:
-        lines = list(ledger.events(connection))
-        head = ledger.head(connection)
+        lines = list(read_ledger.events(connection))
+        head = read_ledger.head(connection)
     assert [line.index for line in lines] == list(range(head.size))
     assert root_of(leaf_hash(line.document) for line in lines) == head.root
     found = []
@@ -26,7 +27,7 @@ def told(record: Record) -> list[dict[str, Any]]:
         assert canonical_json(document) == line.document
         assert document.keys() == {"v", "index", "at", "by", "kind", "run", "data"}
         assert document["v"] == 1
-        copies = (line.index, evidence.moment_text(line.at), line.by, line.kind, line.run)
+        copies = (line.index, row_evidence.moment_text(line.at), line.by, line.kind, line.run)
         assert copies == tuple(document[name] for name in ("index", "at", "by", "kind", "run"))
         found.append(document)
     return found
@@ -44,23 +45,23 @@ def wrong_in(connection: Connection) -> list[tuple[str, Any, Any]]:
     runs: dict[str, Any] = {}
     shared: dict[str, Any] = {}
     rows: dict[str, Any] = {}
-    for line in ledger.events(connection):
-        evidence.fold(shared if line.run is None else runs.setdefault(line.run, {}), line.data)
-    for value in evidence.every_shared(connection):
-        evidence.fold(rows, value)
-    found = dict(evidence.every_run(connection))
-    lost = [(f"{table} of {owner}", None, owner) for table, owner in evidence.orphans(connection)]
-    return [*evidence.differences(runs, found), *evidence.differences(shared, rows), *lost]
+    for line in read_ledger.events(connection):
+        row_evidence.fold(shared if line.run is None else runs.setdefault(line.run, {}), line.data)
+    for value in row_evidence.every_shared(connection):
+        row_evidence.fold(rows, value)
+    found = dict(row_evidence.every_run(connection))
+    lost = [(f"{table} of {owner}", None, owner) for table, owner in row_evidence.orphans(connection)]
+    return [*row_evidence.differences(runs, found), *row_evidence.differences(shared, rows), *lost]
 
 
 def wrong_of(record: Record, run: str) -> list[tuple[str, Any, Any]]:
     """The same of one run alone; the tree is not looked at."""
     said: dict[str, Any] = {}
     with record.reading() as connection:
-        for line in ledger.events_of_runs(connection, [run])[run]:
-            evidence.fold(said, line.data)
+        for line in read_ledger.events_of_runs(connection, [run])[run]:
+            row_evidence.fold(said, line.data)
         key = connection.execute(select(tables.run.c.id).where(tables.run.c.public_id == run)).scalar_one()
-        return list(evidence.differences(said, evidence.of_run(connection, key)))
+        return list(row_evidence.differences(said, row_evidence.of_run(connection, key)))
 
 
 def kinds(record: Record, run: str | None = None) -> list[str]:

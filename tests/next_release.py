@@ -10,20 +10,26 @@ import sys
 import tempfile
 from pathlib import Path
 
-from orchestrator.image import determinism, payload
+from orchestrator.image import determinism_settings, payload_releases
 
-NUMBER = max(determinism.NEWEST, payload.NEWEST) + 1
+NUMBER = max(determinism_settings.NEWEST, payload_releases.NEWEST) + 1
 
 
 def arrive(folder: Path) -> None:
     """From now on this process assembles with another set and another payload."""
-    files = {**payload.payload(), "report.py": payload.payload()["report.py"] + b"\nNEXT = True\n"}
+    files = {
+        **payload_releases.payload(),
+        "report.py": payload_releases.payload()["report.py"] + b"\nNEXT = True\n",
+    }
     lines = {name: data.decode().splitlines(keepends=True) for name, data in files.items()}
     (folder / f"{NUMBER}.json").write_text(json.dumps(lines))
-    payload.DIGESTS[NUMBER] = payload.payload_digest(files)
-    determinism.SETS[NUMBER] = lambda *asked: {**determinism.SETS[1](*asked), "NEXT_SETTING": "1"}
-    payload.FOLDER, payload.NEWEST, determinism.NEWEST = folder, NUMBER, NUMBER
-    payload.payload.cache_clear()
+    payload_releases.DIGESTS[NUMBER] = payload_releases.payload_digest(files)
+    determinism_settings.SETS[NUMBER] = lambda *asked: {
+        **determinism_settings.SETS[1](*asked),
+        "NEXT_SETTING": "1",
+    }
+    payload_releases.FOLDER, payload_releases.NEWEST, determinism_settings.NEWEST = folder, NUMBER, NUMBER
+    payload_releases.payload.cache_clear()
 
 
 if __name__ == "__main__":

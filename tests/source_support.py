@@ -6,9 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from orchestrator.spec.model import SourceSpec
-from orchestrator.spec.source import read_source
-from orchestrator.spec.tree import SourceTree
+from orchestrator.spec.jobfile.job_spec import SourceSpec
+from orchestrator.spec.source.read_source import read_source
+from orchestrator.spec.source.source_tree import SourceTree
 
 FILES = {
     "train.py": b"print('hello')\n",

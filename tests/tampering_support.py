@@ -14,20 +14,20 @@ from typing import Any, NamedTuple
 from sqlalchemy import Enum as OneOf
 from tests_support import queued_run
 
-from orchestrator.audit.checkpoint import checkpoint, copy_to_file
 from orchestrator.audit.findings import Finding
+from orchestrator.audit.heads.local_copy import ledgers_path, local_path
+from orchestrator.audit.heads.signed_heads import checkpoint, copy_to_file
+from orchestrator.audit.heads.signed_note import sign_checkpoint
 from orchestrator.audit.keys import signing_key
-from orchestrator.audit.local import ledgers_path, local_path
-from orchestrator.audit.note import sign_checkpoint
-from orchestrator.audit.whole import Audit, Part, audit
+from orchestrator.audit.run_audit import Audit, Part, audit
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.image.model import BaseRef, Layer, LayerKind
+from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.launch.session import Session
-from orchestrator.record import tables
-from orchestrator.record.merkle import Frontier, leaf_hash
-from orchestrator.record.model import BoxFacts, ImageFacts, Wanted
-from orchestrator.record.store import Store
-from orchestrator.run.model import (
+from orchestrator.record.ledger.merkle import Frontier, leaf_hash
+from orchestrator.record.run_record import BoxFacts, ImageFacts, Wanted
+from orchestrator.record.schema import tables
+from orchestrator.record.store.blob_store import Store
+from orchestrator.run.attempt_model import (
     Fingerprint,
     Log,
     MetricPoint,
@@ -41,8 +41,8 @@ from orchestrator.run.model import (
 from orchestrator.settings import Settings, load
 from orchestrator.spec.inputs import InputData
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import GitState
-from orchestrator.verdict.compare import compare
+from orchestrator.spec.source.source_tree import GitState
+from orchestrator.verdict.compare_runs import compare
 
 ONE = Digest.of(b"one")
 EVENTS = 26  # of the world below

@@ -27,30 +27,30 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 GROUND = FLOORS[0]
 APART = (
-    "runtime",
+    "payload",
 )  # lives in the image; its files are read by the orchestrator, which calls one function of it
 
 # Outside library -> where it may be imported; a file, or a room.
 DOORS = {
-    "docker": ("run/engine.py", "run/enginefaults.py"),
+    "docker": ("run/engine/engine.py", "run/engine/engine_errors.py"),
     "sqlmodel": ("record",),
     "sqlalchemy": ("record",),
     "alembic": ("record",),
-    "obstore": ("record/bucket.py",),
+    "obstore": ("record/store/bucket_store.py",),
     "cryptography": ("audit/keys.py",),
     "click": ("cli",),
     "rich": ("cli",),
-    "torch": ("runtime",),
-    "numpy": ("runtime",),
+    "torch": ("payload",),
+    "numpy": ("payload",),
 }
 
 # What may ask this machine for the time of day, which can be wrong by days; and why that decides nothing.
 # Durations are measured by time.monotonic; a container's moments are its engine's, a record's its database's.
 WALL_CLOCKS = {
-    "record/clock.py": "an SQLite file has no other clock",
-    "cli/text.py": "`--since 2h` is counted back from what the person's clock says",
-    "cli/crash.py": "the name of a file for people",
-    "image/registryclient.py": "Retry-After may be a date; the wait is capped",
+    "record/database/database_clock.py": "an SQLite file has no other clock",
+    "cli/terminal/human_units.py": "`--since 2h` is counted back from what the person's clock says",
+    "cli/crash_report.py": "the name of a file for people",
+    "image/registry/registry_client.py": "Retry-After may be a date; the wait is capped",
 }
 _CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.today", "datetime.utcnow", "date.today"}
 
@@ -67,7 +67,7 @@ class Import:
 
 @dataclass(frozen=True)
 class Module:
-    name: str  # orchestrator.verdict.compare
+    name: str  # orchestrator.verdict.compare_runs
     path: Path
     lines: int
     tree: ast.Module
@@ -203,11 +203,11 @@ def test_the_runtime_needs_the_standard_library_and_torch_only():
     wrong = [
         f"{module.where}:{item.line} imports {item.name}"
         for module in modules().values()
-        if module.room == "runtime"
+        if module.room == "payload"
         for item in module.imports
         if item.name.split(".")[0] not in allowed
         # torch's CUDA build brings triton; without it the module is not imported.
-        and (module.where, item.name.split(".")[0]) != ("runtime/gpudigest.py", "triton")
+        and (module.where, item.name.split(".")[0]) != ("payload/gpudigest.py", "triton")
     ]
     assert wrong == []
 
@@ -216,7 +216,7 @@ def test_the_runtime_imports_torch_and_numpy_only_when_needed():
     wrong = [
         f"{module.where}:{item.line}"
         for module in modules().values()
-        if module.room == "runtime"
+        if module.room == "payload"
         for item in module.imports
         if item.at_start and item.name.split(".")[0] in ("torch", "numpy")
     ]
@@ -271,16 +271,16 @@ def made_up(where: str, text: str) -> Module:
 @pytest.mark.parametrize(
     ("where", "text", "caught"),
     [
-        ("spec/x.py", "from orchestrator.record.model import RunRecord", True),
+        ("spec/x.py", "from orchestrator.record.run_record import RunRecord", True),
         ("spec/x.py", "def f():\n    from orchestrator.record import model", True),
         ("spec/x.py", "if TYPE_CHECKING:\n    import orchestrator.cli.main", True),
         ("spec/x.py", "from ..record.model import RunRecord", True),
         ("spec/x.py", "from .model import JobSpec\nfrom orchestrator.digest import Digest", False),
-        ("cli/x.py", "from orchestrator.record.model import RunRecord", False),
-        ("runtime/x.py", "from orchestrator.digest import Digest", True),
-        ("runtime/x.py", "from . import report", False),
-        ("image/x.py", "from orchestrator.runtime.levers import environment", False),
-        ("errors.py", "from orchestrator.spec.model import JobSpec", True),
+        ("cli/x.py", "from orchestrator.record.run_record import RunRecord", False),
+        ("payload/x.py", "from orchestrator.digest import Digest", True),
+        ("payload/x.py", "from . import report", False),
+        ("image/x.py", "from orchestrator.payload.levers import environment", False),
+        ("errors.py", "from orchestrator.spec.jobfile.job_spec import JobSpec", True),
     ],
 )
 def test_a_wrong_direction_is_seen(where, text, caught):
@@ -292,8 +292,8 @@ def test_a_wrong_direction_is_seen(where, text, caught):
     [
         ("run/plan.py", "import docker.types", True),
         ("run/plan.py", "def f():\n    from docker import types", True),
-        ("run/engine.py", "import docker", False),
-        ("record/rows.py", "from sqlalchemy import select", False),
+        ("run/engine/engine.py", "import docker", False),
+        ("record/schema/table_base.py", "from sqlalchemy import select", False),
         ("launch/x.py", "from sqlmodel import select", True),
         ("launch/x.py", "import click", True),
         ("cli/x.py", "import rich.table\nimport click", False),

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.audit.bundle import read_file
+from orchestrator.audit.attestations.attestation_bundle import read_file
+from orchestrator.audit.heads.witnesses import Checkpoints
 from orchestrator.audit.keys import key_path, read_public, signing_key
-from orchestrator.audit.witnesses import Checkpoints
 from orchestrator.errors import RepriseError
-from orchestrator.image.pins import list_pins, read_pins
-from orchestrator.image.registryauth import find_credentials
+from orchestrator.image.base.pins import list_pins, read_pins
+from orchestrator.image.registry.login import find_credentials
 from orchestrator.launch.executors.ray import read_token
 from orchestrator.settings import load
 

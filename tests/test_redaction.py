@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from orchestrator import redaction
 from orchestrator.errors import RepriseError, UsageError
-from orchestrator.image.registryplace import read_place
-from orchestrator.record.bucket import BucketStore
-from orchestrator.record.connect import open_database
+from orchestrator.image.registry.repository import read_place
+from orchestrator.record.database.connect import open_database
+from orchestrator.record.store.bucket_store import BucketStore
 from orchestrator.redaction import ADDRESSES, SECRETS, bare_address, bare_remote, redact, remember
 
 NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=8)

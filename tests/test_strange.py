@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orchestrator.digest import canonical_json
-from orchestrator.launch.bundles.form import Bundle, read_bundle, read_listing
-from orchestrator.record.imports import Carried
+from orchestrator.launch.bundles.bundle_form import Bundle, read_bundle, read_listing
+from orchestrator.record.runs.import_runs import Carried
 from orchestrator.strange import first_problem, read_strange
 
 LIMITED = """
 import resource, sys
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.launch.bundles.form import read_bundle, read_listing
-from orchestrator.record.imports import Carried
+from orchestrator.launch.bundles.bundle_form import read_bundle, read_listing
+from orchestrator.record.runs.import_runs import Carried
 resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
 data = {text}
 try:

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.image.model import BaseRef
-from orchestrator.image.pins import list_pins
-from orchestrator.record.model import ImageFacts, NewRun
+from orchestrator.image.base.pins import list_pins
+from orchestrator.image.image_model import BaseRef
+from orchestrator.record.run_record import ImageFacts, NewRun
 from orchestrator.settings import Settings, load
-from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
 
 

@@ -15,7 +15,7 @@ from orchestrator.durable import fsync_file, fsync_folder, make_folder, temporar
 from orchestrator.errors import UsageError
 from orchestrator.launch.person import person
 from orchestrator.settings import Settings
-from orchestrator.spec.plainfile import read_plain
+from orchestrator.spec.plain_file import read_plain
 from orchestrator.value import Value
 
 if TYPE_CHECKING:

@@ -111,7 +111,7 @@ def run(argv: Sequence[str]) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has seen enough. What follows must not fail again when Python flushes at exit.
-        from orchestrator.cli.console import silence
+        from orchestrator.cli.terminal.console import silence
 
         silence(sys.stdout)
         return ExitCode.OK
@@ -142,7 +142,7 @@ def _invoke(args: list[str]) -> int:
 def _unforeseen(error: Exception, args: list[str]) -> int:
     """A full disk is the machine's, wherever it shows; all else that nobody foresaw is ours."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        from orchestrator.cli.console import silence
+        from orchestrator.cli.terminal.console import silence
 
         where = error.filename or "what was to be written, or printed, did not fit"
         try:
@@ -151,7 +151,7 @@ def _unforeseen(error: Exception, args: list[str]) -> int:
             silence(sys.stdout)  # or Python fails once more when it flushes at exit
         hint = "make room, then try again; `reprise gc` says what it can free"
         return _report("NoSpaceLeft", f"no space left: {where}", hint, ExitCode.INFRASTRUCTURE, args)
-    from orchestrator.cli.crash import report_crash
+    from orchestrator.cli.crash_report import report_crash
 
     message, hint = report_crash(error, args)
     return _report("Crash", message, hint, ExitCode.INFRASTRUCTURE, args)
@@ -168,7 +168,7 @@ def _report_click(error: click.ClickException, args: list[str]) -> int:
 
 def _report(kind: str, message: str, hint: str | None, code: ExitCode, args: list[str]) -> int:
     """Message and hint on standard error, as text or as `{"error": {...}}`."""
-    from orchestrator.cli.clean import clean_text
+    from orchestrator.cli.terminal.clean_text import clean_text
 
     try:
         if "--json" in args:
@@ -181,7 +181,7 @@ def _report(kind: str, message: str, hint: str | None, code: ExitCode, args: lis
             if hint:
                 click.echo(f"  hint: {clean_text(hint)}", err=True)
     except BrokenPipeError:
-        from orchestrator.cli.console import silence
+        from orchestrator.cli.terminal.console import silence
 
         silence(sys.stderr)
     return code

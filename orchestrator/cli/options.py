@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.cli.text import parse_since
+from orchestrator.cli.terminal.human_units import parse_since
 from orchestrator.spec.sizes import parse_size, parse_span
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -70,7 +70,7 @@ VERBS: dict[str, Verb] = {
 
 def module_of(verb: str) -> str:
     """Where a verb's command is."""
-    return f"orchestrator.cli.{verb.replace('-', '_')}"
+    return f"orchestrator.cli.commands.{verb.replace('-', '_')}"
 
 
 EXIT_CODES: dict[ExitCode, str] = {

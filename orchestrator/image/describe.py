@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from orchestrator.errors import UsageError
-from orchestrator.image import determinism, payload
-from orchestrator.image.model import (
+from orchestrator.image import determinism_settings, payload_releases
+from orchestrator.image.image_model import (
     ASSEMBLY_VERSION,
     LABEL_ASSEMBLY,
     LABEL_BASE,
@@ -67,7 +67,10 @@ def numbers_of(labels: Mapping[str, str]) -> Numbers:
     UsageError for one that this release does not know: it came later.
     """
     found = []
-    for label, known in ((LABEL_SETTINGS, determinism.SETS), (LABEL_PAYLOAD, payload.DIGESTS)):
+    for label, known in (
+        (LABEL_SETTINGS, determinism_settings.SETS),
+        (LABEL_PAYLOAD, payload_releases.DIGESTS),
+    ):
         text = labels.get(label)
         number = next((one for one in known if str(one) == text), None)
         if number is None:

@@ -100,7 +100,7 @@ def _registry(session: Session) -> Check:
     """An upload is begun there and called off: that is what a push needs."""
     if session.settings.registry is None:
         return Check(name="registry", ok=None, detail="REPRISE_REGISTRY is not set: images stay on this box")
-    from orchestrator.launch.images import check_registry
+    from orchestrator.launch.move_images import check_registry
 
     return Check(name="registry", ok=True, detail=check_registry(session.settings))
 
@@ -109,14 +109,14 @@ def _registry_answers(session: Session) -> Check:
     """That is what a pull needs."""
     if session.settings.registry is None:
         return Check(name="registry", ok=None, detail="REPRISE_REGISTRY is not set")
-    from orchestrator.launch.images import registry_answers
+    from orchestrator.launch.move_images import registry_answers
 
     return Check(name="registry", ok=True, detail=registry_answers(session.settings))
 
 
 def _base(session: Session) -> Check:
-    from orchestrator.image.base import resolve_base
-    from orchestrator.image.pins import list_pins
+    from orchestrator.image.base.pins import list_pins
+    from orchestrator.image.base.resolve_base import resolve_base
 
     names = [pin.name for pin in list_pins(session.settings)]
     if not names:

@@ -14,7 +14,7 @@ from itertools import islice
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.launch.session import Session
-from orchestrator.record.store import Stored
+from orchestrator.record.store.blob_store import Stored
 from orchestrator.value import Value
 
 PAGE = 500  # blobs of one question to the record, and of one event

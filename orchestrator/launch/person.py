@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from orchestrator.record.author import person as person
+from orchestrator.record.runs.author import person as person

@@ -12,9 +12,9 @@ from orchestrator.settings import Settings, load
 
 if TYPE_CHECKING:
     from orchestrator.digest import Digest
-    from orchestrator.record.database import Record
-    from orchestrator.record.store import Ledger, Store
-    from orchestrator.run.engine import Engine
+    from orchestrator.record.record import Record
+    from orchestrator.record.store.blob_store import Ledger, Store
+    from orchestrator.run.engine.engine import Engine
 
 
 class Session:
@@ -36,13 +36,13 @@ class Session:
     @cached_property
     def record(self) -> Record:
         self._join()
-        from orchestrator.record.database import open_record
+        from orchestrator.record.record import open_record
 
         return open_record(self.settings)
 
     @cached_property
     def store(self) -> Store:
-        from orchestrator.record.store import open_store
+        from orchestrator.record.store.blob_store import open_store
 
         store = open_store(self.settings)
         store.owner, store.on_mended = self._ledger, self._mended
@@ -59,13 +59,13 @@ class Session:
 
     @cached_property
     def engine(self) -> Engine:
-        from orchestrator.run.engine import Engine
+        from orchestrator.run.engine.engine import Engine
 
         return Engine.connect()
 
     def _ledger(self) -> Ledger:
         """Whose rows name what this session stores."""
-        from orchestrator.record.store import Ledger
+        from orchestrator.record.store.blob_store import Ledger
 
         return Ledger(self.record.ledger().id, f"{self.record.address}, first by {person()}@{gethostname()}")
 
@@ -76,7 +76,7 @@ class Session:
         """Import the record's libraries while the caller waits for disk and engine."""
 
         def work() -> None:
-            import orchestrator.record.database  # noqa: F401
+            import orchestrator.record.record  # noqa: F401
 
         self._warming = threading.Thread(target=work, name="warm", daemon=True)
         self._warming.start()

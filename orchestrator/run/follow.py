@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from orchestrator.errors import EngineMissingError
-from orchestrator.image.model import REPORT, WORKSPACE
-from orchestrator.run.engine import ContainerState, Engine
-from orchestrator.run.logs import LogPump
-from orchestrator.run.model import Failure, Plan, State
-from orchestrator.run.tree import MAX_FILES
+from orchestrator.image.image_model import REPORT, WORKSPACE
+from orchestrator.run.attempt_model import Failure, Plan, State
+from orchestrator.run.collect.walk_tree import MAX_FILES
+from orchestrator.run.container_log import LogPump
+from orchestrator.run.engine.engine import ContainerState, Engine
 from orchestrator.run.workspace import MAX_DEPTH, Measured, measure
 from orchestrator.value import Value
 

@@ -19,10 +19,10 @@ from typing import Any
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.durable import fsync_folder, write_bytes
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.run.engine import EngineInfo
-from orchestrator.run.model import Fingerprint, Readback
+from orchestrator.run.attempt_model import Fingerprint, Readback
+from orchestrator.run.engine.engine import EngineInfo
 from orchestrator.settings import Settings
-from orchestrator.spec.model import Resources
+from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.value import Value
 
 DRIVER = Path("/dev/nvidiactl")

@@ -4,7 +4,7 @@ A job's files are its user's, with the modes that the job gave them; the engine'
 Reprise need not be. So their owner opens them: a container that is confined as a job is (same user, no
 capabilities, no network, nothing but this attempt's folders) runs a few lines of ours, and nobody is given
 more rights than the job had. Files that everybody may read are left as they are: a changed mode moves the
-time of the last change, which tells whether the job wrote a file (began.py).
+time of the last change, which tells whether the job wrote a file (starting_source.py).
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from itertools import islice
 from pathlib import Path
 
 from orchestrator.errors import EngineError
-from orchestrator.image.model import JOB_USER, LABEL_PROGRAM
-from orchestrator.run.engine import Engine
-from orchestrator.run.model import Mount, Plan
-from orchestrator.run.tree import MAX_DEPTH, MAX_FILES
+from orchestrator.image.image_model import JOB_USER, LABEL_PROGRAM
+from orchestrator.run.attempt_model import Mount, Plan
+from orchestrator.run.collect.walk_tree import MAX_DEPTH, MAX_FILES
+from orchestrator.run.engine.engine import Engine
 
 SECONDS = 120.0  # that the container may take; 100,000 entries take one
 MEMORY = 256 << 20  # bytes
 PROCESSES = 32
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-# The sticky bit, which means nothing on a file: no mode that the file had before is there again (began.py).
+# The sticky bit, which means nothing on a file: no mode that the file had before is there
+# again (starting_source.py).
 # Down by names and up by `..`: descriptors and paths have limits, and a job may nest folders without any.
 _SCRIPT = """
 import os, stat, sys

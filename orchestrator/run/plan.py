@@ -7,13 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from orchestrator.errors import UsageError
-from orchestrator.image.model import INPUTS, JOB_USER, REPORT, WORKSPACE
-from orchestrator.run.container import CACHES
-from orchestrator.run.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN, EngineInfo
+from orchestrator.image.image_model import INPUTS, JOB_USER, REPORT, WORKSPACE
+from orchestrator.run.attempt_model import GpuAccess, Mount, Plan
+from orchestrator.run.engine.create_body import CACHES
+from orchestrator.run.engine.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN, EngineInfo
 from orchestrator.run.hardware import Gpu
-from orchestrator.run.model import GpuAccess, Mount, Plan
 from orchestrator.run.workspace import Folders
-from orchestrator.spec.model import Resources
+from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.spec.program import Program
 
 NOTHING: Mapping[str, str] = MappingProxyType({})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import StoreError
-from orchestrator.image.model import JOB_USER
+from orchestrator.image.image_model import JOB_USER
 from orchestrator.settings import Settings
 
 MAX_DEPTH = 200  # folders inside folders that a measurement follows; a job that nests deeper is ended

@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from orchestrator.digest import CHUNK, Digest, canonical_json
 from orchestrator.errors import UsageError
-from orchestrator.spec.below import Below
-from orchestrator.spec.model import InputSpec
-from orchestrator.spec.plainfile import open_plain
+from orchestrator.spec.jobfile.job_spec import InputSpec
+from orchestrator.spec.open_below import Below
+from orchestrator.spec.plain_file import open_plain
 from orchestrator.value import Value
 
 MOST = 1_000_000  # names that are seen again through links: folders could lead to each other in 2**n ways

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.spec.model import Determinism, EnvName, JobSpec, Name, Scalar
-from orchestrator.spec.placeholders import fill_command
+from orchestrator.spec.jobfile.job_spec import Determinism, EnvName, JobSpec, Name, Scalar
+from orchestrator.spec.jobfile.placeholders import fill_command
 from orchestrator.value import Value
 
 FORMAT_1 = (

@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from orchestrator.record.model import RunRecord
-from orchestrator.run.series import points_of
-from orchestrator.run.traces import LOSS
-from orchestrator.verdict.flags import main_readback
-from orchestrator.verdict.hardware import boxes, labelled
-from orchestrator.verdict.model import CauseKind, Drift, FileDifference, LeftOut, Outcome, Renamed, Verdict
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.collect.trace_files import LOSS
+from orchestrator.run.metrics.series import points_of
+from orchestrator.verdict.causes.hardware_causes import boxes, labelled
+from orchestrator.verdict.causes.readback_flags import main_readback
 from orchestrator.verdict.sentences import first_words
 from orchestrator.verdict.tolerance import same_bits
-from orchestrator.verdict.wording import beside, count, listed, number
+from orchestrator.verdict.verdict_model import (
+    CauseKind,
+    Drift,
+    FileDifference,
+    LeftOut,
+    Outcome,
+    Renamed,
+    Verdict,
+)
+from orchestrator.verdict.verdict_wording import beside, count, listed, number
 
 FILES_SHOWN = 4
 METRICS_SHOWN = 5

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import OutputStatus
-from orchestrator.run.series import points_of
-from orchestrator.verdict.files import Judged, Pair
-from orchestrator.verdict.metrics import MetricsCompared
-from orchestrator.verdict.model import Phase, Traced, TraceDifference
-from orchestrator.verdict.wording import beside, count
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import OutputStatus
+from orchestrator.run.metrics.series import points_of
+from orchestrator.verdict.outputs.compare_files import Judged, Pair
+from orchestrator.verdict.traces.compare_metrics import MetricsCompared
+from orchestrator.verdict.verdict_model import Phase, Traced, TraceDifference
+from orchestrator.verdict.verdict_wording import beside, count
 
 
 class Equal(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 
-from orchestrator.spec.model import Tolerance
+from orchestrator.spec.jobfile.job_spec import Tolerance
 
 
 def same_bits(a: float, b: float) -> bool:

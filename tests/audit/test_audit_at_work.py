@@ -12,13 +12,13 @@ import pytest
 from tampering_support import HERE, image, look, result
 from tests_support import queued_run
 
-from orchestrator.audit.checkpoint import checkpoint
-from orchestrator.audit.whole import Part
+from orchestrator.audit.heads.signed_heads import checkpoint
+from orchestrator.audit.run_audit import Part
 from orchestrator.launch.session import Session
-from orchestrator.record.blobs import BlobStore
-from orchestrator.record.snapshot import Snapshot
-from orchestrator.record.store import Stored
-from orchestrator.record.told import EventLine
+from orchestrator.record.ledger.fold_events import EventLine
+from orchestrator.record.ledger.snapshot import Snapshot
+from orchestrator.record.store.blob_store import Stored
+from orchestrator.record.store.folder_store import BlobStore
 from orchestrator.settings import Settings, load
 
 fork = multiprocessing.get_context("fork")

@@ -12,7 +12,7 @@ import pytest
 from tampering_support import HERE, World, look, make_world, said
 from tests_support import queued_run
 
-from orchestrator.audit.whole import Audit, Part, audit
+from orchestrator.audit.run_audit import Audit, Part, audit
 from orchestrator.launch.garbage import collect
 from orchestrator.settings import load
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from orchestrator.audit.attest import add_to_file
-from orchestrator.audit.bundle import (
+from orchestrator.audit.attestations.attest_run import add_to_file
+from orchestrator.audit.attestations.attestation_bundle import (
     Attestation,
     Bundle,
     check_bundle,
@@ -18,9 +18,8 @@ from orchestrator.audit.bundle import (
     read_file,
     write_bundle,
 )
-from orchestrator.audit.dsse import Envelope, Signature, add_signature, key_id, parse_envelope
-from orchestrator.audit.keys import PublicKey, SigningKey, signing_key
-from orchestrator.audit.statement import (
+from orchestrator.audit.attestations.dsse import Envelope, Signature, add_signature, key_id, parse_envelope
+from orchestrator.audit.attestations.statement import (
     BuildDefinition,
     Builder,
     Claim,
@@ -32,6 +31,7 @@ from orchestrator.audit.statement import (
     RunDetails,
     Statement,
 )
+from orchestrator.audit.keys import PublicKey, SigningKey, signing_key
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.settings import load

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from tests_support import queued_run
 
-from orchestrator.audit.checkpoint import BRANCH, checkpoint, copy_to_file, copy_to_git, seal
+from orchestrator.audit.heads.signed_heads import BRANCH, checkpoint, copy_to_file, copy_to_git, seal
+from orchestrator.audit.heads.signed_note import parse_checkpoint, split_notes, verify_checkpoint
 from orchestrator.audit.keys import key_path, signing_key
-from orchestrator.audit.note import parse_checkpoint, split_notes, verify_checkpoint
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
-from orchestrator.record.ledger import events
-from orchestrator.record.merkle import leaf_hash, root_of
-from orchestrator.run.model import Result, State
+from orchestrator.record.ledger.merkle import leaf_hash, root_of
+from orchestrator.record.ledger.read_ledger import events
+from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
 
 
@@ -36,7 +36,7 @@ def end_a_run(session: Session) -> str:
 
 def rewind(session: Session, *, to: int) -> None:
     """What whoever can write to the database can do: a shorter, sound ledger without later checkpoints."""
-    from orchestrator.record.merkle import Frontier
+    from orchestrator.record.ledger.merkle import Frontier
 
     with session.record.reading() as connection:
         lines = list(events(connection, end=to))

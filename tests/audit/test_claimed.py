@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from finished_run import make_run
 
-from orchestrator.audit.claimed import original_claim, rerun_claim
+from orchestrator.audit.attestations.shared_claim import original_claim, rerun_claim
 from orchestrator.digest import Digest
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import Output, OutputStatus
-from orchestrator.spec.model import Tolerances
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.spec.jobfile.job_spec import Tolerances
 
 FIRST, AGAIN = (datetime(2026, 11, day, 13, 50, 26, tzinfo=UTC) for day in (29, 30))
 

@@ -15,15 +15,15 @@ from finished_run import digest, make_run, verdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.audit.cratefiles import Part, Role, input_parts, safe_path, uri, write_files
-from orchestrator.audit.crategraph import metadata
+from orchestrator.audit.exports.crate.crate_files import Part, Role, input_parts, safe_path, uri, write_files
+from orchestrator.audit.exports.crate.crate_graph import metadata
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.image.registryplace import read_place
+from orchestrator.image.registry.repository import read_place
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import State
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import State
 from orchestrator.settings import load
 from orchestrator.spec.inputs import digest_of
 from orchestrator.spec.program import Program

@@ -12,7 +12,7 @@ from securesystemslib.dsse import Envelope as ForeignEnvelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
-from orchestrator.audit.dsse import (
+from orchestrator.audit.attestations.dsse import (
     Envelope,
     Signature,
     add_signature,

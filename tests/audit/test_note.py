@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from orchestrator.audit.keys import SigningKey, parse_public, signing_key
-from orchestrator.audit.note import (
+from orchestrator.audit.heads.signed_note import (
     add_signature,
     parse_checkpoint,
     sign_checkpoint,
     split_notes,
     verify_checkpoint,
 )
+from orchestrator.audit.keys import SigningKey, parse_public, signing_key
 from orchestrator.errors import UsageError
 from orchestrator.settings import load
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from tampering_support import World, change_the_seed, make_world, names_event, said, sign_all
 
-from orchestrator.audit.export import Exported, export
+from orchestrator.audit.exports.export_ledger import Exported, export
+from orchestrator.audit.exports.offline_audit import audit_offline
 from orchestrator.audit.findings import Finding
 from orchestrator.audit.keys import PublicKey, signing_key
-from orchestrator.audit.offline import audit_offline
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.settings import load

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from tampering_support import HERE, World, a_life, make_world, said, witness
 
-from orchestrator.audit.checkpoint import checkpoint
 from orchestrator.audit.findings import Kind
+from orchestrator.audit.heads.signed_heads import checkpoint
+from orchestrator.audit.heads.signed_note import sign_checkpoint
 from orchestrator.audit.keys import signing_key
-from orchestrator.audit.note import sign_checkpoint
-from orchestrator.audit.whole import Audit, Part, audit
+from orchestrator.audit.run_audit import Audit, Part, audit
 from orchestrator.cli.main import run
 from orchestrator.errors import ExitCode, RecordError
 from orchestrator.launch.session import Session
-from orchestrator.record import blobs
+from orchestrator.record.store import folder_store
 from orchestrator.settings import load
 
 
@@ -117,8 +117,8 @@ def test_an_outage_is_no_tampering(
 ) -> None:
     """Code 5, as of every verb, and not 6: nobody knows whether anything was altered."""
     name, only = part
-    monkeypatch.setattr("orchestrator.record.postgres.PATIENCE", 0.2)
-    monkeypatch.setattr("orchestrator.record.bucket.PATIENCE", timedelta(seconds=0.2))
+    monkeypatch.setattr("orchestrator.record.database.postgres.PATIENCE", 0.2)
+    monkeypatch.setattr("orchestrator.record.store.bucket_store.PATIENCE", timedelta(seconds=0.2))
     monkeypatch.setenv("REPRISE_HOME", str(world.settings.home))
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(key, "unimportant")
@@ -137,14 +137,14 @@ def test_one_file_that_the_disk_does_not_give_is_not_called_altered(
 ) -> None:
     with world.sql() as connection:
         (digest,) = connection.execute("SELECT digest FROM output LIMIT 1").fetchone()
-    real = blobs.open_file
+    real = folder_store.open_file
 
     def fails(path: Path) -> object:
         if path.name == digest.removeprefix("sha256:"):
             raise OSError(errno.EIO, "Input/output error")
         return real(path)
 
-    monkeypatch.setattr(blobs, "open_file", fails)
+    monkeypatch.setattr(folder_store, "open_file", fails)
     with world.opened() as session:
         found = list(audit(session, Audit(parts=(Part.BLOBS,)), lambda _: lambda _done, _total: None))
     assert [(one.kind, one.subject) for one in found] == [(Kind.OUT_OF_REACH, f"blob {digest}")]

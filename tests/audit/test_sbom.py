@@ -10,11 +10,11 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from finished_run import make_run
 
-from orchestrator.audit.sbom import sbom
+from orchestrator.audit.exports.bill_of_materials import sbom
 from orchestrator.digest import Digest
-from orchestrator.image.model import BaseRef, Layer, LayerKind
-from orchestrator.launch.target import Target
-from orchestrator.record.model import ImageFacts
+from orchestrator.image.image_model import BaseRef, Layer, LayerKind
+from orchestrator.launch.submit.rerun_target import Target
+from orchestrator.record.run_record import ImageFacts
 from orchestrator.spec.program import Program
 
 

@@ -14,11 +14,11 @@ from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement as ForeignStatement
 
-from orchestrator.audit.statement import claim_of, provenance_of, read_statement
+from orchestrator.audit.attestations.statement import claim_of, provenance_of, read_statement
 from orchestrator.digest import canonical_json
-from orchestrator.image.model import BaseRef
-from orchestrator.run.model import Output, OutputStatus
-from orchestrator.spec.model import Resources
+from orchestrator.image.image_model import BaseRef
+from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.spec.program import Program
 
 

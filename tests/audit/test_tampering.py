@@ -37,15 +37,15 @@ from tampering_support import (
 )
 from tests_support import queued_run
 
-from orchestrator.audit.checkpoint import checkpoint
 from orchestrator.audit.findings import Finding
+from orchestrator.audit.heads.local_copy import ledgers_path
+from orchestrator.audit.heads.signed_heads import checkpoint
 from orchestrator.audit.keys import key_path, signing_key
-from orchestrator.audit.local import ledgers_path
-from orchestrator.audit.whole import Audit, Part, audit
+from orchestrator.audit.run_audit import Audit, Part, audit
 from orchestrator.launch.session import Session
-from orchestrator.record import tables
-from orchestrator.record.database import open_record
-from orchestrator.record.evidence import NOT_COVERED
+from orchestrator.record.ledger.row_evidence import NOT_COVERED
+from orchestrator.record.record import open_record
+from orchestrator.record.schema import tables
 from orchestrator.settings import load
 
 CHECKED_OTHERWISE = ("event", "ledger", "checkpoint")

@@ -14,12 +14,20 @@ import pytest
 
 from orchestrator.cli.main import run
 from orchestrator.digest import Digest
-from orchestrator.image.model import BaseRef
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import Fingerprint, Log, MetricPoint, Output, OutputStatus, Readback, State
-from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.image.image_model import BaseRef
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import (
+    Fingerprint,
+    Log,
+    MetricPoint,
+    Output,
+    OutputStatus,
+    Readback,
+    State,
+)
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import GitState
+from orchestrator.spec.source.source_tree import GitState
 
 
 class Ran(NamedTuple):

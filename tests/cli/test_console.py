@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from orchestrator.cli import console
+from orchestrator.cli.terminal import console
 
 LONG = "sha256:" + "ab" * 32
 SCRIPT = (

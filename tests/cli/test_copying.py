@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.cli.copying import copy_outputs, why_not
+from orchestrator.cli.copy_outputs import copy_outputs, why_not
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError, StoreError, UsageError
-from orchestrator.run.model import Output, OutputStatus
+from orchestrator.run.attempt_model import Output, OutputStatus
 
 CONTENT = {"model.pt": b"weights" * 1000, "logs/a/b.txt": b"text", "empty": b""}
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.cli.diff import cell_text, print_difference
-from orchestrator.record.model import RunRecord
-from orchestrator.verdict.difference import difference
+from orchestrator.cli.commands.diff import cell_text, print_difference
+from orchestrator.record.run_record import RunRecord
+from orchestrator.verdict.run_difference import difference
 
 
 def test_only_what_differs_is_shown(

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from tests_support import queued_run
 
+from orchestrator.audit.heads.signed_note import parse_checkpoint, split_notes
 from orchestrator.audit.keys import key_path
-from orchestrator.audit.note import parse_checkpoint, split_notes
-from orchestrator.cli import log
-from orchestrator.cli.box import opened
+from orchestrator.cli.commands import log
+from orchestrator.cli.verb_session import opened
 from orchestrator.errors import ExitCode
 from orchestrator.launch.session import Session
-from orchestrator.record.events import KINDS
-from orchestrator.run.model import Result, State
+from orchestrator.record.ledger.append_events import KINDS
+from orchestrator.run.attempt_model import Result, State
 
 Call = Callable[..., Any]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.progress import TerminalWatch, watching
+from orchestrator.cli.terminal.run_progress import TerminalWatch, watching
 
 
 class Terminal(io.StringIO):
@@ -102,7 +102,7 @@ def test_what_was_logged_is_printed_even_if_the_work_fails(capsys: pytest.Captur
 def test_a_reader_that_leaves_does_not_disturb_the_run(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom orchestrator.cli.progress import watching\n"
+        "import sys\nfrom pathlib import Path\nfrom orchestrator.cli.terminal.run_progress import watching\n"
         "with watching(as_json=False, quiet=False) as watch:\n"
         "    for number in range(20000):\n        watch.log(b'line %d\\n' % number)\n"
         f"Path({str(tmp_path / 'done')!r}).write_text('all')\n"

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.image.layers import source_layer
+from orchestrator.image.assembly.layers import source_layer
 from orchestrator.image.layout import Layout
 from orchestrator.launch.session import Session
-from orchestrator.record.model import ImageFacts, NewRun, RunRecord
-from orchestrator.run.model import Output, OutputStatus, Result, State
+from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord
+from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.spec.inputs import read_input
-from orchestrator.spec.tree import GitState, SourceFile, SourceTree
+from orchestrator.spec.source.source_tree import GitState, SourceFile, SourceTree
 
 Call = Callable[..., Any]
 A, B = "aaaa000000000001", "bbbb000000000002"

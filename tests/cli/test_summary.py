@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.cli import summary
-from orchestrator.cli.document import jsonable, print_document, run_document
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import Failure, Output, OutputStatus, State
-from orchestrator.verdict.model import Outcome, Verdict
+from orchestrator.cli.json_document import jsonable, print_document, run_document
+from orchestrator.cli.terminal import summary
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import Failure, Output, OutputStatus, State
+from orchestrator.verdict.verdict_model import Outcome, Verdict
 
 
 def verdict_of(outcome: Outcome) -> Verdict:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.cli import text
+from orchestrator.cli.terminal import human_units
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
     ],
 )
 def test_sizes(count: int, expected: str) -> None:
-    assert text.size_text(count) == expected
+    assert human_units.size_text(count) == expected
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_sizes(count: int, expected: str) -> None:
     ],
 )
 def test_spans(seconds: float | None, expected: str) -> None:
-    assert text.span_text(seconds) == expected
+    assert human_units.span_text(seconds) == expected
 
 
 def test_clock_and_numbers() -> None:
-    assert [text.clock_text(value) for value in (0.9, 75, 3675)] == ["0:00", "1:15", "1:01:15"]
-    assert [text.number_text(value) for value in (0.1 + 0.2, float("nan"), float("-inf"))] == [
+    assert [human_units.clock_text(value) for value in (0.9, 75, 3675)] == ["0:00", "1:15", "1:01:15"]
+    assert [human_units.number_text(value) for value in (0.1 + 0.2, float("nan"), float("-inf"))] == [
         "0.3",
         "nan",
         "-inf",
@@ -56,8 +56,8 @@ def test_moments_are_local(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "IST-5:30")
     time.tzset()
     try:
-        assert text.moment_text(NOW) == "2026-11-23 17:30:00"
-        assert text.parse_since("2026-11-23T17:30") == NOW
+        assert human_units.moment_text(NOW) == "2026-11-23 17:30:00"
+        assert human_units.parse_since("2026-11-23T17:30") == NOW
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -73,14 +73,14 @@ def test_moments_are_local(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_since_a_span(given: str, back: timedelta) -> None:
-    assert text.parse_since(given, NOW) == NOW - back
+    assert human_units.parse_since(given, NOW) == NOW - back
 
 
 def test_since_a_time() -> None:
-    assert text.parse_since("2026-11-20T10:00:00+02:00") == datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+    assert human_units.parse_since("2026-11-20T10:00:00+02:00") == datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("given", ["", "yesterday", "2x", "-2d", "2026", "5", "d", "٣h"])
 def test_since_refuses(given: str) -> None:
     with pytest.raises(ValueError):
-        text.parse_since(given, NOW)
+        human_units.parse_since(given, NOW)

@@ -15,9 +15,9 @@ import pytest
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
 from orchestrator.launch.session import Session
-from orchestrator.record.model import ImageFacts, NewRun, RunRecord
-from orchestrator.run.model import Failure, Log, MetricPoint, Output, OutputStatus, Result, State
-from orchestrator.verdict.model import Outcome, Verdict
+from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord
+from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Output, OutputStatus, Result, State
+from orchestrator.verdict.verdict_model import Outcome, Verdict
 
 LOG = b"epoch 1\n\r 50%\r100%\n\x1b]0;title\x07done \x1b[31mred\x1b[0m\xff\n"
 MODEL = b"weights" * 100

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import bar
+from orchestrator.cli.terminal import bar
 from orchestrator.errors import ExitCode
-from orchestrator.launch.judge import judge
+from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
-from orchestrator.record.model import ImageFacts, NewRun, RunRecord
+from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord
+from orchestrator.run.attempt_model import Failure, Fingerprint, Output, OutputStatus, Result, State
 from orchestrator.run.hardware import box_id, host_bits
-from orchestrator.run.model import Failure, Fingerprint, Output, OutputStatus, Result, State
-from orchestrator.spec.model import Determinism, Resources, Trace, TracedTensors
-from orchestrator.verdict.compare import compare
-from orchestrator.verdict.model import Outcome, Phase, TraceDifference, Verdict
+from orchestrator.spec.jobfile.job_spec import Determinism, Resources, Trace, TracedTensors
+from orchestrator.verdict.compare_runs import compare
+from orchestrator.verdict.verdict_model import Outcome, Phase, TraceDifference, Verdict
 
 Call = Callable[..., Any]
 A, B, C = "aaaa000000000001", "bbbb000000000002", "cccc000000000003"
@@ -287,7 +287,7 @@ def test_a_bar_is_drawn_on_a_terminal_only_and_loses_nothing(
     assert list(bar.with_bar(iter("abc"), 3, "verifying")) == ["a", "b", "c"]
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(bar, "PATIENCE", -1.0)
-    monkeypatch.setattr("orchestrator.cli.console.is_terminal", lambda _stream: True)
+    monkeypatch.setattr("orchestrator.cli.terminal.console.is_terminal", lambda _stream: True)
     assert list(bar.with_bar(iter("abc"), 3, "verifying")) == ["a", "b", "c"]
     assert "verifying" in capsys.readouterr().err
 

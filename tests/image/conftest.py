@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.image.basemake import base_from_parts
+from orchestrator.image.base.make_base import base_from_parts
+from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, PythonFacts
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, PythonFacts
-from orchestrator.image.wheels import WheelFile
+from orchestrator.image.wheels.fetch_wheels import WheelFile
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import SourceFile, SourceTree
+from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 
 REPO = Path(__file__).resolve().parents[2]
 

@@ -9,15 +9,16 @@ import zipfile
 from pathlib import Path
 
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.image import determinism, wheellayers
-from orchestrator.image.assemble import assemble
-from orchestrator.image.basemake import base_from_parts
-from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, Image, PythonFacts
-from orchestrator.image.wheels import WheelFile
+from orchestrator.image import determinism_settings
+from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.base.make_base import base_from_parts
+from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, Image, PythonFacts
+from orchestrator.image.wheels import wheel_layering
+from orchestrator.image.wheels.fetch_wheels import WheelFile
 from orchestrator.settings import Settings
-from orchestrator.spec.model import Determinism, Level
+from orchestrator.spec.jobfile.job_spec import Determinism, Level
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import SourceFile, SourceTree
+from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 
 FACTS = PythonFacts(
     executable="/opt/python/bin/python",
@@ -110,10 +111,10 @@ def stand_in() -> dict[str, bytes]:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    wheellayers.LARGE = 9000
+    wheel_layering.LARGE = 9000
     (folder / "real").mkdir()
     real = build(folder / "real", None)
-    determinism.environment = lambda **asked: {"LEVERS": canonical_json(asked).decode()}  # type: ignore[assignment]
+    determinism_settings.environment = lambda **asked: {"LEVERS": canonical_json(asked).decode()}  # type: ignore[assignment]
     (folder / "fixed").mkdir()
     fixed = build(folder / "fixed", stand_in())
     print(

@@ -11,15 +11,15 @@ import pytest
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.image.archive import full_archive, thin_archive
-from orchestrator.image.assemble import assemble
+from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.assembly.load_archive import full_archive, thin_archive
 from orchestrator.image.describe import describe
+from orchestrator.image.image_model import Image, LayerKind
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import Image, LayerKind
 from orchestrator.settings import Settings
-from orchestrator.spec.model import Determinism, Level
+from orchestrator.spec.jobfile.job_spec import Determinism, Level
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import SourceFile, SourceTree
+from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_code_change_moves_only_the_last_layer(build: Any, make_wheel: Any, wh
 
 
 def test_the_git_state_is_not_in_the_digest(build: Any, source: SourceTree) -> None:
-    from orchestrator.spec.tree import GitState
+    from orchestrator.spec.source.source_tree import GitState
 
     marked = source.model_copy(update={"git": GitState(commit="abc", dirty=True)})
     assert build(source=marked).digest == build(source=source).digest

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import BaseNotPinnedError, StoreError, UsageError
-from orchestrator.image import pins as module
-from orchestrator.image.base import resolve_base
-from orchestrator.image.basemake import base_from_parts
+from orchestrator.image.base import pins as module
+from orchestrator.image.base.make_base import base_from_parts
+from orchestrator.image.base.pins import list_pins, read_pins, write_pin
+from orchestrator.image.base.resolve_base import resolve_base
+from orchestrator.image.image_model import MEDIA_LAYER, Base, PythonFacts
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import MEDIA_LAYER, Base, PythonFacts
-from orchestrator.image.pins import list_pins, read_pins, write_pin
 from orchestrator.settings import Settings
 
 RECIPES = """\

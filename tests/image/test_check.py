@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RepriseError, UsageError
-from orchestrator.image.assemble import assemble
-from orchestrator.image.check import check_image, check_settings
+from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.base.pins import write_pin
+from orchestrator.image.image_check import check_image, check_settings
+from orchestrator.image.image_model import Base, Image
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import Base, Image
-from orchestrator.image.pins import write_pin
-from orchestrator.image.stored import image_of
+from orchestrator.image.stored_image import image_of
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import SourceTree
+from orchestrator.spec.source.source_tree import SourceTree
 
 Change = Callable[[dict[str, Any], dict[str, Any]], Any]
 

@@ -25,7 +25,7 @@ NEEDED = ("pydantic", "installer")
 
 REGENERATE = """
 The bytes of an assembled image have changed, so every digest changes and no older image can be rebuilt.
-If that is meant: raise ASSEMBLY_VERSION in orchestrator/image/model.py, write the new digests with
+If that is meant: raise ASSEMBLY_VERSION in orchestrator/image/image_model.py, write the new digests with
     REPRISE_WRITE_GOLDEN=1 python -m pytest tests/image/test_golden.py
 and commit tests/image/golden.json."""
 

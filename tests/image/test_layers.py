@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import UsageError
-from orchestrator.image.layers import runtime_layer, source_layer
+from orchestrator.image.assembly.layers import runtime_layer, source_layer
+from orchestrator.image.image_model import LayerKind, PythonFacts
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import LayerKind, PythonFacts
-from orchestrator.image.payload import payload
-from orchestrator.spec.tree import SourceFile, SourceTree
+from orchestrator.image.payload_releases import payload
+from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 
 
 def tree(*files: SourceFile) -> SourceTree:

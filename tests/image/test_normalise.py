@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
-from orchestrator.image.baseparts import saved_parts
-from orchestrator.image.normalise import Node, layer_chunks, read_tree, split
+from orchestrator.image.base.base_manifest import saved_parts
+from orchestrator.image.base.normalise import Node, layer_chunks, read_tree, split
 
 CAPABILITY = b"\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\xff\x80".decode("utf-8", "surrogateescape")
 

@@ -11,16 +11,16 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.image import determinism, payload
-from orchestrator.image.assemble import assemble, documents
+from orchestrator.image import determinism_settings, payload_releases
+from orchestrator.image.assembly.assemble import assemble, documents
 from orchestrator.image.describe import describe, numbers_of
+from orchestrator.image.image_model import Base, Image, Numbers
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import Base, Image, Numbers
-from orchestrator.image.stored import image_of, stored_image
+from orchestrator.image.stored_image import image_of, stored_image
 from orchestrator.settings import Settings
-from orchestrator.spec.model import Determinism, Level
+from orchestrator.spec.jobfile.job_spec import Determinism, Level
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import SourceFile, SourceTree
+from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 
 FIXTURE = Path(__file__).parent / "release-1.json"
 SOURCE = SourceTree(files=(SourceFile(path="train.py", data=b"print('hello')\n"),))
@@ -65,11 +65,13 @@ def today(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     """Of releases to come, what they may bring. A field of the program: tests/spec/test_identity.py."""
     what: str = request.param
     if what in ("one more setting", "both"):
-        monkeypatch.setitem(determinism.SETS, 2, lambda *asked: {**determinism.SETS[1](*asked), "NEXT": "1"})
-        monkeypatch.setattr(determinism, "NEWEST", 2)
+        monkeypatch.setitem(
+            determinism_settings.SETS, 2, lambda *asked: {**determinism_settings.SETS[1](*asked), "NEXT": "1"}
+        )
+        monkeypatch.setattr(determinism_settings, "NEWEST", 2)
     if what in ("another payload", "both"):
-        monkeypatch.setitem(payload.DIGESTS, 2, payload.payload_digest({"entry.py": b"2"}))
-        monkeypatch.setattr(payload, "NEWEST", 2)
+        monkeypatch.setitem(payload_releases.DIGESTS, 2, payload_releases.payload_digest({"entry.py": b"2"}))
+        monkeypatch.setattr(payload_releases, "NEWEST", 2)
     return what
 
 

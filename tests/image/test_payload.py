@@ -1,4 +1,4 @@
-"""The payload: frozen files under a number, held to the room `runtime` in which they are written."""
+"""The payload: frozen files under a number, held to the room `payload` in which they are written."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.image import payload as room
-from orchestrator.image.layers import runtime_layer
+from orchestrator.image import payload_releases as room
+from orchestrator.image.assembly.layers import runtime_layer
+from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import PythonFacts
-from orchestrator.image.payload import NEWEST, payload, payload_digest, payload_problem
+from orchestrator.image.payload_releases import NEWEST, payload, payload_digest, payload_problem
 
 REPO = Path(__file__).resolve().parents[2]
 PLACES = ("/opt/python/lib/python3.11/site-packages", "/usr/lib/python3/dist-packages")
 
 WHAT_TO_DO = f"""
-What room `runtime` does is no longer what payload {NEWEST} does, and images get that one. If meant:
+What room `payload` does is no longer what payload {NEWEST} does, and images get that one. If meant:
     python scripts/payload.py          until payload {NEWEST} was released (docs/identity.md)
     python scripts/payload.py --new    from then on: another number, so every digest moves"""
 

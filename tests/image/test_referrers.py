@@ -14,13 +14,13 @@ from services import RegistryServer, registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError
-from orchestrator.image import referrers
-from orchestrator.image.model import MEDIA_CONFIG, MEDIA_MANIFEST
-from orchestrator.image.push import push, put_manifest
-from orchestrator.image.referrers import MEDIA_INDEX, attach, attached
-from orchestrator.image.registry import read_manifest
-from orchestrator.image.registryclient import AbsentError, Client
-from orchestrator.image.registryplace import read_place
+from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_MANIFEST
+from orchestrator.image.registry import referrers
+from orchestrator.image.registry.fetch_manifest import read_manifest
+from orchestrator.image.registry.push import push, put_manifest
+from orchestrator.image.registry.referrers import MEDIA_INDEX, attach, attached
+from orchestrator.image.registry.registry_client import AbsentError, Client
+from orchestrator.image.registry.repository import read_place
 
 KIND = "application/vnd.test+text"
 LIMIT = 1000

@@ -19,11 +19,11 @@ from services import RegistryServer, registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError
-from orchestrator.image import registryanswer, registryclient
-from orchestrator.image.model import MEDIA_MANIFEST, Base
-from orchestrator.image.push import check_push
-from orchestrator.image.registry import read_image
-from orchestrator.image.registryplace import read_place
+from orchestrator.image.image_model import MEDIA_MANIFEST, Base
+from orchestrator.image.registry import registry_answers, registry_client
+from orchestrator.image.registry.fetch_manifest import read_image
+from orchestrator.image.registry.push import check_push
+from orchestrator.image.registry.repository import read_place
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 
@@ -62,7 +62,7 @@ def real() -> Iterator[Real]:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registryclient, "FIRST_PATIENCE", 0.3)
+    monkeypatch.setattr(registry_client, "FIRST_PATIENCE", 0.3)
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_other_bytes_under_the_digest_are_refused(server: Any) -> None:
 
 
 def test_an_answer_without_end_is_cut(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registryanswer, "LIMIT", 1000)
+    monkeypatch.setattr(registry_answers, "LIMIT", 1000)
     host = server(lambda handler: send(handler, 200, bytes(100_000)))
     with pytest.raises(RegistryError, match="more than 1000 bytes"):
         read_image(f"{host}/a@{Digest.of(bytes(100_000))}")
@@ -246,7 +246,7 @@ def test_a_manifest_without_a_config_is_refused(server: Any) -> None:
 
 
 def blob_of(host: str, data: bytes) -> bytes:
-    with registryclient.Client(read_place(f"{host}/a")) as client:
+    with registry_client.Client(read_place(f"{host}/a")) as client:
         return b"".join(client.blob(Digest.of(data), len(data)))
 
 
@@ -350,7 +350,7 @@ def test_a_blob_that_lies_elsewhere_is_got_there_without_the_login(
 def test_a_way_to_plain_http_is_not_followed(server: Any) -> None:
     host = server(lambda handler: send(handler, 202, Location="http://elsewhere.example/upload"))
     with (
-        registryclient.Client(read_place(f"{host}/a")) as client,
+        registry_client.Client(read_place(f"{host}/a")) as client,
         pytest.raises(RegistryError, match="plain http"),
     ):
         check_push(client)

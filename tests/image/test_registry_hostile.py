@@ -22,16 +22,16 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError, RepriseError, StoreError
-from orchestrator.image import pull as pull_module
-from orchestrator.image import referrers, registryanswer, registryclient, registrysockets
+from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
-from orchestrator.image.pull import pull
-from orchestrator.image.push import check_push, push
-from orchestrator.image.referrers import MEDIA_INDEX
-from orchestrator.image.registry import read_by_digest
-from orchestrator.image.registryclient import Client
-from orchestrator.image.registryplace import read_place
+from orchestrator.image.registry import bounded_sockets, referrers, registry_answers, registry_client
+from orchestrator.image.registry import pull as pull_module
+from orchestrator.image.registry.fetch_manifest import read_by_digest
+from orchestrator.image.registry.pull import pull
+from orchestrator.image.registry.push import check_push, push
+from orchestrator.image.registry.referrers import MEDIA_INDEX
+from orchestrator.image.registry.registry_client import Client
+from orchestrator.image.registry.repository import read_place
 
 SECRET, IDENTITY = "a password of ours", "an identity of ours"
 DATA = b"private code"
@@ -262,7 +262,7 @@ def without_end(asked: Asked, head: bytes = b"") -> Iterator[bytes]:
 def test_an_answer_without_end_ends(
     registry: Hostile, docker_config: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registryanswer, "LIMIT", 1 << 20)
+    monkeypatch.setattr(registry_answers, "LIMIT", 1 << 20)
     heads = {
         "refusal": b"HTTP/1.1 403 X\r\n\r\n",
         "chunks": b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffff\r\n",
@@ -286,10 +286,10 @@ def test_an_answer_without_end_ends(
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registryclient, "ANSWER", 0.4)
-    monkeypatch.setattr(registryclient, "BREAKS", 2)
-    monkeypatch.setattr(registryanswer, "WHOLE", 0.4)
-    monkeypatch.setattr(registrysockets, "WINDOW", 0.4)
+    monkeypatch.setattr(registry_client, "ANSWER", 0.4)
+    monkeypatch.setattr(registry_client, "BREAKS", 2)
+    monkeypatch.setattr(registry_answers, "WHOLE", 0.4)
+    monkeypatch.setattr(bounded_sockets, "WINDOW", 0.4)
 
 
 DRIPS = {
@@ -345,10 +345,10 @@ def test_a_slow_line_may_take_longer_than_the_time_to_connect(
     registry: Hostile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """urllib3 sends a whole body within the time to connect."""
-    monkeypatch.setattr(registryclient, "CONNECT", 0.3)
-    real = registrysockets._PlainSocket.send
+    monkeypatch.setattr(registry_client, "CONNECT", 0.3)
+    real = bounded_sockets._PlainSocket.send
     monkeypatch.setattr(
-        registrysockets._PlainSocket, "send", lambda self, *args: (time.sleep(0.05), real(self, *args))[1]
+        bounded_sockets._PlainSocket, "send", lambda self, *args: (time.sleep(0.05), real(self, *args))[1]
     )
     registry.answers = lambda _: answer(201)
     with open_client(registry) as client:

@@ -13,21 +13,21 @@ from services import RegistryServer, registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import BaseNotPinnedError, RegistryError, StoreError, UsageError
-from orchestrator.image import registryclient
-from orchestrator.image.assemble import assemble
+from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.base.pins import write_pin
+from orchestrator.image.image_model import MEDIA_MANIFEST, Base, Image
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import MEDIA_MANIFEST, Base, Image
-from orchestrator.image.pins import write_pin
-from orchestrator.image.push import push
-from orchestrator.image.registryclient import Client
-from orchestrator.image.registryplace import read_place
-from orchestrator.image.stored import image_of, stored_image
-from orchestrator.launch.images import base_here, fetch_base, pull_image, push_image, read_remote
+from orchestrator.image.registry import registry_client
+from orchestrator.image.registry.push import push
+from orchestrator.image.registry.registry_client import Client
+from orchestrator.image.registry.repository import read_place
+from orchestrator.image.stored_image import image_of, stored_image
+from orchestrator.launch.move_images import base_here, fetch_base, pull_image, push_image, read_remote
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import SourceTree
+from orchestrator.spec.source.source_tree import SourceTree
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def origin() -> Iterator[RegistryServer]:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registryclient, "FIRST_PATIENCE", 0.3)
+    monkeypatch.setattr(registry_client, "FIRST_PATIENCE", 0.3)
 
 
 @pytest.fixture

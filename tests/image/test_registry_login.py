@@ -19,12 +19,12 @@ from services import REGISTRY_PASSWORD, REGISTRY_USER, RegistryServer, free_port
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError
-from orchestrator.image import registryclient, registrysession
-from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
-from orchestrator.image.push import Pushed, check_push, push
-from orchestrator.image.registry import has_manifest, read_by_digest
-from orchestrator.image.registryclient import Client
-from orchestrator.image.registryplace import read_place
+from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
+from orchestrator.image.registry import http_session, registry_client
+from orchestrator.image.registry.fetch_manifest import has_manifest, read_by_digest
+from orchestrator.image.registry.push import Pushed, check_push, push
+from orchestrator.image.registry.registry_client import Client
+from orchestrator.image.registry.repository import read_place
 
 PAIR = f"{REGISTRY_USER}:{REGISTRY_PASSWORD}"
 
@@ -40,7 +40,7 @@ def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / ".netrc").chmod(0o600)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("DOCKER_CONFIG", str(folder))
-    monkeypatch.setattr(registryclient, "FIRST_PATIENCE", 0.3)
+    monkeypatch.setattr(registry_client, "FIRST_PATIENCE", 0.3)
     return folder
 
 
@@ -415,7 +415,7 @@ def test_a_private_ca_where_docker_has_it(
     folder = tmp_path / "certs.d" / encrypted.host
     folder.mkdir(parents=True)
     (folder / "ca.crt").write_bytes((certificates / "ca.crt").read_bytes())
-    monkeypatch.setattr(registrysession, "CERTIFICATES", tmp_path / "certs.d")
+    monkeypatch.setattr(http_session, "CERTIFICATES", tmp_path / "certs.d")
     with open_client(encrypted) as client:
         send_small(client)
     (folder / "ca.crt").write_text("nothing")

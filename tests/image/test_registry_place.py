@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import RegistryError, UsageError
-from orchestrator.image.registryplace import Place, direct, place_of, read_place
+from orchestrator.image.registry.repository import Place, direct, place_of, read_place
 
 DIGEST = "sha256:" + "0" * 64
 

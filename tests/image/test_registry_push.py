@@ -14,15 +14,15 @@ from services import RegistryServer, Wire, registry_server, wire_to
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError, StoreError
-from orchestrator.image import push as push_module
-from orchestrator.image import registryclient
+from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
-from orchestrator.image.pull import pull
-from orchestrator.image.push import Pushed, check_push, push
-from orchestrator.image.registry import has_manifest, read_by_digest
-from orchestrator.image.registryclient import AbsentError, Client
-from orchestrator.image.registryplace import read_place
+from orchestrator.image.registry import push as push_module
+from orchestrator.image.registry import registry_client
+from orchestrator.image.registry.fetch_manifest import has_manifest, read_by_digest
+from orchestrator.image.registry.pull import pull
+from orchestrator.image.registry.push import Pushed, check_push, push
+from orchestrator.image.registry.registry_client import AbsentError, Client
+from orchestrator.image.registry.repository import read_place
 
 KIB = 1 << 10
 
@@ -51,8 +51,8 @@ def wire(server: RegistryServer) -> Iterator[Wire]:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registryclient, "FIRST_PATIENCE", 0.3)
-    monkeypatch.setattr(registryclient, "PATIENCE", 10.0)
+    monkeypatch.setattr(registry_client, "FIRST_PATIENCE", 0.3)
+    monkeypatch.setattr(registry_client, "PATIENCE", 10.0)
     monkeypatch.setattr(push_module, "CHUNK", 64 * KIB)
 
 
@@ -240,7 +240,7 @@ def test_a_registry_that_is_restarted_during_push_and_pull(layout: Layout, tmp_p
 def test_a_registry_that_stays_away_is_an_error_after_a_while(
     layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registryclient, "PATIENCE", 1.0)
+    monkeypatch.setattr(registry_client, "PATIENCE", 1.0)
     with registry_server() as server, Client(read_place(server.place("team/reprise"))) as client:
         image = make(layout, 500 * KIB)
 

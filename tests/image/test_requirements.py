@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import UsageError
-from orchestrator.image.model import PythonFacts
-from orchestrator.image.pip import requirement
-from orchestrator.image.requirements import Pin, read_lock
-from orchestrator.image.target import marker_environment, platforms, tags
+from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.wheels.pip_download import requirement
+from orchestrator.image.wheels.read_lock import Pin, read_lock
+from orchestrator.image.wheels.wheel_target import marker_environment, platforms, tags
 
 A, B = "a" * 64, "b" * 64
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
-from orchestrator.image import sourcefiles as module
-from orchestrator.image.layers import source_layer
+from orchestrator.image.assembly import source_layer as module
+from orchestrator.image.assembly.layers import source_layer
+from orchestrator.image.assembly.source_layer import MAX_TEXT, source_files, source_texts
+from orchestrator.image.image_model import Layer, LayerKind
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import Layer, LayerKind
-from orchestrator.image.sourcefiles import MAX_TEXT, source_files, source_texts
-from orchestrator.spec.tree import SourceFile, SourceTree
+from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 
 FILES = (
     SourceFile(path="big.bin", data=b"x" * (MAX_TEXT + 1)),

@@ -8,14 +8,14 @@ import pytest
 
 from orchestrator.digest import canonical_json
 from orchestrator.errors import UsageError
-from orchestrator.image import stored as stored_module
-from orchestrator.image.assemble import assemble
+from orchestrator.image import stored_image as stored_module
+from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.image_model import MEDIA_MANIFEST, Image
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import MEDIA_MANIFEST, Image
-from orchestrator.image.stored import stored_image
+from orchestrator.image.stored_image import stored_image
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import SourceTree
+from orchestrator.spec.source.source_tree import SourceTree
 
 
 @pytest.fixture

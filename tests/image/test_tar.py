@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.image import tar
+from orchestrator.image.assembly import tar
 
 
 def by_tarfile(entries: list[tar.Entry]) -> bytes:

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.image import wheellayers
+from orchestrator.image.image_model import Layer, LayerKind, PythonFacts
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import Layer, LayerKind, PythonFacts
-from orchestrator.image.wheellayers import wheel_layers
-from orchestrator.image.wheels import WheelFile
+from orchestrator.image.wheels import wheel_layering
+from orchestrator.image.wheels.fetch_wheels import WheelFile
+from orchestrator.image.wheels.wheel_layering import wheel_layers
 
 Built = Callable[..., tuple[Layer, ...]]
 
@@ -95,7 +95,7 @@ def test_layers_do_not_depend_on_the_order_of_the_wheels(kit: Kit, make_wheel: A
 def test_large_wheels_are_layers_of_their_own_first_and_by_name(
     kit: Kit, make_wheel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wheellayers, "LARGE", 5000)
+    monkeypatch.setattr(wheel_layering, "LARGE", 5000)
     large = {name: make_wheel(name, files={f"{name}.bin": os.urandom(9000)}) for name in ("zeta", "beta")}
     layers = kit.build(large["zeta"], make_wheel("alpha"), large["beta"])
     assert [(layer.kind, layer.title) for layer in layers] == [
@@ -114,7 +114,7 @@ def test_a_known_lock_unpacks_nothing(kit: Kit, make_wheel: Any, monkeypatch: py
     def broken(*_: object) -> None:
         raise AssertionError("unpacked again")
 
-    monkeypatch.setattr(wheellayers, "_make", broken)
+    monkeypatch.setattr(wheel_layering, "_make", broken)
     assert kit.build(*wheels) == first
 
 
@@ -155,7 +155,7 @@ def test_wheels_may_share_a_file_only_with_the_same_bytes(kit: Kit, make_wheel: 
 def test_collisions_are_found_across_layers_and_cached_ones(
     kit: Kit, make_wheel: Any, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]
 ) -> None:
-    monkeypatch.setattr(wheellayers, "LARGE", 5000)
+    monkeypatch.setattr(wheel_layering, "LARGE", 5000)
     large = make_wheel("large", files={"space/__init__.py": b"", "large.bin": os.urandom(9000)})
     small = make_wheel("small", files=files)
     kit.build(large)

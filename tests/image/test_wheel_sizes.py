@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError, StoreError, UsageError
-from orchestrator.image import unpack as module
-from orchestrator.image.unpack import new_spool, unpack_wheel
-from orchestrator.image.wheels import WheelFile
+from orchestrator.image.wheels import unpack_wheel as module
+from orchestrator.image.wheels.fetch_wheels import WheelFile
+from orchestrator.image.wheels.unpack_wheel import new_spool, unpack_wheel
 
 
 def unpacked(path: Path) -> int:

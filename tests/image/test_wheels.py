@@ -12,9 +12,9 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.image import wheels as module
-from orchestrator.image.model import PythonFacts
-from orchestrator.image.wheels import WheelFile, fetch_wheels
+from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.wheels import fetch_wheels as module
+from orchestrator.image.wheels.fetch_wheels import WheelFile, fetch_wheels
 from orchestrator.settings import Settings
 
 

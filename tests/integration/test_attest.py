@@ -19,14 +19,14 @@ from securesystemslib.signer import SSlibKey
 from services import RegistryServer, registry_server
 from tests_support import Box, Outcome, git, make_box, queued_run, write_job
 
-from orchestrator.audit.bundle import check_bundle, read_bundle
+from orchestrator.audit.attestations.attestation_bundle import check_bundle, read_bundle
 from orchestrator.audit.keys import read_public
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.image.referrers import attach
-from orchestrator.image.registryclient import Client
-from orchestrator.image.registryplace import read_place
-from orchestrator.record.database import open_record
+from orchestrator.image.registry.referrers import attach
+from orchestrator.image.registry.registry_client import Client
+from orchestrator.image.registry.repository import read_place
+from orchestrator.record.record import open_record
 from orchestrator.settings import Settings, load
 
 pytestmark = pytest.mark.engine

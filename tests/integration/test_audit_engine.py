@@ -16,12 +16,12 @@ from services import SecondEngine, engine_server, registry_server
 from tests_support import Box, make_box, queued_run, write_job
 
 from orchestrator.digest import Digest
-from orchestrator.image.assemble import documents
-from orchestrator.image.base import resolve_base
+from orchestrator.image.assembly.assemble import documents
+from orchestrator.image.base.resolve_base import resolve_base
+from orchestrator.image.image_model import LABEL_PROGRAM
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import LABEL_PROGRAM
-from orchestrator.image.stored import image_of, stored_image
-from orchestrator.record.database import open_record
+from orchestrator.image.stored_image import image_of, stored_image
+from orchestrator.record.record import open_record
 from orchestrator.settings import Settings, load
 
 pytestmark = pytest.mark.engine
@@ -115,7 +115,7 @@ def test_a_layer_that_was_edited_on_the_engines_disk_is_named(engine_box: Box, s
 
 
 def test_many_images_are_exported_at_about_the_cost_of_one(engine_box: Box, second: SecondEngine) -> None:
-    from orchestrator.run.engine import Engine
+    from orchestrator.run.engine.engine import Engine
 
     one = put_image(second, engine_box, "print('shared')")
     container = docker(second, "create", f"reprise:{one[7:]}", "x").decode().strip()
@@ -164,7 +164,7 @@ def test_what_was_changed_in_the_boxs_layout_is_named(box: Box, tmp_path: Path) 
 
 def run_of(box: Box, digest: Digest) -> Any:
     """A queued run of an image in the layout, as `submit` records it; what it claims is not looked at."""
-    from orchestrator.launch.target import facts_of
+    from orchestrator.launch.submit.rerun_target import facts_of
 
     layout = Layout(box.settings.layout)
     manifest = layout.read(digest)

@@ -21,12 +21,12 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import BaseNotPinnedError, UsageError
-from orchestrator.image.base import resolve_base
+from orchestrator.image.base.normalise import read_tree
+from orchestrator.image.base.resolve_base import resolve_base
+from orchestrator.image.image_model import Base
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import Base
-from orchestrator.image.normalise import read_tree
-from orchestrator.launch import basebuild
-from orchestrator.launch.bases import BASE_REPOSITORY, build_base, pin_base, probe
+from orchestrator.launch.bases import base_layers
+from orchestrator.launch.bases.manage_bases import BASE_REPOSITORY, build_base, pin_base, probe
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.settings import Settings, load
@@ -89,7 +89,9 @@ def make(root: Path, new_session: Callable[[], Session]) -> Callable[[], tuple[S
     def make() -> tuple[Session, Base]:
         session = new_session()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(basebuild, "bootstrap", lambda release, target, packages: shutil.copy(root, target))
+            patch.setattr(
+                base_layers, "bootstrap", lambda release, target, packages: shutil.copy(root, target)
+            )
             return session, build_base(session, "cpu", Silent())
 
     return make
@@ -107,7 +109,7 @@ def test_two_makings_give_one_digest_and_leave_nothing_in_the_engine(small, make
     assert second.ref == base.ref
     assert [Digest.of_file(layer.path) for layer in second.layers] == [layer.digest for layer in base.layers]
     mine = [Digest.of(str(one.settings.home).encode()).short for one in (session, again)]
-    tags = [tag for image in client.images.list(basebuild.SCRATCH) for tag in image.tags]
+    tags = [tag for image in client.images.list(base_layers.SCRATCH) for tag in image.tags]
     assert [tag for tag in tags if any(name in tag for name in mine)] == []
 
 
@@ -238,7 +240,7 @@ def imported(small) -> Iterator[Callable[[bytes, list[str]], str]]:
     ids = []
 
     def add(archive: bytes, changes: list[str]) -> str:
-        tag = f"{basebuild.SCRATCH}:test-{len(ids)}"
+        tag = f"{base_layers.SCRATCH}:test-{len(ids)}"
         repository, _, name = tag.partition(":")
         ids.append(tag)
         session.engine.import_image(io.BytesIO(archive), repository, name, changes)

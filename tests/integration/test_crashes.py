@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests_support import WAITS, Box, let_go, write_job
 
-from orchestrator.launch.crash import POINTS, VARIABLE
+from orchestrator.launch.crash_points import POINTS, VARIABLE
 
 pytestmark = pytest.mark.engine
 

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import pytest
 from tests_support import Box, make_box, write_job
 
-from orchestrator.launch import own_plan
-from orchestrator.launch.build import BuildRequest
-from orchestrator.launch.judge import weigh
-from orchestrator.launch.rerun import RerunRequest, rerun
+from orchestrator.launch.execute import own_plan
+from orchestrator.launch.judge.judge_rerun import weigh
 from orchestrator.launch.session import Session
-from orchestrator.launch.submit import submit
+from orchestrator.launch.submit.build_image import BuildRequest
+from orchestrator.launch.submit.rerun_run import RerunRequest, rerun
+from orchestrator.launch.submit.submit_run import submit
 from orchestrator.launch.watch import Silent
-from orchestrator.record.model import RunRecord
+from orchestrator.record.run_record import RunRecord
 from orchestrator.settings import Settings
-from orchestrator.verdict.model import Verdict
+from orchestrator.verdict.verdict_model import Verdict
 
 pytestmark = pytest.mark.engine
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "verdict.md"

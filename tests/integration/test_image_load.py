@@ -18,17 +18,17 @@ from docker.errors import ImageNotFound
 from services import registry_server
 
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.image.archive import full_archive, thin_archive
-from orchestrator.image.assemble import assemble
-from orchestrator.image.basemake import base_from_parts
+from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.assembly.load_archive import full_archive, thin_archive
+from orchestrator.image.base.make_base import base_from_parts
+from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, Image, PythonFacts
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, Image, PythonFacts
-from orchestrator.image.push import push
-from orchestrator.image.registryclient import Client
-from orchestrator.image.registryplace import read_place
+from orchestrator.image.registry.push import push
+from orchestrator.image.registry.registry_client import Client
+from orchestrator.image.registry.repository import read_place
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import SourceFile, SourceTree
+from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 
 pytestmark = pytest.mark.engine
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests_support import Box, write_job
 
-from orchestrator.run.logs import HEAD, TAIL
+from orchestrator.run.container_log import HEAD, TAIL
 
 pytestmark = pytest.mark.engine
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests_support import Box, write_job
 
-from orchestrator.run.container import IPV6
+from orchestrator.run.engine.create_body import IPV6
 
 pytestmark = pytest.mark.engine
 PORT = 7007

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.engine
 
 # `docker image prune --all` at the worst moment, so many times.
 PRUNED = """
-from orchestrator.run.engine import Engine
+from orchestrator.run.engine.engine import Engine
 left = [1] * {times}
 def pruning(real):
     def call(self, given):
@@ -36,7 +36,7 @@ main()
 
 
 def submit(box: Box, spec: Path, **fields: object) -> subprocess.CompletedProcess[str]:
-    from orchestrator.image.model import LABEL_PROGRAM
+    from orchestrator.image.image_model import LABEL_PROGRAM
 
     code = PRUNED.format(**{"times": 0, "label": LABEL_PROGRAM, "name": "pruned-by-test", **fields})
     words = [sys.executable, "-c", code, "submit", str(spec)]

@@ -21,8 +21,8 @@ from services import PostgresServer, engine_server, registry_server
 from tests_support import Box, make_box, write_job
 
 from orchestrator.launch.session import Session
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import State
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import State
 from orchestrator.settings import Settings, load
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.engine]

@@ -14,9 +14,9 @@ from services import RegistryServer, SecondEngine, Wire, engine_server, registry
 from tests_support import Box, make_box, write_job
 
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.record.database import open_record
-from orchestrator.record.model import HistoryFilter
-from orchestrator.run.model import State
+from orchestrator.record.record import open_record
+from orchestrator.record.run_record import HistoryFilter
+from orchestrator.run.attempt_model import State
 from orchestrator.settings import Settings
 
 pytestmark = pytest.mark.engine

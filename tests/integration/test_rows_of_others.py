@@ -13,7 +13,7 @@ from forged_rows import change_run, engine_of, forged_run, open_run_of, stored_p
 from sqlalchemy import select, update
 from tests_support import WAITS, Box, let_go, write_job
 
-from orchestrator.record import tables
+from orchestrator.record.schema import tables
 
 pytestmark = pytest.mark.engine
 HONEST = "open('out.txt', 'w').write('honest')"

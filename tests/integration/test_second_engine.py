@@ -14,7 +14,7 @@ from clocks import clock_off
 from services import SecondEngine, engine_server
 from tests_support import WAITS, Box, let_go, make_box, write_job
 
-from orchestrator.run.engine import Engine
+from orchestrator.run.engine.engine import Engine
 from orchestrator.settings import Settings
 
 pytestmark = pytest.mark.engine

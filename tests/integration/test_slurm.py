@@ -23,15 +23,14 @@ from slurm_cluster import SlurmCluster, slurm_cluster
 from tests_support import Box, write_job
 
 from orchestrator.errors import InfrastructureError
-from orchestrator.launch import dispatch
-from orchestrator.launch.dispatch import advance
-from orchestrator.launch.executors import command
+from orchestrator.launch.executors import dispatch_run, launched_command
 from orchestrator.launch.executors import slurm as slurm_module
-from orchestrator.launch.executors.known import executor_of
-from orchestrator.launch.executors.model import Attempt, Executor, Seen, Stage
-from orchestrator.record.model import Wanted
-from orchestrator.run.model import State
-from orchestrator.spec.model import Resources
+from orchestrator.launch.executors.dispatch_run import advance
+from orchestrator.launch.executors.executor import Attempt, Executor, Seen, Stage
+from orchestrator.launch.executors.kinds import executor_of
+from orchestrator.record.run_record import Wanted
+from orchestrator.run.attempt_model import State
+from orchestrator.spec.jobfile.job_spec import Resources
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.engine]
 
@@ -42,7 +41,7 @@ def cluster(box: Box, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]
     with slurm_cluster({"n1": home, "n2": home}) as made:
         for name, value in made.variables.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(dispatch, "SETTLING", 1.0)
+        monkeypatch.setattr(dispatch_run, "SETTLING", 1.0)
         yield made
 
 
@@ -84,7 +83,7 @@ def slurm(lab: Lab) -> Iterator[Executor]:
 def test_gpus_of_the_asked_model_are_handed_over(
     cluster: SlurmCluster, slurm: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "COMMAND", ("echo",))
+    monkeypatch.setattr(launched_command, "COMMAND", ("echo",))
     monkeypatch.setenv("SLURM_JOB_GPUS", "7")  # of a job that the person's shell is in
     for gpus, model, node, given in ((1, "A100", "n2", "0"), (2, "H100", "n1", "0,1"), (0, None, "", "")):
         attempt = an_attempt(gpus, gpu=model)
@@ -104,7 +103,7 @@ def test_gpus_of_the_asked_model_are_handed_over(
 def test_what_a_run_may_use_is_asked_for(
     cluster: SlurmCluster, slurm: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "COMMAND", ("echo",))
+    monkeypatch.setattr(launched_command, "COMMAND", ("echo",))
     job = job_of(cluster, slurm.submit(an_attempt(cpus=1.5, memory=1 << 30, timeout=90.0)))
     assert "NumCPUs=2 " in job
     assert "MinMemoryNode=1.50G" in job
@@ -147,7 +146,7 @@ def test_why_it_waits_is_said_and_a_waiting_job_is_taken_back(
 
 
 def test_a_process_that_does_not_come_up_says_why(slurm: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "COMMAND", ("/nowhere/python",))
+    monkeypatch.setattr(launched_command, "COMMAND", ("/nowhere/python",))
     ref = slurm.submit(an_attempt())
     seen = at_its_end(slurm, ref)
     assert (seen.stage, seen.cancelled) == (Stage.ENDED, False)
@@ -158,7 +157,7 @@ def test_a_process_that_does_not_come_up_says_why(slurm: Executor, monkeypatch: 
 def test_silence_and_another_cluster_decide_nothing(
     cluster: SlurmCluster, slurm: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "COMMAND", ("echo",))
+    monkeypatch.setattr(launched_command, "COMMAND", ("echo",))
     attempt = an_attempt()
     ref = slurm.submit(attempt)
     at_its_end(slurm, ref)

@@ -19,12 +19,12 @@ from services import PostgresServer, engine_server, registry_server
 from slurm_cluster import SlurmCluster, slurm_cluster
 from tests_support import Box, make_box, write_job
 
-from orchestrator.launch.build import BuildRequest
-from orchestrator.launch.elsewhere import wanted_on
+from orchestrator.launch.executors.elsewhere import wanted_on
 from orchestrator.launch.session import Session
-from orchestrator.launch.submit import submit_elsewhere
+from orchestrator.launch.submit.build_image import BuildRequest
+from orchestrator.launch.submit.submit_run import submit_elsewhere
 from orchestrator.launch.watch import Silent
-from orchestrator.run.model import State
+from orchestrator.run.attempt_model import State
 from orchestrator.settings import Settings, load
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.engine]

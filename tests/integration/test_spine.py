@@ -69,7 +69,7 @@ def test_a_digest_that_the_record_has_never_seen_runs_from_the_image_alone(
 
 
 def test_an_image_that_the_engine_has_lost_comes_back_from_this_box(box: Box) -> None:
-    from orchestrator.run.engine import Engine
+    from orchestrator.run.engine.engine import Engine
 
     run = box.json("submit", str(JOBS / "hello/job.yaml"), "-p", "name=lost", "-p", "draws=1")
     engine = Engine.connect()

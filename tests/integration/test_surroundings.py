@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests_support import Box, write_job
 
-from orchestrator.run.uncaught import COMPILER
+from orchestrator.run.collect.uncaught_exceptions import COMPILER
 
 pytestmark = pytest.mark.engine
 

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import EngineError
-from orchestrator.image.pins import list_pins
-from orchestrator.run.created import check_created, container_differences
-from orchestrator.run.engine import Engine
+from orchestrator.image.base.pins import list_pins
+from orchestrator.run.attempt_model import Plan
+from orchestrator.run.engine.created_container import check_created, container_differences
+from orchestrator.run.engine.engine import Engine
 from orchestrator.run.hardware import home_id
-from orchestrator.run.model import Plan
 from orchestrator.run.plan import plan_container
 from orchestrator.run.workspace import folders_of, prepare, remove_folders
 from orchestrator.settings import Settings
-from orchestrator.spec.model import Resources
+from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.spec.program import Program
 
 pytestmark = pytest.mark.engine

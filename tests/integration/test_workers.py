@@ -19,7 +19,7 @@ from team import FINAL, Team, team_of
 from tests_support import WAITS, Box, let_go, write_job
 
 from orchestrator.launch.session import Session
-from orchestrator.record import tables
+from orchestrator.record.schema import tables
 from orchestrator.settings import Settings, load
 
 pytestmark = pytest.mark.engine

@@ -11,17 +11,17 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, EngineMissingError, InfrastructureError, UsageError
-from orchestrator.image.baseparts import Parts, made_config, manifest_of
+from orchestrator.image.base.base_manifest import Parts, made_config, manifest_of
+from orchestrator.image.base.os_image import Release, bootstrap, command, environment, release
+from orchestrator.image.base.pins import list_pins
+from orchestrator.image.base.recipe import BOOTSTRAP, read_recipe
+from orchestrator.image.image_model import Layer, LayerKind, PythonFacts
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import Layer, LayerKind, PythonFacts
-from orchestrator.image.osroot import Release, bootstrap, command, environment, release
-from orchestrator.image.pins import list_pins
-from orchestrator.image.recipe import BOOTSTRAP, read_recipe
-from orchestrator.launch import basebuild, bases
-from orchestrator.launch.bases import build_base, pin_base
+from orchestrator.launch.bases import base_layers, manage_bases
+from orchestrator.launch.bases.manage_bases import build_base, pin_base
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
-from orchestrator.run.engine import EngineImage
+from orchestrator.run.engine.engine import EngineImage
 from orchestrator.settings import Settings, load
 
 REPO = Path(__file__).resolve().parents[2]
@@ -251,12 +251,12 @@ def made(monkeypatch: pytest.MonkeyPatch, session: Session, engine: Pretender) -
         digest, size = Layout(session.settings.layout).put_parts([b"layer", recipe.key().encode()])
         layers = (Layer(kind=LayerKind.BASE, digest=digest, diff_id=digest, size=size),)
         config = made_config({"Env": []}, layers)
-        tag = f"{bases.BASE_REPOSITORY}:{Digest.of(manifest_of(config, layers)).hex}"
+        tag = f"{manage_bases.BASE_REPOSITORY}:{Digest.of(manifest_of(config, layers)).hex}"
         engine.images[tag] = EngineImage(id=Digest.of(config), tags=(tag,), diff_ids=(digest,), labels={})
         return Parts(manifest_of(config, layers), config, layers)
 
-    monkeypatch.setattr(bases, "make_parts", make_parts)
-    monkeypatch.setattr(bases, "probe_python", lambda engine, reference: PYTHON)
+    monkeypatch.setattr(manage_bases, "make_parts", make_parts)
+    monkeypatch.setattr(manage_bases, "probe_python", lambda engine, reference: PYTHON)
     return makings
 
 
@@ -306,22 +306,22 @@ def test_a_committed_pin_comes_first_and_that_is_said(session: Session, made: li
 
 def test_where_the_os_image_cannot_be_pulled_it_is_made(session: Session, engine: Pretender, monkeypatch):
     monkeypatch.setattr(
-        basebuild, "bootstrap", lambda release, target, packages: target.write_text(f"tar of {packages}")
+        base_layers, "bootstrap", lambda release, target, packages: target.write_text(f"tar of {packages}")
     )
     update = {"os_image": f"team/os@{DIGEST}", "packages": ("g++",)}
     recipe = read_recipe(session.settings, "cpu").model_copy(update=update)
     watch = Notes()
     session.settings.home.mkdir()
     engine.refusal = EngineError("pulling: no route to host")
-    assert basebuild._os_image(session, recipe, "reprise-build:x", watch) == "reprise-build:x"
+    assert base_layers._os_image(session, recipe, "reprise-build:x", watch) == "reprise-build:x"
     assert engine.pulled == [f"team/os@{DIGEST}"]
     assert "no route to host" in watch.notes[0]
     assert engine.imported == b"tar of ('g++',)"
     engine.refusal = EngineMissingError("gone")
     with pytest.raises(EngineMissingError):
-        basebuild._os_image(session, recipe, "reprise-build:x", watch)
+        base_layers._os_image(session, recipe, "reprise-build:x", watch)
     engine.refusal = None
-    assert basebuild._os_image(session, recipe, "reprise-build:x", watch) == recipe.os_image
+    assert base_layers._os_image(session, recipe, "reprise-build:x", watch) == recipe.os_image
     assert list(session.settings.home.glob(".base-*")) == []
 
 
@@ -356,7 +356,7 @@ def test_only_a_digest_can_be_pinned(session: Session, name: str, reference: str
     ],
 )
 def test_hosts_are_told_from_names_as_engines_do(repository: str, host: bool):
-    assert bases._has_host(repository) is host
+    assert manage_bases._has_host(repository) is host
 
 
 # The scripts

@@ -20,16 +20,14 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RepriseError, StoreError, UsageError
-from orchestrator.image import tar
-from orchestrator.image.assemble import assemble
-from orchestrator.image.basemake import base_from_parts
+from orchestrator.image.assembly import tar
+from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.base.make_base import base_from_parts
+from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Image, PythonFacts
 from orchestrator.image.layout import Layout
-from orchestrator.image.model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Image, PythonFacts
-from orchestrator.image.stored import stored_image
-from orchestrator.launch.bundles.archive import Piece, write_archive
-from orchestrator.launch.bundles.bring import import_bundle
-from orchestrator.launch.bundles.export import ExportRequest, export
-from orchestrator.launch.bundles.form import (
+from orchestrator.image.stored_image import stored_image
+from orchestrator.launch.bundles.bundle_archive import Piece, write_archive
+from orchestrator.launch.bundles.bundle_form import (
     Bundle,
     evidence,
     in_order,
@@ -37,19 +35,21 @@ from orchestrator.launch.bundles.form import (
     read_bundle,
     read_listing,
 )
-from orchestrator.launch.crash import IMPORT_POINTS
+from orchestrator.launch.bundles.export_bundle import ExportRequest, export
+from orchestrator.launch.bundles.import_bundle import import_bundle
+from orchestrator.launch.crash_points import IMPORT_POINTS
 from orchestrator.launch.session import Session
-from orchestrator.launch.target import facts_of
+from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.launch.watch import Silent
-from orchestrator.record import tables
-from orchestrator.record.model import NewRun
-from orchestrator.run.model import Log, Output, OutputStatus, Result, State, TraceFile
+from orchestrator.record.run_record import NewRun
+from orchestrator.record.schema import tables
+from orchestrator.run.attempt_model import Log, Output, OutputStatus, Result, State, TraceFile
 from orchestrator.settings import load
 from orchestrator.spec.inputs import digest_of
-from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import GitState, SourceFile, SourceTree
-from orchestrator.verdict.compare import compare
+from orchestrator.spec.source.source_tree import GitState, SourceFile, SourceTree
+from orchestrator.verdict.compare_runs import compare
 
 PYTHON = PythonFacts(
     executable="/usr/bin/python3",
@@ -386,7 +386,7 @@ def with_inputs(session: Session, data: Path, tmp_path: Path) -> Made:
 def test_input_data_comes_over_and_is_found(
     session: Session, other: Session, with_inputs: Made, data: Path, tmp_path: Path
 ) -> None:
-    from orchestrator.launch.inputs import located_inputs
+    from orchestrator.launch.submit.find_inputs import located_inputs
 
     path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
     shutil.rmtree(data)
@@ -507,7 +507,7 @@ def refused(other: Session, path: Path, *said: str) -> None:
     assert all(text in caught.value.message for text in said), caught.value.message
     assert str(path) in caught.value.message or "run " in caught.value.message
     assert caught.value.hint
-    from orchestrator.record.model import HistoryFilter
+    from orchestrator.record.run_record import HistoryFilter
 
     assert other.record.history(HistoryFilter()) == []
     named = {name for name in everything(other) if name.startswith(("store/sha256", "inputs"))}

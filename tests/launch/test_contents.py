@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.launch.contents import finding_of
-from orchestrator.spec.model import Tolerance
+from orchestrator.launch.judge.compare_in_container import finding_of
+from orchestrator.spec.jobfile.job_spec import Tolerance
 
 WHOLE = {
     "tensors": 3,

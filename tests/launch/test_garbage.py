@@ -15,19 +15,19 @@ from services import S3Server, s3_server
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.image.model import BaseRef, Layer, LayerKind
+from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.launch.garbage import collect
 from orchestrator.launch.session import Session
-from orchestrator.record import tables
-from orchestrator.record.blobs import BlobStore
-from orchestrator.record.everything import BLOBS
-from orchestrator.record.ledger import EventFilter
-from orchestrator.record.model import ImageFacts, NewRun
-from orchestrator.run.model import Log, Output, OutputStatus, Result, State, TraceFile
+from orchestrator.record.ledger.audit_pages import BLOBS
+from orchestrator.record.ledger.read_ledger import EventFilter
+from orchestrator.record.run_record import ImageFacts, NewRun
+from orchestrator.record.schema import tables
+from orchestrator.record.store.folder_store import BlobStore
+from orchestrator.run.attempt_model import Log, Output, OutputStatus, Result, State, TraceFile
 from orchestrator.settings import load
-from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import GitState
+from orchestrator.spec.source.source_tree import GitState
 
 DAY = timedelta(days=1)
 
@@ -310,7 +310,9 @@ def test_the_age_of_a_blob_is_by_the_clock_of_the_store(
     blob = session.store.put_bytes(b"young")
     ahead = (datetime.now(UTC) + timedelta(hours=25)).timestamp()
     monkeypatch.setattr("time.time", lambda: ahead)
-    monkeypatch.setattr("orchestrator.record.clock.now", lambda _: datetime.fromtimestamp(ahead, UTC))
+    monkeypatch.setattr(
+        "orchestrator.record.database.database_clock.now", lambda _: datetime.fromtimestamp(ahead, UTC)
+    )
     assert collect(session, DAY, lambda _: None).removed == 0
     assert session.store.has(blob)
 

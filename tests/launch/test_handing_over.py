@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings, strategies
 from tests_support import queued_run
 
 from orchestrator.errors import ExitCode, InfrastructureError
-from orchestrator.launch import dispatch, elsewhere
-from orchestrator.launch.elsewhere import NotHandedOverError, queue
-from orchestrator.launch.executors.model import Attempt, Seen, Stage
+from orchestrator.launch.executors import dispatch_run, elsewhere
+from orchestrator.launch.executors.elsewhere import NotHandedOverError, queue
+from orchestrator.launch.executors.executor import Attempt, Seen, Stage
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
-from orchestrator.record.model import Wanted
-from orchestrator.run.model import State
+from orchestrator.record.run_record import Wanted
+from orchestrator.run.attempt_model import State
 from orchestrator.settings import load
 
 
@@ -60,7 +60,7 @@ def test_it_is_handed_over_once_after_any_faults(session: Session, faults: list[
     flaky = Flaky([*faults])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(elsewhere, "HANDING_PAUSE", 0.0)
-        patched.setattr(dispatch, "executor_of", lambda _session, _kind: flaky)
+        patched.setattr(dispatch_run, "executor_of", lambda _session, _kind: flaky)
         run, created = queue(session, queued_run(wanted=Wanted(executor="slurm")), Silent())
     assert created
     assert flaky.jobs == [f"reprise-{run}-1"]
@@ -75,7 +75,7 @@ def test_one_that_fails_for_longer_leaves_the_run_queued_and_the_error_names_it(
     flaky = Flaky(["before"] * 10_000)
     monkeypatch.setattr(elsewhere, "HANDING", 0.2)
     monkeypatch.setattr(elsewhere, "HANDING_PAUSE", 0.05)
-    monkeypatch.setattr(dispatch, "executor_of", lambda _session, _kind: flaky)
+    monkeypatch.setattr(dispatch_run, "executor_of", lambda _session, _kind: flaky)
     new = queued_run(wanted=Wanted(executor="slurm"))
     with pytest.raises(NotHandedOverError) as caught:
         queue(session, new, Silent())
@@ -84,6 +84,6 @@ def test_one_that_fails_for_longer_leaves_the_run_queued_and_the_error_names_it(
     assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
     assert session.record.state(new.id) is State.QUEUED
     flaky.faults.clear()
-    monkeypatch.setattr(dispatch, "LAUNCHING", -1.0)  # whoever announced it had its time
-    assert "launched as 1@" in dispatch.advance(session, new.id).detail
+    monkeypatch.setattr(dispatch_run, "LAUNCHING", -1.0)  # whoever announced it had its time
+    assert "launched as 1@" in dispatch_run.advance(session, new.id).detail
     assert len(flaky.jobs) == 1

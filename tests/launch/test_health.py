@@ -7,9 +7,9 @@ import threading
 import pytest
 from hypothesis import given, strategies
 
-from orchestrator.launch import health as module
 from orchestrator.launch.doctor import Check
-from orchestrator.launch.health import FIRST, LONGEST, Health
+from orchestrator.launch.workers import box_health as module
+from orchestrator.launch.workers.box_health import FIRST, LONGEST, Health
 
 
 class Clock:

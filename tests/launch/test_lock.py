@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import StoreError
+from orchestrator.launch.execute.run_lock import lock_path, run_lock
 from orchestrator.launch.interrupt import Interrupt
-from orchestrator.launch.lock import lock_path, run_lock
 from orchestrator.settings import Settings, load
 
 fork = multiprocessing.get_context("fork")

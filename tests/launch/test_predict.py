@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.image.model import BaseRef
-from orchestrator.launch.predict import expect
-from orchestrator.launch.rerun import RerunRequest
-from orchestrator.record.model import RunRecord
+from orchestrator.image.image_model import BaseRef
+from orchestrator.launch.judge.predict_rerun import expect
+from orchestrator.launch.submit.rerun_run import RerunRequest
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import Fingerprint, State
 from orchestrator.run.hardware import Gpu, host_bits, sms_of
-from orchestrator.run.model import Fingerprint, State
-from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
 
 DIGEST = Digest.of(b"any")

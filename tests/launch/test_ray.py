@@ -16,7 +16,7 @@ import pytest
 from services import free_port
 
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.launch.executors.model import Attempt, Stage
+from orchestrator.launch.executors.executor import Attempt, Stage
 from orchestrator.launch.executors.ray import (
     Ray,
     entrypoint,
@@ -26,9 +26,9 @@ from orchestrator.launch.executors.ray import (
     read_token,
     seen_of,
 )
-from orchestrator.record.model import Wanted
+from orchestrator.record.run_record import Wanted
 from orchestrator.settings import load
-from orchestrator.spec.model import Resources
+from orchestrator.spec.jobfile.job_spec import Resources
 
 RUN = "0123456789abcdef"
 NAME = f"reprise-{RUN}-2"
@@ -85,7 +85,8 @@ def test_the_nodes_shell_hands_over_the_gpus_of_the_allocation_and_never_all(
     strange.write_text(f"#!{sys.executable} -E\nimport sys\nprint(repr(sys.argv[1:]))\n")
     strange.chmod(0o755)
     monkeypatch.setattr(
-        "orchestrator.launch.executors.command.COMMAND", (str(strange), "-P", "-m", "orchestrator.cli")
+        "orchestrator.launch.executors.launched_command.COMMAND",
+        (str(strange), "-P", "-m", "orchestrator.cli"),
     )
     environ = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     done = subprocess.run(

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.launch.executors import command, slurm, slurmjob
-from orchestrator.launch.executors.gpus import visible_gpus
-from orchestrator.launch.executors.model import Attempt, Stage
-from orchestrator.record.model import Wanted
+from orchestrator.launch.executors import launched_command, slurm, slurm_text
+from orchestrator.launch.executors.executor import Attempt, Stage
+from orchestrator.launch.executors.visible_gpus import visible_gpus
+from orchestrator.record.run_record import Wanted
 from orchestrator.run.hardware import Gpu
 from orchestrator.settings import load
-from orchestrator.spec.model import Resources
+from orchestrator.spec.jobfile.job_spec import Resources
 
 NODES = [
     "gpu:h100:2",
@@ -55,18 +55,18 @@ def attempt(gpus: int = 0, **resources: object) -> Attempt:
 def test_the_model_is_found_among_slurms_types(
     gpus: int, model: str | None, nodes: list[str], gres: str | None
 ) -> None:
-    assert slurmjob.gres_of(attempt(gpus, gpu=model), nodes) == gres
+    assert slurm_text.gres_of(attempt(gpus, gpu=model), nodes) == gres
 
 
 def test_a_model_that_no_type_is_called_is_refused() -> None:
     with pytest.raises(UsageError, match=r"'B200'; it has 1080ti, a100_80gb, h100, nvidia_a100-sxm4-40gb"):
-        slurmjob.gres_of(attempt(1, gpu="B200"), NODES)
+        slurm_text.gres_of(attempt(1, gpu="B200"), NODES)
 
 
 def run_script(made: Attempt, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["sh"],
-        input=slurmjob.script(made),
+        input=slurm_text.script(made),
         env={"PATH": "/usr/bin:/bin", **environ},
         capture_output=True,
         text=True,
@@ -77,7 +77,7 @@ def run_script(made: Attempt, **environ: str) -> subprocess.CompletedProcess[str
 def test_the_script_hands_over_the_gpus_of_the_allocation_and_none_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(command, "COMMAND", ("printf", "<%s>"))
+    monkeypatch.setattr(launched_command, "COMMAND", ("printf", "<%s>"))
     words = "<execute><0123456789abcdef><--attempt><2><--gpus>"
     confined = {"SLURM_JOB_GPUS": "2,3", "CUDA_VISIBLE_DEVICES": "0,1"}
     assert run_script(attempt(2), **confined).stdout == f"{words}<2,3>"
@@ -115,11 +115,11 @@ def test_a_process_that_sees_only_its_own_gpus_takes_them_all() -> None:
 
 
 def test_limits_become_slurms_and_leave_room_for_us() -> None:
-    words = slurmjob.options(attempt(cpus=2.5, memory=(1 << 30) + 1, timeout=61.0), "gpu:h100:1", "/log")
+    words = slurm_text.options(attempt(cpus=2.5, memory=(1 << 30) + 1, timeout=61.0), "gpu:h100:1", "/log")
     assert {"--cpus-per-task=3", "--mem=1537M", "--time=32", "--gres=gpu:h100:1", "--output=/log"} <= set(
         words
     )
-    plain = slurmjob.options(attempt(), None, "/log")
+    plain = slurm_text.options(attempt(), None, "/log")
     assert not [word for word in plain if word.startswith(("--cpus", "--mem", "--time", "--gres"))]
     assert {"--no-requeue", "--job-name=reprise-0123456789abcdef-2"} <= set(plain)
 
@@ -139,7 +139,7 @@ def test_a_node_gets_the_shared_parts_and_not_the_persons_own() -> None:
         "DOCKER_HOST": "unix:///ada",
     }
     kept = {"PATH", "AWS_PROFILE", "SBATCH_PARTITION", "SLURM_CONF"}
-    given = slurmjob.environment(shell, {"REPRISE_STORE": "/team/store"})
+    given = slurm_text.environment(shell, {"REPRISE_STORE": "/team/store"})
     assert given == {name: shell[name] for name in kept} | {"REPRISE_STORE": "/team/store"}
 
 
@@ -156,14 +156,14 @@ def test_a_node_gets_the_shared_parts_and_not_the_persons_own() -> None:
     ],
 )
 def test_every_state_of_slurms_has_a_stage(state: str, stage: Stage) -> None:
-    seen = slurmjob.seen_of(f"{state}|None|reprise-0123456789abcdef-1")
+    seen = slurm_text.seen_of(f"{state}|None|reprise-0123456789abcdef-1")
     assert seen.stage is stage
     assert seen.cancelled is (state == "CANCELLED")
 
 
 def test_reasons_are_told_in_words() -> None:
     def said(line: str) -> str:
-        return slurmjob.seen_of(line).detail
+        return slurm_text.seen_of(line).detail
 
     assert said("PENDING|Resources|reprise-0123456789abcdef-1") == "Resources: nodes that fit are busy"
     reason = "ReqNodeNotAvail, UnavailableNodes:n[1-2]"
@@ -178,19 +178,19 @@ def test_reasons_are_told_in_words() -> None:
 
 
 def test_a_number_that_slurm_gave_to_another_job_is_unknown() -> None:
-    assert slurmjob.seen_of("RUNNING|None|training").stage is Stage.UNKNOWN
+    assert slurm_text.seen_of("RUNNING|None|training").stage is Stage.UNKNOWN
 
 
 def test_rights_and_limits_of_a_person_are_not_the_requests_fault() -> None:
     failed = "sbatch: error: Batch job submission failed: "
-    assert slurmjob.never(f"{failed}Requested node configuration is not available")
-    assert slurmjob.never(f"{failed}Invalid generic resource (gres) specification")
+    assert slurm_text.never(f"{failed}Requested node configuration is not available")
+    assert slurm_text.never(f"{failed}Invalid generic resource (gres) specification")
     for other in (
         "Unable to contact slurm controller (connect failure)",
         "Invalid account or account/partition combination specified",
         "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
     ):
-        assert not slurmjob.never(failed + other)
+        assert not slurm_text.never(failed + other)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import pytest
 from services import PostgresServer
 
 from orchestrator.digest import Digest
-from orchestrator.image.model import BaseRef, Layer, LayerKind
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.model import ImageFacts, NewRun
-from orchestrator.run.model import Result, State
+from orchestrator.image.image_model import BaseRef, Layer, LayerKind
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import ImageFacts, NewRun
+from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import Settings, load
-from orchestrator.spec.model import Resources, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
 
 

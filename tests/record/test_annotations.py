@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 
 from orchestrator.errors import UsageError
-from orchestrator.record.annotations import LONGEST_NOTE, is_name
-from orchestrator.record.database import Record
-from orchestrator.record.model import HistoryFilter
+from orchestrator.record.record import Record
+from orchestrator.record.run_record import HistoryFilter
+from orchestrator.record.runs.annotations import LONGEST_NOTE, is_name
 
 Finished = Callable[..., str]
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
-from orchestrator.record import blobs
-from orchestrator.record.blobs import FEW, BlobStore
-from orchestrator.run.outputs import collect_outputs
+from orchestrator.record.store import folder_store
+from orchestrator.record.store.folder_store import FEW, BlobStore
+from orchestrator.run.collect.output_files import collect_outputs
 
 fork = multiprocessing.get_context("fork")
 
@@ -183,9 +183,9 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Path]]]:
 
         return call
 
-    monkeypatch.setattr(blobs, "fsync_file", noted("data", blobs.fsync_file))
-    monkeypatch.setattr(blobs, "fsync_folder", noted("folder", blobs.fsync_folder))
-    monkeypatch.setattr(blobs, "sync_filesystem", noted("all", blobs.sync_filesystem))
+    monkeypatch.setattr(folder_store, "fsync_file", noted("data", folder_store.fsync_file))
+    monkeypatch.setattr(folder_store, "fsync_folder", noted("folder", folder_store.fsync_folder))
+    monkeypatch.setattr(folder_store, "sync_filesystem", noted("all", folder_store.sync_filesystem))
     replace = Path.replace
 
     def renamed(path: Path, target: Path) -> Path:
@@ -281,7 +281,7 @@ def test_a_full_disk_is_said_to_be_full(store: BlobStore, monkeypatch: pytest.Mo
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(blobs, "fsync_file", full)
+    monkeypatch.setattr(folder_store, "fsync_file", full)
     with pytest.raises(StoreError, match="No space left") as caught:
         put(store, b"one")
     assert "make room" in (caught.value.hint or "")
@@ -313,7 +313,7 @@ def killed(store: BlobStore, where: str) -> None:
 
         Path.replace = replace_or_die  # type: ignore[method-assign]
     else:
-        setattr(blobs, where, die)
+        setattr(folder_store, where, die)
     put(store, b"one", b"two", b"three", b"four")
 
 

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import event
 
 from orchestrator.digest import Digest
-from orchestrator.record.changes import ASPECTS
-from orchestrator.record.database import Record
-from orchestrator.run.model import Fingerprint, State
+from orchestrator.record.history.changes import ASPECTS
+from orchestrator.record.record import Record
+from orchestrator.run.attempt_model import Fingerprint, State
 
 Finished = Callable[..., str]
 

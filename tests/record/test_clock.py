@@ -14,10 +14,10 @@ from ledger_support import told
 from services import PostgresServer
 
 from orchestrator.digest import Digest
-from orchestrator.launch.fit import alive, state_of
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.model import BoxFacts, HistoryFilter, NewRun, Wanted
-from orchestrator.run.model import Result, State
+from orchestrator.launch.workers.box_fit import alive, state_of
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import BoxFacts, HistoryFilter, NewRun, Wanted
+from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
 
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)

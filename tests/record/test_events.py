@@ -17,12 +17,13 @@ from sqlalchemy.event import listen
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RecordError
-from orchestrator.record import events, evidence, migrate, tables
-from orchestrator.record.connect import open_database
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.ledger import EventFilter
-from orchestrator.record.model import BoxFacts, NewRun, Wanted
-from orchestrator.run.model import (
+from orchestrator.record.database.connect import open_database
+from orchestrator.record.ledger import append_events, row_evidence
+from orchestrator.record.ledger.read_ledger import EventFilter
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import BoxFacts, NewRun, Wanted
+from orchestrator.record.schema import migrate, tables
+from orchestrator.run.attempt_model import (
     Fingerprint,
     Log,
     MetricPoint,
@@ -32,10 +33,10 @@ from orchestrator.run.model import (
     Result,
     State,
 )
-from orchestrator.run.model import TraceFile as Traced
+from orchestrator.run.attempt_model import TraceFile as Traced
 from orchestrator.settings import Settings
 from orchestrator.spec.inputs import InputData
-from orchestrator.spec.tree import GitState
+from orchestrator.spec.source.source_tree import GitState
 
 fork = multiprocessing.get_context("fork")
 New = Callable[..., NewRun]
@@ -172,7 +173,7 @@ def test_everything_that_happens_is_told(record: Record, new_run: New) -> None:
     shared = [kind for kind in kinds(record) if not kind.startswith(("run.", "verdict."))]
     assert shared == ["box.introduced", "job.recorded", "image.recorded", "input.recorded"]
     assert all(document["by"].count("@") == 1 for document in told(record))
-    assert set(kinds(record)) <= events.KINDS.keys()
+    assert set(kinds(record)) <= append_events.KINDS.keys()
 
 
 def test_said_again_nothing_is_told_again(record: Record, new_run: New) -> None:
@@ -209,7 +210,7 @@ def test_what_is_refused_is_not_told(record: Record, new_run: New) -> None:
     assert record.ledger() == before
 
 
-@pytest.mark.parametrize("count", [evidence.LISTED, evidence.LISTED + 1, 3 * evidence.FETCHED])
+@pytest.mark.parametrize("count", [row_evidence.LISTED, row_evidence.LISTED + 1, 3 * row_evidence.FETCHED])
 def test_long_lists_are_told_by_their_digest(record: Record, new_run: New, count: int) -> None:
     # In an order that is not the names': "10" comes before "9".
     outputs = tuple(Output(path=f"{n}", status=OutputStatus.KEPT, size=n) for n in range(count))
@@ -221,7 +222,7 @@ def test_long_lists_are_told_by_their_digest(record: Record, new_run: New, count
     assert wrong(record) == []
     data = record.events(EventFilter(run=run))[-1].data
     assert data["package"]["rows"] == data["metric_point"]["rows"] == count
-    assert isinstance(data["output"], list) is (count <= evidence.LISTED)
+    assert isinstance(data["output"], list) is (count <= row_evidence.LISTED)
 
 
 def test_a_plain_run_costs_less_than_4_kb(record: Record, new_run: New) -> None:
@@ -245,8 +246,8 @@ def columns() -> list[tuple[str, str]]:
 
 def test_what_no_event_covers_is_there_and_has_a_reason() -> None:
     known = {f"{table}.{column}" for table, column in columns()} | {table for table, _ in columns()}
-    assert evidence.NOT_COVERED.keys() <= known
-    assert all(len(reason) > 20 for reason in evidence.NOT_COVERED.values())
+    assert row_evidence.NOT_COVERED.keys() <= known
+    assert all(len(reason) > 20 for reason in row_evidence.NOT_COVERED.values())
 
 
 def test_a_change_of_any_column_is_seen(sqlite_settings: Settings, new_run: New) -> None:
@@ -258,7 +259,7 @@ def test_a_change_of_any_column_is_seen(sqlite_settings: Settings, new_run: New)
         connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
         assert wrong_in(connection) == []
         for table, column in columns():
-            if table in evidence.NOT_COVERED or f"{table}.{column}" in evidence.NOT_COVERED:
+            if table in row_evidence.NOT_COVERED or f"{table}.{column}" in row_evidence.NOT_COVERED:
                 continue
             row, value = connection.exec_driver_sql(f'SELECT rowid, "{column}" FROM "{table}" LIMIT 1').one()
             other = another(tables.Row.metadata.tables[table].c[column].type, value)
@@ -275,7 +276,7 @@ def test_a_row_that_is_gone_or_twice_there_is_seen(sqlite_settings: Settings, ne
         a_life(record, new_run)
     unseen = []
     with create_engine(sqlite_settings.database_url).connect() as connection:
-        for table in sorted({table for table, _ in columns()} - evidence.NOT_COVERED.keys()):
+        for table in sorted({table for table, _ in columns()} - row_evidence.NOT_COVERED.keys()):
             first = f"rowid = (SELECT min(rowid) FROM {table})"
             assert connection.exec_driver_sql(f"DELETE FROM {table} WHERE {first}").rowcount == 1
             if not wrong_in(connection):

@@ -15,14 +15,14 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
-from orchestrator.image.model import REPORT, WORKSPACE
-from orchestrator.record.database import Record
-from orchestrator.record.model import NewRun, RunRecord
-from orchestrator.run.collect import collect
-from orchestrator.run.engine import ContainerState, EngineInfo
-from orchestrator.run.eventfiles import _masked
+from orchestrator.image.image_model import REPORT, WORKSPACE
+from orchestrator.record.record import Record
+from orchestrator.record.run_record import NewRun, RunRecord
+from orchestrator.run.attempt_model import Mount, Plan, Result, State
+from orchestrator.run.collect.collect_result import collect
+from orchestrator.run.engine.engine import ContainerState, EngineInfo
 from orchestrator.run.follow import Ended
-from orchestrator.run.model import Mount, Plan, Result, State
+from orchestrator.run.metrics.event_files import _masked
 from orchestrator.settings import Settings
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -18,18 +18,18 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import Table, create_engine, insert, make_url, select, update
 
-from orchestrator.cli.document import print_document, run_document
-from orchestrator.cli.history import print_runs
-from orchestrator.cli.summary import print_run
+from orchestrator.cli.commands.history import print_runs
+from orchestrator.cli.json_document import print_document, run_document
+from orchestrator.cli.terminal.summary import print_run
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
-from orchestrator.record import tables
-from orchestrator.record.database import Record
-from orchestrator.record.imports import Carried
-from orchestrator.record.model import HistoryFilter, NewRun
-from orchestrator.run.model import Fingerprint, Log, Output, OutputStatus, Readback, Result, State
+from orchestrator.record.record import Record
+from orchestrator.record.run_record import HistoryFilter, NewRun
+from orchestrator.record.runs.import_runs import Carried
+from orchestrator.record.schema import tables
+from orchestrator.run.attempt_model import Fingerprint, Log, Output, OutputStatus, Readback, Result, State
 from orchestrator.settings import Settings
-from orchestrator.spec.tree import GitState
+from orchestrator.spec.source.source_tree import GitState
 
 New = Callable[..., NewRun]
 ONE = Digest.of(b"one")

@@ -13,12 +13,13 @@ from sqlalchemy import select
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.record import evidence, tables
-from orchestrator.record.connect import open_database
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.imports import Brought, Carried
-from orchestrator.record.model import NewRun
-from orchestrator.run.model import Output, OutputStatus, Result, State
+from orchestrator.record.database.connect import open_database
+from orchestrator.record.ledger import row_evidence
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import NewRun
+from orchestrator.record.runs.import_runs import Brought, Carried
+from orchestrator.record.schema import tables
+from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.settings import Settings, load
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest
 from orchestrator.spec.program import Program
@@ -127,15 +128,15 @@ def test_the_ledger_tells_of_every_row_that_was_brought_in(
                 .all()
             )
         )
-        found = database.read(lambda connection: dict(evidence.every_run(connection)))
+        found = database.read(lambda connection: dict(row_evidence.every_run(connection)))
     finally:
         database.close()
     said: dict[str, Any] = {}
     for event in map(json.loads, documents):
         if event["run"] is not None:
-            evidence.fold(said.setdefault(event["run"], {}), event["data"])
+            row_evidence.fold(said.setdefault(event["run"], {}), event["data"])
     assert said.keys() == {item.run.id for item in pair}
-    assert list(evidence.differences(said, found)) == []
+    assert list(row_evidence.differences(said, found)) == []
 
 
 def test_a_trial_writes_nothing(record: Record, settings: Settings, pair: list[Carried]) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.record import lineage as module
-from orchestrator.record import migrate
-from orchestrator.record.connect import open_database
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.model import NewRun
-from orchestrator.run.model import Output, OutputStatus, Result, State
+from orchestrator.record.database.connect import open_database
+from orchestrator.record.history import run_lineage as module
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import NewRun
+from orchestrator.record.schema import migrate
+from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.settings import Settings
 from orchestrator.spec import inputs as spec_inputs
 from orchestrator.spec.inputs import InputData, read_input

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.record.merkle import (
+from orchestrator.record.ledger.merkle import (
     EMPTY,
     Frontier,
     consistency_proof,

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.errors import RecordError
-from orchestrator.record import connect
-from orchestrator.record.database import open_record
-from orchestrator.record.model import NewRun
+from orchestrator.record.database import connect
+from orchestrator.record.record import open_record
+from orchestrator.record.run_record import NewRun
 from orchestrator.settings import Settings
 
 
@@ -95,7 +95,7 @@ def test_a_second_opening_imports_no_alembic(
         run, _ = record.submit(new_run())
     code = (
         "import sys; from orchestrator.settings import load;"
-        "from orchestrator.record.database import open_record;"
+        "from orchestrator.record.record import open_record;"
         "record = open_record(load());"
         "print(record.find(sys.argv[1]), 'alembic' in sys.modules, 'docker' in sys.modules)"
     )

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
-from orchestrator.record import pages
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.model import HistoryFilter, NewRun, Reached, RunLine, RunRecord
-from orchestrator.run.model import Failure, State
-from orchestrator.run.series import MetricPoint
+from orchestrator.record.history import pages
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import HistoryFilter, NewRun, Reached, RunLine, RunRecord
+from orchestrator.run.attempt_model import Failure, State
+from orchestrator.run.metrics.series import MetricPoint
 from orchestrator.settings import load
 
 RUNS = 70

@@ -12,10 +12,10 @@ from ledger_support import told, wrong
 from services import PostgresServer, free_port, postgres_server
 
 from orchestrator.errors import RecordError
-from orchestrator.record import postgres as module
-from orchestrator.record.database import open_record
-from orchestrator.record.model import HistoryFilter, NewRun
-from orchestrator.run.model import Result, State
+from orchestrator.record.database import postgres as module
+from orchestrator.record.record import open_record
+from orchestrator.record.run_record import HistoryFilter, NewRun
+from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
 
 

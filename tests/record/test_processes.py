@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import FencedError
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.model import HistoryFilter, NewRun
-from orchestrator.run.model import MetricPoint, Output, OutputStatus, Result, State
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import HistoryFilter, NewRun
+from orchestrator.run.attempt_model import MetricPoint, Output, OutputStatus, Result, State
 from orchestrator.settings import Settings, load
 
 fork = multiprocessing.get_context("fork")  # everything is imported already: the processes start together
@@ -91,7 +91,7 @@ def test_50_threads_with_one_key_are_one_run(record: Record, new_run: Callable[.
 def test_what_prepares_the_file_again_loses_nothing(sqlite_settings: Settings) -> None:
     """As processes do that start while another one migrates; see Sqlite.prepare."""
     code = (
-        "from orchestrator.settings import load; from orchestrator.record.database import open_record;"
+        "from orchestrator.settings import load; from orchestrator.record.record import open_record;"
         "record = open_record(load()); WORK; print(record.ledger().size); record.close()"
     )
     environ = {"REPRISE_HOME": str(sqlite_settings.home)}

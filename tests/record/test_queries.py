@@ -9,11 +9,11 @@ from sqlalchemy import event
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.record import pages
-from orchestrator.record.database import Record
-from orchestrator.record.model import HistoryFilter, NewRun
-from orchestrator.run.model import Failure, State
-from orchestrator.verdict.model import Outcome, Verdict
+from orchestrator.record.history import pages
+from orchestrator.record.record import Record
+from orchestrator.record.run_record import HistoryFilter, NewRun
+from orchestrator.run.attempt_model import Failure, State
+from orchestrator.verdict.verdict_model import Outcome, Verdict
 
 Finished = Callable[..., str]
 

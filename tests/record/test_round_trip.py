@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from ledger_support import wrong_of
 
 from orchestrator.digest import Digest
-from orchestrator.image.model import BaseRef, Layer, LayerKind
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.imports import Carried
-from orchestrator.record.model import ImageFacts, NewRun
-from orchestrator.run.model import (
+from orchestrator.image.image_model import BaseRef, Layer, LayerKind
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import ImageFacts, NewRun
+from orchestrator.record.runs.import_runs import Carried
+from orchestrator.run.attempt_model import (
     Failure,
     Fingerprint,
     Log,
@@ -32,9 +32,9 @@ from orchestrator.run.model import (
     TraceFile,
 )
 from orchestrator.settings import load
-from orchestrator.spec.model import Resources, Tolerance, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerance, Tolerances
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import GitState
+from orchestrator.spec.source.source_tree import GitState
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)
@@ -251,7 +251,7 @@ def test_a_run_is_carried_into_another_record_as_it_was(
 @settings(max_examples=300, deadline=None)
 @given(value=scalars | floats)
 def test_a_scalar_is_its_type_and_its_text(value: Any) -> None:
-    from orchestrator.record.columns import scalar_columns, scalar_of
+    from orchestrator.record.schema.columns import scalar_columns, scalar_of
 
     columns = scalar_columns(value)
     assert same(value, scalar_of(columns["type"], columns["text"]))

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestrator.errors import FencedError, RecordError, UsageError
-from orchestrator.record.database import Record
-from orchestrator.record.model import HistoryFilter, NewRun
-from orchestrator.run.model import Failure, Output, OutputStatus, Readback, Result, State
-from orchestrator.verdict.model import MetricDifference, Outcome, Verdict
+from orchestrator.record.record import Record
+from orchestrator.record.run_record import HistoryFilter, NewRun
+from orchestrator.run.attempt_model import Failure, Output, OutputStatus, Readback, Result, State
+from orchestrator.verdict.verdict_model import MetricDifference, Outcome, Verdict
 
 DONE = Result(state=State.SUCCEEDED, exit_code=0)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, inspect
 
-from orchestrator.record import migrate, tables
-from orchestrator.record.connect import Database, open_database
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.migrate import HEAD, bring_to_head, version
-from orchestrator.record.model import HistoryFilter
-from orchestrator.run.series import MetricPoint
+from orchestrator.record.database.connect import Database, open_database
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import HistoryFilter
+from orchestrator.record.schema import migrate, tables
+from orchestrator.record.schema.migrate import HEAD, bring_to_head, version
+from orchestrator.run.metrics.series import MetricPoint
 from orchestrator.settings import Settings
-from orchestrator.verdict.model import Outcome
+from orchestrator.verdict.verdict_model import Outcome
 
 
 def fresh(tmp_path: Path) -> Database:

@@ -13,16 +13,25 @@ import pytest
 from sqlalchemy import Boolean, DateTime, Float, Integer, Table, create_engine, make_url, select, update
 
 from orchestrator.digest import Digest
-from orchestrator.record import tables
-from orchestrator.record.columns import Moment
-from orchestrator.record.database import Record
-from orchestrator.record.evidence import LISTS, NOT_COVERED
-from orchestrator.record.model import NewRun
-from orchestrator.record.sealed import asks
-from orchestrator.run.model import Fingerprint, Log, Output, OutputStatus, Readback, Result, State, TraceFile
-from orchestrator.run.seal import is_sealed, seal
+from orchestrator.record.ledger.row_evidence import LISTS, NOT_COVERED
+from orchestrator.record.record import Record
+from orchestrator.record.run_record import NewRun
+from orchestrator.record.runs.sealed_text import asks
+from orchestrator.record.schema import tables
+from orchestrator.record.schema.columns import Moment
+from orchestrator.run.attempt_model import (
+    Fingerprint,
+    Log,
+    Output,
+    OutputStatus,
+    Readback,
+    Result,
+    State,
+    TraceFile,
+)
+from orchestrator.run.box_seal import is_sealed, seal
 from orchestrator.settings import Settings
-from orchestrator.spec.tree import GitState
+from orchestrator.spec.source.source_tree import GitState
 
 ONE = Digest.of(b"one")
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

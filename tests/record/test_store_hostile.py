@@ -19,10 +19,10 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
-from orchestrator.record import uploads
-from orchestrator.record.blobs import BlobStore
-from orchestrator.record.bucket import BucketStore
-from orchestrator.record.store import AbsentBlobError, DamagedBlobError, Ledger
+from orchestrator.record.store import pending_uploads
+from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError, Ledger
+from orchestrator.record.store.bucket_store import BucketStore
+from orchestrator.record.store.folder_store import BlobStore
 
 DATA = b"what a job made"
 BLOB = Digest.of(DATA)
@@ -282,7 +282,7 @@ def liar(monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{made.http.server_address[1]}")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
         monkeypatch.setenv(name, "x")
-    monkeypatch.setattr(uploads, "PAUSE", 0.01)
+    monkeypatch.setattr(pending_uploads, "PAUSE", 0.01)
     yield made
     made.http.shutdown()
     made.http.server_close()

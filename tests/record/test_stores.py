@@ -22,12 +22,12 @@ from services import S3Server, s3_server
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.record import bucket, uploads
-from orchestrator.record.bucket import BucketStore
-from orchestrator.record.store import Store, open_store
+from orchestrator.record.store import bucket_store, pending_uploads
+from orchestrator.record.store.blob_store import Store, open_store
+from orchestrator.record.store.bucket_store import BucketStore
 from orchestrator.settings import load
 
-SIZES = (0, 1, 1000, bucket.PART + 1)
+SIZES = (0, 1, 1000, bucket_store.PART + 1)
 SOON = timedelta(days=1)
 
 
@@ -118,10 +118,10 @@ def test_pieces_of_a_large_blob(far: BucketStore, ranges: bool) -> None:
         from obstore.store import MemoryStore
 
         far.__dict__["client"] = MemoryStore()
-    data = os.urandom(3 * bucket.PART + 77)
+    data = os.urandom(3 * bucket_store.PART + 77)
     digest = far.put_bytes(data)
     with far.open(digest) as stream:
-        for place in (bucket.PART, 5, 2 * bucket.PART + 3, 0, len(data) - 5, len(data)):
+        for place in (bucket_store.PART, 5, 2 * bucket_store.PART + 3, 0, len(data) - 5, len(data)):
             stream.seek(place)
             assert stream.read(20) == data[place : place + 20]
         stream.seek(-7, os.SEEK_END)
@@ -147,7 +147,7 @@ def test_a_block_that_raises_stores_nothing(place: Place) -> None:
     assert list(place.store.blobs()) == []
 
 
-@pytest.mark.parametrize("size", [1000, bucket.PART + 1])
+@pytest.mark.parametrize("size", [1000, bucket_store.PART + 1])
 def test_altered_bytes_are_named(place: Place, size: int) -> None:
     data = os.urandom(size)
     digest = place.store.put_bytes(data)
@@ -202,7 +202,7 @@ def test_only_what_is_old_is_removed(place: Place) -> None:
 def test_a_blob_that_is_met_soon_is_not_put_again(place: Place) -> None:
     """As long as no collection may take it: that is what `shortest` is for."""
     digest = place.store.put_bytes(b"again")
-    place.age(digest, uploads.YOUNG / 2)
+    place.age(digest, pending_uploads.YOUNG / 2)
     before = place.path(digest).stat().st_mtime_ns
     place.store.put_bytes(b"again")
     assert place.path(digest).stat().st_mtime_ns == before
@@ -254,7 +254,7 @@ def test_a_server_that_is_away_is_waited_for_and_then_named(
 ) -> None:
     for name, value in s3.environ.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(bucket, "PATIENCE", timedelta(seconds=2))
+    monkeypatch.setattr(bucket_store, "PATIENCE", timedelta(seconds=2))
     store = open_store(load({"REPRISE_HOME": str(tmp_path), "REPRISE_STORE": s3.address("away")}))
     s3.stop()
     try:
@@ -271,7 +271,7 @@ def test_an_upload_that_fails_ends_the_batch_once(
     """And not after the patience of each of 300 blobs, 8 at once: 37 s at least."""
     for name, value in s3.environ.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(bucket, "PATIENCE", timedelta(seconds=1))
+    monkeypatch.setattr(bucket_store, "PATIENCE", timedelta(seconds=1))
     store = open_store(load({"REPRISE_HOME": str(tmp_path), "REPRISE_STORE": s3.address("away")}))
     began = time.monotonic()
     s3.stop()
@@ -287,7 +287,7 @@ def test_an_upload_that_fails_ends_the_batch_once(
 PROLOGUE = """
 import io, json, os, signal, sys
 from orchestrator.digest import Digest
-from orchestrator.record.store import open_store
+from orchestrator.record.store.blob_store import open_store
 from orchestrator.settings import load
 store = open_store(load())
 """
@@ -312,7 +312,7 @@ for number in range(20):
     assert found == {Digest.of(str(number).encode() * 1000) for number in range(20)}
 
 
-@pytest.mark.parametrize("size", [1000, bucket.PART + 1])
+@pytest.mark.parametrize("size", [1000, bucket_store.PART + 1])
 def test_a_kill_amid_uploads_leaves_whole_blobs_and_the_next_batch_tidies_up(
     s3: S3Server, place: Place, size: int
 ) -> None:
@@ -430,7 +430,7 @@ def test_a_blob_that_is_met_just_before_it_goes_is_put_again(
 def test_a_collection_that_was_killed_is_not_waited_for_for_ever(
     place: Place, far: BucketStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket, "WAIT", timedelta(seconds=0.3))
+    monkeypatch.setattr(bucket_store, "WAIT", timedelta(seconds=0.3))
     script = "with store.removing():\n    os.kill(os.getpid(), signal.SIGKILL)"
     assert python(place, script).wait(60) == -signal.SIGKILL
     assert len(far.at_work()) == 1
@@ -445,6 +445,6 @@ def test_a_collection_that_was_stopped_too_long_removes_nothing(
 ) -> None:
     digest = far.put_bytes(b"old")
     place.age(digest, timedelta(days=2))
-    monkeypatch.setattr(bucket, "REMOVING", timedelta(seconds=0))
+    monkeypatch.setattr(bucket_store, "REMOVING", timedelta(seconds=0))
     assert far.remove(digest, datetime.now(UTC) - timedelta(days=1)) is False
     assert far.has(digest)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.record import whence as module
-from orchestrator.record.database import Record
-from orchestrator.record.model import NewRun
-from orchestrator.run.model import Log, Output, OutputStatus, Result, State, TraceFile
+from orchestrator.record.history import file_origin as module
+from orchestrator.record.record import Record
+from orchestrator.record.run_record import NewRun
+from orchestrator.run.attempt_model import Log, Output, OutputStatus, Result, State, TraceFile
 from orchestrator.spec.inputs import read_input
-from orchestrator.spec.tree import GitState
+from orchestrator.spec.source.source_tree import GitState
 
 Finished = Callable[..., str]
 MODEL, COMMON = Digest.of(b"model"), Digest.of(b"common")

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
-from orchestrator.record.database import Record, open_record
-from orchestrator.record.fields import Part
-from orchestrator.record.model import HistoryFilter, NewRun, RunLine
-from orchestrator.record.where import read_condition
-from orchestrator.run.model import Failure, Result, State
+from orchestrator.record.history.filter_fields import Part
+from orchestrator.record.history.filter_language import read_condition
+from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import HistoryFilter, NewRun, RunLine
+from orchestrator.run.attempt_model import Failure, Result, State
 from orchestrator.settings import load
 
 
@@ -78,9 +78,9 @@ def add(record: Record, job: str, params: dict[str, Any], result: Result) -> Non
     import secrets
 
     from orchestrator.digest import Digest
-    from orchestrator.image.model import BaseRef
-    from orchestrator.record.model import ImageFacts
-    from orchestrator.spec.model import Resources, Tolerances
+    from orchestrator.image.image_model import BaseRef
+    from orchestrator.record.run_record import ImageFacts
+    from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
     from orchestrator.spec.program import Program
 
     digest = Digest.of(b"")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.run.began import Began, Stamp
-from orchestrator.run.outputs import collect_outputs
-from orchestrator.runtime import entry
+from orchestrator.payload import entry
+from orchestrator.run.collect.output_files import collect_outputs
+from orchestrator.run.collect.starting_source import Began, Stamp
 
 NAMES = ("one", "two", "three")
 WROTE = ("same", "other", "cut", "replace", "anew", "back", "touched back")

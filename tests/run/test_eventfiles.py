@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboardX import SummaryWriter
 
-from orchestrator.run import eventmetrics, metrics
-from orchestrator.run.eventfiles import (
+from orchestrator.run.attempt_model import MetricPoint, Output, OutputStatus
+from orchestrator.run.metrics import event_metrics, read_metrics
+from orchestrator.run.metrics.event_files import (
     MAX_SCALARS,
     EventFileError,
     _masked,
@@ -23,9 +24,8 @@ from orchestrator.run.eventfiles import (
     read_events,
     timeless,
 )
-from orchestrator.run.eventmetrics import with_event_metrics
-from orchestrator.run.metrics import Metrics
-from orchestrator.run.model import MetricPoint, Output, OutputStatus
+from orchestrator.run.metrics.event_metrics import with_event_metrics
+from orchestrator.run.metrics.read_metrics import Metrics
 
 Write = Callable[[SummaryWriter], None]
 
@@ -141,8 +141,8 @@ def test_a_tag_of_one_folder_keeps_its_name(tmp_path: Path) -> None:
 
 
 def test_points_past_the_limit_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eventmetrics, "MAX_POINTS", 3)
-    monkeypatch.setattr(metrics, "MAX_POINTS", 3)
+    monkeypatch.setattr(event_metrics, "MAX_POINTS", 3)
+    monkeypatch.setattr(read_metrics, "MAX_POINTS", 3)
     path = written(tmp_path, everything)
     found = with_event_metrics(Metrics(), tmp_path, (Output(path=path.name, status=OutputStatus.KEPT),))
     assert len(found.series) == 3

@@ -14,20 +14,20 @@ from clocks import OFF
 from hypothesis import HealthCheck, assume, given, settings, strategies
 
 from orchestrator.errors import EngineError, EngineMissingError
-from orchestrator.image.model import REPORT, WORKSPACE
+from orchestrator.image.image_model import REPORT, WORKSPACE
+from orchestrator.run import container_log
 from orchestrator.run import follow as follow_module
-from orchestrator.run import logs
-from orchestrator.run.engine import ContainerState, Engine
-from orchestrator.run.enginelogs import Entry
+from orchestrator.run.attempt_model import Failure, Mount, Plan, State
+from orchestrator.run.engine.engine import ContainerState, Engine
+from orchestrator.run.engine.engine_logs import Entry
 from orchestrator.run.follow import Ended, follow
-from orchestrator.run.model import Failure, Mount, Plan, State
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow_module, "LOOK", 0.01)
-    monkeypatch.setattr(logs, "LAST", 0.5)
-    monkeypatch.setattr(logs, "AGAIN", 0.05)
+    monkeypatch.setattr(container_log, "LAST", 0.5)
+    monkeypatch.setattr(container_log, "AGAIN", 0.05)
     monkeypatch.setattr(follow_module, "PATIENCE", 0.2)
 
 
@@ -127,8 +127,8 @@ Go = Callable[..., tuple[Ended, Told]]
 
 @pytest.fixture
 def go(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Go:
-    monkeypatch.setattr(logs, "attached", lambda engine, name: engine.attached(name))
-    monkeypatch.setattr(logs, "entries", lambda engine, *where, **how: engine.entries(*where, **how))
+    monkeypatch.setattr(container_log, "attached", lambda engine, name: engine.attached(name))
+    monkeypatch.setattr(container_log, "entries", lambda engine, *where, **how: engine.entries(*where, **how))
 
     def run(
         engine: FakeEngine, cancel: Callable[[], bool] = lambda: False, **settings: Any
@@ -281,7 +281,7 @@ def test_a_log_that_breaks_off_is_noted_and_the_run_goes_on(go: Go) -> None:
 
 
 def test_a_log_that_never_ends_holds_nobody_up(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "LAST", 0.05)
+    monkeypatch.setattr(container_log, "LAST", 0.05)
     engine, release = FakeEngine(), threading.Event()
 
     def hang(name: str) -> Iterator[tuple[int, bytes]]:

@@ -11,20 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import EngineError, EngineMissingError
-from orchestrator.image.model import REPORT
-from orchestrator.run import logs, spool
-from orchestrator.run.enginelogs import PIECE, Entry, _frames, _unix, _whole_lines
-from orchestrator.run.logs import read_log, remaining
-from orchestrator.run.model import Log, Mount, Plan
-from orchestrator.run.spool import Spool
+from orchestrator.image.image_model import REPORT
+from orchestrator.run import container_log, log_spool
+from orchestrator.run.attempt_model import Log, Mount, Plan
+from orchestrator.run.container_log import read_log, remaining
+from orchestrator.run.engine.engine_logs import PIECE, Entry, _frames, _unix, _whole_lines
+from orchestrator.run.log_spool import Spool
 
 HEAD, TAIL = 100, 300
 
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
-    monkeypatch.setattr(logs, "HEAD", HEAD)
-    monkeypatch.setattr(logs, "TAIL", TAIL)
+    monkeypatch.setattr(container_log, "HEAD", HEAD)
+    monkeypatch.setattr(container_log, "TAIL", TAIL)
     return Plan(
         run="r", attempt=1, container="c", image="i", command=(), environment={}, user="1", network="none",
         mounts=(Mount(source=tmp_path / "report", target=REPORT, read_only=False),), cpus=None, memory=1,
@@ -33,7 +33,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 
 def kept(plan: Plan, sink: Any, spooled: bytes) -> tuple[Log, bytes]:
-    writer = Spool(logs.spool_folder(plan))
+    writer = Spool(container_log.spool_folder(plan))
     for place in range(0, len(spooled), 70):
         writer.add(1, spooled[place : place + 70])
     writer.close(done=True)
@@ -97,7 +97,7 @@ class Engine:
 
 @pytest.fixture
 def doubled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "entries", lambda engine, *where, **how: engine.entries(*where, **how))
+    monkeypatch.setattr(container_log, "entries", lambda engine, *where, **how: engine.entries(*where, **how))
 
 
 LINES = [b"line %d\n" % number for number in range(50)]
@@ -110,9 +110,9 @@ def test_a_log_that_was_heard_in_part_is_completed_from_the_engine(
     plan: Plan, sink: Any, monkeypatch: pytest.MonkeyPatch, had: int, rotated: int
 ) -> None:
     """As after a kill of the process that was attached; the engine may have rotated the beginning away."""
-    monkeypatch.setattr(logs, "TAIL", 5000)
+    monkeypatch.setattr(container_log, "TAIL", 5000)
     text = b"".join(LINES)
-    writer = Spool(logs.spool_folder(plan))
+    writer = Spool(container_log.spool_folder(plan))
     if had:
         writer.add(1, text[:had])
     writer.close(done=False)
@@ -142,7 +142,7 @@ def test_an_engine_that_is_away_is_no_reason_to_end_the_log(plan: Plan, sink: An
 
 @pytest.mark.usefixtures("doubled")
 def test_a_log_that_the_engine_cannot_read_is_kept_as_far_as_it_is_here(plan: Plan, sink: Any) -> None:
-    writer = Spool(logs.spool_folder(plan))
+    writer = Spool(container_log.spool_folder(plan))
     writer.add(1, b"heard\n")
     writer.close(done=False)
     log = read_log(Engine([], EngineError("no such container")), plan, sink)  # type: ignore[arg-type]
@@ -154,13 +154,13 @@ def test_a_log_that_the_engine_cannot_read_is_kept_as_far_as_it_is_here(plan: Pl
 
 @pytest.mark.usefixtures("doubled")
 def test_a_log_that_is_asked_again_shows_nothing_twice(plan: Plan) -> None:
-    writer = Spool(logs.spool_folder(plan))
+    writer = Spool(container_log.spool_folder(plan))
     engine = Engine(LINES[:4])
-    log = logs._EngineLog(engine, "c", writer)  # type: ignore[arg-type]
+    log = container_log._EngineLog(engine, "c", writer)  # type: ignore[arg-type]
     for more in (4, 5, 5, 17, 50):
         engine.lines = LINES[:more]
         log.take(follow=False)
-        read = b"".join(data for _, data in spool.Reader(writer.folder).more())
+        read = b"".join(data for _, data in log_spool.Reader(writer.folder).more())
         assert read == b"".join(LINES[:more])
 
 

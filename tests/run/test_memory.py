@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.run.eventfiles import _masked
+from orchestrator.run.metrics.event_files import _masked
 
 LIMIT = 400 << 20  # bytes of address space beside what the interpreter and its imports have
 MILLION = 1_000_000
@@ -20,11 +20,11 @@ PROGRAM = """
 import io, resource, sys
 from pathlib import Path
 from orchestrator.digest import Digest
-from orchestrator.run.eventmetrics import with_event_metrics
-from orchestrator.run.metrics import Metrics, read_metrics
-from orchestrator.run.model import Output, OutputStatus
-from orchestrator.run.reports import read_reports
-from orchestrator.run.traces import read_traces
+from orchestrator.run.metrics.event_metrics import with_event_metrics
+from orchestrator.run.metrics.read_metrics import Metrics, read_metrics
+from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.run.collect.reports import read_reports
+from orchestrator.run.collect.trace_files import read_traces
 
 class Nowhere:
     def add(self, stream, size):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.run.metricfiles import metric_files
-from orchestrator.run.metrics import read_metrics
+from orchestrator.run.metrics.metric_sources import metric_files
+from orchestrator.run.metrics.read_metrics import read_metrics
 
 OBJECT = '{"loss": 0.5, "val": {"acc": 1}}'
 BOTH = {"loss": 0.5, "val.acc": 1.0}

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
-from orchestrator.run.began import Began
-from orchestrator.run.model import Output, OutputStatus
-from orchestrator.run.outputs import collect_outputs
-from orchestrator.run.tree import MAX_DEPTH, TooMuchError, escaped, read_small
+from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.run.collect.output_files import collect_outputs
+from orchestrator.run.collect.starting_source import Began
+from orchestrator.run.collect.walk_tree import MAX_DEPTH, TooMuchError, escaped, read_small
 from orchestrator.spec.globs import WILD, matcher
-from orchestrator.spec.names import is_plain
+from orchestrator.spec.shown_names import is_plain
 
 LIMIT = 1 << 30
 
@@ -209,7 +209,7 @@ def test_reading_small_files_follows_nothing(tmp_path: Path) -> None:
 
 
 def test_folders_count_as_much_as_files(tmp_path: Path, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.run.tree.MAX_FILES", 10)
+    monkeypatch.setattr("orchestrator.run.collect.walk_tree.MAX_FILES", 10)
     for number in range(11):
         (tmp_path / str(number)).mkdir()
     with pytest.raises(TooMuchError, match="more than 10"):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import EngineError
-from orchestrator.image.model import LABEL_PROGRAM
-from orchestrator.run.engine import EngineImage
-from orchestrator.run.model import Plan
+from orchestrator.image.image_model import LABEL_PROGRAM
+from orchestrator.run.attempt_model import Plan
+from orchestrator.run.engine.engine import EngineImage
 from orchestrator.run.permissions import _SCRIPT, closed_to_us, open_up
 
 

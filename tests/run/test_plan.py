@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import UsageError
-from orchestrator.run.collect import judge
-from orchestrator.run.container import container_config
-from orchestrator.run.engine import ContainerState, EngineInfo
+from orchestrator.run.attempt_model import Failure, GpuAccess, Plan, State
+from orchestrator.run.collect.collect_result import judge
+from orchestrator.run.engine.create_body import container_config
+from orchestrator.run.engine.engine import ContainerState, EngineInfo
+from orchestrator.run.engine.syscall_filter import profile
 from orchestrator.run.follow import Ended
 from orchestrator.run.hardware import Gpu, choose_gpus
-from orchestrator.run.model import Failure, GpuAccess, Plan, State
 from orchestrator.run.plan import plan_container
-from orchestrator.run.syscalls import profile
 from orchestrator.run.workspace import Folders
-from orchestrator.spec.model import Resources
+from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.spec.program import Program
 
 INFO = EngineInfo(

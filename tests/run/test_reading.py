@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.run.metrics import MAX_METRICS, read_metrics
-from orchestrator.run.reports import read_reports
+from orchestrator.run.collect.reports import read_reports
+from orchestrator.run.metrics.read_metrics import MAX_METRICS, read_metrics
 
 
 def test_final_values_and_series(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_text_that_utf8_has_no_bytes_for_is_kept_as_an_escape(tmp_path: Path) ->
 def test_reports_that_are_too_much_together_are_read_in_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.run.reports.MAX_TOTAL", 120)
+    monkeypatch.setattr("orchestrator.run.collect.reports.MAX_TOTAL", 120)
     for pid in range(1, 5):
         (tmp_path / f"start-{pid}.json").write_text(json.dumps({"argv": ["x" * 25], "flags": {}}))
     reports = read_reports(tmp_path)
@@ -195,7 +195,7 @@ def test_reports_that_are_too_much_together_are_read_in_part(
 
 
 def test_points_are_capped_and_that_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.run.metrics.MAX_POINTS", 3)
+    monkeypatch.setattr("orchestrator.run.metrics.read_metrics.MAX_POINTS", 3)
     (tmp_path / "metrics.jsonl").write_text('{"a": 1}\n' * 4)
     metrics = read_metrics(tmp_path, None)
     assert len(metrics.series) == 3

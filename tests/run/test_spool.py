@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.run import spool as spool_module
-from orchestrator.run.spool import Reader, Spool, segments
+from orchestrator.run import log_spool as spool_module
+from orchestrator.run.log_spool import Reader, Spool, segments
 
 PIECES = st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(min_size=1, max_size=40)), max_size=40)
 

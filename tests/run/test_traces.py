@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.run import traces
-from orchestrator.run.traces import LOSS, read_traces
+from orchestrator.run.collect import trace_files
+from orchestrator.run.collect.trace_files import LOSS, read_traces
 
 
 def header(**changes: Any) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def test_links_and_sizes(tmp_path: Path, sink: Any, monkeypatch: pytest.MonkeyPa
     (tmp_path / "trace-1.jsonl").symlink_to("/etc/passwd")
     write(tmp_path, 2, header(), END)
     write(tmp_path, 3, header(), *[PARAMS] * 100, END)
-    monkeypatch.setattr(traces, "MAX_SIZE", 1000)
+    monkeypatch.setattr(trace_files, "MAX_SIZE", 1000)
     found = read_traces(tmp_path, sink)
     assert [file.pid for file in found.files] == [2]
     assert len(found.notes) == 2
@@ -128,11 +128,11 @@ def test_links_and_sizes(tmp_path: Path, sink: Any, monkeypatch: pytest.MonkeyPa
 
 
 def test_lines_and_points_are_capped(tmp_path: Path, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traces, "MAX_POINTS", 3)
+    monkeypatch.setattr(trace_files, "MAX_POINTS", 3)
     write(tmp_path, 2, header(), *(loss(step, 1.0, 2.0) for step in range(5)), END)
     found = read_traces(tmp_path, sink)
     assert len(found.losses) == 3
     assert found.notes == ("trace.loss: the first 3 points are kept",)
-    monkeypatch.setattr(traces, "MAX_LINE", 50)
+    monkeypatch.setattr(trace_files, "MAX_LINE", 50)
     (file,) = read_traces(tmp_path, sink).files
     assert file.broken == "it cannot be read: a line of more than 50 bytes"

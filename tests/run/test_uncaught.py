@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.run.uncaught import COMPILER, MAX_SHOWN, read_uncaught
-from orchestrator.spec.names import fits_a_line
+from orchestrator.run.collect.uncaught_exceptions import COMPILER, MAX_SHOWN, read_uncaught
+from orchestrator.spec.shown_names import fits_a_line
 
 
 def write(folder: Path, pid: int, **fields: Any) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import UsageError
-from orchestrator.spec.below import Below
 from orchestrator.spec.inputs import digest_of
-from orchestrator.spec.model import SourceSpec
-from orchestrator.spec.source import read_source
+from orchestrator.spec.jobfile.job_spec import SourceSpec
+from orchestrator.spec.open_below import Below
+from orchestrator.spec.source.read_source import read_source
 
 SECRET = b"what lies outside"
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.spec.commandcheck import warnings
-from orchestrator.spec.placeholders import SHELL, fill_command, marked, text_of
-from orchestrator.spec.problems import SpecError
-from orchestrator.spec.quoting import Place, places
-from orchestrator.spec.read import read_spec
+from orchestrator.spec.jobfile.command_check import warnings
+from orchestrator.spec.jobfile.placeholders import SHELL, fill_command, marked, text_of
+from orchestrator.spec.jobfile.problems import SpecError
+from orchestrator.spec.jobfile.read_job import read_spec
+from orchestrator.spec.jobfile.shell_quoting import Place, places
 
 NASTY = "a  b'\"$(echo run)`echo run`\\ \n#*"
 

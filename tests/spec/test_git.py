@@ -15,11 +15,11 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.spec import git as git_module
-from orchestrator.spec.git import without_credentials
-from orchestrator.spec.model import SourceSpec
-from orchestrator.spec.source import read_source
-from orchestrator.spec.tree import GitState, SourceTree
+from orchestrator.spec.jobfile.job_spec import SourceSpec
+from orchestrator.spec.source import git as git_module
+from orchestrator.spec.source.git import without_credentials
+from orchestrator.spec.source.read_source import read_source
+from orchestrator.spec.source.source_tree import GitState, SourceTree
 
 
 def git(folder: Path, *words: str, **environ: str) -> str:

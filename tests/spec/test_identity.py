@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.digest import Digest
 from orchestrator.spec import program as room
-from orchestrator.spec.model import Determinism, Level, Trace, TracedTensors
+from orchestrator.spec.jobfile.job_spec import Determinism, Level, Trace, TracedTensors
 from orchestrator.spec.program import FORMAT_1, LATER, Program
 from orchestrator.value import Value
 

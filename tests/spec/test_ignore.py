@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
-from orchestrator.spec.ignore import Ignore
+from orchestrator.spec.source.gitignore import Ignore
 
 PATHS = (
     "a", "b", "a.log", "ab", "abc", "a b", "a ", "A", "!a", "#a", "[a]", "a\\b", "ü", "*", "a]", "-",

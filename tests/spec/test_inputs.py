@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.launch.inputs import located_inputs
+from orchestrator.launch.submit.find_inputs import located_inputs
 from orchestrator.spec import inputs as module
 from orchestrator.spec.inputs import _whole, digest_of, hash_inputs, listing, open_input, read_input
-from orchestrator.spec.model import InputSpec
+from orchestrator.spec.jobfile.job_spec import InputSpec
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.spec.names import fits_a_line, in_one_line, is_plain
+from orchestrator.spec.shown_names import fits_a_line, in_one_line, is_plain
 
 KEPT = [
     "ok \u6587\u4ef6.txt",

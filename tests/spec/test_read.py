@@ -11,12 +11,12 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.run.container import CACHES
-from orchestrator.runtime.levers import LEVER_NAMES
-from orchestrator.spec.model import JobSpec, Level, Network, Tolerance, Trace, TracedTensors
-from orchestrator.spec.problems import SpecError
+from orchestrator.payload.levers import LEVER_NAMES
+from orchestrator.run.engine.create_body import CACHES
+from orchestrator.spec.jobfile.job_spec import JobSpec, Level, Network, Tolerance, Trace, TracedTensors
+from orchestrator.spec.jobfile.problems import SpecError
+from orchestrator.spec.jobfile.read_job import read_spec
 from orchestrator.spec.program import program_of
-from orchestrator.spec.read import read_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = "name: x\ncommand: python a.py\n"

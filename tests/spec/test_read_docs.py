@@ -7,25 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.spec import model
-from orchestrator.spec.forms import _ENV_OURS, _ENV_REASONS
-from orchestrator.spec.problems import SpecError
-from orchestrator.spec.read import read_spec
+from orchestrator.spec.jobfile import job_spec
+from orchestrator.spec.jobfile.problems import SpecError
+from orchestrator.spec.jobfile.read_job import read_spec
+from orchestrator.spec.jobfile.short_forms import _ENV_OURS, _ENV_REASONS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/job-spec.md").read_text()
 MODELS = [
-    model.JobSpec,
-    model.Determinism,
-    model.Resources,
-    model.Tolerances,
-    model.Tolerance,
-    model.Trace,
+    job_spec.JobSpec,
+    job_spec.Determinism,
+    job_spec.Resources,
+    job_spec.Tolerances,
+    job_spec.Tolerance,
+    job_spec.Trace,
 ]
 ROWS = {row[0]: row for row in re.findall(r"^\| `(\w+)` \| (.*)$", PAGE, re.MULTILINE)}
 
 
 @pytest.mark.parametrize("part", MODELS, ids=lambda part: part.__name__)
-def test_every_key_has_a_row(part: type[model.Value]) -> None:
+def test_every_key_has_a_row(part: type[job_spec.Value]) -> None:
     assert part.model_fields.keys() - {"volatile", "volatile_metrics"} <= ROWS.keys()  # said of each one
 
 

@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
-from orchestrator.spec.model import JobSpec
-from orchestrator.spec.read import read_spec
-from orchestrator.spec.schema import json_schema
+from orchestrator.spec.jobfile.job_spec import JobSpec
+from orchestrator.spec.jobfile.json_schema import json_schema
+from orchestrator.spec.jobfile.read_job import read_spec
 
 FULL = """
 name: digits

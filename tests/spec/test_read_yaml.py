@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.spec.problems import SHOWN, Problem, SpecError
-from orchestrator.spec.yaml import BAD, Node, read_yaml
+from orchestrator.spec.jobfile.problems import SHOWN, Problem, SpecError
+from orchestrator.spec.jobfile.strict_yaml import BAD, Node, read_yaml
 
 
 def plain(node: Node | None) -> Any:

@@ -12,8 +12,8 @@ import pytest
 from source_support import FILES, committed, fill, git, names, read
 
 from orchestrator.errors import UsageError
-from orchestrator.spec import selection as selection_module
-from orchestrator.spec import source as source_module
+from orchestrator.spec.source import read_source as source_module
+from orchestrator.spec.source import selection as selection_module
 
 
 def test_a_plain_folder_is_read_in_the_order_of_path_bytes(tmp_path: Path) -> None:

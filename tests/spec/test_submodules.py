@@ -9,7 +9,7 @@ import pytest
 from source_support import FILES, committed, fill, git, names, read
 
 from orchestrator.errors import UsageError
-from orchestrator.spec.tree import SourceTree
+from orchestrator.spec.source.source_tree import SourceTree
 
 ALLOWED = ("-c", "protocol.file.allow=always")
 

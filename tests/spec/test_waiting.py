@@ -12,8 +12,8 @@ import pytest
 from source_support import committed, fill, git, names, read
 
 from orchestrator.errors import UsageError
-from orchestrator.spec import git as git_module
-from orchestrator.spec.plainfile import open_plain, read_plain
+from orchestrator.spec.plain_file import open_plain, read_plain
+from orchestrator.spec.source import git as git_module
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
-from orchestrator.image.model import BaseRef
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import (
+from orchestrator.image.image_model import BaseRef
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import (
     Fingerprint,
     Log,
     MetricPoint,
@@ -25,9 +25,9 @@ from orchestrator.run.model import (
     State,
     TraceFile,
 )
-from orchestrator.spec.model import Resources, Tolerance, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerance, Tolerances
 from orchestrator.spec.program import Program
-from orchestrator.spec.tree import GitState
+from orchestrator.spec.source.source_tree import GitState
 
 Make = Callable[..., RunRecord]
 

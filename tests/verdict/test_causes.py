@@ -5,12 +5,19 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.run.model import MetricPoint, Readback
-from orchestrator.spec.model import Determinism, Level
-from orchestrator.verdict.causes import Evidence, causes
-from orchestrator.verdict.compare import compare
-from orchestrator.verdict.drift import drifts
-from orchestrator.verdict.model import CauseKind, FileDifference, Outcome, Phase, Traced, TraceDifference
+from orchestrator.run.attempt_model import MetricPoint, Readback
+from orchestrator.spec.jobfile.job_spec import Determinism, Level
+from orchestrator.verdict.causes.rank_causes import Evidence, causes
+from orchestrator.verdict.compare_runs import compare
+from orchestrator.verdict.traces.drift import drifts
+from orchestrator.verdict.verdict_model import (
+    CauseKind,
+    FileDifference,
+    Outcome,
+    Phase,
+    Traced,
+    TraceDifference,
+)
 
 BASE = {
     "torch.version": "2.13.0",

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.image.sourcefiles import SourceText
-from orchestrator.verdict import code
-from orchestrator.verdict.code import Change, code_difference
+from orchestrator.image.assembly.source_layer import SourceText
+from orchestrator.verdict import source_difference
+from orchestrator.verdict.source_difference import Change, code_difference
 
 
 def text(data: str | bytes, **changes: object) -> SourceText:
@@ -76,7 +76,7 @@ def test_a_digest_is_enough_to_know_that_nothing_changed() -> None:
 
 
 def test_long_patches_stop_and_later_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "MAX_LINES", 6)
+    monkeypatch.setattr(source_difference, "MAX_LINES", 6)
     a = {name: text("1\n") for name in "abc"}
     b = {name: text("2\n") for name in "abc"}
     found = code_difference(a, b)

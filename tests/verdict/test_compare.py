@@ -8,11 +8,11 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
-from orchestrator.image.model import BaseRef
-from orchestrator.run.model import Failure, MetricPoint, Readback, State
-from orchestrator.spec.model import Determinism, Trace, TracedTensors
-from orchestrator.verdict.compare import compare
-from orchestrator.verdict.model import Outcome, Traced, Verdict
+from orchestrator.image.image_model import BaseRef
+from orchestrator.run.attempt_model import Failure, MetricPoint, Readback, State
+from orchestrator.spec.jobfile.job_spec import Determinism, Trace, TracedTensors
+from orchestrator.verdict.compare_runs import compare
+from orchestrator.verdict.verdict_model import Outcome, Traced, Verdict
 
 
 @pytest.fixture

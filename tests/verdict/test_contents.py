@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.spec.model import Tolerance
-from orchestrator.verdict.contents import TensorFinding, judge_contents, stored_contents
-from orchestrator.verdict.model import FileDifference
+from orchestrator.spec.jobfile.job_spec import Tolerance
+from orchestrator.verdict.outputs.torch_contents import TensorFinding, judge_contents, stored_contents
+from orchestrator.verdict.verdict_model import FileDifference
 
 DIFFERENCE = FileDifference(
     path="run/model.pt", original=Digest.of(b"a"), rerun=Digest.of(b"b"), first_byte=1

@@ -5,10 +5,10 @@ import math
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.run.model import Failure, Fingerprint, Readback, State
-from orchestrator.spec.model import Determinism, Resources
-from orchestrator.spec.tree import GitState
-from orchestrator.verdict.difference import Difference, difference
+from orchestrator.run.attempt_model import Failure, Fingerprint, Readback, State
+from orchestrator.spec.jobfile.job_spec import Determinism, Resources
+from orchestrator.spec.source.source_tree import GitState
+from orchestrator.verdict.run_difference import Difference, difference
 
 SECTIONS = (
     "job",

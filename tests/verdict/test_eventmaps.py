@@ -13,10 +13,10 @@ from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event as Proto
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
-from orchestrator.run.eventfiles import Event, _masked, read_events
-from orchestrator.run.model import Output
-from orchestrator.verdict.eventfiles import Excuses, compare_event_files, pair_event_files
-from orchestrator.verdict.eventmaps import settled
+from orchestrator.run.attempt_model import Output
+from orchestrator.run.metrics.event_files import Event, _masked, read_events
+from orchestrator.verdict.outputs.compare_event_files import Excuses, compare_event_files, pair_event_files
+from orchestrator.verdict.outputs.event_records import settled
 from orchestrator.verdict.tolerance import bits
 
 DATA = Path(__file__).parent / "data/tensorboard"  # README.md there says how it was made

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.run.model import Failure, Readback, State
-from orchestrator.verdict.compare import compare
+from orchestrator.run.attempt_model import Failure, Readback, State
+from orchestrator.verdict.compare_runs import compare
 from orchestrator.verdict.explain import FILES_SHOWN, METRICS_SHOWN, explain
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.digest import CHUNK
-from orchestrator.spec.model import Tolerance
-from orchestrator.verdict.files import first_difference, pair_outputs, tolerance_glob
+from orchestrator.spec.jobfile.job_spec import Tolerance
+from orchestrator.verdict.outputs.compare_files import first_difference, pair_outputs, tolerance_glob
 
 
 class Drip(io.BytesIO):

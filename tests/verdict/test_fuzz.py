@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.record.model import RunRecord
-from orchestrator.verdict.compare import compare
-from orchestrator.verdict.model import Outcome
+from orchestrator.record.run_record import RunRecord
+from orchestrator.verdict.compare_runs import compare
+from orchestrator.verdict.verdict_model import Outcome
 
 PAIRS = 12_000  # records with a field changed, each compared both ways
 BYTES = 6_000  # traces with one bit changed, or a line moved

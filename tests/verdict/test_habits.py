@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.verdict.compare import compare
-from orchestrator.verdict.model import CauseKind, Outcome
+from orchestrator.verdict.compare_runs import compare
+from orchestrator.verdict.verdict_model import CauseKind, Outcome
 
 FIRST, SECOND = datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC), datetime(2026, 2, 1, 10, 0, 5, tzinfo=UTC)
 

@@ -11,9 +11,9 @@ import pytest
 from tensorboardX import SummaryWriter
 
 from orchestrator.digest import Digest
-from orchestrator.run.model import Output
-from orchestrator.verdict.files import pair_outputs
-from orchestrator.verdict.leftout import Aside, set_aside
+from orchestrator.run.attempt_model import Output
+from orchestrator.verdict.outputs.compare_files import pair_outputs
+from orchestrator.verdict.outputs.exclusions import Aside, set_aside
 
 Write = Callable[[SummaryWriter], None]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.verdict.ops import Kind, compare_ops
+from orchestrator.verdict.traces.compare_operations import Kind, compare_ops
 
 HEAD = {"ops": 1, "rank": 0, "pid": 7, "began": 5, "step": 0, "count": 1}
 END = {"end": True, "ops": 2, "steps": 1}

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import LINK, Output, OutputStatus
-from orchestrator.verdict.blanks import Window, blanked, scrambled, unlike
-from orchestrator.verdict.compare import compare
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import LINK, Output, OutputStatus
+from orchestrator.verdict.compare_runs import compare
 from orchestrator.verdict.explain import explain
-from orchestrator.verdict.model import Outcome, Verdict
-from orchestrator.verdict.pairing import pair_runs
+from orchestrator.verdict.outputs.pairing import pair_runs
+from orchestrator.verdict.outputs.path_blanks import Window, blanked, scrambled, unlike
+from orchestrator.verdict.verdict_model import Outcome, Verdict
 
 FIRST = datetime(2026, 11, 29, 13, 50, 26, tzinfo=UTC)
 AGAIN = datetime(2026, 11, 30, 9, 5, 7, tzinfo=UTC)

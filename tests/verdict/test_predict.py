@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import Failure, Fingerprint, State
-from orchestrator.spec.model import Determinism, Level
-from orchestrator.verdict.predict import Expected, Prediction, class_differences, predict
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import Failure, Fingerprint, State
+from orchestrator.spec.jobfile.job_spec import Determinism, Level
+from orchestrator.verdict.predict_bits import Expected, Prediction, class_differences, predict
 
 Make = Callable[..., RunRecord]
 

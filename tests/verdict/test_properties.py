@@ -10,12 +10,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import LINK, MetricPoint, Output, OutputStatus
-from orchestrator.spec.model import Tolerances
-from orchestrator.verdict.compare import compare
-from orchestrator.verdict.model import Outcome
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import LINK, MetricPoint, Output, OutputStatus
+from orchestrator.spec.jobfile.job_spec import Tolerances
+from orchestrator.verdict.compare_runs import compare
 from orchestrator.verdict.tolerance import bits
+from orchestrator.verdict.verdict_model import Outcome
 
 numbers = st.sampled_from([0.0, -0.0, 1.0, 0.5, float("nan"), float("inf")])
 metrics = st.dictionaries(st.sampled_from(["acc", "loss", "time/epoch", "train_time"]), numbers, max_size=3)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.record.model import RunRecord
-from orchestrator.run.model import Fingerprint
-from orchestrator.spec.model import Resources
-from orchestrator.verdict.model import Outcome, Verdict
-from orchestrator.verdict.replay import Conclusion, Second, Source, conclude, no_second_run
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import Fingerprint
+from orchestrator.spec.jobfile.job_spec import Resources
+from orchestrator.verdict.judge_replay import Conclusion, Second, Source, conclude, no_second_run
+from orchestrator.verdict.verdict_model import Outcome, Verdict
 
 Make = Callable[..., RunRecord]
 IDENTICAL, NEAR, DIFFERENT = Outcome.IDENTICAL, Outcome.WITHIN_TOLERANCE, Outcome.DIFFERENT

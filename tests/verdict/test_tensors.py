@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import StoreError
-from orchestrator.spec.model import Tolerance
-from orchestrator.verdict import tensors
-from orchestrator.verdict.tensors import compare_tensors
+from orchestrator.spec.jobfile.job_spec import Tolerance
+from orchestrator.verdict.outputs import tensor_tolerance
+from orchestrator.verdict.outputs.tensor_tolerance import compare_tensors
 
 EXACT = Tolerance()
 # Written by numpy 2.4.6: numpy.lib.format.write_array(arange(6, dtype=">f4").reshape(2, 3, order="F"), ...)
@@ -28,11 +28,11 @@ NUMPY = {
 }
 
 
-def compare_npy(a: bytes, b: bytes, **tolerance: float) -> tensors.TensorComparison:
+def compare_npy(a: bytes, b: bytes, **tolerance: float) -> tensor_tolerance.TensorComparison:
     return compare_tensors("x.npy", io.BytesIO(a), io.BytesIO(b), Tolerance(**tolerance))
 
 
-def compare_safe(a: bytes, b: bytes, **tolerance: float) -> tensors.TensorComparison:
+def compare_safe(a: bytes, b: bytes, **tolerance: float) -> tensor_tolerance.TensorComparison:
     return compare_tensors("x.safetensors", io.BytesIO(a), io.BytesIO(b), Tolerance(**tolerance))
 
 
@@ -174,10 +174,10 @@ def test_the_worst_is_beyond_its_tolerance_not_the_furthest_apart(npy):
 
 
 def test_places_are_right_past_the_first_block(npy):
-    count = tensors.BLOCK * 2 + 5
+    count = tensor_tolerance.BLOCK * 2 + 5
     numbers = array("f", [1.0]) * count
     left = npy("<f4", (5, count // 5) if count % 5 == 0 else (count,), numbers.tobytes())
-    numbers[tensors.BLOCK + 3] = 2.0
+    numbers[tensor_tolerance.BLOCK + 3] = 2.0
     numbers[count - 1] = 4.0
     right = npy("<f4", (5, count // 5) if count % 5 == 0 else (count,), numbers.tobytes())
     found = compare_npy(left, right)

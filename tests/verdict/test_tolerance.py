@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.spec.model import Tolerance
+from orchestrator.spec.jobfile.job_spec import Tolerance
 from orchestrator.verdict.tolerance import same_bits, within
 
 INF, NAN = math.inf, math.nan

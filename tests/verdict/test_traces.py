@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
-from orchestrator.run.series import MetricPoint
-from orchestrator.spec.model import Tolerances
-from orchestrator.verdict import tracelines
-from orchestrator.verdict.compare import compare
-from orchestrator.verdict.model import CauseKind, Outcome, Phase, Verdict
+from orchestrator.run.metrics.series import MetricPoint
+from orchestrator.spec.jobfile.job_spec import Tolerances
+from orchestrator.verdict.compare_runs import compare
 from orchestrator.verdict.sentences import first_words
-from orchestrator.verdict.traces import compare_traces
+from orchestrator.verdict.traces import trace_lines
+from orchestrator.verdict.traces.compare_traces import compare_traces
+from orchestrator.verdict.verdict_model import CauseKind, Outcome, Phase, Verdict
 
 
 @pytest.fixture
@@ -352,13 +352,13 @@ def test_a_deep_header_is_no_header(judge, blobs, lines, depth):
 
 
 def test_long_lines_end_the_reading(judge, blobs, lines, monkeypatch):
-    monkeypatch.setattr(tracelines, "MAX_LINE", 200)
+    monkeypatch.setattr(trace_lines, "MAX_LINE", 200)
     lines[6] = {"e": "loss", "s": 0, "v": [["x" * 300, "", "0" * 16]]}
     assert "has a line of more than" in judge(lines).summary
 
 
 def test_names_past_the_cap_are_left_out(judge, lines, monkeypatch):
-    monkeypatch.setattr(tracelines, "MAX_TABLES", 10)
+    monkeypatch.setattr(trace_lines, "MAX_TABLES", 10)
     change_digest(event(lines, "grads", 1), 1)
     assert judge(lines).first.tensor == "tensor 1"
 

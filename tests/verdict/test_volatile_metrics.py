@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from tensorboardX import SummaryWriter
 
-from orchestrator.record.model import RunRecord
-from orchestrator.run.series import MetricPoint
-from orchestrator.spec.model import JobSpec, Tolerance, Tolerances
-from orchestrator.spec.read import read_spec
-from orchestrator.verdict.compare import compare
-from orchestrator.verdict.metrics import name_matcher
-from orchestrator.verdict.model import CauseKind, Outcome, TensorFinding, Verdict
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.metrics.series import MetricPoint
+from orchestrator.spec.jobfile.job_spec import JobSpec, Tolerance, Tolerances
+from orchestrator.spec.jobfile.read_job import read_spec
+from orchestrator.verdict.compare_runs import compare
+from orchestrator.verdict.traces.compare_metrics import name_matcher
+from orchestrator.verdict.verdict_model import CauseKind, Outcome, TensorFinding, Verdict
 
 Judge = Callable[..., Verdict]
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.durable import fsync_folder, make_folder, sync_filesystem
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.launch.bundles.form import BundleInput, read_listing
+from orchestrator.launch.bundles.bundle_form import BundleInput, read_listing
 from orchestrator.settings import Settings
 from orchestrator.spec.inputs import digest_of
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from orchestrator.launch.executors.command import execute_command
-from orchestrator.launch.executors.model import Attempt, Seen, Stage
-from orchestrator.launch.lock import run_lock
+from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.executors.executor import Attempt, Seen, Stage
+from orchestrator.launch.executors.launched_command import execute_command
 
 if TYPE_CHECKING:
     from orchestrator.launch.session import Session

@@ -21,10 +21,10 @@ import requests
 from requests.auth import AuthBase
 
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.image.registryplace import direct
-from orchestrator.launch.executors.command import execute_command, execute_environment
-from orchestrator.launch.executors.model import Attempt, Seen, Stage
-from orchestrator.spec.plainfile import read_plain
+from orchestrator.image.registry.repository import direct
+from orchestrator.launch.executors.executor import Attempt, Seen, Stage
+from orchestrator.launch.executors.launched_command import execute_command, execute_environment
+from orchestrator.spec.plain_file import read_plain
 
 if TYPE_CHECKING:
     from orchestrator.launch.session import Session

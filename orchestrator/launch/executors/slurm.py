@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.launch.executors.command import execute_environment
-from orchestrator.launch.executors.model import Attempt, Seen, Stage
-from orchestrator.launch.executors.slurmjob import (
+from orchestrator.launch.executors.executor import Attempt, Seen, Stage
+from orchestrator.launch.executors.launched_command import execute_environment
+from orchestrator.launch.executors.slurm_text import (
     environment,
     gres_of,
     is_attempts_name,

@@ -1,0 +1,1 @@
+"""Signed statements about runs, and who signed them."""

@@ -1,0 +1,222 @@
+"""Bundles: envelopes, one a line, as in-toto has them (`.intoto.jsonl`); merged, and checked by keys only.
+
+Of each claim there is one envelope with a signature per key that vouches for it, and beside it provenances
+of the runs that it was seen in. The bundle as a whole is not signed: whoever hands it on can leave lines out,
+but not change or invent any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator.audit.attestations.dsse import (
+    PAYLOAD_TYPE,
+    Envelope,
+    check,
+    key_id,
+    malformed,
+    merge,
+    parse_envelope,
+)
+from orchestrator.audit.attestations.statement import (
+    ClaimStatement,
+    ProvenanceStatement,
+    Statement,
+    read_statement,
+)
+from orchestrator.audit.keys import PublicKey
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.spec.plain_file import open_plain
+from orchestrator.value import Value
+
+SUFFIX = ".intoto.jsonl"
+MOST_BYTES = 256 << 20  # of a bundle: 100,000 outputs take 16 MB in the claim, and in each run's line
+
+
+class Attestation(NamedTuple):
+    """An envelope, and the statement in it."""
+
+    envelope: Envelope
+    statement: Statement
+
+
+Bundle = tuple[Attestation, ...]
+
+
+def read_bundle(data: bytes, where: str) -> Bundle:
+    """UsageError: not a bundle. The signatures are not looked at."""
+    if len(data) > MOST_BYTES:
+        raise malformed(where, f"more than {MOST_BYTES} bytes")
+    if not data.endswith(b"\n"):
+        raise malformed(where, "its last line is cut off")
+    return tuple(
+        _read(line, f"{where}, line {number}") for number, line in enumerate(data[:-1].split(b"\n"), 1)
+    )
+
+
+def read_file(path: Path) -> Bundle:
+    """UsageError: not there, or no bundle."""
+    with open_plain(path, named=True) as stream:
+        return read_bundle(stream.read(MOST_BYTES + 1), str(path))
+
+
+def _read(line: bytes, where: str) -> Attestation:
+    try:
+        envelope = parse_envelope(line)
+        if envelope.payload_type != PAYLOAD_TYPE:
+            raise ValueError(f"a payload of type {envelope.payload_type!r}")  # noqa: TRY301
+        return Attestation(envelope, read_statement(envelope.payload))
+    except ValueError as error:
+        raise malformed(where, error) from None
+
+
+def write_bundle(bundle: Bundle) -> bytes:
+    """UsageError for one that would be too long to be read."""
+    data = "".join(one.envelope.to_line() for one in bundle).encode()
+    if len(data) > MOST_BYTES:
+        raise UsageError(f"more than {MOST_BYTES} bytes of attestations", "begin a new file")
+    return data
+
+
+def merge_bundles(one: Bundle, other: Bundle) -> Bundle:
+    """All that is in both, claims first; of one run signed by the same keys, what `other` tells stays."""
+    claims: dict[bytes, Attestation] = {}
+    runs: dict[bytes, Attestation] = {}
+    for item in (*one, *other):
+        kind = claims if isinstance(item.statement, ClaimStatement) else runs
+        before = kind.get(item.envelope.payload)
+        kind[item.envelope.payload] = (
+            item if before is None else item._replace(envelope=merge(before.envelope, item.envelope))
+        )
+    newest = {_teller(item): item for item in runs.values()}
+    return (*claims.values(), *newest.values())
+
+
+def _teller(item: Attestation) -> tuple[object, ...]:
+    """A later provenance of a run has more verdicts, and is told by the same keys."""
+    assert isinstance(item.statement, ProvenanceStatement)  # noqa: S101  (for mypy)
+    metadata = item.statement.predicate.run_details.metadata
+    keys = tuple(sorted(one.keyid for one in item.envelope.signatures))
+    return (metadata.invocation_id, tuple(sorted(item.statement.digests.items())), keys)
+
+
+class Told(Value):
+    """What keys that were given say of one run. It is as true as they are."""
+
+    run: str
+    box: str
+    box_name: str | None
+    submitted_by: str
+    finished_on: str | None
+    commit: str | None
+    dirty: bool
+    verdicts: tuple[str, ...]  # `identical with RUN`
+    by: tuple[str, ...]  # key ids
+
+
+class Vouched(Value):
+    """A claim, and who signed it."""
+
+    image: str
+    job: str
+    outputs: dict[str, str]  # path -> digest
+    by: tuple[str, ...]  # ids of keys that were given
+    unknown: int  # signatures of others: they count for nothing
+    runs: tuple[Told, ...]
+
+
+class Checked(Value):
+    claims: tuple[Vouched, ...]
+    files: dict[str, tuple[str, ...]]  # file -> paths of outputs of vouched claims with these bytes
+    problems: tuple[str, ...]  # none: everything holds
+
+
+def check_bundle(
+    bundle: Bundle, keys: Sequence[PublicKey], files: Mapping[str, Digest], least: int = 1
+) -> Checked:
+    """Whether at least so many keys vouch for each claim, and whether the files are of one.
+
+    UsageError where there is no claim in the bundle.
+    """
+    claims = [item for item in bundle if isinstance(item.statement, ClaimStatement)]
+    if not claims:
+        raise UsageError("there is no claim in it, only provenances", "attest the run again, with --to FILE")
+    problems: list[str] = []
+    told = [pair for item in bundle if (pair := _told(item, keys, problems)) is not None]
+    vouched = [_vouched(item, keys, told, least, problems) for item in claims]
+    for provenance, run in told:
+        if all(provenance.digests != item.statement.digests for item in claims):
+            problems.append(f"{_names(run.by)} tell of run {run.run} with another image or other outputs")
+    found: dict[str, tuple[str, ...]] = {}
+    for name, digest in files.items():
+        held = [one for one in vouched if one.by]
+        found[name] = tuple(path for one in held for path in one.outputs if one.outputs[path] == digest)
+        if not found[name]:
+            problems.append(f"{name} ({digest}) is no output that is vouched for: altered, or of another run")
+    return Checked(claims=tuple(vouched), files=found, problems=tuple(problems))
+
+
+def _told(
+    item: Attestation, keys: Sequence[PublicKey], problems: list[str]
+) -> tuple[ProvenanceStatement, Told] | None:
+    """None where none of the keys stands behind it: then nothing in it is repeated."""
+    if not isinstance(item.statement, ProvenanceStatement):
+        return None
+    checked = check(item.envelope, keys)
+    problems += checked.bad
+    if not checked.good:
+        return None
+    predicate = item.statement.predicate
+    internal = predicate.build_definition.internal_parameters
+    source = next(
+        (one for one in predicate.build_definition.resolved_dependencies if one.name == "source"), None
+    )
+    verdicts = [one.annotations or {} for one in predicate.run_details.byproducts if one.name == "verdict"]
+    run = predicate.run_details.metadata.invocation_id
+    return item.statement, Told(
+        run=run,
+        box=predicate.run_details.builder.id,
+        box_name=internal.get("boxName"),
+        submitted_by=str(internal.get("submittedBy")),
+        finished_on=predicate.run_details.metadata.finished_on,
+        commit=(source.digest or {}).get("gitCommit") if source else None,
+        dirty=bool(source and (source.annotations or {}).get("dirty")),
+        verdicts=tuple(_said(one, run) for one in verdicts),
+        by=tuple(map(key_id, checked.good)),
+    )
+
+
+def _said(verdict: Mapping[str, object], run: str) -> str:
+    other = "original" if verdict.get("rerun") == run else "rerun"
+    return f"{verdict.get('outcome')} with its {other} {verdict.get(other)}"
+
+
+def _vouched(
+    item: Attestation,
+    keys: Sequence[PublicKey],
+    told: Iterable[tuple[ProvenanceStatement, Told]],
+    least: int,
+    problems: list[str],
+) -> Vouched:
+    assert isinstance(item.statement, ClaimStatement)  # noqa: S101  (for mypy)
+    statement, checked = item.statement, check(item.envelope, keys)
+    problems += checked.bad
+    if len(checked.good) < least:
+        count = len(checked.good) or "none"
+        wanted = f"; {least} are asked for" if least > 1 else ""
+        problems.append(f"the claim on image {statement.image} is signed by {count} of the keys{wanted}")
+    return Vouched(
+        image=statement.image,
+        job=str(statement.predicate.program.get("name")),
+        outputs=statement.outputs,
+        by=tuple(map(key_id, checked.good)),
+        unknown=len(checked.unknown),
+        runs=tuple(one for provenance, one in told if provenance.digests == statement.digests),
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,31 @@
+"""One claim of a run and its identical reruns: without what verdicts leave out, by the original's paths."""
+
+from __future__ import annotations
+
+from orchestrator.audit.attestations.statement import ClaimStatement, claim_of
+from orchestrator.record.run_record import RunRecord
+from orchestrator.verdict.causes.tolerance_advice import glob_of
+from orchestrator.verdict.outputs.compare_metric_files import is_metrics_file
+from orchestrator.verdict.outputs.pairing import pair_runs
+
+
+def original_claim(original: RunRecord) -> ClaimStatement:
+    return claim_of(original, _left_out(original))
+
+
+def rerun_claim(run: RunRecord, original: RunRecord) -> ClaimStatement:
+    """With the original's paths where only a moment or an id in them is another."""
+    names = {item.rerun: item.original for item in pair_runs(original, run).renamed}
+    outputs = tuple(
+        output.model_copy(update={"path": names.get(output.path, output.path)}) for output in run.outputs
+    )
+    return claim_of(run.model_copy(update={"outputs": outputs}), _left_out(original))
+
+
+def _left_out(original: RunRecord) -> tuple[str, ...]:
+    """Globs: those of the spec, and files of metrics where some of these are volatile."""
+    tolerance = original.tolerance
+    if not tolerance.volatile_metrics:
+        return tolerance.volatile
+    files = [output.path for output in original.outputs if is_metrics_file(output.path, original)]
+    return (*tolerance.volatile, *(glob_of(path, original) for path in files))

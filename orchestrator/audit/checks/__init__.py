@@ -1,0 +1,1 @@
+"""The checks of an audit, each over one part of the record."""

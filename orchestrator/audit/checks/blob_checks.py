@@ -1,0 +1,119 @@
+"""Every blob against its hash, and the record's names against the store.
+
+Runs may be recorded and blobs collected meanwhile: what looks wrong is looked at once more before it is told.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from itertools import islice
+
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.reachability import is_away
+from orchestrator.digest import Digest
+from orchestrator.errors import StoreError
+from orchestrator.launch.session import Session
+from orchestrator.record.ledger.read_ledger import EventFilter
+from orchestrator.record.ledger.snapshot import BlobLine
+from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError, Stored
+
+Step = Callable[[int, int], None]  # (done, total), for a progress bar
+AT_ONCE = 4  # blobs hashed side by side; hashing leaves Python's lock
+PAGE = 500
+
+
+def blob_findings(session: Session, since: datetime | None, step: Step) -> Iterator[Finding]:
+    """Blobs that rows name and that are gone, blobs with other bytes, and blobs that nothing names.
+
+    With `since`, only those that runs from then on name are read.
+    """
+    there: dict[Digest, Stored] = {}
+    for one in session.store.blobs():
+        if one.digest is not None:
+            there[one.digest] = one
+        else:
+            detail = f"{one.name} is no blob"
+            yield Finding(kind=Kind.BLOB_UNNAMED, subject="store", detail=detail)
+    swept: dict[str, int] | None = None
+    checked: set[Digest] = set()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        lines = session.record.everything.blobs(since)
+        while page := list(islice(lines, PAGE)):
+            wanted = {line.digest: line for line in page if line.digest not in checked}
+            troubles = pool.map(lambda one: _trouble(session, one), wanted)
+            for (digest, line), trouble in zip(wanted.items(), troubles, strict=True):
+                if trouble is None:
+                    continue
+                if not isinstance(trouble, AbsentBlobError):
+                    yield _finding(_kind(trouble), line, trouble.message)
+                    continue
+                session.store.check_there()
+                swept = _swept(session) if swept is None else swept
+                gone = f"; event {swept[digest]} says that gc removed it" if digest in swept else ""
+                yield _finding(Kind.BLOB_MISSING, line, f"it is not in the store{gone}")
+            checked.update(wanted)
+            step(len(checked), max(len(there), len(checked)))
+        if since is None:
+            rest = iter([there[digest] for digest in there.keys() - checked])
+            while some := list(islice(rest, PAGE)):
+                yield from _unnamed(session, some, pool)
+    step(len(there), len(there))
+
+
+def _finding(kind: Kind, line: BlobLine, detail: str) -> Finding:
+    return Finding(
+        kind=kind,
+        subject=f"blob {line.digest}",
+        detail=f"{line.what} of run {line.run}: {detail}",
+        run=line.run,
+    )
+
+
+def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> Iterator[Finding]:
+    """They may be of a run that is being recorded: whole, they are no fault."""
+    digests = [one.digest for one in rest if one.digest is not None]
+    troubles = list(pool.map(lambda digest: _trouble(session, digest), digests))
+    named = session.record.everything.named(digests)  # by runs that were recorded meanwhile
+    for one, digest, trouble in zip(rest, digests, troubles, strict=True):
+        if trouble is None and digest not in named:
+            detail = f"{one.size} bytes, stored {one.modified.isoformat(timespec='seconds')}"
+            yield Finding(kind=Kind.BLOB_UNNAMED, subject=f"blob {digest}", detail=detail)
+        elif trouble is not None and not isinstance(trouble, AbsentBlobError):  # else it was collected
+            yield Finding(kind=_kind(trouble), subject=f"blob {digest}", detail=trouble.message)
+
+
+def _trouble(session: Session, digest: Digest) -> StoreError | None:
+    """Of one blob; a store that is away is raised."""
+    try:
+        session.store.verify(digest)
+    except StoreError as error:
+        if is_away(error) and not isinstance(error, AbsentBlobError) and not _of_one(error):
+            raise
+        return error
+    except OSError as error:  # in the middle of it
+        return StoreError(f"blob {digest} cannot be read: {error.strerror}")
+    return None
+
+
+def _of_one(error: StoreError) -> bool:
+    """A file that the disk, or its owner, does not give: the others may be read."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.EIO, errno.EACCES, errno.EPERM)
+
+
+def _kind(trouble: StoreError) -> Kind:
+    return Kind.BLOB_ALTERED if isinstance(trouble, DamagedBlobError) else Kind.OUT_OF_REACH
+
+
+def _swept(session: Session) -> dict[str, int]:
+    """Blob -> the event that says it was removed by policy."""
+    found: dict[str, int] = {}
+    for line in session.record.events(EventFilter(kinds=("store.swept",))):
+        try:
+            found.update(dict.fromkeys(line.data["blobs"], line.index))
+        except (ValueError, KeyError, TypeError):
+            continue  # the event itself is a finding of its own (ledger_checks.py)
+    return found

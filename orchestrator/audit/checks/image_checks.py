@@ -1,0 +1,187 @@
+"""Images: the box's layers, the engine's and the registry's copies against their digests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.reachability import out_of_reach
+from orchestrator.digest import Digest
+from orchestrator.errors import EngineError, EngineMissingError, RegistryError, StoreError, UsageError
+from orchestrator.image.assembly.saved_archive import SavedImage, read_saved
+from orchestrator.image.image_check import check_image
+from orchestrator.image.image_model import LABEL_PROGRAM
+from orchestrator.image.layout import Layout
+from orchestrator.image.registry.fetch_manifest import read_by_digest
+from orchestrator.image.registry.registry_client import AbsentError, Client, SilentError
+from orchestrator.image.stored_image import image_of
+from orchestrator.launch.move_images import registry
+from orchestrator.launch.session import Session
+from orchestrator.record.store.safe_folders import NoFileError, open_file
+
+Step = Callable[[int, int], None]  # (done, total), for a progress bar
+
+TOGETHER = 200  # images in one archive of the engine: what they share is read once
+NAMED = 5  # altered images that are named one by one; more mostly share the altered layer
+
+
+def box_findings(session: Session, step: Step) -> Iterator[Finding]:
+    """Every blob of this box's image layout, hashed."""
+    folder = Layout(session.settings.layout).folder / "blobs" / "sha256"
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    for done, path in enumerate(paths):
+        if len(path.name) == 64:  # others are temporaries of a download that is under way
+            try:
+                found = _hash(path)
+            except OSError as error:
+                yield out_of_reach(f"blob sha256:{path.name}", error)
+                continue
+            if found is not None and found != f"sha256:{path.name}":
+                yield Finding(
+                    kind=Kind.LAYER_ALTERED, subject=f"blob sha256:{path.name}", detail=f"{path} is {found}"
+                )
+        step(done + 1, len(paths))
+
+
+def _hash(path: Path) -> str | None:
+    """None where it was removed meanwhile. No link is followed, and nothing is waited for."""
+    try:
+        with open_file(path) as stream:
+            return Digest.of_stream(stream)
+    except FileNotFoundError:
+        return None
+    except NoFileError:
+        return "no plain file"
+
+
+def engine_findings(session: Session, step: Step) -> Iterator[Finding]:
+    """Every image of ours in this box's engine: its bytes as the engine would run them.
+
+    An engine looks at an image's bytes when it is loaded, and never again: a file that was changed in its
+    folder runs under the old digest (seen with overlay2). So each image is exported and hashed.
+    """
+    try:
+        images = [image for image in session.engine.images_labelled(LABEL_PROGRAM) if image.tags]
+    except EngineMissingError as error:  # a person's machine has none
+        yield Finding(kind=Kind.NOT_CHECKED, subject="the engine's images", detail=error.message)
+        return
+    # Every tag: a job is run by one, and another image may have been put under it.
+    tags = sorted({tag for image in images for tag in image.tags})
+    for start in range(0, len(tags), TOGETHER):
+        yield from _together(session, tags[start : start + TOGETHER], [])
+        step(min(start + TOGETHER, len(tags)), len(tags))
+
+
+def _together(session: Session, tags: Sequence[str], named: list[str]) -> Iterator[Finding]:
+    """Halved where the engine refuses, until the image is found that it cannot export."""
+    if len(named) >= NAMED:
+        yield Finding(
+            kind=Kind.NOT_CHECKED,
+            subject=f"{len(tags)} more images of the engine",
+            detail=f"{NAMED} of those that were saved with them are altered",
+        )
+        return
+    tags = [tag for tag in tags if session.engine.image(tag) is not None]  # others were removed meanwhile
+    if not tags:
+        return
+    try:
+        saved = read_saved(session.engine.save_all(tags))
+    except EngineMissingError:
+        raise  # it went away meanwhile
+    except (EngineError, StoreError) as error:
+        if len(tags) > 1:
+            middle = len(tags) // 2
+            yield from _together(session, tags[:middle], named)
+            yield from _together(session, tags[middle:], named)
+            return
+        named.append(tags[0])
+        yield Finding(kind=Kind.ENGINE_ALTERED, subject=f"image {_of_tag(tags[0])}", detail=error.message)
+        return
+    for image in saved:
+        yield from _saved_findings(session, image)
+
+
+def _saved_findings(session: Session, image: SavedImage) -> Iterator[Finding]:
+    for tag in image.tags:
+        digest = _of_tag(tag)
+        for number, (named, found) in enumerate(zip_longest(image.named, image.found)):
+            if named != found:
+                yield Finding(
+                    kind=Kind.ENGINE_ALTERED,
+                    subject=f"image {digest}",
+                    detail=f"layer {number} should be {named}, and is {found}",
+                )
+        try:
+            facts, _ = session.record.image(digest)
+        except UsageError:  # of another record on this engine
+            continue
+        if image.config_digest not in (facts.config_digest, facts.digest):
+            yield Finding(
+                kind=Kind.ENGINE_ALTERED,
+                subject=f"image {digest}",
+                detail=f"its config should be {facts.config_digest}, and is {image.config_digest}",
+            )
+
+
+def _of_tag(tag: str) -> str:
+    return "sha256:" + tag.rpartition(":")[2]
+
+
+def registry_findings(
+    session: Session, digests: Iterable[Digest], total: int, step: Step
+) -> Iterator[Finding]:
+    """Recorded images in the registry: manifest, config and every layer, each blob read once."""
+    if session.settings.registry is None:
+        return
+    seen: dict[Digest, str | None] = {}  # blob -> what is wrong with it
+    try:
+        with Client(registry(session.settings)) as client:
+            for done, digest in enumerate(digests):
+                yield from _remote(session, client, digest, seen)
+                step(done + 1, total)
+    except RegistryError as error:
+        yield out_of_reach("the registry's images", error)
+
+
+def _remote(
+    session: Session, client: Client, digest: Digest, seen: dict[Digest, str | None]
+) -> Iterator[Finding]:
+    subject = f"image {digest}"
+    try:
+        found = read_by_digest(client, digest)
+        image = image_of(Layout(session.settings.layout), found.manifest, found.config)
+        check_image(session.settings, image)
+    except SilentError:
+        raise  # ends the part: nothing is known of the others either
+    except AbsentError as error:
+        yield Finding(kind=Kind.REGISTRY_MISSING, subject=subject, detail=error.message)
+        return
+    except (RegistryError, StoreError, UsageError) as error:
+        yield Finding(kind=Kind.REGISTRY_ALTERED, subject=subject, detail=error.message)
+        return
+    for layer in image.layers:
+        if layer.digest not in seen:
+            seen[layer.digest] = _blob_trouble(client, layer.digest, layer.size)
+        trouble = seen[layer.digest]
+        if trouble is not None:
+            yield Finding(
+                kind=Kind.REGISTRY_ALTERED,
+                subject=subject,
+                detail=f"layer {layer.digest} ({layer.title}): {trouble}",
+            )
+
+
+def _blob_trouble(client: Client, digest: Digest, size: int) -> str | None:
+    hasher = hashlib.sha256()
+    try:
+        for chunk in client.blob(digest, size):
+            hasher.update(chunk)
+    except SilentError:
+        raise
+    except RegistryError as error:
+        return error.message
+    found = "sha256:" + hasher.hexdigest()
+    return None if found == digest else f"the registry delivers {found}"

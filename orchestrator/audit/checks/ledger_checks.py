@@ -1,0 +1,176 @@
+"""The ledger against itself and against signed checkpoints: no stored root is believed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.digest import canonical_json
+from orchestrator.record.ledger.fold_events import EventLine, LedgerHead, moment_text
+from orchestrator.record.ledger.merkle import Frontier, leaf_hash
+
+Step = Callable[[int, int], None]  # (done, total), for a progress bar
+EVERY = 5000  # events between two steps
+SINGLE = 1000  # findings about single events
+FILLED = 10_000  # missing events whose places are kept, so that what comes after is looked at in its place
+
+# What reading a damaged document may raise. Deep nesting ends in a RecursionError.
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+class Held(NamedTuple):
+    """What the ledger was at one size, by somebody who can be believed, or by its own table."""
+
+    size: int
+    root: bytes
+    source: str  # where it lies, in words
+    signed: bool = True  # False: the table `ledger`
+
+
+def tree_findings(
+    head: LedgerHead | None,
+    events: Iterable[EventLine],
+    held: Sequence[Held],
+    step: Step,
+    where: str = "the table `ledger`",
+) -> Iterator[Finding]:
+    """Every event in order; its tree at each size that a checkpoint or the head names.
+
+    `head`, which lies in `where`, is as it was before the first event was read: what was written since only
+    adds to the end.
+    """
+    marks = _Marks([*held, *([Held(head.size, head.root, where, signed=False)] if head else ())])
+    frontier, few = Frontier(), _Few()
+    total = head.size if head else 0
+    for line in events:
+        if line.index != frontier.size:
+            yield from few.of([_gap(frontier.size, line.index)])
+            for _ in range(max(0, line.index - frontier.size) if line.index - frontier.size < FILLED else 0):
+                yield from marks.at(frontier)
+                frontier.append(leaf_hash(b""))
+        yield from few.of(event_findings(line))
+        yield from marks.at(frontier)
+        frontier.append(leaf_hash(line.document))
+        if frontier.size % EVERY == 0:
+            step(frontier.size, max(total, frontier.size))
+    yield from few.rest()
+    yield from marks.at(frontier)
+    yield from marks.beyond(frontier)
+    step(frontier.size, frontier.size)
+
+
+class _Few:
+    """The first findings about single events: one event that is taken out can move a million others."""
+
+    def __init__(self) -> None:
+        self._told = self._more = 0
+
+    def of(self, findings: Iterable[Finding]) -> Iterator[Finding]:
+        for one in findings:
+            if self._told < SINGLE:
+                self._told += 1
+                yield one
+            else:
+                self._more += 1
+
+    def rest(self) -> Iterator[Finding]:
+        if self._more:
+            detail = f"{self._more} more findings about single events"
+            yield Finding(kind=Kind.EVENT_ALTERED, subject="ledger", detail=detail)
+
+
+class _Marks:
+    """Known roots, met in the order of their sizes."""
+
+    def __init__(self, held: Sequence[Held]) -> None:
+        self._waiting = sorted(held, key=lambda one: (one.size, not one.signed))[::-1]
+        self._good = 0  # the largest size whose root was right
+        self._told: set[bool] = set()  # one altered event breaks every root after it: one finding of a kind
+
+    def at(self, frontier: Frontier) -> Iterator[Finding]:
+        while self._waiting and self._waiting[-1].size <= frontier.size:
+            size, root = self._waiting[-1].size, frontier.root
+            wrong = []
+            while self._waiting and self._waiting[-1].size == size:
+                one = self._waiting.pop()
+                wrong += [one] if one.root != root else []
+            for one in wrong:
+                if one.signed not in self._told:
+                    self._told.add(one.signed)
+                    yield Finding(
+                        kind=Kind.CHECKPOINT if one.signed else Kind.TREE,
+                        subject=_between(self._good, size),
+                        detail=f"the first {size} events give root {root.hex()[:16]}…; {one.source} "
+                        f"holds {one.root.hex()[:16]}…",
+                    )
+            if not wrong:
+                self._good = size
+
+    def beyond(self, frontier: Frontier) -> Iterator[Finding]:
+        for signed in (True, False):
+            more = [one for one in self._waiting if one.signed is signed]
+            if more:  # the largest first
+                yield Finding(
+                    kind=Kind.LEDGER_SHORTER if signed else Kind.TREE,
+                    subject="ledger",
+                    detail=f"{frontier.size} events are here; {more[0].source} holds {more[0].size}",
+                )
+
+
+def _between(good: int, size: int) -> str:
+    return f"event {good}" if size - good <= 1 else f"events {good} to {size - 1}"
+
+
+def _gap(expected: int, found: int) -> Finding:
+    if found > expected:
+        many = f"events {expected} to {found - 1} are" if found - expected > 1 else f"event {expected} is"
+        return Finding(kind=Kind.EVENT_MISSING, subject=f"event {expected}", detail=f"{many} not there")
+    return Finding(
+        kind=Kind.EVENT_ORDER, subject=f"event {found}", detail=f"it stands where {expected} should be"
+    )
+
+
+def head_findings(size: int, later: LedgerHead | None) -> Iterator[Finding]:
+    """`later`: the head, read after so many events were seen: it cannot be shorter than they."""
+    if later is not None and later.size < size:
+        yield Finding(
+            kind=Kind.TREE,
+            subject=_between(later.size, size),
+            detail=f"{size} events are here; the table `ledger` says {later.size}",
+        )
+
+
+def event_findings(line: EventLine) -> Iterator[Finding]:
+    """One event: its document, and the columns that copy it."""
+    subject = f"event {line.index}"
+    try:
+        said = json.loads(line.document)
+        canonical = canonical_json(said)
+        columns = {name: said[name] for name in ("index", "at", "by", "kind", "run")}
+        moment = moment_text(line.at)
+        if not isinstance(said["data"], dict):
+            raise TypeError("its data is no mapping")
+    except UNREADABLE as error:
+        detail = f"its document cannot be read: {type(error).__name__} {error}"
+        yield Finding(kind=Kind.EVENT_ALTERED, subject=subject, detail=detail, run=line.run)
+        return
+    if canonical != line.document:
+        detail = "its document is not in canonical form"
+        yield Finding(kind=Kind.EVENT_ALTERED, subject=subject, detail=detail, run=line.run)
+    found = {
+        "index": line.index,
+        "at": moment,
+        "by": line.by,
+        "kind": line.kind,
+        "run": line.run,
+    }
+    for name, value in columns.items():
+        if found[name] != value:
+            yield Finding(
+                kind=Kind.EVENT_ORDER if name == "index" else Kind.EVENT_ALTERED,
+                subject=subject,
+                detail=f"{name}: its document says {value!r}, the column {found[name]!r}",
+                run=line.run,
+            )

@@ -1,0 +1,152 @@
+"""Events against tables: what the ledger says was written, beside what is there now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from orchestrator.audit.checks.ledger_checks import UNREADABLE
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.digest import canonical_json
+from orchestrator.record.ledger.fold_events import OWNED, SHARED, EventLine, differences, fold
+
+if TYPE_CHECKING:
+    from orchestrator.record.ledger.audit_pages import Everything
+
+Step = Callable[[int, int], None]  # (done, total), for a progress bar
+SHOWN = 120  # characters of a value in a finding
+NOT_TOLD = "no event of the ledger tells of it"
+NO_ROW = "the ledger tells of it, and it has no row"
+
+
+def run_findings(everything: Everything, since: datetime | None, total: int, step: Step) -> Iterator[Finding]:
+    """Every run, in pages: its rows, and its events folded."""
+    done = 0
+    for page in everything.runs(since):
+        for one in page:
+            subject = f"run {one.run}"
+            if one.rows is None:
+                yield Finding(kind=Kind.UNREADABLE, subject=subject, detail=one.trouble, run=one.run)
+            else:
+                yield from compare(subject, one.events, one.rows, one.run)
+        done += len(page)
+        step(done, max(total, done))
+    for run in everything.runs_without_rows():
+        yield Finding(kind=Kind.ROW_MISSING, subject=f"run {run}", detail=NO_ROW, run=run)
+    for table, key in everything.orphans():
+        detail = f"rows of {table} belong to key {key}, which is not there"
+        yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=table, detail=detail)
+
+
+def compare(
+    subject: str, events: Iterable[EventLine], rows: Mapping[str, Any], run: str | None
+) -> Iterator[Finding]:
+    said = _folded(events)
+    if not said:
+        yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=subject, detail=NOT_TOLD, run=run)
+        return
+    for where, told, found in differences(said, dict(rows)):
+        yield row_finding(subject, where, told, found, run)
+
+
+def _folded(events: Iterable[EventLine], key: str | None = None) -> dict[str, Any]:
+    """What events say of a run, or of one key of shared rows. Damaged ones are findings of their own."""
+    said: dict[str, Any] = {}
+    for line in events:
+        try:
+            fold(said, line.data if key is None else _only(line.data, key))
+        except UNREADABLE:
+            continue
+    return said
+
+
+def row_finding(subject: str, where: str, told: Any, found: Any, run: str | None) -> Finding:
+    kind = Kind.ROW_ALTERED
+    if found is None and not isinstance(told, str | int | float | bool):
+        kind = Kind.ROW_MISSING
+    elif told is None and not isinstance(found, str | int | float | bool):
+        kind = Kind.ROW_UNACCOUNTED
+    detail = f"{where}: the ledger says {_short(told)}, the row {_short(found)}"
+    return Finding(kind=kind, subject=subject, detail=detail, run=run)
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+class SharedRow(NamedTuple):
+    """A job, an image with its layers, input data, or a box."""
+
+    table: str
+    key: str
+    value: dict[str, Any] | None  # None: it cannot be read
+    trouble: str = ""  # why
+
+
+def shared_findings(everything: Everything) -> Iterator[Finding]:
+    """Rows that several runs share, and what events say of them, from one state of the record."""
+    with everything.snapshot() as now:
+        rows = (SharedRow(*one) for one in now.shared())
+        yield from compare_shared(now.told_of_shared(), rows, now.events)
+
+
+def compare_shared(
+    events: Iterable[EventLine],
+    rows: Iterable[SharedRow],
+    find: Callable[[list[int]], Iterable[EventLine]],
+) -> Iterator[Finding]:
+    """`find`: events by their index, once more."""
+    told = _told_of_shared(events)
+    for name, key, value, trouble in rows:
+        indexes, digest = told.pop((name, key), ([], None))
+        if value is None:
+            yield Finding(kind=Kind.UNREADABLE, subject=f"{name} {key}", detail=trouble)
+            continue
+        row = value[name][key]
+        subject = f"{name} {row.get('digest') or row.get('name') or key}"
+        if not indexes:
+            yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=subject, detail=NOT_TOLD)
+        elif digest != _digest(value):
+            said = _folded(find(indexes), key)
+            for where, one, other in differences(said, value):
+                yield row_finding(subject, where, one, other, None)
+    for name, key in told:
+        yield Finding(kind=Kind.ROW_MISSING, subject=f"{name} {key}", detail=NO_ROW)
+
+
+Told = dict[tuple[str, str], tuple[list[int], bytes | None]]
+
+
+def _told_of_shared(events: Iterable[EventLine]) -> Told:
+    """(table, key) -> its events, and the digest of what they say where it is one: a million images fit."""
+    told: Told = {}
+    for line in events:
+        try:
+            data = line.data
+            keys = [(name, key) for name, rows in data.items() if name in SHARED for key in rows]
+            for name, key in keys:
+                indexes, _ = told.setdefault((name, key), ([], None))
+                digest = None if indexes else _digest(_only(data, key))
+                indexes.append(line.index)
+                told[name, key] = (indexes, digest)
+        except UNREADABLE:
+            continue  # the event itself is a finding of its own (ledger_checks.py)
+    return told
+
+
+def _only(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """What an event says of one key."""
+    return {
+        name: {key: rows[key]}
+        for name, rows in data.items()
+        if (name in SHARED or name in OWNED) and key in rows
+    }
+
+
+def _digest(value: Mapping[str, Any]) -> bytes:
+    return sha256(canonical_json(dict(value))).digest()

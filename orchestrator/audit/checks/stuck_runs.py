@@ -1,0 +1,43 @@
+"""Open runs that nobody seems to be at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.session import Session
+from orchestrator.launch.workers.box_fit import state_of
+from orchestrator.record.run_record import HistoryFilter
+from orchestrator.run.attempt_model import State
+from orchestrator.run.hardware import box_id
+
+LONG = timedelta(hours=24)  # in a queue, or on a box of which nothing is known
+
+
+def stuck_findings(session: Session) -> Iterator[Finding]:
+    """By the run's lock on this box, by the worker's silence on others, else by age."""
+    here = box_id(session.settings)
+    boxes = {box.id: box for box in session.record.boxes()}
+    moment = session.record.now()
+    open_states = tuple(state for state in State if not state.final)
+    for line in session.record.history(HistoryFilter(states=open_states)):
+        opened = session.record.open_run(line.id)
+        if opened.state.final:  # it ended meanwhile
+            continue
+        age = moment - line.created_at
+        detail = None
+        if opened.box == here and opened.state is not State.QUEUED:
+            with run_lock(session.settings, line.id) as free:
+                # Its orchestrator writes the end first and leaves the lock then.
+                state = session.record.state(line.id)
+                ended = state is None or state.final
+                detail = "its orchestrator on this box is gone" if free and not ended else None
+        elif opened.box in boxes and state_of(boxes[opened.box]) in ("silent", "down"):
+            detail = f"its box {boxes[opened.box].name} is {state_of(boxes[opened.box])}"
+        elif age > LONG:
+            detail = f"submitted {age.days} day(s) ago"
+        if detail is not None:
+            subject, detail = f"run {line.id}", f"{opened.state.value}; {detail}"
+            yield Finding(kind=Kind.RUN_STUCK, subject=subject, detail=detail, run=line.id)

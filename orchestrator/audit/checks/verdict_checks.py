@@ -1,0 +1,51 @@
+"""Stored verdicts against the evidence that they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from orchestrator.audit.checks.ledger_checks import UNREADABLE
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.reachability import is_away
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.launch.judge.verify_verdicts import Checked, stored_verdicts, verify
+from orchestrator.launch.session import Session
+
+Step = Callable[[int, int], None]  # (done, total), for a progress bar
+TOGETHER = 50  # reruns that are looked at at once: they often share their original
+_ODD = (*UNREADABLE, UsageError, StoreError)
+
+
+def verdict_findings(session: Session, step: Step) -> Iterator[Finding]:
+    """Blobs that are gone or damaged are looked at by themselves (blob_checks.py)."""
+    runs = session.record.everything.judged()
+    for start in range(0, len(runs), TOGETHER):
+        for checked in _together(session, runs[start : start + TOGETHER]):
+            if isinstance(checked, Finding):
+                yield checked
+            elif not checked.sound and not (checked.missing or checked.damaged):
+                yield Finding(
+                    kind=Kind.VERDICT,
+                    subject=f"verdict on run {checked.run}",
+                    detail=f"stored: {checked.stored}; the evidence gives {checked.recomputed}: "
+                    + "; ".join(checked.differences[:3]),
+                    run=checked.run,
+                )
+        step(min(start + TOGETHER, len(runs)), len(runs))
+
+
+def _together(session: Session, runs: Sequence[str]) -> Iterator[Checked | Finding]:
+    """One by one where one of them stops the others."""
+    try:
+        found = list(verify(session, stored_verdicts(session, list(runs))))
+    except _ODD as error:
+        if is_away(error):
+            raise
+        if len(runs) > 1:
+            for run in runs:
+                yield from _together(session, [run])
+            return
+        detail = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        yield Finding(kind=Kind.UNREADABLE, subject=f"verdict on run {runs[0]}", detail=detail, run=runs[0])
+        return
+    yield from found

@@ -1,0 +1,1 @@
+"""What leaves the record for outsiders: the ledger, bills of materials, crates."""

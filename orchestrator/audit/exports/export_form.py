@@ -1,0 +1,79 @@
+"""The form of an export: a folder that an outsider can check with public keys alone.
+
+    ledger.json        format, origin, number of events, root (hex), whether blobs came with it
+    events.jsonl       the exact bytes of every event, in order, one a line: the leaves of the tree
+    checkpoints        signed notes, one after the other
+    runs.jsonl         {"run", "rows"} of every run, as canonical JSON
+    shared.jsonl       {"table", "key", "value"} of jobs, images with layers, input data, boxes
+    blobs.jsonl        {"digest", "what", "run"} of every blob that a run names
+    keys               public keys of the box that wrote it, one a line; trust them only if you know them
+    blobs/sha256/ab/…  the blobs themselves, with --blobs
+
+Rows are as events tell of them (record/ledger/row_evidence.py). Nothing in such a folder is believed: names
+are checked before they become paths, and no link is followed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from orchestrator.digest import Digest, canonical_json
+from orchestrator.errors import UsageError
+
+FORMAT = 1
+LEDGER, EVENTS, CHECKPOINTS, RUNS, SHARED, BLOBS, KEYS, BYTES = (
+    *("ledger.json", "events.jsonl", "checkpoints", "runs.jsonl"),
+    *("shared.jsonl", "blobs.jsonl", "keys", "blobs"),
+)
+MAX_LINE = 256 << 20  # bytes; an event or a run's rows are a few kB, and long lists are digests
+MAX_TEXT = 256 << 20  # bytes of `checkpoints`, `keys` and `ledger.json`
+
+
+def blob_path(folder: Path, digest: Digest) -> Path:
+    return folder / BYTES / "sha256" / digest.hex[:2] / digest.hex
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """UsageError for what is not there, or is no plain file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", "`reprise audit --export DIR` writes such a folder"
+        ) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UsageError(f"{path} is no plain file", "`reprise audit --export DIR` writes such a folder")
+    return os.fdopen(fd, "rb")
+
+
+def text_of(path: Path) -> str:
+    with open_plain(path) as stream:
+        return stream.read(MAX_TEXT).decode("utf-8", "replace")
+
+
+def members_of(line: bytes, *names: str) -> dict[str, Any]:
+    """ValueError for a line that is not written as an export's: with other members, or in another form, it
+    could show a reader's own tools what this audit does not see."""
+    found = json.loads(line)
+    if not isinstance(found, dict) or found.keys() != set(names) or canonical_json(found) != line:
+        raise ValueError("not in canonical form, or not with the members that belong there")
+    return found
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(offset, line without its newline). UsageError for a line that is longer than any of ours."""
+    with open_plain(path) as stream:
+        offset = 0
+        while line := stream.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                raise UsageError(
+                    f"{path} has a line of more than {MAX_LINE} bytes", "it is no export of ours"
+                )
+            yield offset, line.removesuffix(b"\n")
+            offset += len(line)

@@ -1,0 +1,152 @@
+"""Writing an export of the ledger; its form is in export_form.py."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from orchestrator.audit.exports.export_form import (
+    BLOBS,
+    CHECKPOINTS,
+    EVENTS,
+    FORMAT,
+    KEYS,
+    LEDGER,
+    RUNS,
+    SHARED,
+    blob_path,
+)
+from orchestrator.audit.keys import signing_key
+from orchestrator.digest import CHUNK, Digest, canonical_json
+from orchestrator.durable import fsync_folder, make_folder, sync_filesystem, temporary_beside
+from orchestrator.errors import AuditError, UsageError
+from orchestrator.launch.session import Session
+from orchestrator.record.ledger.snapshot import Snapshot
+from orchestrator.record.store.blob_store import AbsentBlobError
+from orchestrator.value import Value
+
+_AUDIT = "`reprise audit` says what it is; an export of a damaged record would prove nothing"
+Step = Callable[[int, int], None]  # (done, total), for a progress bar
+EVERY = 1000  # lines or blobs between two steps
+
+
+class Exported(Value):
+    """What an export holds."""
+
+    folder: Path
+    events: int
+    runs: int
+    blobs: int  # that runs name
+    copied: int  # of those, how many are in the folder with their bytes
+    missing: int  # with --blobs: those that the store does not have
+
+
+def export(session: Session, folder: Path, step: Step, *, blobs: bool = False) -> Exported:
+    """The record at one moment into a new folder, which is there whole or not at all.
+
+    UsageError where the folder is there already, AuditError where the record cannot be read to its end.
+    """
+    folder = folder.absolute()
+    if os.path.lexists(folder):
+        raise UsageError(f"{folder} is there already", "name a folder that is not: it is written as a whole")
+    temporary = temporary_beside(folder)
+    try:
+        make_folder(folder.parent)
+        temporary.mkdir(mode=0o755)
+        done = _write(session, temporary, step, with_blobs=blobs)
+        sync_filesystem(temporary)
+        temporary.rename(folder)
+        fsync_folder(folder.parent)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written: {error.strerror}", "name a folder that you may write, with room"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return done.model_copy(update={"folder": folder})
+
+
+def _write(session: Session, folder: Path, step: Step, *, with_blobs: bool) -> Exported:
+    with session.record.everything.snapshot() as now:
+        head = now.head()
+        ledger: dict[str, object] = {
+            "format": FORMAT,
+            "origin": head.origin,
+            "size": head.size,
+            "root": head.root.hex(),
+        }
+        ledger["blobs"] = with_blobs
+        _lines(folder / LEDGER, [canonical_json(ledger)])
+        (folder / CHECKPOINTS).write_text("".join(one.text for one in now.checkpoints()), "utf-8")
+        (folder / KEYS).write_text(signing_key(session.settings).public.vkey + "\n", "utf-8")
+        events = _lines(
+            folder / EVENTS, _stepped((line.document for line in now.ledger_events()), head.size, step)
+        )
+        runs = _lines(folder / RUNS, _runs(now))
+        _lines(folder / SHARED, _shared(now))
+        seen: set[Digest] = set()
+        _lines(folder / BLOBS, _blobs(now, seen))
+    copied = sum(_copied(session, folder, seen, step)) if with_blobs else 0
+    missing = len(seen) - copied if with_blobs else 0
+    return Exported(folder=folder, events=events, runs=runs, blobs=len(seen), copied=copied, missing=missing)
+
+
+def _lines(path: Path, lines: Iterable[bytes]) -> int:
+    """How many."""
+    count = 0
+    with path.open("xb") as stream:
+        for line in lines:
+            stream.write(line + b"\n")
+            count += 1
+    return count
+
+
+def _stepped(lines: Iterable[bytes], total: int, step: Step) -> Iterator[bytes]:
+    for count, line in enumerate(lines, 1):
+        if b"\n" in line:
+            raise AuditError(f"event {count - 1} is not in canonical form", _AUDIT)
+        yield line
+        if count % EVERY == 0:
+            step(count, max(count, total))
+
+
+def _runs(now: Snapshot) -> Iterator[bytes]:
+    for one in now.runs():
+        if one.rows is None:
+            raise AuditError(f"run {one.run} cannot be read: {one.trouble}", _AUDIT)
+        yield canonical_json({"run": one.run, "rows": one.rows})
+
+
+def _shared(now: Snapshot) -> Iterator[bytes]:
+    for table, key, value, trouble in now.shared():
+        if value is None:
+            raise AuditError(f"{table} {key} cannot be read: {trouble}", _AUDIT)
+        yield canonical_json({"table": table, "key": key, "value": value})
+
+
+def _blobs(now: Snapshot, seen: set[Digest]) -> Iterator[bytes]:
+    for line in now.blobs():
+        if line.digest not in seen:
+            seen.add(line.digest)
+            yield canonical_json({"digest": line.digest, "what": line.what, "run": line.run})
+
+
+def _copied(session: Session, folder: Path, digests: set[Digest], step: Step) -> Iterator[bool]:
+    """Bytes as they lie, right or wrong: who reads the export sees it. Not where there are none."""
+    for done, digest in enumerate(sorted(digests), 1):
+        yield _copy(session, digest, blob_path(folder, digest))
+        if done % EVERY == 0:
+            step(done, len(digests))
+
+
+def _copy(session: Session, digest: Digest, path: Path) -> bool:
+    try:
+        source = session.store.open(digest)
+    except AbsentBlobError:
+        return False
+    os.makedirs(path.parent, exist_ok=True)  # noqa: PTH103  (made durable all at once)
+    with source, path.open("xb") as target:
+        shutil.copyfileobj(source, target, CHUNK)
+    return True

@@ -1,0 +1,264 @@
+"""An audit of an export (export_form.py): no database, no engine, no store; public keys only."""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from orchestrator.audit.checks.ledger_checks import UNREADABLE, tree_findings
+from orchestrator.audit.checks.row_checks import NO_ROW, SharedRow, compare, compare_shared
+from orchestrator.audit.exports.export_form import (
+    BLOBS,
+    CHECKPOINTS,
+    EVENTS,
+    FORMAT,
+    KEYS,
+    LEDGER,
+    RUNS,
+    SHARED,
+    blob_path,
+    lines_of,
+    members_of,
+    open_plain,
+    text_of,
+)
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.heads.signed_note import split_notes
+from orchestrator.audit.heads.witnesses import Checkpoints
+from orchestrator.audit.keys import PublicKey, read_public
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.record.ledger.fold_events import SHARED as SHARED_TABLES
+from orchestrator.record.ledger.fold_events import EventLine, LedgerHead
+
+Step = Callable[[int, int], None]  # (done, total), for a progress bar
+
+
+def audit_offline(
+    folder: Path,
+    keys: Sequence[PublicKey],
+    witnesses: Sequence[Path],
+    step: Callable[[str], Step],
+) -> Iterator[Finding]:
+    """Findings as of `audit`. Without `keys`, those in the export are used, and a finding says so.
+
+    UsageError where the folder is no export.
+    """
+    (head, whole), found = _head(folder), []
+    if not keys:
+        found = list(read_public(str(_plain(folder / KEYS))))
+        names = ", ".join(key.name for key in found)
+        yield Finding(
+            kind=Kind.NOT_CHECKED,
+            subject="whose keys these are",
+            detail=f"signatures were checked with keys that came with the export ({names}); get them from "
+            "whoever signs, and give them with --key",
+        )
+    held = Checkpoints(head.origin, keys or found)
+    yield from held.texts(split_notes(text_of(folder / CHECKPOINTS)), "the export's checkpoints")
+    if keys and head.size and not held.held:
+        detail = "none is signed by a key that was given"
+        yield Finding(kind=Kind.CHECKPOINT_FORGED, subject="the export's checkpoints", detail=detail)
+    for path in witnesses:
+        yield from held.witness(path)
+    yield from held.rest()
+    yield from held.unsigned(head.size)
+    events = _Events(folder / EVENTS)
+    yield from tree_findings(head, events, held.held, step("ledger"), str(LEDGER))
+    named = _Named()
+    with open_plain(folder / EVENTS) as stream:
+        yield from _rows(folder, events, stream, named, step("rows"))
+        yield from _shared(folder, events, stream)
+    yield from _blobs(folder, named, step("blobs"), whole=whole)
+
+
+def _plain(path: Path) -> Path:
+    open_plain(path).close()
+    return path
+
+
+def _head(folder: Path) -> tuple[LedgerHead, bool]:
+    """And whether blobs came with it."""
+    text = text_of(folder / LEDGER)
+    try:
+        found = json.loads(text)
+        name = str(found["origin"]).removeprefix("reprise/")
+        if found["format"] != FORMAT:
+            raise ValueError(f"its format is {found['format']!r}, and this release reads {FORMAT}")
+        head = LedgerHead(id=name, size=int(found["size"]), root=bytes.fromhex(found["root"]))
+        return head, found["blobs"] is True
+    except UNREADABLE as error:
+        raise UsageError(
+            f"{folder / LEDGER} cannot be read: {error}", "`reprise audit --export DIR` writes such a folder"
+        ) from error
+
+
+class _Events:
+    """The events of an export in order; remembers where those of each run and of shared rows begin."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.of_run: dict[str, array[int]] = {}
+        self.of_none = array("Q")  # of jobs, images, inputs, boxes
+
+    def __iter__(self) -> Iterator[EventLine]:
+        for index, (offset, document) in enumerate(lines_of(self._path)):
+            line = _line(index, document)
+            if line.run is None:
+                self.of_none.append(offset)
+            else:
+                self.of_run.setdefault(line.run, array("Q")).append(offset)
+            yield line
+
+
+def _line(index: int, document: bytes) -> EventLine:
+    """Its place in the file is its index; the columns are what the document says, if it can be read."""
+    try:
+        said = json.loads(document)
+        moment = datetime.fromisoformat(said["at"])
+        run = said["run"] if isinstance(said["run"], str) else None
+        return EventLine(index=index, at=moment, by=said["by"], kind=said["kind"], run=run, document=document)
+    except UNREADABLE:
+        return EventLine(
+            index=index,
+            at=datetime.fromtimestamp(0).astimezone(),
+            by="",
+            kind="",
+            run=None,
+            document=document,
+        )
+
+
+def _at(stream: BinaryIO, offsets: Sequence[int]) -> Iterator[EventLine]:
+    for index, offset in enumerate(offsets):
+        stream.seek(offset)
+        yield _line(index, stream.readline().removesuffix(b"\n"))
+
+
+class _Named:
+    """Blobs that rows name."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, str] = {}  # digest -> one run, where rows are listed
+        self.untold: set[tuple[str, str]] = set()  # (run, table) where one digest tells of all rows
+
+    def add(self, run: str, rows: dict[str, Any]) -> None:
+        self.told.update((digest, run) for digest in _named(rows))
+        self.untold.update((run, table) for table, _ in NAMING if isinstance(rows.get(table), dict))
+
+
+def _rows(folder: Path, events: _Events, stream: BinaryIO, named: _Named, step: Step) -> Iterator[Finding]:
+    """`named` gets the blobs that rows name."""
+    seen: set[str] = set()
+    for number, (_, text) in enumerate(lines_of(folder / RUNS), 1):
+        try:
+            one = members_of(text, "run", "rows")
+            run, rows = str(one["run"]), dict(one["rows"])
+        except UNREADABLE as error:
+            detail = f"{type(error).__name__}: {error}"
+            yield Finding(kind=Kind.UNREADABLE, subject=f"line {number} of {RUNS}", detail=detail)
+            continue
+        if run in seen:
+            detail = f"line {number} of {RUNS} tells of it once more"
+            yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=f"run {run}", detail=detail, run=run)
+        seen.add(run)
+        named.add(run, rows)
+        yield from compare(f"run {run}", _at(stream, events.of_run.get(run, ())), rows, run)
+        if number % 500 == 0:
+            step(number, max(number, len(events.of_run)))
+    for run in sorted(events.of_run.keys() - seen):
+        yield Finding(kind=Kind.ROW_MISSING, subject=f"run {run}", detail=NO_ROW, run=run)
+    step(len(seen), len(seen))
+
+
+NAMING = (("output", "digest"), ("log", "digest"), ("git_state", "patch_digest"), ("trace", "digest"))
+
+
+def _named(rows: dict[str, Any]) -> Iterator[str]:
+    """Digests of blobs in the rows of a run, where they are listed and not told by one digest of all."""
+    for table, column in NAMING:
+        listed = rows.get(table)
+        for row in listed if isinstance(listed, list) else ():
+            digest = Digest.parse(str(row.get(column))) if isinstance(row, dict) else None
+            if digest is not None:
+                yield digest
+
+
+def _shared(folder: Path, events: _Events, stream: BinaryIO) -> Iterator[Finding]:
+    unreadable: list[Finding] = []
+
+    def rows() -> Iterator[SharedRow]:
+        for number, (_, text) in enumerate(lines_of(folder / SHARED), 1):
+            try:
+                one = members_of(text, "table", "key", "value")
+                table, key, value = str(one["table"]), str(one["key"]), dict(one["value"])
+                if table not in SHARED_TABLES or not isinstance(value[table][key], dict):
+                    raise ValueError("no row of a table that runs share")
+            except UNREADABLE as error:
+                detail = f"{type(error).__name__}: {error}"
+                subject = f"line {number} of {SHARED}"
+                unreadable.append(Finding(kind=Kind.UNREADABLE, subject=subject, detail=detail))
+                continue
+            yield SharedRow(table, key, value)
+
+    def find(indexes: list[int]) -> Iterator[EventLine]:
+        return _at(stream, [events.of_none[index] for index in indexes])
+
+    # Here an event's index is its place among those of no run.
+    yield from compare_shared(_at(stream, events.of_none), rows(), find)
+    yield from unreadable
+
+
+def _blobs(folder: Path, named: _Named, step: Step, *, whole: bool) -> Iterator[Finding]:
+    """Bytes that came with it against their digests; without them, how many were not looked at."""
+    absent = count = 0
+    left = dict(named.told)
+    for number, (_, text) in enumerate(lines_of(folder / BLOBS), 1):
+        try:
+            one = members_of(text, "digest", "what", "run")
+            digest, run = Digest(str(one["digest"])), str(one["run"])
+            what = str(one["what"])
+            detail = f"{what} of run {run}"
+        except UNREADABLE as error:
+            detail = f"{type(error).__name__}: {error}"
+            yield Finding(kind=Kind.UNREADABLE, subject=f"line {number} of {BLOBS}", detail=detail)
+            continue
+        count += 1
+        left.pop(digest, None)
+        if digest not in named.told and (run, what) not in named.untold:
+            detail = f"{BLOBS} has it as {what} of run {run}; no row names it"
+            yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=f"blob {digest}", detail=detail, run=run)
+        path = blob_path(folder, digest)
+        if not os.path.lexists(path):
+            absent += 1
+            if whole:
+                detail = f"{detail}: it is not in the export"
+                yield Finding(kind=Kind.BLOB_MISSING, subject=f"blob {digest}", detail=detail, run=run)
+            continue
+        trouble = _trouble(path, digest)
+        if trouble is not None:
+            detail = f"{detail}: {trouble}"
+            yield Finding(kind=Kind.BLOB_ALTERED, subject=f"blob {digest}", detail=detail, run=run)
+        if number % 500 == 0:
+            step(number, number)
+    for digest_left, run in left.items():
+        detail = f"a row of run {run} names it, and {BLOBS} does not"
+        yield Finding(kind=Kind.BLOB_MISSING, subject=f"blob {digest_left}", detail=detail, run=run)
+    if absent and not whole:
+        detail = "their bytes are not in the export (`--blobs` takes them along)"
+        yield Finding(kind=Kind.NOT_CHECKED, subject=f"{absent} of {count} blobs", detail=detail)
+    step(count, count)
+
+
+def _trouble(path: Path, digest: Digest) -> str | None:
+    try:
+        with open_plain(path) as stream:
+            found = Digest.of_stream(stream)
+    except UsageError as error:
+        return error.message
+    return None if found == digest else f"{path} is {found}"

@@ -1,0 +1,1 @@
+"""Signed tree heads of the ledger."""

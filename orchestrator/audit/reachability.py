@@ -1,0 +1,28 @@
+"""What could not be looked at, told apart from what was altered: an outage says nothing of the record."""
+
+from __future__ import annotations
+
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.errors import EngineMissingError, RecordError, RepriseError, StoreError
+from orchestrator.image.registry.registry_client import SilentError
+from orchestrator.record.store.blob_store import AlteredStoreError
+
+# What SQLite says of a file with other bytes, and of tables that somebody took out.
+_DAMAGE = ("malformed", "not a database", "no such table", "no such column", "no such index", "encrypted")
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error means that database, store, engine, registry or disk did not let itself be read."""
+    if isinstance(error, RecordError):
+        damaged = isinstance(error.__cause__, ValueError | TypeError)
+        return not damaged and not any(word in error.message for word in _DAMAGE)
+    if isinstance(error, StoreError):
+        return not isinstance(error, AlteredStoreError)
+    return isinstance(error, OSError | EngineMissingError | SilentError)
+
+
+def out_of_reach(subject: str, error: BaseException) -> Finding:
+    text = error.message if isinstance(error, RepriseError) else str(error)
+    hint = error.hint if isinstance(error, RepriseError) else None
+    detail = " ".join(text.split())[:500] + (f" ({hint})" if hint else "")
+    return Finding(kind=Kind.OUT_OF_REACH, subject=subject, detail=detail)

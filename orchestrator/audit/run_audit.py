@@ -1,0 +1,165 @@
+"""The audit: everything computed once more, nothing that was stored as "verified" believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from orchestrator.audit.checks.blob_checks import blob_findings
+from orchestrator.audit.checks.claim_checks import claim_findings
+from orchestrator.audit.checks.image_checks import box_findings, engine_findings, registry_findings
+from orchestrator.audit.checks.ledger_checks import head_findings, tree_findings
+from orchestrator.audit.checks.row_checks import run_findings, shared_findings
+from orchestrator.audit.checks.stuck_runs import stuck_findings
+from orchestrator.audit.checks.verdict_checks import verdict_findings
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.heads.local_copy import kept_checkpoints, kept_origins
+from orchestrator.audit.heads.signed_note import parse_checkpoint
+from orchestrator.audit.heads.witnesses import Checkpoints
+from orchestrator.audit.keys import PublicKey, signing_key
+from orchestrator.audit.reachability import is_away, out_of_reach
+from orchestrator.errors import RecordError, UsageError
+from orchestrator.launch.session import Session
+from orchestrator.record.ledger.fold_events import EventLine, LedgerHead
+from orchestrator.record.ledger.read_ledger import Signed
+from orchestrator.record.record import Record
+from orchestrator.value import Value
+
+Step = Callable[[int, int], None]  # (done, total), for a progress bar
+
+
+class Part(StrEnum):
+    """What can be asked for one by one; in the order in which it is done."""
+
+    LEDGER = "ledger"  # events, their tree, checkpoints
+    ROWS = "rows"  # events against tables
+    RUNS = "runs"  # open runs that nobody is at
+    BLOBS = "blobs"
+    VERDICTS = "verdicts"
+    IMAGES = "images"  # this box's layers, and images against their specs
+    ENGINE = "engine"
+    REGISTRY = "registry"
+
+
+class Audit(Value):
+    """What is asked of an audit."""
+
+    parts: tuple[Part, ...] = tuple(Part)
+    since: datetime | None = None  # runs and images from then on; the ledger is always read whole
+    witnesses: tuple[Path, ...] = ()
+    keys: tuple[PublicKey, ...] = ()  # beside this box's own
+
+
+def audit(session: Session, asked: Audit, step: Callable[[Part], Step]) -> Iterator[Finding]:
+    """Findings as they come. The record may be written meanwhile: each look is at one state of it."""
+    doing: dict[Part, Callable[[Step], Iterator[Finding]]] = {
+        Part.LEDGER: lambda tick: _ledger(session, asked, tick),
+        Part.ROWS: lambda tick: _rows(session, asked, tick),
+        Part.RUNS: lambda _: stuck_findings(session),
+        Part.BLOBS: lambda tick: blob_findings(session, asked.since, tick),
+        Part.VERDICTS: lambda tick: verdict_findings(session, tick),
+        Part.IMAGES: lambda tick: _images(session, asked, tick),
+        Part.ENGINE: lambda tick: engine_findings(session, tick),
+        Part.REGISTRY: lambda tick: _registry(session, asked, tick),
+    }
+    for part in Part:
+        if part not in asked.parts:
+            continue
+        try:
+            yield from doing[part](step(part))
+        except UsageError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            if is_away(error):
+                yield out_of_reach(f"the part {part.value}", error)
+                continue
+            # What was put in by hand can be anything: that ends one part of an audit, and is told.
+            detail = (
+                f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; the rest of it was left out"
+            )
+            yield Finding(kind=Kind.UNREADABLE, subject=f"the part {part.value}", detail=detail)
+
+
+def _ledger(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
+    record = session.record
+    # Copies first, then checkpoints, then the head, then events: what is written meanwhile is only added.
+    origins = kept_origins(session.settings, record.address)
+    first = yield from _head(record, quiet=True)
+    names = {*origins, *([first.origin] if first else [])}  # its address may have changed
+    known = {origin: kept_checkpoints(session.settings, origin) for origin in names}
+    signed = record.checkpoints()
+    head = yield from _head(record)
+    origin = head.origin if head else _origin(signed, origins)
+    found = Checkpoints(origin, (signing_key(session.settings).public, *asked.keys))
+    yield from found.own(signed)
+    yield from found.kept(known.get(origin, ()), signed)
+    for path in asked.witnesses:
+        yield from found.witness(path)
+    yield from found.rest()
+    for other in [one for one in origins if one != origin]:
+        detail = f"it held {other}, and now holds {origin or 'none'}"
+        yield Finding(kind=Kind.LEDGER_OTHER, subject=f"ledger {other}", detail=detail)
+    yield from found.unsigned(head.size if head else 0)
+    seen = _Seen(record.everything.ledger_events())
+    yield from tree_findings(head, seen, found.held, step)
+    yield from head_findings(seen.size, (yield from _head(record, quiet=True)))
+
+
+class _Seen:
+    """Events with the number of those that went by."""
+
+    def __init__(self, events: Iterator[EventLine]) -> None:
+        self._events, self.size = events, 0
+
+    def __iter__(self) -> Iterator[EventLine]:
+        for line in self._events:
+            self.size = line.index + 1
+            yield line
+
+
+def _head(record: Record, *, quiet: bool = False) -> Generator[Finding, None, LedgerHead | None]:
+    """None, and a finding, where the row of `ledger` makes no sense."""
+    try:
+        return record.ledger()
+    except RecordError as error:
+        if not isinstance(error.__cause__, ValueError | TypeError):
+            raise  # the database is away
+        detail = error.message
+    except (ValueError, TypeError) as error:
+        detail = f"{type(error).__name__}: {error}"
+    if not quiet:
+        yield Finding(kind=Kind.TREE, subject="the table `ledger`", detail=detail)
+    return None
+
+
+def _origin(signed: Sequence[Signed], origins: Sequence[str]) -> str:
+    """Of a ledger whose own row is gone."""
+    if origins:
+        return origins[-1]
+    for one in reversed(signed):
+        with suppress(UsageError):
+            return parse_checkpoint(one.text).origin
+    return ""
+
+
+def _rows(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
+    everything = session.record.everything
+    total = everything.count_runs(asked.since)
+    yield from run_findings(everything, asked.since, total, step)
+    yield from shared_findings(everything)
+
+
+def _images(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
+    yield from box_findings(session, step)
+    everything = session.record.everything
+    total = everything.count_images(asked.since)
+    yield from claim_findings(session, everything.images(asked.since), total, step)
+
+
+def _registry(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
+    everything = session.record.everything
+    digests = (line.digest for line in everything.images(asked.since))
+    yield from registry_findings(session, digests, everything.count_images(asked.since), step)

@@ -1,0 +1,145 @@
+"""reprise check-attestation"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.options import json_option
+
+if TYPE_CHECKING:
+    from orchestrator.audit.attestations.attestation_bundle import Bundle, Checked, Told, Vouched
+    from orchestrator.digest import Digest
+    from orchestrator.errors import ExitCode
+
+RUNS_SHOWN = 20
+OUTPUTS_SHOWN = 20
+
+
+@click.command("check-attestation")
+@click.argument("source", metavar="FILE|HOST/NAME@sha256:…")
+@click.option(
+    "--key",
+    "keys",
+    metavar="KEY|FILE",
+    multiple=True,
+    required=True,
+    help="A public key as `reprise key` prints it, or a file of such lines; may be given several times.",
+)
+@click.option(
+    "--file",
+    "files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Also: is this file an output of the claim? By its content; may be given several times.",
+)
+@click.option(
+    "--at-least",
+    "least",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="So many of the keys must have signed the claim.",
+)
+@json_option
+def command(
+    source: str, keys: tuple[str, ...], files: tuple[Path, ...], least: int, as_json: bool
+) -> ExitCode:
+    """Say who vouches for what, offline, with public keys only.
+
+    Neither a record nor an engine is asked; with HOST/NAME@sha256:… that registry is. What no given key
+    signed is not repeated. Exit code 6: a signature is not over what stands there, too few of the keys
+    signed, or a file has other bytes than any output that is vouched for. Exit code 2: no attestation at all.
+
+    JSON: `claims`, each with `image`, `job`, `outputs` (path: digest), `by` (ids of keys), `unknown`
+    (signatures of other keys), `runs` (`run`, `box`, `box_name`, `submitted_by`, `finished_on`, `commit`,
+    `dirty`, `verdicts`, `by`); `files`: each file with the outputs that it is; `problems`; `sound`.
+    """
+    from orchestrator.audit.attestations.attestation_bundle import check_bundle
+    from orchestrator.audit.keys import read_public
+    from orchestrator.cli.json_document import jsonable, print_document
+    from orchestrator.errors import ExitCode
+
+    known = {key.vkey: key for text in keys for key in read_public(text)}
+    if not known:
+        raise click.UsageError("there is no key in what --key names")
+    digests = {str(path): _digest(path) for path in files}
+    checked = check_bundle(_read(source), tuple(known.values()), digests, least)
+    if as_json:
+        print_document({**jsonable(checked), "sound": not checked.problems})
+    else:
+        _print(checked)
+    return ExitCode.AUDIT if checked.problems else ExitCode.OK
+
+
+def _read(source: str) -> Bundle:
+    path = Path(source)
+    if "@sha256:" in source and not os.path.lexists(path):
+        from orchestrator.audit.attestations.publish import published
+
+        return published(source)
+    from orchestrator.audit.attestations.attestation_bundle import read_file
+
+    return read_file(path)
+
+
+def _digest(path: Path) -> Digest:
+    from orchestrator.digest import Digest
+    from orchestrator.errors import UsageError
+
+    try:
+        return Digest.of_file(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", "name a file that you may read"
+        ) from error
+
+
+def _print(checked: Checked) -> None:
+    from orchestrator.cli.terminal.clean_text import clean_line
+    from orchestrator.cli.terminal.console import BOLD, line
+
+    for claim in checked.claims:
+        if claim.by:
+            _print_claim(claim)
+    for name, paths in checked.files.items():
+        if paths:
+            line(clean_line(f"{name} is {', '.join(paths)}"))
+    if checked.problems:
+        line("NOT SOUND", BOLD)
+        for problem in checked.problems:
+            line(f"  {clean_line(problem)}")
+
+
+def _print_claim(claim: Vouched) -> None:
+    from orchestrator.cli.terminal.clean_text import clean_line
+    from orchestrator.cli.terminal.console import BOLD, DIM, fields, line
+
+    line(f"vouched for by {' and '.join(claim.by)}", BOLD)
+    outputs = [f"{path}  {digest}" for path, digest in claim.outputs.items()][:OUTPUTS_SHOWN]
+    if len(claim.outputs) > OUTPUTS_SHOWN:
+        outputs.append(f"and {len(claim.outputs) - OUTPUTS_SHOWN} more; --json lists all")
+    listed = [("" if number else "outputs", text) for number, text in enumerate(outputs)]
+    fields([("job", claim.job), ("image", claim.image), *listed], indent=2)
+    if claim.unknown:
+        line(f"  signatures of keys that were not given: {claim.unknown}", DIM)
+    for told in claim.runs[:RUNS_SHOWN]:
+        line(f"  {clean_line(_sentence(told))}")
+    if len(claim.runs) > RUNS_SHOWN:
+        line(f"  and {len(claim.runs) - RUNS_SHOWN} more runs; --json lists all", DIM)
+
+
+def _sentence(told: Told) -> str:
+    """`ada@alpha: run R on box B, finished …, by ada, commit 1f2e…, identical with its original R0`."""
+    box = told.box_name or told.box.rpartition(":")[2][:12]
+    parts = [
+        f"run {told.run} on box {box}",
+        f"finished {told.finished_on}",
+        f"submitted by {told.submitted_by}",
+    ]
+    if told.commit:
+        parts.append(f"commit {told.commit[:12]}{' DIRTY' if told.dirty else ''}")
+    return f"{' and '.join(told.by)}: {', '.join([*parts, *told.verdicts[-3:]])}"

@@ -1,0 +1,53 @@
+"""reprise checkpoint"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.options import json_option
+
+
+@click.command("checkpoint")
+@click.option("--to", "target", metavar="PATH|git", help="Copy the checkpoints to a file or into git.")
+@json_option
+def command(target: str | None, as_json: bool) -> None:
+    """Print the latest signed checkpoint of the ledger; sign one where it has grown.
+
+    A checkpoint is the ledger's size and root, signed with this box's key (`reprise key`). Commands that end
+    runs sign one by themselves. It proves the past only to those who have it from elsewhere than from the
+    record, so copy it where the database's owner cannot write:
+
+    \b
+    --to PATH  appends those that the file lacks, one after the other, in one write
+    --to git   commits them to the branch reprise-checkpoints of the repository of
+               the current folder, one file per ledger; the work tree, the index
+               and other branches are not touched. Push it to where history is
+               protected: git push origin reprise-checkpoints
+
+    A copy that contradicts the ledger is exit code 6, and nothing is copied.
+
+    JSON: `origin`, `size`, `text`, `at`, `new` (it was signed just now), `copied` (how many; null without
+    --to). Of an empty ledger: `size` 0, and `text` and `at` null.
+    """
+    from orchestrator.audit.heads.signed_heads import checkpoint, copy_to_file, copy_to_git
+    from orchestrator.cli.json_document import print_document
+    from orchestrator.cli.terminal.console import line, tell
+    from orchestrator.cli.verb_session import opened
+
+    with opened() as session:
+        new = checkpoint(session) is not None
+        origin, last = session.record.ledger().origin, session.record.latest_checkpoint()
+        copied = None
+        if target is not None:
+            copied = (
+                copy_to_git(session, Path.cwd()) if target == "git" else copy_to_file(session, Path(target))
+            )
+    if as_json:
+        told = {"size": last.size, "text": last.text, "at": last.at} if last else {"size": 0, "text": None}
+        print_document({"origin": origin, "at": None, **told, "new": new, "copied": copied})
+        return
+    line(last.text.removesuffix("\n") if last else "the ledger is empty: nothing was recorded yet")
+    if copied is not None:
+        tell(f"{copied} checkpoints copied to {target}" if copied else f"{target} had them all")

@@ -1,0 +1,51 @@
+"""reprise execute"""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli.options import json_option, quiet_option
+from orchestrator.errors import ExitCode
+
+
+@click.command("execute", hidden=True)
+@click.argument("run")
+@click.option("--attempt", type=click.IntRange(1), help="This attempt and no other; its log is not printed.")
+@click.option("--gpus", help="The GPUs that it may use: UUIDs or NVML's indices, with commas.")
+@quiet_option
+@json_option
+def command(run: str, attempt: int | None, gpus: str | None, quiet: bool, as_json: bool) -> int:
+    """Carry one queued or abandoned run to its end.
+
+    What `submit` does after it has recorded the run, what executors launch on other boxes (with
+    --attempt), and what other verbs start for runs whose orchestrator died. Where another process of this
+    box executes the run, it waits for it.
+    """
+    from orchestrator.cli.json_document import print_document, run_document
+    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.run_progress import steps_only, watching
+    from orchestrator.cli.terminal.summary import exit_code_of, print_run
+    from orchestrator.cli.verb_session import opened
+    from orchestrator.launch.execute.execute_attempt import execute, execute_attempt
+    from orchestrator.launch.execute.recover import remove_given_up
+
+    with opened() as session:
+        name = session.record.find(run)
+        if attempt is not None:
+            watch = steps_only()
+            remove_given_up(session, watch)
+            record = execute_attempt(session, name, attempt, watch, gpus)
+        elif gpus is not None:
+            raise click.UsageError("--gpus goes with --attempt")
+        else:
+            with watching(as_json, quiet) as shown:
+                record = execute(session, name, shown)
+    if quiet:
+        line(record.state.value)
+    elif as_json:
+        print_document(run_document(record))
+    elif attempt is not None:
+        line(f"run {record.id}: {record.state.value}")
+    else:
+        print_run(record)
+    return exit_code_of(record) if record.state.final else ExitCode.INFRASTRUCTURE

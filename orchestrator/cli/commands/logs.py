@@ -1,0 +1,68 @@
+"""reprise logs"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import click
+
+from orchestrator.cli.options import json_option
+
+
+@click.command("logs")
+@click.argument("run")
+@click.option("-f", "--follow", is_flag=True, help="While the run goes on, print what it writes.")
+@click.option("--tail", metavar="N", type=click.IntRange(0), help="Only the last N lines.")
+@click.option("--raw", is_flag=True, help="The exact bytes: escapes and controls are not removed.")
+@json_option
+def command(run: str, follow: bool, tail: int | None, raw: bool, as_json: bool) -> None:
+    """Print what a run wrote to its standard output and error.
+
+    Escape sequences, control characters and bidi marks are removed; of a progress bar the last state of
+    each line is kept.
+
+    JSON: `run`, `state`, `truncated`, `lines`.
+    """
+    if follow and as_json:
+        raise click.UsageError("--follow and --json do not go together: a document has an end")
+    if raw and (as_json or tail is not None):
+        raise click.UsageError("--raw goes with neither --json nor --tail: they speak of lines of text")
+    from orchestrator.cli.json_document import print_document
+    from orchestrator.cli.verb_session import find_run, opened
+    from orchestrator.launch.find_log import log_chunks
+
+    with opened(adopting=True) as session:
+        record = find_run(session, run)
+        if raw:
+            for chunk in log_chunks(session, record, follow=follow):
+                sys.stdout.buffer.write(chunk)
+                sys.stdout.buffer.flush()
+            return
+        lines = clean_lines(log_chunks(session, record, follow=follow))
+        if tail is not None and follow:
+            there = sum(1 for _ in clean_lines(log_chunks(session, record, follow=False)))
+            lines = islice(lines, max(there - tail, 0), None)
+        elif tail is not None:
+            lines = iter(deque(lines, maxlen=tail))
+        if as_json:
+            truncated = record.log.truncated if record.log else False
+            document = {"run": record.id, "state": record.state, "truncated": truncated}
+            print_document(document | {"lines": [text.removesuffix("\n") for text in lines]})
+            return
+        for text in lines:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+def clean_lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Clean lines of a raw log, each with its newline."""
+    from orchestrator.cli.terminal.clean_text import Cleaner
+
+    cleaner = Cleaner()
+    for chunk in chunks:
+        *lines, _ = cleaner.feed(chunk).split("\n")
+        yield from (line + "\n" for line in lines)
+    yield from (line + "\n" for line in cleaner.close().split("\n") if line)

@@ -1,0 +1,92 @@
+"""reprise name"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.record.record import Record
+    from orchestrator.record.run_record import Named
+
+
+@click.command("name")
+@click.argument("name", required=False)
+@click.argument("run", required=False)
+@click.option("--remove", is_flag=True, help="Take the name away.")
+@json_option
+def command(name: str | None, run: str | None, remove: bool, as_json: bool) -> None:
+    """Give a run a name such as `production`, or list names.
+
+    One run has a name at a time, and every verb takes the name for the run. With a name alone, the runs
+    that had it are listed.
+
+    JSON: `names`, each with `name`, `run`, `job` (null where it was taken away), and `past`: `run`, `kind`
+    (name or unname), `by`, `at`.
+    """
+    from orchestrator.cli.json_document import print_document
+    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.verb_session import opened
+    from orchestrator.errors import UsageError
+
+    if remove and (name is None or run is not None):
+        raise UsageError("--remove takes a name and nothing else", "reprise name NAME --remove")
+    with opened() as session:
+        said = "" if name is None else _change(session.record, name, run, remove)
+        every = session.record.names()
+    names = [item for item in every if name in (None, item.name)]
+    if name is not None and not names:
+        raise UsageError(f"no run ever had the name {name}", f"reprise name {name} RUN")
+    if as_json:
+        print_document({"names": [_document(item) for item in names]})
+    elif said:
+        line(said)
+    else:
+        _print(names, past=name is not None)
+
+
+def _change(record: Record, name: str, run: str | None, remove: bool) -> str:
+    from orchestrator.launch.person import person
+
+    if remove:
+        return f"{record.unname(name, person())} is no longer {name}"
+    if run is None:
+        return ""
+    found = record.find(run)
+    before = record.name(name, found, person())
+    if before == found:
+        return f"{found} is {name} already"
+    return f"{found} is now {name}" + (f"; before, it was {before}" if before else "")
+
+
+def _document(item: Named) -> dict[str, object]:
+    past = [{"run": line.run, "kind": line.kind, "by": line.by, "at": line.at} for line in item.past]
+    return {"name": item.name, "run": item.run, "job": item.job, "past": past}
+
+
+def _print(names: Sequence[Named], past: bool) -> None:
+    from orchestrator.cli.terminal.console import line, table
+    from orchestrator.cli.terminal.human_units import moment_text
+
+    if past:
+        rows = [
+            (moment_text(line.at), line.run if line.kind == "name" else f"no longer {line.run}", line.by)
+            for item in names
+            for line in item.past
+        ]
+        table(("since", "run", "by"), rows)
+        return
+    held = [item for item in names if item.run is not None]
+    if not held:
+        line("no run has a name")
+        return
+    lines = [
+        (item.name, item.run or "", item.job or "", moment_text(item.past[-1].at), item.past[-1].by)
+        for item in held
+    ]
+    table(("name", "run", "job", "since", "by"), lines)

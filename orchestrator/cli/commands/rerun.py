@@ -1,0 +1,215 @@
+"""reprise rerun"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.options import json_option, quiet_option, read_paths, read_size, read_span
+
+if TYPE_CHECKING:
+    from orchestrator.launch.judge.replay_rerun import Replayed
+    from orchestrator.launch.submit.rerun_run import RerunRequest
+    from orchestrator.record.run_record import RunRecord
+    from orchestrator.verdict.verdict_model import Verdict
+
+
+@click.command("rerun")
+@click.argument("target", metavar="DIGEST|RUN")
+@click.option(
+    "--input",
+    "inputs",
+    metavar="NAME=PATH",
+    multiple=True,
+    callback=read_paths,
+    help="Where an input lies on this box; its digest must be the recorded one.",
+)
+@click.option("--against", metavar="RUN", help="Compare with this run, not with the first of the digest.")
+@click.option("--memory", metavar="SIZE", callback=read_size, help="Another memory limit, such as 8GiB.")
+@click.option("--shm", metavar="SIZE", callback=read_size, help="Another size of /dev/shm.")
+@click.option("--timeout", metavar="TIME", callback=read_span, help="Another timeout, such as 90s or 2h.")
+@click.option("--cpus", type=click.FloatRange(min=0, min_open=True), help="Another number of CPUs.")
+@click.option("--gpu", metavar="MODEL", help="Run on a GPU of this model.")
+@click.option("--on", metavar="PLACE", help="Run it elsewhere: worker, slurm, ray, or the name of a box.")
+@click.option("--elsewhere", is_flag=True, help="On any box with a worker but the one of the original.")
+@click.option("--detach", is_flag=True, help="With --on or --elsewhere: do not wait for its end.")
+@click.option("--predict", is_flag=True, help="Run nothing: say what to expect, as `reprise predict` does.")
+@click.option(
+    "--replay",
+    is_flag=True,
+    help="Where the rerun differs, run once more: is it the script, or the boxes?",
+)
+@quiet_option
+@json_option
+def command(
+    target: str,
+    inputs: dict[str, Path],
+    against: str | None,
+    on: str | None,
+    elsewhere: bool,
+    detach: bool,
+    predict: bool,
+    replay: bool,
+    quiet: bool,
+    as_json: bool,
+    **limits: Any,
+) -> int:
+    """Run a digest or a recorded run again and give a verdict.
+
+    Only limits can be changed; what defines the result is in the digest. The verdict compares every
+    output with the first successful run of the digest, or with --against. With --quiet only the verdict
+    is printed, and with --replay what it comes from.
+
+    JSON: `run`, `verdict` (null where there is nothing to compare with), `explanation`; with --replay
+    also `replay`: `source` (`nothing`, `script`, `boxes`, `box_changed`, `unrecorded`, `inconclusive`),
+    `summary`, `reasons`, `fields`, `soft`, `second` (null, or `run`, `against_original`,
+    `against_rerun`).
+    """
+    from orchestrator.launch.submit.rerun_run import RerunRequest
+
+    if predict and replay:
+        raise click.UsageError("--predict runs nothing, so there is nothing to --replay")
+    changed = {name: value for name, value in limits.items() if value is not None}
+    request = RerunRequest(
+        target=target, against=against, inputs=inputs, resources=changed, on=on, elsewhere=elsewhere
+    )
+    _refuse_odd_places(request, on is not None, detach, predict or replay)
+    if predict:
+        from orchestrator.cli.commands.predict import foretell
+
+        return foretell(request, quiet, as_json)
+    if detach:
+        return _detached(request, quiet, as_json)
+    return _replay(request, quiet, as_json) if replay else _rerun(request, quiet, as_json)
+
+
+def _refuse_odd_places(request: RerunRequest, named: bool, detach: bool, here_only: bool) -> None:
+    if named and request.elsewhere:
+        raise click.UsageError("--on names the place, --elsewhere leaves it open: one of them")
+    if detach and not request.remote:
+        raise click.UsageError("--detach goes with --on or --elsewhere")
+    if request.remote and here_only:
+        raise click.UsageError("--predict and --replay speak of this box: neither goes with another place")
+
+
+def _detached(request: RerunRequest, quiet: bool, as_json: bool) -> int:
+    """The box that executes it gives the verdict; `show` prints it."""
+    from orchestrator.cli.json_document import print_document
+    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.run_progress import watching
+    from orchestrator.cli.terminal.summary import print_next
+    from orchestrator.cli.verb_session import opened
+    from orchestrator.errors import ExitCode
+    from orchestrator.launch.submit.rerun_run import rerun_detached
+
+    with opened() as session, watching(as_json, quiet) as watch:
+        run = rerun_detached(session, request, watch)
+    if as_json:
+        print_document(judged_document(run, None, None))
+    else:
+        line(run.id)
+        if not quiet:
+            print_next(run)
+    return ExitCode.OK
+
+
+def _rerun(request: RerunRequest, quiet: bool, as_json: bool) -> int:
+    from orchestrator.cli.json_document import print_document
+    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.run_progress import watching
+    from orchestrator.cli.terminal.summary import exit_code_of_rerun
+    from orchestrator.cli.verb_session import opened
+    from orchestrator.launch.submit.rerun_run import rerun
+
+    with opened() as session:
+        with watching(as_json, quiet) as watch:
+            run, verdict = rerun(session, request, watch)
+        original = session.record.run(verdict.original) if verdict else None
+    if quiet:
+        line(_word(run, verdict))
+    elif as_json:
+        print_document(judged_document(run, original, verdict))
+    else:
+        print_judged(run, original, verdict)
+    return exit_code_of_rerun(run, verdict)
+
+
+def _replay(request: RerunRequest, quiet: bool, as_json: bool) -> int:
+    """The exit code is that of the first verdict, unless the second run was cancelled."""
+    from orchestrator.cli.json_document import print_document
+    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.run_progress import watching
+    from orchestrator.cli.terminal.summary import exit_code_of_rerun
+    from orchestrator.cli.verb_session import opened
+    from orchestrator.errors import ExitCode
+    from orchestrator.launch.judge.replay_rerun import replay
+    from orchestrator.run.attempt_model import State
+
+    with opened() as session:
+        with watching(as_json, quiet) as watch:
+            found = replay(session, request, watch)
+        original = session.record.run(found.verdict.original) if found.verdict else None
+    if quiet:
+        line(f"{_word(found.run, found.verdict)} {found.conclusion.source.value}")
+    elif as_json:
+        document = judged_document(found.run, original, found.verdict)
+        print_document(document | {"replay": _replay_document(found)})
+    else:
+        print_judged(found.run, original, found.verdict)
+        _print_replay(found)
+    if found.second is not None and found.second.run.state is State.CANCELLED:
+        return ExitCode.INTERRUPTED
+    return exit_code_of_rerun(found.run, found.verdict)
+
+
+def judged_document(run: RunRecord, original: RunRecord | None, verdict: Verdict | None) -> dict[str, Any]:
+    from orchestrator.cli.json_document import run_document
+    from orchestrator.cli.terminal.summary import explanation_of
+
+    explanation = explanation_of(verdict, original, run)
+    return {"run": run_document(run), "verdict": verdict, "explanation": explanation}
+
+
+def print_judged(run: RunRecord, original: RunRecord | None, verdict: Verdict | None) -> None:
+    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.summary import explanation_of, print_next, print_run, print_verdict
+
+    line()
+    print_run(run)
+    if verdict is None:
+        print_next(run)
+    else:
+        print_verdict(verdict, explanation_of(verdict, original, run))
+
+
+def _word(run: RunRecord, verdict: Verdict | None) -> str:
+    return verdict.outcome.value if verdict else run.state.value
+
+
+def _replay_document(found: Replayed) -> dict[str, Any]:
+    from orchestrator.cli.json_document import jsonable, run_document
+
+    document: dict[str, Any] = jsonable(found.conclusion)
+    second = found.second
+    document["second"] = None
+    if second is not None:
+        verdicts = {"against_original": second.against_original, "against_rerun": second.against_rerun}
+        document["second"] = {"run": run_document(second.run)} | verdicts
+    return document
+
+
+def _print_replay(found: Replayed) -> None:
+    from orchestrator.cli.terminal import console
+    from orchestrator.cli.terminal.summary import verdict_words
+
+    console.line("\nREPLAY", console.BOLD)
+    if found.second is not None:
+        second = found.second
+        console.line(
+            f"  second run {second.run.id}: {verdict_words(second.against_original)} beside the original,"
+            f" {verdict_words(second.against_rerun)} beside the rerun"
+        )
+    for text in (found.conclusion.summary, *found.conclusion.reasons):
+        console.line(f"  {text}")

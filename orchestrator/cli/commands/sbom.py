@@ -1,0 +1,35 @@
+"""reprise sbom"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("sbom")
+@click.argument("target", metavar="DIGEST|RUN")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="Into a file.")
+def command(target: str, to: Path | None) -> None:
+    """Print the bill of materials of an image (CycloneDX 1.6, JSON).
+
+    The base and the Python packages that a run's container had, with exact versions. The same image gives
+    the same bytes.
+    """
+    from orchestrator.audit.exports.bill_of_materials import sbom
+    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.verb_session import opened
+    from orchestrator.durable import write_bytes
+    from orchestrator.errors import UsageError
+    from orchestrator.launch.submit.rerun_target import resolve
+
+    with opened() as session:
+        data = sbom(resolve(session, target))
+    if to is None:
+        click.echo(data.decode(), nl=False)
+        return
+    try:
+        write_bytes(to, data)
+    except OSError as error:
+        raise UsageError(f"{to} cannot be written: {error.strerror}", "name another file") from error
+    line(f"written to {to}")

@@ -1,0 +1,107 @@
+"""reprise show"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.options import json_option
+
+if TYPE_CHECKING:
+    from orchestrator.launch.session import Session
+    from orchestrator.record.run_record import RunRecord
+
+
+@click.command("show")
+@click.argument("run")
+@click.option("--packages", is_flag=True, help="List the packages that were found in the container.")
+@click.option("--series", is_flag=True, help="With --json: every point of every metric, too.")
+@click.option("--patch", is_flag=True, help="Print what the source changed against its commit, and no more.")
+@click.option("--raw", is_flag=True, help="With --patch: the exact bytes, as `git apply` takes them.")
+@json_option
+def command(run: str, packages: bool, series: bool, patch: bool, raw: bool, as_json: bool) -> None:
+    """Show one run.
+
+    JSON: the run as one object, with `state`, `failure`, `image`, `program`, `metrics`, `outputs`,
+    `packages`, `fingerprint`, `git`, `readbacks`, `flags_changed`, `log`, `notes`, the rest of the
+    record, and `verdicts` in which it is the rerun or the original; `said`: `notes` of people (`by`, `at`,
+    `text`), `tags`, `names`, `archived` (`by`, `at`, or null). With --patch, `patch` as text, too.
+    """
+    if raw and (as_json or not patch):
+        raise click.UsageError("--raw goes with --patch, and not with --json")
+    from orchestrator.cli.json_document import print_document, run_document
+    from orchestrator.cli.terminal.annotation_lines import print_said, said_document
+    from orchestrator.cli.terminal.console import line, table
+    from orchestrator.cli.terminal.summary import print_next, print_run, print_verdict_lines
+    from orchestrator.cli.verb_session import find_run, opened
+
+    with opened(adopting=True) as session:
+        record = find_run(session, run)
+        verdicts = session.record.verdicts(record.id)
+        said = session.record.marks(record.id)
+        changed = read_patch(session, record) if patch else b""
+        waiting = why_waiting(session, record)
+    if as_json:
+        document = run_document(record, series) | {"verdicts": verdicts, "said": said_document(said)}
+        print_document(document | ({"patch": changed.decode("utf-8", "replace")} if patch else {}))
+        return
+    if patch:
+        write_patch(changed, raw)
+        return
+    print_run(record)
+    print_said(said)
+    if packages:
+        line()
+        table(("package", "version"), sorted(record.packages.items()))
+    if waiting:
+        line(f"queued: {waiting}")
+    print_verdict_lines(record, verdicts)
+    print_next(record)
+
+
+def write_patch(patch: bytes, raw: bool) -> None:
+    if raw:
+        sys.stdout.buffer.write(patch)
+        return
+    from orchestrator.cli.terminal import console
+
+    if patch:
+        console.patch(patch.decode("utf-8", "replace"))
+    else:
+        console.tell("the source was that of its commit: there is no patch")
+
+
+def read_patch(session: Session, record: RunRecord) -> bytes:
+    """What turns the commit into the source that ran; empty where that was the commit itself.
+
+    UsageError where nobody can know; StoreError where the patch is not in this box's store.
+    """
+    from orchestrator.errors import UsageError
+
+    git = record.git
+    if git is None:
+        raise UsageError(
+            f"the source of run {record.id} was in no git repository",
+            "`reprise diff RUN RUN --code` compares source files",
+        )
+    if git.dirty and git.patch_digest is None:
+        raise UsageError(
+            f"the patch of run {record.id} was too long to be kept",
+            "the source is in the image all the same: `reprise diff RUN RUN --code`",
+        )
+    if git.patch_digest is None:
+        return b""
+    return session.store.read(git.patch_digest)
+
+
+def why_waiting(session: Session, record: RunRecord) -> str:
+    """Of a run that is queued for other boxes; nothing for any other."""
+    from orchestrator.run.attempt_model import State
+
+    if record.state is not State.QUEUED or record.wanted.executor != "worker":
+        return ""
+    from orchestrator.launch.workers.box_fit import why_queued
+
+    return why_queued(session, record.id)

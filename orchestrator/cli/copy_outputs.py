@@ -1,0 +1,180 @@
+"""Outputs copied into a folder: names are untrusted, bytes are verified, nothing is overwritten unasked.
+
+Links are made last and only where they stay in the folder, so nothing is ever written through one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestrator.digest import CHUNK, Digest
+from orchestrator.errors import InfrastructureError, StoreError, UsageError
+from orchestrator.run.attempt_model import Output, OutputStatus
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SHOWN = 5
+
+
+def why_not(output: Output) -> str | None:
+    """Why an output cannot be brought back, in words; None where it can."""
+    if output.status is OutputStatus.KEPT:
+        return None
+    text = output.link
+    if text is None:
+        return output.reason or "no reason recorded"
+    return None if stays_inside(output.path, text) else f"a link to {text}, which leads outside"
+
+
+def stays_inside(path: str, text: str) -> bool:
+    """Whether a link at `path`, with this text, leads to a place in the folder that `path` is seen from."""
+    from orchestrator.image.assembly.tar import check_symlink
+
+    try:
+        check_symlink(path, os.fsencode(text))
+    except (UsageError, ValueError):
+        return False
+    return True
+
+
+def copy_outputs(
+    outputs: Sequence[Output], target: Path, open_blob: Callable[[Digest], BinaryIO], force: bool
+) -> int:
+    """Bring outputs that `why_not` has nothing against to `target/<path>`; the bytes written.
+
+    Links in `target` are never followed, not even with `force`. Raises UsageError where something is in
+    the way, StoreError where a blob's bytes are not those of its digest; such a file is not left behind.
+    """
+    parts = {output.path: _parts(output.path) for output in outputs}
+    if not force:
+        _refuse_existing(target, list(parts))
+    written = 0
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # the folder that the user named
+    except OSError as error:
+        raise UsageError(f"cannot write to {target}: {error.strerror}", "name another folder") from error
+    try:
+        for output in outputs:
+            if output.digest is not None:
+                written += _copy(root, parts[output.path], output, output.digest, open_blob, force)
+        for output in outputs:
+            if output.link is not None and why_not(output) is None:
+                _link(root, parts[output.path], output.path, output.link, force)
+    finally:
+        os.close(root)
+    return written
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """The components of a recorded path. It was checked when it was collected; it is checked again here."""
+    parts = tuple(path.split("/"))
+    if any(part in ("", ".", "..") or "\x00" in part for part in parts):
+        raise StoreError(f"the record holds an output with an unsafe path: {path!r}")
+    return parts
+
+
+def _refuse_existing(target: Path, paths: list[str]) -> None:
+    there = [path for path in paths if os.path.lexists(target / path)]
+    if there:
+        more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+        raise UsageError(
+            f"already in {target}: {', '.join(there[:_SHOWN])}{more}",
+            "name another folder, or --force to replace them",
+        )
+
+
+def _copy(
+    root: int,
+    parts: tuple[str, ...],
+    output: Output,
+    digest: Digest,
+    open_blob: Callable[[Digest], BinaryIO],
+    force: bool,
+) -> int:
+    with (
+        _telling(output.path),
+        _opened(root, parts[:-1]) as folder,
+        _placing(folder, parts[-1], force) as stream,
+    ):
+        return _copy_verified(open_blob(digest), stream, digest, output.path, output.size)
+
+
+def _link(root: int, parts: tuple[str, ...], path: str, text: str, force: bool) -> None:
+    with _telling(path), _opened(root, parts[:-1]) as folder:
+        name = f".reprise-{secrets.token_hex(6)}.tmp" if force else parts[-1]
+        os.symlink(text, name, dir_fd=folder)
+        if force:
+            try:
+                os.replace(name, parts[-1], src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                os.unlink(name, dir_fd=folder)
+                raise
+
+
+@contextmanager
+def _telling(path: str) -> Iterator[None]:
+    """What goes wrong at `path`, in words."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise UsageError(f"{path} appeared in the folder meanwhile", "name another folder") from error
+    except OSError as error:
+        message = f"cannot write {path}: {error.strerror}"
+        if isinstance(error, NotADirectoryError | IsADirectoryError):
+            # O_NOFOLLOW on a link to a folder says "not a directory" as well.
+            raise UsageError(f"{message} (a link or a file is in the way)", "name another folder") from error
+        raise InfrastructureError(message) from error
+
+
+@contextmanager
+def _opened(root: int, names: tuple[str, ...]) -> Iterator[int]:
+    """The folder `names` under `root`, made where it is missing, each step opened without following."""
+    current = os.dup(root)
+    try:
+        for name in names:
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o755, dir_fd=current)
+            below = os.open(name, _FOLDER, dir_fd=current)
+            os.close(current)
+            current = below
+        yield current
+    finally:
+        os.close(current)
+
+
+@contextmanager
+def _placing(folder: int, name: str, force: bool) -> Iterator[BinaryIO]:
+    """A stream whose bytes become `name` when all is well. Without `force` the name is reserved first."""
+    if not force:
+        os.close(os.open(name, _NEW, 0o644, dir_fd=folder))
+    temporary = f".reprise-{secrets.token_hex(6)}.tmp"
+    try:
+        with os.fdopen(os.open(temporary, _NEW, 0o644, dir_fd=folder), "wb") as stream:
+            yield stream
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+        if not force:
+            os.unlink(name, dir_fd=folder)
+        raise
+
+
+def _copy_verified(source: BinaryIO, stream: BinaryIO, digest: Digest, path: str, most: int) -> int:
+    """`most`: bytes, as recorded. Who writes to a store could put a file there that fills every disk."""
+    hasher, size = hashlib.sha256(), 0
+    with source:
+        while size <= most and (chunk := source.read(CHUNK)):
+            hasher.update(chunk)
+            stream.write(chunk)
+            size += len(chunk)
+    if hasher.hexdigest() != digest.hex:
+        raise StoreError(f"{path}: the store's bytes are not those of {digest}", "the store is damaged")
+    return size

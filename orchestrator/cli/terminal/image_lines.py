@@ -1,0 +1,56 @@
+"""How images and their layers are printed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.json_document import jsonable
+from orchestrator.cli.terminal import console
+from orchestrator.cli.terminal.human_units import size_text
+from orchestrator.spec.jobfile.placeholders import text_of
+
+if TYPE_CHECKING:
+    from orchestrator.image.image_model import Image, Layer
+    from orchestrator.spec.program import Program
+
+
+def image_document(image: Image) -> dict[str, Any]:
+    """An image for `--json`; where its layers lie on this box is not part of it."""
+    names = ("digest", "config_digest", "base", "packages", "program")
+    document = {name: jsonable(getattr(image, name)) for name in names}
+    return document | {"layers": layers_document(image.layers)}
+
+
+def layers_document(layers: Iterable[Layer]) -> list[dict[str, Any]]:
+    names = ("kind", "title", "digest", "diff_id", "size")
+    return [{name: jsonable(getattr(layer, name)) for name in names} for layer in layers]
+
+
+def print_layers(layers: Iterable[Layer]) -> None:
+    rows = [
+        (layer.kind.value, layer.title, size_text(layer.size) if layer.size else "-", layer.digest)
+        for layer in layers
+    ]
+    console.table(("layer", "title", "size", "digest"), rows, right=("size",))
+
+
+def print_program(program: Program) -> None:
+    determinism = program.determinism
+    console.fields(
+        [
+            ("job", program.name),
+            ("command", shlex.join(program.command)),
+            (
+                "params",
+                "  ".join(f"{name}={text_of(value)}" for name, value in sorted(program.params.items())),
+            ),
+            ("seed", str(program.seed)),
+            ("env", "  ".join(f"{name}={value}" for name, value in sorted(program.env.items()))),
+            ("inputs", "  ".join(f"{name}={digest}" for name, digest in sorted(program.inputs.items()))),
+            ("outputs", "  ".join(program.outputs)),
+            ("levers", f"{determinism.level.value}, threads {determinism.threads}"),
+            ("gpus", str(program.gpus)),
+        ]
+    )

@@ -1,0 +1,68 @@
+"""The session of a verb: opened late, closed always, and the place where orphaned runs are taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.launch.session import Session
+    from orchestrator.record.run_record import RunRecord
+
+
+@contextmanager
+def opened(adopting: bool = False) -> Iterator[Session]:
+    """This box. With `adopting`, runs whose orchestrator died are finished in the background meanwhile.
+
+    At the end the ledger is signed where a run has ended: by this command, or by one that died before it.
+    """
+    from orchestrator.cli.terminal.console import tell
+    from orchestrator.launch.own_home import close_home
+    from orchestrator.launch.session import Session
+
+    with Session.open() as session:
+        for text in close_home(session.settings):
+            tell(f"warning: {text}")
+        try:
+            if adopting:
+                _adopt(session)
+            yield session
+        finally:
+            if "record" in vars(session) and (adopting or session.record.wrote):
+                _seal(session)
+
+
+def _seal(session: Session) -> None:
+    """0.3 ms where nothing is due. What a command has done stays done whatever becomes of its checkpoint."""
+    from orchestrator.errors import RepriseError
+
+    try:
+        if session.record.checkpoint_due():
+            from orchestrator.audit.heads.signed_heads import seal
+
+            seal(session)
+    except (RepriseError, OSError) as error:
+        from orchestrator.cli.terminal.console import tell
+
+        hint = f" ({error.hint})" if isinstance(error, RepriseError) and error.hint else ""
+        tell(f"no checkpoint was signed: {error}{hint}")
+
+
+def _adopt(session: Session) -> None:
+    """Where no run is open, which is usual, the engine's libraries are not even imported (0.1 s)."""
+    from orchestrator.record.run_record import HistoryFilter
+    from orchestrator.run.attempt_model import State
+
+    open_states = tuple(state for state in State if not state.final)
+    if session.record.history(HistoryFilter(states=open_states, limit=1)):
+        from orchestrator.cli.terminal.run_progress import notes_only
+        from orchestrator.launch.execute.recover import adopt, dispatch_soon
+
+        adopt(session, notes_only(), wait=False)
+        dispatch_soon(session)
+
+
+def find_run(session: Session, text: str) -> RunRecord:
+    """The run that an id, or its beginning (four characters or more), names."""
+    return session.record.run(session.record.find(text))

@@ -1,0 +1,1 @@
+"""Layers and images, byte for byte the same everywhere."""

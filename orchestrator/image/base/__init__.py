@@ -1,0 +1,1 @@
+"""Base images: their recipe, how they are made, and the digests that they are pinned by."""

@@ -1,0 +1,79 @@
+"""From a base's name to the base: only what a digest pins is ever built over."""
+
+from __future__ import annotations
+
+import re
+
+from orchestrator.errors import BaseNotPinnedError, StoreError, UsageError
+from orchestrator.image.base.make_base import base_from_parts
+from orchestrator.image.base.pins import BasePin, default_flavour, flavours, list_pins
+from orchestrator.image.image_model import Base
+from orchestrator.image.layout import Layout
+from orchestrator.settings import Settings
+
+_BY_DIGEST = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})\Z")
+_FLAVOUR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+def resolve_base(settings: Settings, name: str | None, gpus: bool) -> Base:
+    """The pinned base for a spec's `base`: a flavour, `repo@sha256:...`, or None for the default.
+
+    `gpus`: whether the spec asks for any, for which bases.toml has a default of its own.
+
+    BaseNotPinnedError, with the command that mends it, where no pin on this box has the name or digest.
+    """
+    return _load(settings, find_pin(settings, name, gpus))
+
+
+def find_pin(settings: Settings, name: str | None, gpus: bool) -> BasePin:
+    """As `resolve_base`, but only the pin: the base's bytes may be elsewhere."""
+    if name is None:
+        name = default_flavour(settings, gpus)
+    pins = list_pins(settings)
+    by_digest = _BY_DIGEST.match(name)
+    if by_digest is not None:
+        # The repository may be any mirror's: the digest says which bytes are meant.
+        pin = next((pin for pin in pins if pin.digest == by_digest["digest"]), None)
+        if pin is None:
+            raise BaseNotPinnedError(
+                f"no base on this box has the digest {by_digest['digest']}",
+                f"run: reprise base pin NAME {name} (the digest of the platform's manifest, not of an index)",
+            )
+    elif not _FLAVOUR.match(name):
+        raise BaseNotPinnedError(
+            f"base {name!r} is not pinned: a tag moves",
+            "pin it by digest: reprise base pin NAME REPOSITORY@sha256:..., and name it in the spec",
+        )
+    else:
+        pin = next((pin for pin in pins if pin.name == name), None)
+        if pin is None:
+            raise _unknown(settings, name, pins)
+    return pin
+
+
+def _unknown(settings: Settings, name: str, pins: tuple[BasePin, ...]) -> BaseNotPinnedError:
+    known = flavours(settings)
+    if name in known:
+        return BaseNotPinnedError(f"the base {name} is not made yet", f"run: reprise base build {name}")
+    names = sorted({*known, *(pin.name for pin in pins)})
+    return BaseNotPinnedError(
+        f"no base is called {name!r}; there is {', '.join(names) or 'none'}",
+        f"run: reprise base pin {name} REPOSITORY@sha256:..., or name one of these",
+    )
+
+
+def _load(settings: Settings, pin: BasePin) -> Base:
+    layout = Layout(settings.layout)
+    mend = f"run: reprise base build {pin.name}"
+    if pin.name not in flavours(settings):
+        mend = f"run: reprise base pin {pin.name} {pin.reference.split('@')[0]}@{pin.digest}"
+    try:
+        manifest, config = layout.read(pin.digest), layout.read(pin.config_digest)
+        base = base_from_parts(pin.name, pin.reference, manifest, config, None, pin.python)
+    except StoreError as error:
+        raise BaseNotPinnedError(
+            f"the base {pin.name} ({pin.digest}) is not usable here: {error.message}", mend
+        ) from error
+    except UsageError as error:
+        raise BaseNotPinnedError(error.message, error.hint) from error
+    return base

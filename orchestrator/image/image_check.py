@@ -1,0 +1,195 @@
+"""Is an image what its program gives? Asked before it is loaded, after a pull, at an import.
+
+An image's config is its author's word. Beside the program it could name another entry point, a loader's
+variable, a volume, a health check. So manifest and config are made again, from the base, the program, the
+packages and the layers, and compared byte for byte. Where the base is pinned on this box, its environment and
+its layers are the pin's; else they are taken from the image, and only what any base may hold is let through.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.digest import canonical_json
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.image.assembly.assemble import NOT_FOR_JOBS, documents
+from orchestrator.image.base.make_base import base_from_parts, config_problems, python_problems
+from orchestrator.image.base.pins import list_pins
+from orchestrator.image.describe import describe_labels, numbers_of
+from orchestrator.image.image_model import (
+    MEDIA_LAYER,
+    SCRIPTS,
+    Base,
+    BaseRef,
+    Image,
+    Layer,
+    LayerKind,
+    PythonFacts,
+)
+from orchestrator.image.layout import Layout
+from orchestrator.settings import Settings
+
+SHOWN = 4  # differences that a message names
+_HINT = "it was changed after assembly, or made by another program: build it again from its spec"
+_ORDER = re.compile(r"(base )+(wheel )*(wheels )?runtime source \Z")
+# What nvidia/cuda sets; the container toolkit reads such names on the host, before any check of ours.
+_NVIDIA = {
+    "NVIDIA_DRIVER_CAPABILITIES": re.compile(r"(compute|utility)(,(compute|utility))*\Z"),
+    "NVIDIA_PRODUCT_NAME": re.compile(r"[\w .-]{1,100}\Z"),
+    "NVIDIA_REQUIRE_CUDA": re.compile(r"[\w =<>.,!-]{1,4000}\Z"),
+    "NVIDIA_TF32_OVERRIDE": re.compile(r"[01]\Z"),
+    "NVIDIA_VISIBLE_DEVICES": re.compile(r"(all|none|void)\Z"),
+}
+# Names of numpy's instruction sets depend on its version, which only a pinned base tells.
+_NUMPYS = ("2.4.0", "2.3.0", "1.26.0")
+
+
+def check_image(settings: Settings, image: Image) -> None:
+    """UsageError, which names what differs, for an image that is not what its program gives."""
+    problems = [*_layer_problems(image), *_variables(image.program.env)]
+    base = None if problems else _pinned(settings, image)
+    if base is not None:
+        held = [_facts(layer) for layer in image.layers if layer.kind is LayerKind.BASE]
+        if held != [_facts(layer) for layer in base.layers]:
+            problems.append("its base layers are not those of the base that it names")
+        candidates = [base]
+    elif not problems:
+        candidates, problems = _within(json.loads(image.config)["config"])
+    if not problems:
+        problems = _differences(image, candidates)
+    if problems:
+        raise _refused(str(image.digest), problems)
+
+
+def check_settings(name: str, settings: Mapping[str, Any]) -> None:
+    """As `check_image`, of an image that an engine alone knows: `settings` as it inspects them."""
+    program, _, packages = describe_labels(settings.get("Labels") or {})
+    candidates, problems = _within(settings)
+    problems += _variables(program.env)
+    if not problems:
+        kept = {key: value for key, value in settings.items() if value}  # engines list what is not set, too
+        numbers = numbers_of(settings["Labels"])
+        made = (
+            json.loads(documents(base, program, packages, (), numbers)[0])["config"] for base in candidates
+        )
+        problems = min((_changed(one, kept) for one in made), key=len)
+    if problems:
+        raise _refused(name, problems)
+
+
+def _refused(name: str, problems: list[str]) -> UsageError:
+    more = len(problems) - SHOWN
+    named = "; ".join(problems[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return UsageError(f"image {name} is not what its program gives: {named}", _HINT)
+
+
+def _layer_problems(image: Image) -> list[str]:
+    kinds = "".join(f"{layer.kind.value} " for layer in image.layers)
+    problems = [] if _ORDER.match(kinds) else [f"its layers are {kinds.strip() or 'none'}"]
+    ours = [layer for layer in image.layers if layer.kind is not LayerKind.BASE]
+    if any((layer.digest, layer.media_type) != (layer.diff_id, MEDIA_LAYER) for layer in ours):
+        problems.append("a layer of ours is compressed")
+    if bool(image.packages) != any(layer.kind in (LayerKind.WHEEL, LayerKind.WHEELS) for layer in ours):
+        problems.append("its layers do not hold the packages that it names")
+    return problems
+
+
+def _facts(layer: Layer) -> tuple[Any, ...]:
+    return (layer.digest, layer.diff_id, layer.size, layer.media_type, layer.title)
+
+
+def _variables(names: Mapping[str, str]) -> list[str]:
+    return [f"env {name} may not be set by a job" for name in sorted(names) if name.startswith(NOT_FOR_JOBS)]
+
+
+def _pinned(settings: Settings, image: Image) -> Base | None:
+    """The base that the image names, where this box has it pinned and its description at hand."""
+    pin = next((pin for pin in list_pins(settings) if pin.digest == image.base.digest), None)
+    if pin is None:
+        return None
+    layout = Layout(settings.layout)
+    try:
+        manifest, config = layout.read(pin.digest), layout.read(pin.config_digest)
+    except StoreError:
+        return None  # pinned, and never used here: to be read from a registry
+    return base_from_parts(image.base.name, pin.reference, manifest, config, None, pin.python)
+
+
+def _within(settings: Mapping[str, Any]) -> tuple[list[Base], list[str]]:
+    """Bases that could stand behind these settings of an image; what is in them that no base may hold."""
+    try:
+        program, ref, packages = describe_labels(settings["Labels"])
+        executable = str(settings["Entrypoint"][0])
+        environment = dict(str(pair).partition("=")[::2] for pair in settings["Env"])
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return [], ["its entry point or its environment is missing"]
+    python = PythonFacts(
+        executable=executable, version="3.0.0", purelib="/", glibc="2.0", machine="x86_64", packages={}
+    )
+    try:
+        numbers = numbers_of(settings["Labels"])
+        added = _environment(documents(_base(ref, {}, python), program, packages, (), numbers)[0])
+    except (UsageError, ValueError) as error:
+        return [], [str(error)]
+    own = {name: value for name, value in environment.items() if name not in added}
+    if "PATH" not in program.env:
+        own["PATH"] = environment.get("PATH", "").removeprefix(f"{SCRIPTS}:")
+    given = _config(own)
+    problems = [*config_problems(given), *python_problems(python), *_nvidia(own)]
+    versions = [python.model_copy(update={"packages": {"numpy": one}}) for one in _NUMPYS]
+    return [_base(ref, own, one) for one in versions], problems
+
+
+def _config(environment: Mapping[str, str]) -> dict[str, Any]:
+    pairs = [f"{name}={value}" for name, value in sorted(environment.items())]
+    return {"architecture": "amd64", "os": "linux", "config": {"Env": pairs}}
+
+
+def _base(ref: BaseRef, environment: Mapping[str, str], python: PythonFacts) -> Base:
+    config = canonical_json(_config(environment))
+    return Base(ref=ref, reference="", manifest=b"", config=config, layers=(), python=python)
+
+
+def _environment(config: bytes) -> dict[str, str]:
+    return dict(pair.partition("=")[::2] for pair in json.loads(config)["config"]["Env"])
+
+
+def _nvidia(environment: Mapping[str, str]) -> list[str]:
+    return [
+        f"ENV {name}: steers the container toolkit"
+        for name, value in sorted(environment.items())
+        if name.startswith("NVIDIA_") and not (name in _NVIDIA and _NVIDIA[name].match(value))
+    ]
+
+
+def _differences(image: Image, candidates: list[Base]) -> list[str]:
+    """Of the candidate that is nearest; empty where one gives the image's exact bytes."""
+    found = []
+    for base in candidates:
+        config, manifest = documents(base, image.program, image.packages, image.layers, image.numbers)
+        if (config, manifest) == (image.config, image.manifest):
+            return []
+        changed = [*_changed(json.loads(config), json.loads(image.config))]
+        changed += _changed(json.loads(manifest), json.loads(image.manifest))
+        found.append(changed or ["its documents are not written as we write them"])
+    return min(found, key=len)
+
+
+def _changed(made: Any, found: Any, name: str = "") -> list[str]:
+    """Names at which two documents part, without their values: those are the author's."""
+    if made == found and type(made) is type(found):
+        return []
+    if isinstance(made, dict) and isinstance(found, dict):
+        keys = sorted({*made, *found})
+        return [
+            one
+            for key in keys
+            for one in _changed(made.get(key), found.get(key), f"{name}.{key}" if name else str(key))
+        ]
+    if name.endswith("Env") and isinstance(made, list) and isinstance(found, list):
+        names = {str(pair).partition("=")[0] for pair in {*map(str, made)} ^ {*map(str, found)}}
+        return [f"{name} {one}" for one in sorted(names)] or [name]
+    return [name or "all of it"]

@@ -1,0 +1,1 @@
+"""Images in a registry: found, pulled, pushed, and what is attached to them."""

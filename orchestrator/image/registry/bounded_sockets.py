@@ -1,0 +1,197 @@
+"""Sockets to a registry that hold each request to its time, its least rate and its number of bytes.
+
+The timeouts of requests are for one call of a socket each: a server that sends a byte a minute never meets
+one. And its time to connect is also the time to send a whole body (urllib3 issue 857). Here each call of a
+socket asks the `Pace` to which its thread is held.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from orchestrator.errors import RegistryError
+from orchestrator.image.registry.repository import is_local_ip
+
+if TYPE_CHECKING:
+    from urllib3 import PoolManager
+
+WINDOW = 60.0  # seconds of waiting after which it is asked how much has come, or gone
+LEAST = 1024  # bytes a second of a window
+HEAD_ROOM = 1 << 20  # bytes of an answer's head, of TLS, of chunk sizes
+SEND_PIECE = 64 << 10  # bytes given to a socket at once
+
+_held = threading.local()
+
+
+class Pace:
+    """What one request may take; seconds and bytes. A socket raises TimeoutError where it takes more."""
+
+    def __init__(self, wait: float, *, abroad: bool = False) -> None:
+        """`wait`: seconds for an answer to begin, once the request is sent. `abroad`: never to this box."""
+        self.abroad = abroad
+        self._wait = wait
+        self._seconds = wait
+        self._until = time.monotonic() + wait
+        self._room: float = HEAD_ROOM
+        self._piece = math.inf
+        self._rated = False
+        self._waited, self._moved = 0.0, 0
+
+    def begin_sending(self) -> None:
+        self._until, self._rated, self._piece = math.inf, True, math.inf
+        self._waited, self._moved = 0.0, 0
+
+    def begin_waiting(self) -> None:
+        """The request is sent; the answer begins within so long."""
+        self._seconds, self._rated = self._wait, False
+        self._until = time.monotonic() + self._wait
+
+    def begin_body(self, seconds: float, size: int) -> None:
+        """`size`: bytes of the body at most. Chunks of a byte take six each."""
+        self._seconds, self._rated = seconds, True
+        self._until, self._room = time.monotonic() + seconds, 8 * size + HEAD_ROOM
+        self._waited, self._moved = 0.0, 0
+
+    def begin_piece(self, size: int) -> None:
+        """Of a body: what comes before it is handed on lies in memory, so it is bounded, whatever follows."""
+        self._piece = size + HEAD_ROOM
+
+    def left(self) -> float:
+        """Seconds for the next call of a socket."""
+        left = self._until - time.monotonic()
+        if self._rated:
+            if self._waited >= WINDOW:
+                if self._moved < LEAST * WINDOW:
+                    raise TimeoutError(f"less than {LEAST} bytes a second for {WINDOW:.0f} s")
+                self._waited, self._moved = 0.0, 0
+            left = min(left, WINDOW - self._waited)
+        if left <= 0:
+            raise TimeoutError(f"no whole answer within {self._seconds:.0f} s")
+        return left
+
+    def count(self, size: int, waited: float, *, came: bool) -> None:
+        self._moved += size
+        self._waited += waited
+        if came:
+            self._room, self._piece = self._room - size, self._piece - size
+        if min(self._room, self._piece) < 0:
+            raise TimeoutError("far more bytes than the answer can have")
+
+
+@contextmanager
+def held(pace: Pace) -> Iterator[None]:
+    """Hold the registry's sockets that this thread uses to a pace."""
+    before, _held.pace = getattr(_held, "pace", None), pace
+    try:
+        yield
+    finally:
+        _held.pace = before
+
+
+class _Paced(socket.socket):
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        pace: Pace | None = getattr(_held, "pace", None)
+        size = nbytes or len(buffer)
+        if pace is None:
+            return super().recv_into(buffer, size, flags)
+        while True:
+            self.settimeout(pace.left())
+            began = time.monotonic()
+            try:
+                count = super().recv_into(buffer, size, flags)
+            except TimeoutError:
+                count = -1  # `left` says whether that was all
+            pace.count(max(count, 0), time.monotonic() - began, came=True)
+            if count >= 0:
+                return count
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        pace: Pace | None = getattr(_held, "pace", None)
+        if pace is None:
+            super().sendall(data, flags)
+            return
+        pace.begin_sending()
+        with memoryview(data) as view, view.cast("B") as all_of_it:
+            at = 0
+            while at < len(all_of_it):
+                self.settimeout(pace.left())
+                began = time.monotonic()
+                try:
+                    count = self.send(all_of_it[at : at + SEND_PIECE], flags)
+                except TimeoutError:
+                    count = 0
+                pace.count(count, time.monotonic() - began, came=False)
+                at += count
+        pace.begin_waiting()
+
+
+class _PlainSocket(_Paced):
+    pass
+
+
+class _SecureSocket(_Paced, ssl.SSLSocket):
+    pass
+
+
+class _Connection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        plain = super()._new_conn()
+        pace: Pace | None = getattr(_held, "pace", None)
+        timeout, peer = plain.gettimeout(), str(plain.getpeername()[0])
+        if pace is not None and pace.abroad and self.proxy is None and is_local_ip(peer):
+            plain.close()
+            raise RegistryError(
+                f"{self.host} is {peer}, on this box: a registry elsewhere may not lead there"
+            )
+        paced = _PlainSocket(plain.family, plain.type, plain.proto, plain.detach())
+        paced.settimeout(timeout)
+        return paced
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class PacedAdapter(HTTPAdapter):
+    """Such sockets for a session; for https with this context beside the CAs that requests brings."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
+        if context is not None:
+            context.sslsocket_class = _SecureSocket
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **self._with_context(kwargs))
+        _use_pools(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **self._with_context(kwargs))
+        _use_pools(manager)
+        return manager
+
+    def _with_context(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return kwargs if self._context is None else kwargs | {"ssl_context": self._context}
+
+
+def _use_pools(manager: PoolManager) -> None:
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}

@@ -1,0 +1,46 @@
+"""The session of requests that a registry's client works with, and the CAs that it trusts."""
+
+from __future__ import annotations
+
+import ssl
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+
+import requests
+
+from orchestrator.errors import RegistryError
+from orchestrator.image.registry.bounded_sockets import PacedAdapter
+
+CERTIFICATES = Path("/etc/docker/certs.d")  # Docker's own folder of private CAs: HOST[:PORT]/*.crt
+
+
+class Session(requests.Session):
+    """It follows nothing, keeps no cookies, and makes a TLS context when it first needs one."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self._host = host  # with its port: whose private CAs are trusted
+        self.headers["User-Agent"] = "reprise"
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self.mount("http://", PacedAdapter())
+        self._secure = False
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        """None: else a redirect that is not followed is read whole and unpacked, to make `Response.next`
+        (requests 2.34, sessions.py 209)."""
+        return
+
+    def prepare_for(self, url: str) -> None:
+        if not self._secure and url[:6].lower() == "https:":
+            self.mount("https://", PacedAdapter(_context(self._host)))
+            self._secure = True
+
+
+def _context(host: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()  # SSL_CERT_FILE is of OpenSSL, and heard here
+    for file in sorted((CERTIFICATES / host).glob("*.crt")):
+        try:
+            context.load_verify_locations(file)
+        except (OSError, ssl.SSLError) as error:
+            raise RegistryError(f"{file}: not a certificate: {error}") from None
+    return context

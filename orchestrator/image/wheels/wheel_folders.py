@@ -1,0 +1,105 @@
+"""Wheels that lie on this machine where a lock says: looked at without trust, and copied by their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator.digest import CHUNK
+from orchestrator.errors import InfrastructureError, UsageError
+from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.wheels.read_lock import Lock, Pin
+from orchestrator.image.wheels.wheel_name import read_wheel_name
+from orchestrator.spec.plain_file import open_plain
+
+MAX_WHEEL = 8 << 30  # bytes of one wheel's file; the largest known has 4
+
+
+class Rejected(NamedTuple):
+    """A file that is named like a wanted wheel, and has other bytes."""
+
+    pin: Pin
+    path: Path
+    sha256: str  # hex
+
+
+def copy_named(lock: Lock, path: Path, target: Path) -> list[Path]:
+    """Copies of the files that a pylock names, verified."""
+    target.mkdir()
+    copies = []
+    for pin in lock.pins:
+        if pin.file is None:
+            continue
+        copy = target / pin.file.name
+        digest = _copy(pin.file, copy)
+        if digest not in pin.sha256:
+            raise _other_bytes(Rejected(pin, pin.file, digest), path)
+        copies.append(copy)
+    return copies
+
+
+def copy_found(lock: Lock, pins: tuple[Pin, ...], target: Path, python: PythonFacts) -> list[Rejected]:
+    """Copy every wheel in the lock's folders that a pin may mean; what has other bytes is returned.
+
+    pip then chooses among these copies and what an index has: it never sees the folders themselves.
+    """
+    target.mkdir()
+    wanted = {pin.name: pin for pin in pins}
+    rejected = []
+    for folder in lock.folders:
+        for name in _names(folder):
+            try:
+                found = read_wheel_name(name, python)
+            except ValueError:
+                continue
+            pin = wanted.get(found.package) if found is not None else None
+            if found is None or pin is None or not _fits(found.version, pin.version):
+                continue
+            copy = target / name
+            digest = _copy(folder / name, copy)
+            if digest not in pin.sha256:
+                copy.unlink()
+                rejected.append(Rejected(pin, folder / name, digest))
+    return rejected
+
+
+def other_bytes(rejected: list[Rejected], lock: Path) -> InfrastructureError | None:
+    """What is to be said where pip found nothing and a folder had something of that name."""
+    return _other_bytes(rejected[0], lock) if rejected else None
+
+
+def _other_bytes(found: Rejected, lock: Path) -> InfrastructureError:
+    pin = found.pin
+    return InfrastructureError(
+        f"{lock}: {pin.name}=={pin.version}: {found.path} has other bytes, sha256 {found.sha256}",
+        "the folder does not have the file that was locked; do not use it before you know why",
+    )
+
+
+def _fits(version: str, pinned: str) -> bool:
+    """Whether `==pinned` takes a version: 2.13.0 takes 2.13.0+cpu, too; the hash then decides."""
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(f"=={pinned}").contains(version, prereleases=True)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208  (names, not paths)
+    except OSError as error:
+        raise UsageError(f"cannot list the folder of wheels {folder}: {error.strerror}") from error
+
+
+def _copy(path: Path, target: Path) -> str:
+    """Copy a plain file and return its SHA-256 in hex."""
+    hasher, left = hashlib.sha256(), MAX_WHEEL
+    with open_plain(path) as stream, target.open("wb") as copy:
+        while chunk := stream.read(CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise UsageError(f"{path} is larger than {MAX_WHEEL >> 30} GiB")
+            hasher.update(chunk)
+            copy.write(chunk)
+    return hasher.hexdigest()

@@ -1,0 +1,108 @@
+"""Which wheels go into which layer, and the layers that were made before.
+
+A wheel file over LARGE bytes is a layer of its own, so that all jobs with it share the layer; the others
+are one layer together. A layer's index entry says what it was made from; a second entry says that a set of
+layers was found free of collisions, so that a known lock costs two small reads and no unpacking.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.digest import Digest, canonical_json
+from orchestrator.errors import UsageError
+from orchestrator.image.assembly import tar
+from orchestrator.image.assembly.layers import ROOTS, made_layer
+from orchestrator.image.image_model import ASSEMBLY_VERSION, Layer, LayerKind, PythonFacts
+from orchestrator.image.layout import Layout
+
+if TYPE_CHECKING:
+    from orchestrator.image.wheels.fetch_wheels import WheelFile
+    from orchestrator.image.wheels.unpack_wheel import Unpacked
+
+LARGE = 64 << 20  # bytes of the wheel file, as it was fetched
+
+Group = tuple[LayerKind, tuple["WheelFile", ...]]
+
+
+def wheel_layers(layout: Layout, wheels: tuple[WheelFile, ...], python: PythonFacts) -> tuple[Layer, ...]:
+    """The layers of a job's wheels, large ones first, sorted by name; taken from the index where they are.
+
+    UsageError: two wheels of one name, colliding files, a wheel that is none.
+    """
+    groups = _groups(wheels)
+    keys = [_key(group, python) for group in groups]
+    set_key = _digest(["wheel-set", *keys])
+    known = [layer for key in keys if (layer := _known(layout, key)) is not None]
+    if len(known) == len(groups) and layout.read_index(set_key) is not None:
+        return tuple(known)
+    layers: list[Layer] = []
+    files: dict[str, Unpacked] = {}
+    for group, key in zip(groups, keys, strict=True):
+        layer = _known(layout, key) or _make(layout, group, key, python)
+        _merge_known(files, layout.read_index(f"{key}.files"))
+        layers.append(layer)
+    _check_folders(files)
+    layout.write_index(set_key, keys)
+    return tuple(layers)
+
+
+def _groups(wheels: tuple[WheelFile, ...]) -> list[Group]:
+    ordered = sorted(wheels, key=lambda wheel: wheel.name)
+    for one, two in itertools.pairwise(ordered):
+        if one.name == two.name:
+            raise UsageError(f"two wheels for {one.name}: {one.filename}, {two.filename}")
+    large = [(LayerKind.WHEEL, (wheel,)) for wheel in ordered if wheel.size > LARGE]
+    small = tuple(wheel for wheel in ordered if wheel.size <= LARGE)
+    return [*large, *([(LayerKind.WHEELS, small)] if small else [])]
+
+
+def _key(group: Group, python: PythonFacts) -> str:
+    """Everything that the layer's bytes depend on; the file names hold names and versions."""
+    kind, wheels = group
+    files = [[wheel.filename, wheel.digest] for wheel in wheels]
+    return _digest([ASSEMBLY_VERSION, kind, python.executable, files])
+
+
+def _digest(value: Any) -> str:
+    return Digest.of(canonical_json(value)).hex
+
+
+def _known(layout: Layout, key: str) -> Layer | None:
+    """The layer made before, if its blob is here in full length: a name alone proves nothing."""
+    entry = layout.read_index(key)
+    try:
+        digest, size = Digest(entry["digest"]), int(entry["size"])
+        kind, title = LayerKind(entry["kind"]), str(entry["title"])
+    except (TypeError, KeyError, ValueError):
+        return None
+    return made_layer(layout, kind, title, digest, size) if layout.has(digest, size) else None
+
+
+def _make(layout: Layout, group: Group, key: str, python: PythonFacts) -> Layer:
+    from orchestrator.image.wheels.unpack_wheel import entries, merge, new_spool, unpack_wheel
+
+    kind, wheels = group
+    title = wheels[0].filename.removesuffix(".whl") if kind is LayerKind.WHEEL else f"{len(wheels)} wheels"
+    files: dict[str, Unpacked] = {}
+    with new_spool(layout.folder) as spool:
+        for wheel in wheels:
+            merge(files, unpack_wheel(wheel, python.executable, spool))
+        digest, size = layout.put_chunks(tar.tar_chunks(entries(files), ROOTS))
+    listing = {path: [file.mode, file.sha256, file.owner] for path, file in files.items()}
+    layout.write_index(f"{key}.files", listing)
+    layout.write_index(key, {"digest": digest, "size": size, "kind": kind, "title": title})
+    return made_layer(layout, kind, title, digest, size)
+
+
+def _merge_known(into: dict[str, Unpacked], listing: dict[str, Any]) -> None:
+    from orchestrator.image.wheels.unpack_wheel import Unpacked, merge
+
+    nowhere = tar.Span(-1, 0, 0)
+    merge(into, {path: Unpacked(nowhere, *facts) for path, facts in listing.items()})
+
+
+def _check_folders(files: dict[str, Unpacked]) -> None:
+    """Across layers, too, nothing may be a file in one and a folder in another."""
+    tar.check_entries(tar.Entry(path) for path in files)

@@ -1,0 +1,31 @@
+"""The file name of a wheel: what it says, and that it says nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.wheels.wheel_address import told
+from orchestrator.image.wheels.wheel_target import tags
+
+_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._!+-]{0,250}\.whl", re.ASCII)
+
+
+class WheelName(NamedTuple):
+    package: str  # canonical
+    version: str  # in the one way that packaging writes it
+
+
+def read_wheel_name(name: str, python: PythonFacts) -> WheelName | None:
+    """What a wheel's file name says; None where it is for another target. ValueError: it is no such name."""
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    wrong = ValueError(f"{told(name)} is not a wheel's file name")
+    if _FORM.fullmatch(name) is None:
+        raise wrong
+    try:
+        package, version, _, fitting = parse_wheel_filename(name)
+    except (InvalidWheelFilename, ValueError):
+        raise wrong from None
+    return None if fitting.isdisjoint(tags(python)) else WheelName(package, str(version))

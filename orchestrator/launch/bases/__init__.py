@@ -1,0 +1,1 @@
+"""Bases made and tried on this box."""

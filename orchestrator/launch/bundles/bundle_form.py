@@ -1,0 +1,140 @@
+"""What a bundle is: one uncompressed tar of which every byte follows from its first member and its blobs.
+
+    reprise.json            what is in it, and in which order (Bundle)
+    blobs/sha256/<hex>...   runs, manifest, config, listings of folders
+    oci-layout, index.json, manifest.json    by which skopeo, podman and Docker find the image
+    blobs/sha256/<hex>...   all others, sorted
+
+So a reader compares instead of parsing: a member that is unknown, doubled, moved or a link is not the byte
+that must follow. The digest of `reprise.json` is in the index's annotations.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from orchestrator.digest import Digest, canonical_json
+from orchestrator.image.assembly import tar
+from orchestrator.image.assembly.load_archive import Loadable, descriptors
+from orchestrator.record.run_record import RunRecord
+from orchestrator.strange import first_problem, marks, read_strange
+from orchestrator.value import Value
+
+FORMAT = 1
+DOCUMENT = "reprise.json"
+ANNOTATION = "reprise.bundle"
+END = bytes(2 * tar.BLOCK)
+
+# What an import reads into memory, and what an export therefore does not write.
+MAX_DOCUMENT = 128 << 20  # bytes of `reprise.json`
+MAX_BLOBS = 1_000_000
+MAX_RECORD = 256 << 20  # bytes of one run: a million points of metrics make 60 MB
+MAX_SMALL = 64 << 20  # bytes of a folder's listing
+MAX_CONFIG = 8 << 20  # bytes of a manifest, a config: what a registry's are read to, too
+_ENTRY = 70  # bytes of an entry of a listing at least
+_PARTS = 3 * MAX_BLOBS  # of a `reprise.json`
+
+Size = Annotated[int, Field(ge=0, lt=1 << 50)]  # bytes
+
+
+class BundleInput(Value):
+    """Input data: the digest that programs name it by is that of a file, or of a folder's listing."""
+
+    digest: Digest
+    folder: bool
+
+
+class Bundle(Value):
+    format: Literal[1] = 1
+    image: Digest  # of the manifest
+    config: Digest
+    left_out: tuple[Digest, ...] = ()  # layers of the base
+    runs: tuple[Digest, ...] = ()  # of Carried, originals before their reruns
+    inputs: tuple[BundleInput, ...] = ()
+    blobs: tuple[tuple[Digest, Size], ...]  # in the order of the archive
+
+    @property
+    def first(self) -> tuple[Digest, ...]:
+        """Blobs that tell what all others are."""
+        listings = (one.digest for one in self.inputs if one.folder)
+        return tuple(dict.fromkeys((*self.runs, self.image, self.config, *listings)))
+
+    def to_bytes(self) -> bytes:
+        return canonical_json(self.model_dump(mode="json"))
+
+
+def in_order(first: tuple[Digest, ...], sizes: dict[Digest, int]) -> tuple[tuple[Digest, int], ...]:
+    rest = sorted(sizes.keys() - set(first))
+    return tuple((digest, sizes[digest]) for digest in (*first, *rest))
+
+
+def read_bundle(data: bytes) -> Bundle:
+    """From the bytes of `reprise.json`. ValueError says what is wrong."""
+    if marks(data) > _PARTS:
+        raise ValueError(f"more than {MAX_BLOBS} blobs")
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+    known = found.get("format") if isinstance(found, dict) else None
+    if known != FORMAT:
+        raise ValueError(
+            f"format {known!r:.40} is not known, only {FORMAT}: another release of Reprise wrote it"
+        )
+    try:
+        bundle = read_strange(Bundle, data)
+    except ValidationError as error:
+        raise ValueError(first_problem(error)) from None
+    sizes = dict(bundle.blobs)
+    if len(bundle.blobs) > MAX_BLOBS:
+        raise ValueError(f"more than {MAX_BLOBS} blobs")
+    if not sizes.keys() >= set(bundle.first) or bundle.blobs != in_order(bundle.first, sizes):
+        raise ValueError("the blobs are not in their order")
+    return bundle
+
+
+def index_files(image: Loadable, document: bytes) -> dict[str, bytes]:
+    return descriptors(image, {ANNOTATION: Digest.of(document)})
+
+
+def evidence(run: RunRecord) -> dict[Digest, int | None]:
+    """Every blob that a run's rows name, with its size in bytes where they know it."""
+    found: dict[Digest, int | None] = {}
+    if run.git is not None and run.git.patch_digest is not None:
+        found[run.git.patch_digest] = None
+    found |= {item.digest: item.size for item in run.traces}
+    if run.log is not None:
+        found[run.log.digest] = run.log.size
+    return found | {item.digest: item.size for item in run.outputs if item.digest is not None}
+
+
+def read_listing(data: bytes) -> list[tuple[str, Digest, int]]:
+    """A folder's listing, as spec/inputs.py hashes it: path, digest, size. ValueError if it is none."""
+    if data.count(b"[") > 1 + len(data) // _ENTRY:  # empty lists of two bytes fill the memory
+        raise ValueError("not the listing of a folder")
+    try:
+        value: Any = json.loads(data)
+        entries = [(path, Digest(f"sha256:{text}"), size) for path, text, size in value]
+        canonical = canonical_json([[path, digest.hex, size] for path, digest, size in entries]) == data
+    except (ValueError, TypeError, RecursionError, UnicodeEncodeError):
+        raise ValueError("not the listing of a folder") from None
+    names = [path for path, _, _ in entries]
+    if not canonical or not all(isinstance(size, int) and size >= 0 for _, _, size in entries):
+        raise ValueError("not the listing of a folder")
+    _check_names(names)
+    return entries
+
+
+def _check_names(names: list[str]) -> None:
+    for name in names:
+        if not isinstance(name, str) or "\0" in name or set(name.split("/")) & {"", ".", ".."}:
+            raise ValueError(f"a path leaves its folder: {name!r:.100}")
+    if len(set(names)) != len(names) or names != sorted(names, key=str.encode):
+        raise ValueError("the listing of a folder is not sorted")
+    # So sorted, what lies below a file would follow it at once. All parents of all would fill the memory.
+    if any(two.startswith(f"{one}\0") for one, two in pairwise(sorted(n.replace("/", "\0") for n in names))):
+        raise ValueError("the listing of a folder has a file that is a folder, too")

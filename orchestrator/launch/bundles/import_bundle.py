@@ -1,0 +1,272 @@
+"""import: a bundle's image, evidence, inputs and runs come in, each byte checked, the rows last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from pydantic import ValidationError
+
+from orchestrator.digest import CHUNK, Digest
+from orchestrator.errors import RepriseError, StoreError
+from orchestrator.image.image_check import check_image
+from orchestrator.image.image_model import Image, LayerKind
+from orchestrator.image.layout import Layout
+from orchestrator.image.stored_image import image_of
+from orchestrator.launch.bundles.bundle_archive import Archive, open_archive
+from orchestrator.launch.bundles.bundle_form import (
+    MAX_CONFIG,
+    MAX_RECORD,
+    MAX_SMALL,
+    BundleInput,
+    evidence,
+    index_files,
+    read_listing,
+)
+from orchestrator.launch.bundles.staging import Staging, staging
+from orchestrator.launch.crash_points import crash_point
+from orchestrator.launch.move_images import find_base
+from orchestrator.launch.person import person
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Watch
+from orchestrator.record.run_record import RunRecord
+from orchestrator.record.runs.import_runs import Brought, Carried
+from orchestrator.strange import first_problem
+from orchestrator.value import Value
+from orchestrator.verdict.verdict_model import Verdict
+
+
+class Imported(Value):
+    bundle: Digest
+    image: Digest
+    name: str  # of the job
+    runs: tuple[Brought, ...]
+    inputs: tuple[BundleInput, ...]
+    left_out: tuple[Digest, ...]
+
+
+class Sink(Protocol):
+    """A batch of the blob store."""
+
+    def add(self, stream: BinaryIO, size: int) -> Digest: ...
+
+
+class Roles:
+    """What each blob of a bundle is for; one may be several things. Sizes are those of the bundle."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self.sizes = dict(archive.bundle.blobs)
+        self.layers: set[Digest] = set()
+        self.evidence: set[Digest] = set()
+        self.inputs: set[Digest] = set()
+        self.to_keep: set[Digest] = set()  # of inputs that are not here yet
+
+    def add(self, group: set[Digest], named: Mapping[Digest, int | None], by: str) -> None:
+        """StoreError where a named blob does not come, or in another size."""
+        for digest, size in named.items():
+            if digest not in self.sizes:
+                raise self._archive.wrong(f"blob {digest} is named by {by}, and is not in it")
+            if size not in (None, self.sizes[digest]):
+                raise self._archive.wrong(f"blob {digest} has {self.sizes[digest]} bytes, {by} says {size}")
+        group.update(named)
+
+    def refuse_strangers(self) -> None:
+        named = {*self._archive.bundle.first, *self.layers, *self.evidence, *self.inputs}
+        strange = sorted(self.sizes.keys() - named)
+        if strange:
+            raise self._archive.wrong(f"blob {strange[0]} is named by nothing in it")
+
+
+def import_bundle(session: Session, path: Path, watch: Watch) -> Imported:
+    """Bring everything in; what is here already stays as it is.
+
+    UsageError: not a bundle, or a run that is here with other values. StoreError: damaged, or the base that
+    it leaves out is nowhere to be had. Nothing is recorded then.
+    """
+    watch.phase("import", str(path))
+    with open_archive(path) as archive, staging(session.settings) as stage:
+        bundle, source = archive.bundle, Digest.of(archive.document)
+
+        def carried() -> Iterator[Carried]:
+            """One at a time: a run can be large."""
+            return (Carried.from_bytes(stage.path(run).read_bytes()) for run in bundle.runs)
+
+        image, roles = _read_first(session, archive, stage)
+        if bundle.runs:
+            session.record.try_in(carried, source)  # before gigabytes are read
+        if bundle.left_out:
+            _check_base(session, image, watch)
+        # An image alone names no blobs, so no record has to own them.
+        with session.store.batch() if bundle.runs else session.store.unowned_batch() as sink:
+            _read_rest(session, archive, stage, roles, sink, watch)
+            archive.expect_end()
+        crash_point("stored")
+        for item in bundle.inputs:
+            if item.digest in roles.to_keep:
+                stage.place_input(item)
+        layout = Layout(session.settings.layout)
+        layout.put_bytes(image.config)  # before what names it
+        layout.put_bytes(image.manifest)
+        crash_point("placed")
+
+        brought = session.record.bring_in(carried, person(), source) if bundle.runs else []
+    return Imported(
+        bundle=source,
+        image=bundle.image,
+        name=image.program.name,
+        runs=tuple(brought),
+        inputs=bundle.inputs,
+        left_out=bundle.left_out,
+    )
+
+
+def _read_first(session: Session, archive: Archive, stage: Staging) -> tuple[Image, Roles]:
+    """Runs, manifest, config, listings: checked, and with them known what else must come, and only that."""
+    bundle, roles = archive.bundle, Roles(archive)
+    limits = dict.fromkeys(bundle.runs, MAX_RECORD) | dict.fromkeys((bundle.image, bundle.config), MAX_CONFIG)
+    for digest in bundle.first:
+        size = roles.sizes[digest]
+        data = archive.read_bytes(digest, size, f"blob {digest}", limits.get(digest, MAX_SMALL))
+        stage.keep(BytesIO(data), size)
+    image = _image(session, archive, stage)
+    _add_layers(archive, image, roles)
+    seen: set[str] = set()
+    for digest in bundle.runs:
+        run = _check_run(archive, stage, digest, image)
+        if run.id in seen:
+            raise archive.wrong(f"run {run.id} is in it twice")
+        seen.add(run.id)
+        roles.add(roles.evidence, evidence(run), f"run {run.id}")
+    for item in bundle.inputs:
+        _add_input(archive, stage, item, image, roles)
+    roles.refuse_strangers()
+    archive.expect_files(index_files(image, archive.document))
+    archive.expect_rest([size for _, size in bundle.blobs[len(bundle.first) :]])
+    return image, roles
+
+
+def _image(session: Session, archive: Archive, stage: Staging) -> Image:
+    bundle = archive.bundle
+    manifest, config = (stage.path(one).read_bytes() for one in (bundle.image, bundle.config))
+    try:
+        image = image_of(Layout(session.settings.layout), manifest, config)
+        check_image(session.settings, image)
+    except RepriseError as error:
+        raise archive.wrong(f"its image: {error.message}") from error
+    except (ValueError, RecursionError) as error:
+        raise archive.wrong(f"its image: {error}") from error
+    return image
+
+
+def _add_layers(archive: Archive, image: Image, roles: Roles) -> None:
+    base = {layer.digest for layer in image.layers if layer.kind is LayerKind.BASE}
+    left_out = archive.bundle.left_out
+    if left_out and left_out != tuple(sorted(base)):
+        raise archive.wrong("what it leaves out is not the base")
+    layers = {layer.digest: layer.size for layer in image.layers if layer.digest not in left_out}
+    roles.add(roles.layers, layers, "the image")
+
+
+def _check_run(archive: Archive, stage: Staging, digest: Digest, image: Image) -> RunRecord:
+    """Its own values and verdicts, and its program beside the image's."""
+    try:
+        item = Carried.from_bytes(stage.path(digest).read_bytes())
+        for line in item.verdicts:
+            Verdict.model_validate(line.document)
+    except ValidationError as error:
+        raise archive.wrong(f"blob {digest}: {first_problem(error)}") from None
+    except ValueError as error:
+        raise archive.wrong(f"blob {digest}: {error}") from None
+    run = item.run
+    theirs, ours = (
+        (run.program, run.base, run.config_digest),
+        (image.program, image.base, image.config_digest),
+    )
+    if run.image == image.digest and theirs != ours:
+        raise archive.wrong(f"run {run.id} names another program than its image has")
+    return run
+
+
+def _add_input(archive: Archive, stage: Staging, item: BundleInput, image: Image, roles: Roles) -> None:
+    if item.digest not in image.program.inputs.values():
+        raise archive.wrong(f"input {item.digest} is none of the image's")
+    files: dict[Digest, int | None] = {item.digest: None}
+    if item.folder:
+        try:
+            entries = read_listing(stage.path(item.digest).read_bytes())
+        except ValueError as error:
+            raise archive.wrong(f"input {item.digest}: {error}") from None
+        files |= {digest: size for _, digest, size in entries}
+    roles.add(roles.inputs, files, f"input {item.digest}")
+    if not stage.has_input(item):
+        roles.to_keep.update(files)
+
+
+def _check_base(session: Session, image: Image, watch: Watch) -> None:
+    where = find_base(session, image, watch)
+    if where is None:
+        raise StoreError(
+            f"the bundle leaves out the base {image.base.name} {image.base.digest}, and this box lacks it: "
+            "its layers are neither here, nor in the engine, nor in a registry",
+            "export without --thin, or bring the base here first; nothing was recorded",
+        )
+    watch.note(f"the base {image.base.name} is {where}")
+
+
+def _read_rest(
+    session: Session, archive: Archive, stage: Staging, roles: Roles, sink: Sink, watch: Watch
+) -> None:
+    bundle = archive.bundle
+    route = _Route(Layout(session.settings.layout), stage, roles, sink)
+    for digest in bundle.first:
+        size = stage.path(digest).stat().st_size
+        with stage.path(digest).open("rb") as stream:
+            route.further(digest, size, stream)
+    total, done = sum(size for _, size in bundle.blobs), 0
+    for digest, size in bundle.blobs[len(bundle.first) :]:
+        with archive.blob(digest, size) as stream:
+            if not route.all(digest, size, stream):
+                raise archive.other(digest)
+        done += size
+        watch.moved(done, total)
+
+
+class _Route:
+    """Where a blob goes: each place hashes what it takes, and names it by what it found."""
+
+    def __init__(self, layout: Layout, stage: Staging, roles: Roles, sink: Sink) -> None:
+        self._layout, self._stage, self._roles, self._sink = layout, stage, roles, sink
+
+    def all(self, digest: Digest, size: int, stream: BinaryIO) -> bool:
+        """False where the bytes are not the digest's; then they have no name."""
+        if digest in self._roles.to_keep:
+            if self._stage.keep(stream, size) != digest:
+                return False
+            with self._stage.path(digest).open("rb") as kept:
+                self.further(digest, size, kept)
+            return True
+        if digest in self._roles.layers and not self._layout.has(digest, size):
+            if self._layout.put_chunks(_chunks(stream), digest)[0] != digest:
+                return False
+            if digest in self._roles.evidence:
+                with self._layout.open(digest) as kept:
+                    self._sink.add(kept, size)
+            return True
+        if digest in self._roles.evidence:
+            return self._sink.add(stream, size) == digest
+        return Digest.of_stream(stream) == digest
+
+    def further(self, digest: Digest, size: int, stream: BinaryIO) -> None:
+        """A blob that was checked, to the places beside the staging."""
+        if digest in self._roles.layers:
+            self._layout.put_chunks(_chunks(stream), digest)
+            stream.seek(0)
+        if digest in self._roles.evidence:
+            self._sink.add(stream, size)
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: stream.read(CHUNK), b"")

@@ -1,0 +1,1 @@
+"""One attempt on this box, from claim to committed result."""

@@ -1,0 +1,106 @@
+"""What becomes of an attempt that an error has broken off.
+
+Before the container was started nothing is lost: another box can have the run, or it has failed. Afterwards
+the box, its engine, the record or the store may be to blame, but what the job did is there: nothing final is
+written, container and folder stay, and the next command, worker or sweep goes on where this one stopped.
+"""
+
+from __future__ import annotations
+
+from orchestrator.errors import EngineError, FencedError, InfrastructureError, RecordError, RepriseError
+from orchestrator.launch.execute.cleanup import remove_files
+from orchestrator.launch.executors.kinds import LOCAL
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Watch
+from orchestrator.record.run_record import OpenRun
+from orchestrator.run.attempt_model import Failure, Result, State
+from orchestrator.run.container_endings import make_durable
+from orchestrator.run.plan import container_name
+from orchestrator.run.workspace import folders_of
+
+# Of the machine and of what we stand on. All else is a bug of ours: left open, the run would be taken over
+# by each command that follows, and fail.
+_TROUBLE = (RepriseError, OSError, MemoryError)
+
+
+class UnfinishedError(InfrastructureError):
+    """The run is not over: what stood in the way can be mended, and then it is carried on."""
+
+
+def broken_off(session: Session, opened: OpenRun, attempt: int, error: Exception, watch: Watch) -> Exception:
+    """Write down what can be said of the attempt: the error that whoever asked for it should see."""
+    if isinstance(error, RecordError):  # nothing can be written now, and later only going on is right
+        return _unfinished(session, opened.id, attempt, error, None, watch)
+    try:
+        state = session.record.state(opened.id)
+        if state is State.PREPARING or not _began(session, opened.id, attempt):
+            _never_began(session, opened, attempt, error, watch)
+        elif isinstance(error, _TROUBLE):
+            return _unfinished(session, opened.id, attempt, error, state, watch)
+        else:
+            session.record.finish(opened.id, attempt, Result(state=State.LOST, message=told(error)))
+        try_to_clean(session, opened.id, attempt, watch)
+    except FencedError:  # given up meanwhile: what it made is nobody's
+        try_to_clean(session, opened.id, attempt, watch)
+    except RecordError as silence:
+        return _unfinished(session, opened.id, attempt, silence, None, watch)
+    return error
+
+
+def told(error: Exception) -> str:
+    """In one line, with the way to mend it."""
+    if isinstance(error, RepriseError):
+        return error.message if error.hint is None else f"{error.message} ({error.hint})"
+    if isinstance(error, _TROUBLE):
+        return f"{type(error).__name__}: {error}"
+    return f"a bug in reprise: {type(error).__name__}: {error}"
+
+
+def _began(session: Session, run: str, attempt: int) -> bool:
+    """Whether the container may have been started: only an engine that still has it unstarted says no."""
+    try:
+        state = session.engine.inspect(container_name(run, attempt))
+    except EngineError:
+        return True
+    return state is None or state.status != "created"
+
+
+def _never_began(session: Session, opened: OpenRun, attempt: int, error: Exception, watch: Watch) -> None:
+    """Given back where another box may have it; a run of this box alone, or its last attempt, has failed."""
+    record, message = session.record, told(error)
+    if opened.wanted.executor != LOCAL and attempt < opened.wanted.attempts:
+        record.requeue(opened.id, attempt, message)
+        watch.note(f"run {opened.id}: attempt {attempt} never began and is given back: {message}")
+        return
+    failed = Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message=message)
+    record.finish(opened.id, attempt, failed)
+
+
+def _unfinished(
+    session: Session, run: str, attempt: int, error: Exception, state: State | None, watch: Watch
+) -> Exception:
+    """The run stays as it is. What the job wrote is made to outlast a restart of the machine."""
+    try:
+        make_durable(session.settings, run, attempt)
+    except OSError as full:
+        watch.note(f"a restart of this machine would lose what run {run} wrote: {full}")
+    where = folders_of(session.settings, run, attempt).workspace.parent
+    kept = f"; its files are in {where}" if state is State.COLLECTING else ""
+    hint = error.hint if isinstance(error, RepriseError) else None
+    goes_on = f"nothing of run {run} is lost{kept}; `reprise sweep`, or the next command, goes on with it"
+    what = error.message if isinstance(error, RepriseError) else told(error)
+    stays = f"run {run} is not over" if state is None else f"run {run} stays {state.value}"
+    return UnfinishedError(f"{what}; {stays}", f"{hint}; then: {goes_on}" if hint else goes_on)
+
+
+def try_to_clean(session: Session, run: str, attempt: int, watch: Watch) -> None:
+    """What is left is told, and is no result: the run is recorded, or failed for another reason."""
+    try:
+        clean(session, run, attempt)
+    except RepriseError as error:
+        watch.note(f"left over of run {run}, for `reprise sweep`: {error.message}")
+
+
+def clean(session: Session, run: str, attempt: int) -> None:
+    session.engine.remove(container_name(run, attempt))
+    remove_files(session, run, attempt)

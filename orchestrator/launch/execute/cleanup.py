@@ -1,0 +1,34 @@
+"""What an attempt leaves on its box, removed when nobody needs it any more."""
+
+from __future__ import annotations
+
+import os
+
+from orchestrator.errors import StoreError
+from orchestrator.image.image_model import REPOSITORY
+from orchestrator.launch.session import Session
+from orchestrator.run.engine.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN
+from orchestrator.run.hardware import home_id
+from orchestrator.run.permissions import open_up
+from orchestrator.run.workspace import folders_of, remove_folders
+
+
+def remove_files(session: Session, run: str, attempt: int) -> None:
+    """The folders of an attempt, whose container is gone. StoreError or EngineError where they stay.
+
+    Who is not root may not remove what the job's user made in folders of its own, before it is opened to him.
+    """
+    settings = session.settings
+    try:
+        remove_folders(settings, run, attempt)
+    except StoreError:
+        if os.geteuid() == 0:
+            raise
+        folders = folders_of(settings, run, attempt)
+        there = [folder for folder in (folders.workspace, folders.report) if folder.is_dir()]
+        labels = {LABEL_RUN: run, LABEL_ATTEMPT: str(attempt), LABEL_HOME: home_id(settings)}
+        image = (
+            f"{REPOSITORY}:{session.record.run(run).image.hex}"  # the row's own word for it may be any image
+        )
+        open_up(session.engine, image, there, labels)
+        remove_folders(settings, run, attempt)

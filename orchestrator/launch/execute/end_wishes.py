@@ -1,0 +1,54 @@
+"""Whether the end of an attempt was asked for: the record is asked beside the job, and holds nobody up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Self
+
+from orchestrator.errors import RecordError
+from orchestrator.record.record import Record
+
+EVERY = 1.0  # seconds between two questions
+
+
+class Wish:
+    """Called: the answer as it was last heard. A record that does not answer has asked for nothing.
+
+    In a thread of its own: deadline and limits of the job are watched while the record is away.
+    """
+
+    def __init__(self, record: Record, run: str, attempt: int, note: Callable[[str], None]) -> None:
+        self._record, self._run, self._attempt, self._note = record, run, attempt, note
+        self._asked = False
+        self._bug: Exception | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="wish", daemon=True)
+
+    def __call__(self) -> bool:
+        if self._bug is not None:
+            raise self._bug
+        return self._asked
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+
+    def _work(self) -> None:
+        silent = False
+        while not self._asked:
+            try:
+                self._asked = self._record.stop_asked(self._run, self._attempt)
+                silent = False
+            except RecordError as error:
+                if not silent:
+                    self._note(f"the record does not answer, and the job goes on: {error.message}")
+                silent = True
+            except Exception as error:  # noqa: BLE001  (raised where the answer is asked for)
+                self._bug = error
+                return
+            if self._over.wait(EVERY):
+                return

@@ -1,0 +1,345 @@
+"""One attempt from claim to committed result: idempotent, fenced, and resumable at any point.
+
+Every step is durable before its side effect, and every side effect is idempotent by a deterministic
+name, so a process that takes over after a kill -9 walks the same steps and lands on the same container.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from orchestrator.errors import FencedError, ImageMissingError, UsageError
+from orchestrator.launch.crash_points import crash_point
+from orchestrator.launch.execute.broken_off import broken_off, try_to_clean
+from orchestrator.launch.execute.end_wishes import Wish
+from orchestrator.launch.execute.log_relay import relayed
+from orchestrator.launch.execute.own_plan import ImageHere, Terms, altered, image_here, own_plan, stored_plan
+from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.executors.kinds import LOCAL, WORKER
+from orchestrator.launch.executors.visible_gpus import visible_gpus
+from orchestrator.launch.interrupt import Interrupt
+from orchestrator.launch.judge.judge_rerun import judge
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Watch
+from orchestrator.record.run_record import OpenRun, RunRecord
+from orchestrator.record.runs.sealed_text import asks
+from orchestrator.run.attempt_model import Failure, Plan, Result, State
+from orchestrator.run.box_seal import seal
+from orchestrator.run.collect.collect_result import collect
+from orchestrator.run.collect.output_files import useless_globs
+from orchestrator.run.container_endings import Ending, read_ending, save_ending
+from orchestrator.run.engine.created_container import check_created
+from orchestrator.run.engine.engine import Engine, EngineInfo
+from orchestrator.run.engine.load_image import LOADS
+from orchestrator.run.follow import Ended, follow
+from orchestrator.run.hardware import Gpu, boot_id, box_id, gpus
+from orchestrator.run.plan import NOTHING, container_name
+from orchestrator.run.workspace import folders_of, prepare
+from orchestrator.settings import Settings
+
+NEVER_BEGAN = "cancelled before it began"
+POLL = 0.5  # seconds between two looks at a run that another process executes
+
+
+def execute(session: Session, run: str, watch: Watch) -> RunRecord:
+    """Carry `run` to its end, or wait for the process on this box that does.
+
+    Raises UsageError for a run that another box executes. A failure of the infrastructure before the job
+    began is recorded as such before it is raised; UnfinishedError where it leaves the run open.
+    """
+    while True:
+        with run_lock(session.settings, run) as mine:
+            if mine:
+                return _take_over(session, run, watch)
+        record = session.record.run(run)
+        if record.state.final:
+            return record
+        time.sleep(POLL)
+
+
+def execute_if_free(session: Session, run: str, watch: Watch) -> RunRecord | None:
+    """As `execute`, but None at once where another process is at it."""
+    with run_lock(session.settings, run) as mine:
+        return _take_over(session, run, watch) if mine else None
+
+
+def execute_attempt(
+    session: Session, run: str, number: int, watch: Watch, visible: str | None = None
+) -> RunRecord:
+    """As `execute`, for a process that an executor launched: attempt `number` and no other.
+
+    Where another process of this box is at it, it waits for that one. FencedError for an attempt that was
+    given up, or that another box has. `visible`: the GPUs that the attempt may use (visible_gpus.py).
+    """
+    while True:
+        with run_lock(session.settings, run) as mine:
+            if mine:
+                return _take_over(session, run, watch, number, visible)
+        record = session.record.run(run)
+        if record.state.final:
+            return record
+        if record.attempt > number:
+            raise stale(run, number, record.attempt)
+        time.sleep(POLL)
+
+
+def stale(run: str, number: int, current: int) -> FencedError:
+    return FencedError(
+        f"attempt {number} of run {run} was given up: the run is at attempt {current}",
+        "nothing was started; `reprise show` tells what became of the run",
+    )
+
+
+def _take_over(
+    session: Session, run: str, watch: Watch, only: int | None = None, visible: str | None = None
+) -> RunRecord:
+    """As whoever queued the run would have gone on: a rerun is compared with its original, too."""
+    was_final = session.record.state(run)
+    record = execute_locked(session, run, watch, only=only, visible=visible)
+    if record.state.final and (was_final is None or not was_final.final):
+        judge(session, record, watch)
+    return record
+
+
+def execute_locked(
+    session: Session,
+    run: str,
+    watch: Watch,
+    inputs: Mapping[str, Path] | None = None,
+    environment: Mapping[str, str] = NOTHING,
+    *,
+    only: int | None = None,
+    visible: str | None = None,
+) -> RunRecord:
+    """As `execute`, for a caller that holds the run's lock and, with `inputs`, has just verified them.
+
+    `environment` is what the runtime is asked for beside the image's own; `only` the one attempt that may
+    be executed, `visible` the GPUs that it may use.
+    """
+    record = session.record
+    facts, asked = record.run_as_asked(run)
+    if facts.state.final:
+        return facts
+    attempt = _hold(session, record.open_run(run), only, watch)
+    if attempt is None:
+        return record.run(run)
+    opened = record.open_run(run)
+    try:
+        with relayed(record, opened, folders_of(session.settings, run, attempt).log, watch):
+            terms = Terms(inputs=inputs, environment=environment, visible=visible)
+            result = _attempt(session, facts, opened, attempt, watch, terms)
+        if result is None:
+            watch.note("told to end by what launched this: nothing is recorded")
+        else:
+            record.finish(run, attempt, result, seal=partial(_sealed, session.settings, asked, watch))
+    except FencedError:
+        # Given up while we were at it. What it made is nobody's; the container's name is this attempt's own.
+        try_to_clean(session, run, attempt, watch)
+        raise
+    except Exception as error:
+        seen = broken_off(session, opened, attempt, error, watch)
+        if seen is error:
+            raise
+        raise seen from error
+    crash_point("finished")
+    try_to_clean(session, run, attempt, watch)
+    crash_point("removed")
+    return record.run(run)
+
+
+def _sealed(settings: Settings, asked: bytes, watch: Watch, statement: bytes) -> str | None:
+    """None where the record says by now that something else was asked for than what was executed."""
+    if asks(statement, asked):
+        return seal(settings, statement)
+    watch.note("the rows of this run were altered while it ran: its record is not sealed")
+    return None
+
+
+def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> int | None:
+    """The attempt that this process is at, claimed or taken over; None where the run needs no process now.
+
+    FencedError where it is not `only`; UsageError where another box has it.
+    """
+    record, run, here = session.record, opened.id, box_id(session.settings)
+    executor = f"pid {os.getpid()}"
+    if opened.state is State.QUEUED:
+        if opened.cancel_requested:
+            done = Result(state=State.CANCELLED, message=NEVER_BEGAN)
+            record.finish(run, opened.attempt, done, queued=True)
+            return None
+        try:
+            attempt = record.claim(run, here, boot_id(), executor, only)
+        except FencedError:
+            if only is None and record.open_run(run).state.final:  # cancelled before it began
+                return None
+            raise
+        crash_point("claimed")
+        return attempt
+    if only not in (None, opened.attempt):
+        raise stale(run, only or 0, opened.attempt)
+    if opened.box != here:
+        if only is not None:
+            raise FencedError(f"attempt {only} of run {run} is executed by another box")
+        raise UsageError(f"run {run} is executed by another box", "run the command there, or cancel the run")
+    if _lost_with_its_boot(session, opened) and opened.wanted.executor != LOCAL:
+        record.requeue(run, opened.attempt, "its machine was restarted")
+        try_to_clean(session, run, opened.attempt, watch)
+        return None
+    record.take_over(run, opened.attempt, executor)
+    if only is None:
+        watch.note(f"run {run}: its orchestrator is gone; taken over in state {opened.state.value}")
+    return opened.attempt
+
+
+def _attempt(
+    session: Session,
+    facts: RunRecord,
+    opened: OpenRun,
+    attempt: int,
+    watch: Watch,
+    terms: Terms,
+) -> Result | None:
+    """The container's life. Whatever part of it is over already is not repeated. None: `_taken_away`."""
+    record, engine, settings, run = session.record, session.engine, session.settings, facts.id
+    if _lost_with_its_boot(session, opened):
+        return Result(state=State.LOST, message="the machine was restarted while the run was open")
+    info = engine.info()
+    if opened.state is State.PREPARING:
+        session.try_store()
+        watch.phase("create", container_name(run, attempt))
+    image = image_here(session, facts, watch)
+    if (wrong := altered(facts, image)) is not None:
+        return _refused(opened, wrong)
+    mounted = opened.state is State.PREPARING or _is_created(engine, container_name(run, attempt))
+    plan, used = _planned(session, facts, opened, attempt, image, watch, terms, info, mounted=mounted)
+    crash_point("planned")
+    with Interrupt() as interrupt:
+        if opened.state is State.PREPARING:
+            prepare(settings, run, attempt)
+            _create(session, facts, plan, watch)
+            crash_point("created")
+        if mounted:
+            check_created(engine, plan, image.ids, podman=info.podman)
+        if opened.state is State.PREPARING:
+            record.move(run, attempt, State.RUNNING)
+            crash_point("running")
+        ended = _followed(session, opened, attempt, plan, watch, interrupt)
+    crash_point("ended")
+    if _taken_away(session, opened, ended):
+        return None
+    if opened.state is not State.COLLECTING:
+        record.move(run, attempt, State.COLLECTING)
+    crash_point("collecting")
+    watch.phase("collect")
+    if ended.container is not None and ended.container.image not in image.ids:
+        return Result(state=State.LOST, message="the container is of another image than the run's")
+    if not all(mount.source.is_dir() for mount in plan.mounts if not mount.read_only):
+        return Result(state=State.LOST, message="the attempt's folders are gone")
+    if ended.cause is None and record.cancel_requested(run):
+        ended = ended.model_copy(update={"cause": State.CANCELLED, "message": "cancelled"})
+    with session.store.batch() as sink:
+        result = collect(engine, info, settings, plan, image.program, used, ended, sink)
+    result = result.model_copy(update={"notes": (*result.notes, *useless_globs(facts.tolerance, result))})
+    for digest in sink.mended:
+        watch.note(f"blob {digest} had been altered in the store, and was put again from this run's bytes")
+    crash_point("collected")
+    return result
+
+
+def _lost_with_its_boot(session: Session, opened: OpenRun) -> bool:
+    """Whether the machine was restarted before it was certain how the job ended and what it wrote."""
+    if opened.boot == boot_id():
+        return False
+    kept = read_ending(session.settings, opened.id, opened.attempt)
+    return kept is None or not kept.durable
+
+
+def _followed(
+    session: Session, opened: OpenRun, attempt: int, plan: Plan, watch: Watch, interrupt: Interrupt
+) -> Ended:
+    """How the container ended, as was seen once and is kept: who asks again is told less by the engine."""
+    settings, run = session.settings, opened.id
+    kept = read_ending(settings, run, attempt)
+    if kept is not None:
+        return kept.ended
+    watch.phase("run")
+    with Wish(session.record, run, attempt, watch.note) as wish:
+        ended = follow(
+            session.engine,
+            plan,
+            watch,
+            should_cancel=lambda: interrupt.asked or wish(),
+            on_started=lambda: crash_point("started"),
+        )
+    try:
+        save_ending(settings, run, attempt, Ending(ended=ended))
+    except OSError as error:
+        watch.note(f"how the job ended could not be kept, only recorded: {error}")
+    return ended
+
+
+def _taken_away(session: Session, opened: OpenRun, ended: Ended) -> bool:
+    """Whether a cluster engine told us to end, and nobody asked for the end of the run.
+
+    Pre-emption, a time limit, a node that is taken down say nothing about the job, so nothing is recorded.
+    What becomes of the run is decided by what the engine says of it, as after a node's death.
+    """
+    if ended.cause is not State.CANCELLED or opened.wanted.executor in (LOCAL, WORKER):
+        return False
+    return not session.record.stop_asked(opened.id, opened.attempt)
+
+
+def _planned(
+    session: Session,
+    facts: RunRecord,
+    opened: OpenRun,
+    attempt: int,
+    image: ImageHere,
+    watch: Watch,
+    terms: Terms,
+    info: EngineInfo,
+    *,
+    mounted: bool,
+) -> tuple[Plan, tuple[Gpu, ...]]:
+    """The container's settings as this box computes them, stored before anything is made of them; with the
+    GPUs that the attempt has.
+    """
+    here = visible_gpus(gpus(), terms.visible) if image.program.gpus else ()
+    stored = stored_plan(opened)
+    plan = own_plan(session, facts, attempt, image, terms, stored, here, info, mounted=mounted)
+    if opened.plan is not None and mounted and stored != plan:
+        watch.note(f"run {facts.id}: its stored plan is not what this box computes; it is not used")
+    if opened.state is State.PREPARING and stored != plan:
+        session.record.save_plan(facts.id, attempt, plan.model_dump_json())
+    return plan, tuple(gpu for gpu in here if gpu.uuid in plan.gpu_uuids)
+
+
+def _refused(opened: OpenRun, why: str) -> Result:
+    """Nothing is started, or gone on with, for a row that its image does not bear out."""
+    if opened.state is State.PREPARING:
+        return Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message=why)
+    return Result(state=State.LOST, message=why)
+
+
+def _is_created(engine: Engine, name: str) -> bool:
+    """Whether the container is there and was not started yet."""
+    state = engine.inspect(name)
+    return state is not None and state.status == "created"
+
+
+def _create(session: Session, facts: RunRecord, plan: Plan, watch: Watch) -> None:
+    """Somebody may remove images that no container uses, just before ours does."""
+    for again in range(LOADS):
+        try:
+            session.engine.create(plan)
+        except ImageMissingError:
+            if again + 1 == LOADS:
+                raise
+            watch.note("its image was removed from the engine meanwhile, and is brought there again")
+            image_here(session, facts, watch)
+        else:
+            return

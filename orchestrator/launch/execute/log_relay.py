@@ -1,0 +1,98 @@
+"""The live log of a run that executes elsewhere, through the record: small, capped, gone at the end.
+
+A piece a second at most, and MOST bytes per attempt; the whole log is in the store when the run is over.
+So a team needs nothing but the record to follow a run, and a job that prints without end costs its database
+one megabyte. What is sent is read from the attempt's spool, from the byte on that the record has not: who
+takes an attempt over goes on where the one before was killed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.errors import FencedError, RecordError
+from orchestrator.launch.executors.kinds import LOCAL
+from orchestrator.launch.watch import Watch
+from orchestrator.record.record import Record
+from orchestrator.record.run_record import OpenRun
+from orchestrator.run.container_log import passed_over
+from orchestrator.run.log_spool import Reader
+
+MOST = 1 << 20  # bytes of one attempt's live log
+PIECE = 1 << 16  # bytes
+EVERY = 1.0  # seconds between two pieces
+AGAIN = 10.0  # seconds before a record that could not be written to is tried again
+CUT = b"\n[the live log ends here; the whole of it is in the record when the run is over]\n"
+
+
+class Relay:
+    """Puts the log of an attempt where other boxes can read it. Nobody waits for it."""
+
+    def __init__(self, record: Record, run: str, attempt: int, spool: Path, watch: Watch) -> None:
+        self._record, self._run, self._attempt, self._spool = record, run, attempt, spool
+        self._watch = watch
+        self._sent: int | None = None  # bytes; None: the record was not asked yet
+        self._waiting = bytearray()  # read from the spool and not sent
+        self._reader = Reader(spool)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="relay", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+
+    def _work(self) -> None:
+        told = False
+        wait = EVERY
+        while not self._over.wait(wait):
+            wait = EVERY
+            try:
+                if not self._send():
+                    return
+            except FencedError:  # given up meanwhile
+                return
+            except RecordError as error:
+                if not told:
+                    self._watch.note(f"the live log waits for the record: {error.message}")
+                told, wait = True, AGAIN
+                self._sent = None  # an answer may have been lost on its way
+
+    def _send(self) -> bool:
+        """Whatever is new; False when no more of this attempt will be sent."""
+        if self._sent is None:
+            pieces = self._record.live_log(self._run, self._attempt, 0)
+            self._sent = max((start + len(data) for start, data in pieces), default=0)
+            self._waiting.clear()
+            self._reader.close()
+            self._reader = Reader(self._spool, self._sent)
+        if self._sent > MOST:
+            return False
+        for missed, data in self._reader.more():
+            self._waiting += passed_over(missed) + data
+            if self._sent + len(self._waiting) > MOST:
+                break
+        while self._waiting and self._sent < MOST:
+            piece = bytes(self._waiting[: min(PIECE, MOST - self._sent)])
+            self._record.append_log(self._run, self._attempt, self._sent, piece)
+            self._sent += len(piece)
+            del self._waiting[: len(piece)]
+        if self._waiting:
+            self._record.append_log(self._run, self._attempt, MOST, CUT)
+            return False
+        return True
+
+
+@contextmanager
+def relayed(record: Record, opened: OpenRun, spool: Path, watch: Watch) -> Iterator[None]:
+    """Nothing for a run of this box: everybody who can see it can see its spool."""
+    if opened.wanted.executor == LOCAL:
+        yield
+        return
+    relay = Relay(record, opened.id, opened.attempt, spool, watch)
+    try:
+        yield
+    finally:
+        relay.close()

@@ -1,0 +1,195 @@
+"""After a crash: runs whose orchestrator is gone are taken over, and what no run needs is removed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from orchestrator.errors import RepriseError
+from orchestrator.launch.execute.cleanup import remove_files
+from orchestrator.launch.execute.execute_attempt import execute_if_free
+from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.executors.dispatch_run import advance
+from orchestrator.launch.executors.kinds import LOCAL, WORKER
+from orchestrator.launch.executors.launched_command import COMMAND
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Watch
+from orchestrator.record.run_record import OpenRun
+from orchestrator.run.attempt_model import State
+from orchestrator.run.engine.engine import LABEL_ATTEMPT, LABEL_RUN
+from orchestrator.run.hardware import box_id, home_id
+from orchestrator.value import Value
+
+
+class Adopted(Value):
+    run: str
+    state: State  # before
+    now: State | None  # after; None: still being finished in the background
+
+
+class Leftover(Value):
+    """Something of ours that no open run needs."""
+
+    kind: str  # container, folder or lock
+    name: str
+    run: str
+    removed: bool
+    why: str = ""  # it is still there
+
+
+def orphans(session: Session) -> Iterator[OpenRun]:
+    """Open runs of this box that no living process executes, without waiting for anything.
+
+    What a cluster engine launched here is that engine's: dispatch_run.py looks after it.
+    """
+    for opened in session.record.open_runs(box_id(session.settings)):
+        if opened.wanted.executor not in (LOCAL, WORKER):
+            continue
+        with run_lock(session.settings, opened.id) as mine:
+            if mine:
+                yield opened
+
+
+def adopt(session: Session, watch: Watch, *, wait: bool) -> list[Adopted]:
+    """Take over every orphan: here and now with `wait`, else in a process of its own.
+
+    A verb that only reads must not block for the hours that an adopted job may still run, so it leaves
+    the work to `reprise execute RUN` in the background.
+    """
+    adopted = []
+    for opened in list(orphans(session)):
+        if not wait:
+            in_background("execute", opened.id)
+            watch.note(f"run {opened.id} lost its orchestrator; it is being finished in the background")
+            adopted.append(Adopted(run=opened.id, state=opened.state, now=None))
+            continue
+        try:
+            record = execute_if_free(session, opened.id, watch)
+            now = record.state if record is not None else None
+        except RepriseError as error:  # recorded with the run; the other orphans are still to be finished
+            watch.note(f"run {opened.id}: {error.message}")
+            now = session.record.state(opened.id)
+        adopted.append(Adopted(run=opened.id, state=opened.state, now=now))
+    return adopted
+
+
+def in_background(*words: str) -> None:
+    """A verb in a process of its own, which outlives this one."""
+    subprocess.Popen(
+        [*COMMAND, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def dispatch(session: Session, watch: Watch) -> list[Adopted]:
+    """One step of every open run that a cluster engine executes; an engine's silence is only told."""
+    stepped = []
+    for opened in session.record.open_elsewhere((LOCAL, WORKER)):
+        try:
+            now = advance(session, opened.id).state
+        except RepriseError as error:
+            watch.note(f"run {opened.id}: {error.message}")
+            continue
+        if now is not opened.state:
+            stepped.append(Adopted(run=opened.id, state=opened.state, now=now))
+    return stepped
+
+
+def dispatch_soon(session: Session) -> None:
+    """The same in the background, where a cluster engine has open runs: it may be slow to answer."""
+    if session.record.open_elsewhere((LOCAL, WORKER)):
+        in_background("dispatch", "--once")
+
+
+def sweep(session: Session, *, dry_run: bool) -> list[Leftover]:
+    """Remove containers and folders of runs that are final, and of attempts that were given up.
+
+    What the record does not know is left alone.
+    """
+    return [*_containers(session, dry_run), *_folders(session, dry_run), *_locks(session, dry_run)]
+
+
+def remove_given_up(session: Session, watch: Watch) -> None:
+    """Containers and folders of attempts that this box was taken for dead over: they may hold a GPU, or all
+    that the job wrote.
+    """
+    for kind in (_containers, _folders):
+        try:
+            for left in kind(session, False):
+                if left.removed:
+                    watch.note(f"removed {left.name}: no attempt of run {left.run} needs it any more")
+                else:
+                    watch.note(f"left over, for `reprise sweep`: {left.name}: {left.why}")
+        except RepriseError as error:
+            watch.note(f"left over, for `reprise sweep`: {error.message}")
+
+
+def _containers(session: Session, dry_run: bool) -> Iterator[Leftover]:
+    for container in session.engine.containers_of(home_id(session.settings)):
+        run = container.labels.get(LABEL_RUN, "")
+        attempt = container.labels.get(LABEL_ATTEMPT, "")
+        if not _needless(session, run, attempt) or _in_use(session, run, attempt):
+            continue
+        left = Leftover(kind="container", name=container.name, run=run, removed=False)
+        yield left if dry_run else _tried(left, partial(session.engine.remove, container.name))
+
+
+def _tried(left: Leftover, remove: Callable[[], None]) -> Leftover:
+    """What cannot be removed is said, and keeps nothing else from being removed."""
+    try:
+        remove()
+    except RepriseError as error:
+        return left.model_copy(update={"why": error.message})
+    return left.model_copy(update={"removed": True})
+
+
+def _in_use(session: Session, run: str, attempt: str) -> bool:
+    """Whether a living process compares files of this run, in a container that looks like an attempt."""
+    with run_lock(session.settings, f"{run}-{attempt}") as free:
+        return not free
+
+
+def _needless(session: Session, run: str, attempt: str) -> bool:
+    """Whether the run is over, or has given this attempt up: nothing that it still makes can be written."""
+    if session.record.state(run) is None:
+        return False
+    opened = session.record.open_run(run)
+    if opened.state.final:
+        return True
+    number = int(attempt) if attempt.isascii() and attempt.isdigit() else opened.attempt + 1
+    return number < opened.attempt or (number == opened.attempt and opened.state is State.QUEUED)
+
+
+def _is_over(session: Session, run: str) -> bool:
+    """Whether the record knows the run, and knows it to be final."""
+    state = session.record.state(run)
+    return state is not None and state.final
+
+
+def _folders(session: Session, dry_run: bool) -> Iterator[Leftover]:
+    attempts = session.settings.attempts
+    for folder in sorted(attempts.iterdir()) if attempts.exists() else ():
+        run, _, attempt = folder.name.rpartition("-")
+        if not (attempt.isascii() and attempt.isdigit() and folder.is_dir()):
+            continue
+        if not _needless(session, run, attempt) or _in_use(session, run, attempt):
+            continue
+        left = Leftover(kind="folder", name=folder.name, run=run, removed=False)
+        yield left if dry_run else _tried(left, partial(remove_files, session, run, int(attempt)))
+
+
+def _locks(session: Session, dry_run: bool) -> Iterator[Leftover]:
+    """Lock files whose holders were killed; taking the lock and leaving it again removes the file."""
+    attempts = session.settings.attempts
+    for path in sorted(attempts.glob("*.lock")):
+        if not _is_over(session, path.stem.partition("-")[0]):
+            continue
+        removed = False
+        if not dry_run:
+            with run_lock(session.settings, path.stem) as removed:
+                pass
+        yield Leftover(kind="lock", name=path.name, run=path.stem, removed=removed)

@@ -1,0 +1,164 @@
+"""One step of a run that executes elsewhere: look, and launch, relaunch or give up what needs it.
+
+Called by whoever waits for a run or looks at one, by several at once: every decision is a guarded write in
+the record, and what an engine does twice is fenced there.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from orchestrator.errors import FencedError, InfrastructureError, UsageError
+from orchestrator.launch.execute.execute_attempt import NEVER_BEGAN
+from orchestrator.launch.executors.executor import Attempt, Executor, Seen
+from orchestrator.launch.executors.kinds import LOCAL, WORKER, executor_of
+from orchestrator.launch.person import person
+from orchestrator.launch.session import Session
+from orchestrator.record.run_record import Launched, OpenRun
+from orchestrator.run.attempt_model import Failure, Result, State
+from orchestrator.value import Value
+
+LAUNCHING = 60.0  # seconds that whoever announced a launch has for it; then another does it
+SETTLING = 5.0  # seconds between an engine's word that a process is gone and our giving it up
+
+
+class Standing(Value):
+    """Where a run is, for whoever waits for it."""
+
+    state: State
+    attempt: int
+    detail: str = ""  # why it waits
+
+
+def advance(session: Session, run: str, *, announced: bool = False) -> Standing:
+    """One step; never waits for the job. InfrastructureError where the engine does not answer.
+
+    `announced`: this process has announced the launch, and its engine failed then.
+    """
+    opened = session.record.open_run(run)
+    kind = opened.wanted.executor
+    if opened.state.final:
+        return _standing(opened)
+    if opened.state is State.QUEUED and opened.cancel_requested:
+        return _cancelled(session, opened)
+    if kind == LOCAL:
+        return _standing(opened)
+    if kind == WORKER:
+        return _standing(opened, _why_queued(session, opened))
+    try:
+        executor = executor_of(session, kind)
+    except UsageError as error:  # that engine cannot be asked from here: others push the run on
+        return _standing(opened, error.message)
+    if opened.state is State.QUEUED:
+        return _queued(session, executor, opened, announced=announced)
+    there = next((one for one in session.record.launched(run) if one.number == opened.attempt), None)
+    if there is None or there.ref is None or there.executor != executor.kind:
+        return _standing(opened)
+    seen = executor.poll(there.ref)
+    if not seen.over:
+        return _standing(opened, seen.detail)
+    return _given_up(session, executor, opened, there, seen)
+
+
+def _queued(session: Session, executor: Executor, opened: OpenRun, *, announced: bool) -> Standing:
+    record, run, number = session.record, opened.id, opened.attempt + 1
+    try:
+        there, mine = record.launch(run, number, executor.kind, person())
+        if there.ref is None and (mine or announced or there.age > LAUNCHING):
+            ref = _submitted(session, executor, run, number)
+            record.save_ref(run, number, ref)
+            return _standing(opened, f"launched as {ref}")
+    except FencedError:  # somebody was faster by a step
+        return _standing(record.open_run(run))
+    if there.ref is None:
+        return _standing(opened, f"{there.launched_by} is launching it")
+    seen = executor.poll(there.ref)
+    if not seen.over:
+        return _standing(opened, seen.detail)
+    if seen.unbegun:  # the engine is busy, which is no reason to use an attempt up
+        record.save_ref(run, number, _submitted(session, executor, run, number))
+        return _standing(opened, f"{seen.detail}; launched again")
+    return _given_up(session, executor, opened, there, seen)
+
+
+def _submitted(session: Session, executor: Executor, run: str, number: int) -> str:
+    """A request that the engine will never take is the run's end; silence is not."""
+    try:
+        return executor.submit(attempt_of(session, run, number))
+    except UsageError as error:
+        message = error.message if error.hint is None else f"{error.message} ({error.hint})"
+        failed = Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message=message)
+        session.record.finish(run, number - 1, failed, queued=True)
+        raise
+
+
+def _given_up(session: Session, executor: Executor, before: OpenRun, there: Launched, seen: Seen) -> Standing:
+    """The process is gone. It may have moved the run on just before its end, so the record has the word."""
+    record, run = session.record, before.id
+    end = time.monotonic() + SETTLING
+    while True:
+        now = record.open_run(run)
+        if (now.state, now.attempt) != (before.state, before.attempt):
+            return _standing(now)
+        if time.monotonic() >= end:
+            break
+        time.sleep(0.5)
+    reason = f"{executor.kind} {there.ref}: {seen.detail or 'its process is gone'}"
+    said = _tail(executor, there.ref or "")
+    if seen.cancelled:  # else it would come back as the next attempt, against the will of whoever ended it
+        record.request_cancel(run)
+    with suppress(FencedError):  # another command, or the attempt's own end, was faster
+        record.requeue(run, there.number, f"{reason}; it printed: {said}" if said else reason)
+    return _standing(record.open_run(run), reason)
+
+
+def _tail(executor: Executor, ref: str) -> str:
+    """The last line that a dead process printed."""
+    try:
+        text = executor.logs(ref).decode("utf-8", "replace").strip()
+    except InfrastructureError:
+        return ""
+    return text.splitlines()[-1][:300] if text else ""
+
+
+def _cancelled(session: Session, opened: OpenRun) -> Standing:
+    """A queued run ends by its row alone; what an engine holds for it is taken back."""
+    record, run = session.record, opened.id
+    with suppress(FencedError):  # claimed meanwhile: its executor sees the same wish
+        done = Result(state=State.CANCELLED, message=NEVER_BEGAN)
+        record.finish(run, opened.attempt, done, queued=True)
+    take_back(session, run)
+    return _standing(record.open_run(run))
+
+
+def take_back(session: Session, run: str) -> None:
+    """Tell the engines to drop what they still hold for a run."""
+    for one in session.record.launched(run):
+        if one.ref is not None and one.executor not in (LOCAL, WORKER):
+            with suppress(UsageError):  # cannot be asked from here: its process sees the wish in the record
+                executor_of(session, one.executor).cancel(one.ref)
+
+
+def attempt_of(session: Session, run: str, number: int) -> Attempt:
+    facts = session.record.run(run)
+    return Attempt(
+        run=run,
+        number=number,
+        job=facts.job,
+        gpus=facts.program.gpus,
+        resources=facts.resources,
+        wanted=facts.wanted,
+    )
+
+
+def _why_queued(session: Session, opened: OpenRun) -> str:
+    if opened.state is not State.QUEUED:
+        return ""
+    from orchestrator.launch.workers.box_fit import why_queued
+
+    return why_queued(session, opened.id)
+
+
+def _standing(opened: OpenRun, detail: str = "") -> Standing:
+    return Standing(state=opened.state, attempt=opened.attempt, detail=detail)

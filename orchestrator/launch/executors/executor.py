@@ -1,0 +1,86 @@
+"""The interface between Reprise and whatever starts processes somewhere: four questions, no promises.
+
+What is launched is `reprise execute RUN --attempt N` (launched_command.py), and that command is what keeps
+the promises: of all the processes that are started for an attempt one works, a stale one can write nothing,
+and one result is committed per run. So an engine may start the same attempt twice, start it late, lose it,
+or go on with it after it was given up.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+from orchestrator.record.run_record import Wanted
+from orchestrator.spec.jobfile.job_spec import Resources
+from orchestrator.value import Value
+
+
+class Attempt(Value):
+    """What an executor is asked to launch."""
+
+    run: str
+    number: int  # from 1; a run that was given up comes back with the next one
+    job: str  # the job's name, for people who look at the engine's own lists
+    gpus: int
+    resources: Resources  # gpu: model; cpus, memory in bytes, timeout in seconds: None where not limited
+    wanted: Wanted
+
+    @property
+    def name(self) -> str:
+        """The same for the same attempt: what makes launching idempotent where an engine refuses doubles."""
+        return f"reprise-{self.run}-{self.number}"
+
+
+class Stage(StrEnum):
+    WAITING = "waiting"  # the engine has it, and has not started it
+    RUNNING = "running"  # its process runs, or may
+    ENDED = "ended"  # its process is gone, whatever became of the run
+    UNKNOWN = "unknown"  # the engine does not know the ref (any more)
+
+
+class Seen(Value):
+    """What the engine says of an attempt. The state of the *run* is the record's alone."""
+
+    stage: Stage
+    detail: str = ""  # in words: why it waits, how it ended
+    cancelled: bool = False  # over, because somebody ended it by the engine's own command, such as scancel
+    unbegun: bool = False  # over, and surely never started: the same attempt can be submitted again
+
+    @property
+    def over(self) -> bool:
+        return self.stage in (Stage.ENDED, Stage.UNKNOWN)
+
+
+class Executor(Protocol):
+    """One kind of place. Every method may be called by several people's commands at once.
+
+    InfrastructureError where the engine does not answer: the caller tries again later, and decides
+    nothing. UsageError where it will never do what is asked.
+    """
+
+    @property
+    def kind(self) -> str:
+        """The word after `--on`."""
+
+    @property
+    def adopts(self) -> bool:
+        """True where launching the same attempt again carries it on, container and all: on this box."""
+
+    def submit(self, attempt: Attempt) -> str:
+        """Launch it and return what the engine calls it. The same attempt again: the same ref."""
+
+    def poll(self, ref: str) -> Seen:
+        """Where it is. Without side effects, and cheap: asked every second."""
+
+    def cancel(self, ref: str) -> None:
+        """End what was launched: its process gets TERM, which ends the container. Again, or late: nothing.
+
+        The run's cancellation is in the record already.
+        """
+
+    def logs(self, ref: str, start: int = 0) -> bytes:
+        """What the launched process itself has printed, from byte `start` on: why it did not come up.
+
+        The job's own log is in the record, not here. Empty where the engine keeps none.
+        """

@@ -1,0 +1,59 @@
+"""The log of a run, wherever it is: in the store, in an attempt's spool, or on its way from another box."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from orchestrator.launch.executors.dispatch_run import advance
+from orchestrator.launch.executors.elsewhere import LiveLog
+from orchestrator.launch.executors.kinds import LOCAL
+from orchestrator.launch.session import Session
+from orchestrator.record.run_record import OpenRun, RunRecord
+from orchestrator.run.container_log import passed_over, remaining
+from orchestrator.run.log_spool import Reader
+from orchestrator.run.workspace import folders_of
+
+POLL = 0.3  # seconds between two looks at an open run
+
+
+def log_chunks(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:
+    """Raw bytes of standard output and error; with `follow`, until the run is over."""
+    if run.wanted.executor != LOCAL and not run.state.final:
+        yield from _from_elsewhere(session, run, follow=follow)
+        return
+    attempt, seen = run.attempt, 0
+    reader = _reader(session, run)
+    try:
+        now = session.record.open_run(run.id)
+        while not now.state.final:
+            if now.attempt != attempt:  # another attempt begins anew
+                reader.close()
+                attempt, seen, reader = now.attempt, 0, _reader(session, now)
+            for missed, data in reader.more():
+                yield passed_over(missed) + data
+            seen = reader.place
+            if not follow:
+                return
+            time.sleep(POLL)
+            now = session.record.open_run(run.id)
+    finally:
+        reader.close()
+    run = session.record.run(run.id)
+    if run.log is not None:
+        chunks = session.store.chunks_of(run.log.digest, run.log.size)
+        yield from remaining(chunks, run.log, seen if run.attempt == attempt else 0)
+
+
+def _reader(session: Session, run: RunRecord | OpenRun) -> Reader:
+    return Reader(folders_of(session.settings, run.id, run.attempt).log)
+
+
+def _from_elsewhere(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:
+    """Through the record, whichever box executes it. Who looks on pushes it on, too."""
+    log = LiveLog(session, run.id)
+    while follow and not advance(session, run.id).state.final:
+        yield from log.more()
+        time.sleep(POLL)
+    yield from log.more()
+    yield from log.rest(session.record.run(run.id))

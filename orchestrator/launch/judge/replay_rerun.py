@@ -1,0 +1,46 @@
+"""rerun --replay: where a rerun differs, a second run on this box tells the script from the hardware."""
+
+from __future__ import annotations
+
+from orchestrator.launch.judge.judge_rerun import judge, weigh, write_down
+from orchestrator.launch.session import Session
+from orchestrator.launch.submit.rerun_run import RerunRequest, rerun, run_target
+from orchestrator.launch.submit.rerun_target import resolve
+from orchestrator.launch.watch import Watch
+from orchestrator.record.run_record import RunRecord
+from orchestrator.value import Value
+from orchestrator.verdict.comparability import says_nothing
+from orchestrator.verdict.judge_replay import Conclusion, Second, conclude, no_second_run
+from orchestrator.verdict.verdict_model import Verdict
+
+
+class Replayed(Value):
+    """A rerun, its verdict, and what was made of it."""
+
+    run: RunRecord
+    verdict: Verdict | None
+    conclusion: Conclusion
+    second: Second | None  # None: no second run was made
+
+
+def replay(session: Session, request: RerunRequest, watch: Watch) -> Replayed:
+    """As `rerun`; where it is `different`, run once more and compare the two runs made here, too.
+
+    Three verdicts are recorded: rerun against original, second against rerun, second against original.
+    """
+    first, verdict = rerun(session, request, watch)
+    found = no_second_run(verdict, first)
+    if found is not None or verdict is None:
+        assert found is not None  # noqa: S101  (no_second_run always answers for None)
+        return Replayed(run=first, verdict=verdict, conclusion=found, second=None)
+    original = session.record.run(verdict.original)
+    watch.note("the rerun differs; a second run tells the script from the hardware")
+    run = run_target(session, resolve(session, request.target), original, request, watch)
+    against_rerun = weigh(session, first, run, watch)
+    if not says_nothing(run):
+        write_down(session, against_rerun, run)
+    # Last, so that the latest verdict of the second run, which the history shows, is the one on the original.
+    against_original = judge(session, run, watch) or weigh(session, original, run, watch)
+    second = Second(run=run, against_original=against_original, against_rerun=against_rerun)
+    conclusion = conclude(original, first, second)
+    return Replayed(run=first, verdict=verdict, conclusion=conclusion, second=second)

@@ -1,0 +1,166 @@
+"""verify: verdicts computed once more from the stored records and bytes; nothing is run, nothing written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from functools import lru_cache
+from itertools import zip_longest
+from typing import Any
+
+from orchestrator.digest import Digest
+from orchestrator.launch.session import Session
+from orchestrator.record.run_record import HistoryFilter, RunRecord, VerdictLine
+from orchestrator.record.store.blob_store import AbsentBlobError, AlteredStoreError
+from orchestrator.value import Value
+from orchestrator.verdict.compare_runs import compare
+from orchestrator.verdict.outputs.torch_contents import stored_contents
+from orchestrator.verdict.verdict_model import Verdict
+
+
+class Finding(StrEnum):
+    AGREES = "agrees"
+    DIFFERS = "differs"  # the evidence bears out another verdict
+    DAMAGED = "damaged"  # stored bytes are gone, or are not those of their digest
+
+
+class Checked(Value):
+    """One stored verdict beside the one that its evidence gives today."""
+
+    run: str  # the rerun
+    original: str
+    stored: str  # outcome
+    recomputed: str
+    finding: Finding
+    summary: str  # the recomputed one's: the stored sentence is not compared
+    differences: tuple[str, ...] = ()  # what the two verdicts do not share
+    missing: tuple[str, ...] = ()  # evidence that is not in the store: `RUN: model.pt`
+    damaged: tuple[str, ...] = ()  # evidence whose bytes are others
+
+    @property
+    def sound(self) -> bool:
+        return self.finding is Finding.AGREES
+
+
+def stored_verdicts(session: Session, runs: list[str]) -> list[VerdictLine]:
+    """Every verdict in which one of these runs is the rerun, run by run, oldest first."""
+    return [line for run in runs for line in session.record.verdicts(run) if line.run == run]
+
+
+def judged_runs(session: Session, job: str | None) -> list[str]:
+    """Runs that have a verdict, of one job or of all, oldest first."""
+    lines = session.record.history(HistoryFilter(job=job))
+    return [line.id for line in reversed(lines) if line.verdict is not None]
+
+
+def verify(session: Session, lines: list[VerdictLine]) -> Iterator[Checked]:
+    """Each verdict as it comes. Every stored output and trace that it rests on is read, each blob once."""
+    broken = _checker(session)
+
+    @lru_cache(maxsize=8)  # reruns of one original come in rows
+    def record(run: str) -> RunRecord:
+        return session.record.run(run)
+
+    for line in lines:
+        original, rerun = record(line.original), record(line.run)
+        missing, damaged = _evidence(original, rerun, broken)
+        again = compare(original, rerun, session.store.open, stored_contents(line.document))
+        differences = beside(line, again)
+        finding = Finding.DIFFERS if differences else Finding.AGREES
+        yield Checked(
+            run=line.run,
+            original=line.original,
+            stored=line.outcome,
+            recomputed=again.outcome.value,
+            finding=Finding.DAMAGED if missing or damaged else finding,
+            summary=again.summary,
+            differences=differences,
+            missing=missing,
+            damaged=damaged,
+        )
+
+
+# What a verdict says; wording, notes and the ranking of causes may improve from release to release.
+_SAID = {
+    "first": ("rank", "step", "phase", "tensor", "original", "rerun"),
+    "files": ("path", "original", "rerun", "first_byte"),
+    "metrics": ("name", "original", "rerun", "within"),
+}
+
+
+def beside(line: VerdictLine, again: Verdict) -> tuple[str, ...]:
+    """What a stored verdict and the recomputed one do not share; parts that it never had are left out."""
+    stored, found = line.document, json.loads(json.dumps(again.model_dump(mode="json")))
+    differences = []
+    if stored.get("outcome") != line.outcome:
+        differences.append(f"the row says {line.outcome}, the verdict in it {stored.get('outcome')}")
+    for name, run in (("original", line.original), ("rerun", line.run)):
+        if stored.get(name) != run:
+            differences.append(f"the row is about {run}, the verdict in it about {stored.get(name)}")
+    if line.outcome != again.outcome:
+        differences.append(f"outcome: stored {line.outcome}, recomputed {again.outcome.value}")
+    for part, fields in _SAID.items():
+        if part in stored:
+            left, right = _said(stored[part], fields), _said(found.get(part), fields)
+            pair = next(((a, b) for a, b in zip_longest(left, right) if a != b), None)
+            differences += [f"{part}: {_apart(*pair, fields)}"] if pair else []
+    return tuple(differences)
+
+
+def _said(value: Any, fields: tuple[str, ...]) -> list[dict[str, str]]:
+    """The facts of a part, item by item, each as JSON text, so that NaN equals NaN."""
+    items = value if isinstance(value, list) else [value]
+    return [{name: json.dumps(item.get(name)) for name in fields} for item in items if isinstance(item, dict)]
+
+
+def _apart(stored: dict[str, str] | None, found: dict[str, str] | None, fields: tuple[str, ...]) -> str:
+    """`"w.pt": first_byte 0 stored, 7 recomputed`: the first item that is not the same in both."""
+    name = fields[0]
+    if stored is None or found is None or stored[name] != found[name]:
+        pair = ("nothing" if item is None else f"{name} {item[name]}" for item in (stored, found))
+        return "stored {}, recomputed {}".format(*pair)
+    moved = next(field for field in fields if stored[field] != found[field])
+    return f"{name} {stored[name]}: {moved} stored {stored[moved]}, recomputed {found[moved]}"
+
+
+Broken = Callable[[Digest], str | None]
+
+
+def _checker(session: Session) -> Broken:
+    """`missing`, `damaged`, or None for a blob that is whole; each blob is read once."""
+    known: dict[Digest, str | None] = {}
+
+    def broken(digest: Digest) -> str | None:
+        if digest not in known:
+            known[digest] = _look(session, digest)
+        return known[digest]
+
+    return broken
+
+
+def _look(session: Session, digest: Digest) -> str | None:
+    """StoreError where the store is away: that says nothing of the blob."""
+    try:
+        session.store.verify(digest)
+    except AbsentBlobError:
+        session.store.check_there()
+        return "missing"
+    except AlteredStoreError:
+        return "damaged"
+    return None
+
+
+def _evidence(
+    original: RunRecord, rerun: RunRecord, broken: Broken
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Outputs and traces of both runs that are not in the store, and those whose bytes are others."""
+    found: dict[str, list[str]] = {"missing": [], "damaged": []}
+    for run in (original, rerun):
+        named = [(output.path, output.digest) for output in run.outputs if output.digest is not None]
+        named += [(f"trace of rank {trace.rank}, pid {trace.pid}", trace.digest) for trace in run.traces]
+        for name, digest in named:
+            state = broken(digest)
+            if state is not None:
+                found[state].append(f"{run.id}: {name}")
+    return tuple(found["missing"]), tuple(found["damaged"])

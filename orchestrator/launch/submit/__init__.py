@@ -1,0 +1,1 @@
+"""From a spec, a digest or a run to a queued run."""

@@ -1,0 +1,104 @@
+"""From a spec file to an assembled image: nothing is run, nothing is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.errors import BaseNotPinnedError, UsageError
+from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.base.resolve_base import resolve_base
+from orchestrator.image.image_model import Base, Image
+from orchestrator.image.wheels.fetch_wheels import WheelFile, fetch_wheels
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Watch
+from orchestrator.spec.inputs import InputData, read_inputs
+from orchestrator.spec.jobfile.command_check import warnings
+from orchestrator.spec.jobfile.job_spec import JobSpec
+from orchestrator.spec.jobfile.read_job import FILE_NAME, read_spec, spec_file
+from orchestrator.spec.program import program_of
+from orchestrator.spec.source.read_source import read_source
+from orchestrator.spec.source.source_tree import SourceTree
+from orchestrator.value import Value
+
+
+class BuildRequest(Value):
+    """What a person asked for: a spec file, and what the command line changes in it."""
+
+    spec_path: Path
+    params: dict[str, str] = {}
+    seed: int | None = None
+    require_clean: bool = False
+    key: str | None = None  # idempotency key: the same key is the same run
+    elsewhere: bool = False  # another box will run it: its GPUs count, not this box's
+    run: bool = True  # False: it is assembled only, for which no GPU is needed
+
+
+class Built(Value):
+    spec: JobSpec
+    base: Base
+    source: SourceTree
+    image: Image
+    inputs: tuple[InputData, ...] = ()
+    warnings: tuple[str, ...] = ()  # told while it was built; a run of it keeps them as notes
+
+
+def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
+    """Read, check, assemble. The GPU is asked for first: without one nothing else is worth the wait."""
+    spec = read_spec(request.spec_path, request.params, request.seed)
+    if request.run and not request.elsewhere:
+        check_gpus(spec)
+    base = _base(session, spec.base, spec.resources.gpus > 0, watch)
+    watch.phase("source", spec.source.path)
+    inputs = read_inputs(spec.inputs)
+    # A timeout or a comment changed in the spec file is no other experiment (docs/decisions/0009).
+    inputs_lie = (Path(item.path) for item in spec.inputs.values())
+    specs = spec_file(request.spec_path).absolute(), Path(spec.source.path) / FILE_NAME
+    not_source = (*specs, *inputs_lie)
+    source = read_source(spec.source, exclude=not_source)
+    if request.require_clean:
+        refuse_dirty(source)
+    wheels: tuple[WheelFile, ...] = ()
+    if spec.requirements is not None:
+        watch.phase("wheels", spec.requirements)
+        wheels = fetch_wheels(session.settings, Path(spec.requirements), base.python)
+    watch.phase("image", base.ref.name)
+    digests = {name: data.digest for name, data in inputs.items()}
+    image = assemble(session.settings, base, program_of(spec, digests), source, wheels)
+    files = (file.data for file in source.files)
+    told = (*source.notes, *warnings(spec.command, spec.params, spec.env, files))
+    for text in told:
+        watch.note(text)
+    return Built(
+        spec=spec, base=base, source=source, image=image, inputs=tuple(inputs.values()), warnings=told
+    )
+
+
+def _base(session: Session, name: str | None, gpus: bool, watch: Watch) -> Base:
+    try:
+        return resolve_base(session.settings, name, gpus)
+    except BaseNotPinnedError:
+        from orchestrator.launch.move_images import base_here  # 0.1 s of imports that are seldom needed
+
+        return base_here(session, name, gpus, watch)
+
+
+def check_gpus(spec: JobSpec) -> None:
+    """UsageError where the spec asks for GPUs that this box has not."""
+    if spec.resources.gpus:
+        from orchestrator.run.hardware import choose_gpus, gpus
+
+        choose_gpus(spec.resources, gpus())
+
+
+def refuse_dirty(source: SourceTree) -> None:
+    git = source.git
+    if git is None:
+        raise UsageError(
+            "--require-clean: the source is not in a git repository",
+            "commit it to one, or leave the option out",
+        )
+    if git.dirty:
+        raise UsageError(
+            f"--require-clean: the source differs from commit {git.commit[:12]}",
+            "commit or stash the changes; without the option they are kept as a patch",
+        )

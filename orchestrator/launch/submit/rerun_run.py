@@ -1,0 +1,143 @@
+"""rerun: from a digest, or a run, to a second run and a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.errors import UsageError
+from orchestrator.launch.crash_points import crash_point
+from orchestrator.launch.execute.execute_attempt import execute_locked
+from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.executors.elsewhere import (
+    here,
+    judged_elsewhere,
+    queue,
+    share_image,
+    wait,
+    wanted_elsewhere,
+    wanted_on,
+)
+from orchestrator.launch.executors.kinds import LOCAL
+from orchestrator.launch.judge.judge_rerun import judge
+from orchestrator.launch.person import person
+from orchestrator.launch.session import Session
+from orchestrator.launch.submit.find_inputs import located_inputs
+from orchestrator.launch.submit.rerun_target import Target, resolve
+from orchestrator.launch.submit.submit_run import new_id
+from orchestrator.launch.watch import Watch
+from orchestrator.record.run_record import NewRun, RunRecord
+from orchestrator.run.hardware import choose_gpus, gpus
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
+from orchestrator.spec.program import Program
+from orchestrator.value import Value
+from orchestrator.verdict.verdict_model import Verdict
+
+
+class RerunRequest(Value):
+    target: str  # a digest, a run, or a part of either
+    against: str | None = None  # compare with this run; default: the first that succeeded with this digest
+    inputs: dict[str, Path] = {}  # where inputs lie here, if not where they lay before
+    resources: dict[str, Any] = {}  # fields of Resources to change: limits, never what defines the result
+    on: str | None = None  # the word after --on; None: this box
+    elsewhere: bool = False  # any box but the original's
+
+    @property
+    def remote(self) -> bool:
+        return self.elsewhere or self.on not in (None, LOCAL)
+
+
+def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRecord, Verdict | None]:
+    """Run the digest again and compare. The verdict is None where nothing is known to compare with."""
+    session.warm()
+    target = resolve(session, request.target)
+    original = (
+        session.record.run(session.record.find(request.against)) if request.against else target.original
+    )
+    record = run_target(session, target, original, request, watch)
+    if original is None:
+        watch.note("this box knows no earlier run of this digest, so there is nothing to compare with yet")
+    if request.remote:
+        return record, judged_elsewhere(session, record, watch)
+    return record, judge(session, record, watch)
+
+
+def rerun_detached(session: Session, request: RerunRequest, watch: Watch) -> RunRecord:
+    """Queue a rerun for another box; whoever executes it judges it, too."""
+    target = resolve(session, request.target)
+    against = session.record.run(session.record.find(request.against)) if request.against else None
+    new = _placed(session, target, against or target.original, request)
+    share_image(session, new, watch)
+    run, _ = queue(session, new, watch)
+    return session.record.run(run)
+
+
+def run_target(
+    session: Session, target: Target, original: RunRecord | None, request: RerunRequest, watch: Watch
+) -> RunRecord:
+    """One more run of an image, recorded as a rerun of `original`, and not judged yet."""
+    new = _placed(session, target, original, request)
+    if request.remote:
+        share_image(session, new, watch)
+        run, _ = queue(session, new, watch)
+        return wait(session, run, watch)
+    choose_gpus(new.resources, gpus() if target.program.gpus else ())
+    inputs = located_inputs(target.program.inputs, new.input_paths, session.settings.inputs)
+    with run_lock(session.settings, new.id):
+        run, _ = session.record.submit(new)
+        crash_point("queued")
+        return execute_locked(session, run, watch, inputs)
+
+
+def _placed(session: Session, target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
+    """The run with its place. UsageError where no box fits what is asked."""
+    new = _new_run(target, original, request)
+    if request.elsewhere:
+        if original is None or original.box is None:
+            raise UsageError("--elsewhere: no earlier run of this digest is known", "name a box with --on")
+        return new.model_copy(update={"wanted": wanted_elsewhere(session, new, original.box)})
+    wanted = wanted_on(session, request.on) if request.on else here(session)
+    return new.model_copy(update={"wanted": wanted})
+
+
+def _resources(fields: dict[str, Any]) -> Resources:
+    try:
+        return Resources.model_validate(fields)
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise UsageError(f"no such limits: {said}", "`reprise schema` has the least of each") from None
+
+
+def refuse_ignored(program: Program, request: RerunRequest) -> None:
+    """UsageError for what would change nothing, so that nobody believes it did."""
+    unknown = sorted(request.inputs.keys() - program.inputs.keys())
+    if unknown:
+        known = ", ".join(sorted(program.inputs)) or "none"
+        raise UsageError(f"the job has no input {', '.join(unknown)}", f"its inputs: {known}")
+    if request.resources.get("gpu") and not program.gpus:
+        raise UsageError("--gpu: the job asks for no GPU", "leave it out: this job runs on the CPU")
+
+
+def _new_run(target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
+    refuse_ignored(target.program, request)
+    before = original.resources if original else Resources(gpus=target.program.gpus)
+    fields = before.model_dump() | request.resources
+    run = new_id()
+    return NewRun(
+        id=run,
+        key=run,
+        image=target.image,
+        program=target.program,
+        resources=_resources(fields),
+        tolerance=original.tolerance if original else Tolerances(),
+        input_paths={
+            **(original.input_paths if original else {}),
+            **{name: str(path.absolute()) for name, path in request.inputs.items()},
+        },
+        git=original.git if original else None,
+        rerun_of=original.id if original else None,
+        submitted_by=person(),
+        reference=target.reference,
+    )

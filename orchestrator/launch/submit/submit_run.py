@@ -1,0 +1,156 @@
+"""submit: from a spec file to a recorded run."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+
+from orchestrator.image.image_model import Image
+from orchestrator.launch.crash_points import crash_point
+from orchestrator.launch.execute.execute_attempt import execute, execute_locked
+from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.executors.elsewhere import here, queue, share_image, wait
+from orchestrator.launch.person import person
+from orchestrator.launch.session import Session
+from orchestrator.launch.submit.build_image import BuildRequest, Built, build
+from orchestrator.launch.submit.rerun_target import facts_of
+from orchestrator.launch.watch import Watch
+from orchestrator.payload.levers import LEVER_NAMES
+from orchestrator.record.run_record import NewRun, RunRecord, Wanted
+from orchestrator.run.attempt_model import Plan
+from orchestrator.run.engine.load_image import ensure_loaded
+from orchestrator.run.hardware import choose_gpus, gpus, home_id
+from orchestrator.run.plan import plan_container
+from orchestrator.run.workspace import folders_of
+from orchestrator.spec.jobfile.job_spec import JobSpec
+from orchestrator.value import Value
+
+NOTED_BY = "reprise"  # in place of a person
+
+
+def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
+    """Build, push where a registry is set, load, record, run. The same key again is the same run.
+
+    The lock comes before the row: from the moment others can see the run, they see that it has an
+    executor.
+    """
+    session.warm()
+    built = build(session, request, watch)
+    session.try_store()
+    if session.settings.registry is not None:
+        from orchestrator.launch.move_images import push_image
+
+        push_image(session, built.image, watch)
+    watch.phase("load", built.image.digest)
+    load(session, built.image, watch)
+    new = _new_run(session, built, request.key, here(session))
+    with run_lock(session.settings, new.id):
+        run, created = session.record.submit(new)
+        crash_point("queued")
+        if created:
+            _keep(session, run, built)
+            return execute_locked(session, run, watch, paths_of(built.spec))
+    watch.note(f"the key {request.key!r} is known: this is run {run}")
+    return execute(session, run, watch)
+
+
+def submit_elsewhere(
+    session: Session, request: BuildRequest, wanted: Wanted, watch: Watch, *, detach: bool
+) -> RunRecord:
+    """Build, push, record; another box executes it, so this one needs no engine. Waits for its end, unless
+    `detach`.
+    """
+    session.warm()
+    built = build(session, request.model_copy(update={"elsewhere": True}), watch)
+    new = _new_run(session, built, request.key, wanted)
+    share_image(session, new, watch)
+    run, created = queue(session, new, watch)
+    if created:
+        _keep(session, run, built)
+    if not created:
+        watch.note(f"the key {request.key!r} is known: this is run {run}")
+    return session.record.run(run) if detach else wait(session, run, watch)
+
+
+def load(session: Session, image: Image, watch: Watch) -> None:
+    """An image that was built here into the engine; the base out of a registry, if only that has it."""
+
+    def fetch() -> None:
+        from orchestrator.launch.move_images import fetch_base
+
+        fetch_base(session, image, watch)
+
+    ensure_loaded(session.engine, session.settings, image, fetch)
+
+
+def paths_of(spec: JobSpec) -> dict[str, Path]:
+    """Where the inputs lie that were hashed while the image was built."""
+    return {name: Path(item.path) for name, item in spec.inputs.items()}
+
+
+def _new_run(session: Session, built: Built, key: str | None, wanted: Wanted) -> NewRun:
+    git = built.source.git
+    if git is not None and git.patch is not None:
+        git = git.model_copy(update={"patch_digest": session.store.put_bytes(git.patch), "patch": None})
+    run = new_id()
+    return NewRun(
+        id=run,
+        key=key or run,
+        image=facts_of(built.image),
+        program=built.image.program,
+        description=built.spec.description,
+        resources=built.spec.resources,
+        tolerance=built.spec.tolerance,
+        input_paths={name: item.path for name, item in built.spec.inputs.items()},
+        git=git,
+        submitted_by=person(),
+        reference=built.image.tag,
+        wanted=wanted,
+        inputs=built.inputs,
+    )
+
+
+def _keep(session: Session, run: str, built: Built) -> None:
+    """What was told while it was built stays with the run."""
+    for text in built.warnings:
+        session.record.note(run, text, NOTED_BY)
+
+
+def new_id() -> str:
+    """16 hex digits: short to type, and two in a million runs collide with odds of 1 to 37 million."""
+    return secrets.token_hex(8)
+
+
+class DryRun(Value):
+    """What `submit` would do."""
+
+    built: Built
+    plan: Plan
+    levers: dict[str, str]  # environment of the image that determinism needs
+
+
+def dry_run(session: Session, request: BuildRequest, watch: Watch) -> DryRun:
+    """Build and plan. The run's id is only an example, and no folder is made for it."""
+    built = build(session, request, watch)
+    spec, program, settings = built.spec, built.image.program, session.settings
+    run = new_id()
+    plan = plan_container(
+        run=run,
+        attempt=1,
+        image=built.image.tag,
+        program=program,
+        resources=spec.resources,
+        folders=folders_of(settings, run, 1),
+        inputs=paths_of(spec),
+        gpus=choose_gpus(spec.resources, gpus()) if program.gpus else (),
+        engine=session.engine.info(),
+        home=home_id(settings),
+    )
+    return DryRun(built=built, plan=plan, levers=levers_of(built.image.config))
+
+
+def levers_of(config: bytes) -> dict[str, str]:
+    """The lever variables among an image's environment."""
+    pairs = (pair.partition("=") for pair in json.loads(config)["config"]["Env"])
+    return {name: value for name, _, value in pairs if name in LEVER_NAMES}

@@ -1,0 +1,1 @@
+"""Boxes that take queued runs by themselves."""

@@ -1,0 +1,76 @@
+"""Which box can take which queued run, and if none can: why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.launch.session import Session
+from orchestrator.record.run_record import BoxFacts, BoxLine, Queued, RunRecord
+from orchestrator.run.attempt_model import State
+
+SILENT = 60.0  # seconds without a word after which a box is taken for gone
+
+
+def unfit(run: Queued, box: BoxFacts) -> str | None:
+    """Why this box, idle, could not execute the run; None where it could."""
+    wanted, resources = run.wanted, run.resources
+    if wanted.box is not None and wanted.box != box.id:
+        return "the run is for another box"
+    if wanted.not_box == box.id:
+        return "the run is for any box but this one"
+    if run.gpus:
+        model = (resources.gpu or "").lower()
+        fitting = [gpu for gpu in box.gpus if model in gpu.name.lower()]
+        if len(fitting) < run.gpus:
+            have = ", ".join(gpu.name for gpu in box.gpus) or "no GPU"
+            asked = f"{run.gpus} GPU(s)" + (f" of model {resources.gpu}" if resources.gpu else "")
+            return f"the run asks for {asked}; the box has {have}"
+    if resources.memory is not None and resources.memory > box.memory:
+        return f"the run asks for {resources.memory} bytes of memory; the box has {box.memory}"
+    return None
+
+
+def alive(box: BoxLine) -> bool:
+    """Whether its worker takes runs, as far as its last word tells."""
+    return box.state == "up" and box.silence < SILENT
+
+
+def state_of(box: BoxLine) -> str:
+    """up, draining, down, or `silent`: it has said nothing for a minute."""
+    return "silent" if box.state != "down" and box.silence >= SILENT else box.state
+
+
+def reason(run: Queued, boxes: Iterable[BoxLine]) -> str:
+    """In one line, why a run is still queued."""
+    boxes = tuple(boxes)
+    up = [box for box in boxes if alive(box)]
+    if not up:
+        return "no box with a worker is up" if boxes else "no worker was ever started (`reprise worker`)"
+    reasons = {box.name: unfit(run, box) for box in up}
+    fitting = [name for name, why in reasons.items() if why is None]
+    troubles = {box.name: box.trouble for box in up if box.trouble}
+    ready = [name for name in fitting if name not in troubles]
+    if ready:
+        return f"waiting for a free place on {', '.join(ready)}"
+    if fitting:
+        return "; ".join(f"{name} takes nothing now: {troubles[name]}" for name in fitting)
+    return "no box fits: " + "; ".join(f"{name}: {why}" for name, why in reasons.items())
+
+
+def why_queued(session: Session, run: str) -> str:
+    """Of a run that waits for a worker; nothing where it does not wait any more."""
+    record = session.record.run(run)
+    if record.state is not State.QUEUED:
+        return ""
+    return reason(as_queued(record), session.record.boxes())
+
+
+def as_queued(run: RunRecord) -> Queued:
+    return Queued(
+        id=run.id,
+        attempt=run.attempt,
+        gpus=run.program.gpus,
+        resources=run.resources,
+        wanted=run.wanted,
+        cancel_requested=False,
+    )

@@ -1,0 +1,169 @@
+"""Postgres: one record for a team.
+
+Every write takes one advisory lock first, so that writers are as alone as on SQLite and the same code is
+right on both. A server that goes away is waited for: what was not committed is done again, and where the
+commit itself was cut off, the record is asked whether it went through.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.errors import RecordError
+from orchestrator.record.database import connect
+from orchestrator.record.database.connect import POOL_TIMEOUT, Database, T, Work, shown
+from orchestrator.record.database.database_clock import BEGAN
+
+PATIENCE = 60.0  # seconds that a server may be away; a restart with recovery took 1 to 3
+PAUSE = 0.25  # seconds between two tries
+QUIET = 2.0  # seconds after which people are told what is waited for
+CONNECT_TIMEOUT = 10  # seconds
+# A server, or a network between, that falls silent without a word: the connection is lost after half a minute
+# and not after two hours, the system's default.
+_LIVELY = {
+    "keepalives": 1,
+    "keepalives_idle": 15,  # seconds
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+
+# Keys of the advisory locks: "Reprise" as bytes, and one more for the schema.
+WRITER = 0x52657072697365
+SCHEMA = WRITER + 1
+
+_log = logging.getLogger(__name__)  # not set up by the command: a warning goes to standard error as it is
+
+_HINTS = {
+    "password authentication failed": "put the password into REPRISE_DATABASE_URL or ~/.pgpass",
+    "does not exist": "make it with `createdb`, or mend the name in REPRISE_DATABASE_URL",
+    "Connection refused": "check that the server runs, and the host and port in REPRISE_DATABASE_URL",
+    "could not translate host name": "mend the host in REPRISE_DATABASE_URL",
+    "failed to resolve host": "mend the host in REPRISE_DATABASE_URL",
+    "permission denied": "the database's owner must grant it: GRANT ALL ON SCHEMA public TO you",
+    "lock timeout": "another process has been writing for 30 s; end it, then try again",
+    "could not extend file": "make room on the server's disk; what was recorded is intact",
+    "No space left": "make room on the server's disk; what was recorded is intact",
+}
+
+
+class Postgres(Database):
+    def __init__(self, url: URL) -> None:
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            connect_args={"connect_timeout": CONNECT_TIMEOUT, "application_name": "reprise", **_LIVELY},
+            pool_timeout=POOL_TIMEOUT,
+        )
+        event.listen(engine, "begin", _on_begin)
+        super().__init__(shown(url), engine)
+
+    def read(self, work: Work[T]) -> T:
+        return self.patiently(lambda _again: self._once(work, writing=False))
+
+    def write(self, work: Work[T], settled: Work[T | None] | None = None) -> T:
+        def attempt(again: bool) -> T:
+            return self._once(settled_or_done if again and settled is not None else work, writing=True)
+
+        def settled_or_done(connection: Connection) -> T:
+            # Under the lock: a server that still works at the commit that we lost sight of holds it.
+            found = settled(connection) if settled is not None else None
+            return work(connection) if found is None else found
+
+        return self.patiently(attempt)
+
+    def _once(self, work: Work[T], *, writing: bool) -> T:
+        with self.engine.connect() as connection:
+            self.wrote = self.wrote or writing
+            prepared = connection.execution_options(writing=writing, by=self.by)
+            with prepared.begin():
+                return work(prepared)
+
+    def patiently(self, attempt: Callable[[bool], T]) -> T:
+        """Again while the server is away; every other error at once."""
+        begun = time.monotonic()
+        again = told = False
+        while True:
+            try:
+                with self._translated():
+                    return attempt(again)
+            except RecordError as error:
+                cause = error.__cause__
+                if not isinstance(cause, DBAPIError) or not _gone(cause):
+                    raise
+                waited = time.monotonic() - begun
+                if waited >= PATIENCE:
+                    raise
+                if waited >= QUIET and not told:
+                    _log.warning("%s does not answer; waiting for it, %d s at most", self.name, PATIENCE)
+                    told = True
+            again = True
+            time.sleep(PAUSE)
+
+    def refusal(self, error: DBAPIError) -> str | None:
+        if not isinstance(error.orig, psycopg.Error):
+            return None
+        ours = (psycopg.ProgrammingError, psycopg.DataError)
+        if isinstance(error.orig, ours) and not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            return None
+        return " ".join(str(error.orig).split())
+
+    def hint(self, reason: str) -> str | None:
+        return next((hint for part, hint in _HINTS.items() if part in reason), None)
+
+    def untouched(self) -> bool:
+        return False
+
+    def prepare(self) -> None:
+        """Nothing: the database is its owner's to make."""
+
+    @contextmanager
+    def migrating(self) -> Iterator[None]:
+        """By a connection of its own, whose end is the lock's end, however this process ends."""
+        with self._translated(), self.engine.connect() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({SCHEMA})")
+            connection.commit()
+            try:
+                yield
+            finally:
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({SCHEMA})")
+                connection.commit()
+
+    def before_upgrade(self) -> None:
+        """Nothing."""
+
+    def no_such_table(self, error: DBAPIError) -> bool:
+        return isinstance(error.orig, psycopg.errors.UndefinedTable)
+
+
+def _gone(error: DBAPIError) -> bool:
+    """The connection was lost, or the server is not there (yet), as opposed to: it said no."""
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:  # no answer from a server at all
+        return isinstance(error.orig, psycopg.OperationalError) and not _named_wrongly(str(error.orig))
+    return bool(state.startswith("08") or state in ("57P01", "57P02", "57P03"))
+
+
+def _named_wrongly(text: str) -> bool:
+    """Waiting would not help: psycopg gives no state for what the server says before a session begins."""
+    said = ("password", "does not exist", "authentication", "no pg_hba", "resolve host", "translate host")
+    return any(part in text for part in said)
+
+
+def _on_begin(connection: Connection) -> None:
+    if connection.get_execution_options().get("writing"):
+        # In one round trip: the patience first, then the lock that it is for, then the moment of our turn.
+        patience = f"set_config('lock_timeout', '{round(connect.BUSY_TIMEOUT * 1000)}', true)"
+        turn = f"SELECT {patience}, pg_advisory_xact_lock({WRITER}), clock_timestamp()"
+        connection.info[BEGAN] = connection.exec_driver_sql(turn).one()[-1]
+    else:
+        connection.info.pop(BEGAN, None)
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -1,0 +1,129 @@
+"""What changed from run to run of a job: each against the one before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, exists, select, true
+
+from orchestrator.record.run_record import Changed, Delta
+from orchestrator.record.schema import tables
+from orchestrator.value import Plain, flat
+
+_CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
+Facts = dict[int, dict[str, Plain]]
+
+# What is known once a run has executed. One that never did is passed over, as if it had not been.
+_RECORDED: dict[str, Table] = {
+    "packages": tables.package,
+    "code": tables.source_file,
+    "hardware": tables.fingerprint,
+}
+_IN_THE_IMAGE = ("packages", "code", "base", "params", "seed")  # the same in two runs of one image
+
+
+def changes(connection: Connection, runs: Sequence[str], aspect: str) -> dict[str, Changed]:
+    """Of these runs, those in which the aspect (one of ASPECTS) differs from the job's run before."""
+    pairs: list[Row[Any]] = []
+    for start in range(0, len(runs), _CHUNK):
+        pairs += _pairs(connection, runs[start : start + _CHUNK], aspect)
+    if aspect in _IN_THE_IMAGE:
+        pairs = [pair for pair in pairs if pair.image_id != pair.image_before]
+    keys = {pair.id for pair in pairs} | {pair.id_before for pair in pairs}
+    facts = _READ[aspect](connection, sorted(keys))
+    found = {}
+    for pair in pairs:
+        deltas = tuple(_deltas(facts.get(pair.id_before, {}), facts.get(pair.id, {})))
+        if deltas:
+            found[pair.public_id] = Changed(run=pair.public_id, before=pair.before, deltas=deltas)
+    return found
+
+
+def _pairs(connection: Connection, runs: Sequence[str], aspect: str) -> Iterable[Row[Any]]:
+    """Each run with the run of its job that was submitted last before it; by an index, one look per run."""
+    run, earlier, before = tables.run, tables.run.alias("earlier"), tables.run.alias("before")
+    same_moment = (earlier.c.created_at == run.c.created_at) & (earlier.c.id >= run.c.id)
+    last = (
+        select(earlier.c.id)
+        .where(earlier.c.job_id == run.c.job_id, earlier.c.created_at <= run.c.created_at, ~same_moment)
+        .where(_recorded(earlier, aspect))
+        .order_by(earlier.c.created_at.desc(), earlier.c.id.desc())
+        .limit(1)
+        .correlate(run)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            run.c.id,
+            run.c.public_id,
+            run.c.image_id,
+            before.c.id.label("id_before"),
+            before.c.public_id.label("before"),
+            before.c.image_id.label("image_before"),
+        )
+        .select_from(run.join(before, before.c.id == last))
+        .where(run.c.public_id.in_(runs), _recorded(run, aspect))
+    )
+    return connection.execute(query)
+
+
+def _recorded(run: Any, aspect: str) -> Any:
+    table = _RECORDED.get(aspect)
+    return true() if table is None else exists().where(table.c.run_id == run.c.id)
+
+
+def _deltas(before: dict[str, Plain], after: dict[str, Plain]) -> Iterable[Delta]:
+    for name in sorted(before.keys() | after.keys()):
+        a, b = before.get(name), after.get(name)
+        if (type(a), a) != (type(b), b):
+            yield Delta(name=name, before=a, after=b)
+
+
+def _named(table: Table, name: str, value: str) -> Callable[[Connection, Sequence[int]], Facts]:
+    def read(connection: Connection, keys: Sequence[int]) -> Facts:
+        found: Facts = {}
+        for row in _rows(connection, table, keys):
+            found.setdefault(row.run_id, {})[row._mapping[name]] = row._mapping[value]
+        return found
+
+    return read
+
+
+def _rows(connection: Connection, table: Table, keys: Sequence[int]) -> Iterable[Row[Any]]:
+    for start in range(0, len(keys), _CHUNK):
+        yield from connection.execute(select(table).where(table.c.run_id.in_(keys[start : start + _CHUNK])))
+
+
+def _hardware(connection: Connection, keys: Sequence[int]) -> Facts:
+    """What can move bits."""
+    rows = _rows(connection, tables.fingerprint, keys)
+    return {row.run_id: flat(json.loads(row.bit_class)) for row in rows}
+
+
+def _seed(connection: Connection, keys: Sequence[int]) -> Facts:
+    run = tables.run
+    query = select(run.c.id, run.c.seed).where(run.c.id.in_(keys))
+    return {row.id: {"seed": row.seed} for row in connection.execute(query)}
+
+
+def _base(connection: Connection, keys: Sequence[int]) -> Facts:
+    run, image = tables.run, tables.image
+    query = (
+        select(run.c.id, image.c.base_name, image.c.base_digest)
+        .join(image, image.c.id == run.c.image_id)
+        .where(run.c.id.in_(keys))
+    )
+    return {row.id: {"base": f"{row.base_name} {row.base_digest}"} for row in connection.execute(query)}
+
+
+_READ: dict[str, Callable[[Connection, Sequence[int]], Facts]] = {
+    "packages": _named(tables.package, "name", "version"),
+    "code": _named(tables.source_file, "path", "sha256"),
+    "params": _named(tables.param, "name", "text"),
+    "seed": _seed,
+    "base": _base,
+    "hardware": _hardware,
+}
+ASPECTS = tuple(_READ)

@@ -1,0 +1,175 @@
+"""Which runs know this file: by content, whatever it is called by now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, Table, null, select
+
+from orchestrator.digest import Digest
+from orchestrator.record.run_record import Made, Mention
+from orchestrator.record.runs.annotations import marks_of
+from orchestrator.record.runs.unreadable_rows import readable
+from orchestrator.record.schema import tables
+from orchestrator.record.schema.columns import scalar_of
+
+MOST = 1000  # runs that are named for one file
+_CHUNK = 10_000  # digests in one query; SQLite takes 32,766 parameters
+_original = tables.run.alias("original")
+
+
+def whence(connection: Connection, digests: Sequence[Digest]) -> list[Made]:
+    """Outputs with one of these digests, oldest run first; of one digest the first thousand at most."""
+    rows = _outputs(connection, sorted(set(digests)))
+    keys = sorted({row.key for row in rows})
+    params, verdicts, said = (
+        _params(connection, keys),
+        _verdicts(connection, keys),
+        marks_of(connection, keys),
+    )
+
+    def made(row: Row[Any]) -> Made:
+        return Made(
+            run=row.public_id,
+            job=row.name,
+            path=row.path,
+            digest=row.digest,
+            state=row.state,
+            submitted_by=row.submitted_by,
+            created_at=row.created_at,
+            image=row.image,
+            commit=row.commit,
+            dirty=bool(row.dirty),
+            params={one.name: scalar_of(one.type, one.text) for one in params.get(row.key, ())},
+            rerun_of=row.original,
+            verdicts=tuple(verdicts.get(row.key, ())),
+            names=said[row.key].names,
+            archived=said[row.key].archived is not None,
+            imported=row.imported_from,
+        )
+
+    ordered = sorted(rows, key=lambda row: (row.key, row.path))
+    return list(readable(ordered, made, lambda row: row.public_id))
+
+
+def _outputs(connection: Connection, digests: Sequence[Digest]) -> list[Row[Any]]:
+    """Together, unless a million runs left one of the files; then each for itself, by the index's order."""
+    output = tables.output.c
+    rows: list[Row[Any]] = []
+    for start in range(0, len(digests), _CHUNK):
+        some = digests[start : start + _CHUNK]
+        together = _made().where(output.digest.in_(some)).limit(MOST + 1)
+        found = list(connection.execute(together)) if len(some) > 1 else []
+        if len(some) == 1 or len(found) > MOST:
+            ordered = _made().order_by(output.run_id).limit(MOST)
+            found = [row for one in some for row in connection.execute(ordered.where(output.digest == one))]
+        rows += found
+    return rows
+
+
+def _made() -> Select[Any]:
+    run, output, job, image = tables.run, tables.output, tables.job, tables.image
+    git = tables.git_state
+    return (
+        select(
+            output.c.path,
+            output.c.digest,
+            run.c.id.label("key"),
+            run.c.public_id,
+            job.c.name,
+            run.c.state,
+            run.c.submitted_by,
+            run.c.created_at,
+            run.c.imported_from,
+            image.c.digest.label("image"),
+            git.c.commit,
+            git.c.dirty,
+            _original.c.public_id.label("original"),
+        )
+        .join(run, run.c.id == output.c.run_id)
+        .join(job, job.c.id == run.c.job_id)
+        .join(image, image.c.id == run.c.image_id)
+        .outerjoin(git, git.c.run_id == run.c.id)
+        .outerjoin(_original, _original.c.id == run.c.rerun_of)
+    )
+
+
+def mentions(connection: Connection, digests: Sequence[Digest]) -> list[Mention]:
+    """Where runs know these bytes otherwise: as an input, or a file of one, as log, trace or patch.
+
+    Oldest run first; of each kind the first thousand that the database finds.
+    """
+    wanted = sorted(set(digests))
+    found = [
+        item
+        for role, query, column in _mentioned()
+        for start in range(0, len(wanted), _CHUNK)
+        for item in _mentions(connection, role, query.where(column.in_(wanted[start : start + _CHUNK])))
+    ]
+    return sorted(found, key=lambda item: (item.created_at, item.run, item.role, item.what))
+
+
+def _mentions(connection: Connection, role: str, query: Select[Any]) -> Iterator[Mention]:
+    def mention(row: Row[Any]) -> Mention:
+        return Mention(
+            run=row.public_id,
+            job=row.job,
+            role=role,
+            what="" if row.what is None else row.what,
+            digest=row.digest,
+            submitted_by=row.submitted_by,
+            created_at=row.created_at,
+        )
+
+    return readable(connection.execute(query.limit(MOST)), mention, lambda row: row.public_id)
+
+
+def _mentioned() -> Iterator[tuple[str, Select[Any], Any]]:
+    """Role, query, and the column that holds the digest."""
+    item, file = tables.run_input, tables.input_file
+    yield "input", _of_runs(item, item.c.digest, item.c.name), item.c.digest
+    inside = _of_runs(item, file.c.digest, item.c.name + "/" + file.c.path)
+    yield "input file", inside.join(file, file.c.folder == item.c.digest), file.c.digest
+    for table in (tables.log, tables.trace):
+        yield table.name, _of_runs(table, table.c.digest, null()), table.c.digest
+    patch = tables.git_state.c.patch_digest
+    yield "patch", _of_runs(tables.git_state, patch, null()), patch
+
+
+def _of_runs(table: Table, digest: Any, what: Any) -> Select[Any]:
+    run, job = tables.run, tables.job
+    columns = (run.c.public_id, run.c.submitted_by, run.c.created_at, job.c.name.label("job"))
+    return (
+        select(*columns, digest.label("digest"), what.label("what"))
+        .select_from(table)
+        .join(run, run.c.id == table.c.run_id)
+        .join(job, job.c.id == run.c.job_id)
+    )
+
+
+def _params(connection: Connection, keys: Sequence[int]) -> dict[int, list[Row[Any]]]:
+    table = tables.param
+    found: dict[int, list[Row[Any]]] = {}
+    for start in range(0, len(keys), _CHUNK):
+        chosen = table.c.run_id.in_(keys[start : start + _CHUNK])
+        for row in connection.execute(select(table).where(chosen).order_by(*table.primary_key.columns)):
+            found.setdefault(row.run_id, []).append(row)
+    return found
+
+
+def _verdicts(connection: Connection, keys: Sequence[int]) -> dict[int, list[str]]:
+    """Outcomes in which a run is the rerun or the original."""
+    table = tables.verdict
+    found: dict[int, list[str]] = {}
+    for start in range(0, len(keys), _CHUNK):
+        some = keys[start : start + _CHUNK]
+        query = (
+            select(table.c.run_id, table.c.original_id, table.c.outcome)
+            .where(table.c.run_id.in_(some) | table.c.original_id.in_(some))
+            .order_by(table.c.id)
+        )
+        for row in connection.execute(query):
+            for key in {row.run_id, row.original_id} & set(some):
+                found.setdefault(key, []).append(row.outcome)
+    return found

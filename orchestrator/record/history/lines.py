@@ -1,0 +1,91 @@
+"""Lines of a history: what is said of a run in one, read by a few queries for a whole page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, func, select
+
+from orchestrator.record.history.order import executed
+from orchestrator.record.history.pages import among
+from orchestrator.record.run_record import RunLine
+from orchestrator.record.runs.annotations import marks_of
+from orchestrator.record.runs.metric_extremes import reached_of
+from orchestrator.record.runs.unreadable_rows import readable
+from orchestrator.record.schema import tables
+from orchestrator.record.schema.columns import scalar_of
+
+_CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
+
+_original = tables.run.alias("original")
+
+
+def lines_of(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
+    """In the order of the keys."""
+    run, job, image, attempt = tables.run, tables.job, tables.image, tables.attempt
+    query = (
+        select(
+            run.c.id.label("run_key"),
+            run.c.public_id.label("id"),
+            job.c.name.label("job"),
+            image.c.digest.label("image"),
+            run.c.state,
+            run.c.failure,
+            _original.c.public_id.label("rerun_of"),
+            run.c.submitted_by,
+            run.c.created_at,
+            run.c.seconds,
+            func.coalesce(run.c.metrics_incomplete, "").label("metrics_incomplete"),
+            run.c.imported_from.label("imported"),
+            attempt.c.box,
+            tables.box.c.name.label("box_name"),
+        )
+        .join(job, job.c.id == run.c.job_id)
+        .join(image, image.c.id == run.c.image_id)
+        .outerjoin(_original, _original.c.id == run.c.rerun_of)
+        .outerjoin(attempt, executed())
+        .outerjoin(tables.box, tables.box.c.id == attempt.c.box)
+    )
+    rows: dict[int, Row[Any]] = {}
+    for start in range(0, len(keys), _CHUNK):
+        some = among(connection, run.c.id, keys[start : start + _CHUNK])
+        rows |= {row.run_key: row for row in connection.execute(query.where(some))}
+    return _read(connection, [rows[key] for key in keys])
+
+
+def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
+    """The page's lines, with what lies in other tables by one query each."""
+    rows = [row._asdict() for row in page]
+    keys = [row.pop("run_key") for row in rows]
+    params: dict[int, list[Row[Any]]] = {key: [] for key in keys}
+    metrics: dict[int, list[Row[Any]]] = {key: [] for key in keys}
+    judged: dict[int, str] = {}
+    for item in _for_runs(connection, tables.param, keys):
+        params[item.run_id].append(item)
+    for item in _for_runs(connection, tables.metric, keys):
+        metrics[item.run_id].append(item)
+    for item in _for_runs(connection, tables.verdict, keys):
+        judged[item.run_id] = item.outcome
+    said = marks_of(connection, keys)
+
+    def line(held: tuple[int, dict[str, Any]]) -> RunLine:
+        key, row = held
+        return RunLine(
+            **row,
+            params={item.name: scalar_of(item.type, item.text) for item in params[key]},
+            metrics={item.name: float(item.text) for item in metrics[key]},
+            reached={item.name: reached_of(item) for item in metrics[key]},
+            verdict=judged.get(key),
+            tags=said[key].tags,
+            names=said[key].names,
+            archived=said[key].archived is not None,
+        )
+
+    return list(readable(zip(keys, rows, strict=True), line, lambda held: held[1]["id"]))
+
+
+def _for_runs(connection: Connection, table: Table, keys: Sequence[int]) -> Iterator[Row[Any]]:
+    for start in range(0, len(keys), _CHUNK):
+        chosen = among(connection, table.c.run_id, keys[start : start + _CHUNK])
+        yield from connection.execute(select(table).where(chosen).order_by(*table.primary_key.columns))

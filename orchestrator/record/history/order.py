@@ -1,0 +1,152 @@
+"""The order of the history: read piece by piece from indexes, or by sorting what was found; the same lines.
+
+- Newest first where nothing else is asked for.
+- By a metric or parameter: numbers; then, of parameters, texts by their first PREFIX characters; then runs
+  without. By a field of the run: runs that have it, then runs that have it not.
+- Of equals the one recorded first comes first, where descending last: as an index has them, so that a million
+  equal values need no sorting. Among runs without, the newest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, exists, not_, null, select
+from sqlalchemy.sql.visitors import iterate
+
+from orchestrator.record.history.filter_fields import TABLES, Comparison, Field, column_of, compare
+from orchestrator.record.history.index_seeks import SELECTIVE, within
+from orchestrator.record.history.recorded_names import Names, field_of
+from orchestrator.record.schema import tables
+from orchestrator.record.schema.tables import prefix_of
+from orchestrator.run.attempt_model import State
+
+_RUN, _JOB, _IMAGE = tables.run, tables.job, tables.image
+
+
+class Stretch(NamedTuple):
+    """A part of an ordered list: `key` of runs in their order, of which some are `fitting` (None: all)."""
+
+    keys: Select[Any]
+    fitting: ColumnElement[bool] | None
+
+
+class Known(NamedTuple):
+    """What holds for every run that is looked for, as far as an index could use it."""
+
+    certain: tuple[Comparison, ...] = ()
+    of_run: tuple[ColumnElement[bool], ...] = ()  # over run: equalities, and moments
+    job: int | None = None  # its key
+
+
+class Order(NamedTuple):
+    field: Field | None  # None: newest first
+    descending: bool
+
+    def stretches(self, known: Known) -> list[Stretch]:
+        """One after the other."""
+        if self.field is None:
+            return [Stretch(newest(known), None)]
+        mine = [one for one in known.certain if one.field == self.field]
+        table = TABLES.get(self.field.word)
+        if table is not None:
+            return self._by_table(table, self.field, mine, known)
+        column = column_of(self.field)
+        keys = _of_runs(self.field, _RUN.c.id.label("key")).where(column.is_not(None), *known.of_run)
+        keys = keys.where(*(compare(*one) for one in mine))
+        always = mine or self.field.word in ("job", "image")
+        missing = [] if always else [Stretch(newest(known).where(column.is_(None)), None)]
+        return [Stretch(self._directed(keys, column, _RUN.c.id), None), *missing]
+
+    def _by_table(self, table: Table, field: Field, mine: list[Comparison], known: Known) -> list[Stretch]:
+        value, again = table.alias("sorted"), table.alias("unsorted")
+        keys = select(value.c.run_id.label("key")).where(value.c.name == field.name)
+        if table is tables.metric and known.job is not None:
+            keys = keys.where(value.c.job_id == known.job)
+        keys = keys.where(*(within(one, value) for one in mine))
+        number = field.number
+        numbers = keys.where(value.c[number].is_not(None))
+        found = [Stretch(self._directed(numbers, value.c[number], value.c.run_id), None)]
+        has = [again.c.run_id == _RUN.c.id, again.c.name == field.name]
+        always = bool(mine)
+        if table is tables.param:
+            texts = keys.where(value.c.num.is_(None))
+            found.append(Stretch(self._directed(texts, prefix_of(value), value.c.run_id), None))
+        else:
+            has.append(again.c[number].is_not(None))
+            always = any(one.operator in SELECTIVE for one in mine)  # NaN is unequal to everything
+        if not always:
+            found.append(Stretch(newest(known), not_(exists().where(*has))))
+        return found
+
+    def _directed(self, keys: Select[Any], *columns: Any) -> Select[Any]:
+        return keys.order_by(*(column.desc() if self.descending else column.asc() for column in columns))
+
+    def values(self) -> Select[Any]:
+        """`key` and what `sort` needs: `value`, `text`; runs without a row have neither."""
+        table = TABLES.get(self.field.word) if self.field else None
+        if self.field is None or table is None:
+            value = null() if self.field is None else column_of(self.field)
+            of_run = _RUN.c.id.label("key"), value.label("value"), null().label("text")
+            return select(*of_run) if self.field is None else _of_runs(self.field, *of_run)
+        text = prefix_of(table) if table is tables.param else null()
+        columns = _RUN.c.id.label("key"), table.c[self.field.number].label("value"), text.label("text")
+        # From the run, or SQLite reads the whole index of the name.
+        mine = and_(table.c.run_id == _RUN.c.id, table.c.name == self.field.name)
+        return select(*columns).select_from(_RUN).outerjoin(table, mine)
+
+    def sort(self, rows: Iterable[Row[Any]]) -> list[int]:
+        """Keys of the runs with something to sort by, in order."""
+        numbers: list[tuple[Any, int]] = []
+        texts: list[tuple[str, int]] = []
+        for row in rows:
+            if row.value is not None:
+                numbers.append((row.value.value if isinstance(row.value, Enum) else row.value, row.key))
+            elif row.text is not None:
+                texts.append((row.text, row.key))
+        parts = (sorted(part, reverse=self.descending) for part in (numbers, texts))
+        return [key for part in parts for _, key in part]
+
+
+def order_of(text: str | None, names: Names) -> Order:
+    """`metrics.accuracy`, `-seconds`: Mismatch if unknown."""
+    if text is None:
+        return Order(None, True)
+    return Order(field_of(text.removeprefix("-"), names), text.startswith("-"))
+
+
+def fitting_runs(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """`key` of the runs that fit, with whatever else the conditions speak of joined to `run`."""
+    parts = (part for condition in conditions for part in iterate(condition))
+    named = {part.table for part in parts if isinstance(part, Column)}
+    query = select(_RUN.c.id.label("key")).select_from(_RUN)
+    if _JOB in named:
+        query = query.join(_JOB, _JOB.c.id == _RUN.c.job_id)
+    if _IMAGE in named:
+        query = query.join(_IMAGE, _IMAGE.c.id == _RUN.c.image_id)
+    if tables.attempt in named:
+        query = query.outerjoin(tables.attempt, executed())
+    return query.where(*conditions)
+
+
+def executed() -> ColumnElement[bool]:
+    """Joins `attempt` to `run`: the one that the run is at, or ended with."""
+    attempt = tables.attempt
+    current = (attempt.c.run_id == _RUN.c.id) & (attempt.c.number == _RUN.c.attempt)
+    return current & (_RUN.c.state != State.QUEUED)
+
+
+def _of_runs(field: Field, *columns: Any) -> Select[Any]:
+    if field.word == "job":
+        return select(*columns).join(_JOB, _JOB.c.id == _RUN.c.job_id)
+    if field.word == "image":
+        return select(*columns).join(_IMAGE, _IMAGE.c.id == _RUN.c.image_id)
+    return select(*columns)
+
+
+def newest(known: Known) -> Select[Any]:
+    """`key` of the runs that are known to be looked for."""
+    keys = select(_RUN.c.id.label("key")).where(*known.of_run)
+    return keys.order_by(_RUN.c.created_at.desc(), _RUN.c.id.desc())

@@ -1,0 +1,189 @@
+"""Questions about many runs: a few queries per page, however long it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, false, not_, select, true
+
+from orchestrator.errors import UsageError
+from orchestrator.record.history.filter_fields import Field, Mismatch
+from orchestrator.record.history.filter_language import Condition, read_condition
+from orchestrator.record.history.index_seeks import runs_where, seeks_of
+from orchestrator.record.history.lines import lines_of
+from orchestrator.record.history.order import Known, Order, order_of
+from orchestrator.record.history.pages import Wanted, page
+from orchestrator.record.history.recorded_names import Names, RecordedNames
+from orchestrator.record.run_record import HistoryFilter, RunLine, VerdictLine
+from orchestrator.record.runs.annotations import has_tag, is_archived, is_name, named, names
+from orchestrator.record.runs.unreadable_rows import readable
+from orchestrator.record.schema import tables
+
+SHORTEST = 4  # characters of a shortened id
+_ID = re.compile(r"[0-9a-f]{4,16}\Z")
+_BOX = re.compile(r"[0-9a-f]{4,64}\Z")
+HISTORY = "`reprise history` lists the runs"
+
+_original = tables.run.alias("original")
+
+
+def find(connection: Connection, prefix: str) -> str:
+    """The full id of the one run whose id begins so, or that has this name. UsageError otherwise."""
+    run = tables.run
+    if is_name(prefix.strip()):
+        return _by_name(connection, prefix.strip())
+    text = prefix.strip().lower()
+    if len(text) < SHORTEST:
+        raise UsageError(
+            f"{prefix!r} is too short for a run", f"give at least {SHORTEST} of its 16 hex digits"
+        )
+    if text.startswith("sha256:"):
+        runs = f"`reprise history --where 'image == \"{text}\"'` lists the runs of an image"
+        raise UsageError(f"{prefix!r} is a digest, not a run", runs)
+    if not _ID.match(text):
+        raise UsageError(f"{prefix!r} is not a run", f"a run is 16 hex digits; {HISTORY}")
+    query = (
+        select(run.c.public_id, tables.job.c.name, run.c.created_at)
+        .join(tables.job, tables.job.c.id == run.c.job_id)
+        .where(run.c.public_id >= text, run.c.public_id < text + "g")
+        .order_by(run.c.created_at.desc())
+        .limit(6)
+    )
+    rows = list(connection.execute(query))
+    if not rows:
+        raise UsageError(f"no run {prefix} is recorded", HISTORY)
+    if len(rows) > 1:
+        names = [f"{row.public_id} ({row.name}, {row.created_at:%Y-%m-%d %H:%M} UTC)" for row in rows[:5]]
+        more = ", and more" if len(rows) > 5 else ""
+        raise UsageError(f"{prefix} fits more than one run: {', '.join(names)}{more}", "give more digits")
+    return str(rows[0].public_id)
+
+
+def _by_name(connection: Connection, word: str) -> str:
+    found = named(connection, word)
+    if found is not None:
+        return found
+    known = [item.name for item in names(connection) if item.run is not None]
+    near = get_close_matches(word, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"a run is 16 hex digits, or a name; {HISTORY}"
+    raise UsageError(f"{word!r} is not a run, and no run has that name", hint)
+
+
+def history(connection: Connection, wanted: HistoryFilter) -> list[RunLine]:
+    """Lines that the filter lets through; newest first, or as it sorts. UsageError for a bad filter."""
+    return lines_of(connection, page(connection, _asked(connection, wanted), wanted.limit))
+
+
+def _asked(connection: Connection, wanted: HistoryFilter) -> Wanted:
+    """The filter as conditions, and what indexes know of them."""
+    run, said = tables.run, tables.annotation
+    names = RecordedNames(connection)
+    order = _order(wanted.sort, names)
+    found = read_condition(wanted.where, names) if wanted.where is not None else Condition(true(), ())
+    job = None if wanted.job is None else job_key(connection, wanted.job)
+    exact: list[Any] = []  # equalities, and moments
+    if wanted.job is not None:
+        exact.append(run.c.job_id == job)
+    if wanted.states:
+        exact.append(run.c.state.in_(wanted.states))
+    if wanted.since is not None:
+        exact.append(run.c.created_at >= wanted.since)
+    if wanted.by is not None:
+        exact.append(run.c.submitted_by == wanted.by)
+    conditions = exact if wanted.where is None else [*exact, found.held]
+    seeks = [*(runs_where(one) for one in exact), *seeks_of(found.certain, job)]
+    if wanted.box is not None:
+        conditions = [*conditions, on_box(wanted.box)]
+        seeks.append(_seen_on(wanted.box))
+    if wanted.tag is not None:
+        conditions = [*conditions, has_tag(wanted.tag)]
+        seeks.append(
+            select(said.c.run_id.label("key")).where(said.c.kind == "tag", said.c.word == wanted.tag)
+        )
+    if wanted.archived is not None:
+        conditions = [*conditions, is_archived() if wanted.archived else not_(is_archived())]
+    if wanted.archived:
+        seeks.append(select(said.c.run_id.label("key")).where(said.c.kind == "archive"))
+    return Wanted(tuple(conditions), tuple(seeks), Known(found.certain, tuple(exact), job), order)
+
+
+def job_key(connection: Connection, name: str) -> int | None:
+    return connection.execute(select(tables.job.c.id).where(tables.job.c.name == name)).scalar()
+
+
+def on_box(text: str) -> Any:
+    """A box by what its worker calls it, or by the beginning of its id (eight characters are shown)."""
+    low, column, box = text.lower(), tables.attempt.c.box, tables.box
+    begins = (column >= low) & (column < low + "g") if _BOX.match(low) else false()
+    return column.in_(select(box.c.id).where(box.c.name == text)) | begins
+
+
+def _seen_on(text: str) -> Select[Any]:
+    return select(tables.attempt.c.run_id.label("key")).where(on_box(text))
+
+
+def sorted_by(connection: Connection, sort: str) -> Field:
+    field = _order(sort, RecordedNames(connection)).field
+    assert field is not None  # noqa: S101  (only of no text)
+    return field
+
+
+def _order(sort: str | None, names: Names) -> Order:
+    try:
+        return order_of(sort, names)
+    except Mismatch as mismatch:
+        raise UsageError(f"--sort: {mismatch.what}: {sort}", mismatch.hint) from mismatch
+
+
+def runs_of_image(connection: Connection, text: str) -> list[str]:
+    """Runs of the image that `sha256:…` names, oldest first; the digest, of manifest or config, may be short.
+
+    UsageError where it fits different images. Two manifests with one config are one experiment.
+    """
+    run, image = tables.run, tables.image
+    low = "sha256:" + text.removeprefix("sha256:").lower()
+    fitting = select(image.c.id, image.c.digest, image.c.config_digest).where(
+        _begins(image.c.digest, low) | _begins(image.c.config_digest, low)
+    )
+    images = list(connection.execute(fitting))
+    different = {row.config_digest: row.digest for row in images}
+    if len(different) > 1:
+        raise UsageError(
+            f"{text} fits more than one image: {', '.join(sorted(different.values())[:5])}",
+            "give more digits",
+        )
+    query = select(run.c.public_id).where(run.c.image_id.in_([row.id for row in images])).order_by(run.c.id)
+    return list(connection.execute(query).scalars())
+
+
+def _begins(column: Any, low: str) -> Any:
+    """A range, not LIKE, so that the index serves; `g` comes after every hex digit."""
+    return (column >= low) & (column < low + "g")
+
+
+def verdicts(connection: Connection, run: str) -> list[VerdictLine]:
+    """Verdicts that name this run, as the rerun or as the original; oldest first."""
+    table, rerun = tables.verdict, tables.run
+    query = (
+        select(table, rerun.c.public_id.label("rerun"), _original.c.public_id.label("original"))
+        .join(rerun, rerun.c.id == table.c.run_id)
+        .join(_original, _original.c.id == table.c.original_id)
+        .where((rerun.c.public_id == run) | (_original.c.public_id == run))
+        .order_by(table.c.id)
+    )
+    return list(readable(connection.execute(query), _verdict_line, lambda row: row.rerun))
+
+
+def _verdict_line(row: Row[Any]) -> VerdictLine:
+    return VerdictLine(
+        run=row.rerun,
+        original=row.original,
+        outcome=row.outcome,
+        document=json.loads(row.document),
+        box=row.box,
+        by=row.judged_by,
+        created_at=row.created_at,
+    )

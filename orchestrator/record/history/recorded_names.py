@@ -1,0 +1,123 @@
+"""Names of parameters and metrics: which there are, and which one a text means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Protocol
+
+from sqlalchemy import Connection, func, select
+
+from orchestrator.record.history.filter_fields import TABLES, Field, Mismatch, Part, field_named
+
+MOST = 500  # names that are looked at for one that is near
+SHOWN = 10  # names in a hint
+
+_QUOTED = re.compile(r"""(params|metrics)\[(?:"(.*)"|'(.*)')\](?:\.(\w+))?\Z""")
+
+
+class Ambiguous(Mismatch):
+    """A text that could mean two of the names that there are."""
+
+
+class Names(Protocol):
+    """Names of one word, `params` or `metrics`."""
+
+    def knows(self, word: str, name: str) -> bool: ...
+
+    def some(self, word: str) -> list[str]:
+        """Sorted; MOST at most."""
+        ...
+
+
+class RecordedNames:
+    """Those that some run has; of one job, where its key is given."""
+
+    def __init__(self, connection: Connection, job: int | None = None) -> None:
+        self._connection, self._job = connection, job
+
+    def knows(self, word: str, name: str) -> bool:
+        table = TABLES[word]
+        query = select(table.c.run_id).where(table.c.name == name)
+        if self._job is not None:
+            query = query.where(table.c.job_id == self._job)
+        return self._connection.execute(query.limit(1)).first() is not None
+
+    def some(self, word: str) -> list[str]:
+        return list(self._each(word))
+
+    def _each(self, word: str) -> Iterator[str]:
+        """From one to the next in the index, whatever number of runs has them."""
+        column = TABLES[word].c.name
+        name: str | None = ""
+        for _ in range(MOST):
+            query = select(func.min(column)).where(column > name)
+            if self._job is not None:
+                query = query.where(TABLES[word].c.job_id == self._job)
+            name = self._connection.execute(query).scalar()
+            if name is None:
+                return
+            yield name
+
+
+def field_of(text: str, names: Names) -> Field:
+    """`seconds`, `params.lr`, `metrics.val/loss`, `metrics.loss.min`, `metrics["odd name"].max`.
+
+    Mismatch for a name that nothing has, or that could be meant in two ways.
+    """
+    quoted = _QUOTED.match(text)
+    if quoted is not None:
+        word, one, other, part = quoted.groups()
+        return quoted_field(word, one if other is None else other, part, names)
+    word, dot, rest = text.partition(".")
+    return named_field(word, rest if dot else None, names)
+
+
+def named_field(word: str, name: str | None, names: Names) -> Field:
+    """Of a dotted name, whose last part may be one of Part."""
+    field = field_named(word, name)
+    if word not in TABLES or name is None:
+        return field
+    stem, dot, end = name.rpartition(".")
+    is_part = word == "metrics" and dot and stem and end in {part.value for part in Part}
+    found = [field] if names.knows(word, name) else []
+    if is_part and names.knows(word, stem):
+        found.append(Field(word, stem, Part(end)))
+    if len(found) == 2:
+        raise Ambiguous(
+            f"there is a metric {name}, and a metric {stem} that has a {end}",
+            f'write metrics["{name}"] or metrics["{stem}"].{end}',
+        )
+    if not found:
+        raise unknown(word, name, names)
+    return found[0]
+
+
+def quoted_field(word: str, name: str, part: str | None, names: Names) -> Field:
+    """Of a name in brackets: the whole of it is the name."""
+    field = field_named(word, name)
+    if part is not None and (word != "metrics" or part not in {known.value for known in Part}):
+        raise Mismatch(
+            f"a {_noun(word)} has no {part}", f"a metric has {', '.join(known.value for known in Part)}"
+        )
+    if not names.knows(word, name):
+        raise unknown(word, name, names)
+    return field if part is None else field._replace(part=Part(part))
+
+
+def unknown(word: str, name: str, names: Names) -> Mismatch:
+    noun, known = _noun(word), names.some(word)
+    near = get_close_matches(name, known, 1)
+    if near:
+        hint = f"did you mean {near[0]}?"
+    elif known:
+        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+        hint = f"{noun}s that runs have: {', '.join(known[:SHOWN])}{more}"
+    else:
+        hint = f"no run with a {noun} is recorded yet"
+    return Mismatch(f"no run has a {noun} {name}", hint)
+
+
+def _noun(word: str) -> str:
+    return word.removesuffix("s").replace("param", "parameter")

@@ -1,0 +1,178 @@
+"""Where one run's output is another's input: by content, whatever the files were called on the way.
+
+An output is taken for an input where it holds the same bytes and its run was submitted before the other.
+Empty files say nothing, and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, null, select
+
+from orchestrator.digest import Digest
+from orchestrator.record.run_record import Kin, Lineage, Link, Match, Unmade
+from orchestrator.record.runs.annotations import is_archived
+from orchestrator.record.runs.run_states import key_of
+from orchestrator.record.runs.unreadable_rows import WRONG, unreadable
+from orchestrator.record.schema import tables
+from orchestrator.spec.inputs import LISTED
+
+MOST_RUNS = 500  # of one lineage
+MOST_ROWS = 20_000  # of one look
+SHOWN = 20  # matches of one link, and other makers of the same bytes
+
+_original = tables.run.alias("original")
+
+
+class _Edge(NamedTuple):
+    maker: int
+    user: int
+    input: str
+    file: str | None
+    output: str
+    digest: str
+    rerun: bool  # the maker is one
+
+
+def lineage(connection: Connection, run: str) -> Lineage:
+    """All that is connected with a run, upwards and downwards. UsageError for an unknown one."""
+    key = key_of(connection, run)
+    above, higher, cut_above = _walk(connection, key, upwards=True)
+    below, lower, cut_below = _walk(connection, key, upwards=False)
+    kin = _kin(connection, higher | lower)
+    ids = {number: item.id for number, item in kin.items()}
+    return Lineage(
+        run=run,
+        runs={item.id: item for item in kin.values()},
+        above=tuple(_links(above, ids)),
+        below=tuple(_links(below, ids)),
+        unmade=tuple(_unmade(connection, higher, above, ids)),
+        cut=cut_above or cut_below,
+    )
+
+
+def _walk(connection: Connection, start: int, *, upwards: bool) -> tuple[list[_Edge], set[int], bool]:
+    """Edges, the runs that they touch, and whether there are more. Time has no circles, so it ends."""
+    seen, frontier, edges, cut = {start}, [start], [], False
+    while frontier:
+        found = [_Edge(*row) for row in connection.execute(_edges(frontier, upwards=upwards))]
+        cut = cut or len(found) >= MOST_ROWS
+        edges += found
+        reached = {edge.maker if upwards else edge.user for edge in found} - seen
+        frontier = sorted(reached)[: MOST_RUNS - len(seen)]
+        cut = cut or len(frontier) < len(reached)
+        seen |= set(frontier)
+    return [edge for edge in edges if edge.maker in seen and edge.user in seen], seen, cut
+
+
+def _edges(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
+    """Of inputs that are files, and of files in inputs that are folders."""
+    item, file, output = tables.run_input.c, tables.input_file.c, tables.output.c
+    maker, user = tables.run.alias("maker"), tables.run.alias("user_run")
+    ends = (output.run_id.label("maker"), item.run_id.label("user"), item.name)
+    rerun = maker.c.rerun_of.is_not(None).label("rerun")
+    whole = select(*ends, null().label("file"), output.path, output.digest, rerun).select_from(
+        tables.run_input.join(tables.output, output.digest == item.digest)
+    )
+    part = select(*ends, file.path.label("file"), output.path, output.digest, rerun).select_from(
+        tables.run_input.join(tables.input_file, file.folder == item.digest).join(
+            tables.output, output.digest == file.digest
+        )
+    )
+
+    def narrowed(query: Select[Any]) -> Select[Any]:
+        return (
+            query.join(maker, maker.c.id == output.run_id)
+            .join(user, user.c.id == item.run_id)
+            .where((item.run_id if upwards else output.run_id).in_(keys), output.size > 0)
+            .where(maker.c.created_at < user.c.created_at)
+        )
+
+    both = narrowed(whole).union_all(narrowed(part)).subquery()
+    return select(both).order_by(both.c.maker, both.c.user).limit(MOST_ROWS)
+
+
+def _links(edges: Sequence[_Edge], ids: dict[int, str]) -> Iterator[Link]:
+    """Of several runs that left the same bytes the first one that is no rerun is taken for the maker."""
+    by_place: dict[tuple[int, str, str | None], list[_Edge]] = {}
+    for edge in edges:
+        by_place.setdefault((edge.user, edge.input, edge.file), []).append(edge)
+    chosen: dict[tuple[int, int, str], list[_Edge]] = {}
+    others: dict[tuple[int, int, str], set[int]] = {}
+    for same in by_place.values():
+        first = min(same, key=lambda edge: (edge.rerun, edge.maker, edge.output))
+        link = first.maker, first.user, first.input
+        chosen.setdefault(link, []).append(first)
+        others.setdefault(link, set()).update(edge.maker for edge in same if edge.maker != first.maker)
+    for (maker, user, name), found in sorted(chosen.items()):
+        found.sort(key=lambda edge: (edge.file or "", edge.output))
+        yield Link(
+            maker=ids[maker],
+            user=ids[user],
+            input=name,
+            matches=tuple(
+                Match(output=edge.output, file=edge.file, digest=Digest(edge.digest))
+                for edge in found[:SHOWN]
+            ),
+            count=len(found),
+            also=tuple(ids[key] for key in sorted(others[maker, user, name])[:SHOWN]),
+        )
+
+
+def _match(edge: _Edge) -> Match:
+    return Match(output=edge.output, file=edge.file, digest=Digest(edge.digest))
+
+
+def _unmade(
+    connection: Connection, keys: set[int], edges: Sequence[_Edge], ids: dict[int, str]
+) -> Iterator[Unmade]:
+    item, data = tables.run_input.c, tables.input_data.c
+    made = {(edge.user, edge.input) for edge in edges}
+    query = (
+        select(item.run_id, item.name, item.digest, data.folder, data.files)
+        .select_from(tables.run_input.outerjoin(tables.input_data, data.digest == item.digest))
+        .where(item.run_id.in_(sorted(keys)))
+        .order_by(item.run_id, item.name)
+    )
+    for row in connection.execute(query):
+        if (row.run_id, row.name) not in made:
+            listed = row.folder is not None and (not row.folder or row.files <= LISTED)
+            yield Unmade(
+                run=ids[row.run_id],
+                input=row.name,
+                digest=row.digest,
+                folder=row.folder,
+                files=row.files,
+                looked_at=listed,
+            )
+
+
+def _kin(connection: Connection, keys: set[int]) -> dict[int, Kin]:
+    run, job = tables.run, tables.job
+    query = (
+        select(
+            run.c.id.label("key"),
+            run.c.public_id.label("id"),
+            job.c.name.label("job"),
+            run.c.state,
+            run.c.submitted_by,
+            run.c.created_at,
+            run.c.imported_from.label("imported"),
+            _original.c.public_id.label("rerun_of"),
+            is_archived().label("archived"),
+        )
+        .join(job, job.c.id == run.c.job_id)
+        .outerjoin(_original, _original.c.id == run.c.rerun_of)
+        .where(run.c.id.in_(sorted(keys)))
+    )
+    rows = [row._asdict() for row in connection.execute(query)]
+    found = {}
+    for row in rows:
+        key = row.pop("key")
+        try:
+            found[key] = Kin(**row)
+        except WRONG as error:
+            raise unreadable(f"run {row['id']}", error) from error
+    return found

@@ -1,0 +1,1 @@
+"""The append-only Merkle ledger: what was written, in order."""

@@ -1,0 +1,93 @@
+"""What events say, folded and compared; pure functions, so that an audit of an export needs no database.
+
+The form of an event's data is described in row_evidence.py, which makes it from rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.value import Value
+
+# Rows with a key of their own, below a run and in common; table -> the column with the key.
+KEYED = {"attempt": "number", "launch": "number", "verdict": "id", "annotation": "id"}
+SHARED = {"job": "id", "image": "id", "input_data": "digest", "box": "id"}
+# Lists below a shared row: table -> (the table of the row, the column with its key).
+OWNED = {"image_layer": ("image", "image_id"), "input_file": ("input_data", "folder")}
+# All rows of a run in one of these tables are one value, replaced whole.
+LIST_NAMES = (
+    *("wanted", "param", "run_input", "git_state", "metric", "metric_point", "output", "package"),
+    *("source_file", "flag", "trace", "note", "log", "fingerprint"),
+)
+
+
+class LedgerHead(Value):
+    id: str  # 16 hex digits, another one in every record
+    size: int  # events
+    root: bytes  # of the tree over all of them
+
+    @property
+    def origin(self) -> str:
+        """What checkpoints call this ledger."""
+        return f"reprise/{self.id}"
+
+
+class EventLine(Value):
+    """A row of the ledger: the columns, and the document whose copies they are."""
+
+    index: int
+    at: datetime
+    by: str
+    kind: str
+    run: str | None
+    document: bytes
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the document says of rows (row_evidence.py). ValueError or KeyError where it is damaged."""
+        return dict(json.loads(self.document)["data"])
+
+
+def moment_text(moment: datetime) -> str:
+    """`2026-11-23T09:30:12.000001Z`: always with microseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def fold(into: dict[str, Any], data: Mapping[str, Any]) -> None:
+    """Bring what an event says of rows into what the events before it said."""
+    for name, value in data.items():
+        if name == "run":
+            _change(into.setdefault(name, {}), value)
+        elif name in KEYED or name in SHARED:
+            for key, row in value.items():
+                _change(into.setdefault(name, {}).setdefault(key, {}), row)
+        elif name in OWNED:
+            into.setdefault(name, {}).update(value)
+        elif name in LIST_NAMES:
+            into[name] = value
+
+
+def _change(row: dict[str, Any], columns: Mapping[str, Any]) -> None:
+    for name, value in columns.items():
+        if value is None:
+            row.pop(name, None)
+        else:
+            row[name] = value
+
+
+def differences(said: Any, found: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(`attempt.1.box`, what events say, what the rows say) wherever the two part; None: not there."""
+    if said == found:
+        return
+    if isinstance(said, dict) and isinstance(found, dict) and "sha256" not in said.keys() | found.keys():
+        for name in sorted(said.keys() | found.keys()):
+            yield from differences(said.get(name), found.get(name), f"{where}.{name}" if where else name)
+    elif isinstance(said, list) and isinstance(found, list) and len(said) == len(found):
+        for number, (left, right) in enumerate(zip(said, found, strict=True)):
+            name = left.get("name") or left.get("path") if isinstance(left, dict) else None
+            yield from differences(left, right, f"{where}.{name or number}")
+    else:
+        yield where, said, found

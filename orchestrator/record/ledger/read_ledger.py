@@ -1,0 +1,162 @@
+"""The ledger as it is read: its head, its events in order or by question, its checkpoints.
+
+All but `save_checkpoint` only read. Every query is answered by an index at a million events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from heapq import nlargest
+from itertools import product
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
+
+from orchestrator.errors import RecordError
+from orchestrator.record.database.database_clock import now
+from orchestrator.record.ledger.append_events import ENDS, read_ledger
+from orchestrator.record.ledger.fold_events import EventLine as EventLine
+from orchestrator.record.ledger.fold_events import LedgerHead as LedgerHead
+from orchestrator.record.schema import tables
+from orchestrator.value import Value
+
+PAGE = 5000  # events
+
+_event, _checkpoint = tables.event, tables.checkpoint
+
+
+class EventFilter(Value):
+    """Which events. What is None does not narrow."""
+
+    run: str | None = None  # public id
+    kinds: tuple[str, ...] = ()  # or what comes before the point: `run`
+    by: str | None = None  # user, or user@machine
+    since: datetime | None = None
+    limit: int | None = None  # the newest so many
+
+
+class Signed(Value):
+    """A checkpoint as it was stored: a signed note over the tree of the first `size` events."""
+
+    size: int
+    text: str
+    at: datetime
+
+
+def head(connection: Connection) -> LedgerHead:
+    name, frontier = read_ledger(connection)
+    return LedgerHead(id=name, size=frontier.size, root=frontier.root)
+
+
+def events(connection: Connection, start: int = 0, end: int | None = None) -> Iterator[EventLine]:
+    """By index, from `start` to before `end`, read in pages as they are asked for."""
+    last = start - 1
+    while True:
+        query = select(_event).where(_event.c.idx > last).order_by(_event.c.idx).limit(PAGE)
+        page = connection.execute(query if end is None else query.where(_event.c.idx < end)).all()
+        if not page:
+            return
+        yield from map(event_line, page)
+        last = page[-1].idx
+
+
+def events_of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, list[EventLine]]:
+    """Run -> its events, oldest first."""
+    found: dict[str, list[EventLine]] = {run: [] for run in runs}
+    query = select(_event).where(_event.c.run.in_(runs)).order_by(_event.c.idx)
+    for row in connection.execute(query):
+        found[row.run].append(event_line(row))
+    return found
+
+
+def find_events(connection: Connection, wanted: EventFilter) -> list[EventLine]:
+    """Oldest first. `since` starts at the first event of that time, by the index: clocks may jump."""
+    some: list[ColumnElement[bool]] = []
+    if wanted.run is not None:
+        some.append(_event.c.run == wanted.run)
+    if wanted.since is not None:
+        first = _first_since(connection, wanted.since)
+        if first is None:
+            return []
+        some.append(_event.c.idx >= first)
+    # One query for each kind and author: each walks down an index and stops at the limit.
+    kinds = _words(connection, _event.c.kind, wanted.kinds, ".") if wanted.kinds else [None]
+    authors = _words(connection, _event.c.made_by, (wanted.by,), "@") if wanted.by else [None]
+    rows: list[Row[Any]] = []
+    for kind, by in product(kinds, authors):
+        query = select(_event).where(*some).order_by(_event.c.idx.desc()).limit(wanted.limit)
+        if kind is not None:
+            query = query.where(_event.c.kind == kind)
+        if by is not None:
+            query = query.where(_event.c.made_by == by)
+        rows += connection.execute(query)
+    if wanted.limit is not None:
+        rows = nlargest(wanted.limit, rows, key=lambda row: row.idx)
+    return [event_line(row) for row in sorted(rows, key=lambda row: row.idx)]
+
+
+def _first_since(connection: Connection, since: datetime) -> int | None:
+    query = select(_event.c.idx).where(_event.c.at >= since).order_by(_event.c.at).limit(1)
+    return connection.execute(query).scalar()
+
+
+def _words(
+    connection: Connection, column: ColumnElement[str], wanted: Sequence[str], mark: str
+) -> list[str | None]:
+    """The words in a column that are wanted, or begin with what is wanted and the mark.
+
+    The column's few words are found by as many steps through its index.
+    """
+    found: list[str | None] = []
+    word = connection.execute(select(func.min(column))).scalar()
+    while word is not None:
+        if any(word == text or word.startswith(text + mark) for text in wanted):
+            found.append(word)
+        word = connection.execute(select(func.min(column)).where(column > word)).scalar()
+    return found
+
+
+def event_line(row: Row[Any]) -> EventLine:
+    return EventLine(
+        index=row.idx, at=row.at, by=row.made_by, kind=row.kind, run=row.run, document=row.document
+    )
+
+
+# Checkpoints
+
+
+def checkpoint_due(connection: Connection) -> bool:
+    """Whether a run has ended, or a verdict was given, that no checkpoint covers."""
+    covered = select(func.coalesce(func.max(_checkpoint.c.size), 0)).scalar_subquery()
+    later = [
+        select(_event.c.idx).where(_event.c.kind == kind, _event.c.idx >= covered).exists() for kind in ENDS
+    ]
+    return any(connection.execute(select(*later)).one())
+
+
+def checkpoints(connection: Connection, after: int = 0) -> list[Signed]:
+    """Those over more than `after` events, the oldest first."""
+    query = select(_checkpoint).where(_checkpoint.c.size > after).order_by(_checkpoint.c.size)
+    return [Signed(**row._asdict()) for row in connection.execute(query)]
+
+
+def latest_checkpoint(connection: Connection) -> Signed | None:
+    row = connection.execute(select(_checkpoint).order_by(_checkpoint.c.size.desc()).limit(1)).one_or_none()
+    return None if row is None else Signed(**row._asdict())
+
+
+def save_checkpoint(connection: Connection, size: int, text: str) -> Signed:
+    """Keep a note; where there is one of that size, that one. RecordError for one that is ahead."""
+    there = connection.execute(select(_checkpoint).where(_checkpoint.c.size == size)).one_or_none()
+    if there is not None:
+        return Signed(**there._asdict())
+    grown = read_ledger(connection)[1].size
+    if size > grown:
+        raise RecordError(
+            f"a checkpoint over {size} events, and the ledger has {grown}",
+            "the ledger was cut short, or the database was restored from a copy: `reprise audit` says more",
+        )
+    signed = Signed(size=size, text=text, at=now(connection))
+    connection.execute(insert(_checkpoint), signed.model_dump())
+    return signed

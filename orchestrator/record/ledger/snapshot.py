@@ -1,0 +1,282 @@
+"""One state of the record, as an audit or an export goes through it: nothing that is stored there stops it.
+
+Functions take a connection inside a reading transaction; all is read in pages: a million runs need little
+memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
+from sqlalchemy.exc import DataError, OperationalError
+
+from orchestrator.digest import Digest
+from orchestrator.record.ledger.fold_events import OWNED, SHARED, EventLine, LedgerHead
+from orchestrator.record.ledger.read_ledger import Signed, checkpoints, event_line, head
+from orchestrator.record.ledger.row_evidence import of_runs, row_value, rows_value
+from orchestrator.record.schema import tables
+
+PAGE = 500  # rows
+EVENTS = 5000  # events of the whole ledger that are read at a time
+
+# What the reading of a column raises that was filled behind Reprise's back: SQLite takes anything anywhere.
+NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, OperationalError, DataError)
+
+
+# Every column that names a blob of the store; a test classifies all columns.
+BLOBS = (
+    tables.output.c.digest,
+    tables.log.c.digest,
+    tables.trace.c.digest,
+    tables.git_state.c.patch_digest,
+)
+
+
+class BlobLine(NamedTuple):
+    """One row that names a blob of the store."""
+
+    digest: Digest
+    what: str  # the table: output, log, trace, git_state
+    run: str
+
+
+def named(connection: Connection, digests: Sequence[Digest]) -> set[Digest]:
+    """Those that some row names."""
+    found: set[Digest] = set()
+    for column in BLOBS:
+        found.update(map(Digest, connection.execute(select(column).where(column.in_(digests))).scalars()))
+    return found
+
+
+def blob_lines(
+    connection: Connection, number: int, after: str, since: datetime | None
+) -> tuple[list[BlobLine], str | None]:
+    """The next blobs that the column BLOBS[number] names, by digest, each once, with one of its runs; and
+    after what the next page begins, None at the end. What is no digest is left out: rows are looked at, too.
+    """
+    column, run = BLOBS[number], tables.run
+    query = (
+        select(column.label("digest"), func.min(run.c.public_id).label("run"))
+        .join(run, run.c.id == column.table.c.run_id)
+        .where(column > after)
+        .group_by(column)
+        .order_by(column)
+        .limit(PAGE)
+    )
+    if since is not None:
+        query = query.where(run.c.created_at >= since)
+    rows = connection.execute(query).all()
+    lines = [
+        BlobLine(digest, column.table.name, row.run)
+        for row in rows
+        if (digest := Digest.parse(row.digest)) is not None
+    ]
+    return lines, rows[-1].digest if rows else None
+
+
+class RunEvidence(NamedTuple):
+    """One run: what the ledger says of it, and its rows as they are."""
+
+    run: str
+    events: list[EventLine]
+    rows: dict[str, Any] | None  # None: they hold what is no value of their columns
+    trouble: str = ""  # why
+
+
+def run_evidence(
+    connection: Connection, after: int | None, since: datetime | None
+) -> tuple[list[RunEvidence], int | None]:
+    """(the next PAGE runs, the key of the last), both sides from one snapshot; an empty page at the end.
+
+    `after` None begins with the least key, whatever it is: one that no run of ours has is looked at, too.
+    """
+    table = tables.run
+    query = _beyond(select(table.c.id, table.c.public_id), table.c.id, after).limit(PAGE)
+    if since is not None:
+        query = query.where(table.c.created_at >= since)
+    wanted = {key: str(name) for key, name in connection.execute(query)}
+    if not wanted:
+        return [], after
+    keys = list(wanted)
+    told = events_of_runs(connection, list(wanted.values()))
+    try:
+        found = dict(of_runs(connection, keys[0], keys[-1]))
+        page = [RunEvidence(run, told[run], found[run]) for run in wanted.values()]
+    except NO_VALUE as error:
+        no_value(error)
+        page = [_alone(connection, key, run, told[run]) for key, run in wanted.items()]
+    return page, keys[-1]
+
+
+def _beyond(query: Select[Any], key: ColumnElement[int], after: int | None) -> Select[Any]:
+    return (query if after is None else query.where(key > after)).order_by(key)
+
+
+def _alone(connection: Connection, key: int, run: str, events: list[EventLine]) -> RunEvidence:
+    try:
+        return RunEvidence(run, events, dict(of_runs(connection, key, key))[run])
+    except NO_VALUE as error:
+        return RunEvidence(run, events, None, no_value(error))
+
+
+def no_value(error: Exception) -> str:
+    """What is wrong with a column, in words; another error of the database is raised again."""
+    said: object = error
+    if isinstance(error, OperationalError):
+        said = error.orig
+        if "decode" not in str(said):  # SQLite's "Could not decode to UTF-8"
+            raise error
+    return f"a column holds what is no value of it: {type(error).__name__}: {' '.join(str(said).split())}"
+
+
+def events_of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, list[EventLine]]:
+    """Run -> its events, oldest first."""
+    found: dict[str, list[EventLine]] = {run: [] for run in runs}
+    event = tables.event
+    for line in event_lines(connection, select(event).where(event.c.run.in_(runs)).order_by(event.c.idx)):
+        found[str(line.run)].append(line)
+    return found
+
+
+def event_lines(connection: Connection, query: Select[Any]) -> list[EventLine]:
+    """Rows of `event`; where a column holds what is no value of it, that column is empty in the line."""
+    try:
+        return [event_line(row) for row in connection.execute(query)]
+    except NO_VALUE as error:
+        no_value(error)
+        indexes = connection.execute(query.with_only_columns(tables.event.c.idx)).scalars().all()
+        return [_salvaged(connection, index) for index in indexes]
+
+
+_EMPTY: dict[str, Any] = {"at": datetime.min.replace(tzinfo=UTC), "made_by": "", "kind": "", "document": b""}
+
+
+def _salvaged(connection: Connection, index: int) -> EventLine:
+    event, found = tables.event, {}
+    for name in (*_EMPTY, "run"):
+        query = select(event.c[name]).where(event.c.idx == index)
+        kind = {"at": datetime, "document": bytes}.get(name, str)
+        try:
+            value = connection.execute(query).scalar_one()
+        except NO_VALUE as error:
+            no_value(error)
+            value = None
+        found[name] = value if isinstance(value, kind) else _EMPTY.get(name)
+    by = found.pop("made_by")
+    return EventLine(index=index, by=by, **found)
+
+
+def events_of_no_run(connection: Connection, after: int | None) -> list[EventLine]:
+    """The next PAGE of them; with None from the least index on, be it below 0."""
+    event = tables.event
+    query = _beyond(select(event).where(event.c.run.is_(None)), event.c.idx, after).limit(PAGE)
+    return event_lines(connection, query)
+
+
+def events_after(connection: Connection, after: int | None) -> list[EventLine]:
+    """The next EVENTS of all; with None from the least index on, be it below 0."""
+    event = tables.event
+    return event_lines(connection, _beyond(select(event), event.c.idx, after).limit(EVENTS))
+
+
+def events_at(connection: Connection, indexes: Sequence[int]) -> list[EventLine]:
+    event = tables.event
+    query = select(event).where(event.c.idx.in_(indexes)).order_by(event.c.idx)
+    return event_lines(connection, query)
+
+
+def shared_rows(connection: Connection) -> Iterator[tuple[str, str, dict[str, Any] | None, str]]:
+    """(table, key, value, why there is none) of rows that several runs share; a value has their list, too."""
+    for name, column in SHARED.items():
+        key = tables.Row.metadata.tables[name].c[column]
+        last = None
+        while True:
+            query = select(key).order_by(key).limit(PAGE)
+            page = connection.execute(query if last is None else query.where(key > last)).scalars().all()
+            if not page:
+                break
+            try:
+                yield from list(_shared_page(connection, name, page))
+            except NO_VALUE as trouble:
+                no_value(trouble)
+                for one in page:
+                    try:
+                        found = list(_shared_page(connection, name, [one]))
+                    except NO_VALUE as error:
+                        found = [(name, str(one), None, no_value(error))]
+                    yield from found
+            last = page[-1]
+
+
+def _shared_page(
+    connection: Connection, name: str, keys: Sequence[Any]
+) -> Iterator[tuple[str, str, dict[str, Any] | None, str]]:
+    table, column = tables.Row.metadata.tables[name], SHARED[name]
+    owned = next((item for item, (owner, _) in OWNED.items() if owner == name), None)
+    lists = _owned(connection, tables.Row.metadata.tables[owned], keys) if owned else {}
+    query = select(table).where(table.c[column].in_(keys)).order_by(table.c[column])
+    for row in connection.execute(query).mappings():
+        key = str(row[column])
+        value: dict[str, Any] = {name: {key: row_value(table, row)}}
+        if row[column] in lists:
+            value[str(owned)] = {key: lists[row[column]]}
+        yield name, key, value, ""
+
+
+def _owned(connection: Connection, table: Table, keys: Sequence[Any]) -> dict[Any, Any]:
+    """Key of the owner -> the value of its rows."""
+    owner = table.c[OWNED[table.name][1]]
+    rest = [column for column in table.primary_key if column.name != owner.name]
+    rows = connection.execute(select(table).where(owner.in_(keys)).order_by(owner, *rest)).mappings()
+    return {key: rows_value(table, group) for key, group in groupby(rows, lambda row: row[owner.name])}
+
+
+class Snapshot:
+    """One state of the record; valid inside `Everything.snapshot`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def head(self) -> LedgerHead:
+        return head(self._connection)
+
+    def checkpoints(self) -> list[Signed]:
+        return checkpoints(self._connection)
+
+    def ledger_events(self) -> Iterator[EventLine]:
+        last: int | None = None
+        while page := events_after(self._connection, last):
+            yield from page
+            last = page[-1].index
+
+    def told_of_shared(self) -> Iterator[EventLine]:
+        """Events of no run, oldest first: of jobs, images, inputs, boxes."""
+        last: int | None = None
+        while page := events_of_no_run(self._connection, last):
+            yield from page
+            last = page[-1].index
+
+    def events(self, indexes: Sequence[int]) -> list[EventLine]:
+        return events_at(self._connection, indexes)
+
+    def runs(self) -> Iterator[RunEvidence]:
+        after: int | None = None
+        while True:
+            page, after = run_evidence(self._connection, after, None)
+            if not page:
+                return
+            yield from page
+
+    def shared(self) -> Iterator[tuple[str, str, dict[str, Any] | None, str]]:
+        return shared_rows(self._connection)
+
+    def blobs(self) -> Iterator[BlobLine]:
+        for number in range(len(BLOBS)):
+            after: str | None = ""
+            while after is not None:
+                page, after = blob_lines(self._connection, number, after, None)
+                yield from page

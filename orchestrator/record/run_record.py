@@ -1,0 +1,366 @@
+"""RunRecord: one run as the record holds it, read back whole. What verdict, diff and show work on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from orchestrator.digest import Digest
+from orchestrator.image.image_model import BaseRef, Layer
+from orchestrator.run.attempt_model import Failure, Fingerprint, Log, Output, Readback, State, TraceFile
+from orchestrator.run.metrics.series import Points
+from orchestrator.spec.inputs import InputData
+from orchestrator.spec.jobfile.job_spec import Resources, Scalar, Tolerances
+from orchestrator.spec.program import Program
+from orchestrator.spec.source.source_tree import GitState
+from orchestrator.value import Instant, Plain, RunId, Seconds, Value
+
+
+class Wanted(Value):
+    """Where a run is to be executed."""
+
+    executor: str = "local"  # local, worker, or a cluster engine: launch/executors knows the words
+    box: str | None = None  # only on this box, by its id; None: any (of old local runs, too)
+    not_box: str | None = None  # on any box but this one
+    attempts: int = 3  # after so many the run is lost
+
+
+class RunRecord(Value):
+    id: RunId
+    job: str
+    image: Digest
+    config_digest: Digest
+    reference: str  # what the engine is asked to run
+    base: BaseRef
+    program: Program
+    resources: Resources
+    tolerance: Tolerances
+    input_paths: dict[str, str]  # where the inputs lay on the box that submitted
+    state: State
+    failure: Failure | None
+    message: str
+    attempt: int
+    rerun_of: RunId | None
+    submitted_by: str
+    box: str | None  # keyed hash of the machine that executed it
+    created_at: Instant
+    started_at: Instant | None
+    finished_at: Instant | None
+    seconds: Seconds | None
+    exit_code: int | None
+    oom_killed: bool
+    metrics: dict[str, float]
+    series: Points
+    outputs: tuple[Output, ...]
+    packages: dict[str, str]
+    source: dict[str, str]  # path -> sha256 hex of each source file, as the entry point found them
+    fingerprint: Fingerprint | None
+    git: GitState | None  # without the patch's bytes; patch_digest names the blob
+    readbacks: tuple[Readback, ...]
+    log: Log | None
+    notes: tuple[str, ...]
+    description: str = ""
+    reports_missing: bool = False  # the runtime left nothing: not instrumented
+    traces: tuple[TraceFile, ...] = ()
+    metrics_incomplete: str = ""  # what of the metrics could not be read, in a sentence; empty: nothing
+    wanted: Wanted = Wanted()
+    box_name: str | None = None  # as its worker called the box; None: it never had one
+    imported: Digest | None = None  # of the bundle that it came in; None: recorded here
+
+
+class ImageFacts(Value):
+    """What the record keeps of an image, whether it was assembled here or only found in an engine."""
+
+    digest: Digest
+    config_digest: Digest
+    base: BaseRef
+    layers: tuple[Layer, ...]  # size 0 where only the diff_id is known
+
+
+class NewRun(Value):
+    """A run to be queued: everything that is known before anything is started."""
+
+    id: RunId  # 16 lower-case hex digits
+    key: str  # idempotency key: the same key is the same run
+    image: ImageFacts
+    program: Program
+    description: str = ""
+    resources: Resources
+    tolerance: Tolerances
+    input_paths: dict[str, str] = {}
+    git: GitState | None = None
+    rerun_of: RunId | None = None
+    submitted_by: str
+    reference: str  # what the engine is asked to run
+    wanted: Wanted = Wanted()
+    inputs: tuple[InputData, ...] = ()  # what is known of the program's inputs
+
+
+class Reached(Value):
+    """The least and the greatest value of a metric, its last one included and NaN left out, and where."""
+
+    last_step: int | None = None  # None: the value came without a step
+    min: float | None = None  # None: it was never a number
+    min_step: int | None = None
+    max: float | None = None
+    max_step: int | None = None
+
+
+class RunLine(Value):
+    """One line of the history."""
+
+    id: RunId
+    job: str
+    image: Digest
+    state: State
+    failure: Failure | None
+    rerun_of: RunId | None
+    submitted_by: str
+    created_at: Instant
+    seconds: Seconds | None
+    params: dict[str, Scalar]
+    metrics: dict[str, float]  # last values
+    verdict: str | None  # the latest verdict of this run as a rerun
+    box: str | None = None  # keyed hash of the machine that executed it
+    box_name: str | None = None  # as its worker called it
+    tags: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # that it has now
+    archived: bool = False
+    imported: Digest | None = None  # of the bundle that it came in; None: recorded here
+    reached: dict[str, Reached] = {}  # by metric
+    metrics_incomplete: str = ""  # as of RunRecord: what ranks runs by metrics says so
+
+
+class Best(Value):
+    """The best run of a job, and what it is best by."""
+
+    line: RunLine
+    metric: str
+    part: str  # min, max: of all points; last
+    value: float
+    step: int | None
+    incomplete: int = 0  # runs that were compared, of whose metrics something could not be read
+
+
+class Remark(Value):
+    """One thing that a person said of a run; these are never changed nor removed."""
+
+    run: str
+    kind: str  # one of tables.ANNOTATIONS
+    word: str  # the tag or name; empty for the other kinds
+    text: str  # the note; empty for the other kinds
+    by: str
+    at: datetime
+
+
+class Marks(Value):
+    """What people say of a run now."""
+
+    notes: tuple[Remark, ...] = ()  # oldest first
+    tags: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    archived: Remark | None = None  # who put it away, and when
+
+
+class Named(Value):
+    """A name that people gave to a run, and the runs that had it."""
+
+    name: str
+    run: str | None  # None: taken away
+    job: str | None
+    past: tuple[Remark, ...]  # kinds name and unname, oldest first
+
+
+class OpenRun(Value):
+    """A run that is not final: what an executor needs to take it over."""
+
+    id: RunId
+    state: State
+    attempt: int  # 0: never claimed
+    box: str | None
+    boot: str | None  # boot id of the machine that the attempt was started on
+    executor: str | None  # the process that is at it, as `pid N` on that box
+    plan: str | None  # the stored Plan as JSON
+    cancel_requested: bool
+    rerun_of: RunId | None
+    wanted: Wanted = Wanted()
+
+
+class Launched(Value):
+    """An attempt as its executor knows it."""
+
+    run: RunId
+    number: int
+    executor: str
+    ref: str | None  # None: whoever launches it is still at it, or died doing so
+    launched_by: str
+    launched_at: datetime
+    age: float  # seconds since then, by the database's clock
+    ended: str | None  # why it was given up; None: it was not
+    ended_at: datetime | None
+
+
+class BoxGpu(Value):
+    name: str
+    memory: int  # bytes
+
+
+class BoxFacts(Value):
+    """A box as its worker describes it. GPUs without serials: those stay on the box."""
+
+    id: str
+    name: str  # for people; the host's, unless they chose another
+    state: str  # up: takes runs; draining: finishes what it has; down: left in order
+    boot: str
+    slots: int  # runs without a GPU that it executes at a time
+    cpus: int
+    memory: int  # bytes
+    gpus: tuple[BoxGpu, ...]
+    bit_class: dict[str, Any]  # as a run on one of its GPUs (on the CPU where there is none) will see it
+    bit_digest: Digest
+    versions: dict[str, str]
+    trouble: str = ""  # why its worker takes nothing now
+
+
+class BoxLine(BoxFacts):
+    started_at: Instant
+    seen_at: datetime
+    silence: float  # seconds since then, by the database's clock
+    runs: tuple[str, ...]  # open runs that it executes
+
+
+class Queued(Value):
+    """A run that waits for a box: what decides which one may take it."""
+
+    id: RunId
+    attempt: int
+    gpus: int
+    resources: Resources
+    wanted: Wanted
+    cancel_requested: bool
+
+
+class HistoryFilter(Value):
+    """Which lines of the history, in which order. What is None does not narrow."""
+
+    job: str | None = None
+    states: tuple[State, ...] = ()
+    since: datetime | None = None
+    where: str | None = None  # the language of record/history/filter_language.py
+    sort: str | None = None  # such as metrics.accuracy; -seconds for the largest first; None: newest first
+    limit: int | None = None
+    by: str | None = None  # who submitted
+    box: str | None = None  # that executed: its name, or the beginning of its id
+    tag: str | None = None
+    archived: bool | None = None  # None: put away or not
+
+
+class Made(Value):
+    """A file that a run left: where it lay there, and what is known of the run."""
+
+    run: str
+    job: str
+    path: str
+    digest: Digest
+    state: State
+    submitted_by: str
+    created_at: Instant
+    image: Digest
+    commit: str | None
+    dirty: bool  # the source differed from that commit; the patch is kept
+    params: dict[str, Scalar]
+    rerun_of: RunId | None
+    verdicts: tuple[str, ...]  # outcomes that name the run, oldest first
+    names: tuple[str, ...] = ()  # that people gave to the run
+    archived: bool = False
+    imported: Digest | None = None  # of the bundle that it came in; None: recorded here
+
+
+class Mention(Value):
+    """A file that a run knows otherwise than as an output."""
+
+    run: str
+    job: str
+    role: str  # input; input file, of a folder; log, trace, patch
+    what: str  # the input's name; `NAME/PATH` of a file in its folder; else empty
+    digest: Digest
+    submitted_by: str
+    created_at: Instant
+
+
+class Kin(Value):
+    """A run in a lineage."""
+
+    id: str
+    job: str
+    state: State
+    submitted_by: str
+    created_at: Instant
+    rerun_of: RunId | None
+    archived: bool
+    imported: Digest | None = None  # of the bundle that it came in; None: recorded here
+
+
+class Match(Value):
+    """One output that is an input, or a file of one."""
+
+    output: str  # path, as the run that made it called it
+    file: str | None  # path in the input's folder; None: the input is this file
+    digest: Digest
+
+
+class Link(Value):
+    """Outputs of one run that another took as an input: the same bytes, made before they were used."""
+
+    maker: str
+    user: str
+    input: str  # its name
+    matches: tuple[Match, ...]  # some, sorted
+    count: int  # of all
+    also: tuple[str, ...]  # some other runs that had left the same bytes by then, reruns mostly
+
+
+class Unmade(Value):
+    """An input, no byte of which is known to be a run's output."""
+
+    run: str
+    input: str
+    digest: Digest
+    folder: bool | None  # None: not recorded, as of runs of older versions
+    files: int | None
+    looked_at: bool  # False: its files are not recorded, so one of them may be an output all the same
+
+
+class Lineage(Value):
+    run: str
+    runs: dict[str, Kin]
+    above: tuple[Link, ...]  # towards where the inputs came from
+    below: tuple[Link, ...]  # towards what was made of the outputs
+    unmade: tuple[Unmade, ...]  # inputs of this run and of those above it
+    cut: bool  # there is more than is listed
+
+
+class Delta(Value):
+    name: str
+    before: Plain  # None: there was none
+    after: Plain
+
+
+class Changed(Value):
+    """What differs in a run from the one before it of the same job."""
+
+    run: str
+    before: str
+    deltas: tuple[Delta, ...]  # sorted by name
+
+
+class VerdictLine(Value):
+    """A verdict as it was written down; `document` is the whole verdict as JSON values."""
+
+    run: str  # the rerun
+    original: str
+    outcome: str
+    document: dict[str, Any]
+    box: str | None
+    by: str
+    created_at: Instant

@@ -1,0 +1,253 @@
+"""What people say of runs: notes, tags, names, and what is put away.
+
+Rows are only added, so who said what and when stays; the present state is what the last rows say. Said
+again, the same thing adds nothing. Writes take a connection inside a writing transaction (connect.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, not_, select
+
+from orchestrator.errors import UsageError
+from orchestrator.record.database.database_clock import now
+from orchestrator.record.ledger import append_events, row_evidence
+from orchestrator.record.run_record import Marks, Named, Remark
+from orchestrator.record.runs.run_states import inserted, key_of
+from orchestrator.record.runs.unreadable_rows import readable
+from orchestrator.record.schema import tables
+
+LONGEST_NOTE = 10_000  # characters
+_CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
+_TAG = re.compile(r"\w[\w.:/+-]{0,99}\Z")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}\Z")
+_HEX = re.compile(r"[0-9A-Fa-f]+\Z")
+# What is added -> the kind of its event in the ledger.
+_EVENTS = {
+    "note": "run.noted",
+    "tag": "run.tagged",
+    "untag": "run.tagged",
+    "name": "run.named",
+    "unname": "run.named",
+    "archive": "run.archived",
+    "restore": "run.archived",
+}
+_WORDS = ("tag", "untag", "name", "unname", "archive", "restore")
+
+
+def is_name(text: str) -> bool:
+    """Whether a run can be called so. What could be the beginning of an id is no name."""
+    return bool(_NAME.match(text)) and not _HEX.match(text)
+
+
+def note(connection: Connection, run: str, text: str, by: str) -> bool:
+    """Whether it was added; not, where this person's last note on the run has the same text."""
+    text = text.strip()
+    if not text:
+        raise UsageError("a note without text", 'reprise note RUN "what is to be known of it"')
+    if len(text) > LONGEST_NOTE:
+        raise UsageError(f"a note of {len(text):,} characters", f"{LONGEST_NOTE:,} at most")
+    key, table = key_of(connection, run), tables.annotation
+    mine = (table.c.run_id == key) & (table.c.kind == "note") & (table.c.made_by == by)
+    last = select(table.c.text).where(mine).order_by(table.c.id.desc()).limit(1)
+    if connection.execute(last).scalar() == text:
+        return False
+    _add(connection, key, "note", by, text=text)
+    return True
+
+
+def tag(
+    connection: Connection, run: str, words: Sequence[str], by: str, *, remove: bool = False
+) -> list[str]:
+    """The tags that were added, or removed; those that need no change are left out."""
+    for word in words:
+        if not remove and not _TAG.match(word):
+            raise UsageError(
+                f"{word!r} is no tag", "100 letters, digits or . : / + - _ at most, a letter or digit first"
+            )
+    key = key_of(connection, run)
+    present = set(_marks(connection, [key])[key].tags)
+    changed = [word for word in dict.fromkeys(words) if (word in present) is remove]
+    for word in changed:
+        _add(connection, key, "untag" if remove else "tag", by, word=word)
+    return changed
+
+
+def name(connection: Connection, word: str, run: str, by: str) -> str | None:
+    """Give a name to a run, taking it from the one that has it: that one's id, or None."""
+    if not is_name(word):
+        raise UsageError(
+            f"{word!r} cannot be the name of a run",
+            "a letter, then letters, digits or . _ - (100 at most); never hex digits only: ids look so",
+        )
+    key, before = key_of(connection, run), named(connection, word)
+    if before != run:
+        _add(connection, key, "name", by, word=word)
+    return before
+
+
+def unname(connection: Connection, word: str, by: str) -> str:
+    """Take a name away: the id of the run that had it. UsageError where none has."""
+    run = named(connection, word)
+    if run is None:
+        raise UsageError(f"no run has the name {word}", "`reprise name` lists names")
+    _add(connection, key_of(connection, run), "unname", by, word=word)
+    return run
+
+
+def archive(connection: Connection, runs: Sequence[str], by: str, *, restore: bool = False) -> list[str]:
+    """Put runs away, or back: the ids of those for which that is a change."""
+    changed = []
+    for run in dict.fromkeys(runs):
+        key = key_of(connection, run)
+        if (_marks(connection, [key])[key].archived is not None) is restore:
+            _add(connection, key, "restore" if restore else "archive", by)
+            changed.append(run)
+    return changed
+
+
+def _add(connection: Connection, key: int, kind: str, by: str, *, word: str = "", text: str = "") -> None:
+    row = {"run_id": key, "kind": kind, "word": word, "text": text, "made_by": by, "made_at": now(connection)}
+    added = inserted(connection, tables.annotation, row)
+    held = {str(added): row_evidence.row_value(tables.annotation, row)}
+    run = connection.execute(select(tables.run.c.public_id).where(tables.run.c.id == key)).scalar_one()
+    append_events.append(connection, _EVENTS[kind], run, {"annotation": held})
+
+
+def marks(connection: Connection, run: str) -> Marks:
+    """What is said of a run now. UsageError for an unknown one."""
+    key = key_of(connection, run)
+    query = _remarks().where(tables.annotation.c.run_id == key, tables.annotation.c.kind == "note")
+    notes = tuple(_remark(row) for row in connection.execute(query))
+    return _marks(connection, [key])[key].model_copy(update={"notes": notes})
+
+
+def marks_of(connection: Connection, keys: Sequence[int]) -> dict[int, Marks]:
+    """Tags, names and whether they are put away, of runs by their keys; without the notes."""
+    return _marks(connection, keys)
+
+
+def remarks(connection: Connection, run: str) -> list[Remark]:
+    """All that was ever said of a run, oldest first."""
+    key = key_of(connection, run)
+    rows = connection.execute(_remarks().where(tables.annotation.c.run_id == key))
+    return list(readable(rows, _remark, lambda row: row.public_id))
+
+
+def named(connection: Connection, word: str) -> str | None:
+    """The run that has this name now."""
+    table = tables.annotation
+    rows = _remarks().where(table.c.kind.in_(("name", "unname")), table.c.word == word)
+    last = connection.execute(rows.order_by(None).order_by(table.c.id.desc()).limit(1)).one_or_none()
+    return last.public_id if last is not None and last.kind == "name" else None
+
+
+def names(connection: Connection) -> list[Named]:
+    """Every name that was ever given, sorted, with its past."""
+    rows = connection.execute(_remarks().where(tables.annotation.c.kind.in_(("name", "unname"))))
+    past: dict[str, list[Row[Any]]] = {}
+    for row in rows:
+        past.setdefault(row.word, []).append(row)
+    found = []
+    for word, lines in sorted(past.items()):
+        last = lines[-1] if lines[-1].kind == "name" else None
+        found.append(
+            Named(
+                name=word,
+                run=last.public_id if last else None,
+                job=last.job if last else None,
+                past=tuple(map(_remark, lines)),
+            )
+        )
+    return found
+
+
+def is_archived() -> ColumnElement[bool]:
+    """Of `run`: put away, and not put back since."""
+    table, later = tables.annotation.alias("put_away"), tables.annotation.alias("put_back")
+    back = exists().where(
+        later.c.run_id == table.c.run_id, later.c.kind == "restore", later.c.id > table.c.id
+    )
+    return exists().where(
+        and_(table.c.run_id == tables.run.c.id, table.c.kind == "archive", not_(back.correlate(table)))
+    )
+
+
+def has_tag(word: str) -> ColumnElement[bool]:
+    """Of `run`: it has this tag now."""
+    table, later = tables.annotation.alias("tagged"), tables.annotation.alias("untagged")
+    off = exists().where(
+        later.c.kind == "untag",
+        later.c.word == word,
+        later.c.run_id == table.c.run_id,
+        later.c.id > table.c.id,
+    )
+    return exists().where(
+        table.c.run_id == tables.run.c.id,
+        table.c.kind == "tag",
+        table.c.word == word,
+        not_(off.correlate(table)),
+    )
+
+
+def _marks(connection: Connection, keys: Sequence[int]) -> dict[int, Marks]:
+    tags: dict[int, set[str]] = {key: set() for key in keys}
+    away: dict[int, Remark | None] = dict.fromkeys(keys)
+    called: dict[int, set[str]] = {key: set() for key in keys}
+    for row in _words_of(connection, keys):
+        match row.kind:
+            case "tag":
+                tags[row.run_id].add(row.word)
+            case "untag":
+                tags[row.run_id].discard(row.word)
+            case "archive" | "restore":
+                away[row.run_id] = _remark(row) if row.kind == "archive" else None
+            case _:
+                called[row.run_id].add(row.word)
+    # A name that went on to another run left no row here.
+    holders = _holders(connection, sorted(set().union(*called.values())))
+    return {
+        key: Marks(
+            tags=tuple(sorted(tags[key])),
+            names=tuple(sorted(word for word in called[key] if holders[word] == key)),
+            archived=away[key],
+        )
+        for key in keys
+    }
+
+
+def _words_of(connection: Connection, keys: Sequence[int]) -> Iterator[Row[Any]]:
+    table = tables.annotation
+    for start in range(0, len(keys), _CHUNK):
+        some = table.c.run_id.in_(keys[start : start + _CHUNK])
+        yield from connection.execute(_remarks().where(some, table.c.kind.in_(_WORDS)))
+
+
+def _holders(connection: Connection, words: Sequence[str]) -> dict[str, int | None]:
+    """Name -> the key of the run that has it now."""
+    table = tables.annotation
+    held: dict[str, int | None] = {}
+    for start in range(0, len(words), _CHUNK):
+        some = table.c.word.in_(words[start : start + _CHUNK])
+        for row in connection.execute(_remarks().where(table.c.kind.in_(("name", "unname")), some)):
+            held[row.word] = row.run_id if row.kind == "name" else None
+    return held
+
+
+def _remarks() -> Select[Any]:
+    table, run, job = tables.annotation, tables.run, tables.job
+    return (
+        select(table, run.c.public_id, job.c.name.label("job"))
+        .join(run, run.c.id == table.c.run_id)
+        .join(job, job.c.id == run.c.job_id)
+        .order_by(table.c.id)
+    )
+
+
+def _remark(row: Row[Any]) -> Remark:
+    return Remark(
+        run=row.public_id, kind=row.kind, word=row.word, text=row.text, by=row.made_by, at=row.made_at
+    )

@@ -1,0 +1,77 @@
+"""Boxes that take queued runs: what each said of itself when it was last seen."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from orchestrator.record.database.database_clock import now, seconds_since
+from orchestrator.record.ledger import append_events, row_evidence
+from orchestrator.record.run_record import BoxFacts, BoxLine
+from orchestrator.record.runs.run_states import OPEN
+from orchestrator.record.runs.unreadable_rows import readable
+from orchestrator.record.schema import tables
+from orchestrator.record.schema.columns import document
+from orchestrator.run.attempt_model import State
+
+_DOCUMENTS = ("gpus", "bit_class", "versions")
+
+
+def introduce(connection: Connection, facts: BoxFacts) -> datetime:
+    """A worker starts, or something of its box has changed: the moment."""
+    table, moment = tables.box, now(connection)
+    fields = facts.model_dump(mode="json")
+    values = {name: document(item) if name in _DOCUMENTS else item for name, item in fields.items()}
+    values |= {"started_at": moment, "seen_at": moment}
+    if not connection.execute(update(table).where(table.c.id == facts.id).values(**values)).rowcount:
+        connection.execute(insert(table), [values])
+    held = {facts.id: row_evidence.row_value(table, values, change=True)}
+    append_events.append(connection, "box.introduced", None, {"box": held})
+    return moment
+
+
+def see(connection: Connection, box: str, state: str, trouble: str) -> None:
+    """The heartbeat, with why the box takes nothing where it does not."""
+    table = tables.box
+    connection.execute(
+        update(table).where(table.c.id == box).values(state=state, trouble=trouble, seen_at=now(connection))
+    )
+
+
+def boxes(connection: Connection) -> list[BoxLine]:
+    """By name. Reads only."""
+    table = tables.box
+    running = _running(connection)
+    rows = connection.execute(select(table).order_by(table.c.name, table.c.id))
+
+    def line(row: Row[Any]) -> BoxLine:
+        return _line(row, seconds_since(connection, row.seen_at), tuple(running.get(row.id, ())))
+
+    return list(readable(rows, line, lambda row: row.id, "box"))
+
+
+def _running(connection: Connection) -> dict[str, list[str]]:
+    """Box -> open runs that it executes, oldest first."""
+    run, attempt = tables.run, tables.attempt
+    query = (
+        select(attempt.c.box, run.c.public_id)
+        .join(run, (run.c.id == attempt.c.run_id) & (run.c.attempt == attempt.c.number))
+        .where(run.c.state.in_([state for state in OPEN if state is not State.QUEUED]))
+        .order_by(run.c.id)
+    )
+    found: dict[str, list[str]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.box, []).append(row.public_id)
+    return found
+
+
+def _line(row: Row[Any], silence: float, runs: tuple[str, ...]) -> BoxLine:
+    fields = row._asdict()
+    return BoxLine(
+        **{name: json.loads(item) if name in _DOCUMENTS else item for name, item in fields.items()},
+        silence=silence,
+        runs=runs,
+    )

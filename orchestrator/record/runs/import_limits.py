@@ -1,0 +1,61 @@
+"""What a run of another record may hold: texts of bounded length, numbers that columns take.
+
+What this box recorded itself is bounded where it is read; a bundle is somebody else's word throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.record.run_record import RunRecord
+
+NAME = 1300  # bytes: of a metric, package; as an index takes it
+LINE = 4096  # bytes: who submitted, a box, a reference, a branch
+TEXT = 1 << 16  # bytes: a message, a description, a note
+PATH = 1 << 15  # bytes of a path with its escapes
+NOTES = 10_000
+ATTEMPTS = 1_000_000
+CODES = range(-(1 << 31), 1 << 31)
+
+
+def beyond(run: RunRecord) -> str | None:
+    """The name of the first field that is longer or larger than any that is recorded; None where none is."""
+    for name, size, most in _sizes(run):
+        if size > most:
+            return f"{name} has {size}, more than {most}"
+    if run.exit_code is not None and run.exit_code not in CODES:
+        return "exit_code is out of range"
+    return None
+
+
+def _sizes(run: RunRecord) -> Iterator[tuple[str, int, int]]:
+    yield "attempt", run.attempt, ATTEMPTS
+    yield "wanted.attempts", run.wanted.attempts, ATTEMPTS
+    for name in ("submitted_by", "box", "reference"):
+        yield name, _bytes(getattr(run, name)), LINE
+    for name in ("message", "description"):
+        yield name, _bytes(getattr(run, name)), TEXT
+    for name in ("executor", "box", "not_box"):
+        yield f"wanted.{name}", _bytes(getattr(run.wanted, name)), LINE
+    yield "notes", len(run.notes), NOTES
+    for note in run.notes:
+        yield "notes", _bytes(note), TEXT
+    for name in ("metrics", "packages"):
+        for key in getattr(run, name):
+            yield name, _bytes(key), NAME
+    for text in run.packages.values():
+        yield "packages", _bytes(text), LINE
+    for path in (*run.source, *(output.path for output in run.outputs), *run.input_paths.values()):
+        yield "paths", _bytes(path), PATH
+    for output in run.outputs:
+        yield "outputs.reason", _bytes(output.reason), LINE
+    if run.git is not None:
+        for name in ("remote", "commit", "branch", "author"):
+            yield f"git.{name}", _bytes(getattr(run.git, name)), LINE
+        yield "git.subject", _bytes(run.git.subject), TEXT
+
+
+def _bytes(text: str | None) -> int:
+    return len((text or "").encode("utf-8", "replace"))

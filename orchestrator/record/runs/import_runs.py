@@ -1,0 +1,285 @@
+"""Runs of another record: read whole to be carried, compared with what is here, written down once.
+
+`carry` and `beside` read; `bring_in` takes a connection inside a writing transaction (connect.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import DataError, IntegrityError
+
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.record.history.queries import verdicts
+from orchestrator.record.ledger import append_events, row_evidence
+from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord, VerdictLine
+from orchestrator.record.runs.finish_run import finish
+from orchestrator.record.runs.import_limits import beyond
+from orchestrator.record.runs.read_run import state_of, whole_image, whole_run
+from orchestrator.record.runs.run_states import insert_rows, key_of, submit, write_verdict
+from orchestrator.record.schema import tables
+from orchestrator.record.schema.columns import document
+from orchestrator.run.attempt_model import Result
+from orchestrator.spec.inputs import InputData, InputFile, folder_digest
+from orchestrator.strange import first_problem, read_strange
+from orchestrator.value import YEARS, Value
+
+SHOWN = 4  # differences that a message names
+_WHOLE = "the bundle was altered, or made by another program: export the run again"
+_ID = re.compile(r"[0-9a-f]{16}\Z")
+# What a run is called here and there: a box's name is what its worker calls it, and not of the run; nor is
+# the bundle that it came in.
+_NOT_CARRIED = {"box_name": None, "imported": None}
+
+
+class Carried(Value):
+    """A finished run as it travels: its rows, its image's, and the verdicts over it as a rerun."""
+
+    format: Literal[1] = 1
+    run: RunRecord
+    image: ImageFacts
+    verdicts: tuple[VerdictLine, ...] = ()
+    inputs: tuple[InputData, ...] = ()  # what is known of the program's inputs; not their bytes
+
+    def to_bytes(self) -> bytes:
+        """The same run gives the same bytes. NaN and infinities are kept, as words that JSON has not."""
+        return document(self.model_dump(mode="json")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Carried:
+        """Checked as far as one run alone can be. ValueError says what is wrong."""
+        try:
+            item = read_strange(cls, data)
+        except ValidationError as error:
+            raise ValueError(first_problem(error)) from None
+        run = item.run
+        if not _ID.match(run.id) or (run.rerun_of is not None and not _ID.match(run.rerun_of)):
+            raise ValueError("a run is not named by 16 hex digits")
+        if not run.state.final or run.attempt < 0:
+            raise ValueError(f"run {run.id} is {run.state.value}, attempt {run.attempt}: not a finished one")
+        if (item.image.digest, item.image.config_digest, item.image.base) != (
+            run.image,
+            run.config_digest,
+            run.base,
+        ):
+            raise ValueError(f"run {run.id} names another image than its own")
+        for known in item.inputs:
+            _check_input(known, run)
+        moments = [run.created_at, run.started_at, run.finished_at, run.git.committed_at if run.git else None]
+        moments += [line.created_at for line in item.verdicts]
+        if any(moment is not None and moment.tzinfo is None for moment in moments):
+            raise ValueError(f"run {run.id} has a moment without a time zone")
+        if any(moment is not None and not YEARS[0] <= moment <= YEARS[1] for moment in moments):
+            raise ValueError(f"run {run.id} has a moment outside of the years 1970 to 2200")
+        if (more := beyond(run)) is not None:
+            raise ValueError(f"run {run.id}: {more}")
+        for line in item.verdicts:
+            _check_verdict(line, run.id)
+        return item
+
+
+class Brought(Value):
+    """What became of one run."""
+
+    run: str
+    new: bool  # False: it was here with the same values
+    verdicts: int  # that were not here
+
+
+def _check_verdict(line: VerdictLine, run: str) -> None:
+    named = (line.document.get("rerun"), line.document.get("original"), line.document.get("outcome"))
+    if line.outcome not in tables.OUTCOMES or not _ID.match(line.original):
+        raise ValueError(f"a verdict over run {run} has no outcome that is known, or no original")
+    if line.run != run or named != (run, line.original, line.outcome):
+        raise ValueError(f"a verdict over run {run} speaks of others")
+
+
+def _check_input(data: InputData, run: RunRecord) -> None:
+    entries = [(file.path, file.digest.hex, file.size) for file in data.files]
+    known = not entries or (
+        data.folder
+        and (data.count, data.size) == (len(entries), sum(size for _, _, size in entries))
+        and folder_digest(entries) == data.digest
+    )
+    if data.digest not in run.program.inputs.values() or not known:
+        raise ValueError(f"run {run.id} has no input of these files: {data.digest}")
+
+
+def carry(connection: Connection, run: str) -> Carried:
+    """A finished run. UsageError for an unknown or an open one."""
+    found = whole_run(connection, run)
+    if not found.state.final:
+        raise UsageError(
+            f"run {run} is {found.state.value}: an open run cannot be carried away",
+            "wait for its end (`reprise logs -f`), or cancel it",
+        )
+    return Carried(
+        run=found.model_copy(update=_NOT_CARRIED),
+        image=whole_image(connection, found.image)[0],
+        verdicts=tuple(line for line in verdicts(connection, run) if line.run == run),
+        inputs=tuple(_known_inputs(connection, found)),
+    )
+
+
+def _known_inputs(connection: Connection, run: RunRecord) -> Iterator[InputData]:
+    data, file = tables.input_data, tables.input_file
+    for digest in sorted(set(run.program.inputs.values())):
+        row = connection.execute(select(data).where(data.c.digest == digest)).one_or_none()
+        if row is not None:
+            files = connection.execute(select(file).where(file.c.folder == digest).order_by(file.c.position))
+            yield InputData(
+                digest=digest,
+                folder=row.folder,
+                count=row.files,
+                size=row.size,
+                files=tuple(InputFile(path=one.path, digest=one.digest, size=one.size) for one in files),
+            )
+
+
+def beside(connection: Connection, item: Carried) -> list[str] | None:
+    """None where the run is unknown here; else what differs, `metrics.accuracy 0.9 here, 0.8 there`."""
+    if state_of(connection, item.run.id) is None:
+        return None
+    here = whole_run(connection, item.run.id).model_copy(update=_NOT_CARRIED)
+    return list(_differences(here.model_dump(mode="json"), item.run.model_dump(mode="json")))
+
+
+def _differences(here: Any, there: Any, name: str = "") -> Iterator[str]:
+    if document(here) == document(there):
+        return
+    if isinstance(here, dict) and isinstance(there, dict):
+        for key in sorted(here.keys() | there.keys()):
+            yield from _differences(here.get(key), there.get(key), f"{name}.{key}" if name else key)
+    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
+        for number, pair in enumerate(zip(here, there, strict=True)):
+            yield from _differences(*pair, f"{name}[{number}]")
+    else:
+        yield f"{name} {_short(here)} here, {_short(there)} in the bundle"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{len(value)} entries"
+    text = document(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _refused(run: str, differences: list[str]) -> UsageError:
+    more = len(differences) - SHOWN
+    named = "; ".join(differences[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return UsageError(
+        f"run {run} is here with other values: {named}",
+        "one of the two was altered: compare `reprise show --json` on both boxes",
+    )
+
+
+def bring_in(
+    connection: Connection, items: Callable[[], Iterable[Carried]], by: str, source: Digest
+) -> list[Brought]:
+    """Write down what is not here yet; originals come before their reruns. `source`: the bundle's digest.
+
+    UsageError, and nothing written, for a run that is here with other values, whose original is neither
+    here nor came before it, or with values that the record does not give back as they came.
+    """
+    brought = []
+    lines: list[VerdictLine] = []
+    for item in items():
+        differences = beside(connection, item)
+        if differences:
+            raise _refused(item.run.id, differences)
+        if differences is None:
+            _write(connection, item, by, source)
+        before = len(lines)
+        lines += [line for line in item.verdicts if not _is_here(connection, line)]
+        brought.append(Brought(run=item.run.id, new=differences is None, verdicts=len(lines) - before))
+    for line in lines:  # last: a verdict may be over a run that came after this one
+        _write_verdict(connection, line)
+    return brought
+
+
+def try_in(connection: Connection, items: Callable[[], Iterable[Carried]], source: Digest) -> None:
+    """Raise what `bring_in` would; nothing stays written."""
+    attempt = connection.begin_nested()
+    try:
+        bring_in(connection, items, "", source)
+    finally:
+        attempt.rollback()
+
+
+def _write(connection: Connection, item: Carried, by: str, source: Digest) -> None:
+    run, table = item.run, tables.run
+    if run.rerun_of is not None and state_of(connection, run.rerun_of) is None:
+        raise UsageError(
+            f"run {run.id} is a rerun of {run.rerun_of}, which is neither here nor in the bundle", _WHOLE
+        )
+    fields = {name: getattr(run, name) for name in NewRun.model_fields.keys() & RunRecord.model_fields.keys()}
+    new = NewRun(**(fields | {"key": run.id, "image": item.image, "inputs": item.inputs}))
+    result = Result(**{name: getattr(run, name) for name in Result.model_fields})
+    try:
+        submit(connection, new, quiet=True)
+        finish(connection, run.id, 0, result, queued=True, quiet=True)
+        key = key_of(connection, run.id)
+        connection.execute(
+            update(table)
+            .where(table.c.id == key)
+            .values(attempt=run.attempt, created_at=run.created_at, imported_from=source)
+        )
+        if run.box is not None:
+            executor = f"imported by {by} from {source}"
+            attempt = {"number": run.attempt, "box": run.box, "boot": "", "executor": executor}
+            moment = run.started_at or run.created_at
+            insert_rows(connection, tables.attempt, [{"run_id": key, **attempt, "claimed_at": moment}])
+        append_events.append(
+            connection, "run.imported", run.id, {"bundle": source, **row_evidence.of_run(connection, key)}
+        )
+    except (DataError, IntegrityError, OverflowError) as error:
+        raise UsageError(
+            f"run {run.id} holds a value that the record refuses: {_plain(error)}", _WHOLE
+        ) from error
+    # Read back in the same transaction: what the record would give back otherwise is not let in.
+    differences = beside(connection, item)
+    if differences:
+        raise UsageError(
+            f"run {run.id} cannot be recorded as it is: {'; '.join(differences[:SHOWN])}", _WHOLE
+        )
+
+
+def _plain(error: Exception) -> str:
+    return " ".join(str(getattr(error, "orig", error)).split())[:200]
+
+
+def _is_here(connection: Connection, line: VerdictLine) -> bool:
+    table, rerun, first = tables.verdict, tables.run, tables.run.alias("original")
+    query = (
+        select(table.c.document)
+        .join(rerun, rerun.c.id == table.c.run_id)
+        .join(first, first.c.id == table.c.original_id)
+        .where(
+            rerun.c.public_id == line.run,
+            first.c.public_id == line.original,
+            table.c.created_at == line.created_at,
+        )
+    )
+    text = document(line.document)
+    return any(document(json.loads(row.document)) == text for row in connection.execute(query))
+
+
+def _write_verdict(connection: Connection, line: VerdictLine) -> None:
+    if state_of(connection, line.original) is None:
+        raise UsageError(
+            f"a verdict over run {line.run} names run {line.original}: neither here nor in the bundle", _WHOLE
+        )
+    row = {
+        "outcome": line.outcome,
+        "document": document(line.document),
+        "box": line.box,
+        "judged_by": line.by,
+        "created_at": line.created_at,
+    }
+    write_verdict(connection, "verdict.imported", line.run, line.original, row)

@@ -1,0 +1,131 @@
+"""What a metric reached on its way: its least and its greatest value, and at which steps.
+
+Kept beside the last value in the rows of `metric`, so that a best point is read from an index. It follows
+from the points, so the ledger does not tell of it: the audit computes it once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from orchestrator.record.run_record import Reached
+from orchestrator.record.schema import tables
+from orchestrator.record.schema.columns import indexable
+
+COLUMNS = {
+    "low": "min",
+    "low_step": "min_step",
+    "high": "max",
+    "high_step": "max_step",
+    "last_step": "last_step",
+}
+"""Columns of `metric`, and the fields of Reached that lie in them."""
+
+Point = tuple[str, int | None, float]  # name, step, value
+
+
+def reached(final: Mapping[str, float], points: Iterable[Point]) -> dict[str, Reached]:
+    """Of every metric with a final value; `points` in the order in which the job wrote them.
+
+    NaN counts for nothing. Of equal values the first point counts, and any point before a final value that
+    came without one.
+    """
+    ways = {indexable(name): _Way() for name in final}
+    for name, step, value in points:
+        way = ways.get(name) or ways.get(indexable(name))
+        if way is not None:
+            way.go(step, value)
+    return {indexable(name): ways[indexable(name)].end(value) for name, value in final.items()}
+
+
+class _Way:
+    __slots__ = ("high", "high_step", "last", "last_step", "low", "low_step")
+
+    def __init__(self) -> None:
+        self.low: float | None = None
+        self.high: float | None = None
+        self.last: float | None = None
+        self.low_step: int | None = None
+        self.high_step: int | None = None
+        self.last_step: int | None = None
+
+    def go(self, step: int | None, value: float) -> None:
+        self.last, self.last_step = value, step
+        if value != value:  # NaN; a million points pass here
+            return
+        if self.low is None or value < self.low:
+            self.low, self.low_step = value, step
+        if self.high is None or value > self.high:
+            self.high, self.high_step = value, step
+
+    def end(self, final: float) -> Reached:
+        last_step = self.last_step if repr(self.last) == repr(final) else None
+        if last_step is None:
+            self.go(None, final)
+        return Reached(
+            last_step=last_step,
+            min=self.low,
+            min_step=self.low_step,
+            max=self.high,
+            max_step=self.high_step,
+        )
+
+
+def columns_of(found: Reached) -> dict[str, Any]:
+    return {column: getattr(found, field) for column, field in COLUMNS.items()}
+
+
+def reached_of(row: Any) -> Reached:
+    """From a row of `metric`."""
+    return Reached(**{field: getattr(row, column) for column, field in COLUMNS.items()})
+
+
+def parted(
+    connection: Connection, rows: Iterable[RowMapping], low: int, high: int
+) -> Iterator[dict[str, Any]]:
+    """Rows of `metric` of the runs `low` to `high`, by run, without what they say of what was reached; where
+    that is not what the points say, with it.
+    """
+    points = _Points(connection, low, high)
+    for key, group in groupby(rows, lambda row: row["run_id"]):
+        mine = list(group)
+        expected = reached({row["name"]: _number(row["text"]) for row in mine}, points.of(key))
+        for row in mine:
+            said = {column: row[column] for column in COLUMNS}
+            true = columns_of(expected[row["name"]])
+            plain = {name: value for name, value in row.items() if name not in COLUMNS}
+            yield plain | {column: value for column, value in said.items() if value != true[column]}
+
+
+def _number(text: str) -> float:
+    """What lies in the row, a value or not: an altered one is told by its own column."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+class _Points:
+    """Points of runs that are asked for in the order of their keys, read once."""
+
+    def __init__(self, connection: Connection, low: int, high: int) -> None:
+        point = tables.metric_point.c
+        query = (
+            select(point.run_id, point.name, point.step, point.text)
+            .where(point.run_id.between(low, high))
+            .order_by(point.run_id, point.position)
+        )
+        self._rows = iter(connection.execute(query, execution_options={"yield_per": 5000}))
+        self._next = next(self._rows, None)
+
+    def of(self, key: int) -> Iterator[Point]:
+        while self._next is not None and self._next.run_id < key:
+            self._next = next(self._rows, None)
+        while self._next is not None and self._next.run_id == key:
+            row = self._next
+            yield row.name, row.step, _number(row.text)
+            self._next = next(self._rows, None)

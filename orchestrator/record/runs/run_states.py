@@ -1,0 +1,303 @@
+"""The life of a run as guarded writes: each names the attempt it believes in, and a stale one is refused.
+
+Every function takes a connection inside a writing transaction (connect.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any, NoReturn
+
+from sqlalchemy import Connection, Table, insert, or_, select, true, update
+
+from orchestrator.digest import canonical_json
+from orchestrator.errors import FencedError, RecordError, UsageError
+from orchestrator.record.database.database_clock import now
+from orchestrator.record.ledger import append_events, row_evidence
+from orchestrator.record.run_record import ImageFacts, NewRun
+from orchestrator.record.schema import tables
+from orchestrator.record.schema.columns import document, scalar_columns
+from orchestrator.run.attempt_model import State
+from orchestrator.spec.inputs import InputData
+from orchestrator.spec.source.source_tree import GitState
+
+BATCH = 5_000  # rows of one statement
+OPEN = tuple(state for state in State if not state.final)
+
+# State -> the states that it may be entered from. Final ones are entered by `results.finish` only.
+_BEFORE = {State.RUNNING: State.PREPARING, State.COLLECTING: State.RUNNING}
+
+
+def submit(connection: Connection, new: NewRun, *, quiet: bool = False) -> tuple[str, bool]:
+    """Queue a run: (its id, True), or (the id of the run that has this key already, False). UsageError where
+    that is a run of another image.
+
+    `quiet`: the caller writes the event.
+    """
+    run = tables.run
+    of_key = select(run.c.public_id, tables.image.c.digest).where(run.c.key == new.key)
+    known = connection.execute(of_key.join(tables.image, tables.image.c.id == run.c.image_id)).one_or_none()
+    if known is not None:
+        if known.digest != new.image.digest:
+            raise UsageError(
+                f"the key {new.key!r} is that of run {known.public_id}, of another image: {known.digest}",
+                f"this one is {new.image.digest}: use another key for another experiment",
+            )
+        # Ids are random: it is this submission, whose commit was cut off.
+        return str(known.public_id), known.public_id == new.id
+    moment = now(connection)
+    program = new.program
+    row = {
+        "public_id": new.id,
+        "key": new.key,
+        "job_id": _job(connection, program.name, moment),
+        "image_id": _image(connection, new.image, moment),
+        "rerun_of": key_of(connection, new.rerun_of) if new.rerun_of else None,
+        "reference": new.reference,
+        "description": new.description,
+        "submitted_by": new.submitted_by,
+        "seed": program.seed,
+        "program": document(program.model_dump(mode="json")),
+        "resources": document(new.resources.model_dump(mode="json")),
+        "tolerance": document(new.tolerance.model_dump(mode="json")),
+        "input_paths": document(new.input_paths),
+        "state": State.QUEUED,
+        "attempt": 0,
+        "created_at": moment,
+        "message": "",
+        "oom_killed": False,
+        "reports_missing": False,
+    }
+    key = inserted(connection, run, row)
+    lists = list(_lists(key, new))
+    for table, rows in lists:
+        insert_rows(connection, table, rows)
+    for data in new.inputs:
+        _input_data(connection, data)
+    if not quiet:
+        names = {"id": key, "job": program.name, "image": new.image.digest, "original": new.rerun_of}
+        data_of_run = {"run": row_evidence.run_value(row | names), **row_evidence.lists_value(lists)}
+        append_events.append(connection, "run.submitted", new.id, data_of_run)
+    return new.id, True
+
+
+def _lists(key: int, new: NewRun) -> Iterator[tuple[Table, list[dict[str, Any]]]]:
+    """Tables below the run with their rows."""
+    params = new.program.params.items()
+    yield tables.param, [{"run_id": key, "name": name, **scalar_columns(value)} for name, value in params]
+    yield tables.wanted, [{"run_id": key, **new.wanted.model_dump()}]
+    inputs = new.program.inputs.items()
+    yield tables.run_input, [{"run_id": key, "name": name, "digest": digest} for name, digest in inputs]
+    if new.git is not None:
+        yield tables.git_state, [_git_row(key, new.git)]
+
+
+def _job(connection: Connection, name: str, moment: datetime) -> int:
+    job = tables.job
+    known = connection.execute(select(job.c.id).where(job.c.name == name)).scalar()
+    if known:
+        return int(known)
+    row = {"name": name, "created_at": moment}
+    key = inserted(connection, job, row)
+    _record_shared(connection, "job.recorded", job, key, row)
+    return key
+
+
+def _record_shared(
+    connection: Connection, kind: str, table: Table, key: Any, row: dict[str, Any], **lists: Any
+) -> None:
+    """The event of a row that several runs share, and of the list that is its own."""
+    data = {table.name: {str(key): row_evidence.row_value(table, row)}}
+    data |= {name: {str(key): value} for name, value in lists.items() if value is not None}
+    append_events.append(connection, kind, None, data)
+
+
+def _image(connection: Connection, facts: ImageFacts, moment: datetime) -> int:
+    image = tables.image
+    known = connection.execute(select(image.c.id).where(image.c.digest == facts.digest)).scalar()
+    if known:
+        return int(known)
+    row = {
+        "digest": facts.digest,
+        "config_digest": facts.config_digest,
+        "base_name": facts.base.name,
+        "base_digest": facts.base.digest,
+        "base_config_digest": facts.base.config_digest,
+        "created_at": moment,
+    }
+    key = inserted(connection, image, row)
+    layers = [
+        {"image_id": key, "position": position, **layer.model_dump(exclude={"path"})}
+        for position, layer in enumerate(facts.layers)
+    ]
+    insert_rows(connection, tables.image_layer, layers)
+    held = row_evidence.rows_value(tables.image_layer, layers)
+    _record_shared(connection, "image.recorded", image, key, row, image_layer=held)
+    return key
+
+
+def _input_data(connection: Connection, data: InputData) -> None:
+    """Once per digest: the same digest stands for the same files."""
+    table = tables.input_data
+    if connection.execute(select(table.c.digest).where(table.c.digest == data.digest)).first():
+        return
+    row = {"digest": data.digest, "folder": data.folder, "files": data.count, "size": data.size}
+    insert_rows(connection, table, [row])
+    rows = [
+        {"folder": data.digest, "position": position, **file.model_dump()}
+        for position, file in enumerate(data.files)
+    ]
+    insert_rows(connection, tables.input_file, rows)
+    held = row_evidence.rows_value(tables.input_file, rows)
+    _record_shared(connection, "input.recorded", table, data.digest, row, input_file=held)
+
+
+def _git_row(key: int, git: GitState) -> dict[str, Any]:
+    """The patch's bytes are a blob; the row has its digest."""
+    inner = canonical_json(git.submodules).decode() if git.submodules else None
+    return {"run_id": key, **git.model_dump(exclude={"patch"}), "submodules": inner}
+
+
+def claim(
+    connection: Connection, run: str, box: str, boot: str, executor: str, only: int | None = None
+) -> int:
+    """queued -> preparing under the next attempt number, or under none but `only`.
+
+    FencedError if somebody else was first, or `only` is not the next one.
+    """
+    table = tables.run
+    next_one = true() if only is None else table.c.attempt == only - 1
+    row = connection.execute(
+        update(table)
+        .where(table.c.public_id == run, table.c.state == State.QUEUED, next_one)
+        .values(state=State.PREPARING, attempt=table.c.attempt + 1)
+        .returning(table.c.id, table.c.attempt)
+    ).one_or_none()
+    if row is None:
+        _, number, state = where_it_stands(connection, run)
+        if only is not None:
+            _fenced(run, only, number, state)
+        raise FencedError(f"run {run} is not queued any more: attempt {number} is {state.value}")
+    number = int(row.attempt)
+    values = {"box": box, "boot": boot, "executor": executor, "claimed_at": now(connection)}
+    insert_rows(connection, tables.attempt, [{"run_id": row.id, "number": number, **values}])
+    held = {str(number): row_evidence.row_value(tables.attempt, values)}
+    moved = {"state": State.PREPARING.value, "attempt": number}
+    append_events.append(connection, "run.claimed", run, {"run": moved, "attempt": held})
+    return number
+
+
+def take_over(connection: Connection, run: str, number: int, executor: str) -> None:
+    """Another process carries the same attempt on."""
+    _update_attempt(connection, "run.taken_over", run, number, executor=executor)
+
+
+def save_plan(connection: Connection, run: str, number: int, plan: str) -> None:
+    _update_attempt(connection, "run.planned", run, number, plan=plan)
+
+
+def _update_attempt(connection: Connection, kind: str, run: str, number: int, **values: str) -> None:
+    """Said again, the same thing is no event: the first time may have been a commit that was cut off."""
+    table = tables.attempt
+    key = hold(connection, run, number)
+    other = or_(*(table.c[name].is_distinct_from(value) for name, value in values.items()))
+    changed = update(table).where(table.c.run_id == key, table.c.number == number, other).values(**values)
+    if connection.execute(changed).rowcount:
+        held = {str(number): row_evidence.row_value(table, values)}
+        append_events.append(connection, kind, run, {"attempt": held})
+
+
+def move(connection: Connection, run: str, number: int, state: State) -> None:
+    """preparing -> running -> collecting. RecordError for any other step, FencedError for a stale attempt."""
+    table = tables.run
+    before = _BEFORE.get(state)
+    changed = connection.execute(
+        update(table)
+        .where(table.c.public_id == run, table.c.attempt == number, table.c.state == before)
+        .values(state=state)
+    ).rowcount
+    if changed != 1:
+        hold(connection, run, number)
+        _, _, found = where_it_stands(connection, run)
+        raise RecordError(f"run {run} cannot go from {found.value} to {state.value}")
+    append_events.append(connection, "run.moved", run, {"run": {"state": state.value}})
+
+
+def request_cancel(connection: Connection, run: str) -> State:
+    """Ask for the end of an open run, once; the state in which the run is."""
+    table = tables.run
+    key, _, state = where_it_stands(connection, run)
+    if not state.final:
+        values = {"cancel_requested_at": now(connection)}
+        changed = connection.execute(
+            update(table).where(table.c.id == key, table.c.cancel_requested_at.is_(None)).values(**values)
+        ).rowcount
+        if changed:
+            asked = {"run": row_evidence.row_value(table, values)}
+            append_events.append(connection, "run.cancel_requested", run, asked)
+    return state
+
+
+def add_verdict(
+    connection: Connection, run: str, original: str, outcome: str, text: str, box: str | None, by: str
+) -> None:
+    row = {"outcome": outcome, "document": text, "box": box, "judged_by": by, "created_at": now(connection)}
+    write_verdict(connection, "verdict.given", run, original, row)
+
+
+def write_verdict(
+    connection: Connection, kind: str, run: str, original: str, columns: dict[str, Any]
+) -> None:
+    """A row over two runs, and its event."""
+    keys = {"run_id": key_of(connection, run), "original_id": key_of(connection, original)}
+    row = keys | columns
+    key = inserted(connection, tables.verdict, row)
+    held = {str(key): row_evidence.verdict_value(row | {"original": original})}
+    append_events.append(connection, kind, run, {"verdict": held})
+
+
+def hold(connection: Connection, run: str, number: int, *, queued: bool = False) -> int:
+    """The key of an open run whose current attempt is this one; FencedError for any other.
+
+    Nobody holds a queued run: its last attempt, if it had one, was given up. `queued` asks for just that.
+    """
+    key, current, state = where_it_stands(connection, run)
+    if state.final or current != number or (state is State.QUEUED) is not queued:
+        _fenced(run, number, current, state)
+    return key
+
+
+def key_of(connection: Connection, run: str) -> int:
+    return where_it_stands(connection, run)[0]
+
+
+def where_it_stands(connection: Connection, run: str) -> tuple[int, int, State]:
+    table = tables.run
+    row = connection.execute(
+        select(table.c.id, table.c.attempt, table.c.state).where(table.c.public_id == run)
+    ).one_or_none()
+    if row is None:
+        raise UsageError(f"no run {run} is recorded", "`reprise history` lists the runs")
+    return row.id, row.attempt, row.state
+
+
+def _fenced(run: str, number: int, current: int, state: State) -> NoReturn:
+    raise FencedError(
+        f"attempt {number} of run {run} may write nothing more: attempt {current} is {state.value}",
+        "another process has taken the run over or finished it; `reprise show` prints what it recorded",
+    )
+
+
+def insert_rows(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    """In bulk, so many at a time that a million points take little memory."""
+    passing = iter(rows)
+    while batch := list(islice(passing, BATCH)):
+        connection.execute(insert(table), batch)
+
+
+def inserted(connection: Connection, table: Table, row: dict[str, Any]) -> int:
+    """The integer key that the database gave to the new row."""
+    result: Any = connection.execute(insert(table).values(**row))
+    return int(result.inserted_primary_key[0])

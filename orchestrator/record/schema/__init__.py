@@ -1,0 +1,1 @@
+"""Tables, their columns, and how an older database becomes a newer one."""

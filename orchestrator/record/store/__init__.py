@@ -1,0 +1,1 @@
+"""Content-addressed blobs, in a folder or in a bucket."""

@@ -1,0 +1,221 @@
+"""Content-addressed blobs, wherever they lie: a folder (folder_store.py) or a bucket (bucket_store.py)."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+from orchestrator.digest import CHUNK, Digest
+from orchestrator.errors import StoreError
+from orchestrator.settings import Settings
+
+_HINTS = {
+    errno.ENOSPC: "make room on the disk, or put the store elsewhere (REPRISE_STORE)",
+    errno.EDQUOT: "make room within your quota, or put the store elsewhere (REPRISE_STORE)",
+    errno.EACCES: "make the folder writable for you, or put the store elsewhere (REPRISE_STORE)",
+    errno.EROFS: "put the store on a file system that can be written (REPRISE_STORE)",
+}
+
+
+SMALL = 256 << 20  # bytes of a blob that is read into memory
+LEDGER_TEXT = 1024  # characters of what a ledger says of itself
+
+
+class AbsentBlobError(StoreError):
+    """The store answers, and has no such blob."""
+
+
+class AlteredStoreError(StoreError):
+    """What lies in the store is not what was put there."""
+
+
+class DamagedBlobError(AlteredStoreError):
+    """The store has other bytes under the name."""
+
+
+def hint_for(error: OSError) -> str | None:
+    return _HINTS.get(error.errno) if error.errno is not None else None
+
+
+class Stored(NamedTuple):
+    """One blob as the store lists it. `digest` is None for what does not belong there."""
+
+    name: str
+    digest: Digest | None
+    size: int  # bytes
+    modified: datetime  # when it was written, or last met again
+
+
+class Ledger(NamedTuple):
+    """A record that uses a store."""
+
+    id: str
+    text: str  # where it is, for people
+
+
+class Batch(Protocol):
+    """Blobs that become durable together."""
+
+    mended: list[Digest]  # those that lay there with other bytes; full when the batch is committed
+
+    def add(self, stream: BinaryIO, size: int) -> Digest:
+        """Read the stream to its end, at most `size` bytes, and keep it under its digest."""
+
+
+class Store(ABC):
+    """Bytes under the name of their digest, whole or not at all. StoreError where it fails."""
+
+    shortest = timedelta(0)  # the grace under which a blob that a batch has met could go all the same
+
+    def __init__(self, name: str) -> None:
+        self.name = name  # what messages call it
+        self.owner: Callable[[], Ledger] | None = None  # the record whose rows name what is stored
+        self.on_mended: Callable[[list[Digest]], None] = lambda _: None
+        self._registered = False
+
+    def check_there(self) -> None:  # noqa: B027  (a server says so itself)
+        """StoreError where the whole store is away: then a blob that is not there tells nothing."""
+
+    @abstractmethod
+    def has(self, digest: Digest) -> bool: ...
+
+    @abstractmethod
+    def open(self, digest: Digest) -> BinaryIO:
+        """The blob's stream, which can seek; its bytes are not yet checked. StoreError if it is not there."""
+
+    @contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """Blobs that become durable together when the block is left; none is named by us if it raises.
+
+        What is there already is compared with the bytes in hand, and mended from them.
+        """
+        if self.owner is not None and not self._registered:
+            self.register(self.owner())
+            self._registered = True
+        with self.unowned_batch() as batch:
+            yield batch
+        if batch.mended:
+            self.on_mended(batch.mended)
+
+    @abstractmethod
+    def unowned_batch(self) -> AbstractContextManager[Batch]:
+        """As `batch`, of nobody: a trial."""
+
+    @abstractmethod
+    def register(self, ledger: Ledger) -> None:
+        """Write down that a record uses the store: a collection for another one takes nothing from it."""
+
+    @abstractmethod
+    def ledgers(self) -> dict[str, str]:
+        """Records that use the store: id -> what they said of themselves."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """By the clock that gives blobs their moments: clients' clocks may be days off."""
+
+    @abstractmethod
+    def file(self, digest: Digest) -> AbstractContextManager[Path]:
+        """The blob as a file on this box, for a container; only to be read."""
+
+    @abstractmethod
+    def blobs(self) -> Iterator[Stored]:
+        """All of it, by name."""
+
+    @abstractmethod
+    def remove(self, digest: Digest, before: datetime) -> bool:
+        """Take a blob out, unless it was met again since `before`. Whether it went."""
+
+    def removing(self) -> AbstractContextManager[None]:
+        """Around the removals of one page of blobs, on as many threads as one likes."""
+        return nullcontext()
+
+    @abstractmethod
+    def clean(self) -> int:
+        """Bring what killed batches and removals left in order: bytes of temporaries that went."""
+
+    def read(self, digest: Digest) -> bytes:
+        """A small blob's bytes, checked. StoreError if they are not the digest's."""
+        with self.open(digest) as stream:
+            data = stream.read(SMALL + 1)
+        if len(data) > SMALL:
+            raise StoreError(f"blob {digest} in {self.name} has more than {SMALL >> 20} MiB")
+        if Digest.of(data) != digest:
+            raise self._damaged(digest)
+        return data
+
+    def chunks_of(self, digest: Digest, size: int | None = None) -> Iterator[bytes]:
+        """A blob's bytes, all of them checked before the first is given. StoreError.
+
+        `size`: bytes, where they are known: of another size nothing is read.
+        """
+        with self.open(digest) as stream:
+            if size is not None and stream.seek(0, io.SEEK_END) != size:
+                raise self._damaged(digest)
+            stream.seek(0)
+            if Digest.of_stream(stream) != digest:
+                raise self._damaged(digest)
+            stream.seek(0)
+            hasher = hashlib.sha256()
+            while chunk := stream.read(CHUNK):
+                hasher.update(chunk)
+                yield chunk
+            if hasher.hexdigest() != digest.hex:  # changed between the two looks
+                raise self._damaged(digest)
+
+    def verify(self, digest: Digest) -> None:
+        """AbsentBlobError, DamagedBlobError: the bytes are not there, or not the digest's. StoreError."""
+        with self.open(digest) as stream:
+            found = Digest.of_stream(stream)
+        if found != digest:
+            raise self._damaged(digest)
+
+    def is_whole(self, digest: Digest) -> bool:
+        """Whether the blob is there with its digest's bytes. StoreError where nobody can say."""
+        try:
+            self.verify(digest)
+        except (AbsentBlobError, DamagedBlobError):
+            return False
+        return True
+
+    def try_out(self) -> None:
+        """Bytes that were never there go in, come out and are removed. StoreError, UsageError: they do not.
+
+        Before work begins whose results the store is to take.
+        """
+        data = secrets.token_bytes(32)
+        with self.unowned_batch() as batch:
+            digest = batch.add(io.BytesIO(data), len(data))
+        if self.read(digest) != data:
+            raise self._damaged(digest)
+        self.remove(digest, self.now() + timedelta(days=1))
+
+    def put_bytes(self, data: bytes) -> Digest:
+        with self.batch() as batch:
+            return batch.add(io.BytesIO(data), len(data))
+
+    def _damaged(self, digest: Digest) -> StoreError:
+        return DamagedBlobError(
+            f"blob {digest} has other bytes: it was altered in {self.name}, or is damaged"
+        )
+
+    def _absent(self, digest: Digest) -> StoreError:
+        return AbsentBlobError(f"blob {digest} is not in the store {self.name}")
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that REPRISE_STORE names. UsageError for an address that is none."""
+    if settings.bucket is not None:
+        from orchestrator.record.store.bucket_store import BucketStore
+
+        return BucketStore(settings.bucket, settings.home / "spool")
+    from orchestrator.record.store.folder_store import BlobStore
+
+    return BlobStore(settings.store)

@@ -1,0 +1,96 @@
+"""Blobs of a batch that wait as files on this box until they are put into a bucket together."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+from orchestrator.digest import CHUNK, Digest
+from orchestrator.errors import StoreError
+
+if TYPE_CHECKING:
+    from orchestrator.record.store.bucket_store import BucketStore
+
+AT_ONCE = 8  # uploads
+TRIES = 3  # of one blob that the server took and does not have
+PAUSE = 0.3  # seconds between them
+YOUNG = timedelta(hours=1)  # a blob met again after that is put again, so that no collection takes it
+
+T = TypeVar("T")
+
+
+class Uploads:
+    """Files and not memory, each closed: a batch may hold 10,000 outputs. Made by BucketStore.batch."""
+
+    def __init__(self, store: BucketStore, folder: Path) -> None:
+        self._store, self._folder = store, folder
+        self._waiting: dict[Digest, Path] = {}
+        self.mended: list[Digest] = []
+
+    def add(self, stream: BinaryIO, size: int) -> Digest:
+        """Read the stream to its end, at most `size` bytes, and keep it under its digest."""
+        path = self._folder / secrets.token_hex(12)
+        hasher, left = hashlib.sha256(), size
+        try:
+            with path.open("xb") as out:
+                while left > 0 and (chunk := stream.read(min(CHUNK, left))):
+                    hasher.update(chunk)
+                    out.write(chunk)
+                    left -= len(chunk)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        digest = Digest("sha256:" + hasher.hexdigest())
+        if digest in self._waiting:
+            path.unlink()
+        else:
+            self._waiting[digest] = path
+        return digest
+
+    def commit(self) -> None:
+        """Put what is not there, and what is there for so long that a collection may be taking it.
+
+        A server's yes is not believed: each blob is read back, and put again where it is not there.
+        """
+        digests = list(self._waiting)
+        put = [digest for digest, done in zip(digests, _all(self._ensure, digests), strict=True) if done]
+        if put and self._store.wait_for_removals():
+            _all(self._ensure, put)
+
+    def _ensure(self, digest: Digest) -> bool:
+        """Whether it had to be put. StoreError where the server does not keep it."""
+        path, found = self._waiting[digest], self._store.head(digest)
+        size = path.stat().st_size
+        if found is not None:
+            if found[0] != size or not self._store.is_whole(digest):
+                self.mended.append(digest)
+            elif self._store.now() - found[1] <= YOUNG:
+                return False
+        for left in reversed(range(TRIES)):
+            with path.open("rb") as stream:
+                self._store.put(digest, stream, size)
+            if self._store.is_whole(digest):
+                return True
+            time.sleep(PAUSE if left else 0)
+        raise StoreError(
+            f"{self._store.name}: the server said {TRIES} times that it has blob {digest}, and has it not, "
+            "or has other bytes",
+            "look at the server: its disk, what stands between, its log; `reprise doctor` tries the store",
+        )
+
+
+def _all(work: Callable[[Digest], T], digests: Sequence[Digest]) -> list[T]:
+    """In order. The first error ends it: a server that is away is waited for once, not once per blob."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        futures = [pool.submit(work, digest) for digest in digests]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,1 @@
+"""From what a dead job left to its result."""

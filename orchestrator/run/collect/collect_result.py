@@ -1,0 +1,183 @@
+"""From a dead container to a Result: what can be proved of it, and nothing more.
+
+Success is an exit code of 0 that we or a trustworthy engine saw, no kill for memory, and outputs that are
+stored. A hard reset of a machine was seen to leave "exited, 0" behind, so a restart in between makes the
+run `lost`, whatever the engine says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from signal import Signals
+
+from orchestrator.errors import EngineError, EngineMissingError
+from orchestrator.image.image_model import REPORT, WORKSPACE
+from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Plan, Result, State
+from orchestrator.run.collect.operation_logs import VARIABLE, read_ops
+from orchestrator.run.collect.output_files import BlobSink, Collected, collect_outputs
+from orchestrator.run.collect.reports import read_reports
+from orchestrator.run.collect.trace_files import Traces, read_traces
+from orchestrator.run.collect.uncaught_exceptions import read_uncaught
+from orchestrator.run.collect.walk_tree import TooMuchError
+from orchestrator.run.container_log import read_log
+from orchestrator.run.engine.engine import Engine, EngineInfo
+from orchestrator.run.follow import Ended
+from orchestrator.run.hardware import Gpu, fingerprint
+from orchestrator.run.metrics.event_metrics import with_event_metrics
+from orchestrator.run.metrics.read_metrics import Metrics, read_metrics
+from orchestrator.run.metrics.series import Series, points_of
+from orchestrator.run.permissions import closed_to_us, open_up
+from orchestrator.settings import Settings
+from orchestrator.spec.program import Program
+
+UNKNOWN = 255  # what an engine that was away shows for an exit code that it did not see
+REFUSED = (
+    "{} has no deterministic form under determinism.level strict; use another operation, or set the level to"
+    " warn (its results may then differ between runs)"
+)
+
+
+def collect(
+    engine: Engine,
+    info: EngineInfo,
+    settings: Settings,
+    plan: Plan,
+    program: Program,
+    gpus: tuple[Gpu, ...],
+    ended: Ended,
+    sink: BlobSink,
+) -> Result:
+    """Everything that is known of an attempt. The caller makes the sink durable, then commits the result."""
+    folders = {mount.target: mount.source for mount in plan.mounts}
+    workspace, report = folders[WORKSPACE], folders[REPORT]
+    closed = _opened(engine, plan, (workspace, report))
+    reports, uncaught = read_reports(report), read_uncaught(report)
+    traces = read_traces(report, sink)
+    state, failure, message = judge(ended, info)
+    hint = REFUSED.format(reports.refused) if reports.refused else uncaught.hint
+    if failure is Failure.JOB and hint:  # else the notes say what a process died of
+        message += f": {hint}"
+    found, all_ = Collected(), state is State.SUCCEEDED
+    try:
+        found = collect_outputs(
+            workspace, program.outputs, plan.file_size, sink, reports.began, keep_all=all_
+        )
+    except TooMuchError as error:
+        if state is not State.CANCELLED:
+            state, failure, message = State.FAILED, Failure.POLICY, error.message
+    outputs = found.outputs
+    metrics = read_metrics(workspace, program.metrics, reports.began, found.written)
+    metrics = with_event_metrics(metrics, workspace, outputs)
+    container, (log, lost) = ended.container, _log(engine, plan, ended, sink)
+    notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes, *metrics.notes, *traces.notes]
+    if VARIABLE in plan.environment:
+        logs, gaps = read_ops(report, sink)
+        outputs += logs
+        notes += gaps
+    return Result(
+        state=state,
+        failure=failure,
+        message=message,
+        exit_code=container.exit_code if container else None,
+        oom_killed=container.oom_killed if container else False,
+        started_at=container.started_at if container else None,
+        finished_at=container.finished_at if container else None,
+        seconds=_seconds(ended),
+        outputs=outputs,
+        metrics=metrics.final,
+        metrics_incomplete=metrics.incomplete,
+        series=_with_losses(metrics, traces),
+        traces=traces.files,
+        packages=reports.packages,
+        source=reports.source,
+        readbacks=reports.readbacks,
+        reports_missing=reports.missing,
+        log=log,
+        fingerprint=fingerprint(settings, gpus, info, reports.readbacks),
+        notes=tuple(notes),
+    )
+
+
+def _opened(engine: Engine, plan: Plan, folders: tuple[Path, ...]) -> list[str]:
+    """See permissions.py. What stays closed is an unreadable output, and this is the reason."""
+    try:
+        if closed_to_us(folders):
+            open_up(engine, plan.image, folders, plan.labels)
+    except EngineMissingError:
+        raise
+    except (EngineError, OSError) as error:
+        return [f"files that this user may not read could not be opened to him: {error}"]
+    return []
+
+
+def _log(engine: Engine, plan: Plan, ended: Ended, sink: BlobSink) -> tuple[Log | None, list[str]]:
+    """With the reason where there is none. EngineMissingError: it is there, and can be read later."""
+    if ended.container is None:
+        return None, []
+    try:
+        return read_log(engine, plan, sink), []
+    except EngineMissingError:
+        raise
+    except EngineError as error:
+        return None, [f"the log could not be read: {error.message}"]
+
+
+def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
+    """State, failure kind and the reason in one line. What is ambiguous is `lost`."""
+    container = ended.container
+    if container is None:
+        return State.LOST, None, ended.message or "the container is gone"
+    if ended.cause is State.CANCELLED:
+        return State.CANCELLED, None, ended.message
+    if isinstance(ended.cause, Failure):
+        return State.FAILED, ended.cause, ended.message
+    if not container.ended:
+        return State.LOST, None, f"the container is {container.status}, neither running nor ended"
+    if container.oom_killed:
+        return State.FAILED, Failure.MEMORY, "a process of the job was killed for memory (resources.memory)"
+    if ended.killed:
+        return State.LOST, None, "the container was killed from outside: by hand, or by an engine going down"
+    if container.error:
+        return State.FAILED, Failure.INFRASTRUCTURE, f"the engine: {container.error}"
+    if ended.engine_lost and container.exit_code == UNKNOWN:
+        return State.LOST, None, "the engine was away when the job ended, and does not know how"
+    if ended.engine_lost and not info.live_restore:
+        return State.LOST, None, "the engine was restarted under the job, so its exit code proves nothing"
+    if container.exit_code == 0:
+        return State.SUCCEEDED, None, ""
+    return State.FAILED, Failure.JOB, f"the command ended with exit code {_coded(container.exit_code)}"
+
+
+def _coded(code: int | None) -> str:
+    """With the signal that a shell says so, 128 and its number, and what the commonest of pipes means."""
+    name = next((one.name for one in Signals if one.value <= 31 and code == 128 + one.value), None)
+    if name == Signals.SIGPIPE.name:
+        return f"{code}: as after {name}, a program wrote into a pipe whose reader had ended (`| head`)"
+    return f"{code}" if name is None else f"{code}: as after {name}"
+
+
+def _with_losses(metrics: Metrics, traces: Traces) -> Sequence[MetricPoint]:
+    """One sequence; of what a job itself wrote there may be a million."""
+    found = metrics.series
+    if not traces.losses:
+        return found
+    if not isinstance(found, Series):
+        found = Series(points_of(found))
+    for name, step, value in points_of(traces.losses):
+        found.add(name, step, value)
+    return found
+
+
+def _seconds(ended: Ended) -> float | None:
+    """By the engine's moments; where its clock was set meanwhile, they do not agree with what we measured.
+
+    Ours begins before the start and ends after the end, so it is the longer one.
+    """
+    container, watched = ended.container, ended.seconds
+    if container is None or container.started_at is None or container.finished_at is None:
+        return None
+    seconds = (container.finished_at - container.started_at).total_seconds()
+    if seconds < 0:
+        return watched
+    return seconds if watched is None else min(seconds, watched)

@@ -1,0 +1,172 @@
+"""Outputs: what a dead job wrote into its workspace, as far as the spec asks for it.
+
+A job begins with its source in the workspace. What it never wrote is not its output; what it wrote is, with
+the same bytes, too (starting_source.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from orchestrator.digest import Digest
+from orchestrator.run.attempt_model import LINK, Output, OutputStatus, Result, State
+from orchestrator.run.collect.starting_source import NOTHING, Began, Fate
+from orchestrator.run.collect.walk_tree import Entry, TooMuchError, escaped, name_problem, walk
+from orchestrator.spec.globs import matcher, unmatched
+from orchestrator.spec.jobfile.job_spec import Tolerances
+from orchestrator.value import Value
+
+EVERYTHING = "**"
+NAMED = 5  # paths of a list that a note names
+GLOBS = 100  # that one names
+
+
+class BlobSink(Protocol):
+    """Takes bytes and names them; what it took is durable once the batch that it belongs to is."""
+
+    def add(self, stream: BinaryIO, size: int) -> Digest:
+        """Read at most `size` bytes to the stream's end and store them."""
+
+
+class Collected(Value):
+    outputs: tuple[Output, ...] = ()
+    written: tuple[str, ...] = ()  # every plain file that the job wrote, whatever the globs say
+    untouched: frozenset[str] = frozenset()  # what came with the source, as it came
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Seen:
+    """A workspace before anything of it is stored."""
+
+    untouched: set[str] = field(default_factory=set)
+    again: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    written: dict[str, int] = field(default_factory=dict)  # plain files -> bytes
+    others: list[str] = field(default_factory=list)  # what is no plain file
+    total: int = 0  # bytes of what fits the globs
+
+
+def collect_outputs(
+    workspace: Path,
+    globs: Sequence[str],
+    limit: int,
+    sink: BlobSink,
+    began: Began = NOTHING,
+    *,
+    keep_all: bool = False,
+) -> Collected:
+    """Every file that the job wrote and that fits the globs, stored; everything else that fits, listed.
+
+    `keep_all`: where no file fits the globs, all that the job wrote is kept, and a note says so.
+
+    `limit` is the sum of logical sizes in bytes: a sparse file counts as what it claims to be.
+    TooMuchError past the limits on bytes or files.
+    """
+    wanted = matcher(globs)
+    seen = _look(workspace, wanted, limit, began)
+    notes = _of_the_source(seen, began)
+    useless = unmatched((glob for glob in globs if glob != EVERYTHING), (*seen.written, *seen.others))
+    if useless:
+        notes.append(
+            f"outputs: nothing that the job wrote fits {_listed([repr(glob) for glob in useless], GLOBS)}"
+        )
+    if keep_all and globs and seen.written and not any(map(wanted, seen.written)):
+        wanted, said = _everything(seen, limit)
+        notes.append(said)
+    outputs: list[Output] = []
+    for entry in walk(workspace):
+        if entry.path not in seen.untouched and (entry.whole_folder or wanted(entry.path)):
+            outputs.append(_output(entry, sink))
+        entry.close()
+    outputs.sort(key=lambda output: output.path.encode("utf-8", "surrogateescape"))
+    return Collected(
+        outputs=tuple(outputs),
+        written=tuple(seen.written),
+        untouched=frozenset(seen.untouched),
+        notes=tuple(notes),
+    )
+
+
+def useless_globs(tolerance: Tolerances, result: Result) -> list[str]:
+    """What is to be said of globs by which no output of a run that succeeded will be judged."""
+    if result.state is not State.SUCCEEDED:
+        return []
+    globs = dict.fromkeys((*tolerance.outputs, *tolerance.volatile))
+    useless = unmatched(globs, [output.path for output in result.outputs])
+    said = _listed([repr(glob) for glob in useless], GLOBS)
+    return [f"tolerance: no output fits {said}"] if useless else []
+
+
+def _look(workspace: Path, wanted: Callable[[str], bool], limit: int, began: Began) -> _Seen:
+    """What there is, counted before anything is stored: a sparse file is small to leave and large to keep."""
+    seen = _Seen()
+    comparable = began.comparable(workspace)
+    for entry in walk(workspace):
+        fate = began.fate(entry, comparable)
+        entry.close()
+        if fate is Fate.UNTOUCHED:
+            seen.untouched.add(entry.path)
+            continue
+        if fate is not Fate.NEW:
+            (seen.again if fate is Fate.AGAIN else seen.changed).append(entry.path)
+        if entry.reason is None:
+            seen.written[entry.path] = entry.size
+        elif not entry.whole_folder:
+            seen.others.append(entry.path)
+        seen.total += entry.size if wanted(entry.path) else 0
+        if seen.total > limit:
+            raise TooMuchError(f"the job left more than {limit} bytes (resources.output_size)")
+    return seen
+
+
+def _of_the_source(seen: _Seen, began: Began) -> list[str]:
+    there = {*seen.untouched, *seen.again, *seen.changed}
+    gone = sorted(path for path in began.hashes if escaped(path) not in there)
+    return [
+        f"source: the job {did} {_listed(sorted(paths))}"
+        for did, paths in (
+            ("changed", seen.changed),
+            ("wrote again, with the same bytes,", seen.again),
+            ("removed", gone),
+        )
+        if paths
+    ]
+
+
+def _everything(seen: _Seen, limit: int) -> tuple[Callable[[str], bool], str]:
+    total, count = sum(seen.written.values()), len(seen.written)
+    files = "the one file that it wrote" if count == 1 else f"all {count:,} files that it wrote"
+    if total > limit:
+        said = (
+            f"outputs: no file fits the globs, and {files} are {total} bytes, more than {limit}: none is kept"
+        )
+        return lambda _: False, said
+    return lambda _: True, f"outputs: no file fits the globs, so {files} {'is' if count == 1 else 'are'} kept"
+
+
+def _listed(names: list[str], most: int = NAMED) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _output(entry: Entry, sink: BlobSink) -> Output:
+    if entry.fd is None:
+        reason, target = _link(entry) if entry.reason == LINK else (entry.reason, None)
+        return Output(path=entry.path, status=OutputStatus.REJECTED, reason=reason, target=target)
+    with os.fdopen(entry.fd, "rb", buffering=0, closefd=False) as stream:
+        digest = sink.add(stream, entry.size)
+    return Output(path=entry.path, status=OutputStatus.KEPT, digest=digest, size=entry.size)
+
+
+def _link(entry: Entry) -> tuple[str, str]:
+    """Why a link is not kept as a file, and its text; one that cannot be kept whole has its hash."""
+    text = os.fsdecode(entry.text or b"")
+    problem = name_problem(text)
+    if problem is None:
+        return LINK, text
+    return f"{LINK}, and in its text: {problem} (sha256 {entry.sha256()[:16]})", escaped(text)

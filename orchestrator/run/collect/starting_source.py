@@ -1,0 +1,121 @@
+"""What a job began with: its source, as the entry point copied it into the workspace.
+
+The entry point reports of each file the hash and, when the copy was done, inode and times. The time of the
+last change (ctime) cannot be set by a program, so a file that was written since shows it, with the same
+bytes, too. Who forges the report says something of its own run only.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestrator.digest import CHUNK, Digest
+from orchestrator.run.collect.walk_tree import Entry, open_plain
+from orchestrator.value import Value
+
+MAX_SIZE = 1 << 30  # bytes of a source, so of a file of it
+WORKSPACE_STAMP = "."  # the stamp of the workspace itself, by which inodes of container and host are compared
+
+
+class Stamp(Value):
+    inode: int
+    ctime: int  # nanoseconds
+    mtime: int  # nanoseconds
+    mode: int  # permission bits
+    size: int  # bytes
+
+    @classmethod
+    def of(cls, facts: os.stat_result) -> Stamp:
+        mode = stat.S_IMODE(facts.st_mode)
+        return cls(
+            inode=facts.st_ino,
+            ctime=facts.st_ctime_ns,
+            mtime=facts.st_mtime_ns,
+            mode=mode,
+            size=facts.st_size,
+        )
+
+
+class Fate(Enum):
+    """What became of a path."""
+
+    NEW = "new"  # it did not come with the source
+    UNTOUCHED = "untouched"
+    AGAIN = "again"  # written by the job, with the bytes that it had
+    CHANGED = "changed"
+
+
+class Began(Value):
+    hashes: Mapping[str, str] = {}  # path -> SHA-256 in hex, of a link its text's
+    stamps: Mapping[str, Stamp] = {}  # empty: of a payload that reports none
+
+    def comparable(self, workspace: Path) -> bool:
+        """Whether inodes are the same here as in the container: not so through a virtual machine."""
+        stamp = self.stamps.get(WORKSPACE_STAMP)
+        return stamp is not None and stamp.inode == workspace.stat().st_ino
+
+    def fate(self, entry: Entry, comparable: bool) -> Fate:
+        """`comparable`: as `comparable` says. Without stamps, the same bytes are the source's own."""
+        before = self.hashes.get(entry.raw)
+        if before is None:
+            return Fate.NEW
+        stamp = self.stamps.get(entry.raw)
+        if entry.facts is not None and entry.fd is None and entry.text is None:  # its name forbids to read it
+            same = comparable and stamp is not None and not _written(stamp, entry.facts)
+            return Fate.UNTOUCHED if same else Fate.CHANGED
+        # Sizes first: a sparse file claims what would take years to hash.
+        if entry.fd is not None and entry.size != (stamp.size if stamp else min(entry.size, MAX_SIZE)):
+            return Fate.CHANGED
+        if entry.sha256() != before:
+            return Fate.CHANGED
+        if not comparable or stamp is None or entry.facts is None or not _written(stamp, entry.facts):
+            return Fate.UNTOUCHED
+        return Fate.AGAIN
+
+    def brought(self, workspace: Path, path: str) -> int:
+        """Bytes at the beginning of a file that came with the source: all of one that the job never wrote,
+        and those before what it appended. Raises as `open_plain`.
+        """
+        before = self.hashes.get(path)
+        if before is None:
+            return 0
+        fd, size = open_plain(workspace, path, sys.maxsize)
+        entry = Entry(path, os.fstat(fd), fd=fd)
+        try:
+            if self.fate(entry, self.comparable(workspace)) is Fate.UNTOUCHED:
+                return size
+            stamp = self.stamps.get(path)
+            if stamp is None or not 0 < stamp.size < size:
+                return 0
+            with os.fdopen(fd, "rb", closefd=False) as stream:
+                head = Digest.of_chunks(_first(stream, stamp.size))
+            return stamp.size if head.hex == before else 0
+        finally:
+            entry.close()
+
+
+def _first(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    while size > 0 and (chunk := stream.read(min(size, CHUNK))):
+        size -= len(chunk)
+        yield chunk
+
+
+def _written(stamp: Stamp, facts: os.stat_result) -> bool:
+    """Whether bytes were written, as far as it can be told.
+
+    Another mode or another name for the same file (a hard link) moves the ctime, too, and writes nothing;
+    they are seen by themselves. Of a file that was only touched nobody can know: it counts as written.
+    """
+    now = Stamp.of(facts)
+    if now.inode != stamp.inode or now.mtime != stamp.mtime:
+        return True
+    return now.ctime != stamp.ctime and now.mode == stamp.mode and facts.st_nlink == 1
+
+
+NOTHING = Began()

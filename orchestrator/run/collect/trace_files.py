@@ -1,0 +1,167 @@
+"""What the tracer in a job's processes left behind: into the store as it is, summed up, never believed.
+
+A trace can be tens of megabytes, so it is read line by line, and only the few lines that are needed here
+are parsed: the first, the last, and the losses. What is in the others is compared by the verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from orchestrator.run.attempt_model import TraceFile
+from orchestrator.run.collect.job_files import bounded, clean, costs_that_file, parse_json, reason
+from orchestrator.run.collect.output_files import BlobSink
+from orchestrator.run.collect.walk_tree import open_plain
+from orchestrator.run.metrics.read_metrics import as_float
+from orchestrator.run.metrics.series import Points, Series
+from orchestrator.value import Value
+
+LOSS = "trace.loss"  # the series of the losses that were passed to backward
+MAX_FILES = 256  # processes of one run that trained
+MAX_NAMES = 100_000  # entries of the folder that are looked at
+MAX_SIZE = 512 << 20  # bytes of one file; the tracer itself stops at half of it
+MAX_TOTAL = 4 << 30  # bytes of all files of a run
+MAX_LINE = 32 << 20  # bytes; 100,000 tensors make 1.6 MB
+MAX_PARSED = 1 << 20  # bytes of a line that is parsed: the first, the last, one of losses
+MAX_POINTS = 100_000  # of the series of losses, and lines of losses that are looked at
+MAX_WORD = 300  # characters of a text that is kept
+
+_NAME = re.compile(r"trace-([0-9]{1,10})\.jsonl\Z")
+_MAX_RANK = 1 << 20
+_MAX_NUMBER = (1 << 63) - 1  # what a column holds
+
+
+class Traces(Value):
+    files: tuple[TraceFile, ...] = ()  # by rank, then by when each began
+    losses: Points = ()  # of the first process of rank 0
+    notes: tuple[str, ...] = ()
+
+
+class _Read(NamedTuple):
+    file: TraceFile
+    began: int
+    losses: Series
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        return self.file.rank, self.began, self.file.pid
+
+
+def read_traces(folder: Path, sink: BlobSink) -> Traces:
+    """Store every trace file of a report folder. Raises nothing for what a job wrote there."""
+    notes: list[str] = []
+    found: list[_Read] = []
+    first: _Read | None = None  # its losses alone are held
+    left = MAX_TOTAL
+    for name in _names(folder, notes):
+        with costs_that_file("a trace was not read", notes.append):
+            fd, size = open_plain(folder, name, min(MAX_SIZE, left))
+            left -= size
+            with os.fdopen(fd, "rb") as stream:
+                digest = sink.add(stream, size)
+                stream.seek(0)
+                read = _read(stream, {"pid": int(name[6:-6]), "digest": digest, "size": size})
+            if read.file.rank == 0 and (first is None or read.order < first.order):
+                first = read
+            found.append(read._replace(losses=Series()))
+    found.sort(key=lambda item: item.order)
+    if first is not None and len(first.losses) >= MAX_POINTS:
+        notes.append(f"{LOSS}: the first {MAX_POINTS:,} points are kept")
+    return Traces(
+        files=tuple(item.file for item in found),
+        losses=first.losses if first else (),
+        notes=bounded(notes),
+    )
+
+
+def _names(folder: Path, notes: list[str]) -> list[str]:
+    found: list[str] = []
+    with os.scandir(folder) as entries:
+        for count, entry in enumerate(entries):
+            if count >= MAX_NAMES:  # reports.py says so
+                break
+            if _NAME.match(entry.name):
+                found.append(entry.name)
+    if len(found) > MAX_FILES:
+        notes.append(f"{len(found)} processes left a trace; {MAX_FILES} were read")
+    return sorted(found)[:MAX_FILES]
+
+
+def _read(stream: BinaryIO, facts: dict[str, Any]) -> _Read:
+    """The summary of an open trace, from its header, its last line, and its number of events."""
+    header: dict[str, Any] = {}
+    last: dict[str, Any] = {}
+    losses = Series()
+    events, parsed, broken = 0, 0, None
+    try:
+        for number, line in enumerate(_lines(stream)):
+            if number == 0:
+                header = _object(line)
+                _natural(header.get("trace"), 1)
+            elif line.startswith(b'{"e":'):
+                events += 1
+                if line.startswith(b'{"e":"loss"') and parsed < MAX_POINTS and len(losses) < MAX_POINTS:
+                    parsed += 1
+                    _add_losses(losses, _object(line))
+            elif not line.startswith(b'{"table":'):
+                last = _object(line)
+                break
+        if not header:
+            broken = "it is empty"
+        elif "broken" in last:
+            broken = clean(last["broken"], MAX_WORD) or "without a word"
+        rank, world = _natural(header.get("rank", 0), _MAX_RANK), _natural(header.get("world", 1), _MAX_RANK)
+        began, steps = (
+            _natural(header.get("began", 0), _MAX_NUMBER),
+            _natural(last.get("steps", 0), _MAX_NUMBER),
+        )
+    except (ValueError, RecursionError, MemoryError) as error:
+        broken = f"it cannot be read: {reason(error)}"
+        rank, world, began, steps = 0, 1, 0, 0
+    complete = broken is None and last.get("end") is True
+    file = TraceFile(
+        rank=rank, world=world, steps=steps, events=events, complete=complete, broken=broken, **facts
+    )
+    return _Read(file, began, losses)
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Whole lines; a last line without its end was cut off while it was written, and is no line."""
+    while line := stream.readline(MAX_LINE + 1):
+        if line.endswith(b"\n"):
+            yield line
+        elif len(line) > MAX_LINE:
+            raise ValueError(f"a line of more than {MAX_LINE} bytes")
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    if len(line) > MAX_PARSED:
+        raise ValueError(f"a line of more than {MAX_PARSED} bytes where a short one belongs")
+    value = parse_json(line)
+    if not isinstance(value, dict):
+        raise ValueError("a line that is no object")  # noqa: TRY004 - of content, not of a caller
+    return value
+
+
+def _add_losses(losses: Series, event: dict[str, Any]) -> None:
+    values = event.get("x")
+    step = event.get("s")
+    if not isinstance(step, int) or isinstance(step, bool) or abs(step) > _MAX_NUMBER:
+        step = None
+    for value in values if isinstance(values, list) else ():
+        if len(losses) >= MAX_POINTS:
+            return
+        if isinstance(value, str):
+            losses.add(LOSS, step, float(value))  # "nan" and "inf" are words, as JSON has none
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            losses.add(LOSS, step, as_float(value))
+
+
+def _natural(value: object, limit: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= limit:
+        raise ValueError(f"{clean(value, 40)!r} where a number from 0 to {limit} belongs")
+    return value

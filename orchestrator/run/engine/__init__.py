@@ -1,0 +1,1 @@
+"""The container engine, and all that speaks its language."""

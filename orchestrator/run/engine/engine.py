@@ -1,0 +1,400 @@
+"""The container engine: the only place that imports docker. Every failure leaves as an EngineError.
+
+The low-level client is used throughout: its calls are the engine's own, one request each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import IO, Any, Self
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound
+
+from orchestrator.digest import CHUNK
+from orchestrator.errors import EngineError, EngineMissingError
+from orchestrator.run.attempt_model import Plan
+from orchestrator.run.engine.create_body import IPV6, container_config
+from orchestrator.run.engine.engine_errors import HOW_TO_GET_ONE, guard
+from orchestrator.value import Value
+
+_RFC3339 = re.compile(r"(?P<head>[\d-]+T[\d:]+)(?:\.(?P<part>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)")
+TIMEOUT = 60  # seconds for one answer of the engine; waiting for a container has none
+LABEL_RUN = "reprise.run"
+LABEL_ATTEMPT = "reprise.attempt"
+LABEL_HOME = "reprise.home"  # keyed name of the home that made the container: others are left alone
+
+
+class EngineInfo(Value):
+    """What an engine says of itself, as far as it matters to a run."""
+
+    id: str
+    version: str
+    podman: bool
+    storage: str
+    containerd_store: bool
+    cgroup: str  # "1" or "2"
+    kernel: str
+    os: str
+    root: str
+    cpus: int
+    memory: int  # bytes
+    runtimes: tuple[str, ...]
+    cdi: bool  # CDI devices can be asked for
+    live_restore: bool
+    seccomp: bool = True  # it takes a filter of system calls from us; Podman wants a file of its own host
+    ipv6: bool  # its kernel has IPv6
+
+
+class EngineImage(Value):
+    """An image as an engine knows it. `id` is its config's digest, in a containerd store its manifest's."""
+
+    id: str
+    tags: tuple[str, ...]
+    diff_ids: tuple[str, ...]
+    labels: dict[str, str]
+
+
+class ContainerState(Value):
+    """A container as the engine sees it now."""
+
+    id: str
+    name: str
+    status: str  # created, running, exited, dead, ...
+    image: str
+    exit_code: int | None  # None until it has ended
+    oom_killed: bool
+    error: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    pid: int
+    labels: dict[str, str]
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("exited", "dead")
+
+
+class Engine:
+    """One engine, by its low-level client. Closing it closes connections and stops nothing."""
+
+    def __init__(self, api: docker.APIClient) -> None:
+        self.api = api
+
+    @classmethod
+    def connect(cls) -> Self:
+        """The engine that DOCKER_HOST or the current Docker context names.
+
+        EngineMissingError if none answers. The version is negotiated: docker's default is newer than
+        Engine 20.10 and older than what Engine 29 takes.
+        """
+        try:
+            api = docker.from_env(version="auto", timeout=TIMEOUT).api
+        except (DockerException, requests.exceptions.RequestException) as error:
+            where = os.environ.get("DOCKER_HOST") or "the default address"
+            raise EngineMissingError(f"no engine answers at {where}: {error}", HOW_TO_GET_ONE) from error
+        return cls(api)
+
+    def close(self) -> None:
+        self.api.close()
+
+    # What there is
+
+    def info(self) -> EngineInfo:
+        with guard("asking the engine about itself"):
+            info = self.api.info()
+        status = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)
+        podman = "podman" in json.dumps(self.api.version().get("Components") or []).lower()
+        return EngineInfo(
+            id=info.get("ID") or "",
+            version=info.get("ServerVersion") or "",
+            podman=podman,
+            storage=info.get("Driver") or "",
+            containerd_store="io.containerd.snapshotter" in str(status.get("driver-type", "")),
+            cgroup=str(info.get("CgroupVersion") or "1"),
+            kernel=info.get("KernelVersion") or "",
+            os=info.get("OperatingSystem") or "",
+            root=info.get("DockerRootDir") or "",
+            cpus=int(info.get("NCPU") or 1),
+            memory=int(info.get("MemTotal") or 0),
+            runtimes=tuple(sorted(info.get("Runtimes") or {})),
+            cdi=bool(info.get("CDISpecDirs")),
+            live_restore=bool(info.get("LiveRestoreEnabled")),
+            seccomp=not podman and "name=seccomp" in str(info.get("SecurityOptions")),
+            ipv6=IPV6.exists(),  # no engine says it; its kernel is this machine's
+        )
+
+    def image(self, reference: str) -> EngineImage | None:
+        """The image by tag, id or repo@digest; None where the engine has none."""
+        with guard(f"looking for image {reference}"):
+            try:
+                found = self.api.inspect_image(reference)
+            except NotFound:
+                return None
+        return EngineImage(
+            id=found["Id"],
+            tags=tuple(found.get("RepoTags") or ()),
+            diff_ids=tuple((found.get("RootFS") or {}).get("Layers") or ()),
+            labels=(found.get("Config") or {}).get("Labels") or {},
+        )
+
+    def images_labelled(self, label: str) -> list[EngineImage]:
+        """Every tagged image that carries the label."""
+        with guard("listing images"):
+            found = self.api.images(filters={"label": label})
+        images = [self.image(item["Id"]) for item in found]
+        return [image for image in images if image is not None]
+
+    # Images come and go
+
+    def load(self, archive: IO[bytes] | Iterable[bytes]) -> None:
+        """Load a `docker save` or OCI archive. An error in the stream of a 200 answer is an error."""
+        with guard("loading an image"):
+            for line in self.api.load_image(archive, quiet=False):  # progress keeps a slow load alive
+                if "error" in line or "errorDetail" in line:
+                    raise EngineError(f"loading an image: {line.get('error') or line['errorDetail']}")
+
+    def pull(self, repository: str, digest: str) -> None:
+        with guard(f"pulling {repository}@{digest}"):
+            for line in self.api.pull(repository, tag=digest, stream=True, decode=True):
+                if "error" in line:
+                    raise EngineError(f"pulling {repository}@{digest}: {line['error']}")
+
+    def tag(self, image: str, repository: str, tag: str) -> None:
+        with guard(f"tagging {image}"):
+            self.api.tag(image, repository, tag, force=True)
+
+    def save(self, reference: str) -> Iterator[bytes]:
+        """The `docker save` archive of an image, in chunks."""
+        with guard(f"saving image {reference}"):
+            yield from self.api.get_image(reference)
+
+    def save_all(self, references: Sequence[str]) -> Iterator[bytes]:
+        """One archive of several images; a layer that they share is in it once."""
+        url = f"{self.api.base_url}/v{self.api.api_version}/images/get"
+        with guard(f"saving {len(references)} images"):
+            answer = self.api.get(url, params={"names": list(references)}, stream=True, timeout=TIMEOUT)
+            with answer:
+                if answer.status_code != 200:
+                    raise EngineError(f"saving {len(references)} images: {answer.text.strip()[:300]}")
+                yield from answer.iter_content(CHUNK)
+
+    def remove_image(self, reference: str) -> None:
+        with guard(f"removing image {reference}"):
+            self.api.remove_image(reference, force=True)
+
+    def import_image(self, archive: IO[bytes], repository: str, tag: str, changes: list[str]) -> str:
+        """An image of one layer from a tar of a file system; its id."""
+        # docker announces chunks but sends a plain file as it is, and the engine chokes: so an iterator.
+        chunks = iter(lambda: archive.read(CHUNK), b"")
+        with guard("importing a file system"):
+            answer = self.api.import_image_from_stream(
+                chunks, repository=repository, tag=tag, changes=changes
+            )
+        for line in str(answer).splitlines():
+            value = json.loads(line)
+            if "error" in value:
+                raise EngineError(f"importing a file system: {value['error']}")
+            status = value.get("status", "")
+        return str(status)
+
+    def build(
+        self,
+        context: IO[bytes],
+        arguments: dict[str, str],
+        tag: str,
+        no_cache: bool,
+        target: str | None = None,
+    ) -> Iterator[str]:
+        """Build a tar context with the classic builder, line by line of its log; EngineError if it fails.
+
+        `target` is the stage to end with, by default the last.
+        """
+        with guard("building an image"):
+            stream = self.api.build(
+                fileobj=context,
+                custom_context=True,
+                buildargs=arguments,
+                tag=tag,
+                nocache=no_cache,
+                target=target,
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            for line in stream:
+                if "error" in line:
+                    raise EngineError(f"building an image: {line['error'].strip()}")
+                if text := line.get("stream", "").rstrip("\n"):
+                    yield text
+
+    # A container's life
+
+    def create(self, plan: Plan) -> str:
+        """The container of a plan; if one of its name is there, that one, checked to be of this plan.
+
+        A create that timed out may have created (seen on Engine 20.10), so the name decides.
+        """
+        with guard(f"creating container {plan.container}"):
+            try:
+                answer = self.api.create_container_from_config(container_config(plan), name=plan.container)
+                return str(answer["Id"])
+            except APIError as error:
+                if error.status_code != 409:
+                    raise
+        state = self.inspect(plan.container)
+        mine = state is not None and all(state.labels.get(key) == value for key, value in plan.labels.items())
+        if state is None or not mine:
+            raise EngineError(
+                f"container {plan.container} is there and is not of this run",
+                f"`docker inspect {plan.container}` shows whose it is; remove it, then run `reprise sweep`",
+            )
+        return state.id
+
+    def start(self, name: str) -> None:
+        """Start a container; one that runs already is left alone."""
+        with guard(f"starting container {name}"):
+            self.api.start(name)
+
+    def inspect(self, name: str) -> ContainerState | None:
+        with guard(f"looking at container {name}"):
+            try:
+                found = self.api.inspect_container(name)
+            except NotFound:
+                return None
+        state = found["State"]
+        ended = state["Status"] in ("exited", "dead")
+        return ContainerState(
+            id=found["Id"],
+            name=found["Name"].lstrip("/"),
+            status=state["Status"],
+            image=found["Image"],
+            exit_code=state["ExitCode"] if ended else None,
+            oom_killed=bool(state.get("OOMKilled")),
+            error=state.get("Error") or "",
+            started_at=_time(state.get("StartedAt")),
+            finished_at=_time(state.get("FinishedAt")) if ended else None,
+            pid=int(state.get("Pid") or 0),
+            labels=found["Config"].get("Labels") or {},
+        )
+
+    def wait(self, name: str, seconds: float) -> bool:
+        """Whether the container ended within so many seconds. EngineError if the engine went away."""
+        with guard(f"waiting for container {name}"):
+            try:
+                self.api.wait(name, timeout=seconds)  # type: ignore[arg-type]  # requests takes floats
+            except requests.exceptions.ReadTimeout:
+                return False
+            except requests.exceptions.ConnectionError as error:
+                # urllib3's read time-out arrives wrapped so when the answer's headers were already sent.
+                if "timed out" in str(error):
+                    return False
+                raise
+        return True
+
+    def now(self) -> datetime:
+        """By the engine's clock, which a container's moments are of; it may be another than ours."""
+        with guard("asking the engine for its time"):
+            moment = _time(self.api.info().get("SystemTime"))
+        if moment is None:
+            raise EngineError("the engine does not say what time it is")
+        return moment
+
+    def was_killed(self, name: str) -> bool:
+        """Whether somebody sent the container a signal through the engine: by hand, or the engine itself
+        when it goes down. What a process of the job does to itself is not such an event.
+
+        Of all that the engine remembers until its own present: no moment of ours, nor one from before its
+        clock was set, narrows that. A name is one attempt's, so no other container's events are meant.
+        """
+        until = self.now()
+        with guard(f"asking what happened to container {name}"):
+            events = self.api.events(  # type: ignore[call-overload]  # its times may be texts, too
+                since="1",
+                until=f"{until.timestamp():.6f}",
+                filters={"container": name, "event": "kill"},
+                decode=True,
+            )
+            return any(True for _ in events)
+
+    def logs(self, name: str, *, follow: bool) -> Iterator[bytes]:
+        """Standard output and error as one stream of bytes, from the beginning."""
+        with guard(f"reading the log of {name}"):
+            yield from self.api.logs(name, stream=True, follow=follow, stdout=True, stderr=True)
+
+    def stop(self, name: str, grace: float) -> None:
+        """TERM, and KILL after so many seconds."""
+        with guard(f"stopping container {name}"):
+            try:
+                self.api.stop(name, timeout=max(1, round(grace)))
+            except NotFound:
+                return
+
+    def kill(self, name: str) -> None:
+        with guard(f"killing container {name}"):
+            try:
+                self.api.kill(name)
+            except APIError as error:
+                if error.status_code not in (404, 409):  # gone, or not running: that is what was wanted
+                    raise
+
+    def remove(self, name: str) -> None:
+        """Remove a container, dead or alive; one that is gone already is what was wanted."""
+        with guard(f"removing container {name}"):
+            try:
+                self.api.remove_container(name, force=True, v=True)
+            except NotFound:
+                return
+
+    def containers_of(self, home: str) -> list[ContainerState]:
+        """Every container that a home's runs have made, dead or alive."""
+        with guard("listing containers"):
+            found = self.api.containers(all=True, filters={"label": f"{LABEL_HOME}={home}"})
+        states = [self.inspect(item["Id"]) for item in found]
+        return [state for state in states if state is not None]
+
+    def export(self, image: str) -> Iterator[bytes]:
+        """The whole file system of an image as one tar, in chunks."""
+        with guard(f"exporting {image}"):
+            container = self.api.create_container(image, command=["true"], entrypoint=[])["Id"]
+            try:
+                yield from self.api.export(container)
+            finally:
+                self.api.remove_container(container, force=True)
+
+    def run_once(self, image: str, command: list[str], seconds: float = 120) -> tuple[int, bytes]:
+        """Run a short command of ours in an image, without network; its exit code and standard output."""
+        with guard(f"running a command in {image}"):
+            host = self.api.create_host_config(network_mode="none", cap_drop=["ALL"], read_only=True)
+            container = self.api.create_container(image, command=command, entrypoint=[], host_config=host)[
+                "Id"
+            ]
+            try:
+                self.api.start(container)
+                code = int(self.api.wait(container, timeout=seconds)["StatusCode"])  # type: ignore[arg-type]
+                out = self.api.logs(container, stdout=True, stderr=False)
+            finally:
+                self.api.remove_container(container, force=True)
+        return code, out
+
+    def image_settings(self, reference: str) -> dict[str, Any]:
+        """What an image's config sets for its containers: Env, Cmd, Volumes, ..."""
+        with guard(f"looking at image {reference}"):
+            return dict(self.api.inspect_image(reference).get("Config") or {})
+
+
+def _time(text: str | None) -> datetime | None:
+    """The engine's RFC 3339 time with nanoseconds, in any zone; its zero time means never."""
+    if not text or text.startswith("0001-"):
+        return None
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        return None
+    zone = found["zone"].replace("Z", "+00:00")
+    part = ((found["part"] or "") + "000000")[:6]
+    return datetime.fromisoformat(f"{found['head']}.{part}{zone}").astimezone(UTC)

@@ -1,0 +1,1 @@
+"""Metrics that a job wrote, in whatever form."""

@@ -1,0 +1,120 @@
+"""Which files of a job hold its metrics, and how their metrics are called where there are several.
+
+`metrics.json` and `metrics.jsonl` in the working directory are read where a job writes them. Many tools
+write into a folder of their own for each run, named by a moment, a number or an id; where the job wrote
+neither file into the working directory, those are looked for: the layouts of hydra, lightning (CSVLogger),
+wandb (offline) and mlflow (file store).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from os.path import commonpath
+
+from orchestrator.run.metrics.event_files import timeless
+from orchestrator.spec.globs import WILD, matcher
+from orchestrator.value import Value
+
+FINAL = "metrics.json"
+SERIES = "metrics.jsonl"
+MAX_FILES = 200  # that are read: of the largest, each takes half a second
+
+# The name of a folder, or of a part of it between `-`, `_` and `.`, that another run would not have.
+_DATE = r"(19|20)\d{2}[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
+_TIME = r"([01]\d|2[0-3])[-_:.]?[0-5]\d[-_:.]?[0-5]\d"
+_SECONDS = r"1\d{9}(\d{3})?(\.\d+)?"
+_HEX = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,64}"
+_OWN = re.compile(rf"(?<![0-9A-Za-z])({_DATE}[T_ -]?({_TIME})?|{_TIME}|{_SECONDS}|{_HEX})(?![0-9A-Za-z])")
+_VERSION = re.compile(r"(^|/)version_\d+\Z")
+_WANDB = re.compile(r"(^|/)wandb/(offline-)?run-[^/]+/files\Z")
+_MLFLOW = re.compile(r"(^|/)mlruns/\d+/[0-9a-f]{32}/metrics/")
+
+
+class Kind(Enum):
+    """How a file is read."""
+
+    OBJECT = "object"  # of JSON
+    LINES = "lines"  # each an object of JSON
+    TABLE = "table"  # CSV with a line of names
+    POINTS = "points"  # mlflow's: `milliseconds value step`, one metric a file
+
+
+class MetricFile(Value):
+    path: str
+    kind: Kind
+    folder: str = ""  # what is before the metrics' names where other files have a metric of the name, too
+    name: str = ""  # of the one metric, where the file holds one
+    hidden: bool = False  # names that begin with _ are the tool's own
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.folder}/" if self.folder else ""
+
+
+def metric_files(named: str | None, written: Sequence[str]) -> list[MetricFile]:
+    """The files to read. `named` is what the spec says, `written` what the job wrote.
+
+    A path that is named is in the list whether it was written or not. Of a glob, files whose ending says that
+    they can be read.
+    """
+    if named is None:
+        at_top = [MetricFile(path=name, kind=_kind(name)) for name in (FINAL, SERIES)]
+        found = [] if {FINAL, SERIES} & set(written) else list(_in_own_folders(written))
+        return [*at_top, *_apart(found)]
+    if named in written or not WILD & set(named):
+        return [MetricFile(path=named, kind=_kind(named))]
+    fits = matcher((named,))
+    fitting = [path for path in sorted(written) if fits(path)]
+    endings = (".json", ".jsonl", ".csv")
+    return _apart([MetricFile(path=path, kind=_kind(path)) for path in fitting if path.endswith(endings)])
+
+
+def short_names(names: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Names as read, with the folder and the name that each is of -> without the folder where one has it."""
+    folders: dict[str, set[str]] = {}
+    for folder, name in names.values():
+        folders.setdefault(name, set()).add(folder)
+    return {read: name if len(folders[name]) == 1 else read for read, (_, name) in names.items()}
+
+
+def _kind(path: str) -> Kind:
+    if path.endswith(".jsonl"):
+        return Kind.LINES
+    return Kind.TABLE if path.endswith(".csv") else Kind.OBJECT
+
+
+def _in_own_folders(written: Iterable[str]) -> Iterable[MetricFile]:
+    for path in sorted(written):
+        folder, _, name = path.rpartition("/")
+        if points := _MLFLOW.search(path):
+            yield MetricFile(path=path, kind=Kind.POINTS, name=path[points.end() :])
+        elif name == "wandb-summary.json" and _WANDB.search(folder):
+            yield MetricFile(path=path, kind=Kind.OBJECT, hidden=True)
+        elif name == "metrics.csv" and _VERSION.search(folder):
+            yield MetricFile(path=path, kind=Kind.TABLE)
+        elif name in (FINAL, SERIES) and (_OWN.search(folder) or _VERSION.search(folder)):
+            yield MetricFile(path=path, kind=_kind(name))
+
+
+def _apart(files: list[MetricFile]) -> list[MetricFile]:
+    """With the folders by which they are told apart: without moments and ids, from where all of them lie.
+
+    Two that differ in nothing else are numbered, in the order of their names, which is that of moments.
+    """
+    folders = sorted({_folder(file) for file in files})
+    common = commonpath(folders) if folders else ""
+    inside = {folder: folder[len(common) :].strip("/") for folder in folders}
+    seen: dict[str, int] = {}
+    for folder, below in inside.items():
+        name = _OWN.sub("RUN", timeless(below))
+        seen[name] = seen.get(name, 0) + 1
+        inside[folder] = name if seen[name] == 1 else f"{name}-{seen[name]}"
+    return [file.model_copy(update={"folder": inside[_folder(file)]}) for file in files]
+
+
+def _folder(file: MetricFile) -> str:
+    """Of mlflow the run's, for each of its metrics has a file."""
+    points = _MLFLOW.search(file.path)
+    return file.path[: points.end() - 1] if points else file.path.rpartition("/")[0]

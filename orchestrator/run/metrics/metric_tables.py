@@ -1,0 +1,76 @@
+"""Metrics in tables: CSV with a line of names, and mlflow's files of one metric each. Untrusted text."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from orchestrator.run.collect.job_files import lines
+from orchestrator.run.metrics.series import Row
+
+MAX_LINE = 1 << 20  # bytes
+MAX_LINES = 4_000_000
+MAX_CELLS = 20_000_000  # ten seconds
+STEPS = ("step", "global_step", "iteration", "epoch")  # the first one that a table has is its step
+
+
+def read_table(stream: BinaryIO) -> Iterator[Row]:
+    """Every number of a CSV file under its column's name; a cell that holds none is left out.
+
+    ValueError or csv.Error for what is no table.
+    """
+    names: list[str] | None = None
+    step, left = -1, MAX_CELLS
+    for line in _lines(stream):
+        cells = next(csv.reader([line], strict=True), [])
+        if names is None:
+            names = cells
+            step = next((names.index(key) for key in STEPS if key in names), -1)
+            continue
+        if not cells:
+            continue
+        left -= len(cells)
+        if left < 0:
+            raise ValueError(f"more than {MAX_CELLS} cells; the first are read")
+        if len(cells) != len(names):
+            raise ValueError(f"a line has {len(cells)} cells where the first has {len(names)}")
+        at = _whole(cells[step]) if step >= 0 else None
+        for place, cell in enumerate(cells):
+            value = None if place == step else _number(cell)
+            if value is not None:
+                yield Row(names[place], at, value)
+
+
+def read_points(stream: BinaryIO, name: str) -> Iterator[Row]:
+    """The points of one metric, a line each: milliseconds, value, step. ValueError for another line."""
+    for line in _lines(stream):
+        parts = line.split()
+        value = _number(parts[1]) if len(parts) in (2, 3) else None
+        if value is None:
+            raise ValueError("a line that is not `milliseconds value step`")
+        yield Row(name, _whole(parts[2]) if len(parts) == 3 else None, value)
+
+
+def _lines(stream: BinaryIO) -> Iterator[str]:
+    for number, line in enumerate(lines(stream, MAX_LINE), 1):
+        if line is None or number > MAX_LINES:
+            raise ValueError(f"more than {MAX_LINES} lines, or one of more than {MAX_LINE} bytes")
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8", "replace").removesuffix("\r")
+        if text.strip():
+            yield text
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text) if "_" not in text else None
+    except ValueError:
+        return None
+
+
+def _whole(text: str) -> int | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() and abs(value) < 1 << 53 else None

@@ -1,0 +1,329 @@
+"""Metrics: numbers that the job wrote to a file, read as what they are, untrusted text.
+
+An honest million points take 3 s and 120 MiB (benchmarks/collecting.py), a hostile file no more memory.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.run.collect.job_files import bounded, clean, costs_that_file, lines, parse_json, reason
+from orchestrator.run.collect.starting_source import NOTHING, Began
+from orchestrator.run.collect.walk_tree import open_plain, read_small
+from orchestrator.run.metrics.metric_sources import FINAL as FINAL
+from orchestrator.run.metrics.metric_sources import MAX_FILES, Kind, MetricFile, metric_files, short_names
+from orchestrator.run.metrics.metric_sources import SERIES as SERIES
+from orchestrator.run.metrics.metric_tables import STEPS, read_points, read_table
+from orchestrator.run.metrics.series import Points, Series, points_of
+from orchestrator.spec.shown_names import is_plain
+from orchestrator.value import Value
+
+MAX_FILE = 64 << 20  # bytes of a file that is one object
+MAX_LINES_FILE = 1 << 30  # bytes of a file of lines: a million points of a long name make 300 MB
+MAX_LINE = 1 << 20  # bytes; 10,000 metrics make 0.4 MB
+MAX_LINES = 4_000_000
+MAX_METRICS = 10_000
+MAX_NAME = 200  # characters
+OURS = "trace."  # beginning of the names of series that the tracer makes; a job's are left out
+MAX_POINTS = 1_000_000  # of all series
+_NOT_WRITTEN = "metrics: {} came with the source and the job did not write it: not read"
+_STEPS_FIT = range(-(1 << 63), 1 << 63)
+
+
+class Metrics(Value):
+    final: dict[str, float] = {}
+    series: Points = ()
+    notes: tuple[str, ...] = ()
+    incomplete: str = ""  # what of them could not be read, in a sentence; empty: nothing
+
+
+def read_metrics(
+    workspace: Path, named: str | None, began: Began = NOTHING, written: Sequence[str] = ()
+) -> Metrics:
+    """Final values and series, of the files that metric_sources.py chooses among those that the job wrote.
+
+    `.json`: one object; nested objects are joined with `.`; numbers count, true and false are 1 and 0,
+    all else is left out. `.jsonl`: one object a line, with a step if it has one; a metric's final value
+    is the one in the object, else its last in the series. A line that cannot be read costs that line.
+    Where several folders have a metric of a name, the folder stands before it. Raises nothing for what a job
+    wrote.
+
+    `began`: what came with the source is no measurement of this run, and a note says so.
+    """
+    reading = Reading()
+    files = metric_files(named, written)
+    if not files:
+        reading.notes.append(f"metrics: nothing that the job wrote fits {named!r}")
+    elif named is None and len(files) > 2:
+        reading.notes.append(f"metrics: read from {files[2].path}{_more(len(files) - 3)}")
+    if len(files) > MAX_FILES:
+        reading.lose(f"metrics: {len(files)} files; the first {MAX_FILES} are read")
+    names: dict[str, tuple[str, str]] = {}  # as read -> folder, name
+    for file in files[:MAX_FILES]:
+        with costs_that_file(f"metrics: {file.path}", reading.lose):
+            found = _READERS[file.kind](workspace, file, began, reading)
+            if not found and named is not None:
+                reading.notes.append(f"metrics: the job did not write {file.path}")
+        for name in {*reading.series.names(), *reading.final} - names.keys():
+            names[name] = (file.folder, name.removeprefix(file.prefix))
+    return reading.metrics(short_names(names))
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count else ""
+
+
+class Reading:
+    """What was read of a run's metrics so far, within the limits on all of them; and what was not."""
+
+    def __init__(self, before: Metrics | None = None) -> None:
+        self.series = Series() if before is None else Series(points_of(before.series))
+        self.final = {} if before is None else dict(before.final)
+        self.notes = [] if before is None else list(before.notes)
+        self._lost = [before.incomplete] if before is not None and before.incomplete else []
+        self._crowded = False
+
+    def lose(self, what: str) -> None:
+        """Something that the job said of its metrics and that is not in the record."""
+        self.notes.append(what)
+        self._lost.append(what)
+
+    @property
+    def full(self) -> bool:
+        return len(self.series) >= MAX_POINTS
+
+    def add(self, name: str, step: int | None, value: float) -> None:
+        if self.takes(self.series, name):
+            self.series.add(name, step, value)
+
+    def takes(self, series: Series, name: str) -> bool:
+        """Whether there is room for one more name; a job can give each point another one."""
+        if name in series.names() or len(series.names()) < MAX_METRICS:
+            return True
+        if not self._crowded:
+            self._crowded = True
+            self.lose(f"metrics: series of more than {MAX_METRICS} metrics; the first are kept")
+        return False
+
+    def overflow(self) -> None:
+        self.lose(f"metrics: more than {MAX_POINTS} points; the first {MAX_POINTS} are kept")
+
+    def metrics(self, names: Mapping[str, str] | None = None) -> Metrics:
+        """`names`: what metrics are called that were read under other names."""
+        if names is not None and any(name != new for name, new in names.items()):
+            self.series = self.series.renamed(names)
+            self.final = {names[name]: value for name, value in self.final.items()}
+        merged = self.series.last() | self.final
+        if len(merged) > MAX_METRICS:
+            self.lose(f"{len(merged)} metrics; {MAX_METRICS} are kept")
+            merged = dict(sorted(merged.items())[:MAX_METRICS])
+        more = f" (and {len(self._lost) - 1} more)" if len(self._lost) > 1 else ""
+        return Metrics(
+            final=merged,
+            series=self.series,
+            notes=bounded(self.notes),
+            incomplete=self._lost[0] + more if self._lost else "",
+        )
+
+
+def _read_object(workspace: Path, file: MetricFile, began: Began, reading: Reading) -> bool:
+    """False: there is no such file."""
+    name = file.path
+    data = read_small(workspace, name, MAX_FILE)
+    if data is None:
+        return False
+    if began.brought(workspace, name) >= len(data) > 0:
+        reading.notes.append(_NOT_WRITTEN.format(name))
+        return True
+    try:
+        value = parse_json(data)
+    except json.JSONDecodeError as error:
+        reading.lose(f"metrics: {name} is not JSON: {reason(error)}")
+        return True
+    if not isinstance(value, dict):
+        reading.lose(f"metrics: {name} is not an object")
+        return True
+    ignored = _Ignored()
+    if file.hidden:
+        value = {key: item for key, item in value.items() if not key.startswith("_")}
+    reading.final.update(_numbers(value, ignored, file.prefix))
+    ignored.tell(name, reading)
+    return True
+
+
+def _read_table(workspace: Path, file: MetricFile, began: Began, reading: Reading) -> bool:
+    """False: there is no such file."""
+    try:
+        handle, size = open_plain(workspace, file.path, MAX_LINES_FILE)
+    except FileNotFoundError:
+        return False
+    ignored = _Ignored()
+    with os.fdopen(handle, "rb") as stream:
+        if began.brought(workspace, file.path) >= size > 0:
+            reading.notes.append(_NOT_WRITTEN.format(file.path))
+            return True
+        rows = read_table(stream) if file.kind is Kind.TABLE else read_points(stream, file.name)
+        for row in rows:
+            if reading.full:
+                reading.overflow()
+                break
+            name = file.prefix + row.name
+            if (why := _no_name(name)) is None:
+                reading.add(name, row.step, row.value)
+            else:
+                ignored.add(name, why)
+    ignored.tell(file.path, reading)
+    return True
+
+
+def _read_lines(workspace: Path, file: MetricFile, began: Began, reading: Reading) -> bool:
+    """False: there is no such file."""
+    name = file.path
+    try:
+        handle, size = open_plain(workspace, name, MAX_LINES_FILE)
+    except FileNotFoundError:
+        return False
+    broken = _Broken(name)
+    ignored = _Ignored()
+    with os.fdopen(handle, "rb") as stream:
+        brought = began.brought(workspace, name)
+        if brought >= size > 0:
+            reading.notes.append(_NOT_WRITTEN.format(name))
+            return True
+        if brought:
+            reading.notes.append(
+                f"metrics: the first {brought:,} bytes of {name} came with the source: not read"
+            )
+            stream.seek(brought)
+        for number, line in enumerate(lines(stream, MAX_LINE), 1):
+            if number > MAX_LINES:
+                reading.lose(f"metrics: {name} has more than {MAX_LINES} lines; the first are read")
+                break
+            value = _line(line, number, broken)
+            if value is None:
+                continue
+            step = _step(value, number, broken)
+            for metric, amount in _numbers(value, ignored, file.prefix):
+                if reading.full:
+                    reading.overflow()
+                    break
+                reading.add(metric, step, amount)
+            else:
+                continue
+            break
+    broken.tell(reading)
+    ignored.tell(name, reading)
+    return True
+
+
+class _Broken:
+    """Lines that could not be read, or not whole: the first is named, the others counted."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._count = 0
+        self._first = ""
+
+    def add(self, number: int, why: str) -> None:
+        self._count += 1
+        self._first = self._first or f"metrics: {self._name}:{number} {why}"
+
+    def tell(self, reading: Reading) -> None:
+        rest = self._count - 1
+        more = "" if rest < 1 else "; so is one more line" if rest == 1 else f"; so are {rest:,} more lines"
+        if self._count:
+            reading.lose(self._first + more)
+
+
+class _Ignored:
+    """Numbers whose names are no names of metrics: the first is named, the others counted."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first = ""
+
+    def add(self, name: str, why: str) -> None:
+        self._count += 1
+        self._first = self._first or f"{clean(name, 60)!r} {why}"
+
+    def tell(self, name: str, reading: Reading) -> None:
+        more = f", and {self._count - 1} more numbers" if self._count > 1 else ""
+        if self._count:
+            reading.lose(f"metrics: {name}: left out: {self._first}{more}")
+
+
+def _line(line: bytes | None, number: int, broken: _Broken) -> dict[str, Any] | None:
+    """The object in a line; None for an empty one and, noted, for what is none."""
+    if line is None:
+        broken.add(number, f"is longer than {MAX_LINE} bytes")
+        return None
+    try:
+        value = json.loads(line.decode("utf-8", "replace")) if line else None
+    except (ValueError, RecursionError) as error:
+        if line.strip():
+            broken.add(number, f"is not JSON: {reason(error)}")
+        return None
+    if isinstance(value, dict):
+        return value
+    if line:
+        broken.add(number, "is not an object")
+    return None
+
+
+def _step(value: dict[str, Any], number: int, broken: _Broken) -> int | None:
+    """The step of a line, which is taken out of it."""
+    for key in STEPS:
+        step = value.get(key)
+        if isinstance(step, int) and not isinstance(step, bool):
+            del value[key]
+            if step in _STEPS_FIT:
+                return step
+            broken.add(number, f"has a {key} that does not fit 64 bits; its points are kept without it")
+            return None
+    return None
+
+
+def _numbers(value: dict[str, Any], ignored: _Ignored, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Names and numbers; of a table in a table, joined by dots. As deep as a name may be long, at most."""
+    for key, item in value.items():
+        if isinstance(item, float | int):  # and bool
+            name = prefix + key
+            if (why := _no_name(name)) is None:
+                yield name, as_float(item)
+            else:
+                ignored.add(name, why)
+        elif isinstance(item, dict):
+            if len(prefix) + len(key) < MAX_NAME:
+                yield from _numbers(item, ignored, f"{prefix}{key}.")
+            elif item:
+                ignored.add(prefix + key, f"is longer than {MAX_NAME} characters")
+
+
+# A file of each kind -> False where it is not there.
+_READERS = {
+    Kind.OBJECT: _read_object,
+    Kind.LINES: _read_lines,
+    Kind.TABLE: _read_table,
+    Kind.POINTS: _read_table,
+}
+
+
+def _no_name(name: str) -> str | None:
+    if len(name) > MAX_NAME:
+        return f"is longer than {MAX_NAME} characters"
+    if not is_plain(name):
+        return "cannot be printed"
+    return f"begins with {OURS}" if name.startswith(OURS) else None
+
+
+def as_float(value: float) -> float:
+    """An integer past a float's range is infinite, as it would be anywhere else in a plot."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

@@ -1,0 +1,133 @@
+"""What a command and its parameters may not be: placeholders without a value, or where none can be read.
+
+Works on plain values like `short_forms.py`, once the short forms are written out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orchestrator.spec.jobfile.placeholders import marked, placeholders
+from orchestrator.spec.jobfile.problem_collector import Collector
+from orchestrator.spec.jobfile.problems import KeyPath, nearest, shorten
+from orchestrator.spec.jobfile.shell_quoting import Place, places
+
+_VARIABLE = "REPRISE_PARAMS"
+_FORMATTED = re.compile(
+    r"(?<![${])\{([A-Za-z0-9][A-Za-z0-9._-]*)[:!][^{}\s]*\}(?!\})"
+)  # of Python's `format`
+_SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
+_OUTSIDE = 'write it outside of them: --name {{{0}}}, or "before"{{{0}}}"after"'
+_HINTS = {
+    Place.SINGLE: _OUTSIDE,
+    Place.DOUBLE: _OUTSIDE,
+    Place.BACKQUOTES: "write $(...) for `...`: in it quotes are read as elsewhere",
+    Place.HERE: "the shell takes no quotes off there: read the value from $REPRISE_PARAMS, which is JSON",
+    Place.ARITHMETIC: "only a number can be read there",
+    Place.ESCAPED: "leave the backslash out: the value is quoted for the shell already",
+}
+
+
+def asked_for(data: dict[str, Any]) -> set[str]:
+    """The placeholders of the command, but for the seed."""
+    command = data.get("command")
+    if not isinstance(command, str | list):
+        return set()
+    return set(placeholders(command if isinstance(command, str) else tuple(command))) - {"seed"}
+
+
+def check_placeholders(data: dict[str, Any], names: set[str], found: Collector) -> None:
+    """Every `{name}` of the command must be a parameter or `seed`, and stand where its value is one word."""
+    command = data.get("command")
+    if command is None or found.covers(("params",)):
+        return
+    words = [command] if isinstance(command, str) else command
+    for number, word in enumerate(words):
+        path: KeyPath = ("command",) if isinstance(command, str) else ("command", number)
+        for name in placeholders(word):
+            if name not in names | {"seed"}:
+                hint = f"{nearest(name, names | {'seed'})}; {{{{{name}}}}} is the text with its braces"
+                found.add(path, f"{{{shorten(name)}}} is neither a parameter nor seed", hint)
+    params = data.get("params")
+    numbers = {"seed"} | _numbers(params if isinstance(params, dict) else {})
+    if isinstance(command, str):
+        _check_places(command, numbers, found)
+    else:
+        _check_script(command, numbers, found)
+
+
+def _numbers(params: Mapping[str, object]) -> set[str]:
+    """Parameters whose text never needs quotes; `-p` keeps their type."""
+    return {name for name, value in params.items() if isinstance(value, bool | int | float)}
+
+
+def _check_places(command: str, numbers: set[str], found: Collector) -> None:
+    text, marks = marked(command)
+    where = places(text)
+    told: set[str] = set()
+    for index, name in marks:
+        place = where[index]
+        harmless = place in (Place.WORD, Place.COMMENT)
+        if harmless or name in told or (name in numbers and place not in (Place.SINGLE, Place.DOUBLE)):
+            continue
+        told.add(name)
+        message = f"{{{shorten(name)}}} stands in {place.value}, and its value brings quotes of its own"
+        found.add(("command",), message, _HINTS[place].format(name))
+
+
+def _check_script(command: list[str], numbers: set[str], found: Collector) -> None:
+    """`[bash, -c, "... {name}"]`: nothing is quoted in lists; a shell would read the value as commands."""
+    number = _script(command)
+    for name in () if number is None else placeholders(command[number]):
+        if name not in numbers:
+            hint = (
+                "write the command as text, where values are quoted, or pass it on as a word after the script"
+            )
+            message = (
+                f"{{{shorten(name)}}} stands in a script, and the shell would read its value as commands"
+            )
+            found.add(("command", number or 0), message, hint)
+
+
+def _script(command: list[str]) -> int | None:
+    """Where in a list the text lies that a shell is given with `-c`."""
+    if not command or command[0].rpartition("/")[2] not in _SHELLS:
+        return None
+    at, given = 1, False
+    while at < len(command) and command[at][:1] in ("-", "+"):
+        letters = "" if command[at].startswith("--") else command[at][1:]
+        given |= "c" in letters
+        at += 2 if letters.endswith("o") else 1  # -o has a word of its own
+    return at if given and at < len(command) else None
+
+
+def warnings(
+    command: str | tuple[str, ...], params: Iterable[str], env: Mapping[str, str], files: Iterable[bytes]
+) -> tuple[str, ...]:
+    """What is no mistake for sure: parameters that nothing reads, placeholders where none is filled."""
+    names = set(params)
+    told = [
+        f"env.{name}: {{{found}}} stays as it is there: placeholders are filled in the command only"
+        for name, value in sorted(env.items())
+        for found in placeholders(value)
+        if found in names | {"seed"}
+    ]
+    words = (command,) if isinstance(command, str) else command
+    told += [
+        f"command: {found[0]} stays as it is: a placeholder is a name alone, {{{found[1]}}}"
+        for word in words
+        for found in _FORMATTED.finditer(word)
+        if found[1] in names | {"seed"}
+    ]
+    left = sorted(names - set(placeholders(command)))
+    if not left or any(_VARIABLE in word for word in (*words, *env.values())):
+        return tuple(told)
+    if not any(_VARIABLE.encode() in data for data in files):
+        told += [
+            f"nothing reads the parameter {name}: the command has no {{{name}}}, and no file of the source "
+            f"names {_VARIABLE}, the variable with all of them"
+            for name in left
+        ]
+    return tuple(told)

@@ -1,0 +1,148 @@
+"""The paths and globs of a job file: where they may point, and what must be there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.spec.globs import glob_problem
+from orchestrator.spec.jobfile.problem_collector import Collector
+from orchestrator.spec.jobfile.problems import KeyPath, shorten
+
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/\s]+@[^/\s]+:")
+_BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z|[^\s@]+@sha256:[0-9a-f]{64}\Z")
+
+
+def resolve_places(data: dict[str, Any], folder: Path, found: Collector) -> None:
+    """Makes the paths in `data` absolute, seen from `folder`, and checks them and the globs.
+
+    The code and the requirements come from the spec's folder or from the git repository around it, so
+    that a copy of either runs elsewhere; inputs may lie anywhere, their bytes are checked.
+    """
+    real = folder.resolve()
+    root = next((place for place in (real, *real.parents) if _holds(Path.exists, place / ".git")), real)
+    _source(data, real, root, found)
+    _requirements(data, real, root, found)
+    _inputs(data, real, found)
+    _globs(data, found)
+    base = data.get("base")
+    if isinstance(base, str) and not _BASE.match(base):
+        hint = "write the name of a base, such as cpu or cuda, or REPOSITORY@sha256:..."
+        found.add(("base",), f"{shorten(base)!r} is not pinned by digest", hint)
+
+
+def _source(data: dict[str, Any], folder: Path, root: Path, found: Collector) -> None:
+    source = data.get("source")
+    if not isinstance(source, dict):
+        return
+    text = source.get("git", source.get("path"))
+    is_git = "git" in source  # a commit of any local repository, wherever it lies
+    if is_git:
+        if "path" in source:
+            found.add(("source",), "names both a path and a git repository", "one of them is enough")
+        elif source.get("commit") is None:
+            found.add(("source", "git"), "needs a commit", "add commit, or write path for a folder as it is")
+        source["path"] = source.pop("git")
+    if not isinstance(text, str):
+        return
+    path: KeyPath = ("source",)
+    if _REMOTE.match(text):
+        found.add(path, f"{_without_secrets(text)} is not on this machine", "clone it, and name the folder")
+        return
+    place = _outside(text, folder) if is_git else _inside(text, folder, root, path, found)
+    if place is not None and _holds(Path.is_dir, place):
+        source["path"] = str(place)
+    elif not found.covers(path):
+        found.add(
+            path, f"there is no folder {place or shorten(text)}", "paths are seen from the job file's folder"
+        )
+
+
+def _requirements(data: dict[str, Any], folder: Path, root: Path, found: Collector) -> None:
+    text = data.get("requirements")
+    if not isinstance(text, str):
+        return
+    place = _inside(text, folder, root, ("requirements",), found)
+    if place is not None and not _holds(Path.is_file, place):
+        found.add(("requirements",), f"there is no file {place}", "paths are seen from the job file's folder")
+    elif place is not None:
+        data["requirements"] = str(place)
+
+
+def _inputs(data: dict[str, Any], folder: Path, found: Collector) -> None:
+    inputs = data.get("inputs")
+    if not isinstance(inputs, dict):
+        return
+    for name, item in inputs.items():
+        text = item.get("path") if isinstance(item, dict) else None
+        if not isinstance(text, str):
+            continue
+        if _REMOTE.match(text):
+            message = f"{_without_secrets(text)} is not on this machine"
+            found.add(("inputs", name), message, "download it, and name the file or folder")
+            continue
+        place = _outside(text, folder) if text else None
+        if place is None or not (_holds(Path.is_dir, place) or _holds(Path.is_file, place)):
+            hint = "paths are seen from the job file's folder"
+            found.add(
+                ("inputs", name), f"there is no file or folder {place or shorten(text) or 'of no name'}", hint
+            )
+        else:
+            item["path"] = str(place)
+
+
+def _holds(test: Callable[[Path], bool], place: Path) -> bool:
+    """Whether a path exists, is a folder, is a file; no where it cannot even be asked (too long, barred)."""
+    try:
+        return test(place)
+    except OSError:
+        return False
+
+
+def _outside(text: str, folder: Path) -> Path | None:
+    """A path that may lie anywhere; None where it has no end (a loop of links, no such home)."""
+    try:
+        return (folder / Path(text).expanduser()).resolve()
+    except (OSError, RuntimeError):
+        return None
+
+
+def _inside(text: str, folder: Path, root: Path, path: KeyPath, found: Collector) -> Path | None:
+    """A path under `root`, links followed; None once it has been reported."""
+    if not text or Path(text).is_absolute() or text.startswith("~"):
+        found.add(
+            path, f"{shorten(text)!r} is not a relative path", "write it as seen from the job file's folder"
+        )
+        return None
+    place = _outside(text, folder)
+    if place is None or not place.is_relative_to(root):
+        hint = "it must lie in the job file's folder, or in the git repository around it"
+        found.add(path, f"{shorten(text)!r} leads outside {root}", hint)
+        return None
+    return place
+
+
+def _without_secrets(url: str) -> str:
+    return shorten(re.sub(r"//[^/@]*@", "//", url))
+
+
+def _globs(data: dict[str, Any], found: Collector) -> None:
+    outputs = data.get("outputs")
+    for number, glob in enumerate(outputs) if isinstance(outputs, list) else ():
+        _relative(glob, ("outputs", number), found)
+    _relative(data.get("metrics"), ("metrics",), found)
+    tolerance = data.get("tolerance")
+    table = tolerance.get("outputs") if isinstance(tolerance, dict) else None
+    for glob in table if isinstance(table, dict) else ():
+        _relative(glob, ("tolerance", "outputs", glob), found)
+
+
+def _relative(glob: object, path: KeyPath, found: Collector) -> None:
+    """Globs of outputs look into the job's working directory only."""
+    if not isinstance(glob, str) or found.covers(path):
+        return
+    problem = glob_problem(glob)
+    if problem is not None:
+        found.add(path, f"{shorten(glob)!r} {problem[0]}", problem[1])

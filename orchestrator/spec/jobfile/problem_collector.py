@@ -1,0 +1,54 @@
+"""Collecting problems while a job file's values are looked at: each path finds its line by itself."""
+
+from __future__ import annotations
+
+from orchestrator.spec.jobfile.problems import KeyPath, Problem, dotted
+from orchestrator.spec.jobfile.strict_yaml import Node
+
+COMMAND_LINE = "command line"
+
+
+class Collector:
+    """The problems of one file so far. A path that has been reported is not reported again."""
+
+    def __init__(self, file: str, root: Node, problems: list[Problem]) -> None:
+        self.file = file
+        self.problems = problems
+        self._root = root
+        self._reported: set[KeyPath] = set()
+
+    def add(self, path: KeyPath, message: str, hint: str | None = None) -> None:
+        self._reported.add(path)
+        self.problems.append(Problem(self.file, self.line(path), dotted(path), message, hint))
+
+    def add_typed(self, option: str, message: str, hint: str | None = None) -> None:
+        """A problem of the command line, not of the file."""
+        self.problems.append(Problem(COMMAND_LINE, None, option, message, hint))
+
+    def know(self, path: KeyPath) -> None:
+        """What lies at this path has been reported by somebody else."""
+        self._reported.add(path)
+
+    def covers(self, path: KeyPath) -> bool:
+        """Whether a path, or what it lies in, has been reported."""
+        return any(path[:length] in self._reported for length in range(len(path) + 1))
+
+    def line(self, path: KeyPath) -> int | None:
+        """The line of the last step of a path that the file has; None for the file as a whole."""
+        node, line = self._root, None
+        for step in path:
+            below = _below(node, step)
+            if below is None:
+                break
+            node, line = below, below.line
+        return line
+
+
+def _below(node: Node, step: str | int) -> Node | None:
+    if isinstance(node.value, dict) and isinstance(step, str):
+        found: Node | None = node.value.get(step)
+        return found
+    if isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
+        item: Node = node.value[step]
+        return item
+    return None

@@ -1,0 +1,186 @@
+"""A job file becomes a JobSpec, or every one of its mistakes is told, each with its line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.errors import UsageError
+from orchestrator.spec.jobfile.command_check import asked_for, check_placeholders
+from orchestrator.spec.jobfile.job_spec import JobSpec, Scalar
+from orchestrator.spec.jobfile.paths import resolve_places
+from orchestrator.spec.jobfile.problem_collector import COMMAND_LINE, Collector
+from orchestrator.spec.jobfile.problem_wording import report
+from orchestrator.spec.jobfile.problems import KeyPath, Problem, SpecError, nearest, shorten
+from orchestrator.spec.jobfile.short_forms import drop_covered, kind_of, write_out
+from orchestrator.spec.jobfile.strict_yaml import (
+    BAD,
+    MAX_SIZE,
+    Node,
+    ScalarError,
+    bad_letters,
+    plain_scalar,
+    read_yaml,
+)
+
+FILE_NAME = "job.yaml"
+
+
+def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | None = None) -> JobSpec:
+    """The spec in a file, or in a folder's job.yaml, with what the command line changes in it.
+
+    `params` are values as typed, read by the rules of the file. UsageError where there is no such file;
+    SpecError with all problems where it cannot be used. Nothing is fetched, and nothing but the file read.
+    """
+    file = spec_file(path)
+    root, problems = read_yaml(_text_of(file), str(file))
+    if root is None or not isinstance(root.value, dict):
+        if not problems:
+            what = "is empty" if root is None else f"is {kind_of(_plain(root))}, not a mapping"
+            hint = "begin with name: and command:"
+            problems.append(Problem(str(file), None, "", f"the job file {what}", hint))
+        raise SpecError(problems)
+    found = Collector(str(file), root, problems)
+    data: dict[str, Any] = _plain(root)
+    _drop_bad(root, (), found)
+    write_out(data, found)
+    resolve_places(data, file.parent, found)
+    drop_covered(data)
+    _override(data, root, params or {}, found)
+    if seed is not None and not 0 <= seed < 1 << 32:
+        found.add_typed("--seed", f"is {seed}", "it should be from 0 to 4294967295")
+    check_placeholders(data, _param_names(root) | (asked_for(data) & set(params or {})), found)
+    spec = _validate(data, found)
+    if spec is None or found.problems:
+        raise SpecError(found.problems)
+    return spec if seed is None else spec.model_copy(update={"seed": seed})
+
+
+def spec_file(path: Path) -> Path:
+    """The file itself, or a folder's job.yaml. UsageError where there is none."""
+    try:
+        folder = path.is_dir()
+        file = path / FILE_NAME if folder else path
+        if file.is_file():
+            return file
+    except OSError as error:
+        raise UsageError(
+            f"{shorten(str(path))} cannot be read: {error.strerror}", "check the path"
+        ) from error
+    if folder:
+        raise UsageError(f"{path} has no {FILE_NAME}", "name the job file itself if it is called otherwise")
+    if file.exists():
+        raise UsageError(
+            f"{path} is neither a file nor a folder", f"name a job file, or a folder with a {FILE_NAME}"
+        )
+    raise UsageError(f"no such job file: {path}", f"name a job file, or a folder with a {FILE_NAME}")
+
+
+def _text_of(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_SIZE + 1)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}", "check its permissions") from error
+    if len(data) > MAX_SIZE:
+        raise UsageError(
+            f"{file} is larger than {MAX_SIZE >> 20} MiB", "is it a job file? Data belongs into inputs"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SpecError(
+            [Problem(str(file), line, "", "this is not UTF-8 text", "save it as UTF-8")]
+        ) from error
+
+
+def _plain(node: Node) -> Any:
+    """A node's value without lines, and without what has been reported."""
+    if isinstance(node.value, dict):
+        return {key: _plain(item) for key, item in node.value.items() if item.value is not BAD}
+    if isinstance(node.value, list):
+        return ["" if item.value is BAD else _plain(item) for item in node.value]
+    return node.value
+
+
+def _drop_bad(node: Node, path: KeyPath, found: Collector) -> None:
+    """Lets the collector know where the YAML itself was at fault: nothing more is said about that."""
+    if node.value is BAD:
+        found.know(path)
+    elif isinstance(node.value, dict):
+        for key, item in node.value.items():
+            _drop_bad(item, (*path, key), found)
+    elif isinstance(node.value, list):
+        for number, item in enumerate(node.value):
+            _drop_bad(item, (*path, number), found)
+
+
+def _param_names(root: Node) -> set[str]:
+    node = root.value.get("params")
+    return set(node.value) if node is not None and isinstance(node.value, dict) else set()
+
+
+def _override(data: dict[str, Any], root: Node, typed: Mapping[str, str], found: Collector) -> None:
+    """`-p name=value`: a parameter, of the type that the file gives it, or a placeholder without a value."""
+    names = _param_names(root)
+    known = names | asked_for(data)
+    for name, text in typed.items():
+        option = f"-p {shorten(name)}"
+        if name == "seed":
+            found.add_typed(option, "the seed is no parameter", "write --seed")
+        elif name not in known:
+            found.add_typed(
+                option, "the job file has no such parameter", nearest(name, known) or "it has none"
+            )
+        else:
+            params = data.setdefault("params", {})
+            if not isinstance(params, dict) or (name in names and name not in params):
+                continue  # what the file says has been reported
+            try:
+                params[name] = _typed_value(params.get(name), text)
+            except ScalarError as error:
+                found.add_typed(option, error.message, error.hint)
+
+
+def _typed_value(old: Scalar | None, text: str) -> Scalar:
+    """The value of a typed text, as the type of the old one, if any. ScalarError where it is of another."""
+    if bad_letters(text):
+        raise ScalarError("is not UTF-8 text", "type it in UTF-8")
+    if text[:1] in ("'", '"'):
+        new: Scalar | None = _quoted(text)
+    else:
+        new = plain_scalar(text.strip())
+        new = text if isinstance(new, str) or (new is None and isinstance(old, str)) else new
+    if type(old) is float and type(new) is int:
+        return float(new)
+    if new is None and old is None:
+        raise ScalarError("has no value", """for empty text, write '""'""")
+    if new is None or (old is not None and type(new) is not type(old)):
+        hint = f"""for text, quote it twice: '"{shorten(text)}"'""" if isinstance(old, str) else None
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[type(old)]
+        raise ScalarError(f"is {kind_of(new)}, where the job file has {kind}", hint)
+    return new
+
+
+def _quoted(text: str) -> str:
+    try:
+        node, problems = read_yaml(text, COMMAND_LINE)
+    except SpecError:
+        node, problems = None, []
+    if node is None or problems or not isinstance(node.value, str):
+        raise ScalarError(f"{shorten(text)} is not one quoted text", "close the quotes, or drop them")
+    return node.value
+
+
+def _validate(data: dict[str, Any], found: Collector) -> JobSpec | None:
+    """Strict validation goes by way of JSON: there a list may become a tuple, and text an enum."""
+    try:
+        return JobSpec.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        report(error.errors(include_url=False), found)
+        return None

@@ -1,0 +1,321 @@
+"""Short forms of a job file, written out; and what pydantic's messages would not say well.
+
+Works on plain values (dict, list, scalars) before they become a JobSpec: a value that is wrong is reported
+and taken out, so that one mistake is told once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.spec.jobfile.job_spec import Determinism, JobSpec, Resources, Tolerances, TracedTensors
+from orchestrator.spec.jobfile.problem_collector import Collector
+from orchestrator.spec.jobfile.problems import KeyPath, shorten
+from orchestrator.spec.sizes import parse_size, parse_span
+from orchestrator.value import Value
+
+_ENV_REASONS = {
+    "REPRISE_": "Reprise tells the job its seed and parameters by these",
+    "LD_": "the linker's variables change which code runs",
+    "NVIDIA_": "the container runtime reads it; say what you need under resources",
+    "CUBLAS": "a determinism lever; say determinism.level",
+    "OMP_": "a determinism lever; say determinism.threads",
+    "MKL_": "a determinism lever; say determinism.threads and determinism.portable_cpu",
+    "OPENBLAS_": "a determinism lever; say determinism.threads and determinism.portable_cpu",
+    "ATEN_": "a determinism lever; say determinism.portable_cpu",
+    "NCCL_": "a determinism lever; say determinism.level",
+    "PYTHON": "Reprise sets the interpreter up so that every run is alike",
+    # Single variables: others of these families (TORCH_HOME, TF_CPP_MIN_LOG_LEVEL) move no bits.
+    # payload/levers.py is not imported here: it belongs to the payload. A test holds the two together.
+    "CUDA_LAUNCH_BLOCKING": "it can move bits; Reprise reads it back",
+    "NPY_DISABLE_CPU_FEATURES": "a determinism lever; say determinism.portable_cpu",
+    "NUMEXPR_NUM_THREADS": "a determinism lever; say determinism.threads",
+    "NVTE_ALLOW_NONDETERMINISTIC_ALGO": "a determinism lever; say determinism.level",
+    "ONEDNN_MAX_CPU_ISA": "a determinism lever; say determinism.portable_cpu",
+    "TF_DETERMINISTIC_OPS": "a determinism lever; say determinism.level",
+    "TORCHINDUCTOR_DETERMINISTIC": "a determinism lever; say determinism.level",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "a determinism lever; say determinism.level",
+    "TORCH_BLAS_PREFER_CUBLASLT": "it can move bits; Reprise reads it back",
+    "TORCH_CUBLASLT_UNIFIED_WORKSPACE": "it can move bits; Reprise reads it back",
+    "TORCH_LINALG_PREFER_CUSOLVER": "it can move bits; Reprise reads it back",
+    "XLA_FLAGS": "a determinism lever; say determinism.level",
+}
+_CACHE = "the job's home and caches lie in /tmp, and are none of its outputs"
+# Whole names. Those that create_body.py gives the container would win, so here they would do nothing.
+_ENV_OURS = {
+    "PATH": "the programs of the job's packages and of its base are on it; name others by path in command",
+    "GLIBC_TUNABLES": "the linker's variables change which code runs",
+    "HOME": _CACHE,
+    "XDG_CACHE_HOME": _CACHE,
+    "TRITON_CACHE_DIR": _CACHE,
+    "TORCHINDUCTOR_CACHE_DIR": _CACHE,
+    "CUDA_CACHE_PATH": _CACHE,
+    "MPLCONFIGDIR": _CACHE,
+    "USER": "every job runs as the user job",
+    "LOGNAME": "every job runs as the user job",
+}
+_SECTIONS: dict[str, type[Value]] = {
+    "determinism": Determinism,
+    "resources": Resources,
+    "tolerance": Tolerances,
+}
+_TRACED = tuple(word.value for word in TracedTensors)
+_NOT_EMPTY = ("name", "description", "source", "command", "seed", "outputs")
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words for a message."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return f"{str(value).lower()}, a truth value"
+    if isinstance(value, int | float):
+        return f"the number {value!r}"
+    if isinstance(value, str):
+        return f"the text {shorten(value, 40)!r}"
+    return "a list" if isinstance(value, list) else "a mapping"
+
+
+def write_out(data: dict[str, Any], found: Collector) -> None:
+    """Replaces every short form in `data` by its long one, in place."""
+    _drop_empty(data, found)
+    data.setdefault("source", ".")
+    _source(data, found)
+    _params(data, found)
+    _command(data, found)
+    _env(data, found)
+    _inputs(data, found)
+    _tolerance(data, found)
+    _outputs(data, found)
+    _trace(data, found)
+    _quantities(data, found)
+
+
+def _drop_empty(data: dict[str, Any], found: Collector) -> None:
+    """`params:` with nothing behind it is as good as left out; `seed:` is rather a slip."""
+    for key in [key for key, value in data.items() if value is None and key in JobSpec.model_fields]:
+        del data[key]
+        if key in _NOT_EMPTY:
+            found.add((key,), "has no value", "write one, or leave the line out")
+    for section, model in _SECTIONS.items():
+        values = data.get(section)
+        if isinstance(values, dict):
+            known = model.model_fields.keys()
+            kept = {key: value for key, value in values.items() if value is not None or key not in known}
+            data[section] = kept
+
+
+def _source(data: dict[str, Any], found: Collector) -> None:
+    source = data["source"]
+    if isinstance(source, str):
+        data["source"] = {"path": source}
+    elif not isinstance(source, dict):
+        _refuse(data, ("source",), found, "a folder, or {path, commit}, or {git, commit}")
+
+
+def _params(data: dict[str, Any], found: Collector) -> None:
+    params = data.get("params", {})
+    if not isinstance(params, dict):
+        return
+    for name, value in list(params.items()):
+        if value is None or isinstance(value, dict | list):
+            hint = "a parameter is text, a number, true or false"
+            found.add(("params", name), f"is {kind_of(value)}", hint)
+            del params[name]
+        elif name == "seed":
+            found.add(("params", name), "seed is a field of its own", "write seed beside params, not in it")
+            del params[name]
+
+
+def _command(data: dict[str, Any], found: Collector) -> None:
+    command = data.get("command")
+    if command is None:
+        return
+    if isinstance(command, list):
+        for number, word in enumerate(command):
+            if not isinstance(word, str):
+                hint = "put it in quotes, or make it a parameter"
+                found.add(("command", number), f"is {kind_of(word)}, not text", hint)
+        empty = not command or command[0] == ""
+    elif isinstance(command, str):
+        empty = not command.strip()
+    else:
+        _refuse(data, ("command",), found, "text for the shell, or a list of words")
+        return
+    if empty:
+        found.add(("command",), "is empty", "say what to run, such as: python train.py")
+    if found.covers(("command",)) or any(found.covers(("command", n)) for n in range(len(command))):
+        del data["command"]
+        found.know(("command",))
+
+
+def _env(data: dict[str, Any], found: Collector) -> None:
+    env = data.get("env")
+    if not isinstance(env, dict):
+        return
+    for name in list(env):
+        by_prefix = (why for prefix, why in _ENV_REASONS.items() if name.upper().startswith(prefix))
+        reason = _ENV_OURS.get(name) or next(by_prefix, None)
+        if reason is not None:
+            found.add(("env", name), "may not be set here", reason)
+            del env[name]
+
+
+def _inputs(data: dict[str, Any], found: Collector) -> None:
+    inputs = data.get("inputs")
+    if not isinstance(inputs, dict):
+        return
+    for name, value in list(inputs.items()):
+        if isinstance(value, str):
+            inputs[name] = {"path": value}
+        elif not isinstance(value, dict):
+            _refuse(inputs, ("inputs", name), found, "a path, or {path, sha256}")
+        elif isinstance(digest := value.get("sha256"), str):
+            value["sha256"] = "sha256:" + digest.lower().removeprefix("sha256:")
+
+
+def _tolerance(data: dict[str, Any], found: Collector) -> None:
+    """`accuracy: 0.01` is `accuracy: {abs: 0.01}`."""
+    tolerance = data.get("tolerance")
+    if isinstance(tolerance, dict):
+        for key, hint in _ELSEWHERE.items():
+            if key in tolerance:
+                found.add(("tolerance", key), "there is no such key", hint)
+                del tolerance[key]
+        _volatile_metrics(tolerance, found)
+    for part in ("metrics", "outputs"):
+        table = tolerance.get(part) if isinstance(tolerance, dict) else None
+        if not isinstance(table, dict):
+            continue
+        for name, value in list(table.items()):
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                table[name] = {"abs": value}
+            elif not isinstance(value, dict):
+                _refuse(table, ("tolerance", part, name), found, "a number, or {abs, rel}")
+            elif not value:
+                found.add(("tolerance", part, name), "allows nothing", "say abs, rel or both")
+
+
+_ELSEWHERE = {
+    "volatile": "mark the glob where it is listed: outputs: [{glob: GLOB, volatile: true}]",
+    "volatile_metrics": "mark the metric: tolerance: {metrics: {NAME: {volatile: true}}}",
+}
+
+
+def _volatile_metrics(tolerance: dict[str, Any], found: Collector) -> None:
+    """`train_runtime: {volatile: true}` among the tolerances of metrics."""
+    table = tolerance.get("metrics")
+    if not isinstance(table, dict):
+        return
+    marked = []
+    for name, value in list(table.items()):
+        if not isinstance(value, dict) or "volatile" not in value:
+            continue
+        path = ("tolerance", "metrics", name)
+        if not isinstance(value["volatile"], bool):
+            found.add((*path, "volatile"), f"is {kind_of(value['volatile'])}", "it should be true or false")
+            del table[name]
+        elif not value["volatile"]:
+            del value["volatile"]
+        elif len(value) > 1:
+            found.add(path, "is volatile and has a tolerance", "either: what is volatile is never compared")
+            del table[name]
+        else:
+            marked.append(name)
+            del table[name]
+    tolerance["volatile_metrics"] = marked
+
+
+def _outputs(data: dict[str, Any], found: Collector) -> None:
+    """`{glob: GLOB, volatile: true}` is an output like `GLOB`, and a tolerance that excuses it.
+
+    How a run is judged is not its identity, so the mark goes where the tolerances are.
+    """
+    outputs = data.get("outputs")
+    if not isinstance(outputs, list):
+        return
+    globs, volatile = [], []
+    for number, value in enumerate(outputs):
+        if not isinstance(value, dict):
+            globs.append(value)
+        elif (
+            value.keys() <= {"glob", "volatile"}
+            and isinstance(value.get("glob"), str)
+            and isinstance(value.get("volatile", False), bool)
+        ):
+            globs.append(value["glob"])
+            if value.get("volatile"):
+                volatile.append(value["glob"])
+        else:
+            found.add(
+                ("outputs", number), "is no output", "it should be a glob, or {glob: GLOB, volatile: true}"
+            )
+            globs.append("**")
+    data["outputs"] = globs
+    tolerance = data.setdefault("tolerance", {}) if volatile else None
+    if isinstance(tolerance, dict):
+        tolerance["volatile"] = volatile
+
+
+def drop_covered(data: dict[str, Any]) -> None:
+    """Takes out every glob of the outputs that another one of them covers.
+
+    So `["**"]`, `["**", "logs/**"]` and `["**", {glob: "logs/**", volatile: true}]` are one experiment: which
+    files are kept is part of its identity, how they are judged is not.
+    """
+    globs = data.get("outputs")
+    if not isinstance(globs, list) or not all(isinstance(glob, str) for glob in globs):
+        return  # what is wrong is reported by its place in the list
+    data["outputs"] = [
+        glob
+        for place, glob in enumerate(globs)
+        if not any(
+            _covers(other, glob) and (number < place or not _covers(glob, other))
+            for number, other in enumerate(globs)
+            if number != place
+        )
+    ]
+
+
+def _covers(glob: str, other: str) -> bool:
+    """Whether everything that `other` fits, `glob` fits; only where that is plain to see."""
+    glob, other = glob.removeprefix("./"), other.removeprefix("./")
+    folder = glob.removesuffix("**")
+    whole = glob.endswith("**") and (folder == "" or (folder.endswith("/") and not set("*?") & set(folder)))
+    return glob == other or (whole and other.startswith(folder))
+
+
+def _trace(data: dict[str, Any], found: Collector) -> None:
+    determinism = data.get("determinism")
+    if not isinstance(determinism, dict) or "trace" not in determinism:
+        return
+    trace = determinism["trace"]
+    path = ("determinism", "trace")
+    if trace in _TRACED:
+        determinism["trace"] = {"tensors": trace}
+    elif not isinstance(trace, dict):
+        _refuse(determinism, path, found, f"{', '.join(_TRACED)}, or {{every, tensors}}")
+
+
+def _quantities(data: dict[str, Any], found: Collector) -> None:
+    """Sizes to bytes, times to seconds."""
+    resources = data.get("resources")
+    if not isinstance(resources, dict):
+        return
+    for key in ("memory", "shm", "output_size", "timeout"):
+        value = resources.get(key)
+        if isinstance(value, str):
+            try:
+                resources[key] = parse_span(value) if key == "timeout" else parse_size(value)
+            except ValueError:
+                wanted = (
+                    "a time such as 90, 30m or 1h30m" if key == "timeout" else "a size such as 512MiB or 8GiB"
+                )
+                _refuse(resources, ("resources", key), found, wanted)
+
+
+def _refuse(holder: dict[str, Any], path: KeyPath, found: Collector, wanted: str) -> None:
+    """Reports the value of the last step of `path` and takes it out."""
+    last = str(path[-1])
+    found.add(path, f"is {kind_of(holder[last])}", f"it should be {wanted}")
+    del holder[last]

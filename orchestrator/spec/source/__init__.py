@@ -1,0 +1,1 @@
+"""The source of a job: from a folder or from git, as plain values."""

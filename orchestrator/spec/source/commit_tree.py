@@ -1,0 +1,61 @@
+"""The files of a git commit, from git's objects: the working directory is not looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.errors import UsageError
+from orchestrator.spec.source.git import Repository
+from orchestrator.spec.source.gitignore import MAX_FILE
+
+SUBMODULE = b"160000"
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    path: str
+    mode: bytes
+    identity: bytes  # object id, hex
+    size: int  # bytes; 0 for a submodule and where the object is missing
+
+
+def list_commit(repository: Repository, commit: str) -> list[TreeEntry]:
+    """Everything of a commit below the repository's folder, names relative to it."""
+    out = repository.ask(f"reading commit {commit}", "ls-tree", "-r", "-l", "-z", commit, "--", ".")
+    return [_entry(line) for line in out.split(b"\0") if line]
+
+
+def _entry(line: bytes) -> TreeEntry:
+    head, _, name = line.partition(b"\t")
+    mode, _, identity, size = head.split()
+    # `-` for a submodule, BAD for an object that is not there: reading it says so.
+    return TreeEntry(os.fsdecode(name), mode, identity, int(size) if size.isdigit() else 0)
+
+
+def blob_at(repository: Repository, entry: TreeEntry) -> bytes:
+    """The content of a small file. UsageError for a large one."""
+    if entry.size > MAX_FILE:
+        raise UsageError(f"{entry.path} is larger than {MAX_FILE >> 20} MiB")
+    return read_blobs(repository, [entry])[0]
+
+
+def read_blobs(repository: Repository, entries: Sequence[TreeEntry]) -> list[bytes]:
+    """The contents of blobs, from one process. Their sizes, as listed, are the caller's to limit."""
+    given = b"".join(entry.identity + b"\n" for entry in entries)
+    most = sum(entry.size + 1000 for entry in entries)
+    out = repository.start("cat-file", "--batch", given=given).finish("reading files", most)
+    blobs = []
+    offset = 0
+    for entry in entries:
+        line = out.index(b"\n", offset)
+        size = out[offset:line].rsplit(b" ", 1)[1]
+        if not size.isdigit():
+            raise UsageError(
+                f"git has no content for {entry.path}: {entry.identity.decode()} {size.decode()}",
+                "the clone is partial or damaged: `git fsck` says more",
+            )
+        blobs.append(out[line + 1 : line + 1 + int(size)])
+        offset = line + int(size) + 2
+    return blobs

@@ -1,0 +1,387 @@
+"""Git, asked with its own program and with everything in a repository's power switched off.
+
+A repository is data, and so is its configuration: hooks, file monitors, filters, external diffs, signature
+checkers, transports and submodules in it are never run (`git_folder.py`). What the user's own configuration
+says is kept. Every command has a deadline, and an end to what is read of it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.redaction import bare_remote
+from orchestrator.spec.plain_file import read_plain
+from orchestrator.spec.source import git_folder
+from orchestrator.spec.source.git_folder import GitFolder
+from orchestrator.spec.source.source_tree import GitState
+
+DEADLINE = 300.0  # seconds of one git command; 100,000 files on a cold network disk take some 100
+MEMORY = 8 << 30  # bytes of one git command, packs that it maps not counted
+MAX_SAID = 64 << 20  # bytes of a listing: 100,000 files with names of 600
+MAX_SETTINGS = 1 << 20  # bytes of a repository's configuration
+MAX_PATCH = 64 << 20  # bytes; a larger patch is not kept: the changed files are in the image anyway
+
+_SAFE = (
+    "--literal-pathspecs",
+    "--no-replace-objects",
+    "-c", "core.fsmonitor=false",
+    "-c", "core.hooksPath=/dev/null",
+    "-c", "core.splitIndex=false",
+    "-c", "core.quotePath=false",
+    "-c", "diff.external=",
+    "-c", "diff.orderFile=/dev/null",
+)  # fmt: skip
+_SUBMODULE = b"160000"
+_PASSED = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME")
+_ENVIRON = {
+    "GIT_ALLOW_PROTOCOL": "none",  # unlike protocol.allow, no setting of the repository comes before it
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_PAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
+# Every choice that a configuration could make otherwise, so that `git apply` takes the patch anywhere.
+_PATCH = (
+    "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",
+    "--no-relative", "--unified=3", "--inter-hunk-context=0",
+    "--diff-algorithm=myers", "--submodule=short", "--ignore-submodules=all",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Paths below a folder, relative to it: tracked ones, and those neither tracked nor ignored."""
+
+    tracked: frozenset[str]  # without submodules
+    untracked: frozenset[str]
+    unwatched: frozenset[str]  # tracked, but git was told not to look whether they changed
+    submodules: Mapping[str, str]  # path -> commit in the index
+
+
+def find_repository(folder: Path) -> GitFolder | None:
+    """The repository that a folder lies in, or that it is itself; no process is started to tell."""
+    return git_folder.find(folder)
+
+
+class Repository:
+    """A repository and a folder of it, with all that makes asking safe; to be closed.
+
+    `prefix` stands before the names in its patches: where a submodule lies in the source.
+    """
+
+    def __init__(self, folder: Path, there: GitFolder | None = None, prefix: str = "") -> None:
+        found = there or git_folder.find(folder)
+        if found is None:
+            raise UsageError(f"{folder} is not in a git repository")
+        if shutil.which("git") is None:
+            raise UsageError(f"{folder} is in a git repository, and git is not installed", "install git")
+        git_folder.refuse_waiting(found, folder)
+        self.folder, self.there, self.prefix = folder, found, prefix
+        self.remote: str | None = None
+        self._room = tempfile.TemporaryDirectory(prefix="reprise-git-", ignore_cleanup_errors=True)
+        room = Path(self._room.name)
+        self._environ = {name: os.environ[name] for name in _PASSED if name in os.environ} | _ENVIRON
+        self._environ |= {"GIT_DIR": str(room), "GIT_OBJECT_DIRECTORY": str(found.common / "objects")}
+        if found.top is not None:
+            self._environ |= {"GIT_WORK_TREE": str(found.top), "GIT_INDEX_FILE": str(found.own / "index")}
+        try:
+            git_folder.copy(found, room)
+            settings = self._settings(found.common / "config") | self._settings(found.own / "config.worktree")
+            git_folder.write_settings(found, room, settings)
+        except BaseException:
+            self.close()
+            raise
+        url = settings.get("remote.origin.url", "")
+        self.remote = without_credentials(url.encode("utf-8", "replace").decode()) or None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._room.cleanup()
+
+    def _settings(self, path: Path) -> dict[str, str]:
+        """What a configuration says, without what it includes; names in lower case but for their middle."""
+        if not path.exists():
+            return {}
+        return self._listed(f"reading {path}", read_plain(path.resolve(), MAX_SETTINGS))
+
+    def _listed(self, what: str, data: bytes) -> dict[str, str]:
+        words = ("config", "--file", "-", "--no-includes", "-z", "--list")
+        out = self.ask(what, *words, given=data)
+        pairs = (os.fsdecode(setting).partition("\n") for setting in out.split(b"\0") if setting)
+        return {name: value for name, _, value in pairs}
+
+    def start(self, *words: str, index: Path | None = None, given: bytes = b"") -> Asked:
+        """Start a git command in the folder; `Asked.finish` reads it.
+
+        What it is given, and what it says beside its output, are files: a pipe could fill on both sides.
+        """
+        environ = self._environ | ({"GIT_INDEX_FILE": str(index)} if index is not None else {})
+        errors = tempfile.TemporaryFile()  # noqa: SIM115  (Asked closes it)
+        with tempfile.TemporaryFile() as request:
+            request.write(given)
+            request.seek(0)
+            process = subprocess.Popen(
+                ["git", *_SAFE, "-C", str(self.folder), *words],
+                stdin=request,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environ,
+                start_new_session=True,
+            )
+        with contextlib.suppress(ProcessLookupError):  # it is done already
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        return Asked(process, errors)
+
+    def ask(self, what: str, *words: str, index: Path | None = None, given: bytes = b"") -> bytes:
+        """A command's output. UsageError where it fails."""
+        return self.start(*words, index=index, given=given).finish(what)
+
+    def listing(self) -> Listing:
+        out = self.ask("listing files", "ls-files", "-z", "-v", "-s", "-co", "--exclude-standard", "--", ".")
+        entries = [_entry(line) for line in out.split(b"\0") if line]
+        return Listing(
+            tracked=frozenset(name for _, mode, _, name in entries if mode not in (b"", _SUBMODULE)),
+            untracked=frozenset(name for _, mode, _, name in entries if mode == b""),
+            unwatched=frozenset(
+                name
+                for tag, mode, _, name in entries
+                if mode != _SUBMODULE and (tag.islower() or tag == b"S")
+            ),
+            submodules={name: identity for _, mode, identity, name in entries if mode == _SUBMODULE},
+        )
+
+    def commit_of(self, text: str) -> str:
+        """The full id of a commit that the user names. UsageError if there is none."""
+        words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
+        asked = self.start(*words)
+        out = asked.read(f"looking for commit {text!r}")
+        if asked.code != 0:
+            if b"fatal: " in asked.said and b"single revision" not in asked.said:
+                raise _failure(asked.said, f"looking for commit {text!r}")
+            raise UsageError(f"git knows no commit {text!r} in {self.folder}", "`git log` shows the commits")
+        return out.decode().strip()
+
+    def submodule_at(self, commit: str, path: str) -> str | None:
+        """The commit of the submodule that a commit has at a path below the folder, or None."""
+        out = self.ask(f"reading commit {commit}", "ls-tree", "-z", commit, "--", path)
+        head = out.partition(b"\t")[0].split()
+        return head[2].decode() if head[:1] == [_SUBMODULE] else None
+
+    def submodule_name(self, commit: str, path: str) -> str:
+        """What a commit calls the submodule at a path below the folder: so its repository is called."""
+        inside = Path(os.path.relpath(self.folder.resolve(), self.there.top)) if self.there.top else Path()
+        asked = self.start("cat-file", "blob", f"{commit}:.gitmodules")
+        data = asked.read("reading .gitmodules", MAX_SETTINGS)
+        found = self._listed("reading .gitmodules", data) if asked.code == 0 else {}
+        for key, value in found.items():
+            name = key.removeprefix("submodule.").removesuffix(".path")
+            if key == f"submodule.{name}.path" and value == (inside / path).as_posix():
+                path = name
+        if not {"..", ".", ""}.isdisjoint(path.split("/")):
+            raise UsageError(f"a submodule's name leads elsewhere: {path!r}", "the repository is hostile")
+        return path
+
+    def state_of_commit(self, commit: str) -> GitState:
+        """A commit's facts by its full id; clean by definition."""
+        out = self.ask(f"reading commit {commit}", "cat-file", "commit", commit)
+        head, _, message = out.partition(b"\n\n")
+        facts = dict(line.partition(b" ")[::2] for line in reversed(head.split(b"\n")))
+        decode = _decoder(facts.get(b"encoding", b"UTF-8"))
+        author = re.match(r"(.*<[^>]*>)", decode(facts.get(b"author", b"")))
+        committed = re.search(rb"> (-?[0-9]+) [+-][0-9]+\Z", facts.get(b"committer", b""))
+        subject = decode(message).strip("\n").partition("\n\n")[0]
+        return GitState(
+            remote=self.remote,
+            commit=commit,
+            author=author[1] if author is not None else None,
+            committed_at=_moment(committed[1].decode()) if committed is not None else None,
+            subject=" ".join(subject.splitlines()).strip(),
+        )
+
+    def state(self, listing: Listing, is_source: Callable[[str], bool]) -> GitState | None:
+        """Where the files of a folder stand against HEAD; None before the first commit.
+
+        Dirty is what differs below the folder: tracked files, and untracked ones that are source.
+        """
+        out = self.ask(
+            "asking for changes",
+            "status", "--porcelain=v2", "-z", "--branch", "--untracked-files=no", "--no-renames",
+            "--ignore-submodules=all", "--", ".",
+        )  # fmt: skip
+        entries = [entry for entry in out.split(b"\0") if entry]
+        heads = dict(entry[2:].split(b" ", 1) for entry in entries if entry.startswith(b"# branch."))
+        commit = heads.get(b"branch.oid", b"(initial)").decode()
+        if commit == "(initial)":
+            return None
+        clean = self.state_of_commit(commit)
+        branch = heads.get(b"branch.head", b"(detached)").decode("utf-8", "replace")
+        clean = clean.model_copy(update={"branch": None if branch == "(detached)" else branch})
+        untracked = sorted(name for name in listing.untracked if is_source(name) and name[-1] != "/")
+        changed = any(not entry.startswith(b"# ") for entry in entries)
+        if not (changed or untracked or listing.unwatched):
+            return clean
+        patch = self._patch(commit, untracked, sorted(listing.unwatched))
+        dirty = changed or bool(untracked) or patch != b""
+        if not dirty:
+            return clean
+        digest = Digest.of(patch) if patch is not None else None
+        return clean.model_copy(update={"dirty": True, "patch": patch, "patch_digest": digest})
+
+    def _patch(self, commit: str, untracked: Sequence[str], unwatched: Sequence[str]) -> bytes | None:
+        """What turns the commit into the folder, untracked files included; None if too long to keep.
+
+        Untracked files are announced in a copy of the index, under an id that no bytes have, so the
+        repository itself is not written to, not even its objects.
+        """
+        top = os.fsdecode(self.ask("finding the folder", "rev-parse", "--show-prefix")).removesuffix("\n")
+        index, original = Path(self._room.name) / "index", self.there.own / "index"
+        index.unlink(missing_ok=True)
+        if original.exists():
+            # Its time goes along: files of the same tick are not taken for unchanged by their size alone.
+            shutil.copy2(original, index)
+        nobody = "1" * len(commit)
+        entries = [f"100644 {nobody}\t{top}{name}" for name in untracked]
+        self._change_index(index, "--index-info", entries)
+        for flag in ("--no-assume-unchanged", "--no-skip-worktree") if unwatched else ():
+            self._change_index(index, flag, unwatched)
+        return self._diff(index, commit)
+
+    def _change_index(self, index: Path, how: str, entries: Sequence[str]) -> None:
+        if not entries:
+            return
+        words = ["--index-info"] if how == "--index-info" else [how, "--stdin"]
+        given = b"".join(os.fsencode(entry) + b"\0" for entry in entries)
+        self.ask("announcing files", "update-index", "-z", *words, index=index, given=given)
+
+    def _diff(self, index: Path, commit: str) -> bytes | None:
+        prefixes = (f"--src-prefix=a/{self.prefix}", f"--dst-prefix=b/{self.prefix}")
+        asked = self.start("diff", *_PATCH, *prefixes, commit, "--", ".", index=index)
+        try:
+            return asked.finish("making a patch", MAX_PATCH)
+        except TooMuchError:
+            return None
+
+
+class TooMuchError(UsageError):
+    """A command says more than is read of it."""
+
+
+class Asked:
+    """A git command that runs."""
+
+    def __init__(self, process: subprocess.Popen[bytes], errors: BinaryIO) -> None:
+        self._process, self._errors = process, errors
+        self.code: int | None = None
+        self.said = b""  # beside the output
+
+    def read(self, what: str, limit: int | None = None) -> bytes:
+        """All of its output, whatever its exit code. UsageError: too much of it, or too late."""
+        most = MAX_SAID if limit is None else limit
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self._end()
+
+        timer = threading.Timer(DEADLINE, stop)
+        timer.start()
+        try:
+            with self._process as process, self._errors as errors:
+                assert process.stdout is not None  # noqa: S101  (Popen was given a pipe)
+                out = process.stdout.read(most + 1)
+                if len(out) > most:
+                    self._end()
+                self.code = process.wait()
+                errors.seek(0)
+                self.said = errors.read(65536)
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise UsageError(
+                f"git, {what}: no answer in {DEADLINE:.0f} s",
+                "something in the repository or its file system makes git wait: `git status` there shows it",
+            )
+        if len(out) > most:
+            raise TooMuchError(
+                f"git, {what}: more than {most:,} bytes", "the repository is hostile, or very large"
+            )
+        return out
+
+    def _end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # filters of the user's that it started, too
+
+    def finish(self, what: str, limit: int | None = None) -> bytes:
+        """Its output. UsageError with git's first words if it failed."""
+        out = self.read(what, limit)
+        if self.code != 0:
+            raise _failure(self.said, what)
+        return out
+
+
+def _entry(line: bytes) -> tuple[bytes, bytes, str, str]:
+    """Tag, mode, id and name of one line of `ls-files -v -s`; no mode for what is not tracked."""
+    head, tab, name = line.partition(b"\t")
+    if not tab or line[:1] == b"?":
+        return line[:1], b"", "", os.fsdecode(line[2:])
+    tag, mode, identity, _ = head.split(b" ")
+    return tag, mode, identity.decode(), os.fsdecode(name)
+
+
+def _decoder(encoding: bytes) -> Callable[[bytes], str]:
+    """How a commit's text is read: as it says, where Python knows that, else as UTF-8."""
+    try:
+        name = codecs.lookup(encoding.decode("ascii")).name
+        b"".decode(name)
+    except (LookupError, ValueError):
+        name = "utf-8"
+    return lambda data: data.decode(name, "replace")
+
+
+def _failure(err: bytes, what: str) -> UsageError:
+    lines = err.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+    hint = None
+    if "must be run in a work tree" in lines[0]:
+        hint = "a bare repository has no files of its own: name a commit in source"
+    return UsageError(f"git, {what}: {lines[0]}", hint)
+
+
+def without_credentials(url: str) -> str:
+    """An address without user, password and query, where tokens are put."""
+    return bare_remote(url)
+
+
+def _moment(seconds: str) -> datetime | None:
+    """A commit's time; None for one that no calendar has: anybody can write any number there."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,212 @@
+"""Submodules: repositories in a repository, whose files are source like its own.
+
+A submodule's things lie in the repository around it, or in its own folder; a `.git` that leads elsewhere is
+refused, for it could be anybody's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.spec.source import git_folder
+from orchestrator.spec.source.commit_tree import SUBMODULE, TreeEntry, blob_at, list_commit
+from orchestrator.spec.source.git import MAX_PATCH, Listing, Repository
+from orchestrator.spec.source.git_folder import GitFolder
+from orchestrator.spec.source.selection import IGNORE_FILE, Selection
+from orchestrator.spec.source.source_tree import GitState
+
+_MOST = 1000
+_MEND = f"git submodule update --init --recursive, or name it in {IGNORE_FILE}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A repository of a work tree, the one around it first."""
+
+    repository: Repository
+    path: str  # from the source's folder, `/` at its end; empty for the one around
+    listing: Listing
+    around: Part | None = None
+
+    def names(self) -> frozenset[str]:
+        own = self.listing.tracked | self.listing.untracked
+        return frozenset(self.path + name for name in own) if self.path else own
+
+
+def work_tree(stack: ExitStack, repository: Repository, selection: Selection) -> list[Part]:
+    """A repository and every submodule in it that is source. UsageError for one that is not checked out."""
+    parts: list[Part] = []
+    waiting = [Part(repository, "", repository.listing())]
+    for part in waiting:
+        parts.append(part)
+        selection.read_patterns(part.names())
+        for name in sorted(part.listing.submodules):
+            path = f"{part.path}{name}/"
+            if not selection(path):
+                continue
+            if len(waiting) > _MOST:
+                raise UsageError(f"{selection.folder} has more than {_MOST} submodules")
+            folder = selection.folder / path
+            there = _checked_out(folder, repository.there)
+            inner = stack.enter_context(Repository(folder, there, _prefix(part.repository, name)))
+            waiting.append(Part(inner, path, inner.listing(), part))
+    return parts
+
+
+def _prefix(around: Repository, name: str) -> str:
+    """Where a submodule lies, seen from the top of the outermost repository: for patches."""
+    if around.prefix or around.there.top is None:
+        return f"{around.prefix}{name}/"
+    above = os.path.relpath(around.folder.resolve(), around.there.top)
+    return f"{name}/" if above == "." else f"{above}/{name}/"
+
+
+def _checked_out(folder: Path, outer: GitFolder) -> GitFolder:
+    there = git_folder.at(folder)
+    if there is None:
+        raise UsageError(f"{folder} is a submodule that is not checked out", _MEND)
+    _check_place(folder, there, outer)
+    return there
+
+
+def _check_place(folder: Path, there: GitFolder, outer: GitFolder) -> None:
+    homes = [home for home in (outer.top, outer.own, outer.common) if home is not None]
+    for place in (there.own, there.common):
+        if not any(place.is_relative_to(home) for home in homes):
+            raise UsageError(
+                f"the submodule {folder} keeps its repository elsewhere: {place}",
+                "clone it again, or name it in .repriseignore",
+            )
+
+
+def state(parts: list[Part], selection: Selection) -> tuple[GitState | None, tuple[str, ...]]:
+    """The state of a work tree with its submodules, and what is to be said where there is none."""
+    outer, *inner = parts
+    whole = outer.repository.state(outer.listing, selection)
+    states: dict[str, GitState] = {}
+    for part in inner:
+        found = part.repository.state(part.listing, _below(selection, part.path))
+        if found is None:
+            raise UsageError(f"the submodule {part.repository.folder} has no commit", _MEND)
+        states[part.path] = found
+    if whole is None:
+        return None, tuple(
+            f"the submodule {path.rstrip('/')} is at commit {found.commit}, and the repository has none yet"
+            for path, found in states.items()
+        )
+    if not states:
+        return whole, ()
+    patches = [whole.patch or b"" if whole.patch is not None or not whole.dirty else None]
+    for part in inner:
+        patches += [_moved(part, whole, states), states[part.path].patch]
+        if not states[part.path].dirty:
+            patches[-1] = b""
+    dirty = whole.dirty or any(patch != b"" for patch in patches)
+    patch = _joined(patches) if dirty else None
+    update = {
+        "submodules": {path.rstrip("/"): found.commit for path, found in states.items()},
+        "dirty": dirty,
+        "patch": patch,
+        "patch_digest": Digest.of(patch) if patch is not None else None,
+    }
+    return whole.model_copy(update=update), ()
+
+
+def _below(selection: Selection, path: str) -> Callable[[str], bool]:
+    return lambda name: selection(path + name)
+
+
+def _joined(patches: list[bytes | None]) -> bytes | None:
+    known = [patch for patch in patches if patch is not None]
+    return b"".join(known) if len(known) == len(patches) and sum(map(len, known)) <= MAX_PATCH else None
+
+
+def _moved(part: Part, whole: GitState, states: dict[str, GitState]) -> bytes:
+    """As git says it, that a submodule is at another commit than the one around it names."""
+    around = part.around
+    if around is None:
+        return b""
+    name = part.path.removeprefix(around.path).rstrip("/")
+    commit = states[around.path].commit if around.path else whole.commit
+    before = around.repository.submodule_at(commit, name)
+    after = states[part.path].commit
+    if before == after:
+        return b""
+    path = part.repository.prefix.rstrip("/")
+    zeros = "0" * len(after)
+    lines = [f"diff --git a/{path} b/{path}"]
+    lines += (
+        [f"index {before}..{after} 160000"] if before else ["new file mode 160000", f"index {zeros}..{after}"]
+    )
+    lines += [f"--- a/{path}" if before else "--- /dev/null", f"+++ b/{path}"]
+    lines += ["@@ -1 +1 @@", f"-Subproject commit {before}"] if before else ["@@ -0,0 +1 @@"]
+    return os.fsencode("\n".join([*lines, f"+Subproject commit {after}", ""]))
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file or link of a commit, and the repository that has it."""
+
+    repository: Repository
+    entry: TreeEntry  # with its path from the source's folder
+
+
+def committed(
+    stack: ExitStack, repository: Repository, commit: str, selection: Selection
+) -> tuple[list[Found], dict[str, str]]:
+    """Everything of a commit that is source, its submodules' files too; and their commits."""
+    found: list[Found] = []
+    submodules: dict[str, str] = {}
+    waiting = [(repository, commit, "")]
+    for inner, at, path in waiting:
+        entries = [
+            TreeEntry(path + entry.path, entry.mode, entry.identity, entry.size)
+            for entry in list_commit(inner, at)
+        ]
+        for entry in sorted(entries, key=lambda entry: entry.path):
+            if entry.path.rpartition("/")[2] == IGNORE_FILE and entry.mode.startswith(b"100"):
+                selection.add_patterns(entry.path, blob_at(inner, entry))
+        for entry in entries:
+            if entry.mode != SUBMODULE:
+                found.append(Found(inner, entry))
+            elif selection(f"{entry.path}/"):
+                identity = entry.identity.decode()
+                submodules[entry.path] = identity
+                if len(submodules) > _MOST:
+                    raise UsageError(f"commit {commit} has more than {_MOST} submodules")
+                folder = selection.folder / entry.path
+                there = _anywhere(inner, at, folder, entry.path.removeprefix(path), repository.there)
+                nested = stack.enter_context(Repository(_existing(folder, there), there))
+                _need(nested, identity, folder)
+                waiting.append((nested, identity, f"{entry.path}/"))
+    return found, submodules
+
+
+def _existing(folder: Path, there: GitFolder) -> Path:
+    return folder if there.top is not None else there.own
+
+
+def _need(repository: Repository, commit: str, folder: Path) -> None:
+    try:
+        repository.commit_of(commit)
+    except UsageError:
+        raise UsageError(f"the submodule {folder} has no commit {commit}", _MEND) from None
+
+
+def _anywhere(inner: Repository, commit: str, folder: Path, path: str, outer: GitFolder) -> GitFolder:
+    """A submodule's repository: of its checked-out folder, or where git keeps it beside the one around it."""
+    there = git_folder.at(folder)
+    if there is None:
+        name = inner.submodule_name(commit, path)
+        places = (inner.there.own / "modules" / name, inner.there.common / "modules" / name)
+        there = next((found for place in places if (found := git_folder.bare(place)) is not None), None)
+    if there is None:
+        raise UsageError(f"{folder} is a submodule whose repository is not here", _MEND)
+    _check_place(folder, there, outer)
+    return there

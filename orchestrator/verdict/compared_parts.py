@@ -1,0 +1,199 @@
+"""Everything of two runs that is compared: traces, metrics, outputs, and what is left out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.collect.trace_files import LOSS
+from orchestrator.run.metrics.series import points_of
+from orchestrator.spec.globs import matcher
+from orchestrator.spec.jobfile.job_spec import Tolerance
+from orchestrator.verdict.causes.clock_habits import clock_note
+from orchestrator.verdict.causes.rank_causes import Evidence
+from orchestrator.verdict.causes.tolerance_advice import NO_MARKS, Marks, marks
+from orchestrator.verdict.outputs.compare_event_files import Excuses
+from orchestrator.verdict.outputs.compare_files import (
+    Judged,
+    OpenBlob,
+    Pair,
+    describe_difference,
+    excuse_tensors,
+    same_output,
+    tolerance_glob,
+)
+from orchestrator.verdict.outputs.compare_metric_files import (
+    Excuse,
+    excuse_metrics,
+    is_metrics_file,
+    names_in,
+)
+from orchestrator.verdict.outputs.exclusions import set_aside
+from orchestrator.verdict.outputs.pairing import Paired, pair_runs
+from orchestrator.verdict.outputs.torch_contents import judge_contents
+from orchestrator.verdict.sentences import both_kept, named_metrics
+from orchestrator.verdict.traces.compare_metrics import MetricsCompared, compare_metrics
+from orchestrator.verdict.traces.compare_traces import TracesCompared, compare_traces
+from orchestrator.verdict.verdict_model import LeftOut, Renamed, TensorFinding
+
+Contents = Mapping[str, TensorFinding]
+"""What was found inside a container, by path; files that are not in it are compared without one."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that was compared."""
+
+    pairs: list[Pair]
+    judged: list[Judged]
+    metrics: MetricsCompared
+    traces: TracesCompared
+    left_out: tuple[LeftOut, ...] = ()
+    by_content: int = 0  # outputs that are the same by what they hold, and not byte for byte
+    aside: int = 0  # outputs that were compared and are in none of the pairs
+    renamed: tuple[Renamed, ...] = ()
+    marks: Marks = NO_MARKS
+
+    @property
+    def kept(self) -> int:
+        """Outputs that were compared."""
+        return sum(map(both_kept, self.pairs)) + self.aside
+
+    @property
+    def total(self) -> int:
+        return len(self.pairs) + self.aside
+
+    @property
+    def outside(self) -> bool:
+        """Whether an output or a metric differs that no tolerance excuses."""
+        return not (all(item.excused for item in self.judged) and self.metrics.within)
+
+    @property
+    def evidence(self) -> Evidence:
+        blamed = [item for item in self.judged if not item.excused] or self.judged
+        return Evidence(
+            first=self.traces.first,
+            traced=self.traces.traced,
+            trace_equal=self.traces.equal,
+            reordered=self.traces.reordered,
+            unlike=self.traces.unlike,
+            files=tuple(item.difference for item in blamed),
+            metrics=self.metrics.differences,
+            marks=self.marks,
+        )
+
+    def may_train_otherwise(self, original: RunRecord) -> bool:
+        """Whether the spec's tolerances say that training need not have the same bits.
+
+        A tolerance speaks of what it names. So one for a file of tensors does, and those for metrics do where
+        no metric that could move is without one: a tolerance for a time says nothing of training. One of 0
+        asks for the same bits.
+        """
+        outputs = original.tolerance.outputs
+        kept = [path for path, a, b in self.pairs if both_kept((path, a, b))]
+        globs = {tolerance_glob(path, outputs) for path in kept} - {None}
+        if any(outputs[str(glob)] != Tolerance() for glob in globs):
+            return True
+        given = {name for name, one in original.tolerance.metrics.items() if one != Tolerance()}
+        names = named_metrics(original) - self.metrics.left_out - {LOSS}
+        return bool(names & given) and names & _moving(original) <= given
+
+
+def _moving(run: RunRecord) -> set[str]:
+    """Metrics that do not only count something: rounding may move them."""
+    values = chain(run.metrics.items(), ((name, value) for name, _, value in points_of(run.series)))
+    return {name for name, value in values if not value.is_integer()}
+
+
+def find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: Contents) -> Findings:
+    traces = compare_traces(original, rerun, open_blob)
+    paired = pair_runs(original, rerun)
+    named = _in_volatile_files(original, paired.pairs, open_blob)
+    metrics = compare_metrics(original, rerun, losses=traces.first is None, volatile=named)
+    excuses = Excuses(metrics.excusable if metrics.within else frozenset(), metrics.left_out)
+    aside = set_aside(paired.pairs, original.tolerance.volatile, open_blob, excuses)
+    left_out = [*aside.left_out, *_metrics_left_out(metrics, named), *_links(paired)]
+    judged: list[Judged] = list(aside.judged)
+    by_content = aside.equal
+    for pair in aside.pairs:
+        if same_output(pair[1], pair[2]) or pair[0] in paired.links:
+            continue
+        found = _judge(pair, metrics, (original, rerun), open_blob, contents)
+        if isinstance(found, LeftOut):
+            left_out.append(found)
+            by_content += 1
+        else:
+            judged.append(found)
+    return Findings(
+        pairs=aside.pairs,
+        judged=sorted(judged, key=lambda item: item.difference.path),
+        metrics=metrics,
+        traces=traces,
+        left_out=tuple(sorted(left_out, key=lambda item: item.path)),
+        by_content=by_content,
+        aside=aside.equal + len(aside.judged),
+        renamed=paired.renamed,
+        marks=marks(original, judged, metrics, open_blob, contents),
+    )
+
+
+def _in_volatile_files(run: RunRecord, pairs: list[Pair], open_blob: OpenBlob) -> frozenset[str]:
+    """Metrics that come from files which the spec calls volatile, and from no other."""
+    volatile = matcher(run.tolerance.volatile)
+    names: dict[bool, set[str]] = {True: set(), False: set()}
+    if run.tolerance.volatile:
+        for path, *outputs in pairs:
+            if is_metrics_file(path, run):
+                for output in outputs:
+                    if output is not None and output.digest is not None:
+                        names[volatile(path)] |= names_in(output.digest, open_blob)
+    return frozenset(names[True] - names[False])
+
+
+def _metrics_left_out(metrics: MetricsCompared, of_file: frozenset[str]) -> list[LeftOut]:
+    why = {
+        True: "a metric of a file that is volatile in the spec",
+        False: "a metric that is volatile in the spec",
+    }
+    return [
+        LeftOut(path=name, why=f"{why[name in of_file]}, not compared") for name in sorted(metrics.differing)
+    ]
+
+
+def _links(paired: Paired) -> list[LeftOut]:
+    texts = {path: (a, b) for path, a, b in paired.pairs if path in paired.links and a and b}
+    return [
+        LeftOut(path=path, why=f"leads to {a.link} and to {b.link}: the same but for a moment or an id")
+        for path, (a, b) in texts.items()
+    ]
+
+
+def _judge(
+    pair: Pair,
+    metrics: MetricsCompared,
+    runs: tuple[RunRecord, RunRecord],
+    open_blob: OpenBlob,
+    contents: Contents,
+) -> Judged | LeftOut:
+    original, rerun = runs
+    difference = describe_difference(pair, open_blob)
+    if difference.first_byte is None:
+        return Judged(difference, excused=False)
+    found = Excuse(False, "")
+    if is_metrics_file(difference.path, original):
+        found = excuse_metrics(difference, metrics, open_blob)
+    if found.by_nature:
+        return LeftOut(path=difference.path, why=found.note)
+    excused, note = found.excused, found.note
+    if not excused:
+        finding = contents.get(difference.path)
+        if finding is not None:
+            near, said = judge_contents(difference, finding, original.tolerance.outputs)
+        else:
+            near, said = excuse_tensors(difference, original.tolerance.outputs, open_blob)
+        excused, note = near, said or note
+    if not excused:
+        note = note or clock_note(difference, original, rerun, open_blob)
+    return Judged(difference.model_copy(update={"note": note}), excused)

@@ -1,0 +1,49 @@
+"""Whether equal results are proof: what is missing of the evidence that both runs went the same way."""
+
+from __future__ import annotations
+
+from orchestrator.record.run_record import RunRecord
+from orchestrator.spec.jobfile.job_spec import TracedTensors
+from orchestrator.verdict.causes.readback_flags import last_flags, reported, with_torch
+
+
+def missing_evidence(original: RunRecord, rerun: RunRecord, problems: tuple[str, ...]) -> str | None:
+    """Why equal results are not yet proof that the same thing ran in the same way; None where they are.
+
+    `problems` are those of reading the traces. Where the program asks for a trace: every process that had
+    torch says that it was watched as asked, and every trace that it left is whole.
+    """
+    silent = [name for name, run in (("original", original), ("rerun", rerun)) if not reported(run)]
+    if silent:
+        return f"the runtime left no report in the {' and the '.join(silent)}, so nothing says what ran"
+    wanted = original.program.determinism.trace
+    if wanted.tensors is TracedTensors.OFF:
+        return None
+    for name, run in (("original", original), ("rerun", rerun)):
+        gap = _not_watched(run, f"{wanted.tensors.value}:{wanted.every}")
+        if gap:
+            return gap.format(name)
+    return problems[0] if problems else None
+
+
+def _not_watched(run: RunRecord, asked: str) -> str | None:
+    """With {} where the run's name belongs."""
+    if not run.readbacks:
+        return "no Python process of the {} reported itself, so nothing says that it was watched"
+    for readback in run.readbacks:
+        found = last_flags(readback).get("trace")
+        if with_torch(readback) and found != asked:
+            said = "nothing" if found is None else str(found).replace("{", "(").replace("}", ")")[:200]
+            return f"process {readback.pid} of the {{}} was not traced as asked ({asked}): it says {said}"
+    if run.traces and not any(map(with_torch, run.readbacks)):
+        return "the {} left a trace, but none of its processes reported torch"
+    return None
+
+
+def nothing_to_trace(original: RunRecord) -> str:
+    """What an `identical` without a trace stands on; "" where no trace was asked for."""
+    if original.program.determinism.trace.tensors is TracedTensors.OFF:
+        return "the spec turns the trace off, so only what the job left was compared"
+    torch = any(with_torch(readback) for readback in original.readbacks)
+    why = "no process took an optimizer step" if torch else "no process imported torch"
+    return f"{why}, so there was nothing to trace, and only what the job left was compared"

@@ -1,0 +1,1 @@
+"""Files of two runs: paired, compared, and what a tolerance excuses."""

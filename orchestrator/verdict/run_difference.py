@@ -1,0 +1,187 @@
+"""difference: everything that two runs do not share, in sections. What `reprise diff` shows.
+
+Unlike a verdict it judges nothing, and takes any two runs: of other jobs, failed, or not finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.value import Plain, Value, flat
+from orchestrator.verdict.causes.readback_flags import last_flags, main_readback
+from orchestrator.verdict.comparability import unequal_names
+from orchestrator.verdict.outputs.compare_files import fate, same_output
+from orchestrator.verdict.outputs.pairing import pair_runs
+
+Cell = Plain
+INCOMPLETE = "(incomplete)"  # no metric's name: stands for what could not be read
+
+
+class Entry(Value):
+    """One field side by side; None where that run has none."""
+
+    name: str
+    a: Cell
+    b: Cell
+    delta: float | None = None  # b - a; metrics only
+
+
+class Section(Value):
+    """`differing` and `equal` entries, each sorted by name; people are shown the first and a count."""
+
+    name: str
+    differing: tuple[Entry, ...]
+    equal: tuple[Entry, ...]
+
+
+class Difference(Value):
+    a: str  # run ids
+    b: str
+    sections: tuple[Section, ...]  # always all of them, in the order of `difference`; may be empty
+
+    @property
+    def differing(self) -> int:
+        return sum(len(section.differing) for section in self.sections)
+
+    def section(self, name: str) -> Section:
+        return next(section for section in self.sections if section.name == name)
+
+
+def difference(a: RunRecord, b: RunRecord) -> Difference:
+    """Pure, for any two records.
+
+    Sections: job, params, env, inputs, code (path -> sha256 hex), git, packages, determinism (what was
+    asked), flags (what the process that trains read back last), hardware (`bit_class.*`, `perf_class.*`),
+    resources, metrics, outputs (path -> digest, or why it was rejected), result.
+    """
+    programs = a.program, b.program
+    sections = (
+        _section("job", _job(a), _job(b)),
+        _section("params", *(program.params for program in programs)),
+        _section("env", *(program.env for program in programs)),
+        _section("inputs", *({name: str(d) for name, d in program.inputs.items()} for program in programs)),
+        _section("code", a.source, b.source),
+        _section("git", _git(a), _git(b)),
+        _section("packages", a.packages, b.packages),
+        _section("determinism", *(flat(program.determinism.model_dump(mode="json")) for program in programs)),
+        _section("flags", _flags(a), _flags(b)),
+        _section("hardware", _hardware(a), _hardware(b)),
+        _section("resources", *(flat(run.resources.model_dump(mode="json")) for run in (a, b))),
+        _metrics(a, b),
+        _outputs(a, b),
+        _section("result", _result(a), _result(b)),
+    )
+    return Difference(a=a.id, b=b.id, sections=sections)
+
+
+def _section(name: str, a: Mapping[str, Cell], b: Mapping[str, Cell]) -> Section:
+    unequal = set(unequal_names(a, b))
+    entries = [Entry(name=key, a=a.get(key), b=b.get(key)) for key in sorted(a.keys() | b.keys())]
+    return _split(name, ((entry, entry.name not in unequal) for entry in entries))
+
+
+def _split(name: str, entries: Iterable[tuple[Entry, bool]]) -> Section:
+    """`entries` with whether they are equal."""
+    listed = list(entries)
+    return Section(
+        name=name,
+        differing=tuple(entry for entry, equal in listed if not equal),
+        equal=tuple(entry for entry, equal in listed if equal),
+    )
+
+
+def _job(run: RunRecord) -> dict[str, Cell]:
+    program = run.program
+    return {
+        "job": run.job,
+        "image": run.image,
+        "config": run.config_digest,
+        "base": run.base.name,
+        "base digest": run.base.digest,
+        "command": " ".join(program.command),
+        "seed": program.seed,
+        "output globs": " ".join(program.outputs),
+        "metrics file": program.metrics,
+        "gpus": program.gpus,
+        "rerun of": run.rerun_of,
+    }
+
+
+def _git(run: RunRecord) -> dict[str, Cell]:
+    git = run.git
+    if git is None:
+        return {}
+    return {
+        "commit": git.commit,
+        "branch": git.branch,
+        "remote": git.remote,
+        "dirty": git.dirty,
+        "patch": git.patch_digest,
+        "subject": git.subject,
+        **{f"submodule {path}": commit for path, commit in sorted(git.submodules.items())},
+    }
+
+
+def _flags(run: RunRecord) -> dict[str, Cell]:
+    readback = main_readback(run)
+    return flat(last_flags(readback)) if readback else {}
+
+
+def _hardware(run: RunRecord) -> dict[str, Cell]:
+    if run.fingerprint is None:
+        return {}
+    return flat({"bit_class": run.fingerprint.bit_class, "perf_class": run.fingerprint.perf_class})
+
+
+def hardware_bits(run: RunRecord) -> dict[str, Cell]:
+    """The fields that can move bits, flattened; empty where no fingerprint was taken."""
+    return flat(run.fingerprint.bit_class) if run.fingerprint else {}
+
+
+def _result(run: RunRecord) -> dict[str, Cell]:
+    return {
+        "state": run.state.value,
+        "failure": run.failure.value if run.failure else None,
+        "message": run.message or None,
+        "exit code": run.exit_code,
+        "out of memory": run.oom_killed,
+        "attempt": run.attempt,
+        "seconds": run.seconds,
+        "box": run.box,
+    }
+
+
+def _metrics(a: RunRecord, b: RunRecord) -> Section:
+    plain = _section("metrics", _all_metrics(a), _all_metrics(b))
+    return plain.model_copy(update={"differing": tuple(map(_with_delta, plain.differing))})
+
+
+def _all_metrics(run: RunRecord) -> dict[str, Cell]:
+    """Beside the values, what of them could not be read."""
+    return {**run.metrics, **({INCOMPLETE: run.metrics_incomplete} if run.metrics_incomplete else {})}
+
+
+def _with_delta(entry: Entry) -> Entry:
+    if isinstance(entry.a, int | float) and isinstance(entry.b, int | float):
+        return entry.model_copy(update={"delta": entry.b - entry.a})
+    return entry
+
+
+def _outputs(a: RunRecord, b: RunRecord) -> Section:
+    return _split(
+        "outputs",
+        (
+            (Entry(name=path, a=_output(left), b=_output(right)), same_output(left, right))
+            for path, left, right in pair_runs(a, b).pairs
+        ),
+    )
+
+
+def _output(output: Output | None) -> Cell:
+    if output is None:
+        return None
+    if output.status is OutputStatus.REJECTED:
+        return fate(output) if output.target else f"rejected: {output.reason or 'no reason recorded'}"
+    return output.digest

@@ -1,0 +1,1 @@
+"""Numbers and traces of two runs, compared."""

@@ -1,0 +1,302 @@
+"""Two runs' traces against each other, streamed from the store: the first thing that is not the same.
+
+Files are paired by rank and by the order in which the processes began; where a rank has several, those that
+say the same are paired first, because processes that begin together have no order. Headers hold pids and
+clocks, so lines are compared from the second on, as bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from orchestrator.digest import CHUNK
+from orchestrator.errors import RepriseError
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import TraceFile
+from orchestrator.verdict.outputs.compare_files import OpenBlob
+from orchestrator.verdict.traces.event_differences import (
+    GENERATOR_TOO,
+    between,
+    path_difference,
+    table_difference,
+)
+from orchestrator.verdict.traces.trace_lines import (
+    MAX_LINE,
+    TABLE,
+    Event,
+    Table,
+    TraceReader,
+    tensors_in,
+    word,
+)
+from orchestrator.verdict.verdict_model import Phase, Traced, TraceDifference
+from orchestrator.verdict.verdict_wording import count
+
+LOOK_AHEAD = 10_000  # lines of the same step that are read for what comes before the first difference
+MAX_BATCHES = 1_000_000  # digests that are held to see whether the same batches came in another order
+_ORDER = list(Phase)
+_BEFORE_COMPUTING = (Phase.INIT, Phase.RNG, Phase.BATCH)
+_NOT_COMPARED = {"pid", "began"}  # of a header
+
+FilePair = tuple[TraceFile, TraceFile]
+
+
+@dataclass(frozen=True)
+class TracesCompared:
+    traced: Traced | None = None  # what is equal; None: neither run traced anything
+    first: TraceDifference | None = None
+    unlike: str = ""  # why the two cannot be set side by side; only where nothing differed before that
+    problems: tuple[str, ...] = ()  # traces that cannot be believed whole
+    reordered: bool = False  # the same batches came in another order
+
+    @property
+    def equal(self) -> bool:
+        return self.traced is not None and not (self.first or self.unlike or self.problems)
+
+
+def compare_traces(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob) -> TracesCompared:
+    """Never raises for what a job wrote, nor for blobs that cannot be read."""
+    if not original.traces and not rerun.traces:
+        return TracesCompared()
+    problems = [*_recorded_problems("original", original), *_recorded_problems("rerun", rerun)]
+    unlike = "" if problems else _other_processes(original, rerun)
+    found: list[TraceDifference] = []
+    total, reordered = Traced(), False
+    for pair in _pairs(original.traces, rerun.traces, open_blob):
+        compared = _compare_pair(pair, open_blob)
+        problems += [text for text in compared.problems if text not in problems]
+        unlike = unlike or compared.unlike
+        total = _sum(total, compared)
+        if compared.first is not None:
+            found.append(compared.first)
+            reordered = reordered or compared.reordered
+    first = min(found, key=lambda item: (item.step, _ORDER.index(item.phase), item.rank), default=None)
+    if first is not None:
+        total, unlike = total.model_copy(update={"steps": min(total.steps, first.step)}), ""
+    return TracesCompared(total, first, unlike, tuple(problems), reordered)
+
+
+def _recorded_problems(name: str, run: RunRecord) -> Iterator[str]:
+    for file in run.traces:
+        if file.broken is not None:
+            yield f"the trace of rank {file.rank} of the {name} broke off: {file.broken}"
+        elif not file.complete:
+            yield f"the trace of rank {file.rank} of the {name} was cut off before its end"
+
+
+def _other_processes(original: RunRecord, rerun: RunRecord) -> str:
+    left, right = original.traces, rerun.traces
+    worlds = [sorted({file.world for file in files}) for files in (left, right)]
+    if left and right and worlds[0] != worlds[1]:
+        said = (" and ".join(map(str, world)) for world in worlds)
+        return f"world size {' vs '.join(said)}"
+    ranks = [Counter(file.rank for file in files) for files in (left, right)]
+    if len(left) != len(right):
+        return f"{len(left)} vs {count(len(right), 'traced process', 'traced processes')}"
+    return "traced processes of other ranks" if ranks[0] != ranks[1] else ""
+
+
+def _pairs(
+    original: tuple[TraceFile, ...], rerun: tuple[TraceFile, ...], open_blob: OpenBlob
+) -> Iterator[FilePair]:
+    for rank in sorted({file.rank for file in (*original, *rerun)}):
+        left, right = ([file for file in files if file.rank == rank] for files in (original, rerun))
+        if len(left) > 1 or len(right) > 1:
+            same = _same_content(left, right, open_blob)
+            yield from same
+            left = [file for file in left if all(file is not pair[0] for pair in same)]
+            right = [file for file in right if all(file is not pair[1] for pair in same)]
+        yield from zip(left, right, strict=False)
+
+
+def _same_content(left: list[TraceFile], right: list[TraceFile], open_blob: OpenBlob) -> list[FilePair]:
+    waiting: dict[str, list[TraceFile]] = {}
+    for file in right:
+        waiting.setdefault(_after_header(file, open_blob), []).append(file)
+    pairs = []
+    for file in left:
+        others = waiting.get(_after_header(file, open_blob))
+        if others:
+            pairs.append((file, others.pop(0)))
+    return pairs
+
+
+def _after_header(file: TraceFile, open_blob: OpenBlob) -> str:
+    """A digest of all lines but the first; another one for each file that cannot be read."""
+    hasher = hashlib.sha256()
+    try:
+        with open_blob(file.digest) as stream:
+            stream.readline(MAX_LINE)
+            while data := stream.read(CHUNK):
+                hasher.update(data)
+    except (RepriseError, OSError):
+        return file.digest
+    return hasher.hexdigest()
+
+
+def _sum(total: Traced, compared: TracesCompared) -> Traced:
+    one = compared.traced or Traced()
+    return Traced(
+        ranks=total.ranks + 1,
+        steps=max(total.steps, one.steps),
+        events=total.events + one.events,
+        tensors=total.tensors + one.tensors,
+    )
+
+
+def _compare_pair(pair: FilePair, open_blob: OpenBlob) -> TracesCompared:
+    try:
+        with open_blob(pair[0].digest) as left, open_blob(pair[1].digest) as right:
+            walk = _Walk(TraceReader(pair[0], left), TraceReader(pair[1], right))
+            walk.run()
+            return walk.result()
+    except (RepriseError, OSError) as error:
+        return TracesCompared(
+            Traced(), problems=(f"a trace of rank {pair[0].rank} cannot be read: {word(error)}",)
+        )
+
+
+@dataclass
+class _Walk:
+    """Two traces side by side, up to the first difference and a little further."""
+
+    left: TraceReader
+    right: TraceReader
+    events: int = 0
+    tensors: int = 0
+    first: TraceDifference | None = None
+    unlike: str = ""
+    batches: Counter[bytes] = field(default_factory=Counter)  # the original's less the rerun's
+
+    def run(self) -> None:
+        self.unlike = self._other_header()
+        if self.unlike:
+            return
+        while True:
+            a, b = self.left.next(), self.right.next()
+            if a is None or b is None:
+                self._ended(a, b)
+                return
+            if a != b:
+                self._unequal(a, b)
+                return
+            if a.startswith(TABLE):
+                self._keep(a)
+            else:
+                self.events += 1
+                self.tensors += tensors_in(a)
+
+    def _other_header(self) -> str:
+        a, b = self.left.header, self.right.header
+        if self.left.problem or self.right.problem:
+            return ""
+        for name in sorted((a.keys() | b.keys()) - _NOT_COMPARED):
+            if repr(a.get(name)) != repr(b.get(name)):
+                return f"traced in another way ({word(name)} {word(a.get(name))} vs {word(b.get(name))})"
+        return ""
+
+    def _keep(self, table: bytes) -> None:
+        self.left.keep(table)
+        self.right.keep(table)
+
+    def _ended(self, a: bytes | None, b: bytes | None) -> None:
+        """One of the two, or both, came to its last line, or can be read no further."""
+        left, right = self.left, self.right
+        ends = left.last, right.last
+        if left.problem or right.problem or any(end is not None and end.broken is not None for end in ends):
+            return
+        steps = left.file.steps, right.file.steps
+        if steps[0] != steps[1]:
+            self.unlike = f"step count {steps[0]:,} vs {steps[1]:,}"
+        elif a is not None:
+            self.first = path_difference(left.parse(a), None, steps[0], left.file.rank)
+        elif b is not None:
+            self.first = path_difference(None, right.parse(b), steps[0], left.file.rank)
+
+    def _unequal(self, a: bytes, b: bytes) -> None:
+        rank = self.left.file.rank
+        one, other = self.left.parse(a), self.right.parse(b)
+        if one is None or other is None:
+            return
+        if isinstance(one, Table) and isinstance(other, Table):
+            self.unlike = table_difference(one, other)
+            return
+        if isinstance(one, Table) or isinstance(other, Table) or one.key != other.key:
+            step = one.step if isinstance(one, Event) else other.step if isinstance(other, Event) else 0
+            self.first = path_difference(one, other, step, rank)
+            return
+        self._count_batches(a, b)
+        self.first = self._earliest(between(one, other, rank))
+        if self.first.phase is Phase.BATCH:
+            self._count_the_rest()
+
+    def _earliest(self, first: TraceDifference) -> TraceDifference:
+        """Weights and generators are digested after the batch was fetched, but come before it in a step."""
+        found, computing = [first], first.phase not in _BEFORE_COMPUTING
+        for one, other in self._same_step(first.step):
+            computing = computing or one.phase not in _BEFORE_COMPUTING
+            if one.phase is Phase.INIT or not computing:
+                found.append(between(one, other, first.rank))
+        best = min(found, key=_rank_of)
+        generators = [item.tensor for item in found if item.phase is Phase.RNG and item.tensor]
+        if best.phase is Phase.INIT and generators:
+            return best.model_copy(update={"note": f"{GENERATOR_TOO} {generators[0]}"})
+        return best
+
+    def _same_step(self, step: int) -> Iterator[tuple[Event, Event]]:
+        """The other events of a step that differ, as long as both runs stay on the same path."""
+        for _ in range(LOOK_AHEAD):
+            a, b = self.left.next(), self.right.next()
+            self._count_batches(a, b)
+            if a is None or b is None:
+                return
+            if a == b:
+                if a.startswith(TABLE):
+                    self._keep(a)
+                continue
+            one, other = self.left.parse(a), self.right.parse(b)
+            if not isinstance(one, Event) or not isinstance(other, Event):
+                return
+            if one.key != other.key or one.step != step:
+                return
+            yield one, other
+
+    def _count_batches(self, a: bytes | None, b: bytes | None) -> None:
+        if a == b:
+            return
+        for line, sign in ((a, 1), (b, -1)):
+            if line is not None and line.startswith(b'{"e":"batch"') and len(self.batches) < MAX_BATCHES:
+                # All but the step: the same batch at another step is the same otherwise.
+                self.batches[hashlib.sha256(line.partition(b',"n":')[2]).digest()] += sign
+
+    def _count_the_rest(self) -> None:
+        while True:
+            a, b = self.left.next(), self.right.next()
+            if a is None and b is None:
+                return
+            self._count_batches(a, b)
+
+    def result(self) -> TracesCompared:
+        problems = []
+        for name, reader in (("original", self.left), ("rerun", self.right)):
+            reader.finish()
+            if reader.problem:
+                problems.append(f"the trace of rank {reader.file.rank} of the {name} {reader.problem}")
+        damaged = any("damaged" in text for text in problems)
+        steps = min(self.left.file.steps, self.right.file.steps)
+        return TracesCompared(
+            traced=Traced(ranks=1, steps=steps, events=self.events, tensors=self.tensors),
+            first=None if damaged else self.first,
+            unlike="" if problems else self.unlike,
+            problems=tuple(problems),
+            reordered=self.first is not None
+            and self.first.phase is Phase.BATCH
+            and not any(self.batches.values()),
+        )
+
+
+def _rank_of(difference: TraceDifference) -> int:
+    return _ORDER.index(difference.phase)

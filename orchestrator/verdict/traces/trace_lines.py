@@ -1,0 +1,288 @@
+"""One trace file, line by line: evidence that the job could have forged, so nothing in it is believed.
+
+Lines are handed out as bytes; only those that differ, and tables, are ever parsed. Whatever is not of the
+agreed form ends the reading with a `problem` in words, never with an exception.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from orchestrator.digest import CHUNK
+from orchestrator.run.attempt_model import TraceFile
+from orchestrator.run.collect.job_files import refuse_large
+from orchestrator.verdict.verdict_model import Phase
+
+MAX_LINE = 16 << 20  # bytes; the digests of 100,000 tensors are 1.6 MB, their table 6 MB
+MAX_TABLES = 128 << 20  # bytes of tables that are kept to name tensors by; what comes later has no names
+MAX_TEXT = 200  # characters of a name
+HEX = 16  # digits of a digest
+
+EVENT, TABLE = b'{"e":', b'{"table":'
+
+PHASES = {
+    "init": Phase.INIT,
+    "rng": Phase.RNG,
+    "batch": Phase.BATCH,
+    "forward": Phase.FORWARD,
+    "loss": Phase.FORWARD,
+    "grads": Phase.BACKWARD,
+    "params": Phase.OPTIMIZER,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of an event. No digest where the event was over the budget of bytes."""
+
+    name: str
+    shape: str  # with the dtype: float32[8,1,3,3]; "" where no table says
+    digest: str
+
+
+@dataclass(frozen=True)
+class Table:
+    number: int
+    of: str
+    tensors: tuple[tuple[str, str], ...]  # name, shape
+
+
+@dataclass(frozen=True)
+class Event:
+    kind: str
+    step: int
+    where: str  # a module, a loader, an optimizer
+    key: tuple[object, ...]  # what two runs on the same path have in common
+    entries: tuple[Entry, ...]
+    combined: str = ""  # the one digest of an event over the budget
+    values: tuple[object, ...] = ()  # losses
+
+    @property
+    def phase(self) -> Phase:
+        return PHASES[self.kind]
+
+
+@dataclass(frozen=True)
+class Last:
+    """The line after which nothing comes."""
+
+    steps: int
+    events: int | None
+    broken: str | None
+
+
+class TraceReader:
+    """Hands out a trace's lines after the header, and knows its tables.
+
+    `problem`: why the trace cannot be believed whole; set when the end has been reached, or is out of
+    reach. A digest of the bytes is taken on the way, so that a damaged store is noticed.
+    """
+
+    def __init__(self, file: TraceFile, stream: BinaryIO) -> None:
+        self.file = file
+        self.problem = ""
+        self.last: Last | None = None
+        self.header: dict[str, Any] = {}
+        self._stream = stream
+        self._hasher = hashlib.sha256()
+        self._size = 0
+        self._events = 0
+        self._tables: dict[int, Table] = {}
+        self._table_bytes = 0
+        line = self._line()
+        if line is None:
+            self.problem = self.problem or "is empty"
+            return
+        try:
+            self.header = _scalars(_object(line))
+        except (ValueError, RecursionError) as error:
+            self.problem = f"has no readable header ({word(error)})"
+
+    def next(self) -> bytes | None:
+        """The next line that is an event or a table; None at the last line, or where reading must end."""
+        if self.problem or self.last is not None:
+            return None
+        line = self._line()
+        if line is None:
+            self.problem = self.problem or "was cut off before its end"
+            return None
+        if line.startswith(EVENT):
+            self._events += 1
+            return line
+        if line.startswith(TABLE):
+            return line
+        try:
+            self.last = _last(_object(line))
+        except (ValueError, RecursionError) as error:
+            self.problem = f"has a line that cannot be read ({word(error)})"
+        return None
+
+    def parse(self, line: bytes) -> Event | Table | None:
+        """What `next` gave; None, and a problem, where it cannot be read."""
+        try:
+            if line.startswith(TABLE):
+                return _table(_object(line))
+            return _event(_object(line), self._tables)
+        except (ValueError, RecursionError) as error:
+            self.problem = f"has a line that cannot be read ({word(error)})"
+            return None
+
+    def keep(self, line: bytes) -> Table | None:
+        """Remember a table, so that the events after it have names."""
+        table = self.parse(line)
+        self._table_bytes += len(line)
+        if not isinstance(table, Table):
+            return None
+        if self._table_bytes > MAX_TABLES:
+            table = Table(table.number, table.of, ())
+        self._tables[table.number] = table
+        return table
+
+    def finish(self) -> None:
+        """Read what is left, and hold the bytes against the record: `problem` says what does not fit."""
+        while self.next() is not None:
+            pass
+        file, last = self.file, self.last
+        rest = 0
+        while data := self._stream.read(CHUNK):
+            self._hasher.update(data)
+            rest += len(data)
+        if f"sha256:{self._hasher.hexdigest()}" != file.digest or self._size + rest != file.size:
+            self.problem = "is damaged in the store"
+        elif self.problem or last is None:
+            return
+        elif last.broken is not None:
+            self.problem = f"broke off: {last.broken}"
+        elif rest:
+            self.problem = "goes on after its last line"
+        elif (last.steps, last.events) != (file.steps, self._events) or file.events != self._events:
+            self.problem = "contradicts the record of it in its number of steps or events"
+        elif (self.header.get("rank"), self.header.get("world")) != (file.rank, file.world):
+            self.problem = "contradicts the record of it in its rank"
+
+    def _line(self) -> bytes | None:
+        line = self._stream.readline(MAX_LINE + 1)
+        self._size += len(line)
+        self._hasher.update(line)
+        if line.endswith(b"\n"):
+            return line
+        if len(line) > MAX_LINE:
+            self.problem = f"has a line of more than {MAX_LINE >> 20} MiB"
+        return None
+
+
+def tensors_in(line: bytes) -> int:
+    """How many digests an event holds, without parsing it."""
+    start = line.find(b'"d":"')
+    if start >= 0:
+        end = line.find(b'"', start + 5)
+        return max(end - start - 5, 0) // HEX
+    if b'"v":[[' in line:
+        return line.count(b'"],[') + 1
+    return 1 if b'"c":"' in line else 0
+
+
+def word(value: object) -> str:
+    """Text that a verdict can hold: short, and no halves of surrogate pairs, no NUL."""
+    text = str(value)[:MAX_TEXT]
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    refuse_large(line)
+    value = json.loads(line.decode("utf-8"), parse_int=_int)
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - one kind of error for all that is wrong in a line
+    return value
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _scalars(value: dict[str, Any]) -> dict[str, Any]:
+    """A nest of lists can be read and then be too deep to be printed."""
+    if not all(map(_is_scalar, value.values())):
+        raise ValueError("a header of more than words and numbers")
+    return value
+
+
+def _int(text: str) -> int | float:
+    return int(text) if len(text) < 20 else float(text)
+
+
+def _natural(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise ValueError(f"{word(value)[:40]!r} is no count")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{word(value)[:40]!r} is no text")  # noqa: TRY004
+    return word(value)
+
+
+def _last(value: dict[str, Any]) -> Last:
+    if "broken" in value:
+        return Last(0, None, word(value["broken"]) or "without a word")
+    if value.get("end") is not True:
+        raise ValueError("neither table, event nor end")
+    return Last(_natural(value.get("steps")), _natural(value.get("events")), None)
+
+
+def _table(value: dict[str, Any]) -> Table:
+    rows = value.get("tensors")
+    if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 2 for row in rows):
+        raise ValueError("a table without tensors")
+    tensors = tuple((_text(row[0]), _text(row[1])) for row in rows)
+    return Table(_natural(value.get("table")), _text(value.get("of", "")), tensors)
+
+
+def _event(value: dict[str, Any], tables: dict[int, Table]) -> Event:
+    kind, step = value.get("e"), _natural(value.get("s"))
+    if not isinstance(kind, str) or kind not in PHASES:
+        raise ValueError(f"{word(kind)[:40]!r} is no event")
+    where, combined = _text(value.get("n", "")), _text(value.get("c", ""))
+    if "t" in value:
+        number, order = _natural(value["t"]), _natural(value.get("o", 0))
+        table = tables.get(number, Table(number, "", ()))
+        where = table.of + (f" #{order + 1}" if order else "")
+        entries = _named(_text_of_any_length(value.get("d", "")), table)
+        key: tuple[object, ...] = (kind, step, number, order, len(entries), bool(combined))
+    else:
+        entries = tuple(_entry(row) for row in _rows(value.get("v", [])))
+        key = (kind, step, where, tuple((entry.name, entry.shape) for entry in entries), bool(combined))
+    found = value.get("x")
+    values = tuple(item if _is_scalar(item) else "?" for item in found) if isinstance(found, list) else ()
+    return Event(kind, step, where, key, entries, combined, values)
+
+
+def _named(digests: str, table: Table) -> tuple[Entry, ...]:
+    if len(digests) % HEX:
+        raise ValueError("digests of another length")
+    count = len(digests) // HEX
+    names = table.tensors if len(table.tensors) == count else ()
+    return tuple(
+        Entry(*(names[index] if names else (f"tensor {index}", "")), digests[index * HEX : (index + 1) * HEX])
+        for index in range(count)
+    )
+
+
+def _rows(value: object) -> list[list[Any]]:
+    if not isinstance(value, list) or not all(isinstance(row, list) and 2 <= len(row) <= 3 for row in value):
+        raise ValueError("an event without tensors")
+    return value
+
+
+def _entry(row: list[Any]) -> Entry:
+    return Entry(_text(row[0]), _text(row[1]), _text(row[2]) if len(row) > 2 else "")
+
+
+def _text_of_any_length(value: object) -> str:
+    if not isinstance(value, str) or not value.isascii():
+        raise ValueError("digests that are no text")
+    return value
