@@ -14,7 +14,7 @@ from orchestrator.cli.terminal import console
 
 LONG = "sha256:" + "ab" * 32
 SCRIPT = (
-    "from orchestrator.cli import console\n"
+    "from orchestrator.cli.terminal import console\n"
     f"console.table(('run', 'state', 'digest'), "
     f"[('[red]x[/red]', 'failed (job)', {LONG!r})], right=('state',))\n"
     "console.fields([('state', 'succeeded'), ('none', '')])\n"
@@ -66,7 +66,7 @@ def test_a_terminal_gets_colours_and_nothing_is_cut_off() -> None:
 def test_ids_stay_whole_in_any_terminal(columns: str) -> None:
     rows = [["0123456789abcdef", "succeeded", "a=1 " * 12, "b=2 " * 12]] * 2
     script = (
-        f"from orchestrator.cli import console; console.table(['run', 'state', 'params', 'metrics'], {rows})"
+        f"from orchestrator.cli.terminal import console; console.table(['run', 'state', 'params', 'metrics'], {rows})"
     )
     seen = in_terminal({"TERM": "xterm", "COLUMNS": columns, "NO_COLOR": "1"}, script)
     assert seen.count("0123456789abcdef") == 2

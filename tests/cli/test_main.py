@@ -61,7 +61,7 @@ def test_a_verb_says_what_the_table_says(name: str) -> None:
 
 
 def test_there_is_no_verb_outside_the_table() -> None:
-    folder = Path(orchestrator.__file__).parent / "cli"
+    folder = Path(orchestrator.__file__).parent / "cli" / "commands"
     with_command = {
         path.stem.replace("_", "-") for path in folder.glob("*.py") if "\ndef command(" in path.read_text()
     }
@@ -183,7 +183,7 @@ def test_a_closed_pipe_is_quiet(home: Path) -> None:
 
 def test_a_narrow_encoding_does_not_fail(home: Path) -> None:
     script = (
-        "import click\nfrom orchestrator.cli import console, main\n"
+        "import click\nfrom orchestrator.cli import main\nfrom orchestrator.cli.terminal import console\n"
         "show = click.Command('show', callback=lambda: console.line('h\\xe9'))\n"
         "main.LazyGroup.get_command = lambda *_: show\nmain.main(['show'])"
     )

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.engine
 SCRIPT = f"{WAITS}\nopen('done.txt', 'w').write('done')"
 # As typed, by somebody with less patience: a minute is too long for a test.
 HASTY = """
-from orchestrator.record import postgres
+from orchestrator.record.database import postgres
 postgres.PATIENCE = postgres.QUIET = 1.0
 from orchestrator.cli.main import main
 main()
