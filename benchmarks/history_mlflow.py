@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from history_rows import Filling, pages, run_id
 from history_scale import a_life
 from rounds import measure, report, timed
-from services import PostgresServer, postgres_server
+from support.services import PostgresServer, postgres_server
 
 from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import HistoryFilter

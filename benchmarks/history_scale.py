@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from history_rows import APART, FIRST, SHARED_FILE, Filling, output_digest, run_id, size_of
 from rounds import command, environ, measure, report, timed
 from scratch import REPRISE
-from services import postgres_server
+from support.services import postgres_server
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError

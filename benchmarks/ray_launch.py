@@ -19,7 +19,7 @@ from scratch import scratch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from ray_cluster import Cluster, ray_cluster
+from support.ray_cluster import Cluster, ray_cluster
 
 CODE = "print('ok')"
 SPEC = "name: ok\nbase: cpu\ncommand: [python3, ok.py]\n"

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from rounds import measure, report, run, timed
 from scratch import scratch
-from slurm_cluster import slurm_cluster
+from support.slurm_cluster import slurm_cluster
 
 from orchestrator.digest import Digest
 

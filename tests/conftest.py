@@ -13,8 +13,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from services import PostgresServer, postgres_server
-from tests_support import Box, make_box
+from support.box import Box, make_box
+from support.services import PostgresServer, postgres_server
 
 from orchestrator.image.image_model import LABEL_PROGRAM
 from orchestrator.settings import Settings, load

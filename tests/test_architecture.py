@@ -260,6 +260,50 @@ def test_modules_and_functions_stay_short():
     assert long == [], "split it where the thought splits:\n" + "\n".join(long)
 
 
+# A test file of a room bears the name of a module or a folder of that room, and may say which aspect of it it
+# tries: test_login.py, test_registry_hostile.py. These try a room as a whole.
+WHOLE_ROOM = {
+    "audit/test_out_of_reach.py",
+    "audit/test_tampering.py",
+    "cli/test_mistakes.py",
+    "cli/test_verdict_verbs.py",
+    "image/test_golden.py",
+    "payload/test_jobs.py",
+    "record/test_hostile_results.py",
+    "record/test_hostile_runs.py",
+    "record/test_processes.py",
+    "record/test_round_trip.py",
+    "run/test_memory.py",
+}
+TESTS = Path(__file__).resolve().parent
+
+
+def misnamed_test(room: str, stem: str) -> bool:
+    inside = [module.path for module in modules().values() if module.room == room]
+    names = {path.stem for path in inside} | {path.parent.name for path in inside}
+    name = stem.removeprefix("test_")
+    return not any(name == known or name.startswith(f"{known}_") for known in names)
+
+
+def test_a_test_file_bears_the_name_of_what_it_tests():
+    rooms = {module.room for module in modules().values()} - {""}
+    found = {
+        path.relative_to(TESTS).as_posix(): misnamed_test(path.parent.name, path.stem)
+        for path in TESTS.glob("*/test_*.py")
+        if path.parent.name in rooms
+    }
+    assert {where for where, wrong in found.items() if wrong} == WHOLE_ROOM
+    here = {path.name for path in TESTS.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert here <= {*rooms, "integration", "support"}, "a folder of tests that is no room"
+
+
+def test_a_misnamed_test_is_seen():
+    assert misnamed_test("spec", "test_waiting")
+    assert misnamed_test("spec", "test_login"), "of another room"
+    assert not misnamed_test("image", "test_login")
+    assert not misnamed_test("image", "test_registry_hostile")
+
+
 # The rules themselves, on modules made up for it.
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tampering_support import HERE, World, a_life, make_world, said, witness
+from support.tampered_world import HERE, World, a_life, make_world, said, witness
 
 from orchestrator.audit.findings import Kind
 from orchestrator.audit.heads.signed_heads import checkpoint

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from finished_run import VOLATILE, digest, kept, make_run, verdict
 from google.protobuf import json_format
 from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement as ForeignStatement
+from support.finished_run import VOLATILE, digest, kept, make_run, verdict
 
 from orchestrator.audit.attestations.statement import claim_of, provenance_of, read_statement
 from orchestrator.digest import canonical_json

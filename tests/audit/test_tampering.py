@@ -12,8 +12,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from services import PostgresServer
-from tampering_support import (
+from support.box import queued_run
+from support.services import PostgresServer
+from support.tampered_world import (
     EVENTS,
     HERE,
     LEDGER_AND_ROWS,
@@ -35,7 +36,6 @@ from tampering_support import (
     sign_all,
     witness,
 )
-from tests_support import queued_run
 
 from orchestrator.audit.findings import Finding
 from orchestrator.audit.heads.local_copy import ledgers_path

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from terminal_support import Terminal
+from support.terminal import Terminal
 
 ON_TAB = [
     ("reprise su", {"submit"}),

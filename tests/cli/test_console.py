@@ -65,9 +65,8 @@ def test_a_terminal_gets_colours_and_nothing_is_cut_off() -> None:
 @pytest.mark.parametrize("columns", ["30", "60", "80", "200"])
 def test_ids_stay_whole_in_any_terminal(columns: str) -> None:
     rows = [["0123456789abcdef", "succeeded", "a=1 " * 12, "b=2 " * 12]] * 2
-    script = (
-        f"from orchestrator.cli.terminal import console; console.table(['run', 'state', 'params', 'metrics'], {rows})"
-    )
+    columns_of = ["run", "state", "params", "metrics"]
+    script = f"from orchestrator.cli.terminal import console; console.table({columns_of}, {rows})"
     seen = in_terminal({"TERM": "xterm", "COLUMNS": columns, "NO_COLOR": "1"}, script)
     assert seen.count("0123456789abcdef") == 2
     assert seen.count("succeeded") == 2

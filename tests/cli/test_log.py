@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import queued_run
+from support.box import queued_run
 
 from orchestrator.audit.heads.signed_note import parse_checkpoint, split_notes
 from orchestrator.audit.keys import key_path

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import PostgresServer
+from support.services import PostgresServer
 
 LONG = "x" * 5000
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import Asked, Hostile, answer, hostile_registry
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.hostile_registry import Asked, Hostile, answer, hostile_registry
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError, RepriseError, StoreError

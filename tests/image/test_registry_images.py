@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import RegistryServer, registry_server
+from support.services import RegistryServer, registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import BaseNotPinnedError, RegistryError, StoreError, UsageError

@@ -16,8 +16,8 @@ from in_toto_attestation.v1.statement import Statement as ForeignStatement
 from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
 from securesystemslib.dsse import Envelope as ForeignEnvelope
 from securesystemslib.signer import SSlibKey
-from services import RegistryServer, registry_server
-from tests_support import Box, Outcome, git, make_box, queued_run, write_job
+from support.box import Box, Outcome, git, make_box, queued_run, write_job
+from support.services import RegistryServer, registry_server
 
 from orchestrator.audit.attestations.attestation_bundle import check_bundle, read_bundle
 from orchestrator.audit.keys import read_public

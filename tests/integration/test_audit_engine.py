@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import SecondEngine, engine_server, registry_server
-from tests_support import Box, make_box, queued_run, write_job
+from support.box import Box, make_box, queued_run, write_job
+from support.services import SecondEngine, engine_server, registry_server
 
 from orchestrator.digest import Digest
 from orchestrator.image.assembly.assemble import documents

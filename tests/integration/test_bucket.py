@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from services import S3Server, s3_server
-from tests_support import Box, make_box, write_job
+from support.box import Box, make_box, write_job
+from support.services import S3Server, s3_server
 
 from orchestrator.settings import Settings
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import SecondEngine, engine_server
-from tests_support import Box, write_job
+from support.box import Box, write_job
+from support.services import SecondEngine, engine_server
 
 from orchestrator.settings import Settings, load
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests_support import Box, write_job
+from support.box import Box, write_job
 
 pytestmark = pytest.mark.engine
 LOCK = Path(__file__).parent / "data" / "tensorboard.txt"

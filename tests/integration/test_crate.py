@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from tests_support import Box, git, make_box, write_job
+from support.box import Box, git, make_box, write_job
 
 from orchestrator.digest import Digest
 from orchestrator.settings import Settings

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from services import SecondEngine, engine_server
-from tests_support import WAITS, Box, let_go, make_box, write_job
+from support.box import WAITS, Box, let_go, make_box, write_job
+from support.services import SecondEngine, engine_server
 
 from orchestrator.settings import Settings
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from executor_conformance import *  # noqa: F403
-from executor_conformance import Lab
-from services import PostgresServer
-from tests_support import Box, make_box
+from support.box import Box, make_box
+from support.executor_conformance import *  # noqa: F403
+from support.executor_conformance import Lab
+from support.services import PostgresServer
 
 from orchestrator.settings import Settings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests_support import Box, make_box, write_job
+from support.box import Box, make_box, write_job
 
 from orchestrator.launch.execute import own_plan
 from orchestrator.launch.judge.judge_rerun import weigh

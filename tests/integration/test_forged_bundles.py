@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forged_bundles import with_config, with_run
-from tests_support import Box, write_job
+from support.box import Box, write_job
+from support.forged_bundles import with_config, with_run
 
 from orchestrator.digest import Digest
 
@@ -85,7 +85,7 @@ def test_an_image_that_lies_of_its_program_does_not_come_in(
 
 def test_an_altered_run_is_not_signed(box: Box, run: Any) -> None:
     """By whoever has the database account."""
-    from forged_rows import change_run
+    from support.forged_rows import change_run
 
     assert box.type("attest", run["id"]).code == 0
     change_run(box, run["id"], submitted_by="boss")

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests_support import Box, write_job
+from support.box import Box, write_job
 
 from orchestrator.run.hardware import gpus
 

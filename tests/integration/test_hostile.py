@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import Box, write_job
+from support.box import Box, write_job
 
 pytestmark = pytest.mark.engine
-ALG_PROBE = Path(__file__).parent.parent / "alg_probe.py"
+ALG_PROBE = Path(__file__).parent.parent / "support" / "syscall_probe.py"
 
 
 def submit(box: Box, tmp_path: Path, script: str, extra: str = "", code: int = 0) -> Any:

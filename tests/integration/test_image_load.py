@@ -15,7 +15,7 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import ImageNotFound
-from services import registry_server
+from support.services import registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.assembly.assemble import assemble

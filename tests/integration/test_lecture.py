@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import Box, git
+from support.box import Box, git
 
 pytestmark = pytest.mark.engine
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from services import PostgresServer, registry_server
-from team import Team, team_of
-from tests_support import write_job
+from support.box import write_job
+from support.services import PostgresServer, registry_server
+from support.team import Team, team_of
 
 from orchestrator.launch.session import Session
 from orchestrator.settings import Settings, load

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests_support import Box, write_job
+from support.box import Box, write_job
 
 from orchestrator.run.container_log import HEAD, TAIL
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests_support import Box, write_job
+from support.box import Box, write_job
 
 from orchestrator.run.engine.create_body import IPV6
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import write_job
+from support.box import write_job
 
 from orchestrator.image.base.pins import list_pins
 from orchestrator.settings import Settings, load

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests_support import Box, write_job
+from support.box import Box, write_job
 
 pytestmark = pytest.mark.engine
 

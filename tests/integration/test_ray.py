@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from executor_conformance import *  # noqa: F403
-from executor_conformance import Lab, containers, finished, running
-from ray_cluster import Cluster, Node, executes, ray_cluster
-from services import PostgresServer, engine_server, registry_server
-from tests_support import Box, make_box, write_job
+from support.box import Box, make_box, write_job
+from support.executor_conformance import *  # noqa: F403
+from support.executor_conformance import Lab, containers, finished, running
+from support.ray_cluster import Cluster, Node, executes, ray_cluster
+from support.services import PostgresServer, engine_server, registry_server
 
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import RunRecord

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from services import PostgresServer, postgres_server, registry_server
-from team import Team, team_of
-from tests_support import WAITS, Box, let_go, write_job
+from support.box import WAITS, Box, let_go, write_job
+from support.services import PostgresServer, postgres_server, registry_server
+from support.team import Team, team_of
 
 from orchestrator.settings import Settings
 

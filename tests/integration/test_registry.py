@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import requests
-from services import RegistryServer, SecondEngine, Wire, engine_server, registry_server, wire_to
-from tests_support import Box, make_box, write_job
+from support.box import Box, make_box, write_job
+from support.services import RegistryServer, SecondEngine, Wire, engine_server, registry_server, wire_to
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.record.record import open_record

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from next_release import NUMBER
-from tests_support import Box, Outcome, write_job
+from support.box import Box, Outcome, write_job
+from support.next_release import NUMBER
 
 pytestmark = pytest.mark.engine
 
@@ -20,7 +20,7 @@ SCRIPT = "import random; open('drawn.txt', 'w').write(str(random.random()))"
 
 def later(box: Box, *words: str, code: int = 0) -> Outcome:
     """What the next release says."""
-    script = Path(__file__).parents[1] / "next_release.py"
+    script = Path(__file__).parents[1] / "support" / "next_release.py"
     done = subprocess.run(
         [sys.executable, str(script), *words],
         env=box.environ,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forged_rows import change_run, engine_of, forged_run, open_run_of, stored_plan
 from sqlalchemy import select, update
-from tests_support import WAITS, Box, let_go, write_job
+from support.box import WAITS, Box, let_go, write_job
+from support.forged_rows import change_run, engine_of, forged_run, open_run_of, stored_plan
 
 from orchestrator.record.schema import tables
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clocks import clock_off
-from services import SecondEngine, engine_server
-from tests_support import WAITS, Box, let_go, make_box, write_job
+from support.box import WAITS, Box, let_go, make_box, write_job
+from support.clocks import clock_off
+from support.services import SecondEngine, engine_server
 
 from orchestrator.run.engine.engine import Engine
 from orchestrator.settings import Settings

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from executor_conformance import *  # noqa: F403
-from executor_conformance import LONG, QUICK, WHILE, Lab, containers, finished, running, until
-from slurm_cluster import SlurmCluster, slurm_cluster
-from tests_support import Box, write_job
+from support.box import Box, write_job
+from support.executor_conformance import *  # noqa: F403
+from support.executor_conformance import LONG, QUICK, WHILE, Lab, containers, finished, running, until
+from support.slurm_cluster import SlurmCluster, slurm_cluster
 
 from orchestrator.errors import InfrastructureError
 from orchestrator.launch.executors import dispatch_run, launched_command

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from services import PostgresServer, engine_server, registry_server
-from slurm_cluster import SlurmCluster, slurm_cluster
-from tests_support import Box, make_box, write_job
+from support.box import Box, make_box, write_job
+from support.services import PostgresServer, engine_server, registry_server
+from support.slurm_cluster import SlurmCluster, slurm_cluster
 
 from orchestrator.launch.executors.elsewhere import wanted_on
 from orchestrator.launch.session import Session

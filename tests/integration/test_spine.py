@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests_support import WAITS, Box, let_go, write_job
+from support.box import WAITS, Box, let_go, write_job
 
 pytestmark = pytest.mark.engine
 JOBS = Path(__file__).resolve().parents[2] / "jobs"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests_support import WAITS, Box, let_go, write_job
+from support.box import WAITS, Box, let_go, write_job
 
 pytestmark = pytest.mark.engine
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests_support import Box, write_job
+from support.box import Box, write_job
 
 from orchestrator.run.collect.uncaught_exceptions import COMPILER
 

@@ -23,7 +23,7 @@ from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.spec.program import Program
 
 pytestmark = pytest.mark.engine
-ALG_PROBE = Path(__file__).parent.parent / "alg_probe.py"
+ALG_PROBE = Path(__file__).parent.parent / "support" / "syscall_probe.py"
 
 # Families of sockets, and calls by number (x86-64) with their arguments; the error's number, 0 for none.
 SCRIPT = """

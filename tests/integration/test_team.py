@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests_support import Box, git
+from support.box import Box, git
 
 pytestmark = pytest.mark.engine
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from terminal_support import COLUMNS, CTRL_C, Terminal
-from tests_support import Box, write_job
+from support.box import Box, write_job
+from support.terminal import COLUMNS, CTRL_C, Terminal
 
 pytestmark = pytest.mark.engine
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import (
+from support.box import Outcome, write_job
+from support.services import (
     PostgresServer,
     RegistryServer,
     SecondEngine,
@@ -21,8 +22,7 @@ from services import (
     postgres_server,
     registry_server,
 )
-from team import Team, team_of
-from tests_support import Outcome, write_job
+from support.team import Team, team_of
 
 from orchestrator.settings import Settings
 

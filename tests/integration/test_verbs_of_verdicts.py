@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import Box, write_job
+from support.box import Box, write_job
 
 pytestmark = pytest.mark.engine
 

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from forged_rows import change_run, engine_of
-from services import PostgresServer, RegistryServer, registry_server
 from sqlalchemy import insert, select
-from team import FINAL, Team, team_of
-from tests_support import WAITS, Box, let_go, write_job
+from support.box import WAITS, Box, let_go, write_job
+from support.forged_rows import change_run, engine_of
+from support.services import PostgresServer, RegistryServer, registry_server
+from support.team import FINAL, Team, team_of
 
 from orchestrator.launch.session import Session
 from orchestrator.record.schema import tables

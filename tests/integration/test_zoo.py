@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import Box
+from support.box import Box
 
 pytestmark = pytest.mark.engine
 ZOO = Path(__file__).resolve().parents[2] / "jobs" / "zoo"

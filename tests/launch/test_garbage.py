@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from services import S3Server, s3_server
+from support.services import S3Server, s3_server
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError

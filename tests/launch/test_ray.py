@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import free_port
+from support.services import free_port
 
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.launch.executors.executor import Attempt, Stage

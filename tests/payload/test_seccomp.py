@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.payload import seccomp
 
-PROBE = Path(__file__).parent.parent / "alg_probe.py"
+PROBE = Path(__file__).parent.parent / "support" / "syscall_probe.py"
 ALLOWED, EPERM = 0x7FFF0000, 0x00050001
 X86_64, I386, AARCH64, ARM = 0xC000003E, 0x40000003, 0xC00000B7, 0x40000028
 UNIX, ALG = 1, 38

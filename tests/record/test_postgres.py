@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ledger_support import told, wrong
-from services import PostgresServer, free_port, postgres_server
+from support.ledger_checks import told, wrong
+from support.services import PostgresServer, free_port, postgres_server
 
 from orchestrator.errors import RecordError
 from orchestrator.record.database import postgres as module

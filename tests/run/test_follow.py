@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from clocks import OFF
 from hypothesis import HealthCheck, assume, given, settings, strategies
+from support.clocks import OFF
 
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.image_model import REPORT, WORKSPACE

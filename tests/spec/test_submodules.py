@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from source_support import FILES, committed, fill, git, names, read
+from support.sources import FILES, committed, fill, git, names, read
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.source.source_tree import SourceTree

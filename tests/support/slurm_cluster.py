@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from services import free_port
+
+from support.services import free_port
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
 MODELS = {"n1": "h100", "n2": "a100"}

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from source_support import FILES, committed, fill, git, names, read
+from support.sources import FILES, committed, fill, git, names, read
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.source import read_source as source_module

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tampering_support import HERE, image, look, result
-from tests_support import queued_run
+from support.box import queued_run
+from support.tampered_world import HERE, image, look, result
 
 from orchestrator.audit.heads.signed_heads import checkpoint
 from orchestrator.audit.run_audit import Part

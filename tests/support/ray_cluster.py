@@ -22,7 +22,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from services import free_port
+
+from support.services import free_port
 
 READY = "This command will now block forever"
 PATIENCE = 90.0  # seconds

@@ -8,11 +8,11 @@ import time
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, insert, make_url, select, update
-from tests_support import Box
 
 from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import State
 from orchestrator.run.hardware import boot_id, box_id
+from support.box import Box
 
 
 def engine_of(box: Box) -> Engine:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from services import RegistryServer
-from tests_support import Box, make_box
 
 from orchestrator.settings import Settings
+from support.box import Box, make_box
+from support.services import RegistryServer
 
 FINAL = ("succeeded", "failed", "cancelled", "lost")
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from finished_run import make_run
+from support.finished_run import make_run
 
 from orchestrator.audit.attestations.shared_claim import original_claim, rerun_claim
 from orchestrator.digest import Digest

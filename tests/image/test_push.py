@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from services import RegistryServer, Wire, registry_server, wire_to
+from support.services import RegistryServer, Wire, registry_server, wire_to
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError, StoreError

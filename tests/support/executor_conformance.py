@@ -2,7 +2,7 @@
 
 A test module of an executor defines the fixture `lab` and imports the tests:
 
-    from executor_conformance import *  # noqa: F403
+    from support.executor_conformance import *  # noqa: F403
 
 They run on one machine with one engine, so containers can be counted and processes killed by number.
 """
@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests_support import WAITS, Box, write_job
 
 from orchestrator.errors import FencedError
 from orchestrator.launch.executors.dispatch_run import advance, attempt_of
@@ -36,6 +35,7 @@ from orchestrator.record.ledger.read_ledger import EventFilter
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load as load_settings
+from support.box import WAITS, Box, write_job
 
 __all__ = [
     "test_a_run_ends_once_and_its_stages_go_forward",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
-from tests_support import queued_run
+from support.box import queued_run
 
 from orchestrator.errors import ExitCode, InfrastructureError
 from orchestrator.launch.executors import dispatch_run, elsewhere

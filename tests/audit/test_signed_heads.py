@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests_support import queued_run
+from support.box import queued_run
 
 from orchestrator.audit.heads.signed_heads import BRANCH, checkpoint, copy_to_file, copy_to_git, seal
 from orchestrator.audit.heads.signed_note import parse_checkpoint, split_notes, verify_checkpoint

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tampering_support import World, change_the_seed, make_world, names_event, said, sign_all
+from support.tampered_world import World, change_the_seed, make_world, names_event, said, sign_all
 
 from orchestrator.audit.exports.export_ledger import Exported, export
 from orchestrator.audit.exports.offline_audit import audit_offline

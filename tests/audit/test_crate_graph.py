@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished_run import digest, make_run, verdict
 from hypothesis import given
 from hypothesis import strategies as st
+from support.finished_run import digest, make_run, verdict
 
 from orchestrator.audit.exports.crate.crate_files import Part, Role, input_parts, safe_path, uri, write_files
 from orchestrator.audit.exports.crate.crate_graph import metadata

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ledger_support import kinds, told, wrong, wrong_in
 from sqlalchemy import Enum as OneOf
 from sqlalchemy import UniqueConstraint, create_engine, update
 from sqlalchemy.event import listen
+from support.ledger_checks import kinds, told, wrong, wrong_in
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RecordError

@@ -62,7 +62,7 @@ def released(settings: Settings, base: Base) -> Image:
 
 @pytest.fixture(params=["this release", "one more setting", "another payload", "both"])
 def today(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of releases to come, what they may bring. A field of the program: tests/spec/test_identity.py."""
+    """Of releases to come, what they may bring. A field of the program: tests/spec/test_program.py."""
     what: str = request.param
     if what in ("one more setting", "both"):
         monkeypatch.setitem(

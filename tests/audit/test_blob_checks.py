@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tampering_support import HERE, World, look, make_world, said
-from tests_support import queued_run
+from support.box import queued_run
+from support.tampered_world import HERE, World, look, make_world, said
 
 from orchestrator.audit.run_audit import Audit, Part, audit
 from orchestrator.launch.garbage import collect

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from services import REGISTRY_PASSWORD, REGISTRY_USER, RegistryServer, free_port, registry_server
+from support.services import REGISTRY_PASSWORD, REGISTRY_USER, RegistryServer, free_port, registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError

@@ -1,6 +1,6 @@
 """`reprise` as a release to come might be: one more determinism setting, and another payload.
 
-`python tests/next_release.py WORDS…` is its `reprise WORDS…`. What this release made, it must go on reading.
+`python next_release.py WORDS…` is its `reprise WORDS…`. It must go on reading what this release made.
 """
 
 from __future__ import annotations

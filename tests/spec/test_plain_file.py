@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from source_support import committed, fill, git, names, read
+from support.sources import committed, fill, git, names, read
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.plain_file import open_plain, read_plain

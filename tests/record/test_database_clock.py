@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from clocks import OFF, clock_off
 from hypothesis import HealthCheck, given, settings, strategies
-from ledger_support import told
-from services import PostgresServer
+from support.clocks import OFF, clock_off
+from support.ledger_checks import told
+from support.services import PostgresServer
 
 from orchestrator.digest import Digest
 from orchestrator.launch.workers.box_fit import alive, state_of

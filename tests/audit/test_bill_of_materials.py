@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from finished_run import make_run
+from support.finished_run import make_run
 
 from orchestrator.audit.exports.bill_of_materials import sbom
 from orchestrator.digest import Digest

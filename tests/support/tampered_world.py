@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Enum as OneOf
-from tests_support import queued_run
 
 from orchestrator.audit.findings import Finding
 from orchestrator.audit.heads.local_copy import ledgers_path, local_path
@@ -43,6 +42,7 @@ from orchestrator.spec.inputs import InputData
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.verdict.compare_runs import compare
+from support.box import queued_run
 
 ONE = Digest.of(b"one")
 EVENTS = 26  # of the world below

@@ -1,0 +1,1 @@
+"""What tests share: boxes to type on, servers to talk to, records and bundles made up or forged."""
