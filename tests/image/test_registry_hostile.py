@@ -355,6 +355,97 @@ def test_a_slow_line_may_take_longer_than_the_time_to_connect(
         assert client.request("PUT", "manifests/x", (201,), data=bytes(1 << 20)).status == 201
 
 
+SLOW_TAG = f"sha256-{EMPTY.hex}.{'0' * 47}"
+
+
+def slow(asked: Asked) -> bytes:
+    """Every request is answered in its time, and there is always one more to ask."""
+    time.sleep(0.1)
+    if asked.method == "HEAD":
+        return answer(404)
+    if asked.method in ("POST", "PATCH"):
+        return answer(202, Location="/v2/x/blobs/uploads/1")
+    if asked.method == "PUT":
+        return answer(201)
+    if "/blobs/" in asked.path:
+        return answer(200, DATA)
+    if "/tags/" in asked.path:
+        return answer(200, json.dumps({"tags": [f"{SLOW_TAG}{i:x}" for i in range(16)]}).encode())
+    return answer(404)
+
+
+LAYERS = [
+    Layer(kind=LayerKind.WHEEL, digest=Digest.of(bytes(i)), diff_id=BLOB, size=i) for i in range(1, 500)
+]
+
+
+def push_many(client: Client) -> Any:
+    with tempfile.NamedTemporaryFile() as file:
+        return push(client, b"{}", b"{}", LAYERS, lambda _: Path(file.name))
+
+
+def ask_again(client: Client) -> None:
+    while True:
+        client.request("GET", "manifests/x", (404,))
+
+
+def wait_again(client: Client) -> None:
+    while True:
+        referrers._own_tags(client, EMPTY)
+
+
+@pytest.mark.parametrize("act", [push_many, ask_again, wait_again])
+def test_many_slow_answers_have_one_budget(
+    registry: Hostile, act: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_sockets, "BEGIN", 1.0)
+    registry.answers = slow
+    with open_client(registry) as client, pytest.raises(RegistryError, match="too slow"):
+        act(client)
+    assert len(registry.asked) <= 11
+
+
+def test_a_pull_has_one_budget(registry: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each piece of each blob comes within the least rate of its own request."""
+    monkeypatch.setattr(bounded_sockets, "BEGIN", 1.0)
+
+    def answers(asked: Asked) -> Iterator[bytes]:
+        wanted = next(layer for layer in LAYERS if layer.digest in asked.path)
+        yield answer(200, bytes(wanted.size))[: -wanted.size]
+        time.sleep(0.1)
+        yield bytes(wanted.size)
+
+    registry.answers = answers
+    with open_client(registry) as client, pytest.raises(RegistryError, match="too slow"):
+        pull(client, Layout(tmp_path), LAYERS)
+    assert len(registry.asked) <= 3 * 11
+
+
+def test_time_spent_elsewhere_is_not_the_registrys(
+    registry: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_sockets, "BEGIN", 1.0)
+    registry.answers = lambda _: answer(200, bytes(1 << 20))
+    with open_client(registry) as client:
+        pieces = client.blob(BLOB, 1 << 20)
+        next(pieces)
+        time.sleep(1.2)
+        assert sum(map(len, pieces)) > 0
+
+
+def test_bytes_that_are_expected_have_their_time(registry: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_sockets, "BEGIN", 0.2)
+
+    def answers(_: Asked) -> Iterator[bytes]:
+        yield answer(200, bytes(1 << 20), head=True)
+        time.sleep(0.5)
+        yield bytes(1 << 20)
+
+    registry.answers = answers
+    with open_client(registry) as client:
+        assert sum(map(len, client.blob(BLOB, 1 << 20))) == 1 << 20
+
+
 def test_a_list_has_a_budget(registry: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
     page = json.dumps({"manifests": [{"digest": str(BLOB)}] * 1000}).encode()
     monkeypatch.setattr(referrers, "_LIST_BYTES", 5 * len(page))

@@ -30,16 +30,59 @@ WINDOW = 60.0  # seconds of waiting after which it is asked how much has come, o
 LEAST = 1024  # bytes a second of a window
 HEAD_ROOM = 1 << 20  # bytes of an answer's head, of TLS, of chunk sizes
 SEND_PIECE = 64 << 10  # bytes given to a socket at once
+BEGIN = 900.0  # seconds of all requests of a client together
+WHOLE_RATE = 64 << 10  # bytes a second of what they are expected to move, beyond that
 
 _held = threading.local()
+
+
+class Budget:
+    """What all requests of one client may take together: else 2,000 slow answers are 2,000 times one.
+
+    Only the time counts in which a thread waits for the registry: `held` starts and stops the clock.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads, self._since, self._spent = 0, 0.0, 0.0
+        self._expected = 0  # bytes
+
+    def expect(self, size: int) -> None:
+        with self._lock:
+            self._expected += size
+
+    def seconds(self) -> float:
+        """All that there are."""
+        return BEGIN + self._expected / WHOLE_RATE
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with self._lock:
+            self._spent, self._since = self._now(), time.monotonic()
+            self._threads += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._spent, self._since = self._now(), time.monotonic()
+                self._threads -= 1
+
+    def left(self) -> float:
+        """Seconds; none are left at 0 and below."""
+        with self._lock:
+            return self.seconds() - self._now()
+
+    def _now(self) -> float:
+        return self._spent + (time.monotonic() - self._since if self._threads else 0.0)
 
 
 class Pace:
     """What one request may take; seconds and bytes. A socket raises TimeoutError where it takes more."""
 
-    def __init__(self, wait: float, *, abroad: bool = False) -> None:
+    def __init__(self, wait: float, budget: Budget, *, abroad: bool = False) -> None:
         """`wait`: seconds for an answer to begin, once the request is sent. `abroad`: never to this box."""
         self.abroad = abroad
+        self.budget = budget
         self._wait = wait
         self._seconds = wait
         self._until = time.monotonic() + wait
@@ -69,7 +112,7 @@ class Pace:
 
     def left(self) -> float:
         """Seconds for the next call of a socket."""
-        left = self._until - time.monotonic()
+        left = min(self._until - time.monotonic(), self.budget.left())
         if self._rated:
             if self._waited >= WINDOW:
                 if self._moved < LEAST * WINDOW:
@@ -94,7 +137,8 @@ def held(pace: Pace) -> Iterator[None]:
     """Hold the registry's sockets that this thread uses to a pace."""
     before, _held.pace = getattr(_held, "pace", None), pace
     try:
-        yield
+        with pace.budget.running():
+            yield
     finally:
         _held.pace = before
 

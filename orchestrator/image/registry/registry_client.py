@@ -21,7 +21,7 @@ import requests
 from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError
 from orchestrator.image.registry import http_session
-from orchestrator.image.registry.bounded_sockets import Pace, held
+from orchestrator.image.registry.bounded_sockets import BEGIN, WHOLE_RATE, Budget, Pace, held
 from orchestrator.image.registry.http_session import Session
 from orchestrator.image.registry.login import Login
 from orchestrator.image.registry.registry_answers import BROKEN, Answer, pieces_of, read_whole, said_in
@@ -74,6 +74,7 @@ class Client:
         self._session = Session(place.host)
         self._session.prepare_for(place.url)
         self._abroad = not is_local(place.hostname)
+        self._budget = Budget()
         self.login = Login(place, self._token_answer)
         self._answered = False
 
@@ -107,11 +108,13 @@ class Client:
         """
 
         def ask() -> Answer:
-            pace = Pace(PUT_ANSWER if method == "PUT" else ANSWER, abroad=self._abroad)
+            pace = self._pace(PUT_ANSWER if method == "PUT" else ANSWER)
             with self._send(method, self.url(path), headers, params, data, pace) as response:
                 return read_whole(response, pace)
 
+        self._budget.expect(len(data or b""))
         answer = self._patiently(ask, self.url(path), again)
+        self._budget.expect(len(answer.body))
         if answer.status not in expect:
             raise self._refused(method, self.url(path), answer)
         return answer
@@ -139,6 +142,7 @@ class Client:
         RegistryError: more or fewer bytes than `size`, or no blob of that name.
         """
         url, offset, breaks = self.url(f"blobs/{digest}"), 0, 0
+        self._budget.expect(size)
         while offset < size:
             before = offset
             try:
@@ -160,7 +164,7 @@ class Client:
         headers = {"Range": f"bytes={offset}-"} if offset else None
 
         def ask() -> tuple[requests.Response, Pace]:
-            pace = Pace(ANSWER, abroad=self._abroad)
+            pace = self._pace(ANSWER)
             response = self._send("GET", url, headers, None, None, pace)
             if response.status_code in (200, 206):
                 return response, pace
@@ -189,6 +193,7 @@ class Client:
             try:
                 return ask()
             except (*BROKEN, _PassingError) as error:
+                self._check_budget()
                 trouble, asked = _cause(error), getattr(error, "seconds", 0.0)
                 if isinstance(error, requests.exceptions.SSLError) and "EOF" not in trouble:
                     where = http_session.CERTIFICATES / self.place.host / "ca.crt"
@@ -206,9 +211,26 @@ class Client:
             if not said and self._answered:
                 said = True
                 self._notify(f"{self.place.host}: {trouble}; trying again for {PATIENCE:.0f} s")
-            if self.stopped.wait(min(max(pause * (0.5 + secrets.randbelow(512) / 1024), asked), left)):
+            with self._budget.running():
+                stopped = self.stopped.wait(
+                    min(max(pause * (0.5 + secrets.randbelow(512) / 1024), asked), left)
+                )
+            if stopped:
                 raise RegistryError(f"{url}: {trouble}")
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _pace(self, wait: float) -> Pace:
+        self._check_budget()
+        return Pace(wait, self._budget, abroad=self._abroad)
+
+    def _check_budget(self) -> None:
+        """RegistryError where all requests together have taken what they may."""
+        if self._budget.left() <= 0:
+            raise RegistryError(
+                f"{self.place}: too slow: its answers took more than {self._budget.seconds():.0f} s in all",
+                f"that is {BEGIN:.0f} s, and one more for each {WHOLE_RATE >> 10} KiB that is moved; "
+                "try again on a better line",
+            )
 
     def _send(
         self,
@@ -289,7 +311,7 @@ class Client:
         params: list[tuple[str, str]] | None = None,
         data: list[tuple[str, str]] | None = None,
     ) -> tuple[int, bytes]:
-        pace = Pace(ANSWER, abroad=self._abroad)
+        pace = self._pace(ANSWER)
         with self._ask(method, url, pace, auth=auth, params=params, data=data) as response:
             _raise_if_passing(response.status_code, response.headers)
             return response.status_code, read_whole(response, pace).body
