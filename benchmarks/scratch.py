@@ -15,7 +15,7 @@ from pathlib import Path
 from rounds import environ, run
 
 from orchestrator.digest import Digest
-from orchestrator.image.base.pins import BasePin, list_pins
+from orchestrator.image.base.base_pins import BasePin, list_pins
 from orchestrator.settings import Settings, load
 
 REPRISE = str(Path(sys.executable).with_name("reprise"))

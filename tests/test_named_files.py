@@ -14,7 +14,7 @@ from orchestrator.audit.attestations.attestation_bundle import read_file
 from orchestrator.audit.heads.witnesses import Checkpoints
 from orchestrator.audit.keys import key_path, read_public, signing_key
 from orchestrator.errors import RepriseError
-from orchestrator.image.base.pins import list_pins, read_pins
+from orchestrator.image.base.base_pins import list_pins, read_pins
 from orchestrator.image.registry.login import find_credentials
 from orchestrator.launch.executors.ray import read_token
 from orchestrator.settings import load

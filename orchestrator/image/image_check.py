@@ -16,9 +16,10 @@ from typing import Any
 from orchestrator.digest import canonical_json
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assembly.assemble import NOT_FOR_JOBS, documents
+from orchestrator.image.base.base_pins import list_pins
 from orchestrator.image.base.make_base import base_from_parts, config_problems, python_problems
-from orchestrator.image.base.pins import list_pins
-from orchestrator.image.describe import describe_labels, numbers_of
+from orchestrator.image.describe_image import describe_labels, numbers_of
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import (
     MEDIA_LAYER,
     SCRIPTS,
@@ -29,7 +30,6 @@ from orchestrator.image.image_model import (
     LayerKind,
     PythonFacts,
 )
-from orchestrator.image.layout import Layout
 from orchestrator.settings import Settings
 
 SHOWN = 4  # differences that a message names
@@ -110,7 +110,7 @@ def _pinned(settings: Settings, image: Image) -> Base | None:
     pin = next((pin for pin in list_pins(settings) if pin.digest == image.base.digest), None)
     if pin is None:
         return None
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     try:
         manifest, config = layout.read(pin.digest), layout.read(pin.config_digest)
     except StoreError:

@@ -7,10 +7,10 @@ from typing import Any
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.image.describe import describe, numbers_of
+from orchestrator.image.describe_image import describe, numbers_of
 from orchestrator.image.image_check import check_image
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_MANIFEST, Image, Layer, LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.settings import Settings
 
 MAX_MANIFEST = 4 << 20  # bytes; what registries accept
@@ -22,7 +22,7 @@ def stored_image(settings: Settings, digest: str) -> Image | None:
     UsageError where a shortened digest fits several images, or one is not what its program gives. Layers
     whose blobs are gone have no path.
     """
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     found = [one for one in layout.find(digest.removeprefix("sha256:")) if _is_job(layout, one)]
     if len(found) > 1:
         names = ", ".join(one[:23] for one in found[:4])
@@ -35,7 +35,7 @@ def stored_image(settings: Settings, digest: str) -> Image | None:
     return image
 
 
-def _is_job(layout: Layout, digest: Digest) -> bool:
+def _is_job(layout: ImageLayout, digest: Digest) -> bool:
     """Whether a blob is the manifest of an image of ours, and not a base's, a layer or a config."""
     try:
         if layout.path(digest).stat().st_size > MAX_MANIFEST:
@@ -49,7 +49,7 @@ def _is_job(layout: Layout, digest: Digest) -> bool:
     return True
 
 
-def image_of(layout: Layout, manifest: bytes, config: bytes) -> Image:
+def image_of(layout: ImageLayout, manifest: bytes, config: bytes) -> Image:
     """The image that these bytes describe. Layers whose blobs are not in the layout have no path.
 
     Not yet checked to be what its program gives (image_check.py). UsageError: not an image of ours.
@@ -77,7 +77,7 @@ def image_of(layout: Layout, manifest: bytes, config: bytes) -> Image:
     )
 
 
-def _layers(layout: Layout, manifest: dict[str, Any], config: dict[str, Any]) -> tuple[Layer, ...]:
+def _layers(layout: ImageLayout, manifest: dict[str, Any], config: dict[str, Any]) -> tuple[Layer, ...]:
     titles = [entry["created_by"].removeprefix("reprise: ") for entry in config["history"]]
     return tuple(
         Layer(

@@ -115,7 +115,7 @@ def _registry_answers(session: Session) -> Check:
 
 
 def _base(session: Session) -> Check:
-    from orchestrator.image.base.pins import list_pins
+    from orchestrator.image.base.base_pins import list_pins
     from orchestrator.image.base.resolve_base import resolve_base
 
     names = [pin.name for pin in list_pins(session.settings)]

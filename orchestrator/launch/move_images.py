@@ -6,12 +6,12 @@ from pathlib import Path
 
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, InfrastructureError, RegistryError, StoreError, UsageError
-from orchestrator.image.base.pins import list_pins
+from orchestrator.image.base.base_pins import list_pins
 from orchestrator.image.base.resolve_base import find_pin, resolve_base
 from orchestrator.image.image_check import check_image
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import LABEL_PROGRAM, Base, BaseRef, Image, Layer, LayerKind
-from orchestrator.image.layout import Layout
-from orchestrator.image.registry.fetch_manifest import Found, has_manifest, read_by_digest
+from orchestrator.image.registry.fetch_manifest import RegistryImage, has_manifest, read_by_digest
 from orchestrator.image.registry.pull import pull
 from orchestrator.image.registry.push import Pushed, check_push, push
 from orchestrator.image.registry.registry_client import AbsentError, Client
@@ -40,7 +40,7 @@ def push_image(session: Session, image: Image, watch: Watch) -> Pushed:
     RegistryError: refused. StoreError: a layer is neither here nor where its base came from.
     """
     settings = session.settings
-    layout, place = Layout(settings.layout), registry(settings)
+    layout, place = ImageLayout(settings.layout), registry(settings)
 
     def find(layer: Layer) -> Path:
         if not layout.has(layer.digest, layer.size):
@@ -72,7 +72,7 @@ def read_remote(session: Session, digest: Digest, watch: Watch | None = None) ->
             return None
     if found.via is not None and watch is not None:
         watch.note(f"{found.via} is an index; its image for linux/amd64 is {found.digest}")
-    image = image_of(Layout(session.settings.layout), found.manifest, found.config)
+    image = image_of(ImageLayout(session.settings.layout), found.manifest, found.config)
     check_image(session.settings, image)
     return image
 
@@ -83,7 +83,7 @@ def pull_image(session: Session, digest: Digest, watch: Watch) -> Image:
     RegistryError: the registry has not got it, or delivers other bytes; then nothing names what came.
     """
     settings = session.settings
-    layout, place = Layout(settings.layout), registry(settings)
+    layout, place = ImageLayout(settings.layout), registry(settings)
     watch.phase("pull", f"{digest} from {place}")
     with Client(place, watch.note) as client:
         found = read_by_digest(client, digest)
@@ -123,7 +123,7 @@ def fetch_base(session: Session, image: Image, watch: Watch) -> None:
     settings = session.settings
     layers = tuple(layer for layer in image.layers if layer.kind is LayerKind.BASE)
     places = _places(settings, image.base)
-    if places and not _complete(Layout(settings.layout), layers):
+    if places and not _complete(ImageLayout(settings.layout), layers):
         watch.phase("pull", f"the base {image.base.name}, which the engine lacks")
         _fetch(settings, layers, image.base, places, watch)
 
@@ -132,7 +132,7 @@ def find_base(session: Session, image: Image, watch: Watch) -> str | None:
     """In words, where this box can take the layers of an image's base from; None where nowhere."""
     settings = session.settings
     layers = tuple(layer for layer in image.layers if layer.kind is LayerKind.BASE)
-    if _complete(Layout(settings.layout), layers):
+    if _complete(ImageLayout(settings.layout), layers):
         return "among this box's layers"
     try:
         if _in_engine(session.engine, image.base, tuple(layer.diff_id for layer in layers)):
@@ -165,7 +165,7 @@ def base_here(session: Session, name: str | None, gpus: bool, watch: Watch) -> B
     """
     settings = session.settings
     pin = find_pin(settings, name, gpus)
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     ref = BaseRef(name=pin.name, digest=pin.digest, config_digest=pin.config_digest)
     if _base_parts(layout, ref) is None:
         for place in _places(settings, ref):
@@ -203,16 +203,16 @@ def _places(settings: Settings, base: BaseRef) -> list[Place]:
     places = [read_place(text) for text in texts]
     pins = (pin for pin in list_pins(settings) if pin.digest == base.digest)
     places += [place for pin in pins if (place := place_of(pin.reference)) is not None]
-    places += [read_place(text, "a place seen before") for text in _seen(Layout(settings.layout), base)]
+    places += [read_place(text, "a place seen before") for text in _seen(ImageLayout(settings.layout), base)]
     return list(dict.fromkeys(places))
 
 
-def _seen(layout: Layout, base: BaseRef) -> list[str]:
+def _seen(layout: ImageLayout, base: BaseRef) -> list[str]:
     value = layout.read_index(f"places-{base.digest.hex}")
     return [str(text) for text in value] if isinstance(value, list) else []
 
 
-def _remember(layout: Layout, base: BaseRef, place: Place) -> None:
+def _remember(layout: ImageLayout, base: BaseRef, place: Place) -> None:
     seen, text = _seen(layout, base), f"{place.url}/{place.name}"
     if text not in seen:
         layout.write_index(f"places-{base.digest.hex}", [*seen, text])
@@ -225,7 +225,7 @@ def _fetch(
     for place in places:
         with Client(place, watch.note) as client:
             try:
-                pull(client, Layout(settings.layout), layers, watch.moved)
+                pull(client, ImageLayout(settings.layout), layers, watch.moved)
             except AbsentError:
                 continue
             return
@@ -237,17 +237,17 @@ def _fetch(
     )
 
 
-def _complete(layout: Layout, layers: tuple[Layer, ...]) -> bool:
+def _complete(layout: ImageLayout, layers: tuple[Layer, ...]) -> bool:
     return all(layout.has(layer.digest, layer.size) for layer in layers)
 
 
-def _base_parts(layout: Layout, base: BaseRef) -> tuple[bytes, bytes] | None:
+def _base_parts(layout: ImageLayout, base: BaseRef) -> tuple[bytes, bytes] | None:
     try:
         return layout.read(base.digest), layout.read(base.config_digest)
     except StoreError:
         return None
 
 
-def _store(layout: Layout, found: Found) -> None:
+def _store(layout: ImageLayout, found: RegistryImage) -> None:
     layout.put_bytes(found.config)  # before what names it
     layout.put_bytes(found.manifest)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
-from orchestrator.image.assembly.source_layer import SourceText
+from orchestrator.image.assembly.read_source_layer import SourceText
 from orchestrator.spec.shown_names import fits_a_line
 from orchestrator.value import Value
 

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.image.assembly.layers import source_layer
-from orchestrator.image.layout import Layout
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord
 from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
@@ -45,7 +45,7 @@ def ran(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., s
         like = make_run()
         files = {path: text.encode() for path, text in (source or {"train.py": "x = 1\n"}).items()}
         tree = SourceTree(files=tuple(SourceFile(path=path, data=files[path]) for path in sorted(files)))
-        layer = source_layer(Layout(session.settings.layout), tree)
+        layer = source_layer(ImageLayout(session.settings.layout), tree)
         data = {name: read_input(path) for name, path in (inputs or {}).items()}
         digests = {name: item.digest for name, item in data.items()}
         git = None

@@ -16,8 +16,8 @@ import pytest
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.base.make_base import base_from_parts
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, PythonFacts
-from orchestrator.image.layout import Layout
 from orchestrator.image.wheels.fetch_wheels import WheelFile
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
@@ -49,8 +49,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def layout(settings: Settings) -> Layout:
-    return Layout(settings.layout)
+def layout(settings: Settings) -> ImageLayout:
+    return ImageLayout(settings.layout)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def source() -> SourceTree:
 
 
 @pytest.fixture
-def make_base(layout: Layout, python: PythonFacts) -> MakeBase:
+def make_base(layout: ImageLayout, python: PythonFacts) -> MakeBase:
     """A base of one small layer; `config` is merged into the config's `config`."""
 
     def make(name: str = "cpu", config: dict[str, Any] | None = None, **top: Any) -> Base:

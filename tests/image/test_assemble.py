@@ -13,9 +13,9 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assembly.assemble import assemble
 from orchestrator.image.assembly.load_archive import full_archive, thin_archive
-from orchestrator.image.describe import describe
+from orchestrator.image.describe_image import describe
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Image, LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import Determinism, Level
 from orchestrator.spec.program import Program
@@ -52,7 +52,7 @@ def test_manifest_and_config_are_one_whole(build: Any, settings: Settings) -> No
     assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in image.layers]
     assert len(config["history"]) == len(image.layers)
     assert (canonical_json(manifest), canonical_json(config)) == (image.manifest, image.config)
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     assert (layout.read(image.digest), layout.read(image.config_digest)) == (image.manifest, image.config)
 
 
@@ -221,7 +221,7 @@ def test_the_full_archive_has_every_layer_or_says_which_is_missing(build: Any, s
     image = build()
     found = opened(full_archive(settings, image))
     assert all(f"blobs/sha256/{layer.digest.hex}" in found for layer in image.layers)
-    base = Layout(settings.layout).path(image.layers[0].digest)
+    base = ImageLayout(settings.layout).path(image.layers[0].digest)
     data = base.read_bytes()
     base.write_bytes(data[:-1])
     with pytest.raises(StoreError, match=image.layers[0].digest) as caught:

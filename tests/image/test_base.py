@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import BaseNotPinnedError, StoreError, UsageError
-from orchestrator.image.base import pins as module
+from orchestrator.image.base import base_pins as module
+from orchestrator.image.base.base_pins import list_pins, read_pins, write_pin
 from orchestrator.image.base.make_base import base_from_parts
-from orchestrator.image.base.pins import list_pins, read_pins, write_pin
 from orchestrator.image.base.resolve_base import resolve_base
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_LAYER, Base, PythonFacts
-from orchestrator.image.layout import Layout
 from orchestrator.settings import Settings
 
 RECIPES = """\
@@ -100,7 +100,7 @@ def test_a_base_whose_bytes_are_not_here_is_not_used(
 ) -> None:
     base: Base = make_base("cpu")
     write_pin(settings.pins, "cpu", base)
-    path = Layout(settings.layout).path(getattr(base.ref, which))
+    path = ImageLayout(settings.layout).path(getattr(base.ref, which))
     if damage == "absent":
         path.unlink()
     else:

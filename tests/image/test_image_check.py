@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RepriseError, UsageError
 from orchestrator.image.assembly.assemble import assemble
-from orchestrator.image.base.pins import write_pin
+from orchestrator.image.base.base_pins import write_pin
 from orchestrator.image.image_check import check_image, check_settings
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Base, Image
-from orchestrator.image.layout import Layout
 from orchestrator.image.stored_image import image_of
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
@@ -45,7 +45,7 @@ def rewritten(image: Image, change: Change) -> Image:
     change(config, manifest)
     data = canonical_json(config)
     manifest["config"] |= {"digest": Digest.of(data), "size": len(data)}
-    return image_of(Layout(image_path(image)), canonical_json(manifest), data)
+    return image_of(ImageLayout(image_path(image)), canonical_json(manifest), data)
 
 
 def image_path(image: Image) -> Any:
@@ -194,4 +194,4 @@ def test_whatever_is_changed_is_refused(
     if (config, manifest) == (image.config, image.manifest):
         return
     with pytest.raises(RepriseError):
-        check_image(settings, image_of(Layout(settings.layout), manifest, config))
+        check_image(settings, image_of(ImageLayout(settings.layout), manifest, config))

@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.image.assembly.layers import runtime_layer, source_layer
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import LayerKind, PythonFacts
-from orchestrator.image.layout import Layout
 from orchestrator.image.payload_releases import payload
 from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 
@@ -16,7 +16,7 @@ def tree(*files: SourceFile) -> SourceTree:
     return SourceTree(files=files)
 
 
-def test_source_files_keep_mode_and_links(layout: Layout, members: Any, content: Any) -> None:
+def test_source_files_keep_mode_and_links(layout: ImageLayout, members: Any, content: Any) -> None:
     layer = source_layer(
         layout,
         tree(
@@ -45,7 +45,7 @@ def test_source_files_keep_mode_and_links(layout: Layout, members: Any, content:
     assert content(layer.path, "opt/reprise/source/donn\u00e9es.txt") == b"\xff"
 
 
-def test_an_empty_source_still_has_its_folder(layout: Layout, members: Any) -> None:
+def test_an_empty_source_still_has_its_folder(layout: ImageLayout, members: Any) -> None:
     layer = source_layer(layout, tree())
     assert list(members(layer.path)) == ["opt/reprise", "opt/reprise/source"]
 
@@ -64,13 +64,13 @@ def test_an_empty_source_still_has_its_folder(layout: Layout, members: Any) -> N
         [SourceFile(path="out", data=b"/etc", symlink=True)],
     ],
 )
-def test_hostile_sources_are_refused(layout: Layout, files: list[SourceFile]) -> None:
+def test_hostile_sources_are_refused(layout: ImageLayout, files: list[SourceFile]) -> None:
     with pytest.raises(UsageError):
         source_layer(layout, tree(*files))
 
 
 def test_runtime_layer_holds_the_modules_the_pth_and_the_mount_targets(
-    layout: Layout, python: PythonFacts, members: Any, content: Any
+    layout: ImageLayout, python: PythonFacts, members: Any, content: Any
 ) -> None:
     files = payload()
     layer = runtime_layer(layout, python, files)
@@ -86,6 +86,6 @@ def test_runtime_layer_holds_the_modules_the_pth_and_the_mount_targets(
     assert not any(name.endswith(".pyc") for name in found)
 
 
-def test_a_payload_without_its_pth_is_an_error(layout: Layout, python: PythonFacts) -> None:
+def test_a_payload_without_its_pth_is_an_error(layout: ImageLayout, python: PythonFacts) -> None:
     with pytest.raises(UsageError, match="incomplete"):
         runtime_layer(layout, python, {"entry.py": b""})

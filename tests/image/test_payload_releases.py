@@ -18,8 +18,8 @@ from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.image import payload_releases as room
 from orchestrator.image.assembly.layers import runtime_layer
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import PythonFacts
-from orchestrator.image.layout import Layout
 from orchestrator.image.payload_releases import NEWEST, payload, payload_digest, payload_problem
 
 REPO = Path(__file__).resolve().parents[2]
@@ -118,7 +118,9 @@ def test_a_payload_that_was_edited_where_it_is_installed_is_refused(
 # The layer of an image
 
 
-def layer(layout: Layout, python: PythonFacts, files: Mapping[str, bytes], place: str = PLACES[0]) -> Path:
+def layer(
+    layout: ImageLayout, python: PythonFacts, files: Mapping[str, bytes], place: str = PLACES[0]
+) -> Path:
     made = runtime_layer(layout, python.model_copy(update={"purelib": place}), files)
     assert made.path is not None
     return made.path
@@ -126,7 +128,7 @@ def layer(layout: Layout, python: PythonFacts, files: Mapping[str, bytes], place
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_layer_is_known_wherever_the_base_has_its_packages(
-    layout: Layout, python: PythonFacts, place: str
+    layout: ImageLayout, python: PythonFacts, place: str
 ) -> None:
     path = layer(layout, python, payload(), place)
     assert payload_problem(path, NEWEST) is None
@@ -134,7 +136,7 @@ def test_a_layer_is_known_wherever_the_base_has_its_packages(
 
 
 def test_an_earlier_payload_is_known_by_its_digest(
-    monkeypatch: pytest.MonkeyPatch, layout: Layout, python: PythonFacts
+    monkeypatch: pytest.MonkeyPatch, layout: ImageLayout, python: PythonFacts
 ) -> None:
     files = {"entry.py": b"print('earlier')\n", "reprise.pth": b"import earlier\n"}
     path = layer(layout, python, files)
@@ -176,7 +178,7 @@ def changed(path: Path, target: str, **how: Any) -> bytes:
     ],
 )
 def test_what_was_put_into_a_payloads_layer_is_found(
-    layout: Layout, python: PythonFacts, tmp_path: Path, name: str, how: dict[str, Any]
+    layout: ImageLayout, python: PythonFacts, tmp_path: Path, name: str, how: dict[str, Any]
 ) -> None:
     path = tmp_path / "layer.tar"
     path.write_bytes(changed(layer(layout, python, payload()), name, **how))
@@ -186,7 +188,7 @@ def test_what_was_put_into_a_payloads_layer_is_found(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_byte_of_the_layer_can_be_another(
-    layout: Layout, python: PythonFacts, tmp_path: Path, data: st.DataObject
+    layout: ImageLayout, python: PythonFacts, tmp_path: Path, data: st.DataObject
 ) -> None:
     raw = bytearray(layer(layout, python, payload()).read_bytes())
     place = data.draw(st.integers(0, len(raw) - 1))

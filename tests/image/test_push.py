@@ -14,8 +14,8 @@ from support.services import RegistryServer, Wire, registry_server, wire_to
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError, StoreError
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.image.registry import push as push_module
 from orchestrator.image.registry import registry_client
 from orchestrator.image.registry.fetch_manifest import has_manifest, read_by_digest
@@ -56,7 +56,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push_module, "CHUNK", 64 * KIB)
 
 
-def make(layout: Layout, *sizes: int, kind: LayerKind = LayerKind.WHEEL) -> Made:
+def make(layout: ImageLayout, *sizes: int, kind: LayerKind = LayerKind.WHEEL) -> Made:
     """An image of layers that nobody has seen before."""
     layers = []
     for size in sizes:
@@ -81,7 +81,7 @@ def client(server: RegistryServer) -> Iterator[Client]:
         yield made
 
 
-def send(client: Client, layout: Layout, image: Made, **more: object) -> Pushed:
+def send(client: Client, layout: ImageLayout, image: Made, **more: object) -> Pushed:
     return push(client, *image, lambda layer: layout.path(layer.digest), **more)  # type: ignore[arg-type]
 
 
@@ -89,7 +89,7 @@ def take(client: Client, folder: Path, image: Made) -> int:
     """Pull into a layout of its own; the bytes moved. What came is what was made."""
     found = read_by_digest(client, image.digest)
     assert (found.manifest, found.config) == (image.manifest, image.config)
-    layout = Layout(folder)
+    layout = ImageLayout(folder)
     moved = pull(client, layout, image.layers)
     for layer in image.layers:
         layout.open(layer.digest, verify=True).close()
@@ -97,7 +97,7 @@ def take(client: Client, folder: Path, image: Made) -> int:
 
 
 def test_an_image_goes_and_comes_back_and_a_second_push_sends_nothing(
-    client: Client, layout: Layout, tmp_path: Path
+    client: Client, layout: ImageLayout, tmp_path: Path
 ) -> None:
     image = make(layout, 200 * KIB, 1, 0)
     over: list[tuple[int, int]] = []
@@ -111,7 +111,7 @@ def test_an_image_goes_and_comes_back_and_a_second_push_sends_nothing(
     assert take(client, tmp_path / "there", image) == 0
 
 
-def test_only_missing_blobs_are_sent(client: Client, layout: Layout, tmp_path: Path) -> None:
+def test_only_missing_blobs_are_sent(client: Client, layout: ImageLayout, tmp_path: Path) -> None:
     first = make(layout, 300 * KIB)
     send(client, layout, first)
     second = make(layout, 5 * KIB)
@@ -129,7 +129,7 @@ def test_only_missing_blobs_are_sent(client: Client, layout: Layout, tmp_path: P
 
 
 def test_a_base_is_mounted_from_another_repository(
-    server: RegistryServer, client: Client, layout: Layout, tmp_path: Path
+    server: RegistryServer, client: Client, layout: ImageLayout, tmp_path: Path
 ) -> None:
     image = make(layout, 300 * KIB, kind=LayerKind.BASE)
     send(client, layout, image)
@@ -143,7 +143,9 @@ def test_a_base_is_mounted_from_another_repository(
         take(other, tmp_path / "there", image)
 
 
-def test_a_mount_that_misses_is_an_upload(server: RegistryServer, layout: Layout, tmp_path: Path) -> None:
+def test_a_mount_that_misses_is_an_upload(
+    server: RegistryServer, layout: ImageLayout, tmp_path: Path
+) -> None:
     image = make(layout, 100 * KIB, kind=LayerKind.BASE)
     with Client(read_place(server.place("third/team"))) as client:
         pushed = send(client, layout, image, mounts=("nobody/there",))
@@ -152,7 +154,7 @@ def test_a_mount_that_misses_is_an_upload(server: RegistryServer, layout: Layout
 
 
 def test_a_large_blob_goes_in_chunks(
-    server: RegistryServer, client: Client, layout: Layout, tmp_path: Path
+    server: RegistryServer, client: Client, layout: ImageLayout, tmp_path: Path
 ) -> None:
     before = len(server.requests())
     image = make(layout, 300 * KIB)  # four whole chunks and a rest
@@ -164,7 +166,7 @@ def test_a_large_blob_goes_in_chunks(
 
 @pytest.mark.parametrize("cut", [30, 100, 170, 230, 299])
 def test_a_cable_that_breaks_during_a_push(
-    server: RegistryServer, wire: Wire, layout: Layout, tmp_path: Path, cut: int
+    server: RegistryServer, wire: Wire, layout: ImageLayout, tmp_path: Path, cut: int
 ) -> None:
     image = make(layout, 300 * KIB)
     with Client(read_place(wire.place("team/reprise"))) as client:
@@ -175,7 +177,7 @@ def test_a_cable_that_breaks_during_a_push(
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5, 6, 7, 8])
-def test_a_lost_answer_during_a_push(wire: Wire, layout: Layout, tmp_path: Path, cut: int) -> None:
+def test_a_lost_answer_during_a_push(wire: Wire, layout: ImageLayout, tmp_path: Path, cut: int) -> None:
     """The registry did what it was asked, and nobody heard: about half a kilobyte is one answer."""
     image = make(layout, 300 * KIB)
     with Client(read_place(wire.place("team/reprise"))) as client:
@@ -187,7 +189,7 @@ def test_a_lost_answer_during_a_push(wire: Wire, layout: Layout, tmp_path: Path,
 
 @pytest.mark.parametrize("cut", [1, 700, 1900])
 def test_a_cable_that_breaks_during_a_pull_is_taken_up_where_it_broke(
-    client: Client, wire: Wire, layout: Layout, tmp_path: Path, cut: int
+    client: Client, wire: Wire, layout: ImageLayout, tmp_path: Path, cut: int
 ) -> None:
     image = make(layout, 2000 * KIB)
     send(client, layout, image)
@@ -212,7 +214,7 @@ def restarted(server: RegistryServer, seconds: float, share: int = 3) -> Callabl
     return moved
 
 
-def test_a_registry_that_is_restarted_during_push_and_pull(layout: Layout, tmp_path: Path) -> None:
+def test_a_registry_that_is_restarted_during_push_and_pull(layout: ImageLayout, tmp_path: Path) -> None:
     said: list[str] = []
     with (
         registry_server() as server,
@@ -226,7 +228,7 @@ def test_a_registry_that_is_restarted_during_push_and_pull(layout: Layout, tmp_p
         big = make(layout, 30 << 20)
         send(client, layout, big)
         for number in range(6):
-            there = Layout(tmp_path / str(number))
+            there = ImageLayout(tmp_path / str(number))
             began = time.monotonic()
             pull(client, there, big.layers, restarted(server, 1.0, 60))
             there.open(big.layers[0].digest, verify=True).close()
@@ -238,7 +240,7 @@ def test_a_registry_that_is_restarted_during_push_and_pull(layout: Layout, tmp_p
 
 
 def test_a_registry_that_stays_away_is_an_error_after_a_while(
-    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    layout: ImageLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry_client, "PATIENCE", 1.0)
     with registry_server() as server, Client(read_place(server.place("team/reprise"))) as client:
@@ -255,13 +257,13 @@ def test_a_registry_that_stays_away_is_an_error_after_a_while(
 
 
 def test_flipped_bytes_in_the_registry_are_found_and_not_stored(
-    server: RegistryServer, client: Client, layout: Layout, tmp_path: Path
+    server: RegistryServer, client: Client, layout: ImageLayout, tmp_path: Path
 ) -> None:
     image = make(layout, 50 * KIB, 60 * KIB)
     send(client, layout, image)
     bad = image.layers[1].digest
     server.flip(bad)
-    there = Layout(tmp_path / "there")
+    there = ImageLayout(tmp_path / "there")
     with pytest.raises(RegistryError, match="other bytes") as caught:
         pull(client, there, image.layers)
     assert bad in caught.value.message, "refused by name"
@@ -271,7 +273,7 @@ def test_flipped_bytes_in_the_registry_are_found_and_not_stored(
 
 @pytest.mark.parametrize("which", ["manifest", "config"])
 def test_a_flipped_manifest_or_config_is_refused(
-    server: RegistryServer, client: Client, layout: Layout, which: str
+    server: RegistryServer, client: Client, layout: ImageLayout, which: str
 ) -> None:
     image = make(layout, KIB)
     send(client, layout, image)
@@ -281,14 +283,14 @@ def test_a_flipped_manifest_or_config_is_refused(
 
 
 def test_a_cut_blob_in_the_registry_is_found_by_push_and_pull(
-    server: RegistryServer, client: Client, layout: Layout, tmp_path: Path
+    server: RegistryServer, client: Client, layout: ImageLayout, tmp_path: Path
 ) -> None:
     image = make(layout, 50 * KIB)
     send(client, layout, image)
     (layer,) = image.layers
     server.blob(layer.digest).write_bytes(b"short")
     with pytest.raises(RegistryError, match=layer.digest):
-        pull(client, Layout(tmp_path / "there"), image.layers)
+        pull(client, ImageLayout(tmp_path / "there"), image.layers)
     other = make(layout, KIB)
     again = Made(
         canonical_json({"schemaVersion": 2, "mediaType": MEDIA_MANIFEST}), other.config, image.layers
@@ -298,14 +300,14 @@ def test_a_cut_blob_in_the_registry_is_found_by_push_and_pull(
     assert layer.digest in caught.value.message
 
 
-def test_a_blob_that_is_not_there_is_absent(client: Client, tmp_path: Path, layout: Layout) -> None:
+def test_a_blob_that_is_not_there_is_absent(client: Client, tmp_path: Path, layout: ImageLayout) -> None:
     image = make(layout, KIB)
     with pytest.raises(AbsentError, match="404"):
-        pull(client, Layout(tmp_path / "there"), image.layers)
+        pull(client, ImageLayout(tmp_path / "there"), image.layers)
 
 
 @pytest.mark.parametrize("size", [KIB, 200 * KIB])
-def test_a_damaged_blob_of_this_box_is_not_pushed(client: Client, layout: Layout, size: int) -> None:
+def test_a_damaged_blob_of_this_box_is_not_pushed(client: Client, layout: ImageLayout, size: int) -> None:
     image = make(layout, size)
     path = layout.path(image.layers[0].digest)
     path.write_bytes(bytes(size))
@@ -320,7 +322,7 @@ def test_whether_a_push_is_taken_leaves_nothing_behind(server: RegistryServer, c
 
 
 def test_a_layer_whose_digest_is_another_blobs_is_refused_by_the_registry(
-    client: Client, layout: Layout, tmp_path: Path
+    client: Client, layout: ImageLayout, tmp_path: Path
 ) -> None:
     """The manifest names a blob that was never sent: the registry takes no such manifest."""
     image = make(layout, KIB)

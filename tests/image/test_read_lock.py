@@ -6,8 +6,9 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.wheels.lock import Pin
 from orchestrator.image.wheels.pip_download import requirement
-from orchestrator.image.wheels.read_lock import Pin, read_lock
+from orchestrator.image.wheels.read_lock import read_lock
 from orchestrator.image.wheels.wheel_target import marker_environment, platforms, tags
 
 A, B = "a" * 64, "b" * 64

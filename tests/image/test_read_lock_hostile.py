@@ -21,8 +21,9 @@ from orchestrator.digest import Digest
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.fetch_wheels import fetch_wheels
+from orchestrator.image.wheels.lock import Lock
 from orchestrator.image.wheels.pip_download import command, environment, requirement
-from orchestrator.image.wheels.read_lock import Lock, read_lock
+from orchestrator.image.wheels.read_lock import read_lock
 from orchestrator.settings import Settings
 
 PYTHON = PythonFacts(

@@ -22,8 +22,8 @@ from support.hostile_registry import Asked, Hostile, answer, hostile_registry
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError, RepriseError, StoreError
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.image.registry import bounded_sockets, referrers, registry_answers, registry_client
 from orchestrator.image.registry import pull as pull_module
 from orchestrator.image.registry.fetch_manifest import read_by_digest
@@ -417,7 +417,7 @@ def test_a_pull_has_one_budget(registry: Hostile, tmp_path: Path, monkeypatch: p
 
     registry.answers = answers
     with open_client(registry) as client, pytest.raises(RegistryError, match="too slow"):
-        pull(client, Layout(tmp_path), LAYERS)
+        pull(client, ImageLayout(tmp_path), LAYERS)
     assert len(registry.asked) <= 3 * 11
 
 
@@ -471,7 +471,7 @@ def test_what_does_not_fit_on_the_disk_is_not_begun(registry: Hostile, tmp_path:
     size = shutil.disk_usage(tmp_path).free - pull_module.ROOM + (1 << 30)
     layer = Layer(kind=LayerKind.WHEEL, digest=BLOB, diff_id=BLOB, size=size)
     with open_client(registry) as client, pytest.raises(StoreError, match="bytes are to be pulled"):
-        pull(client, Layout(tmp_path / "not" / "there"), [layer])
+        pull(client, ImageLayout(tmp_path / "not" / "there"), [layer])
     assert registry.asked == []
 
 

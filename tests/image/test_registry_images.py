@@ -14,9 +14,9 @@ from support.services import RegistryServer, registry_server
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import BaseNotPinnedError, RegistryError, StoreError, UsageError
 from orchestrator.image.assembly.assemble import assemble
-from orchestrator.image.base.pins import write_pin
+from orchestrator.image.base.base_pins import write_pin
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_MANIFEST, Base, Image
-from orchestrator.image.layout import Layout
 from orchestrator.image.registry import registry_client
 from orchestrator.image.registry.push import push
 from orchestrator.image.registry.registry_client import Client
@@ -71,7 +71,7 @@ def elsewhere(settings: Settings, folder: Path) -> Settings:
 
 def thin(settings: Settings, image: Image, server: RegistryServer) -> None:
     """As if the base had been pinned from a registry: its layer is there and not here."""
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     layer = image.layers[0]
     manifest, config = layout.read(image.base.digest), layout.read(image.base.config_digest)
     with Client(read_place(server.place("public/base"))) as client:
@@ -95,7 +95,7 @@ def test_an_image_is_pushed_and_pulled_with_what_is_its_own(
     assert [layer.path is None for layer in pulled.layers] == [True, False, False]
     assert stored_image(far.settings, image.digest) == pulled
     fetch_base(far, pulled, Silent())
-    layout = Layout(far.settings.layout)
+    layout = ImageLayout(far.settings.layout)
     for layer in image.layers:
         layout.open(layer.digest, verify=True).close()
 
@@ -117,13 +117,13 @@ def test_a_thin_base_is_mounted_where_its_origin_is_the_same_registry(
     thin(settings, image, origin)
     pushed = push_image(at(settings, origin, "private/images"), image, Silent())
     assert pushed.mounted == image.layers[0].size
-    assert not Layout(settings.layout).has(image.layers[0].digest, image.layers[0].size)
+    assert not ImageLayout(settings.layout).has(image.layers[0].digest, image.layers[0].size)
 
 
 def test_a_base_that_nobody_has_is_an_error_that_says_what_to_do(
     settings: Settings, image: Image, team: RegistryServer
 ) -> None:
-    Layout(settings.layout).path(image.layers[0].digest).unlink()
+    ImageLayout(settings.layout).path(image.layers[0].digest).unlink()
     lonely = at(settings, team, "lonely/images")
     with pytest.raises(StoreError, match="base cpu") as caught:
         push_image(lonely, image, Silent())
@@ -176,7 +176,9 @@ def test_a_pull_of_other_bytes_leaves_no_image(
 
 
 @pytest.mark.parametrize("part", ["layers", "history", "config"])
-def test_a_manifest_that_does_not_fit_its_config_is_refused(layout: Layout, image: Image, part: str) -> None:
+def test_a_manifest_that_does_not_fit_its_config_is_refused(
+    layout: ImageLayout, image: Image, part: str
+) -> None:
     manifest, config = json.loads(image.manifest), json.loads(image.config)
     if part == "layers":
         manifest["layers"].pop()

@@ -10,8 +10,8 @@ from orchestrator.digest import canonical_json
 from orchestrator.errors import UsageError
 from orchestrator.image import stored_image as stored_module
 from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_MANIFEST, Image
-from orchestrator.image.layout import Layout
 from orchestrator.image.stored_image import stored_image
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
@@ -61,7 +61,7 @@ def test_a_layer_that_is_gone_or_cut_has_no_path(settings: Settings, image: Imag
 
 @pytest.mark.parametrize("fault", ["flipped", "config gone", "config flipped"])
 def test_damage_is_never_an_image(settings: Settings, image: Image, fault: str) -> None:
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     path = layout.path(image.digest if fault == "flipped" else image.config_digest)
     if fault == "config gone":
         path.unlink()
@@ -77,20 +77,20 @@ def test_damage_is_never_an_image(settings: Settings, image: Image, fault: str) 
     ids=["deep", "list", "null", "binary", "empty", "number"],
 )
 def test_other_blobs_are_passed_over(settings: Settings, image: Image, data: bytes) -> None:
-    assert stored_image(settings, Layout(settings.layout).put_bytes(data)) is None
+    assert stored_image(settings, ImageLayout(settings.layout).put_bytes(data)) is None
 
 
 def test_a_manifest_whose_config_is_no_digest_is_passed_over(settings: Settings) -> None:
     for config in ({}, {"digest": 5}, {"digest": "../../etc/passwd"}, None):
         data = canonical_json({"mediaType": MEDIA_MANIFEST, "config": config})
-        assert stored_image(settings, Layout(settings.layout).put_bytes(data)) is None
+        assert stored_image(settings, ImageLayout(settings.layout).put_bytes(data)) is None
 
 
 def test_a_beginning_that_fits_two_is_a_question(
     settings: Settings, image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     another = image.digest
-    monkeypatch.setattr(stored_module.Layout, "find", lambda self, prefix: [image.digest, another])
+    monkeypatch.setattr(stored_module.ImageLayout, "find", lambda self, prefix: [image.digest, another])
     with pytest.raises(UsageError, match="fits 2 images") as caught:
         stored_image(settings, image.digest[:12])
     assert caught.value.hint == "give more digits"

@@ -15,7 +15,7 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assembly import tar
 
 
-def by_tarfile(entries: list[tar.Entry]) -> bytes:
+def by_tarfile(entries: list[tar.Member]) -> bytes:
     """The same archive, written by Python's tarfile."""
     out = io.BytesIO()
     with tarfile.open(
@@ -36,7 +36,7 @@ def by_tarfile(entries: list[tar.Entry]) -> bytes:
     return out.getvalue()
 
 
-def joined(entries: list[tar.Entry], roots: tuple[str, ...] = ()) -> bytes:
+def joined(entries: list[tar.Member], roots: tuple[str, ...] = ()) -> bytes:
     return b"".join(tar.tar_chunks(entries, roots))
 
 
@@ -57,7 +57,7 @@ def test_bytes_are_those_of_tarfile(tree: dict[str, tuple[bytes, int, str]]) -> 
     entries = []
     for path, (data, mode, kind) in tree.items():
         if kind == "f":
-            entries.append(tar.Entry(path, data, mode))
+            entries.append(tar.Member(path, data, mode))
         elif kind == "d":
             entries.append(tar.folder(path))
         else:
@@ -74,7 +74,7 @@ def test_bytes_are_those_of_tarfile(tree: dict[str, tuple[bytes, int, str]]) -> 
 def test_long_names_are_as_tarfile_writes_them(length: int, kind: str) -> None:
     name = "n" * length
     entry = {
-        "file": tar.Entry(name, b"x"),
+        "file": tar.Member(name, b"x"),
         "folder": tar.folder(name),
         "link": tar.symlink(name, b"t"),
         "target": tar.symlink("l", name.encode()),
@@ -86,16 +86,16 @@ def test_sizes_past_the_plain_header_are_as_tarfile_writes_them() -> None:
     info = tarfile.TarInfo("big")
     info.size, info.mode, info.mtime = 9 << 30, 0o644, tar.MTIME
     expected = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
-    assert tar.header(tar.Entry("big", tar.Span(-1, 0, 9 << 30))) == expected
+    assert tar.header(tar.Member("big", tar.Span(-1, 0, 9 << 30))) == expected
 
 
 def test_metadata_is_fixed_and_parents_come_once_below_our_roots_only() -> None:
     data = joined(
         [
-            tar.Entry("opt/ours/b/x.py", b"1"),
-            tar.Entry("opt/ours/b/y.sh", b"2", 0o755),
+            tar.Member("opt/ours/b/x.py", b"1"),
+            tar.Member("opt/ours/b/y.sh", b"2", 0o755),
             tar.folder("opt/ours/b", 0o777),
-            tar.Entry("lib/python/foreign.pth", b"3"),
+            tar.Member("lib/python/foreign.pth", b"3"),
         ],
         ("opt/ours",),
     )
@@ -115,7 +115,7 @@ def test_metadata_is_fixed_and_parents_come_once_below_our_roots_only() -> None:
 
 def test_order_is_by_utf8_bytes_whatever_the_order_given() -> None:
     names = ["z", "a-b", "a", "é", "a/b", "Z", "\U0001f600", "\uff5e"]
-    entries = [tar.folder(name) if name == "a" else tar.Entry(name) for name in names]
+    entries = [tar.folder(name) if name == "a" else tar.Member(name) for name in names]
     with tarfile.open(fileobj=io.BytesIO(joined(entries))) as archive:
         assert archive.getnames() == sorted(names, key=lambda name: name.encode())
     assert joined(entries) == joined(entries[::-1])
@@ -140,7 +140,7 @@ HOSTILE = [
 @pytest.mark.parametrize("path", HOSTILE)
 def test_hostile_names_are_refused(path: str) -> None:
     with pytest.raises(UsageError):
-        tar.tar_chunks([tar.Entry(path, b"x")])
+        tar.tar_chunks([tar.Member(path, b"x")])
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_links_within_the_tree_are_kept(target: bytes) -> None:
 
 def test_a_path_cannot_be_there_twice() -> None:
     with pytest.raises(UsageError, match="two entries"):
-        tar.tar_chunks([tar.Entry("a", b"1"), tar.Entry("a", b"1")])
+        tar.tar_chunks([tar.Member("a", b"1"), tar.Member("a", b"1")])
 
 
-@pytest.mark.parametrize("above", [tar.Entry("a", b""), tar.symlink("a", b"b")])
-def test_nothing_lies_below_a_file_or_a_link(above: tar.Entry) -> None:
+@pytest.mark.parametrize("above", [tar.Member("a", b""), tar.symlink("a", b"b")])
+def test_nothing_lies_below_a_file_or_a_link(above: tar.Member) -> None:
     with pytest.raises(UsageError, match="file and a folder"):
-        tar.tar_chunks([above, tar.Entry("a/b/c", b"")])
+        tar.tar_chunks([above, tar.Member("a/b/c", b"")])
 
 
 @pytest.mark.parametrize(
@@ -183,18 +183,18 @@ def test_spans_are_read_from_their_file_and_a_short_one_is_an_error(tmp_path: Pa
         spool.write(b"0123456789")
         spool.flush()
         span = tar.Span(spool.fileno(), 2, 5)
-        assert joined([tar.Entry("x", span)]) == joined([tar.Entry("x", b"23456")])
+        assert joined([tar.Member("x", span)]) == joined([tar.Member("x", b"23456")])
         with pytest.raises(StoreError):
-            joined([tar.Entry("x", tar.Span(spool.fileno(), 2, 50))])
+            joined([tar.Member("x", tar.Span(spool.fileno(), 2, 50))])
 
 
 def test_three_thousand_files_are_fast() -> None:
-    entries = [tar.Entry(f"opt/ours/{i % 30}/{i}.py", os.urandom(10_000)) for i in range(3000)]
+    entries = [tar.Member(f"opt/ours/{i % 30}/{i}.py", os.urandom(10_000)) for i in range(3000)]
     best = min(_seconds(entries) for _ in range(3))
     assert best < 0.15, f"{best:.3f} s; it was 0.03 when this was written"
 
 
-def _seconds(entries: list[tar.Entry]) -> float:
+def _seconds(entries: list[tar.Member]) -> float:
     start = time.perf_counter()
     for _ in tar.tar_chunks(entries, ("opt/ours",)):
         pass

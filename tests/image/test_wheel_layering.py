@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import StoreError, UsageError
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Layer, LayerKind, PythonFacts
-from orchestrator.image.layout import Layout
 from orchestrator.image.wheels import wheel_layering
 from orchestrator.image.wheels.fetch_wheels import WheelFile
 from orchestrator.image.wheels.wheel_layering import wheel_layers
@@ -24,7 +24,7 @@ Built = Callable[..., tuple[Layer, ...]]
 
 @dataclass
 class Kit:
-    layout: Layout
+    layout: ImageLayout
     python: PythonFacts
     wheel_file: Callable[[Path], WheelFile]
 
@@ -33,7 +33,7 @@ class Kit:
 
 
 @pytest.fixture
-def kit(layout: Layout, python: PythonFacts, wheel_file: Any) -> Kit:
+def kit(layout: ImageLayout, python: PythonFacts, wheel_file: Any) -> Kit:
     return Kit(layout, python, wheel_file)
 
 

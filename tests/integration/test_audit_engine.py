@@ -18,8 +18,8 @@ from support.services import SecondEngine, engine_server, registry_server
 from orchestrator.digest import Digest
 from orchestrator.image.assembly.assemble import documents
 from orchestrator.image.base.resolve_base import resolve_base
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import LABEL_PROGRAM
-from orchestrator.image.layout import Layout
 from orchestrator.image.stored_image import image_of, stored_image
 from orchestrator.record.record import open_record
 from orchestrator.settings import Settings, load
@@ -166,7 +166,7 @@ def run_of(box: Box, digest: Digest) -> Any:
     """A queued run of an image in the layout, as `submit` records it; what it claims is not looked at."""
     from orchestrator.launch.submit.rerun_target import facts_of
 
-    layout = Layout(box.settings.layout)
+    layout = ImageLayout(box.settings.layout)
     manifest = layout.read(digest)
     image = image_of(layout, manifest, layout.read(Digest(json.loads(manifest)["config"]["digest"])))
     return queued_run(image=facts_of(image), program=image.program)
@@ -174,7 +174,7 @@ def run_of(box: Box, digest: Digest) -> Any:
 
 def claim_another_parameter(box: Box, digest: Digest) -> Digest:
     """Assembled by hand: the label claims what the settings do not run, and every digest is right."""
-    layout = Layout(box.settings.layout)
+    layout = ImageLayout(box.settings.layout)
     image = stored_image(box.settings, digest)
     assert image is not None
     base = resolve_base(box.settings, f"any@{image.base.digest}", False)

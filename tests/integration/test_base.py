@@ -23,8 +23,8 @@ from orchestrator.digest import Digest
 from orchestrator.errors import BaseNotPinnedError, UsageError
 from orchestrator.image.base.normalise import read_tree
 from orchestrator.image.base.resolve_base import resolve_base
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Base
-from orchestrator.image.layout import Layout
 from orchestrator.launch.bases import base_layers
 from orchestrator.launch.bases.manage_bases import BASE_REPOSITORY, build_base, pin_base, probe
 from orchestrator.launch.session import Session
@@ -81,7 +81,7 @@ def new_session(
 def root(shared_base: Settings) -> Path:
     """An OS image's tar: the shared base without its Python packages."""
     layer = resolve_base(shared_base, "cpu", gpus=False).layers[0]
-    return Layout(shared_base.layout).path(layer.digest)
+    return ImageLayout(shared_base.layout).path(layer.digest)
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def test_an_image_of_the_engine_is_pinned_by_its_id(new_session, small):
     base = pin_base(session, "mine", made.ref.config_digest, Silent())
     assert base.ref.digest == made.ref.digest, "the same config and layers have the same manifest"
     assert (base.config, base.manifest) == (made.config, made.manifest)
-    layout = Layout(session.settings.layout)
+    layout = ImageLayout(session.settings.layout)
     assert all(layout.has(layer.digest, layer.size) for layer in base.layers)
 
 

@@ -32,7 +32,7 @@ json.dump({'accuracy': random.random()}, open('metrics.json', 'w'))
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Iterator[Box]:
     """A box with a base of 0.2 GB: the cpu base's operating system without PyTorch."""
-    from orchestrator.image.base.pins import list_pins
+    from orchestrator.image.base.base_pins import list_pins
 
     blobs = shared_base.layout / "blobs" / "sha256"
     (pin,) = [one for one in list_pins(shared_base) if one.name == "cpu"]

@@ -21,8 +21,8 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.assembly.assemble import assemble
 from orchestrator.image.assembly.load_archive import full_archive, thin_archive
 from orchestrator.image.base.make_base import base_from_parts
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, Image, PythonFacts
-from orchestrator.image.layout import Layout
 from orchestrator.image.registry.push import push
 from orchestrator.image.registry.registry_client import Client
 from orchestrator.image.registry.repository import read_place
@@ -70,7 +70,7 @@ class Lab:
     def __init__(self, client: Any, settings: Settings, packed: bool) -> None:
         self.client = client
         self.settings = settings
-        self.layout = Layout(settings.layout)
+        self.layout = ImageLayout(settings.layout)
         self.name = f"lab-image-{secrets.token_hex(4)}:base"
         layer = base_layer()
         self.base = self._base(layer, gzip.compress(layer) if packed else layer)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from support.box import write_job
 
-from orchestrator.image.base.pins import list_pins
+from orchestrator.image.base.base_pins import list_pins
 from orchestrator.settings import Settings, load
 
 pytestmark = [

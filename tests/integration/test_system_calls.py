@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import EngineError
-from orchestrator.image.base.pins import list_pins
+from orchestrator.image.base.base_pins import list_pins
 from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.created_container import check_created, container_differences
 from orchestrator.run.engine.engine import Engine

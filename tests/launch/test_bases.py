@@ -12,11 +12,11 @@ import pytest
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, EngineMissingError, InfrastructureError, UsageError
 from orchestrator.image.base.base_manifest import Parts, made_config, manifest_of
+from orchestrator.image.base.base_pins import list_pins
 from orchestrator.image.base.os_image import Release, bootstrap, command, environment, release
-from orchestrator.image.base.pins import list_pins
 from orchestrator.image.base.recipe import BOOTSTRAP, read_recipe
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Layer, LayerKind, PythonFacts
-from orchestrator.image.layout import Layout
 from orchestrator.launch.bases import base_layers, manage_bases
 from orchestrator.launch.bases.manage_bases import build_base, pin_base
 from orchestrator.launch.session import Session
@@ -248,7 +248,7 @@ def made(monkeypatch: pytest.MonkeyPatch, session: Session, engine: Pretender) -
 
     def make_parts(session: Session, recipe, watch) -> Parts:
         makings.append(recipe.flavour)
-        digest, size = Layout(session.settings.layout).put_parts([b"layer", recipe.key().encode()])
+        digest, size = ImageLayout(session.settings.layout).put_parts([b"layer", recipe.key().encode()])
         layers = (Layer(kind=LayerKind.BASE, digest=digest, diff_id=digest, size=size),)
         config = made_config({"Env": []}, layers)
         tag = f"{manage_bases.BASE_REPOSITORY}:{Digest.of(manifest_of(config, layers)).hex}"
@@ -283,7 +283,7 @@ def test_force_and_a_changed_recipe_make_it_anew(session: Session, made: list[st
 @pytest.mark.parametrize("which", ["layer", "manifest", "pin"])
 def test_a_base_that_is_not_whole_is_made_anew(session: Session, made: list[str], which: str):
     base = build_base(session, "cpu", Silent())
-    layout = Layout(session.settings.layout)
+    layout = ImageLayout(session.settings.layout)
     path = {
         "layer": layout.path(base.layers[0].digest),
         "manifest": layout.path(base.ref.digest),

@@ -23,8 +23,8 @@ from orchestrator.errors import RepriseError, StoreError, UsageError
 from orchestrator.image.assembly import tar
 from orchestrator.image.assembly.assemble import assemble
 from orchestrator.image.base.make_base import base_from_parts
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Image, PythonFacts
-from orchestrator.image.layout import Layout
 from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.bundles.bundle_archive import Piece, write_archive
 from orchestrator.launch.bundles.bundle_form import (
@@ -86,7 +86,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_image(session: Session, inputs: dict[str, Digest] | None = None) -> Image:
     """Over a base of one small layer, with a payload of one small file."""
-    layout = Layout(session.settings.layout)
+    layout = ImageLayout(session.settings.layout)
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
         archive.addfile(tarfile.TarInfo("etc/base"))
@@ -348,7 +348,7 @@ def test_a_damaged_blob_is_named_and_no_file_is_left(
         path = session.settings.store / "sha256" / digest.hex[:2] / digest.hex
     else:
         digest = made.image.layers[-1].digest
-        path = Layout(session.settings.layout).path(digest)
+        path = ImageLayout(session.settings.layout).path(digest)
     path.chmod(0o644)
     data = path.read_bytes()
     path.unlink()
@@ -458,7 +458,7 @@ def test_a_thin_bundle_needs_the_base_here(
     assert f"the base tiny {made.image.base.digest}, and this box lacks it" in caught.value.message
     assert other.record.runs_of_image(made.image.digest) == []
     assert stored_image(other.settings, made.image.digest) is None
-    Layout(other.settings.layout).put_bytes(Layout(session.settings.layout).read(base.digest))
+    ImageLayout(other.settings.layout).put_bytes(ImageLayout(session.settings.layout).read(base.digest))
     assert len(import_bundle(other, path, SILENT).runs) == 2
 
 
@@ -644,7 +644,7 @@ def test_members_moved_or_doubled_are_refused(other: Session, draft: Draft, tmp_
     def write_members(order: list[tuple[tarfile.TarInfo, bytes]]) -> Path:
         with (tmp_path / "b.tar").open("wb") as out:
             for info, data in order:
-                out.write(tar.header(tar.Entry(info.name, data)) + data + bytes(-len(data) % 512))
+                out.write(tar.header(tar.Member(info.name, data)) + data + bytes(-len(data) % 512))
             out.write(bytes(1024))
         return tmp_path / "b.tar"
 
@@ -672,22 +672,25 @@ def test_documents_of_other_kinds_are_refused(
 ) -> None:
     path = tmp_path / "b.tar"
     path.write_bytes(
-        tar.header(tar.Entry("reprise.json", document)) + document + bytes(-len(document) % 512) + bytes(1024)
+        tar.header(tar.Member("reprise.json", document))
+        + document
+        + bytes(-len(document) % 512)
+        + bytes(1024)
     )
     refused(other, path, said)
 
 
 def test_sizes_that_lie_take_no_memory(other: Session, draft: Draft, tmp_path: Path) -> None:
     path = tmp_path / "b.tar"
-    path.write_bytes(tar.header(tar.Entry("reprise.json", tar.Span(-1, 0, 1 << 60))) + bytes(1024))
+    path.write_bytes(tar.header(tar.Member("reprise.json", tar.Span(-1, 0, 1 << 60))) + bytes(1024))
     refused(other, path)
-    path.write_bytes(tar.header(tar.Entry("reprise.json", tar.Span(-1, 0, 8 << 30))) + bytes(1024))
+    path.write_bytes(tar.header(tar.Member("reprise.json", tar.Span(-1, 0, 8 << 30))) + bytes(1024))
     refused(other, path)
     sizes = {digest: len(data) for digest, data in draft.blobs.items()}
     for digest in (draft.bundle.runs[0], draft.bundle.config):
         large = in_order(draft.bundle.first, sizes | {digest: 1 << 45})
         document = draft.bundle.model_copy(update={"blobs": large}).to_bytes()
-        head = tar.header(tar.Entry("reprise.json", document)) + document + bytes(-len(document) % 512)
+        head = tar.header(tar.Member("reprise.json", document)) + document + bytes(-len(document) % 512)
         path.write_bytes(head + bytes(4096))
         refused(other, path)
 

@@ -13,7 +13,7 @@ from support.sources import FILES, committed, fill, git, names, read
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.source import read_source as source_module
-from orchestrator.spec.source import selection as selection_module
+from orchestrator.spec.source import source_selection as selection_module
 
 
 def test_a_plain_folder_is_read_in_the_order_of_path_bytes(tmp_path: Path) -> None:

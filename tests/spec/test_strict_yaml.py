@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.spec.jobfile.problems import SHOWN, Problem, SpecError
-from orchestrator.spec.jobfile.strict_yaml import BAD, Node, read_yaml
+from orchestrator.spec.jobfile.strict_yaml import BAD, YamlNode, read_yaml
 
 
-def plain(node: Node | None) -> Any:
+def plain(node: YamlNode | None) -> Any:
     assert node is not None
     if isinstance(node.value, dict):
         return {key: plain(item) for key, item in node.value.items()}

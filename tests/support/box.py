@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.image.base.pins import list_pins
+from orchestrator.image.base.base_pins import list_pins
 from orchestrator.image.image_model import BaseRef
 from orchestrator.record.run_record import ImageFacts, NewRun
 from orchestrator.settings import Settings, load

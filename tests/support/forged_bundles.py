@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.digest import Digest
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Image
-from orchestrator.image.layout import Layout
 from orchestrator.image.stored_image import image_of
 from orchestrator.launch.bundles.bundle_archive import Piece, open_archive, write_archive
 from orchestrator.launch.bundles.bundle_form import Bundle, in_order, index_files
 from orchestrator.launch.watch import Silent
 from orchestrator.record.schema.columns import document
 
-NOWHERE = Layout(Path("/nowhere"))
+NOWHERE = ImageLayout(Path("/nowhere"))
 
 
 def parts(path: Path) -> tuple[Bundle, dict[Digest, bytes]]:

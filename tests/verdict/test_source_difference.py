@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.image.assembly.source_layer import SourceText
+from orchestrator.image.assembly.read_source_layer import SourceText
 from orchestrator.verdict import source_difference
 from orchestrator.verdict.source_difference import Change, code_difference
 

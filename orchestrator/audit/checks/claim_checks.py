@@ -16,7 +16,7 @@ from orchestrator.errors import (
     UsageError,
 )
 from orchestrator.image.assembly.assemble import documents
-from orchestrator.image.assembly.source_layer import source_files
+from orchestrator.image.assembly.read_source_layer import source_files
 from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.image.image_model import Base, Image, LayerKind
 from orchestrator.image.payload_releases import payload_problem

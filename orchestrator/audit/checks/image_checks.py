@@ -13,8 +13,8 @@ from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, EngineMissingError, RegistryError, StoreError, UsageError
 from orchestrator.image.assembly.saved_archive import SavedImage, read_saved
 from orchestrator.image.image_check import check_image
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import LABEL_PROGRAM
-from orchestrator.image.layout import Layout
 from orchestrator.image.registry.fetch_manifest import read_by_digest
 from orchestrator.image.registry.registry_client import AbsentError, Client, SilentError
 from orchestrator.image.stored_image import image_of
@@ -30,7 +30,7 @@ NAMED = 5  # altered images that are named one by one; more mostly share the alt
 
 def box_findings(session: Session, step: Step) -> Iterator[Finding]:
     """Every blob of this box's image layout, hashed."""
-    folder = Layout(session.settings.layout).folder / "blobs" / "sha256"
+    folder = ImageLayout(session.settings.layout).folder / "blobs" / "sha256"
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     for done, path in enumerate(paths):
         if len(path.name) == 64:  # others are temporaries of a download that is under way
@@ -152,7 +152,7 @@ def _remote(
     subject = f"image {digest}"
     try:
         found = read_by_digest(client, digest)
-        image = image_of(Layout(session.settings.layout), found.manifest, found.config)
+        image = image_of(ImageLayout(session.settings.layout), found.manifest, found.config)
         check_image(session.settings, image)
     except SilentError:
         raise  # ends the part: nothing is known of the others either

@@ -74,7 +74,7 @@ def list_(as_json: bool) -> None:
     from orchestrator.cli.json_document import print_document
     from orchestrator.cli.terminal.console import line, table
     from orchestrator.cli.verb_session import opened
-    from orchestrator.image.base.pins import flavours, list_pins
+    from orchestrator.image.base.base_pins import flavours, list_pins
 
     with opened() as session:
         pins = list_pins(session.settings)

@@ -16,6 +16,7 @@ from orchestrator.errors import UsageError
 from orchestrator.image import determinism_settings
 from orchestrator.image import payload_releases as payloads
 from orchestrator.image.assembly.layers import runtime_layer, source_layer
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import (
     ASSEMBLY_VERSION,
     JOB_USER,
@@ -38,7 +39,6 @@ from orchestrator.image.image_model import (
     Layer,
     Numbers,
 )
-from orchestrator.image.layout import Layout
 from orchestrator.image.wheels.wheel_layering import wheel_layers
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
@@ -68,7 +68,7 @@ def assemble(
     `files` are a payload's, by default those of the newest.
     UsageError: a source, wheel or variable that may not go into an image. StoreError: disk.
     """
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     layers = (
         *base.layers,
         *wheel_layers(layout, wheels, base.python),

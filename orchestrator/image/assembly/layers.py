@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.image.assembly import tar
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import (
     INPUTS,
     JOB_HOME,
@@ -20,7 +21,6 @@ from orchestrator.image.image_model import (
     LayerKind,
     PythonFacts,
 )
-from orchestrator.image.layout import Layout
 from orchestrator.spec.source.source_tree import SourceTree
 
 ACCOUNTS = {
@@ -39,7 +39,7 @@ def in_image(path: str) -> str:
 ROOTS = (in_image(ROOT),)  # the only folder whose parents we write
 
 
-def source_layer(layout: Layout, tree: SourceTree) -> Layer:
+def source_layer(layout: ImageLayout, tree: SourceTree) -> Layer:
     """The job's code under SOURCE. UsageError for names that a box or an engine could misread."""
     entries = [tar.folder(in_image(SOURCE))]
     root = in_image(SOURCE)
@@ -50,19 +50,19 @@ def source_layer(layout: Layout, tree: SourceTree) -> Layer:
             tar.check_symlink(file.path, file.data)
             entries.append(tar.symlink(path, file.data))
         else:
-            entries.append(tar.Entry(path, file.data, 0o755 if file.executable else 0o644))
+            entries.append(tar.Member(path, file.data, 0o755 if file.executable else 0o644))
     title = f"source, {len(tree.files)} files"
     return _stored(layout, LayerKind.SOURCE, title, entries)
 
 
-def runtime_layer(layout: Layout, python: PythonFacts, files: Mapping[str, bytes]) -> Layer:
+def runtime_layer(layout: ImageLayout, python: PythonFacts, files: Mapping[str, bytes]) -> Layer:
     """The payload, in a layer. UsageError: `files` hold no .pth."""
     if PTH not in files:
         raise UsageError(f"the payload is incomplete: {PTH} is missing", "install Reprise again")
     return _stored(layout, LayerKind.RUNTIME, "runtime", runtime_entries(python.purelib, files))
 
 
-def runtime_entries(purelib: str, files: Mapping[str, bytes]) -> list[tar.Entry]:
+def runtime_entries(purelib: str, files: Mapping[str, bytes]) -> list[tar.Member]:
     """The payload under RUNTIME, the .pth that starts it, accounts, and the mount targets.
 
     The targets are declared because a root that is read-only has none to spare; `REPORT` is not: without
@@ -72,18 +72,18 @@ def runtime_entries(purelib: str, files: Mapping[str, bytes]) -> list[tar.Entry]
     entries = [tar.folder(in_image(WORKSPACE), 0o777), tar.folder(in_image(INPUTS))]
     entries.append(tar.folder(in_image(RUNTIME)))
     entries.append(tar.folder("etc"))
-    entries += [tar.Entry(in_image(path), text.encode()) for path, text in ACCOUNTS.items()]
+    entries += [tar.Member(in_image(path), text.encode()) for path, text in ACCOUNTS.items()]
     for name, data in files.items():
-        entries.append(tar.Entry(f"{in_image(purelib if name == PTH else RUNTIME)}/{name}", data))
+        entries.append(tar.Member(f"{in_image(purelib if name == PTH else RUNTIME)}/{name}", data))
     return entries
 
 
-def made_layer(layout: Layout, kind: LayerKind, title: str, digest: Digest, size: int) -> Layer:
+def made_layer(layout: ImageLayout, kind: LayerKind, title: str, digest: Digest, size: int) -> Layer:
     """A layer of ours: uncompressed, so that its digest is its diff_id."""
     return Layer(kind=kind, digest=digest, diff_id=digest, size=size, title=title, path=layout.path(digest))
 
 
-def _stored(layout: Layout, kind: LayerKind, title: str, entries: Iterable[tar.Entry]) -> Layer:
+def _stored(layout: ImageLayout, kind: LayerKind, title: str, entries: Iterable[tar.Member]) -> Layer:
     # Held in memory: a source is small, and only its digest tells whether it must be written at all.
     digest, size = layout.put_parts(list(tar.tar_chunks(entries, ROOTS)))
     return made_layer(layout, kind, title, digest, size)

@@ -13,8 +13,8 @@ from typing import Protocol
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import StoreError
 from orchestrator.image.assembly import tar
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_MANIFEST, BaseRef, Layer, LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.settings import Settings
 
 _BLOBS = "blobs/sha256"
@@ -54,7 +54,7 @@ def thin_archive(image: Loadable, held: int | None = None) -> Iterator[bytes]:
 
 def full_archive(settings: Settings, image: Loadable) -> Iterator[bytes]:
     """The archive with all layers, from this box's layout. StoreError names the first that is not there."""
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     return _archive(
         image,
         {item.digest: item.model_copy(update={"path": layout.path(item.digest)}) for item in image.layers},
@@ -82,12 +82,12 @@ def _stream(image: Loadable, blobs: list[tuple[Layer, Path]]) -> Iterator[bytes]
         blob_name(image.config_digest): image.config,
     }
     for name, data in small.items():
-        yield tar.header(tar.Entry(name, data))
+        yield tar.header(tar.Member(name, data))
         yield data + bytes(-len(data) % tar.BLOCK)
     for layer, path in blobs:
         with path.open("rb") as stream:
             span = tar.Span(stream.fileno(), 0, layer.size)
-            yield tar.header(tar.Entry(blob_name(layer.digest), span))
+            yield tar.header(tar.Member(blob_name(layer.digest), span))
             yield from tar.read_span(span)
             yield bytes(-layer.size % tar.BLOCK)
     yield bytes(2 * tar.BLOCK)

@@ -44,7 +44,7 @@ class Span(NamedTuple):
     size: int
 
 
-class Entry(NamedTuple):
+class Member(NamedTuple):
     """One file, folder or symlink. `path` is relative to the image's root.
 
     `data` is a file's content or a symlink's target; for a folder it is empty.
@@ -60,19 +60,19 @@ class Entry(NamedTuple):
         return self.data.size if isinstance(self.data, Span) else len(self.data)
 
 
-def content(entry: Entry) -> bytes:
+def content(entry: Member) -> bytes:
     return b"".join(read_span(entry.data)) if isinstance(entry.data, Span) else entry.data
 
 
-def folder(path: str, mode: int = 0o755) -> Entry:
-    return Entry(path, b"", mode, tarfile.DIRTYPE)
+def folder(path: str, mode: int = 0o755) -> Member:
+    return Member(path, b"", mode, tarfile.DIRTYPE)
 
 
-def symlink(path: str, target: bytes) -> Entry:
-    return Entry(path, target, 0o777, tarfile.SYMTYPE)
+def symlink(path: str, target: bytes) -> Member:
+    return Member(path, target, 0o777, tarfile.SYMTYPE)
 
 
-def tar_chunks(entries: Iterable[Entry], roots: Iterable[str] = ()) -> Iterator[bytes]:
+def tar_chunks(entries: Iterable[Member], roots: Iterable[str] = ()) -> Iterator[bytes]:
     """The archive's bytes, in pieces of about a mebibyte.
 
     `roots` are the folders that are ours: parents are written for what lies below them, them included.
@@ -82,9 +82,9 @@ def tar_chunks(entries: Iterable[Entry], roots: Iterable[str] = ()) -> Iterator[
     return _batched(_pieces(ordered))
 
 
-def check_entries(entries: Iterable[Entry]) -> dict[str, Entry]:
+def check_entries(entries: Iterable[Member]) -> dict[str, Member]:
     """The entries by path. Raises UsageError for hostile, doubled or contradicting names."""
-    found: dict[str, Entry] = {}
+    found: dict[str, Member] = {}
     for entry in entries:
         check_path(entry.path)
         if entry.path in found:
@@ -153,8 +153,8 @@ def check_symlink(path: str, target: bytes) -> None:
         raise UsageError(f"a symlink leaves its folder: {path!r} -> {text!r}", "remove the link")
 
 
-def _with_parents(found: dict[str, Entry], roots: tuple[str, ...]) -> list[Entry]:
-    parents: dict[str, Entry] = {}
+def _with_parents(found: dict[str, Member], roots: tuple[str, ...]) -> list[Member]:
+    parents: dict[str, Member] = {}
     for path in found:
         root = next((root for root in roots if path == root or path.startswith(root + "/")), None)
         if root is None:
@@ -167,7 +167,7 @@ def _with_parents(found: dict[str, Entry], roots: tuple[str, ...]) -> list[Entry
     return sorted([*found.values(), *parents.values()], key=lambda entry: entry.path.encode())
 
 
-def _pieces(entries: list[Entry]) -> Iterator[bytes]:
+def _pieces(entries: list[Member]) -> Iterator[bytes]:
     total = 0
     for entry in entries:
         head = header(entry)
@@ -209,7 +209,7 @@ def _batched(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(batch)
 
 
-def header(entry: Entry) -> bytes:
+def header(entry: Member) -> bytes:
     """An entry's tar header: one block, or three where a name or size needs a PAX record."""
     name = entry.path + "/" if entry.kind == tarfile.DIRTYPE else entry.path
     target = content(entry) if entry.kind == tarfile.SYMTYPE else b""
@@ -225,7 +225,7 @@ def header(entry: Entry) -> bytes:
     return b"%s%s%s%s%06o\0 %s%s" % (head, _OWNER, length, _TIME, checksum, tail, _END)
 
 
-def _tarfile_header(entry: Entry, target: str, size: int) -> bytes:
+def _tarfile_header(entry: Member, target: str, size: int) -> bytes:
     info = tarfile.TarInfo(entry.path)
     info.size, info.mode, info.type, info.linkname, info.mtime = size, entry.mode, entry.kind, target, MTIME
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")

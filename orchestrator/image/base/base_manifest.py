@@ -13,8 +13,8 @@ from typing import IO, Any, NamedTuple
 from orchestrator.digest import CHUNK, Digest, canonical_json
 from orchestrator.errors import StoreError
 from orchestrator.image.assembly.assemble import CREATED
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.settings import Settings
 
 
@@ -91,7 +91,7 @@ def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
 
 
 def _store(settings: Settings, archive: tarfile.TarFile, name: str) -> Layer:
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     with _member(archive, name) as stream:
         packed = stream.read(2) == b"\x1f\x8b"
         stream.seek(0)

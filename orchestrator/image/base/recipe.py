@@ -8,9 +8,9 @@ from pathlib import Path
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
+from orchestrator.image.base.base_pins import COMMITTED, flavours
 from orchestrator.image.base.normalise import NORMALISE_VERSION
 from orchestrator.image.base.os_image import Release, release
-from orchestrator.image.base.pins import COMMITTED, flavours
 from orchestrator.settings import Settings
 from orchestrator.value import Value
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from orchestrator.errors import BaseNotPinnedError, StoreError, UsageError
+from orchestrator.image.base.base_pins import BasePin, default_flavour, flavours, list_pins
 from orchestrator.image.base.make_base import base_from_parts
-from orchestrator.image.base.pins import BasePin, default_flavour, flavours, list_pins
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Base
-from orchestrator.image.layout import Layout
 from orchestrator.settings import Settings
 
 _BY_DIGEST = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})\Z")
@@ -63,7 +63,7 @@ def _unknown(settings: Settings, name: str, pins: tuple[BasePin, ...]) -> BaseNo
 
 
 def _load(settings: Settings, pin: BasePin) -> Base:
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     mend = f"run: reprise base build {pin.name}"
     if pin.name not in flavours(settings):
         mend = f"run: reprise base pin {pin.name} {pin.reference.split('@')[0]}@{pin.digest}"

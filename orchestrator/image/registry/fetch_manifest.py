@@ -21,7 +21,7 @@ _MANIFESTS = (MEDIA_MANIFEST, _DOCKER_MANIFEST)
 _CONFIGS = (MEDIA_CONFIG, "application/vnd.docker.container.image.v1+json")
 
 
-class Found(NamedTuple):
+class RegistryImage(NamedTuple):
     """A platform's image in a registry; `via` is the index that led to it, if one was asked for."""
 
     digest: Digest
@@ -30,14 +30,14 @@ class Found(NamedTuple):
     via: Digest | None
 
 
-def read_image(reference: str) -> Found:
+def read_image(reference: str) -> RegistryImage:
     """The image behind `HOST/NAME@sha256:...`. RegistryError for a name without a host, or for a tag."""
     place, digest = read_reference(reference)
     with Client(place) as client:
         return read_by_digest(client, digest)
 
 
-def read_by_digest(client: Client, digest: Digest) -> Found:
+def read_by_digest(client: Client, digest: Digest) -> RegistryImage:
     """The linux/amd64 image behind a digest, which may be that of an index.
 
     RegistryError: it is not there, is no image, or is not the bytes of the digest.
@@ -53,7 +53,7 @@ def read_by_digest(client: Client, digest: Digest) -> Found:
         config = Digest(read_json(data, str(digest))["config"]["digest"])
     except (ValueError, KeyError, TypeError):
         raise RegistryError(f"{client.place}: {digest} names no config") from None
-    return Found(digest, data, _get(client, f"blobs/{config}", config, _CONFIGS)[0], via)
+    return RegistryImage(digest, data, _get(client, f"blobs/{config}", config, _CONFIGS)[0], via)
 
 
 def has_manifest(client: Client, digest: Digest) -> bool:

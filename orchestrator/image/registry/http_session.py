@@ -14,7 +14,7 @@ from orchestrator.image.registry.bounded_sockets import PacedAdapter
 CERTIFICATES = Path("/etc/docker/certs.d")  # Docker's own folder of private CAs: HOST[:PORT]/*.crt
 
 
-class Session(requests.Session):
+class RegistrySession(requests.Session):
     """It follows nothing, keeps no cookies, and makes a TLS context when it first needs one."""
 
     def __init__(self, host: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import Lock
 
 from orchestrator.errors import RegistryError, StoreError
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Layer
-from orchestrator.image.layout import Layout
 from orchestrator.image.registry.push import Moved
 from orchestrator.image.registry.registry_client import Client
 
@@ -18,7 +18,7 @@ AT_ONCE = 3  # blobs; as many as Docker fetches
 ROOM = 256 << 20  # bytes that a pull leaves free
 
 
-def pull(client: Client, layout: Layout, layers: Sequence[Layer], moved: Moved = lambda *_: None) -> int:
+def pull(client: Client, layout: ImageLayout, layers: Sequence[Layer], moved: Moved = lambda *_: None) -> int:
     """The layers that the layout lacks; bytes moved.
 
     RegistryError: a blob is absent, or other bytes. StoreError: they do not fit on the disk.

@@ -23,7 +23,7 @@ from orchestrator.errors import RegistryError, StoreError
 from orchestrator.image.image_model import MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.image.registry.fetch_manifest import has_manifest
 from orchestrator.image.registry.login import DeniedError
-from orchestrator.image.registry.registry_answers import Answer, said_in
+from orchestrator.image.registry.registry_answers import RegistryAnswer, said_in
 from orchestrator.image.registry.registry_client import ON, Client, LostError
 
 CHUNK = 64 << 20  # bytes of one request; a blob that fits goes in a single one
@@ -177,7 +177,9 @@ def _upload(client: Client, blob: _Blob, location: str | None, meter: _Meter) ->
     )
 
 
-def _send_all(client: Client, blob: _Blob, stream: BinaryIO, location: str, meter: _Meter) -> Answer | None:
+def _send_all(
+    client: Client, blob: _Blob, stream: BinaryIO, location: str, meter: _Meter
+) -> RegistryAnswer | None:
     """All chunks and the end; None when the registry has the blob, else the answer that it forgot it."""
     hasher, hashed, offset, stalls = hashlib.sha256(), 0, 0, 0
     while True:
@@ -210,7 +212,7 @@ def _send_all(client: Client, blob: _Blob, stream: BinaryIO, location: str, mete
         meter.at(offset)
 
 
-def _send(client: Client, blob: _Blob, location: str, data: bytes, offset: int, last: bool) -> Answer:
+def _send(client: Client, blob: _Blob, location: str, data: bytes, offset: int, last: bool) -> RegistryAnswer:
     headers = {"Content-Type": "application/octet-stream"}
     if data and (offset or not last):
         headers["Content-Range"] = f"{offset}-{offset + len(data) - 1}"
@@ -220,12 +222,12 @@ def _send(client: Client, blob: _Blob, location: str, data: bytes, offset: int, 
     return client.request("PUT", ending, (201, 204, *_FORGOTTEN), headers=headers, data=data, again=False)
 
 
-def _next(client: Client, answer: Answer, location: str) -> str:
+def _next(client: Client, answer: RegistryAnswer, location: str) -> str:
     """Each answer may move an upload, at the same registry."""
     return client.next_step(answer) if "Location" in answer.headers else location
 
 
-def _received(answer: Answer) -> int:
+def _received(answer: RegistryAnswer) -> int:
     """How many bytes of an upload the registry has."""
     match = _RANGE.match(answer.headers.get("Range", ""))
     # "0-0" is nothing at all in registry 2.8, and one byte by the letter: nothing is what is safe.

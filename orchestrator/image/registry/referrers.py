@@ -20,7 +20,7 @@ from orchestrator.errors import RegistryError
 from orchestrator.image.image_model import MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.image.registry.fetch_manifest import read_manifest
 from orchestrator.image.registry.push import push, put_manifest
-from orchestrator.image.registry.registry_answers import Answer, read_json
+from orchestrator.image.registry.registry_answers import RegistryAnswer, read_json
 from orchestrator.image.registry.registry_client import AbsentError, Client
 
 MEDIA_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -226,7 +226,7 @@ def _own_tags(client: Client, subject: Digest) -> set[str]:
     return found
 
 
-def _pages(client: Client, path: str, expect: tuple[int, ...]) -> Iterator[Answer]:
+def _pages(client: Client, path: str, expect: tuple[int, ...]) -> Iterator[RegistryAnswer]:
     """A list that the registry may send in parts, each naming the next."""
     headers = {"Accept": f"{MEDIA_INDEX}, application/json"}
     where, until, size, seen = client.url(path), time.monotonic() + _LIST_SECONDS, 0, set[str]()

@@ -26,14 +26,14 @@ BROKEN = (
 )
 
 
-class Answer(NamedTuple):
+class RegistryAnswer(NamedTuple):
     status: int
     headers: Mapping[str, str]  # names in any case
     body: bytes
     url: str  # where it came from, after redirects
 
 
-def read_whole(response: requests.Response, pace: Pace) -> Answer:
+def read_whole(response: requests.Response, pace: Pace) -> RegistryAnswer:
     """The whole of it."""
     data = bytearray()
     pace.begin_body(WHOLE, LIMIT)
@@ -50,7 +50,7 @@ def read_whole(response: requests.Response, pace: Pace) -> Answer:
         if response.status_code < 400:
             raise
         # A refusal without its words is a refusal: registry 2.8 promises a 416 a longer body than it sends.
-    return Answer(response.status_code, response.headers, bytes(data), response.url)
+    return RegistryAnswer(response.status_code, response.headers, bytes(data), response.url)
 
 
 def pieces_of(response: requests.Response, size: int, pace: Pace) -> Iterator[bytes]:
@@ -78,7 +78,7 @@ def read_json(data: bytes, what: str) -> Any:
         raise RegistryError(f"{what} is not JSON") from None
 
 
-def said_in(answer: Answer) -> str:
+def said_in(answer: RegistryAnswer) -> str:
     """The registry's own words in an error's body, in one line."""
     try:
         first = json.loads(answer.body)["errors"][0]

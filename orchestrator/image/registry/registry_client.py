@@ -22,9 +22,15 @@ from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError
 from orchestrator.image.registry import http_session
 from orchestrator.image.registry.bounded_sockets import BEGIN, WHOLE_RATE, Budget, Pace, held
-from orchestrator.image.registry.http_session import Session
+from orchestrator.image.registry.http_session import RegistrySession
 from orchestrator.image.registry.login import Login
-from orchestrator.image.registry.registry_answers import BROKEN, Answer, pieces_of, read_whole, said_in
+from orchestrator.image.registry.registry_answers import (
+    BROKEN,
+    RegistryAnswer,
+    pieces_of,
+    read_whole,
+    said_in,
+)
 from orchestrator.image.registry.repository import Place, direct, is_local
 from orchestrator.redaction import bare_address
 
@@ -71,7 +77,7 @@ class Client:
         self.stopped = Event()  # set it, and whatever is under way in other threads ends with an error
         self._notify = notify
         self._patient = patient
-        self._session = Session(place.host)
+        self._session = RegistrySession(place.host)
         self._session.prepare_for(place.url)
         self._abroad = not is_local(place.hostname)
         self._budget = Budget()
@@ -101,13 +107,13 @@ class Client:
         params: Mapping[str, str] | None = None,
         data: bytes | None = None,
         again: bool = True,
-    ) -> Answer:
+    ) -> RegistryAnswer:
         """One request and its whole answer. RegistryError for a status that was not expected.
 
         With `again` false nothing is repeated: LostError where it might have been.
         """
 
-        def ask() -> Answer:
+        def ask() -> RegistryAnswer:
             pace = self._pace(PUT_ANSWER if method == "PUT" else ANSWER)
             with self._send(method, self.url(path), headers, params, data, pace) as response:
                 return read_whole(response, pace)
@@ -119,7 +125,7 @@ class Client:
             raise self._refused(method, self.url(path), answer)
         return answer
 
-    def next_step(self, answer: Answer) -> str:
+    def next_step(self, answer: RegistryAnswer) -> str:
         """The address of this registry that an answer gives for what follows. RegistryError without one."""
         if "Location" not in answer.headers:
             raise RegistryError(
@@ -316,7 +322,7 @@ class Client:
             _raise_if_passing(response.status_code, response.headers)
             return response.status_code, read_whole(response, pace).body
 
-    def _refused(self, method: str, url: str, answer: Answer) -> RegistryError:
+    def _refused(self, method: str, url: str, answer: RegistryAnswer) -> RegistryError:
         hint = None
         if answer.status in _DENIED:
             who = self.login.user or "nobody"

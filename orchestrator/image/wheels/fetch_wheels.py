@@ -11,8 +11,9 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.durable import fsync_folder, write_bytes
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.wheels.lock import Lock, Pin
 from orchestrator.image.wheels.pip_download import download
-from orchestrator.image.wheels.read_lock import Lock, Pin, lock_bytes, read_lock
+from orchestrator.image.wheels.read_lock import lock_bytes, read_lock
 from orchestrator.image.wheels.wheel_folders import copy_found, copy_named, other_bytes
 from orchestrator.image.wheels.wheel_name import read_wheel_name
 from orchestrator.settings import Settings

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from orchestrator.errors import InfrastructureError, RepriseError, UsageError
 from orchestrator.image.image_model import PythonFacts
-from orchestrator.image.wheels.read_lock import Lock, Pin
+from orchestrator.image.wheels.lock import Lock, Pin
 from orchestrator.image.wheels.wheel_folders import MAX_WHEEL
 from orchestrator.image.wheels.wheel_target import abi, platforms
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
-from orchestrator.image.wheels.read_lock import Lock, Pin, make_pin, problems_of
+from orchestrator.image.wheels.lock import Lock, Pin, make_pin, problems_of
 from orchestrator.image.wheels.wheel_address import file_name, local_path, told, web_address
 from orchestrator.image.wheels.wheel_name import read_wheel_name
 from orchestrator.image.wheels.wheel_target import marker_environment, tags

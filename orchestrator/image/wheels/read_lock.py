@@ -6,65 +6,16 @@ form; no line of it is ever handed on, so that it can say nothing to the program
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field
 
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
-from orchestrator.image.wheels.wheel_address import (
-    check_characters,
-    has_scheme,
-    local_path,
-    told,
-    web_address,
-)
-from orchestrator.image.wheels.wheel_target import marker_environment
+from orchestrator.image.wheels.lock import Lock
+from orchestrator.image.wheels.pylock import read_pylock
+from orchestrator.image.wheels.requirements_file import read_requirements
 from orchestrator.spec.plain_file import read_plain
-from orchestrator.value import Value
 
-HINT = "lock it with: uv pip compile --generate-hashes requirements.in -o requirements.txt"
 MAX_LOCK = 16 << 20  # bytes; a lock of 1,000 packages has some 2 MB
-
-_MAX_LINE = 1 << 20  # characters of a logical line: a package with 10,000 hashes
-_MAX_PROBLEMS = 100  # that are told: a hostile lock has millions
-_MAX_PLACES = 100  # indexes, pages and folders
-_MAX_REQUIREMENT = 4096  # characters without its hashes
-_COMMENT = re.compile(r"(^|[ \t])#.*$")
-_HASH = re.compile(r"[ \t]--hash[= ](?P<hash>[^ \t]+)")
-_SHA256 = re.compile(r"sha256:([0-9a-f]{64})\Z")
-# No effect on a locked file, and taken as the tools that make locks write them.
-_IMPLIED = re.compile(r"--(require-hashes|prefer-binary|pre|only-binary[= ]:all:)\Z")
-_INDEX = ("--index-url", "-i")
-_LINKS = ("--find-links", "-f")
-_ONE_VALUE = (*_INDEX, "--extra-index-url", *_LINKS)
-
-CanonicalName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-PlainVersion = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.!+]*$")]
-Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Pin(Value):
-    """One package of a lock that the target needs."""
-
-    name: CanonicalName
-    version: PlainVersion  # in the one way that packaging writes it
-    sha256: tuple[Hex, ...]  # any of them may be the file that fits
-    address: str | None = None  # where a pylock says it is, as `web_address` wrote it
-    file: Path | None = None  # a wheel on this machine that a pylock names
-
-
-class Lock(Value):
-    pins: tuple[Pin, ...]
-    index: str | None = None  # instead of the user's own; this and the next two as `web_address` wrote them
-    more_indexes: tuple[str, ...] = ()
-    pages: tuple[str, ...] = ()  # with links to wheels
-    folders: tuple[Path, ...] = ()  # with wheels
-    no_index: bool = False
 
 
 def lock_bytes(path: Path) -> bytes:
@@ -81,159 +32,5 @@ def read_lock(path: Path, python: PythonFacts, data: bytes | None = None) -> Loc
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8: {error}") from None
     if path.name.endswith(".toml"):
-        from orchestrator.image.wheels.pylock import read_pylock
-
         return read_pylock(path, text, python)
-    return _read_requirements(path, text, python)
-
-
-def make_pin(
-    name: str, version: str, sha256: tuple[str, ...], address: str | None = None, file: Path | None = None
-) -> Pin:
-    """A pin out of its checked parts. ValueError: a part is not what it should be."""
-    from packaging.utils import canonicalize_name
-    from packaging.version import Version
-
-    try:
-        plain = str(Version(version))
-    except ValueError:  # InvalidVersion, and a number of thousands of digits
-        raise ValueError(f"{told(name)}: not a version: {told(version)}") from None
-    hashes = tuple(sorted(set(sha256)))
-    try:
-        return Pin(name=canonicalize_name(name), version=plain, sha256=hashes, address=address, file=file)
-    except ValueError:
-        raise ValueError(f"not a package and its hashes: {told(name)}") from None
-
-
-def problems_of(path: Path, problems: list[str]) -> UsageError:
-    return UsageError("\n".join([f"{path} cannot be used:", *(f"  {line}" for line in problems)]), HINT)
-
-
-def _read_requirements(path: Path, text: str, python: PythonFacts) -> Lock:
-    pins: dict[str, Pin] = {}
-    places = _Places(path.parent)
-    problems: list[str] = []
-    for number, line in _logical_lines(text):
-        if len(problems) == _MAX_PROBLEMS:
-            problems.append("and perhaps more")
-            break
-        try:
-            check_characters(line)
-            if line.startswith("-"):
-                places.take(line)
-                continue
-            pin = _pin(line, python)
-        except ValueError as error:
-            problems.append(f"line {number}: {error}")
-            continue
-        if pin is not None and pin.name in pins:
-            problems.append(f"line {number}: {pin.name} is pinned twice for Python {python.version}")
-        elif pin is not None:
-            pins[pin.name] = pin
-    if problems:
-        raise problems_of(path, problems)
-    return places.lock(tuple(pins[name] for name in sorted(pins)))
-
-
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines without comments, continuations joined, each with the number of its first."""
-    joined, start = "", 0
-    for number, physical in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
-        line = _COMMENT.sub("", physical).strip(" \t")
-        start = start if joined else number
-        if line.endswith("\\") and len(joined) < _MAX_LINE:
-            joined += line[:-1] + " "
-            continue
-        if joined + line:
-            yield start, (joined + line).strip(" \t")
-        joined = ""
-    if joined.strip(" \t"):
-        yield start, joined.strip(" \t")
-
-
-class _Places:
-    """The options of a requirements file: where wheels are, and nothing else."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._index: str | None = None
-        self._more: list[str] = []
-        self._pages: list[str] = []
-        self._folders: list[Path] = []
-        self._no_index = False
-
-    def take(self, line: str) -> None:
-        """ValueError: the option is not for a lock to give, or its value is none."""
-        if _IMPLIED.match(" ".join(line.split())):
-            return
-        name, _, rest = line.replace("=", " ", 1).partition(" ")
-        try:
-            values = shlex.split(rest)
-        except ValueError as error:
-            raise ValueError(f"{told(name)}: {error}") from None
-        if name == "--no-index":
-            if values:
-                raise ValueError(f"--no-index takes no value, and here is {told(rest.strip())}")
-            self._no_index = True
-        elif name == "--trusted-host":
-            raise ValueError(
-                "--trusted-host: whom to trust without a certificate is yours to say, not a lock's: "
-                "delete the line, and set PIP_TRUSTED_HOST if you mean it"
-            )
-        elif name not in _ONE_VALUE:
-            raise ValueError(f"option not allowed here: {told(name)[1:-1]}")
-        elif len(values) != 1:
-            raise ValueError(f"{name} takes one value, and here are {len(values)}: {told(rest.strip())}")
-        else:
-            self._add(name, values[0])
-
-    def _add(self, name: str, value: str) -> None:
-        if len(self._more) + len(self._pages) + len(self._folders) >= _MAX_PLACES:
-            raise ValueError(f"{name}: more than {_MAX_PLACES} places to look for wheels")
-        if name in _INDEX:
-            self._index = web_address(value)
-        elif name not in _LINKS:
-            self._more.append(web_address(value))
-        elif has_scheme(value) and not value.lower().startswith("file:"):
-            self._pages.append(web_address(value))
-        else:
-            self._folders.append(local_path(value, self._folder))  # relative to the lock
-
-    def lock(self, pins: tuple[Pin, ...]) -> Lock:
-        return Lock(
-            pins=pins,
-            index=self._index,
-            more_indexes=tuple(self._more),
-            pages=tuple(self._pages),
-            folders=tuple(self._folders),
-            no_index=self._no_index,
-        )
-
-
-def _pin(line: str, python: PythonFacts) -> Pin | None:
-    """A requirement's pin, or None where its marker leaves the target out. ValueError says what is wrong."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    hashes = [match.group("hash") for match in _HASH.finditer(line)]
-    text = _HASH.sub("", line).strip()
-    if len(text) > _MAX_REQUIREMENT:
-        raise ValueError(f"too long for a requirement: {told(text)}")
-    try:
-        requirement = Requirement(text)
-        applies = requirement.marker is None or requirement.marker.evaluate(marker_environment(python))
-    except (InvalidRequirement, RecursionError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"not a requirement: {told(text)} ({reason[:200]})") from None
-    if not applies:
-        return None
-    if requirement.url:
-        raise ValueError(f"{requirement.name}: a link is not a pin; write name==version with its hash")
-    specifiers = list(requirement.specifier)
-    exact = len(specifiers) == 1 and specifiers[0].operator == "==" and "*" not in specifiers[0].version
-    wrong = [] if exact else ["not pinned with =="]
-    found = tuple(match.group(1) for match in map(_SHA256.match, hashes) if match)
-    if not found:
-        wrong.append("no --hash=sha256:" if not hashes else "no valid --hash=sha256:")
-    if wrong:
-        raise ValueError(f"{requirement.name}: {', '.join(wrong)}")
-    return make_pin(requirement.name, specifiers[0].version, found)
+    return read_requirements(path, text, python)

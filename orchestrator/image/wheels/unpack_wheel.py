@@ -126,8 +126,8 @@ def merge(into: dict[str, Unpacked], files: dict[str, Unpacked]) -> None:
             )
 
 
-def entries(files: dict[str, Unpacked]) -> Iterable[tar.Entry]:
-    return (tar.Entry(path, file.span, file.mode) for path, file in files.items())
+def entries(files: dict[str, Unpacked]) -> Iterable[tar.Member]:
+    return (tar.Member(path, file.span, file.mode) for path, file in files.items())
 
 
 def _unusable(filename: str, error: Exception) -> UsageError:

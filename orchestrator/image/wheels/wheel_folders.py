@@ -10,7 +10,7 @@ from typing import NamedTuple
 from orchestrator.digest import CHUNK
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.image_model import PythonFacts
-from orchestrator.image.wheels.read_lock import Lock, Pin
+from orchestrator.image.wheels.lock import Lock, Pin
 from orchestrator.image.wheels.wheel_name import read_wheel_name
 from orchestrator.spec.plain_file import open_plain
 

@@ -14,8 +14,8 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
 from orchestrator.image.assembly import tar
 from orchestrator.image.assembly.layers import ROOTS, made_layer
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import ASSEMBLY_VERSION, Layer, LayerKind, PythonFacts
-from orchestrator.image.layout import Layout
 
 if TYPE_CHECKING:
     from orchestrator.image.wheels.fetch_wheels import WheelFile
@@ -26,7 +26,9 @@ LARGE = 64 << 20  # bytes of the wheel file, as it was fetched
 Group = tuple[LayerKind, tuple["WheelFile", ...]]
 
 
-def wheel_layers(layout: Layout, wheels: tuple[WheelFile, ...], python: PythonFacts) -> tuple[Layer, ...]:
+def wheel_layers(
+    layout: ImageLayout, wheels: tuple[WheelFile, ...], python: PythonFacts
+) -> tuple[Layer, ...]:
     """The layers of a job's wheels, large ones first, sorted by name; taken from the index where they are.
 
     UsageError: two wheels of one name, colliding files, a wheel that is none.
@@ -69,7 +71,7 @@ def _digest(value: Any) -> str:
     return Digest.of(canonical_json(value)).hex
 
 
-def _known(layout: Layout, key: str) -> Layer | None:
+def _known(layout: ImageLayout, key: str) -> Layer | None:
     """The layer made before, if its blob is here in full length: a name alone proves nothing."""
     entry = layout.read_index(key)
     try:
@@ -80,7 +82,7 @@ def _known(layout: Layout, key: str) -> Layer | None:
     return made_layer(layout, kind, title, digest, size) if layout.has(digest, size) else None
 
 
-def _make(layout: Layout, group: Group, key: str, python: PythonFacts) -> Layer:
+def _make(layout: ImageLayout, group: Group, key: str, python: PythonFacts) -> Layer:
     from orchestrator.image.wheels.unpack_wheel import entries, merge, new_spool, unpack_wheel
 
     kind, wheels = group
@@ -105,4 +107,4 @@ def _merge_known(into: dict[str, Unpacked], listing: dict[str, Any]) -> None:
 
 def _check_folders(files: dict[str, Unpacked]) -> None:
     """Across layers, too, nothing may be a file in one and a folder in another."""
-    tar.check_entries(tar.Entry(path) for path in files)
+    tar.check_entries(tar.Member(path) for path in files)

@@ -19,8 +19,8 @@ from orchestrator.image.base.base_manifest import Parts, made_config, manifest_o
 from orchestrator.image.base.normalise import layer_chunks, read_tree, split
 from orchestrator.image.base.os_image import bootstrap
 from orchestrator.image.base.recipe import BOOTSTRAP, Recipe
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Layer, LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.image.wheels.fetch_wheels import WheelFile, fetch_wheels
 from orchestrator.launch.bases.probe_python import probe_python
 from orchestrator.launch.session import Session
@@ -127,7 +127,7 @@ def _build(
 
 def _layers(settings: Settings, export: Iterable[bytes]) -> tuple[Layer, ...]:
     """The exported file system as two layers of the layout: the operating system, and our Python."""
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     made = []
     with TemporaryFile(dir=settings.home) as spool:
         for chunk in export:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from orchestrator.digest import Digest
 from orchestrator.errors import BaseNotPinnedError, EngineError, StoreError, UsageError
 from orchestrator.image.base.base_manifest import Parts, saved_parts
+from orchestrator.image.base.base_pins import list_pins, write_pin
 from orchestrator.image.base.make_base import base_from_parts
-from orchestrator.image.base.pins import list_pins, write_pin
 from orchestrator.image.base.recipe import read_recipe
 from orchestrator.image.base.resolve_base import resolve_base
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Base, BaseRef, Layer, PythonFacts
-from orchestrator.image.layout import Layout
 from orchestrator.image.registry.fetch_manifest import read_image
 from orchestrator.launch.bases.base_layers import make_parts
 from orchestrator.launch.bases.probe_python import probe_python
@@ -74,7 +74,7 @@ def build_base(session: Session, flavour: str, watch: Watch, force: bool = False
         parts = make_parts(session, recipe, watch)
         watch.phase("base", "loading it into the engine")
         base = _made(session, flavour, parts)
-        Layout(settings.layout).write_index(key, {"digest": base.ref.digest})
+        ImageLayout(settings.layout).write_index(key, {"digest": base.ref.digest})
     _note_committed(settings, base, watch)
     return base
 
@@ -110,14 +110,14 @@ def probe(session: Session, reference: str) -> PythonFacts:
 
 def _made_before(settings: Settings, flavour: str, key: str) -> Base | None:
     """The pinned base if it was made of the same inputs, and every layer of it is still here."""
-    value = Layout(settings.layout).read_index(key)
+    value = ImageLayout(settings.layout).read_index(key)
     if value is None or flavour not in {pin.name for pin in list_pins(settings)}:
         return None
     try:
         base = resolve_base(settings, flavour, gpus=False)
     except BaseNotPinnedError:
         return None
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     complete = all(layout.has(layer.digest, layer.size) for layer in base.layers)
     return base if complete and value == {"digest": base.ref.digest} else None
 
@@ -166,7 +166,7 @@ def _image(name: str, parts: Parts) -> BaseImage:
 
 
 def _pinned(settings: Settings, base: Base) -> Base:
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     layout.put_bytes(base.config)  # before what names it
     layout.put_bytes(base.manifest)
     write_pin(settings.pins, base.ref.name, base)

@@ -54,7 +54,7 @@ def write_archive(
                 if number == len(bundle.first):
                     for name, data in files.items():
                         _write_bytes(out, name, data)
-                out.write(tar.header(tar.Entry(blob_name(digest), tar.Span(-1, 0, size))))
+                out.write(tar.header(tar.Member(blob_name(digest), tar.Span(-1, 0, size))))
                 for chunk in _checked(digest, size, pieces[digest]):
                     out.write(chunk)
                     done += len(chunk)
@@ -74,7 +74,7 @@ def write_archive(
 
 
 def _write_bytes(out: BinaryIO, name: str, data: bytes) -> None:
-    out.write(tar.header(tar.Entry(name, data)))
+    out.write(tar.header(tar.Member(name, data)))
     out.write(data + bytes(-len(data) % tar.BLOCK))
 
 
@@ -124,7 +124,7 @@ class Archive:
     def blob(self, digest: Digest, size: int) -> Iterator[BinaryIO]:
         """The next member's bytes, to be read to their end and hashed by whoever reads them."""
         name = blob_name(digest)
-        self._expect(tar.header(tar.Entry(name, tar.Span(-1, 0, size))), f"the beginning of {name}")
+        self._expect(tar.header(tar.Member(name, tar.Span(-1, 0, size))), f"the beginning of {name}")
         yield cast(BinaryIO, _Member(self, size, name))
         self._expect(bytes(-size % tar.BLOCK), f"the end of {name}")
 
@@ -133,12 +133,12 @@ class Archive:
 
     def expect_files(self, files: Mapping[str, bytes]) -> None:
         for name, data in files.items():
-            self._expect(tar.header(tar.Entry(name, data)) + data + bytes(-len(data) % tar.BLOCK), name)
+            self._expect(tar.header(tar.Member(name, data)) + data + bytes(-len(data) % tar.BLOCK), name)
 
     def expect_rest(self, sizes: list[int]) -> None:
         """StoreError at once where the file has not the length that members of these sizes give it."""
         found = os.fstat(self._stream.fileno()).st_size
-        heads = sum(len(tar.header(tar.Entry("x", tar.Span(-1, 0, size)))) for size in sizes)
+        heads = sum(len(tar.header(tar.Member("x", tar.Span(-1, 0, size)))) for size in sizes)
         wanted = self._at + heads + sum(size + -size % tar.BLOCK for size in sizes) + len(END)
         if found != wanted:
             raise self.wrong(f"it has {found} bytes, not {wanted}")
@@ -184,7 +184,7 @@ class Archive:
                 "`reprise export` writes bundles; an image alone is loaded with `docker load`",
             )
         if not 0 <= info.size <= MAX_DOCUMENT or head != tar.header(
-            tar.Entry(DOCUMENT, tar.Span(-1, 0, info.size))
+            tar.Member(DOCUMENT, tar.Span(-1, 0, info.size))
         ):
             raise self.wrong(f"the beginning of {DOCUMENT} is not as expected")
         data = self.read(info.size, DOCUMENT)

@@ -21,7 +21,7 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.assembly import tar
 from orchestrator.image.assembly.load_archive import Loadable, descriptors
 from orchestrator.record.run_record import RunRecord
-from orchestrator.strange import first_problem, marks, read_strange
+from orchestrator.untrusted_json import first_problem, marks, read_untrusted
 from orchestrator.value import Value
 
 FORMAT = 1
@@ -86,7 +86,7 @@ def read_bundle(data: bytes) -> Bundle:
             f"format {known!r:.40} is not known, only {FORMAT}: another release of Reprise wrote it"
         )
     try:
-        bundle = read_strange(Bundle, data)
+        bundle = read_untrusted(Bundle, data)
     except ValidationError as error:
         raise ValueError(first_problem(error)) from None
     sizes = dict(bundle.blobs)

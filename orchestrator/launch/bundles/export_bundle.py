@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import StoreError, UsageError
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Image, LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.bundles.bundle_archive import Piece, write_archive
 from orchestrator.launch.bundles.bundle_form import (
@@ -155,7 +155,7 @@ def _image(session: Session, digest: Digest, thin: bool, watch: Watch) -> Image:
         from orchestrator.launch.move_images import fetch_base
 
         fetch_base(session, image, watch)
-        layout = Layout(settings.layout)
+        layout = ImageLayout(settings.layout)
         lacking = [one for one in image.layers if not layout.has(one.digest, one.size)]
         if lacking:
             raise StoreError(
@@ -197,7 +197,7 @@ class _Parts:
         self.runs = {run: self.runs[run] for run in runs}
 
     def add_image(self, image: Image, thin: bool) -> None:
-        layout = Layout(self._session.settings.layout)
+        layout = ImageLayout(self._session.settings.layout)
         base = {layer.digest for layer in image.layers if layer.kind is LayerKind.BASE} if thin else set()
         self._left_out = tuple(sorted(base))
         for data in (image.manifest, image.config):

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import RepriseError, StoreError
 from orchestrator.image.image_check import check_image
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Image, LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.image.stored_image import image_of
 from orchestrator.launch.bundles.bundle_archive import Archive, open_archive
 from orchestrator.launch.bundles.bundle_form import (
@@ -33,7 +33,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
 from orchestrator.record.runs.import_runs import Brought, Carried
-from orchestrator.strange import first_problem
+from orchestrator.untrusted_json import first_problem
 from orchestrator.value import Value
 from orchestrator.verdict.verdict_model import Verdict
 
@@ -107,7 +107,7 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> Imported:
         for item in bundle.inputs:
             if item.digest in roles.to_keep:
                 stage.place_input(item)
-        layout = Layout(session.settings.layout)
+        layout = ImageLayout(session.settings.layout)
         layout.put_bytes(image.config)  # before what names it
         layout.put_bytes(image.manifest)
         crash_point("placed")
@@ -152,7 +152,7 @@ def _image(session: Session, archive: Archive, stage: Staging) -> Image:
     bundle = archive.bundle
     manifest, config = (stage.path(one).read_bytes() for one in (bundle.image, bundle.config))
     try:
-        image = image_of(Layout(session.settings.layout), manifest, config)
+        image = image_of(ImageLayout(session.settings.layout), manifest, config)
         check_image(session.settings, image)
     except RepriseError as error:
         raise archive.wrong(f"its image: {error.message}") from error
@@ -220,7 +220,7 @@ def _read_rest(
     session: Session, archive: Archive, stage: Staging, roles: Roles, sink: Sink, watch: Watch
 ) -> None:
     bundle = archive.bundle
-    route = _Route(Layout(session.settings.layout), stage, roles, sink)
+    route = _Route(ImageLayout(session.settings.layout), stage, roles, sink)
     for digest in bundle.first:
         size = stage.path(digest).stat().st_size
         with stage.path(digest).open("rb") as stream:
@@ -237,7 +237,7 @@ def _read_rest(
 class _Route:
     """Where a blob goes: each place hashes what it takes, and names it by what it found."""
 
-    def __init__(self, layout: Layout, stage: Staging, roles: Roles, sink: Sink) -> None:
+    def __init__(self, layout: ImageLayout, stage: Staging, roles: Roles, sink: Sink) -> None:
         self._layout, self._stage, self._roles, self._sink = layout, stage, roles, sink
 
     def all(self, digest: Digest, size: int, stream: BinaryIO) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from orchestrator.image.describe import describe_labels
+from orchestrator.image.describe_image import describe_labels
 from orchestrator.image.image_check import check_settings
 from orchestrator.image.image_model import REPOSITORY, BaseRef, Image
 from orchestrator.image.stored_image import stored_image

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError, StoreError
-from orchestrator.image.assembly.source_layer import SourceText, source_texts
+from orchestrator.image.assembly.read_source_layer import SourceText, source_texts
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Layer, LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
@@ -20,7 +20,7 @@ def source_of(session: Session, run: RunRecord, watch: Watch) -> dict[str, Sourc
     layer = next((one for one in layers if one.kind is LayerKind.SOURCE), None)
     if layer is not None and _here(session, layer, watch):
         try:
-            return source_texts(Layout(session.settings.layout), layer)
+            return source_texts(ImageLayout(session.settings.layout), layer)
         except StoreError as error:
             watch.note(error.message)
     watch.note(f"the source layer of run {run.id} is not on this box: only digests of its files are known")
@@ -29,7 +29,7 @@ def source_of(session: Session, run: RunRecord, watch: Watch) -> dict[str, Sourc
 
 def _here(session: Session, layer: Layer, watch: Watch) -> bool:
     settings = session.settings
-    if Layout(settings.layout).has(layer.digest, layer.size):
+    if ImageLayout(settings.layout).has(layer.digest, layer.size):
         return True
     if settings.registry is None:
         return False
@@ -39,7 +39,7 @@ def _here(session: Session, layer: Layer, watch: Watch) -> bool:
 
     try:
         with Client(read_place(settings.registry), watch.note) as client:
-            pull(client, Layout(settings.layout), [layer], watch.moved)
+            pull(client, ImageLayout(settings.layout), [layer], watch.moved)
     except RegistryError as error:
         watch.note(error.message)
         return False

@@ -6,7 +6,7 @@ import re
 
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineMissingError, UsageError
-from orchestrator.image.describe import describe_labels
+from orchestrator.image.describe_image import describe_labels
 from orchestrator.image.image_check import check_settings
 from orchestrator.image.image_model import LABEL_PROGRAM, REPOSITORY, Image, Layer, LayerKind
 from orchestrator.image.stored_image import stored_image

@@ -27,7 +27,7 @@ from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document
 from orchestrator.run.attempt_model import Result
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest
-from orchestrator.strange import first_problem, read_strange
+from orchestrator.untrusted_json import first_problem, read_untrusted
 from orchestrator.value import YEARS, Value
 
 SHOWN = 4  # differences that a message names
@@ -55,7 +55,7 @@ class Carried(Value):
     def from_bytes(cls, data: bytes) -> Carried:
         """Checked as far as one run alone can be. ValueError says what is wrong."""
         try:
-            item = read_strange(cls, data)
+            item = read_untrusted(cls, data)
         except ValidationError as error:
             raise ValueError(first_problem(error)) from None
         run = item.run

@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.spec.jobfile.placeholders import marked, placeholders
 from orchestrator.spec.jobfile.problem_collector import Collector
 from orchestrator.spec.jobfile.problems import KeyPath, nearest, shorten
-from orchestrator.spec.jobfile.shell_quoting import Place, places
+from orchestrator.spec.jobfile.shell_quoting import ShellContext, contexts
 
 _VARIABLE = "REPRISE_PARAMS"
 _FORMATTED = re.compile(
@@ -21,12 +21,12 @@ _FORMATTED = re.compile(
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
 _OUTSIDE = 'write it outside of them: --name {{{0}}}, or "before"{{{0}}}"after"'
 _HINTS = {
-    Place.SINGLE: _OUTSIDE,
-    Place.DOUBLE: _OUTSIDE,
-    Place.BACKQUOTES: "write $(...) for `...`: in it quotes are read as elsewhere",
-    Place.HERE: "the shell takes no quotes off there: read the value from $REPRISE_PARAMS, which is JSON",
-    Place.ARITHMETIC: "only a number can be read there",
-    Place.ESCAPED: "leave the backslash out: the value is quoted for the shell already",
+    ShellContext.SINGLE: _OUTSIDE,
+    ShellContext.DOUBLE: _OUTSIDE,
+    ShellContext.BACKQUOTES: "write $(...) for `...`: in it quotes are read as elsewhere",
+    ShellContext.HERE: "the shell takes no quotes off there: read the value from $REPRISE_PARAMS, as JSON",
+    ShellContext.ARITHMETIC: "only a number can be read there",
+    ShellContext.ESCAPED: "leave the backslash out: the value is quoted for the shell already",
 }
 
 
@@ -65,12 +65,16 @@ def _numbers(params: Mapping[str, object]) -> set[str]:
 
 def _check_places(command: str, numbers: set[str], found: Collector) -> None:
     text, marks = marked(command)
-    where = places(text)
+    where = contexts(text)
     told: set[str] = set()
     for index, name in marks:
         place = where[index]
-        harmless = place in (Place.WORD, Place.COMMENT)
-        if harmless or name in told or (name in numbers and place not in (Place.SINGLE, Place.DOUBLE)):
+        harmless = place in (ShellContext.WORD, ShellContext.COMMENT)
+        if (
+            harmless
+            or name in told
+            or (name in numbers and place not in (ShellContext.SINGLE, ShellContext.DOUBLE))
+        ):
             continue
         told.add(name)
         message = f"{{{shorten(name)}}} stands in {place.value}, and its value brings quotes of its own"

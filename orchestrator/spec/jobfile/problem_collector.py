@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.spec.jobfile.problems import KeyPath, Problem, dotted
-from orchestrator.spec.jobfile.strict_yaml import Node
+from orchestrator.spec.jobfile.strict_yaml import YamlNode
 
 COMMAND_LINE = "command line"
 
@@ -11,7 +11,7 @@ COMMAND_LINE = "command line"
 class Collector:
     """The problems of one file so far. A path that has been reported is not reported again."""
 
-    def __init__(self, file: str, root: Node, problems: list[Problem]) -> None:
+    def __init__(self, file: str, root: YamlNode, problems: list[Problem]) -> None:
         self.file = file
         self.problems = problems
         self._root = root
@@ -44,11 +44,11 @@ class Collector:
         return line
 
 
-def _below(node: Node, step: str | int) -> Node | None:
+def _below(node: YamlNode, step: str | int) -> YamlNode | None:
     if isinstance(node.value, dict) and isinstance(step, str):
-        found: Node | None = node.value.get(step)
+        found: YamlNode | None = node.value.get(step)
         return found
     if isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
-        item: Node = node.value[step]
+        item: YamlNode = node.value[step]
         return item
     return None

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.jobfile.command_check import asked_for, check_placeholders
+from orchestrator.spec.jobfile.job_paths import resolve_places
 from orchestrator.spec.jobfile.job_spec import JobSpec, Scalar
-from orchestrator.spec.jobfile.paths import resolve_places
 from orchestrator.spec.jobfile.problem_collector import COMMAND_LINE, Collector
 from orchestrator.spec.jobfile.problem_wording import report
 from orchestrator.spec.jobfile.problems import KeyPath, Problem, SpecError, nearest, shorten
@@ -20,8 +20,8 @@ from orchestrator.spec.jobfile.short_forms import drop_covered, kind_of, write_o
 from orchestrator.spec.jobfile.strict_yaml import (
     BAD,
     MAX_SIZE,
-    Node,
     ScalarError,
+    YamlNode,
     bad_letters,
     plain_scalar,
     read_yaml,
@@ -99,7 +99,7 @@ def _text_of(file: Path) -> str:
         ) from error
 
 
-def _plain(node: Node) -> Any:
+def _plain(node: YamlNode) -> Any:
     """A node's value without lines, and without what has been reported."""
     if isinstance(node.value, dict):
         return {key: _plain(item) for key, item in node.value.items() if item.value is not BAD}
@@ -108,7 +108,7 @@ def _plain(node: Node) -> Any:
     return node.value
 
 
-def _drop_bad(node: Node, path: KeyPath, found: Collector) -> None:
+def _drop_bad(node: YamlNode, path: KeyPath, found: Collector) -> None:
     """Lets the collector know where the YAML itself was at fault: nothing more is said about that."""
     if node.value is BAD:
         found.know(path)
@@ -120,12 +120,12 @@ def _drop_bad(node: Node, path: KeyPath, found: Collector) -> None:
             _drop_bad(item, (*path, number), found)
 
 
-def _param_names(root: Node) -> set[str]:
+def _param_names(root: YamlNode) -> set[str]:
     node = root.value.get("params")
     return set(node.value) if node is not None and isinstance(node.value, dict) else set()
 
 
-def _override(data: dict[str, Any], root: Node, typed: Mapping[str, str], found: Collector) -> None:
+def _override(data: dict[str, Any], root: YamlNode, typed: Mapping[str, str], found: Collector) -> None:
     """`-p name=value`: a parameter, of the type that the file gives it, or a placeholder without a value."""
     names = _param_names(root)
     known = names | asked_for(data)

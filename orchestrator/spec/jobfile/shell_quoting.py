@@ -12,7 +12,7 @@ from enum import StrEnum
 _HERE = re.compile(r"<<-?[ \t]*(?P<word>(?:\\.|'[^'\n]*'|\"[^\"\n]*\"|[^\s;&|<>()'\"\\])+)")
 
 
-class Place(StrEnum):
+class ShellContext(StrEnum):
     """What a character of a command stands in."""
 
     WORD = "a word"
@@ -25,12 +25,12 @@ class Place(StrEnum):
     COMMENT = "a comment"
 
 
-def places(text: str) -> list[Place]:
+def contexts(text: str) -> list[ShellContext]:
     """What each character of a command stands in."""
-    return _Reader(text).read()
+    return _ShellReader(text).read()
 
 
-class _Reader:
+class _ShellReader:
     """One pass over a command. `_open` holds what is open: `(`, `"`, `` ` ``, `((`, `{`."""
 
     def __init__(self, text: str) -> None:
@@ -40,11 +40,11 @@ class _Reader:
         # Of each that is open: what a character in it stands in, whether double quotes are what is open
         # (`${...}` looked through), whether a backquote is open. Asked of all that is open, a command of
         # 20 kB took 19 s.
-        self._states: list[tuple[Place, bool, bool]] = []
-        self._where: list[Place] = []
+        self._states: list[tuple[ShellContext, bool, bool]] = []
+        self._where: list[ShellContext] = []
         self._here: list[tuple[str, bool]] = []  # end words of here-documents to come; whether tabs go
 
-    def read(self) -> list[Place]:
+    def read(self) -> list[ShellContext]:
         while self._at < len(self._text):
             self._step()
         return self._where
@@ -54,7 +54,7 @@ class _Reader:
         quoted = self._in_double()
         if letter == "\\":
             self._take(1)
-            self._take(1, Place.ESCAPED)
+            self._take(1, ShellContext.ESCAPED)
         elif letter == "'" and not quoted and top != "((":
             self._single()
         elif letter == '"':
@@ -76,7 +76,7 @@ class _Reader:
         here = _HERE.match(self._text, self._at) if top != "((" and letter == "<" else None
         if letter == "#" and starts and top not in ("{", "(("):
             end = self._text.find("\n", self._at)
-            self._take((len(self._text) if end < 0 else end) - self._at, Place.COMMENT)
+            self._take((len(self._text) if end < 0 else end) - self._at, ShellContext.COMMENT)
         elif self._text.startswith("<<<", self._at):
             self._take(3)
         elif here is not None:
@@ -109,13 +109,13 @@ class _Reader:
                 return True
         if self._text.startswith("$'", self._at) and not self._in_double():
             end = re.compile(r"\$'(?:\\.|[^'\\])*'?", re.DOTALL).match(self._text, self._at)
-            self._take(len(end[0]) if end else 1, Place.SINGLE)
+            self._take(len(end[0]) if end else 1, ShellContext.SINGLE)
             return True
         return False
 
     def _single(self) -> None:
         end = self._text.find("'", self._at + 1)
-        self._take((len(self._text) if end < 0 else end + 1) - self._at, Place.SINGLE)
+        self._take((len(self._text) if end < 0 else end + 1) - self._at, ShellContext.SINGLE)
 
     def _toggle(self, mark: str) -> None:
         """A quote closes the one that is open in this command, with what is open in it; else it opens one."""
@@ -133,19 +133,21 @@ class _Reader:
         return bool(self._states) and self._states[-1][1]
 
     def _enter(self, mark: str) -> None:
-        place, double, ticked = self._states[-1] if self._states else (Place.WORD, False, False)
-        if mark == "(" and place is not Place.BACKQUOTES:
-            place = Place.WORD
-        place = {"`": Place.BACKQUOTES, '"': Place.DOUBLE, "((": Place.ARITHMETIC}.get(mark, place)
+        place, double, ticked = self._states[-1] if self._states else (ShellContext.WORD, False, False)
+        if mark == "(" and place is not ShellContext.BACKQUOTES:
+            place = ShellContext.WORD
+        place = {"`": ShellContext.BACKQUOTES, '"': ShellContext.DOUBLE, "((": ShellContext.ARITHMETIC}.get(
+            mark, place
+        )
         self._open.append(mark)
         self._states.append((place, double if mark == "{" else mark == '"', ticked or mark == "`"))
 
     def _leave(self, depth: int) -> None:
         del self._open[depth:], self._states[depth:]
 
-    def _take(self, count: int, place: Place | None = None) -> None:
+    def _take(self, count: int, place: ShellContext | None = None) -> None:
         if place is None:
-            place = self._states[-1][0] if self._states else Place.WORD
+            place = self._states[-1][0] if self._states else ShellContext.WORD
         self._where += [place] * min(count, len(self._text) - self._at)
         self._at += count
 
@@ -156,7 +158,7 @@ class _Reader:
                 end = self._text.find("\n", self._at)
                 end = len(self._text) if end < 0 else end + 1
                 line = self._text[self._at : end].removesuffix("\n")
-                self._take(end - self._at, Place.HERE)
+                self._take(end - self._at, ShellContext.HERE)
                 if (line.lstrip("\t") if tabs else line) == word:
                     break
         self._here.clear()

@@ -41,10 +41,10 @@ BAD: Final = _Bad()
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class YamlNode:
     """A value and its line, from 1; for a value in a mapping, the line of its key.
 
-    `value` is None, bool, int, float, str, `dict[str, Node]`, `list[Node]`, or BAD.
+    `value` is None, bool, int, float, str, `dict[str, YamlNode]`, `list[YamlNode]`, or BAD.
     """
 
     value: Any
@@ -60,14 +60,14 @@ class ScalarError(ValueError):
         self.hint = hint
 
 
-def read_yaml(text: str, file: str) -> tuple[Node | None, list[Problem]]:
+def read_yaml(text: str, file: str) -> tuple[YamlNode | None, list[Problem]]:
     """The one document of a text, and what is wrong with it. None: there is no document.
 
     A syntax error, or too deep a nesting, ends the reading: SpecError with that alone.
     """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    reader = _Reader(file)
+    reader = _NodeBuilder(file)
     try:
         reader.events = _events(text)
         return reader.document(), reader.problems
@@ -160,7 +160,7 @@ def _hint_of(message: str) -> str | None:
     return "check the indentation, brackets and quotes" if "expected" in message else None
 
 
-class _Reader:
+class _NodeBuilder:
     """Builds nodes from events; `line` is that of the last event, `problems` grows."""
 
     def __init__(self, file: str) -> None:
@@ -170,8 +170,8 @@ class _Reader:
         self.line = 1
         self.nodes = 0
 
-    def document(self) -> Node | None:
-        root: Node | None = None
+    def document(self) -> YamlNode | None:
+        root: YamlNode | None = None
         event = self._next()
         while (kind := _kind(event)) != "StreamEnd":
             if kind == "DocumentStart":
@@ -192,7 +192,7 @@ class _Reader:
     def _problem(self, path: KeyPath, message: str, hint: str | None = None, line: int | None = None) -> None:
         self.problems.append(Problem(self.file, line or self.line, dotted(path), message, hint))
 
-    def _node(self, event: Any, path: KeyPath, line: int) -> Node:
+    def _node(self, event: Any, path: KeyPath, line: int) -> YamlNode:
         """The node that begins with an event. `line` is where it is told to be."""
         if len(path) > MAX_DEPTH:
             message = f"nested deeper than {MAX_DEPTH} levels"
@@ -204,7 +204,7 @@ class _Reader:
         kind = _kind(event)
         if kind == "Alias":
             self._problem(path, f"aliases (*{shorten(event.anchor)}) are not allowed", "write the value out")
-            return Node(BAD, line)
+            return YamlNode(BAD, line)
         if event.anchor is not None:
             self._problem(path, f"anchors (&{shorten(event.anchor)}) are not allowed", "take it out")
         tagged = event.ctag is not None
@@ -219,10 +219,10 @@ class _Reader:
             value = self._sequence(path)
         else:
             value = self._scalar(event, path) if not tagged else BAD
-        return Node(BAD if tagged else value, line)
+        return YamlNode(BAD if tagged else value, line)
 
-    def _mapping(self, path: KeyPath) -> dict[str, Node]:
-        entries: dict[str, Node] = {}
+    def _mapping(self, path: KeyPath) -> dict[str, YamlNode]:
+        entries: dict[str, YamlNode] = {}
         while _kind(event := self._next()) != "MappingEnd":
             line = self.line
             key = self._key(event, path)
@@ -251,8 +251,8 @@ class _Reader:
             return None
         return key
 
-    def _sequence(self, path: KeyPath) -> list[Node]:
-        items: list[Node] = []
+    def _sequence(self, path: KeyPath) -> list[YamlNode]:
+        items: list[YamlNode] = []
         while _kind(event := self._next()) != "SequenceEnd":
             items.append(self._node(event, (*path, len(items)), self.line))
         return items

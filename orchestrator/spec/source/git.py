@@ -283,11 +283,11 @@ class Repository:
         asked = self.start("diff", *_PATCH, *prefixes, commit, "--", ".", index=index)
         try:
             return asked.finish("making a patch", MAX_PATCH)
-        except TooMuchError:
+        except TooMuchOutputError:
             return None
 
 
-class TooMuchError(UsageError):
+class TooMuchOutputError(UsageError):
     """A command says more than is read of it."""
 
 
@@ -330,7 +330,7 @@ class Asked:
                 "something in the repository or its file system makes git wait: `git status` there shows it",
             )
         if len(out) > most:
-            raise TooMuchError(
+            raise TooMuchOutputError(
                 f"git, {what}: more than {most:,} bytes", "the repository is hostile, or very large"
             )
         return out

@@ -18,9 +18,9 @@ from orchestrator.spec.jobfile.job_spec import SourceSpec
 from orchestrator.spec.open_below import Below
 from orchestrator.spec.source.commit_tree import TreeEntry, read_blobs
 from orchestrator.spec.source.git import Repository, find_repository
-from orchestrator.spec.source.selection import IGNORE_FILE, Selection
+from orchestrator.spec.source.source_selection import IGNORE_FILE, Selection
 from orchestrator.spec.source.source_tree import SourceFile, SourceTree
-from orchestrator.spec.source.submodules import Found, committed, state, work_tree
+from orchestrator.spec.source.submodules import CommittedFile, committed, state, work_tree
 
 MAX_BYTES = 1 << 30
 LFS_POINTER = b"version https://git-lfs"
@@ -71,7 +71,7 @@ def _read_commit(stack: ExitStack, repository: Repository, name: str, selection:
     return SourceTree(files=tuple(files), git=git)
 
 
-def _contents(found: list[Found]) -> Iterator[SourceFile]:
+def _contents(found: list[CommittedFile]) -> Iterator[SourceFile]:
     for repository in {id(one.repository): one.repository for one in found}.values():
         entries = [one.entry for one in found if one.repository is repository]
         for entry, data in zip(entries, read_blobs(repository, entries), strict=True):

@@ -18,7 +18,7 @@ from orchestrator.spec.source import git_folder
 from orchestrator.spec.source.commit_tree import SUBMODULE, TreeEntry, blob_at, list_commit
 from orchestrator.spec.source.git import MAX_PATCH, Listing, Repository
 from orchestrator.spec.source.git_folder import GitFolder
-from orchestrator.spec.source.selection import IGNORE_FILE, Selection
+from orchestrator.spec.source.source_selection import IGNORE_FILE, Selection
 from orchestrator.spec.source.source_tree import GitState
 
 _MOST = 1000
@@ -26,23 +26,23 @@ _MEND = f"git submodule update --init --recursive, or name it in {IGNORE_FILE}"
 
 
 @dataclass(frozen=True)
-class Part:
+class WorkTreePart:
     """A repository of a work tree, the one around it first."""
 
     repository: Repository
     path: str  # from the source's folder, `/` at its end; empty for the one around
     listing: Listing
-    around: Part | None = None
+    around: WorkTreePart | None = None
 
     def names(self) -> frozenset[str]:
         own = self.listing.tracked | self.listing.untracked
         return frozenset(self.path + name for name in own) if self.path else own
 
 
-def work_tree(stack: ExitStack, repository: Repository, selection: Selection) -> list[Part]:
+def work_tree(stack: ExitStack, repository: Repository, selection: Selection) -> list[WorkTreePart]:
     """A repository and every submodule in it that is source. UsageError for one that is not checked out."""
-    parts: list[Part] = []
-    waiting = [Part(repository, "", repository.listing())]
+    parts: list[WorkTreePart] = []
+    waiting = [WorkTreePart(repository, "", repository.listing())]
     for part in waiting:
         parts.append(part)
         selection.read_patterns(part.names())
@@ -55,7 +55,7 @@ def work_tree(stack: ExitStack, repository: Repository, selection: Selection) ->
             folder = selection.folder / path
             there = _checked_out(folder, repository.there)
             inner = stack.enter_context(Repository(folder, there, _prefix(part.repository, name)))
-            waiting.append(Part(inner, path, inner.listing(), part))
+            waiting.append(WorkTreePart(inner, path, inner.listing(), part))
     return parts
 
 
@@ -85,7 +85,7 @@ def _check_place(folder: Path, there: GitFolder, outer: GitFolder) -> None:
             )
 
 
-def state(parts: list[Part], selection: Selection) -> tuple[GitState | None, tuple[str, ...]]:
+def state(parts: list[WorkTreePart], selection: Selection) -> tuple[GitState | None, tuple[str, ...]]:
     """The state of a work tree with its submodules, and what is to be said where there is none."""
     outer, *inner = parts
     whole = outer.repository.state(outer.listing, selection)
@@ -127,7 +127,7 @@ def _joined(patches: list[bytes | None]) -> bytes | None:
     return b"".join(known) if len(known) == len(patches) and sum(map(len, known)) <= MAX_PATCH else None
 
 
-def _moved(part: Part, whole: GitState, states: dict[str, GitState]) -> bytes:
+def _moved(part: WorkTreePart, whole: GitState, states: dict[str, GitState]) -> bytes:
     """As git says it, that a submodule is at another commit than the one around it names."""
     around = part.around
     if around is None:
@@ -150,7 +150,7 @@ def _moved(part: Part, whole: GitState, states: dict[str, GitState]) -> bytes:
 
 
 @dataclass(frozen=True)
-class Found:
+class CommittedFile:
     """A file or link of a commit, and the repository that has it."""
 
     repository: Repository
@@ -159,9 +159,9 @@ class Found:
 
 def committed(
     stack: ExitStack, repository: Repository, commit: str, selection: Selection
-) -> tuple[list[Found], dict[str, str]]:
+) -> tuple[list[CommittedFile], dict[str, str]]:
     """Everything of a commit that is source, its submodules' files too; and their commits."""
-    found: list[Found] = []
+    found: list[CommittedFile] = []
     submodules: dict[str, str] = {}
     waiting = [(repository, commit, "")]
     for inner, at, path in waiting:
@@ -174,7 +174,7 @@ def committed(
                 selection.add_patterns(entry.path, blob_at(inner, entry))
         for entry in entries:
             if entry.mode != SUBMODULE:
-                found.append(Found(inner, entry))
+                found.append(CommittedFile(inner, entry))
             elif selection(f"{entry.path}/"):
                 identity = entry.identity.decode()
                 submodules[entry.path] = identity

@@ -19,9 +19,9 @@ from urllib.parse import quote
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.durable import fsync_folder, make_folder, sync_filesystem, temporary_beside, writing
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.image.assembly.source_layer import source_files
+from orchestrator.image.assembly.read_source_layer import source_files
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.launch.judge.ran_source import source_of
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import find_inputs
@@ -133,7 +133,7 @@ def _source(session: Session, run: RunRecord, watch: Watch) -> tuple[list[Part],
         if text.symlink or text.size is None or layer is None:
             missing.append(f"source {path} ({'a link' if text.symlink else 'not on this box'})")
             continue
-        file = Layout(session.settings.layout).path(layer.digest)
+        file = ImageLayout(session.settings.layout).path(layer.digest)
         opened = _in_layer(file, path) if text.data is None else _bytes(text.data)
         parts.append(Part(f"source/{safe_path(path)}", Role.SOURCE, path, text.digest, text.size, opened))
     return parts, missing

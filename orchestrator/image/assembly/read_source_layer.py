@@ -12,8 +12,8 @@ from typing import BinaryIO, NamedTuple, cast
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
 from orchestrator.image.assembly.layers import in_image
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_LAYER, SOURCE, Layer
-from orchestrator.image.layout import Layout
 from orchestrator.value import Value
 
 MAX_LAYER = 2 << 30  # bytes; a source has 1 GiB at most, and each of its files a header
@@ -70,7 +70,7 @@ def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> Sour
     return SourceEntry(path, cast(BinaryIO, stream), member.size, executable=executable, symlink=False)
 
 
-def source_texts(layout: Layout, layer: Layer) -> dict[str, SourceText]:
+def source_texts(layout: ImageLayout, layer: Layer) -> dict[str, SourceText]:
     """Path -> file, sorted; the layer's bytes are checked first.
 
     StoreError: the layer is not in the layout, has other bytes, or is no plain tar.

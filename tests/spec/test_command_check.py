@@ -17,7 +17,7 @@ from orchestrator.spec.jobfile.command_check import warnings
 from orchestrator.spec.jobfile.placeholders import SHELL, fill_command, marked, text_of
 from orchestrator.spec.jobfile.problems import SpecError
 from orchestrator.spec.jobfile.read_job import read_spec
-from orchestrator.spec.jobfile.shell_quoting import Place, places
+from orchestrator.spec.jobfile.shell_quoting import ShellContext, contexts
 
 NASTY = "a  b'\"$(echo run)`echo run`\\ \n#*"
 
@@ -129,15 +129,15 @@ PIECES = st.sampled_from(
 def test_where_the_reader_sees_a_word_bash_reads_the_value(template: str) -> None:
     """The command's output holds the value whole as often as the reader saw a word."""
     text, marks = marked(f"printf '[%s]' {template}")
-    where = [places(text)[index] for index, _ in marks]
+    where = [contexts(text)[index] for index, _ in marks]
     done = shell(f"printf '[%s]' {template}")
-    if done.returncode == 0 and all(place is Place.WORD for place in where):
+    if done.returncode == 0 and all(place is ShellContext.WORD for place in where):
         assert done.stdout.count(NASTY.encode()) == len(where), (template, where)
 
 
 @given(st.text(alphabet="\"'`$(){}\\<>#x \n|;&-E", max_size=30))
 def test_any_command_is_read_to_its_end(text: str) -> None:
-    assert len(places(text)) == len(text)
+    assert len(contexts(text)) == len(text)
 
 
 @pytest.mark.parametrize(
@@ -195,4 +195,4 @@ def test_a_parameter_that_nothing_reads_is_told(
 def test_what_is_open_costs_nothing_however_much_it_is(piece: str) -> None:
     """20 kB of `$(` took 19 s, and four times that for twice as many: a job file may have a megabyte."""
     text = piece * (400_000 // len(piece))
-    assert len(places(text)) == len(text)
+    assert len(contexts(text)) == len(text)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from orchestrator.digest import canonical_json
 from orchestrator.launch.bundles.bundle_form import Bundle, read_bundle, read_listing
 from orchestrator.record.runs.import_runs import Carried
-from orchestrator.strange import first_problem, read_strange
+from orchestrator.untrusted_json import first_problem, read_untrusted
 
 LIMITED = """
 import resource, sys
@@ -60,7 +60,7 @@ def test_a_file_that_is_a_folder_too_is_found(names: list[str]) -> None:
 
 def test_the_first_mistake_is_told_with_its_place() -> None:
     with pytest.raises(ValidationError) as caught:
-        read_strange(Bundle, b'{"blobs": [["sha256:0", 1], ["sha256:1", 2]]}')
+        read_untrusted(Bundle, b'{"blobs": [["sha256:0", 1], ["sha256:1", 2]]}')
     assert {error["loc"][0] for error in caught.value.errors()} == {"image", "config", "blobs"}
     assert "image" in first_problem(caught.value)
     with pytest.raises(ValueError, match="format 2 is not known"):

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
-from orchestrator.image.assembly import source_layer as module
+from orchestrator.image.assembly import read_source_layer as module
 from orchestrator.image.assembly.layers import source_layer
-from orchestrator.image.assembly.source_layer import MAX_TEXT, source_files, source_texts
+from orchestrator.image.assembly.read_source_layer import MAX_TEXT, source_files, source_texts
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Layer, LayerKind
-from orchestrator.image.layout import Layout
 from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 
 FILES = (
@@ -26,11 +26,11 @@ FILES = (
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    return Layout(tmp_path)
+def layout(tmp_path: Path) -> ImageLayout:
+    return ImageLayout(tmp_path)
 
 
-def test_a_source_comes_back_as_it_went_in(layout: Layout) -> None:
+def test_a_source_comes_back_as_it_went_in(layout: ImageLayout) -> None:
     found = source_texts(layout, source_layer(layout, SourceTree(files=FILES)))
     assert list(found) == [file.path for file in FILES]
     for file in FILES:
@@ -40,7 +40,7 @@ def test_a_source_comes_back_as_it_went_in(layout: Layout) -> None:
         assert one.data == (None if len(file.data) > MAX_TEXT else file.data)
 
 
-def test_a_damaged_layer_is_refused(layout: Layout) -> None:
+def test_a_damaged_layer_is_refused(layout: ImageLayout) -> None:
     layer = source_layer(layout, SourceTree(files=FILES))
     path = layout.path(layer.digest)
     data = bytearray(path.read_bytes())
@@ -53,7 +53,7 @@ def test_a_damaged_layer_is_refused(layout: Layout) -> None:
         source_texts(layout, layer)
 
 
-def test_what_is_no_plain_tar_is_refused(layout: Layout, tmp_path: Path) -> None:
+def test_what_is_no_plain_tar_is_refused(layout: ImageLayout, tmp_path: Path) -> None:
     digest, size = layout.put_parts([b"no tar at all" * 100])
     layer = Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=size)
     with pytest.raises(StoreError, match="cannot be read"):
@@ -62,7 +62,7 @@ def test_what_is_no_plain_tar_is_refused(layout: Layout, tmp_path: Path) -> None
         source_texts(layout, layer.model_copy(update={"media_type": "application/x-tar+gzip"}))
 
 
-def test_links_lead_nowhere_and_other_places_are_not_looked_at(layout: Layout, tmp_path: Path) -> None:
+def test_links_lead_nowhere_and_other_places_are_not_looked_at(layout: ImageLayout, tmp_path: Path) -> None:
     """A tar that somebody else made: hard links, devices and files beside the source say nothing."""
     path = tmp_path / "made.tar"
     (tmp_path / "passwd").write_text("secret")
@@ -121,7 +121,7 @@ def test_a_hostile_layer_is_refused(tmp_path: Path, kind: str, monkeypatch: pyte
             assert len(entry.stream.read(1 << 20)) < 1 << 20
 
 
-def test_any_changed_byte_is_told_or_does_not_matter(layout: Layout, tmp_path: Path) -> None:
+def test_any_changed_byte_is_told_or_does_not_matter(layout: ImageLayout, tmp_path: Path) -> None:
     whole = layout.path(source_layer(layout, SourceTree(files=FILES[1:])).digest).read_bytes()
     path = tmp_path / "changed.tar"
 

@@ -13,9 +13,9 @@ from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.image import determinism_settings, payload_releases
 from orchestrator.image.assembly.assemble import assemble, documents
-from orchestrator.image.describe import describe, numbers_of
+from orchestrator.image.describe_image import describe, numbers_of
+from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Base, Image, Numbers
-from orchestrator.image.layout import Layout
 from orchestrator.image.stored_image import image_of, stored_image
 from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import Determinism, Level
@@ -48,7 +48,7 @@ def base(make_base: Any) -> Base:
 @pytest.fixture
 def released(settings: Settings, base: Base) -> Image:
     """From the committed bytes. REPRISE_WRITE_GOLDEN=1 writes them anew, which no release may need."""
-    layout = Layout(settings.layout)
+    layout = ImageLayout(settings.layout)
     if os.environ.get("REPRISE_WRITE_GOLDEN") == "1":
         image = made(settings, base)
         texts = {"config": image.config.decode(), "manifest": image.manifest.decode()}

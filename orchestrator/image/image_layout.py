@@ -18,7 +18,7 @@ from orchestrator.durable import fsync_folder, make_folder, temporary_beside, wr
 from orchestrator.errors import StoreError
 
 
-class Layout:
+class ImageLayout:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._blobs = folder / "blobs" / "sha256"

@@ -19,7 +19,7 @@ _STOPPING = frozenset({"list", "tuple", "set", "frozenset", "dict"})
 _SHOWN = 10_000  # mistakes that are taken apart
 
 
-def read_strange(model: type[M], data: bytes) -> M:
+def read_untrusted(model: type[M], data: bytes) -> M:
     """ValidationError with the first mistake of each list or object; ValueError for far too many values."""
     if marks(data) > MAX_MARKS:
         raise ValueError(f"more than {MAX_MARKS:,} values")

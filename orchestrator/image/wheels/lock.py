@@ -1,0 +1,59 @@
+"""Lock and Pin: what a lock says for one target, each part checked by its own form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from orchestrator.errors import UsageError
+from orchestrator.image.wheels.wheel_address import told
+from orchestrator.value import Value
+
+HINT = "lock it with: uv pip compile --generate-hashes requirements.in -o requirements.txt"
+
+CanonicalName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+PlainVersion = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.!+]*$")]
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Pin(Value):
+    """One package of a lock that the target needs."""
+
+    name: CanonicalName
+    version: PlainVersion  # in the one way that packaging writes it
+    sha256: tuple[Hex, ...]  # any of them may be the file that fits
+    address: str | None = None  # where a pylock says it is, as `web_address` wrote it
+    file: Path | None = None  # a wheel on this machine that a pylock names
+
+
+class Lock(Value):
+    pins: tuple[Pin, ...]
+    index: str | None = None  # instead of the user's own; this and the next two as `web_address` wrote them
+    more_indexes: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()  # with links to wheels
+    folders: tuple[Path, ...] = ()  # with wheels
+    no_index: bool = False
+
+
+def make_pin(
+    name: str, version: str, sha256: tuple[str, ...], address: str | None = None, file: Path | None = None
+) -> Pin:
+    """A pin out of its checked parts. ValueError: a part is not what it should be."""
+    from packaging.utils import canonicalize_name
+    from packaging.version import Version
+
+    try:
+        plain = str(Version(version))
+    except ValueError:  # InvalidVersion, and a number of thousands of digits
+        raise ValueError(f"{told(name)}: not a version: {told(version)}") from None
+    hashes = tuple(sorted(set(sha256)))
+    try:
+        return Pin(name=canonicalize_name(name), version=plain, sha256=hashes, address=address, file=file)
+    except ValueError:
+        raise ValueError(f"not a package and its hashes: {told(name)}") from None
+
+
+def problems_of(path: Path, problems: list[str]) -> UsageError:
+    return UsageError("\n".join([f"{path} cannot be used:", *(f"  {line}" for line in problems)]), HINT)
