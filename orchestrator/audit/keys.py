@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.durable import fsync_file, fsync_folder, make_folder, temporary_beside
 from orchestrator.errors import UsageError
-from orchestrator.launch.person import person
+from orchestrator.record.runs.author import person
 from orchestrator.settings import Settings
 from orchestrator.spec.plain_file import read_plain
 from orchestrator.value import Value

@@ -18,7 +18,7 @@ def opened(adopting: bool = False) -> Iterator[Session]:
     At the end the ledger is signed where a run has ended: by this command, or by one that died before it.
     """
     from orchestrator.cli.terminal.console import tell
-    from orchestrator.launch.own_home import close_home
+    from orchestrator.launch.home_permissions import close_home
     from orchestrator.launch.session import Session
 
     with Session.open() as session:

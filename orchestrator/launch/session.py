@@ -7,7 +7,7 @@ from functools import cached_property
 from socket import gethostname
 from typing import TYPE_CHECKING, Self
 
-from orchestrator.launch.person import person
+from orchestrator.record.runs.author import person
 from orchestrator.settings import Settings, load
 
 if TYPE_CHECKING:

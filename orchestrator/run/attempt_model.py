@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from orchestrator.digest import Digest
-from orchestrator.run.hardware_facts import checked_facts
+from orchestrator.run.fingerprint_limits import checked_facts
 from orchestrator.run.metrics.series import MetricPoint as MetricPoint
 from orchestrator.run.metrics.series import Points
 from orchestrator.value import Value

@@ -16,7 +16,7 @@ from orchestrator.run.attempt_model import Log, Plan
 from orchestrator.run.collect.output_files import BlobSink
 from orchestrator.run.engine.engine import Engine
 from orchestrator.run.engine.engine_logs import STDERR, STDOUT, attached, entries
-from orchestrator.run.log_spool import Reader, Spool, is_done, is_lost
+from orchestrator.run.log_spool import LogSpool, SpoolReader, is_done, is_lost
 
 HEAD = 1 << 20  # bytes kept from the beginning
 TAIL = 7 << 20  # bytes kept from the end
@@ -55,14 +55,14 @@ class LogPump:
     def __init__(self, engine: Engine, plan: Plan, shown: Shown, *, fresh: bool) -> None:
         """`fresh`: the container has not been started yet, and everything it writes will be heard."""
         self._engine, self._container, self._shown = engine, plan.container, shown
-        self._spool: Spool | None = None
+        self._spool: LogSpool | None = None
         self._bytes_shown = 0
         self._abandoned = False
         self._heard = _attach(engine, plan.container, shown) if fresh else None
         self._dead, self._over = threading.Event(), threading.Event()
         folder = spool_folder(plan)
         try:
-            self._spool = Spool(folder)
+            self._spool = LogSpool(folder)
         except OSError as error:
             shown.note(f"the log cannot be written down: {error.strerror}")
         self._show = threading.Thread(target=self._pass_on, args=(folder,), name="log show", daemon=True)
@@ -99,7 +99,7 @@ class LogPump:
         if spool is not None:
             self._take_the_rest(spool)
 
-    def _take_the_rest(self, spool: Spool) -> None:
+    def _take_the_rest(self, spool: LogSpool) -> None:
         log = _EngineLog(self._engine, self._container, spool, lambda: self._abandoned)
         while not self._abandoned:
             dead = self._dead.is_set()
@@ -119,7 +119,7 @@ class LogPump:
             self._dead.wait(AGAIN)
 
     def _pass_on(self, folder: Path) -> None:
-        reader = Reader(folder)
+        reader = SpoolReader(folder)
         while True:
             over = self._over.is_set()
             for missed, data in reader.more():
@@ -139,7 +139,7 @@ def _attach(engine: Engine, container: str, shown: Shown) -> Iterator[tuple[int,
         return None
 
 
-def _add(spool: Spool | None, stream: int, data: bytes, shown: Shown) -> Spool | None:
+def _add(spool: LogSpool | None, stream: int, data: bytes, shown: Shown) -> LogSpool | None:
     """None from the moment on at which it cannot be written: the pipe is emptied all the same."""
     if spool is None:
         return None
@@ -152,7 +152,7 @@ def _add(spool: Spool | None, stream: int, data: bytes, shown: Shown) -> Spool |
     return spool
 
 
-def _close(spool: Spool | None, *, done: bool) -> None:
+def _close(spool: LogSpool | None, *, done: bool) -> None:
     if spool is not None:
         spool.close(done=done)
 
@@ -174,7 +174,7 @@ class _EngineLog:
     """What the engine's log has and a spool has not: of a container that we did not hear from its start."""
 
     def __init__(
-        self, engine: Engine, container: str, spool: Spool, stopped: Callable[[], bool] = lambda: False
+        self, engine: Engine, container: str, spool: LogSpool, stopped: Callable[[], bool] = lambda: False
     ) -> None:
         self._engine, self._container, self._spool, self._stopped = engine, container, spool, stopped
         self._last: dict[
@@ -255,7 +255,7 @@ def read_log(engine: Engine, plan: Plan, sink: BlobSink) -> Log:
     """
     folder = spool_folder(plan)
     if not is_done(folder):
-        spool = Spool(folder)
+        spool = LogSpool(folder)
         try:
             _EngineLog(engine, plan.container, spool).take(follow=False)
         except EngineMissingError:
@@ -272,7 +272,7 @@ def read_log(engine: Engine, plan: Plan, sink: BlobSink) -> Log:
 def _ends(folder: Path) -> tuple[bytes, int]:
     """The log as it is kept, and how many bytes of it are not."""
     head, tail, size = bytearray(), bytearray(), 0
-    reader = Reader(folder)
+    reader = SpoolReader(folder)
     for missed, data in reader.more():
         size += missed + len(data)
         room = HEAD - len(head) if size - len(data) < HEAD else 0

@@ -56,7 +56,7 @@ def follow(
     A container that has ended is not started again, whoever started it: this is what makes taking over
     safe. EngineMissingError if the engine stays away for longer than PATIENCE.
     """
-    watch = _Watch(engine, plan, listener, should_cancel)
+    watch = _Follower(engine, plan, listener, should_cancel)
     state = watch.look()
     if state is None:
         return Ended(container=None, message="the container is gone", engine_lost=watch.engine_lost)
@@ -75,7 +75,7 @@ def follow(
     return watch.ended()
 
 
-class _Watch:
+class _Follower:
     """One look a second at a running container; what was done to it, and why."""
 
     def __init__(

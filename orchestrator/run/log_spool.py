@@ -70,7 +70,7 @@ def frames(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         return
 
 
-class Spool:
+class LogSpool:
     """The writer. One process at a time has one: who holds the lock of the run."""
 
     def __init__(self, folder: Path) -> None:
@@ -131,7 +131,7 @@ class Spool:
         self.tails[which] = (self.tails[which] + data)[-TAIL:] if len(data) < TAIL else data[-TAIL:]
 
 
-class Reader:
+class SpoolReader:
     """A place in a spool that may be written to meanwhile."""
 
     def __init__(self, folder: Path, start: int = 0) -> None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import INPUTS, JOB_USER, REPORT, WORKSPACE
 from orchestrator.run.attempt_model import GpuAccess, Mount, Plan
-from orchestrator.run.engine.create_body import CACHES
+from orchestrator.run.engine.container_config import CACHES
 from orchestrator.run.engine.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN, EngineInfo
 from orchestrator.run.hardware import Gpu
 from orchestrator.run.workspace import Folders

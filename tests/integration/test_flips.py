@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 from support.box import Box, make_box, write_job
 
-from orchestrator.launch.execute import own_plan
-from orchestrator.launch.judge.judge_rerun import weigh
+from orchestrator.launch.execute import attempt_plan
+from orchestrator.launch.judge.judge_rerun import verdict_of
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.build_image import BuildRequest
 from orchestrator.launch.submit.rerun_run import RerunRequest, rerun
@@ -150,15 +150,15 @@ def flipped(
 ) -> Verdict:
     if flip.seed is not None or flip.data:
         request = BuildRequest(spec_path=job(folder / "flipped", flip), seed=flip.seed)
-        return weigh(session, before, submit(session, request, Silent()), Silent())
-    plain = own_plan.plan_container
+        return verdict_of(session, before, submit(session, request, Silent()), Silent())
+    plain = attempt_plan.plan_container
 
     def elsewhere(**arguments: Any) -> Any:
         """The world outside the image is another one."""
         plan = plain(**arguments)
         return plan.model_copy(update={"environment": plan.environment | flip.environment})
 
-    monkeypatch.setattr(own_plan, "plan_container", elsewhere)
+    monkeypatch.setattr(attempt_plan, "plan_container", elsewhere)
     _, verdict = rerun(session, RerunRequest(target=before.id), Silent())
     assert verdict is not None
     return verdict

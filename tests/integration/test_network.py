@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.box import Box, write_job
 
-from orchestrator.run.engine.create_body import IPV6
+from orchestrator.run.engine.container_config import IPV6
 
 pytestmark = pytest.mark.engine
 PORT = 7007

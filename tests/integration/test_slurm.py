@@ -23,10 +23,11 @@ from support.executor_conformance import LONG, QUICK, WHILE, Lab, containers, fi
 from support.slurm_cluster import SlurmCluster, slurm_cluster
 
 from orchestrator.errors import InfrastructureError
-from orchestrator.launch.executors import dispatch_run, launched_command
+from orchestrator.launch.dispatch import dispatch_run
+from orchestrator.launch.dispatch.dispatch_run import advance
+from orchestrator.launch.executors import launched_command
 from orchestrator.launch.executors import slurm as slurm_module
-from orchestrator.launch.executors.dispatch_run import advance
-from orchestrator.launch.executors.executor import Attempt, Executor, Seen, Stage
+from orchestrator.launch.executors.executor import AttemptStatus, Executor, LaunchRequest, Stage
 from orchestrator.launch.executors.kinds import executor_of
 from orchestrator.record.run_record import Wanted
 from orchestrator.run.attempt_model import State
@@ -50,9 +51,9 @@ def lab(box: Box, cluster: SlurmCluster) -> Lab:
     return Lab(box, "slurm")
 
 
-def an_attempt(gpus: int = 0, **resources: object) -> Attempt:
+def an_attempt(gpus: int = 0, **resources: object) -> LaunchRequest:
     """Of a run that no record knows."""
-    return Attempt(
+    return LaunchRequest(
         run=secrets.token_hex(8),
         number=1,
         job="digits",
@@ -66,7 +67,7 @@ def job_of(cluster: SlurmCluster, ref: str) -> str:
     return cluster.ask("scontrol", "show", "job", ref.partition("@")[0])
 
 
-def at_its_end(executor: Executor, ref: str) -> Seen:
+def at_its_end(executor: Executor, ref: str) -> AttemptStatus:
     end = time.monotonic() + 30
     while not (seen := executor.poll(ref)).over:
         assert time.monotonic() < end, seen
@@ -169,7 +170,7 @@ def test_silence_and_another_cluster_decide_nothing(
     assert slurm.poll(never).stage is Stage.UNKNOWN
     slurm.cancel(never)
     with monkeypatch.context() as shown_our_own_only:
-        shown_our_own_only.setattr(slurm_module, "_here", lambda: slurm_module.Here(cluster.name, True))
+        shown_our_own_only.setattr(slurm_module, "_here", lambda: slurm_module.Cluster(cluster.name, True))
         assert slurm.poll(never).stage is Stage.RUNNING
     with monkeypatch.context() as shell:
         shell.setenv("SQUEUE_PARTITION", "nothing")

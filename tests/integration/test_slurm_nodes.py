@@ -19,7 +19,7 @@ from support.box import Box, make_box, write_job
 from support.services import PostgresServer, engine_server, registry_server
 from support.slurm_cluster import SlurmCluster, slurm_cluster
 
-from orchestrator.launch.executors.elsewhere import wanted_on
+from orchestrator.launch.dispatch.choose_place import wanted_on
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.build_image import BuildRequest
 from orchestrator.launch.submit.submit_run import submit_elsewhere

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.errors import EngineError
 from orchestrator.image.base.base_pins import list_pins
 from orchestrator.run.attempt_model import Plan
-from orchestrator.run.engine.created_container import check_created, container_differences
+from orchestrator.run.engine.check_container import check_created, container_differences
 from orchestrator.run.engine.engine import Engine
 from orchestrator.run.hardware import home_id
 from orchestrator.run.plan import plan_container

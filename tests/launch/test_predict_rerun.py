@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef
-from orchestrator.launch.judge.predict_rerun import expect
+from orchestrator.launch.judge.predict_rerun import predict_on_box
 from orchestrator.launch.submit.rerun_run import RerunRequest
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Fingerprint, State
@@ -81,25 +81,25 @@ OLD, NEW = gpu("A100", compute="8.0", sms=108), gpu("H100")
 
 def test_the_first_gpu_that_fits_is_the_one_that_counts() -> None:
     run = made_on((NEW,))
-    assert expect(run, REQUEST, (NEW, OLD), "here").same
-    other = expect(run, REQUEST, (OLD, NEW), "here")
+    assert predict_on_box(run, REQUEST, (NEW, OLD), "here").same
+    other = predict_on_box(run, REQUEST, (OLD, NEW), "here")
     assert not other.same
     assert other.fields["gpus.0.name"] == ("NVIDIA H100", "NVIDIA A100")
     assert any("--gpu 'NVIDIA H100'" in reason for reason in other.reasons)
     asked = RerunRequest(target="aaaa", resources={"gpu": "h100"})
-    assert expect(run, asked, (OLD, NEW), "here").same
+    assert predict_on_box(run, asked, (OLD, NEW), "here").same
 
 
 def test_a_box_that_lacks_them_says_so() -> None:
-    found = expect(made_on((NEW, NEW)), REQUEST, (NEW,), "here")
+    found = predict_on_box(made_on((NEW, NEW)), REQUEST, (NEW,), "here")
     assert (found.same, found.exit_code) == (False, 4)
     assert found.fields == {"gpus": ("NVIDIA H100, NVIDIA H100", "NVIDIA H100")}
     assert "cannot run it" in found.summary
-    assert "none" in str(expect(made_on((NEW,)), REQUEST, (), "here").fields)
+    assert "none" in str(predict_on_box(made_on((NEW,)), REQUEST, (), "here").fields)
 
 
 def test_another_driver_is_soft() -> None:
-    found = expect(made_on((NEW,)), REQUEST, (gpu("H100", driver="560.2"),), "here")
+    found = predict_on_box(made_on((NEW,)), REQUEST, (gpu("H100", driver="560.2"),), "here")
     assert found.same
     assert found.soft == {"driver": ("550.1", "560.2")}
 

@@ -16,9 +16,9 @@ import pytest
 from support.services import free_port
 
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.launch.executors.executor import Attempt, Stage
+from orchestrator.launch.executors.executor import LaunchRequest, Stage
 from orchestrator.launch.executors.ray import (
-    Ray,
+    RayExecutor,
     entrypoint,
     gpu_label,
     job_request,
@@ -35,9 +35,9 @@ NAME = f"reprise-{RUN}-2"
 ENVIRONMENT = {"REPRISE_DATABASE_URL": "postgresql://ada@db/reprise", "REPRISE_STORE": "/mnt/store"}
 
 
-def attempt(**resources: Any) -> Attempt:
+def attempt(**resources: Any) -> LaunchRequest:
     asked = Resources(**resources)
-    return Attempt(
+    return LaunchRequest(
         run=RUN, number=2, job="digits", gpus=asked.gpus, resources=asked, wanted=Wanted(executor="ray")
     )
 
@@ -225,8 +225,8 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def ray(server: Server) -> Ray:
-    return Ray(load({"REPRISE_STORE": "/mnt/store"}), server.address, None)
+def ray(server: Server) -> RayExecutor:
+    return RayExecutor(load({"REPRISE_STORE": "/mnt/store"}), server.address, None)
 
 
 JOB = f"/api/jobs/{NAME}"
@@ -234,7 +234,7 @@ EXISTS = "Traceback\nRuntimeError: Request failed with status code 400: ValueErr
 THROWN_OUT = {"status": "FAILED", "error_type": "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"}
 
 
-def test_submitting_posts_the_request(server: Server, ray: Ray) -> None:
+def test_submitting_posts_the_request(server: Server, ray: RayExecutor) -> None:
     server.on("POST", "/api/jobs/", (200, {"submission_id": NAME, "job_id": NAME}))
     assert ray.submit(attempt()) == NAME
     ((_, _, body, authorization),) = server.asked
@@ -244,7 +244,7 @@ def test_submitting_posts_the_request(server: Server, ray: Ray) -> None:
     assert authorization == ""
 
 
-def test_a_double_is_the_same_ref_whatever_became_of_the_first(server: Server, ray: Ray) -> None:
+def test_a_double_is_the_same_ref_whatever_became_of_the_first(server: Server, ray: RayExecutor) -> None:
     server.on("POST", "/api/jobs/", (500, EXISTS))
     for status in ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"):
         server.on("GET", JOB, (200, {"status": status}))
@@ -252,7 +252,9 @@ def test_a_double_is_the_same_ref_whatever_became_of_the_first(server: Server, r
     assert "DELETE" not in str(server.words())
 
 
-def test_what_ray_threw_out_of_its_queue_is_launched_again_under_its_name(server: Server, ray: Ray) -> None:
+def test_what_ray_threw_out_of_its_queue_is_launched_again_under_its_name(
+    server: Server, ray: RayExecutor
+) -> None:
     server.on("POST", "/api/jobs/", (500, EXISTS), (200, {"submission_id": NAME}))
     server.on("GET", JOB, (200, THROWN_OUT))
     server.on("DELETE", JOB, (200, {"deleted": True}))
@@ -260,7 +262,7 @@ def test_what_ray_threw_out_of_its_queue_is_launched_again_under_its_name(server
     assert server.words() == ["POST /api/jobs/", f"GET {JOB}", f"DELETE {JOB}", "POST /api/jobs/"]
 
 
-def test_of_two_that_launch_it_again_the_slower_one_finds_it_there(server: Server, ray: Ray) -> None:
+def test_of_two_that_launch_it_again_the_slower_one_finds_it_there(server: Server, ray: RayExecutor) -> None:
     server.on("POST", "/api/jobs/", (500, EXISTS))
     server.on("GET", JOB, (200, THROWN_OUT), (200, {"status": "PENDING"}))
     server.on("DELETE", JOB, (500, "RuntimeError: it is in a non-terminal state PENDING."))
@@ -286,14 +288,14 @@ def test_of_two_that_launch_it_again_the_slower_one_finds_it_there(server: Serve
     ],
 )
 def test_what_is_refused_is_told_from_what_went_wrong(
-    server: Server, ray: Ray, status: int, said: str, error: type[Exception], text: str
+    server: Server, ray: RayExecutor, status: int, said: str, error: type[Exception], text: str
 ) -> None:
     server.on("POST", "/api/jobs/", (status, said))
     with pytest.raises(error, match=text):
         ray.submit(attempt())
 
 
-def test_no_such_job_is_believed_of_ray_only(server: Server, ray: Ray) -> None:
+def test_no_such_job_is_believed_of_ray_only(server: Server, ray: RayExecutor) -> None:
     assert ray.poll(NAME).stage is Stage.UNKNOWN
     ray.cancel(NAME)
     assert ray.logs(NAME) == b""
@@ -303,14 +305,14 @@ def test_no_such_job_is_believed_of_ray_only(server: Server, ray: Ray) -> None:
             ask(NAME)
 
 
-def test_a_strange_answer_decides_nothing(server: Server, ray: Ray) -> None:
+def test_a_strange_answer_decides_nothing(server: Server, ray: RayExecutor) -> None:
     for turn in ((500, "Traceback"), (200, "{"), (200, "[]"), (200, {"status": "NEW"}), (302, "")):
         server.on("GET", JOB, turn)
         with pytest.raises(InfrastructureError):
             ray.poll(NAME)
 
 
-def test_cancel_asks_for_the_end_and_tells_when_it_could_not(server: Server, ray: Ray) -> None:
+def test_cancel_asks_for_the_end_and_tells_when_it_could_not(server: Server, ray: RayExecutor) -> None:
     server.on("POST", f"{JOB}/stop", (200, {"stopped": False}))
     ray.cancel(NAME)
     server.on("POST", f"{JOB}/stop", (500, "Traceback\nTimeoutError: no agent"))
@@ -318,7 +320,7 @@ def test_cancel_asks_for_the_end_and_tells_when_it_could_not(server: Server, ray
         ray.cancel(NAME)
 
 
-def test_the_log_is_without_rays_own_lines_and_read_from_a_byte_on(server: Server, ray: Ray) -> None:
+def test_the_log_is_without_rays_own_lines_and_read_from_a_byte_on(server: Server, ray: RayExecutor) -> None:
     said = (
         "2026-01-01 10:00:00,000\tINFO job_manager.py:581 -- Runtime env is setting up.\n"
         f"ä pull\nRunning entrypoint for job {NAME}: exec python\nrun\n{NODE_DIED}"
@@ -329,7 +331,7 @@ def test_the_log_is_without_rays_own_lines_and_read_from_a_byte_on(server: Serve
     assert ray.logs(NAME, 800) == b""
 
 
-def test_a_ref_that_is_no_attempts_name_reaches_no_job(server: Server, ray: Ray) -> None:
+def test_a_ref_that_is_no_attempts_name_reaches_no_job(server: Server, ray: RayExecutor) -> None:
     """A row of the record could name any job of the cluster: none but ours is looked at, read or ended."""
     for ref in ("../../x?y", "raysubmit_abc", f"{NAME}x", "", "reprise-serve"):
         assert ray.poll(ref).stage is Stage.UNKNOWN
@@ -339,7 +341,7 @@ def test_a_ref_that_is_no_attempts_name_reaches_no_job(server: Server, ray: Ray)
 
 
 def test_an_answer_without_end_is_not_read_whole(
-    server: Server, ray: Ray, monkeypatch: pytest.MonkeyPatch
+    server: Server, ray: RayExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.launch.executors.ray.LIMIT", 1000)
     server.on("GET", JOB, (200, {"status": "RUNNING", "message": "x" * 1000}))
@@ -348,7 +350,7 @@ def test_an_answer_without_end_is_not_read_whole(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_token_is_wanted(server: Server, ray: Ray, status: int) -> None:
+def test_a_token_is_wanted(server: Server, ray: RayExecutor, status: int) -> None:
     server.on("GET", JOB, (status, "Unauthorized: Missing authentication token"))
     with pytest.raises(InfrastructureError, match="token") as caught:
         ray.poll(NAME)
@@ -366,12 +368,12 @@ def test_the_token_goes_along_whatever_netrc_says(
     path.write_text("s3cret\n")
     settings = load({"RAY_AUTH_TOKEN_PATH": str(path)})
     server.on("GET", JOB, (200, {"status": "RUNNING"}))
-    Ray(settings, server.address, read_token(settings)).poll(NAME)
+    RayExecutor(settings, server.address, read_token(settings)).poll(NAME)
     assert server.asked[0][3] == "Bearer s3cret"
 
 
 def test_nobody_there() -> None:
-    ray = Ray(load({}), f"http://127.0.0.1:{free_port()}", None)
+    ray = RayExecutor(load({}), f"http://127.0.0.1:{free_port()}", None)
     for ask in (lambda: ray.submit(attempt()), lambda: ray.poll(NAME), lambda: ray.cancel(NAME)):
         with pytest.raises(InfrastructureError, match="does not answer: no connection") as caught:
             ask()
@@ -383,7 +385,7 @@ def test_silence_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("orchestrator.launch.executors.ray.READ", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        ray = Ray(load({}), f"http://127.0.0.1:{deaf.getsockname()[1]}", None)
+        ray = RayExecutor(load({}), f"http://127.0.0.1:{deaf.getsockname()[1]}", None)
         with pytest.raises(InfrastructureError, match=r"silent for 0\.2 s"):
             ray.poll(NAME)
 

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.launch.executors import launched_command, slurm, slurm_text
-from orchestrator.launch.executors.executor import Attempt, Stage
+from orchestrator.launch.executors.executor import LaunchRequest, Stage
 from orchestrator.launch.executors.visible_gpus import visible_gpus
 from orchestrator.record.run_record import Wanted
 from orchestrator.run.hardware import Gpu
@@ -26,8 +26,8 @@ NODES = [
 ]
 
 
-def attempt(gpus: int = 0, **resources: object) -> Attempt:
-    return Attempt(
+def attempt(gpus: int = 0, **resources: object) -> LaunchRequest:
+    return LaunchRequest(
         run="0123456789abcdef",
         number=2,
         job="digits",
@@ -63,7 +63,7 @@ def test_a_model_that_no_type_is_called_is_refused() -> None:
         slurm_text.gres_of(attempt(1, gpu="B200"), NODES)
 
 
-def run_script(made: Attempt, **environ: str) -> subprocess.CompletedProcess[str]:
+def run_script(made: LaunchRequest, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["sh"],
         input=slurm_text.script(made),
@@ -198,7 +198,7 @@ def test_rights_and_limits_of_a_person_are_not_the_requests_fault() -> None:
     ["", "12@lab", "12@/ada", "../x@lab/ada", "12@../../lab/ada", "12@lab/a/b", "-1@lab/ada", "12@lab/ada\n"],
 )
 def test_a_ref_that_leads_elsewhere_is_refused(ref: str, tmp_path: Path) -> None:
-    executor = slurm.Slurm(load({"REPRISE_HOME": str(tmp_path)}))
+    executor = slurm.SlurmExecutor(load({"REPRISE_HOME": str(tmp_path)}))
     asks: list[Callable[[str], object]] = [executor.logs, executor.poll, executor.cancel]
     for ask in asks:
         with pytest.raises(InfrastructureError, match="JOBID@CLUSTER/USER"):
@@ -206,7 +206,7 @@ def test_a_ref_that_leads_elsewhere_is_refused(ref: str, tmp_path: Path) -> None
 
 
 def test_the_log_of_a_job_is_read_and_nothing_else(tmp_path: Path) -> None:
-    executor = slurm.Slurm(load({"REPRISE_HOME": str(tmp_path)}))
+    executor = slurm.SlurmExecutor(load({"REPRISE_HOME": str(tmp_path)}))
     assert executor.logs("1@lab/ada") == b""
     folder = tmp_path / "store" / "launched"
     folder.mkdir(parents=True)

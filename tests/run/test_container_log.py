@@ -15,8 +15,8 @@ from orchestrator.image.image_model import REPORT
 from orchestrator.run import container_log, log_spool
 from orchestrator.run.attempt_model import Log, Mount, Plan
 from orchestrator.run.container_log import read_log, remaining
-from orchestrator.run.engine.engine_logs import PIECE, Entry, _frames, _unix, _whole_lines
-from orchestrator.run.log_spool import Spool
+from orchestrator.run.engine.engine_logs import PIECE, LogEntry, _frames, _unix, _whole_lines
+from orchestrator.run.log_spool import LogSpool
 
 HEAD, TAIL = 100, 300
 
@@ -33,7 +33,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 
 def kept(plan: Plan, sink: Any, spooled: bytes) -> tuple[Log, bytes]:
-    writer = Spool(container_log.spool_folder(plan))
+    writer = LogSpool(container_log.spool_folder(plan))
     for place in range(0, len(spooled), 70):
         writer.add(1, spooled[place : place + 70])
     writer.close(done=True)
@@ -86,11 +86,11 @@ class Engine:
     def __init__(self, lines: list[bytes], fault: EngineError | None = None) -> None:
         self.lines, self.fault = lines, fault
 
-    def entries(self, name: str, *, follow: bool, since: str = "") -> Iterator[Entry]:
+    def entries(self, name: str, *, follow: bool, since: str = "") -> Iterator[LogEntry]:
         for number, line in enumerate(self.lines):
             moment = f"2026-01-01T00:00:{number // 3:02}.000000000Z"  # three lines have the same
             if moment >= since:
-                yield Entry(1, moment, line)
+                yield LogEntry(1, moment, line)
         if self.fault is not None:
             raise self.fault
 
@@ -112,7 +112,7 @@ def test_a_log_that_was_heard_in_part_is_completed_from_the_engine(
     """As after a kill of the process that was attached; the engine may have rotated the beginning away."""
     monkeypatch.setattr(container_log, "TAIL", 5000)
     text = b"".join(LINES)
-    writer = Spool(container_log.spool_folder(plan))
+    writer = LogSpool(container_log.spool_folder(plan))
     if had:
         writer.add(1, text[:had])
     writer.close(done=False)
@@ -142,7 +142,7 @@ def test_an_engine_that_is_away_is_no_reason_to_end_the_log(plan: Plan, sink: An
 
 @pytest.mark.usefixtures("doubled")
 def test_a_log_that_the_engine_cannot_read_is_kept_as_far_as_it_is_here(plan: Plan, sink: Any) -> None:
-    writer = Spool(container_log.spool_folder(plan))
+    writer = LogSpool(container_log.spool_folder(plan))
     writer.add(1, b"heard\n")
     writer.close(done=False)
     log = read_log(Engine([], EngineError("no such container")), plan, sink)  # type: ignore[arg-type]
@@ -154,13 +154,13 @@ def test_a_log_that_the_engine_cannot_read_is_kept_as_far_as_it_is_here(plan: Pl
 
 @pytest.mark.usefixtures("doubled")
 def test_a_log_that_is_asked_again_shows_nothing_twice(plan: Plan) -> None:
-    writer = Spool(container_log.spool_folder(plan))
+    writer = LogSpool(container_log.spool_folder(plan))
     engine = Engine(LINES[:4])
     log = container_log._EngineLog(engine, "c", writer)  # type: ignore[arg-type]
     for more in (4, 5, 5, 17, 50):
         engine.lines = LINES[:more]
         log.take(follow=False)
-        read = b"".join(data for _, data in log_spool.Reader(writer.folder).more())
+        read = b"".join(data for _, data in log_spool.SpoolReader(writer.folder).more())
         assert read == b"".join(LINES[:more])
 
 

@@ -19,7 +19,7 @@ from orchestrator.run import container_log
 from orchestrator.run import follow as follow_module
 from orchestrator.run.attempt_model import Failure, Mount, Plan, State
 from orchestrator.run.engine.engine import ContainerState, Engine
-from orchestrator.run.engine.engine_logs import Entry
+from orchestrator.run.engine.engine_logs import LogEntry
 from orchestrator.run.follow import Ended, follow
 
 
@@ -100,8 +100,8 @@ class FakeEngine:
         if self.log_fault is not None:
             raise self.log_fault
 
-    def entries(self, name: str, *, follow: bool, since: str = "") -> Iterator[Entry]:
-        yield Entry(1, "2026-01-01T00:00:00.000000001Z", b"line\n")
+    def entries(self, name: str, *, follow: bool, since: str = "") -> Iterator[LogEntry]:
+        yield LogEntry(1, "2026-01-01T00:00:00.000000001Z", b"line\n")
         if self.log_fault is not None:
             raise self.log_fault
 

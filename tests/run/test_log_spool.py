@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.run import log_spool as spool_module
-from orchestrator.run.log_spool import Reader, Spool, segments
+from orchestrator.run.log_spool import LogSpool, SpoolReader, segments
 
 PIECES = st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(min_size=1, max_size=40)), max_size=40)
 
 
-def read(reader: Reader) -> bytes:
+def read(reader: SpoolReader) -> bytes:
     """What is there; bytes that are gone as `?`."""
     return b"".join(b"?" * missed + data for missed, data in reader.more())
 
@@ -37,13 +37,13 @@ def test_whoever_reads_whenever_gets_every_byte_once(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(spool_module, "SEGMENT", 100)
         patched.setattr(spool_module, "LATEST", 3)
-        spool, early, late = Spool(folder), Reader(folder), Reader(folder, start)
+        spool, early, late = LogSpool(folder), SpoolReader(folder), SpoolReader(folder, start)
         seen = [b"", b""]
         for number, (stream, data) in enumerate(pieces):
             if number in kills:  # in the middle of a frame; another process goes on
                 newest = folder / segments(folder)[-1].name
                 newest.write_bytes(newest.read_bytes() + b"\1\0\0\0\7abc")
-                spool = Spool(folder)
+                spool = LogSpool(folder)
             spool.add(stream, data)
             if number in looks:
                 seen = [before + read(reader) for before, reader in zip(seen, (early, late), strict=True)]
@@ -52,7 +52,7 @@ def test_whoever_reads_whenever_gets_every_byte_once(
         for found, wanted in zip(seen, (written, written[start:]), strict=True):
             assert len(found) == len(wanted)
             assert all(one in (ord("?"), other) for one, other in zip(found, wanted, strict=True))
-        again = Spool(folder)
+        again = LogSpool(folder)
         assert again.size == len(written)
         assert [again.counts[n] for n in (1, 2)] == [
             sum(len(data) for stream, data in pieces if stream == n) for n in (1, 2)
@@ -63,7 +63,7 @@ def test_whoever_reads_whenever_gets_every_byte_once(
 def test_a_reader_that_keeps_up_misses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool_module, "SEGMENT", 100)
     monkeypatch.setattr(spool_module, "LATEST", 1)
-    spool, reader = Spool(tmp_path), Reader(tmp_path)
+    spool, reader = LogSpool(tmp_path), SpoolReader(tmp_path)
     for number in range(1000):
         spool.add(1, b"%d\n" % number)
         assert [*reader.more()] == [(0, b"%d\n" % number)]
@@ -71,11 +71,11 @@ def test_a_reader_that_keeps_up_misses_nothing(tmp_path: Path, monkeypatch: pyte
 
 def test_only_the_ends_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool_module, "SEGMENT", 100)
-    spool = Spool(tmp_path)
+    spool = LogSpool(tmp_path)
     for number in range(1000):
         spool.add(1, b"%09d\n" % number)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 100 * 10 * 2
-    found = [*Reader(tmp_path).more()]
+    found = [*SpoolReader(tmp_path).more()]
     assert found[0] == (0, b"000000000\n")
     assert found[-1] == (0, b"000000999\n")
     assert sum(missed + len(data) for missed, data in found) == 10_000

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from orchestrator.digest import Digest
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.run.collect.output_files import collect_outputs
-from orchestrator.run.collect.starting_source import Began
-from orchestrator.run.collect.walk_tree import MAX_DEPTH, TooMuchError, escaped, read_small
+from orchestrator.run.collect.starting_source import StartingSource
+from orchestrator.run.collect.walk_tree import MAX_DEPTH, TooManyOutputsError, escaped, read_small
 from orchestrator.spec.globs import WILD, matcher
 from orchestrator.spec.shown_names import is_plain
 
@@ -92,7 +92,7 @@ def test_too_deep_is_listed(tmp_path: Path, sink: Any) -> None:
 def test_a_sparse_file_counts_as_what_it_claims(tmp_path: Path, sink: Any) -> None:
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(15 << 30)
-    with pytest.raises(TooMuchError, match="output_size"):
+    with pytest.raises(TooManyOutputsError, match="output_size"):
         collected(tmp_path, sink)
     assert sink.blobs == {}
 
@@ -104,7 +104,7 @@ def test_what_the_job_began_with_and_left_alone_is_no_output(tmp_path: Path, sin
     (tmp_path / "moved-link").symlink_to("changed.py")
     hashes = {"same.py": b"same", "changed.py": b"old", "link": b"same.py", "moved-link": b"same.py"}
     source = {path: Digest.of(data).hex for path, data in hashes.items()}
-    outputs = collect_outputs(tmp_path, ("**",), LIMIT, sink, Began(hashes=source)).outputs
+    outputs = collect_outputs(tmp_path, ("**",), LIMIT, sink, StartingSource(hashes=source)).outputs
     assert [output.path for output in outputs] == ["changed.py", "moved-link"]
     assert list(sink.blobs.values()) == [b"new"]
 
@@ -212,7 +212,7 @@ def test_folders_count_as_much_as_files(tmp_path: Path, sink: Any, monkeypatch: 
     monkeypatch.setattr("orchestrator.run.collect.walk_tree.MAX_FILES", 10)
     for number in range(11):
         (tmp_path / str(number)).mkdir()
-    with pytest.raises(TooMuchError, match="more than 10"):
+    with pytest.raises(TooManyOutputsError, match="more than 10"):
         collected(tmp_path, sink)
 
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.errors import UsageError
 from orchestrator.run.attempt_model import Failure, GpuAccess, Plan, State
 from orchestrator.run.collect.collect_result import judge
-from orchestrator.run.engine.create_body import container_config
+from orchestrator.run.engine.container_config import container_config
 from orchestrator.run.engine.engine import ContainerState, EngineInfo
 from orchestrator.run.engine.syscall_filter import profile
 from orchestrator.run.follow import Ended

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from orchestrator.payload import entry
 from orchestrator.run.collect.output_files import collect_outputs
-from orchestrator.run.collect.starting_source import Began, Stamp
+from orchestrator.run.collect.starting_source import Stamp, StartingSource
 
 NAMES = ("one", "two", "three")
 WROTE = ("same", "other", "cut", "replace", "anew", "back", "touched back")
 LEFT = ("mode", "link", "read")
 
 
-def begun(folder: Path, source: Path) -> Began:
+def begun(folder: Path, source: Path) -> StartingSource:
     hashes, stamps = entry.copy_source(str(source), str(folder))
     names = tuple(Stamp.model_fields)
-    return Began(
+    return StartingSource(
         hashes=hashes,
         stamps={path: Stamp(**dict(zip(names, numbers, strict=True))) for path, numbers in stamps.items()},
     )
@@ -103,7 +103,7 @@ def test_stamps_of_another_view_of_the_files_are_not_believed(tmp_path: Path) ->
     stamps = {
         path: stamp.model_copy(update={"inode": stamp.inode + 1}) for path, stamp in began.stamps.items()
     }
-    for other in (Began(hashes=began.hashes, stamps=stamps), Began(hashes=began.hashes)):
+    for other in (StartingSource(hashes=began.hashes, stamps=stamps), StartingSource(hashes=began.hashes)):
         assert collect_outputs(work, ("**",), 1 << 20, Blackhole(), other).outputs == ()
 
 
@@ -114,7 +114,7 @@ def test_a_huge_sparse_file_under_a_name_of_the_source_is_not_hashed(tmp_path: P
     (source / "a").write_text("x")
     began = begun(work, source)
     os.truncate(work / "a", 1 << 43)
-    for told in (began, Began(hashes=began.hashes)):
+    for told in (began, StartingSource(hashes=began.hashes)):
         assert collect_outputs(work, ("b",), 1 << 20, Blackhole(), told).notes[0].endswith("changed a")
 
 

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.payload.levers import LEVER_NAMES
-from orchestrator.run.engine.create_body import CACHES
+from orchestrator.run.engine.container_config import CACHES
 from orchestrator.spec.jobfile.job_spec import JobSpec, Level, Network, Tolerance, Trace, TracedTensors
 from orchestrator.spec.jobfile.problems import SpecError
 from orchestrator.spec.jobfile.read_job import read_spec

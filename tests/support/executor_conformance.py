@@ -22,8 +22,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import FencedError
-from orchestrator.launch.executors.dispatch_run import advance, attempt_of
-from orchestrator.launch.executors.elsewhere import share_image, wanted_on
+from orchestrator.launch.dispatch.choose_place import wanted_on
+from orchestrator.launch.dispatch.dispatch_run import advance, attempt_of
+from orchestrator.launch.dispatch.hand_over import share_image
 from orchestrator.launch.executors.executor import Executor, Stage
 from orchestrator.launch.executors.kinds import executor_of
 from orchestrator.launch.executors.launched_command import execute_command

@@ -14,7 +14,7 @@ from tensorboardX.proto.event_pb2 import Event as Proto
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from orchestrator.run.attempt_model import Output
-from orchestrator.run.metrics.event_files import Event, _masked, read_events
+from orchestrator.run.metrics.event_files import EventRecord, _masked, read_events
 from orchestrator.verdict.outputs.compare_event_files import Excuses, compare_event_files, pair_event_files
 from orchestrator.verdict.outputs.event_records import settled
 from orchestrator.verdict.tolerance import bits
@@ -59,14 +59,14 @@ def test_every_scalar_of_pytorchs_writer_is_read(blobs: Any) -> None:
     ]
 
 
-def events(folder: Path, write: Any) -> list[Event]:
+def events(folder: Path, write: Any) -> list[EventRecord]:
     with SummaryWriter(str(folder)) as writer:
         write(writer)
     (path,) = folder.glob("*tfevents*")
     return list(read_events(io.BytesIO(path.read_bytes())))
 
 
-def hparams(entries: list[tuple[str, float]], start: float, plugin: str = "hparams") -> Event:
+def hparams(entries: list[tuple[str, float]], start: float, plugin: str = "hparams") -> EventRecord:
     """A record of the plugin, its map in this order: each entry is a message, one after the other."""
     data = b""
     for name, value in entries:
@@ -86,7 +86,7 @@ def hparams(entries: list[tuple[str, float]], start: float, plugin: str = "hpara
     return from_proto(proto)
 
 
-def from_proto(proto: Any) -> Event:
+def from_proto(proto: Any) -> EventRecord:
     data = proto.SerializeToString()
     head = struct.pack("<Q", len(data))
     (event,) = read_events(io.BytesIO(head + _masked(head) + data + _masked(data)))

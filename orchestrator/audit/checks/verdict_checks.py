@@ -8,7 +8,7 @@ from orchestrator.audit.checks.ledger_checks import UNREADABLE
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.reachability import is_away
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.launch.judge.verify_verdicts import Checked, stored_verdicts, verify
+from orchestrator.launch.judge.verify_verdicts import VerifiedVerdict, stored_verdicts, verify
 from orchestrator.launch.session import Session
 
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
@@ -34,7 +34,7 @@ def verdict_findings(session: Session, step: Step) -> Iterator[Finding]:
         step(min(start + TOGETHER, len(runs)), len(runs))
 
 
-def _together(session: Session, runs: Sequence[str]) -> Iterator[Checked | Finding]:
+def _together(session: Session, runs: Sequence[str]) -> Iterator[VerifiedVerdict | Finding]:
     """One by one where one of them stops the others."""
     try:
         found = list(verify(session, stored_verdicts(session, list(runs))))

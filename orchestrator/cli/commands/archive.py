@@ -21,7 +21,7 @@ def command(runs: tuple[str, ...], restore: bool, as_json: bool) -> None:
     from orchestrator.cli.json_document import print_document
     from orchestrator.cli.terminal.console import line
     from orchestrator.cli.verb_session import opened
-    from orchestrator.launch.person import person
+    from orchestrator.record.runs.author import person
 
     with opened() as session:
         found = list(dict.fromkeys(session.record.find(run) for run in runs))

@@ -32,16 +32,16 @@ def command(original: str, rerun: str, record: bool, quiet: bool, as_json: bool)
     from orchestrator.cli.terminal.run_progress import notes_only
     from orchestrator.cli.terminal.summary import explanation_of, print_verdict
     from orchestrator.cli.verb_session import find_run, opened
-    from orchestrator.launch.judge.judge_rerun import weigh, write_down
+    from orchestrator.launch.judge.judge_rerun import record_verdict, verdict_of
 
     with opened(adopting=True) as session:
         first, second = find_run(session, original), find_run(session, rerun)
         if record:
             _refuse(first.id, second.id, first.state.final and second.state.final)
             _refuse_nothing_said(second)
-        verdict = weigh(session, first, second, notes_only())
+        verdict = verdict_of(session, first, second, notes_only())
         if record:
-            write_down(session, verdict, second)
+            record_verdict(session, verdict, second)
     explanation = explanation_of(verdict, first, second)
     if as_json:
         print_document({"verdict": verdict, "explanation": explanation, "recorded": record})

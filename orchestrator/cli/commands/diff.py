@@ -56,7 +56,7 @@ def _show_code(session: Session, a: RunRecord, b: RunRecord, as_json: bool) -> N
     from orchestrator.cli.json_document import print_document
     from orchestrator.cli.terminal import console
     from orchestrator.cli.terminal.run_progress import notes_only
-    from orchestrator.launch.judge.ran_source import source_of
+    from orchestrator.launch.judge.run_source import source_of
     from orchestrator.verdict.source_difference import code_difference, shown_path
 
     watch = notes_only()

@@ -10,7 +10,7 @@ import click
 from orchestrator.cli.options import json_option, quiet_option
 
 if TYPE_CHECKING:
-    from orchestrator.launch.bundles.import_bundle import Imported
+    from orchestrator.launch.bundles.import_bundle import ImportedBundle
 
 
 @click.command("import")
@@ -43,7 +43,7 @@ def command(file: Path, quiet: bool, as_json: bool) -> None:
     line(done.image)
 
 
-def _print(done: Imported) -> None:
+def _print(done: ImportedBundle) -> None:
     from orchestrator.cli.terminal.console import fields, line
 
     new = [item.run for item in done.runs if item.new]

@@ -24,7 +24,7 @@ def command(pem: bool, as_json: bool) -> None:
     from orchestrator.audit.keys import signing_key
     from orchestrator.cli.json_document import print_document
     from orchestrator.cli.terminal.console import tell
-    from orchestrator.launch.own_home import close_home
+    from orchestrator.launch.home_permissions import close_home
     from orchestrator.settings import load
 
     settings = load()

@@ -32,7 +32,7 @@ def command(run: str, follow: bool, tail: int | None, raw: bool, as_json: bool) 
         raise click.UsageError("--raw goes with neither --json nor --tail: they speak of lines of text")
     from orchestrator.cli.json_document import print_document
     from orchestrator.cli.verb_session import find_run, opened
-    from orchestrator.launch.find_log import log_chunks
+    from orchestrator.launch.dispatch.find_log import log_chunks
 
     with opened(adopting=True) as session:
         record = find_run(session, run)

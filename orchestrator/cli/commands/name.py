@@ -51,7 +51,7 @@ def command(name: str | None, run: str | None, remove: bool, as_json: bool) -> N
 
 
 def _change(record: Record, name: str, run: str | None, remove: bool) -> str:
-    from orchestrator.launch.person import person
+    from orchestrator.record.runs.author import person
 
     if remove:
         return f"{record.unname(name, person())} is no longer {name}"

@@ -40,10 +40,10 @@ def foretell(request: RerunRequest, quiet: bool, as_json: bool) -> int:
     from orchestrator.cli.json_document import print_document
     from orchestrator.cli.terminal.console import line
     from orchestrator.cli.verb_session import opened
-    from orchestrator.launch.judge.predict_rerun import foresee
+    from orchestrator.launch.judge.predict_rerun import predict_rerun
 
     with opened() as session:
-        found = foresee(session, request)
+        found = predict_rerun(session, request)
     if as_json:
         print_document(found)
     elif quiet:

@@ -67,7 +67,7 @@ def _submit(request: BuildRequest, on: str | None, detach: bool, quiet: bool, as
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.terminal.summary import exit_code_of
     from orchestrator.cli.verb_session import opened
-    from orchestrator.launch.executors.elsewhere import wanted_on
+    from orchestrator.launch.dispatch.choose_place import wanted_on
     from orchestrator.launch.submit.submit_run import submit, submit_elsewhere
 
     with opened() as session:

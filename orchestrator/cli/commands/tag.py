@@ -21,7 +21,7 @@ def command(run: str, tags: tuple[str, ...], remove: bool, as_json: bool) -> Non
     from orchestrator.cli.terminal.console import line
     from orchestrator.cli.verb_session import opened
     from orchestrator.errors import UsageError
-    from orchestrator.launch.person import person
+    from orchestrator.record.runs.author import person
 
     if remove and not tags:
         raise UsageError("--remove: which tags?", "reprise tag RUN TAG... --remove")

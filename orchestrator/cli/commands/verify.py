@@ -10,7 +10,7 @@ import click
 from orchestrator.cli.options import json_option
 
 if TYPE_CHECKING:
-    from orchestrator.launch.judge.verify_verdicts import Checked
+    from orchestrator.launch.judge.verify_verdicts import VerifiedVerdict
     from orchestrator.launch.session import Session
 
 
@@ -78,7 +78,7 @@ def _refuse(session: Session, runs: list[str], job: str | None) -> None:
     raise UsageError(f"no verdict on {named} is recorded, so there is nothing to verify", hint)
 
 
-def print_checked(checked: list[Checked], without: list[str]) -> None:
+def print_checked(checked: list[VerifiedVerdict], without: list[str]) -> None:
     from orchestrator.cli.terminal import console
 
     shown = checked if len(checked) <= SHOWN else [item for item in checked if not item.sound]

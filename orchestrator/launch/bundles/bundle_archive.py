@@ -94,7 +94,7 @@ def _checked(digest: Digest, size: int, piece: Piece) -> Iterator[bytes]:
         raise StoreError(f"{piece.what} ({digest}) has other bytes: it was altered or is damaged")
 
 
-class Archive:
+class BundleArchive:
     """A bundle that is read from its beginning to its end, member by member."""
 
     def __init__(self, path: Path, stream: BinaryIO) -> None:
@@ -195,7 +195,7 @@ class Archive:
 class _Member(io.RawIOBase):
     """The bytes of one member; it ends where the member does."""
 
-    def __init__(self, archive: Archive, size: int, name: str) -> None:
+    def __init__(self, archive: BundleArchive, size: int, name: str) -> None:
         self._archive, self._left, self._name = archive, size, name
 
     def readable(self) -> bool:
@@ -208,7 +208,7 @@ class _Member(io.RawIOBase):
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[Archive]:
+def open_archive(path: Path) -> Iterator[BundleArchive]:
     """UsageError for what is no bundle, StoreError for a damaged one."""
     hint = "name the file that `reprise export` wrote"
     try:
@@ -218,4 +218,4 @@ def open_archive(path: Path) -> Iterator[Archive]:
     with os.fdopen(fd, "rb") as stream:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise UsageError(f"{path} is no plain file", hint)
-        yield Archive(path, stream)
+        yield BundleArchive(path, stream)

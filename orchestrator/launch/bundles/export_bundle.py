@@ -46,7 +46,7 @@ class ExportRequest(Value):
     force: bool = False  # replace a file that is there
 
 
-class Exported(Value):
+class ExportedBundle(Value):
     path: Path
     size: int  # bytes
     bundle: Digest
@@ -56,7 +56,7 @@ class Exported(Value):
     inputs: tuple[Digest, ...]
 
 
-def export(session: Session, request: ExportRequest, watch: Watch) -> Exported:
+def export(session: Session, request: ExportRequest, watch: Watch) -> ExportedBundle:
     """Write the bundle. The same runs with the same verdicts give the same bytes.
 
     UsageError: nothing fits, the run is open, the file is there. StoreError: bytes are missing or damaged.
@@ -67,7 +67,7 @@ def export(session: Session, request: ExportRequest, watch: Watch) -> Exported:
     watch.phase("export", digest)
     image = _image(session, digest, request.thin, watch)
     with _scratch() as folder:
-        parts = _Parts(session, folder)
+        parts = _BundleParts(session, folder)
         _gather(session, [] if request.image_only else chosen, parts)
         parts.add_image(image, request.thin)
         if request.inputs or request.input_paths:
@@ -75,7 +75,7 @@ def export(session: Session, request: ExportRequest, watch: Watch) -> Exported:
         bundle = parts.bundle(image)
         files = index_files(image, bundle.to_bytes())
         size = write_archive(request.path, bundle, files, parts.pieces, watch)
-    return Exported(
+    return ExportedBundle(
         path=request.path,
         size=size,
         bundle=Digest.of(bundle.to_bytes()),
@@ -118,7 +118,7 @@ def _chosen(session: Session, text: str, watch: Watch) -> tuple[Digest, list[str
     return image.digest, []
 
 
-def _gather(session: Session, chosen: list[str], parts: _Parts) -> None:
+def _gather(session: Session, chosen: list[str], parts: _BundleParts) -> None:
     """The runs, and those that they or their verdicts name, originals before their reruns."""
     found: dict[str, tuple[datetime, str | None]] = {}
     waiting = list(chosen)
@@ -165,7 +165,7 @@ def _image(session: Session, digest: Digest, thin: bool, watch: Watch) -> Image:
     return image
 
 
-class _Parts:
+class _BundleParts:
     """What goes into the bundle, gathered before the first byte is written."""
 
     def __init__(self, session: Session, folder: Path) -> None:

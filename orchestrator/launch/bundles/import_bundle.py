@@ -15,7 +15,7 @@ from orchestrator.image.image_check import check_image
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Image, LayerKind
 from orchestrator.image.stored_image import image_of
-from orchestrator.launch.bundles.bundle_archive import Archive, open_archive
+from orchestrator.launch.bundles.bundle_archive import BundleArchive, open_archive
 from orchestrator.launch.bundles.bundle_form import (
     MAX_CONFIG,
     MAX_RECORD,
@@ -28,17 +28,17 @@ from orchestrator.launch.bundles.bundle_form import (
 from orchestrator.launch.bundles.staging import Staging, staging
 from orchestrator.launch.crash_points import crash_point
 from orchestrator.launch.move_images import find_base
-from orchestrator.launch.person import person
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
+from orchestrator.record.runs.author import person
 from orchestrator.record.runs.import_runs import Brought, Carried
 from orchestrator.untrusted_json import first_problem
 from orchestrator.value import Value
 from orchestrator.verdict.verdict_model import Verdict
 
 
-class Imported(Value):
+class ImportedBundle(Value):
     bundle: Digest
     image: Digest
     name: str  # of the job
@@ -56,7 +56,7 @@ class Sink(Protocol):
 class Roles:
     """What each blob of a bundle is for; one may be several things. Sizes are those of the bundle."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: BundleArchive) -> None:
         self._archive = archive
         self.sizes = dict(archive.bundle.blobs)
         self.layers: set[Digest] = set()
@@ -80,7 +80,7 @@ class Roles:
             raise self._archive.wrong(f"blob {strange[0]} is named by nothing in it")
 
 
-def import_bundle(session: Session, path: Path, watch: Watch) -> Imported:
+def import_bundle(session: Session, path: Path, watch: Watch) -> ImportedBundle:
     """Bring everything in; what is here already stays as it is.
 
     UsageError: not a bundle, or a run that is here with other values. StoreError: damaged, or the base that
@@ -113,7 +113,7 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> Imported:
         crash_point("placed")
 
         brought = session.record.bring_in(carried, person(), source) if bundle.runs else []
-    return Imported(
+    return ImportedBundle(
         bundle=source,
         image=bundle.image,
         name=image.program.name,
@@ -123,7 +123,7 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> Imported:
     )
 
 
-def _read_first(session: Session, archive: Archive, stage: Staging) -> tuple[Image, Roles]:
+def _read_first(session: Session, archive: BundleArchive, stage: Staging) -> tuple[Image, Roles]:
     """Runs, manifest, config, listings: checked, and with them known what else must come, and only that."""
     bundle, roles = archive.bundle, Roles(archive)
     limits = dict.fromkeys(bundle.runs, MAX_RECORD) | dict.fromkeys((bundle.image, bundle.config), MAX_CONFIG)
@@ -148,7 +148,7 @@ def _read_first(session: Session, archive: Archive, stage: Staging) -> tuple[Ima
     return image, roles
 
 
-def _image(session: Session, archive: Archive, stage: Staging) -> Image:
+def _image(session: Session, archive: BundleArchive, stage: Staging) -> Image:
     bundle = archive.bundle
     manifest, config = (stage.path(one).read_bytes() for one in (bundle.image, bundle.config))
     try:
@@ -161,7 +161,7 @@ def _image(session: Session, archive: Archive, stage: Staging) -> Image:
     return image
 
 
-def _add_layers(archive: Archive, image: Image, roles: Roles) -> None:
+def _add_layers(archive: BundleArchive, image: Image, roles: Roles) -> None:
     base = {layer.digest for layer in image.layers if layer.kind is LayerKind.BASE}
     left_out = archive.bundle.left_out
     if left_out and left_out != tuple(sorted(base)):
@@ -170,7 +170,7 @@ def _add_layers(archive: Archive, image: Image, roles: Roles) -> None:
     roles.add(roles.layers, layers, "the image")
 
 
-def _check_run(archive: Archive, stage: Staging, digest: Digest, image: Image) -> RunRecord:
+def _check_run(archive: BundleArchive, stage: Staging, digest: Digest, image: Image) -> RunRecord:
     """Its own values and verdicts, and its program beside the image's."""
     try:
         item = Carried.from_bytes(stage.path(digest).read_bytes())
@@ -190,7 +190,7 @@ def _check_run(archive: Archive, stage: Staging, digest: Digest, image: Image) -
     return run
 
 
-def _add_input(archive: Archive, stage: Staging, item: BundleInput, image: Image, roles: Roles) -> None:
+def _add_input(archive: BundleArchive, stage: Staging, item: BundleInput, image: Image, roles: Roles) -> None:
     if item.digest not in image.program.inputs.values():
         raise archive.wrong(f"input {item.digest} is none of the image's")
     files: dict[Digest, int | None] = {item.digest: None}
@@ -217,7 +217,7 @@ def _check_base(session: Session, image: Image, watch: Watch) -> None:
 
 
 def _read_rest(
-    session: Session, archive: Archive, stage: Staging, roles: Roles, sink: Sink, watch: Watch
+    session: Session, archive: BundleArchive, stage: Staging, roles: Roles, sink: Sink, watch: Watch
 ) -> None:
     bundle = archive.bundle
     route = _Route(ImageLayout(session.settings.layout), stage, roles, sink)

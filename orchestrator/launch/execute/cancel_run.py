@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from orchestrator.errors import FencedError
+from orchestrator.launch.dispatch.dispatch_run import advance, take_back
 from orchestrator.launch.execute.execute_attempt import execute_if_free
-from orchestrator.launch.executors.dispatch_run import advance, take_back
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.launch.workers.box_fit import state_of

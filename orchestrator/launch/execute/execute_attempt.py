@@ -14,11 +14,18 @@ from pathlib import Path
 
 from orchestrator.errors import FencedError, ImageMissingError, UsageError
 from orchestrator.launch.crash_points import crash_point
-from orchestrator.launch.execute.broken_off import broken_off, try_to_clean
-from orchestrator.launch.execute.end_wishes import Wish
+from orchestrator.launch.execute.attempt_errors import record_error, try_to_clean
+from orchestrator.launch.execute.attempt_plan import (
+    ImageHere,
+    Terms,
+    altered,
+    attempt_plan,
+    image_here,
+    stored_plan,
+)
 from orchestrator.launch.execute.log_relay import relayed
-from orchestrator.launch.execute.own_plan import ImageHere, Terms, altered, image_here, own_plan, stored_plan
 from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.execute.stop_requests import StopRequest
 from orchestrator.launch.executors.kinds import LOCAL, WORKER
 from orchestrator.launch.executors.visible_gpus import visible_gpus
 from orchestrator.launch.interrupt import Interrupt
@@ -32,7 +39,7 @@ from orchestrator.run.box_seal import seal
 from orchestrator.run.collect.collect_result import collect
 from orchestrator.run.collect.output_files import useless_globs
 from orchestrator.run.container_endings import Ending, read_ending, save_ending
-from orchestrator.run.engine.created_container import check_created
+from orchestrator.run.engine.check_container import check_created
 from orchestrator.run.engine.engine import Engine, EngineInfo
 from orchestrator.run.engine.load_image import LOADS
 from orchestrator.run.follow import Ended, follow
@@ -141,7 +148,7 @@ def execute_locked(
         try_to_clean(session, run, attempt, watch)
         raise
     except Exception as error:
-        seen = broken_off(session, opened, attempt, error, watch)
+        seen = record_error(session, opened, attempt, error, watch)
         if seen is error:
             raise
         raise seen from error
@@ -267,7 +274,7 @@ def _followed(
     if kept is not None:
         return kept.ended
     watch.phase("run")
-    with Wish(session.record, run, attempt, watch.note) as wish:
+    with StopRequest(session.record, run, attempt, watch.note) as wish:
         ended = follow(
             session.engine,
             plan,
@@ -310,7 +317,7 @@ def _planned(
     """
     here = visible_gpus(gpus(), terms.visible) if image.program.gpus else ()
     stored = stored_plan(opened)
-    plan = own_plan(session, facts, attempt, image, terms, stored, here, info, mounted=mounted)
+    plan = attempt_plan(session, facts, attempt, image, terms, stored, here, info, mounted=mounted)
     if opened.plan is not None and mounted and stored != plan:
         watch.note(f"run {facts.id}: its stored plan is not what this box computes; it is not used")
     if opened.state is State.PREPARING and stored != plan:

@@ -19,7 +19,7 @@ from orchestrator.launch.watch import Watch
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import OpenRun
 from orchestrator.run.container_log import passed_over
-from orchestrator.run.log_spool import Reader
+from orchestrator.run.log_spool import SpoolReader
 
 MOST = 1 << 20  # bytes of one attempt's live log
 PIECE = 1 << 16  # bytes
@@ -36,7 +36,7 @@ class Relay:
         self._watch = watch
         self._sent: int | None = None  # bytes; None: the record was not asked yet
         self._waiting = bytearray()  # read from the spool and not sent
-        self._reader = Reader(spool)
+        self._reader = SpoolReader(spool)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="relay", daemon=True)
         self._thread.start()
@@ -67,7 +67,7 @@ class Relay:
             self._sent = max((start + len(data) for start, data in pieces), default=0)
             self._waiting.clear()
             self._reader.close()
-            self._reader = Reader(self._spool, self._sent)
+            self._reader = SpoolReader(self._spool, self._sent)
         if self._sent > MOST:
             return False
         for missed, data in self._reader.more():

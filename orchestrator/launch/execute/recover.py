@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from orchestrator.errors import RepriseError
+from orchestrator.launch.dispatch.dispatch_run import advance
 from orchestrator.launch.execute.cleanup import remove_files
 from orchestrator.launch.execute.execute_attempt import execute_if_free
 from orchestrator.launch.execute.run_lock import run_lock
-from orchestrator.launch.executors.dispatch_run import advance
 from orchestrator.launch.executors.kinds import LOCAL, WORKER
 from orchestrator.launch.executors.launched_command import COMMAND
 from orchestrator.launch.session import Session

@@ -16,7 +16,7 @@ from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.value import Value
 
 
-class Attempt(Value):
+class LaunchRequest(Value):
     """What an executor is asked to launch."""
 
     run: str
@@ -39,7 +39,7 @@ class Stage(StrEnum):
     UNKNOWN = "unknown"  # the engine does not know the ref (any more)
 
 
-class Seen(Value):
+class AttemptStatus(Value):
     """What the engine says of an attempt. The state of the *run* is the record's alone."""
 
     stage: Stage
@@ -67,10 +67,10 @@ class Executor(Protocol):
     def adopts(self) -> bool:
         """True where launching the same attempt again carries it on, container and all: on this box."""
 
-    def submit(self, attempt: Attempt) -> str:
+    def submit(self, attempt: LaunchRequest) -> str:
         """Launch it and return what the engine calls it. The same attempt again: the same ref."""
 
-    def poll(self, ref: str) -> Seen:
+    def poll(self, ref: str) -> AttemptStatus:
         """Where it is. Without side effects, and cheap: asked every second."""
 
     def cancel(self, ref: str) -> None:

@@ -9,21 +9,21 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from orchestrator.launch.execute.run_lock import run_lock
-from orchestrator.launch.executors.executor import Attempt, Seen, Stage
+from orchestrator.launch.executors.executor import AttemptStatus, LaunchRequest, Stage
 from orchestrator.launch.executors.launched_command import execute_command
 
 if TYPE_CHECKING:
     from orchestrator.launch.session import Session
 
 
-class Local:
+class LocalExecutor:
     kind = "local"
     adopts = True
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def submit(self, attempt: Attempt) -> str:
+    def submit(self, attempt: LaunchRequest) -> str:
         with run_lock(self._session.settings, attempt.run) as free:
             pass
         if free:
@@ -36,11 +36,11 @@ class Local:
             )
         return f"{attempt.run}-{attempt.number}"
 
-    def poll(self, ref: str) -> Seen:
+    def poll(self, ref: str) -> AttemptStatus:
         """By the run's lock: the kernel releases it when its holder dies."""
         run = ref.partition("-")[0]
         with run_lock(self._session.settings, run) as free:
-            return Seen(stage=Stage.ENDED if free else Stage.RUNNING)
+            return AttemptStatus(stage=Stage.ENDED if free else Stage.RUNNING)
 
     def cancel(self, ref: str) -> None:
         """The process itself looks at the record every second."""
@@ -50,5 +50,5 @@ class Local:
         return b""
 
 
-def connect(session: Session) -> Local:
-    return Local(session)
+def connect(session: Session) -> LocalExecutor:
+    return LocalExecutor(session)

@@ -22,7 +22,7 @@ from requests.auth import AuthBase
 
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.registry.repository import direct
-from orchestrator.launch.executors.executor import Attempt, Seen, Stage
+from orchestrator.launch.executors.executor import AttemptStatus, LaunchRequest, Stage
 from orchestrator.launch.executors.launched_command import execute_command, execute_environment
 from orchestrator.spec.plain_file import read_plain
 
@@ -55,7 +55,7 @@ _RAYS_LAST_WORD = "Job supervisor actor died: "  # Ray puts a job's message into
 _RAYS_OWN_LINES = ("Running entrypoint for job ", "Runtime env is setting up.")
 
 
-class Answer(NamedTuple):
+class RayAnswer(NamedTuple):
     status: int
     body: bytes
 
@@ -84,7 +84,7 @@ class Bearer(AuthBase):
         return request
 
 
-class Ray:
+class RayExecutor:
     kind = "ray"
     adopts = False
 
@@ -93,7 +93,7 @@ class Ray:
         self._address = address
         self._auth = Bearer(token) if token is not None else None
 
-    def submit(self, attempt: Attempt) -> str:
+    def submit(self, attempt: LaunchRequest) -> str:
         """The attempt's name. UsageError for what Ray refuses to take."""
         for _ in range(2):
             answer = self._ask("POST", "", job_request(attempt, self._environment))
@@ -109,12 +109,16 @@ class Ray:
             self._ask("DELETE", attempt.name)  # refused where another command has launched it again already
         raise InfrastructureError(f"Ray at {self._address} keeps throwing {attempt.name} out of its queue")
 
-    def poll(self, ref: str) -> Seen:
+    def poll(self, ref: str) -> AttemptStatus:
         if not _OURS.fullmatch(ref):
-            return Seen(stage=Stage.UNKNOWN, detail=f"the record has {ref[:60]!r} for a job: none of ours")
+            return AttemptStatus(
+                stage=Stage.UNKNOWN, detail=f"the record has {ref[:60]!r} for a job: none of ours"
+            )
         job = self._job(ref)
         if job is None:
-            return Seen(stage=Stage.UNKNOWN, detail="Ray does not know it: its head may be a new one")
+            return AttemptStatus(
+                stage=Stage.UNKNOWN, detail="Ray does not know it: its head may be a new one"
+            )
         return seen_of(job)
 
     def cancel(self, ref: str) -> None:
@@ -160,7 +164,7 @@ class Ray:
         if answer.status != 200 or "ray_version" not in (answer.document or {}):
             raise self._strange(answer)
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> RayAnswer:
         """`path`: below /api/jobs/, or from the root. InfrastructureError without an answer."""
         url = f"{self._address}{path if path.startswith('/') else f'/api/jobs/{path}'}"
         try:
@@ -188,16 +192,16 @@ class Ray:
                 f"Ray at {self._address} wants a token, or another one ({response.status_code})",
                 "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH, to what `ray get-auth-token` prints at the head",
             )
-        return Answer(response.status_code, data)
+        return RayAnswer(response.status_code, data)
 
-    def _refused(self, answer: Answer) -> UsageError | InfrastructureError:
+    def _refused(self, answer: RayAnswer) -> UsageError | InfrastructureError:
         lines = answer.text.strip().rstrip(".").strip().splitlines()
         agent = answer.status == 500 and _REFUSED_BY_AGENT in answer.text
         if lines and (answer.status == 400 or agent):
             return UsageError(f"Ray refuses the job: {_plain(lines[-1])}")
         return self._strange(answer)
 
-    def _strange(self, answer: Answer) -> InfrastructureError:
+    def _strange(self, answer: RayAnswer) -> InfrastructureError:
         lines = answer.text.strip().rstrip(".").strip().splitlines()
         said = f": {_plain(lines[-1])}" if lines and answer.status != 200 else ""
         return InfrastructureError(
@@ -205,7 +209,7 @@ class Ray:
         )
 
 
-def job_request(attempt: Attempt, environment: Mapping[str, str]) -> dict[str, Any]:
+def job_request(attempt: LaunchRequest, environment: Mapping[str, str]) -> dict[str, Any]:
     """The body of `POST /api/jobs/`. UsageError for a GPU model that can be no label."""
     resources = attempt.resources
     request: dict[str, Any] = {
@@ -231,7 +235,7 @@ def job_request(attempt: Attempt, environment: Mapping[str, str]) -> dict[str, A
     return request
 
 
-def entrypoint(attempt: Attempt) -> str:
+def entrypoint(attempt: LaunchRequest) -> str:
     """For a shell of the node. What Ray gave to the job is said in CUDA_VISIBLE_DEVICES; unset it is none.
 
     Its indices are CUDA's, taken for NVML's: on a node with several models of GPU another one than Ray meant
@@ -254,16 +258,16 @@ def gpu_label(model: str) -> str:
     return label
 
 
-def seen_of(job: Mapping[str, Any]) -> Seen:
+def seen_of(job: Mapping[str, Any]) -> AttemptStatus:
     """From Ray's JobDetails. InfrastructureError for a state that Ray did not have when this was written."""
     status, code = job.get("status"), job.get("driver_exit_code")
     if not isinstance(status, str) or status not in _STAGES:
         raise InfrastructureError(f"Ray tells a state that is not known: {_plain(str(status))}")
     stage = _STAGES[status]
     if stage is Stage.WAITING:
-        return Seen(stage=stage, detail="Ray waits for a free node that has what the run asks for")
+        return AttemptStatus(stage=stage, detail="Ray waits for a free node that has what the run asks for")
     if stage is Stage.RUNNING:
-        return Seen(stage=stage)
+        return AttemptStatus(stage=stage)
     if _unbegun(job):
         late = job.get("error_type") == _NOT_STARTED
         why = (
@@ -271,14 +275,16 @@ def seen_of(job: Mapping[str, Any]) -> Seen:
             if late
             else "lost its node"
         )
-        return Seen(stage=stage, detail=f"Ray {why}", unbegun=True)
+        return AttemptStatus(stage=stage, detail=f"Ray {why}", unbegun=True)
     if isinstance(code, int):
-        return Seen(stage=stage, detail=f"its process ended with code {code}")
+        return AttemptStatus(stage=stage, detail=f"its process ended with code {code}")
     if status == "STOPPED":  # by `ray job stop`, or by us: nothing else ends a job so
-        return Seen(stage=stage, detail="stopped in Ray", cancelled=True)
+        return AttemptStatus(stage=stage, detail="stopped in Ray", cancelled=True)
     # Of a dead node Ray first tells the names that it has for the job's process.
     _, because, why = str(job.get("message") or "").partition(_BECAUSE)
-    return Seen(stage=stage, detail=_plain(because + why or str(job.get("message") or status.lower())))
+    return AttemptStatus(
+        stage=stage, detail=_plain(because + why or str(job.get("message") or status.lower()))
+    )
 
 
 def _unbegun(job: Mapping[str, Any]) -> bool:
@@ -343,9 +349,9 @@ def _why(error: requests.RequestException) -> str:
     return f"{type(error).__name__}: {_plain(str(error))}"
 
 
-def connect(session: Session) -> Ray:
+def connect(session: Session) -> RayExecutor:
     """UsageError where no cluster is named."""
     settings = session.settings
     if settings.ray is None:
         raise UsageError("no Ray cluster is named", HINT)
-    return Ray(settings, read_address(settings.ray), read_token(settings))
+    return RayExecutor(settings, read_address(settings.ray), read_token(settings))

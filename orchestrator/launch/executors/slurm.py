@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.launch.executors.executor import Attempt, Seen, Stage
+from orchestrator.launch.executors.executor import AttemptStatus, LaunchRequest, Stage
 from orchestrator.launch.executors.launched_command import execute_environment
 from orchestrator.launch.executors.slurm_text import (
     environment,
@@ -46,7 +46,7 @@ _GONE = ("Invalid job id specified", "Job/step already completing or completed")
 _NOT_OURS = ("Access/permission denied",)
 
 
-class Job(NamedTuple):
+class SlurmJob(NamedTuple):
     """A ref, taken apart."""
 
     number: int
@@ -54,19 +54,19 @@ class Job(NamedTuple):
     user: str
 
 
-class Here(NamedTuple):
+class Cluster(NamedTuple):
     cluster: str
     private: bool  # people are shown only their own jobs
 
 
-class Slurm:
+class SlurmExecutor:
     kind = "slurm"
     adopts = False  # another attempt may get another node
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def submit(self, attempt: Attempt) -> str:
+    def submit(self, attempt: LaunchRequest) -> str:
         """UsageError, with Slurm's own words, for a request that it will never take.
 
         A job of the attempt's name that is there already is the one. Of two commands that submit at once
@@ -82,11 +82,11 @@ class Slurm:
                 self._scancel(mine, attempt.name)
         return f"{known[0]}@{cluster}/{known[1]}"
 
-    def poll(self, ref: str) -> Seen:
+    def poll(self, ref: str) -> AttemptStatus:
         job, here = _job(ref), _here()
         if job.cluster != here.cluster:
             where = f"it is on Slurm's cluster {job.cluster}, and this is {here.cluster}"
-            return Seen(stage=Stage.RUNNING, detail=where)
+            return AttemptStatus(stage=Stage.RUNNING, detail=where)
         said = _ask("squeue", "--noheader", "--states=all", f"--jobs={job.number}", "--format=%T|%r|%j")
         lines = said.stdout.splitlines()
         if said.returncode == 0 and lines:
@@ -94,8 +94,8 @@ class Slurm:
         if said.returncode != 0 and not any(text in said.stderr for text in _GONE):
             raise _silent(said)
         if here.private and job.user != _me():
-            return Seen(stage=Stage.RUNNING, detail=f"Slurm shows its jobs to {job.user} alone")
-        return Seen(stage=Stage.UNKNOWN, detail="Slurm does not know the job any more")
+            return AttemptStatus(stage=Stage.RUNNING, detail=f"Slurm shows its jobs to {job.user} alone")
+        return AttemptStatus(stage=Stage.UNKNOWN, detail="Slurm does not know the job any more")
 
     def cancel(self, ref: str) -> None:
         """Where the job is somebody else's, or another cluster's, the wish in the record must do.
@@ -126,7 +126,7 @@ class Slurm:
         found = [line.split() for line in said.stdout.splitlines()]
         return min(((int(number), user) for number, user in found), default=None)
 
-    def _sbatch(self, attempt: Attempt, cluster: str) -> int:
+    def _sbatch(self, attempt: LaunchRequest, cluster: str) -> int:
         offered: list[str] = []
         if attempt.gpus and attempt.resources.gpu is not None:
             nodes = _ask("sinfo", "--noheader", "--Node", "--format=%G")
@@ -150,7 +150,7 @@ class Slurm:
             raise _silent(said)
 
 
-def _asked(attempt: Attempt, gres: str | None) -> str:
+def _asked(attempt: LaunchRequest, gres: str | None) -> str:
     """What was asked for, for whoever has to ask for less."""
     resources = attempt.resources
     words = [gres] if gres else []
@@ -161,11 +161,11 @@ def _asked(attempt: Attempt, gres: str | None) -> str:
     return f"it asks for {asked}; `sinfo -N -o '%N %c %m %l %G'` shows the nodes"
 
 
-def _job(ref: str) -> Job:
+def _job(ref: str) -> SlurmJob:
     found = _REF.fullmatch(ref)
     if found is None:
         raise InfrastructureError(f"the record has {ref!r} for a job of Slurm's: no JOBID@CLUSTER/USER")
-    return Job(int(found[1]), found[2], found[3])
+    return SlurmJob(int(found[1]), found[2], found[3])
 
 
 def _me() -> str:
@@ -204,12 +204,12 @@ def _last(text: str) -> str:
     return lines[-1].removeprefix("sbatch: error: ") if lines else "failed without a word"
 
 
-def _here() -> Here:
+def _here() -> Cluster:
     return _here_by(os.environ.get("SLURM_CONF"))
 
 
 @cache
-def _here_by(conf: str | None) -> Here:
+def _here_by(conf: str | None) -> Cluster:
     """The cluster that this shell speaks to; it does not change while a process lives."""
     del conf
     said = _ask("scontrol", "show", "config")
@@ -217,7 +217,7 @@ def _here_by(conf: str | None) -> Here:
     if said.returncode != 0 or "ClusterName" not in found:
         raise _silent(said)
     private = {"jobs", "all"} & set(found.get("PrivateData", "").split(","))
-    return Here(found["ClusterName"], bool(private) and os.geteuid() != 0)
+    return Cluster(found["ClusterName"], bool(private) and os.geteuid() != 0)
 
 
 def _log_folder(settings: Settings) -> Path | None:
@@ -256,7 +256,7 @@ def _read(path: Path, start: int) -> bytes:
         return stream.read(LOG_MOST)
 
 
-def connect(session: Session) -> Slurm:
+def connect(session: Session) -> SlurmExecutor:
     """UsageError on a machine without Slurm's commands."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
@@ -264,4 +264,4 @@ def connect(session: Session) -> Slurm:
             f"no {missing[0]} on this machine: Slurm cannot be asked from here",
             "type it on a machine of the cluster, or install Slurm's commands (Debian: slurm-client)",
         )
-    return Slurm(session.settings)
+    return SlurmExecutor(session.settings)

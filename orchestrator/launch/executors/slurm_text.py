@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from orchestrator.errors import UsageError
-from orchestrator.launch.executors.executor import Attempt, Seen, Stage
+from orchestrator.launch.executors.executor import AttemptStatus, LaunchRequest, Stage
 from orchestrator.launch.executors.launched_command import execute_command
 
 OWN_MEMORY = 512  # MiB for our own process, beside the container's
@@ -70,7 +70,7 @@ _NEVER = (
 )
 
 
-def options(attempt: Attempt, gres: str | None, output: str) -> list[str]:
+def options(attempt: LaunchRequest, gres: str | None, output: str) -> list[str]:
     """sbatch's words for an attempt; `output` is the file of what our own process prints.
 
     --no-requeue: a job is one attempt, and the next attempt another job (docs/decisions/0013-slurm.md).
@@ -102,7 +102,7 @@ def options(attempt: Attempt, gres: str | None, output: str) -> list[str]:
     return words
 
 
-def script(attempt: Attempt) -> str:
+def script(attempt: LaunchRequest) -> str:
     """The batch script becomes our process, which so gets TERM itself and ends the container.
 
     Without GPUs of the job's own it must not start: `--gpus` left out would mean all of the box.
@@ -127,7 +127,7 @@ def plain(shell: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in shell.items() if not _FILTERS.match(name)}
 
 
-def gres_of(attempt: Attempt, offered: Iterable[str]) -> str | None:
+def gres_of(attempt: LaunchRequest, offered: Iterable[str]) -> str | None:
     """What --gres asks for; None for a run without GPUs.
 
     `offered`: the generic resources of each node, as `sinfo -N -o %G` lists them. The spec's model is part of
@@ -164,20 +164,22 @@ def _letters(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def seen_of(line: str) -> Seen:
+def seen_of(line: str) -> AttemptStatus:
     """From `squeue -o "%T|%r|%j"`. A state that is not known here is taken for running: nothing is lost."""
     state, _, rest = line.partition("|")
     reason, _, name = rest.partition("|")
     if not is_attempts_name(name):
-        return Seen(stage=Stage.UNKNOWN, detail="Slurm has given its number to another job")
+        return AttemptStatus(stage=Stage.UNKNOWN, detail="Slurm has given its number to another job")
     if state in _WAITING:
-        return Seen(stage=Stage.WAITING, detail=_in_words(reason))
+        return AttemptStatus(stage=Stage.WAITING, detail=_in_words(reason))
     if state in _ENDED:
         why = f"{state}, {_ENDED[state]}"
         if state == "FAILED" and reason not in ("None", "NonZeroExitCode"):
             why += f" ({_in_words(reason)})"
-        return Seen(stage=Stage.ENDED, detail=why, cancelled=state == "CANCELLED")
-    return Seen(stage=Stage.RUNNING, detail="" if state == "RUNNING" else f"Slurm says {state.lower()}")
+        return AttemptStatus(stage=Stage.ENDED, detail=why, cancelled=state == "CANCELLED")
+    return AttemptStatus(
+        stage=Stage.RUNNING, detail="" if state == "RUNNING" else f"Slurm says {state.lower()}"
+    )
 
 
 def is_attempts_name(name: str) -> bool:

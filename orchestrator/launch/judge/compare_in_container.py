@@ -20,16 +20,16 @@ import orchestrator.payload
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, RepriseError, StoreError
 from orchestrator.image.image_model import INPUTS, JOB_USER, REPORT
+from orchestrator.launch.execute.attempt_plan import ImageHere, image_here
 from orchestrator.launch.execute.cleanup import remove_files
-from orchestrator.launch.execute.own_plan import ImageHere, image_here
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent, Watch
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Failure, Mount, Output, OutputStatus, Plan
 from orchestrator.run.collect.walk_tree import escaped, read_small
-from orchestrator.run.engine.create_body import CACHES
-from orchestrator.run.engine.created_container import check_created
+from orchestrator.run.engine.check_container import check_created
+from orchestrator.run.engine.container_config import CACHES
 from orchestrator.run.engine.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN
 from orchestrator.run.follow import Ended, follow
 from orchestrator.run.hardware import home_id

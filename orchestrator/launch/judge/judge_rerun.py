@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from orchestrator.launch.judge.compare_in_container import find_contents
-from orchestrator.launch.person import person
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
+from orchestrator.record.runs.author import person
 from orchestrator.verdict.comparability import failure_of, says_nothing
 from orchestrator.verdict.compare_runs import compare
 from orchestrator.verdict.verdict_model import Verdict
@@ -22,18 +22,18 @@ def judge(session: Session, record: RunRecord, watch: Watch) -> Verdict | None:
     if says_nothing(record):
         watch.note(f"no verdict: the rerun {failure_of(record)}, which says nothing of {record.rerun_of}")
         return None
-    verdict = weigh(session, session.record.run(record.rerun_of), record, watch)
-    write_down(session, verdict, record)
+    verdict = verdict_of(session, session.record.run(record.rerun_of), record, watch)
+    record_verdict(session, verdict, record)
     return verdict
 
 
-def weigh(session: Session, original: RunRecord, rerun: RunRecord, watch: Watch) -> Verdict:
+def verdict_of(session: Session, original: RunRecord, rerun: RunRecord, watch: Watch) -> Verdict:
     """The verdict over any two recorded runs; nothing is written."""
     watch.phase("verdict", original.id)
     contents = find_contents(session, original, rerun, watch)
     return compare(original, rerun, session.store.open, contents)
 
 
-def write_down(session: Session, verdict: Verdict, rerun: RunRecord) -> None:
+def record_verdict(session: Session, verdict: Verdict, rerun: RunRecord) -> None:
     """A row of its own: by whom, and on which box the rerun was made."""
     session.record.add_verdict(verdict, rerun.box, person())

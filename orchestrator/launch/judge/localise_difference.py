@@ -13,13 +13,13 @@ from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode, StoreError, UsageError
 from orchestrator.launch.execute.execute_attempt import execute_locked
 from orchestrator.launch.execute.run_lock import run_lock
-from orchestrator.launch.person import person
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
 from orchestrator.launch.submit.rerun_target import resolve
 from orchestrator.launch.submit.submit_run import new_id
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import HistoryFilter, NewRun, RunRecord
+from orchestrator.record.runs.author import person
 from orchestrator.run.attempt_model import State
 from orchestrator.run.collect.operation_logs import VARIABLE, is_ops_log
 from orchestrator.run.hardware import box_id, choose_gpus, gpus
@@ -31,7 +31,7 @@ from orchestrator.verdict.verdict_model import Outcome, Verdict
 NO_TRACE = {"REPRISE_TRACE": ""}  # it would have a gap where the operations are logged
 
 
-class Conclusion(StrEnum):
+class LocaliseConclusion(StrEnum):
     OPERATION = "operation"  # one took equal bytes and gave others
     INPUT = "input"  # other bytes came from outside of torch
     PATH = "path"  # the two passes called different operations
@@ -40,9 +40,9 @@ class Conclusion(StrEnum):
 
     @property
     def exit_code(self) -> ExitCode:
-        if self is Conclusion.EQUAL:
+        if self is LocaliseConclusion.EQUAL:
             return ExitCode.OK
-        return ExitCode.NOT_COMPARABLE if self is Conclusion.UNKNOWN else ExitCode.DIFFERENT
+        return ExitCode.NOT_COMPARABLE if self is LocaliseConclusion.UNKNOWN else ExitCode.DIFFERENT
 
 
 class Localised(Value):
@@ -50,7 +50,7 @@ class Localised(Value):
     rerun: str
     passes: tuple[str, ...]  # of the slow passes: of the original, of the rerun
     step: int
-    conclusion: Conclusion
+    conclusion: LocaliseConclusion
     difference: OpDifference | None
     operations: int  # that were equal before it
     summary: str  # one sentence
@@ -72,7 +72,7 @@ def localise(
     facts = {"original": original.id, "rerun": rerun.id, "step": at}
     if verdict.outcome is Outcome.IDENTICAL and step is None:
         summary = "the two runs are identical, so there is nothing to find"
-        return _localised(facts, Conclusion.EQUAL, summary)
+        return _localised(facts, LocaliseConclusion.EQUAL, summary)
     passes: list[RunRecord] = []
     for index, run in enumerate((original, rerun), 1):
         watch.note(f"pass {index} of 2: run {run.id} once more, with every operation of step {at} logged")
@@ -81,13 +81,13 @@ def localise(
             last = passes[-1]
             why = last.message or last.state.value
             summary = f"cannot be told: the pass over run {run.id} did not succeed: {why}"
-            return _localised(facts, Conclusion.UNKNOWN, summary, passes, state=last.state)
+            return _localised(facts, LocaliseConclusion.UNKNOWN, summary, passes, state=last.state)
     return _compared(session, facts, verdict, passes)
 
 
 def _localised(
     facts: dict[str, object],
-    conclusion: Conclusion,
+    conclusion: LocaliseConclusion,
     summary: str,
     passes: list[RunRecord] | None = None,
     difference: OpDifference | None = None,
@@ -161,13 +161,13 @@ def _compared(
         pairs = _paired(session, passes)
         found, equal = _first(session, pairs)
     except (ValueError, StoreError) as error:
-        return _localised(facts, Conclusion.UNKNOWN, f"cannot be told: {error}", passes)
+        return _localised(facts, LocaliseConclusion.UNKNOWN, f"cannot be told: {error}", passes)
     if found is not None:
-        conclusion = Conclusion(found.kind.value)
+        conclusion = LocaliseConclusion(found.kind.value)
         return _localised(facts, conclusion, _sentence(found), passes, found, found.equal)
     same = f"both passes made the same {equal:,} operations in step {step}, with the same bits"
     if verdict.outcome is Outcome.IDENTICAL:
-        return _localised(facts, Conclusion.EQUAL, same, passes, operations=equal)
+        return _localised(facts, LocaliseConclusion.EQUAL, same, passes, operations=equal)
     if passes[0].box == passes[1].box:
         summary = (
             f"{same}; so this box cannot show it: run the same command on the box of the other run,"
@@ -175,7 +175,7 @@ def _compared(
         )
     else:
         summary = f"{same}, each on the box of its run; give another --step"
-    return _localised(facts, Conclusion.UNKNOWN, summary, passes, operations=equal)
+    return _localised(facts, LocaliseConclusion.UNKNOWN, summary, passes, operations=equal)
 
 
 def _paired(session: Session, passes: list[RunRecord]) -> list[tuple[Digest, Digest]]:

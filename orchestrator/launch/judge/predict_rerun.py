@@ -14,7 +14,7 @@ from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.verdict.predict_bits import Prediction, cannot_run, gpu_names, predict, unknown
 
 
-def foresee(session: Session, request: RerunRequest) -> Prediction:
+def predict_rerun(session: Session, request: RerunRequest) -> Prediction:
     """The box against the run that a rerun would be compared with. No engine is needed for a recorded run.
 
     GPUs are chosen as a rerun would choose them. UsageError: no such run or image.
@@ -24,7 +24,7 @@ def foresee(session: Session, request: RerunRequest) -> Prediction:
         return unknown("this box knows no successful run of this digest, so there is nothing to compare with")
     refuse_ignored(original.program, request)
     here = gpus() if original.program.gpus else ()
-    found = expect(original, request, here, box_id(session.settings))
+    found = predict_on_box(original, request, here, box_id(session.settings))
     past = _past(session, original)
     return found.model_copy(update={"reasons": (*found.reasons, past)}) if past else found
 
@@ -38,7 +38,7 @@ def _past(session: Session, original: RunRecord) -> str:
     return f"earlier reruns of it: {', '.join(said)}" if said else ""
 
 
-def expect(original: RunRecord, request: RerunRequest, here: tuple[Gpu, ...], box: str) -> Prediction:
+def predict_on_box(original: RunRecord, request: RerunRequest, here: tuple[Gpu, ...], box: str) -> Prediction:
     """As `foresee`, of a box with these GPUs."""
     resources = Resources.model_validate(original.resources.model_dump() | request.resources)
     try:

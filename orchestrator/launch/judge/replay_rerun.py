@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.launch.judge.judge_rerun import judge, weigh, write_down
+from orchestrator.launch.judge.judge_rerun import judge, record_verdict, verdict_of
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.rerun_run import RerunRequest, rerun, run_target
 from orchestrator.launch.submit.rerun_target import resolve
@@ -36,11 +36,11 @@ def replay(session: Session, request: RerunRequest, watch: Watch) -> Replayed:
     original = session.record.run(verdict.original)
     watch.note("the rerun differs; a second run tells the script from the hardware")
     run = run_target(session, resolve(session, request.target), original, request, watch)
-    against_rerun = weigh(session, first, run, watch)
+    against_rerun = verdict_of(session, first, run, watch)
     if not says_nothing(run):
-        write_down(session, against_rerun, run)
+        record_verdict(session, against_rerun, run)
     # Last, so that the latest verdict of the second run, which the history shows, is the one on the original.
-    against_original = judge(session, run, watch) or weigh(session, original, run, watch)
+    against_original = judge(session, run, watch) or verdict_of(session, original, run, watch)
     second = Second(run=run, against_original=against_original, against_rerun=against_rerun)
     conclusion = conclude(original, first, second)
     return Replayed(run=first, verdict=verdict, conclusion=conclusion, second=second)

@@ -19,20 +19,20 @@ from orchestrator.verdict.outputs.torch_contents import stored_contents
 from orchestrator.verdict.verdict_model import Verdict
 
 
-class Finding(StrEnum):
+class VerdictCheck(StrEnum):
     AGREES = "agrees"
     DIFFERS = "differs"  # the evidence bears out another verdict
     DAMAGED = "damaged"  # stored bytes are gone, or are not those of their digest
 
 
-class Checked(Value):
+class VerifiedVerdict(Value):
     """One stored verdict beside the one that its evidence gives today."""
 
     run: str  # the rerun
     original: str
     stored: str  # outcome
     recomputed: str
-    finding: Finding
+    finding: VerdictCheck
     summary: str  # the recomputed one's: the stored sentence is not compared
     differences: tuple[str, ...] = ()  # what the two verdicts do not share
     missing: tuple[str, ...] = ()  # evidence that is not in the store: `RUN: model.pt`
@@ -40,7 +40,7 @@ class Checked(Value):
 
     @property
     def sound(self) -> bool:
-        return self.finding is Finding.AGREES
+        return self.finding is VerdictCheck.AGREES
 
 
 def stored_verdicts(session: Session, runs: list[str]) -> list[VerdictLine]:
@@ -54,7 +54,7 @@ def judged_runs(session: Session, job: str | None) -> list[str]:
     return [line.id for line in reversed(lines) if line.verdict is not None]
 
 
-def verify(session: Session, lines: list[VerdictLine]) -> Iterator[Checked]:
+def verify(session: Session, lines: list[VerdictLine]) -> Iterator[VerifiedVerdict]:
     """Each verdict as it comes. Every stored output and trace that it rests on is read, each blob once."""
     broken = _checker(session)
 
@@ -66,14 +66,14 @@ def verify(session: Session, lines: list[VerdictLine]) -> Iterator[Checked]:
         original, rerun = record(line.original), record(line.run)
         missing, damaged = _evidence(original, rerun, broken)
         again = compare(original, rerun, session.store.open, stored_contents(line.document))
-        differences = beside(line, again)
-        finding = Finding.DIFFERS if differences else Finding.AGREES
-        yield Checked(
+        differences = verdict_differences(line, again)
+        finding = VerdictCheck.DIFFERS if differences else VerdictCheck.AGREES
+        yield VerifiedVerdict(
             run=line.run,
             original=line.original,
             stored=line.outcome,
             recomputed=again.outcome.value,
-            finding=Finding.DAMAGED if missing or damaged else finding,
+            finding=VerdictCheck.DAMAGED if missing or damaged else finding,
             summary=again.summary,
             differences=differences,
             missing=missing,
@@ -89,7 +89,7 @@ _SAID = {
 }
 
 
-def beside(line: VerdictLine, again: Verdict) -> tuple[str, ...]:
+def verdict_differences(line: VerdictLine, again: Verdict) -> tuple[str, ...]:
     """What a stored verdict and the recomputed one do not share; parts that it never had are left out."""
     stored, found = line.document, json.loads(json.dumps(again.model_dump(mode="json")))
     differences = []

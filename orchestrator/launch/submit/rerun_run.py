@@ -9,26 +9,20 @@ from pydantic import ValidationError
 
 from orchestrator.errors import UsageError
 from orchestrator.launch.crash_points import crash_point
+from orchestrator.launch.dispatch.await_run import judged_elsewhere, wait
+from orchestrator.launch.dispatch.choose_place import here, wanted_elsewhere, wanted_on
+from orchestrator.launch.dispatch.hand_over import queue, share_image
 from orchestrator.launch.execute.execute_attempt import execute_locked
 from orchestrator.launch.execute.run_lock import run_lock
-from orchestrator.launch.executors.elsewhere import (
-    here,
-    judged_elsewhere,
-    queue,
-    share_image,
-    wait,
-    wanted_elsewhere,
-    wanted_on,
-)
 from orchestrator.launch.executors.kinds import LOCAL
 from orchestrator.launch.judge.judge_rerun import judge
-from orchestrator.launch.person import person
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
 from orchestrator.launch.submit.rerun_target import Target, resolve
 from orchestrator.launch.submit.submit_run import new_id
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import NewRun, RunRecord
+from orchestrator.record.runs.author import person
 from orchestrator.run.hardware import choose_gpus, gpus
 from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program

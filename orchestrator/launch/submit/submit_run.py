@@ -8,16 +8,18 @@ from pathlib import Path
 
 from orchestrator.image.image_model import Image
 from orchestrator.launch.crash_points import crash_point
+from orchestrator.launch.dispatch.await_run import wait
+from orchestrator.launch.dispatch.choose_place import here
+from orchestrator.launch.dispatch.hand_over import queue, share_image
 from orchestrator.launch.execute.execute_attempt import execute, execute_locked
 from orchestrator.launch.execute.run_lock import run_lock
-from orchestrator.launch.executors.elsewhere import here, queue, share_image, wait
-from orchestrator.launch.person import person
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.build_image import BuildRequest, Built, build
 from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.launch.watch import Watch
 from orchestrator.payload.levers import LEVER_NAMES
 from orchestrator.record.run_record import NewRun, RunRecord, Wanted
+from orchestrator.record.runs.author import person
 from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.load_image import ensure_loaded
 from orchestrator.run.hardware import choose_gpus, gpus, home_id

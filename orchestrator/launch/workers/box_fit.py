@@ -40,7 +40,7 @@ def state_of(box: BoxLine) -> str:
     return "silent" if box.state != "down" and box.silence >= SILENT else box.state
 
 
-def reason(run: Queued, boxes: Iterable[BoxLine]) -> str:
+def why_waiting(run: Queued, boxes: Iterable[BoxLine]) -> str:
     """In one line, why a run is still queued."""
     boxes = tuple(boxes)
     up = [box for box in boxes if alive(box)]
@@ -62,7 +62,7 @@ def why_queued(session: Session, run: str) -> str:
     record = session.record.run(run)
     if record.state is not State.QUEUED:
         return ""
-    return reason(as_queued(record), session.record.boxes())
+    return why_waiting(as_queued(record), session.record.boxes())
 
 
 def as_queued(run: RunRecord) -> Queued:

@@ -25,7 +25,7 @@ from orchestrator.errors import (
     UsageError,
 )
 from orchestrator.launch.doctor import worker_checks
-from orchestrator.launch.execute.own_plan import stored_plan
+from orchestrator.launch.execute.attempt_plan import stored_plan
 from orchestrator.launch.execute.recover import remove_given_up
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.executors.kinds import WORKER

@@ -19,7 +19,7 @@ from orchestrator.run.collect.output_files import BlobSink, Collected, collect_o
 from orchestrator.run.collect.reports import read_reports
 from orchestrator.run.collect.trace_files import Traces, read_traces
 from orchestrator.run.collect.uncaught_exceptions import read_uncaught
-from orchestrator.run.collect.walk_tree import TooMuchError
+from orchestrator.run.collect.walk_tree import TooManyOutputsError
 from orchestrator.run.container_log import read_log
 from orchestrator.run.engine.engine import Engine, EngineInfo
 from orchestrator.run.follow import Ended
@@ -63,7 +63,7 @@ def collect(
         found = collect_outputs(
             workspace, program.outputs, plan.file_size, sink, reports.began, keep_all=all_
         )
-    except TooMuchError as error:
+    except TooManyOutputsError as error:
         if state is not State.CANCELLED:
             state, failure, message = State.FAILED, Failure.POLICY, error.message
     outputs = found.outputs

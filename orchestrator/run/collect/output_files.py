@@ -14,8 +14,8 @@ from typing import BinaryIO, Protocol
 
 from orchestrator.digest import Digest
 from orchestrator.run.attempt_model import LINK, Output, OutputStatus, Result, State
-from orchestrator.run.collect.starting_source import NOTHING, Began, Fate
-from orchestrator.run.collect.walk_tree import Entry, TooMuchError, escaped, name_problem, walk
+from orchestrator.run.collect.starting_source import NOTHING, SourceFate, StartingSource
+from orchestrator.run.collect.walk_tree import TooManyOutputsError, TreeEntry, escaped, name_problem, walk
 from orchestrator.spec.globs import matcher, unmatched
 from orchestrator.spec.jobfile.job_spec import Tolerances
 from orchestrator.value import Value
@@ -40,7 +40,7 @@ class Collected(Value):
 
 
 @dataclass
-class _Seen:
+class _Workspace:
     """A workspace before anything of it is stored."""
 
     untouched: set[str] = field(default_factory=set)
@@ -56,7 +56,7 @@ def collect_outputs(
     globs: Sequence[str],
     limit: int,
     sink: BlobSink,
-    began: Began = NOTHING,
+    began: StartingSource = NOTHING,
     *,
     keep_all: bool = False,
 ) -> Collected:
@@ -102,29 +102,29 @@ def useless_globs(tolerance: Tolerances, result: Result) -> list[str]:
     return [f"tolerance: no output fits {said}"] if useless else []
 
 
-def _look(workspace: Path, wanted: Callable[[str], bool], limit: int, began: Began) -> _Seen:
+def _look(workspace: Path, wanted: Callable[[str], bool], limit: int, began: StartingSource) -> _Workspace:
     """What there is, counted before anything is stored: a sparse file is small to leave and large to keep."""
-    seen = _Seen()
+    seen = _Workspace()
     comparable = began.comparable(workspace)
     for entry in walk(workspace):
         fate = began.fate(entry, comparable)
         entry.close()
-        if fate is Fate.UNTOUCHED:
+        if fate is SourceFate.UNTOUCHED:
             seen.untouched.add(entry.path)
             continue
-        if fate is not Fate.NEW:
-            (seen.again if fate is Fate.AGAIN else seen.changed).append(entry.path)
+        if fate is not SourceFate.NEW:
+            (seen.again if fate is SourceFate.AGAIN else seen.changed).append(entry.path)
         if entry.reason is None:
             seen.written[entry.path] = entry.size
         elif not entry.whole_folder:
             seen.others.append(entry.path)
         seen.total += entry.size if wanted(entry.path) else 0
         if seen.total > limit:
-            raise TooMuchError(f"the job left more than {limit} bytes (resources.output_size)")
+            raise TooManyOutputsError(f"the job left more than {limit} bytes (resources.output_size)")
     return seen
 
 
-def _of_the_source(seen: _Seen, began: Began) -> list[str]:
+def _of_the_source(seen: _Workspace, began: StartingSource) -> list[str]:
     there = {*seen.untouched, *seen.again, *seen.changed}
     gone = sorted(path for path in began.hashes if escaped(path) not in there)
     return [
@@ -138,7 +138,7 @@ def _of_the_source(seen: _Seen, began: Began) -> list[str]:
     ]
 
 
-def _everything(seen: _Seen, limit: int) -> tuple[Callable[[str], bool], str]:
+def _everything(seen: _Workspace, limit: int) -> tuple[Callable[[str], bool], str]:
     total, count = sum(seen.written.values()), len(seen.written)
     files = "the one file that it wrote" if count == 1 else f"all {count:,} files that it wrote"
     if total > limit:
@@ -154,7 +154,7 @@ def _listed(names: list[str], most: int = NAMED) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _output(entry: Entry, sink: BlobSink) -> Output:
+def _output(entry: TreeEntry, sink: BlobSink) -> Output:
     if entry.fd is None:
         reason, target = _link(entry) if entry.reason == LINK else (entry.reason, None)
         return Output(path=entry.path, status=OutputStatus.REJECTED, reason=reason, target=target)
@@ -163,7 +163,7 @@ def _output(entry: Entry, sink: BlobSink) -> Output:
     return Output(path=entry.path, status=OutputStatus.KEPT, digest=digest, size=entry.size)
 
 
-def _link(entry: Entry) -> tuple[str, str]:
+def _link(entry: TreeEntry) -> tuple[str, str]:
     """Why a link is not kept as a file, and its text; one that cannot be kept whole has its hash."""
     text = os.fsdecode(entry.text or b"")
     problem = name_problem(text)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.run.attempt_model import Readback
 from orchestrator.run.collect.job_files import MAX_REASON, bounded, clean, costs_that_file, parse_json
-from orchestrator.run.collect.starting_source import Began, Stamp
+from orchestrator.run.collect.starting_source import Stamp, StartingSource
 from orchestrator.run.collect.walk_tree import read_small
 from orchestrator.value import Value
 
@@ -38,14 +38,14 @@ class Reports(Value):
     notes: tuple[str, ...] = ()
 
     @property
-    def began(self) -> Began:
-        return Began(hashes=self.source, stamps=self.stamps)
+    def began(self) -> StartingSource:
+        return StartingSource(hashes=self.source, stamps=self.stamps)
 
 
 def read_reports(folder: Path) -> Reports:
     """Everything in a report folder, by the names that the runtime uses."""
     notes: list[str] = []
-    entry = _Entry()
+    entry = _EntryReport()
     with costs_that_file("report entry.json cannot be read", notes.append):
         entry = _entry(_object(folder, "entry.json", MAX_ENTRY))
     stamps: dict[str, Stamp] = {}
@@ -76,7 +76,7 @@ def read_reports(folder: Path) -> Reports:
     )
 
 
-class _Entry(NamedTuple):
+class _EntryReport(NamedTuple):
     """What the entry point says of the container."""
 
     packages: dict[str, str] = {}
@@ -84,10 +84,10 @@ class _Entry(NamedTuple):
     missing: bool = True
 
 
-def _entry(value: dict[str, Any] | None) -> _Entry:
+def _entry(value: dict[str, Any] | None) -> _EntryReport:
     if value is None:
-        return _Entry()
-    return _Entry(_texts(value, "packages"), _texts(value, "source"), missing=False)
+        return _EntryReport()
+    return _EntryReport(_texts(value, "packages"), _texts(value, "source"), missing=False)
 
 
 class _Processes:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.digest import CHUNK, Digest
-from orchestrator.run.collect.walk_tree import Entry, open_plain
+from orchestrator.run.collect.walk_tree import TreeEntry, open_plain
 from orchestrator.value import Value
 
 MAX_SIZE = 1 << 30  # bytes of a source, so of a file of it
@@ -42,7 +42,7 @@ class Stamp(Value):
         )
 
 
-class Fate(Enum):
+class SourceFate(Enum):
     """What became of a path."""
 
     NEW = "new"  # it did not come with the source
@@ -51,7 +51,7 @@ class Fate(Enum):
     CHANGED = "changed"
 
 
-class Began(Value):
+class StartingSource(Value):
     hashes: Mapping[str, str] = {}  # path -> SHA-256 in hex, of a link its text's
     stamps: Mapping[str, Stamp] = {}  # empty: of a payload that reports none
 
@@ -60,23 +60,23 @@ class Began(Value):
         stamp = self.stamps.get(WORKSPACE_STAMP)
         return stamp is not None and stamp.inode == workspace.stat().st_ino
 
-    def fate(self, entry: Entry, comparable: bool) -> Fate:
+    def fate(self, entry: TreeEntry, comparable: bool) -> SourceFate:
         """`comparable`: as `comparable` says. Without stamps, the same bytes are the source's own."""
         before = self.hashes.get(entry.raw)
         if before is None:
-            return Fate.NEW
+            return SourceFate.NEW
         stamp = self.stamps.get(entry.raw)
         if entry.facts is not None and entry.fd is None and entry.text is None:  # its name forbids to read it
             same = comparable and stamp is not None and not _written(stamp, entry.facts)
-            return Fate.UNTOUCHED if same else Fate.CHANGED
+            return SourceFate.UNTOUCHED if same else SourceFate.CHANGED
         # Sizes first: a sparse file claims what would take years to hash.
         if entry.fd is not None and entry.size != (stamp.size if stamp else min(entry.size, MAX_SIZE)):
-            return Fate.CHANGED
+            return SourceFate.CHANGED
         if entry.sha256() != before:
-            return Fate.CHANGED
+            return SourceFate.CHANGED
         if not comparable or stamp is None or entry.facts is None or not _written(stamp, entry.facts):
-            return Fate.UNTOUCHED
-        return Fate.AGAIN
+            return SourceFate.UNTOUCHED
+        return SourceFate.AGAIN
 
     def brought(self, workspace: Path, path: str) -> int:
         """Bytes at the beginning of a file that came with the source: all of one that the job never wrote,
@@ -86,9 +86,9 @@ class Began(Value):
         if before is None:
             return 0
         fd, size = open_plain(workspace, path, sys.maxsize)
-        entry = Entry(path, os.fstat(fd), fd=fd)
+        entry = TreeEntry(path, os.fstat(fd), fd=fd)
         try:
-            if self.fate(entry, self.comparable(workspace)) is Fate.UNTOUCHED:
+            if self.fate(entry, self.comparable(workspace)) is SourceFate.UNTOUCHED:
                 return size
             stamp = self.stamps.get(path)
             if stamp is None or not 0 < stamp.size < size:
@@ -118,4 +118,4 @@ def _written(stamp: Stamp, facts: os.stat_result) -> bool:
     return now.ctime != stamp.ctime and now.mode == stamp.mode and facts.st_nlink == 1
 
 
-NOTHING = Began()
+NOTHING = StartingSource()

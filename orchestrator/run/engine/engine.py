@@ -19,7 +19,7 @@ from docker.errors import APIError, DockerException, NotFound
 from orchestrator.digest import CHUNK
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.run.attempt_model import Plan
-from orchestrator.run.engine.create_body import IPV6, container_config
+from orchestrator.run.engine.container_config import IPV6, container_config
 from orchestrator.run.engine.engine_errors import HOW_TO_GET_ONE, guard
 from orchestrator.value import Value
 

@@ -23,7 +23,7 @@ PIECE = 16384  # bytes of a line that an engine logs at once
 _HEADER = struct.Struct(">BxxxL")  # stream, length
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     stream: int
     moment: str  # as the engine wrote it: RFC 3339 with nanoseconds, UTC
     data: bytes
@@ -47,7 +47,7 @@ def _told_apart(
                 yield STDERR, err
 
 
-def entries(engine: Engine, container: str, *, follow: bool, since: str = "") -> Iterator[Entry]:
+def entries(engine: Engine, container: str, *, follow: bool, since: str = "") -> Iterator[LogEntry]:
     """The engine's log, oldest first. `since`: a moment of an entry, which is given once more."""
     api = engine.api
     url = f"{api.base_url}/v{api.api_version}/containers/{container}/logs"
@@ -77,7 +77,7 @@ def _frames(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
         del held[:place]
 
 
-def _whole_lines(frames: Iterator[tuple[int, bytes]]) -> Iterator[Entry]:
+def _whole_lines(frames: Iterator[tuple[int, bytes]]) -> Iterator[LogEntry]:
     """A piece after a full one that has no line feed ends a line all the same: only full ones go on."""
     going_on: dict[int, bool] = {}
     for stream, frame in frames:
@@ -87,7 +87,7 @@ def _whole_lines(frames: Iterator[tuple[int, bytes]]) -> Iterator[Entry]:
         if going_on.get(stream) and not full and not ended:
             data += b"\n"
         going_on[stream] = full
-        yield Entry(stream, moment.decode("ascii", "replace"), data)
+        yield LogEntry(stream, moment.decode("ascii", "replace"), data)
 
 
 def _unix(moment: str) -> str:

@@ -43,7 +43,7 @@ class Scalar(NamedTuple):
     value: float
 
 
-class Event(NamedTuple):
+class EventRecord(NamedTuple):
     step: int
     payload: tuple[tuple[int, bytes], ...]  # every field but the clock: (number, its raw bytes), in order
     scalars: tuple[Scalar, ...]
@@ -58,7 +58,7 @@ def timeless(folder: str) -> str:
     return _MOMENT.sub("TIME", folder)
 
 
-def read_events(stream: BinaryIO) -> Iterator[Event]:
+def read_events(stream: BinaryIO) -> Iterator[EventRecord]:
     """Every event of an open file. EventFileError for the first thing that is not as it should be.
 
     A last record that was cut off (the job was killed while writing) is such a thing, too.
@@ -74,7 +74,7 @@ def read_events(stream: BinaryIO) -> Iterator[Event]:
         if clocks > 1:
             raise EventFileError("a record has two clocks")
         step, scalars = _step_and_scalars(record)
-        yield Event(step, tuple(payload), tuple(scalars))
+        yield EventRecord(step, tuple(payload), tuple(scalars))
 
 
 def read_scalars(stream: BinaryIO) -> Iterator[tuple[str, int, float]]:

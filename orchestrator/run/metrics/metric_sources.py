@@ -32,7 +32,7 @@ _WANDB = re.compile(r"(^|/)wandb/(offline-)?run-[^/]+/files\Z")
 _MLFLOW = re.compile(r"(^|/)mlruns/\d+/[0-9a-f]{32}/metrics/")
 
 
-class Kind(Enum):
+class MetricFormat(Enum):
     """How a file is read."""
 
     OBJECT = "object"  # of JSON
@@ -43,7 +43,7 @@ class Kind(Enum):
 
 class MetricFile(Value):
     path: str
-    kind: Kind
+    kind: MetricFormat
     folder: str = ""  # what is before the metrics' names where other files have a metric of the name, too
     name: str = ""  # of the one metric, where the file holds one
     hidden: bool = False  # names that begin with _ are the tool's own
@@ -79,21 +79,21 @@ def short_names(names: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     return {read: name if len(folders[name]) == 1 else read for read, (_, name) in names.items()}
 
 
-def _kind(path: str) -> Kind:
+def _kind(path: str) -> MetricFormat:
     if path.endswith(".jsonl"):
-        return Kind.LINES
-    return Kind.TABLE if path.endswith(".csv") else Kind.OBJECT
+        return MetricFormat.LINES
+    return MetricFormat.TABLE if path.endswith(".csv") else MetricFormat.OBJECT
 
 
 def _in_own_folders(written: Iterable[str]) -> Iterable[MetricFile]:
     for path in sorted(written):
         folder, _, name = path.rpartition("/")
         if points := _MLFLOW.search(path):
-            yield MetricFile(path=path, kind=Kind.POINTS, name=path[points.end() :])
+            yield MetricFile(path=path, kind=MetricFormat.POINTS, name=path[points.end() :])
         elif name == "wandb-summary.json" and _WANDB.search(folder):
-            yield MetricFile(path=path, kind=Kind.OBJECT, hidden=True)
+            yield MetricFile(path=path, kind=MetricFormat.OBJECT, hidden=True)
         elif name == "metrics.csv" and _VERSION.search(folder):
-            yield MetricFile(path=path, kind=Kind.TABLE)
+            yield MetricFile(path=path, kind=MetricFormat.TABLE)
         elif name in (FINAL, SERIES) and (_OWN.search(folder) or _VERSION.search(folder)):
             yield MetricFile(path=path, kind=_kind(name))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from orchestrator.run.collect.job_files import lines
-from orchestrator.run.metrics.series import Row
+from orchestrator.run.metrics.series import Point
 
 MAX_LINE = 1 << 20  # bytes
 MAX_LINES = 4_000_000
@@ -15,7 +15,7 @@ MAX_CELLS = 20_000_000  # ten seconds
 STEPS = ("step", "global_step", "iteration", "epoch")  # the first one that a table has is its step
 
 
-def read_table(stream: BinaryIO) -> Iterator[Row]:
+def read_table(stream: BinaryIO) -> Iterator[Point]:
     """Every number of a CSV file under its column's name; a cell that holds none is left out.
 
     ValueError or csv.Error for what is no table.
@@ -39,17 +39,17 @@ def read_table(stream: BinaryIO) -> Iterator[Row]:
         for place, cell in enumerate(cells):
             value = None if place == step else _number(cell)
             if value is not None:
-                yield Row(names[place], at, value)
+                yield Point(names[place], at, value)
 
 
-def read_points(stream: BinaryIO, name: str) -> Iterator[Row]:
+def read_points(stream: BinaryIO, name: str) -> Iterator[Point]:
     """The points of one metric, a line each: milliseconds, value, step. ValueError for another line."""
     for line in _lines(stream):
         parts = line.split()
         value = _number(parts[1]) if len(parts) in (2, 3) else None
         if value is None:
             raise ValueError("a line that is not `milliseconds value step`")
-        yield Row(name, _whole(parts[2]) if len(parts) == 3 else None, value)
+        yield Point(name, _whole(parts[2]) if len(parts) == 3 else None, value)
 
 
 def _lines(stream: BinaryIO) -> Iterator[str]:

@@ -13,10 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.run.collect.job_files import bounded, clean, costs_that_file, lines, parse_json, reason
-from orchestrator.run.collect.starting_source import NOTHING, Began
+from orchestrator.run.collect.starting_source import NOTHING, StartingSource
 from orchestrator.run.collect.walk_tree import open_plain, read_small
 from orchestrator.run.metrics.metric_sources import FINAL as FINAL
-from orchestrator.run.metrics.metric_sources import MAX_FILES, Kind, MetricFile, metric_files, short_names
+from orchestrator.run.metrics.metric_sources import (
+    MAX_FILES,
+    MetricFile,
+    MetricFormat,
+    metric_files,
+    short_names,
+)
 from orchestrator.run.metrics.metric_sources import SERIES as SERIES
 from orchestrator.run.metrics.metric_tables import STEPS, read_points, read_table
 from orchestrator.run.metrics.series import Points, Series, points_of
@@ -43,7 +49,7 @@ class Metrics(Value):
 
 
 def read_metrics(
-    workspace: Path, named: str | None, began: Began = NOTHING, written: Sequence[str] = ()
+    workspace: Path, named: str | None, began: StartingSource = NOTHING, written: Sequence[str] = ()
 ) -> Metrics:
     """Final values and series, of the files that metric_sources.py chooses among those that the job wrote.
 
@@ -131,7 +137,7 @@ class Reading:
         )
 
 
-def _read_object(workspace: Path, file: MetricFile, began: Began, reading: Reading) -> bool:
+def _read_object(workspace: Path, file: MetricFile, began: StartingSource, reading: Reading) -> bool:
     """False: there is no such file."""
     name = file.path
     data = read_small(workspace, name, MAX_FILE)
@@ -156,7 +162,7 @@ def _read_object(workspace: Path, file: MetricFile, began: Began, reading: Readi
     return True
 
 
-def _read_table(workspace: Path, file: MetricFile, began: Began, reading: Reading) -> bool:
+def _read_table(workspace: Path, file: MetricFile, began: StartingSource, reading: Reading) -> bool:
     """False: there is no such file."""
     try:
         handle, size = open_plain(workspace, file.path, MAX_LINES_FILE)
@@ -167,7 +173,7 @@ def _read_table(workspace: Path, file: MetricFile, began: Began, reading: Readin
         if began.brought(workspace, file.path) >= size > 0:
             reading.notes.append(_NOT_WRITTEN.format(file.path))
             return True
-        rows = read_table(stream) if file.kind is Kind.TABLE else read_points(stream, file.name)
+        rows = read_table(stream) if file.kind is MetricFormat.TABLE else read_points(stream, file.name)
         for row in rows:
             if reading.full:
                 reading.overflow()
@@ -181,7 +187,7 @@ def _read_table(workspace: Path, file: MetricFile, began: Began, reading: Readin
     return True
 
 
-def _read_lines(workspace: Path, file: MetricFile, began: Began, reading: Reading) -> bool:
+def _read_lines(workspace: Path, file: MetricFile, began: StartingSource, reading: Reading) -> bool:
     """False: there is no such file."""
     name = file.path
     try:
@@ -306,10 +312,10 @@ def _numbers(value: dict[str, Any], ignored: _Ignored, prefix: str = "") -> Iter
 
 # A file of each kind -> False where it is not there.
 _READERS = {
-    Kind.OBJECT: _read_object,
-    Kind.LINES: _read_lines,
-    Kind.TABLE: _read_table,
-    Kind.POINTS: _read_table,
+    MetricFormat.OBJECT: _read_object,
+    MetricFormat.LINES: _read_lines,
+    MetricFormat.TABLE: _read_table,
+    MetricFormat.POINTS: _read_table,
 }
 
 

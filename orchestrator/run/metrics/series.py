@@ -17,7 +17,7 @@ class MetricPoint(Value):
     value: float  # NaN and infinities are kept
 
 
-class Row(NamedTuple):
+class Point(NamedTuple):
     """A point while it passes by: many times cheaper to make than a MetricPoint."""
 
     name: str
@@ -54,10 +54,10 @@ class Series(Sequence[MetricPoint]):
     def names(self) -> KeysView[str]:
         return self._numbers.keys()
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[Point]:
         columns = zip(self._which, self._stepped, self._steps, self._values, strict=True)
         for which, stepped, step, value in columns:
-            yield Row(self._names[which], step if stepped else None, value)
+            yield Point(self._names[which], step if stepped else None, value)
 
     def last(self) -> dict[str, float]:
         """The last value of each name, by when the name came first."""
@@ -99,16 +99,16 @@ class Series(Sequence[MetricPoint]):
         return f"Series({len(self)} points of {len(self._names)} metrics)"
 
 
-def _same(mine: Row, theirs: Row) -> bool:
+def _same(mine: Point, theirs: Point) -> bool:
     nan = mine.value != mine.value and theirs.value != theirs.value
     return mine[:2] == theirs[:2] and (nan or mine.value == theirs.value)
 
 
-def points_of(series: Sequence[MetricPoint]) -> Iterator[Row]:
+def points_of(series: Sequence[MetricPoint]) -> Iterator[Point]:
     """Name, step and value of each point."""
     if isinstance(series, Series):
         return series.rows()
-    return (Row(point.name, point.step, point.value) for point in series)
+    return (Point(point.name, point.step, point.value) for point in series)
 
 
 def _series(points: object) -> Series:

@@ -41,7 +41,7 @@ _ENV_REASONS = {
     "XLA_FLAGS": "a determinism lever; say determinism.level",
 }
 _CACHE = "the job's home and caches lie in /tmp, and are none of its outputs"
-# Whole names. Those that create_body.py gives the container would win, so here they would do nothing.
+# Whole names. Those that container_config.py gives the container would win, so here they would do nothing.
 _ENV_OURS = {
     "PATH": "the programs of the job's packages and of its base are on it; name others by path in command",
     "GLIBC_TUNABLES": "the linker's variables change which code runs",

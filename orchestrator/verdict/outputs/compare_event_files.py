@@ -15,7 +15,13 @@ from typing import BinaryIO, NamedTuple
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.run.attempt_model import Output, OutputStatus
-from orchestrator.run.metrics.event_files import Event, EventFileError, is_event_file, read_events, timeless
+from orchestrator.run.metrics.event_files import (
+    EventFileError,
+    EventRecord,
+    is_event_file,
+    read_events,
+    timeless,
+)
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.outputs.event_records import settled
 from orchestrator.verdict.tolerance import bits
@@ -119,7 +125,7 @@ def _checked(digest: Digest | None, open_blob: OpenBlob) -> BinaryIO:
     return open_blob(digest)
 
 
-def _same(a: Event, b: Event) -> bool:
+def _same(a: EventRecord, b: EventRecord) -> bool:
     return a.payload == b.payload or settled(a) == settled(b)
 
 
@@ -131,14 +137,14 @@ class _Scalars:
         self._names: dict[str, list[str]] = {}
         self.left_out: set[str] = set()  # volatile tags that differ
 
-    def volatile(self, a: Event, b: Event) -> bool:
+    def volatile(self, a: EventRecord, b: EventRecord) -> bool:
         """Whether only scalars of volatile metrics differ."""
         tags = {tag for tag, one, other in self._differing(a, b) if one != other}
         volatile = bool(tags) and all(self._is_volatile(tag) for tag in tags)
         self.left_out |= tags if volatile else set()
         return volatile
 
-    def near(self, a: Event, b: Event) -> bool:
+    def near(self, a: EventRecord, b: EventRecord) -> bool:
         """Whether only scalars differ, each by what its metric's tolerance excuses, or a volatile one."""
         differing = self._differing(a, b)
         return bool(differing) and all(
@@ -148,7 +154,7 @@ class _Scalars:
             for tag, one, other in differing
         )
 
-    def _differing(self, a: Event, b: Event) -> list[tuple[str, bytes, bytes]]:
+    def _differing(self, a: EventRecord, b: EventRecord) -> list[tuple[str, bytes, bytes]]:
         """(tag, original, rerun) of all scalars; nothing where the records differ in more than those."""
         if settled(a, scalars=False) != settled(b, scalars=False) or len(a.scalars) != len(b.scalars):
             return []
@@ -166,7 +172,7 @@ class _Scalars:
         return self._names[tag]
 
 
-def _difference(a: Event | None, b: Event | None) -> str:
+def _difference(a: EventRecord | None, b: EventRecord | None) -> str:
     if a is None or b is None:
         known = a or b
         step = f" at step {known.step}" if known else ""

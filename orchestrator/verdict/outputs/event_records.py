@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.run.metrics.event_files import Event, fields, one_number, raw_value
+from orchestrator.run.metrics.event_files import EventRecord, fields, one_number, raw_value
 
 _MESSAGE, _FIXED32, _FIXED64 = 2, 5, 1  # wire types
 _MAP, _CLOCK, _PLUGIN, _SCALAR = "map", "clock", "plugin", "scalar"
@@ -29,7 +29,7 @@ _EVENT: Shape = {4: _GRAPH, 5: {1: _VALUE}}
 _EVENT_BUT_SCALARS: Shape = {4: _GRAPH, 5: {1: {**_VALUE, 2: _SCALAR, 8: _SCALAR}}}
 
 
-def settled(event: Event, *, scalars: bool = True) -> object:
+def settled(event: EventRecord, *, scalars: bool = True) -> object:
     """Equal for two events that mean the same; without `scalars`, whatever their scalars are worth.
 
     EventFileError where a message in it cannot be read.

@@ -22,7 +22,7 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assembly.read_source_layer import source_files
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import LayerKind
-from orchestrator.launch.judge.ran_source import source_of
+from orchestrator.launch.judge.run_source import source_of
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import find_inputs
 from orchestrator.launch.watch import Watch

@@ -11,11 +11,11 @@ from contextlib import suppress
 
 from orchestrator.errors import FencedError, InfrastructureError, UsageError
 from orchestrator.launch.execute.execute_attempt import NEVER_BEGAN
-from orchestrator.launch.executors.executor import Attempt, Executor, Seen
+from orchestrator.launch.executors.executor import AttemptStatus, Executor, LaunchRequest
 from orchestrator.launch.executors.kinds import LOCAL, WORKER, executor_of
-from orchestrator.launch.person import person
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import Launched, OpenRun
+from orchestrator.record.runs.author import person
 from orchestrator.run.attempt_model import Failure, Result, State
 from orchestrator.value import Value
 
@@ -93,7 +93,9 @@ def _submitted(session: Session, executor: Executor, run: str, number: int) -> s
         raise
 
 
-def _given_up(session: Session, executor: Executor, before: OpenRun, there: Launched, seen: Seen) -> Standing:
+def _given_up(
+    session: Session, executor: Executor, before: OpenRun, there: Launched, seen: AttemptStatus
+) -> Standing:
     """The process is gone. It may have moved the run on just before its end, so the record has the word."""
     record, run = session.record, before.id
     end = time.monotonic() + SETTLING
@@ -140,9 +142,9 @@ def take_back(session: Session, run: str) -> None:
                 executor_of(session, one.executor).cancel(one.ref)
 
 
-def attempt_of(session: Session, run: str, number: int) -> Attempt:
+def attempt_of(session: Session, run: str, number: int) -> LaunchRequest:
     facts = session.record.run(run)
-    return Attempt(
+    return LaunchRequest(
         run=run,
         number=number,
         job=facts.job,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from orchestrator.launch.executors.dispatch_run import advance
-from orchestrator.launch.executors.elsewhere import LiveLog
+from orchestrator.launch.dispatch.await_run import LiveLog
+from orchestrator.launch.dispatch.dispatch_run import advance
 from orchestrator.launch.executors.kinds import LOCAL
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import OpenRun, RunRecord
 from orchestrator.run.container_log import passed_over, remaining
-from orchestrator.run.log_spool import Reader
+from orchestrator.run.log_spool import SpoolReader
 from orchestrator.run.workspace import folders_of
 
 POLL = 0.3  # seconds between two looks at an open run
@@ -45,8 +45,8 @@ def log_chunks(session: Session, run: RunRecord, *, follow: bool) -> Iterator[by
         yield from remaining(chunks, run.log, seen if run.attempt == attempt else 0)
 
 
-def _reader(session: Session, run: RunRecord | OpenRun) -> Reader:
-    return Reader(folders_of(session.settings, run.id, run.attempt).log)
+def _reader(session: Session, run: RunRecord | OpenRun) -> SpoolReader:
+    return SpoolReader(folders_of(session.settings, run.id, run.attempt).log)
 
 
 def _from_elsewhere(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:

@@ -118,7 +118,7 @@ def altered(run: RunRecord, image: ImageHere) -> str | None:
     )
 
 
-def own_plan(
+def attempt_plan(
     session: Session,
     run: RunRecord,
     attempt: int,

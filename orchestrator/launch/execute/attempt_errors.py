@@ -27,7 +27,9 @@ class UnfinishedError(InfrastructureError):
     """The run is not over: what stood in the way can be mended, and then it is carried on."""
 
 
-def broken_off(session: Session, opened: OpenRun, attempt: int, error: Exception, watch: Watch) -> Exception:
+def record_error(
+    session: Session, opened: OpenRun, attempt: int, error: Exception, watch: Watch
+) -> Exception:
     """Write down what can be said of the attempt: the error that whoever asked for it should see."""
     if isinstance(error, RecordError):  # nothing can be written now, and later only going on is right
         return _unfinished(session, opened.id, attempt, error, None, watch)
@@ -38,7 +40,7 @@ def broken_off(session: Session, opened: OpenRun, attempt: int, error: Exception
         elif isinstance(error, _TROUBLE):
             return _unfinished(session, opened.id, attempt, error, state, watch)
         else:
-            session.record.finish(opened.id, attempt, Result(state=State.LOST, message=told(error)))
+            session.record.finish(opened.id, attempt, Result(state=State.LOST, message=in_words(error)))
         try_to_clean(session, opened.id, attempt, watch)
     except FencedError:  # given up meanwhile: what it made is nobody's
         try_to_clean(session, opened.id, attempt, watch)
@@ -47,7 +49,7 @@ def broken_off(session: Session, opened: OpenRun, attempt: int, error: Exception
     return error
 
 
-def told(error: Exception) -> str:
+def in_words(error: Exception) -> str:
     """In one line, with the way to mend it."""
     if isinstance(error, RepriseError):
         return error.message if error.hint is None else f"{error.message} ({error.hint})"
@@ -67,7 +69,7 @@ def _began(session: Session, run: str, attempt: int) -> bool:
 
 def _never_began(session: Session, opened: OpenRun, attempt: int, error: Exception, watch: Watch) -> None:
     """Given back where another box may have it; a run of this box alone, or its last attempt, has failed."""
-    record, message = session.record, told(error)
+    record, message = session.record, in_words(error)
     if opened.wanted.executor != LOCAL and attempt < opened.wanted.attempts:
         record.requeue(opened.id, attempt, message)
         watch.note(f"run {opened.id}: attempt {attempt} never began and is given back: {message}")
@@ -88,7 +90,7 @@ def _unfinished(
     kept = f"; its files are in {where}" if state is State.COLLECTING else ""
     hint = error.hint if isinstance(error, RepriseError) else None
     goes_on = f"nothing of run {run} is lost{kept}; `reprise sweep`, or the next command, goes on with it"
-    what = error.message if isinstance(error, RepriseError) else told(error)
+    what = error.message if isinstance(error, RepriseError) else in_words(error)
     stays = f"run {run} is not over" if state is None else f"run {run} stays {state.value}"
     return UnfinishedError(f"{what}; {stays}", f"{hint}; then: {goes_on}" if hint else goes_on)
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings, strategies
 from support.box import queued_run
 
 from orchestrator.errors import ExitCode, InfrastructureError
-from orchestrator.launch.executors import dispatch_run, elsewhere
-from orchestrator.launch.executors.elsewhere import NotHandedOverError, queue
-from orchestrator.launch.executors.executor import Attempt, Seen, Stage
+from orchestrator.launch.dispatch import dispatch_run, hand_over
+from orchestrator.launch.dispatch.hand_over import NotHandedOverError, queue
+from orchestrator.launch.executors.executor import AttemptStatus, LaunchRequest, Stage
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.record.run_record import Wanted
@@ -30,7 +30,7 @@ class Flaky:
     adopts = False
     jobs: list[str] = field(default_factory=list)
 
-    def submit(self, attempt: Attempt) -> str:
+    def submit(self, attempt: LaunchRequest) -> str:
         fault = self.faults.pop(0) if self.faults else None
         if fault != "before" and attempt.name not in self.jobs:
             self.jobs.append(attempt.name)
@@ -38,8 +38,8 @@ class Flaky:
             raise InfrastructureError("Slurm: sbatch: Socket timed out on send/recv operation")
         return f"{1 + self.jobs.index(attempt.name)}@here/ada"
 
-    def poll(self, ref: str) -> Seen:
-        return Seen(stage=Stage.WAITING)
+    def poll(self, ref: str) -> AttemptStatus:
+        return AttemptStatus(stage=Stage.WAITING)
 
     def cancel(self, ref: str) -> None:
         pass
@@ -59,7 +59,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
 def test_it_is_handed_over_once_after_any_faults(session: Session, faults: list[str]) -> None:
     flaky = Flaky([*faults])
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(elsewhere, "HANDING_PAUSE", 0.0)
+        patched.setattr(hand_over, "HANDING_PAUSE", 0.0)
         patched.setattr(dispatch_run, "executor_of", lambda _session, _kind: flaky)
         run, created = queue(session, queued_run(wanted=Wanted(executor="slurm")), Silent())
     assert created
@@ -73,8 +73,8 @@ def test_one_that_fails_for_longer_leaves_the_run_queued_and_the_error_names_it(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flaky = Flaky(["before"] * 10_000)
-    monkeypatch.setattr(elsewhere, "HANDING", 0.2)
-    monkeypatch.setattr(elsewhere, "HANDING_PAUSE", 0.05)
+    monkeypatch.setattr(hand_over, "HANDING", 0.2)
+    monkeypatch.setattr(hand_over, "HANDING_PAUSE", 0.05)
     monkeypatch.setattr(dispatch_run, "executor_of", lambda _session, _kind: flaky)
     new = queued_run(wanted=Wanted(executor="slurm"))
     with pytest.raises(NotHandedOverError) as caught:

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.errors import EngineError
 from orchestrator.run.attempt_model import Plan
-from orchestrator.run.engine.create_body import container_config
+from orchestrator.run.engine.container_config import container_config
 from orchestrator.run.engine.engine import Engine
 from orchestrator.run.engine.engine_errors import guard
 

@@ -12,7 +12,7 @@ from orchestrator.record.record import Record
 EVERY = 1.0  # seconds between two questions
 
 
-class Wish:
+class StopRequest:
     """Called: the answer as it was last heard. A record that does not answer has asked for nothing.
 
     In a thread of its own: deadline and limits of the job are watched while the record is away.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launch.own_home import close_home
+from orchestrator.launch.home_permissions import close_home
 from orchestrator.settings import Settings, load
 
 
