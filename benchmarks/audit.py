@@ -212,7 +212,7 @@ def measured(words: list[str], settings: Settings) -> dict[str, Any]:
 def variants(settings: Settings, folder: Path) -> Iterator[tuple[str, list[str]]]:
     for part in PARTS:
         yield part, ["audit", "--only", part, "--json"]
-    yield "export", ["audit", "--export", str(folder / "export"), "--json"]
+    yield "export", ["ledger", "export", str(folder / "export"), "--json"]
     key = signing_key(settings).public.vkey
     yield "offline", ["audit", "--offline", str(folder / "export"), "--key", key, "--json"]
 

@@ -2,8 +2,8 @@
 
     python benchmarks/claims.py [--workers 16] [--runs 2000]
 
-Each worker takes runs as `reprise worker` does, and does nothing with them. Beside it: what an idle worker's
-look for work and its heartbeat cost, which is what bounds the number of boxes.
+Each worker takes runs as `reprise worker start` does, and does nothing with them. Beside it: what an idle
+worker's look for work and its heartbeat cost, which is what bounds the number of boxes.
 """
 
 from __future__ import annotations

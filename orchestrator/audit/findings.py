@@ -60,7 +60,7 @@ MEANINGS: dict[Kind, str] = {
     Kind.ROW_UNACCOUNTED: "a row that the ledger knows nothing of: it was put in by hand",
     Kind.BLOB_MISSING: "the record names bytes that the store does not have: nobody can show or compare them",
     Kind.BLOB_ALTERED: "stored bytes are not those of their name: altered, or the disk is damaged",
-    Kind.BLOB_UNNAMED: "stored bytes that nothing names: left by a killed run; `reprise gc` removes them",
+    Kind.BLOB_UNNAMED: "bytes that nothing names: left by a killed run; `reprise store gc` removes them",
     Kind.LAYER_ALTERED: "a part of an image on this box is not the bytes of its digest; remove the file: it "
     "is assembled or pulled again",
     Kind.IMAGE_CLAIM: "the image's settings are not what its own program gives: it was not assembled from it",
@@ -71,12 +71,12 @@ MEANINGS: dict[Kind, str] = {
     "again",
     Kind.REGISTRY_MISSING: "other boxes cannot pull this image; push it again (`reprise build --push`)",
     Kind.VERDICT: "the stored evidence gives another verdict than the stored one",
-    Kind.RUN_STUCK: "nobody seems to be at work on an open run; `reprise sweep` on its box ends it",
+    Kind.RUN_STUCK: "nobody seems to be at work on an open run; `reprise worker recover` on its box ends it",
     Kind.UNREADABLE: "what is stored there is nothing that Reprise writes: put in by hand, or damaged",
     Kind.OUT_OF_REACH: "database, store, engine, registry or disk did not answer, so nothing is known: audit "
     "again when it does",
     Kind.NOT_CHECKED: "this could not be looked at from here, so nothing is known of it",
-    Kind.NO_CHECKPOINT: "nothing signed holds the ledger's end yet; `reprise checkpoint` makes one",
+    Kind.NO_CHECKPOINT: "nothing signed holds the ledger's end yet; `reprise ledger sign` makes one",
 }
 
 

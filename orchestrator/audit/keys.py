@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ED25519 = b"\x01"  # the algorithm's byte in C2SP signed notes
 _NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,200}\Z")
 KEY_BYTES = 1 << 20  # of a file of keys
-KEY_HINT = "`reprise key` prints one"
+KEY_HINT = "`reprise ledger key` prints one"
 _VKEY = re.compile(r"(?P<name>[^\s+]+)\+(?P<id>[0-9a-f]{8})\+(?P<key>[A-Za-z0-9+/=]+)\Z")
 
 
@@ -153,7 +153,7 @@ def from_base64(text: str) -> bytes:
 
 
 def parse_public(text: str) -> PublicKey:
-    """A key as `reprise key` prints it: `name+hash+key`. UsageError for anything else."""
+    """A key as `reprise ledger key` prints it: `name+hash+key`. UsageError for anything else."""
     match = _VKEY.match(text.strip())
     try:
         if match is None:

@@ -60,7 +60,7 @@ def audit(session: Session, asked: Audit, step: Callable[[Part], Step]) -> Itera
         Part.ROWS: lambda tick: _rows(session, asked, tick),
         Part.RUNS: lambda _: stuck_findings(session),
         Part.BLOBS: lambda tick: blob_findings(session, asked.since, tick),
-        Part.VERDICTS: lambda tick: verdict_findings(session, tick),
+        Part.VERDICTS: lambda tick: verdict_findings(session, session.record.everything.judged(), tick),
         Part.IMAGES: lambda tick: _images(session, asked, tick),
         Part.ENGINE: lambda tick: engine_findings(session, tick),
         Part.REGISTRY: lambda tick: _registry(session, asked, tick),

@@ -13,63 +13,71 @@ from typing import Any
 import click
 
 from orchestrator import __version__
-from orchestrator.cli.verbs import EXIT_CODES, VERBS, module_of
+from orchestrator.cli.verbs import EXIT_CODES, GROUPS, VERBS, module_of, verbs_of
 from orchestrator.errors import ExitCode, RepriseError
 
 COMPLETION_VARIABLE = "_REPRISE_COMPLETE"
+NAMES_WIDE = 11  # columns of the longest verb in the help
 
 
 class LazyGroup(click.Group):
-    """Verbs by name only; the module `orchestrator.cli.<verb>` is imported when the verb is used."""
+    """Verbs by name only: the module of a verb is imported when the verb is used."""
+
+    prefix = ""  # what is typed after `reprise` to come here: "" or `ledger`
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(VERBS)
+        return list(verbs_of(self.prefix))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in VERBS:
+        path = f"{self.prefix} {cmd_name}".strip()
+        if path in GROUPS:
+            inner = LazyGroup(cmd_name, help=VERBS[path].summary)
+            inner.prefix = path
+            return inner
+        if path not in VERBS:
             return None
-        command = importlib.import_module(module_of(cmd_name)).command
+        command = importlib.import_module(module_of(path)).command
         assert isinstance(command, click.Command)  # noqa: S101  (for mypy: a module's attribute is Any)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in VERBS and not name.startswith("-") and not ctx.resilient_parsing:
-            raise click.UsageError(f"no such verb: {name!r}{_near(name)}", ctx)
+        path = f"{self.prefix} {args[0]}".strip()
+        if path not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"no such verb: {path!r}{_near(self.prefix, args[0])}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        shown = {name: verb for name, verb in VERBS.items() if not verb.hidden}
+        shown = {name: verb for name, verb in verbs_of(self.prefix).items() if not verb.hidden}
         for section in dict.fromkeys(verb.section for verb in shown.values()):
-            with formatter.section(section):
-                formatter.write_dl(
-                    [
-                        (name.ljust(10), verb.summary)
-                        for name, verb in shown.items()
-                        if verb.section == section
-                    ]
-                )
-        with formatter.section("Exit codes"):
-            formatter.write_dl([(f"{code.value}".ljust(10), text) for code, text in EXIT_CODES.items()])
+            with formatter.section("Verbs" if self.prefix else section):
+                rows = [(name, verb.summary) for name, verb in shown.items() if verb.section == section]
+                formatter.write_dl([(name.ljust(NAMES_WIDE), summary) for name, summary in rows])
+        if not self.prefix:
+            with formatter.section("Exit codes"):
+                codes = ((str(code.value), text) for code, text in EXIT_CODES.items())
+                formatter.write_dl([(code.ljust(NAMES_WIDE), text) for code, text in codes])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
 
         items = [
             CompletionItem(name, help=verb.summary)
-            for name, verb in VERBS.items()
+            for name, verb in verbs_of(self.prefix).items()
             if name.startswith(incomplete) and not verb.hidden
         ]
         return items + click.Command.shell_complete(self, ctx, incomplete)
 
 
-def _near(name: str) -> str:
+def _near(prefix: str, typed: str) -> str:
+    """A suggestion: a verb that is spelt nearly so, or one of a group typed without it (`gc`: `store gc`)."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, VERBS, n=1)
-    return f"; did you mean {near[0]!r}?" if near else "; `reprise --help` lists the verbs"
+    inside = [path for path in VERBS if not prefix and path.endswith(f" {typed}")]
+    shown = [name for name, verb in verbs_of(prefix).items() if not verb.hidden]
+    near = inside if len(inside) == 1 else get_close_matches(typed, shown, n=1)
+    return f"; did you mean {f'{prefix} {near[0]}'.strip()!r}?" if near else ""
 
 
 @click.command(
@@ -149,7 +157,7 @@ def _unforeseen(error: Exception, args: list[str]) -> int:
             sys.stdout.flush()
         except OSError:
             silence(sys.stdout)  # or Python fails once more when it flushes at exit
-        hint = "make room, then try again; `reprise gc` says what it can free"
+        hint = "make room, then try again; `reprise store gc` says what it can free"
         return _report("NoSpaceLeft", f"no space left: {where}", hint, ExitCode.INFRASTRUCTURE, args)
     from orchestrator.cli.crash_report import report_crash
 

@@ -19,14 +19,16 @@ class Verb(NamedTuple):
         return not self.section
 
 
-RUN, LOOK, SAY, BOX = "Run", "Look", "Say", "This box"
+RUN, LOOK, MARK, PROVE, CARRY, MANAGE, SET_UP = (
+    *("Run", "Look", "Mark", "Prove", "Carry"),
+    *("Manage", "Set up"),
+)
 
+# By what is typed after `reprise`; a verb that others stand behind, as in `ledger log`, is a group.
 VERBS: dict[str, Verb] = {
     "submit": Verb(RUN, "Run a job spec and record everything about it."),
     "build": Verb(RUN, "Assemble the image of a job spec and print its digest."),
     "rerun": Verb(RUN, "Run a digest or a recorded run again and give a verdict."),
-    "predict": Verb(RUN, "Say whether this box should give the bits of an earlier run."),
-    "localise": Verb(RUN, "Name the operation in which two runs part, by a slow pass over each."),
     "cancel": Verb(RUN, "Stop a run."),
     "history": Verb(LOOK, "List runs, filtered and sorted."),
     "show": Verb(LOOK, "Show one run."),
@@ -34,43 +36,58 @@ VERBS: dict[str, Verb] = {
     "outputs": Verb(LOOK, "List a run's outputs, or copy them into a folder."),
     "diff": Verb(LOOK, "Show what differs between two runs."),
     "compare": Verb(LOOK, "Give a verdict over two recorded runs."),
-    "verify": Verb(LOOK, "Compute stored verdicts once more from the stored evidence."),
-    "log": Verb(LOOK, "Show what happened, from the ledger, the newest last."),
-    "checkpoint": Verb(
-        LOOK, "Print the latest signed checkpoint of the ledger; sign one where it has grown."
-    ),
-    "key": Verb(LOOK, "Print this box's public key, for those who check what it signed."),
-    "attest": Verb(LOOK, "Sign what a run made of what; of an identical rerun, its original's claim."),
-    "check-attestation": Verb(LOOK, "Say who vouches for what, offline, with public keys only."),
-    "whence": Verb(LOOK, "Find the runs that made a file, by its content."),
-    "audit": Verb(LOOK, "Compute everything once more: has anything been altered?"),
     "best": Verb(LOOK, "Show the run of a job with the best value of a metric."),
     "lineage": Verb(LOOK, "Show where a run's inputs came from, and what was made of its outputs."),
-    "note": Verb(SAY, "Write a note on a run, or list its notes."),
-    "tag": Verb(SAY, "Put tags on a run, or list them; `history --tag TAG` finds the runs."),
-    "name": Verb(SAY, "Give a run a name such as `production`, or list names."),
-    "archive": Verb(SAY, "Put runs away: `history` and `best` leave them out, nothing is deleted."),
-    "image": Verb(LOOK, "Show the layers, program and packages of an image."),
-    "export": Verb(BOX, "Write an image with its runs into one file, for a box without a network."),
-    "import": Verb(BOX, "Take in a file of `reprise export`: image, runs, evidence, inputs."),
-    "sbom": Verb(LOOK, "Print the bill of materials of an image (CycloneDX 1.6, JSON)."),
-    "crate": Verb(BOX, "Write a finished run with its files as an RO-Crate, for archives and other tools."),
-    "base": Verb(BOX, "Make, list, pin or probe base images."),
-    "schema": Verb(BOX, "Print the JSON Schema of job specs."),
-    "doctor": Verb(BOX, "Check this box: what is wrong, and how to mend it."),
-    "sweep": Verb(BOX, "Finish runs whose orchestrator died; remove what is left over."),
-    "gc": Verb(BOX, "Remove blobs that no run names from the store."),
-    "worker": Verb(BOX, "Take queued runs that this box fits."),
-    "boxes": Verb(BOX, "List boxes with a worker: hardware, bit class, state, what they run."),
-    "completion": Verb(BOX, "Print the shell completion script."),
+    "origin": Verb(LOOK, "Find the runs that made a file, by its content."),
+    "note": Verb(MARK, "Write a note on a run, or list its notes."),
+    "tag": Verb(MARK, "Put tags on a run, or list them; `history --tag TAG` finds the runs."),
+    "alias": Verb(MARK, "Give a run an alias such as `production`, or list aliases."),
+    "archive": Verb(MARK, "Put runs away: `history` and `best` leave them out, nothing is deleted."),
+    "audit": Verb(PROVE, "Compute everything once more: has anything been altered?"),
+    "ledger": Verb(PROVE, "Read, sign and export the ledger of all that happened."),
+    "ledger log": Verb(PROVE, "Show what happened, from the ledger, the newest last."),
+    "ledger sign": Verb(PROVE, "Print the ledger's latest signed tree head; sign one where it has grown."),
+    "ledger key": Verb(PROVE, "Print this box's public key, for those who check what it signed."),
+    "ledger export": Verb(PROVE, "Write the ledger and its rows into a folder, for others to audit."),
+    "attestation": Verb(PROVE, "Sign what runs made of what, and check what others signed."),
+    "attestation create": Verb(
+        PROVE, "Sign what a run made of what; of an identical rerun, its original's claim."
+    ),
+    "attestation verify": Verb(PROVE, "Say who vouches for what, offline, with public keys only."),
+    "export": Verb(CARRY, "Write an image with its runs, or one run as an RO-Crate, for another place."),
+    "import": Verb(CARRY, "Take in a file of `reprise export`: image, runs, evidence, inputs."),
+    "image": Verb(MANAGE, "Look into an image."),
+    "image show": Verb(MANAGE, "Show the layers, program and packages of an image."),
+    "image sbom": Verb(MANAGE, "Print the bill of materials of an image (CycloneDX 1.6, JSON)."),
+    "base": Verb(MANAGE, "Make, list, pin or probe base images."),
+    "base build": Verb(MANAGE, "Make a flavour from its recipe and pin it on this box."),
+    "base list": Verb(MANAGE, "List the pinned bases, and the flavours that are not pinned yet."),
+    "base pin": Verb(MANAGE, "Pin an image that is there already as the base NAME."),
+    "base probe": Verb(MANAGE, "Show what an image offers as a base: its Python, glibc, torch and packages."),
+    "worker": Verb(MANAGE, "Run queued runs on this box, and look after boxes and clusters."),
+    "worker start": Verb(MANAGE, "Take queued runs that this box fits."),
+    "worker list": Verb(MANAGE, "List boxes with a worker: hardware, bit class, state, what they run."),
+    "worker recover": Verb(MANAGE, "Finish runs whose orchestrator died; remove what is left over."),
+    "worker dispatch": Verb(MANAGE, "Push on runs that cluster engines execute, until interrupted."),
+    "store": Verb(MANAGE, "Look after the store of outputs, logs and traces."),
+    "store gc": Verb(MANAGE, "Remove blobs that no run names from the store."),
+    "doctor": Verb(SET_UP, "Check this box: what is wrong, and how to mend it."),
+    "schema": Verb(SET_UP, "Print the JSON Schema of job specs."),
+    "completion": Verb(SET_UP, "Print the shell completion script."),
     "execute": Verb("", "Carry one queued or abandoned run to its end."),
-    "dispatch": Verb("", "Push on runs that cluster engines execute, until interrupted."),
 }
+GROUPS = frozenset(path.partition(" ")[0] for path in VERBS if " " in path)
 
 
-def module_of(verb: str) -> str:
-    """Where a verb's command is."""
-    return f"orchestrator.cli.commands.{verb.replace('-', '_')}"
+def verbs_of(group: str) -> dict[str, Verb]:
+    """What can be typed after a group's name: `log`, `sign` … after `ledger`; of "", after `reprise`."""
+    split = ((path.rpartition(" "), verb) for path, verb in VERBS.items())
+    return {name: verb for (before, _, name), verb in split if before == group}
+
+
+def module_of(path: str) -> str:
+    """Where a verb's command is: `ledger log` in `commands/ledger/log.py`."""
+    return f"orchestrator.cli.commands.{path.replace(' ', '.')}"
 
 
 EXIT_CODES: dict[ExitCode, str] = {

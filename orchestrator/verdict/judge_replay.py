@@ -81,7 +81,7 @@ def conclude(original: RunRecord, rerun: RunRecord, second: Second) -> Conclusio
         found = Conclusion(
             source=Source.INCONCLUSIVE,
             summary="the second run is equal to the rerun and to the original, which differ: that cannot be",
-            reasons=("a record or a blob is damaged; `reprise verify` says which",),
+            reasons=("a record or a blob is damaged; `reprise audit --only verdicts` says which",),
         )
     else:
         found = _agreeing(original, rerun, fields, soft)

@@ -171,5 +171,5 @@ class Verdict(Value):
     left_out: tuple[LeftOut, ...] = ()
     contents: tuple[
         TensorFinding, ...
-    ] = ()  # of files that only torch can read; `verify` takes them from here
+    ] = ()  # of files that only torch can read; `audit` takes them from here
     notes: tuple[str, ...] = ()

@@ -14,7 +14,8 @@ from support.terminal import Terminal
 
 ON_TAB = [
     ("reprise su", {"submit"}),
-    ("reprise s", {"submit", "show", "schema", "sweep", "sbom"}),
+    ("reprise s", {"submit", "show", "schema", "store"}),
+    ("reprise ledger s", {"sign"}),
     ("reprise show --pac", {"--packages"}),
 ]
 

@@ -20,7 +20,7 @@ def test_a_dry_run_says_what_would_go_and_then_it_goes(reprise: Call, home: Path
     os.utime(path, (0, 0))
     (path.parent / "stray\x1b[31m").write_text("mine")
 
-    planned = reprise("gc", "--dry-run")
+    planned = reprise("store", "gc", "--dry-run")
     assert planned.code == 0
     assert planned.out.splitlines()[:2] == [
         "would remove 1 of 3 blobs, 2.0 KiB",
@@ -30,16 +30,16 @@ def test_a_dry_run_says_what_would_go_and_then_it_goes(reprise: Call, home: Path
     assert "\x1b" not in planned.out
     assert path.exists()
 
-    done = json.loads(reprise("gc", "--json").out)
+    done = json.loads(reprise("store", "gc", "--json").out)
     assert (done["removed"], done["bytes"], done["dry_run"]) == (1, 2000, False)
     assert len(done["events"]) == 1
     assert not path.exists()
-    assert reprise("gc", "--older-than", "0s").out.startswith("removed 1 of 2 blobs, 5 B")
+    assert reprise("store", "gc", "--older-than", "0s").out.startswith("removed 1 of 2 blobs, 5 B")
     with Session.open() as session:
         assert not session.store.has(young)
 
 
 def test_a_time_that_is_none(reprise: Call) -> None:
-    ran = reprise("gc", "--older-than", "soon")
+    ran = reprise("store", "gc", "--older-than", "soon")
     assert ran.code == 2
     assert "soon" in ran.err

@@ -105,8 +105,8 @@ def test_notes_tags_and_names_are_shown(reprise: Call, ran: Call, monkeypatch: p
         "changed": ["v2"],
         "tags": ["baseline"],
     }
-    assert reprise("name", "production", A).out == f"{A} is now production\n"
-    assert reprise("name", "production", A).out == f"{A} is production already\n"
+    assert reprise("alias", "production", A).out == f"{A} is now production\n"
+    assert reprise("alias", "production", A).out == f"{A} is production already\n"
     out = reprise("show", "production").out
     assert A in out and "name  production" in out and "tags  baseline" in out
     assert "first\n    second line" in out and "bob: me, too" in out and "\x1b" not in out
@@ -119,21 +119,21 @@ def test_notes_tags_and_names_are_shown(reprise: Call, ran: Call, monkeypatch: p
 def test_a_name_moves_and_its_past_stays(reprise: Call, ran: Call) -> None:
     ran(A)
     ran(B)
-    assert reprise("name").out == "no run has a name\n"
-    reprise("name", "production", A)
-    assert reprise("name", "production", B).out == f"{B} is now production; before, it was {A}\n"
-    lines = reprise("name").out.splitlines()
+    assert reprise("alias").out == "no run has an alias\n"
+    reprise("alias", "production", A)
+    assert reprise("alias", "production", B).out == f"{B} is now production; before, it was {A}\n"
+    lines = reprise("alias").out.splitlines()
     assert len(lines) == 2 and lines[1].split()[:3] == ["production", B, "digits"]
-    past = reprise("name", "production").out
+    past = reprise("alias", "production").out
     assert past.index(A) < past.index(B)
-    reprise("name", "production", "--remove")
-    [named] = json.loads(reprise("name", "--json").out)["names"]
+    reprise("alias", "production", "--remove")
+    [named] = json.loads(reprise("alias", "--json").out)["names"]
     assert named["run"] is None and [item["kind"] for item in named["past"]] == ["name", "name", "unname"]
     code, _, err = reprise("show", "production")
     assert code == 2 and "no run has that name" in err
-    assert reprise("name", "deadbeef", A).code == 2
-    assert reprise("name", "nobody").code == 2
-    assert reprise("name", "production", A, "--remove").code == 2
+    assert reprise("alias", "deadbeef", A).code == 2
+    assert reprise("alias", "nobody").code == 2
+    assert reprise("alias", "production", A, "--remove").code == 2
 
 
 def test_archived_runs_are_hidden_not_gone(reprise: Call, ran: Call) -> None:
@@ -217,16 +217,16 @@ def test_whence_knows_inputs_and_folders(reprise: Call, ran: Call, tmp_path: Pat
     (folder / "sub" / "a").write_text("a")
     (folder / "b").write_text("b")
     ran(A, inputs={"data": folder}, patch=b"the patch")
-    code, out, _ = reprise("whence", str(folder))
+    code, out, _ = reprise("origin", str(folder))
     assert code == 4, "it was an input; no run made it"
     assert f"{folder} as a whole\n  input data of {A}" in out
     assert out.endswith(f"no run made these\n{'  in input data of ' + A} ({out.rpartition('(')[2]}")
-    assert f"in input data/sub/a of {A}" in reprise("whence", str(folder / "sub" / "a")).out
+    assert f"in input data/sub/a of {A}" in reprise("origin", str(folder / "sub" / "a")).out
     (tmp_path / "found.patch").write_bytes(b"the patch")
-    code, out, _ = reprise("whence", str(tmp_path / "found.patch"))
+    code, out, _ = reprise("origin", str(tmp_path / "found.patch"))
     assert code == 0 and f"the patch of {A}" in out
     (folder / "link").symlink_to("b")  # with a link in it, it is no input as a whole
-    document = json.loads(reprise("whence", str(folder), "--json").out)
+    document = json.loads(reprise("origin", str(folder), "--json").out)
     assert document["folders"] == [] and len(document["files"]) == 2
 
 
@@ -236,6 +236,6 @@ def test_whence_groups_what_the_same_run_left(reprise: Call, ran: Call, tmp_path
     (tmp_path / "got").mkdir()
     for name in names:
         (tmp_path / "got" / name).write_text(name)
-    out = reprise("whence", str(tmp_path / "got")).out
+    out = reprise("origin", str(tmp_path / "got")).out
     assert out.count(A) == 1 and "and 10 more files" in out
     assert "shard-00  (as out/shard-00)" in out

@@ -12,7 +12,7 @@ from support.box import queued_run
 
 from orchestrator.audit.heads.signed_note import parse_checkpoint, split_notes
 from orchestrator.audit.keys import key_path
-from orchestrator.cli.commands import log
+from orchestrator.cli.commands.ledger import log
 from orchestrator.cli.verb_session import opened
 from orchestrator.errors import ExitCode
 from orchestrator.launch.session import Session
@@ -42,7 +42,7 @@ def test_every_kind_of_event_has_words() -> None:
 
 def test_events_are_told_in_words(reprise: Call, session: Session) -> None:
     run = end_a_run(session, state=State.FAILED, failure="job", message="exit code 3")
-    ran = reprise("log")
+    ran = reprise("ledger", "log")
     assert ran.code == ExitCode.OK
     lines = ran.out.splitlines()
     assert lines[0].split() == ["EVENT", "WHEN", "BY", "WHAT"]
@@ -52,10 +52,10 @@ def test_events_are_told_in_words(reprise: Call, session: Session) -> None:
         f"{run} failed (job): exit code 3",
     ]
     assert [line.split()[0] for line in lines[1:]] == ["0", "1", "2", "3", "4"]
-    assert reprise("log", "--limit", "1").out.count("\n") == 2
-    assert "failed" not in reprise("log", "--kind", "run.submitted").out
-    assert reprise("log", "--by", "nobody").out == "no such events\n"
-    told = json.loads(reprise("log", "--run", run[:6], "--since", "1h", "--json").out)["events"]
+    assert reprise("ledger", "log", "--limit", "1").out.count("\n") == 2
+    assert "failed" not in reprise("ledger", "log", "--kind", "run.submitted").out
+    assert reprise("ledger", "log", "--by", "nobody").out == "no such events\n"
+    told = json.loads(reprise("ledger", "log", "--run", run[:6], "--since", "1h", "--json").out)["events"]
     assert [event["kind"] for event in told] == ["run.submitted", "run.claimed", "run.finished"]
     assert told[2]["data"]["run"]["failure"] == "job"
     assert told[2]["index"] == 4
@@ -63,7 +63,7 @@ def test_events_are_told_in_words(reprise: Call, session: Session) -> None:
 
 def test_what_others_wrote_cannot_move_a_terminal(reprise: Call, session: Session) -> None:
     run = end_a_run(session, message="\x1b[2Jgone\x1b]0;title\x07\nnext")
-    out = reprise("log", "--run", run).out
+    out = reprise("ledger", "log", "--run", run).out
     assert "gone" in out
     assert "next" in out
     assert "\x1b" not in out
@@ -77,17 +77,17 @@ def test_the_ledger_remembers_a_run_whose_row_is_gone(reprise: Call, session: Se
         for table in ("attempt", "wanted"):
             connection.exec_driver_sql(f"DELETE FROM {table}")
         connection.exec_driver_sql("DELETE FROM run")
-    assert f"{run} succeeded" in reprise("log", "--run", run).out
-    assert reprise("log", "--run", "f" * 16).code == ExitCode.USAGE
+    assert f"{run} succeeded" in reprise("ledger", "log", "--run", run).out
+    assert reprise("ledger", "log", "--run", "f" * 16).code == ExitCode.USAGE
 
 
 def test_a_damaged_event_is_shown_as_far_as_it_goes(reprise: Call, session: Session) -> None:
     run = end_a_run(session)
     with session.record._database.writing() as connection:
         connection.exec_driver_sql("UPDATE event SET document = x'00' WHERE kind = 'run.finished'")
-    ran = reprise("log", "--run", run)
+    ran = reprise("ledger", "log", "--run", run)
     assert (ran.code, ran.out.splitlines()[-1].split("  ")[-1]) == (0, f"the result was committed: {run}")
-    assert json.loads(reprise("log", "--run", run, "--json").out)["events"][-1]["data"] is None
+    assert json.loads(reprise("ledger", "log", "--run", run, "--json").out)["events"][-1]["data"] is None
 
 
 def test_a_command_that_ends_a_run_signs(home: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_command_that_ends_a_run_signs(home: Path) -> None:
 def test_a_command_after_one_that_was_killed_signs(home: Path, reprise: Call) -> None:
     with Session.open() as session:  # nothing is signed at its end
         end_a_run(session)
-        assert reprise("log").code == 0  # which only looks
+        assert reprise("ledger", "log").code == 0  # which only looks
         assert session.record.latest_checkpoint() is None
         assert reprise("history").code == 0  # which finishes what others left
         assert session.record.latest_checkpoint() is not None
@@ -141,22 +141,22 @@ def test_a_verb_that_reads_nothing_of_the_record_opens_none(home: Path) -> None:
 
 
 def test_checkpoint_prints_and_copies(reprise: Call, session: Session, tmp_path: Path) -> None:
-    assert "empty" in reprise("checkpoint").out
-    assert json.loads(reprise("checkpoint", "--json").out)["text"] is None
+    assert "empty" in reprise("ledger", "sign").out
+    assert json.loads(reprise("ledger", "sign", "--json").out)["text"] is None
     end_a_run(session)
-    ran = reprise("checkpoint")
+    ran = reprise("ledger", "sign")
     assert parse_checkpoint(ran.out).size == session.record.ledger().size
-    told = json.loads(reprise("checkpoint", "--json").out)
+    told = json.loads(reprise("ledger", "sign", "--json").out)
     assert (told["text"], told["new"], told["copied"]) == (ran.out, False, None)
     session.record.submit(queued_run())
     target = tmp_path / "witness"
-    told = json.loads(reprise("checkpoint", "--to", str(target), "--json").out)
+    told = json.loads(reprise("ledger", "sign", "--to", str(target), "--json").out)
     assert (told["new"], told["copied"]) == (True, 2)
     assert split_notes(target.read_text()) == [ran.out, told["text"]]
     with session.record._database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM checkpoint")
         connection.exec_driver_sql("UPDATE ledger SET size = 1, frontier = zeroblob(32)")
-    ran = reprise("checkpoint", "--to", str(target))
+    ran = reprise("ledger", "sign", "--to", str(target))
     assert (ran.code, "not of this ledger's past" in ran.err) == (ExitCode.AUDIT, True)
 
 
@@ -165,16 +165,16 @@ def test_checkpoint_into_git_needs_a_repository(
 ) -> None:
     end_a_run(session)
     monkeypatch.chdir(tmp_path)
-    ran = reprise("checkpoint", "--to", "git")
+    ran = reprise("ledger", "sign", "--to", "git")
     assert (ran.code, "not in a git repository" in ran.err) == (ExitCode.USAGE, True)
 
 
 def test_the_log_says_where_it_stops(reprise: Call, session: Session) -> None:
     end_a_run(session)
-    every = json.loads(reprise("log", "--json").out)
+    every = json.loads(reprise("ledger", "log", "--json").out)
     assert (every["more"], every["limit"]) == (False, 50)
     for limit, more in ((2, True), (len(every["events"]), False)):
-        ran = reprise("log", "--limit", str(limit), "--json")
+        ran = reprise("ledger", "log", "--limit", str(limit), "--json")
         document = json.loads(ran.out)
         assert document["events"] == every["events"][-limit:]
         assert (document["more"], "older events" in ran.err) == (more, more)
@@ -183,5 +183,5 @@ def test_the_log_says_where_it_stops(reprise: Call, session: Session) -> None:
 def test_a_kind_that_no_event_has_is_refused(reprise: Call, session: Session) -> None:
     end_a_run(session)
     for kind, hint in (("run.finish", "did you mean run.finished?"), ("x", "kinds are box, box.introduced")):
-        ran = reprise("log", "--kind", kind)
+        ran = reprise("ledger", "log", "--kind", kind)
         assert (ran.code, hint in ran.err) == (ExitCode.USAGE, True), ran.err

@@ -16,7 +16,7 @@ import pytest
 
 import orchestrator
 from orchestrator.cli import main as entry
-from orchestrator.cli.verbs import EXIT_CODES, VERBS, module_of
+from orchestrator.cli.verbs import EXIT_CODES, GROUPS, VERBS, module_of, verbs_of
 from orchestrator.errors import ExitCode, StoreError, UsageError
 
 HEAVY = (
@@ -52,10 +52,10 @@ def fail(error: BaseException) -> Callable[[], object]:
     return body
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", VERBS.keys() - GROUPS)
 def test_a_verb_says_what_the_table_says(name: str) -> None:
     command = importlib.import_module(module_of(name)).command
-    assert command.name == name
+    assert command.name == name.split()[-1]
     assert command.get_short_help_str(limit=200) == VERBS[name].summary
     assert command.hidden == VERBS[name].hidden
 
@@ -63,9 +63,11 @@ def test_a_verb_says_what_the_table_says(name: str) -> None:
 def test_there_is_no_verb_outside_the_table() -> None:
     folder = Path(orchestrator.__file__).parent / "cli" / "commands"
     with_command = {
-        path.stem.replace("_", "-") for path in folder.glob("*.py") if "\ndef command(" in path.read_text()
+        " ".join(path.relative_to(folder).with_suffix("").parts)
+        for path in folder.rglob("*.py")
+        if "\ndef command(" in path.read_text()
     }
-    assert with_command == VERBS.keys()
+    assert with_command == VERBS.keys() - GROUPS
 
 
 def test_every_exit_code_has_a_meaning() -> None:
@@ -74,15 +76,17 @@ def test_every_exit_code_has_a_meaning() -> None:
 
 @pytest.mark.parametrize("name", VERBS)
 def test_help_of_every_verb(reprise: Callable[..., object], name: str) -> None:
-    code, out, _ = reprise(name, "--help")
+    code, out, _ = reprise(*name.split(), "--help")
     assert code == 0
     assert VERBS[name].summary in " ".join(out.split())
+    for inner, verb in verbs_of(name).items():
+        assert f"  {inner} " in out and verb.summary in " ".join(out.split())
 
 
 def test_help_lists_verbs_and_exit_codes(reprise: Callable[..., object]) -> None:
     code, out, _ = reprise("--help")
     assert code == 0
-    for name, verb in VERBS.items():
+    for name, verb in verbs_of("").items():
         assert (f"  {name} " in out) is not verb.hidden
     for exit_code in ExitCode:
         assert f"\n  {exit_code.value} " in out
@@ -94,10 +98,33 @@ def test_no_arguments_is_a_usage_error_with_help(reprise: Callable[..., object])
     assert "submit" in err
 
 
-def test_a_mistyped_verb_gets_a_suggestion(reprise: Callable[..., object]) -> None:
-    code, out, err = reprise("sumbit")
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("sumbit", "submit"),
+        ("ledger lgo", "ledger log"),
+        ("wroker list", "worker"),
+        ("gc", "store gc"),  # a group's verb without its group
+        ("zzzz", None),
+        ("image zzzz", None),
+    ],
+)
+def test_a_mistyped_verb_gets_a_suggestion(
+    reprise: Callable[..., object], typed: str, meant: str | None
+) -> None:
+    code, out, err = reprise(*typed.split())
+    assert (code, out, "no such verb: " in err) == (ExitCode.USAGE, "", True)
+    assert (f"did you mean {meant!r}?" in err, "did you mean" in err) == (
+        meant is not None,
+        meant is not None,
+    )
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_alone_shows_its_verbs(reprise: Callable[..., object], group: str) -> None:
+    code, out, err = reprise(group)
     assert (code, out) == (ExitCode.USAGE, "")
-    assert "did you mean 'submit'?" in err
+    assert all(f"  {name} " in err for name in verbs_of(group))
 
 
 def test_usage_errors_are_2_and_have_a_hint(reprise: Callable[..., object]) -> None:
@@ -192,7 +219,7 @@ def test_a_narrow_encoding_does_not_fail(home: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "h\\xe9\n", "")
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"]])
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["ledger", "--help"]])
 def test_start_imports_nothing_heavy(args: list[str], home: Path) -> None:
     script = (
         "import sys\nfrom orchestrator.cli.main import run\n"
@@ -211,7 +238,7 @@ def test_start_imports_nothing_heavy(args: list[str], home: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", VERBS.keys() - GROUPS)
 def test_a_verbs_module_imports_nothing_heavy(name: str) -> None:
     # By name: `import` is no name that a statement takes.
     script = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sys.modules, sep=chr(10))"

@@ -19,14 +19,14 @@ LONG = "x" * 5000
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("checkpoint", "--to", "{folder}/noise"), "checkpoint"),
-        (("audit", "--export", "/proc/foo/bar"), "cannot be written"),
-        (("audit", "--export", "{folder}/noise/x"), "cannot be written"),
-        (("audit", "--export", LONG), "cannot be written"),
+        (("ledger", "sign", "--to", "{folder}/noise"), "checkpoint"),
+        (("ledger", "export", "/proc/foo/bar"), "cannot be written"),
+        (("ledger", "export", "{folder}/noise/x"), "cannot be written"),
+        (("ledger", "export", LONG), "cannot be written"),
         (("audit", "--since", "99999999999d"), "is no time"),
         (("audit", "--key", "nofile"), "neither a file nor a public key"),
         (("audit", "--key", f"{LONG}+0"), "no public key"),
-        (("whence", LONG), "neither a file nor a folder"),
+        (("origin", LONG), "neither a file nor a folder"),
     ],
 )
 def test_told_in_a_line(

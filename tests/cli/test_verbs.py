@@ -344,8 +344,8 @@ def test_what_matches_nothing_or_changes_nothing_is_refused(
         (("outputs", A, "--path", "nope*"), "matches 'nope*'"),
         (("rerun", A, "--input", "nope=x"), "no input nope"),
         (("rerun", A, "--gpu", "H100"), "asks for no GPU"),
-        (("predict", A, "--gpu", "H100"), "asks for no GPU"),
-        (("crate", A, str(tmp_path / "x.tar.gz")), "a folder or FILE.zip"),
+        (("rerun", "--predict", A, "--gpu", "H100"), "asks for no GPU"),
+        (("export", "--format", "ro-crate", A, str(tmp_path / "x.tar.gz")), "a folder or FILE.zip"),
         (("show", f"sha256:{'a' * 64}"), "is a digest, not a run"),
     ):
         ran = reprise(*words)
@@ -430,7 +430,7 @@ def test_whence_finds_the_run_by_content(
     (folder / "who-knows.bin").write_bytes(MODEL)
     (folder / "mine.txt").write_text("nobody made this")
     (folder / "link").symlink_to("who-knows.bin")
-    found = json.loads(reprise("whence", str(folder), "--json").out)["files"]
+    found = json.loads(reprise("origin", str(folder), "--json").out)["files"]
     assert [Path(item["file"]).name for item in found] == ["mine.txt", "who-knows.bin"]
     assert found[0]["made_by"] == []
     assert [item["run"] for item in found[1]["made_by"]] == [A, B]
@@ -438,7 +438,7 @@ def test_whence_finds_the_run_by_content(
     assert made["params"] == {"lr": 0.1}
     assert made["image"] == first.image
     assert made["path"] == "model.pt"
-    code, out, _ = reprise("whence", str(folder))
+    code, out, _ = reprise("origin", str(folder))
     assert code == 0
     assert A in out
     assert "no run made this" in out
@@ -448,9 +448,9 @@ def test_whence_of_what_nobody_made_has_an_exit_code_of_its_own(
     home: Path, reprise: Call, tmp_path: Path
 ) -> None:
     (tmp_path / "mine").write_text("x")
-    code, out, _ = reprise("whence", str(tmp_path / "mine"))
+    code, out, _ = reprise("origin", str(tmp_path / "mine"))
     assert code == 4
     assert "no run made this" in out
-    code, _, err = reprise("whence", str(tmp_path / "gone"))
+    code, _, err = reprise("origin", str(tmp_path / "gone"))
     assert code == 2
     assert "neither a file nor a folder" in err

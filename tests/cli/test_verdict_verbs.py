@@ -79,11 +79,11 @@ def judged(session: Session, recorded: Call) -> None:
 
 
 def test_predict_on_the_same_box(reprise: Call, judged: None) -> None:
-    code, out, err = reprise("predict", "aaaa")
+    code, out, err = reprise("rerun", "--predict", "aaaa")
     assert (code, err) == (0, "")
     assert out.startswith("EQUAL BITS EXPECTED\n")
     assert "earlier reruns of it: 1 different, 1 identical" in out
-    assert reprise("predict", "aaaa", "--quiet") == (0, "bitwise\n", "")
+    assert reprise("rerun", "--predict", "aaaa", "--quiet") == (0, "bitwise\n", "")
     document = json.loads(reprise("rerun", "aaaa", "--predict", "--json").out)
     assert document["original"] == A
     assert (document["same"], document["same_box"], document["fields"]) == (True, True, {})
@@ -93,8 +93,11 @@ def test_predict_by_digest_takes_the_run_that_a_rerun_would_take(
     reprise: Call, session: Session, judged: None
 ) -> None:
     digest = session.record.run(A).image
-    assert json.loads(reprise("predict", digest, "--json").out)["original"] == A
-    assert json.loads(reprise("predict", digest[:20], "--against", "cccc", "--json").out)["original"] == C
+    assert json.loads(reprise("rerun", "--predict", digest, "--json").out)["original"] == A
+    assert (
+        json.loads(reprise("rerun", "--predict", digest[:20], "--against", "cccc", "--json").out)["original"]
+        == C
+    )
 
 
 def test_predict_of_another_class_names_the_fields(reprise: Call, recorded: Call) -> None:
@@ -104,16 +107,16 @@ def test_predict_of_another_class_names_the_fields(reprise: Call, recorded: Call
         {"bit_class": bits, "perf_class": {}, "identity": {}, "bit_digest": digest}
     )
     recorded(A, b"x", fingerprint=print_)
-    code, out, _ = reprise("predict", "aaaa")
+    code, out, _ = reprise("rerun", "--predict", "aaaa")
     assert code == ExitCode.NOT_COMPARABLE
     assert "EQUAL BITS NOT PROMISED" in out
     assert any(line.split()[:2] == ["cpu_vendor", "Acme"] for line in out.splitlines())
-    assert reprise("predict", "aaaa", "-q").out == "not promised\n"
+    assert reprise("rerun", "--predict", "aaaa", "-q").out == "not promised\n"
 
 
 def test_predict_on_a_box_without_the_gpus(reprise: Call, recorded: Call) -> None:
     recorded(A, b"x", gpus=64)
-    code, out, _ = reprise("predict", "aaaa", "--json")
+    code, out, _ = reprise("rerun", "--predict", "aaaa", "--json")
     assert code == ExitCode.NOT_COMPARABLE
     document = json.loads(out)
     assert "this box cannot run it" in document["summary"]
@@ -122,33 +125,36 @@ def test_predict_on_a_box_without_the_gpus(reprise: Call, recorded: Call) -> Non
 
 def test_predict_of_a_run_without_hardware(reprise: Call, recorded: Call) -> None:
     recorded(A, b"x", fingerprint=None)
-    assert reprise("predict", "aaaa", "-q") == (ExitCode.NOT_COMPARABLE, "unknown\n", "")
+    assert reprise("rerun", "--predict", "aaaa", "-q") == (ExitCode.NOT_COMPARABLE, "unknown\n", "")
 
 
 def test_predict_runs_and_writes_nothing(reprise: Call, session: Session, judged: None) -> None:
-    reprise("predict", "aaaa")
+    reprise("rerun", "--predict", "aaaa")
     assert len(json.loads(reprise("history", "--json").out)["runs"]) == 3
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        ["predict"],
-        ["predict", "dddd"],
-        ["predict", "sha256:12"],
-        ["predict", "sha256:1234567890"],
-        ["predict", "aaaa", "--against", "dddd"],
+        ["rerun", "--predict"],
+        ["rerun", "--predict", "dddd"],
+        ["rerun", "--predict", "sha256:12"],
+        ["rerun", "--predict", "sha256:1234567890"],
+        ["rerun", "--predict", "aaaa", "--against", "dddd"],
         ["rerun", "aaaa", "--predict", "--replay"],
         ["submit", "job.yaml", "--twice", "--dry-run"],
         ["compare", "aaaa"],
         ["compare", "aaaa", "dddd"],
         ["compare", "aaaa", "aaaa", "--record"],
-        ["verify"],
-        ["verify", "dddd"],
-        ["verify", "aaaa"],
-        ["verify", "bbbb", "--all"],
-        ["verify", "--job", "digits", "--all"],
-        ["verify", "--job", "digts"],
+        ["audit", "bbbb"],
+        ["audit", "bbbb", "--only", "verdicts", "--only", "rows"],
+        ["audit", "bbbb", "--offline", "."],
+        ["audit", "--only", "verdicts", "dddd"],
+        ["audit", "--only", "verdicts", "aaaa"],
+        ["audit", "--only", "verdicts", "bbbb", "--job", "digits"],
+        ["compare", "aaaa", "bbbb", "--operations", "--record"],
+        ["compare", "aaaa", "bbbb", "--step", "1"],
+        ["audit", "--only", "verdicts", "--job", "digts"],
     ],
 )
 def test_mistakes(reprise: Call, judged: None, line: list[str]) -> None:
@@ -159,7 +165,7 @@ def test_mistakes(reprise: Call, judged: None, line: list[str]) -> None:
 
 
 def test_verify_of_an_original_names_its_reruns(reprise: Call, judged: None) -> None:
-    assert f"reprise verify {B} {C}" in reprise("verify", "aaaa").err
+    assert f"reprise audit --only verdicts {B} {C}" in reprise("audit", "--only", "verdicts", "aaaa").err
 
 
 def test_compare(reprise: Call, session: Session, recorded: Call) -> None:
@@ -209,51 +215,45 @@ def test_show_says_where_a_verdict_was_given_and_what_differed_first(
     assert sum(line.endswith("grace -") for line in lines) == 1
 
 
-def test_verify_agrees(reprise: Call, judged: None) -> None:
-    code, out, err = reprise("verify", "bbbb", "cccc", "aaaa")
+VERIFY = ("audit", "--only", "verdicts")
+
+
+def test_verdicts_that_agree(reprise: Call, judged: None) -> None:
+    code, out, err = reprise(*VERIFY, "bbbb", "cccc", "aaaa")
     assert (code, err) == (0, "")
-    assert [line.split()[0] for line in out.splitlines()] == ["FINDING", "agrees", "agrees", "run", "2"]
+    assert out.splitlines()[-1] == "0 wrong, 1 to note; looked at: verdicts on 2 runs"
     assert f"run {A}: no verdict on it is recorded" in out
-    for options in (["--all"], ["--job", "digits"], ["cccc", "cccc"]):
-        document = json.loads(reprise("verify", "--json", *options).out)
-        assert {item["finding"] for item in document["verdicts"]} == {"agrees"}
-        assert len(document["verdicts"]) == (1 if options == ["cccc", "cccc"] else 2)
+    for options in ([], ["--job", "digits"], ["cccc", "cccc"]):
+        document = json.loads(reprise(*VERIFY, "--json", *options).out)
+        assert document == {"findings": [], "wrong": 0, "unknown": 0, "notes": 0}
 
 
-def test_verify_of_an_empty_record(reprise: Call) -> None:
-    assert reprise("verify", "--all") == (0, "0 of 0 verdicts agree with their evidence\n", "")
-
-
-def found_by(reprise: Call, run: str) -> dict[str, Any]:
-    code, out, _ = reprise("verify", run, "--json")
+def found_by(reprise: Call, run: str) -> list[tuple[str, str]]:
+    code, out, _ = reprise(*VERIFY, run, "--json")
     assert code == ExitCode.AUDIT
-    [item] = json.loads(out)["verdicts"]
-    assert isinstance(item, dict)
-    return item
+    findings = json.loads(out)["findings"]
+    assert {finding["run"] for finding in findings} == {run}
+    return [(finding["kind"], finding["detail"]) for finding in findings]
 
 
-def test_verify_finds_a_changed_and_a_missing_blob(reprise: Call, session: Session, judged: None) -> None:
+def test_evidence_that_is_changed_or_missing(reprise: Call, session: Session, judged: None) -> None:
     digest = session.record.run(C).outputs[0].digest
     assert digest is not None
     path = session.store.path(digest)
     path.chmod(0o644)
     path.write_bytes(b"0123456789")
-    item = found_by(reprise, C)
-    assert item["finding"] == "damaged"
-    assert item["damaged"] == [f"{C}: w.bin"]
+    assert found_by(reprise, C) == [("blob altered", f"{C}: w.bin")]
     path.unlink()
-    item = found_by(reprise, C)
-    assert (item["finding"], item["missing"]) == ("damaged", [f"{C}: w.bin"])
-    assert "missing in the store" in reprise("verify", C).out
+    assert found_by(reprise, C) == [("blob missing", f"{C}: w.bin")]
 
 
-def test_verify_reads_the_bytes_of_equal_outputs_too(reprise: Call, session: Session, judged: None) -> None:
+def test_the_bytes_of_equal_outputs_are_read_too(reprise: Call, session: Session, judged: None) -> None:
     digest = session.record.run(B).outputs[0].digest
     assert digest is not None
     path = session.store.path(digest)
     path.chmod(0o644)
     path.write_bytes(b"012345678!")
-    assert found_by(reprise, B)["damaged"] == [f"{A}: w.bin", f"{B}: w.bin"]
+    assert found_by(reprise, B) == [("blob altered", f"{A}: w.bin"), ("blob altered", f"{B}: w.bin")]
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_verify_reads_the_bytes_of_equal_outputs_too(reprise: Call, session: Ses
         ({"first": TraceDifference(phase=Phase.INIT, step=0)}, "first: stored rank 0, recomputed nothing"),
     ],
 )
-def test_verify_finds_a_forged_verdict(
+def test_a_forged_verdict_is_found(
     reprise: Call, session: Session, recorded: Call, change: Any, words: str
 ) -> None:
     first, again = recorded(A, b"0123456789"), recorded(C, b"0123x56789", A)
@@ -273,12 +273,12 @@ def test_verify_finds_a_forged_verdict(
     if change == "first_byte":
         change = {"files": (honest.files[0].model_copy(update={"first_byte": 7}),)}
     session.record.add_verdict(honest.model_copy(update=change), None, "mallory")
-    item = found_by(reprise, C)
-    assert item["finding"] == "differs"
-    assert words in " ".join(item["differences"])
+    [(kind, detail)] = found_by(reprise, C)
+    assert kind == "verdict not borne out"
+    assert words in detail
     before = session.record.verdicts(C)
-    reprise("verify", C)
-    assert session.record.verdicts(C) == before, "verify writes nothing"
+    reprise(*VERIFY, C)
+    assert session.record.verdicts(C) == before, "an audit writes nothing"
 
 
 def test_a_bar_is_drawn_on_a_terminal_only_and_loses_nothing(
@@ -290,12 +290,6 @@ def test_a_bar_is_drawn_on_a_terminal_only_and_loses_nothing(
     monkeypatch.setattr("orchestrator.cli.terminal.console.is_terminal", lambda _stream: True)
     assert list(bar.with_bar(iter("abc"), 3, "verifying")) == ["a", "b", "c"]
     assert "verifying" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("verb", ["predict", "compare", "verify"])
-def test_the_shell_completes_the_new_verbs(process: Call, verb: str) -> None:
-    _, out, _ = process(_REPRISE_COMPLETE="bash_complete", COMP_WORDS=f"reprise {verb[:4]}", COMP_CWORD="1")
-    assert f"plain,{verb}" in out.split()
 
 
 class Notes(Silent):

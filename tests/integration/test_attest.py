@@ -55,7 +55,9 @@ class Two(NamedTuple):
 
     def check(self, *words: str, of: object = None) -> Outcome:
         """As the stranger: a file, or a place in a registry."""
-        return self.stranger.type("check-attestation", str(of or self.file), "--key", str(self.keys), *words)
+        return self.stranger.type(
+            "attestation", "verify", str(of or self.file), "--key", str(self.keys), *words
+        )
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +90,13 @@ def two(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings, hub: Re
     (spec.parent / "main.py").write_text(SCRIPT + "# dirty\n")
     first = alpha.json("submit", str(spec))
     file, keys = folder / "x.intoto.jsonl", folder / "keys.txt"
-    told = alpha.json("attest", first["id"], "--to", str(file))
+    told = alpha.json("attestation", "create", first["id"], "--to", str(file))
     assert len(told["signers"]) == 1
     again = beta.json("rerun", first["image"])
     assert again["verdict"]["outcome"] == "identical"
-    told = beta.json("attest", again["run"]["id"], "--to", str(file))
+    told = beta.json("attestation", "create", again["run"]["id"], "--to", str(file))
     assert (len(told["signers"]), told["outputs"], told["image"]) == (2, 1, first["image"])
-    keys.write_text("# the team\n" + "".join(box.type("key").out for box in (alpha, beta)))
+    keys.write_text("# the team\n" + "".join(box.type("ledger", "key").out for box in (alpha, beta)))
     outputs = folder / "outputs"
     alpha.json("outputs", first["id"], "--to", str(outputs))
     nowhere = {"REPRISE_DATABASE_URL": "sqlite:////nowhere/x.db", "DOCKER_HOST": "unix:///nowhere/sock"}
@@ -108,7 +110,7 @@ def test_a_stranger_learns_who_vouches_for_what(two: Two) -> None:
     (claim,) = checked.json["claims"]
     x = str(Digest.of_file(two.outputs / "x.txt"))
     assert (claim["image"], claim["job"], claim["outputs"]) == (two.image, "test", {"x.txt": x})
-    assert claim["by"] == [box.json("key")["key_id"] for box in (two.alpha, two.beta)]
+    assert claim["by"] == [box.json("ledger", "key")["key_id"] for box in (two.alpha, two.beta)]
     assert len(set(claim["by"])) == 2
     first, again = claim["runs"]
     assert (first["run"], again["run"]) == (two.run, two.rerun)
@@ -176,8 +178,8 @@ def test_every_flipped_byte_of_the_file_is_found(two: Two, tmp_path: Path) -> No
 def test_tools_not_written_here_verify_and_read_it(two: Two) -> None:
     keys = []
     for box in (two.alpha, two.beta):
-        told = box.json("key")
-        assert box.type("key", "--pem").out == told["pem"]
+        told = box.json("ledger", "key")
+        assert box.type("ledger", "key", "--pem").out == told["pem"]
         keys.append(SSlibKey.from_crypto(load_pem_public_key(told["pem"].encode()), told["key_id"]))
     lines = two.file.read_text().splitlines()
     thresholds = [2, 1, 1]  # the claim, and what each tells of its run
@@ -193,22 +195,22 @@ def test_what_cannot_be_vouched_for_is_refused(two: Two, tmp_path: Path) -> None
     box = two.alpha
     with open_record(load(box.environ)) as record:
         queued, _ = record.submit(queued_run())
-    refused = box.type("attest", queued)
+    refused = box.type("attestation", "create", queued)
     assert refused.code == 2
     assert "is queued: there is nothing to vouch for" in refused.err
     noisy = box.json("submit", str(write_job(tmp_path / "noisy", NOISY)))
     other = box.json("rerun", noisy["id"], code=3)["run"]["id"]
-    refused = box.type("attest", other, "--to", str(tmp_path / "no"))
+    refused = box.type("attestation", "create", other, "--to", str(tmp_path / "no"))
     assert refused.code == 2
     assert "its verdict is different" in refused.err
     # Somebody writes the wished-for outcome into the database: the evidence says otherwise.
     with sqlite3.connect(box.environ["REPRISE_DATABASE_URL"].removeprefix("sqlite:///")) as database:
         database.execute("UPDATE verdict SET outcome = 'identical' WHERE outcome = 'different'")
-    refused = box.type("attest", other, "--to", str(tmp_path / "no"))
+    refused = box.type("attestation", "create", other, "--to", str(tmp_path / "no"))
     assert refused.code == 2
     assert "no verdict that the evidence bears out" in refused.err
     assert not (tmp_path / "no").exists()
-    refused = box.type("attest", noisy["id"], "--to", str(two.file))
+    refused = box.type("attestation", "create", noisy["id"], "--to", str(two.file))
     assert refused.code == 2
     assert "another claim" in refused.err
     assert two.check("--at-least", "2").code == 0
@@ -217,7 +219,9 @@ def test_what_cannot_be_vouched_for_is_refused(two: Two, tmp_path: Path) -> None
 def test_both_push_at_once_and_the_image_has_both(two: Two, hub: RegistryServer) -> None:
     jobs = [(two.alpha, two.run), (two.beta, two.rerun)]
     with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda job: job[0].type("attest", job[1], "--push", "--json"), jobs))
+        done = list(
+            pool.map(lambda job: job[0].type("attestation", "create", job[1], "--push", "--json"), jobs)
+        )
     assert [one.code for one in done] == [0, 0], [one.err for one in done]
     reference = f"{hub.place(REPOSITORY)}@{two.image}"
     with Client(read_place(hub.place(REPOSITORY))) as client:

@@ -52,11 +52,11 @@ def test_runs_have_their_bytes_there_and_a_changed_byte_is_named(
     copied = tmp_path / "copied"
     assert far.type("outputs", run["id"], "--to", str(copied)).code == 0
     assert (copied / "metrics.json").is_file()
-    assert far.type("verify", again["id"]).code == 0
+    assert far.type("audit", "--only", "verdicts", again["id"]).code == 0
     for stored in s3.path(prefix).rglob("sha256/*/*"):
         os.utime(stored, (0, 0))
     s3.touched()
-    kept = far.json("gc")
+    kept = far.json("store", "gc")
     assert (kept["removed"], kept["young"], kept["foreign"]) == (0, 0, [])
     assert kept["seen"] > 2
 
@@ -71,7 +71,7 @@ def test_runs_have_their_bytes_there_and_a_changed_byte_is_named(
     assert damaged.code == 5
     assert output["digest"] in damaged.err
     assert not (tmp_path / "damaged" / "x.txt").exists()
-    assert far.type("verify", again["id"]).code == 6
+    assert far.type("audit", "--only", "verdicts", again["id"]).code == 6
     found = far.type("audit", "--only", "blobs", "--json")
     assert found.code == 6
     (finding,) = found.json["findings"]

@@ -37,7 +37,7 @@ def test_killed_at_a_point_the_next_command_finishes_the_same_container(
     spec = write_job(tmp_path / "job", SCRIPT)
     killed = box.type("submit", str(spec), **{VARIABLE: point})
     assert killed.code == -signal.SIGKILL, killed.err
-    box.type("sweep")
+    box.type("worker", "recover")
     (line,) = box.json("history")["runs"]
     assert line["state"] == "succeeded"
     run = box.json("show", line["id"])
@@ -51,7 +51,7 @@ def test_killed_at_a_point_the_next_command_finishes_the_same_container(
 def test_a_rerun_that_was_killed_still_gets_its_verdict(box: Box, tmp_path: Path) -> None:
     run = box.json("submit", str(write_job(tmp_path / "job", SCRIPT)))
     assert box.type("rerun", run["id"], **{VARIABLE: "ended"}).code == -signal.SIGKILL
-    box.type("sweep")
+    box.type("worker", "recover")
     (line,) = [line for line in box.json("history")["runs"] if line["rerun_of"] == run["id"]]
     assert line["verdict"] == "identical"
 

@@ -64,9 +64,9 @@ def crate(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Cr
     run = box.json("submit", str(spec))["id"]
     again = box.json("rerun", run)
     assert again["verdict"]["outcome"] == "identical"
-    told = box.json("crate", run, str(here / "crate"))
+    told = box.json("export", "--format", "ro-crate", run, str(here / "crate"))
     assert told["left_out"] == ["output link (symlink to /etc/passwd)"]
-    box.json("crate", run, str(here / "crate.zip"), "--inputs", "--licence", LICENCE)
+    box.json("export", "--format", "ro-crate", run, str(here / "crate.zip"), "--inputs", "--licence", LICENCE)
     return Crate(box, run, here / "crate", here / "crate.zip")
 
 
@@ -93,15 +93,17 @@ def test_it_holds_the_runs_bytes_and_says_so(crate: Crate) -> None:
     }
     assert Digest.of_file(crate.folder / "outputs/out dir/ä b%25#%3F.txt") == recorded["out dir/ä b%#?.txt"]
     assert found["#verdict/0"]["name"].startswith("identical: rerun ")
-    made = crate.box.json("whence", str(crate.folder / "outputs" / "metrics.json"))["files"][0]["made_by"]
+    made = crate.box.json("origin", str(crate.folder / "outputs" / "metrics.json"))["files"][0]["made_by"]
     assert crate.run in {one["run"] for one in made}
 
 
 def test_the_same_run_gives_the_same_file_and_an_altered_store_none(crate: Crate, tmp_path: Path) -> None:
     box, run = crate.box, crate.run
-    box.json("crate", run, str(tmp_path / "again.zip"), "--inputs", "--licence", LICENCE)
+    box.json(
+        "export", "--format", "ro-crate", run, str(tmp_path / "again.zip"), "--inputs", "--licence", LICENCE
+    )
     assert (tmp_path / "again.zip").read_bytes() == crate.zipped.read_bytes()
-    refused = box.type("crate", run, str(tmp_path / "again.zip"))
+    refused = box.type("export", "--format", "ro-crate", run, str(tmp_path / "again.zip"))
     assert refused.code == 2
     assert "--force" in refused.err
     blob = Digest.of_file(crate.folder / "outputs" / "metrics.json").hex
@@ -110,7 +112,7 @@ def test_the_same_run_gives_the_same_file_and_an_altered_store_none(crate: Crate
     try:
         stored.chmod(0o644)
         stored.write_bytes(bytes_before.replace(b"accuracy", b"Accuracy"))
-        spoilt = box.type("crate", run, str(tmp_path / "spoilt"))
+        spoilt = box.type("export", "--format", "ro-crate", run, str(tmp_path / "spoilt"))
         assert spoilt.code == 5
         assert "metrics.json has other bytes" in spoilt.err
         assert not (tmp_path / "spoilt").exists()
@@ -120,12 +122,12 @@ def test_the_same_run_gives_the_same_file_and_an_altered_store_none(crate: Crate
 
 def test_the_bill_of_materials_of_its_image_is_valid_and_whole(crate: Crate) -> None:
     shown = crate.box.json("show", crate.run)
-    told = crate.box.type("sbom", crate.run)
+    told = crate.box.type("image", "sbom", crate.run)
     assert told.code == 0, told.err
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(told.out) is None
     listed = {one["name"]: one["version"] for one in told.json["components"] if one["type"] == "library"}
     assert listed == shown["packages"]
-    assert crate.box.type("sbom", shown["image"]).out == told.out
+    assert crate.box.type("image", "sbom", shown["image"]).out == told.out
 
 
 # The validator asks for the context of RO-Crate 1.1 over the network. It is put into its cache, from the copy

@@ -21,7 +21,7 @@ from orchestrator.settings import Settings
 @contextmanager
 def working(box: Box, *words: str) -> Iterator[subprocess.Popen[str]]:
     """A worker; at the end it is killed with what it executes."""
-    process = box.start("worker", *words)
+    process = box.start("worker", "start", *words)
     assert process.stderr is not None
     assert "takes runs" in process.stderr.readline()
     try:

@@ -41,11 +41,11 @@ def test_a_box_signs_no_run_that_came_in_under_its_name(
     forged = tmp_path / "forged.tar"
     with_run(genuine, forged, change, WEIGHTS)
     assert box.type("import", str(forged)).code == 0
-    refused = box.type("attest", "feedfacefeedface")
+    refused = box.type("attestation", "create", "feedfacefeedface")
     assert refused.code == 2
     assert "nothing proves that this box executed run feedfacefeedface" in refused.err
     assert "imported" in refused.err
-    assert box.type("attest", run["id"]).code == 0, "what it executed it signs"
+    assert box.type("attestation", "create", run["id"]).code == 0, "what it executed it signs"
     shown = box.type("show", "feedfacefeedface").out
     assert "executed elsewhere" in shown
     assert "imported" not in box.type("show", run["id"]).out
@@ -53,7 +53,7 @@ def test_a_box_signs_no_run_that_came_in_under_its_name(
     assert lines[run["id"]] is None
     assert lines["feedfacefeedface"] == box.json("show", "feedfacefeedface")["imported"] is not None
     (tmp_path / "model.bin").write_bytes(WEIGHTS)
-    assert "imported" in box.type("whence", str(tmp_path / "model.bin")).out
+    assert "imported" in box.type("origin", str(tmp_path / "model.bin")).out
     assert "imported" in box.type("lineage", "feedfacefeedface").out
     history = box.type("history").out
     assert [("imported" in line) for line in history.splitlines() if run["id"] in line] == [False]
@@ -87,9 +87,9 @@ def test_an_altered_run_is_not_signed(box: Box, run: Any) -> None:
     """By whoever has the database account."""
     from support.forged_rows import change_run
 
-    assert box.type("attest", run["id"]).code == 0
+    assert box.type("attestation", "create", run["id"]).code == 0
     change_run(box, run["id"], submitted_by="boss")
-    refused = box.type("attest", run["id"])
+    refused = box.type("attestation", "create", run["id"])
     assert refused.code == 2
     assert "bears no seal of this box" in refused.err
     assert json.loads(box.type("history", "--json").out)["runs"]

@@ -130,7 +130,7 @@ def test_five_people_a_dozen_runs_one_winner(box: Box, job: Path, tmp_path: Path
     box.type("outputs", best["id"], "--to", str(tmp_path / "download"))
     weights = tmp_path / "who-knows.bin"
     (tmp_path / "download" / "model.pt").rename(weights)
-    [found] = box.json("whence", str(weights))["files"]
+    [found] = box.json("origin", str(weights))["files"]
     assert found["made_by"][0]["run"] == best["id"]
     assert found["made_by"][0]["params"] == best["program"]["params"]
     assert found["made_by"][0]["verdicts"] == ["identical"]
@@ -167,7 +167,7 @@ def test_what_was_made_of_the_winner_and_what_is_said_of_it(box: Box, tmp_path: 
     text = box.type("lineage", served).out
     assert f"model <- weights.bin of {second} train" in text and first not in text
     assert "used by no run" in text
-    code, known = 0, box.json("whence", str(tmp_path / "store"))
+    code, known = 0, box.json("origin", str(tmp_path / "store"))
     assert (known["files"][0]["made_by"][0]["run"], code) == (second, 0)
     assert {item["role"] for item in known["folders"][0]["known_as"]} == {"input"}
 
@@ -184,7 +184,7 @@ def test_what_was_made_of_the_winner_and_what_is_said_of_it(box: Box, tmp_path: 
     assert [run["id"] for run in changed["runs"]] == [second]
     assert {delta["name"] for delta in changed["changed"][second]["deltas"]} == {"main.py", "logo.bin"}
 
-    assert box.type("name", "production", second, LOGNAME="ada", USER="ada").code == 0
+    assert box.type("alias", "production", second, LOGNAME="ada", USER="ada").code == 0
     assert box.type("note", "production", "went out on Monday", LOGNAME="bob", USER="bob").code == 0
     shown = box.type("show", "production").out
     assert second in shown and "bob: went out on Monday" in shown

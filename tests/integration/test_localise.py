@@ -51,7 +51,7 @@ torch.save(weight, 'weight.pt')
     spec = "determinism: {{threads: {}, portable_cpu: false}}"
     one = submit(box, tmp_path / "one", script, spec.format(1))
     two = submit(box, tmp_path / "two", script, spec.format(2))
-    found = box.json("localise", one, two, code=3)
+    found = box.json("compare", "--operations", one, two, code=3)
     assert found["conclusion"] == "operation", found
     assert found["difference"]["op"] == "aten::sum"
     assert found["step"] == 0
@@ -59,9 +59,13 @@ torch.save(weight, 'weight.pt')
     assert [run["rerun_of"] for run in passes] == [one, two]
     # Another box with the same record compares what was made where the runs were made.
     shared = {"REPRISE_DATABASE_URL": box.settings.database_url, "REPRISE_STORE": str(box.settings.store)}
-    again = make_box(tmp_path / "other", shared_base, **shared).json("localise", one, two, code=3)
+    again = make_box(tmp_path / "other", shared_base, **shared).json(
+        "compare", "--operations", one, two, code=3
+    )
     assert again == found
-    quiet = box.type("localise", one, two, "--step", "99", "--quiet")  # a step that was never taken
+    quiet = box.type(
+        "compare", "--operations", one, two, "--step", "99", "--quiet"
+    )  # a step that was never taken
     assert (quiet.code, quiet.out) == (4, "unknown\n")
 
 
@@ -70,7 +74,7 @@ def test_noise_that_an_operation_brings_in_is_found_where_it_enters(box: Box, tm
     run = submit(box, tmp_path / "job", TRAIN.format(noise=noise))
     verdict = box.json("rerun", run, code=3)["verdict"]
     assert verdict["first"]["step"] == 1
-    found = box.json("localise", run, verdict["rerun"], code=3)
+    found = box.json("compare", "--operations", run, verdict["rerun"], code=3)
     assert (found["conclusion"], found["step"]) == ("input", 1)
     assert (found["difference"]["op"], found["difference"]["step"]) == ("aten::add", 1)
     assert found["operations"] > 3
@@ -79,7 +83,7 @@ def test_noise_that_an_operation_brings_in_is_found_where_it_enters(box: Box, tm
 def test_random_numbers_of_another_seed_are_said_to_be_that(box: Box, tmp_path: Path) -> None:
     noise = "torch.seed() if step == 2 else None; out = torch.nn.functional.dropout(out, 0.5)"
     run = submit(box, tmp_path / "job", TRAIN.format(noise=noise))
-    found = box.json("localise", run, run, "--step", "2", code=3)
+    found = box.json("compare", "--operations", run, run, "--step", "2", code=3)
     assert found["conclusion"] == "operation"
     assert found["difference"]["random"]
     assert "generator was in another state" in found["summary"]
@@ -88,8 +92,8 @@ def test_random_numbers_of_another_seed_are_said_to_be_that(box: Box, tmp_path: 
 def test_two_runs_that_are_identical_need_no_pass(box: Box, tmp_path: Path) -> None:
     run = submit(box, tmp_path / "job", TRAIN.format(noise="pass"))
     again = box.json("rerun", run)["run"]["id"]
-    found = box.json("localise", run, again)
+    found = box.json("compare", "--operations", run, again)
     assert (found["conclusion"], found["passes"]) == ("equal", [])
-    found = box.json("localise", run, again, "--step", "1")
+    found = box.json("compare", "--operations", run, again, "--step", "1")
     assert (found["conclusion"], len(found["passes"])) == ("equal", 2)
     assert found["operations"] > 10

@@ -147,7 +147,7 @@ def test_the_whole_way(somebody: Somebody) -> None:
     done = somebody.type("outputs", run["id"], "--to", str(somebody.home / "back"))
     assert done.returncode == 0, done.stderr
     assert (somebody.home / "back/model.bin").read_bytes() == b"weights"
-    done = somebody.type("sweep")
+    done = somebody.type("worker", "recover")
     assert (done.returncode, done.stdout) == (0, "nothing to do\n"), done.stderr
     assert somebody.type("doctor").returncode == 0
 
@@ -156,7 +156,7 @@ def test_the_whole_way(somebody: Somebody) -> None:
 def test_what_a_killed_process_leaves_is_finished_and_removed(somebody: Somebody, point: str) -> None:
     somebody.type("submit", str(somebody.home / "job"), REPRISE_CRASH_AT=point)
     assert attempts(somebody) != []
-    done = somebody.type("sweep")
+    done = somebody.type("worker", "recover")
     assert done.returncode == 0, done.stdout + done.stderr
     assert attempts(somebody) == []
     (run,) = somebody.json("history")["runs"]
@@ -170,7 +170,7 @@ def test_what_cannot_be_removed_is_said_and_is_nobodys_result(somebody: Somebody
     (folder,) = (somebody.home / "reprise/attempts").glob("*-1")
     (folder / "workspace/roots").mkdir(mode=0o755)
     (folder / "workspace/roots/file").write_text("x")
-    done = somebody.type("sweep")
+    done = somebody.type("worker", "recover")
     assert done.returncode == 0, done.stderr
     assert "cannot remove" in done.stdout
     assert somebody.type("history").returncode == 0

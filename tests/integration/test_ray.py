@@ -133,7 +133,7 @@ def test_ten_runs_while_a_node_is_killed_twice(team: Team, tmp_path: Path) -> No
     with ThreadPoolExecutor(3) as pool:
         runs = list(pool.map(lambda n: submit(team, spec, "-p", f"n={n}"), range(10)))
     assert len(set(runs)) == 10
-    pushing = team.person.start("dispatch")
+    pushing = team.person.start("worker", "dispatch")
     try:
         victim = team.cluster.nodes[1]
         killed = kill_in_the_middle(team, victim, runs, spare_runs=False)
@@ -176,14 +176,14 @@ def left_behind(team: Team, runs: list[str]) -> None:
     shared = {name: value for name, value in team.person.variables.items() if name.startswith("REPRISE_")}
     for number, box in enumerate(team.boxes):
         if team.containers(number, runs):
-            assert box.type("sweep", **shared).code == 0
+            assert box.type("worker", "recover", **shared).code == 0
         assert team.containers(number, runs) == []
 
 
 def test_what_ray_throws_out_of_its_queue_waits_on(team: Team, tmp_path: Path) -> None:
     spec = write_job(tmp_path / "job", "pass", "base: cpu\nresources: {gpus: 1, gpu: B200}")
     run = submit(team, spec)
-    pushing = team.person.start("dispatch")
+    pushing = team.person.start("worker", "dispatch")
     try:
         with team.session() as session:
             (first,) = session.record.launched(run)

@@ -88,7 +88,7 @@ def test_a_job_that_ends_while_the_record_is_away_is_recorded_later(
     assert process.returncode == 5
     assert f"run {run} is not over" in told
     server.start()
-    assert team.alpha.type("sweep").code == 0
+    assert team.alpha.type("worker", "recover").code == 0
     shown = team.person.json("show", run)
     assert (shown["state"], shown["attempt"]) == ("succeeded", 1)
     assert "done.txt" in [one["path"] for one in shown["outputs"]]
@@ -98,7 +98,7 @@ def test_a_job_that_ends_while_the_record_is_away_is_recorded_later(
 def test_a_worker_outlives_it_and_its_runs_do_not_begin_again(
     team: Team, tmp_path: Path, server: PostgresServer
 ) -> None:
-    worker = hasty(team.alpha, "worker", "--name", "alpha", "--slots", "2")
+    worker = hasty(team.alpha, "worker", "start", "--name", "alpha", "--slots", "2")
     try:
         says(worker, "takes runs")
         spec = write_job(tmp_path / "job", SCRIPT)

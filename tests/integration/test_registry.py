@@ -84,7 +84,7 @@ def test_without_any_docker_a_job_is_built_and_pushed_and_looked_at(
     pushed = here.type("build", "--push", str(spec), DOCKER_HOST=NO_ENGINE)
     assert pushed.code == 0, pushed.err
     digest = pushed.out.split()[-1]
-    shown = there.type("image", digest, "--json", DOCKER_HOST=NO_ENGINE)
+    shown = there.type("image", "show", digest, "--json", DOCKER_HOST=NO_ENGINE)
     assert shown.code == 0, shown.err
     assert shown.json["digest"] == digest
     assert shown.json["program"]["name"] == "test"
@@ -218,7 +218,7 @@ def test_a_registry_that_is_away_is_an_error_and_nothing_is_recorded(here: Box, 
     assert gone.host in wrong["detail"]
 
 
-@pytest.mark.parametrize("words", [("rerun",), ("image",)])
+@pytest.mark.parametrize("words", [("rerun",), ("image", "show")])
 def test_a_digest_that_nobody_has_is_an_error_of_usage(here: Box, words: tuple[str, ...]) -> None:
     nobody = here.type(*words, Digest.of(b"nobody"))
     assert nobody.code == 2

@@ -40,8 +40,8 @@ def test_what_a_release_made_the_next_one_reads(
     run = box.json("submit", str(spec))
     digest = run["image"]["digest"] if isinstance(run["image"], dict) else run["image"]
 
-    described = later(box, "image", digest, "--json").json
-    assert described == box.json("image", digest)
+    described = later(box, "image", "show", digest, "--json").json
+    assert described == box.json("image", "show", digest)
     again = later(box, "rerun", digest, "--json").json
     assert again["verdict"]["outcome"] == "identical"
     audited = later(box, "audit", "--json").json

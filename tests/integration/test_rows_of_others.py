@@ -115,7 +115,12 @@ def test_a_run_is_called_by_16_hex_digits_or_is_no_run(
     change_run(box, first["id"], submitted_by="ada")
     forged_run(box, first["id"], public_id=name)
     before = sorted(str(path) for path in tmp_path.rglob("*") if "home" not in path.parts)
-    for words in (("sweep",), ("history",), ("worker", "--help"), ("gc", "--dry-run")):
+    for words in (
+        ("worker", "recover"),
+        ("history",),
+        ("worker", "start", "--help"),
+        ("store", "gc", "--dry-run"),
+    ):
         done = box.type(*words)
         assert "Traceback" not in done.err
         assert "bug" not in done.err
@@ -139,7 +144,7 @@ def test_a_box_seals_what_it_was_told_to_run_when_it_began(box: Box, first: Any,
     assert submitted.returncode == 0, err
     assert "were altered while it ran" in err
     assert box.json("show", run)["image"] == first["image"], "the row says so now"
-    done = box.type("attest", run, "--to", str(tmp_path / "signed.jsonl"))
+    done = box.type("attestation", "create", run, "--to", str(tmp_path / "signed.jsonl"))
     assert done.code == 2
     assert "no seal of this box" in done.err
     assert not (tmp_path / "signed.jsonl").exists()
@@ -149,12 +154,12 @@ def test_a_box_seals_what_it_was_told_to_run_when_it_began(box: Box, first: Any,
 @pytest.mark.parametrize("column", ["config_digest", "base_digest", "base_name", "base_config_digest"])
 def test_what_is_signed_of_an_image_is_sealed_too(box: Box, first: Any, column: str, tmp_path: Path) -> None:
     """The row of an image belongs to all its runs."""
-    assert box.type("attest", first["id"], "--to", str(tmp_path / "good.jsonl")).code == 0
+    assert box.type("attestation", "create", first["id"], "--to", str(tmp_path / "good.jsonl")).code == 0
     engine = engine_of(box)
     with engine.begin() as connection:
         connection.execute(update(tables.image).values({column: "sha256:" + "0" * 64}))
     engine.dispose()
-    done = box.type("attest", first["id"], "--to", str(tmp_path / "signed.jsonl"))
+    done = box.type("attestation", "create", first["id"], "--to", str(tmp_path / "signed.jsonl"))
     assert done.code == 2
     assert "nothing proves" in done.err
     assert not (tmp_path / "signed.jsonl").exists()
@@ -171,7 +176,7 @@ def test_a_sentence_that_somebody_wrote_into_a_verdict_is_not_signed(
         connection.execute(update(tables.verdict).values(document=forged))
     engine.dispose()
     path = tmp_path / "signed.jsonl"
-    assert box.type("attest", run, "--to", str(path)).code == 0
+    assert box.type("attestation", "create", run, "--to", str(path)).code == 0
     signed = [base64.b64decode(json.loads(line)["payload"]) for line in path.read_text().splitlines()]
     assert not any(b"certified" in one for one in signed)
     assert any(b"identical" in one for one in signed)

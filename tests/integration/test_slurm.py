@@ -196,7 +196,7 @@ def test_a_machine_without_slurm_says_so_and_sees_the_record(lab: Lab, tmp_path:
     assert lab.box.json("history")["runs"] == []
     with lab.session() as session:
         run = lab.queue(session, tmp_path / "again", QUICK)
-    assert lab.box.type("dispatch", "--once", PATH=path).code == 0
+    assert lab.box.type("worker", "dispatch", "--once", PATH=path).code == 0
     assert lab.box.json("cancel", run)["state"] == "cancelled"
 
 

@@ -99,7 +99,7 @@ def test_40_runs_with_nodes_killed_meanwhile_end_once_each(site: Site, tmp_path:
     cluster = site.cluster
     with site.session() as session:
         runs = queued(site, session, tmp_path / "job")
-        dispatcher = site.person.start("dispatch")
+        dispatcher = site.person.start("worker", "dispatch")
         began = time.monotonic()
 
         def until(what: str, done: Callable[[], object]) -> None:
@@ -155,10 +155,10 @@ def test_40_runs_with_nodes_killed_meanwhile_end_once_each(site: Site, tmp_path:
         assert {name.split("-")[1] for name in (*first, *second)} & set(again)
         assert len({one.box for one in records}) == 2
         print(f"{RUNS} runs in {took:.0f} s, {len(again)} of them by another attempt")
-    # What killed attempts left is taken away by the next attempt on their node, else by `reprise sweep`.
+    # What killed attempts left goes with the next attempt on their node, else with `reprise worker recover`.
     for name, box in site.boxes.items():
         left = site.containers_of(runs, name)
         print(f"{name}: {len(left)} containers were left")
         if left:
-            assert box.type("sweep").code == 0
+            assert box.type("worker", "recover").code == 0
         assert site.containers_of(runs, name) == []

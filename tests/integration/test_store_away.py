@@ -90,7 +90,7 @@ def test_a_run_whose_store_went_away_is_collected_when_it_is_back(
     subprocess.run(["docker", "rm", "--force", f"run-{run}-1"], check=True, capture_output=True)
 
     mend()
-    done = apart.type("sweep")
+    done = apart.type("worker", "recover")
     assert done.code == 0, done.err
     shown = apart.json("show", run)
     assert (shown["state"], shown["attempt"], shown["exit_code"]) == ("succeeded", 1, 0)
@@ -111,7 +111,7 @@ def test_what_we_did_to_the_job_is_remembered_until_it_is_collected(
     _, told = process.communicate(timeout=120)
     assert process.returncode == 5, told
     full(store)()
-    assert apart.type("sweep").code == 0
+    assert apart.type("worker", "recover").code == 0
     shown = apart.json("show", run)
     assert (shown["state"], shown["failure"]) == ("failed", "timeout")
 
@@ -140,5 +140,5 @@ def test_a_job_is_not_ended_by_a_record_that_does_not_answer(box: Box, tmp_path:
     _, told = process.communicate(timeout=180)
     assert process.returncode in (0, 5), told
     aside.replace(database)
-    box.type("sweep")
+    box.type("worker", "recover")
     assert box.json("show", run)["state"] == "succeeded"

@@ -126,11 +126,11 @@ def test_a_digest_of_one_box_is_rerun_on_the_other_which_pulls_what_it_lacks(
 
 
 def first_layers(team: Team, digest: str, kind: str) -> list[dict[str, Any]]:
-    return [layer for layer in team.alpha.json("image", digest)["layers"] if layer["kind"] == kind]
+    return [layer for layer in team.alpha.json("image", "show", digest)["layers"] if layer["kind"] == kind]
 
 
 def config_of(team: Team, digest: str) -> str:
-    return str(team.alpha.json("image", digest)["config_digest"])
+    return str(team.alpha.json("image", "show", digest)["config_digest"])
 
 
 def test_a_byte_flipped_in_the_store_or_the_registry_is_named(

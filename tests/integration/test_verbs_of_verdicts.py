@@ -63,7 +63,7 @@ def test_twice_is_a_run_a_rerun_and_a_verdict(box: Box, tmp_path: Path) -> None:
     # Four runs of one digest: each pair can be compared, and every verdict is borne out by its evidence.
     ids = [run["id"] for run in runs_of(box)]
     assert box.json("compare", ids[0], ids[2])["verdict"]["outcome"] == "identical"
-    assert {item["finding"] for item in box.json("verify", "--all")["verdicts"]} == {"agrees"}
+    assert box.json("audit", "--only", "verdicts")["findings"] == []
 
 
 def test_twice_catches_a_script_that_differs_from_itself(box: Box, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_replay_tells_what_lies_between_two_boxes(box: Box, tmp_path: Path) -> N
         db.execute(f"update fingerprint set bit_class = ? where {where}", (json.dumps(bits), run["id"]))
     db.close()
     vendor = run["fingerprint"]["bit_class"]["cpu_vendor"]
-    predicted = box.json("predict", run["id"], code=4)
+    predicted = box.json("rerun", "--predict", run["id"], code=4)
     assert predicted["fields"] == {"cpu_vendor": ["Acme", vendor]}
     outcome = box.type("rerun", run["id"], "--shm", "32MiB", "--replay")
     assert outcome.code == 3
@@ -152,7 +152,7 @@ def test_ctrl_c_in_the_replay_is_130_and_both_runs_are_recorded(box: Box, tmp_pa
 
 def test_predict_needs_no_engine_and_starts_nothing(box: Box, tmp_path: Path) -> None:
     run = box.json("submit", job(tmp_path, SAME))
-    for words in (("predict", run["image"]), ("rerun", run["id"], "--predict")):
+    for words in (("rerun", run["image"], "--predict"), ("rerun", run["id"], "--predict")):
         outcome = box.type(*words, "--json", DOCKER_HOST="unix:///nowhere/docker.sock")
         assert outcome.code == 0, outcome.err
         assert (outcome.json["expected"], outcome.json["same_box"]) == ("bitwise", True)

@@ -91,7 +91,7 @@ def test_what_the_job_wrote_is_its_output_with_the_same_bytes_too(box: Box, tmp_
     assert "source: the job changed changed.txt" in run["notes"]
     assert "source: the job removed gone.txt" in run["notes"]
     assert any(note.startswith("source: the job wrote again, with the same bytes,") for note in run["notes"])
-    origin = box.json("whence", str(job.parent / "plain.txt"))
+    origin = box.json("origin", str(job.parent / "plain.txt"))
     assert run["id"] in str(origin)
 
 
@@ -182,4 +182,4 @@ def test_names_of_all_the_world_go_there_and_back(box: Box, tmp_path: Path) -> N
     assert box.json("rerun", run["id"])["verdict"]["outcome"] == "identical"
     assert box.type("export", run["id"], str(tmp_path / "bundle"), "--thin").code == 0
     assert box.type("import", str(tmp_path / "bundle")).code == 0
-    assert box.type("crate", run["id"], str(tmp_path / "crate")).code == 0
+    assert box.type("export", "--format", "ro-crate", run["id"], str(tmp_path / "crate")).code == 0

@@ -197,7 +197,7 @@ def test_altered_rows_cost_themselves_and_no_worker(team: Team, tmp_path: Path) 
 
 def test_two_workers_of_one_home_are_refused(team: Team) -> None:
     team.worker(team.alpha)
-    refused = team.alpha.type("worker")
+    refused = team.alpha.type("worker", "start")
     assert refused.code == 2
     assert "at work already" in refused.err
 
@@ -225,7 +225,7 @@ def test_a_box_that_cannot_work_leaves_the_queue_to_others(team: Team, tmp_path:
     found = team.boxes()["alpha"]
     assert found["state"] == "up"
     assert found["trouble"], found
-    assert "TAKES NOTHING BECAUSE" in team.person.type("boxes").out
+    assert "TAKES NOTHING BECAUSE" in team.person.type("worker", "list").out
     assert good.stop(signal.SIGTERM) == 0
     last = team.person.type(*words, "-p", "n=9").out.strip()
     assert "alpha takes nothing now" in team.person.type("show", last).out
@@ -250,5 +250,5 @@ def test_a_run_that_cannot_begin_on_one_box_is_given_to_another(team: Team, tmp_
     team.worker(team.beta)
     shown = team.until(run, *FINAL)
     assert (shown["state"], shown["attempt"], shown["box_name"]) == ("succeeded", 2, "beta")
-    lines = team.person.json("log", "--run", run)["events"]
+    lines = team.person.json("ledger", "log", "--run", run)["events"]
     assert any("data" in str(line) for line in lines if line["kind"] == "run.requeued")

@@ -47,7 +47,7 @@ class Team:
 
     def worker(self, box: Box, *words: str) -> Worker:
         name = "alpha" if box.settings == self.alpha.settings else "beta"
-        process = box.start("worker", "--name", name, *words)
+        process = box.start("worker", "start", "--name", name, *words)
         worker = Worker(box, process)
         self.stack.callback(_end, worker)
         assert process.stderr is not None
@@ -58,7 +58,7 @@ class Team:
         """Wait for an event of the ledger, which stays: a kind, or the state that a `run.moved` tells of."""
         end = time.monotonic() + seconds
         while True:
-            events = self.person.json("log", "--run", run)["events"]
+            events = self.person.json("ledger", "log", "--run", run)["events"]
             if any(what in (one["kind"], one["data"].get("run", {}).get("state")) for one in events):
                 return
             assert time.monotonic() < end, events
@@ -74,7 +74,7 @@ class Team:
         return dict(found)
 
     def boxes(self) -> dict[str, dict[str, object]]:
-        return {box["name"]: box for box in self.person.json("boxes")["boxes"]}
+        return {box["name"]: box for box in self.person.json("worker", "list")["boxes"]}
 
 
 def _end(worker: Worker) -> None:

@@ -71,7 +71,8 @@ def test_the_script_itself_is_blamed_where_nothing_else_is_left(why):
     assert kinds == [CauseKind.SCRIPT]
     assert texts[0] == (
         "the same program on the same class of hardware with the same flags: the script itself is"
-        " nondeterministic; `reprise localise aaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbb` names the operation"
+        " nondeterministic; `reprise compare --operations aaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbb` names the"
+        " operation"
     )
     assert "an unseeded generator or unset memory" in why(at(Phase.INIT))[1][0]
     assert "hardware that is not known" in why(at(Phase.BACKWARD), right={"fingerprint": None})[1][0]

@@ -103,7 +103,7 @@ def _repeated(
         )
         raise UsageError(
             f"run {run.id} is a rerun of {original.id}, but {said}: it cannot vouch for the same claim",
-            f"`reprise verify {run.id}` computes its verdicts once more; attest the original by itself",
+            f"`reprise audit --only verdicts {run.id}` computes them again; attest the original by itself",
         )
     own = rerun_claim(run, original)
     if own.to_bytes() != claim.to_bytes():

@@ -170,4 +170,6 @@ def _no_constant(name: str) -> Any:
 
 
 def malformed(where: str, why: object) -> UsageError:
-    return UsageError(f"{where} is no attestation: {why}", "`reprise attest RUN --to FILE` writes one")
+    return UsageError(
+        f"{where} is no attestation: {why}", "`reprise attestation create RUN --to FILE` writes one"
+    )

@@ -61,7 +61,8 @@ def published(reference: str) -> Bundle:
             bundle = merge_bundles(bundle, read_bundle(one.data, f"{place}@{one.digest}"))
     if not bundle:
         raise UsageError(
-            f"nothing is attested of {reference}", "`reprise attest RUN --push` attaches attestations"
+            f"nothing is attested of {reference}",
+            "`reprise attestation create RUN --push` attaches attestations",
         )
     wrong = next((item.statement.image for item in bundle if item.statement.image != image), None)
     if wrong is not None:

@@ -16,14 +16,26 @@ TOGETHER = 50  # reruns that are looked at at once: they often share their origi
 _ODD = (*UNREADABLE, UsageError, StoreError)
 
 
-def verdict_findings(session: Session, step: Step) -> Iterator[Finding]:
-    """Blobs that are gone or damaged are looked at by themselves (blob_checks.py)."""
-    runs = session.record.everything.judged()
+def verdict_findings(
+    session: Session, runs: Sequence[str], step: Step, *, evidence: bool = False
+) -> Iterator[Finding]:
+    """Verdicts on these reruns. With `evidence`, blobs that are gone or damaged are findings, too; a whole
+    audit finds those by itself (blob_checks.py).
+    """
     for start in range(0, len(runs), TOGETHER):
         for checked in _together(session, runs[start : start + TOGETHER]):
             if isinstance(checked, Finding):
                 yield checked
-            elif not checked.sound and not (checked.missing or checked.damaged):
+                continue
+            if evidence:
+                for kind, names in (
+                    (Kind.BLOB_MISSING, checked.missing),
+                    (Kind.BLOB_ALTERED, checked.damaged),
+                ):
+                    for name in names:
+                        subject = f"evidence of the verdict on run {checked.run}"
+                        yield Finding(kind=kind, subject=subject, detail=name, run=checked.run)
+            if not checked.sound and not (checked.missing or checked.damaged):
                 yield Finding(
                     kind=Kind.VERDICT,
                     subject=f"verdict on run {checked.run}",

@@ -44,11 +44,11 @@ def open_plain(path: Path) -> BinaryIO:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}", "`reprise audit --export DIR` writes such a folder"
+            f"{path} cannot be read: {error.strerror}", "`reprise ledger export DIR` writes such a folder"
         ) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise UsageError(f"{path} is no plain file", "`reprise audit --export DIR` writes such a folder")
+        raise UsageError(f"{path} is no plain file", "`reprise ledger export DIR` writes such a folder")
     return os.fdopen(fd, "rb")
 
 

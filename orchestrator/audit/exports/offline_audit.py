@@ -94,7 +94,7 @@ def _head(folder: Path) -> tuple[LedgerHead, bool]:
         return head, found["blobs"] is True
     except UNREADABLE as error:
         raise UsageError(
-            f"{folder / LEDGER} cannot be read: {error}", "`reprise audit --export DIR` writes such a folder"
+            f"{folder / LEDGER} cannot be read: {error}", "`reprise ledger export DIR` writes such a folder"
         ) from error
 
 

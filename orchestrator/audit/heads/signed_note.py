@@ -58,7 +58,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
         return _parse(text)
     except ValueError as error:
         raise UsageError(
-            f"no checkpoint: {error}", "a checkpoint is a text as `reprise checkpoint` prints it"
+            f"no checkpoint: {error}", "a checkpoint is a text as `reprise ledger sign` prints it"
         ) from None
 
 

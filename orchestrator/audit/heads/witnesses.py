@@ -57,7 +57,7 @@ class Checkpoints:
         notes = split_notes(read_plain(path, MOST, named=True).decode(errors="replace"))
         if not notes:
             raise UsageError(
-                f"{path} holds no checkpoint", "`reprise checkpoint --to FILE` writes such a file"
+                f"{path} holds no checkpoint", "`reprise ledger sign --to FILE` writes such a file"
             )
         before = len(self.held)
         yield from self.texts(notes, str(path))

@@ -14,7 +14,7 @@ from orchestrator.cli.options import json_option
 def command(runs: tuple[str, ...], restore: bool, as_json: bool) -> None:
     """Put runs away: `history` and `best` leave them out, nothing is deleted.
 
-    `history --archived` lists them; `show`, `whence`, `diff` and `rerun` take them as before.
+    `history --archived` lists them; `show`, `origin`, `diff` and `rerun` take them as before.
 
     JSON: `archived` (whether they are now), `changed`, `unchanged` (ids).
     """

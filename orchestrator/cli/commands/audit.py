@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from orchestrator.audit.findings import Finding
     from orchestrator.audit.keys import PublicKey
     from orchestrator.errors import ExitCode
+    from orchestrator.launch.session import Session
 
 PARTS = ("ledger", "rows", "runs", "blobs", "verdicts", "images", "engine", "registry")
 SHOWN = 50  # findings of a kind that are printed
 
 
 @click.command("audit")
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.option("--job", help="With --only verdicts: of this job.")
 @click.option("--only", multiple=True, type=click.Choice(PARTS), help="Only this part.")
 @click.option(
     "--skip",
@@ -36,61 +39,58 @@ SHOWN = 50  # findings of a kind that are printed
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Checkpoints that were kept elsewhere (`reprise checkpoint --to`).",
+    help="Signed tree heads that were kept elsewhere (`reprise ledger sign --to FILE`).",
 )
 @click.option(
-    "--key", multiple=True, metavar="KEY|FILE", help="A public key that signs checkpoints (`reprise key`)."
+    "--key",
+    multiple=True,
+    metavar="KEY|FILE",
+    help="A public key that signs tree heads (`reprise ledger key`).",
 )
-@click.option(
-    "--export",
-    "target",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Write events, rows, checkpoints and public key into a new folder, for others to audit.",
-)
-@click.option("--blobs", is_flag=True, help="With --export: the stored bytes, too.")
 @click.option(
     "--offline",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Audit such a folder: no database, no engine, public keys only.",
+    help="Audit a folder of `reprise ledger export`: no database, no engine, public keys only.",
 )
 @json_option
 def command(
+    runs: tuple[str, ...],
+    job: str | None,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     since: str | None,
     witness: tuple[Path, ...],
     key: tuple[str, ...],
-    target: Path | None,
-    blobs: bool,
     offline: Path | None,
     as_json: bool,
 ) -> ExitCode:
     """Compute everything once more: has anything been altered?
 
-    Events against tables, their tree against signed checkpoints, every blob against its hash, verdicts
+    Events against tables, their tree against signed tree heads, every blob against its hash, verdicts
     against their evidence, images against their digests and specs, in the engine and the registry. What
-    was stored as verified is not believed. Exit code 6 where something is wrong, 5 where something could not
-    be looked at; notes are no fault.
+    was stored as verified is not believed. Exit code 6: something is wrong. Exit code 5: something could
+    not be looked at. Notes change no exit code.
+
+    `--only verdicts RUN...` computes the verdicts on these reruns once more, and reads all their evidence.
 
     JSON: `findings`, each with `kind`, `subject`, `detail`, `meaning`, `run`, `wrong`; `wrong`,
     `unknown`, `notes`.
-    With --export: `folder`, `events`, `runs`, `blobs`, `copied`, `missing`.
     """
     from orchestrator.audit.keys import read_public
     from orchestrator.errors import UsageError
 
     narrowed = only or skip or since is not None
-    if target is not None and (narrowed or witness or key or offline):
-        raise UsageError("--export goes with --blobs alone", "audit the folder with `--offline DIR`")
-    if (offline is not None and narrowed) or (blobs and target is None):
-        raise UsageError("--offline goes with --witness and --key, and --blobs with --export")
-    if target is not None:
-        return _export(target, blobs, as_json)
+    chosen = runs or job is not None
+    if offline is not None and (narrowed or chosen):
+        raise UsageError("--offline goes with --witness and --key", "they read the folder, not this record")
+    if chosen and (only != ("verdicts",) or skip or since is not None or (runs and job is not None)):
+        raise UsageError("RUN... or --job goes with --only verdicts", "`reprise audit` looks at every run")
     keys = [public for text in key for public in read_public(text)]
     if offline is not None:
         return _offline(offline, keys, witness, as_json)
+    if chosen:
+        return _verdicts(runs, job, as_json)
     parts = [part for part in PARTS if (not only or part in only) and part not in skip]
     return _audit(parts, _moment(since), witness, keys, as_json)
 
@@ -120,6 +120,47 @@ def _audit(
     with opened() as session, PartBar() as bar:
         findings = list(audit(session, asked, bar.step))
     return _told(findings, ", ".join(parts), as_json)
+
+
+def _verdicts(texts: Sequence[str], job: str | None, as_json: bool) -> ExitCode:
+    from orchestrator.audit.checks.verdict_checks import verdict_findings
+    from orchestrator.audit.findings import Finding, Kind
+    from orchestrator.cli.terminal.parts_bar import PartBar
+    from orchestrator.cli.verb_session import opened
+    from orchestrator.launch.judge.verify_verdicts import judged_runs
+
+    with opened() as session, PartBar() as bar:
+        named = list(dict.fromkeys(session.record.find(text) for text in texts))
+        runs = named or judged_runs(session, job)
+        judged = [run for run in runs if any(line.run == run for line in session.record.verdicts(run))]
+        if not judged:
+            _refuse(session, named, job)
+        findings = list(verdict_findings(session, judged, bar.step("verdicts"), evidence=True))
+    without = [
+        Finding(kind=Kind.NOT_CHECKED, subject=f"run {run}", detail="no verdict on it is recorded", run=run)
+        for run in runs
+        if run not in judged
+    ]
+    return _told([*findings, *without], f"verdicts on {len(judged)} runs", as_json)
+
+
+def _refuse(session: Session, runs: list[str], job: str | None) -> None:
+    """UsageError: nothing of what was named was judged, which is not the same as all is well."""
+    from orchestrator.errors import UsageError
+
+    if job is not None:
+        raise UsageError(
+            f"no verdict on a run of the job {job} is recorded", "`reprise history` shows jobs and verdicts"
+        )
+    reruns = dict.fromkeys(line.run for run in runs for line in session.record.verdicts(run))
+    if reruns:
+        hint = f"verdicts are on reruns: `reprise audit --only verdicts {' '.join(list(reruns)[:3])}`"
+    elif len(runs) == 2:
+        hint = f"to compare the two: `reprise compare {' '.join(runs)}`"
+    else:
+        hint = f"`reprise rerun {runs[0]}` makes one"
+    named = ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+    raise UsageError(f"no verdict on {named} is recorded, so there is nothing to compute again", hint)
 
 
 def _offline(folder: Path, keys: Sequence[PublicKey], witness: tuple[Path, ...], as_json: bool) -> ExitCode:
@@ -157,27 +198,6 @@ def _told(findings: Sequence[Finding], what: str, as_json: bool) -> ExitCode:
     away = f"{len(unknown)} could not be looked at, " if unknown else ""
     line(f"{len(wrong)} wrong, {away}{len(notes)} to note; looked at: {what}", BOLD)
     return code
-
-
-def _export(folder: Path, blobs: bool, as_json: bool) -> ExitCode:
-    from orchestrator.audit.exports.export_ledger import export
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
-    from orchestrator.cli.terminal.parts_bar import PartBar
-    from orchestrator.cli.verb_session import opened
-    from orchestrator.errors import ExitCode
-
-    with opened() as session, PartBar() as bar:
-        done = export(session, folder, bar.step("export"), blobs=blobs)
-    if as_json:
-        print_document(done.model_dump(mode="json"))
-        return ExitCode.OK
-    bytes_of = f"{done.copied} of {done.blobs} blobs" if blobs else f"the digests of {done.blobs} blobs"
-    line(f"{folder}: {done.events} events, {done.runs} runs, {bytes_of}")
-    if done.missing:
-        line(f"{done.missing} blobs are not in the store: `reprise audit --only blobs`")
-    line(f"whoever has it, and your public key (`reprise key`), checks it: reprise audit --offline {folder}")
-    return ExitCode.OK
 
 
 def _document(one: Finding) -> dict[str, object]:

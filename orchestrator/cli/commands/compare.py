@@ -16,17 +16,50 @@ if TYPE_CHECKING:
 @click.argument("original", metavar="RUN")
 @click.argument("rerun", metavar="RUN")
 @click.option("--record", is_flag=True, help="Write the verdict down, as one on the second run.")
+@click.option(
+    "--operations",
+    is_flag=True,
+    help="Run both once more here, slowly, and name the first operation that gave other bytes.",
+)
+@click.option(
+    "--step",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="With --operations: of this optimizer step, not of the first whose traces differ.",
+)
 @quiet_option
 @json_option
-def command(original: str, rerun: str, record: bool, quiet: bool, as_json: bool) -> int:
+def command(
+    original: str,
+    rerun: str,
+    record: bool,
+    operations: bool,
+    step: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
     """Give a verdict over two recorded runs.
 
     Judges as `rerun` does, with the first run as the original (its tolerances hold) and the second as
     the rerun. Nothing is run, and nothing is written without --record. `diff` shows what differs in
     everything else. The exit code is the verdict's.
 
-    JSON: `verdict`, `explanation`, `recorded`.
+    With --operations both are run once more here, from their own images, with every operation of one
+    optimizer step digested; these slow passes are recorded. A run that was made on another box is compared
+    by the pass made there, where the record has one. The exit code is 3 where the passes differ, 0 where
+    the runs are identical, and 4 where it cannot be told.
+
+    JSON: `verdict`, `explanation`, `recorded`. With --operations: `original`, `rerun`, `passes`, `step`,
+    `conclusion` (`operation`, `input`, `path`, `equal`, `unknown`), `difference` (null, or `kind`, `op`,
+    `step`, `call`, `phase`, `where`, `random`, `tensor`, `original`, `rerun`, `other`, `rank`, `equal`),
+    `operations`, `summary`, `state`.
     """
+    if operations and record:
+        raise click.UsageError("--operations gives no verdict, so there is nothing to --record")
+    if step is not None and not operations:
+        raise click.UsageError("--step goes with --operations")
+    if operations:
+        return _operations(original, rerun, step, quiet, as_json)
     from orchestrator.cli.json_document import print_document
     from orchestrator.cli.terminal.console import line
     from orchestrator.cli.terminal.run_progress import notes_only
@@ -51,6 +84,30 @@ def command(original: str, rerun: str, record: bool, quiet: bool, as_json: bool)
         line(f"original: {first.id} ({first.job})\nrerun:    {second.id} ({second.job})")
         print_verdict(verdict, explanation)
     return verdict.outcome.exit_code
+
+
+def _operations(original: str, rerun: str, step: int | None, quiet: bool, as_json: bool) -> int:
+    from orchestrator.cli.json_document import print_document
+    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.run_progress import watching
+    from orchestrator.cli.verb_session import find_run, opened
+    from orchestrator.errors import ExitCode
+    from orchestrator.launch.judge.localise_difference import localise
+    from orchestrator.run.attempt_model import State
+
+    with opened() as session:
+        first, second = find_run(session, original), find_run(session, rerun)
+        with watching(as_json, quiet) as watch:
+            found = localise(session, first, second, step, watch)
+    if as_json:
+        print_document(found)
+    elif quiet:
+        line(found.difference.op if found.difference else found.conclusion.value)
+    else:
+        line(f"\n{found.conclusion.value.upper()}  {found.summary}")
+        if found.passes:
+            line(f"  passes: {' '.join(found.passes)}")
+    return ExitCode.INTERRUPTED if found.state is State.CANCELLED else found.conclusion.exit_code
 
 
 def _refuse_nothing_said(rerun: RunRecord) -> None:

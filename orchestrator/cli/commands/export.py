@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,7 +12,15 @@ from orchestrator.cli.options import json_option, quiet_option, read_paths
 
 @click.command("export")
 @click.argument("target", metavar="DIGEST|RUN")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("bundle", "ro-crate")),
+    default="bundle",
+    show_default=True,
+    help="What to write: a file that `reprise import` takes, or an RO-Crate.",
+)
 @click.option("--inputs", is_flag=True, help="Take the input data along.")
 @click.option(
     "--input",
@@ -21,30 +30,62 @@ from orchestrator.cli.options import json_option, quiet_option, read_paths
     callback=read_paths,
     help="Where an input lies on this box; goes with --inputs.",
 )
-@click.option("--thin", is_flag=True, help="Leave the base's layers out: the other side has them.")
-@click.option("--image-only", is_flag=True, help="Leave the runs and their evidence out.")
+@click.option("--thin", is_flag=True, help="bundle: leave the base's layers out: the other side has them.")
+@click.option("--image-only", is_flag=True, help="bundle: leave the runs and their evidence out.")
+@click.option("--licence", metavar="URL|TEXT", help="ro-crate: under which licence others get it.")
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @quiet_option
 @json_option
 def command(
     target: str,
     file: Path,
+    form: str,
     inputs: bool,
     paths: dict[str, Path],
     thin: bool,
     image_only: bool,
+    licence: str | None,
     force: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Write an image with its runs into one file, for a box without a network.
+    """Write an image with its runs, or one run as an RO-Crate, for another place.
 
-    RUN: that run, the run that it is a rerun of, and its verdicts. DIGEST: every finished run of that image.
-    With each run go its log, traces, outputs and patch. `reprise import FILE` takes it in; `docker load`,
-    `podman load` and `skopeo` read the image in it. The same runs give the same bytes.
+    \b
+    bundle    one file for a box without a network: `reprise import FILE` takes it in,
+              and `docker load`, `podman load` and `skopeo` read the image in it.
+              Of a RUN: that run, the run that it is a rerun of, and its verdicts.
+              Of a DIGEST: every finished run of that image. With each run go its
+              log, traces, outputs and patch.
+    ro-crate  a finished RUN for archives and other tools, as a FOLDER or a FILE.zip:
+              program, source, outputs, log and traces, described in the Workflow Run
+              Crate profile: parameters, metrics, packages, container image, who,
+              when, verdicts.
 
-    JSON: `path`, `size`, `bundle` (digest), `image`, `runs`, `left_out` (layers), `inputs`.
+    Every byte is checked while it is copied. The same runs with the same verdicts give the same bytes.
+
+    JSON of a bundle: `path`, `size` (bytes), `bundle` (digest), `image`, `runs`, `left_out` (layers),
+    `inputs`. JSON of a crate: `path`, `run`, `files`, `size`, `left_out` (what is not in it, and why).
     """
+    if form == "bundle" and licence is not None:
+        raise click.UsageError("--licence goes with --format ro-crate")
+    if form == "ro-crate" and (thin or image_only):
+        raise click.UsageError("--thin and --image-only go with --format bundle")
+    common = {
+        "path": file.expanduser().absolute(),
+        "inputs": inputs,
+        "input_paths": paths,
+        "force": force,
+    }
+    if form == "ro-crate":
+        _crate(target, common | {"licence": licence}, quiet, as_json)
+    elif file.is_dir():
+        raise click.UsageError(f"{file} is a folder: a bundle is one file")
+    else:
+        _bundle(common | {"target": target, "thin": thin, "image_only": image_only}, quiet, as_json)
+
+
+def _bundle(request: dict[str, Any], quiet: bool, as_json: bool) -> None:
     from orchestrator.cli.json_document import print_document
     from orchestrator.cli.terminal.console import fields, line
     from orchestrator.cli.terminal.human_units import size_text
@@ -52,17 +93,8 @@ def command(
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.bundles.export_bundle import ExportRequest, export
 
-    request = ExportRequest(
-        target=target,
-        path=file.expanduser().absolute(),
-        thin=thin,
-        inputs=inputs or bool(paths),
-        input_paths=paths,
-        image_only=image_only,
-        force=force,
-    )
     with opened() as session, watching(as_json, quiet) as watch:
-        done = export(session, request, watch)
+        done = export(session, ExportRequest(**request), watch)
     if as_json:
         print_document(done)
         return
@@ -77,3 +109,23 @@ def command(
             ]
         )
     line(done.bundle)
+
+
+def _crate(run: str, request: dict[str, Any], quiet: bool, as_json: bool) -> None:
+    from orchestrator.audit.exports.crate.write_crate import CrateRequest, write_crate
+    from orchestrator.cli.json_document import print_document
+    from orchestrator.cli.terminal.console import DIM, fields, line
+    from orchestrator.cli.terminal.human_units import size_text
+    from orchestrator.cli.terminal.run_progress import watching
+    from orchestrator.cli.verb_session import find_run, opened
+
+    with opened() as session, watching(as_json, quiet) as watch:
+        done = write_crate(session, find_run(session, run), CrateRequest(**request), watch)
+    if as_json:
+        print_document(done)
+        return
+    if not quiet:
+        fields([("run", done.run), ("files", f"{done.files}, {size_text(done.size)}")])
+        for text in done.left_out:
+            line(f"left out: {text}", DIM)
+    line(str(done.path))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.launch.judge.replay_rerun import Replayed
     from orchestrator.launch.submit.rerun_run import RerunRequest
     from orchestrator.record.run_record import RunRecord
+    from orchestrator.verdict.predict_bits import Prediction
     from orchestrator.verdict.verdict_model import Verdict
 
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--on", metavar="PLACE", help="Run it elsewhere: worker, slurm, ray, or the name of a box.")
 @click.option("--elsewhere", is_flag=True, help="On any box with a worker but the one of the original.")
 @click.option("--detach", is_flag=True, help="With --on or --elsewhere: do not wait for its end.")
-@click.option("--predict", is_flag=True, help="Run nothing: say what to expect, as `reprise predict` does.")
+@click.option("--predict", is_flag=True, help="Run nothing: should this box give the same bits?")
 @click.option(
     "--replay",
     is_flag=True,
@@ -62,10 +63,14 @@ def command(
     output with the first successful run of the digest, or with --against. With --quiet only the verdict
     is printed, and with --replay what it comes from.
 
+    --predict compares this box with the one that made the run, before any GPU time: an expectation, never
+    a guarantee. The exit code is 0 where both boxes are of one bit class, else 4.
+
     JSON: `run`, `verdict` (null where there is nothing to compare with), `explanation`; with --replay
     also `replay`: `source` (`nothing`, `script`, `boxes`, `box_changed`, `unrecorded`, `inconclusive`),
     `summary`, `reasons`, `fields`, `soft`, `second` (null, or `run`, `against_original`,
-    `against_rerun`).
+    `against_rerun`). With --predict: `original`, `same`, `expected` (`bitwise`, `not promised`, `unknown`),
+    `summary`, `reasons`, `fields` and `soft` (name -> [there, here]), `same_box`.
     """
     from orchestrator.launch.submit.rerun_run import RerunRequest
 
@@ -77,9 +82,7 @@ def command(
     )
     _refuse_odd_places(request, on is not None, detach, predict or replay)
     if predict:
-        from orchestrator.cli.commands.predict import foretell
-
-        return foretell(request, quiet, as_json)
+        return _predict(request, quiet, as_json)
     if detach:
         return _detached(request, quiet, as_json)
     return _replay(request, quiet, as_json) if replay else _rerun(request, quiet, as_json)
@@ -92,6 +95,46 @@ def _refuse_odd_places(request: RerunRequest, named: bool, detach: bool, here_on
         raise click.UsageError("--detach goes with --on or --elsewhere")
     if request.remote and here_only:
         raise click.UsageError("--predict and --replay speak of this box: neither goes with another place")
+
+
+def _predict(request: RerunRequest, quiet: bool, as_json: bool) -> int:
+    from orchestrator.cli.json_document import print_document
+    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.verb_session import opened
+    from orchestrator.launch.judge.predict_rerun import predict_rerun
+
+    with opened() as session:
+        found = predict_rerun(session, request)
+    if as_json:
+        print_document(found)
+    elif quiet:
+        line(found.expected.value)
+    else:
+        print_prediction(found)
+    return found.exit_code
+
+
+def print_prediction(found: Prediction) -> None:
+    from orchestrator.cli.terminal import console
+    from orchestrator.verdict.predict_bits import Expected
+
+    words = {
+        Expected.BITWISE: ("EQUAL BITS EXPECTED", console.GOOD),
+        Expected.NOT_PROMISED: ("EQUAL BITS NOT PROMISED", console.ODD),
+        Expected.UNKNOWN: ("NOT KNOWN", console.ODD),
+    }
+    console.line(*words[found.expected])
+    console.line(f"  {found.summary}")
+    for reason in found.reasons:
+        console.line(f"  {reason}")
+    rows = [
+        (name, *("-" if value is None else str(value) for value in pair), weight)
+        for weight, fields in (("hard", found.fields), ("soft", found.soft))
+        for name, pair in fields.items()
+    ]
+    if rows:
+        console.line()
+        console.table(("field", "there", "here", "reason"), rows)
 
 
 def _detached(request: RerunRequest, quiet: bool, as_json: bool) -> int:

@@ -12,7 +12,7 @@ from orchestrator.cli.terminal.human_units import size_text
 from orchestrator.spec.jobfile.placeholders import text_of
 
 if TYPE_CHECKING:
-    from orchestrator.image.image_model import Image, Layer
+    from orchestrator.image.image_model import Base, Image, Layer, PythonFacts
     from orchestrator.spec.program import Program
 
 
@@ -52,5 +52,33 @@ def print_program(program: Program) -> None:
             ("outputs", "  ".join(program.outputs)),
             ("levers", f"{determinism.level.value}, threads {determinism.threads}"),
             ("gpus", str(program.gpus)),
+        ]
+    )
+
+
+def print_base(base: Base, quiet: bool, as_json: bool) -> None:
+    """A pinned base; its digest is the last line of standard output."""
+    from orchestrator.cli.json_document import print_document
+
+    if as_json:
+        layers = layers_document(base.layers)
+        document = {"reference": base.reference, "python": base.python, "layers": layers}
+        print_document(jsonable(base.ref) | document)
+        return
+    if not quiet:
+        console.fields([("base", base.ref.name), ("reference", base.reference)])
+        print_python(base.python)
+        print_layers(base.layers)
+    console.line(base.ref.digest)
+
+
+def print_python(python: PythonFacts) -> None:
+    console.fields(
+        [
+            ("python", f"{python.version}  {python.executable}"),
+            ("machine", f"{python.machine}, glibc {python.glibc}"),
+            ("torch", python.torch or "none"),
+            ("cuda", python.cuda or "none"),
+            ("packages", str(len(python.packages))),
         ]
     )

@@ -48,6 +48,6 @@ def wanted_elsewhere(session: Session, new: NewRun, box: str) -> Wanted:
     if not any(alive(box) and unfit(run, box) is None for box in boxes):
         raise UsageError(
             f"nowhere else to run it: {why_waiting(run, boxes)}",
-            "`reprise boxes` shows them; start a worker there",
+            "`reprise worker list` shows them; start a worker there",
         )
     return wanted

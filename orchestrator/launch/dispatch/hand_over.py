@@ -43,7 +43,7 @@ def _handed_over(session: Session, run: str, watch: Watch) -> Standing:
             if waited >= HANDING:
                 raise NotHandedOverError(
                     f"run {run} is recorded and queued, and could not be handed over: {error.message}",
-                    "do not submit it again: `reprise dispatch`, or the next command that looks at it, "
+                    "do not submit it again: `reprise worker dispatch`, or a command that looks at it, "
                     f"hands it over once that works; `reprise cancel {run}` drops it",
                 ) from error
             if not announced:

@@ -89,7 +89,7 @@ def _unfinished(
     where = folders_of(session.settings, run, attempt).workspace.parent
     kept = f"; its files are in {where}" if state is State.COLLECTING else ""
     hint = error.hint if isinstance(error, RepriseError) else None
-    goes_on = f"nothing of run {run} is lost{kept}; `reprise sweep`, or the next command, goes on with it"
+    goes_on = f"nothing of run {run} is lost{kept}; `reprise worker recover`, or the next command, goes on"
     what = error.message if isinstance(error, RepriseError) else in_words(error)
     stays = f"run {run} is not over" if state is None else f"run {run} stays {state.value}"
     return UnfinishedError(f"{what}; {stays}", f"{hint}; then: {goes_on}" if hint else goes_on)
@@ -100,7 +100,7 @@ def try_to_clean(session: Session, run: str, attempt: int, watch: Watch) -> None
     try:
         clean(session, run, attempt)
     except RepriseError as error:
-        watch.note(f"left over of run {run}, for `reprise sweep`: {error.message}")
+        watch.note(f"left over of run {run}, for `reprise worker recover`: {error.message}")
 
 
 def clean(session: Session, run: str, attempt: int) -> None:

@@ -3,7 +3,7 @@
 Whoever has the database account can write a run's row, so what a row says of the image, the program and the
 plan is compared and never used: the image is found by its digest, its config is checked, its program is read
 from its label. Of a stored plan two things are taken, as far as they fit: which of this box's GPUs the
-attempt has, and what `reprise localise` asked the runtime for.
+attempt has, and what `reprise compare --operations` asked the runtime for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from orchestrator.run.workspace import folders_of
 from orchestrator.spec.program import Program
 from orchestrator.value import Value
 
-# What a stored plan may say of its environment beside the image's: where `localise` looks, and no trace.
+# What a stored plan may say of its environment beside the image's: `compare --operations`, and no trace.
 _ASKED = {"REPRISE_LOCALISE": re.compile(r"[0-9]{1,9}:[0-9]{1,9}\Z"), "REPRISE_TRACE": re.compile(r"\Z")}
 
 

@@ -102,7 +102,7 @@ def dispatch(session: Session, watch: Watch) -> list[Adopted]:
 def dispatch_soon(session: Session) -> None:
     """The same in the background, where a cluster engine has open runs: it may be slow to answer."""
     if session.record.open_elsewhere((LOCAL, WORKER)):
-        in_background("dispatch", "--once")
+        in_background("worker", "dispatch", "--once")
 
 
 def sweep(session: Session, *, dry_run: bool) -> list[Leftover]:
@@ -123,9 +123,9 @@ def remove_given_up(session: Session, watch: Watch) -> None:
                 if left.removed:
                     watch.note(f"removed {left.name}: no attempt of run {left.run} needs it any more")
                 else:
-                    watch.note(f"left over, for `reprise sweep`: {left.name}: {left.why}")
+                    watch.note(f"left over, for `reprise worker recover`: {left.name}: {left.why}")
         except RepriseError as error:
-            watch.note(f"left over, for `reprise sweep`: {error.message}")
+            watch.note(f"left over, for `reprise worker recover`: {error.message}")
 
 
 def _containers(session: Session, dry_run: bool) -> Iterator[Leftover]:

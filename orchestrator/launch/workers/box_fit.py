@@ -45,7 +45,9 @@ def why_waiting(run: Queued, boxes: Iterable[BoxLine]) -> str:
     boxes = tuple(boxes)
     up = [box for box in boxes if alive(box)]
     if not up:
-        return "no box with a worker is up" if boxes else "no worker was ever started (`reprise worker`)"
+        return (
+            "no box with a worker is up" if boxes else "no worker was ever started (`reprise worker start`)"
+        )
     reasons = {box.name: unfit(run, box) for box in up}
     fitting = [name for name, why in reasons.items() if why is None]
     troubles = {box.name: box.trouble for box in up if box.trouble}

@@ -74,7 +74,7 @@ class Worker:
     def work(self) -> None:
         with run_lock(self._session.settings, "worker") as mine:
             if not mine:
-                raise UsageError("a worker of this home is at work already", "`reprise boxes` shows it")
+                raise UsageError("a worker of this home is at work already", "`reprise worker list` shows it")
             before = [(one, signal.signal(one, self._on_signal)) for one in (signal.SIGTERM, signal.SIGINT)]
             try:
                 self._session.record.introduce(self.facts)

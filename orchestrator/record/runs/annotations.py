@@ -93,7 +93,7 @@ def unname(connection: Connection, word: str, by: str) -> str:
     """Take a name away: the id of the run that had it. UsageError where none has."""
     run = named(connection, word)
     if run is None:
-        raise UsageError(f"no run has the name {word}", "`reprise name` lists names")
+        raise UsageError(f"no run has the alias {word}", "`reprise alias` lists aliases")
     _add(connection, key_of(connection, run), "unname", by, word=word)
     return run
 

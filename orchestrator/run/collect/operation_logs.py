@@ -1,4 +1,4 @@
-"""Logs of operations that `reprise localise` asked the runtime for: into the store, as outputs of the run."""
+"""Logs of operations, which `reprise compare --operations` asks the runtime for: stored as outputs."""
 
 from __future__ import annotations
 

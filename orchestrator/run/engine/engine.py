@@ -252,7 +252,7 @@ class Engine:
         if state is None or not mine:
             raise EngineError(
                 f"container {plan.container} is there and is not of this run",
-                f"`docker inspect {plan.container}` shows whose it is; remove it, then run `reprise sweep`",
+                f"`docker inspect {plan.container}` shows whose it is; remove it, `reprise worker recover`",
             )
         return state.id
 

@@ -277,7 +277,7 @@ def _hardware(original: RunRecord, rerun: RunRecord) -> list[_Ranked]:
     if hard:
         text = (
             f"the hardware is of another class ({labelled(hard)}), so equal bits are not promised: rerun on a"
-            " box of the same class; `reprise predict` says which is"
+            " box of the same class; `reprise rerun --predict` says which is"
         )
         ranked.append((_Rank.HARDWARE, Cause(kind=CauseKind.HARDWARE, text=text, fields=_fields(hard))))
     if found.soft:
@@ -316,7 +316,7 @@ def _advice(original: RunRecord, rerun: RunRecord, evidence: Evidence) -> str:
         return "weights differ before the first step, so look for an unseeded generator or unset memory"
     if level is not Level.STRICT:
         return f"determinism.level is {level.value}; strict would refuse what is not deterministic"
-    return f"`reprise localise {original.id} {rerun.id}` names the operation"
+    return f"`reprise compare --operations {original.id} {rerun.id}` names the operation"
 
 
 def _beside(names: list[str], a: dict[str, Any], b: dict[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""reprise check-attestation"""
+"""reprise attestation verify"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUNS_SHOWN = 20
 OUTPUTS_SHOWN = 20
 
 
-@click.command("check-attestation")
+@click.command("verify")
 @click.argument("source", metavar="FILE|HOST/NAME@sha256:…")
 @click.option(
     "--key",
@@ -27,7 +27,7 @@ OUTPUTS_SHOWN = 20
     metavar="KEY|FILE",
     multiple=True,
     required=True,
-    help="A public key as `reprise key` prints it, or a file of such lines; may be given several times.",
+    help="A public key as `reprise ledger key` prints it, or a file of such lines; repeat.",
 )
 @click.option(
     "--file",

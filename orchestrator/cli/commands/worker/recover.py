@@ -1,4 +1,4 @@
-"""reprise sweep"""
+"""reprise worker recover"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 from orchestrator.cli.options import json_option
 
 
-@click.command("sweep")
+@click.command("recover")
 @click.option("--dry-run", is_flag=True, help="Only list what would be finished and removed.")
 @json_option
 def command(dry_run: bool, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""reprise attest"""
+"""reprise attestation create"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.audit.attestations.attestation_bundle import Bundle
 
 
-@click.command("attest")
+@click.command("create")
 @click.argument("run")
 @click.option(
     "--to",
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def command(run: str, target: Path | None, push: bool, as_json: bool) -> None:
     """Sign what a run made of what; of an identical rerun, its original's claim.
 
-    Two statements, each in a DSSE envelope, signed with this box's key (`reprise key`): a claim, "this
+    Two statements, each in a DSSE envelope, signed with this box's key (`reprise ledger key`): a claim, "this
     program in this image left these bytes", which is the same for a run and its identical reruns, and a SLSA
     provenance of this run. --to FILE holds one envelope a line (call it NAME.intoto.jsonl); on another box,
     attesting the rerun with --to the same file adds a signature to the same claim. Without --to and --push

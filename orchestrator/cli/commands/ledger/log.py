@@ -1,4 +1,4 @@
-"""reprise log"""
+"""reprise ledger log"""
 
 from __future__ import annotations
 

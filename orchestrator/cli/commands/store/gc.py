@@ -1,4 +1,4 @@
-"""reprise gc"""
+"""reprise store gc"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""reprise checkpoint"""
+"""reprise ledger sign"""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import click
 from orchestrator.cli.options import json_option
 
 
-@click.command("checkpoint")
-@click.option("--to", "target", metavar="PATH|git", help="Copy the checkpoints to a file or into git.")
+@click.command("sign")
+@click.option("--to", "target", metavar="PATH|git", help="Copy the signed tree heads to a file or into git.")
 @json_option
 def command(target: str | None, as_json: bool) -> None:
-    """Print the latest signed checkpoint of the ledger; sign one where it has grown.
+    """Print the ledger's latest signed tree head; sign one where it has grown.
 
-    A checkpoint is the ledger's size and root, signed with this box's key (`reprise key`). Commands that end
-    runs sign one by themselves. It proves the past only to those who have it from elsewhere than from the
-    record, so copy it where the database's owner cannot write:
+    A tree head is the ledger's size and root; it is signed with this box's key (`reprise ledger key`), at
+    each run's end, too. It proves the past only to people who kept a copy outside of the record, so copy it
+    where the database's owner cannot write:
 
     \b
     --to PATH  appends those that the file lacks, one after the other, in one write
@@ -50,4 +50,4 @@ def command(target: str | None, as_json: bool) -> None:
         return
     line(last.text.removesuffix("\n") if last else "the ledger is empty: nothing was recorded yet")
     if copied is not None:
-        tell(f"{copied} checkpoints copied to {target}" if copied else f"{target} had them all")
+        tell(f"{copied} signed tree heads copied to {target}" if copied else f"{target} had them all")

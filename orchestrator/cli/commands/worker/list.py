@@ -1,4 +1,4 @@
-"""reprise boxes"""
+"""reprise worker list"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.record.run_record import BoxLine
 
 
-@click.command("boxes")
+@click.command("list")
 @json_option
 def command(as_json: bool) -> None:
     """List boxes with a worker: hardware, bit class, state, what they run.
@@ -39,7 +39,7 @@ def command(as_json: bool) -> None:
         print_document({"boxes": documents})
         return
     if not found:
-        line("no boxes: none has a worker yet (`reprise worker`)")
+        line("no boxes: none has a worker yet (`reprise worker start`)")
         return
     rows = [
         (

@@ -1,4 +1,4 @@
-"""reprise whence"""
+"""reprise origin"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Found(NamedTuple):
     mentions: list[Mention]
 
 
-@click.command("whence")
+@click.command("origin")
 @click.argument("files", metavar="FILE|FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @json_option
 def command(files: tuple[Path, ...], as_json: bool) -> ExitCode:

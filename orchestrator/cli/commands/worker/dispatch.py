@@ -1,4 +1,4 @@
-"""reprise dispatch"""
+"""reprise worker dispatch"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import click
 
 
-@click.command("dispatch", hidden=True)
+@click.command("dispatch")
 @click.option("--once", is_flag=True, help="One step for every open run, then end.")
 def command(once: bool) -> None:
     """Push on runs that cluster engines execute, until interrupted.

@@ -1,4 +1,4 @@
-"""reprise worker"""
+"""reprise worker start"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import click
 
 
-@click.command("worker")
+@click.command("start")
 @click.option("--name", help="What people call this box; the host's name without it.")
 @click.option(
     "--slots",

@@ -1,4 +1,4 @@
-"""reprise key"""
+"""reprise ledger key"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.cli.options import json_option
 def command(pem: bool, as_json: bool) -> None:
     """Print this box's public key, for those who check what it signed.
 
-    The line is what --key of `audit` and `check-attestation` takes; a file may hold several. The private key
+    The line is what --key of `audit` and `attestation verify` takes; a file may hold several. The private key
     is REPRISE_HOME/keys/signing.pem, made on first use, and readable for you alone.
 
     JSON: `name`, `key_id` (as in attestations), `key` (the line), `pem`, `fingerprint` (of its 32 bytes).

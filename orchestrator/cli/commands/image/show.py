@@ -1,4 +1,4 @@
-"""reprise image"""
+"""reprise image show"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 from orchestrator.cli.options import json_option
 
 
-@click.command("image")
+@click.command("show")
 @click.argument("target", metavar="DIGEST|RUN")
 @json_option
 def command(target: str, as_json: bool) -> None:

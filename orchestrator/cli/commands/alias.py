@@ -1,4 +1,4 @@
-"""reprise name"""
+"""reprise alias"""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from orchestrator.record.run_record import Named
 
 
-@click.command("name")
-@click.argument("name", required=False)
+@click.command("alias")
+@click.argument("name", metavar="[ALIAS]", required=False)
 @click.argument("run", required=False)
-@click.option("--remove", is_flag=True, help="Take the name away.")
+@click.option("--remove", is_flag=True, help="Take the alias away.")
 @json_option
 def command(name: str | None, run: str | None, remove: bool, as_json: bool) -> None:
-    """Give a run a name such as `production`, or list names.
+    """Give a run an alias such as `production`, or list aliases.
 
-    One run has a name at a time, and every verb takes the name for the run. With a name alone, the runs
+    One run at a time has an alias, and every verb takes the alias for the run. Of an alias alone, the runs
     that had it are listed.
 
     JSON: `names`, each with `name`, `run`, `job` (null where it was taken away), and `past`: `run`, `kind`
@@ -35,13 +35,13 @@ def command(name: str | None, run: str | None, remove: bool, as_json: bool) -> N
     from orchestrator.errors import UsageError
 
     if remove and (name is None or run is not None):
-        raise UsageError("--remove takes a name and nothing else", "reprise name NAME --remove")
+        raise UsageError("--remove takes an alias and nothing else", "`reprise alias ALIAS --remove`")
     with opened() as session:
         said = "" if name is None else _change(session.record, name, run, remove)
         every = session.record.names()
     names = [item for item in every if name in (None, item.name)]
     if name is not None and not names:
-        raise UsageError(f"no run ever had the name {name}", f"reprise name {name} RUN")
+        raise UsageError(f"no run ever had the alias {name}", f"`reprise alias {name} RUN` gives it")
     if as_json:
         print_document({"names": [_document(item) for item in names]})
     elif said:
@@ -83,10 +83,10 @@ def _print(names: Sequence[Named], past: bool) -> None:
         return
     held = [item for item in names if item.run is not None]
     if not held:
-        line("no run has a name")
+        line("no run has an alias")
         return
     lines = [
         (item.name, item.run or "", item.job or "", moment_text(item.past[-1].at), item.past[-1].by)
         for item in held
     ]
-    table(("name", "run", "job", "since", "by"), lines)
+    table(("alias", "run", "job", "since", "by"), lines)

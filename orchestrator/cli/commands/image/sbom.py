@@ -1,4 +1,4 @@
-"""reprise sbom"""
+"""reprise image sbom"""
 
 from __future__ import annotations
 

@@ -1,0 +1,39 @@
+"""reprise ledger export"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.options import json_option
+
+
+@click.command("export")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--blobs", is_flag=True, help="The stored bytes, too.")
+@json_option
+def command(folder: Path, blobs: bool, as_json: bool) -> None:
+    """Write the ledger and its rows into a folder, for others to audit.
+
+    The new folder DIR gets events, rows, signed tree heads and this box's public key. Who has it needs
+    neither database nor engine: `reprise audit --offline DIR --key KEY`.
+
+    JSON: `folder`, `events`, `runs`, `blobs`, `copied`, `missing`.
+    """
+    from orchestrator.audit.exports.export_ledger import export
+    from orchestrator.cli.json_document import print_document
+    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.parts_bar import PartBar
+    from orchestrator.cli.verb_session import opened
+
+    with opened() as session, PartBar() as bar:
+        done = export(session, folder, bar.step("export"), blobs=blobs)
+    if as_json:
+        print_document(done.model_dump(mode="json"))
+        return
+    bytes_of = f"{done.copied} of {done.blobs} blobs" if blobs else f"the digests of {done.blobs} blobs"
+    line(f"{folder}: {done.events} events, {done.runs} runs, {bytes_of}")
+    if done.missing:
+        line(f"{done.missing} blobs are not in the store: `reprise audit --only blobs`")
+    line(f"others check it with your public key (`reprise ledger key`): reprise audit --offline {folder}")
