@@ -61,7 +61,7 @@ def template(session: Session) -> int:
 
     def one(run: str) -> None:
         params = {"lr": 0.1, "epochs": 10, "batch": 64, "optimizer": "adam", "amp": True}
-        new = NewRun(
+        new = NewRun.of(
             id=run,
             key=run,
             image=facts,

@@ -39,7 +39,7 @@ def new_run(number: int) -> NewRun:
     base = BaseRef(name="cpu", digest=digest, config_digest=digest)
     layers = (Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=1),)
     run = secrets.token_hex(8)
-    return NewRun(
+    return NewRun.of(
         id=run,
         key=run,
         image=ImageFacts(digest=digest, config_digest=digest, base=base, layers=layers),

@@ -313,4 +313,4 @@ def size_of(database: Database) -> int:
 
 
 def tables_filled() -> list[Table]:
-    return [tables.Row.metadata.tables[name] for name in FILLED]
+    return [tables.METADATA.tables[name] for name in FILLED]

@@ -135,7 +135,7 @@ def a_life(record: Record, points: int = 0) -> None:
     base = BaseRef(name="cuda", digest=digest, config_digest=digest)
     layers = (Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=1),)
     params = {"amp": True, "batch": 64, "lr": 0.01, "model": "net", "optimizer": "adam"}
-    new = NewRun(
+    new = NewRun.of(
         id=run,
         key=run,
         image=ImageFacts(digest=digest, config_digest=digest, base=base, layers=layers),

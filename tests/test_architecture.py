@@ -33,7 +33,6 @@ APART = (
 # Outside library -> where it may be imported; a file, or a room.
 DOORS = {
     "docker": ("run/engine/engine.py", "run/engine/engine_errors.py"),
-    "sqlmodel": ("record",),
     "sqlalchemy": ("record",),
     "alembic": ("record",),
     "obstore": ("record/store/bucket_store.py",),
@@ -338,7 +337,7 @@ def test_a_wrong_direction_is_seen(where, text, caught):
         ("run/plan.py", "def f():\n    from docker import types", True),
         ("run/engine/engine.py", "import docker", False),
         ("record/schema/table_base.py", "from sqlalchemy import select", False),
-        ("launch/x.py", "from sqlmodel import select", True),
+        ("launch/x.py", "from sqlalchemy import select", True),
         ("launch/x.py", "import click", True),
         ("cli/x.py", "import rich.table\nimport click", False),
         ("spec/x.py", "import torch", True),

@@ -1,19 +1,21 @@
-"""RunRecord: one run as the record holds it, read back whole. What verdict, diff and show work on."""
+"""The values of the record: what is submitted, a run read back whole, lines of a history."""
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer
-from orchestrator.run.attempt_model import Failure, Fingerprint, Log, Output, Readback, State, TraceFile
-from orchestrator.run.metrics.series import Points
+from orchestrator.run.attempt_model import Failure, Result, State
 from orchestrator.spec.inputs import InputData
 from orchestrator.spec.jobfile.job_spec import Resources, Scalar, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.value import Instant, Plain, RunId, Seconds, Value
+
+T = TypeVar("T", bound=Value)
 
 
 class Wanted(Value):
@@ -25,49 +27,6 @@ class Wanted(Value):
     attempts: int = 3  # after so many the run is lost
 
 
-class RunRecord(Value):
-    id: RunId
-    job: str
-    image: Digest
-    config_digest: Digest
-    reference: str  # what the engine is asked to run
-    base: BaseRef
-    program: Program
-    resources: Resources
-    tolerance: Tolerances
-    input_paths: dict[str, str]  # where the inputs lay on the box that submitted
-    state: State
-    failure: Failure | None
-    message: str
-    attempt: int
-    rerun_of: RunId | None
-    submitted_by: str
-    box: str | None  # keyed hash of the machine that executed it
-    created_at: Instant
-    started_at: Instant | None
-    finished_at: Instant | None
-    seconds: Seconds | None
-    exit_code: int | None
-    oom_killed: bool
-    metrics: dict[str, float]
-    series: Points
-    outputs: tuple[Output, ...]
-    packages: dict[str, str]
-    source: dict[str, str]  # path -> sha256 hex of each source file, as the entry point found them
-    fingerprint: Fingerprint | None
-    git: GitState | None  # without the patch's bytes; patch_digest names the blob
-    readbacks: tuple[Readback, ...]
-    log: Log | None
-    notes: tuple[str, ...]
-    description: str = ""
-    reports_missing: bool = False  # the runtime left nothing: not instrumented
-    traces: tuple[TraceFile, ...] = ()
-    metrics_incomplete: str = ""  # what of the metrics could not be read, in a sentence; empty: nothing
-    wanted: Wanted = Wanted()
-    box_name: str | None = None  # as its worker called the box; None: it never had one
-    imported: Digest | None = None  # of the bundle that it came in; None: recorded here
-
-
 class ImageFacts(Value):
     """What the record keeps of an image, whether it was assembled here or only found in an engine."""
 
@@ -77,23 +36,88 @@ class ImageFacts(Value):
     layers: tuple[Layer, ...]  # size 0 where only the diff_id is known
 
 
-class NewRun(Value):
-    """A run to be queued: everything that is known before anything is started."""
+class Submission(Value):
+    """What is asked for: all that is known of a run before anything is started."""
 
-    id: RunId  # 16 lower-case hex digits
-    key: str  # idempotency key: the same key is the same run
-    image: ImageFacts
+    id: RunId
+    image: Digest
+    config_digest: Digest
+    base: BaseRef
     program: Program
     description: str = ""
     resources: Resources
     tolerance: Tolerances
-    input_paths: dict[str, str] = {}
-    git: GitState | None = None
+    input_paths: dict[str, str] = {}  # where the inputs lay on the box that submitted
+    git: GitState | None = None  # without the patch's bytes; patch_digest names the blob
     rerun_of: RunId | None = None
     submitted_by: str
     reference: str  # what the engine is asked to run
     wanted: Wanted = Wanted()
+
+
+class NewRun(Submission):
+    """A submission with what only the queue needs. Made by `NewRun.of`."""
+
+    key: str  # idempotency key: the same key is the same run
+    layers: tuple[Layer, ...] = ()  # of the image
     inputs: tuple[InputData, ...] = ()  # what is known of the program's inputs
+
+    @classmethod
+    def of(cls, image: ImageFacts, key: str | None = None, **fields: Any) -> Self:
+        """A new run of this image, under an id of its own, which is the `key` by default."""
+        of_image = {"image": image.digest} | {name: getattr(image, name) for name in _IMAGE}
+        asked = {"id": new_id(), **of_image, **fields}
+        return cls(**asked, key=key or asked["id"])
+
+    @property
+    def image_facts(self) -> ImageFacts:
+        return ImageFacts(digest=self.image, **{name: getattr(self, name) for name in _IMAGE})
+
+
+_IMAGE = ("config_digest", "base", "layers")
+
+
+def new_id() -> str:
+    """16 hex digits: short to type, and two in a million runs collide with odds of 1 to 37 million."""
+    return secrets.token_hex(8)
+
+
+class Placement(Value):
+    """Where a run is executed, and how it came into this record."""
+
+    attempt: int  # 0: never claimed
+    box: str | None  # keyed hash of the machine that executed it
+    box_name: str | None = None  # as its worker called the box; None: it never had one
+    created_at: Instant
+    imported: Digest | None = None  # of the bundle that it came in; None: recorded here
+
+
+class RunRecord(Submission, Placement, Result):
+    """One run, read back whole: what was asked, where it went, what came of it.
+
+    The fields of all three are its own, so that rows, bundles and documents are flat. While the run is open,
+    `state` says how far it is, and the other fields of a result are at their defaults.
+    """
+
+    job: str  # the program's name
+
+    @property
+    def submission(self) -> Submission:
+        return self._part(Submission)
+
+    @property
+    def placement(self) -> Placement:
+        return self._part(Placement)
+
+    @property
+    def result(self) -> Result | None:
+        """None while the run is open."""
+        return self._part(Result) if self.state.final else None
+
+    def _part(self, kind: type[T]) -> T:
+        found = kind.model_construct(**{name: getattr(self, name) for name in kind.model_fields})
+        assert isinstance(found, kind)  # noqa: S101  (for mypy)
+        return found
 
 
 class Reached(Value):

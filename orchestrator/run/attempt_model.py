@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ from orchestrator.digest import Digest
 from orchestrator.run.fingerprint_limits import checked_facts
 from orchestrator.run.metrics.series import MetricPoint as MetricPoint
 from orchestrator.run.metrics.series import Points
-from orchestrator.value import Value
+from orchestrator.value import Instant, Seconds, Value
 
 
 class State(StrEnum):
@@ -167,12 +166,12 @@ class Result(Value):
     message: str = ""  # one line: why it is not succeeded
     exit_code: int | None = None
     oom_killed: bool = False
-    started_at: datetime | None = None  # by the engine's clock, UTC
-    finished_at: datetime | None = None
-    seconds: float | None = None  # the container's run time
+    started_at: Instant | None = None  # by the engine's clock, UTC
+    finished_at: Instant | None = None
+    seconds: Seconds | None = None  # the container's run time
     outputs: tuple[Output, ...] = ()
     metrics: dict[str, float] = {}  # final values
-    metrics_incomplete: str = ""  # what of the metrics could not be read, in a sentence
+    metrics_incomplete: str = ""  # what of the metrics could not be read, in a sentence; empty: nothing
     series: Points = ()
     packages: dict[str, str] = {}  # as found in the container
     source: dict[str, str] = {}  # path -> sha256 hex of each source file, as the entry point found them

@@ -122,7 +122,7 @@ def test_a_changed_column_is_found_and_named(made: World, watched: Session, tabl
         changed = f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?'
         after = another(table, column, before)
         assert connection.execute(changed, (after, rowid)).rowcount == 1
-        keys = [key.name for key in tables.Row.metadata.tables[table].primary_key]
+        keys = [key.name for key in tables.METADATA.tables[table].primary_key]
         moved = keys == [column] and isinstance(before, int)  # then it is the row number itself
         try:
             findings = look(watched, *LEDGER_AND_ROWS)
@@ -217,7 +217,7 @@ def tables_with_events() -> list[str]:
 @pytest.mark.parametrize("table", tables_with_events())
 def test_a_row_that_is_gone_or_put_in_is_found_and_named(world: World, table: str) -> None:
     with world.sql() as connection:
-        names = [column.name for column in tables.Row.metadata.tables[table].columns]
+        names = [column.name for column in tables.METADATA.tables[table].columns]
         row = dict(
             zip(names, connection.execute(f'SELECT {_quoted(names)} FROM "{table}"').fetchone(), strict=True)
         )
@@ -248,7 +248,7 @@ def _quoted(names: list[str]) -> str:
 
 
 def _other_key(table: str, name: str, value: Any) -> Any:
-    column = tables.Row.metadata.tables[table].c[name]
+    column = tables.METADATA.tables[table].c[name]
     unique = [("run", "key"), ("run", "public_id"), ("job", "name"), ("image", "digest")]
     if not (column.primary_key or (table, name) in unique) or name in ("run_id", "image_id", "folder"):
         return value
@@ -437,7 +437,7 @@ def test_not_found_what_was_cut_where_no_copy_is_left(world: World) -> None:
             key = "id" if table == "run" else "run_id"
             connection.execute(f"DELETE FROM {table} WHERE {key} > 1")
         connection.execute("DELETE FROM annotation")
-        for table in tables.Row.metadata.tables.values():
+        for table in tables.METADATA.tables.values():
             if "run_id" in table.columns:
                 connection.execute(f"DELETE FROM {table.name} WHERE run_id > 1")
     assert world.findings(*LEDGER_AND_ROWS) != []  # this box remembers

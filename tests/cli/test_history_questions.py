@@ -52,7 +52,7 @@ def ran(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., s
         if patch is not None:
             kept = session.store.put_bytes(patch)
             git = GitState(commit="c" * 40, branch="main", dirty=True, patch_digest=kept)
-        new = NewRun(
+        new = NewRun.of(
             id=run,
             key=run,
             image=ImageFacts(

@@ -44,7 +44,7 @@ def recorded(session: Session, make_run: Callable[..., RunRecord]) -> Callable[.
             base=like.base,
             layers=(),
         )
-        new = NewRun(
+        new = NewRun.of(
             id=run,
             key=run,
             image=image,

@@ -42,7 +42,7 @@ def recorded(session: Session, make_run: Callable[..., RunRecord]) -> Callable[.
         trace = Determinism(trace=Trace(tensors=TracedTensors.OFF))
         program = like.program.model_copy(update={"determinism": trace, "gpus": gpus})
         image = ImageFacts(digest=like.image, config_digest=like.config_digest, base=like.base, layers=())
-        new = NewRun(
+        new = NewRun.of(
             id=run,
             key=run,
             image=image,

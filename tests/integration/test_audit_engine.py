@@ -77,10 +77,9 @@ def put_image(engine: SecondEngine, box: Box, text: str) -> str:
     digest = Digest.of(text.encode())
     words = ("import", "--change", f"LABEL {LABEL_PROGRAM}={{}}", "-", f"reprise:{digest.hex}")
     config = Digest(docker(engine, *words, given=data.getvalue()).decode().strip())
-    new = queued_run()
-    facts = new.image.model_copy(update={"digest": digest, "config_digest": config})
+    new = queued_run().model_copy(update={"image": digest, "config_digest": config})
     with open_record(box.settings) as record:
-        record.submit(new.model_copy(update={"image": facts}))
+        record.submit(new)
     return digest
 
 

@@ -83,7 +83,7 @@ def recorded(session: Session, text: str) -> list[Digest]:
     layer = Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=1)
     git = GitState(commit="0" * 40, branch="main", dirty=True, patch_digest=blobs["patch"])
     run, _ = session.record.submit(
-        NewRun(
+        NewRun.of(
             id=digest.hex[:16],
             key=text,
             image=ImageFacts(digest=digest, config_digest=digest, base=base, layers=(layer,)),
@@ -108,7 +108,7 @@ def recorded(session: Session, text: str) -> list[Digest]:
 def test_every_column_with_a_digest_is_known_to_be_a_blob_or_none() -> None:
     found = {
         f"{table.name}.{column.name}"
-        for table in tables.Row.metadata.tables.values()
+        for table in tables.METADATA.tables.values()
         for column in table.columns
         if "digest" in column.name or "sha256" in column.name
     }
@@ -281,7 +281,7 @@ def test_what_an_open_run_may_name_stays_whatever_its_age(session: Session) -> N
     digest = Digest.of(b"open")
     base = BaseRef(name="cpu", digest=digest, config_digest=digest)
     layer = Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=1)
-    new = NewRun(
+    new = NewRun.of(
         id=digest.hex[:16],
         key="open",
         image=ImageFacts(digest=digest, config_digest=digest, base=base, layers=(layer,)),

@@ -51,7 +51,7 @@ def make_run(**changes: Any) -> NewRun:
         "submitted_by": "ada",
         "reference": "reprise:1",
     }
-    return NewRun(**(fields | changes))
+    return NewRun.of(**(fields | changes))
 
 
 def finish_run(record: Record, new: NewRun, **changes: Any) -> str:

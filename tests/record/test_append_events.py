@@ -239,9 +239,7 @@ def test_a_plain_run_costs_less_than_4_kb(record: Record, new_run: New) -> None:
 
 
 def columns() -> list[tuple[str, str]]:
-    return [
-        (table.name, column.name) for table in tables.Row.metadata.sorted_tables for column in table.columns
-    ]
+    return [(table.name, column.name) for table in tables.METADATA.sorted_tables for column in table.columns]
 
 
 def test_what_no_event_covers_is_there_and_has_a_reason() -> None:
@@ -262,7 +260,7 @@ def test_a_change_of_any_column_is_seen(sqlite_settings: Settings, new_run: New)
             if table in row_evidence.NOT_COVERED or f"{table}.{column}" in row_evidence.NOT_COVERED:
                 continue
             row, value = connection.exec_driver_sql(f'SELECT rowid, "{column}" FROM "{table}" LIMIT 1').one()
-            other = another(tables.Row.metadata.tables[table].c[column].type, value)
+            other = another(tables.METADATA.tables[table].c[column].type, value)
             changed = f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?'
             assert connection.exec_driver_sql(changed, (other, row)).rowcount == 1
             if not wrong_in(connection):
@@ -282,7 +280,7 @@ def test_a_row_that_is_gone_or_twice_there_is_seen(sqlite_settings: Settings, ne
             if not wrong_in(connection):
                 unseen.append(f"{table}: a row is gone")
             connection.rollback()
-            names = [column.name for column in tables.Row.metadata.tables[table].columns]
+            names = [column.name for column in tables.METADATA.tables[table].columns]
             copied = ", ".join(_copy(table, column) for column in names)
             target = ", ".join(f'"{column}"' for column in names)
             insert = f"INSERT OR IGNORE INTO {table} ({target}) SELECT {copied} FROM {table} WHERE {first}"
@@ -296,7 +294,7 @@ def test_a_row_that_is_gone_or_twice_there_is_seen(sqlite_settings: Settings, ne
 
 def _copy(table: str, column: str) -> str:
     """The expression that makes a copied row another one where the table demands it."""
-    target = tables.Row.metadata.tables[table].c[column]
+    target = tables.METADATA.tables[table].c[column]
     unique = any(
         isinstance(found, UniqueConstraint) and list(found.columns) == [target]
         for found in target.table.constraints

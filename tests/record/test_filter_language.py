@@ -93,7 +93,7 @@ def add(record: Record, job: str, params: dict[str, Any], result: Result) -> Non
     )
     program = Program(name=job, command=("true",), params=params)
     record.submit(
-        NewRun(
+        NewRun.of(
             id=run,
             key=run,
             image=image,

@@ -174,7 +174,7 @@ IN_ROWS: list[Any] = [
     -1, 0, 2**31 - 1, 2**62, 1e308, datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC), None,
 ]  # fmt: skip
 OF_RUNS = [
-    table for name, table in tables.Row.metadata.tables.items()
+    table for name, table in tables.METADATA.tables.items()
     if ("run_id" in table.columns and name not in ("log_chunk", "launch")) or name == "run"
 ]  # fmt: skip
 

@@ -83,7 +83,7 @@ def rows(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
                     map(tuple, connection.execute(select(table))), key=repr
                 )
             )
-            for table in tables.Row.metadata.sorted_tables
+            for table in tables.METADATA.sorted_tables
         }
     finally:
         database.close()

@@ -126,7 +126,7 @@ def test_runs_of_an_image_by_either_digest_or_its_beginning(
     record: Record, finished: Finished, new_run: Callable[..., NewRun]
 ) -> None:
     first, other, second = finished(image="a"), finished(image="b"), finished(image="a")
-    facts = new_run(image="a").image
+    facts = new_run(image="a").image_facts
     for text in (
         facts.digest,
         facts.config_digest,

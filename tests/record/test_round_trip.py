@@ -102,7 +102,7 @@ gits = st.builds(
     submodules=st.dictionaries(texts, texts, max_size=2),
 )
 runs = st.builds(
-    NewRun,
+    NewRun.of,
     id=st.builds(lambda: secrets.token_hex(8)),  # shrinking must not meet a run of an earlier example
     key=st.builds(lambda: secrets.token_hex(8)),
     image=st.builds(
@@ -203,11 +203,8 @@ def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Res
     record.claim(run, "box", "boot", "pid 1")
     record.finish(run, 1, result)
     facts = record.run(run).model_dump()
-    handed_in = new.model_dump(exclude={"key", "image", "inputs"}) | result.model_dump()
+    handed_in = new.model_dump(exclude={"key", "layers", "inputs"}) | result.model_dump()
     handed_in |= {
-        "image": new.image.digest,
-        "config_digest": new.image.config_digest,
-        "base": new.image.base.model_dump(),
         "job": new.program.name,
         "attempt": 1,
         "box": "box",
@@ -217,7 +214,7 @@ def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Res
     assert handed_in.keys() - facts.keys() == set()
     for name, value in handed_in.items():
         assert same(value, facts[name]), name
-    assert record.image(new.image.digest) == (new.image, new.program)
+    assert record.image(new.image) == (new.image_facts, new.program)
 
 
 @pytest.fixture
@@ -244,7 +241,7 @@ def test_a_run_is_carried_into_another_record_as_it_was(
     assert (there.imported, here.imported) == (None, Digest.of(b"bundle"))
     assert same(there.model_dump(exclude={"imported"}), here.model_dump(exclude={"imported"}))
     assert wrong_of(record, run) == []
-    assert record.image(new.image.digest) == (new.image, new.program)
+    assert record.image(new.image) == (new.image_facts, new.program)
     assert record.carry(run).to_bytes() == data
 
 

@@ -202,7 +202,7 @@ def test_a_rerun_of_nothing_is_refused_whole(record: Record, new_run: Callable[.
     with pytest.raises(UsageError):
         record.submit(new)
     assert record.state(new.id) is None
-    assert record.runs_of_image(new.image.digest) == []
+    assert record.runs_of_image(new.image) == []
 
 
 def test_an_id_is_taken_once(record: Record, new_run: Callable[..., NewRun]) -> None:

@@ -45,7 +45,7 @@ def schema(path: Path) -> dict[str, list[str]]:
 def test_migrations_give_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
     fresh(tmp_path)
     plain = tmp_path / "plain.db"
-    tables.Row.metadata.create_all(create_engine(f"sqlite:///{plain}"))
+    tables.METADATA.create_all(create_engine(f"sqlite:///{plain}"))
     assert schema(tmp_path / "home" / "reprise.db") == schema(plain)
     assert len(schema(plain)) > 17
 
@@ -56,7 +56,7 @@ def test_alembic_sees_nothing_to_change(tmp_path: Path) -> None:
 
     with fresh(tmp_path).reading() as connection:
         context = MigrationContext.configure(connection)
-        assert compare_metadata(context, tables.Row.metadata) == []
+        assert compare_metadata(context, tables.METADATA) == []
 
 
 def test_head_is_the_newest_migration(tmp_path: Path) -> None:

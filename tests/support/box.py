@@ -160,4 +160,4 @@ def queued_run(**changes: Any) -> NewRun:
         "submitted_by": "ada",
         "reference": "reprise:1",
     }
-    return NewRun(**(fields | changes))
+    return NewRun.of(**(fields | changes))

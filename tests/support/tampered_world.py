@@ -242,13 +242,13 @@ def names_event(findings: Sequence[Finding], index: int, among: int = 40) -> boo
 
 
 def columns() -> list[tuple[str, str]]:
-    every = tables.Row.metadata.sorted_tables
+    every = tables.METADATA.sorted_tables
     return [(table.name, column.name) for table in every for column in table.columns]
 
 
 def another(table: str, column: str, value: Any) -> Any:
     """Another value that the column takes."""
-    kind = tables.Row.metadata.tables[table].c[column].type
+    kind = tables.METADATA.tables[table].c[column].type
     if isinstance(kind, OneOf):
         return next(word for word in kind.enums if word != value)
     if isinstance(value, bytes):

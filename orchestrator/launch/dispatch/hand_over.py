@@ -54,7 +54,7 @@ def _handed_over(session: Session, run: str, watch: Watch) -> Standing:
 
 def share_image(session: Session, new: NewRun, watch: Watch) -> None:
     """An image of this box's into the registry, so that the other box can pull it."""
-    image = stored_image(session.settings, new.image.digest)
+    image = stored_image(session.settings, new.image)
     if image is None or session.settings.registry is None:
         if session.settings.registry is None and new.wanted.box != box_id(session.settings):
             watch.note("no registry is set (REPRISE_REGISTRY): only a box that has the image can run it")

@@ -16,7 +16,6 @@ from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
 from orchestrator.launch.submit.rerun_target import resolve
-from orchestrator.launch.submit.submit_run import new_id
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import HistoryFilter, NewRun, RunRecord
 from orchestrator.record.runs.author import person
@@ -129,11 +128,8 @@ def _pass(session: Session, run: RunRecord, step: int, watch: Watch) -> RunRecor
     target = resolve(session, run.id)
     choose_gpus(run.resources, gpus() if target.program.gpus else ())
     inputs = located_inputs(target.program.inputs, run.input_paths, session.settings.inputs)
-    new_run = new_id()
-    new = NewRun(
-        id=new_run,
-        key=new_run,
-        image=target.image,
+    new = NewRun.of(
+        target.image,
         program=target.program,
         description=_mark(step),
         resources=run.resources,

@@ -19,7 +19,6 @@ from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
 from orchestrator.launch.submit.rerun_target import Target, resolve
-from orchestrator.launch.submit.submit_run import new_id
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import NewRun, RunRecord
 from orchestrator.record.runs.author import person
@@ -118,11 +117,8 @@ def _new_run(target: Target, original: RunRecord | None, request: RerunRequest) 
     refuse_ignored(target.program, request)
     before = original.resources if original else Resources(gpus=target.program.gpus)
     fields = before.model_dump() | request.resources
-    run = new_id()
-    return NewRun(
-        id=run,
-        key=run,
-        image=target.image,
+    return NewRun.of(
+        target.image,
         program=target.program,
         resources=_resources(fields),
         tolerance=original.tolerance if original else Tolerances(),

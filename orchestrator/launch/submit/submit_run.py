@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from pathlib import Path
 
 from orchestrator.image.image_model import Image
@@ -18,7 +17,7 @@ from orchestrator.launch.submit.build_image import BuildRequest, Built, build
 from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.launch.watch import Watch
 from orchestrator.payload.levers import LEVER_NAMES
-from orchestrator.record.run_record import NewRun, RunRecord, Wanted
+from orchestrator.record.run_record import NewRun, RunRecord, Wanted, new_id
 from orchestrator.record.runs.author import person
 from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.load_image import ensure_loaded
@@ -95,11 +94,9 @@ def _new_run(session: Session, built: Built, key: str | None, wanted: Wanted) ->
     git = built.source.git
     if git is not None and git.patch is not None:
         git = git.model_copy(update={"patch_digest": session.store.put_bytes(git.patch), "patch": None})
-    run = new_id()
-    return NewRun(
-        id=run,
-        key=key or run,
-        image=facts_of(built.image),
+    return NewRun.of(
+        facts_of(built.image),
+        key,
         program=built.image.program,
         description=built.spec.description,
         resources=built.spec.resources,
@@ -117,11 +114,6 @@ def _keep(session: Session, run: str, built: Built) -> None:
     """What was told while it was built stays with the run."""
     for text in built.warnings:
         session.record.note(run, text, NOTED_BY)
-
-
-def new_id() -> str:
-    """16 hex digits: short to type, and two in a million runs collide with odds of 1 to 37 million."""
-    return secrets.token_hex(8)
 
 
 class DryRun(Value):

@@ -60,7 +60,7 @@ RESULTS = {
     *("metric", "metric_point", "output", "package", "source_file", "flag", "trace", "note", "log"),
     "fingerprint",
 }
-LISTS = tuple(tables.Row.metadata.tables[name] for name in LIST_NAMES)
+LISTS = tuple(tables.METADATA.tables[name] for name in LIST_NAMES)
 DIGESTED = {
     *("image_layer", "input_file", "metric_point", "package", "source_file", "flag", "trace", "note"),
 }
@@ -298,7 +298,7 @@ def _rest_of_key(table: Table, owner: str) -> list[Any]:
 def every_shared(connection: Connection) -> Iterator[Value]:
     """Rows that several runs share, one row with its list at a time: `{"image": {key: row}, ...}`."""
     for name, column in SHARED.items():
-        table = tables.Row.metadata.tables[name]
+        table = tables.METADATA.tables[name]
         owned = next((item for item, (owner, _) in OWNED.items() if owner == name), None)
         query = select(table).order_by(table.c[column])
         for row in connection.execute(query, execution_options={"yield_per": FETCHED}).mappings():
@@ -309,7 +309,7 @@ def every_shared(connection: Connection) -> Iterator[Value]:
 
 
 def _owned(connection: Connection, name: str, key: Any) -> Value:
-    table = tables.Row.metadata.tables[name]
+    table = tables.METADATA.tables[name]
     owner = table.c[OWNED[name][1]]
     query = select(table).where(owner == key).order_by(*_rest_of_key(table, owner.name))
     value = rows_value(table, connection.execute(query).mappings())
@@ -321,7 +321,7 @@ def orphans(connection: Connection) -> Iterator[tuple[str, str]]:
 
     Databases refuse such rows, but not to somebody who has switched that off.
     """
-    every = tables.Row.metadata.tables
+    every = tables.METADATA.tables
     owners = [(table.c.run_id, tables.run.c.id) for table in every.values() if "run_id" in table.columns]
     owners += [
         (every[name].c[column_name], every[owner].c[SHARED[owner]])

@@ -192,7 +192,7 @@ def events_at(connection: Connection, indexes: Sequence[int]) -> list[EventLine]
 def shared_rows(connection: Connection) -> Iterator[tuple[str, str, dict[str, Any] | None, str]]:
     """(table, key, value, why there is none) of rows that several runs share; a value has their list, too."""
     for name, column in SHARED.items():
-        key = tables.Row.metadata.tables[name].c[column]
+        key = tables.METADATA.tables[name].c[column]
         last = None
         while True:
             query = select(key).order_by(key).limit(PAGE)
@@ -215,9 +215,9 @@ def shared_rows(connection: Connection) -> Iterator[tuple[str, str, dict[str, An
 def _shared_page(
     connection: Connection, name: str, keys: Sequence[Any]
 ) -> Iterator[tuple[str, str, dict[str, Any] | None, str]]:
-    table, column = tables.Row.metadata.tables[name], SHARED[name]
+    table, column = tables.METADATA.tables[name], SHARED[name]
     owned = next((item for item, (owner, _) in OWNED.items() if owner == name), None)
-    lists = _owned(connection, tables.Row.metadata.tables[owned], keys) if owned else {}
+    lists = _owned(connection, tables.METADATA.tables[owned], keys) if owned else {}
     query = select(table).where(table.c[column].in_(keys)).order_by(table.c[column])
     for row in connection.execute(query).mappings():
         key = str(row[column])

@@ -34,22 +34,11 @@ def wanted_of(row: Row[Any]) -> Wanted:
     """From the columns of `wanted`, joined; a run from before that table has none."""
     if row.wanted_executor is None:
         return Wanted()
-    return Wanted(
-        executor=row.wanted_executor,
-        box=row.wanted_box,
-        not_box=row.wanted_not_box,
-        attempts=row.wanted_attempts,
-    )
+    return Wanted(**{name: row._mapping[f"wanted_{name}"] for name in Wanted.model_fields})
 
 
 def wanted_columns() -> tuple[Any, ...]:
-    table = tables.wanted.c
-    return (
-        table.executor.label("wanted_executor"),
-        table.box.label("wanted_box"),
-        table.not_box.label("wanted_not_box"),
-        table.attempts.label("wanted_attempts"),
-    )
+    return tuple(tables.wanted.c[name].label(f"wanted_{name}") for name in Wanted.model_fields)
 
 
 def launch(connection: Connection, run: str, number: int, executor: str, by: str) -> tuple[Launched, bool]:

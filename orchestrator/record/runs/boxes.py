@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -14,18 +13,14 @@ from orchestrator.record.run_record import BoxFacts, BoxLine
 from orchestrator.record.runs.run_states import OPEN
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
-from orchestrator.record.schema.columns import document
+from orchestrator.record.schema.stored_values import columns_of, fields_from
 from orchestrator.run.attempt_model import State
-
-_DOCUMENTS = ("gpus", "bit_class", "versions")
 
 
 def introduce(connection: Connection, facts: BoxFacts) -> datetime:
     """A worker starts, or something of its box has changed: the moment."""
     table, moment = tables.box, now(connection)
-    fields = facts.model_dump(mode="json")
-    values = {name: document(item) if name in _DOCUMENTS else item for name, item in fields.items()}
-    values |= {"started_at": moment, "seen_at": moment}
+    values = {**columns_of(table, facts), "started_at": moment, "seen_at": moment}
     if not connection.execute(update(table).where(table.c.id == facts.id).values(**values)).rowcount:
         connection.execute(insert(table), [values])
     held = {facts.id: row_evidence.row_value(table, values, change=True)}
@@ -69,9 +64,4 @@ def _running(connection: Connection) -> dict[str, list[str]]:
 
 
 def _line(row: Row[Any], silence: float, runs: tuple[str, ...]) -> BoxLine:
-    fields = row._asdict()
-    return BoxLine(
-        **{name: json.loads(item) if name in _DOCUMENTS else item for name, item in fields.items()},
-        silence=silence,
-        runs=runs,
-    )
+    return BoxLine(**fields_from(BoxLine, tables.box, row._mapping), silence=silence, runs=runs)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import Connection, Table, delete, update
+from sqlalchemy import Connection, delete, update
 
 from orchestrator.errors import RecordError
 from orchestrator.record.database.database_clock import now
 from orchestrator.record.ledger import append_events, row_evidence
-from orchestrator.record.runs.metric_extremes import columns_of, reached
+from orchestrator.record.runs.field_tables import RESULTS, rows_of
+from orchestrator.record.runs.metric_extremes import columns_of as columns_of_reached
+from orchestrator.record.runs.metric_extremes import reached
 from orchestrator.record.runs.run_states import hold, insert_rows
 from orchestrator.record.runs.sealed_text import Seal, statement
 from orchestrator.record.schema import tables
-from orchestrator.record.schema.columns import comparable, document, indexable
+from orchestrator.record.schema.stored_values import columns_of
 from orchestrator.redaction import redact
-from orchestrator.run.attempt_model import Fingerprint, Readback, Result
+from orchestrator.run.attempt_model import Result
 from orchestrator.run.metrics.series import points_of
-
-T = TypeVar("T")
 
 
 def finish(
@@ -42,25 +42,12 @@ def finish(
     key = hold(connection, run, attempt, queued=queued)
     result = result.model_copy(update={"message": redact(result.message)})
     table = tables.run
-    values = {
-        "state": result.state,
-        "failure": result.failure,
-        "message": result.message,
-        "exit_code": result.exit_code,
-        "oom_killed": result.oom_killed,
-        "reports_missing": result.reports_missing,
-        "metrics_incomplete": result.metrics_incomplete or None,
-        "started_at": result.started_at,
-        "finished_at": result.finished_at,
-        "seconds": result.seconds,
-        "recorded_at": now(connection),
-    }
+    values = {**columns_of(table, result, tables.ENDED), "recorded_at": now(connection)}
     ended = update(table).where(table.c.id == key).values(**values).returning(table.c.job_id)
     job = connection.execute(ended).scalar_one()
     # Readers on other boxes find the whole log in the store from here on.
     connection.execute(delete(tables.log_chunk).where(tables.log_chunk.c.run_id == key))
-    points: tuple[Table, Iterable[dict[str, Any]]] = (tables.metric_point, _PointRows(key, result))
-    lists = [*_lists(key, result), points]
+    lists = list(rows_of(key, result, RESULTS))
     for target, rows in lists:
         insert_rows(connection, target, _followed(rows, job, result) if target is tables.metric else rows)
     if not quiet:
@@ -75,25 +62,8 @@ def finish(
 
 def _followed(rows: Iterable[dict[str, Any]], job: int, result: Result) -> list[dict[str, Any]]:
     """Rows of `metric` with what follows from the run and from its points, which no event tells of."""
-    found = reached(_named(result.metrics), points_of(result.series))
-    return [{**row, "job_id": job, **columns_of(found[row["name"]])} for row in rows]
-
-
-def _lists(key: int, result: Result) -> Iterator[tuple[Table, Iterable[dict[str, Any]]]]:
-    for target, rows in _rows(result):
-        yield target, [{"run_id": key, **row} for row in rows]
-
-
-class _PointRows:
-    """Rows of `metric_point` by position, each made when it is asked for: a million of them take 1 GB."""
-
-    def __init__(self, key: int, result: Result) -> None:
-        self._key = key
-        self._series = result.series
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        for position, (name, step, value) in enumerate(points_of(self._series)):
-            yield {"run_id": self._key, "position": position, "name": name, "step": step, **_float(value)}
+    found = reached(result.metrics, points_of(result.series))
+    return [{**row, "job_id": job, **columns_of_reached(found[row["name"]])} for row in rows]
 
 
 def _sealed(connection: Connection, key: int, number: int, code: str) -> dict[str, str]:
@@ -101,56 +71,3 @@ def _sealed(connection: Connection, key: int, number: int, code: str) -> dict[st
     mine = (table.c.run_id == key) & (table.c.number == number)
     connection.execute(update(table).where(mine).values(seal=code))
     return {"seal": code}
-
-
-def _rows(result: Result) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
-    """Table -> its rows, without the run's key."""
-    yield tables.metric, ({"name": name, **_float(value)} for name, value in _named(result.metrics).items())
-    yield (
-        tables.output,
-        ({"position": position, **output.model_dump()} for position, output in enumerate(result.outputs)),
-    )
-    packages = _named(result.packages).items()
-    yield tables.package, ({"name": name, "version": indexable(text)} for name, text in packages)
-    yield tables.source_file, ({"path": path, "sha256": text} for path, text in _named(result.source).items())
-    yield tables.flag, (_flag(position, item) for position, item in enumerate(result.readbacks))
-    yield (
-        tables.trace,
-        ({"position": position, **item.model_dump()} for position, item in enumerate(result.traces)),
-    )
-    yield (
-        tables.note,
-        ({"position": position, "text": text} for position, text in enumerate(result.notes)),
-    )
-    if result.log is not None:
-        yield tables.log, [result.log.model_dump()]
-    if result.fingerprint is not None:
-        yield tables.fingerprint, [_fingerprint(result.fingerprint)]
-
-
-def _named(table: dict[str, T]) -> dict[str, T]:
-    """Names that are stored alike are one row: a forged report must not undo the whole result."""
-    return {indexable(name): value for name, value in table.items()}
-
-
-def _float(value: float) -> dict[str, Any]:
-    return {"text": repr(value), "num": comparable(value)}
-
-
-def _flag(position: int, item: Readback) -> dict[str, Any]:
-    return {
-        "position": position,
-        "pid": item.pid,
-        "argv": document(item.argv),
-        "start": None if item.start is None else document(item.start),
-        "end": None if item.end is None else document(item.end),
-    }
-
-
-def _fingerprint(found: Fingerprint) -> dict[str, Any]:
-    return {
-        "bit_digest": found.bit_digest,
-        "bit_class": document(found.bit_class),
-        "perf_class": document(found.perf_class),
-        "identity": document(found.identity),
-    }

@@ -25,7 +25,6 @@ from orchestrator.record.runs.read_run import state_of, whole_image, whole_run
 from orchestrator.record.runs.run_states import insert_rows, key_of, submit, write_verdict
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document
-from orchestrator.run.attempt_model import Result
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest
 from orchestrator.untrusted_json import first_problem, read_untrusted
 from orchestrator.value import YEARS, Value
@@ -218,9 +217,9 @@ def _write(connection: Connection, item: Carried, by: str, source: Digest) -> No
         raise UsageError(
             f"run {run.id} is a rerun of {run.rerun_of}, which is neither here nor in the bundle", _WHOLE
         )
-    fields = {name: getattr(run, name) for name in NewRun.model_fields.keys() & RunRecord.model_fields.keys()}
-    new = NewRun(**(fields | {"key": run.id, "image": item.image, "inputs": item.inputs}))
-    result = Result(**{name: getattr(run, name) for name in Result.model_fields})
+    asked, result = dict(run.submission), run.result
+    assert result is not None  # noqa: S101  (of a finished run)
+    new = NewRun(**asked, key=run.id, layers=item.image.layers, inputs=item.inputs)
     try:
         submit(connection, new, quiet=True)
         finish(connection, run.id, 0, result, queued=True, quiet=True)

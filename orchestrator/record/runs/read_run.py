@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import Connection, Row, Table, select
 
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import BaseRef, Layer
-from orchestrator.record.run_record import ImageFacts, OpenRun, RunRecord, Wanted
+from orchestrator.record.run_record import ImageFacts, OpenRun, RunRecord, Submission, Wanted
 from orchestrator.record.runs.attempts import wanted_columns, wanted_of
+from orchestrator.record.runs.field_tables import RESULTS, SUBMITTED
 from orchestrator.record.runs.run_states import OPEN
 from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
-from orchestrator.run.attempt_model import Fingerprint, Log, Output, Readback, State, TraceFile
-from orchestrator.run.metrics.series import Series
-from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
+from orchestrator.record.schema.stored_values import fields_from, value_from
+from orchestrator.run.attempt_model import Result, State
 from orchestrator.spec.program import Program
-from orchestrator.spec.source.source_tree import GitState
 
 FETCHED = 5000  # rows of a long list that are fetched at a time
-
-T = TypeVar("T", Output, Log, TraceFile)
 
 _original = tables.run.alias("original")
 # A run that is queued again has no attempt: the last one was given up.
@@ -57,10 +54,8 @@ def _whole_run(connection: Connection, run: str) -> RunRecord:
             attempt.c.box,
             tables.box.c.name.label("box_name"),
             _original.c.public_id.label("original"),
-            *wanted_columns(),
         )
         .join(image, image.c.id == table.c.image_id)
-        .outerjoin(tables.wanted, tables.wanted.c.run_id == table.c.id)
         .outerjoin(attempt, _now_at)
         .outerjoin(tables.box, tables.box.c.id == attempt.c.box)
         .outerjoin(_original, _original.c.id == table.c.rerun_of)
@@ -69,107 +64,34 @@ def _whole_run(connection: Connection, run: str) -> RunRecord:
     row = connection.execute(query).one_or_none()
     if row is None:
         raise UsageError(f"no run {run} is recorded", "`reprise history` lists the runs")
-    program = Program.model_validate(json.loads(row.program))
+    plain = fields_from(Submission, table, row._mapping, tables.SUBMITTED)
+    plain |= fields_from(Result, table, row._mapping, tables.ENDED)
+    below = {
+        name: held.field(_of_run(connection, held.table, row.id))
+        for name, held in (SUBMITTED | RESULTS).items()
+    }
     return RunRecord(
         id=row.public_id,
-        job=program.name,
+        job=plain["program"]["name"],
         image=row.digest,
         config_digest=row.config_digest,
         base=_base(row),
-        program=program,
-        resources=Resources.model_validate(json.loads(row.resources)),
-        tolerance=Tolerances.model_validate(json.loads(row.tolerance)),
-        input_paths=json.loads(row.input_paths),
-        state=row.state,
-        failure=row.failure,
-        message=row.message,
         attempt=row.attempt,
         rerun_of=row.original,
-        submitted_by=row.submitted_by,
         box=row.box,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        seconds=row.seconds,
-        exit_code=row.exit_code,
-        oom_killed=row.oom_killed,
-        reference=row.reference,
-        description=row.description,
-        reports_missing=row.reports_missing,
-        metrics_incomplete=row.metrics_incomplete or "",
-        wanted=wanted_of(row),
         box_name=row.box_name,
+        created_at=row.created_at,
         imported=row.imported_from,
-        **_parts(connection, row.id),
+        **plain,
+        **below,
     )
 
 
-def _parts(connection: Connection, key: int) -> dict[str, Any]:
-    """What lies in tables of its own."""
-    metrics = _of_run(connection, tables.metric, key)
-    series = _points(connection, key)
-    outputs = _of_run(connection, tables.output, key)
-    flags = _of_run(connection, tables.flag, key)
-    prints = _of_run(connection, tables.fingerprint, key)
-    states = _of_run(connection, tables.git_state, key)
-    logs = _of_run(connection, tables.log, key)
-    return {
-        "metrics": {row.name: float(row.text) for row in metrics},
-        "series": Series((row.name, row.step, float(row.text)) for row in series),
-        "outputs": tuple(_value(Output, row) for row in outputs),
-        "packages": {row.name: row.version for row in _of_run(connection, tables.package, key)},
-        "source": {row.path: row.sha256 for row in _of_run(connection, tables.source_file, key)},
-        "readbacks": tuple(_readback(row) for row in flags),
-        "fingerprint": _fingerprint(prints[0]) if prints else None,
-        "git": _git(states[0]) if states else None,
-        "log": _value(Log, logs[0]) if logs else None,
-        "traces": tuple(_value(TraceFile, row) for row in _of_run(connection, tables.trace, key)),
-        "notes": tuple(row.text for row in _of_run(connection, tables.note, key)),
-    }
-
-
-def _points(connection: Connection, key: int) -> Iterator[Any]:
-    """As _of_run, without holding them: there may be a million."""
-    table = tables.metric_point
-    query = select(table.c.name, table.c.step, table.c.text).where(table.c.run_id == key)
-    ordered = query.order_by(table.c.position)
-    yield from connection.execute(ordered, execution_options={"yield_per": FETCHED})
-
-
-def _of_run(connection: Connection, table: Table, key: int) -> list[Row[Any]]:
-    """In the order of the primary key: position or name."""
+def _of_run(connection: Connection, table: Table, key: int) -> Iterable[Row[Any]]:
+    """In the order of the primary key: position or name. Of points there may be a million."""
     query = select(table).where(table.c.run_id == key).order_by(*table.primary_key.columns)
-    return list(connection.execute(query))
-
-
-def _value(kind: type[T], row: Row[Any]) -> T:
-    """A value whose fields are columns of the same names."""
-    fields = kind.model_fields.keys() & row._mapping.keys()
-    return kind.model_validate({name: row._mapping[name] for name in fields})
-
-
-def _git(row: Row[Any]) -> GitState:
-    inner = {} if row.submodules is None else json.loads(row.submodules)
-    plain = {name: row._mapping[name] for name in GitState.model_fields.keys() & row._mapping.keys()}
-    return GitState.model_validate(plain | {"submodules": inner})
-
-
-def _readback(row: Row[Any]) -> Readback:
-    return Readback(
-        pid=row.pid,
-        argv=tuple(json.loads(row.argv)),
-        start=None if row.start is None else json.loads(row.start),
-        end=None if row.end is None else json.loads(row.end),
-    )
-
-
-def _fingerprint(row: Row[Any]) -> Fingerprint:
-    return Fingerprint(
-        bit_class=json.loads(row.bit_class),
-        perf_class=json.loads(row.perf_class),
-        identity=json.loads(row.identity),
-        bit_digest=row.bit_digest,
-    )
+    long = {"yield_per": FETCHED} if table is tables.metric_point else {}
+    return connection.execute(query, execution_options=long)
 
 
 def _base(row: Row[Any]) -> BaseRef:
@@ -196,17 +118,7 @@ def whole_image(connection: Connection, digest: str) -> tuple[ImageFacts, Progra
         digest=row.digest,
         config_digest=row.config_digest,
         base=_base(row),
-        layers=tuple(
-            Layer(
-                kind=item.kind,
-                digest=item.digest,
-                diff_id=item.diff_id,
-                size=item.size,
-                media_type=item.media_type,
-                title=item.title,
-            )
-            for item in layers
-        ),
+        layers=tuple(value_from(Layer, layer, item) for item in layers),
     )
     return facts, Program.model_validate(json.loads(program))
 

@@ -5,23 +5,22 @@ Every function takes a connection inside a writing transaction (connect.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Table, insert, or_, select, true, update
 
-from orchestrator.digest import canonical_json
 from orchestrator.errors import FencedError, RecordError, UsageError
 from orchestrator.record.database.database_clock import now
 from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.run_record import ImageFacts, NewRun
+from orchestrator.record.runs.field_tables import submitted_rows
 from orchestrator.record.schema import tables
-from orchestrator.record.schema.columns import document, scalar_columns
-from orchestrator.run.attempt_model import State
+from orchestrator.record.schema.stored_values import columns_of
+from orchestrator.run.attempt_model import Result, State
 from orchestrator.spec.inputs import InputData
-from orchestrator.spec.source.source_tree import GitState
 
 BATCH = 5_000  # rows of one statement
 OPEN = tuple(state for state in State if not state.final)
@@ -40,10 +39,10 @@ def submit(connection: Connection, new: NewRun, *, quiet: bool = False) -> tuple
     of_key = select(run.c.public_id, tables.image.c.digest).where(run.c.key == new.key)
     known = connection.execute(of_key.join(tables.image, tables.image.c.id == run.c.image_id)).one_or_none()
     if known is not None:
-        if known.digest != new.image.digest:
+        if known.digest != new.image:
             raise UsageError(
                 f"the key {new.key!r} is that of run {known.public_id}, of another image: {known.digest}",
-                f"this one is {new.image.digest}: use another key for another experiment",
+                f"this one is {new.image}: use another key for another experiment",
             )
         # Ids are random: it is this submission, whose commit was cut off.
         return str(known.public_id), known.public_id == new.id
@@ -53,45 +52,25 @@ def submit(connection: Connection, new: NewRun, *, quiet: bool = False) -> tuple
         "public_id": new.id,
         "key": new.key,
         "job_id": _job(connection, program.name, moment),
-        "image_id": _image(connection, new.image, moment),
+        "image_id": _image(connection, new.image_facts, moment),
         "rerun_of": key_of(connection, new.rerun_of) if new.rerun_of else None,
-        "reference": new.reference,
-        "description": new.description,
-        "submitted_by": new.submitted_by,
         "seed": program.seed,
-        "program": document(program.model_dump(mode="json")),
-        "resources": document(new.resources.model_dump(mode="json")),
-        "tolerance": document(new.tolerance.model_dump(mode="json")),
-        "input_paths": document(new.input_paths),
-        "state": State.QUEUED,
         "attempt": 0,
         "created_at": moment,
-        "message": "",
-        "oom_killed": False,
-        "reports_missing": False,
+        **columns_of(run, new, tables.SUBMITTED),
+        **columns_of(run, Result(state=State.QUEUED), tables.ENDED),
     }
     key = inserted(connection, run, row)
-    lists = list(_lists(key, new))
+    lists = list(submitted_rows(key, new))
     for table, rows in lists:
         insert_rows(connection, table, rows)
     for data in new.inputs:
         _input_data(connection, data)
     if not quiet:
-        names = {"id": key, "job": program.name, "image": new.image.digest, "original": new.rerun_of}
+        names = {"id": key, "job": program.name, "image": new.image, "original": new.rerun_of}
         data_of_run = {"run": row_evidence.run_value(row | names), **row_evidence.lists_value(lists)}
         append_events.append(connection, "run.submitted", new.id, data_of_run)
     return new.id, True
-
-
-def _lists(key: int, new: NewRun) -> Iterator[tuple[Table, list[dict[str, Any]]]]:
-    """Tables below the run with their rows."""
-    params = new.program.params.items()
-    yield tables.param, [{"run_id": key, "name": name, **scalar_columns(value)} for name, value in params]
-    yield tables.wanted, [{"run_id": key, **new.wanted.model_dump()}]
-    inputs = new.program.inputs.items()
-    yield tables.run_input, [{"run_id": key, "name": name, "digest": digest} for name, digest in inputs]
-    if new.git is not None:
-        yield tables.git_state, [_git_row(key, new.git)]
 
 
 def _job(connection: Connection, name: str, moment: datetime) -> int:
@@ -129,7 +108,7 @@ def _image(connection: Connection, facts: ImageFacts, moment: datetime) -> int:
     }
     key = inserted(connection, image, row)
     layers = [
-        {"image_id": key, "position": position, **layer.model_dump(exclude={"path"})}
+        {"image_id": key, "position": position, **columns_of(tables.image_layer, layer)}
         for position, layer in enumerate(facts.layers)
     ]
     insert_rows(connection, tables.image_layer, layers)
@@ -146,18 +125,12 @@ def _input_data(connection: Connection, data: InputData) -> None:
     row = {"digest": data.digest, "folder": data.folder, "files": data.count, "size": data.size}
     insert_rows(connection, table, [row])
     rows = [
-        {"folder": data.digest, "position": position, **file.model_dump()}
+        {"folder": data.digest, "position": position, **columns_of(tables.input_file, file)}
         for position, file in enumerate(data.files)
     ]
     insert_rows(connection, tables.input_file, rows)
     held = row_evidence.rows_value(tables.input_file, rows)
     _record_shared(connection, "input.recorded", table, data.digest, row, input_file=held)
-
-
-def _git_row(key: int, git: GitState) -> dict[str, Any]:
-    """The patch's bytes are a blob; the row has its digest."""
-    inner = canonical_json(git.submodules).decode() if git.submodules else None
-    return {"run_id": key, **git.model_dump(exclude={"patch"}), "submodules": inner}
 
 
 def claim(

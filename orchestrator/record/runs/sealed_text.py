@@ -21,8 +21,7 @@ from orchestrator.record.schema import tables
 Seal = Callable[[bytes], str | None]  # None: the box does not say that
 
 # Of a run's row, what is written after its submission.
-_LATER = {"cancel_requested_at", "state", "attempt", "failure", "message", "exit_code", "oom_killed"}
-_LATER |= {"reports_missing", "metrics_incomplete", "started_at", "finished_at", "seconds", "recorded_at"}
+_LATER = {"cancel_requested_at", "attempt", "recorded_at", *tables.ENDED}
 _WISH = "cancel_requested_at"  # may come after the end, too
 _IMAGE = ("config_digest", "base_name", "base_digest", "base_config_digest")
 

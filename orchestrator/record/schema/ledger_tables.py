@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Table
 
-from sqlalchemy import BigInteger, Index, Integer
-from sqlmodel import Field
-
-from orchestrator.record.schema.columns import Moment, Words
-from orchestrator.record.schema.table_base import Row, table_of
+from orchestrator.record.schema.table_base import METADATA, big, column, moment, text
 
 # SQLite gives its fast row number to INTEGER keys only.
-Count = BigInteger().with_variant(Integer(), "sqlite")
+_COUNT = BigInteger().with_variant(Integer(), "sqlite")
 
+# What happened, in order. The columns beside `document` are copies of what it says.
+event = Table(
+    "event",
+    METADATA,
+    column("idx", _COUNT, primary_key=True, autoincrement=False),  # from 0
+    moment("at"),
+    text("made_by"),
+    text("kind"),
+    text("run", nullable=True),  # public id
+    column("document", LargeBinary),  # canonical JSON: a leaf of the tree
+    Index(None, "at"),
+    Index(None, "kind", "idx"),
+    Index(None, "made_by", "idx"),
+    Index(None, "run", "idx"),
+)
 
-class Event(Row, table=True):
-    """The ledger: what happened, in order. The columns beside `document` are copies of what it says."""
+# One row: how far the ledger has grown.
+ledger = Table(
+    "ledger",
+    METADATA,
+    text("id", primary_key=True),  # 16 hex digits, random
+    big("size"),  # events
+    column("frontier", LargeBinary),  # merkle.Frontier
+)
 
-    __table_args__ = (
-        Index(None, "at"),
-        Index(None, "kind", "idx"),
-        Index(None, "made_by", "idx"),
-        Index(None, "run", "idx"),
-    )
-
-    idx: int = Field(primary_key=True, sa_type=Count, sa_column_kwargs={"autoincrement": False})  # from 0
-    at: datetime = Field(sa_type=Moment)
-    made_by: str = Field(sa_type=Words)
-    kind: str = Field(sa_type=Words)
-    run: str | None = Field(default=None, sa_type=Words)  # public id
-    document: bytes  # canonical JSON: a leaf of the tree
-
-
-class Ledger(Row, table=True):
-    """One row: how far the ledger has grown."""
-
-    id: str = Field(primary_key=True, sa_type=Words)  # 16 hex digits, random
-    size: int = Field(sa_type=BigInteger)  # events
-    frontier: bytes  # merkle.Frontier
-
-
-class Checkpoint(Row, table=True):
-    """Signed notes over size and root."""
-
-    size: int = Field(primary_key=True, sa_type=Count, sa_column_kwargs={"autoincrement": False})
-    text: str = Field(sa_type=Words)
-    at: datetime = Field(sa_type=Moment)
-
-
-event, ledger, checkpoint = table_of(Event), table_of(Ledger), table_of(Checkpoint)
+# Signed notes over size and root.
+checkpoint = Table(
+    "checkpoint",
+    METADATA,
+    column("size", _COUNT, primary_key=True, autoincrement=False),
+    text("text"),
+    moment("at"),
+)

@@ -21,7 +21,7 @@ from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.container_config import IPV6, container_config
 from orchestrator.run.engine.engine_errors import HOW_TO_GET_ONE, guard
-from orchestrator.value import Value
+from orchestrator.value import YEARS, Value
 
 _RFC3339 = re.compile(r"(?P<head>[\d-]+T[\d:]+)(?:\.(?P<part>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)")
 TIMEOUT = 60  # seconds for one answer of the engine; waiting for a container has none
@@ -389,12 +389,11 @@ class Engine:
 
 
 def _time(text: str | None) -> datetime | None:
-    """The engine's RFC 3339 time with nanoseconds, in any zone; its zero time means never."""
-    if not text or text.startswith("0001-"):
-        return None
-    found = _RFC3339.fullmatch(text)
+    """The engine's RFC 3339 time with nanoseconds, in any zone; None for its zero time and odd years."""
+    found = _RFC3339.fullmatch(text or "")
     if found is None:
         return None
     zone = found["zone"].replace("Z", "+00:00")
     part = ((found["part"] or "") + "000000")[:6]
-    return datetime.fromisoformat(f"{found['head']}.{part}{zone}").astimezone(UTC)
+    moment = datetime.fromisoformat(f"{found['head']}.{part}{zone}")
+    return moment.astimezone(UTC) if YEARS[0] <= moment <= YEARS[1] else None

@@ -1,6 +1,6 @@
 """What others keep of a run keeps its form: JSON of `show`, events of the ledger, bundles, sealed texts.
 
-What stands in recorded_form.json never changes. A new fact is added to it by hand.
+What stands in run_record.json never changes. A new fact is added to it by hand.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ledger_support import told
+from support.ledger_checks import told
 
 from orchestrator.cli.json_document import run_document
 from orchestrator.digest import Digest
@@ -35,7 +35,7 @@ from orchestrator.spec.jobfile.job_spec import Resources, Tolerance, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
 
-FORM = Path(__file__).with_name("recorded_form.json")
+FORM = Path(__file__).with_name("run_record.json")
 NOON = datetime(2026, 11, 23, 12, 0, 13, 500_000, tzinfo=UTC)
 NOW = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 ONE = Digest.of(b"1")
@@ -56,7 +56,7 @@ FIELDS: dict[str, Any] = {
     "submitted_by": "ada",
     "reference": "reprise:1",
 }
-NEW = NewRun(
+NEW = NewRun.of(
     id=RUN,
     key="the key",
     description="a\nb",
@@ -110,7 +110,7 @@ RESULT = Result(
 
 
 def forms(record: Record) -> dict[str, Any]:
-    record.submit(NewRun(id=QUEUED, key=QUEUED, tolerance=Tolerances(), **FIELDS))
+    record.submit(NewRun.of(id=QUEUED, key=QUEUED, tolerance=Tolerances(), **FIELDS))
     record.submit(NEW)
     record.claim(RUN, "b0c5", "boot", "pid 1")
     record.finish(RUN, 1, RESULT, seal=lambda _: "a seal")

@@ -1,0 +1,120 @@
+"""Which table holds which field of a run, where the field is no column of `run`: for writing and reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Row, Table
+
+from orchestrator.record.run_record import Submission, Wanted
+from orchestrator.record.schema import tables
+from orchestrator.record.schema.columns import comparable, indexable, scalar_columns
+from orchestrator.record.schema.stored_values import columns_of, value_from
+from orchestrator.run.attempt_model import Fingerprint, Log, Output, Readback, TraceFile
+from orchestrator.run.metrics.series import Series, points_of
+from orchestrator.spec.source.source_tree import GitState
+from orchestrator.value import Value
+
+T = TypeVar("T")
+Columns = dict[str, Any]
+
+
+class Held(NamedTuple):
+    table: Table
+    rows: Callable[[Any], Iterable[Columns]]  # of the field, without the run's key
+    field: Callable[[Iterable[Row[Any]]], Any]  # of the rows in the order of their key
+
+
+def _listed(table: Table, kind: type[Value]) -> Held:
+    return Held(
+        table,
+        lambda items: ({"position": place, **columns_of(table, item)} for place, item in enumerate(items)),
+        lambda rows: tuple(value_from(kind, table, row) for row in rows),
+    )
+
+
+def _one(table: Table, kind: type[Value], absent: Value | None = None) -> Held:
+    return Held(
+        table,
+        lambda item: () if item is None else (columns_of(table, item),),
+        lambda rows: next((value_from(kind, table, row) for row in rows), absent),
+    )
+
+
+def _named(table: Table, name: str, write: Callable[[Any], Columns], read: Callable[[Row[Any]], Any]) -> Held:
+    """A mapping. Names that are stored alike are one row: a forged report must not undo the whole result."""
+
+    def rows(mapping: Mapping[str, Any]) -> Iterator[Columns]:
+        alike = {indexable(key): value for key, value in mapping.items()}
+        return ({name: key, **write(value)} for key, value in alike.items())
+
+    return Held(table, rows, lambda found: {row._mapping[name]: read(row) for row in found})
+
+
+def _float(value: float) -> Columns:
+    return {"text": repr(value), "num": comparable(value)}
+
+
+def _points(series: Any) -> Iterator[Columns]:
+    for position, (name, step, value) in enumerate(points_of(series)):
+        yield {"position": position, "name": name, "step": step, **_float(value)}
+
+
+SUBMITTED: dict[str, Held] = {
+    "wanted": _one(tables.wanted, Wanted, Wanted()),
+    "git": _one(tables.git_state, GitState),
+}
+RESULTS: dict[str, Held] = {
+    "metrics": _named(tables.metric, "name", _float, lambda row: float(row.text)),
+    "outputs": _listed(tables.output, Output),
+    "packages": _named(
+        tables.package, "name", lambda text: {"version": indexable(text)}, lambda row: row.version
+    ),
+    "source": _named(tables.source_file, "path", lambda text: {"sha256": text}, lambda row: row.sha256),
+    "readbacks": _listed(tables.flag, Readback),
+    "traces": _listed(tables.trace, TraceFile),
+    "notes": Held(
+        tables.note,
+        lambda notes: ({"position": place, "text": text} for place, text in enumerate(notes)),
+        lambda rows: tuple(row.text for row in rows),
+    ),
+    "log": _one(tables.log, Log),
+    "fingerprint": _one(tables.fingerprint, Fingerprint),
+    "series": Held(
+        tables.metric_point,
+        _points,
+        lambda rows: Series((row.name, row.step, float(row.text)) for row in rows),
+    ),
+}
+
+
+class Rows(Iterable[Columns]):
+    """Rows of one run, each made when it is asked for, as often as one asks: a million points take 1 GB."""
+
+    def __init__(self, run: int, make: Callable[[], Iterable[Columns]]) -> None:
+        self._run, self._make = run, make
+
+    def __iter__(self) -> Iterator[Columns]:
+        return ({"run_id": self._run, **row} for row in self._make())
+
+
+def rows_of(run: int, value: Value, held: Mapping[str, Held]) -> Iterator[tuple[Table, Rows]]:
+    """Tables below the run with the rows that the value's fields are."""
+    for name, (table, rows, _) in held.items():
+        field = getattr(value, name)
+        yield table, Rows(run, lambda rows=rows, field=field: rows(field))  # type: ignore[misc]
+
+
+def copies_of(run: int, asked: Submission) -> Iterator[tuple[Table, Rows]]:
+    """What of the program can be asked for by its own: parameters by value, inputs by content."""
+    program = asked.program
+    params = [{"name": name, **scalar_columns(value)} for name, value in program.params.items()]
+    yield tables.param, Rows(run, lambda: params)
+    inputs = [{"name": name, "digest": digest} for name, digest in program.inputs.items()]
+    yield tables.run_input, Rows(run, lambda: inputs)
+
+
+def submitted_rows(run: int, asked: Submission) -> Iterator[tuple[Table, Rows]]:
+    return chain(copies_of(run, asked), rows_of(run, asked, SUBMITTED))
