@@ -42,6 +42,7 @@ def first_problem(error: ValidationError) -> str:
 
 @cache
 def _validator(model: type[BaseModel]) -> SchemaValidator:
+    model.model_rebuild()  # it may not have been used before, and so has no schema yet
     return SchemaValidator(cast("CoreSchema", _stopping(model.__pydantic_core_schema__)), _use_prebuilt=False)
 
 

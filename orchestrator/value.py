@@ -36,7 +36,8 @@ Seconds = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 class Value(BaseModel):
     """Frozen, and closed: an unknown field is an error, so that no fact is dropped in silence."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    # A command meets few of all values: each one's validator is built when it is first used.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True)
 
 
 def flat(value: Any, name: str = "") -> dict[str, Plain]:

@@ -39,76 +39,129 @@ class TracedTensors(StrEnum):
 
 
 class Trace(Value):
-    """What the runtime digests while the job trains: every Nth optimizer step, which tensors."""
-
-    every: Annotated[int, Field(ge=1)] = 1
-    tensors: TracedTensors = TracedTensors.ALL
+    every: int = Field(1, ge=1, description="Every how many optimizer steps.")
+    tensors: TracedTensors = Field(TracedTensors.ALL, description="Which tensors are digested.")
 
 
 class Determinism(Value):
-    level: Level = Level.STRICT
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1  # OMP, MKL, OpenBLAS, torch: never the box's count
-    portable_cpu: bool = True  # same instruction set on every x86-64 box since 2013 (AVX2)
-    trace: Trace = Trace()
+    level: Level = Field(
+        Level.STRICT,
+        description="strict: an operation without a deterministic form fails the job; warn: it warns; "
+        "off: seeds only.",
+    )
+    # Never the box's count, which would change the bits from box to box.
+    threads: int = Field(1, ge=1, le=1024, description="CPU threads of OpenMP, MKL, OpenBLAS and PyTorch.")
+    # AVX2: every x86-64 box since 2013 has it.
+    portable_cpu: bool = Field(True, description="The same CPU instructions on every x86-64 machine.")
+    trace: Trace = Field(
+        Trace(), description="Digests while the job trains: all, params, off, or {every, tensors}."
+    )
 
 
 class Resources(Value):
-    """What a run may use. Sizes in bytes, times in seconds. Not part of the identity, but for `gpus`."""
+    """What a run may use. Sizes in bytes, times in seconds."""
 
-    gpus: Annotated[int, Field(ge=0, le=64)] = 0
-    gpu: str | None = None  # a model name that the box's GPUs must contain, case-insensitive
-    cpus: Annotated[float, Field(gt=0)] | None = None
-    memory: Annotated[int, Field(ge=32 << 20)] | None = None  # None: nine tenths of the box's
-    shm: Annotated[int, Field(ge=1 << 20)] = 1 << 30
-    timeout: Annotated[float, Field(gt=0)] | None = None
-    processes: Annotated[int, Field(ge=16)] = 4096
-    output_size: Annotated[int, Field(ge=1 << 20)] = 10 << 30
-    network: Network = Network.NONE
+    gpus: int = Field(0, ge=0, le=64, description="How many GPUs. Identity.")
+    gpu: str | None = Field(None, description="Part of the GPU's model name, such as H100.")
+    cpus: Annotated[float, Field(gt=0)] | None = Field(None, description="How many CPUs; default: all.")
+    memory: Annotated[int, Field(ge=32 << 20)] | None = Field(
+        None, description="A size such as 8GiB, or bytes; default: nine tenths of the machine's."
+    )
+    shm: int = Field(1 << 30, ge=1 << 20, description="The size of /dev/shm.")
+    timeout: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Seconds, or a time such as 30m or 1h30m; default: none."
+    )
+    processes: int = Field(4096, ge=16, description="How many processes and threads at once.")
+    output_size: int = Field(10 << 30, ge=1 << 20, description="How much the job may write.")
+    network: Network = Field(Network.NONE, description="none, or bridge: the network of the machine.")
 
 
 class SourceSpec(Value):
-    """Where the code is: a folder, or a git repository at a commit. Paths are absolute once read."""
+    """A folder, or a git repository at a commit. The path is absolute once read."""
 
-    path: str
-    commit: str | None = None  # full or short commit id, or a ref; None: the folder as it is
+    path: str = Field(description="A folder, as seen from the job file's folder.")
+    commit: str | None = Field(
+        None, description="A commit id, short or full, or a ref; default: the folder as it is."
+    )
 
 
 class InputSpec(Value):
-    path: str
-    sha256: Digest | None = None  # demanded digest, checked before anything is built
+    path: str = Field(description="A file or folder, as seen from the job file's folder.")
+    sha256: Digest | None = Field(
+        None, description="The digest that the input must have, 64 hex digits, sha256: before it or not."
+    )
 
 
 class Tolerance(Value):
     """|a - b| <= abs + rel * |a|, where a is the original. NaN is within nothing but NaN."""
 
-    abs: Annotated[float, Field(ge=0)] = 0.0
-    rel: Annotated[float, Field(ge=0)] = 0.0
+    abs: float = Field(0.0, ge=0, description="Absolute part.")
+    rel: float = Field(0.0, ge=0, description="Relative part.")
 
 
 class Tolerances(Value):
     """What a verdict excuses. Not part of the identity: it travels in the run's record."""
 
-    metrics: dict[str, Tolerance] = {}
-    outputs: dict[str, Tolerance] = {}  # glob -> tolerance; files of tensors only
+    metrics: dict[str, Tolerance] = Field({}, description="Metric name to tolerance.")
+    outputs: dict[str, Tolerance] = Field({}, description="Glob to tolerance, for files of tensors.")
+    # These are said of each output and each metric (short_forms.py).
     volatile: tuple[str, ...] = ()  # globs of outputs that differ by nature: kept, listed, never compared
     volatile_metrics: tuple[str, ...] = ()  # names, `*` in them is any text: times and speeds, never compared
 
 
 class JobSpec(Value):
-    """A job file, read and checked. `source`, `requirements` and input paths are absolute."""
+    """A job file, read and checked. `source`, `requirements` and input paths are absolute.
 
-    name: Name
-    description: str = ""
-    base: str | None = None  # a flavour of images/, or repo@sha256:...; None: the default of bases.toml
-    source: SourceSpec
-    requirements: str | None = None
-    command: str | tuple[str, ...]
-    params: dict[Name, Scalar] = {}
-    env: dict[EnvName, str] = {}
-    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
-    inputs: dict[Name, InputSpec] = {}
-    outputs: tuple[str, ...] = ("**",)  # globs under the working directory
-    metrics: str | None = None  # path under the working directory; default: metrics.json(l) where written
-    tolerance: Tolerances = Tolerances()
-    determinism: Determinism = Determinism()
-    resources: Resources = Resources()
+    The descriptions are those of the JSON Schema (json_schema.py).
+    """
+
+    name: Name = Field(description="The job's name: letters, digits, dot, dash and underscore. Identity.")
+    description: str = Field("", description="What it is, for people.")
+    base: str | None = Field(
+        None,
+        description="A base's name (cpu, cuda) or REPOSITORY@sha256:...; default: cpu, and cuda for a job "
+        "with gpus. Identity.",
+    )
+    source: SourceSpec = Field(
+        description="The code: a folder, {path, commit}, or {git, commit}; default: the job file's folder. "
+        "Identity."
+    )
+    requirements: str | None = Field(
+        None,
+        description="What the base does not bring: a requirements file with hashes, or a pylock.toml. "
+        "Identity.",
+    )
+    command: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="What runs: text for bash -euo pipefail, or a list of words. {name}: a parameter, "
+        "{seed}: the seed. Identity."
+    )
+    params: dict[Name, Scalar] = Field(
+        {}, description="Parameters: text, numbers, true or false; changed by -p name=value. Identity."
+    )
+    env: dict[EnvName, str] = Field({}, description="Environment variables, all of them text. Identity.")
+    seed: int = Field(
+        0, ge=0, lt=1 << 32, description="Seeds Python, NumPy and PyTorch, and fills {seed}. Identity."
+    )
+    inputs: dict[Name, InputSpec] = Field(
+        {},
+        description="Data, read-only at /inputs/NAME: a path, or {path, sha256}. Its digest is identity, its "
+        "place is not.",
+    )
+    outputs: tuple[str, ...] = Field(
+        ("**",), description="Globs under the working directory; default: all that the job writes. Identity."
+    )
+    metrics: str | None = Field(
+        None,
+        description="A file of metrics under the working directory; default: metrics.json and "
+        "metrics.jsonl. Identity.",
+    )
+    tolerance: Tolerances = Field(
+        Tolerances(),
+        description="How far a rerun's metrics and outputs may differ: |a - b| <= abs + rel * |a|.",
+    )
+    determinism: Determinism = Field(
+        Determinism(), description="How hard the same bits are asked for. Identity."
+    )
+    resources: Resources = Field(
+        Resources(), description="What a run may use. Of these, only gpus is identity."
+    )

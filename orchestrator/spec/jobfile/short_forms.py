@@ -54,13 +54,14 @@ _ENV_OURS = {
     "USER": "every job runs as the user job",
     "LOGNAME": "every job runs as the user job",
 }
-_SECTIONS: dict[str, type[Value]] = {
+SECTIONS: dict[str, type[Value]] = {
     "determinism": Determinism,
     "resources": Resources,
     "tolerance": Tolerances,
 }
 _TRACED = tuple(word.value for word in TracedTensors)
-_NOT_EMPTY = ("name", "description", "source", "command", "seed", "outputs")
+QUANTITIES = ("memory", "shm", "output_size", "timeout")
+NOT_EMPTY = ("name", "description", "source", "command", "seed", "outputs")
 
 
 def kind_of(value: Any) -> str:
@@ -95,9 +96,9 @@ def _drop_empty(data: dict[str, Any], found: Collector) -> None:
     """`params:` with nothing behind it is as good as left out; `seed:` is rather a slip."""
     for key in [key for key, value in data.items() if value is None and key in JobSpec.model_fields]:
         del data[key]
-        if key in _NOT_EMPTY:
+        if key in NOT_EMPTY:
             found.add((key,), "has no value", "write one, or leave the line out")
-    for section, model in _SECTIONS.items():
+    for section, model in SECTIONS.items():
         values = data.get(section)
         if isinstance(values, dict):
             known = model.model_fields.keys()
@@ -178,7 +179,7 @@ def _tolerance(data: dict[str, Any], found: Collector) -> None:
     """`accuracy: 0.01` is `accuracy: {abs: 0.01}`."""
     tolerance = data.get("tolerance")
     if isinstance(tolerance, dict):
-        for key, hint in _ELSEWHERE.items():
+        for key, hint in ELSEWHERE.items():
             if key in tolerance:
                 found.add(("tolerance", key), "there is no such key", hint)
                 del tolerance[key]
@@ -196,7 +197,7 @@ def _tolerance(data: dict[str, Any], found: Collector) -> None:
                 found.add(("tolerance", part, name), "allows nothing", "say abs, rel or both")
 
 
-_ELSEWHERE = {
+ELSEWHERE = {
     "volatile": "mark the glob where it is listed: outputs: [{glob: GLOB, volatile: true}]",
     "volatile_metrics": "mark the metric: tolerance: {metrics: {NAME: {volatile: true}}}",
 }
@@ -302,7 +303,7 @@ def _quantities(data: dict[str, Any], found: Collector) -> None:
     resources = data.get("resources")
     if not isinstance(resources, dict):
         return
-    for key in ("memory", "shm", "output_size", "timeout"):
+    for key in QUANTITIES:
         value = resources.get(key)
         if isinstance(value, str):
             try:
