@@ -41,7 +41,7 @@ def child() -> None:
     """Print the seconds of each variant, at the threads and instruction set of the environment."""
     import torch
 
-    from orchestrator.payload.tensordigest import Digester
+    from orchestrator.payload.tensor_digest.digester import Digester
 
     model = tensors()
     norms = [torch.randn(64) for _ in range(200)]

@@ -78,11 +78,12 @@ def train(name: str, threads: int, steps: int, folder: str) -> tuple[float, floa
     torch.manual_seed(1)
     spent = [0.0]
     if folder:
-        from orchestrator.payload import report, trace
+        from orchestrator.payload import report_writer
+        from orchestrator.payload.tracer import install_tracer
 
-        report.FOLDER = folder
-        trace.install(torch, "all", 1)
-        timed(trace._tracer, spent)
+        report_writer.FOLDER = folder
+        install_tracer.install(torch, "all", 1)
+        timed(install_tracer._tracer, spent)
     model, batch = MODELS[name](torch)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -100,7 +101,7 @@ def train(name: str, threads: int, steps: int, folder: str) -> tuple[float, floa
         took.append(time.perf_counter() - begun)
         shares.append(spent[0] / took[-1])
     if folder:
-        trace.finish()
+        install_tracer.finish()
         written = (Path(folder) / f"trace-{os.getpid()}.jsonl").read_text().splitlines()
         if f'"end":true,"steps":{steps}' not in written[-1]:
             raise RuntimeError(f"the trace is not whole: {written[-1]}")

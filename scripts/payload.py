@@ -17,14 +17,15 @@ sys.path.insert(0, str(ROOT))
 from orchestrator.image import payload_releases  # noqa: E402
 from orchestrator.image.assembly.layers import PTH  # noqa: E402
 
-RUNTIME = ROOT / "orchestrator" / "runtime"
-NOT_BAKED = {"__init__.py", "contents.py"}  # the second is mounted into a container of its own
+ROOM = ROOT / "orchestrator" / "payload"
+# The package is made by reprise.pth; the second file is mounted into a container of its own.
+NOT_BAKED = {"__init__.py", "compare_torch_files.py"}
 
 
 def written() -> dict[str, bytes]:
-    """File name -> content, as the room has them now."""
-    paths = [path for path in sorted(RUNTIME.glob("*.py")) if path.name not in NOT_BAKED]
-    return {path.name: path.read_bytes() for path in (*paths, RUNTIME / PTH)}
+    """Path below the room -> content, as the room has them now."""
+    paths = {str(path.relative_to(ROOM)): path for path in (*ROOM.rglob("*.py"), ROOM / PTH)}
+    return {name: path.read_bytes() for name, path in sorted(paths.items()) if name not in NOT_BAKED}
 
 
 def main(words: list[str]) -> None:

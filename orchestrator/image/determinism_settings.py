@@ -57,7 +57,7 @@ def _first(
 ) -> dict[str, str]:
     """`threads` is the count for OpenMP, MKL, OpenBLAS, numexpr and torch. `numpy` is the version in the
     image ("2.4.6"; None: 2.4 or later, or none at all): its names for instruction sets changed in 2.4.
-    At level `off` there are no numeric levers, the portable CPU profile included: seeds and thread counts
+    At level `off` there are no numeric settings, the portable CPU profile included: seeds and thread counts
     only. `trace` is which tensors, and every how many optimizer steps. Raises ValueError for a level that
     does not exist, or a thread count below 1.
     """

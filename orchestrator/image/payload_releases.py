@@ -24,7 +24,7 @@ from orchestrator.image.image_model import RUNTIME
 FOLDER = Path(__file__).parent / "payloads"
 
 DIGESTS: dict[int, Digest] = {
-    1: Digest("sha256:ae59dc932deef48ea0c790c8f122a38fb8033f768c0e0d1f5dead1036a549a70"),
+    1: Digest("sha256:2bc8cb95018bec0818381f30e0a2452e691c72a64489cf773016c3422ea2708a"),
 }
 """Every payload that an image may name: number -> `payload_digest` of its files."""
 
@@ -36,7 +36,7 @@ MAX_LAYER = 16 << 20  # bytes of a layer that is looked at; the real one has 0.2
 
 @lru_cache(maxsize=4)
 def payload(number: int = 0) -> Mapping[str, bytes]:
-    """File name -> content of a payload, by default the newest. UsageError if it is not what was released."""
+    """Path -> content of a payload, by default the newest. UsageError if it is not what was released."""
     number = number or NEWEST
     path = FOLDER / f"{number}.json"
     try:
@@ -64,9 +64,10 @@ def payload_problem(layer: Path, number: int) -> str | None:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
             for member in archive:
                 folder, _, name = member.name.rpartition("/")
+                below = member.name.partition(f"{in_image(RUNTIME)}/")[2]
                 stream = archive.extractfile(member) if member.isreg() else None
-                if stream is not None and (name == PTH or folder == in_image(RUNTIME)):
-                    files[name] = stream.read()
+                if stream is not None and (name == PTH or below):
+                    files[below or name] = stream.read()
                     purelib = folder if name == PTH else purelib
         if payload_digest(files) != DIGESTS.get(number):
             return f"its files are not those of payload {number}"

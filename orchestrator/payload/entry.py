@@ -30,7 +30,7 @@ def main(argv: list[str]) -> NoReturn:
     workspace = os.getcwd()
     source = os.environ.get("REPRISE_SOURCE", "")
     hashes, stamps = copy_source(source, workspace) if source and os.path.isdir(source) else ({}, {})
-    report = sibling("report")
+    report = sibling("report_writer")
     make_homes(report)
     deny_alg(report)
     try:

@@ -1,10 +1,10 @@
 """predict: before anything runs, whether this box is of the bit class of the box of an earlier run.
 
-Pure. What follows from the image (libraries, levers, thread counts) is the same for the same digest, so what
-is compared is what a host shows. Nothing here is a guarantee: cuBLAS promises the same bits for the same
-toolkit, architecture and SM count, cuDNN promises nothing across architectures, and a script may do what it
-likes. Sources: shared/reference/determinism.md, and for the CPU Intel's guide to MKL ("Getting Started with
-Conditional Numerical Reproducibility"): MKL_CBWR=AVX2 is heeded on Intel CPUs only.
+What follows from the image (libraries, determinism settings, thread counts) is the same for the same digest,
+so what is compared is what a host shows. Nothing here is a guarantee: cuBLAS promises the same bits for the
+same toolkit, architecture and SM count, cuDNN promises nothing across architectures, and a script may do what
+it likes. MKL_CBWR=AVX2 is heeded on Intel CPUs only (Intel's guide to MKL, "Getting Started with Conditional
+Numerical Reproducibility").
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ def _loose(program: Program) -> str | None:
     """Why even one box is not expected to give the same bits twice."""
     level = program.determinism.level
     if level is Level.OFF:
-        return "equal bits are not promised on any box: the job runs without levers (determinism.level: off)"
+        return "equal bits are not promised on any box: determinism.level is off"
     if level is Level.WARN and program.gpus:
         return "equal bits are not promised on any GPU: determinism.level is warn"
     return None

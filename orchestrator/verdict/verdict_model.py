@@ -100,7 +100,7 @@ class CauseKind(StrEnum):
     SEED = "seed"
     INPUT = "input"  # other input data
     FLAGS_CHANGED = "flags_changed"  # the script moved a flag
-    FLAGS = "flags"  # flags or levers read back differ
+    FLAGS = "flags"  # flags or settings read back differ
     THREADS = "threads"
     LIBRARY = "library"
     HARDWARE = "hardware"
@@ -160,7 +160,7 @@ class Verdict(Value):
     summary: str  # one sentence
     files: tuple[FileDifference, ...] = ()  # the differing ones, sorted by path
     metrics: tuple[MetricDifference, ...] = ()
-    flags_changed: dict[str, str] = {}  # lever -> "original: a -> b; rerun: ..." where the script moved it
+    flags_changed: dict[str, str] = {}  # flag -> "original: a -> b; rerun: ..." where the script moved it
     compared: int = 0  # outputs compared
     by_content: int = 0  # of those, not byte for byte but by what they hold
     renamed: tuple[Renamed, ...] = ()

@@ -114,7 +114,7 @@ def main() -> None:
     wheel_layering.LARGE = 9000
     (folder / "real").mkdir()
     real = build(folder / "real", None)
-    determinism_settings.environment = lambda **asked: {"LEVERS": canonical_json(asked).decode()}  # type: ignore[assignment]
+    determinism_settings.environment = lambda **asked: {"SETTINGS": canonical_json(asked).decode()}  # type: ignore[assignment]
     (folder / "fixed").mkdir()
     fixed = build(folder / "fixed", stand_in())
     print(

@@ -7,7 +7,7 @@ import importlib.util
 import io
 import tarfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -90,15 +90,18 @@ def test_every_number_has_its_files_or_its_digest() -> None:
 
 
 def test_what_is_not_used_in_an_image_is_not_in_it() -> None:
-    names = {name.removesuffix(".py") for name in payload() if name.endswith(".py")}
-    assert "contents" not in names
-    used = {"start", "entry"}
+    names = {name for name in payload() if name.endswith(".py")}
+    assert "compare_torch_files.py" not in names
+    used = {"interpreter_start.py", "entry.py"}
     for name in names:
-        for node in ast.walk(ast.parse(payload()[f"{name}.py"])):
-            if isinstance(node, ast.ImportFrom) and node.level == 1:
-                used |= {node.module} if node.module else {one.name for one in node.names}
+        for node in ast.walk(ast.parse(payload()[name])):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                folder = PurePosixPath("/" if node.level == 2 else PurePosixPath("/", name).parent)
+                module = folder / (node.module or "").replace(".", "/")
+                for path in (module, *(module / one.name for one in node.names)):
+                    used |= {f"{path}.py"[1:], f"{path.parent}/__init__.py"[1:]} & names
             elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "sibling":
-                used |= {one.value for one in node.args if isinstance(one, ast.Constant)}
+                used |= {f"{one.value}.py" for one in node.args if isinstance(one, ast.Constant)}
     assert names == used
 
 

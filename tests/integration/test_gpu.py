@@ -43,7 +43,7 @@ def test_a_tensor_has_one_digest_on_cpu_and_gpu(box: Box, tmp_path: Path) -> Non
     script = """
 import sys, torch
 sys.path.insert(0, "/opt/reprise")
-from runtime.tensordigest import Digester, to_ints
+from runtime.tensor_digest.digester import Digester, to_ints
 bits = [torch.randint(-2**31, 2**31 - 1, (count,), dtype=torch.int32).view(torch.float32)
         for count in (1, 7, 4096, 100_003, 3_000_000)]
 digester = Digester(torch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -101,9 +102,7 @@ def image(venv: Path) -> FakeImage:
 @pytest.fixture(scope="session")
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("image")
-    (root / "runtime").mkdir()
-    for path in RUNTIME.glob("*.py"):
-        (root / "runtime" / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(RUNTIME, root / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
     venv = root / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     (site,) = venv.glob("lib/python3*/site-packages")

@@ -29,7 +29,7 @@ STRICT = {
     "tf32.matmul_precision": "highest",
     "tf32.matmul": False,
     "tf32.cudnn": False,
-    "levers.unset": "",
+    "settings.unset": "",
     "env.PYTHONHASHSEED": "0",
     "env.CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "env.TORCH_LINALG_PREFER_CUSOLVER": None,

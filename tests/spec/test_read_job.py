@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.payload.levers import LEVER_NAMES
+from orchestrator.payload.determinism.torch_settings import SETTING_NAMES
 from orchestrator.run.engine.container_config import CACHES
 from orchestrator.spec.jobfile.job_spec import JobSpec, Level, Network, Tolerance, Trace, TracedTensors
 from orchestrator.spec.jobfile.problems import SpecError
@@ -268,7 +268,7 @@ def test_each_mistake_is_one_problem_at_its_line(read: Read, line: str, key: str
     [
         *("REPRISE_SEED", "LD_PRELOAD", "GLIBC_TUNABLES", "NVIDIA_VISIBLE_DEVICES", "PYTHONPATH", "PATH"),
         *CACHES,  # what the container is given wins over the image's environment, so over the spec's
-        *LEVER_NAMES,
+        *SETTING_NAMES,
     ],
 )
 def test_variables_that_are_not_the_jobs(read: Read, name: str) -> None:
@@ -287,7 +287,7 @@ def test_a_path_of_ones_own_is_refused_by_line_key_and_hint(read: Read) -> None:
 @pytest.mark.parametrize(
     "name", ["TORCH_HOME", "TORCHINDUCTOR_MAX_AUTOTUNE", "TF_CPP_MIN_LOG_LEVEL", "PATHS", "HOME_URL"]
 )
-def test_variables_that_only_look_like_levers(read: Read, name: str) -> None:
+def test_variables_that_only_look_like_settings(read: Read, name: str) -> None:
     assert read(f"{HEAD}env: {{{name}: b}}\n").env == {name: "b"}
 
 

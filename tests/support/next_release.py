@@ -19,7 +19,7 @@ def arrive(folder: Path) -> None:
     """From now on this process assembles with another set and another payload."""
     files = {
         **payload_releases.payload(),
-        "report.py": payload_releases.payload()["report.py"] + b"\nNEXT = True\n",
+        "report_writer.py": payload_releases.payload()["report_writer.py"] + b"\nNEXT = True\n",
     }
     lines = {name: data.decode().splitlines(keepends=True) for name, data in files.items()}
     (folder / f"{NUMBER}.json").write_text(json.dumps(lines))

@@ -150,7 +150,7 @@ def test_the_sm_count_that_the_driver_did_not_tell_is_the_one_that_torch_read(ma
         (Level.OFF, 0, Expected.NOT_PROMISED),
     ],
 )
-def test_one_class_is_not_enough_without_levers(
+def test_one_class_is_not_enough_without_settings(
     made: Make, level: Level, gpus: int, expected: Expected
 ) -> None:
     bits = GPU if gpus else CPU

@@ -1,4 +1,4 @@
-"""Writes the time: no lever can hold it still."""
+"""Writes the time: no setting can hold it still."""
 
 import time
 

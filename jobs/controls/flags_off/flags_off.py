@@ -1,4 +1,4 @@
-"""Undoes the levers, as a script does that was tuned for speed."""
+"""Undoes the determinism settings, as a script does that was tuned for speed."""
 
 import os
 

@@ -58,7 +58,7 @@ class Claim(_Wire):
     image: Digest  # manifest
     config: Digest  # the image's
     base: Digest  # manifest
-    program: dict[str, Any]  # the image's label: command, params, seed, levers, input digests
+    program: dict[str, Any]  # the image's label: command, params, seed, determinism settings, input digests
     volatile: tuple[str, ...]  # globs of outputs that the spec lets differ: not in the subject
 
 
@@ -221,7 +221,7 @@ def provenance_of(
 
 
 def _internal(run: RunRecord) -> dict[str, Any]:
-    """What was not asked for in the program: limits, hardware, and what the levers were when read back."""
+    """What was not asked for in the program: limits, hardware, and what the settings were when read back."""
     changed: dict[str, list[Any]] = {}
     for readback in run.readbacks:
         changed |= {name: list(pair) for name, pair in readback.changed.items()}

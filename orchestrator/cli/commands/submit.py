@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 @click.option("--on", metavar="PLACE", help="Run it elsewhere: worker, slurm, ray, or the name of a box.")
 @click.option("--detach", is_flag=True, help="With --on: do not wait for its end.")
 @click.option("--twice", is_flag=True, help="Rerun it at once by its digest, and end with the verdict.")
-@click.option("--dry-run", is_flag=True, help="Print the digest, layers, container and levers; run nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the digest, layers, container and determinism settings; run nothing.",
+)
 @quiet_option
 @json_option
 def command(
@@ -147,7 +151,7 @@ def _dry_run(request: BuildRequest, quiet: bool, as_json: bool) -> int:
         found = dry_run(session, request, watch)
     image = found.built.image
     if as_json:
-        document = {"image": image_document(image), "plan": found.plan, "levers": found.levers}
+        document = {"image": image_document(image), "plan": found.plan, "levers": found.settings}
         print_document(document | {"resources": found.built.spec.resources})
         return ExitCode.OK
     if not quiet:
@@ -156,8 +160,8 @@ def _dry_run(request: BuildRequest, quiet: bool, as_json: bool) -> int:
         print_layers(image.layers)
         console.line("\ncontainer", console.BOLD)
         console.fields(plan_fields(jsonable(found.plan)), indent=2)
-        console.line("\nlevers", console.BOLD)
-        console.fields(sorted(found.levers.items()), indent=2)
+        console.line("\ndeterminism settings", console.BOLD)
+        console.fields(sorted(found.settings.items()), indent=2)
         console.line()
     console.line(image.digest)
     return ExitCode.OK

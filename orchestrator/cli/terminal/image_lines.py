@@ -50,7 +50,7 @@ def print_program(program: Program) -> None:
             ("env", "  ".join(f"{name}={value}" for name, value in sorted(program.env.items()))),
             ("inputs", "  ".join(f"{name}={digest}" for name, digest in sorted(program.inputs.items()))),
             ("outputs", "  ".join(program.outputs)),
-            ("levers", f"{determinism.level.value}, threads {determinism.threads}"),
+            ("determinism", f"{determinism.level.value}, threads {determinism.threads}"),
             ("gpus", str(program.gpus)),
         ]
     )

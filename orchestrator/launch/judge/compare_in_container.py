@@ -54,8 +54,8 @@ MAX_TEXT = 400  # characters
 MAX_LEAVES = 20
 
 _MAGIC = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")  # of torch.save: a zip since 1.6, a pickled number before
-_SCRIPT = Path(orchestrator.payload.__path__[0]) / "compare_in_container.py"
-_IN_IMAGE = f"{INPUTS}/contents.py"
+_SCRIPT = Path(orchestrator.payload.__path__[0]) / "compare_torch_files.py"
+_IN_IMAGE = f"{INPUTS}/compare_torch_files.py"
 
 Pair = tuple[Output, Output]
 
@@ -158,7 +158,7 @@ def _plan(
     tolerances: list[Tolerance],
     blobs: list[Mount],
 ) -> Plan:
-    """As of a job, but for another program: an empty level leaves levers, packages and the trace alone."""
+    """As of a job, for another program. Under an empty level the payload sets nothing and traces nothing."""
     largest = max(output.size for pair in pairs for output in pair)
     bounds = [f"{tolerance.abs!r}:{tolerance.rel!r}" for tolerance in tolerances]
     return Plan(

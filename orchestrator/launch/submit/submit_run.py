@@ -16,7 +16,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.submit.build_image import BuildRequest, Built, build
 from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.launch.watch import Watch
-from orchestrator.payload.levers import LEVER_NAMES
+from orchestrator.payload.determinism.torch_settings import SETTING_NAMES
 from orchestrator.record.run_record import NewRun, RunRecord, Wanted, new_id
 from orchestrator.record.runs.author import person
 from orchestrator.run.attempt_model import Plan
@@ -121,7 +121,7 @@ class DryRun(Value):
 
     built: Built
     plan: Plan
-    levers: dict[str, str]  # environment of the image that determinism needs
+    settings: dict[str, str]  # environment of the image that determinism needs
 
 
 def dry_run(session: Session, request: BuildRequest, watch: Watch) -> DryRun:
@@ -141,10 +141,10 @@ def dry_run(session: Session, request: BuildRequest, watch: Watch) -> DryRun:
         engine=session.engine.info(),
         home=home_id(settings),
     )
-    return DryRun(built=built, plan=plan, levers=levers_of(built.image.config))
+    return DryRun(built=built, plan=plan, settings=settings_of(built.image.config))
 
 
-def levers_of(config: bytes) -> dict[str, str]:
-    """The lever variables among an image's environment."""
+def settings_of(config: bytes) -> dict[str, str]:
+    """The determinism settings among an image's environment."""
     pairs = (pair.partition("=") for pair in json.loads(config)["config"]["Env"])
-    return {name: value for name, _, value in pairs if name in LEVER_NAMES}
+    return {name: value for name, _, value in pairs if name in SETTING_NAMES}

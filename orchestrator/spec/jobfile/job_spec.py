@@ -24,7 +24,7 @@ class Level(StrEnum):
 
     STRICT = "strict"  # an op without a deterministic form fails the job
     WARN = "warn"  # such an op warns
-    OFF = "off"  # no lever but the seeds
+    OFF = "off"  # nothing but the seeds and thread counts
 
 
 class Network(StrEnum):

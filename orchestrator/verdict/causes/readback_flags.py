@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Readback
 
-OURS = ("trace", "levers.unset")
+OURS = ("trace", "settings.unset")
 """What the runtime says of itself: no flag that a script moves."""
 
 

@@ -1,7 +1,7 @@
 """Two logs of operations, line by line: the first operation that took equal bytes and gave others.
 
-The logs come from the runtime's second pass (payload/localise.py). A job can write anything there, so a line
-that is not understood raises ValueError, never anything else.
+The payload writes the logs in its second pass (payload/tracer/operation_log.py). A job can write anything
+there, so a line that is not understood raises ValueError, never anything else.
 """
 
 from __future__ import annotations

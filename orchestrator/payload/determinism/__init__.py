@@ -1,0 +1,1 @@
+"""The settings of torch, whether they hold, and what torch refuses under them."""

@@ -1,0 +1,194 @@
+"""What every interpreter of the image does first, called by the line in `reprise.pth`.
+
+It puts the job's wheels on sys.path, and sees to it that determinism settings and seeds are set as soon as
+torch, numpy or random have been imported. Nothing in here may raise into the user's program: what breaks is
+left as `error-<pid>.json` and the job goes on, visibly not instrumented.
+
+Two kinds of processes report themselves: those that import torch, and the first Python process of every
+command that the entry point's process tree runs (REPRISE_MAIN, which they take away from their children).
+A process that was killed, or left by os._exit, has a start and no end.
+"""
+
+# Importing pathlib costs 9 ms, and whatever breaks here is reported instead of raised.
+# ruff: noqa: PTH112, BLE001
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import exception_report, process_seeds, report_writer
+from .post_import import PostImport
+
+TYPE_CHECKING = False  # importing typing costs 4 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .post_import import Action
+
+MAIN = "REPRISE_MAIN"  # set by the entry point
+TRACE = "REPRISE_TRACE"  # `all:1`, `params:10`: which tensors, every how many optimizer steps; absent: none
+LOCALISE = "REPRISE_LOCALISE"  # `12:1`: log every operation of one step from step 12 on
+
+_begun = False
+_first: dict[str, object] = {}  # flags as first seen by this process
+_reporting = 0  # pid of the process that reports; a forked child inherits the number and is not it
+_unset: dict[str, str] = {}  # settings that could not be set, and why
+_trace = "off"  # the flag of that name, or "" where the tracer itself says it
+
+
+def begin() -> None:
+    """Never raises. Does nothing unless REPRISE_LEVEL is set, nor when called again: in a virtual
+    environment, site processes each .pth file twice.
+    """
+    global _begun
+    level = os.environ.get("REPRISE_LEVEL")
+    if not level or _begun:
+        return
+    _begun = True
+    try:
+        add_site(os.environ.get("REPRISE_SITE", ""))
+    except Exception as error:
+        report_writer.failed("adding the job's packages", error)
+    try:
+        threads = int(os.environ["REPRISE_THREADS"])
+        process_seeds.begin(int(os.environ["REPRISE_SEED"]))
+        trace = os.environ.get(TRACE, "")
+        actions: dict[str, Action] = {
+            "random": guarded("seeding random", process_seeds.seed_random),
+            "numpy.random": guarded("seeding numpy", process_seeds.seed_numpy),
+            "multiprocessing.process": guarded("watching processes", exception_report.on_process),
+            "multiprocessing.spawn": guarded("numbering processes", process_seeds.on_spawn),
+            "torch": guarded("setting torch", lambda module: on_torch(module, level, threads, trace)),
+        }
+        PostImport(actions).install()
+        exception_report.install()
+        if os.environ.pop(MAIN, None):
+            write_start()
+    except Exception as error:
+        report_writer.failed("the start of the runtime", error)
+
+
+def add_site(folder: str) -> None:
+    """Put the job's packages before the base's, and process their .pth files as site-packages' own are."""
+    if not folder or folder in sys.path or not os.path.isdir(folder):
+        return
+    import site
+
+    before = list(sys.path)
+    site.addsitedir(folder, set(before))
+    added = [path for path in sys.path if path not in before]
+    rest = [path for path in sys.path if path in before]
+    place = next((index for index, path in enumerate(rest) if path.endswith("-packages")), len(rest))
+    sys.path[:] = rest[:place] + added + rest[place:]
+
+
+def guarded(what: str, action: Action) -> Action:
+    def run(module: Any) -> None:
+        try:
+            action(module)
+        except Exception as error:
+            report_writer.failed(what, error)
+
+    return run
+
+
+def on_torch(torch: Any, level: str, threads: int, trace: str) -> None:
+    """Levers first, then the seed of every device, then the tracer, whose failure must not hide how torch
+    was set.
+    """
+    from .determinism import torch_settings
+
+    global _trace
+    _unset.update(torch_settings.apply_torch(torch, level, threads))
+    process_seeds.seed_torch(torch)
+    if level == "strict":
+        watch_refusals()
+    try:
+        _trace = start_trace(torch, trace)
+    except Exception as error:
+        report_writer.failed("the trace", error)
+        _trace = f"failed: {type(error).__name__}: {error}"
+    write_start()
+    if os.environ.get(LOCALISE):
+        from .tracer import operation_log
+
+        guarded("the log of operations", lambda module: operation_log.install(module, os.environ[LOCALISE]))(
+            torch
+        )
+
+
+def watch_refusals() -> None:
+    from . import exit_calls
+    from .determinism import refused_operation
+
+    refused_operation.watch_threads()
+    exit_calls.call_at_exit(refused_operation.at_exit)
+
+
+def start_trace(torch: Any, wanted: str) -> str:
+    """The flag `trace`. Without a folder for reports there is nothing to write to, and nothing is watched."""
+    if not wanted or not os.path.isdir(report_writer.FOLDER):
+        return "off"
+    from .tracer import install_tracer
+
+    tensors, _, every = wanted.partition(":")
+    install_tracer.install(torch, tensors, int(every))
+    return ""
+
+
+def write_start() -> None:
+    global _reporting
+    pid = os.getpid()
+    if pid != _reporting:  # a forked child that imports torch itself starts its own report
+        _first.clear()
+        _reporting = pid
+        from .exit_calls import call_at_exit
+
+        call_at_exit(end)
+    for name, value in read().items():
+        _first.setdefault(name, value)
+    report_writer.write(f"start-{pid}.json", {"pid": pid, "argv": report_writer.argv(), "flags": _first})
+
+
+def end() -> None:
+    """Write the flags as they are now. What could not be read before has its first value only now, and
+    joins the start: it was seen once, not changed.
+    """
+    pid = os.getpid()
+    if pid != _reporting:
+        return
+    try:
+        if not _trace:
+            finish_trace()
+        flags = read()
+        report_writer.write(f"end-{pid}.json", {"pid": pid, "argv": report_writer.argv(), "flags": flags})
+        if not flags.keys() <= _first.keys():
+            report_writer.write(
+                f"start-{pid}.json", {"pid": pid, "argv": report_writer.argv(), "flags": {**flags, **_first}}
+            )
+    except Exception as error:
+        report_writer.failed("the read-back at the end", error)
+
+
+def read() -> dict[str, object]:
+    from .determinism import readback
+
+    flags: dict[str, object] = dict(readback.flags())
+    if "torch" in sys.modules:
+        flags["trace"] = _trace or trace_flag()
+        flags["settings.unset"] = "; ".join(f"{name}: {why}" for name, why in sorted(_unset.items()))
+    return flags
+
+
+def finish_trace() -> None:
+    """Before the flags are read, which say whether it broke."""
+    from .tracer import install_tracer
+
+    install_tracer.finish()
+
+
+def trace_flag() -> str:
+    from .tracer import install_tracer
+
+    return install_tracer.flag()

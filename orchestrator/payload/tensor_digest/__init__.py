@@ -1,0 +1,1 @@
+"""64 bits for the bytes of a tensor, by torch or by Triton."""

@@ -1,0 +1,144 @@
+"""Seeds of processes that start one another: each its own, and the same in every run."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FAMILY = Path(__file__).parent / "process_family.py"
+
+
+def drawn(image: Any, tmp_path: Path, *ways: str, draw: str = "numpy", **env: Any) -> dict[str, list[float]]:
+    """What each process drew, by its label."""
+    path = tmp_path / "drawn"
+    path.unlink(missing_ok=True)
+    done = image.run(str(FAMILY), "root", *ways, DRAWN=str(path), DRAW=draw, timeout=240, **env)
+    assert (done.code, done.err) == (0, "")
+    assert not done.all("error")
+    lines = [line.split("\t") for line in path.read_text().splitlines()]
+    found = {label: ast.literal_eval(numbers) for label, numbers in lines}
+    assert len(found) == len(lines)
+    return found
+
+
+def forked(label: str) -> bool:
+    """Such a child goes on with numpy's and torch's numbers where its parent was, as in any Python."""
+    return label.rpartition("/")[2].rpartition(" ")[0] in ("fork", "os.fork")
+
+
+def distinct(found: dict[str, list[float]]) -> bool:
+    """No two processes drew the same number from any generator."""
+    return all(len(set(column)) == len(found) for column in zip(*found.values(), strict=True))
+
+
+@pytest.mark.usefixtures("torch_installed")
+def test_each_process_draws_its_own_however_it_was_started(image: Any, tmp_path: Path) -> None:
+    """Nor does anything depend on pids, on threads, or on other programs that were started in between."""
+    first = drawn(image, tmp_path, "each")
+    assert len(first) == 1 + 15 * 4
+    assert first["root"][0] == 0.32383276483316237  # random.seed(7)
+    assert distinct({label: numbers[:1] for label, numbers in first.items()})
+    assert distinct({label: numbers for label, numbers in first.items() if not forked(label)})
+    assert first == drawn(image, tmp_path, "each", NOISE="3")
+    other = drawn(image, tmp_path, "each", seed=8)
+    assert not {number for each in first.values() for number in each} & {
+        number for each in other.values() for number in each
+    }
+
+
+@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.parametrize("way", ["spawn", "forkserver", "run env"])
+def test_torch_too(image: Any, tmp_path: Path, way: str) -> None:
+    first = drawn(image, tmp_path, way, draw="numpy torch")
+    assert len(first) == 3
+    assert distinct(first)
+    assert first == drawn(image, tmp_path, way, draw="numpy torch")
+
+
+@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.parametrize("way", ["fork", "spawn", "forkserver"])
+def test_workers_of_a_loader_draw_their_own(image: Any, way: str, tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import random, sys, numpy, torch\n"
+        "class Numbers(torch.utils.data.Dataset):\n"
+        "    def __len__(self): return 4\n"
+        "    def __getitem__(self, index):\n"
+        "        drawn = random.random(), numpy.random.rand(), torch.rand(1).item()\n"
+        "        return torch.tensor(drawn, dtype=torch.float64)\n"
+        "if __name__ == '__main__':\n"
+        "    loader = torch.utils.data.DataLoader(Numbers(), num_workers=2,\n"
+        "        multiprocessing_context=sys.argv[1])\n"
+        "    print([row for batch in loader for row in batch.tolist()])\n"
+    )
+    first = image.run(str(script), way, timeout=240)
+    rows = ast.literal_eval(first.out)
+    assert all(len(set(column)) == 4 for column in zip(*rows, strict=True))
+    assert first.out == image.run(str(script), way, timeout=240).out
+
+
+def test_a_script_that_seeds_itself_is_left_alone_in_what_it_starts(image: Any, tmp_path: Path) -> None:
+    """multiprocessing imports the script in each new process, and the script seeds again there."""
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import multiprocessing, random\nrandom.seed(99)\n"
+        "def draw(): print(random.random(), flush=True)\n"
+        "if __name__ == '__main__':\n"
+        "    for way in ('spawn', 'spawn', 'forkserver'):\n"
+        "        child = multiprocessing.get_context(way).Process(target=draw)\n"
+        "        child.start()\n        child.join()\n"
+    )
+    done = image.run(str(script))
+    assert (done.code, done.err) == (0, "")
+    assert set(done.out.split()) == {"0.40397807494366633"}  # random.seed(99)
+
+
+def test_the_rank_that_a_launcher_gives_is_a_place_among_siblings(image: Any) -> None:
+    code = "import random; print(random.random())"
+    drawn = [image.run("-c", code, RANK=rank).out for rank in (None, "0", "1", "2", "1")]
+    assert drawn[0] == drawn[1] == "0.32383276483316237\n"
+    assert drawn[2] == drawn[4]
+    assert len(set(drawn)) == 3
+    assert image.run("-c", code, RANK="-1\u00b2").out == drawn[0]
+
+
+def test_a_child_that_is_given_another_environment_is_given_that_one(image: Any) -> None:
+    code = (
+        "import os, subprocess, sys\n"
+        "print('REPRISE_LINEAGE' in os.environ)\n"
+        "given = {'ONLY': 'this'}\n"
+        "subprocess.run(['/usr/bin/env'], env=given, check=True)\n"
+        "pid = os.posix_spawn('/usr/bin/env', ['env'], given)\n"
+        "os.waitpid(pid, 0)\n"
+        "print(given)\n"
+    )
+    done = image.run("-u", "-c", code)
+    assert done.out == "False\nONLY=this\nONLY=this\n{'ONLY': 'this'}\n"
+
+
+@pytest.mark.parametrize("text", ["", "zz", "-1", "0x", "f" * 5000, "1_0"])
+def test_a_place_that_is_no_place(image: Any, text: str) -> None:
+    """The job can write the variable: whatever stands there, the job runs and draws the same each time."""
+    code = "import random; import numpy.random; print(random.random())"
+    first = image.run("-c", code, REPRISE_LINEAGE=text)
+    assert (first.code, first.err) == (0, "")
+    assert first.out == image.run("-c", code, REPRISE_LINEAGE=text).out
+    assert not first.all("error")
+
+
+def test_what_starts_programs_is_pickled_as_without_us(image: Any) -> None:
+    """A wrapper that is not found under its own name cannot be sent to another process, or saved."""
+    code = (
+        "import multiprocessing.spawn as spawn, os, pickle, sys\n"
+        "found = [os.system, os.execv, os.execve, os.posix_spawn, os.posix_spawnp, spawn.prepare]\n"
+        "print(type(os.system).__name__, pickle.dumps(found).hex())\n"
+        "assert pickle.loads(pickle.dumps(found)) == found\n"
+    )
+    ours, plain = image.run("-c", code), image.run("-S", "-c", code)
+    assert (ours.code, plain.code) == (0, 0), ours.err + plain.err
+    kind, pickled = ours.out.split()
+    assert plain.out.split() == ["builtin_function_or_method", pickled]
+    assert kind == "function"
