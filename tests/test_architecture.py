@@ -15,7 +15,16 @@ PACKAGE = Path(__file__).resolve().parent.parent / "orchestrator"
 
 # From the bottom up. A room imports itself and what lies below it; those on one line do not know each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "digest", "value", "durable", "settings", "redaction", "untrusted_json"),
+    (
+        "errors",
+        "digest",
+        "value",
+        "durable",
+        "settings",
+        "redaction",
+        "untrusted_json",
+        "structural_difference",
+    ),
     ("spec",),
     ("image",),
     ("run",),

@@ -31,6 +31,7 @@ from orchestrator.image.image_model import (
     PythonFacts,
 )
 from orchestrator.settings import Settings
+from orchestrator.structural_difference import differences
 
 SHOWN = 4  # differences that a message names
 _HINT = "it was changed after assembly, or made by another program: build it again from its spec"
@@ -178,18 +179,15 @@ def _differences(image: Image, candidates: list[Base]) -> list[str]:
     return min(found, key=len)
 
 
-def _changed(made: Any, found: Any, name: str = "") -> list[str]:
-    """Names at which two documents part, without their values: those are the author's."""
-    if made == found and type(made) is type(found):
-        return []
-    if isinstance(made, dict) and isinstance(found, dict):
-        keys = sorted({*made, *found})
-        return [
-            one
-            for key in keys
-            for one in _changed(made.get(key), found.get(key), f"{name}.{key}" if name else str(key))
-        ]
-    if name.endswith("Env") and isinstance(made, list) and isinstance(found, list):
-        names = {str(pair).partition("=")[0] for pair in {*map(str, made)} ^ {*map(str, found)}}
-        return [f"{name} {one}" for one in sorted(names)] or [name]
-    return [name or "all of it"]
+def _changed(made: Any, found: Any) -> list[str]:
+    """Names at which two documents differ, without their values: those are the author's."""
+    names = []
+    for path, one, other in differences(made, found):
+        place, env, _ = path.partition("Env")
+        if env:  # by its variables
+            sides = [set(map(str, side if isinstance(side, list) else [side])) for side in (one, other)]
+            variables = {pair.partition("=")[0] for pair in sides[0] ^ sides[1]}
+            names += [f"{place}Env {variable}" for variable in sorted(variables)] or [f"{place}Env"]
+        else:
+            names.append(path or "all of it")
+    return names

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Failure, State
+from orchestrator.structural_difference import unequal_names
 from orchestrator.verdict.causes.readback_flags import reported
 from orchestrator.verdict.verdict_wording import listed
 
@@ -79,14 +77,3 @@ def _program_fields(a: RunRecord, b: RunRecord) -> list[str]:
         else:
             found.append(name)
     return found
-
-
-def unequal_names(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Names that are in one only, or whose values differ in value or in type: 1 is not 1.0, nor true."""
-    missing = object()
-
-    def unequal(name: str) -> bool:
-        left, right = a.get(name, missing), b.get(name, missing)
-        return repr(left) != repr(right)
-
-    return [name for name in sorted(a.keys() | b.keys()) if unequal(name)]

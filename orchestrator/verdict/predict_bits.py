@@ -17,8 +17,9 @@ from orchestrator.errors import ExitCode
 from orchestrator.record.run_record import RunRecord
 from orchestrator.spec.jobfile.job_spec import Level
 from orchestrator.spec.program import Program
+from orchestrator.structural_difference import unequal_names
 from orchestrator.value import Value
-from orchestrator.verdict.comparability import failure_of, unequal_names
+from orchestrator.verdict.comparability import failure_of
 from orchestrator.verdict.verdict_wording import listed
 
 Cell = bool | int | float | str | None

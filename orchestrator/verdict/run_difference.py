@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.structural_difference import unequal_names
 from orchestrator.value import Plain, Value, flat
 from orchestrator.verdict.causes.readback_flags import last_flags, main_readback
-from orchestrator.verdict.comparability import unequal_names
 from orchestrator.verdict.outputs.compare_files import fate, same_output
 from orchestrator.verdict.outputs.pairing import pair_runs
 

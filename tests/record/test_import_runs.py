@@ -23,6 +23,7 @@ from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.settings import Settings, load
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest
 from orchestrator.spec.program import Program
+from orchestrator.structural_difference import differences
 from orchestrator.value import Value
 
 SOURCE = Digest.of(b"bundle")
@@ -136,7 +137,7 @@ def test_the_ledger_tells_of_every_row_that_was_brought_in(
         if event["run"] is not None:
             row_evidence.fold(said.setdefault(event["run"], {}), event["data"])
     assert said.keys() == {item.run.id for item in pair}
-    assert list(row_evidence.differences(said, found)) == []
+    assert list(differences(said, found)) == []
 
 
 def test_a_trial_writes_nothing(record: Record, settings: Settings, pair: list[Carried]) -> None:

@@ -12,6 +12,7 @@ from orchestrator.record.ledger import read_ledger, row_evidence
 from orchestrator.record.ledger.merkle import leaf_hash, root_of
 from orchestrator.record.record import Record
 from orchestrator.record.schema import tables
+from orchestrator.structural_difference import differences
 
 
 def told(record: Record) -> list[dict[str, Any]]:
@@ -51,7 +52,7 @@ def wrong_in(connection: Connection) -> list[tuple[str, Any, Any]]:
         row_evidence.fold(rows, value)
     found = dict(row_evidence.every_run(connection))
     lost = [(f"{table} of {owner}", None, owner) for table, owner in row_evidence.orphans(connection)]
-    return [*row_evidence.differences(runs, found), *row_evidence.differences(shared, rows), *lost]
+    return [*differences(runs, found), *differences(shared, rows), *lost]
 
 
 def wrong_of(record: Record, run: str) -> list[tuple[str, Any, Any]]:
@@ -61,7 +62,7 @@ def wrong_of(record: Record, run: str) -> list[tuple[str, Any, Any]]:
         for line in read_ledger.events_of_runs(connection, [run])[run]:
             row_evidence.fold(said, line.data)
         key = connection.execute(select(tables.run.c.id).where(tables.run.c.public_id == run)).scalar_one()
-        return list(row_evidence.differences(said, row_evidence.of_run(connection, key)))
+        return list(differences(said, row_evidence.of_run(connection, key)))
 
 
 def kinds(record: Record, run: str | None = None) -> list[str]:

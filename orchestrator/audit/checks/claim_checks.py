@@ -26,6 +26,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.record.ledger.audit_pages import ImageLine
 from orchestrator.spec.program import Program
+from orchestrator.structural_difference import differences
 
 
 class Claims:
@@ -101,7 +102,7 @@ class Claims:
                 detail=f"its program gives the same config in another manifest, {again}",
             )
         elif config != image.config:
-            paths = ", ".join(_differing(json.loads(config), json.loads(image.config)))
+            paths = ", ".join(_paths(json.loads(config), json.loads(image.config)))
             yield Finding(
                 kind=Kind.IMAGE_CLAIM,
                 subject=f"image {image.digest}",
@@ -179,19 +180,13 @@ def _program(run: str, document: str, image: Image) -> Iterator[Finding]:
         yield Finding(
             kind=Kind.IMAGE_RECORD,
             subject=f"run {run}",
-            detail=f"its program is not that of its image in {', '.join(_differing(ours, theirs))}",
+            detail=f"its program is not that of its image in {', '.join(_paths(ours, theirs))}",
             run=run,
         )
 
 
-def _differing(one: object, other: object, path: str = "") -> list[str]:
-    """Where two documents part, by key: `config.Env`."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        found: list[str] = []
-        for key in sorted(one.keys() | other.keys()):
-            found += _differing(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
-        return found
-    return [] if one == other else [path or "all of it"]
+def _paths(one: object, other: object) -> list[str]:
+    return [path or "all of it" for path, _, _ in differences(one, other)]
 
 
 def claim_findings(

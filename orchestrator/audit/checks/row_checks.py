@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from orchestrator.audit.checks.ledger_checks import UNREADABLE
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.digest import canonical_json
-from orchestrator.record.ledger.fold_events import OWNED, SHARED, EventLine, differences, fold
+from orchestrator.record.ledger.fold_events import OWNED, SHARED, EventLine, fold
 
 if TYPE_CHECKING:
     from orchestrator.record.ledger.audit_pages import Everything
+from orchestrator.structural_difference import differences
 
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
 SHOWN = 120  # characters of a value in a finding

@@ -6,7 +6,7 @@ The form of an event's data is described in row_evidence.py, which makes it from
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,18 +76,3 @@ def _change(row: dict[str, Any], columns: Mapping[str, Any]) -> None:
             row.pop(name, None)
         else:
             row[name] = value
-
-
-def differences(said: Any, found: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(`attempt.1.box`, what events say, what the rows say) wherever the two part; None: not there."""
-    if said == found:
-        return
-    if isinstance(said, dict) and isinstance(found, dict) and "sha256" not in said.keys() | found.keys():
-        for name in sorted(said.keys() | found.keys()):
-            yield from differences(said.get(name), found.get(name), f"{where}.{name}" if where else name)
-    elif isinstance(said, list) and isinstance(found, list) and len(said) == len(found):
-        for number, (left, right) in enumerate(zip(said, found, strict=True)):
-            name = left.get("name") or left.get("path") if isinstance(left, dict) else None
-            yield from differences(left, right, f"{where}.{name or number}")
-    else:
-        yield where, said, found

@@ -33,7 +33,6 @@ from orchestrator.record.ledger.fold_events import KEYED as KEYED
 from orchestrator.record.ledger.fold_events import LIST_NAMES, moment_text
 from orchestrator.record.ledger.fold_events import OWNED as OWNED
 from orchestrator.record.ledger.fold_events import SHARED as SHARED
-from orchestrator.record.ledger.fold_events import differences as differences
 from orchestrator.record.ledger.fold_events import fold as fold
 from orchestrator.record.runs.metric_extremes import parted
 from orchestrator.record.schema import tables

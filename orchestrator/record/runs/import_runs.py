@@ -26,6 +26,7 @@ from orchestrator.record.runs.run_states import insert_rows, key_of, submit, wri
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest
+from orchestrator.structural_difference import differences
 from orchestrator.untrusted_json import first_problem, read_untrusted
 from orchestrator.value import YEARS, Value
 
@@ -146,20 +147,8 @@ def beside(connection: Connection, item: Carried) -> list[str] | None:
     if state_of(connection, item.run.id) is None:
         return None
     here = whole_run(connection, item.run.id).model_copy(update=_NOT_CARRIED)
-    return list(_differences(here.model_dump(mode="json"), item.run.model_dump(mode="json")))
-
-
-def _differences(here: Any, there: Any, name: str = "") -> Iterator[str]:
-    if document(here) == document(there):
-        return
-    if isinstance(here, dict) and isinstance(there, dict):
-        for key in sorted(here.keys() | there.keys()):
-            yield from _differences(here.get(key), there.get(key), f"{name}.{key}" if name else key)
-    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
-        for number, pair in enumerate(zip(here, there, strict=True)):
-            yield from _differences(*pair, f"{name}[{number}]")
-    else:
-        yield f"{name} {_short(here)} here, {_short(there)} in the bundle"
+    found = differences(here.model_dump(mode="json"), item.run.model_dump(mode="json"))
+    return [f"{path} {_short(a)} here, {_short(b)} in the bundle" for path, a, b in found]
 
 
 def _short(value: Any) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.record.run_record import RunRecord
+from orchestrator.structural_difference import unequal_names
 from orchestrator.verdict.causes.readback_flags import reported
-from orchestrator.verdict.comparability import unequal_names
 from orchestrator.verdict.verdict_model import Cause, CauseKind, Phase
 from orchestrator.verdict.verdict_wording import listed
 
