@@ -140,9 +140,11 @@ def _decide(original: RunRecord, rerun: RunRecord, findings: Findings) -> tuple[
     if not kept.outputs and not named and traces.traced is None:
         return Outcome.NOT_COMPARABLE, "the job left no outputs, no metrics and no trace to compare"
     results = equal_sentence(kept, named, None)
-    if traces.first is not None and not findings.may_train_otherwise(original):
-        same = results and not (judged or metrics.differences)
-        return Outcome.DIFFERENT, f"{apart}; {results} all the same" if same else apart
+    against = findings.against_other_training(original) if traces.first is not None else None
+    if against is not None:
+        if judged or metrics.differences:
+            return Outcome.DIFFERENT, f"{apart}, within tolerance; but training must be the same: {against}"
+        return Outcome.DIFFERENT, f"{apart}; {results} all the same" if results else apart
     equal = equal_sentence(kept, named, None if traces.unlike else traces.traced)
     if apart:
         equal = f"{apart}; all outputs and metrics within the spec's tolerances"

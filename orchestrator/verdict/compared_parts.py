@@ -37,6 +37,7 @@ from orchestrator.verdict.sentences import both_kept, named_metrics
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared, compare_metrics
 from orchestrator.verdict.traces.compare_traces import TracesCompared, compare_traces
 from orchestrator.verdict.verdict_model import LeftOut, Renamed, TensorFinding
+from orchestrator.verdict.verdict_wording import listed
 
 Contents = Mapping[str, TensorFinding]
 """What was found inside a container, by path; files that are not in it are compared without one."""
@@ -84,21 +85,24 @@ class Findings:
             marks=self.marks,
         )
 
-    def may_train_otherwise(self, original: RunRecord) -> bool:
-        """Whether the spec's tolerances say that training need not have the same bits.
+    def against_other_training(self, original: RunRecord) -> str | None:
+        """Why training must have the same bits by the spec; None where its tolerances let it differ.
 
-        A tolerance speaks of what it names. So one for a file of tensors does, and those for metrics do where
-        no metric that could move is without one: a tolerance for a time says nothing of training. One of 0
-        asks for the same bits.
+        A tolerance speaks of what it names. So one for a file of tensors lets training differ, and those for
+        metrics do where each metric that could move has one: a tolerance for a time says nothing of training.
+        A tolerance of 0 asks for the same bits.
         """
         outputs = original.tolerance.outputs
         kept = [path for path, a, b in self.pairs if both_kept((path, a, b))]
         globs = {tolerance_glob(path, outputs) for path in kept} - {None}
         if any(outputs[str(glob)] != Tolerance() for glob in globs):
-            return True
+            return None
         given = {name for name, one in original.tolerance.metrics.items() if one != Tolerance()}
         names = named_metrics(original) - self.metrics.left_out - {LOSS}
-        return bool(names & given) and names & _moving(original) <= given
+        if not names & given:
+            return "no tolerance is given for what training leaves"
+        bare = sorted(names & _moving(original) - given)
+        return f"{listed(bare)} {'has' if len(bare) == 1 else 'have'} no tolerance" if bare else None
 
 
 def _moving(run: RunRecord) -> set[str]:
