@@ -16,12 +16,13 @@ from orchestrator.spec.source.source_tree import GitState
 from orchestrator.value import Instant, Plain, RunId, Seconds, Value
 
 T = TypeVar("T", bound=Value)
+OWN_BOX = "local"  # the executor of a run that only the box which submitted it can execute
 
 
 class Wanted(Value):
     """Where a run is to be executed."""
 
-    executor: str = "local"  # local, worker, or a cluster engine: launch/executors knows the words
+    executor: str = OWN_BOX  # one of the words of launch/executors/kinds.py
     box: str | None = None  # only on this box, by its id; None: any (of old local runs, too)
     not_box: str | None = None  # on any box but this one
     attempts: int = 3  # after so many the run is lost

@@ -15,6 +15,9 @@ from support.executor_conformance import *  # noqa: F403
 from support.executor_conformance import Lab
 from support.services import PostgresServer
 
+from orchestrator.launch.dispatch import dispatch_run
+from orchestrator.launch.executors.executor import Launcher
+from orchestrator.launch.executors.kinds import KINDS
 from orchestrator.settings import Settings
 
 
@@ -36,14 +39,15 @@ def working(box: Box, *words: str) -> Iterator[subprocess.Popen[str]]:
             process.communicate()
 
 
-@pytest.fixture(params=["local", "worker"])
-def lab(request: pytest.FixtureRequest, tmp_path: Path, shared_base: Settings, box: Box) -> Iterator[Lab]:
-    if request.param == "local":
-        # Its processes are started with this one's environment.
-        patch = pytest.MonkeyPatch()
-        patch.setenv("REPRISE_HOME", str(box.settings.home))
-        yield Lab(box, "local")
-        patch.undo()
+@pytest.fixture(params=["local", "processes", "worker"])
+def lab(
+    request: pytest.FixtureRequest, tmp_path: Path, shared_base: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Lab]:
+    """`processes` is what adding an executor takes: its file, and its line in kinds.py."""
+    if request.param != "worker":
+        monkeypatch.setitem(KINDS, "processes", (Launcher, "support.process_executor:ProcessExecutor"))
+        monkeypatch.setattr(dispatch_run, "SETTLING", 1.0)
+        yield Lab(make_box(tmp_path / "own", shared_base), request.param)
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     name = f"x{secrets.token_hex(6)}"

@@ -27,8 +27,8 @@ from orchestrator.launch.dispatch import dispatch_run
 from orchestrator.launch.dispatch.dispatch_run import advance
 from orchestrator.launch.executors import launched_command
 from orchestrator.launch.executors import slurm as slurm_module
-from orchestrator.launch.executors.executor import AttemptStatus, Executor, LaunchRequest, Stage
-from orchestrator.launch.executors.kinds import executor_of
+from orchestrator.launch.executors.executor import AttemptStatus, Launcher, LaunchRequest, Stage
+from orchestrator.launch.executors.kinds import kinds_without_engine, launcher_of
 from orchestrator.record.run_record import Wanted
 from orchestrator.run.attempt_model import State
 from orchestrator.spec.jobfile.job_spec import Resources
@@ -67,7 +67,7 @@ def job_of(cluster: SlurmCluster, ref: str) -> str:
     return cluster.ask("scontrol", "show", "job", ref.partition("@")[0])
 
 
-def at_its_end(executor: Executor, ref: str) -> AttemptStatus:
+def at_its_end(executor: Launcher, ref: str) -> AttemptStatus:
     end = time.monotonic() + 30
     while not (seen := executor.poll(ref)).over:
         assert time.monotonic() < end, seen
@@ -76,13 +76,13 @@ def at_its_end(executor: Executor, ref: str) -> AttemptStatus:
 
 
 @pytest.fixture
-def slurm(lab: Lab) -> Iterator[Executor]:
+def slurm(lab: Lab) -> Iterator[Launcher]:
     with lab.session() as session:
-        yield executor_of(session, "slurm")
+        yield launcher_of(session, "slurm")
 
 
 def test_gpus_of_the_asked_model_are_handed_over(
-    cluster: SlurmCluster, slurm: Executor, monkeypatch: pytest.MonkeyPatch
+    cluster: SlurmCluster, slurm: Launcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launched_command, "COMMAND", ("echo",))
     monkeypatch.setenv("SLURM_JOB_GPUS", "7")  # of a job that the person's shell is in
@@ -102,7 +102,7 @@ def test_gpus_of_the_asked_model_are_handed_over(
 
 
 def test_what_a_run_may_use_is_asked_for(
-    cluster: SlurmCluster, slurm: Executor, monkeypatch: pytest.MonkeyPatch
+    cluster: SlurmCluster, slurm: Launcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launched_command, "COMMAND", ("echo",))
     job = job_of(cluster, slurm.submit(an_attempt(cpus=1.5, memory=1 << 30, timeout=90.0)))
@@ -146,7 +146,7 @@ def test_why_it_waits_is_said_and_a_waiting_job_is_taken_back(
     assert containers(run) == []
 
 
-def test_a_process_that_does_not_come_up_says_why(slurm: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_does_not_come_up_says_why(slurm: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launched_command, "COMMAND", ("/nowhere/python",))
     ref = slurm.submit(an_attempt())
     seen = at_its_end(slurm, ref)
@@ -156,7 +156,7 @@ def test_a_process_that_does_not_come_up_says_why(slurm: Executor, monkeypatch: 
 
 
 def test_silence_and_another_cluster_decide_nothing(
-    cluster: SlurmCluster, slurm: Executor, monkeypatch: pytest.MonkeyPatch
+    cluster: SlurmCluster, slurm: Launcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launched_command, "COMMAND", ("echo",))
     attempt = an_attempt()
@@ -233,7 +233,7 @@ def test_somebody_waits_for_it_and_a_scancel_is_a_cancel(
     process = lab.box.start("submit", str(write_job(tmp_path / "job", LONG)), "--on", "slurm")
     with lab.session() as session:
         end = time.monotonic() + 60
-        while not (runs := session.record.open_elsewhere(("local", "worker"))):
+        while not (runs := session.record.open_elsewhere(kinds_without_engine())):
             assert time.monotonic() < end
             time.sleep(0.2)
         run = runs[0].id

@@ -13,7 +13,7 @@ from support.box import queued_run
 from orchestrator.errors import ExitCode, InfrastructureError
 from orchestrator.launch.dispatch import dispatch_run, hand_over
 from orchestrator.launch.dispatch.hand_over import NotHandedOverError, queue
-from orchestrator.launch.executors.executor import AttemptStatus, LaunchRequest, Stage
+from orchestrator.launch.executors.executor import AttemptStatus, Launcher, LaunchRequest, Stage
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.record.run_record import Wanted
@@ -22,13 +22,16 @@ from orchestrator.settings import load
 
 
 @dataclass
-class Flaky:
+class Flaky(Launcher):
     """It fails so many times: before it took the job, or after, so that only its answer is lost."""
 
     faults: list[str]
     kind = "slurm"
-    adopts = False
     jobs: list[str] = field(default_factory=list)
+
+    @classmethod
+    def connect(cls, session: Session) -> Flaky:
+        return cls([])
 
     def submit(self, attempt: LaunchRequest) -> str:
         fault = self.faults.pop(0) if self.faults else None
@@ -60,7 +63,7 @@ def test_it_is_handed_over_once_after_any_faults(session: Session, faults: list[
     flaky = Flaky([*faults])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(hand_over, "HANDING_PAUSE", 0.0)
-        patched.setattr(dispatch_run, "executor_of", lambda _session, _kind: flaky)
+        patched.setattr(dispatch_run, "launcher_of", lambda _session, _kind: flaky)
         run, created = queue(session, queued_run(wanted=Wanted(executor="slurm")), Silent())
     assert created
     assert flaky.jobs == [f"reprise-{run}-1"]
@@ -75,7 +78,7 @@ def test_one_that_fails_for_longer_leaves_the_run_queued_and_the_error_names_it(
     flaky = Flaky(["before"] * 10_000)
     monkeypatch.setattr(hand_over, "HANDING", 0.2)
     monkeypatch.setattr(hand_over, "HANDING_PAUSE", 0.05)
-    monkeypatch.setattr(dispatch_run, "executor_of", lambda _session, _kind: flaky)
+    monkeypatch.setattr(dispatch_run, "launcher_of", lambda _session, _kind: flaky)
     new = queued_run(wanted=Wanted(executor="slurm"))
     with pytest.raises(NotHandedOverError) as caught:
         queue(session, new, Silent())

@@ -25,7 +25,8 @@ from orchestrator.errors import FencedError
 from orchestrator.launch.dispatch.choose_place import wanted_on
 from orchestrator.launch.dispatch.dispatch_run import advance, attempt_of
 from orchestrator.launch.dispatch.hand_over import share_image
-from orchestrator.launch.executors.executor import Executor, Stage
+from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.executors.executor import Executor, Launcher, OwnBox, Stage, WorkerQueue
 from orchestrator.launch.executors.kinds import executor_of
 from orchestrator.launch.executors.launched_command import execute_command
 from orchestrator.launch.session import Session
@@ -82,12 +83,36 @@ class Lab:
 
     def push(self, session: Session, run: str) -> None:
         """What somebody who waits for the run does every half second."""
-        opened = session.record.open_run(run)
-        executor = self.executor(session, run)
-        if executor.kind != "local":
+        if not isinstance(self.executor(session, run), OwnBox):
             advance(session, run)
-        elif not opened.state.final and executor.poll(f"{run}-{opened.attempt or 1}").over:
-            executor.submit(attempt_of(session, run, opened.attempt or 1))
+            return
+        opened = session.record.open_run(run)
+        with run_lock(self.box.settings, run) as free:
+            pass
+        if free and not opened.state.final:
+            self.launch(session, run, opened.attempt or 1)
+
+    def launch(self, session: Session, run: str, number: int) -> str | None:
+        """Give an attempt its process, or leave it to workers. Returns what an engine calls it, if one does."""
+        executor = self.executor(session, run)
+        if isinstance(executor, Launcher):
+            return executor.submit(attempt_of(session, run, number))
+        if isinstance(executor, OwnBox):
+            subprocess.Popen(
+                execute_command(run, number),
+                env=self.box.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        return None
+
+    def save(self, session: Session, run: str, ref: str | None) -> None:
+        """What whoever launches writes down of the first attempt."""
+        if ref is not None:
+            session.record.launch(run, 1, self.place, "ada")
+            session.record.save_ref(run, 1, ref)
 
 
 def until(lab: Lab, session: Session, run: str, done: Callable[[], object], *, push: bool = True) -> None:
@@ -145,20 +170,16 @@ def test_a_run_ends_once_and_its_stages_go_forward(lab: Lab, tmp_path: Path) -> 
     with lab.session() as session:
         run = lab.queue(session, tmp_path / "job", QUICK)
         executor = lab.executor(session, run)
-        ref = executor.submit(attempt_of(session, run, 1))
-        if lab.place not in ("local", "worker"):
-            session.record.launch(run, 1, executor.kind, "ada")
-            session.record.save_ref(run, 1, ref)
+        ref = lab.launch(session, run, 1)
+        lab.save(session, run, ref)
         seen: list[Stage] = []
         end = time.monotonic() + PATIENCE
-        while not seen or seen[-1] not in (Stage.ENDED, Stage.UNKNOWN):
+        while isinstance(executor, Launcher) and (not seen or seen[-1] not in (Stage.ENDED, Stage.UNKNOWN)):
             assert time.monotonic() < end, seen
-            stage = executor.poll(ref).stage
+            stage = executor.poll(ref or "").stage
             if not seen or seen[-1] is not stage:
                 seen.append(stage)
             time.sleep(0.05)
-            if session.record.open_run(run).attempt == 0 and seen[-1] in (Stage.ENDED, Stage.UNKNOWN):
-                seen.pop()  # not up yet
         record = finished(lab, session, run)
         assert record.state is State.SUCCEEDED, record.message
         assert record.attempt == 1
@@ -173,19 +194,18 @@ def test_a_run_ends_once_and_its_stages_go_forward(lab: Lab, tmp_path: Path) -> 
 def test_submitting_again_is_the_same(lab: Lab, tmp_path: Path) -> None:
     with lab.session() as session:
         run = lab.queue(session, tmp_path / "job", QUICK)
-        executor, attempt = lab.executor(session, run), attempt_of(session, run, 1)
-        refs: list[str] = []
-        threads = [threading.Thread(target=lambda: refs.append(executor.submit(attempt))) for _ in range(3)]
+        refs: list[str | None] = []
+        threads = [
+            threading.Thread(target=lambda: refs.append(lab.launch(session, run, 1))) for _ in range(3)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert len(refs) == 3
-        if lab.place not in ("local", "worker"):
-            session.record.launch(run, 1, executor.kind, "ada")
-            session.record.save_ref(run, 1, refs[0])
+        lab.save(session, run, refs[0])
         until(lab, session, run, lambda: session.record.open_run(run).attempt == 1)
-        refs.append(executor.submit(attempt))
+        refs.append(lab.launch(session, run, 1))
         assert len(set(refs)) == 1, refs
         record = finished(lab, session, run)
         assert (record.state, record.attempt) == (State.SUCCEEDED, 1)
@@ -267,7 +287,9 @@ def left_over(lab: Lab, run: str) -> None:
 def test_two_processes_of_one_attempt_are_one_container(lab: Lab, tmp_path: Path) -> None:
     with lab.session() as session:
         run = lab.queue(session, tmp_path / "job", WHILE)
-        if lab.place == "worker":  # its own processes come by themselves: two more than there should be
+        if isinstance(
+            lab.executor(session, run), WorkerQueue
+        ):  # its own processes come by themselves: two more than there should be
             until(lab, session, run, lambda: session.record.open_run(run).attempt == 1)
         ours = [
             subprocess.Popen(
@@ -300,12 +322,12 @@ def test_a_stale_attempt_writes_nothing_and_leaves_no_container(lab: Lab, tmp_pa
             with suppress(FencedError):
                 write()
                 pytest.fail("a stale attempt has written")
-        if lab.place == "local":
+        if isinstance(lab.executor(session, run), OwnBox):
             # One process at a time works, and what is stale has to go first: whoever waits submits again.
             def second() -> bool:
                 if session.record.open_run(run).attempt == 2:
                     return True
-                executor_of(session, "local").submit(attempt_of(session, run, 2))
+                lab.launch(session, run, 2)
                 time.sleep(2)
                 return False
 

@@ -100,8 +100,8 @@ def why_waiting(session: Session, record: RunRecord) -> str:
     """Of a run that is queued for other boxes; nothing for any other."""
     from orchestrator.run.attempt_model import State
 
-    if record.state is not State.QUEUED or record.wanted.executor != "worker":
+    if record.state is not State.QUEUED:
         return ""
-    from orchestrator.launch.workers.box_fit import why_queued
+    from orchestrator.launch.dispatch.dispatch_run import why_queued
 
-    return why_queued(session, record.id)
+    return why_queued(session, record.id, record.wanted.executor)

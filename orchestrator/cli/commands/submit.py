@@ -52,10 +52,11 @@ def command(
     JSON: as `show`, without `verdicts`; of a dry run: `image`, `plan`, `levers`, `resources`; with
     --twice: `run`, `rerun` (null where the run did not succeed), `verdict`, `explanation`.
     """
+    from orchestrator.launch.executors.kinds import stays_on_its_box
     from orchestrator.launch.submit.build_image import BuildRequest
 
     request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean, key=key)
-    if detach and on in (None, "local"):
+    if detach and (on is None or stays_on_its_box(on)):
         raise click.UsageError("--detach goes with --on: a run of this box ends with its command")
     if on is not None and (dry_run or twice):
         raise click.UsageError("--on goes with neither --dry-run nor --twice")
@@ -72,11 +73,12 @@ def _submit(request: BuildRequest, on: str | None, detach: bool, quiet: bool, as
     from orchestrator.cli.terminal.summary import exit_code_of
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.dispatch.choose_place import wanted_on
+    from orchestrator.launch.executors.kinds import stays_on_its_box
     from orchestrator.launch.submit.submit_run import submit, submit_elsewhere
 
     with opened() as session:
         with watching(as_json, quiet) as watch:
-            if on in (None, "local"):
+            if on is None or stays_on_its_box(on):
                 run = submit(session, request, watch)
             else:
                 wanted = wanted_on(session, on)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.errors import UsageError
-from orchestrator.launch.executors.kinds import KINDS, LOCAL, WORKER, executor_of
+from orchestrator.launch.executors.kinds import KINDS, QUEUE, executor_of, stays_on_its_box
 from orchestrator.launch.session import Session
 from orchestrator.launch.workers.box_fit import alive, unfit, why_waiting
 from orchestrator.record.run_record import NewRun, Queued, Wanted
@@ -16,7 +16,7 @@ def here(session: Session) -> Wanted:
 
 def wanted_on(session: Session, place: str) -> Wanted:
     """From the word after `--on`: a kind of executor, or the name or id of a box with a worker."""
-    if place == LOCAL:
+    if stays_on_its_box(place):
         return here(session)
     if place in KINDS:
         executor_of(session, place)  # UsageError before anything is recorded
@@ -30,12 +30,12 @@ def wanted_on(session: Session, place: str) -> Wanted:
     if len(found) > 1:
         ids = ", ".join(box.id for box in found)
         raise UsageError(f"{len(found)} boxes are called {place!r}", f"name one by its id: {ids}")
-    return Wanted(executor=WORKER, box=found[0].id)
+    return Wanted(executor=QUEUE, box=found[0].id)
 
 
 def wanted_elsewhere(session: Session, new: NewRun, box: str) -> Wanted:
     """Any box but `box`. UsageError if none that is up fits: the run would wait for ever."""
-    wanted = Wanted(executor=WORKER, not_box=box)
+    wanted = Wanted(executor=QUEUE, not_box=box)
     boxes = session.record.boxes()
     run = Queued(
         id=new.id,

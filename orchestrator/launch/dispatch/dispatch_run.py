@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from orchestrator.errors import FencedError, InfrastructureError, UsageError
 from orchestrator.launch.execute.execute_attempt import NEVER_BEGAN
-from orchestrator.launch.executors.executor import AttemptStatus, Executor, LaunchRequest
-from orchestrator.launch.executors.kinds import LOCAL, WORKER, executor_of
+from orchestrator.launch.executors.executor import AttemptStatus, Launcher, LaunchRequest, WorkerQueue
+from orchestrator.launch.executors.kinds import executor_of, is_launched, launcher_of
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import Launched, OpenRun
 from orchestrator.record.runs.author import person
@@ -42,12 +42,10 @@ def advance(session: Session, run: str, *, announced: bool = False) -> Standing:
         return _standing(opened)
     if opened.state is State.QUEUED and opened.cancel_requested:
         return _cancelled(session, opened)
-    if kind == LOCAL:
-        return _standing(opened)
-    if kind == WORKER:
-        return _standing(opened, _why_queued(session, opened))
+    if not is_launched(kind):
+        return _standing(opened, why_queued(session, run, kind))
     try:
-        executor = executor_of(session, kind)
+        executor = launcher_of(session, kind)
     except UsageError as error:  # that engine cannot be asked from here: others push the run on
         return _standing(opened, error.message)
     if opened.state is State.QUEUED:
@@ -61,7 +59,7 @@ def advance(session: Session, run: str, *, announced: bool = False) -> Standing:
     return _given_up(session, executor, opened, there, seen)
 
 
-def _queued(session: Session, executor: Executor, opened: OpenRun, *, announced: bool) -> Standing:
+def _queued(session: Session, executor: Launcher, opened: OpenRun, *, announced: bool) -> Standing:
     record, run, number = session.record, opened.id, opened.attempt + 1
     try:
         there, mine = record.launch(run, number, executor.kind, person())
@@ -82,7 +80,7 @@ def _queued(session: Session, executor: Executor, opened: OpenRun, *, announced:
     return _given_up(session, executor, opened, there, seen)
 
 
-def _submitted(session: Session, executor: Executor, run: str, number: int) -> str:
+def _submitted(session: Session, executor: Launcher, run: str, number: int) -> str:
     """A request that the engine will never take is the run's end; silence is not."""
     try:
         return executor.submit(attempt_of(session, run, number))
@@ -94,7 +92,7 @@ def _submitted(session: Session, executor: Executor, run: str, number: int) -> s
 
 
 def _given_up(
-    session: Session, executor: Executor, before: OpenRun, there: Launched, seen: AttemptStatus
+    session: Session, executor: Launcher, before: OpenRun, there: Launched, seen: AttemptStatus
 ) -> Standing:
     """The process is gone. It may have moved the run on just before its end, so the record has the word."""
     record, run = session.record, before.id
@@ -115,7 +113,7 @@ def _given_up(
     return _standing(record.open_run(run), reason)
 
 
-def _tail(executor: Executor, ref: str) -> str:
+def _tail(executor: Launcher, ref: str) -> str:
     """The last line that a dead process printed."""
     try:
         text = executor.logs(ref).decode("utf-8", "replace").strip()
@@ -137,9 +135,9 @@ def _cancelled(session: Session, opened: OpenRun) -> Standing:
 def take_back(session: Session, run: str) -> None:
     """Tell the engines to drop what they still hold for a run."""
     for one in session.record.launched(run):
-        if one.ref is not None and one.executor not in (LOCAL, WORKER):
+        if one.ref is not None and is_launched(one.executor):
             with suppress(UsageError):  # cannot be asked from here: its process sees the wish in the record
-                executor_of(session, one.executor).cancel(one.ref)
+                launcher_of(session, one.executor).cancel(one.ref)
 
 
 def attempt_of(session: Session, run: str, number: int) -> LaunchRequest:
@@ -154,12 +152,10 @@ def attempt_of(session: Session, run: str, number: int) -> LaunchRequest:
     )
 
 
-def _why_queued(session: Session, opened: OpenRun) -> str:
-    if opened.state is not State.QUEUED:
-        return ""
-    from orchestrator.launch.workers.box_fit import why_queued
-
-    return why_queued(session, opened.id)
+def why_queued(session: Session, run: str, kind: str) -> str:
+    """In one line, why no worker has taken a run yet; empty for one that waits for no worker."""
+    executor = None if is_launched(kind) else executor_of(session, kind)
+    return executor.why_queued(run) if isinstance(executor, WorkerQueue) else ""
 
 
 def _standing(opened: OpenRun, detail: str = "") -> Standing:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from orchestrator.launch.dispatch.await_run import LiveLog
 from orchestrator.launch.dispatch.dispatch_run import advance
-from orchestrator.launch.executors.kinds import LOCAL
+from orchestrator.launch.executors.kinds import stays_on_its_box
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import OpenRun, RunRecord
 from orchestrator.run.container_log import passed_over, remaining
@@ -19,7 +19,7 @@ POLL = 0.3  # seconds between two looks at an open run
 
 def log_chunks(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:
     """Raw bytes of standard output and error; with `follow`, until the run is over."""
-    if run.wanted.executor != LOCAL and not run.state.final:
+    if not run.state.final and not stays_on_its_box(run.wanted.executor):
         yield from _from_elsewhere(session, run, follow=follow)
         return
     attempt, seen = run.attempt, 0

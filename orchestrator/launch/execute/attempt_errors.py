@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from orchestrator.errors import EngineError, FencedError, InfrastructureError, RecordError, RepriseError
 from orchestrator.launch.execute.cleanup import remove_files
-from orchestrator.launch.executors.kinds import LOCAL
+from orchestrator.launch.executors.kinds import stays_on_its_box
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import OpenRun
@@ -70,7 +70,7 @@ def _began(session: Session, run: str, attempt: int) -> bool:
 def _never_began(session: Session, opened: OpenRun, attempt: int, error: Exception, watch: Watch) -> None:
     """Given back where another box may have it; a run of this box alone, or its last attempt, has failed."""
     record, message = session.record, in_words(error)
-    if opened.wanted.executor != LOCAL and attempt < opened.wanted.attempts:
+    if not stays_on_its_box(opened.wanted.executor) and attempt < opened.wanted.attempts:
         record.requeue(opened.id, attempt, message)
         watch.note(f"run {opened.id}: attempt {attempt} never began and is given back: {message}")
         return

@@ -26,7 +26,7 @@ from orchestrator.launch.execute.attempt_plan import (
 from orchestrator.launch.execute.log_relay import relayed
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.execute.stop_requests import StopRequest
-from orchestrator.launch.executors.kinds import LOCAL, WORKER
+from orchestrator.launch.executors.kinds import is_launched, stays_on_its_box
 from orchestrator.launch.executors.visible_gpus import visible_gpus
 from orchestrator.launch.interrupt import Interrupt
 from orchestrator.launch.judge.judge_rerun import judge
@@ -192,7 +192,7 @@ def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> 
         if only is not None:
             raise FencedError(f"attempt {only} of run {run} is executed by another box")
         raise UsageError(f"run {run} is executed by another box", "run the command there, or cancel the run")
-    if _lost_with_its_boot(session, opened) and opened.wanted.executor != LOCAL:
+    if _lost_with_its_boot(session, opened) and not stays_on_its_box(opened.wanted.executor):
         record.requeue(run, opened.attempt, "its machine was restarted")
         try_to_clean(session, run, opened.attempt, watch)
         return None
@@ -295,7 +295,7 @@ def _taken_away(session: Session, opened: OpenRun, ended: Ended) -> bool:
     Pre-emption, a time limit, a node that is taken down say nothing about the job, so nothing is recorded.
     What becomes of the run is decided by what the engine says of it, as after a node's death.
     """
-    if ended.cause is not State.CANCELLED or opened.wanted.executor in (LOCAL, WORKER):
+    if ended.cause is not State.CANCELLED or not is_launched(opened.wanted.executor):
         return False
     return not session.record.stop_asked(opened.id, opened.attempt)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.errors import FencedError, RecordError
-from orchestrator.launch.executors.kinds import LOCAL
+from orchestrator.launch.executors.kinds import stays_on_its_box
 from orchestrator.launch.watch import Watch
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import OpenRun
@@ -88,7 +88,7 @@ class Relay:
 @contextmanager
 def relayed(record: Record, opened: OpenRun, spool: Path, watch: Watch) -> Iterator[None]:
     """Nothing for a run of this box: everybody who can see it can see its spool."""
-    if opened.wanted.executor == LOCAL:
+    if stays_on_its_box(opened.wanted.executor):
         yield
         return
     relay = Relay(record, opened.id, opened.attempt, spool, watch)

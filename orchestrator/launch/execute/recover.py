@@ -11,7 +11,7 @@ from orchestrator.launch.dispatch.dispatch_run import advance
 from orchestrator.launch.execute.cleanup import remove_files
 from orchestrator.launch.execute.execute_attempt import execute_if_free
 from orchestrator.launch.execute.run_lock import run_lock
-from orchestrator.launch.executors.kinds import LOCAL, WORKER
+from orchestrator.launch.executors.kinds import is_launched, kinds_without_engine
 from orchestrator.launch.executors.launched_command import COMMAND
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
@@ -44,7 +44,7 @@ def orphans(session: Session) -> Iterator[OpenRun]:
     What a cluster engine launched here is that engine's: dispatch_run.py looks after it.
     """
     for opened in session.record.open_runs(box_id(session.settings)):
-        if opened.wanted.executor not in (LOCAL, WORKER):
+        if is_launched(opened.wanted.executor):
             continue
         with run_lock(session.settings, opened.id) as mine:
             if mine:
@@ -88,7 +88,7 @@ def in_background(*words: str) -> None:
 def dispatch(session: Session, watch: Watch) -> list[Adopted]:
     """One step of every open run that a cluster engine executes; an engine's silence is only told."""
     stepped = []
-    for opened in session.record.open_elsewhere((LOCAL, WORKER)):
+    for opened in session.record.open_elsewhere(kinds_without_engine()):
         try:
             now = advance(session, opened.id).state
         except RepriseError as error:
@@ -101,7 +101,7 @@ def dispatch(session: Session, watch: Watch) -> list[Adopted]:
 
 def dispatch_soon(session: Session) -> None:
     """The same in the background, where a cluster engine has open runs: it may be slow to answer."""
-    if session.record.open_elsewhere((LOCAL, WORKER)):
+    if session.record.open_elsewhere(kinds_without_engine()):
         in_background("worker", "dispatch", "--once")
 
 

@@ -1,19 +1,23 @@
 """The interface between Reprise and whatever starts processes somewhere: four questions, no promises.
 
-What is launched is `reprise execute RUN --attempt N` (launched_command.py), and that command is what keeps
-the promises: of all the processes that are started for an attempt one works, a stale one can write nothing,
-and one result is committed per run. So an engine may start the same attempt twice, start it late, lose it,
-or go on with it after it was given up.
+A launcher starts `reprise execute RUN --attempt N` (launched_command.py). That command keeps the promises:
+of all the processes that are started for an attempt one works, a stale one can write nothing, and one result
+is committed per run. So an engine may start the same attempt twice, start it late, lose it, or go on with it
+after it was given up.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from orchestrator.record.run_record import Wanted
 from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.value import Value
+
+if TYPE_CHECKING:
+    from orchestrator.launch.session import Session
 
 
 class LaunchRequest(Value):
@@ -52,33 +56,52 @@ class AttemptStatus(Value):
         return self.stage in (Stage.ENDED, Stage.UNKNOWN)
 
 
-class Executor(Protocol):
-    """One kind of place. Every method may be called by several people's commands at once.
+class Executor(ABC):
+    """A kind of place where attempts execute. Which of the three classes below it is says how one begins."""
 
-    InfrastructureError where the engine does not answer: the caller tries again later, and decides
-    nothing. UsageError where it will never do what is asked.
+    kind: ClassVar[str]  # the word after `--on`
+
+    @classmethod
+    @abstractmethod
+    def connect(cls, session: Session) -> Self:
+        """UsageError where this machine cannot use it."""
+
+
+class OwnBox(Executor):
+    """The command that submits a run executes it. The run stays on its box: nobody else can have it."""
+
+
+class WorkerQueue(Executor):
+    """Workers take the runs that their boxes fit. Nothing is sent anywhere: the row is the queue."""
+
+    @abstractmethod
+    def why_queued(self, run: str) -> str:
+        """In one line, why no worker has taken the run yet; empty where one has."""
+
+
+class Launcher(Executor):
+    """An engine that starts processes somewhere. Several people's commands may call a method at once.
+
+    InfrastructureError where the engine does not answer: the caller decides nothing and tries again later.
+    UsageError where the engine will never do what is asked.
     """
 
-    @property
-    def kind(self) -> str:
-        """The word after `--on`."""
-
-    @property
-    def adopts(self) -> bool:
-        """True where launching the same attempt again carries it on, container and all: on this box."""
-
+    @abstractmethod
     def submit(self, attempt: LaunchRequest) -> str:
         """Launch it and return what the engine calls it. The same attempt again: the same ref."""
 
+    @abstractmethod
     def poll(self, ref: str) -> AttemptStatus:
         """Where it is. Without side effects, and cheap: asked every second."""
 
+    @abstractmethod
     def cancel(self, ref: str) -> None:
         """End what was launched: its process gets TERM, which ends the container. Again, or late: nothing.
 
         The run's cancellation is in the record already.
         """
 
+    @abstractmethod
     def logs(self, ref: str, start: int = 0) -> bytes:
         """What the launched process itself has printed, from byte `start` on: why it did not come up.
 

@@ -1,4 +1,4 @@
-"""The kinds of executors by name. Each module is imported when it is used."""
+"""The kinds of executors by name, one line each. An executor's module is imported when it is used."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
-from orchestrator.launch.executors.executor import Executor
+from orchestrator.launch.executors.executor import Executor, Launcher, OwnBox, WorkerQueue
+from orchestrator.record.run_record import OWN_BOX as OWN_BOX
 
 if TYPE_CHECKING:
     from orchestrator.launch.session import Session
 
-LOCAL, WORKER = "local", "worker"
-# Kind -> module with a function `connect(session) -> Executor`.
-KINDS = {
-    LOCAL: "orchestrator.launch.executors.local",
-    WORKER: "orchestrator.launch.executors.worker_queue",
-    "slurm": "orchestrator.launch.executors.slurm",
-    "ray": "orchestrator.launch.executors.ray",
+QUEUE = "worker"
+# Kind -> its interface, and its class as `module:name`.
+KINDS: dict[str, tuple[type[Executor], str]] = {
+    OWN_BOX: (OwnBox, "orchestrator.launch.executors.local:LocalExecutor"),
+    QUEUE: (WorkerQueue, "orchestrator.launch.executors.workers:Workers"),
+    "slurm": (Launcher, "orchestrator.launch.executors.slurm:SlurmExecutor"),
+    "ray": (Launcher, "orchestrator.launch.executors.ray:RayExecutor"),
 }
 
 
@@ -25,5 +26,28 @@ def executor_of(session: Session, kind: str) -> Executor:
     """UsageError for an unknown kind, or one that cannot be used here."""
     if kind not in KINDS:
         raise UsageError(f"no executor is called {kind!r}", f"known are {', '.join(KINDS)}")
-    executor: Executor = importlib.import_module(KINDS[kind]).connect(session)
-    return executor
+    module, _, name = KINDS[kind][1].partition(":")
+    found: type[Executor] = getattr(importlib.import_module(module), name)
+    return found.connect(session)
+
+
+def launcher_of(session: Session, kind: str) -> Launcher:
+    """The engine that starts attempts of this kind. UsageError as above, and where no engine does."""
+    found = executor_of(session, kind)
+    if not isinstance(found, Launcher):
+        raise UsageError(f"{kind} starts no attempts")
+    return found
+
+
+def stays_on_its_box(kind: str) -> bool:
+    """Whether the box that submitted a run is the only one that can execute it."""
+    return kind in KINDS and KINDS[kind][0] is OwnBox
+
+
+def is_launched(kind: str) -> bool:
+    """Whether an engine starts the attempts. So it is with a kind that only another release knows."""
+    return kind not in KINDS or KINDS[kind][0] is Launcher
+
+
+def kinds_without_engine() -> tuple[str, ...]:
+    return tuple(kind for kind in KINDS if not is_launched(kind))

@@ -14,7 +14,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -22,7 +22,7 @@ from requests.auth import AuthBase
 
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.registry.repository import direct
-from orchestrator.launch.executors.executor import AttemptStatus, LaunchRequest, Stage
+from orchestrator.launch.executors.executor import AttemptStatus, Launcher, LaunchRequest, Stage
 from orchestrator.launch.executors.launched_command import execute_command, execute_environment
 from orchestrator.spec.plain_file import read_plain
 
@@ -84,14 +84,21 @@ class Bearer(AuthBase):
         return request
 
 
-class RayExecutor:
+class RayExecutor(Launcher):
     kind = "ray"
-    adopts = False
 
     def __init__(self, settings: Settings, address: str, token: str | None) -> None:
         self._environment = execute_environment(settings)
         self._address = address
         self._auth = Bearer(token) if token is not None else None
+
+    @classmethod
+    def connect(cls, session: Session) -> Self:
+        """UsageError where no cluster is named."""
+        settings = session.settings
+        if settings.ray is None:
+            raise UsageError("no Ray cluster is named", HINT)
+        return cls(settings, read_address(settings.ray), read_token(settings))
 
     def submit(self, attempt: LaunchRequest) -> str:
         """The attempt's name. UsageError for what Ray refuses to take."""
@@ -347,11 +354,3 @@ def _why(error: requests.RequestException) -> str:
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     return f"{type(error).__name__}: {_plain(str(error))}"
-
-
-def connect(session: Session) -> RayExecutor:
-    """UsageError where no cluster is named."""
-    settings = session.settings
-    if settings.ray is None:
-        raise UsageError("no Ray cluster is named", HINT)
-    return RayExecutor(settings, read_address(settings.ray), read_token(settings))

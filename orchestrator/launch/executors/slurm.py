@@ -18,10 +18,10 @@ import stat
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.launch.executors.executor import AttemptStatus, LaunchRequest, Stage
+from orchestrator.launch.executors.executor import AttemptStatus, Launcher, LaunchRequest, Stage
 from orchestrator.launch.executors.launched_command import execute_environment
 from orchestrator.launch.executors.slurm_text import (
     environment,
@@ -59,12 +59,22 @@ class Cluster(NamedTuple):
     private: bool  # people are shown only their own jobs
 
 
-class SlurmExecutor:
+class SlurmExecutor(Launcher):
     kind = "slurm"
-    adopts = False  # another attempt may get another node
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+
+    @classmethod
+    def connect(cls, session: Session) -> Self:
+        """UsageError on a machine without Slurm's commands."""
+        missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+        if missing:
+            raise UsageError(
+                f"no {missing[0]} on this machine: Slurm cannot be asked from here",
+                "type it on a machine of the cluster, or install Slurm's commands (Debian: slurm-client)",
+            )
+        return cls(session.settings)
 
     def submit(self, attempt: LaunchRequest) -> str:
         """UsageError, with Slurm's own words, for a request that it will never take.
@@ -254,14 +264,3 @@ def _read(path: Path, start: int) -> bytes:
             return b""
         stream.seek(start)
         return stream.read(LOG_MOST)
-
-
-def connect(session: Session) -> SlurmExecutor:
-    """UsageError on a machine without Slurm's commands."""
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if missing:
-        raise UsageError(
-            f"no {missing[0]} on this machine: Slurm cannot be asked from here",
-            "type it on a machine of the cluster, or install Slurm's commands (Debian: slurm-client)",
-        )
-    return SlurmExecutor(session.settings)

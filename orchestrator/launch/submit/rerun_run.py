@@ -14,7 +14,7 @@ from orchestrator.launch.dispatch.choose_place import here, wanted_elsewhere, wa
 from orchestrator.launch.dispatch.hand_over import queue, share_image
 from orchestrator.launch.execute.execute_attempt import execute_locked
 from orchestrator.launch.execute.run_lock import run_lock
-from orchestrator.launch.executors.kinds import LOCAL
+from orchestrator.launch.executors.kinds import stays_on_its_box
 from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
@@ -39,7 +39,7 @@ class RerunRequest(Value):
 
     @property
     def remote(self) -> bool:
-        return self.elsewhere or self.on not in (None, LOCAL)
+        return self.elsewhere or not (self.on is None or stays_on_its_box(self.on))
 
 
 def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRecord, Verdict | None]:

@@ -28,7 +28,7 @@ from orchestrator.launch.doctor import worker_checks
 from orchestrator.launch.execute.attempt_plan import stored_plan
 from orchestrator.launch.execute.recover import remove_given_up
 from orchestrator.launch.execute.run_lock import run_lock
-from orchestrator.launch.executors.kinds import WORKER
+from orchestrator.launch.executors.kinds import QUEUE
 from orchestrator.launch.executors.launched_command import execute_command
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
@@ -40,6 +40,7 @@ from orchestrator.record.runs.unreadable_rows import UnreadableError
 from orchestrator.run.attempt_model import Failure, State
 from orchestrator.run.hardware import Gpu, boot_id, gpus
 
+LOCK = "worker"  # of its home: one worker each
 LEASE = 60.0  # seconds of silence after which another worker takes a box's runs over
 BEATS = 6  # words of a worker within a lease
 QUICK, SLOW = 0.2, 2.0  # seconds between two looks for work, at first and after nothing was found for long
@@ -72,7 +73,7 @@ class Worker:
         self._pause = QUICK
 
     def work(self) -> None:
-        with run_lock(self._session.settings, "worker") as mine:
+        with run_lock(self._session.settings, LOCK) as mine:
             if not mine:
                 raise UsageError("a worker of this home is at work already", "`reprise worker list` shows it")
             before = [(one, signal.signal(one, self._on_signal)) for one in (signal.SIGTERM, signal.SIGINT)]
@@ -159,7 +160,7 @@ class Worker:
     def _mine(self) -> list[OpenRun]:
         """Open runs that this box executes for the queue."""
         found = self._session.record.open_runs(self.facts.id)
-        return [one for one in found if one.box == self.facts.id and one.wanted.executor == WORKER]
+        return [one for one in found if one.box == self.facts.id and one.wanted.executor == QUEUE]
 
     def _tell(self, mine: list[OpenRun]) -> None:
         moment = time.monotonic()
@@ -209,10 +210,10 @@ class Worker:
             return len(_choice(run, free)) == run.gpus if run.gpus else places > 0
 
         record = self._session.record
-        if record.first_waiting(WORKER, fits) is None or not self._engine_answers():
+        if record.first_waiting(QUEUE, fits) is None or not self._engine_answers():
             return False
         token = f"worker {secrets.token_hex(6)}"
-        taken = record.take(WORKER, fits, self.facts.id, boot_id(), token)
+        taken = record.take(QUEUE, fits, self.facts.id, boot_id(), token)
         if taken is None:
             return False
         run, attempt = taken
@@ -301,7 +302,7 @@ class Worker:
         for run in box.runs:
             try:
                 opened = record.open_run(run)
-                if opened.wanted.executor != WORKER or opened.box != box.id:
+                if opened.wanted.executor != QUEUE or opened.box != box.id:
                     continue
                 if not opened.cancel_requested and unfit(as_queued(record.run(run)), self.facts) is not None:
                     continue

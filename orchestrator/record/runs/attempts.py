@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from orchestrator.errors import FencedError
 from orchestrator.record.database.database_clock import now, seconds_since
 from orchestrator.record.ledger import append_events, row_evidence
-from orchestrator.record.run_record import Launched, Queued, Wanted
+from orchestrator.record.run_record import OWN_BOX, Launched, Queued, Wanted
 from orchestrator.record.runs.finish_run import finish
 from orchestrator.record.runs.run_states import claim, hold, where_it_stands
 from orchestrator.record.runs.unreadable_rows import readable
@@ -145,7 +145,7 @@ def _end_launch(connection: Connection, key: int, number: int, reason: str) -> d
     wanted = connection.execute(
         select(tables.wanted.c.executor).where(tables.wanted.c.run_id == key)
     ).scalar()
-    row = {"run_id": key, "number": number, "executor": wanted or "local", **ended}
+    row = {"run_id": key, "number": number, "executor": wanted or OWN_BOX, **ended}
     row |= {"launched_by": "", "launched_at": ended["ended_at"]}
     connection.execute(insert(table), [row])
     return row
