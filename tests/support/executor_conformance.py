@@ -93,7 +93,7 @@ class Lab:
             self.launch(session, run, opened.attempt or 1)
 
     def launch(self, session: Session, run: str, number: int) -> str | None:
-        """Give an attempt its process, or leave it to workers. Returns what an engine calls it, if one does."""
+        """Start an attempt, or leave it to workers. Returns what an engine calls it, where one starts it."""
         executor = self.executor(session, run)
         if isinstance(executor, Launcher):
             return executor.submit(attempt_of(session, run, number))
@@ -257,7 +257,7 @@ def test_the_log_is_read_while_it_runs(lab: Lab, tmp_path: Path) -> None:
         lab.box.type("cancel", run)
         finished(lab, session, run)
         out, err = reader.communicate(timeout=60)
-        assert (out, err) == ("", "")
+        assert (out, err) == ("", ""), (out, err)
         assert lab.box.type("logs", run).out == "up\n"
 
 

@@ -19,7 +19,7 @@ class ProcessExecutor(Launcher):
 
     def __init__(self, session: Session) -> None:
         home = session.settings.home
-        self._folder = home / "processes"
+        self._folder = session.settings.attempts / "processes"
         own = {"REPRISE_HOME": str(home)}
         self._environment = {**os.environ, **execute_environment(session.settings), **own}
 
