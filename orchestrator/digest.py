@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Protocol, Self
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -15,6 +16,10 @@ from pydantic_core import CoreSchema, core_schema
 CHUNK = 1 << 20  # bytes read at a time
 
 _FORM = re.compile(r"sha256:[0-9a-f]{64}\Z")
+
+
+class Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
 class Digest(str):
@@ -44,8 +49,8 @@ class Digest(str):
         return cls("sha256:" + hasher.hexdigest())
 
     @classmethod
-    def of_stream(cls, stream: BinaryIO) -> Self:
-        return cls.of_chunks(iter(lambda: stream.read(CHUNK), b""))
+    def of_stream(cls, stream: Stream) -> Self:
+        return cls.of_chunks(chunks_of(stream))
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
@@ -64,6 +69,40 @@ class Digest(str):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
+
+
+def chunks_of(stream: Stream, most: int = sys.maxsize) -> Iterator[bytes]:
+    """A stream's bytes from where it stands, at most so many."""
+    while most > 0 and (chunk := stream.read(min(CHUNK, most))):
+        most -= len(chunk)
+        yield chunk
+
+
+class Hashed:
+    """Chunks that are hashed and counted while somebody else takes them."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks, self._hasher = chunks, hashlib.sha256()
+        self.size = 0  # bytes so far
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self._hasher.update(chunk)
+            self.size += len(chunk)
+            yield chunk
+
+    @property
+    def digest(self) -> Digest:
+        """Of the bytes so far."""
+        return Digest("sha256:" + self._hasher.hexdigest())
+
+
+def checked_chunks(stream: Stream, digest: Digest, size: int) -> Iterator[bytes]:
+    """A stream's bytes; ValueError at their end where they are not the digest's, or not so many."""
+    passing = Hashed(chunks_of(stream, size))
+    yield from passing
+    if passing.size != size or stream.read(1) or passing.digest != digest:
+        raise ValueError(f"not the bytes of {digest}")
 
 
 # Made once: an audit writes millions of small rows.

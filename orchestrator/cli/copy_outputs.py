@@ -5,7 +5,6 @@ Links are made last and only where they stay in the folder, so nothing is ever w
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import Digest, Hashed, chunks_of
 from orchestrator.errors import InfrastructureError, StoreError, UsageError
 from orchestrator.run.attempt_model import Output, OutputStatus
 
@@ -169,12 +168,9 @@ def _placing(folder: int, name: str, force: bool) -> Iterator[BinaryIO]:
 
 def _copy_verified(source: BinaryIO, stream: BinaryIO, digest: Digest, path: str, most: int) -> int:
     """`most`: bytes, as recorded. Who writes to a store could put a file there that fills every disk."""
-    hasher, size = hashlib.sha256(), 0
     with source:
-        while size <= most and (chunk := source.read(CHUNK)):
-            hasher.update(chunk)
-            stream.write(chunk)
-            size += len(chunk)
-    if hasher.hexdigest() != digest.hex:
+        passing = Hashed(chunks_of(source, most + 1))
+        stream.writelines(passing)
+    if passing.digest != digest:
         raise StoreError(f"{path}: the store's bytes are not those of {digest}", "the store is damaged")
-    return size
+    return passing.size

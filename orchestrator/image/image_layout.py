@@ -6,14 +6,13 @@ that it need not be made again. The index is a cache: whoever reads it checks th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from orchestrator.digest import Digest, canonical_json
+from orchestrator.digest import Digest, Hashed, canonical_json
 from orchestrator.durable import fsync_folder, make_folder, temporary_beside, write_bytes, writing
 from orchestrator.errors import StoreError
 
@@ -50,16 +49,13 @@ class ImageLayout:
 
         Bytes other than the `expected` ones are not stored; the digest returned is always of what came.
         """
-        hasher, size = hashlib.sha256(), 0
+        passing = Hashed(chunks)
         make_folder(self._blobs)
         unnamed = temporary_beside(self._blobs / "stream")
         try:
             with writing(unnamed) as stream:
-                for chunk in chunks:
-                    hasher.update(chunk)
-                    stream.write(chunk)
-                    size += len(chunk)
-            digest = Digest("sha256:" + hasher.hexdigest())
+                stream.writelines(passing)
+            digest, size = passing.digest, passing.size
             if expected not in (None, digest):
                 unnamed.unlink()
                 return digest, size

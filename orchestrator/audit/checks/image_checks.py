@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -175,13 +174,10 @@ def _remote(
 
 
 def _blob_trouble(client: Client, digest: Digest, size: int) -> str | None:
-    hasher = hashlib.sha256()
     try:
-        for chunk in client.blob(digest, size):
-            hasher.update(chunk)
+        found = Digest.of_chunks(client.blob(digest, size))
     except SilentError:
         raise
     except RegistryError as error:
         return error.message
-    found = "sha256:" + hasher.hexdigest()
     return None if found == digest else f"the registry delivers {found}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import posixpath
@@ -11,7 +10,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import Digest, Hashed, chunks_of
 from orchestrator.errors import StoreError
 from orchestrator.value import Value
 
@@ -78,13 +77,12 @@ def _read(stream: IO[bytes]) -> tuple[Digest, bytes]:
     head = stream.read(2)
     source = cast("IO[bytes]", _Joined(head, stream))
     plain = gzip.GzipFile(fileobj=source) if head == b"\x1f\x8b" else source
-    hasher, kept = hashlib.sha256(), bytearray()
+    passing, kept = Hashed(chunks_of(plain)), bytearray()
     keeping = head[:1] in (b"{", b"[")  # a document: hundreds of small layers would fill the memory
-    while data := plain.read(CHUNK):
-        hasher.update(data)
+    for data in passing:
         if keeping and len(kept) <= MAX_DOCUMENT:
             kept += data[: MAX_DOCUMENT + 1 - len(kept)]
-    return Digest("sha256:" + hasher.hexdigest()), b"" if len(kept) > MAX_DOCUMENT else bytes(kept)
+    return passing.digest, b"" if len(kept) > MAX_DOCUMENT else bytes(kept)
 
 
 class _Joined(io.RawIOBase):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import configparser
 import csv
-import hashlib
 import io
 import lzma
 import os
@@ -27,7 +26,7 @@ from installer.destinations import WheelDestination
 from installer.exceptions import InstallerError
 from installer.records import Hash, RecordEntry
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import CHUNK, Digest, Hashed, chunks_of
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assembly import tar
 from orchestrator.image.image_model import ROOT, SCRIPTS, SITE
@@ -210,7 +209,7 @@ class _Spool(WheelDestination):
         name = os.fspath(path)
         if scheme == "scripts":
             return self._add(scheme, name, self._with_shebang(stream), executable=True)
-        return self._add(scheme, name, _chunks(stream), is_executable)
+        return self._add(scheme, name, chunks_of(stream), is_executable)
 
     def finalize_installation(
         self,
@@ -238,7 +237,7 @@ class _Spool(WheelDestination):
                 head = stream.readline(CHUNK)
             head = f"#!{self._interpreter}\n".encode()
         yield head
-        yield from _chunks(stream)
+        yield from chunks_of(stream)
 
     def _add(self, scheme: str, path: str, chunks: Iterable[bytes], executable: bool) -> RecordEntry:
         target = f"{_FOLDERS[scheme]}/{path}".lstrip("/")
@@ -249,19 +248,12 @@ class _Spool(WheelDestination):
             raise UsageError(
                 f"not a usable wheel: {self._owner}: more than {MAX_MEMBERS:,} files and scripts"
             )
-        hasher, size = hashlib.sha256(), 0
-        start = self._spool.tell()
-        for chunk in chunks:
-            hasher.update(chunk)
-            self._spool.write(chunk)
-            size += len(chunk)
-        span = tar.Span(self._spool.fileno(), start, size)
-        self.files[target] = Unpacked(span, 0o755 if executable else 0o644, hasher.hexdigest(), self._owner)
-        return RecordEntry(path, Hash("sha256", hasher.hexdigest()), size)
-
-
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    return iter(lambda: stream.read(CHUNK), b"")
+        start, passing = self._spool.tell(), Hashed(chunks)
+        self._spool.writelines(passing)
+        span = tar.Span(self._spool.fileno(), start, passing.size)
+        sha256 = passing.digest.hex
+        self.files[target] = Unpacked(span, 0o755 if executable else 0o644, sha256, self._owner)
+        return RecordEntry(path, Hash("sha256", sha256), passing.size)
 
 
 def _row(path: str, file: Unpacked) -> tuple[str, str, str]:

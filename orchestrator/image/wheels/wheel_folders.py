@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.digest import CHUNK
+from orchestrator.digest import Hashed, chunks_of
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.lock import Lock, Pin
@@ -94,12 +93,9 @@ def _names(folder: Path) -> list[str]:
 
 def _copy(path: Path, target: Path) -> str:
     """Copy a plain file and return its SHA-256 in hex."""
-    hasher, left = hashlib.sha256(), MAX_WHEEL
     with open_plain(path) as stream, target.open("wb") as copy:
-        while chunk := stream.read(CHUNK):
-            left -= len(chunk)
-            if left < 0:
-                raise UsageError(f"{path} is larger than {MAX_WHEEL >> 30} GiB")
-            hasher.update(chunk)
-            copy.write(chunk)
-    return hasher.hexdigest()
+        passing = Hashed(chunks_of(stream, MAX_WHEEL))
+        copy.writelines(passing)
+        if stream.read(1):
+            raise UsageError(f"{path} is larger than {MAX_WHEEL >> 30} GiB")
+    return passing.digest.hex

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 import stat
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import Digest, checked_chunks
 from orchestrator.durable import writing
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assembly import tar
@@ -79,19 +78,15 @@ def _write_bytes(out: BinaryIO, name: str, data: bytes) -> None:
 
 
 def _checked(digest: Digest, size: int, piece: Piece) -> Iterator[bytes]:
-    hasher, left = hashlib.sha256(), size
     try:
         stream = piece.open()
     except OSError as error:
         raise StoreError(f"{piece.what} ({digest}) cannot be read: {error.strerror}") from error
-    with stream:
-        while left and (chunk := stream.read(min(CHUNK, left))):
-            hasher.update(chunk)
-            left -= len(chunk)
-            yield chunk
-        more = bool(stream.read(1))
-    if left or more or f"sha256:{hasher.hexdigest()}" != digest:
-        raise StoreError(f"{piece.what} ({digest}) has other bytes: it was altered or is damaged")
+    try:
+        with stream:
+            yield from checked_chunks(stream, digest, size)
+    except ValueError:
+        raise StoreError(f"{piece.what} ({digest}) has other bytes: it was altered or is damaged") from None
 
 
 class BundleArchive:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import Digest, chunks_of
 from orchestrator.errors import RepriseError, StoreError
 from orchestrator.image.image_check import check_image
 from orchestrator.image.image_layout import ImageLayout
@@ -33,6 +33,7 @@ from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
 from orchestrator.record.runs.author import person
 from orchestrator.record.runs.import_runs import Brought, Carried
+from orchestrator.run.collect.output_files import BlobSink
 from orchestrator.untrusted_json import first_problem
 from orchestrator.value import Value
 from orchestrator.verdict.verdict_model import Verdict
@@ -45,12 +46,6 @@ class ImportedBundle(Value):
     runs: tuple[Brought, ...]
     inputs: tuple[BundleInput, ...]
     left_out: tuple[Digest, ...]
-
-
-class Sink(Protocol):
-    """A batch of the blob store."""
-
-    def add(self, stream: BinaryIO, size: int) -> Digest: ...
 
 
 class Roles:
@@ -217,7 +212,7 @@ def _check_base(session: Session, image: Image, watch: Watch) -> None:
 
 
 def _read_rest(
-    session: Session, archive: BundleArchive, stage: Staging, roles: Roles, sink: Sink, watch: Watch
+    session: Session, archive: BundleArchive, stage: Staging, roles: Roles, sink: BlobSink, watch: Watch
 ) -> None:
     bundle = archive.bundle
     route = _Route(ImageLayout(session.settings.layout), stage, roles, sink)
@@ -237,7 +232,7 @@ def _read_rest(
 class _Route:
     """Where a blob goes: each place hashes what it takes, and names it by what it found."""
 
-    def __init__(self, layout: ImageLayout, stage: Staging, roles: Roles, sink: Sink) -> None:
+    def __init__(self, layout: ImageLayout, stage: Staging, roles: Roles, sink: BlobSink) -> None:
         self._layout, self._stage, self._roles, self._sink = layout, stage, roles, sink
 
     def all(self, digest: Digest, size: int, stream: BinaryIO) -> bool:
@@ -249,7 +244,7 @@ class _Route:
                 self.further(digest, size, kept)
             return True
         if digest in self._roles.layers and not self._layout.has(digest, size):
-            if self._layout.put_chunks(_chunks(stream), digest)[0] != digest:
+            if self._layout.put_chunks(chunks_of(stream), digest)[0] != digest:
                 return False
             if digest in self._roles.evidence:
                 with self._layout.open(digest) as kept:
@@ -262,11 +257,7 @@ class _Route:
     def further(self, digest: Digest, size: int, stream: BinaryIO) -> None:
         """A blob that was checked, to the places beside the staging."""
         if digest in self._roles.layers:
-            self._layout.put_chunks(_chunks(stream), digest)
+            self._layout.put_chunks(chunks_of(stream), digest)
             stream.seek(0)
         if digest in self._roles.evidence:
             self._sink.add(stream, size)
-
-
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    return iter(lambda: stream.read(CHUNK), b"")

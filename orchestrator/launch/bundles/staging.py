@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import Digest, Hashed, chunks_of
 from orchestrator.durable import fsync_folder, make_folder, sync_filesystem
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.bundles.bundle_form import BundleInput, read_listing
@@ -31,14 +30,11 @@ class Staging:
 
     def keep(self, stream: BinaryIO, size: int) -> Digest:
         """Read the stream to its end and keep it under whatever digest it has."""
-        hasher, left = hashlib.sha256(), size
+        passing = Hashed(chunks_of(stream, size))
         unnamed = self.folder / "unnamed"
         with unnamed.open("wb") as out:
-            while left and (chunk := stream.read(min(CHUNK, left))):
-                hasher.update(chunk)
-                out.write(chunk)
-                left -= len(chunk)
-        digest = Digest(f"sha256:{hasher.hexdigest()}")
+            out.writelines(passing)
+        digest = passing.digest
         unnamed.chmod(0o444)  # the job's user reads inputs; nobody edits them
         unnamed.replace(self.path(digest))
         return digest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import secrets
 from abc import ABC, abstractmethod
@@ -13,8 +12,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import Digest, Hashed, chunks_of
 from orchestrator.errors import StoreError
+from orchestrator.run.collect.output_files import BlobSink
 from orchestrator.settings import Settings
 
 _HINTS = {
@@ -61,13 +61,10 @@ class Ledger(NamedTuple):
     text: str  # where it is, for people
 
 
-class Batch(Protocol):
+class Batch(BlobSink, Protocol):
     """Blobs that become durable together."""
 
     mended: list[Digest]  # those that lay there with other bytes; full when the batch is committed
-
-    def add(self, stream: BinaryIO, size: int) -> Digest:
-        """Read the stream to its end, at most `size` bytes, and keep it under its digest."""
 
 
 class Store(ABC):
@@ -163,11 +160,9 @@ class Store(ABC):
             if Digest.of_stream(stream) != digest:
                 raise self._damaged(digest)
             stream.seek(0)
-            hasher = hashlib.sha256()
-            while chunk := stream.read(CHUNK):
-                hasher.update(chunk)
-                yield chunk
-            if hasher.hexdigest() != digest.hex:  # changed between the two looks
+            passing = Hashed(chunks_of(stream))
+            yield from passing
+            if passing.digest != digest:  # changed between the two looks
                 raise self._damaged(digest)
 
     def verify(self, digest: Digest) -> None:

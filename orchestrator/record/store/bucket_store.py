@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.record.store.blob_store import LEDGER_TEXT, Ledger, Store, Stored, hint_for
-from orchestrator.record.store.pending_uploads import YOUNG, Uploads
+from orchestrator.record.store.pending_uploads import YOUNG, BucketBatch
 from orchestrator.record.store.process_folder import remove_dead, temporaries
 from orchestrator.redaction import bare_address
 
@@ -154,10 +154,10 @@ class BucketStore(Store):
             yield path
 
     @contextmanager
-    def unowned_batch(self) -> Iterator[Uploads]:
+    def unowned_batch(self) -> Iterator[BucketBatch]:
         try:
             with temporaries(self.spool) as folder:
-                uploads = Uploads(self, folder)
+                uploads = BucketBatch(self, folder)
                 yield uploads
                 uploads.commit()
         except OSError as error:

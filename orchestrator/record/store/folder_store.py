@@ -9,7 +9,6 @@ Others may write to a shared store, and put links, FIFOs or devices there: safe_
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import stat
@@ -21,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import CHUNK, Digest, Hashed, chunks_of
 from orchestrator.durable import fsync_file, fsync_folder, make_folder, sync_filesystem, write_bytes
 from orchestrator.errors import StoreError
 from orchestrator.record.store.blob_store import (
@@ -117,10 +116,10 @@ class BlobStore(Store):
             yield path
 
     @contextmanager
-    def unowned_batch(self) -> Iterator[Batch]:
+    def unowned_batch(self) -> Iterator[FolderBatch]:
         try:
             with self.opened("tmp", make=True) as parent:
-                batch = Batch(self, parent)
+                batch = FolderBatch(self, parent)
                 try:
                     yield batch
                     batch.commit()
@@ -256,7 +255,7 @@ def _entries(folder: Path) -> Iterable[Path]:
         return ()
 
 
-class Batch:
+class FolderBatch:
     """Temporaries that wait for their names. Made by BlobStore.unowned_batch."""
 
     def __init__(self, store: BlobStore, parent: Path) -> None:
@@ -270,20 +269,16 @@ class Batch:
         self.mended: list[Digest] = []
 
     def add(self, stream: BinaryIO, size: int) -> Digest:
-        """Read the stream to its end, at most `size` bytes, and keep it under its digest."""
         temporary = self._temporaries / secrets.token_hex(12)
-        hasher, left = hashlib.sha256(), size
+        passing = Hashed(chunks_of(stream, size))
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
             # Buffered: an unbuffered write to a full disk takes what fits and says so only in its result.
             with os.fdopen(fd, "wb") as out:
                 if self._store.shared is not None:
                     os.fchmod(fd, self._store.shared & 0o444)
-                while left > 0 and (chunk := stream.read(min(CHUNK, left))):
-                    hasher.update(chunk)
-                    out.write(chunk)
-                    left -= len(chunk)
-            digest = Digest("sha256:" + hasher.hexdigest())
+                out.writelines(passing)
+            digest = passing.digest
             if digest in self._waiting:
                 temporary.unlink()
             elif self._is_whole(digest, temporary):

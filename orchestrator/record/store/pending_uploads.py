@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import Digest, Hashed, chunks_of
 from orchestrator.errors import StoreError
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ YOUNG = timedelta(hours=1)  # a blob met again after that is put again, so that 
 T = TypeVar("T")
 
 
-class Uploads:
+class BucketBatch:
     """Files and not memory, each closed: a batch may hold 10,000 outputs. Made by BucketStore.batch."""
 
     def __init__(self, store: BucketStore, folder: Path) -> None:
@@ -34,19 +33,15 @@ class Uploads:
         self.mended: list[Digest] = []
 
     def add(self, stream: BinaryIO, size: int) -> Digest:
-        """Read the stream to its end, at most `size` bytes, and keep it under its digest."""
         path = self._folder / secrets.token_hex(12)
-        hasher, left = hashlib.sha256(), size
+        passing = Hashed(chunks_of(stream, size))
         try:
             with path.open("xb") as out:
-                while left > 0 and (chunk := stream.read(min(CHUNK, left))):
-                    hasher.update(chunk)
-                    out.write(chunk)
-                    left -= len(chunk)
+                out.writelines(passing)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        digest = Digest("sha256:" + hasher.hexdigest())
+        digest = passing.digest
         if digest in self._waiting:
             path.unlink()
         else:

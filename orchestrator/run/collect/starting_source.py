@@ -10,12 +10,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import Digest, chunks_of
 from orchestrator.run.collect.walk_tree import TreeEntry, open_plain
 from orchestrator.value import Value
 
@@ -94,16 +93,10 @@ class StartingSource(Value):
             if stamp is None or not 0 < stamp.size < size:
                 return 0
             with os.fdopen(fd, "rb", closefd=False) as stream:
-                head = Digest.of_chunks(_first(stream, stamp.size))
+                head = Digest.of_chunks(chunks_of(stream, stamp.size))
             return stamp.size if head.hex == before else 0
         finally:
             entry.close()
-
-
-def _first(stream: BinaryIO, size: int) -> Iterator[bytes]:
-    while size > 0 and (chunk := stream.read(min(size, CHUNK))):
-        size -= len(chunk)
-        yield chunk
 
 
 def _written(stamp: Stamp, facts: os.stat_result) -> bool:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from orchestrator.digest import CHUNK
+from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import TraceFile
@@ -126,15 +126,12 @@ def _same_content(left: list[TraceFile], right: list[TraceFile], open_blob: Open
 
 def _after_header(file: TraceFile, open_blob: OpenBlob) -> str:
     """A digest of all lines but the first; another one for each file that cannot be read."""
-    hasher = hashlib.sha256()
     try:
         with open_blob(file.digest) as stream:
             stream.readline(MAX_LINE)
-            while data := stream.read(CHUNK):
-                hasher.update(data)
+            return Digest.of_stream(stream)
     except (RepriseError, OSError):
         return file.digest
-    return hasher.hexdigest()
 
 
 def _sum(total: Traced, compared: TracesCompared) -> Traced:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 from urllib.parse import quote
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import Digest, checked_chunks
 from orchestrator.durable import fsync_folder, make_folder, sync_filesystem, temporary_beside, writing
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assembly.read_source_layer import source_files
@@ -228,18 +228,14 @@ def _empty(folder: Path) -> bool:
 
 
 def _checked(part: Part) -> Iterator[bytes]:
-    hasher, left = hashlib.sha256(), part.size
-    with part.open() as stream:
-        while left and (chunk := stream.read(min(CHUNK, left))):
-            hasher.update(chunk)
-            left -= len(chunk)
-            yield chunk
-        more = bool(stream.read(1))
-    if left or more or hasher.hexdigest() != part.digest.hex:
+    try:
+        with part.open() as stream:
+            yield from checked_chunks(stream, part.digest, part.size)
+    except ValueError:
         raise StoreError(
             f"{part.role.value} {part.name} has other bytes than those of {part.digest}: altered or damaged",
             "`reprise audit` looks at all of the store",
-        )
+        ) from None
 
 
 Put = Callable[[str, int, Iterable[bytes]], Iterator[int]]
