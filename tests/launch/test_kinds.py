@@ -15,8 +15,8 @@ from orchestrator.launch.executors.kinds import KINDS
 PACKAGE = Path(orchestrator.__path__[0])
 # Other meanings of the same words, and the one kind that the record itself knows.
 OTHERS = {
-    "cli/commands/worker.py": "a verb",
-    "cli/verbs.py": "the same verb",
+    "cli/verbs.py": "a verb",
+    "launch/execute/recover.py": "the same verb",
     "launch/workers/worker_loop.py": "the name of a lock",
     "record/run_record.py": "the kind of a run that names none",
     "run/engine/container_config.py": "a log driver of Docker's",
