@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from orchestrator.launch.judge.compare_in_container import find_contents
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
 from orchestrator.record.runs.author import person
 from orchestrator.verdict.comparability import failure_of, says_nothing
-from orchestrator.verdict.compare_runs import compare
 from orchestrator.verdict.verdict_model import Verdict
 
 
@@ -29,6 +27,10 @@ def judge(session: Session, record: RunRecord, watch: Watch) -> Verdict | None:
 
 def verdict_of(session: Session, original: RunRecord, rerun: RunRecord, watch: Watch) -> Verdict:
     """The verdict over any two recorded runs; nothing is written."""
+    # What compares is imported for reruns only: it would be 5% of every submit.
+    from orchestrator.launch.judge.compare_in_container import find_contents
+    from orchestrator.verdict.compare_runs import compare
+
     watch.phase("verdict", original.id)
     contents = find_contents(session, original, rerun, watch)
     return compare(original, rerun, session.store.open, contents)
