@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -239,3 +241,33 @@ def test_whence_groups_what_the_same_run_left(reprise: Call, ran: Call, tmp_path
     out = reprise("origin", str(tmp_path / "got")).out
     assert out.count(A) == 1 and "and 10 more files" in out
     assert "shard-00  (as out/shard-00)" in out
+
+
+# No question to the record needs these, and each takes longer to import than the answer takes.
+UNNEEDED = {
+    *("alembic", "cryptography", "docker", "obstore", "packaging", "psycopg", "requests", "rich", "ruamel"),
+    *("sqlalchemy.orm", "orchestrator.audit", "orchestrator.image.assembly", "orchestrator.launch.execute"),
+    *("orchestrator.launch.judge", "orchestrator.run.engine", "orchestrator.verdict.compare_runs"),
+}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["history"],
+        ["history", "--where", "metrics.accuracy > 0.5", "--json"],
+        ["show", A],
+        ["best", "digits", "--metric", "accuracy"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_what_is_asked_all_day_imports_little(reprise: Call, ran: Call, words: list[str]) -> None:
+    ran(A)
+    assert reprise("history").code == 0  # signs the ledger's new head
+    script = (
+        "import sys\nfrom orchestrator.cli.main import run\n"
+        "assert run(sys.argv[1:]) == 0\nprint(*sys.modules, sep=chr(10), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+    assert A in done.stdout
+    assert UNNEEDED.isdisjoint(done.stderr.split())
