@@ -25,7 +25,7 @@ fork = multiprocessing.get_context("fork")
 WRITERS, RUNS = 16, 3
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
 def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     variables = {"REPRISE_HOME": str(tmp_path / "home")}
     if request.param == "postgres":

@@ -574,6 +574,7 @@ def team(
         assert look(session, *HERE) == []
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(("table", "column"), columns())
 def test_on_postgres_a_changed_column_is_found(
     team: tuple[Session, psycopg.Connection], table: str, column: str
@@ -597,6 +598,7 @@ def test_on_postgres_a_changed_column_is_found(
         assert findings
 
 
+@pytest.mark.server
 def test_on_postgres_rows_and_events_that_are_gone_are_named(
     tmp_path: Path, postgres: PostgresServer
 ) -> None:

@@ -58,6 +58,7 @@ def test_completion_in_a_real_bash(
     assert set(done.stdout.split()) == expected, done.stderr
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(("words", "expected"), ON_TAB)
 def test_completion_in_a_real_fish(
     process: Callable[..., Any], environ: dict[str, str], words: str, expected: set[str], tmp_path: Path
@@ -72,6 +73,7 @@ def test_completion_in_a_real_fish(
     assert {line.partition("\t")[0] for line in done.stdout.splitlines()} == expected, done.stderr
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("typed", "line"),
     [("reprise su\t", "reprise submit "), ("reprise show --pac\t", "reprise show --packages ")],

@@ -37,6 +37,7 @@ def test_told_in_a_line(
     assert (ran.code, said in ran.err) == (2, True), ran.err[-300:]
 
 
+@pytest.mark.server
 def test_the_doctor_keeps_the_databases_password(
     process: Callable[..., Any], postgres: PostgresServer
 ) -> None:

@@ -94,6 +94,7 @@ def guarded() -> Iterator[RegistryServer]:
         yield server
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("form", ["{host}", "https://{host}", "https://{host}/v1/"])
 def test_a_password_that_docker_login_wrote(guarded: RegistryServer, docker_config: Path, form: str) -> None:
     write_config(docker_config, auths=auths(form.format(host=guarded.host)))
@@ -102,6 +103,7 @@ def test_a_password_that_docker_login_wrote(guarded: RegistryServer, docker_conf
         assert (client.login.kind, client.login.user) == ("basic", REGISTRY_USER)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     "config", [{}, {"auths": {}}, {"auths": auths("other.example")}, {"auths": {"HOST": {}}}]
 )
@@ -114,6 +116,7 @@ def test_without_a_login_the_error_says_how(
     assert caught.value.hint == f"run: docker login {guarded.host}"
 
 
+@pytest.mark.server
 def test_a_wrong_password_is_refused_at_once(guarded: RegistryServer, docker_config: Path) -> None:
     write_config(docker_config, auths=auths(guarded.host, "ada:wrong"))
     before = len(guarded.requests())
@@ -124,6 +127,7 @@ def test_a_wrong_password_is_refused_at_once(guarded: RegistryServer, docker_con
     assert "wrong" not in caught.value.message + str(caught.value.hint)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("named", ["credsStore", "credHelpers"])
 def test_a_credential_helper_is_asked(
     guarded: RegistryServer, docker_config: Path, monkeypatch: pytest.MonkeyPatch, named: str
@@ -136,6 +140,7 @@ def test_a_credential_helper_is_asked(
         send_small(client)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("script", "said"),
     [
@@ -159,6 +164,7 @@ def test_a_helper_that_fails_is_named(
         check_push(client)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("text", ["not json", "[]", '{"auths": {"HOST": {"auth": "%%%"}}}'])
 def test_a_config_that_cannot_be_read_is_named(
     guarded: RegistryServer, docker_config: Path, text: str
@@ -273,6 +279,7 @@ def fresh(request: pytest.FixtureRequest) -> None:
         tokens.rights, tokens.asked[:] = {"ada": ("team/reprise", "team/bases")}, []
 
 
+@pytest.mark.server
 def test_tokens_are_got_with_the_password_and_for_what_is_done(
     by_token: RegistryServer, tokens: TokenServer, docker_config: Path
 ) -> None:
@@ -286,6 +293,7 @@ def test_tokens_are_got_with_the_password_and_for_what_is_done(
     assert "push" in tokens.asked[1][1]["scope"][0]
 
 
+@pytest.mark.server
 def test_an_identity_token_is_exchanged(
     by_token: RegistryServer, tokens: TokenServer, docker_config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +307,7 @@ def test_an_identity_token_is_exchanged(
         send_small(client)
 
 
+@pytest.mark.server
 def test_an_expired_token_is_replaced(
     by_token: RegistryServer, tokens: TokenServer, docker_config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +323,7 @@ def test_an_expired_token_is_replaced(
         assert len(tokens.asked) == 2
 
 
+@pytest.mark.server
 def test_who_may_not_push_is_told_so(
     by_token: RegistryServer, tokens: TokenServer, docker_config: Path
 ) -> None:
@@ -326,6 +336,7 @@ def test_who_may_not_push_is_told_so(
     assert "logged in as ada" in (caught.value.hint or "")
 
 
+@pytest.mark.server
 def test_a_wrong_password_is_refused_by_the_token_server(
     by_token: RegistryServer, docker_config: Path
 ) -> None:
@@ -334,6 +345,7 @@ def test_a_wrong_password_is_refused_by_the_token_server(
         check_push(client)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("strict", [False, True])
 def test_who_may_push_need_not_be_allowed_to_delete(
     by_token: RegistryServer, tokens: TokenServer, docker_config: Path, strict: bool
@@ -346,6 +358,7 @@ def test_who_may_push_need_not_be_allowed_to_delete(
         send_small(client)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_mount_asks_for_both_repositories_and_misses_where_one_may_not_be_read(
     by_token: RegistryServer, tokens: TokenServer, docker_config: Path, strict: bool
@@ -394,12 +407,14 @@ def encrypted(certificates: Path) -> Iterator[RegistryServer]:
         yield server
 
 
+@pytest.mark.server
 def test_an_unknown_ca_is_refused_and_the_error_says_where_it_goes(encrypted: RegistryServer) -> None:
     with open_client(encrypted) as client, pytest.raises(RegistryError, match=r"(?i)certificate") as caught:
         check_push(client)
     assert f"certs.d/{encrypted.host}/ca.crt" in (caught.value.hint or "")
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_a_private_ca_from_the_environment(
     encrypted: RegistryServer, certificates: Path, monkeypatch: pytest.MonkeyPatch, variable: str
@@ -409,6 +424,7 @@ def test_a_private_ca_from_the_environment(
         send_small(client)
 
 
+@pytest.mark.server
 def test_a_private_ca_where_docker_has_it(
     encrypted: RegistryServer, certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,6 +439,7 @@ def test_a_private_ca_where_docker_has_it(
         open_client(encrypted)
 
 
+@pytest.mark.server
 def test_https_where_http_is_spoken_is_an_error_at_once(guarded: RegistryServer) -> None:
     began = time.monotonic()
     with (
@@ -433,6 +450,7 @@ def test_https_where_http_is_spoken_is_an_error_at_once(guarded: RegistryServer)
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.server
 def test_a_proxy_of_the_environment_is_not_asked_for_this_box(
     guarded: RegistryServer, docker_config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

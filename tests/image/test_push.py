@@ -24,6 +24,8 @@ from orchestrator.image.registry.push import Pushed, check_push, push
 from orchestrator.image.registry.registry_client import AbsentError, Client
 from orchestrator.image.registry.repository import read_place
 
+pytestmark = pytest.mark.server
+
 KIB = 1 << 10
 
 

@@ -22,6 +22,8 @@ from orchestrator.image.registry.referrers import MEDIA_INDEX, attach, attached
 from orchestrator.image.registry.registry_client import AbsentError, Client
 from orchestrator.image.registry.repository import read_place
 
+pytestmark = pytest.mark.server
+
 KIND = "application/vnd.test+text"
 LIMIT = 1000
 

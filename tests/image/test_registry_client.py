@@ -89,12 +89,14 @@ def entry(base: Base, os: str = "linux", architecture: str = "amd64", **more: st
     }
 
 
+@pytest.mark.server
 def test_an_image_is_read_by_its_digest(real: Real, base: Base) -> None:
     found = read_image(real.name(base.ref.digest))
     assert (found.digest, found.manifest, found.config) == (base.ref.digest, base.manifest, base.config)
     assert found.via is None
 
 
+@pytest.mark.server
 def test_an_index_leads_to_its_platform_and_says_so(real: Real, base: Base) -> None:
     attestation = entry(base, "unknown", "unknown")
     index = push_index(real, attestation, entry(base, variant="v3"), entry(base))
@@ -102,6 +104,7 @@ def test_an_index_leads_to_its_platform_and_says_so(real: Real, base: Base) -> N
     assert (found.digest, found.via, found.manifest) == (base.ref.digest, index, base.manifest)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("count", [0, 2])
 def test_an_index_without_one_image_for_us_is_refused(real: Real, base: Base, count: int) -> None:
     index = push_index(real, entry(base, "windows"), *[entry(base)] * count)
@@ -109,12 +112,14 @@ def test_an_index_without_one_image_for_us_is_refused(real: Real, base: Base, co
         read_image(real.name(index))
 
 
+@pytest.mark.server
 def test_a_digest_that_is_not_there_is_an_error_with_the_address(real: Real) -> None:
     with pytest.raises(RegistryError, match="404") as caught:
         read_image(real.name(Digest.of(b"nothing")))
     assert real.host in caught.value.message
 
 
+@pytest.mark.server
 def test_bytes_flipped_in_the_storage_are_refused(real: Real, base: Base) -> None:
     digest = base.ref.config_digest
     path = real.server.blob(digest)
@@ -127,6 +132,7 @@ def test_bytes_flipped_in_the_storage_are_refused(real: Real, base: Base) -> Non
         path.write_bytes(data)
 
 
+@pytest.mark.server
 def test_a_registry_that_does_not_answer_is_an_error(base: Base) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

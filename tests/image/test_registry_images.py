@@ -29,6 +29,8 @@ from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import SourceTree
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def team() -> Iterator[RegistryServer]:

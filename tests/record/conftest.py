@@ -71,7 +71,7 @@ def migrated(postgres: PostgresServer) -> str:
     return "migrated"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
 def empty_settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     """A database that no Reprise has seen, of each kind."""
     variables = {"REPRISE_HOME": str(tmp_path / "home")}
@@ -83,7 +83,7 @@ def empty_settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     return load(variables)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
 def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     """An empty record of its own, on each kind of database."""
     variables = {"REPRISE_HOME": str(tmp_path / "home")}

@@ -20,6 +20,8 @@ from orchestrator.record.run_record import BoxFacts, HistoryFilter, NewRun, Want
 from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
 
+pytestmark = pytest.mark.server
+
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 SLACK = timedelta(minutes=10)  # the tests' own time, on a slow machine
 

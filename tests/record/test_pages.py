@@ -35,7 +35,7 @@ class Stored(NamedTuple):
         return "stored"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
 def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     variables = {"REPRISE_HOME": str(tmp_path_factory.mktemp("pages"))}
     if request.param == "postgres":

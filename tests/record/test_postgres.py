@@ -18,6 +18,8 @@ from orchestrator.record.run_record import HistoryFilter, NewRun
 from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
 
+pytestmark = pytest.mark.server
+
 
 def test_runs_go_on_through_a_restart_in_the_middle(new_run: Callable[..., NewRun], tmp_path: Path) -> None:
     """Each is there once, finished once, whatever was cut off where."""
