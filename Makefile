@@ -1,5 +1,6 @@
 # make demo    set up what is missing, then run the example job twice and compare
-# make test    set up what is missing, then check types and style and run the tests
+# make unit    set up Python packages, then run the tests that need no engine (minutes)
+# make test    set up what is missing, then check types and style and run every test
 # The set-up's parts: setup (virtual environment), engine (a Docker Engine that answers), base (the cpu base).
 # Each looks first and does nothing where there is nothing to do. PYTHON=... picks the interpreter.
 
@@ -13,10 +14,10 @@ export VENV
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet --quiet
 INSTALL := $(PIP) install --no-deps --require-hashes --only-binary :all:
 
-.PHONY: help setup engine base demo test acceptance lint format bench lock clean dev
+.PHONY: help setup engine base demo unit test acceptance lint format bench lock clean dev
 
 help: ## what can be made
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/run.stamp ## the virtual environment with the reprise command
@@ -50,6 +51,9 @@ $(VENV)/dev.stamp: requirements/dev.txt images/cpu/requirements.txt jobs/digits/
 	@$(INSTALL) --requirement images/cpu/requirements.txt
 	@$(INSTALL) --requirement jobs/digits/requirements.txt
 	@touch $@
+
+unit: dev ## the tests that need no engine and no server: nothing beside Python, git and bash
+	@$(VENV)/bin/python -m pytest -n auto --dist worksteal --ignore tests/integration -m "not server and not engine and not gpu and not acceptance"
 
 test: setup engine base dev ## types, style and every test, on a real engine and registry
 	@scripts/packages.sh "for the tests" docker-registry fish g++ git mount openssl postgresql python3-dev zsh

@@ -72,7 +72,7 @@ def migrated(postgres: PostgresServer) -> str:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
-def empty_settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+def empty_settings(tmp_path: Path, request: pytest.FixtureRequest, migrated_anew: None) -> Settings:
     """A database that no Reprise has seen, of each kind."""
     variables = {"REPRISE_HOME": str(tmp_path / "home")}
     if request.param == "postgres":

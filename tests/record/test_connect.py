@@ -15,6 +15,8 @@ from orchestrator.record.record import open_record
 from orchestrator.record.run_record import NewRun
 from orchestrator.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("migrated_anew")
+
 
 def test_the_file_is_its_owners_and_in_wal_mode(sqlite_settings: Settings) -> None:
     with open_record(sqlite_settings):

@@ -23,6 +23,7 @@ from orchestrator.record.run_record import ImageFacts, NewRun
 from orchestrator.settings import Settings, load
 from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
+from support.fresh_record import plant
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Box:
 
 
 def make_box(home: Path, shared: Settings, **variables: str) -> Box:
-    """An empty home that knows the shared base; the base's blobs are links, so this costs nothing.
+    """A home with an empty record and the shared base, whose blobs are links, so this costs nothing.
 
     `variables` go into the environment of what is typed there.
     """
@@ -91,6 +92,8 @@ def make_box(home: Path, shared: Settings, **variables: str) -> Box:
     settings.pins.write_bytes(shared.pins.read_bytes())
     if shared.wheels.exists():
         settings.wheels.symlink_to(shared.wheels)
+    if "REPRISE_DATABASE_URL" not in variables:
+        plant(settings.home / "reprise.db")
     return Box(settings, variables)
 
 
