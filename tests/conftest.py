@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from support.box import Box, make_box
+from support.fresh_record import migrated_anew, planted_records  # noqa: F401
 from support.services import PostgresServer, postgres_server
 
 from orchestrator.image.image_model import LABEL_PROGRAM
@@ -24,7 +25,7 @@ hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.load_profile("same")
 
-pytest_plugins = ["support.fresh_record", "support.unit_guard"]
+pytest_plugins = ["support.unit_guard"]
 
 ENGINE_LOCK = Path(tempfile.gettempdir()) / "reprise-tests.lock"
 ALONE = pytest.StashKey[int]()  # shared by all sessions of this machine's engine

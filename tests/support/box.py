@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from orchestrator.settings import Settings, load
 from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
 from support.fresh_record import plant
+from support.warm_command import COMMAND, WarmCommand
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Box:
         return {**os.environ, "REPRISE_HOME": str(self.settings.home), "NO_COLOR": "1", **self.variables}
 
     def start(self, *words: str, **environ: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.cli", *words],
+        return WarmCommand(
+            [*COMMAND, *words],
             env=self.environ | environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -58,7 +58,7 @@ def _begin(database: Database) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _planted() -> Iterator[None]:
+def planted_records() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(record, "bring_to_head", _begin)
         yield

@@ -1,0 +1,121 @@
+"""`reprise WORDS…` as a process that need not import: importing costs 0.65 s of CPU, a fork 0.07 s.
+
+A process that has imported everything waits. Asked, it forks a child with the environment, the folder and
+the files that were asked for, and Linux makes it a child of the *asking* process. So pids, signals and exit
+codes are those of `python -m orchestrator.cli`. Tests in tests/cli and tests of terminals start that itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import platform
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+CLONE_PARENT = 0x00008000
+CLONE = {"x86_64": 56, "aarch64": 220}[platform.machine()]
+COMMAND = [sys.executable, "-m", "orchestrator.cli"]
+# Executed as programs, and by Alembic.
+OTHERS = (
+    "orchestrator.cli.__main__",
+    "orchestrator.payload.",
+    "orchestrator.image.base.python_facts",
+    "orchestrator.record.schema.migrations.",
+)
+PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_")  # what an interpreter reads before it runs anything
+
+
+class WarmCommand(subprocess.Popen[str]):
+    """As Popen, for COMMAND and its words, with a whole `env`."""
+
+    def _execute_child(self, args: Any, *rest: Any) -> None:
+        names = inspect.signature(subprocess.Popen._execute_child).parameters
+        given = dict(zip([*names][2:], rest, strict=True))
+        env, pipes = given["env"], [given[name] for name in PIPES]
+        if any(_early(env, name) for name in {*env, *os.environ}):
+            super()._execute_child(args, *rest)
+            return
+        asked = {"words": args[len(COMMAND) :], "env": env, "cwd": str(given["cwd"] or Path.cwd())}
+        data = json.dumps(asked).encode()
+        children = (given["p2cread"], given["c2pwrite"], given["errwrite"])
+        files = [number if own == -1 else own for number, own in enumerate(children)]
+        socket.send_fds(_server(), [len(data).to_bytes(4, "little") + data], files)
+        self.pid = int.from_bytes(_server().recv(4), "little")
+        self._child_created = True
+        self._close_pipe_fds(*pipes)
+
+
+def _early(env: dict[str, str], name: str) -> bool:
+    return name.startswith(READ_AT_START) and env.get(name) != os.environ.get(name)
+
+
+@cache
+def _server() -> socket.socket:
+    here, there = socket.socketpair()
+    command = [sys.executable, __file__, str(there.fileno())]
+    process = subprocess.Popen(command, pass_fds=[there.fileno()], stdin=subprocess.DEVNULL)
+    there.close()
+    atexit.register(lambda: (here.close(), process.wait()))
+    return here
+
+
+def _serve(asking: socket.socket) -> list[str]:
+    """In the child: its words. The server itself ends when nobody can ask any more."""
+    import orchestrator
+
+    for module in pkgutil.walk_packages(orchestrator.__path__, "orchestrator."):
+        if not module.name.startswith(OTHERS):
+            importlib.import_module(module.name)
+    while True:
+        head, files, _, _ = socket.recv_fds(asking, 4, 3)
+        if not head:
+            os._exit(0)
+        data = b""
+        while len(data) < int.from_bytes(head, "little"):
+            data += asking.recv(1 << 16)
+        child = _fork_a_sibling()
+        if child == 0:
+            asking.close()
+            return _become(json.loads(data), files)
+        for file in files:
+            os.close(file)
+        asking.send(child.to_bytes(4, "little"))
+
+
+def _fork_a_sibling() -> int:
+    python = ctypes.pythonapi  # keeps Python's own lock: nothing else runs meanwhile
+    python.PyOS_BeforeFork()
+    pid = ctypes.PyDLL(None).syscall(CLONE, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+    (python.PyOS_AfterFork_Parent if pid else python.PyOS_AfterFork_Child)()
+    return int(pid)
+
+
+def _become(asked: dict[str, Any], files: list[int]) -> list[str]:
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    os.chdir(asked["cwd"])
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    return list(asked["words"])
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = _serve(socket.socket(fileno=int(sys.argv[1])))
+    sys.path[0] = os.getcwd()
+    runpy.run_module("orchestrator.cli", run_name="__main__", alter_sys=True)
