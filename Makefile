@@ -58,7 +58,7 @@ unit: dev ## the tests that need no engine and no server: nothing beside Python,
 test: setup engine base dev ## types, style and every test, on a real engine and registry
 	@scripts/packages.sh "for the tests" docker-registry fish g++ git mount openssl postgresql python3-dev zsh
 	@$(MAKE) --no-print-directory lint
-	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal
 
 # Ray's own packages would fight with ours.
 $(VENV)/ray.stamp: requirements/ray.txt | $(VENV)/bin/python
@@ -74,10 +74,11 @@ $(VENV)/crate.stamp: requirements/crate.txt | $(VENV)/bin/python
 	@$(VENV)/crate/bin/python -m pip --disable-pip-version-check --quiet --quiet install --no-deps --require-hashes --only-binary :all: --requirement requirements/crate.txt
 	@touch $@
 
-acceptance: setup engine base dev $(VENV)/ray.stamp $(VENV)/crate.stamp ## the long shows: two boxes, Slurm, Ray, foreign tools
+acceptance: setup engine base dev $(VENV)/ray.stamp $(VENV)/crate.stamp ## the long shows: two boxes, Slurm, Ray, foreign tools, all examples
 	@scripts/packages.sh "for the tests" docker-registry fish g++ git mount openssl postgresql python3-dev zsh
 	@scripts/packages.sh "for the long shows" slurmctld slurmd slurm-client munge skopeo podman
 	@$(VENV)/bin/python -m pytest -m acceptance
+	@REPRISE_TESTS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "property and not engine"
 
 lint: dev ## types and style
 	@$(VENV)/bin/ruff check .

@@ -40,6 +40,11 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        item.add_marker("property")
+
+
 @pytest.fixture(scope="session")
 def shared_base() -> Settings:
     """The home whose pins hold the cpu base: `make base` makes it once per machine."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RepriseError, UsageError
@@ -170,7 +171,7 @@ JSON = st.recursive(
 
 
 @given(data=st.data())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_changed_is_refused(
     data: st.DataObject, image: Image, settings: Settings, make_base: Any
 ) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RepriseError, StoreError, UsageError
@@ -587,7 +588,7 @@ def test_blobs_with_other_bytes_are_refused(other: Session, draft: Draft, tmp_pa
 
 
 @settings(
-    max_examples=150,
+    max_examples=tries(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from support.examples import tries
 
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import REPORT, WORKSPACE
@@ -220,7 +221,7 @@ NAMES = (
 )
 
 
-@examples(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=tries(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=st.dictionaries(st.sampled_from(NAMES), BYTES), events=EVENTS)
 def test_no_files_of_a_job_keep_its_result_from_being_committed(
     committed: Callable[[dict[str, bytes]], RunRecord], files: dict[str, bytes], events: bytes

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 
 from orchestrator.errors import UsageError
 from orchestrator.record.history import pages
@@ -280,7 +281,7 @@ def test_every_condition_by_every_way(stored: Stored, monkeypatch: pytest.Monkey
             assert [line.id for line in found] == [line.id for line in expected], (options, sort)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     wheres=st.recursive(st.sampled_from(ATOMS), joined, max_leaves=4),
     option=st.sampled_from(OPTIONS),

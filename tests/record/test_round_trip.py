@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 from support.ledger_checks import wrong_of
 
 from orchestrator.digest import Digest
@@ -245,7 +246,7 @@ def test_a_run_is_carried_into_another_record_as_it_was(
     assert record.carry(run).to_bytes() == data
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(value=scalars | floats)
 def test_a_scalar_is_its_type_and_its_text(value: Any) -> None:
     from orchestrator.record.schema.columns import scalar_columns, scalar_of

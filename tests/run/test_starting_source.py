@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 
 from orchestrator.payload import entry
 from orchestrator.run.collect.output_files import collect_outputs
@@ -59,7 +60,7 @@ def do(file: Path, what: str) -> None:
         file.read_text()
 
 
-@settings(max_examples=100)
+@settings(max_examples=tries(100))
 @given(
     st.dictionaries(st.sampled_from(NAMES), st.lists(st.sampled_from(WROTE), max_size=3)),
     st.dictionaries(st.sampled_from(NAMES), st.lists(st.sampled_from(LEFT), max_size=3, unique=True)),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.source.gitignore import Ignore
@@ -70,7 +71,7 @@ LINE = st.lists(PIECES, min_size=1, max_size=5).map("".join)
 FILE = st.lists(LINE, min_size=1, max_size=4).map(lambda lines: "\n".join(lines).encode())
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=tries(600), deadline=None)
 @given(top=FILE, below=st.none() | FILE)
 @example(top=b"/d\n!d/a", below=None)
 @example(top=b"d/*\n!d/a", below=None)
@@ -105,7 +106,7 @@ def test_many_stars_cost_no_more_than_the_length() -> None:
 DEEP = st.lists(st.sampled_from(["a", "b", "*", "**", "a*"]), min_size=1, max_size=9).map("/".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(
     patterns=st.lists(DEEP, min_size=1, max_size=3), paths=st.lists(st.text("ab/", max_size=17), max_size=8)
 )

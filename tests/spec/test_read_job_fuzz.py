@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.jobfile.job_spec import JobSpec
@@ -81,13 +82,13 @@ def test_random_bytes(data: bytes) -> None:
 
 
 @given(st.text(alphabet="ab1:-?[]{}#&*!|>'\"%@`,\\\n\t .~<", max_size=40))
-@settings(max_examples=400)
+@settings(max_examples=tries(400))
 def test_random_punctuation(text: str) -> None:
     attempt(text.encode())
 
 
 @given(st.dictionaries(KEYS, TREES))
-@settings(max_examples=300)
+@settings(max_examples=tries(300))
 def test_random_trees(tree: dict[str, Any]) -> None:
     attempt(json.dumps({"name": "x", "command": "true", **tree}).encode())
 
@@ -120,7 +121,7 @@ def test_the_schema_is_one_and_knows_every_example() -> None:
 
 
 @given(st.dictionaries(KEYS, TREES))
-@settings(max_examples=300)
+@settings(max_examples=tries(300))
 @example({"name": float("inf"), "description": float("nan")})
 def test_what_reads_fits_the_schema(tree: dict[str, Any]) -> None:
     text = json.dumps({"name": "x", "command": "true", **tree})

@@ -8,15 +8,18 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from support.examples import tries
 
 from orchestrator.digest import Digest
 from orchestrator.record.run_record import RunRecord
 from orchestrator.verdict.compare_runs import compare
 from orchestrator.verdict.verdict_model import Outcome
 
-PAIRS = 12_000  # records with a field changed, each compared both ways
-BYTES = 6_000  # traces with one bit changed, or a line moved
-HONEST_PAIRS = 10_000
+pytestmark = pytest.mark.property
+
+PAIRS = tries(12_000)  # records with a field changed, each compared both ways
+BYTES = tries(6_000)  # traces with one bit changed, or a line moved
+HONEST_PAIRS = tries(10_000)
 
 # Every field of a record is in one of these two, so that a new one has to be thought about.
 MATTERS = {

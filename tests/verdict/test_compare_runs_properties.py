@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import LINK, MetricPoint, Output, OutputStatus
@@ -64,7 +65,7 @@ def counts(made: dict[str, Any], globs: list[str], names: list[str], unnamed: se
     return values, series, {path: data for path, data in everything.items() if kept(path)}
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     one=left,
     changes=st.lists(st.sampled_from(["metrics", "series", "files", "links", "as_file"]), max_size=2),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
@@ -454,7 +455,7 @@ def test_the_traced_loss_is_judged_once(blobs, record, rerun, lines, tolerance, 
 # nothing in a trace raises
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.binary(max_size=60) | st.sampled_from([b'{"e":', b'{"table":', b"\n", b'"d":"']), max_size=8)
 )
@@ -478,7 +479,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     place=st.integers(0, 21),
     key=st.sampled_from(["e", "s", "t", "d", "v", "n", "c", "x", "o"]),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import LINK, Output, OutputStatus
@@ -254,7 +255,7 @@ folders = st.sampled_from(["", "out/", "{0}/", "{1}/", "o/{0}/x/", "{2}-"])
 contents = st.sampled_from([b"", b"1", b"2"])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     files=st.dictionaries(st.tuples(folders, names), contents, min_size=1, max_size=8),
     links=st.lists(st.tuples(folders, names), max_size=2),

@@ -11,6 +11,7 @@ from array import array
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 
 from orchestrator.errors import StoreError
 from orchestrator.spec.jobfile.job_spec import Tolerance
@@ -483,7 +484,7 @@ MUTATIONS = st.lists(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=tries(600), deadline=None)
 @given(kind=st.sampled_from([".npy", ".safetensors"]), mutations=MUTATIONS)
 def test_mutated_files_never_raise_and_never_pass_for_another(kind, mutations):
     good = _base(kind)
@@ -508,7 +509,7 @@ def test_mutated_files_never_raise_and_never_pass_for_another(kind, mutations):
 NUMBERS = st.floats(width=32) | st.sampled_from([0.0, -0.0, math.inf, -math.inf, math.nan, 1e-45, 3e38])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(
     pairs=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=20),
     absolute=st.sampled_from([0.0, 1e-6, 0.5, 1e30]),

@@ -1,0 +1,19 @@
+"""How much a test of a property tries: a quarter in `make test`, everything in `make acceptance`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+EVERYTHING = bool(os.environ.get("REPRISE_TESTS_ALL"))
+
+
+def tries(count: int) -> int:
+    return count if EVERYTHING else count // 4
+
+
+def share(values: Sequence[T], number: int) -> Sequence[T]:
+    """A quarter of the values, another one for each of four numbers in a row."""
+    return values if EVERYTHING else values[number % 4 :: 4]
