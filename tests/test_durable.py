@@ -71,7 +71,7 @@ def test_a_write_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
     found: multiprocessing.Queue[str] = fork.Queue()
     process = fork.Process(target=_write_limited, args=(tmp_path / "file", found))
     process.start()
-    assert found.get(timeout=10) == "OSError"
+    assert found.get(timeout=120) == "OSError"
     process.join()
     assert list(tmp_path.iterdir()) == []
 

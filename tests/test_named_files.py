@@ -89,7 +89,7 @@ def test_what_is_no_plain_file_is_told_at_once(
     process = fork.Process(target=told, args=(queue, READERS[reader], path))
     process.start()
     try:
-        said = queue.get(timeout=60)
+        said = queue.get(timeout=120)
     finally:
         process.kill()
         process.join()

@@ -69,7 +69,7 @@ def process(home: Path) -> Callable[..., Ran]:
             capture_output=True,
             text=True,
             env=os.environ | environ,
-            timeout=60,
+            timeout=180,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 

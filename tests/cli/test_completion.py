@@ -53,7 +53,7 @@ def test_completion_in_a_real_bash(
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
-        ["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, env=environ, timeout=60
+        ["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, env=environ, timeout=180
     )
     assert set(done.stdout.split()) == expected, done.stderr
 
@@ -68,7 +68,7 @@ def test_completion_in_a_real_fish(
     folder.mkdir(parents=True)
     (folder / "reprise.fish").write_text(process("completion", "fish").out)
     done = subprocess.run(
-        ["fish", "-c", f'complete -C "{words}"'], capture_output=True, text=True, env=environ, timeout=60
+        ["fish", "-c", f'complete -C "{words}"'], capture_output=True, text=True, env=environ, timeout=180
     )
     assert {line.partition("\t")[0] for line in done.stdout.splitlines()} == expected, done.stderr
 

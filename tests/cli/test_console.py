@@ -50,7 +50,7 @@ def in_terminal(environ: dict[str, str], script: str = SCRIPT) -> str:
             break
         seen += chunk
     os.close(leader)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=120) == 0
     return seen.decode()
 
 

@@ -203,7 +203,7 @@ def test_a_verbs_number_is_the_exit_code(reprise: Callable[..., object], verb: C
 def test_a_closed_pipe_is_quiet(home: Path) -> None:
     script = "import sys; from orchestrator.cli.main import main; main(['--help'])"
     shell = f'{sys.executable} -c "{script}" | true; echo ${{PIPESTATUS[0]}}'
-    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=180)
     assert done.stdout.split()[-1] == "0"
     assert done.stderr == ""
 

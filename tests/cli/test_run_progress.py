@@ -108,7 +108,7 @@ def test_a_reader_that_leaves_does_not_disturb_the_run(tmp_path: Path) -> None:
         f"Path({str(tmp_path / 'done')!r}).write_text('all')\n"
     )
     shell = f"{sys.executable} {script} | head -n 1"
-    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=os.environ, timeout=60)
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=os.environ, timeout=180)
     assert done.stdout == "line 0\n"
     assert done.stderr == ""
     assert (tmp_path / "done").read_text() == "all"

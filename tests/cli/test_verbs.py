@@ -308,7 +308,7 @@ def test_logs_are_clean(reprise: Call, three: None) -> None:
 
 def test_raw_logs(three: None) -> None:
     command = [sys.executable, "-m", "orchestrator.cli", "logs", "aaaa", "--raw"]
-    assert subprocess.run(command, capture_output=True, check=True, timeout=60).stdout == LOG
+    assert subprocess.run(command, capture_output=True, check=True, timeout=180).stdout == LOG
 
 
 @pytest.mark.parametrize("options", [["-f", "--json"], ["--raw", "--json"], ["--raw", "--tail", "1"]])

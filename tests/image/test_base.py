@@ -172,7 +172,7 @@ def test_processes_that_pin_at_once_lose_nothing(settings: Settings, make_base: 
     for process in processes:
         process.start()
     for process in processes:
-        process.join(30)
+        process.join(120)
     assert [pin.name for pin in list_pins(settings)] == names
 
 

@@ -206,8 +206,8 @@ def test_processes_that_fetch_at_once_all_end_with_the_same(
     processes = [context.Process(target=_fetch, args=(settings, lock, python, queue)) for _ in range(3)]
     for process in processes:
         process.start()
-    results: list[tuple[WheelFile, ...]] = [queue.get(timeout=60) for _ in processes]
+    results: list[tuple[WheelFile, ...]] = [queue.get(timeout=120) for _ in processes]
     for process in processes:
-        process.join(60)
+        process.join(120)
     assert results[0] == results[1] == results[2]
     assert all(Digest.of_file(wheel.path) == wheel.digest for wheel in results[0])

@@ -65,7 +65,7 @@ def modern(server: RegistryServer, client: Client) -> Iterator[Client]:
                 return
             sent = self.rfile.read(length)
             kept = {name: self.headers[name] for name in ("Content-Type", "Accept") if name in self.headers}
-            got = requests.request(self.command, real + self.path, data=sent, headers=kept, timeout=10)
+            got = requests.request(self.command, real + self.path, data=sent, headers=kept, timeout=60)
             if self.command == "PUT" and "/manifests/sha256:" in path and b'"subject"' in sent:
                 parsed = json.loads(sent)
                 entry = {"mediaType": MEDIA_MANIFEST, "digest": Digest.of(sent), "size": len(sent)}
@@ -155,7 +155,7 @@ def test_many_at_once_are_all_listed(server: RegistryServer, image: Digest) -> N
 
     def one(number: int) -> None:
         with Client(read_place(server.place("team/attached"))) as own:
-            start.wait(10)
+            start.wait(120)
             attach(own, image, KIND, b"%d" % number, {})
 
     with ThreadPoolExecutor(8) as pool:

@@ -37,16 +37,16 @@ class Real:
 
     def put_blob(self, data: bytes) -> Digest:
         digest = Digest.of(data)
-        start = requests.post(f"http://{self.host}/v2/team/base/blobs/uploads/", timeout=10)
+        start = requests.post(f"http://{self.host}/v2/team/base/blobs/uploads/", timeout=60)
         location = start.headers["Location"]
-        done = requests.put(f"{location}&digest={digest}", data=data, timeout=10)
+        done = requests.put(f"{location}&digest={digest}", data=data, timeout=60)
         assert done.status_code == 201, done.text
         return digest
 
     def put_manifest(self, data: bytes, media: str) -> Digest:
         digest = Digest.of(data)
         url = f"http://{self.host}/v2/team/base/manifests/{digest}"
-        done = requests.put(url, data=data, headers={"Content-Type": media}, timeout=10)
+        done = requests.put(url, data=data, headers={"Content-Type": media}, timeout=60)
         assert done.status_code == 201, done.text
         return digest
 

@@ -325,7 +325,7 @@ def test_a_byte_at_a_time_is_given_up(registry: Hostile, where: str, act: Act) -
 
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
-    worker.join(60)  # a drip would go on for ever
+    worker.join(120)  # a drip would go on for ever
     done.set()
     assert len(result) == 1
 
@@ -335,7 +335,7 @@ def test_who_does_not_read_what_is_sent_is_given_up(
     registry: Hostile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait = threading.Event()
-    monkeypatch.setattr(Hostile, "_one", lambda self, connection: wait.wait(30))
+    monkeypatch.setattr(Hostile, "_one", lambda self, connection: wait.wait(120))
     with open_client(registry) as client, pytest.raises(RegistryError, match="bytes a second"):
         client.request("PUT", "manifests/x", (201,), data=bytes(64 << 20), again=False)
     wait.set()

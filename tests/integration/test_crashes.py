@@ -69,7 +69,7 @@ def test_killed_while_the_job_runs_any_verb_has_it_finished_in_the_background(
     (line,) = box.json("history")["runs"]
     assert line["state"] == "running"  # until it is let go
     let_go(box, line["id"])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while box.json("show", line["id"])["state"] != "succeeded":
         assert time.monotonic() < deadline
         time.sleep(0.3)
@@ -85,7 +85,7 @@ def test_ctrl_c_cancels_cleanly(box: Box, tmp_path: Path) -> None:
     while "up" not in process.stdout.readline():
         pass
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
     assert process.returncode == 130
     (line,) = box.json("history")["runs"]
     assert line["state"] == "cancelled"
@@ -100,7 +100,7 @@ def test_cancel_from_another_shell(box: Box, tmp_path: Path) -> None:
         pass
     (line,) = box.json("history")["runs"]
     assert box.type("cancel", line["id"][:8]).code in (0, 130)
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
     assert process.returncode == 130
     assert box.json("show", line["id"])["state"] == "cancelled"
 

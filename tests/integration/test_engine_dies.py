@@ -48,7 +48,7 @@ def pid_of(engine: SecondEngine, run: str) -> int:
 
 
 def ended(pid: int) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
         assert time.monotonic() < end
         time.sleep(0.1)

@@ -33,7 +33,7 @@ def working(box: Box, *words: str) -> Iterator[subprocess.Popen[str]]:
         for _ in range(2):
             process.send_signal(signal.SIGTERM)
         try:
-            process.communicate(timeout=60)
+            process.communicate(timeout=180)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

@@ -49,6 +49,6 @@ def test_it_goes_on_after_a_takeover_and_says_nothing_twice(team: Team, tmp_path
             late.append((heard[-1], team.person.json("show", run)["state"] == "running"))
     assert heard == [f"n {n}" for n in range(60)]
     assert any(live for _, live in late), late
-    follower.communicate(timeout=30)
+    follower.communicate(timeout=180)
     assert team.person.json("show", run)["attempt"] == 1
     assert "broke off" not in (team.alpha.settings.home / "worker.log").read_text()

@@ -88,5 +88,5 @@ def test_who_takes_over_goes_on_where_the_listener_was_killed(box: Box, tmp_path
         time.sleep(0.5)
     wanted = [f"n {n} {'x' * 20000}" for n in range(80)]
     assert kept(box, run["id"]).decode().splitlines() == wanted
-    out, _ = follower.communicate(timeout=60)
+    out, _ = follower.communicate(timeout=180)
     assert out.splitlines() == wanted

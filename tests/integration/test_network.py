@@ -54,7 +54,7 @@ def listener(box: Box, tmp_path: Path) -> Iterator[tuple[str, str]]:
     image = f"reprise:{digest.removeprefix('sha256:')}"
     name = docker("run", "--detach", "--init", "--entrypoint", "python", image, "-c", LISTENER, word)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while "listening" not in docker("logs", name):
             assert time.monotonic() < deadline
             time.sleep(0.1)

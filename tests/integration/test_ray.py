@@ -145,7 +145,7 @@ def test_ten_runs_while_a_node_is_killed_twice(team: Team, tmp_path: Path) -> No
         until("all have ended", lambda: all(one.state.final for one in records(team, runs)), 400)
     finally:
         pushing.terminate()
-        pushing.communicate(timeout=30)
+        pushing.communicate(timeout=180)
     found = records(team, runs)
     assert [one.state for one in found] == [State.SUCCEEDED] * 10, [one.message for one in found]
     assert len({one.box for one in found}) == 2
@@ -200,7 +200,7 @@ def test_what_ray_throws_out_of_its_queue_waits_on(team: Team, tmp_path: Path) -
             assert session.record.state(run) is State.QUEUED
     finally:
         pushing.terminate()
-        pushing.communicate(timeout=30)
+        pushing.communicate(timeout=180)
     assert team.person.json("cancel", run)["state"] == "cancelled"
 
 

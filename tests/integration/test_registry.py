@@ -257,7 +257,7 @@ def test_an_index_leads_to_its_platforms_image(
     }
     index = canonical_json({"schemaVersion": 2, "mediaType": media, "manifests": [entry]})
     url = f"http://{hub.host}/v2/team/reprise/manifests/{Digest.of(index)}"
-    done = requests.put(url, data=index, headers={"Content-Type": media}, timeout=10)
+    done = requests.put(url, data=index, headers={"Content-Type": media}, timeout=60)
     assert done.status_code == 201
     run = there.json("rerun", Digest.of(index))["run"]
     assert run["image"] == digest, "recorded is what ran"

@@ -65,7 +65,7 @@ def test_an_engine_that_is_restarted_under_a_job_makes_it_lost_not_succeeded(
         assert process.poll() is None
     second_engine.stop()
     second_engine.start()
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert process.returncode == 5
     (line,) = other.json("history")["runs"]
     assert line["state"] == "lost"
@@ -81,7 +81,7 @@ def test_a_container_that_is_stopped_by_hand_is_lost_whatever_its_exit_code(box:
         assert process.poll() is None
     (line,) = box.json("history")["runs"]
     subprocess.run(["docker", "stop", f"run-{line['id']}-1"], check=True, capture_output=True)
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert process.returncode == 5
     run = box.json("show", line["id"])
     assert (run["state"], run["exit_code"]) == ("lost", 0)
@@ -128,7 +128,7 @@ def test_an_engine_that_hangs_is_waited_for(other: Box, tmp_path: Path, second_e
     let_go(other, line["id"])
     time.sleep(3)
     second_engine.process.send_signal(signal.SIGCONT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert process.returncode == 0
     assert other.json("show", line["id"])["state"] == "succeeded"
 

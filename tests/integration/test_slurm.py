@@ -68,7 +68,7 @@ def job_of(cluster: SlurmCluster, ref: str) -> str:
 
 
 def at_its_end(executor: Launcher, ref: str) -> AttemptStatus:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not (seen := executor.poll(ref)).over:
         assert time.monotonic() < end, seen
         time.sleep(0.05)
@@ -137,7 +137,7 @@ def test_why_it_waits_is_said_and_a_waiting_job_is_taken_back(
     with lab.session() as session:
         (launched,) = session.record.launched(run)
         assert launched.ref is not None
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while "down" not in (detail := advance(session, run).detail).lower():
             assert time.monotonic() < end, detail
             time.sleep(0.2)
@@ -232,7 +232,7 @@ def test_somebody_waits_for_it_and_a_scancel_is_a_cancel(
 ) -> None:
     process = lab.box.start("submit", str(write_job(tmp_path / "job", LONG)), "--on", "slurm")
     with lab.session() as session:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not (runs := session.record.open_elsewhere(kinds_without_engine())):
             assert time.monotonic() < end
             time.sleep(0.2)
@@ -240,7 +240,7 @@ def test_somebody_waits_for_it_and_a_scancel_is_a_cancel(
         running(lab, session, run)
         (launched,) = session.record.launched(run)
         cluster.ask("scancel", str(launched.ref).partition("@")[0])
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         assert process.returncode == 130, err
         assert "up\n" in out
         record = finished(lab, session, run)

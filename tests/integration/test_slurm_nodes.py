@@ -134,7 +134,7 @@ def test_40_runs_with_nodes_killed_meanwhile_end_once_each(site: Site, tmp_path:
             until("all are over", lambda: over() == RUNS)
         finally:
             dispatcher.send_signal(signal.SIGTERM)
-            said = dispatcher.communicate(timeout=60)
+            said = dispatcher.communicate(timeout=180)
         took = time.monotonic() - began
 
         records = [session.record.run(run) for run in runs]

@@ -218,7 +218,7 @@ def test_a_running_jobs_log_can_be_followed_from_another_shell(box: Box, tmp_pat
     assert follower.stdout is not None
     assert follower.stdout.readline() == "up\n"
     let_go(box, line["id"])
-    out, _ = follower.communicate(timeout=60)
+    out, _ = follower.communicate(timeout=180)
     assert out.splitlines() == [f"line {number}" for number in range(6)]
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
     assert process.returncode == 0

@@ -44,7 +44,7 @@ def interrupt_at(process: subprocess.Popen[str], times: int) -> tuple[int, str]:
         assert line, "the command ended before the job was up"
         seen += line == "up\n"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     return process.returncode, err
 
 

@@ -50,7 +50,7 @@ def test_a_slow_trial_holds_nobody_up_and_nothing_is_taken_meanwhile() -> None:
     going = threading.Event()
 
     def trial() -> list[Check]:
-        going.wait(60)
+        going.wait(120)
         return said(True)
 
     health = Health(trial)

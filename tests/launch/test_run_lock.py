@@ -36,7 +36,7 @@ def test_another_process_is_refused_at_once_until_the_holder_is_killed(settings:
     held = fork.Event()
     process = fork.Process(target=_hold, args=(settings, held))
     process.start()
-    assert held.wait(10)
+    assert held.wait(120)
     with run_lock(settings, "run") as mine:
         assert not mine
     assert lock_path(settings, "run").exists()
@@ -86,7 +86,7 @@ def test_no_two_are_inside_while_holders_unlink_the_file(settings: Settings, tmp
     ]
     for process in processes:
         process.start()
-    found = [results.get(timeout=20) for _ in processes]
+    found = [results.get(timeout=120) for _ in processes]
     for process in processes:
         process.join()
     assert sum(entered for entered, _ in found) > 100

@@ -66,11 +66,11 @@ class FakeImage:
         }
         return {name: value for name, value in values.items() if value is not None}
 
-    def run(self, *argv: str, cwd: Path | None = None, timeout: float = 60, **env: Any) -> Finished:
+    def run(self, *argv: str, cwd: Path | None = None, timeout: float = 180, **env: Any) -> Finished:
         """Run the image's Python with these arguments."""
         return self.execute([self.python, *argv], cwd=cwd, timeout=timeout, **env)
 
-    def execute(self, argv: list[str], cwd: Path | None = None, timeout: float = 60, **env: Any) -> Finished:
+    def execute(self, argv: list[str], cwd: Path | None = None, timeout: float = 180, **env: Any) -> Finished:
         report = self.root / "report"
         for path in report.glob("*"):
             path.unlink()

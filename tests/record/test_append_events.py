@@ -340,7 +340,7 @@ def test_16_writers_at_once_make_one_ledger(settings: Settings, new_run: New) ->
         writer.start()
     assert {queue.get(timeout=120) for _ in writers} == set(range(16))
     for writer in writers:
-        writer.join(60)
+        writer.join(120)
     with open_record(settings) as record:
         assert wrong(record) == []
         assert record.ledger().size == 16 * 6 * 3 + 6 + 1  # and six images, one job

@@ -307,7 +307,7 @@ for number in range(20):
     assert store.read(digest) == data
 """
     processes = [python(place, script) for _ in range(4)]
-    assert [process.wait(60) for process in processes] == [0] * 4
+    assert [process.wait(120) for process in processes] == [0] * 4
     found = {one.digest for one in place.store.blobs()}
     assert found == {Digest.of(str(number).encode() * 1000) for number in range(20)}
 
@@ -335,7 +335,7 @@ with store.batch() as batch:
     for number in range(6):
         batch.add(io.BytesIO(bytes([number]) * size), size)
 """
-    assert python(place, script, str(size)).wait(60) == -signal.SIGKILL
+    assert python(place, script, str(size)).wait(120) == -signal.SIGKILL
     contents = [bytes([number]) * size for number in range(6)]
     there = [one.digest for one in place.store.blobs()]
     assert len(there) <= 3
@@ -397,14 +397,14 @@ class Held:
         def slow(one: Digest) -> tuple[int, datetime] | None:
             found = head(one)
             self.looked.set()
-            assert self.go.wait(30)
+            assert self.go.wait(120)
             return found
 
         monkeypatch.setattr(mine, "head", slow)
         limit = datetime.now(UTC) - timedelta(days=1)
         self.thread = threading.Thread(target=mine.remove, args=(digest, limit))
         self.thread.start()
-        assert self.looked.wait(30)
+        assert self.looked.wait(120)
 
 
 @only_bucket
@@ -419,8 +419,8 @@ def test_a_blob_that_is_met_just_before_it_goes_is_put_again(
     again.join(1)
     waited = again.is_alive()
     held.go.set()  # the collection takes what the batch has just put
-    held.thread.join(30)
-    again.join(30)
+    held.thread.join(120)
+    again.join(120)
     assert waited, "for the collection that was at work"
     assert far.read(digest) == b"unlucky"
     assert far.at_work() == set()
@@ -432,7 +432,7 @@ def test_a_collection_that_was_killed_is_not_waited_for_for_ever(
 ) -> None:
     monkeypatch.setattr(bucket_store, "WAIT", timedelta(seconds=0.3))
     script = "with store.removing():\n    os.kill(os.getpid(), signal.SIGKILL)"
-    assert python(place, script).wait(60) == -signal.SIGKILL
+    assert python(place, script).wait(120) == -signal.SIGKILL
     assert len(far.at_work()) == 1
     digest = far.put_bytes(b"x")
     assert far.at_work() == set()

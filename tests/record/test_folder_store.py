@@ -257,8 +257,8 @@ def in_a_process(work: Callable[..., None], *arguments: Any) -> Any:
     queue = fork.Queue()
     process = fork.Process(target=told, args=(queue, work, *arguments))
     process.start()
-    found = queue.get(timeout=60)
-    process.join(timeout=60)
+    found = queue.get(timeout=120)
+    process.join(timeout=120)
     return found
 
 
@@ -359,9 +359,9 @@ def test_8_processes_storing_the_same_blobs_see_them_whole(store: BlobStore) -> 
     ]
     for process in processes:
         process.start()
-    assert [queue.get(timeout=60) for _ in processes] == ["done"] * 8
+    assert [queue.get(timeout=120) for _ in processes] == ["done"] * 8
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=120)
     assert files(store) == sorted(store.path(Digest.of(data)) for data in contents)
 
 

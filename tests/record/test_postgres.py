@@ -46,7 +46,7 @@ def test_runs_go_on_through_a_restart_in_the_middle(new_run: Callable[..., NewRu
         threads = [threading.Thread(target=work, args=(number,)) for number in range(len(runs))]
         for thread in threads:
             thread.start()
-        assert begun.wait(60)
+        assert begun.wait(120)
         for _ in range(3):
             server.stop("immediate")
             server.start()

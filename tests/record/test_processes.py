@@ -37,7 +37,7 @@ def together(count: int, work: Callable[..., None], *arguments: Any) -> list[Any
         process.start()
     found = [queue.get(timeout=120) for _ in processes]
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=120)
     assert [process.exitcode for process in processes] == [0] * count
     return found
 
@@ -199,7 +199,7 @@ def test_a_database_that_cannot_be_written_says_how_to_mend_it(
             queue = fork.Queue()
             process = fork.Process(target=as_somebody, args=(queue, submit_one, folder, new_run()))
             process.start()
-            kind, message, hint = queue.get(timeout=30)
+            kind, message, hint = queue.get(timeout=120)
             process.join()
         assert kind == "RecordError"
         assert str(folder) in message

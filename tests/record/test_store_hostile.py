@@ -130,7 +130,7 @@ def test_nobody_is_kept_waiting_by_who_takes_folders_away(tmp_path: Path) -> Non
     victim = fork.Process(target=put_often, args=(tmp_path,))
     thief.start()
     victim.start()
-    victim.join(60)
+    victim.join(120)
     waits = victim.is_alive()
     for process in (thief, victim):
         process.kill()
@@ -160,7 +160,7 @@ def test_whatever_lies_in_a_store_is_an_error_at_most(
         process = fork.Process(target=outcome, args=(queue, act, folder))
         process.start()
         try:
-            said = queue.get(timeout=60)  # one that waits for a FIFO never says anything
+            said = queue.get(timeout=120)  # one that waits for a FIFO never says anything
         finally:
             process.kill()
             process.join()

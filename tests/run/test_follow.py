@@ -285,7 +285,7 @@ def test_a_log_that_never_ends_holds_nobody_up(go: Go, monkeypatch: pytest.Monke
     engine, release = FakeEngine(), threading.Event()
 
     def hang(name: str) -> Iterator[tuple[int, bytes]]:
-        release.wait(10)
+        release.wait(120)
         yield 1, b""
 
     monkeypatch.setattr(engine, "attached", hang)

@@ -137,7 +137,7 @@ def finished(lab: Lab, session: Session, run: str) -> RunRecord:
 
     until(lab, session, run, over)
     record = session.record.run(run)
-    end = time.monotonic() + 20  # whoever committed it removes the container next
+    end = time.monotonic() + 120  # whoever committed it removes the container next
     while containers(run) and time.monotonic() < end:
         time.sleep(0.2)
     return record
@@ -256,7 +256,7 @@ def test_the_log_is_read_while_it_runs(lab: Lab, tmp_path: Path) -> None:
         assert lab.box.type("logs", run).out == "up\n"
         lab.box.type("cancel", run)
         finished(lab, session, run)
-        out, err = reader.communicate(timeout=60)
+        out, err = reader.communicate(timeout=180)
         assert (out, err) == ("", ""), (out, err)
         assert lab.box.type("logs", run).out == "up\n"
 
@@ -300,7 +300,7 @@ def test_two_processes_of_one_attempt_are_one_container(lab: Lab, tmp_path: Path
         until(lab, session, run, lambda: containers(run), push=False)  # until it is let go
         names = {*containers(run)}
         record = finished(lab, session, run)
-        said = [process.communicate(timeout=60) for process in ours]
+        said = [process.communicate(timeout=180) for process in ours]
         assert [process.returncode for process in ours] == [0, 0], said
         assert (record.state, record.attempt) == (State.SUCCEEDED, 1)
         assert names == {f"run-{run}-1"}

@@ -52,7 +52,7 @@ def stored_plan(box: Box, run: str) -> Any:
 
 def open_run_of(box: Box) -> str:
     """The one run that has begun and is not over, once there is one."""
-    engine, end = engine_of(box), time.monotonic() + 60
+    engine, end = engine_of(box), time.monotonic() + 120
     query = select(tables.run.c.public_id).where(tables.run.c.state == State.RUNNING)
     while time.monotonic() < end:
         with engine.connect() as connection:

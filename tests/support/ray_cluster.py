@@ -26,7 +26,7 @@ import requests
 from support.services import free_port
 
 READY = "This command will now block forever"
-PATIENCE = 90.0  # seconds
+PATIENCE = 180.0  # seconds
 PORTS = 60  # for the workers of one node
 
 
@@ -112,7 +112,7 @@ class Node:
         """kill -9 of everything at once; with `spare_runs` not of `reprise execute`, as if only the network
         to this node had gone.
         """
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while doomed := {
             pid for pid, words in self.processes().items() if not (spare_runs and executes(words))
         }:
@@ -121,7 +121,7 @@ class Node:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             if self.process is not None:
-                self.process.wait(20)
+                self.process.wait(120)
             time.sleep(0.1)
         self.process = None
 

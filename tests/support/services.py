@@ -128,7 +128,7 @@ class RegistryServer:
                 stdout=log,
                 stderr=log,
             )
-        for _ in range(400):
+        for _ in range(6000):  # two minutes
             assert self.process.poll() is None, self.log
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
@@ -138,7 +138,7 @@ class RegistryServer:
     def stop(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(120)
             self.process = None
 
     @property
@@ -296,7 +296,7 @@ class SecondEngine:
         self.wait_until_it_answers()
 
     def wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while subprocess.run(
             ["docker", "-H", self.host, "version"], capture_output=True, check=False
         ).returncode:
@@ -309,7 +309,7 @@ class SecondEngine:
     def stop(self, how: int = signal.SIGTERM) -> None:
         if self.process is not None:
             self.process.send_signal(how)
-            self.process.wait(60)
+            self.process.wait(120)
             self.process = None
 
 
@@ -365,7 +365,7 @@ class S3Server:
                 stdout=log,
                 stderr=log,
             )
-        for _ in range(400):
+        for _ in range(6000):  # two minutes
             assert self.process.poll() is None, (self.folder.parent / "log").read_text()
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
@@ -380,7 +380,7 @@ class S3Server:
     def stop(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(120)
             self.process = None
 
 

@@ -181,7 +181,7 @@ class SlurmCluster:
         return done.returncode == 0
 
     def _until(self, done: Callable[[], object], what: str, trouble: str = "did not come up") -> None:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not done():
             if time.monotonic() > end:
                 logs = [path.read_text(errors="replace")[-1500:] for path in self.folder.glob("*.log")]

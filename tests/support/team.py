@@ -30,7 +30,7 @@ class Worker:
             self.process.send_signal(number)
             time.sleep(0.2)
         try:
-            self.process.communicate(timeout=60)
+            self.process.communicate(timeout=180)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
@@ -54,7 +54,7 @@ class Team:
         assert "takes runs" in process.stderr.readline()
         return worker
 
-    def until_told(self, run: str, what: str, seconds: float = 60) -> None:
+    def until_told(self, run: str, what: str, seconds: float = 180) -> None:
         """Wait for an event of the ledger, which stays: a kind, or the state that a `run.moved` tells of."""
         end = time.monotonic() + seconds
         while True:
@@ -64,7 +64,7 @@ class Team:
             assert time.monotonic() < end, events
             time.sleep(0.2)
 
-    def until(self, run: str, *states: str, seconds: float = 60) -> dict[str, object]:
+    def until(self, run: str, *states: str, seconds: float = 180) -> dict[str, object]:
         """States that stay: the final ones."""
         assert {*states} <= {*FINAL}
         end = time.monotonic() + seconds

@@ -17,7 +17,7 @@ import pytest
 
 ROWS, COLUMNS = 24, 80
 CTRL_C = "\x03"
-PATIENCE = 60.0  # seconds
+PATIENCE = 180.0  # seconds
 
 
 class Terminal:
