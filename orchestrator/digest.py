@@ -18,7 +18,7 @@ CHUNK = 1 << 20  # bytes read at a time
 _FORM = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
-class Stream(Protocol):
+class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
@@ -49,7 +49,7 @@ class Digest(str):
         return cls("sha256:" + hasher.hexdigest())
 
     @classmethod
-    def of_stream(cls, stream: Stream) -> Self:
+    def of_stream(cls, stream: Readable) -> Self:
         return cls.of_chunks(chunks_of(stream))
 
     @classmethod
@@ -71,7 +71,7 @@ class Digest(str):
         return core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
 
 
-def chunks_of(stream: Stream, most: int = sys.maxsize) -> Iterator[bytes]:
+def chunks_of(stream: Readable, most: int = sys.maxsize) -> Iterator[bytes]:
     """A stream's bytes from where it stands, at most so many."""
     while most > 0 and (chunk := stream.read(min(CHUNK, most))):
         most -= len(chunk)
@@ -97,7 +97,7 @@ class Hashed:
         return Digest("sha256:" + self._hasher.hexdigest())
 
 
-def checked_chunks(stream: Stream, digest: Digest, size: int) -> Iterator[bytes]:
+def checked_chunks(stream: Readable, digest: Digest, size: int) -> Iterator[bytes]:
     """A stream's bytes; ValueError at their end where they are not the digest's, or not so many."""
     passing = Hashed(chunks_of(stream, size))
     yield from passing

@@ -135,11 +135,6 @@ def _hardware(run: RunRecord) -> dict[str, Cell]:
     return flat({"bit_class": run.fingerprint.bit_class, "perf_class": run.fingerprint.perf_class})
 
 
-def hardware_bits(run: RunRecord) -> dict[str, Cell]:
-    """The fields that can move bits, flattened; empty where no fingerprint was taken."""
-    return flat(run.fingerprint.bit_class) if run.fingerprint else {}
-
-
 def _result(run: RunRecord) -> dict[str, Cell]:
     return {
         "state": run.state.value,

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from orchestrator.record.ledger.merkle import (
     EMPTY,
     Frontier,
-    consistency_proof,
-    consistent,
     included,
     inclusion_proof,
     leaf_hash,
@@ -66,23 +64,6 @@ PATHS = {
         "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
     ),
 }
-GROWTHS = {
-    (1, 1): (),
-    (1, 8): (
-        "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
-        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
-        "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
-    ),
-    (6, 8): (
-        "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
-        "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
-        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-    ),
-    (2, 5): (
-        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
-        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
-    ),
-}
 LEAVES = [leaf_hash(data) for data in DATA]
 
 
@@ -110,18 +91,6 @@ def plain_path(index: int, leaves: list[bytes]) -> list[bytes]:
     return [*plain_path(index - k, leaves[k:]), plain_root(leaves[:k])]
 
 
-def plain_growth(old: int, leaves: list[bytes], whole: bool = True) -> list[bytes]:
-    """PROOF and SUBPROOF, word for word."""
-    if old == len(leaves):
-        return [] if whole else [plain_root(leaves)]
-    k = 1
-    while 2 * k < len(leaves):
-        k *= 2
-    if old <= k:
-        return [*plain_growth(old, leaves[:k], whole), plain_root(leaves[k:])]
-    return [*plain_growth(old - k, leaves[k:], False), plain_root(leaves[:k])]
-
-
 def test_the_known_roots() -> None:
     frontier = Frontier()
     assert frontier.root.hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -137,14 +106,6 @@ def test_the_known_paths(place: tuple[int, int], path: tuple[str, ...]) -> None:
     found = inclusion_proof(LEAVES[:size], index)
     assert [one.hex() for one in found] == list(path)
     assert included(LEAVES[index], index, size, found, bytes.fromhex(ROOTS[size - 1]))
-
-
-@pytest.mark.parametrize(("sizes", "path"), GROWTHS.items())
-def test_the_known_growths(sizes: tuple[int, int], path: tuple[str, ...]) -> None:
-    old, new = sizes
-    found = consistency_proof(LEAVES[:new], old)
-    assert [one.hex() for one in found] == list(path)
-    assert consistent(old, bytes.fromhex(ROOTS[old - 1]), new, bytes.fromhex(ROOTS[new - 1]), found)
 
 
 def leaves_of(size: int) -> list[bytes]:
@@ -165,42 +126,30 @@ def test_the_frontier_agrees_with_the_definition_at_every_size() -> None:
 @given(st.integers(1, 200), st.data())
 def test_proofs_agree_with_the_definition_and_hold(size: int, data: st.DataObject) -> None:
     leaves, root = leaves_of(size), root_of(leaves_of(size))
-    index, old = data.draw(st.integers(0, size - 1)), data.draw(st.integers(1, size))
-    path, growth = inclusion_proof(leaves, index), consistency_proof(leaves, old)
+    index = data.draw(st.integers(0, size - 1))
+    path = inclusion_proof(leaves, index)
     assert path == plain_path(index, leaves)
-    assert growth == plain_growth(old, leaves)
     assert included(leaves[index], index, size, path, root)
-    assert consistent(old, root_of(leaves[:old]), size, root, growth)
 
 
 @given(st.integers(2, 100), st.data())
 def test_a_proof_holds_for_nothing_else(size: int, data: st.DataObject) -> None:
     leaves, root = leaves_of(size), root_of(leaves_of(size))
-    index, old = data.draw(st.integers(0, size - 1)), data.draw(st.integers(1, size - 1))
-    path, growth = inclusion_proof(leaves, index), consistency_proof(leaves, old)
+    index = data.draw(st.integers(0, size - 1))
+    path = inclusion_proof(leaves, index)
     other = data.draw(st.integers(0, size - 1).filter(lambda number: number != index))
     assert not included(leaves[other], index, size, path, root)
     assert not included(leaves[index], other, size, path, root)
     assert not included(leaves[index], index, size, path, EMPTY)
     assert not included(leaves[index], index, size, [*path, EMPTY], root)
     assert not included(leaves[index], index, size, path[:-1], root)
-    old_root = root_of(leaves[:old])
-    changed = leaves[:]
-    changed[data.draw(st.integers(0, old - 1))] = leaf_hash(b"rewritten")
-    assert not consistent(old, old_root, size, root_of(changed), consistency_proof(changed, old))
-    assert not consistent(old, old_root, size, root, [*growth, EMPTY])
-    assert not consistent(old, old_root, size, root, growth[:-1])
-    assert not consistent(size, root, old, old_root, growth)
 
 
 def test_what_is_no_leaf_or_frontier_is_refused() -> None:
     assert not included(LEAVES[0], 8, 8, [], LEAVES[0])
     assert not included(LEAVES[0], -1, 8, [], LEAVES[0])
-    assert consistent(0, EMPTY, 8, bytes.fromhex(ROOTS[7]), [])
-    assert not consistent(0, LEAVES[0], 8, bytes.fromhex(ROOTS[7]), [])
-    for refused in (lambda: inclusion_proof(LEAVES, 8), lambda: consistency_proof(LEAVES, 9)):
-        with pytest.raises(IndexError):
-            refused()
+    with pytest.raises(IndexError):
+        inclusion_proof(LEAVES, 8)
     for size, data in ((2, b""), (1, bytes(31)), (3, bytes(32)), (-1, b"")):
         with pytest.raises(ValueError, match="frontier"):
             Frontier.from_bytes(size, data)

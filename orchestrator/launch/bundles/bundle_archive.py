@@ -120,7 +120,7 @@ class BundleArchive:
         """The next member's bytes, to be read to their end and hashed by whoever reads them."""
         name = blob_name(digest)
         self._expect(tar.header(tar.Member(name, tar.Span(-1, 0, size))), f"the beginning of {name}")
-        yield cast(BinaryIO, _Member(self, size, name))
+        yield cast(BinaryIO, _MemberStream(self, size, name))
         self._expect(bytes(-size % tar.BLOCK), f"the end of {name}")
 
     def other(self, digest: Digest) -> StoreError:
@@ -187,7 +187,7 @@ class BundleArchive:
         return data
 
 
-class _Member(io.RawIOBase):
+class _MemberStream(io.RawIOBase):
     """The bytes of one member; it ends where the member does."""
 
     def __init__(self, archive: BundleArchive, size: int, name: str) -> None:

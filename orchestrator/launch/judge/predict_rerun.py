@@ -25,11 +25,11 @@ def predict_rerun(session: Session, request: RerunRequest) -> Prediction:
     refuse_ignored(original.program, request)
     here = gpus() if original.program.gpus else ()
     found = predict_on_box(original, request, here, box_id(session.settings))
-    past = _past(session, original)
+    past = _earlier_reruns(session, original)
     return found.model_copy(update={"reasons": (*found.reasons, past)}) if past else found
 
 
-def _past(session: Session, original: RunRecord) -> str:
+def _earlier_reruns(session: Session, original: RunRecord) -> str:
     """What became of earlier reruns: one that differed says more than any class of hardware."""
     outcomes = Counter(
         line.outcome for line in session.record.verdicts(original.id) if line.run != original.id

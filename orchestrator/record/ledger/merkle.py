@@ -105,56 +105,6 @@ def included(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: by
     return last == 0 and hashed == root
 
 
-def consistency_proof(leaves: Sequence[bytes], size: int) -> list[bytes]:
-    """That the tree over the first `size` leaves (1 or more) is the beginning of the tree over all."""
-    if not 0 < size <= len(leaves):
-        raise IndexError(f"a tree of {size} leaves is no beginning of one of {len(leaves)}")
-    path: list[bytes] = []
-    low, high, whole = 0, len(leaves), True  # whole: the part so far is a subtree of the old tree, too
-    while size != high:
-        middle = low + _left(high - low)
-        if size <= middle:
-            path.append(root_of(leaves[middle:high]))
-            high = middle
-        else:
-            path.append(root_of(leaves[low:middle]))
-            low, whole = middle, False
-    if not whole:
-        path.append(root_of(leaves[low:high]))
-    return path[::-1]
-
-
-def consistent(old: int, old_root: bytes, new: int, new_root: bytes, path: Sequence[bytes]) -> bool:
-    """Whether the path proves that a tree of `new` leaves grew out of one of `old` leaves (RFC 9162 2.1.4.2).
-
-    Every tree grows out of the empty one.
-    """
-    if old == 0:
-        return not path and old_root == EMPTY
-    if old == new:
-        return not path and old_root == new_root
-    if not 0 < old < new or not path:
-        return False
-    hashes = list(path)
-    if old & (old - 1) == 0:
-        hashes.insert(0, old_root)
-    number, last = old - 1, new - 1
-    while number & 1:
-        number, last = number >> 1, last >> 1
-    before = after = hashes[0]
-    for sibling in hashes[1:]:
-        if last == 0:
-            return False
-        if number & 1 or number == last:
-            before, after = node_hash(sibling, before), node_hash(sibling, after)
-            while not number & 1 and number:
-                number, last = number >> 1, last >> 1
-        else:
-            after = node_hash(after, sibling)
-        number, last = number >> 1, last >> 1
-    return last == 0 and before == old_root and after == new_root
-
-
 def _left(size: int) -> int:
     """Leaves left of the root: the largest power of two below `size` (2 or more)."""
     return 1 << ((size - 1).bit_length() - 1)

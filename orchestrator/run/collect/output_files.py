@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 from orchestrator.digest import Digest
 from orchestrator.run.attempt_model import LINK, Output, OutputStatus, Result, State
 from orchestrator.run.collect.starting_source import NOTHING, SourceFate, StartingSource
-from orchestrator.run.collect.walk_tree import TooManyOutputsError, TreeEntry, escaped, name_problem, walk
+from orchestrator.run.collect.walk_tree import FoundEntry, TooManyOutputsError, escaped, name_problem, walk
 from orchestrator.spec.globs import matcher, unmatched
 from orchestrator.spec.jobfile.job_spec import Tolerances
 from orchestrator.value import Value
@@ -154,7 +154,7 @@ def _listed(names: list[str], most: int = NAMED) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _output(entry: TreeEntry, sink: BlobSink) -> Output:
+def _output(entry: FoundEntry, sink: BlobSink) -> Output:
     if entry.fd is None:
         reason, target = _link(entry) if entry.reason == LINK else (entry.reason, None)
         return Output(path=entry.path, status=OutputStatus.REJECTED, reason=reason, target=target)
@@ -163,7 +163,7 @@ def _output(entry: TreeEntry, sink: BlobSink) -> Output:
     return Output(path=entry.path, status=OutputStatus.KEPT, digest=digest, size=entry.size)
 
 
-def _link(entry: TreeEntry) -> tuple[str, str]:
+def _link(entry: FoundEntry) -> tuple[str, str]:
     """Why a link is not kept as a file, and its text; one that cannot be kept whole has its hash."""
     text = os.fsdecode(entry.text or b"")
     problem = name_problem(text)

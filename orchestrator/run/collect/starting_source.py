@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 from orchestrator.digest import Digest, chunks_of
-from orchestrator.run.collect.walk_tree import TreeEntry, open_plain
+from orchestrator.run.collect.walk_tree import FoundEntry, open_plain
 from orchestrator.value import Value
 
 MAX_SIZE = 1 << 30  # bytes of a source, so of a file of it
@@ -59,7 +59,7 @@ class StartingSource(Value):
         stamp = self.stamps.get(WORKSPACE_STAMP)
         return stamp is not None and stamp.inode == workspace.stat().st_ino
 
-    def fate(self, entry: TreeEntry, comparable: bool) -> SourceFate:
+    def fate(self, entry: FoundEntry, comparable: bool) -> SourceFate:
         """`comparable`: as `comparable` says. Without stamps, the same bytes are the source's own."""
         before = self.hashes.get(entry.raw)
         if before is None:
@@ -85,7 +85,7 @@ class StartingSource(Value):
         if before is None:
             return 0
         fd, size = open_plain(workspace, path, sys.maxsize)
-        entry = TreeEntry(path, os.fstat(fd), fd=fd)
+        entry = FoundEntry(path, os.fstat(fd), fd=fd)
         try:
             if self.fate(entry, self.comparable(workspace)) is SourceFate.UNTOUCHED:
                 return size

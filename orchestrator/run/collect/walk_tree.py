@@ -34,7 +34,7 @@ class TooManyOutputsError(RepriseError):
     """The job left more than it may: the run's failure kind is `policy`."""
 
 
-class TreeEntry:
+class FoundEntry:
     """One thing that was found: an open descriptor, or the reason why there is none."""
 
     def __init__(
@@ -74,7 +74,7 @@ class TreeEntry:
             self.fd = None
 
 
-def walk(folder: Path) -> Iterator[TreeEntry]:
+def walk(folder: Path) -> Iterator[FoundEntry]:
     """Every entry under a folder but the folders themselves; who takes an entry closes it.
 
     TooMuchError past MAX_FILES names.
@@ -101,7 +101,7 @@ class _Count:
         return sorted(found, key=os.fsencode)
 
 
-def _folder(fd: int, prefix: str, depth: int, count: _Count) -> Iterator[TreeEntry]:
+def _folder(fd: int, prefix: str, depth: int, count: _Count) -> Iterator[FoundEntry]:
     """The entries of an open folder, which is closed at the end."""
     try:
         for name in count.names(fd):
@@ -115,17 +115,17 @@ def _folder(fd: int, prefix: str, depth: int, count: _Count) -> Iterator[TreeEnt
         os.close(fd)
 
 
-def _unnamed(parent: int, name: str, path: str, problem: str) -> TreeEntry:
+def _unnamed(parent: int, name: str, path: str, problem: str) -> FoundEntry:
     """What has a name that cannot be trusted: neither read nor entered."""
     try:
         facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except OSError:
-        return TreeEntry(escaped(path), None, reason=problem, raw=path)
+        return FoundEntry(escaped(path), None, reason=problem, raw=path)
     folder = stat.S_ISDIR(facts.st_mode)
-    return TreeEntry(escaped(path), facts, reason=problem, whole_folder=folder, raw=path)
+    return FoundEntry(escaped(path), facts, reason=problem, whole_folder=folder, raw=path)
 
 
-def _entry(parent: int, name: str, path: str, depth: int, count: _Count) -> Iterator[TreeEntry]:
+def _entry(parent: int, name: str, path: str, depth: int, count: _Count) -> Iterator[FoundEntry]:
     folder = False
     try:
         facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -133,26 +133,26 @@ def _entry(parent: int, name: str, path: str, depth: int, count: _Count) -> Iter
         kind = stat.S_IFMT(facts.st_mode)
         if kind in _KINDS:
             text = os.fsencode(os.readlink(name, dir_fd=parent)) if kind == stat.S_IFLNK else None
-            yield TreeEntry(path, facts, reason=_KINDS[kind], text=text)
+            yield FoundEntry(path, facts, reason=_KINDS[kind], text=text)
             return
         # O_NONBLOCK: what has become a FIFO meanwhile must not hold us; it is sorted out by fstat.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         fd = os.open(name, flags, dir_fd=parent)
     except OSError as error:
-        yield TreeEntry(path, None, reason=f"unreadable: {error.strerror}", whole_folder=folder)
+        yield FoundEntry(path, None, reason=f"unreadable: {error.strerror}", whole_folder=folder)
         return
     facts = os.fstat(fd)
     if stat.S_ISDIR(facts.st_mode):
         if depth >= MAX_DEPTH:
             os.close(fd)
-            yield TreeEntry(path, None, reason=f"deeper than {MAX_DEPTH} folders", whole_folder=True)
+            yield FoundEntry(path, None, reason=f"deeper than {MAX_DEPTH} folders", whole_folder=True)
             return
         yield from _folder(fd, f"{path}/", depth + 1, count)
     elif stat.S_ISREG(facts.st_mode):
-        yield TreeEntry(path, facts, fd=fd)
+        yield FoundEntry(path, facts, fd=fd)
     else:
         os.close(fd)
-        yield TreeEntry(path, facts, reason=_KINDS.get(stat.S_IFMT(facts.st_mode), "not a file"))
+        yield FoundEntry(path, facts, reason=_KINDS.get(stat.S_IFMT(facts.st_mode), "not a file"))
 
 
 def name_problem(path: str) -> str | None:

@@ -322,11 +322,6 @@ class Engine:
             )
             return any(True for _ in events)
 
-    def logs(self, name: str, *, follow: bool) -> Iterator[bytes]:
-        """Standard output and error as one stream of bytes, from the beginning."""
-        with guard(f"reading the log of {name}"):
-            yield from self.api.logs(name, stream=True, follow=follow, stdout=True, stderr=True)
-
     def stop(self, name: str, grace: float) -> None:
         """TERM, and KILL after so many seconds."""
         with guard(f"stopping container {name}"):
@@ -334,14 +329,6 @@ class Engine:
                 self.api.stop(name, timeout=max(1, round(grace)))
             except NotFound:
                 return
-
-    def kill(self, name: str) -> None:
-        with guard(f"killing container {name}"):
-            try:
-                self.api.kill(name)
-            except APIError as error:
-                if error.status_code not in (404, 409):  # gone, or not running: that is what was wanted
-                    raise
 
     def remove(self, name: str) -> None:
         """Remove a container, dead or alive; one that is gone already is what was wanted."""
