@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "orchestrator"
 FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "errors",
+        "disk_room",
         "digest",
         "value",
         "durable",

@@ -27,6 +27,7 @@ try:
 except ValueError as error:
     print(str(error)[:200])
 """
+KEYS = "b','.join(b'\"%x\":1' % number for number in range(3_900_000))"
 
 
 @pytest.mark.parametrize(
@@ -36,13 +37,17 @@ except ValueError as error:
         ("b'{\"format\":1,\"runs\":[' + b'[],' * 20_000_000 + b'1]}'", "read_bundle"),
         ("b'{\"format\":1,\"verdicts\":[' + b'1,' * 4_000_000 + b'1]}'", "Carried.from_bytes"),
         ("b'{\"format\":1,\"verdicts\":[' + b'[],' * 40_000_000 + b'1]}'", "Carried.from_bytes"),
+        ("b'{\"format\":1,' + {keys} + b'}'", "Carried.from_bytes"),
+        ("b'{\"format\":1,\"run\":{' + {keys} + b'}}'", "Carried.from_bytes"),
+        ('b\'{"format":1,"verdicts":[{"document":{\' + {keys} + b\'}}]}\'', "Carried.from_bytes"),
+        ('b\'{"format":1,"run":{"image":[\' + b\'{"a":{}},\' * 740_000 + b\'1]}}\'', "Carried.from_bytes"),
         ("b'[' + b'[],' * 20_000_000 + b'[]]'", "read_listing"),
         ("canonical_json([['a/' * 500_000 + 'b', '0' * 64, 0]])", "read_listing"),
     ],
 )
 def test_no_document_takes_more_than_a_gibibyte(text: str, read: str) -> None:
-    """The first three took 4 GB, 20 GB and 5 GB; the last all there is."""
-    source = LIMITED.replace("{text}", text).replace("{read}", read)
+    """The first three took 4 GB, 20 GB and 5 GB, those of unknown keys 20 GB and more."""
+    source = LIMITED.replace("{text}", text.replace("{keys}", KEYS)).replace("{read}", read)
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-1000:]
 

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from support.hostile_registry import Asked, Hostile, answer, hostile_registry
 
 from orchestrator.digest import Digest
+from orchestrator.disk_room import RESERVE
 from orchestrator.errors import RegistryError, RepriseError, StoreError
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.image.registry import bounded_sockets, referrers, registry_answers, registry_client
-from orchestrator.image.registry import pull as pull_module
 from orchestrator.image.registry.fetch_manifest import read_by_digest
 from orchestrator.image.registry.pull import pull
 from orchestrator.image.registry.push import check_push, push
@@ -468,9 +468,9 @@ def test_a_page_of_very_many_is_not_kept(registry: Hostile) -> None:
 
 
 def test_what_does_not_fit_on_the_disk_is_not_begun(registry: Hostile, tmp_path: Path) -> None:
-    size = shutil.disk_usage(tmp_path).free - pull_module.ROOM + (1 << 30)
+    size = shutil.disk_usage(tmp_path).free - RESERVE + (1 << 30)
     layer = Layer(kind=LayerKind.WHEEL, digest=BLOB, diff_id=BLOB, size=size)
-    with open_client(registry) as client, pytest.raises(StoreError, match="bytes are to be pulled"):
+    with open_client(registry) as client, pytest.raises(StoreError, match="bytes more are to be written"):
         pull(client, ImageLayout(tmp_path / "not" / "there"), [layer])
     assert registry.asked == []
 

@@ -19,10 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.examples import tries
 
+from orchestrator import disk_room
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RepriseError, StoreError, UsageError
 from orchestrator.image.assembly import tar
 from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.assembly.load_archive import blob_name
 from orchestrator.image.base.make_base import base_from_parts
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Image, PythonFacts
@@ -694,6 +696,55 @@ def test_sizes_that_lie_take_no_memory(other: Session, draft: Draft, tmp_path: P
         head = tar.header(tar.Member("reprise.json", document)) + document + bytes(-len(document) % 512)
         path.write_bytes(head + bytes(4096))
         refused(other, path)
+
+
+def with_output(draft: Draft, digest: Digest, size: int) -> Draft:
+    def change(document: dict[str, Any]) -> None:
+        document["run"]["outputs"][0] |= {"digest": str(digest), "size": size}
+
+    return draft.with_run(0, change)
+
+
+def test_a_file_of_holes_does_not_fill_the_disk(
+    other: Session, draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is as long as it says, and its zeros have the digest that it says, and it takes no disk itself."""
+    digest, size = Digest.of(b"stands for zeros"), 1 << 40
+    large = with_output(draft, digest, size)
+    sizes = {one: len(data) for one, data in large.blobs.items()} | {digest: size}
+    bundle = large.bundle.model_copy(update={"blobs": in_order(large.bundle.first, sizes)})
+    path = tmp_path / "b.tar"
+    with path.open("wb") as out:
+        for number, (name, data) in enumerate(
+            [("reprise.json", bundle.to_bytes())]
+            + [(blob_name(one), large.blobs.get(one, b"")) for one, _ in bundle.blobs]
+        ):
+            if number == 1 + len(bundle.first):
+                for file, text in index_files(large.image, bundle.to_bytes()).items():
+                    out.write(tar.header(tar.Entry(file, text)) + text + bytes(-len(text) % 512))
+            length = size if name == blob_name(digest) else len(data)
+            out.write(tar.header(tar.Entry(name, tar.Span(-1, 0, length))) + data)
+            out.seek(length - len(data) + -length % 512, os.SEEK_CUR)
+        out.write(bytes(1024))
+    used: list[int] = []
+    real = shutil.disk_usage
+    monkeypatch.setattr(disk_room.shutil, "disk_usage", lambda place: (used.append(1), real(place))[1])
+    refused(other, path, "bytes more are to be written", "free")
+    assert len(used) == 1
+
+
+def test_an_import_ends_before_others_have_filled_the_disk(
+    other: Session, draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytes(3000)
+    large = with_output(draft, Digest.of(data), len(data))
+    large.put(data)
+    path = large.write(tmp_path / "b.tar")
+    real, left = shutil.disk_usage, iter([1 << 40, disk_room.RESERVE - 1])
+    monkeypatch.setattr(disk_room, "LOOK", 1000)
+    monkeypatch.setattr(disk_room.shutil, "disk_usage", lambda place: real(place)._replace(free=next(left)))
+    refused(other, path, "bytes more are to be written")
+    assert next(left, None) is None
 
 
 # Dying half-way

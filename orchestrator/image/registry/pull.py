@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Lock
 
-from orchestrator.errors import RegistryError, StoreError
+from orchestrator.disk_room import Room
+from orchestrator.errors import RegistryError
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Layer
 from orchestrator.image.registry.push import Moved
 from orchestrator.image.registry.registry_client import Client
 
 AT_ONCE = 3  # blobs; as many as Docker fetches
-ROOM = 256 << 20  # bytes that a pull leaves free
 
 
 def pull(client: Client, layout: ImageLayout, layers: Sequence[Layer], moved: Moved = lambda *_: None) -> int:
@@ -25,7 +23,7 @@ def pull(client: Client, layout: ImageLayout, layers: Sequence[Layer], moved: Mo
     """
     wanted = {layer.digest: layer for layer in layers if not layout.has(layer.digest, layer.size)}
     total, over = sum(layer.size for layer in wanted.values()), 0
-    _check_room(layout.folder, total, client)
+    room = Room(f"{client.place}", {layout.folder: total})
     lock = Lock()
 
     def chunks(layer: Layer) -> Iterator[bytes]:
@@ -36,6 +34,7 @@ def pull(client: Client, layout: ImageLayout, layers: Sequence[Layer], moved: Mo
             yield chunk
             with lock:
                 over += len(chunk)
+                room.wrote(len(chunk))
                 moved(over, total)
 
     def fetch(layer: Layer) -> None:
@@ -55,15 +54,3 @@ def pull(client: Client, layout: ImageLayout, layers: Sequence[Layer], moved: Mo
             pool.shutdown(cancel_futures=True)
             raise
     return total
-
-
-def _check_room(folder: Path, size: int, client: Client) -> None:
-    """Before the first byte: sizes are what a manifest says, and a full disk stops everything else, too."""
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if size > free - ROOM:
-        raise StoreError(
-            f"{client.place}: {size} bytes are to be pulled, and {folder} has {free} free",
-            f"make room there ({ROOM >> 20} MiB stay free); is it the image that is meant?",
-        )

@@ -96,6 +96,7 @@ class BundleArchive:
         self.path = path
         self._stream = stream
         self._at = 0  # bytes read
+        self.on_read: Callable[[int], None] = lambda _: None  # told of bytes as they are read
         self.document = self._read_document()
         try:
             self.bundle = read_bundle(self.document)
@@ -151,6 +152,7 @@ class BundleArchive:
         if len(data) != size:
             raise self.wrong(f"it ends within {what}, after {self._at + len(data)} bytes")
         self._at += size
+        self.on_read(size)
         return data
 
     def _expect(self, data: bytes, what: str) -> None:

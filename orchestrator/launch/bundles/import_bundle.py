@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from orchestrator.digest import Digest, chunks_of
+from orchestrator.disk_room import Room
 from orchestrator.errors import RepriseError, StoreError
 from orchestrator.image.image_check import check_image
 from orchestrator.image.image_layout import ImageLayout
@@ -78,8 +80,8 @@ class Roles:
 def import_bundle(session: Session, path: Path, watch: Watch) -> ImportedBundle:
     """Bring everything in; what is here already stays as it is.
 
-    UsageError: not a bundle, or a run that is here with other values. StoreError: damaged, or the base that
-    it leaves out is nowhere to be had. Nothing is recorded then.
+    UsageError: not a bundle, or a run that is here with other values. StoreError: damaged, or too large for
+    the disk, or the base that it leaves out is nowhere to be had. Nothing is recorded then.
     """
     watch.phase("import", str(path))
     with open_archive(path) as archive, staging(session.settings) as stage:
@@ -94,6 +96,7 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> ImportedBundle:
             session.record.try_in(carried, source)  # before gigabytes are read
         if bundle.left_out:
             _check_base(session, image, watch)
+        archive.on_read = _room(session, archive, stage, roles).wrote
         # An image alone names no blobs, so no record has to own them.
         with session.store.batch() if bundle.runs else session.store.unowned_batch() as sink:
             _read_rest(session, archive, stage, roles, sink, watch)
@@ -209,6 +212,19 @@ def _check_base(session: Session, image: Image, watch: Watch) -> None:
             "export without --thin, or bring the base here first; nothing was recorded",
         )
     watch.note(f"the base {image.base.name} is {where}")
+
+
+def _room(session: Session, archive: BundleArchive, stage: Staging, roles: Roles) -> Room:
+    """StoreError where what is to come does not fit: a file of holes is as long as it says."""
+    settings = session.settings
+    layout = ImageLayout(settings.layout)
+    kept = settings.home if settings.bucket is not None else settings.store
+    layers = [one for one in roles.layers if not layout.has(one, roles.sizes[one])]
+    places = ((stage.folder, roles.to_keep), (layout.folder, layers), (kept, roles.evidence))
+    sizes = Counter[Path]()
+    for place, named in places:
+        sizes[place] += sum(roles.sizes[one] for one in named)
+    return Room(f"{archive.path}", sizes)
 
 
 def _read_rest(

@@ -1,0 +1,47 @@
+"""Room on a disk for bytes that strangers announce: a full disk stops everything else, too."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.errors import StoreError
+
+RESERVE = 256 << 20  # bytes that are left free
+LOOK = 64 << 20  # bytes that are written between two looks
+
+
+class Room:
+    """Asked before the first byte is written, and again while they are: others write to the disk, too."""
+
+    def __init__(self, what: str, sizes: Mapping[Path, int]) -> None:
+        """`sizes`: bytes that go below each folder, which need not exist yet. StoreError: they do not fit."""
+        self._what, self._written = what, 0
+        self._disks: dict[int, tuple[Path, int]] = {}  # by device: a folder on it, and bytes
+        for folder, size in sizes.items():
+            there = folder
+            while not there.exists():
+                there = there.parent
+            disk = there.stat().st_dev
+            place, before = self._disks.get(disk, (there, 0))
+            self._disks[disk] = (place, before + size)
+        for place, size in self._disks.values():
+            if size:
+                self._check(place, size)
+
+    def wrote(self, size: int) -> None:
+        """StoreError where others have filled the disk."""
+        self._written += size
+        if self._written >= LOOK:
+            self._written = 0
+            for place, _ in self._disks.values():
+                self._check(place, 0)
+
+    def _check(self, place: Path, size: int) -> None:
+        free = shutil.disk_usage(place).free
+        if size > free - RESERVE:
+            raise StoreError(
+                f"{self._what}: {size} bytes more are to be written, and {place} has {free} free",
+                f"make room there ({RESERVE >> 20} MiB stay free); is it what is meant?",
+            )
