@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from orchestrator.image.base.recipe import BOOTSTRAP, read_recipe
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Layer, LayerKind, PythonFacts
 from orchestrator.launch.bases import base_layers, manage_bases
+from orchestrator.launch.bases import probe_python as probe_module
 from orchestrator.launch.bases.manage_bases import build_base, pin_base
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
@@ -385,3 +387,11 @@ def test_every_package_of_the_project_is_in_the_locks():
                 assert re.search(rf"^{package}==", lock, re.MULTILINE), (
                     f"{package} is not in {name}: make lock"
                 )
+
+
+def test_what_a_base_is_asked_is_there_and_answers() -> None:
+    """The program is a file of another room, named by its path."""
+    script = probe_module._SCRIPT.read_text(encoding="utf-8")
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
+    facts = PythonFacts.model_validate_json(done.stdout.splitlines()[-1])
+    assert facts.version == "{}.{}.{}".format(*sys.version_info[:3])

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-import orchestrator.image
+import orchestrator.image.base
 from orchestrator.errors import EngineError, EngineMissingError, UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.run.engine.engine import Engine
 
 OLDEST = (3, 9)  # what the runtime is written for
-_SCRIPT = Path(orchestrator.image.__path__[0]) / "probe_python.py"
+_SCRIPT = Path(orchestrator.image.base.__path__[0]) / "python_facts.py"
 _NAMES = ("python", "python3")  # as PATH finds them: a virtual environment's comes before the system's
 
 
