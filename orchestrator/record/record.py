@@ -29,6 +29,7 @@ from orchestrator.record.run_record import (
     BoxLine,
     Changed,
     HistoryFilter,
+    HistoryPage,
     ImageFacts,
     Launched,
     Lineage,
@@ -299,6 +300,10 @@ class Record:
         return self._database.read(lambda connection: queries.find(connection, prefix))
 
     def history(self, wanted: HistoryFilter) -> list[RunLine]:
+        return list(self.history_page(wanted).lines)
+
+    def history_page(self, wanted: HistoryFilter) -> HistoryPage:
+        """With what is needed for the page after it."""
         return self._database.read(lambda connection: queries.history(connection, wanted))
 
     def field(self, text: str) -> Field:

@@ -274,10 +274,37 @@ class HistoryFilter(Value):
     where: str | None = None  # the language of record/history/filter_language.py
     sort: str | None = None  # such as metrics.accuracy; -seconds for the largest first; None: newest first
     limit: int | None = None
+    after: str | None = None  # `next` of the page before this one, of the same filter
+    changed: str | None = (
+        None  # only runs that differ in this aspect (changes.py) from their job's run before
+    )
     by: str | None = None  # who submitted
     box: str | None = None  # that executed: its name, or the beginning of its id
     tag: str | None = None
     archived: bool | None = None  # None: put away or not
+
+
+class Delta(Value):
+    name: str
+    before: Plain  # None: there was none
+    after: Plain
+
+
+class Changed(Value):
+    """What differs in a run from the one before it of the same job."""
+
+    run: str
+    before: str
+    deltas: tuple[Delta, ...]  # sorted by name
+
+
+class HistoryPage(Value):
+    """Some lines of the history, in its order."""
+
+    lines: tuple[RunLine, ...]
+    changes: dict[str, Changed] = {}  # by run, where the filter asks for what `changed`
+    next: str | None = None  # `after` of the page that follows; None: there are no more
+    left: bool = False  # only the newest so many runs were looked at, and the page is not full
 
 
 class Made(Value):
@@ -363,20 +390,6 @@ class Lineage(Value):
     below: tuple[Link, ...]  # towards what was made of the outputs
     unmade: tuple[Unmade, ...]  # inputs of this run and of those above it
     cut: bool  # there is more than is listed
-
-
-class Delta(Value):
-    name: str
-    before: Plain  # None: there was none
-    after: Plain
-
-
-class Changed(Value):
-    """What differs in a run from the one before it of the same job."""
-
-    run: str
-    before: str
-    deltas: tuple[Delta, ...]  # sorted by name
 
 
 class VerdictLine(Value):

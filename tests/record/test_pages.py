@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import secrets
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -318,6 +320,89 @@ def test_a_page_is_what_python_finds(
     found = stored.record.history(HistoryFilter(where=text, sort=sort, limit=limit, **options))
     expected = in_order(stored, fitting, sort)[:limit]
     assert [line.id for line in found] == [line.id for line in expected]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    option=st.sampled_from(OPTIONS),
+    sort=st.sampled_from(SORTS),
+    descending=st.booleans(),
+    limit=st.integers(3, RUNS),
+    handful=st.sampled_from([-1, 3, 1000]),
+    glance=st.sampled_from([1, 30, 5000]),
+)
+def test_pages_one_after_the_other_are_the_whole_list(
+    stored: Stored,
+    monkeypatch: pytest.MonkeyPatch,
+    option: tuple[dict[str, Any], Test],
+    sort: str | None,
+    descending: bool,
+    limit: int,
+    handful: int,
+    glance: int,
+) -> None:
+    for name, value in {"HANDFUL": handful, "GLANCE": glance}.items():
+        monkeypatch.setattr(pages, name, value)
+    wanted = HistoryFilter(sort=f"-{sort}" if sort and descending else sort, **option[0])
+    assert walked(stored.record, wanted, limit) == [line.id for line in stored.record.history(wanted)]
+
+
+def walked(record: Record, wanted: HistoryFilter, limit: int, between: Callable[[], Any] = int) -> list[str]:
+    found: list[str] = []
+    after = None
+    while True:
+        page = record.history_page(wanted.model_copy(update={"limit": limit, "after": after}))
+        assert page.next is None or len(page.lines) == limit
+        found += [line.id for line in page.lines]
+        after = page.next
+        if after is None:
+            return found
+        between()
+
+
+@pytest.mark.parametrize(
+    "sort", [None, "-metrics.m", "metrics.m", "params.a", "-created", "state", "seconds"]
+)
+def test_runs_that_come_in_between_two_pages_move_nothing(
+    record: Record, finished: Callable[..., str], new_run: Callable[..., NewRun], sort: str | None
+) -> None:
+    for value in (1.0, 2.0, 2.0, 3.0, None):
+        metrics = {} if value is None else {"m": value}
+        finished(params={"a": value or "x"}, result={"metrics": metrics, "seconds": value})
+    before = [line.id for line in record.history(HistoryFilter(sort=sort))]
+
+    coming = iter(range(3))
+
+    def more() -> None:
+        if next(coming, None) is None:
+            return
+        finished(params={"a": 2.0}, result={"metrics": {"m": 2.0}, "seconds": 2.0})
+        record.submit(new_run())
+
+    found = walked(record, HistoryFilter(sort=sort), 1, more)
+    assert len(found) == len(set(found))
+    assert [run for run in found if run in before] == before
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_the_end_of_another_page_is_refused(stored: Stored, sort: str | None) -> None:
+    record = stored.record
+    other = record.history_page(HistoryFilter(sort="seed" if sort is None else None, limit=1)).next
+    run = stored.lines[0].id
+    values = ["a\0\ud800", 1, 1.5, math.nan, math.inf, 1 << 63, "2026-01-01", "0001-01-01T00:00:00+14:00"]
+    forged = [
+        json.dumps({"sort": sort, "part": part, "value": value, "run": run})
+        for part in (0, 1, 2, 3)
+        for value in values
+    ]
+    forged += ["", "[]", '{"sort": null}', json.dumps({"sort": sort, "part": 0, "value": 1, "run": "f" * 16})]
+    for text in (other, "?", "é", "a", *(b64encode(one.encode()).decode() for one in forged)):
+        try:
+            record.history_page(HistoryFilter(sort=sort, limit=1, after=text))
+        except UsageError as error:
+            assert "no page of this list ends" in error.message
+    with pytest.raises(UsageError):
+        record.history(HistoryFilter(sort=sort, after=other))
 
 
 def test_what_was_reached_is_what_the_points_say(stored: Stored) -> None:

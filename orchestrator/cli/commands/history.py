@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 STATES = ("queued", "preparing", "running", "collecting", "succeeded", "failed", "cancelled", "lost")
 ASPECTS = ("packages", "code", "params", "seed", "base", "hardware")
-LOOKED_AT = 2000  # runs, at most, for those in which something changed
-AT_ONCE = 200
 BOX_SHOWN = 8  # hex digits of a box that never had a name
 COLUMNS = 3  # parameters and metrics with a column of their own; the rest is in `show`
 
@@ -108,18 +106,14 @@ class Answer(NamedTuple):
 def ask(record: Record, wanted: HistoryFilter, changed: str | None) -> Answer:
     """`wanted` has a limit."""
     from orchestrator.cli.terminal.human_units import incomplete_text
+    from orchestrator.record.history.queries import LOOKED_AT
 
-    limit = wanted.limit or LOOKED_AT
-    one_more, left = wanted.model_copy(update={"limit": limit + 1}), False
-    changes: dict[str, Changed] | None = None
-    if changed is None:
-        found = record.history(one_more)
-    else:
-        found, changes, left = with_changes(record, one_more, changed)
-    runs, more = found[:limit], len(found) > limit
+    page = record.history_page(wanted.model_copy(update={"changed": changed}))
+    runs, limit = list(page.lines), wanted.limit or len(page.lines)
+    more = page.next is not None and not page.left
     sorted_by = None if wanted.sort is None else record.field(wanted.sort)
     notes = [] if runs else record.why_nothing(wanted)
-    if left:
+    if page.left:
         notes.append(f"looked at {LOOKED_AT:,} runs; narrow the rest with --job, --since or --where")
     if runs and sorted_by is not None and value_in(runs[0], sorted_by) is None:
         notes.append(f"none of these runs has {sorted_by}: the newest come first")
@@ -129,26 +123,8 @@ def ask(record: Record, wanted: HistoryFilter, changed: str | None) -> Answer:
     if more:
         these = "this run" if limit == 1 else f"these {limit:,} runs"
         notes.append(f"there are more than {these}; --limit shows more of them")
-    shown = None if changes is None else {run.id: changes[run.id] for run in runs}
-    return Answer(runs, shown, limit, more or left, sorted_by, notes)
-
-
-def with_changes(
-    record: Record, wanted: HistoryFilter, aspect: str
-) -> tuple[list[RunLine], dict[str, Changed], bool]:
-    """Runs in which it changed, what did, and whether there were more runs than were looked at."""
-    lines = record.history(wanted.model_copy(update={"limit": LOOKED_AT + 1}))
-    limit = wanted.limit or LOOKED_AT
-    runs: list[RunLine] = []
-    changes: dict[str, Changed] = {}
-    for start in range(0, LOOKED_AT, AT_ONCE):
-        some = lines[start : min(start + AT_ONCE, LOOKED_AT)]
-        changes |= record.changes([run.id for run in some], aspect)
-        runs += [run for run in some if run.id in changes]
-        if len(runs) >= limit or not some:
-            break
-    runs = runs[:limit]
-    return runs, {run.id: changes[run.id] for run in runs}, len(runs) < limit and len(lines) > LOOKED_AT
+    changes = None if changed is None else page.changes
+    return Answer(runs, changes, limit, more or page.left, sorted_by, notes)
 
 
 def print_runs(

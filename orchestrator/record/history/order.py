@@ -10,10 +10,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import Enum
+from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, exists, not_, null, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Enum,
+    Row,
+    Select,
+    Table,
+    Text,
+    and_,
+    exists,
+    not_,
+    null,
+    or_,
+    select,
+    type_coerce,
+)
 from sqlalchemy.sql.visitors import iterate
 
 from orchestrator.record.history.filter_fields import TABLES, Comparison, Field, column_of, compare
@@ -41,14 +56,37 @@ class Known(NamedTuple):
     job: int | None = None  # its key
 
 
+class Place(NamedTuple):
+    """Where a run stands in an order; its tuples compare as the order goes up."""
+
+    part: int  # NUMBERS, TEXTS, REST
+    value: Any  # of the rest the moment of submission
+    key: int
+
+
+NUMBERS, TEXTS, REST = range(3)
+
+
 class Order(NamedTuple):
     field: Field | None  # None: newest first
     descending: bool
+    after: Place | None = None  # only what comes after this one
 
     def stretches(self, known: Known) -> list[Stretch]:
         """One after the other."""
+        return [
+            stretch for part, stretch in self._parts(known) if self.after is None or part >= self.after.part
+        ]
+
+    def is_beyond(self, place: Place) -> bool:
+        if self.after is None or place.part != self.after.part:
+            return self.after is None or place.part > self.after.part
+        down = self.descending or place.part == REST
+        return place < self.after if down else place > self.after
+
+    def _parts(self, known: Known) -> list[tuple[int, Stretch]]:
         if self.field is None:
-            return [Stretch(newest(known), None)]
+            return [(REST, Stretch(self._newest(known), None))]
         mine = [one for one in known.certain if one.field == self.field]
         table = TABLES.get(self.field.word)
         if table is not None:
@@ -57,10 +95,14 @@ class Order(NamedTuple):
         keys = _of_runs(self.field, _RUN.c.id.label("key")).where(column.is_not(None), *known.of_run)
         keys = keys.where(*(compare(*one) for one in mine))
         always = mine or self.field.word in ("job", "image")
-        missing = [] if always else [Stretch(newest(known).where(column.is_(None)), None)]
-        return [Stretch(self._directed(keys, column, _RUN.c.id), None), *missing]
+        found = [(NUMBERS, Stretch(self._directed(keys, NUMBERS, column, _RUN.c.id), None))]
+        if not always:
+            found.append((REST, Stretch(self._newest(known).where(column.is_(None)), None)))
+        return found
 
-    def _by_table(self, table: Table, field: Field, mine: list[Comparison], known: Known) -> list[Stretch]:
+    def _by_table(
+        self, table: Table, field: Field, mine: list[Comparison], known: Known
+    ) -> list[tuple[int, Stretch]]:
         value, again = table.alias("sorted"), table.alias("unsorted")
         keys = select(value.c.run_id.label("key")).where(value.c.name == field.name)
         if table is tables.metric and known.job is not None:
@@ -68,21 +110,40 @@ class Order(NamedTuple):
         keys = keys.where(*(within(one, value) for one in mine))
         number = field.number
         numbers = keys.where(value.c[number].is_not(None))
-        found = [Stretch(self._directed(numbers, value.c[number], value.c.run_id), None)]
+        ordered = self._directed(numbers, NUMBERS, value.c[number], value.c.run_id)
+        found = [(NUMBERS, Stretch(ordered, None))]
         has = [again.c.run_id == _RUN.c.id, again.c.name == field.name]
         always = bool(mine)
         if table is tables.param:
             texts = keys.where(value.c.num.is_(None))
-            found.append(Stretch(self._directed(texts, prefix_of(value), value.c.run_id), None))
+            found.append(
+                (TEXTS, Stretch(self._directed(texts, TEXTS, prefix_of(value), value.c.run_id), None))
+            )
         else:
             has.append(again.c[number].is_not(None))
             always = any(one.operator in SELECTIVE for one in mine)  # NaN is unequal to everything
         if not always:
-            found.append(Stretch(newest(known), not_(exists().where(*has))))
+            found.append((REST, Stretch(self._newest(known), not_(exists().where(*has)))))
         return found
 
-    def _directed(self, keys: Select[Any], *columns: Any) -> Select[Any]:
-        return keys.order_by(*(column.desc() if self.descending else column.asc() for column in columns))
+    def _directed(self, keys: Select[Any], part: int, value: Any, key: Any) -> Select[Any]:
+        return self._beyond(keys, part, value, key, self.descending)
+
+    def _newest(self, known: Known) -> Select[Any]:
+        """`key` of the runs that are known to be looked for."""
+        keys = select(_RUN.c.id.label("key")).where(*known.of_run)
+        return self._beyond(keys, REST, _RUN.c.created_at, _RUN.c.id, True)
+
+    def _beyond(self, keys: Select[Any], part: int, value: Any, key: Any, down: bool) -> Select[Any]:
+        """In order, from after the place on where that is in this part."""
+        if self.after is not None and self.after.part == part:
+            plain = type_coerce(value, Text()) if isinstance(value.type, Enum) else value
+            last = self.after.value
+            equal = and_(plain == last, key < self.after.key if down else key > self.after.key)
+            # The first condition is for the index.
+            keys = keys.where(plain <= last if down else plain >= last)
+            keys = keys.where(or_(plain < last if down else plain > last, equal))
+        return keys.order_by(*(column.desc() if down else column.asc() for column in (value, key)))
 
     def values(self) -> Select[Any]:
         """`key` and what `sort` needs: `value`, `text`; runs without a row have neither."""
@@ -97,17 +158,17 @@ class Order(NamedTuple):
         mine = and_(table.c.run_id == _RUN.c.id, table.c.name == self.field.name)
         return select(*columns).select_from(_RUN).outerjoin(table, mine)
 
-    def sort(self, rows: Iterable[Row[Any]]) -> list[int]:
-        """Keys of the runs with something to sort by, in order."""
-        numbers: list[tuple[Any, int]] = []
-        texts: list[tuple[str, int]] = []
-        for row in rows:
-            if row.value is not None:
-                numbers.append((row.value.value if isinstance(row.value, Enum) else row.value, row.key))
-            elif row.text is not None:
-                texts.append((row.text, row.key))
-        parts = (sorted(part, reverse=self.descending) for part in (numbers, texts))
-        return [key for part in parts for _, key in part]
+    def sort(self, rows: Iterable[Row[Any]]) -> list[Place]:
+        """Of the runs with something to sort by, in order."""
+        places = [place for row in rows if (place := self.place_of(row)) is not None]
+        parts = ([one for one in places if one.part == part] for part in (NUMBERS, TEXTS))
+        return [place for part in parts for place in sorted(part, reverse=self.descending)]
+
+    def place_of(self, row: Row[Any]) -> Place | None:
+        """Of a row of `values`; None for a run with nothing to sort by."""
+        if row.value is not None:
+            return Place(NUMBERS, row.value.value if isinstance(row.value, StrEnum) else row.value, row.key)
+        return None if row.text is None else Place(TEXTS, row.text, row.key)
 
 
 def order_of(text: str | None, names: Names) -> Order:
@@ -144,9 +205,3 @@ def _of_runs(field: Field, *columns: Any) -> Select[Any]:
     if field.word == "image":
         return select(*columns).join(_IMAGE, _IMAGE.c.id == _RUN.c.image_id)
     return select(*columns)
-
-
-def newest(known: Known) -> Select[Any]:
-    """`key` of the runs that are known to be looked for."""
-    keys = select(_RUN.c.id.label("key")).where(*known.of_run)
-    return keys.order_by(_RUN.c.created_at.desc(), _RUN.c.id.desc())

@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.visitors import replacement_traverse
 
-from orchestrator.record.history.order import Known, Order, fitting_runs
+from orchestrator.record.history.order import REST, Known, Order, Place, fitting_runs
 from orchestrator.record.schema import tables
 
 HANDFUL = 1_000  # runs that an index finds and that are sorted at once
@@ -170,19 +170,24 @@ def _everything(connection: Connection, wanted: Wanted) -> list[int]:
 
 
 def _in_order(connection: Connection, order: Order, keys: Sequence[int]) -> list[int]:
-    """The same, sorted: those without a value come last, the newest first."""
+    """The same, sorted, from the page's beginning on: those without a value come last, the newest first."""
+    return [place.key for place in places(connection, order, keys) if order.is_beyond(place)]
+
+
+def places(connection: Connection, order: Order, keys: Sequence[int]) -> list[Place]:
+    """Where these runs stand in the order, sorted."""
     values = order.values()
     rows: list[Row[Any]] = []
     for some in _pieces(keys if order.field else ()):
         chosen = among(connection, tables.run.c.id, some)
         rows += connection.execute(_by_key(connection, values.where(chosen))).all()
     found = order.sort(rows)
-    rest = sorted(set(keys).difference(found))
+    rest = sorted(set(keys).difference(place.key for place in found))
     run, missing = tables.run.c, []
     for some in _pieces(rest):
         moments = select(run.created_at, run.id).where(among(connection, run.id, some))
-        missing += [tuple(row) for row in connection.execute(_by_key(connection, moments))]
-    return found + [key for _, key in sorted(missing, reverse=True)]
+        missing += [Place(REST, *row) for row in connection.execute(_by_key(connection, moments))]
+    return found + sorted(missing, reverse=True)
 
 
 def _pieces(keys: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, false, not_, select, true
 
 from orchestrator.errors import UsageError
+from orchestrator.record.history.changes import changes
+from orchestrator.record.history.cursor import cursor_of, place_at
 from orchestrator.record.history.filter_fields import Field, Mismatch
 from orchestrator.record.history.filter_language import Condition, read_condition
 from orchestrator.record.history.index_seeks import runs_where, seeks_of
@@ -17,11 +19,14 @@ from orchestrator.record.history.lines import lines_of
 from orchestrator.record.history.order import Known, Order, order_of
 from orchestrator.record.history.pages import Wanted, page
 from orchestrator.record.history.recorded_names import Names, RecordedNames
-from orchestrator.record.run_record import HistoryFilter, RunLine, VerdictLine
+from orchestrator.record.run_record import Changed, HistoryFilter, HistoryPage, RunLine, VerdictLine
 from orchestrator.record.runs.annotations import has_tag, is_archived, is_name, named, names
+from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 
+LOOKED_AT = 2000  # runs, at most, for those in which something changed
+AT_ONCE = 200
 SHORTEST = 4  # characters of a shortened id
 _ID = re.compile(r"[0-9a-f]{4,16}\Z")
 _BOX = re.compile(r"[0-9a-f]{4,64}\Z")
@@ -72,9 +77,42 @@ def _by_name(connection: Connection, word: str) -> str:
     raise UsageError(f"{word!r} is not a run, and no run has that name", hint)
 
 
-def history(connection: Connection, wanted: HistoryFilter) -> list[RunLine]:
+def history(connection: Connection, wanted: HistoryFilter) -> HistoryPage:
     """Lines that the filter lets through; newest first, or as it sorts. UsageError for a bad filter."""
-    return lines_of(connection, page(connection, _asked(connection, wanted), wanted.limit))
+    if wanted.changed is not None:
+        return _changed(connection, wanted, wanted.changed)
+    asked = _asked(connection, wanted)
+    keys = page(connection, asked, None if wanted.limit is None else wanted.limit + 1)
+    shown = keys[: wanted.limit]
+    more = len(keys) > len(shown)
+    following = cursor_of(connection, wanted.sort, asked.order, shown[-1]) if more and shown else None
+    return HistoryPage(lines=tuple(lines_of(connection, shown)), next=following)
+
+
+def _changed(connection: Connection, wanted: HistoryFilter, aspect: str) -> HistoryPage:
+    """Runs in which it changed, of LOOKED_AT at most: one after the other is compared with the one before."""
+    found: list[RunLine] = []
+    differing: dict[str, Changed] = {}
+    limit = LOOKED_AT if wanted.limit is None else wanted.limit
+    following = wanted.after
+    for _ in range(0, LOOKED_AT, AT_ONCE):
+        some = history(
+            connection, wanted.model_copy(update={"changed": None, "after": following, "limit": AT_ONCE})
+        )
+        here = changes(connection, [line.id for line in some.lines], aspect)
+        lines = [line for line in some.lines if line.id in here]
+        following = some.next
+        if len(found) + len(lines) > limit:
+            lines = lines[: limit - len(found)]
+            last = (found + lines)[-1]
+            asked = _asked(connection, wanted)
+            following = cursor_of(connection, wanted.sort, asked.order, key_of(connection, last.id))
+        found += lines
+        differing |= {line.id: here[line.id] for line in lines}
+        if following is None or len(found) == limit:
+            break
+    left = following is not None and len(found) < limit
+    return HistoryPage(lines=tuple(found), changes=differing, next=following, left=left)
 
 
 def _asked(connection: Connection, wanted: HistoryFilter) -> Wanted:
@@ -82,6 +120,8 @@ def _asked(connection: Connection, wanted: HistoryFilter) -> Wanted:
     run, said = tables.run, tables.annotation
     names = RecordedNames(connection)
     order = _order(wanted.sort, names)
+    if wanted.after is not None:
+        order = order._replace(after=place_at(connection, wanted.after, wanted.sort, order))
     found = read_condition(wanted.where, names) if wanted.where is not None else Condition(true(), ())
     job = None if wanted.job is None else job_key(connection, wanted.job)
     exact: list[Any] = []  # equalities, and moments
