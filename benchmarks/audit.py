@@ -96,14 +96,14 @@ def template(session: Session) -> int:
         )
 
     one(TEMPLATE)
-    return record.ledger().size - PER_RUN
+    return record.ledger.head().size - PER_RUN
 
 
 def fill(settings: Settings, runs: int, blobs: list[str]) -> int:
     """Copies of the template under other names, and checkpoints: how many events there are then."""
     with Session(settings) as session:
         before = template(session)
-        origin = session.record.ledger().origin
+        origin = session.record.ledger.head().origin
     key = signing_key(settings)
     path = settings.database_url.removeprefix("sqlite:///")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:

@@ -112,7 +112,7 @@ def main() -> None:
         waits = sorted(wait for _, waits, _, _ in found for wait in waits)
         with open_record(load(environ)) as record:
             look = timed(200, lambda: record.first_waiting("worker", anything))
-            beat = timed(200, lambda: record.see("box0", "up"))
+            beat = timed(200, lambda: record.boxes.see("box0", "up"))
     result = {
         "workers": asked.workers,
         "runs": asked.runs,

@@ -163,12 +163,12 @@ def variants(
     record: Record, side: Side, ours: dict[str, Any], theirs: dict[str, Any]
 ) -> dict[str, Callable[[], float]]:
     wanted = HistoryFilter(limit=LIMIT, **ours)
-    here = [line.id for line in record.history(wanted)]
+    here = [line.id for line in record.history.lines(wanted)]
     there = [run[:16] for run in side.ask("search", max_results=LIMIT, **theirs)["answer"]]
     if sorted(here) != sorted(there):
         raise RuntimeError(f"not the same runs: {len(here)} here, {len(there)} there, for {wanted.where}")
     return {
-        "reprise": lambda: timed(lambda: record.history(wanted)),
+        "reprise": lambda: timed(lambda: record.history.lines(wanted)),
         "mlflow": lambda: float(side.ask("search", max_results=LIMIT, **theirs)["seconds"]),
     }
 

@@ -49,7 +49,7 @@ def histories(record: Record, runs: int) -> dict[str, Action]:
     """The first hundred runs; those that were put away are left out, as the command does."""
 
     def history(**wanted: Any) -> Action:
-        return lambda: record.history(HistoryFilter(limit=LIMIT, archived=False, **wanted))
+        return lambda: record.history.lines(HistoryFilter(limit=LIMIT, archived=False, **wanted))
 
     late = FIRST + timedelta(seconds=APART * runs * 0.99)
     half = FIRST + timedelta(seconds=APART * runs * 0.5)
@@ -87,14 +87,18 @@ def others(record: Record, runs: int) -> dict[str, Action]:
     common = Digest(output_digest(3, SHARED_FILE))
     middle = run_id(runs // 2)
     return {
-        "best": lambda: record.best("job-03", "accuracy"),
-        "best --minimize, all others before it": lambda: record.best("job-04", "loss", minimize=True),
-        "best --last": lambda: record.best("job-03", "accuracy", last=True),
-        "best of a metric that there is not": lambda: _refused(lambda: record.best("job-03", "none")),
-        "whence, made by one run": lambda: record.whence([made]),
-        "whence, made by none": lambda: (record.whence([never]), record.mentions([never])),
-        "whence, left by thousands": lambda: record.whence([common]),
-        "show": lambda: (record.run(middle), record.verdicts(middle), record.marks(middle)),
+        "best": lambda: record.history.best("job-03", "accuracy"),
+        "best --minimize, all others before it": lambda: record.history.best("job-04", "loss", minimize=True),
+        "best --last": lambda: record.history.best("job-03", "accuracy", last=True),
+        "best of a metric that there is not": lambda: _refused(lambda: record.history.best("job-03", "none")),
+        "whence, made by one run": lambda: record.history.origin([made]),
+        "whence, made by none": lambda: (record.history.origin([never]), record.history.mentions([never])),
+        "whence, left by thousands": lambda: record.history.origin([common]),
+        "show": lambda: (
+            record.run(middle),
+            record.history.verdicts(middle),
+            record.annotations.marks(middle),
+        ),
         "find by a beginning": lambda: record.find(middle[:10]),
     }
 
@@ -104,7 +108,7 @@ def limits(record: Record) -> dict[str, Action]:
 
     def history(where: str | None, sort: str, tag: str | None = None) -> Action:
         wanted = HistoryFilter(limit=LIMIT, archived=False, where=where, sort=sort, tag=tag)
-        return lambda: record.history(wanted)
+        return lambda: record.history.lines(wanted)
 
     return {
         "a tag of a hundredth of the runs, sorted": history(None, "-metrics.accuracy", "keep"),
@@ -226,7 +230,7 @@ def filled(url: str, asked: argparse.Namespace) -> float:
     """Seconds that it took; 0.0 for what was filled before."""
     filling = Filling(url)
     with open_record(load({"REPRISE_DATABASE_URL": url})) as record:
-        if record.history(HistoryFilter(limit=1)):
+        if record.history.lines(HistoryFilter(limit=1)):
             return 0.0
     start = time.perf_counter()
     filling.fill(asked.runs, asked.points, lambda said: print(f"  {said}", file=sys.stderr, flush=True))

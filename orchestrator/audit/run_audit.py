@@ -90,7 +90,7 @@ def _ledger(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
     first = yield from _head(record, quiet=True)
     names = {*origins, *([first.origin] if first else [])}  # its address may have changed
     known = {origin: kept_checkpoints(session.settings, origin) for origin in names}
-    signed = record.checkpoints()
+    signed = record.ledger.signed_heads()
     head = yield from _head(record)
     origin = head.origin if head else _origin(signed, origins)
     found = Checkpoints(origin, (signing_key(session.settings).public, *asked.keys))
@@ -123,7 +123,7 @@ class _Seen:
 def _head(record: Record, *, quiet: bool = False) -> Generator[Finding, None, LedgerHead | None]:
     """None, and a finding, where the row of `ledger` makes no sense."""
     try:
-        return record.ledger()
+        return record.ledger.head()
     except RecordError as error:
         if not isinstance(error.__cause__, ValueError | TypeError):
             raise  # the database is away

@@ -38,7 +38,7 @@ def _seal(session: Session) -> None:
     from orchestrator.errors import RepriseError
 
     try:
-        if session.record.checkpoint_due():
+        if session.record.ledger.head_due():
             from orchestrator.audit.heads.signed_heads import seal
 
             seal(session)
@@ -55,7 +55,7 @@ def _adopt(session: Session) -> None:
     from orchestrator.run.attempt_model import State
 
     open_states = tuple(state for state in State if not state.final)
-    if session.record.history(HistoryFilter(states=open_states, limit=1)):
+    if session.record.history.lines(HistoryFilter(states=open_states, limit=1)):
         from orchestrator.cli.terminal.run_progress import notes_only
         from orchestrator.launch.execute.recover import adopt, dispatch_soon
 

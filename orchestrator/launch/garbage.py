@@ -75,7 +75,7 @@ def collect(
 
 def check_alone(session: Session) -> None:
     """UsageError where another record may name blobs of the store: this one cannot say which."""
-    store, own = session.store, session.record.ledger().id
+    store, own = session.store, session.record.ledger.head().id
     ledgers = store.ledgers()
     others = sorted(ledgers.keys() - {own})
     if others:
@@ -111,7 +111,7 @@ def _remove(session: Session, sizes: dict[Digest, int], limit: datetime) -> dict
 def _tell(session: Session, sizes: dict[Digest, int], limit: datetime) -> int:
     blobs = {str(digest): size for digest, size in sizes.items()}
     policy = f"named by no row, and not met since {limit.isoformat(timespec='seconds')}"
-    return session.record.tell("store.swept", None, {"blobs": blobs, "policy": policy})
+    return session.record.ledger.tell("store.swept", None, {"blobs": blobs, "policy": policy})
 
 
 def _share(page: list[Stored]) -> float:

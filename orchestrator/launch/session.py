@@ -67,10 +67,12 @@ class Session:
         """Whose rows name what this session stores."""
         from orchestrator.record.store.blob_store import Ledger
 
-        return Ledger(self.record.ledger().id, f"{self.record.address}, first by {person()}@{gethostname()}")
+        return Ledger(
+            self.record.ledger.head().id, f"{self.record.address}, first by {person()}@{gethostname()}"
+        )
 
     def _mended(self, digests: list[Digest]) -> None:
-        self.record.tell("store.mended", None, {"blobs": sorted(digests)})
+        self.record.ledger.tell("store.mended", None, {"blobs": sorted(digests)})
 
     def warm(self) -> None:
         """Import the record's libraries while the caller waits for disk and engine."""

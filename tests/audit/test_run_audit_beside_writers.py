@@ -45,14 +45,14 @@ def submit_and_finish(begun: Any, number: int, settings: Settings) -> None:
             session.record.submit(new)
             attempt = session.record.claim(new.id, f"box {number}", "boot", "pid 1")
             session.record.finish(new.id, attempt, result(session.store, f"{number % 4} {turn}"))
-            session.record.tag(new.id, ["odd"], "ada")
+            session.record.annotations.tag(new.id, ["odd"], "ada")
             if turn % 2:
                 checkpoint(session)
 
 
 def test_an_audit_while_16_writers_submit_and_finish_finds_nothing_wrong(settings: Settings) -> None:
     with Session(settings) as session:
-        session.record.ledger()
+        session.record.ledger.head()
     begun = fork.Barrier(WRITERS + 1)
     writers = [
         fork.Process(target=submit_and_finish, args=(begun, number, settings)) for number in range(WRITERS)
@@ -64,9 +64,9 @@ def test_an_audit_while_16_writers_submit_and_finish_finds_nothing_wrong(setting
         begun.wait()
         while any(writer.is_alive() for writer in writers):
             with Session(settings) as session:
-                before = session.record.ledger().size
+                before = session.record.ledger.head().size
                 assert look(session, *HERE) == []
-                after = session.record.ledger().size
+                after = session.record.ledger.head().size
             during += before != after
             sizes.add(before)
     finally:

@@ -55,14 +55,14 @@ def test_it_is_the_ledgers_size_and_root_signed(session: Session) -> None:
     note = checkpoint(session)
     assert note is not None
     read = parse_checkpoint(note)
-    head = session.record.ledger()
+    head = session.record.ledger.head()
     with session.record.reading() as connection:
         root = root_of(leaf_hash(line.document) for line in events(connection))
     assert (read.origin, read.size, read.root) == (f"reprise/{head.id}", head.size, root)
     key = signing_key(session.settings).public
     assert list(verify_checkpoint(read, [key])) == [key]
     assert checkpoint(session) is None  # it has not grown
-    assert [one.text for one in session.record.checkpoints()] == [note]
+    assert [one.text for one in session.record.ledger.signed_heads()] == [note]
 
 
 def test_two_boxes_sign_one_ledger_each_with_its_own_key(session: Session, tmp_path: Path) -> None:
@@ -81,22 +81,22 @@ def test_two_boxes_sign_one_ledger_each_with_its_own_key(session: Session, tmp_p
 def test_a_seal_is_put_on_the_end_of_runs_only(session: Session) -> None:
     session.record.submit(queued_run())
     seal(session)
-    assert session.record.latest_checkpoint() is None
+    assert session.record.ledger.latest_signed_head() is None
     assert not key_path(session.settings).exists()
     end_a_run(session)
     seal(session)
-    first = session.record.latest_checkpoint()
+    first = session.record.ledger.latest_signed_head()
     assert first is not None
-    assert first.size == session.record.ledger().size
+    assert first.size == session.record.ledger.head().size
     seal(session)
     session.record.submit(queued_run())
     seal(session)
-    assert session.record.latest_checkpoint() == first
+    assert session.record.ledger.latest_signed_head() == first
 
 
 def test_a_ledger_that_has_become_shorter_is_not_signed(session: Session) -> None:
     end_a_run(session)
-    size = session.record.ledger().size
+    size = session.record.ledger.head().size
     checkpoint(session)
     with session.record._database.writing() as connection:
         connection.exec_driver_sql("UPDATE ledger SET size = 0, frontier = x''")
@@ -137,7 +137,7 @@ def test_a_copy_contradicts_a_ledger_that_was_cut_or_rewritten(session: Session,
     path = tmp_path / "witness"
     end_a_run(session)
     checkpoint(session)
-    size = session.record.ledger().size
+    size = session.record.ledger.head().size
     end_a_run(session)
     checkpoint(session)
     copy_to_file(session, path)
@@ -148,7 +148,7 @@ def test_a_copy_contradicts_a_ledger_that_was_cut_or_rewritten(session: Session,
     for _ in range(2):
         end_a_run(session)
         checkpoint(session)
-    rewind(session, to=session.record.ledger().size)
+    rewind(session, to=session.record.ledger.head().size)
     with pytest.raises(AuditError, match="not of this ledger's past"):  # another run at the same place
         copy_to_file(session, path)
     assert path.read_bytes() == before
@@ -190,7 +190,7 @@ def test_git_gets_a_branch_of_its_own(session: Session, tmp_path: Path) -> None:
         assert copy_to_git(session, folder) == 1
         assert git(folder, "rev-list", "--count", BRANCH) == str(count)
     assert copy_to_git(session, folder) == 0
-    name = f"{session.record.ledger().id}.checkpoints"
+    name = f"{session.record.ledger.head().id}.checkpoints"
     assert git(folder, "ls-tree", "--name-only", BRANCH) == name
     assert git(folder, "show", f"{BRANCH}:{name}") == "".join(notes).strip()
     assert (git(folder, "status", "--porcelain", "--branch"), git(folder, "rev-parse", "HEAD")) == state

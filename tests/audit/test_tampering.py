@@ -376,7 +376,7 @@ def test_a_past_that_was_rewritten_without_checkpoints_is_found(world: World) ->
 def test_another_ledger_in_its_place_is_found(world: World) -> None:
     """With a name of its own, so that no checkpoint is about it."""
     with world.opened() as session:
-        before = session.record.ledger().origin
+        before = session.record.ledger.head().origin
     change_the_seed(world)
     with world.sql() as connection:
         connection.execute("DELETE FROM checkpoint")

@@ -93,23 +93,23 @@ def test_a_damaged_event_is_shown_as_far_as_it_goes(reprise: Call, session: Sess
 def test_a_command_that_ends_a_run_signs(home: Path) -> None:
     with opened() as session:
         end_a_run(session)
-        assert session.record.latest_checkpoint() is None
+        assert session.record.ledger.latest_signed_head() is None
     with opened() as session:
-        last = session.record.latest_checkpoint()
+        last = session.record.ledger.latest_signed_head()
         assert last is not None
-        assert last.size == session.record.ledger().size
+        assert last.size == session.record.ledger.head().size
         session.record.submit(queued_run())
     with opened() as session:
-        assert session.record.latest_checkpoint() == last
+        assert session.record.ledger.latest_signed_head() == last
 
 
 def test_a_command_after_one_that_was_killed_signs(home: Path, reprise: Call) -> None:
     with Session.open() as session:  # nothing is signed at its end
         end_a_run(session)
         assert reprise("ledger", "log").code == 0  # which only looks
-        assert session.record.latest_checkpoint() is None
+        assert session.record.ledger.latest_signed_head() is None
         assert reprise("history").code == 0  # which finishes what others left
-        assert session.record.latest_checkpoint() is not None
+        assert session.record.ledger.latest_signed_head() is not None
 
 
 def test_a_verb_that_fails_signs_what_it_ended(home: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_verb_that_fails_signs_what_it_ended(home: Path) -> None:
         end_a_run(session)
         raise ZeroDivisionError
     with opened() as session:
-        assert session.record.latest_checkpoint() is not None
+        assert session.record.ledger.latest_signed_head() is not None
 
 
 def test_a_key_that_cannot_be_used_fails_no_verb(
@@ -131,7 +131,7 @@ def test_a_key_that_cannot_be_used_fails_no_verb(
         end_a_run(other)
     err = capsys.readouterr().err
     assert "no checkpoint was signed: the signing key" in err
-    assert session.record.latest_checkpoint() is None
+    assert session.record.ledger.latest_signed_head() is None
 
 
 def test_a_verb_that_reads_nothing_of_the_record_opens_none(home: Path) -> None:
@@ -145,7 +145,7 @@ def test_checkpoint_prints_and_copies(reprise: Call, session: Session, tmp_path:
     assert json.loads(reprise("ledger", "sign", "--json").out)["text"] is None
     end_a_run(session)
     ran = reprise("ledger", "sign")
-    assert parse_checkpoint(ran.out).size == session.record.ledger().size
+    assert parse_checkpoint(ran.out).size == session.record.ledger.head().size
     told = json.loads(reprise("ledger", "sign", "--json").out)
     assert (told["text"], told["new"], told["copied"]) == (ran.out, False, None)
     session.record.submit(queued_run())

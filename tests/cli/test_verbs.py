@@ -165,7 +165,7 @@ def test_a_history_that_is_empty_says_what_no_run_has(reprise: Call, session: Se
         assert (code, out, err.strip()) == (0, "no runs\n", said)
         notes = json.loads(reprise("history", *options, "--json").out)["notes"]
         assert notes == ([said] if said else [])
-    session.record.archive([A, B, C], "ada")
+    session.record.annotations.archive([A, B, C], "ada")
     assert "--archived lists them" in reprise("history").err
     assert reprise("history", "--archived").err == ""
 

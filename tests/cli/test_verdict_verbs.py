@@ -177,11 +177,11 @@ def test_compare(reprise: Call, session: Session, recorded: Call) -> None:
     assert code == ExitCode.DIFFERENT
     assert "DIFFERENT" in out
     assert "w.bin" in out
-    assert session.record.verdicts(A) == [], "nothing is written without being asked for"
+    assert session.record.history.verdicts(A) == [], "nothing is written without being asked for"
     document = json.loads(reprise("compare", "aaaa", "cccc", "--record", "--json").out)
     assert document["recorded"] is True
     assert document["verdict"]["files"][0]["first_byte"] == 1
-    [line] = session.record.verdicts(C)
+    [line] = session.record.history.verdicts(C)
     assert (line.outcome, line.original, line.run, line.box) == (
         "different",
         A,
@@ -276,9 +276,9 @@ def test_a_forged_verdict_is_found(
     [(kind, detail)] = found_by(reprise, C)
     assert kind == "verdict not borne out"
     assert words in detail
-    before = session.record.verdicts(C)
+    before = session.record.history.verdicts(C)
     reprise(*VERIFY, C)
-    assert session.record.verdicts(C) == before, "an audit writes nothing"
+    assert session.record.history.verdicts(C) == before, "an audit writes nothing"
 
 
 def test_a_bar_is_drawn_on_a_terminal_only_and_loses_nothing(
@@ -314,7 +314,7 @@ def test_a_rerun_that_did_not_run_to_its_end_is_no_verdict(
     recorded(A, b"x")
     notes = Notes()
     assert judge(session, recorded(B, b"x", A, exit_code=None, **ended), notes) is None
-    assert session.record.verdicts(A) == session.record.verdicts(B) == []
+    assert session.record.history.verdicts(A) == session.record.history.verdicts(B) == []
     (said,) = notes.said
     assert said.startswith("no verdict: the rerun ")
     ran = reprise("compare", A, B, "--record")
@@ -328,4 +328,6 @@ def test_a_rerun_whose_job_failed_is_one(session: Session, recorded: Call, failu
     failed = recorded(B, b"x", A, state=State.FAILED, failure=failure, exit_code=3, message="why")
     verdict = judge(session, failed, Silent())
     assert verdict is not None
-    assert [line.outcome for line in session.record.verdicts(A)] == [verdict.outcome.value] == ["failed"]
+    assert (
+        [line.outcome for line in session.record.history.verdicts(A)] == [verdict.outcome.value] == ["failed"]
+    )

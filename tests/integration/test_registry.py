@@ -129,7 +129,7 @@ def test_a_queued_run_is_executed_by_a_box_that_has_nothing_of_it(
     killed = here.type("submit", str(spec), REPRISE_CRASH_AT="queued")
     assert killed.code != 0
     with open_record(here.settings) as record:  # not by a verb: that would take the run over at once
-        (line,) = record.history(HistoryFilter())
+        (line,) = record.history.lines(HistoryFilter())
     assert line.state is State.QUEUED
     forget(line.image)
     done = there.type("execute", line.id)

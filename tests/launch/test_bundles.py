@@ -177,7 +177,7 @@ def write(session: Session, target: str, path: Path, **options: Any) -> Path:
 
 
 def documents(session: Session, *runs: str) -> list[bytes]:
-    return [session.record.carry(run).to_bytes() for run in runs]
+    return [session.record.transfer.carry(run).to_bytes() for run in runs]
 
 
 def everything(session: Session) -> dict[str, bytes]:
@@ -203,7 +203,7 @@ def test_the_image_the_runs_and_every_blob_that_they_name_come_over(
     assert [(one.run, one.new) for one in done.runs] == [(made.original, True), (made.rerun, True)]
     runs = (made.original, made.rerun)
     assert documents(other, *runs) == documents(session, *runs)
-    assert other.record.verdicts(made.rerun) == session.record.verdicts(made.rerun)
+    assert other.record.history.verdicts(made.rerun) == session.record.history.verdicts(made.rerun)
     for run in runs:
         for blob in evidence(other.record.run(run)):
             assert other.store.read(blob) == session.store.read(blob)
@@ -459,7 +459,7 @@ def test_a_thin_bundle_needs_the_base_here(
     with pytest.raises(StoreError) as caught:
         import_bundle(other, path, SILENT)
     assert f"the base tiny {made.image.base.digest}, and this box lacks it" in caught.value.message
-    assert other.record.runs_of_image(made.image.digest) == []
+    assert other.record.history.runs_of_image(made.image.digest) == []
     assert stored_image(other.settings, made.image.digest) is None
     ImageLayout(other.settings.layout).put_bytes(ImageLayout(session.settings.layout).read(base.digest))
     assert len(import_bundle(other, path, SILENT).runs) == 2
@@ -512,7 +512,7 @@ def refused(other: Session, path: Path, *said: str) -> None:
     assert caught.value.hint
     from orchestrator.record.run_record import HistoryFilter
 
-    assert other.record.history(HistoryFilter()) == []
+    assert other.record.history.lines(HistoryFilter()) == []
     named = {name for name in everything(other) if name.startswith(("store/sha256", "inputs"))}
     assert named <= before.keys()
     assert not (other.settings.home / "imports").exists()
@@ -761,7 +761,7 @@ def test_an_import_that_was_killed_is_done_by_the_next(
         words, env=environ | {"REPRISE_CRASH_AT": point}, capture_output=True, check=False
     )
     assert killed.returncode == -9
-    assert other.record.runs_of_image(with_inputs.image.digest) == []
+    assert other.record.history.runs_of_image(with_inputs.image.digest) == []
     done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert documents(other, with_inputs.original) == documents(session, with_inputs.original)

@@ -122,14 +122,14 @@ def test_what_a_run_names_stays_and_the_rest_goes_and_is_told(session: Session) 
     planned = collect(session, DAY, lambda _: None, dry_run=True)
     assert (planned.seen, planned.removed, planned.bytes, planned.young) == (6, 1, 3, 1)
     assert session.store.has(old)
-    assert session.record.events(EventFilter(kinds=("store.swept",))) == []
+    assert session.record.ledger.events(EventFilter(kinds=("store.swept",))) == []
     done = collect(session, DAY, lambda _: None)
     assert (done.removed, done.bytes) == (1, 3)
     assert not session.store.has(old)
     assert session.store.has(young)
     for digest in kept:
         session.store.verify(digest)
-    (event,) = session.record.events(EventFilter(kinds=("store.swept",)))
+    (event,) = session.record.ledger.events(EventFilter(kinds=("store.swept",)))
     assert event.data["blobs"] == {old: 3}
     assert collect(session, DAY, lambda _: None).removed == 0
 
@@ -258,11 +258,11 @@ def test_the_blobs_of_another_record_are_not_taken(session: Session, tmp_path: P
     for mine, theirs in ((session, other), (other, session)):
         with pytest.raises(UsageError, match="other records") as caught:
             collect(mine, DAY, lambda _: None, dry_run=True)
-        assert theirs.record.ledger().id in caught.value.message
+        assert theirs.record.ledger.head().id in caught.value.message
     for digest in kept:
         session.store.verify(digest)
     assert isinstance(session.store, BlobStore)
-    (session.store.folder / "ledgers" / other.record.ledger().id).unlink()
+    (session.store.folder / "ledgers" / other.record.ledger.head().id).unlink()
     assert collect(session, DAY, lambda _: None).removed == 0
 
 
@@ -324,5 +324,5 @@ def test_what_is_mended_is_told_in_the_ledger(session: Session) -> None:
     session.store.path(blob).write_bytes(b"XXXX bytes")
     session.store.put_bytes(b"good bytes")
     session.store.verify(blob)
-    (event,) = session.record.events(EventFilter(kinds=("store.mended",)))
+    (event,) = session.record.ledger.events(EventFilter(kinds=("store.mended",)))
     assert event.data["blobs"] == [blob]

@@ -99,7 +99,7 @@ def whole(**changes: Any) -> Result:
 
 def a_life(record: Record, new_run: New) -> tuple[str, str]:
     """Everything that can happen to a run, with a row in every table; (the original, the rerun)."""
-    record.introduce(BOX)
+    record.boxes.introduce(BOX)
     git = GitState(
         remote="origin",
         commit="c0ffee",
@@ -136,10 +136,10 @@ def a_life(record: Record, new_run: New) -> tuple[str, str]:
     record.claim(rerun, "b0", "boot", "pid 4")
     record.finish(rerun, 1, whole())
     record.add_verdict(Judgement(rerun, original), "b0", "ada")
-    record.note(original, "look here", "ada")
-    record.tag(original, ["odd"], "ada")
-    record.name("prod", original, "ada")
-    record.archive([rerun], "ada")
+    record.annotations.note(original, "look here", "ada")
+    record.annotations.tag(original, ["odd"], "ada")
+    record.annotations.name("prod", original, "ada")
+    record.annotations.archive([rerun], "ada")
     return original, rerun
 
 
@@ -190,8 +190,8 @@ def test_said_again_nothing_is_told_again(record: Record, new_run: New) -> None:
         record.save_plan(new.id, 1, "{}")
         record.take_over(new.id, 1, "pid 2")
         record.request_cancel(new.id)
-        record.note(new.id, "once", "ada")
-    record.see("box", "up")
+        record.annotations.note(new.id, "once", "ada")
+    record.boxes.see("box", "up")
     record.append_log(new.id, 1, 0, b"text")
     known = kinds(record, new.id)
     assert len(known) == len(set(known)) == 8
@@ -200,14 +200,14 @@ def test_said_again_nothing_is_told_again(record: Record, new_run: New) -> None:
 
 def test_what_is_refused_is_not_told(record: Record, new_run: New) -> None:
     run, _ = record.submit(new_run())
-    before = record.ledger()
+    before = record.ledger.head()
     with pytest.raises(RecordError):
         record.move(run, 0, State.RUNNING)
     with pytest.raises(RecordError):
         record.finish(run, 1, Result(state=State.LOST))
     with pytest.raises(ValueError, match="no kind"):
-        record.tell("run.invented", run, {})
-    assert record.ledger() == before
+        record.ledger.tell("run.invented", run, {})
+    assert record.ledger.head() == before
 
 
 @pytest.mark.parametrize("count", [row_evidence.LISTED, row_evidence.LISTED + 1, 3 * row_evidence.FETCHED])
@@ -220,7 +220,7 @@ def test_long_lists_are_told_by_their_digest(record: Record, new_run: New, count
     record.claim(run, "box", "boot", "pid 1")
     record.finish(run, 1, Result(state=State.SUCCEEDED, outputs=outputs, series=series, packages=packages))
     assert wrong(record) == []
-    data = record.events(EventFilter(run=run))[-1].data
+    data = record.ledger.events(EventFilter(run=run))[-1].data
     assert data["package"]["rows"] == data["metric_point"]["rows"] == count
     assert isinstance(data["output"], list) is (count <= row_evidence.LISTED)
 
@@ -232,7 +232,7 @@ def test_a_plain_run_costs_less_than_4_kb(record: Record, new_run: New) -> None:
     record.move(run, 1, State.RUNNING)
     record.move(run, 1, State.COLLECTING)
     record.finish(run, 1, whole(packages={f"p{n}": "1" for n in range(60)}))
-    assert sum(len(line.document) for line in record.events(EventFilter(run=run))) < 4096
+    assert sum(len(line.document) for line in record.ledger.events(EventFilter(run=run))) < 4096
 
 
 # Every column
@@ -343,7 +343,7 @@ def test_16_writers_at_once_make_one_ledger(settings: Settings, new_run: New) ->
         writer.join(120)
     with open_record(settings) as record:
         assert wrong(record) == []
-        assert record.ledger().size == 16 * 6 * 3 + 6 + 1  # and six images, one job
+        assert record.ledger.head().size == 16 * 6 * 3 + 6 + 1  # and six images, one job
 
 
 def finish_and_die(settings: Settings, run: str, before: str) -> None:
@@ -364,16 +364,16 @@ def test_a_kill_leaves_rows_and_ledger_together(settings: Settings, new_run: New
     with open_record(settings) as record:
         run, _ = record.submit(new_run())
         record.claim(run, "box", "boot", "pid 1")
-        before = record.ledger()
+        before = record.ledger.head()
         process = fork.Process(target=finish_and_die, args=(settings, run, statement))
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-        assert record.ledger() == before
+        assert record.ledger.head() == before
         assert record.state(run) is State.PREPARING
         assert wrong(record) == []
         record.finish(run, 1, whole())
-        assert record.ledger().size == before.size + 1
+        assert record.ledger.head().size == before.size + 1
         assert wrong(record) == []
 
 
@@ -384,7 +384,7 @@ def test_a_record_from_before_the_ledger_is_taken_in_as_it_is(settings: Settings
     with open_record(settings) as record:
         original, rerun = a_life(record, new_run)
         open_one, _ = record.submit(new_run())
-        old = record.ledger().id
+        old = record.ledger.head().id
     database = open_database(settings.database_url)
     config = Config()
     config.set_main_option("script_location", str(migrate.SCRIPTS))
@@ -403,10 +403,10 @@ def test_a_record_from_before_the_ledger_is_taken_in_as_it_is(settings: Settings
             "verdict.adopted",
             "run.adopted",
         ]
-        assert record.ledger().id != old
+        assert record.ledger.head().id != old
         record.claim(open_one, "box", "boot", "pid 1")
         record.finish(open_one, 1, whole())
-        record.tag(rerun, ["good"], "ada")
+        record.annotations.tag(rerun, ["good"], "ada")
         assert wrong(record) == []
         assert record.state(original) is State.FAILED
 
@@ -435,7 +435,7 @@ def test_events_are_found_by_run_kind_author_and_time(record: Record, new_run: N
     record.request_cancel(first)
 
     def found(**wanted: Any) -> list[tuple[str, str | None]]:
-        return [(line.kind, line.run) for line in record.events(EventFilter(**wanted))]
+        return [(line.kind, line.run) for line in record.ledger.events(EventFilter(**wanted))]
 
     every = [
         ("job.recorded", None),
@@ -454,7 +454,7 @@ def test_events_are_found_by_run_kind_author_and_time(record: Record, new_run: N
     assert found(kinds=("run.submitted", "job"), limit=2) == every[2:4]
     assert found(kinds=("run.submitted",), by="bob") == [every[3]]
     assert found(by="a") == found(kinds=("ru",)) == []
-    moment = record.events(EventFilter())[4].at
+    moment = record.ledger.events(EventFilter())[4].at
     assert found(since=moment) == every[4:]
     assert found(since=moment, run=second) == [every[4]]
     assert found(since=moment + timedelta(days=1)) == []
@@ -463,23 +463,23 @@ def test_events_are_found_by_run_kind_author_and_time(record: Record, new_run: N
 def test_a_checkpoint_is_due_after_an_end(record: Record, new_run: New) -> None:
     run, _ = record.submit(new_run())
     record.claim(run, "box", "boot", "pid 1")
-    assert not record.checkpoint_due()
+    assert not record.ledger.head_due()
     record.finish(run, 1, Result(state=State.LOST))
-    assert record.checkpoint_due()
-    size = record.ledger().size
-    kept = record.save_checkpoint(size, "a note")
-    assert record.save_checkpoint(size, "another note") == kept == record.latest_checkpoint()
-    assert not record.checkpoint_due()
-    record.note(run, "no end", "ada")
-    assert not record.checkpoint_due()
+    assert record.ledger.head_due()
+    size = record.ledger.head().size
+    kept = record.ledger.save_signed_head(size, "a note")
+    assert record.ledger.save_signed_head(size, "another note") == kept == record.ledger.latest_signed_head()
+    assert not record.ledger.head_due()
+    record.annotations.note(run, "no end", "ada")
+    assert not record.ledger.head_due()
     record.finish(record.submit(new_run())[0], 0, Result(state=State.CANCELLED), queued=True)
-    assert record.checkpoint_due()
+    assert record.ledger.head_due()
     with pytest.raises(RecordError, match="the ledger has"):
-        record.save_checkpoint(record.ledger().size + 1, "of a longer ledger")
+        record.ledger.save_signed_head(record.ledger.head().size + 1, "of a longer ledger")
 
 
 def test_events_of_what_no_table_holds(record: Record) -> None:
-    assert record.tell("store.swept", None, {"removed": [ONE]}) == 0
-    (line,) = record.events(EventFilter())
+    assert record.ledger.tell("store.swept", None, {"removed": [ONE]}) == 0
+    (line,) = record.ledger.events(EventFilter())
     assert line.data["removed"] == [ONE]
     assert wrong(record) == []

@@ -23,7 +23,7 @@ def bits(**facts: object) -> Fingerprint:
 
 
 def deltas(record: Record, runs: list[str], aspect: str) -> dict[str, list[tuple[object, ...]]]:
-    found = record.changes(runs, aspect)
+    found = record.history.changes(runs, aspect)
     return {
         run: [(delta.name, delta.before, delta.after) for delta in item.deltas] for run, item in found.items()
     }
@@ -34,7 +34,7 @@ def test_each_run_is_compared_with_the_one_before_it_of_its_job(record: Record, 
     finished(job="other", image="o", result={"packages": {"torch": "9"}})
     second = finished(image="b", result={"packages": {"torch": "2.13", "numpy": "2"}})
     third = finished(image="c", result={"packages": {"torch": "2.13", "numpy": "2"}})
-    found = record.changes([third, second, first], "packages")
+    found = record.history.changes([third, second, first], "packages")
     assert list(found) == [second] and found[second].before == first
     assert deltas(record, [second], "packages")[second] == [
         ("numpy", None, "2"),
@@ -69,5 +69,5 @@ def test_queries_do_not_grow_with_the_runs(record: Record, finished: Finished, a
     event.listen(
         record._database.engine, "after_cursor_execute", lambda *args: statements.append(str(args[2]))
     )
-    record.changes(runs, aspect)
+    record.history.changes(runs, aspect)
     assert len(statements) <= 4

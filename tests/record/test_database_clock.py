@@ -60,7 +60,7 @@ def test_the_history_is_in_the_order_in_which_things_were_done(
             assert found is not None and found.id == run, "the one submitted first goes first"
             attempt = shared.claim(run, "box", "boot", "pid 1")
             shared.finish(run, attempt, Result(state=State.SUCCEEDED, exit_code=0))
-    lines = shared.history(HistoryFilter(job=job))
+    lines = shared.history.lines(HistoryFilter(job=job))
     assert [line.id for line in lines] == made[::-1]
     for run in made:
         moments = [datetime.fromisoformat(event["at"]) for event in told(shared) if event["run"] == run]
@@ -75,10 +75,10 @@ def test_a_box_that_is_heard_is_alive_whatever_anybodys_clock_says(
 ) -> None:
     box = a_box(f"b{secrets.token_hex(4)}")
     with clock_off(beating):
-        shared.introduce(box)
-        shared.see(box.id, "up")
+        shared.boxes.introduce(box)
+        shared.boxes.see(box.id, "up")
     with clock_off(looking):
-        (line,) = [line for line in shared.boxes() if line.id == box.id]
+        (line,) = [line for line in shared.boxes.all() if line.id == box.id]
         assert alive(line)
         assert state_of(line) == "up"
         assert 0 <= line.silence < SLACK.total_seconds()

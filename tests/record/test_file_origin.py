@@ -26,9 +26,9 @@ def outputs(**digests: Digest) -> dict[str, object]:
 
 def test_names_and_archived_runs_are_told(record: Record, finished: Finished) -> None:
     run = finished(result=outputs(model=MODEL))
-    record.name("production", run, "ada")
-    record.archive([run], "ada")
-    [made] = record.whence([MODEL])
+    record.annotations.name("production", run, "ada")
+    record.annotations.archive([run], "ada")
+    [made] = record.history.origin([MODEL])
     assert (made.run, made.names, made.archived) == (run, ("production",), True)
 
 
@@ -38,7 +38,7 @@ def test_a_file_that_everybody_left_hides_no_other(
     monkeypatch.setattr(module, "MOST", 3)
     runs = [finished(result=outputs(common=COMMON)) for _ in range(6)]
     last = finished(result=outputs(common=COMMON, model=MODEL))
-    made = record.whence([COMMON, MODEL])
+    made = record.history.origin([COMMON, MODEL])
     assert [item.run for item in made if item.digest == COMMON] == runs[:3]
     assert [item.run for item in made if item.digest == MODEL] == [last]
 
@@ -64,7 +64,7 @@ def test_inputs_logs_traces_and_patches_are_known(
     result = Result(state=State.SUCCEEDED, log=Log(digest=log, size=3, truncated=False), traces=(traced,))
     record.finish(new.id, 1, result)
     wanted = [data.digest, Digest.of(b"content"), patch, log, trace, MODEL]
-    found = {item.digest: (item.run, item.role, item.what) for item in record.mentions(wanted)}
+    found = {item.digest: (item.run, item.role, item.what) for item in record.history.mentions(wanted)}
     assert found == {
         data.digest: (new.id, "input", "set"),
         Digest.of(b"content"): (new.id, "input file", "set/deep/f"),
@@ -72,4 +72,4 @@ def test_inputs_logs_traces_and_patches_are_known(
         log: (new.id, "log", ""),
         trace: (new.id, "trace", ""),
     }
-    assert record.whence(wanted) == []
+    assert record.history.origin(wanted) == []

@@ -72,7 +72,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
                 metrics={name: value for name, value in found.items() if value is not None},
             )
             add(record, pick.choice(["x", "y"]), {k: v for k, v in chosen.items() if v is not None}, result)
-        yield Stored(record, record.history(HistoryFilter()))
+        yield Stored(record, record.history.lines(HistoryFilter()))
 
 
 def add(record: Record, job: str, params: dict[str, Any], result: Result) -> None:
@@ -224,7 +224,7 @@ def joined(children: st.SearchStrategy[tuple[str, Test]]) -> st.SearchStrategy[t
 def test_sql_and_python_agree(stored: Stored, expression: tuple[str, Test]) -> None:
     record, lines = stored
     text, test = expression
-    found = record.history(HistoryFilter(where=text))
+    found = record.history.lines(HistoryFilter(where=text))
     assert [line.id for line in found] == [line.id for line in lines if test(line)]
 
 
@@ -293,13 +293,13 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 def test_the_longest_list_is_read(stored: Stored) -> None:
     everything = f"seed in [{'1,' * 499}0]"
-    assert len(stored.record.history(HistoryFilter(where=everything))) == len(stored.lines)
+    assert len(stored.record.history.lines(HistoryFilter(where=everything))) == len(stored.lines)
 
 
 @pytest.mark.parametrize("text", ["\\ud800", "\\0", "\\x00", "\\uffff"])
 def test_what_no_run_can_be_called_is_found_nowhere(stored: Stored, text: str) -> None:
     for field in ("job", "params.a", "params['b']"):
-        assert stored.record.history(HistoryFilter(where=f"{field} == '{text}'")) == []
+        assert stored.record.history.lines(HistoryFilter(where=f"{field} == '{text}'")) == []
 
 
 def test_no_text_of_the_user_becomes_sql() -> None:
@@ -325,7 +325,7 @@ UNKNOWN = [
 def test_a_name_that_no_run_has_is_refused(stored: Stored, text: str, message: str, hint: str) -> None:
     for wanted in (HistoryFilter(where=text), HistoryFilter(where=text, job="x")):
         with pytest.raises(UsageError, match=message) as caught:
-            stored.record.history(wanted)
+            stored.record.history.lines(wanted)
         assert hint in (caught.value.hint or "")
 
 
@@ -334,4 +334,4 @@ def test_a_name_that_no_run_has_is_refused(stored: Stored, text: str, message: s
 )
 def test_nothing_is_sorted_by_a_name_that_no_run_has(stored: Stored, text: str) -> None:
     with pytest.raises(UsageError, match="--sort: no run has a"):
-        stored.record.history(HistoryFilter(sort=text))
+        stored.record.history.lines(HistoryFilter(sort=text))

@@ -74,7 +74,7 @@ def look(record: Record, run: str) -> None:
 
     @click.command()
     def command() -> None:
-        lines = record.history(HistoryFilter(limit=None))
+        lines = record.history.lines(HistoryFilter(limit=None))
         print_runs(lines)
         print_document({"runs": lines})
         try:
@@ -87,11 +87,17 @@ def look(record: Record, run: str) -> None:
     done = CliRunner().invoke(command)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
-    for ask in (record.verdicts, record.lineage, record.remarks, record.open_run, record.launched):
+    for ask in (
+        record.history.verdicts,
+        record.history.lineage,
+        record.annotations.remarks,
+        record.open_run,
+        record.launched,
+    ):
         with suppress(RepriseError):
             ask(run)
-    record.whence([ONE])
-    record.mentions([ONE])
+    record.history.origin([ONE])
+    record.history.mentions([ONE])
     record.open_runs("box")
 
 
@@ -118,9 +124,9 @@ def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def test_a_hostile_value_in_a_bundle_is_refused_or_harms_nothing(
     data: st.DataObject, record: Record, new_run: New
 ) -> None:
-    own = [line.id for line in record.history(HistoryFilter(job="own")) if line.imported is None]
+    own = [line.id for line in record.history.lines(HistoryFilter(job="own")) if line.imported is None]
     first = own[0] if own else whole(record, new_run, job="own")
-    document = json.loads(record.carry(first).to_bytes())
+    document = json.loads(record.transfer.carry(first).to_bytes())
     document["run"]["id"] = secrets.token_hex(8)
     path = data.draw(st.sampled_from([path for path in paths(document) if path and path != ("run", "id")]))
     target = document
@@ -129,17 +135,17 @@ def test_a_hostile_value_in_a_bundle_is_refused_or_harms_nothing(
     target[path[-1]] = copy.deepcopy(data.draw(st.sampled_from(HOSTILE)))
     try:
         item = Carried.from_bytes(json.dumps(document).encode())
-        record.bring_in(lambda: [item], "bob", SOURCE)
+        record.transfer.bring_in(lambda: [item], "bob", SOURCE)
     except (RepriseError, ValueError):
         return  # said in one line by whoever reads the bundle
     look(record, document["run"]["id"])
-    assert first in {line.id for line in record.history(HistoryFilter(limit=None))}
+    assert first in {line.id for line in record.history.lines(HistoryFilter(limit=None))}
 
 
 def test_the_given_values(record: Record, new_run: New) -> None:
     """Each of them broke the history, or a verb that shows the run, before there were ranges."""
     first = whole(record, new_run)
-    plain = json.loads(record.carry(first).to_bytes())
+    plain = json.loads(record.transfer.carry(first).to_bytes())
     refused: dict[str, Callable[[Any], Any]] = {
         "created 9999": lambda run: run.update(created_at="9999-12-31T23:59:59.999999Z"),
         "created 1": lambda run: run.update(created_at="0001-01-01T00:00:00Z"),
@@ -167,7 +173,7 @@ def test_the_given_values(record: Record, new_run: New) -> None:
         data = json.dumps(document).encode()
         with pytest.raises(ValueError, match=r"run|16 hex"):
             Carried.from_bytes(data)
-    assert [line.id for line in record.history(HistoryFilter(limit=None))] == [first]
+    assert [line.id for line in record.history.lines(HistoryFilter(limit=None))] == [first]
 
 
 IN_ROWS: list[Any] = [
@@ -211,7 +217,10 @@ def test_a_row_that_somebody_wrote_costs_that_row(
             if (table.name, column.name) == ("run", "public_id"):
                 name = str(value)
             look(record, name)
-            assert first in {line.id for line in record.history(HistoryFilter(limit=None))}, (column, value)
+            assert first in {line.id for line in record.history.lines(HistoryFilter(limit=None))}, (
+                column,
+                value,
+            )
         with engine.begin() as connection:
             connection.execute(update(table).where(owner == key).values({column.name: before[column.name]}))
     engine.dispose()

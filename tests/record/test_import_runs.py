@@ -63,11 +63,11 @@ def pair(elsewhere: Record, run_there: Callable[..., str]) -> list[Carried]:
     original = run_there()
     rerun = run_there(rerun_of=original)
     elsewhere.add_verdict(Judgement(original=original, rerun=rerun), "far box", "ada")
-    return [elsewhere.carry(original), elsewhere.carry(rerun)]
+    return [elsewhere.transfer.carry(original), elsewhere.transfer.carry(rerun)]
 
 
 def bring(record: Record, *items: Carried) -> list[Brought]:
-    return record.bring_in(lambda: items, "bob", SOURCE)
+    return record.transfer.bring_in(lambda: items, "bob", SOURCE)
 
 
 def changed(item: Carried, **fields: Any) -> Carried:
@@ -98,7 +98,7 @@ def test_runs_and_verdicts_come_once(record: Record, settings: Settings, pair: l
     ]
     for item in pair:
         assert record.run(item.run.id) == item.run.model_copy(update={"imported": SOURCE})
-    assert [line.model_dump_json() for line in record.verdicts(rerun)] == [
+    assert [line.model_dump_json() for line in record.history.verdicts(rerun)] == [
         line.model_dump_json() for line in pair[1].verdicts
     ]
     first = rows(settings)
@@ -142,10 +142,10 @@ def test_the_ledger_tells_of_every_row_that_was_brought_in(
 
 def test_a_trial_writes_nothing(record: Record, settings: Settings, pair: list[Carried]) -> None:
     before = rows(settings)
-    record.try_in(lambda: pair, SOURCE)
+    record.transfer.try_in(lambda: pair, SOURCE)
     assert rows(settings) == before
     with pytest.raises(UsageError, match="is a rerun of"):
-        record.try_in(lambda: pair[1:], SOURCE)
+        record.transfer.try_in(lambda: pair[1:], SOURCE)
     assert rows(settings) == before
 
 
@@ -153,11 +153,14 @@ def test_a_verdict_that_came_later_is_added(record: Record, elsewhere: Record, p
     bring(record, *pair)
     original, rerun = (item.run.id for item in pair)
     elsewhere.add_verdict(Judgement(outcome="identical", original=original, rerun=rerun), None, "eve")
-    assert [one.verdicts for one in bring(record, elsewhere.carry(original), elsewhere.carry(rerun))] == [
+    assert [
+        one.verdicts
+        for one in bring(record, elsewhere.transfer.carry(original), elsewhere.transfer.carry(rerun))
+    ] == [
         0,
         1,
     ]
-    assert [line.outcome for line in record.verdicts(rerun)] == ["different", "identical"]
+    assert [line.outcome for line in record.history.verdicts(rerun)] == ["different", "identical"]
 
 
 def test_an_imported_run_can_be_found_and_rerun(
@@ -165,9 +168,11 @@ def test_an_imported_run_can_be_found_and_rerun(
 ) -> None:
     bring(record, *pair)
     original = pair[0].run
-    assert record.runs_of_image(original.image)[0] == original.id
-    assert record.best("digits", "accuracy").line.id == original.id
-    assert [made.run for made in record.whence([Digest.of(b"model")])] == [item.run.id for item in pair]
+    assert record.history.runs_of_image(original.image)[0] == original.id
+    assert record.history.best("digits", "accuracy").line.id == original.id
+    assert [made.run for made in record.history.origin([Digest.of(b"model")])] == [
+        item.run.id for item in pair
+    ]
     record.submit(new_run(rerun_of=original.id))
 
 
@@ -189,7 +194,7 @@ def test_a_run_that_is_here_with_other_values_is_refused_and_nothing_changes(
     before = rows(settings)
     other = changed(pair[0], **fields)
     with pytest.raises(UsageError) as caught:
-        record.try_in(lambda: [other], SOURCE)
+        record.transfer.try_in(lambda: [other], SOURCE)
     assert said in caught.value.message
     with pytest.raises(UsageError) as caught:
         bring(record, pair[1], other)
@@ -227,7 +232,7 @@ def test_what_the_record_cannot_hold_is_refused(
 def test_an_open_run_is_not_carried(elsewhere: Record, new_run: Callable[..., NewRun]) -> None:
     run, _ = elsewhere.submit(new_run())
     with pytest.raises(UsageError, match="is queued: an open run cannot be carried away"):
-        elsewhere.carry(run)
+        elsewhere.transfer.carry(run)
 
 
 def test_a_run_that_was_cancelled_before_it_began_is_carried(
@@ -235,7 +240,7 @@ def test_a_run_that_was_cancelled_before_it_began_is_carried(
 ) -> None:
     run, _ = elsewhere.submit(new_run())
     elsewhere.finish(run, 0, Result(state=State.CANCELLED), queued=True)
-    bring(record, elsewhere.carry(run))
+    bring(record, elsewhere.transfer.carry(run))
     assert record.run(run).model_copy(update={"imported": None}) == elsewhere.run(run)
     assert record.run(run).imported == SOURCE
 
@@ -271,10 +276,10 @@ def test_what_is_known_of_the_inputs_comes_along(
     digest = folder_digest([(file.path, file.digest.hex, file.size) for file in files])
     known = InputData(digest=digest, folder=True, count=1, size=1, files=files)
     program = Program(name="digits", command=("python",), inputs={"set": digest})
-    item = elsewhere.carry(run_there(program=program, inputs=(known,)))
+    item = elsewhere.transfer.carry(run_there(program=program, inputs=(known,)))
     assert item.inputs == (known,)
     bring(record, Carried.from_bytes(item.to_bytes()))
-    assert record.carry(item.run.id) == item
+    assert record.transfer.carry(item.run.id) == item
     other = (InputFile(path="b.csv", digest=Digest.of(b"a"), size=1),)
     for lie in ({"files": other}, {"count": 2}, {"folder": False}, {"digest": Digest.of(b"x")}):
         forged = item.model_copy(update={"inputs": (known.model_copy(update=lie),)})

@@ -49,10 +49,10 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with open_record(load(variables)) as record:
         for number in range(RUNS):
             _one(record, pick, number, *request.getfixturevalue("making"))
-        runs = [record.run(line.id) for line in record.history(HistoryFilter())]
+        runs = [record.run(line.id) for line in record.history.lines(HistoryFilter())]
         lines = [
             line.model_copy(update={"reached": way_of(run) | {"seed": Reached(min=float(run.program.seed))}})
-            for line, run in zip(record.history(HistoryFilter()), runs, strict=True)
+            for line, run in zip(record.history.lines(HistoryFilter()), runs, strict=True)
         ]
         hidden = {run.id: {"seed": run.program.seed, "exit_code": run.exit_code} for run in runs}
         yield Stored(record, lines, hidden)
@@ -99,13 +99,13 @@ def _one(
         metrics_incomplete=pick.choice(["", "", "", "a line is not JSON"]),
     )
     if number % 3 == 0:
-        record.tag(new.id, ["keep"], "ada")
+        record.annotations.tag(new.id, ["keep"], "ada")
     if number % 6 == 0:
-        record.tag(new.id, ["keep"], "ada", remove=True)
+        record.annotations.tag(new.id, ["keep"], "ada", remove=True)
     if number % 12 == 0:
-        record.tag(new.id, ["keep"], "ada")  # again: its index has the run twice
+        record.annotations.tag(new.id, ["keep"], "ada")  # again: its index has the run twice
     if number % 7 == 0:
-        record.archive([new.id], "ada")
+        record.annotations.archive([new.id], "ada")
 
 
 def way_of(run: RunRecord) -> dict[str, Reached]:
@@ -278,7 +278,7 @@ def test_every_condition_by_every_way(stored: Stored, monkeypatch: pytest.Monkey
     for number, (options, test) in enumerate(asked):
         fitting = [line for line in stored.lines if test(line)]
         for sort, limit in ((None, 2), ("params.b", 3 + number % 5), ("-metrics.m", RUNS)):
-            found = stored.record.history(HistoryFilter(sort=sort, limit=limit, **options))
+            found = stored.record.history.lines(HistoryFilter(sort=sort, limit=limit, **options))
             expected = in_order(stored, fitting, sort)[:limit]
             assert [line.id for line in found] == [line.id for line in expected], (options, sort)
 
@@ -317,7 +317,7 @@ def test_a_page_is_what_python_finds(
     options, chosen = option
     sort = f"-{sort}" if sort and descending else sort
     fitting = [line for line in stored.lines if test(line) and chosen(line)]
-    found = stored.record.history(HistoryFilter(where=text, sort=sort, limit=limit, **options))
+    found = stored.record.history.lines(HistoryFilter(where=text, sort=sort, limit=limit, **options))
     expected = in_order(stored, fitting, sort)[:limit]
     assert [line.id for line in found] == [line.id for line in expected]
 
@@ -344,14 +344,14 @@ def test_pages_one_after_the_other_are_the_whole_list(
     for name, value in {"HANDFUL": handful, "GLANCE": glance}.items():
         monkeypatch.setattr(pages, name, value)
     wanted = HistoryFilter(sort=f"-{sort}" if sort and descending else sort, **option[0])
-    assert walked(stored.record, wanted, limit) == [line.id for line in stored.record.history(wanted)]
+    assert walked(stored.record, wanted, limit) == [line.id for line in stored.record.history.lines(wanted)]
 
 
 def walked(record: Record, wanted: HistoryFilter, limit: int, between: Callable[[], Any] = int) -> list[str]:
     found: list[str] = []
     after = None
     while True:
-        page = record.history_page(wanted.model_copy(update={"limit": limit, "after": after}))
+        page = record.history.page(wanted.model_copy(update={"limit": limit, "after": after}))
         assert page.next is None or len(page.lines) == limit
         found += [line.id for line in page.lines]
         after = page.next
@@ -369,7 +369,7 @@ def test_runs_that_come_in_between_two_pages_move_nothing(
     for value in (1.0, 2.0, 2.0, 3.0, None):
         metrics = {} if value is None else {"m": value}
         finished(params={"a": value or "x"}, result={"metrics": metrics, "seconds": value})
-    before = [line.id for line in record.history(HistoryFilter(sort=sort))]
+    before = [line.id for line in record.history.lines(HistoryFilter(sort=sort))]
 
     coming = iter(range(3))
 
@@ -387,7 +387,7 @@ def test_runs_that_come_in_between_two_pages_move_nothing(
 @pytest.mark.parametrize("sort", SORTS)
 def test_the_end_of_another_page_is_refused(stored: Stored, sort: str | None) -> None:
     record = stored.record
-    other = record.history_page(HistoryFilter(sort="seed" if sort is None else None, limit=1)).next
+    other = record.history.page(HistoryFilter(sort="seed" if sort is None else None, limit=1)).next
     run = stored.lines[0].id
     values = ["a\0\ud800", 1, 1.5, math.nan, math.inf, 1 << 63, "2026-01-01", "0001-01-01T00:00:00+14:00"]
     forged = [
@@ -398,15 +398,15 @@ def test_the_end_of_another_page_is_refused(stored: Stored, sort: str | None) ->
     forged += ["", "[]", '{"sort": null}', json.dumps({"sort": sort, "part": 0, "value": 1, "run": "f" * 16})]
     for text in (other, "?", "é", "a", *(b64encode(one.encode()).decode() for one in forged)):
         try:
-            record.history_page(HistoryFilter(sort=sort, limit=1, after=text))
+            record.history.page(HistoryFilter(sort=sort, limit=1, after=text))
         except UsageError as error:
             assert "no page of this list ends" in error.message
     with pytest.raises(UsageError):
-        record.history(HistoryFilter(sort=sort, after=other))
+        record.history.lines(HistoryFilter(sort=sort, after=other))
 
 
 def test_what_was_reached_is_what_the_points_say(stored: Stored) -> None:
-    for line in stored.record.history(HistoryFilter()):
+    for line in stored.record.history.lines(HistoryFilter()):
         assert line.reached == way_of(stored.record.run(line.id))
 
 
@@ -420,11 +420,11 @@ def test_the_best_is_what_python_finds(
     which = "last" if last else "min" if minimize else "max"
     expected = python_best(stored, job, name, which, minimize)
     for asked in (name, f'metrics["{name}"]'):
-        found = stored.record.best(job, asked, minimize=minimize, last=last)
+        found = stored.record.history.best(job, asked, minimize=minimize, last=last)
         assert found.model_dump() | {"line": found.line.id} == expected
-    assert stored.record.best(job, f"{name}.{which}", minimize=minimize).line.id == expected["line"]
+    assert stored.record.history.best(job, f"{name}.{which}", minimize=minimize).line.id == expected["line"]
     other = "max" if which == "min" else "min"
-    odd = stored.record.best(job, f"{name}.{other}", minimize=minimize)
+    odd = stored.record.history.best(job, f"{name}.{other}", minimize=minimize)
     assert odd.line.id == python_best(stored, job, name, other, minimize)["line"]
 
 
@@ -448,19 +448,19 @@ def test_a_name_that_ends_like_a_part_is_asked_for(finished: Callable[..., str],
     low = finished(result={"metrics": {"loss": 1.0, "loss.min": 5.0}})
     high = finished(result={"metrics": {"loss": 2.0, "loss.min": 4.0, "acc.max": 3.0}})
     for refused in (
-        lambda: record.history(HistoryFilter(where="metrics.loss.min < 3")),
-        lambda: record.history(HistoryFilter(sort="metrics.loss.min")),
-        lambda: record.best("digits", "loss.min"),
+        lambda: record.history.lines(HistoryFilter(where="metrics.loss.min < 3")),
+        lambda: record.history.lines(HistoryFilter(sort="metrics.loss.min")),
+        lambda: record.history.best("digits", "loss.min"),
     ):
         with pytest.raises(UsageError, match=r"there is a metric loss\.min, and a metric loss") as caught:
             refused()
         assert caught.value.hint == 'write metrics["loss.min"] or metrics["loss"].min'
     for text, first in (('metrics["loss.min"]', high), ('metrics["loss"].min', low)):
-        assert record.history(HistoryFilter(sort=text))[0].id == first
-        assert record.best("digits", text, minimize=True).line.id == first
-    assert [line.id for line in record.history(HistoryFilter(where='metrics["loss"].min < 2'))] == [low]
-    assert [line.id for line in record.history(HistoryFilter(where="metrics.acc.max == 3"))] == [high]
+        assert record.history.lines(HistoryFilter(sort=text))[0].id == first
+        assert record.history.best("digits", text, minimize=True).line.id == first
+    assert [line.id for line in record.history.lines(HistoryFilter(where='metrics["loss"].min < 2'))] == [low]
+    assert [line.id for line in record.history.lines(HistoryFilter(where="metrics.acc.max == 3"))] == [high]
     with pytest.raises(UsageError, match="names a value already"):
-        record.best("digits", 'metrics["loss"].min', last=True)
+        record.history.best("digits", 'metrics["loss"].min', last=True)
     with pytest.raises(UsageError, match="is a step"):
-        record.best("digits", "loss.min_step")
+        record.history.best("digits", "loss.min_step")

@@ -54,7 +54,7 @@ def test_runs_go_on_through_a_restart_in_the_middle(new_run: Callable[..., NewRu
             thread.join(120)
         assert trouble == []
         with open_record(settings) as record:
-            lines = record.history(HistoryFilter())
+            lines = record.history.lines(HistoryFilter())
             assert sorted(line.id for line in lines) == sorted(new.id for items in runs for new in items)
             assert {line.state for line in lines} == {State.SUCCEEDED}
             assert wrong(record) == []

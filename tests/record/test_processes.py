@@ -58,8 +58,8 @@ def test_32_processes_migrate_and_submit_at_once(
     assert sorted(run for run, _ in found) == wanted
     assert all(created for _, created in found)
     with open_record(settings) as record:
-        assert sorted(line.id for line in record.history(HistoryFilter())) == wanted
-        assert {len(line.params) for line in record.history(HistoryFilter())} == {2}
+        assert sorted(line.id for line in record.history.lines(HistoryFilter())) == wanted
+        assert {len(line.params) for line in record.history.lines(HistoryFilter())} == {2}
         with record._database.reading() as connection:
             for table, count in (("alembic_version", 1), ("job", 1), ("image", 5)):
                 assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == count
@@ -85,14 +85,14 @@ def test_50_threads_with_one_key_are_one_run(record: Record, new_run: Callable[.
     assert len(found) == 50
     assert len({run for run, _ in found}) == 1
     assert sum(created for _, created in found) == 1
-    assert len(record.history(HistoryFilter())) == 1
+    assert len(record.history.lines(HistoryFilter())) == 1
 
 
 def test_what_prepares_the_file_again_loses_nothing(sqlite_settings: Settings) -> None:
     """As processes do that start while another one migrates; see Sqlite.prepare."""
     code = (
         "from orchestrator.settings import load; from orchestrator.record.record import open_record;"
-        "record = open_record(load()); WORK; print(record.ledger().size); record.close()"
+        "record = open_record(load()); WORK; print(record.ledger.head().size); record.close()"
     )
     environ = {"REPRISE_HOME": str(sqlite_settings.home)}
 
@@ -102,11 +102,11 @@ def test_what_prepares_the_file_again_loses_nothing(sqlite_settings: Settings) -
         return int(subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout)
 
     with open_record(sqlite_settings) as record:
-        record.tell("store.swept", None, {})
+        record.ledger.tell("store.swept", None, {})
         record._database.prepare()
-        assert aside("record.tell('store.swept', None, {})") == 2
+        assert aside("record.ledger.tell('store.swept', None, {})") == 2
         assert aside("pass") == 2
-        record.tell("store.swept", None, {})
+        record.ledger.tell("store.swept", None, {})
         assert aside("pass") == 3
 
 

@@ -19,7 +19,7 @@ Finished = Callable[..., str]
 
 
 def ids(record: Record, **wanted: Any) -> list[str]:
-    return [line.id for line in record.history(HistoryFilter(**wanted))]
+    return [line.id for line in record.history.lines(HistoryFilter(**wanted))]
 
 
 def test_an_id_may_be_shortened_to_four_characters(record: Record, finished: Finished) -> None:
@@ -84,7 +84,7 @@ def test_a_line_has_params_metrics_and_the_latest_verdict(record: Record, finish
     rerun = finished(rerun_of=original)
     for outcome in (Outcome.DIFFERENT, Outcome.IDENTICAL):
         record.add_verdict(Verdict(outcome=outcome, original=original, rerun=rerun, summary=""), "box", "ada")
-    second, first = record.history(HistoryFilter())
+    second, first = record.history.lines(HistoryFilter())
     assert (first.params, first.metrics, first.seconds) == ({"lr": 0.1, "n": 1}, {"acc": 0.5}, 2.5)
     assert (first.verdict, first.rerun_of) == (None, None)
     assert (second.verdict, second.rerun_of) == ("identical", original)
@@ -100,7 +100,7 @@ def test_a_page_costs_the_same_few_queries_however_long(record: Record, finished
         for _ in range(number):
             finished(params={"a": 1})
         statements.clear()
-        record.history(HistoryFilter())
+        record.history.lines(HistoryFilter())
         counts.append(len(statements))
     assert counts[0] == counts[1] <= 8
 
@@ -112,13 +112,13 @@ def test_best_is_the_best_that_succeeded(record: Record, finished: Finished) -> 
     finished(result={"metrics": {"loss": 0.9}})
     finished(result={"metrics": {"loss": 7.0}, "state": State.FAILED, "failure": Failure.JOB})
     finished(job="other", result={"metrics": {"loss": 9.0}})
-    assert record.best("digits", "loss").line.id == high
-    assert record.best("digits", "loss", minimize=True).line.id == low
+    assert record.history.best("digits", "loss").line.id == high
+    assert record.history.best("digits", "loss", minimize=True).line.id == low
     with pytest.raises(UsageError, match="accuracy") as caught:
-        record.best("digits", "accuracy")
+        record.history.best("digits", "accuracy")
     assert "loss" in (caught.value.hint or "")
     with pytest.raises(UsageError) as caught:
-        record.best("digit", "loss")
+        record.history.best("digit", "loss")
     assert "digits" in (caught.value.hint or "")
 
 
@@ -134,12 +134,12 @@ def test_runs_of_an_image_by_either_digest_or_its_beginning(
         facts.config_digest[:20],
         facts.digest.hex,
     ):
-        assert record.runs_of_image(text) == [first, second]
-    assert record.runs_of_image(Digest.of(b"unknown")) == []
+        assert record.history.runs_of_image(text) == [first, second]
+    assert record.history.runs_of_image(Digest.of(b"unknown")) == []
     with pytest.raises(UsageError, match="more than one image"):
-        record.runs_of_image("sha256:")
+        record.history.runs_of_image("sha256:")
     assert record.image(facts.digest)[0] == record.image(facts.config_digest)[0] == facts
-    assert other not in record.runs_of_image(facts.digest)
+    assert other not in record.history.runs_of_image(facts.digest)
     with pytest.raises(UsageError, match="no image"):
         record.image(Digest.of(b"unknown"))
 
@@ -177,7 +177,7 @@ def test_a_page_is_read_from_an_index(
         result = {"metrics": {"acc": value}, "seconds": value}
         finished(params={"lr": value, "optimizer": f"adam {value}"}, result=result)
     plans = []
-    for sent in plans_of(record, lambda: record.history(HistoryFilter(limit=2, **wanted))):
+    for sent in plans_of(record, lambda: record.history.lines(HistoryFilter(limit=2, **wanted))):
         assert "USE TEMP B-TREE FOR ORDER BY" not in sent, sent
         plans += sent
     assert any(step.startswith(("SCAN", "SEARCH")) and index in step for step in plans), plans
@@ -202,7 +202,9 @@ def test_what_hardly_any_run_fits_is_found_by_an_index(
 ) -> None:
     for value in (0.1, 0.2, 0.3):
         finished(params={"lr": value, "optimizer": "adam"}, result={"metrics": {"acc": value}})
-    found = plans_of(record, lambda: record.history(HistoryFilter(where=where, sort="metrics.acc", limit=2)))
+    found = plans_of(
+        record, lambda: record.history.lines(HistoryFilter(where=where, sort="metrics.acc", limit=2))
+    )
     assert any(index in step for plan in found for step in plan), found
     assert not any("SCAN run" in step for plan in found for step in plan), found
 
@@ -246,9 +248,9 @@ def test_a_sorted_page_is_the_beginning_of_the_whole_list(record: Record, finish
             assert sorted(whole) == sorted(ids(record, where=where))
             for limit in range(1, 10):
                 assert ids(record, sort=sort, where=where, limit=limit) == whole[:limit]
-    up = [line.params.get("p") for line in record.history(HistoryFilter(sort="params.p"))]
+    up = [line.params.get("p") for line in record.history.lines(HistoryFilter(sort="params.p"))]
     assert up == [0.5, 1, True, 2, 1 << 70, "a", "b", None, None]
-    down = [line.params.get("p") for line in record.history(HistoryFilter(sort="-params.p"))]
+    down = [line.params.get("p") for line in record.history.lines(HistoryFilter(sort="-params.p"))]
     assert down == [1 << 70, 2, True, 1, 0.5, "b", "a", None, None]
 
 
@@ -265,6 +267,6 @@ def test_history_by_person_and_by_box(
     assert ids(record, by="bo") == []
     assert ids(record, box="abcd") == ids(record, box="ABCD1234") == [other.id]
     assert ids(record, box="abc") == ids(record, box="no such box") == []
-    lines = {line.id: line for line in record.history(HistoryFilter())}
+    lines = {line.id: line for line in record.history.lines(HistoryFilter())}
     assert (lines[ada].box, lines[waiting].box) == ("box", None)
     assert (lines[ada].archived, lines[ada].tags, lines[ada].names) == (False, (), ())

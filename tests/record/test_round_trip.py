@@ -233,17 +233,17 @@ def test_a_run_is_carried_into_another_record_as_it_was(
     run, _ = elsewhere.submit(new)
     elsewhere.claim(run, "box", "boot", "pid 1")
     elsewhere.finish(run, 1, result)
-    data = elsewhere.carry(run).to_bytes()
+    data = elsewhere.transfer.carry(run).to_bytes()
     item = Carried.from_bytes(data)
     assert item.to_bytes() == data
-    brought = [record.bring_in(lambda: [item], "ada", Digest.of(b"bundle")) for _ in range(2)]
+    brought = [record.transfer.bring_in(lambda: [item], "ada", Digest.of(b"bundle")) for _ in range(2)]
     assert [one.new for (one,) in brought] == [True, False]
     there, here = elsewhere.run(run), record.run(run)
     assert (there.imported, here.imported) == (None, Digest.of(b"bundle"))
     assert same(there.model_dump(exclude={"imported"}), here.model_dump(exclude={"imported"}))
     assert wrong_of(record, run) == []
     assert record.image(new.image) == (new.image_facts, new.program)
-    assert record.carry(run).to_bytes() == data
+    assert record.transfer.carry(run).to_bytes() == data
 
 
 @settings(max_examples=tries(300), deadline=None)

@@ -61,7 +61,7 @@ def test_a_file_leads_to_the_run_that_made_it_and_on(record: Record, made: Made,
     prune = made("prune", {"weights": put(tmp_path / "a", "weights")}, small="pruned")
     serve = made("serve", {"net": put(tmp_path / "b", "pruned"), "data": put(tmp_path / "c", "pictures")})
     made("bystander", other="nothing of theirs")
-    found = record.lineage(serve)
+    found = record.history.lineage(serve)
     assert [(link.maker, link.user, link.input) for link in found.above] == [
         (train, prune, "weights"),
         (prune, serve, "net"),
@@ -71,7 +71,7 @@ def test_a_file_leads_to_the_run_that_made_it_and_on(record: Record, made: Made,
     [unmade] = found.unmade
     assert (unmade.run, unmade.input, unmade.looked_at, unmade.folder) == (serve, "data", True, False)
     assert set(found.runs) == {train, prune, serve} and found.runs[train].job == "train"
-    downwards = record.lineage(train)
+    downwards = record.history.lineage(train)
     assert [(link.maker, link.user) for link in downwards.below] == [(train, prune), (prune, serve)]
     assert downwards.above == () and downwards.unmade == ()
 
@@ -82,20 +82,20 @@ def test_files_in_a_folder_count(record: Record, made: Made, tmp_path: Path) -> 
         put(tmp_path / "data" / name, text)
     data = read_input(tmp_path / "data")
     train = made("train", {"data": data})
-    found = record.lineage(train)
+    found = record.history.lineage(train)
     assert {(link.maker, link.matches[0].file) for link in found.above} == {
         (one, "x/one.txt"),
         (two, "two.txt"),
     }
     assert found.unmade == ()
-    assert [link.user for link in record.lineage(one).below] == [train]
+    assert [link.user for link in record.history.lineage(one).below] == [train]
 
 
 def test_the_same_folder_twice_is_recorded_once(record: Record, made: Made, tmp_path: Path) -> None:
     maker = made("prepare", part="one")
     data = [put(tmp_path / "data" / "f", "one"), read_input(tmp_path / "data")][1]
     users = [made("train", {"data": data}) for _ in range(2)]
-    assert [link.user for link in record.lineage(maker).below] == users
+    assert [link.user for link in record.history.lineage(maker).below] == users
 
 
 def test_what_came_later_made_nothing_and_empty_files_say_nothing(
@@ -105,8 +105,8 @@ def test_what_came_later_made_nothing_and_empty_files_say_nothing(
     made("make", late="late", empty="")
     made("make", empty="")
     again = made("use", {"e": put(tmp_path / "e", "")})
-    assert record.lineage(user).above == () == record.lineage(again).above
-    assert {item.input for item in record.lineage(user).unmade} == {"a", "e"}
+    assert record.history.lineage(user).above == () == record.history.lineage(again).above
+    assert {item.input for item in record.history.lineage(user).unmade} == {"a", "e"}
 
 
 def test_the_first_that_is_no_rerun_made_it(
@@ -118,11 +118,11 @@ def test_the_first_that_is_no_rerun_made_it(
     record.claim(rerun.id, "box", "boot", "pid 1")
     record.finish(rerun.id, 1, Result(state=State.SUCCEEDED, **kept(model="weights")))
     user = made("use", {"w": put(tmp_path / "w", "weights")})
-    [link] = record.lineage(user).above
+    [link] = record.history.lineage(user).above
     assert (link.maker, link.also) == (first, (rerun.id,))
-    assert [link.user for link in record.lineage(rerun.id).below] == [user]
-    record.archive([first], "ada")
-    assert record.lineage(user).runs[first].archived
+    assert [link.user for link in record.history.lineage(rerun.id).below] == [user]
+    record.annotations.archive([first], "ada")
+    assert record.history.lineage(user).runs[first].archived
 
 
 def test_what_cannot_be_seen_is_said(
@@ -131,7 +131,7 @@ def test_what_cannot_be_seen_is_said(
     maker = made("prepare", part="one")
     put(tmp_path / "old" / "f", "one")
     old = made("train", {"data": read_input(tmp_path / "old")}, known=False)  # as older versions recorded
-    [item] = record.lineage(old).unmade
+    [item] = record.history.lineage(old).unmade
     assert (item.folder, item.looked_at) == (None, False)
     monkeypatch.setattr(spec_inputs, "LISTED", 1)
     monkeypatch.setattr(module, "LISTED", 1)
@@ -139,12 +139,12 @@ def test_what_cannot_be_seen_is_said(
     put(tmp_path / "long" / "g", "two")
     long = read_input(tmp_path / "long")
     assert long.files == () and long.count == 2
-    [item] = record.lineage(made("train", {"data": long})).unmade
+    [item] = record.history.lineage(made("train", {"data": long})).unmade
     assert (item.folder, item.files, item.looked_at) == (True, 2, False)
-    assert record.lineage(maker).below == ()
+    assert record.history.lineage(maker).below == ()
     # An old run's folder is understood once somebody hashes it again.
     known = made("train", {"data": read_input(tmp_path / "old" / "f")})
-    assert [link.maker for link in record.lineage(known).above] == [maker]
+    assert [link.maker for link in record.history.lineage(known).above] == [maker]
 
 
 def test_a_long_chain_is_cut_and_says_so(
@@ -153,9 +153,9 @@ def test_a_long_chain_is_cut_and_says_so(
     runs = [made("step", part="0")]
     for number in range(1, 6):
         runs.append(made("step", {"x": put(tmp_path / str(number), str(number - 1))}, part=str(number)))
-    assert len(record.lineage(runs[-1]).runs) == 6
+    assert len(record.history.lineage(runs[-1]).runs) == 6
     monkeypatch.setattr(module, "MOST_RUNS", 3)
-    found = record.lineage(runs[-1])
+    found = record.history.lineage(runs[-1])
     assert found.cut and set(found.runs) == set(runs[-3:])
 
 
@@ -173,4 +173,4 @@ def test_inputs_of_runs_from_before_this_schema_are_known(
         config.attributes["connection"] = connection
         command.downgrade(config, "0004")
     with open_record(settings) as opened:
-        assert [link.maker for link in opened.lineage(user).above] == [maker]
+        assert [link.maker for link in opened.history.lineage(user).above] == [maker]

@@ -119,7 +119,7 @@ def forms(record: Record) -> dict[str, Any]:
         "show": run_document(record.run(RUN), series=True),
         "show queued": run_document(record.run(QUEUED)),
         "events": [{"kind": one["kind"], "data": one["data"]} for one in told(record)],
-        "carried": json.loads(record.carry(RUN).to_bytes()),
+        "carried": json.loads(record.transfer.carry(RUN).to_bytes()),
         "sealed": json.loads(text),
     }
     at_noon = NOON.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -43,7 +43,7 @@ def test_a_key_of_another_image_is_an_error(record: Record, new_run: Callable[..
     with pytest.raises(UsageError, match=f"'monday' is that of run {first.id}, of another image") as caught:
         record.submit(new_run(key="monday", image="another"))
     assert "use another key" in (caught.value.hint or "")
-    assert len(record.history(HistoryFilter())) == 1
+    assert len(record.history.lines(HistoryFilter())) == 1
 
 
 def test_the_same_key_is_the_same_run(record: Record, new_run: Callable[..., NewRun]) -> None:
@@ -167,11 +167,11 @@ def test_half_a_surrogate_pair_stops_no_result(record: Record, finished: Callabl
 
 def test_a_question_in_a_broken_encoding_is_answered(record: Record, finished: Callable[..., str]) -> None:
     finished()
-    assert record.history(HistoryFilter(job="a\udcff")) == []
+    assert record.history.lines(HistoryFilter(job="a\udcff")) == []
     assert record.state("\udcff") is None
-    assert record.runs_of_image("\udcff") == []
+    assert record.history.runs_of_image("\udcff") == []
     with pytest.raises(UsageError):
-        record.best("a\udcff", "b")
+        record.history.best("a\udcff", "b")
     with pytest.raises(UsageError):
         record.run("a\udcff")
 
@@ -184,10 +184,10 @@ def test_verdicts_are_found_from_both_sides(record: Record, finished: Callable[.
         verdict = Verdict(outcome=outcome, original=original, rerun=rerun, summary="é", metrics=(nan,))
         record.add_verdict(verdict, "box", "ada")
     for run in (original, rerun):
-        lines = record.verdicts(run)
+        lines = record.history.verdicts(run)
         assert [line.outcome for line in lines] == ["different", "identical"]
         assert repr(Verdict.model_validate(lines[1].document)) == repr(verdict)
-    assert record.verdicts(finished()) == []
+    assert record.history.verdicts(finished()) == []
 
 
 @pytest.mark.parametrize("ask", ["run", "open_run", "request_cancel"])
@@ -202,7 +202,7 @@ def test_a_rerun_of_nothing_is_refused_whole(record: Record, new_run: Callable[.
     with pytest.raises(UsageError):
         record.submit(new)
     assert record.state(new.id) is None
-    assert record.runs_of_image(new.image) == []
+    assert record.history.runs_of_image(new.image) == []
 
 
 def test_an_id_is_taken_once(record: Record, new_run: Callable[..., NewRun]) -> None:

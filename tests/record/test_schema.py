@@ -90,7 +90,7 @@ def test_a_record_of_the_first_schema_is_brought_to_head_with_its_runs(
         ]
         final = {point.name: pick.choice([point.value, 1.0]) for point in series}
         finished(result={"metrics": final, "series": tuple(series)})
-    before, lines = record.run(run), record.history(HistoryFilter())
+    before, lines = record.run(run), record.history.lines(HistoryFilter())
     database = open_database(settings.database_url)
     config = Config()
     config.set_main_option("script_location", str(migrate.SCRIPTS))
@@ -101,8 +101,10 @@ def test_a_record_of_the_first_schema_is_brought_to_head_with_its_runs(
     assert "ix_run_seconds_id" not in indexes(database)
     with open_record(settings) as opened:
         assert opened.run(run) == before
-        assert repr(opened.history(HistoryFilter())) == repr(lines)  # what was reached, too; NaN is not NaN
-        assert opened.best("digits", "acc").line.id == run
+        assert repr(opened.history.lines(HistoryFilter())) == repr(
+            lines
+        )  # what was reached, too; NaN is not NaN
+        assert opened.history.best("digits", "acc").line.id == run
     assert version(database) == HEAD
     assert "ix_run_seconds_id" in indexes(database)
 

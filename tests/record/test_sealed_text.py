@@ -71,8 +71,8 @@ def test_a_seal_holds_and_only_at_its_box(
     record: Record, settings: Settings, run: str, tmp_path: Path
 ) -> None:
     assert holds(record, settings, run)
-    record.note(run, "look", "ada")
-    record.tag(run, ["good"], "ada")
+    record.annotations.note(run, "look", "ada")
+    record.annotations.tag(run, ["good"], "ada")
     assert holds(record, settings, run), "what people say later is not the box's"
     assert not holds(record, replace(settings, home=tmp_path / "another"), run)
 

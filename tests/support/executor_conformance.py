@@ -146,7 +146,7 @@ def finished(lab: Lab, session: Session, run: str) -> RunRecord:
 def running(lab: Lab, session: Session, run: str) -> None:
     """Until its job was started: by what the ledger and the engine keep, as both states may pass by."""
     moves = EventFilter(run=run, kinds=("run.moved",))
-    until(lab, session, run, lambda: session.record.events(moves))
+    until(lab, session, run, lambda: session.record.ledger.events(moves))
     until(lab, session, run, lambda: session.record.run(run).state.final or not containers(run, *UNSTARTED))
 
 

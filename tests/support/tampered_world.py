@@ -115,7 +115,7 @@ def result(store: Store, text: str = "", **changes: Any) -> Result:
 def a_life(session: Session) -> tuple[str, str]:
     """Everything that can happen to a run, signed twice; (the original, its rerun)."""
     record, store = session.record, session.store
-    record.introduce(
+    record.boxes.introduce(
         BoxFacts(
             id="b0",
             name="alpha",
@@ -168,10 +168,10 @@ def a_life(session: Session) -> tuple[str, str]:
     record.finish(rerun, 1, result(store, "'", failure=None))
     verdict = compare(record.run(original), record.run(rerun), session.store.open)
     record.add_verdict(verdict, "b0", "ada")
-    record.note(original, "look here", "ada")
-    record.tag(original, ["odd"], "ada")
-    record.name("prod", original, "ada")
-    record.archive([rerun], "ada")
+    record.annotations.note(original, "look here", "ada")
+    record.annotations.tag(original, ["odd"], "ada")
+    record.annotations.name("prod", original, "ada")
+    record.annotations.archive([rerun], "ada")
     checkpoint(session)
     # One that is open, whose log still passes by: the only table that is empty otherwise.
     waiting, _ = record.submit(queued_run(image=image("image")))
@@ -311,7 +311,7 @@ def change_the_seed(world: World) -> None:
 def forget(world: World) -> None:
     """Without this box's own copy of what it signed."""
     with world.opened() as session:
-        local_path(world.settings, session.record.ledger().origin).unlink()
+        local_path(world.settings, session.record.ledger.head().origin).unlink()
     ledgers_path(world.settings).unlink()
 
 
@@ -326,7 +326,7 @@ def sign_all(world: World, home: Path) -> None:
     """Checkpoints of the ledger as it is now, by another key."""
     key = signing_key(load({"REPRISE_HOME": str(home)}))
     with world.opened() as session:
-        origin = session.record.ledger().origin
+        origin = session.record.ledger.head().origin
     frontier, notes = Frontier(), {}
     for document in documents(world):
         frontier.append(leaf_hash(document))

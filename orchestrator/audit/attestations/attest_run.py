@@ -84,7 +84,7 @@ def sound_verdicts(session: Session, run: RunRecord) -> list[VerdictLine]:
 
     Each in the words of today: the sentence in a row may be anybody's.
     """
-    lines = session.record.verdicts(run.id)
+    lines = session.record.history.verdicts(run.id)
     return [
         line.model_copy(update={"document": {**line.document, "summary": checked.summary}})
         for line, checked in zip(lines, verify(session, lines), strict=True)

@@ -111,7 +111,7 @@ def _kind(trouble: StoreError) -> Kind:
 def _swept(session: Session) -> dict[str, int]:
     """Blob -> the event that says it was removed by policy."""
     found: dict[str, int] = {}
-    for line in session.record.events(EventFilter(kinds=("store.swept",))):
+    for line in session.record.ledger.events(EventFilter(kinds=("store.swept",))):
         try:
             found.update(dict.fromkeys(line.data["blobs"], line.index))
         except (ValueError, KeyError, TypeError):

@@ -19,10 +19,10 @@ LONG = timedelta(hours=24)  # in a queue, or on a box of which nothing is known
 def stuck_findings(session: Session) -> Iterator[Finding]:
     """By the run's lock on this box, by the worker's silence on others, else by age."""
     here = box_id(session.settings)
-    boxes = {box.id: box for box in session.record.boxes()}
+    boxes = {box.id: box for box in session.record.boxes.all()}
     moment = session.record.now()
     open_states = tuple(state for state in State if not state.final)
-    for line in session.record.history(HistoryFilter(states=open_states)):
+    for line in session.record.history.lines(HistoryFilter(states=open_states)):
         opened = session.record.open_run(line.id)
         if opened.state.final:  # it ended meanwhile
             continue

@@ -79,7 +79,7 @@ def _write(session: Session, folder: Path, step: Step, *, with_blobs: bool) -> E
         }
         ledger["blobs"] = with_blobs
         _lines(folder / LEDGER, [canonical_json(ledger)])
-        (folder / CHECKPOINTS).write_text("".join(one.text for one in now.checkpoints()), "utf-8")
+        (folder / CHECKPOINTS).write_text("".join(one.text for one in now.signed_heads()), "utf-8")
         (folder / KEYS).write_text(signing_key(session.settings).public.vkey + "\n", "utf-8")
         events = _lines(
             folder / EVENTS, _stepped((line.document for line in now.ledger_events()), head.size, step)

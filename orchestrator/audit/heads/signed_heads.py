@@ -33,20 +33,20 @@ def checkpoint(session: Session) -> str | None:
     AuditError where it has become shorter than the last one says. UsageError for a key that cannot be used.
     """
     record = session.record
-    head, last = record.ledger(), record.latest_checkpoint()
+    head, last = record.ledger.head(), record.ledger.latest_signed_head()
     if last is not None and last.size > head.size:
         raise AuditError(f"the ledger has {head.size} events; the last checkpoint has {last.size}", _MEND)
     if head.size == 0 or (last is not None and last.size == head.size):
         return None
     note = sign_checkpoint(head.origin, head.size, head.root, signing_key(session.settings))
-    kept = record.save_checkpoint(head.size, note).text
+    kept = record.ledger.save_signed_head(head.size, note).text
     keep_checkpoint(session.settings, record.address, head.origin, kept)
     return kept
 
 
 def seal(session: Session) -> None:
     """At a command's end: a checkpoint, where a run has ended or a verdict was given since the last one."""
-    if session.record.checkpoint_due():
+    if session.record.ledger.head_due():
         checkpoint(session)
 
 
@@ -108,7 +108,7 @@ def copy_to_git(session: Session, folder: Path) -> int:
 
 
 def _add_to_branch(session: Session, repository: Repository) -> int:
-    name = f"{session.record.ledger().id}.checkpoints"
+    name = f"{session.record.ledger.head().id}.checkpoints"
     tip = (
         repository.ask("finding the branch", "for-each-ref", "--format=%(objectname)", BRANCH)
         .decode()
@@ -151,7 +151,7 @@ def _commit(repository: Repository, entries: dict[str, str], tip: str, note: str
 
 def _missing(session: Session, there: str, name: str) -> list[str]:
     """The record's checkpoints that come after those that are there."""
-    head, held = session.record.ledger(), session.record.checkpoints()
+    head, held = session.record.ledger.head(), session.record.ledger.signed_heads()
     last = agreed(there, name, head, held)
     return [one.text for one in held if one.size > last]
 

@@ -38,7 +38,7 @@ def command(name: str | None, run: str | None, remove: bool, as_json: bool) -> N
         raise UsageError("--remove takes an alias and nothing else", "`reprise alias ALIAS --remove`")
     with opened() as session:
         said = "" if name is None else _change(session.record, name, run, remove)
-        every = session.record.names()
+        every = session.record.annotations.names()
     names = [item for item in every if name in (None, item.name)]
     if name is not None and not names:
         raise UsageError(f"no run ever had the alias {name}", f"`reprise alias {name} RUN` gives it")
@@ -54,11 +54,11 @@ def _change(record: Record, name: str, run: str | None, remove: bool) -> str:
     from orchestrator.record.runs.author import person
 
     if remove:
-        return f"{record.unname(name, person())} is no longer {name}"
+        return f"{record.annotations.unname(name, person())} is no longer {name}"
     if run is None:
         return ""
     found = record.find(run)
-    before = record.name(name, found, person())
+    before = record.annotations.name(name, found, person())
     if before == found:
         return f"{found} is {name} already"
     return f"{found} is now {name}" + (f"; before, it was {before}" if before else "")

@@ -25,7 +25,7 @@ def command(runs: tuple[str, ...], restore: bool, as_json: bool) -> None:
 
     with opened() as session:
         found = list(dict.fromkeys(session.record.find(run) for run in runs))
-        changed = session.record.archive(found, person(), restore=restore)
+        changed = session.record.annotations.archive(found, person(), restore=restore)
     unchanged = [run for run in found if run not in changed]
     if as_json:
         print_document({"archived": not restore, "changed": changed, "unchanged": unchanged})

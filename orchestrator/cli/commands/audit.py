@@ -132,7 +132,9 @@ def _verdicts(texts: Sequence[str], job: str | None, as_json: bool) -> ExitCode:
     with opened() as session, PartBar() as bar:
         named = list(dict.fromkeys(session.record.find(text) for text in texts))
         runs = named or judged_runs(session, job)
-        judged = [run for run in runs if any(line.run == run for line in session.record.verdicts(run))]
+        judged = [
+            run for run in runs if any(line.run == run for line in session.record.history.verdicts(run))
+        ]
         if not judged:
             _refuse(session, named, job)
         findings = list(verdict_findings(session, judged, bar.step("verdicts"), evidence=True))
@@ -152,7 +154,7 @@ def _refuse(session: Session, runs: list[str], job: str | None) -> None:
         raise UsageError(
             f"no verdict on a run of the job {job} is recorded", "`reprise history` shows jobs and verdicts"
         )
-    reruns = dict.fromkeys(line.run for run in runs for line in session.record.verdicts(run))
+    reruns = dict.fromkeys(line.run for run in runs for line in session.record.history.verdicts(run))
     if reruns:
         hint = f"verdicts are on reruns: `reprise audit --only verdicts {' '.join(list(reruns)[:3])}`"
     elif len(runs) == 2:

@@ -36,7 +36,7 @@ def command(job: str, metric: str, minimize: bool, last: bool, as_json: bool) ->
     from orchestrator.cli.verb_session import opened
 
     with opened(adopting=True) as session:
-        found = session.record.best(job, metric, minimize=minimize, last=last)
+        found = session.record.history.best(job, metric, minimize=minimize, last=last)
         run = session.record.run(found.line.id)
     if as_json:
         said = {name: getattr(found, name) for name in ("metric", "part", "value", "step", "incomplete")}

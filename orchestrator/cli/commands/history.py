@@ -108,11 +108,11 @@ def ask(record: Record, wanted: HistoryFilter, changed: str | None) -> Answer:
     from orchestrator.cli.terminal.human_units import incomplete_text
     from orchestrator.record.history.queries import LOOKED_AT
 
-    page = record.history_page(wanted.model_copy(update={"changed": changed}))
+    page = record.history.page(wanted.model_copy(update={"changed": changed}))
     runs, limit = list(page.lines), wanted.limit or len(page.lines)
     more = page.next is not None and not page.left
-    sorted_by = None if wanted.sort is None else record.field(wanted.sort)
-    notes = [] if runs else record.why_nothing(wanted)
+    sorted_by = None if wanted.sort is None else record.history.field(wanted.sort)
+    notes = [] if runs else record.history.why_nothing(wanted)
     if page.left:
         notes.append(f"looked at {LOOKED_AT:,} runs; narrow the rest with --job, --since or --where")
     if runs and sorted_by is not None and value_in(runs[0], sorted_by) is None:

@@ -10,7 +10,7 @@ from orchestrator.cli.options import json_option
 
 if TYPE_CHECKING:
     from orchestrator.cli.terminal.console import Branch
-    from orchestrator.record.run_record import Kin, Lineage, Link, Unmade
+    from orchestrator.record.history.lineage_model import Kin, Lineage, Link, Unmade
 
 FILES_SHOWN = 3  # of one link
 
@@ -32,7 +32,7 @@ def command(run: str, as_json: bool) -> None:
     from orchestrator.cli.verb_session import opened
 
     with opened() as session:
-        found = session.record.lineage(session.record.find(run))
+        found = session.record.history.lineage(session.record.find(run))
     if as_json:
         print_document(found)
     else:

@@ -32,8 +32,8 @@ def command(run: str, text: str | None, as_json: bool) -> None:
 
     with opened() as session:
         found = session.record.find(run)
-        added = text is not None and session.record.note(found, text, person())
-        notes = session.record.marks(found).notes
+        added = text is not None and session.record.annotations.note(found, text, person())
+        notes = session.record.annotations.marks(found).notes
     if as_json:
         print_document({"run": found, "added": added, "notes": note_documents(notes)})
     elif text is not None:

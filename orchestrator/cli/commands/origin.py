@@ -14,7 +14,7 @@ from orchestrator.cli.options import json_option
 if TYPE_CHECKING:
     from orchestrator.digest import Digest
     from orchestrator.errors import ExitCode
-    from orchestrator.record.run_record import Made, Mention
+    from orchestrator.record.history.lineage_model import Made, Mention
 
 RUNS_SHOWN = 5  # of one file; reruns of one digest all left the same bytes
 FILES_SHOWN = 20  # of one group of files, which the same runs made
@@ -54,8 +54,8 @@ def command(files: tuple[Path, ...], as_json: bool) -> ExitCode:
     read = {path: _digest(path) for path in with_bar(paths, len(paths), "reading")}
     folders = {path: digest for path in files if (digest := _folder_digest(path, read)) is not None}
     with opened() as session:
-        made = session.record.whence([*read.values()])
-        mentions = session.record.mentions([*read.values(), *folders.values()])
+        made = session.record.history.origin([*read.values()])
+        mentions = session.record.history.mentions([*read.values(), *folders.values()])
     found = _found(read, made, mentions)
     whole = [item for item in _found(folders, (), mentions) if item.mentions]
     if as_json:

@@ -39,8 +39,8 @@ def command(run: str, packages: bool, series: bool, patch: bool, raw: bool, as_j
 
     with opened(adopting=True) as session:
         record = find_run(session, run)
-        verdicts = session.record.verdicts(record.id)
-        said = session.record.marks(record.id)
+        verdicts = session.record.history.verdicts(record.id)
+        said = session.record.annotations.marks(record.id)
         changed = read_patch(session, record) if patch else b""
         waiting = why_waiting(session, record)
     if as_json:

@@ -27,8 +27,8 @@ def command(run: str, tags: tuple[str, ...], remove: bool, as_json: bool) -> Non
         raise UsageError("--remove: which tags?", "reprise tag RUN TAG... --remove")
     with opened() as session:
         found = session.record.find(run)
-        changed = session.record.tag(found, tags, person(), remove=remove) if tags else []
-        present = session.record.marks(found).tags
+        changed = session.record.annotations.tag(found, tags, person(), remove=remove) if tags else []
+        present = session.record.annotations.marks(found).tags
     if as_json:
         print_document({"run": found, "changed": changed, "tags": present})
     else:

@@ -101,9 +101,9 @@ def _chosen(session: Session, text: str, watch: Watch) -> tuple[Digest, list[str
     if not text.startswith("sha256:"):
         run = record.run(record.find(text))
         if not run.state.final:
-            record.carry(run.id)  # refuses it in its own words
+            record.transfer.carry(run.id)  # refuses it in its own words
         return run.image, [run.id]
-    runs = record.runs_of_image(text)
+    runs = record.history.runs_of_image(text)
     if runs:
         ended = [run for run in runs if (state := record.state(run)) is not None and state.final]
         if len(ended) < len(runs):
@@ -126,7 +126,7 @@ def _gather(session: Session, chosen: list[str], parts: _BundleParts) -> None:
         run = waiting.pop()
         if run in found:
             continue
-        item = session.record.carry(run)
+        item = session.record.transfer.carry(run)
         parts.add_run(item)
         found[run] = (item.run.created_at, item.run.rerun_of)
         waiting += [line.original for line in item.verdicts]

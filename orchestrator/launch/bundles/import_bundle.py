@@ -93,7 +93,7 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> ImportedBundle:
 
         image, roles = _read_first(session, archive, stage)
         if bundle.runs:
-            session.record.try_in(carried, source)  # before gigabytes are read
+            session.record.transfer.try_in(carried, source)  # before gigabytes are read
         if bundle.left_out:
             _check_base(session, image, watch)
         archive.on_read = _room(session, archive, stage, roles).wrote
@@ -110,7 +110,7 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> ImportedBundle:
         layout.put_bytes(image.manifest)
         crash_point("placed")
 
-        brought = session.record.bring_in(carried, person(), source) if bundle.runs else []
+        brought = session.record.transfer.bring_in(carried, person(), source) if bundle.runs else []
     return ImportedBundle(
         bundle=source,
         image=bundle.image,

@@ -56,7 +56,7 @@ def judged_elsewhere(session: Session, record: RunRecord, watch: Watch) -> Verdi
         return judge(session, record, watch)
     end = time.monotonic() + JUDGING
     while time.monotonic() < end:
-        lines = [line for line in session.record.verdicts(record.id) if line.run == record.id]
+        lines = [line for line in session.record.history.verdicts(record.id) if line.run == record.id]
         if lines:
             return Verdict.model_validate(lines[-1].document)
         time.sleep(POLL)

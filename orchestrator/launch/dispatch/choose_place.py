@@ -21,7 +21,7 @@ def wanted_on(session: Session, place: str) -> Wanted:
     if place in KINDS:
         executor_of(session, place)  # UsageError before anything is recorded
         return Wanted(executor=place)
-    boxes = session.record.boxes()
+    boxes = session.record.boxes.all()
     found = [box for box in boxes if box.name == place or box.id == place]
     found = found or [box for box in boxes if len(place) >= 4 and box.id.startswith(place)]
     if not found:
@@ -36,7 +36,7 @@ def wanted_on(session: Session, place: str) -> Wanted:
 def wanted_elsewhere(session: Session, new: NewRun, box: str) -> Wanted:
     """Any box but `box`. UsageError if none that is up fits: the run would wait for ever."""
     wanted = Wanted(executor=QUEUE, not_box=box)
-    boxes = session.record.boxes()
+    boxes = session.record.boxes.all()
     run = Queued(
         id=new.id,
         attempt=0,

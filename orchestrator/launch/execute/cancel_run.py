@@ -42,4 +42,4 @@ def _box_is_gone(session: Session, opened: OpenRun) -> bool:
     """Whether a worker has the run, and has been silent: nobody there would see the wish."""
     if opened.state is State.QUEUED:
         return False
-    return any(box.id == opened.box and state_of(box) == "silent" for box in session.record.boxes())
+    return any(box.id == opened.box and state_of(box) == "silent" for box in session.record.boxes.all())

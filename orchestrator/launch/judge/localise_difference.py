@@ -115,7 +115,7 @@ def _recorded(session: Session, run: RunRecord, step: int) -> RunRecord | None:
     """A pass over the run that was made where the run was made, if that is not here."""
     if run.box == box_id(session.settings):
         return None
-    for line in session.record.history(HistoryFilter(job=run.job, states=(State.SUCCEEDED,))):
+    for line in session.record.history.lines(HistoryFilter(job=run.job, states=(State.SUCCEEDED,))):
         if line.rerun_of != run.id:
             continue
         found = session.record.run(line.id)

@@ -32,7 +32,7 @@ def predict_rerun(session: Session, request: RerunRequest) -> Prediction:
 def _earlier_reruns(session: Session, original: RunRecord) -> str:
     """What became of earlier reruns: one that differed says more than any class of hardware."""
     outcomes = Counter(
-        line.outcome for line in session.record.verdicts(original.id) if line.run != original.id
+        line.outcome for line in session.record.history.verdicts(original.id) if line.run != original.id
     )
     said = [f"{times} {outcome.replace('_', ' ')}" for outcome, times in sorted(outcomes.items())]
     return f"earlier reruns of it: {', '.join(said)}" if said else ""

@@ -45,12 +45,12 @@ class VerifiedVerdict(Value):
 
 def stored_verdicts(session: Session, runs: list[str]) -> list[VerdictLine]:
     """Every verdict in which one of these runs is the rerun, run by run, oldest first."""
-    return [line for run in runs for line in session.record.verdicts(run) if line.run == run]
+    return [line for run in runs for line in session.record.history.verdicts(run) if line.run == run]
 
 
 def judged_runs(session: Session, job: str | None) -> list[str]:
     """Runs that have a verdict, of one job or of all, oldest first."""
-    lines = session.record.history(HistoryFilter(job=job))
+    lines = session.record.history.lines(HistoryFilter(job=job))
     return [line.id for line in reversed(lines) if line.verdict is not None]
 
 

@@ -43,7 +43,7 @@ def resolve(session: Session, text: str) -> Target:
 def _from_digest(session: Session, text: str) -> Target:
     if not _HEX.match(text.removeprefix("sha256:")):
         raise UsageError(f"not a digest: {text}", "sha256: and at least 6 of its 64 hex digits")
-    ids = session.record.runs_of_image(text)
+    ids = session.record.history.runs_of_image(text)
     if ids:
         # One at a time: an image may have thousands of runs, and the first one mostly succeeded.
         runs = (session.record.run(run) for run in ids)

@@ -64,7 +64,7 @@ def why_queued(session: Session, run: str) -> str:
     record = session.record.run(run)
     if record.state is not State.QUEUED:
         return ""
-    return why_waiting(as_queued(record), session.record.boxes())
+    return why_waiting(as_queued(record), session.record.boxes.all())
 
 
 def as_queued(run: RunRecord) -> Queued:

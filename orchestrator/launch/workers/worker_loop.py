@@ -78,11 +78,11 @@ class Worker:
                 raise UsageError("a worker of this home is at work already", "`reprise worker list` shows it")
             before = [(one, signal.signal(one, self._on_signal)) for one in (signal.SIGTERM, signal.SIGINT)]
             try:
-                self._session.record.introduce(self.facts)
+                self._session.record.boxes.introduce(self.facts)
                 self._watch.note(f"{self.facts.name} takes runs")
                 while self._round():
                     time.sleep(self._pause * random.uniform(0.8, 1.2))  # noqa: S311  (not a secret)
-                self._session.record.see(self.facts.id, "down")
+                self._session.record.boxes.see(self.facts.id, "down")
             finally:
                 for one, handler in before:
                     signal.signal(one, handler)
@@ -169,7 +169,7 @@ class Worker:
             if self._asked and self.facts.state == "up":
                 self.facts = self.facts.model_copy(update={"state": "draining"})
                 self._watch.note(f"{self.facts.name} takes nothing new; {len(mine)} to finish")
-            self._session.record.see(self.facts.id, self.facts.state, self._health.trouble[:SAID])
+            self._session.record.boxes.see(self.facts.id, self.facts.state, self._health.trouble[:SAID])
             if not self._asked:
                 self._take_over_from_the_silent(moment)
         if moment - self._sweep >= SWEEP:
@@ -247,13 +247,13 @@ class Worker:
         if self._health.trouble != before:
             said = self._health.trouble
             self._watch.note(f"nothing is taken: {said}" if said else f"{self.facts.name} is fit for runs")
-            self._session.record.see(self.facts.id, self.facts.state, said[:SAID])
+            self._session.record.boxes.see(self.facts.id, self.facts.state, said[:SAID])
         if not fit:
             self._pause = SLOW
         return fit
 
     def _others(self) -> tuple[BoxLine, ...]:
-        boxes = self._session.record.boxes()
+        boxes = self._session.record.boxes.all()
         return tuple(box for box in boxes if box.id != self.facts.id and alive(box) and not box.trouble)
 
     def _left_alone(self, run: Queued, others: tuple[BoxLine, ...]) -> bool:
@@ -287,7 +287,7 @@ class Worker:
 
     def _take_over_from_the_silent(self, moment: float) -> None:
         """By our own clock: a box is silent while its last word stays the same before our eyes."""
-        for box in self._session.record.boxes():
+        for box in self._session.record.boxes.all():
             if box.id == self.facts.id:
                 continue
             word, since = self._heard.get(box.id, (None, moment))

@@ -23,7 +23,9 @@ from orchestrator.run.attempt_model import State
 SHOWN = 20  # names in a hint
 
 
-def best(connection: Connection, job: str, metric: str, *, minimize: bool, last: bool) -> Best:
+def best(
+    connection: Connection, job: str, metric: str, *, minimize: bool = False, last: bool = False
+) -> Best:
     """Among runs that succeeded and are not put away: that with the best point, or with the best last value.
 
     `metric` may name one of its values itself (`loss.min`). The older one of equals. UsageError where none

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, null, select
 
 from orchestrator.digest import Digest
-from orchestrator.record.run_record import Made, Mention
+from orchestrator.record.history.lineage_model import Made, Mention
 from orchestrator.record.runs.annotations import marks_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
@@ -19,7 +19,7 @@ _CHUNK = 10_000  # digests in one query; SQLite takes 32,766 parameters
 _original = tables.run.alias("original")
 
 
-def whence(connection: Connection, digests: Sequence[Digest]) -> list[Made]:
+def origin(connection: Connection, digests: Sequence[Digest]) -> list[Made]:
     """Outputs with one of these digests, oldest run first; of one digest the first thousand at most."""
     rows = _outputs(connection, sorted(set(digests)))
     keys = sorted({row.key for row in rows})

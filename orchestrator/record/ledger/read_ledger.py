@@ -1,6 +1,6 @@
 """The ledger as it is read: its head, its events in order or by question, its checkpoints.
 
-All but `save_checkpoint` only read. Every query is answered by an index at a million events.
+All but `save_signed_head` only read. Every query is answered by an index at a million events.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def event_line(row: Row[Any]) -> EventLine:
 # Checkpoints
 
 
-def checkpoint_due(connection: Connection) -> bool:
+def head_due(connection: Connection) -> bool:
     """Whether a run has ended, or a verdict was given, that no checkpoint covers."""
     covered = select(func.coalesce(func.max(_checkpoint.c.size), 0)).scalar_subquery()
     later = [
@@ -135,18 +135,18 @@ def checkpoint_due(connection: Connection) -> bool:
     return any(connection.execute(select(*later)).one())
 
 
-def checkpoints(connection: Connection, after: int = 0) -> list[Signed]:
+def signed_heads(connection: Connection, after: int = 0) -> list[Signed]:
     """Those over more than `after` events, the oldest first."""
     query = select(_checkpoint).where(_checkpoint.c.size > after).order_by(_checkpoint.c.size)
     return [Signed(**row._asdict()) for row in connection.execute(query)]
 
 
-def latest_checkpoint(connection: Connection) -> Signed | None:
+def latest_signed_head(connection: Connection) -> Signed | None:
     row = connection.execute(select(_checkpoint).order_by(_checkpoint.c.size.desc()).limit(1)).one_or_none()
     return None if row is None else Signed(**row._asdict())
 
 
-def save_checkpoint(connection: Connection, size: int, text: str) -> Signed:
+def save_signed_head(connection: Connection, size: int, text: str) -> Signed:
     """Keep a note; where there is one of that size, that one. RecordError for one that is ahead."""
     there = connection.execute(select(_checkpoint).where(_checkpoint.c.size == size)).one_or_none()
     if there is not None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.digest import Digest
 from orchestrator.record.ledger.fold_events import OWNED, SHARED, EventLine, LedgerHead
-from orchestrator.record.ledger.read_ledger import Signed, checkpoints, event_line, head
+from orchestrator.record.ledger.read_ledger import Signed, event_line, head, signed_heads
 from orchestrator.record.ledger.row_evidence import of_runs, row_value, rows_value
 from orchestrator.record.schema import tables
 
@@ -244,8 +244,8 @@ class Snapshot:
     def head(self) -> LedgerHead:
         return head(self._connection)
 
-    def checkpoints(self) -> list[Signed]:
-        return checkpoints(self._connection)
+    def signed_heads(self) -> list[Signed]:
+        return signed_heads(self._connection)
 
     def ledger_events(self) -> Iterator[EventLine]:
         last: int | None = None

@@ -28,7 +28,7 @@ def introduce(connection: Connection, facts: BoxFacts) -> datetime:
     return moment
 
 
-def see(connection: Connection, box: str, state: str, trouble: str) -> None:
+def see(connection: Connection, box: str, state: str, trouble: str = "") -> None:
     """The heartbeat, with why the box takes nothing where it does not."""
     table = tables.box
     connection.execute(

@@ -84,9 +84,9 @@ def moved(connection: Connection, run: str, number: int, state: State) -> bool |
     return _stands(connection, run, number, (state,))
 
 
-def finished(connection: Connection, run: str, number: int) -> bool | None:
+def finished(connection: Connection, run: str, attempt: int) -> bool | None:
     """Only the process that holds an attempt can finish it, so a final state under its number is its own."""
-    return _stands(connection, run, number, tuple(state for state in State if state.final))
+    return _stands(connection, run, attempt, tuple(state for state in State if state.final))
 
 
 def _stands(connection: Connection, run: str, number: int, states: tuple[State, ...]) -> bool | None:

@@ -14,6 +14,7 @@ from orchestrator.record.run_record import ImageFacts, OpenRun, RunRecord, Submi
 from orchestrator.record.runs.attempts import wanted_columns, wanted_of
 from orchestrator.record.runs.field_tables import RESULTS, SUBMITTED
 from orchestrator.record.runs.run_states import OPEN
+from orchestrator.record.runs.sealed_text import asked_as_text
 from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.stored_values import fields_from, value_from
@@ -39,6 +40,11 @@ def whole_run(connection: Connection, run: str) -> RunRecord:
         return _whole_run(connection, run)
     except WRONG as error:
         raise unreadable(f"run {run}", error) from error
+
+
+def run_as_asked(connection: Connection, run: str) -> tuple[RunRecord, bytes]:
+    """With what `sealed_text.asks` compares at its end."""
+    return whole_run(connection, run), asked_as_text(connection, run)
 
 
 def _whole_run(connection: Connection, run: str) -> RunRecord:

@@ -45,7 +45,7 @@ def command(
     with opened() as session:
         of_run = None if run is None else _find(session, run)
         wanted = EventFilter(run=of_run, kinds=kinds, since=since, by=by, limit=limit + 1)
-        found = session.record.events(wanted)
+        found = session.record.ledger.events(wanted)
     more, found = len(found) > limit, found[-limit:]
     if as_json:
         names = ("index", "at", "by", "kind", "run")
@@ -83,7 +83,7 @@ def _find(session: Session, text: str) -> str:
     try:
         return session.record.find(text)
     except UsageError:
-        if session.record.events(EventFilter(run=text.lower(), limit=1)):
+        if session.record.ledger.events(EventFilter(run=text.lower(), limit=1)):
             return text.lower()
         raise
 

@@ -38,7 +38,7 @@ def command(target: str | None, as_json: bool) -> None:
 
     with opened() as session:
         new = checkpoint(session) is not None
-        origin, last = session.record.ledger().origin, session.record.latest_checkpoint()
+        origin, last = session.record.ledger.head().origin, session.record.ledger.latest_signed_head()
         copied = None
         if target is not None:
             copied = (

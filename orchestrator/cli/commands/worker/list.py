@@ -33,7 +33,7 @@ def command(as_json: bool) -> None:
     from orchestrator.launch.workers.box_fit import state_of
 
     with opened() as session:
-        found = session.record.boxes()
+        found = session.record.boxes.all()
     if as_json:
         documents = [box.model_copy(update={"state": state_of(box)}) for box in found]
         print_document({"boxes": documents})
