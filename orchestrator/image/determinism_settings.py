@@ -47,7 +47,7 @@ _PORTABLE = {
 _NUMPY = "NPY_DISABLE_CPU_FEATURES"
 
 
-def _first(
+def environment(
     level: str,
     threads: int,
     portable_cpu: bool,
@@ -55,7 +55,9 @@ def _first(
     numpy: str | None = None,
     trace: tuple[str, int] = ("off", 1),
 ) -> dict[str, str]:
-    """`threads` is the count for OpenMP, MKL, OpenBLAS, numexpr and torch. `numpy` is the version in the
+    """Set 1: the environment of a job, as set in the image's config.
+
+    `threads` is the count for OpenMP, MKL, OpenBLAS, numexpr and torch. `numpy` is the version in the
     image ("2.4.6"; None: 2.4 or later, or none at all): its names for instruction sets changed in 2.4.
     At level `off` there are no numeric settings, the portable CPU profile included: seeds and thread counts
     only. `trace` is which tensors, and every how many optimizer steps. Raises ValueError for a level that
@@ -93,24 +95,8 @@ def _numpy_features(version: str | None) -> str:
     return f"{old} AVX512_SPR" if release >= (2, 3) else old
 
 
-SETS: dict[int, Callable[..., dict[str, str]]] = {1: _first}
+SETS: dict[int, Callable[..., dict[str, str]]] = {1: environment}
 """Every set that an image may name."""
 
 NEWEST = max(SETS)
 """The set of images that are assembled now."""
-
-
-def environment(
-    level: str,
-    threads: int,
-    portable_cpu: bool,
-    seed: int,
-    numpy: str | None = None,
-    trace: tuple[str, int] = ("off", 1),
-    number: int = NEWEST,
-) -> dict[str, str]:
-    """The environment of a job, as set in the image's config, by the set of that number.
-
-    Raises ValueError for a level that does not exist, or a thread count below 1.
-    """
-    return SETS[number](level, threads, portable_cpu, seed, numpy, trace)

@@ -114,7 +114,9 @@ def main() -> None:
     wheel_layering.LARGE = 9000
     (folder / "real").mkdir()
     real = build(folder / "real", None)
-    determinism_settings.environment = lambda **asked: {"SETTINGS": canonical_json(asked).decode()}  # type: ignore[assignment]
+    determinism_settings.SETS[1] = lambda **asked: {
+        "SETTINGS": canonical_json(asked | {"number": 1}).decode()
+    }
     (folder / "fixed").mkdir()
     fixed = build(folder / "fixed", stand_in())
     print(

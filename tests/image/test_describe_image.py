@@ -66,7 +66,9 @@ def today(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     what: str = request.param
     if what in ("one more setting", "both"):
         monkeypatch.setitem(
-            determinism_settings.SETS, 2, lambda *asked: {**determinism_settings.SETS[1](*asked), "NEXT": "1"}
+            determinism_settings.SETS,
+            2,
+            lambda **asked: {**determinism_settings.SETS[1](**asked), "NEXT": "1"},
         )
         monkeypatch.setattr(determinism_settings, "NEWEST", 2)
     if what in ("another payload", "both"):

@@ -12,7 +12,8 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, EngineMissingError, InfrastructureError, UsageError
-from orchestrator.image.base.base_manifest import Parts, made_config, manifest_of
+from orchestrator.image.assembly.assemble import manifest_of
+from orchestrator.image.base.base_manifest import Parts, made_config
 from orchestrator.image.base.base_pins import list_pins
 from orchestrator.image.base.os_image import Release, bootstrap, command, environment, release
 from orchestrator.image.base.recipe import BOOTSTRAP, read_recipe

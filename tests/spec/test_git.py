@@ -15,9 +15,9 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.redaction import bare_remote
 from orchestrator.spec.jobfile.job_spec import SourceSpec
 from orchestrator.spec.source import git as git_module
-from orchestrator.spec.source.git import without_credentials
 from orchestrator.spec.source.read_source import read_source
 from orchestrator.spec.source.source_tree import GitState, SourceTree
 
@@ -334,7 +334,7 @@ def test_a_git_folder_that_is_no_repository_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_no_credentials_are_kept(url: str, kept: str) -> None:
-    assert without_credentials(url) == kept
+    assert bare_remote(url) == kept
 
 
 def test_an_object_of_gigabytes_takes_no_more_memory_than_git_has(

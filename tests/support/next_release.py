@@ -24,8 +24,8 @@ def arrive(folder: Path) -> None:
     lines = {name: data.decode().splitlines(keepends=True) for name, data in files.items()}
     (folder / f"{NUMBER}.json").write_text(json.dumps(lines))
     payload_releases.DIGESTS[NUMBER] = payload_releases.payload_digest(files)
-    determinism_settings.SETS[NUMBER] = lambda *asked: {
-        **determinism_settings.SETS[1](*asked),
+    determinism_settings.SETS[NUMBER] = lambda **asked: {
+        **determinism_settings.SETS[1](**asked),
         "NEXT_SETTING": "1",
     }
     payload_releases.FOLDER, payload_releases.NEWEST, determinism_settings.NEWEST = folder, NUMBER, NUMBER

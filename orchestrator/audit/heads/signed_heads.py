@@ -20,7 +20,8 @@ from orchestrator.errors import AuditError, StoreError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.read_ledger import LedgerHead, Signed
 from orchestrator.record.runs.author import author
-from orchestrator.spec.source.git import Repository, find_repository
+from orchestrator.spec.source.git import Repository
+from orchestrator.spec.source.git_folder import find_repository
 
 BRANCH = "refs/heads/reprise-checkpoints"
 _OTHER = "name another file: each ledger has one of its own"

@@ -108,7 +108,7 @@ def documents(
     `numbers` are those of the image that is made again; by default the newest.
     """
     config = canonical_json(_config(base, program, packages, layers, numbers or newest()))
-    return config, canonical_json(_manifest(config, layers))
+    return config, manifest_of(config, layers)
 
 
 def _config(
@@ -143,15 +143,19 @@ def _config(
     }
 
 
-def _manifest(config: bytes, layers: tuple[Layer, ...]) -> dict[str, Any]:
-    return {
-        "schemaVersion": 2,
-        "mediaType": MEDIA_MANIFEST,
-        "config": {"mediaType": MEDIA_CONFIG, "digest": Digest.of(config), "size": len(config)},
-        "layers": [
-            {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers
-        ],
-    }
+def manifest_of(config: bytes, layers: tuple[Layer, ...]) -> bytes:
+    """The manifest of a config and its layers."""
+    return canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MEDIA_MANIFEST,
+            "config": {"mediaType": MEDIA_CONFIG, "digest": Digest.of(config), "size": len(config)},
+            "layers": [
+                {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
+                for layer in layers
+            ],
+        }
+    )
 
 
 def _environment(base: Base, program: Program, packages: Mapping[str, str], settings: int) -> dict[str, str]:
@@ -170,14 +174,13 @@ def _environment(base: Base, program: Program, packages: Mapping[str, str], sett
     ]
     found["PATH"] = ":".join(dict.fromkeys(folders))
     asked = program.determinism
-    found |= determinism_settings.environment(
+    found |= determinism_settings.SETS[settings](
         level=asked.level.value,
         threads=asked.threads,
         portable_cpu=asked.portable_cpu,
         seed=program.seed,
         numpy=packages.get("numpy") or base.python.packages.get("numpy"),
         trace=(asked.trace.tensors.value, asked.trace.every),
-        number=settings,
     )
     found |= program.env
     return found | {

@@ -10,11 +10,11 @@ from contextlib import nullcontext
 from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple
 
-from orchestrator.digest import CHUNK, Digest, canonical_json
+from orchestrator.digest import CHUNK, canonical_json
 from orchestrator.errors import StoreError
-from orchestrator.image.assembly.assemble import CREATED
+from orchestrator.image.assembly.assemble import CREATED, manifest_of
 from orchestrator.image.image_layout import ImageLayout
-from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
+from orchestrator.image.image_model import Layer, LayerKind
 from orchestrator.settings import Settings
 
 
@@ -41,20 +41,6 @@ def made_config(settings: dict[str, Any], layers: tuple[Layer, ...]) -> bytes:
             "config": {"Cmd": settings.get("Cmd"), "Env": sorted(environment)},
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
             "history": [{"created": CREATED, "created_by": f"reprise: {layer.title}"} for layer in layers],
-        }
-    )
-
-
-def manifest_of(config: bytes, layers: tuple[Layer, ...]) -> bytes:
-    """The manifest of a config and its uncompressed layers."""
-    return canonical_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": MEDIA_MANIFEST,
-            "config": {"mediaType": MEDIA_CONFIG, "digest": Digest.of(config), "size": len(config)},
-            "layers": [
-                {"mediaType": MEDIA_LAYER, "digest": layer.digest, "size": layer.size} for layer in layers
-            ],
         }
     )
 

@@ -8,8 +8,9 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.errors import RegistryError, UsageError
 from orchestrator.image.registry.repository import Place
@@ -111,18 +112,8 @@ def _ask_helper(helper: str, host: str) -> Credentials | None:
     return Credentials(user, secret, identity=user == _IDENTITY)
 
 
-class Fetch(Protocol):
-    """One request to a token server, followed nowhere: the answer's status and body."""
-
-    def __call__(
-        self,
-        method: str,
-        url: str,
-        *,
-        auth: Any,
-        params: list[tuple[str, str]] | None = None,
-        data: list[tuple[str, str]] | None = None,
-    ) -> tuple[int, bytes]: ...
+Fetch = Callable[..., tuple[int, bytes]]
+"""One request to a token server: (method, url, auth=, params=, data=) -> the answer's status and body."""
 
 
 class Login:

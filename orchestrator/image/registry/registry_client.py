@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from threading import Event
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import requests
 
@@ -41,10 +41,8 @@ PATIENCE = 60.0  # seconds to wait for a registry that has answered before: it i
 FIRST_PATIENCE = 6.0  # seconds for one that never has: its name may be wrong
 PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds between two tries, doubled each time
 CONNECT = 10.0  # seconds
-ANSWER, PUT_ANSWER = (
-    60.0,
-    600.0,
-)  # until one begins; a registry hashes, may copy, the blob before it answers a PUT
+ANSWER = 60.0  # seconds until one begins
+PUT_ANSWER = 600.0  # the registry hashes the blob before it answers, and may copy it
 HOPS = 5  # redirects of one request
 BREAKS = 8  # connections of one blob that broke without getting on
 ON = 64 << 10  # bytes that are called getting on
@@ -64,6 +62,14 @@ class SilentError(RegistryError):
 
 class LostError(RegistryError):
     """A request whose outcome is unknown: no answer, or 5xx. Whoever asked for this finds out."""
+
+
+class _Request(NamedTuple):
+    method: str
+    url: str
+    headers: Mapping[str, str] | None = None
+    params: Mapping[str, str] | None = None
+    data: bytes | None = None
 
 
 class Client:
@@ -115,7 +121,7 @@ class Client:
 
         def ask() -> RegistryAnswer:
             pace = self._pace(PUT_ANSWER if method == "PUT" else ANSWER)
-            with self._send(method, self.url(path), headers, params, data, pace) as response:
+            with self._send(_Request(method, self.url(path), headers, params, data), pace) as response:
                 return read_whole(response, pace)
 
         self._budget.expect(len(data or b""))
@@ -171,7 +177,7 @@ class Client:
 
         def ask() -> tuple[requests.Response, Pace]:
             pace = self._pace(ANSWER)
-            response = self._send("GET", url, headers, None, None, pace)
+            response = self._send(_Request("GET", url, headers), pace)
             if response.status_code in (200, 206):
                 return response, pace
             with response:
@@ -238,41 +244,32 @@ class Client:
                 "try again on a better line",
             )
 
-    def _send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        params: Mapping[str, str] | None,
-        data: bytes | None,
-        pace: Pace,
-    ) -> requests.Response:
+    def _send(self, asked: _Request, pace: Pace) -> requests.Response:
         """Once, and once more after a login that is asked for. What another try may better is raised."""
         for tried in range(2):
-            response = self._follow(method, url, headers, params, data, pace)
+            response = self._follow(asked, pace)
             # A host to which we were led is not the one that we log in to.
             if response.status_code != 401 or tried or not self.place.owns(response.url):
                 break
             with response:
-                self.login.answer(url, response.headers.get("WWW-Authenticate", ""))
+                self.login.answer(asked.url, response.headers.get("WWW-Authenticate", ""))
         if response.status_code == 429 or response.status_code >= 500:
             with response:
                 _raise_if_passing(response.status_code, response.headers)
         return response
 
-    def _follow(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        params: Mapping[str, str] | None,
-        data: bytes | None,
-        pace: Pace,
-    ) -> requests.Response:
+    def _follow(self, asked: _Request, pace: Pace) -> requests.Response:
         """One request, from hop to hop: each is checked first, and what has a body stays at the registry."""
+        url, params = asked.url, asked.params
         for _ in range(HOPS + 1):
             response = self._ask(
-                method, url, pace, auth=self.login, headers=headers, params=params, data=data
+                asked.method,
+                url,
+                pace,
+                auth=self.login,
+                headers=asked.headers,
+                params=params,
+                data=asked.data,
             )
             if response.status_code not in _MOVED:
                 return response
@@ -281,7 +278,7 @@ class Client:
                     raise RegistryError(
                         f"{bare_address(url)}: answered {response.status_code} without a Location"
                     )
-                if method in _SAFE:
+                if asked.method in _SAFE:
                     url = self.place.follow(response.url, response.headers["Location"])
                 else:
                     url = self.own_address(response.url, response.headers["Location"])
@@ -308,17 +305,10 @@ class Client:
         self._answered = self._answered or response.status_code < 500
         return response
 
-    def _token_answer(
-        self,
-        method: str,
-        url: str,
-        *,
-        auth: Any,
-        params: list[tuple[str, str]] | None = None,
-        data: list[tuple[str, str]] | None = None,
-    ) -> tuple[int, bytes]:
+    def _token_answer(self, method: str, url: str, **more: Any) -> tuple[int, bytes]:
+        """One request to a token server, followed nowhere: the answer's status and body."""
         pace = self._pace(ANSWER)
-        with self._ask(method, url, pace, auth=auth, params=params, data=data) as response:
+        with self._ask(method, url, pace, **more) as response:
             _raise_if_passing(response.status_code, response.headers)
             return response.status_code, read_whole(response, pace).body
 

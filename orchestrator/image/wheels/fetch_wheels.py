@@ -126,7 +126,7 @@ def _fetch(settings: Settings, lock: Lock, path: Path, python: PythonFacts) -> l
             try:
                 taken += download(lock, rest, room, room / "found", path, python)
             except UsageError as error:
-                raise other_bytes(beside, path) or error from error
+                raise (other_bytes(beside[0], path) if beside else error) from error
         files = _verify(taken, lock.pins, path, python)
         for file, digest in files:
             _keep(file, settings.wheels / digest.hex / file.name)

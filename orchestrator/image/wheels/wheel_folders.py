@@ -34,7 +34,7 @@ def copy_named(lock: Lock, path: Path, target: Path) -> list[Path]:
         copy = target / pin.file.name
         digest = _copy(pin.file, copy)
         if digest not in pin.sha256:
-            raise _other_bytes(Rejected(pin, pin.file, digest), path)
+            raise other_bytes(Rejected(pin, pin.file, digest), path)
         copies.append(copy)
     return copies
 
@@ -64,12 +64,7 @@ def copy_found(lock: Lock, pins: tuple[Pin, ...], target: Path, python: PythonFa
     return rejected
 
 
-def other_bytes(rejected: list[Rejected], lock: Path) -> InfrastructureError | None:
-    """What is to be said where pip found nothing and a folder had something of that name."""
-    return _other_bytes(rejected[0], lock) if rejected else None
-
-
-def _other_bytes(found: Rejected, lock: Path) -> InfrastructureError:
+def other_bytes(found: Rejected, lock: Path) -> InfrastructureError:
     pin = found.pin
     return InfrastructureError(
         f"{lock}: {pin.name}=={pin.version}: {found.path} has other bytes, sha256 {found.sha256}",

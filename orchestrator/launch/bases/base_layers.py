@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory, TemporaryFile
 
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, EngineMissingError
-from orchestrator.image.base.base_manifest import Parts, made_config, manifest_of
+from orchestrator.image.assembly.assemble import manifest_of
+from orchestrator.image.base.base_manifest import Parts, made_config
 from orchestrator.image.base.normalise import layer_chunks, read_tree, split
 from orchestrator.image.base.os_image import bootstrap
 from orchestrator.image.base.recipe import BOOTSTRAP, Recipe

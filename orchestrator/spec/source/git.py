@@ -76,11 +76,6 @@ class Listing:
     submodules: Mapping[str, str]  # path -> commit in the index
 
 
-def find_repository(folder: Path) -> GitFolder | None:
-    """The repository that a folder lies in, or that it is itself; no process is started to tell."""
-    return git_folder.find(folder)
-
-
 class Repository:
     """A repository and a folder of it, with all that makes asking safe; to be closed.
 
@@ -88,7 +83,7 @@ class Repository:
     """
 
     def __init__(self, folder: Path, there: GitFolder | None = None, prefix: str = "") -> None:
-        found = there or git_folder.find(folder)
+        found = there or git_folder.find_repository(folder)
         if found is None:
             raise UsageError(f"{folder} is not in a git repository")
         if shutil.which("git") is None:
@@ -110,7 +105,7 @@ class Repository:
             self.close()
             raise
         url = settings.get("remote.origin.url", "")
-        self.remote = without_credentials(url.encode("utf-8", "replace").decode()) or None
+        self.remote = bare_remote(url.encode("utf-8", "replace").decode()) or None
 
     def __enter__(self) -> Self:
         return self
@@ -372,11 +367,6 @@ def _failure(err: bytes, what: str) -> UsageError:
     if "must be run in a work tree" in lines[0]:
         hint = "a bare repository has no files of its own: name a commit in source"
     return UsageError(f"git, {what}: {lines[0]}", hint)
-
-
-def without_credentials(url: str) -> str:
-    """An address without user, password and query, where tokens are put."""
-    return bare_remote(url)
 
 
 def _moment(seconds: str) -> datetime | None:

@@ -48,8 +48,11 @@ class GitFolder:
     common: Path
 
 
-def find(folder: Path) -> GitFolder | None:
-    """The repository that a folder lies in, or is. UsageError where there is only a broken one."""
+def find_repository(folder: Path) -> GitFolder | None:
+    """The repository that a folder lies in, or is; no process is started to tell.
+
+    UsageError where there is only a broken one.
+    """
     broken: Path | None = None
     for above in (folder, *folder.parents):
         place = above / ".git"

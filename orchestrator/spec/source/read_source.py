@@ -17,7 +17,8 @@ from orchestrator.errors import UsageError
 from orchestrator.spec.jobfile.job_spec import SourceSpec
 from orchestrator.spec.open_below import Below
 from orchestrator.spec.source.commit_tree import TreeEntry, read_blobs
-from orchestrator.spec.source.git import Repository, find_repository
+from orchestrator.spec.source.git import Repository
+from orchestrator.spec.source.git_folder import find_repository
 from orchestrator.spec.source.source_selection import IGNORE_FILE, Selection
 from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 from orchestrator.spec.source.submodules import CommittedFile, committed, state, work_tree
