@@ -7,6 +7,7 @@ its unmount (docs/decisions/0004-durable-writes.md).
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -64,6 +65,21 @@ def writing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """While entered, other processes that want this lock wait. The kernel lets go when its holder dies.
+
+    `path` is a folder, or a file that is made where it is absent.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:

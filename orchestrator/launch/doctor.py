@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from orchestrator.errors import RepriseError
 from orchestrator.launch.session import Session
@@ -45,8 +46,8 @@ def worker_checks(session: Session) -> list[Check]:
         ("engine", _engine),
         ("gpu", _gpu),
         ("store", _store),
-        ("registry", _registry_answers),
-        ("disk", _least_disk),
+        ("registry", partial(_registry, pushes=False)),
+        ("disk", partial(_disk, least=LEAST)),
     )
     return list(_checked(session, parts))
 
@@ -96,22 +97,14 @@ def _store(session: Session) -> Check:
     return Check(name="store", ok=True, detail=session.store.name)
 
 
-def _registry(session: Session) -> Check:
-    """An upload is begun there and called off: that is what a push needs."""
+def _registry(session: Session, *, pushes: bool = True) -> Check:
+    """With `pushes` an upload is begun there and called off. A box that only pulls needs an answer."""
     if session.settings.registry is None:
         return Check(name="registry", ok=None, detail="REPRISE_REGISTRY is not set: images stay on this box")
-    from orchestrator.launch.move_images import check_registry
+    from orchestrator.launch.move_images import check_registry, registry_answers
 
-    return Check(name="registry", ok=True, detail=check_registry(session.settings))
-
-
-def _registry_answers(session: Session) -> Check:
-    """That is what a pull needs."""
-    if session.settings.registry is None:
-        return Check(name="registry", ok=None, detail="REPRISE_REGISTRY is not set")
-    from orchestrator.launch.move_images import registry_answers
-
-    return Check(name="registry", ok=True, detail=registry_answers(session.settings))
+    detail = check_registry(session.settings) if pushes else registry_answers(session.settings)
+    return Check(name="registry", ok=True, detail=detail)
 
 
 def _base(session: Session) -> Check:
@@ -127,18 +120,13 @@ def _base(session: Session) -> Check:
     return Check(name="base", ok=True, detail=detail)
 
 
-def _disk(session: Session) -> Check:
-    session.settings.home.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(session.settings.home).free
-    hint = None if free > ROOM else f"free some space under {session.settings.home}"
-    return Check(name="disk", ok=free > ROOM, detail=f"{free >> 30} GiB free", hint=hint)
-
-
-def _least_disk(session: Session) -> Check:
-    session.settings.home.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(session.settings.home).free
-    hint = None if free > LEAST else f"free some space under {session.settings.home}"
-    return Check(name="disk", ok=free > LEAST, detail=f"{free >> 20} MiB free", hint=hint)
+def _disk(session: Session, least: int = ROOM) -> Check:
+    home = session.settings.home
+    home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free
+    detail = f"{free >> 30} GiB free" if free >> 30 else f"{free >> 20} MiB free"
+    hint = None if free > least else f"free some space under {home}"
+    return Check(name="disk", ok=free > least, detail=detail, hint=hint)
 
 
 def _git(_session: Session) -> Check:

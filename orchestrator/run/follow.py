@@ -10,7 +10,7 @@ from orchestrator.errors import EngineMissingError
 from orchestrator.image.image_model import REPORT, WORKSPACE
 from orchestrator.run.attempt_model import Failure, Plan, State
 from orchestrator.run.collect.walk_tree import MAX_FILES
-from orchestrator.run.container_log import LogPump
+from orchestrator.run.container_log import LogPump, Shown
 from orchestrator.run.engine.engine import ContainerState, Engine
 from orchestrator.run.workspace import MAX_DEPTH, Measured, measure
 from orchestrator.value import Value
@@ -21,14 +21,10 @@ LOOK = 1.0  # seconds between two looks at deadline, workspace and cancellation
 PATIENCE = 300.0  # seconds that an engine may be away before the attempt is given up as lost
 
 
-class Listener(Protocol):
-    """Who is told while a job runs."""
-
-    def log(self, data: bytes) -> None: ...
+class Listener(Shown, Protocol):
+    """Who hears of a job while it runs."""
 
     def tick(self, seconds: float, workspace_bytes: int) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 class Ended(Value):

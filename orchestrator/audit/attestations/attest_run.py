@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.audit.attestations.attestation_bundle import (
@@ -19,7 +15,7 @@ from orchestrator.audit.attestations.dsse import Envelope, add_signature
 from orchestrator.audit.attestations.shared_claim import original_claim, rerun_claim
 from orchestrator.audit.attestations.statement import ClaimStatement, Statement, provenance_of
 from orchestrator.audit.keys import SigningKey, signing_key
-from orchestrator.durable import make_folder, write_bytes
+from orchestrator.durable import locked, make_folder, write_bytes
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.judge.verify_verdicts import verify
 from orchestrator.launch.session import Session
@@ -126,7 +122,7 @@ def add_to_file(path: Path, bundle: Bundle) -> Bundle:
     """
     try:
         make_folder(path.absolute().parent)
-        with _alone(path.absolute().parent):
+        with locked(path.absolute().parent):
             there = _there(path)
             _same_claim(path, there, bundle)
             merged = merge_bundles(there, bundle)
@@ -154,14 +150,3 @@ def _same_claim(path: Path, there: Bundle, bundle: Bundle) -> None:
         f"{path} holds another claim, which differs in {_apart(mine.statement, others[0])}",
         "name another file: each claim has one of its own",
     )
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """The folder is locked, not the file: that is replaced as a whole."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)

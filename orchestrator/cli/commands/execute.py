@@ -26,7 +26,7 @@ def command(run: str, attempt: int | None, gpus: str | None, quiet: bool, as_jso
     from orchestrator.cli.terminal.run_progress import steps_only, watching
     from orchestrator.cli.terminal.summary import exit_code_of, print_run
     from orchestrator.cli.verb_session import opened
-    from orchestrator.launch.execute.execute_attempt import execute, execute_attempt
+    from orchestrator.launch.execute.execute_attempt import execute
     from orchestrator.launch.execute.recover import remove_given_up
 
     with opened() as session:
@@ -34,7 +34,7 @@ def command(run: str, attempt: int | None, gpus: str | None, quiet: bool, as_jso
         if attempt is not None:
             watch = steps_only()
             remove_given_up(session, watch)
-            record = execute_attempt(session, name, attempt, watch, gpus)
+            record = execute(session, name, watch, attempt, gpus)
         elif gpus is not None:
             raise click.UsageError("--gpus goes with --attempt")
         else:

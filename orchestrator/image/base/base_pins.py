@@ -13,20 +13,17 @@ config bytes are blobs of the layout under these digests.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from orchestrator.digest import Digest
-from orchestrator.durable import write_bytes
+from orchestrator.durable import locked, write_bytes
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.image_model import Base, PythonFacts
 from orchestrator.settings import Settings
@@ -98,7 +95,8 @@ def write_pin(path: Path, name: str, base: Base) -> None:
         reference=base.reference,
         python=base.python,
     )
-    with _locked(path.parent):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent):
         before = _read(path)
         old = read_plain(path, PINS_BYTES, named=True).decode() if path.exists() else ""
         text = _without(old, name) + _block(pin)
@@ -118,17 +116,6 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_plain(path, PINS_BYTES, named=True).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not TOML: {error}") from None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 def _without(text: str, name: str) -> str:

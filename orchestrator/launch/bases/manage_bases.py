@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orchestrator.digest import Digest
+from orchestrator.durable import locked
 from orchestrator.errors import BaseNotPinnedError, EngineError, StoreError, UsageError
 from orchestrator.image.base.base_manifest import Parts, saved_parts
 from orchestrator.image.base.base_pins import list_pins, write_pin
@@ -196,14 +195,10 @@ def _has_host(repository: str) -> bool:
 
 @contextmanager
 def _one_at_a_time(settings: Settings) -> Iterator[None]:
-    """One maker of bases per home; another waits. The kernel lets go when a holder dies."""
+    """One maker of bases per home; another waits."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    fd = os.open(settings.home / "bases.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+    with locked(settings.home / "bases.lock"):
         yield
-    finally:
-        os.close(fd)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.digest import Digest, Hashed, chunks_of
-from orchestrator.durable import fsync_folder, make_folder, sync_filesystem
+from orchestrator.durable import fsync_folder, locked, make_folder, sync_filesystem
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.bundles.bundle_form import BundleInput, read_listing
 from orchestrator.settings import Settings
@@ -73,17 +72,13 @@ def staging(settings: Settings) -> Iterator[Staging]:
     made = Staging(settings)
     try:
         make_folder(settings.home)
-        fd = os.open(settings.home / "imports.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        with locked(settings.home / "imports.lock"):
             shutil.rmtree(made.folder, ignore_errors=True)
             made.folder.mkdir(mode=0o755)
             try:
                 yield made
             finally:
                 shutil.rmtree(made.folder, ignore_errors=True)
-        finally:
-            os.close(fd)
     except OSError as error:
         raise StoreError(
             f"the bundle could not be brought in: {error}", f"{settings.home} needs room for all of it"

@@ -52,19 +52,25 @@ NEVER_BEGAN = "cancelled before it began"
 POLL = 0.5  # seconds between two looks at a run that another process executes
 
 
-def execute(session: Session, run: str, watch: Watch) -> RunRecord:
+def execute(
+    session: Session, run: str, watch: Watch, only: int | None = None, visible: str | None = None
+) -> RunRecord:
     """Carry `run` to its end, or wait for the process on this box that does.
 
-    Raises UsageError for a run that another box executes. A failure of the infrastructure before the job
-    began is recorded as such before it is raised; UnfinishedError where it leaves the run open.
+    `only`: the one attempt that an executor launched this process for; `visible`: the GPUs that it may use
+    (visible_gpus.py). UsageError for a run that another box executes; FencedError for an attempt that was
+    given up, or that another box has. A failure of the infrastructure before the job began is recorded
+    before it is raised; UnfinishedError where the run stays open.
     """
     while True:
         with run_lock(session.settings, run) as mine:
             if mine:
-                return _take_over(session, run, watch)
+                return _take_over(session, run, watch, only, visible)
         record = session.record.run(run)
         if record.state.final:
             return record
+        if only is not None and record.attempt > only:
+            raise stale(run, only, record.attempt)
         time.sleep(POLL)
 
 
@@ -72,26 +78,6 @@ def execute_if_free(session: Session, run: str, watch: Watch) -> RunRecord | Non
     """As `execute`, but None at once where another process is at it."""
     with run_lock(session.settings, run) as mine:
         return _take_over(session, run, watch) if mine else None
-
-
-def execute_attempt(
-    session: Session, run: str, number: int, watch: Watch, visible: str | None = None
-) -> RunRecord:
-    """As `execute`, for a process that an executor launched: attempt `number` and no other.
-
-    Where another process of this box is at it, it waits for that one. FencedError for an attempt that was
-    given up, or that another box has. `visible`: the GPUs that the attempt may use (visible_gpus.py).
-    """
-    while True:
-        with run_lock(session.settings, run) as mine:
-            if mine:
-                return _take_over(session, run, watch, number, visible)
-        record = session.record.run(run)
-        if record.state.final:
-            return record
-        if record.attempt > number:
-            raise stale(run, number, record.attempt)
-        time.sleep(POLL)
 
 
 def stale(run: str, number: int, current: int) -> FencedError:
@@ -104,7 +90,7 @@ def stale(run: str, number: int, current: int) -> FencedError:
 def _take_over(
     session: Session, run: str, watch: Watch, only: int | None = None, visible: str | None = None
 ) -> RunRecord:
-    """As whoever queued the run would have gone on: a rerun is compared with its original, too."""
+    """Execute the run, then do what its submitter would have done: compare a rerun with its original."""
     was_final = session.record.state(run)
     record = execute_locked(session, run, watch, only=only, visible=visible)
     if record.state.final and (was_final is None or not was_final.final):
@@ -144,7 +130,7 @@ def execute_locked(
         else:
             record.finish(run, attempt, result, seal=partial(_sealed, session.settings, asked, watch))
     except FencedError:
-        # Given up while we were at it. What it made is nobody's; the container's name is this attempt's own.
+        # The attempt was given up meanwhile. Its container's name is its own, so removing it harms nobody.
         try_to_clean(session, run, attempt, watch)
         raise
     except Exception as error:
@@ -159,7 +145,7 @@ def execute_locked(
 
 
 def _sealed(settings: Settings, asked: bytes, watch: Watch, statement: bytes) -> str | None:
-    """None where the record says by now that something else was asked for than what was executed."""
+    """None where the rows no longer ask for what was executed."""
     if asks(statement, asked):
         return seal(settings, statement)
     watch.note("the rows of this run were altered while it ran: its record is not sealed")
@@ -167,7 +153,7 @@ def _sealed(settings: Settings, asked: bytes, watch: Watch, statement: bytes) ->
 
 
 def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> int | None:
-    """The attempt that this process is at, claimed or taken over; None where the run needs no process now.
+    """Claim the attempt, or take it over; None where the run needs no process now.
 
     FencedError where it is not `only`; UsageError where another box has it.
     """
@@ -210,7 +196,7 @@ def _attempt(
     watch: Watch,
     terms: Terms,
 ) -> Result | None:
-    """The container's life. Whatever part of it is over already is not repeated. None: `_taken_away`."""
+    """Carry the container through its life, from wherever it stands. None: see `_taken_away`."""
     record, engine, settings, run = session.record, session.engine, session.settings, facts.id
     if _lost_with_its_boot(session, opened):
         return Result(state=State.LOST, message="the machine was restarted while the run was open")
@@ -268,7 +254,7 @@ def _lost_with_its_boot(session: Session, opened: OpenRun) -> bool:
 def _followed(
     session: Session, opened: OpenRun, attempt: int, plan: Plan, watch: Watch, interrupt: Interrupt
 ) -> Ended:
-    """How the container ended, as was seen once and is kept: who asks again is told less by the engine."""
+    """Follow the container to its end. What was seen is kept: an engine that is asked later says less."""
     settings, run = session.settings, opened.id
     kept = read_ending(settings, run, attempt)
     if kept is not None:
@@ -290,10 +276,10 @@ def _followed(
 
 
 def _taken_away(session: Session, opened: OpenRun, ended: Ended) -> bool:
-    """Whether a cluster engine told us to end, and nobody asked for the end of the run.
+    """Whether a cluster engine ended us although nobody asked for the end of the run.
 
-    Pre-emption, a time limit, a node that is taken down say nothing about the job, so nothing is recorded.
-    What becomes of the run is decided by what the engine says of it, as after a node's death.
+    Pre-emption, a time limit or a node that is taken down say nothing about the job, so nothing is recorded.
+    The engine's own word decides what becomes of the run, as after a node's death.
     """
     if ended.cause is not State.CANCELLED or not is_launched(opened.wanted.executor):
         return False
@@ -312,9 +298,7 @@ def _planned(
     *,
     mounted: bool,
 ) -> tuple[Plan, tuple[Gpu, ...]]:
-    """The container's settings as this box computes them, stored before anything is made of them; with the
-    GPUs that the attempt has.
-    """
+    """The plan as this box computes it, stored before it is used, and the attempt's GPUs."""
     here = visible_gpus(gpus(), terms.visible) if image.program.gpus else ()
     stored = stored_plan(opened)
     plan = attempt_plan(session, facts, attempt, image, terms, stored, here, info, mounted=mounted)
@@ -326,7 +310,7 @@ def _planned(
 
 
 def _refused(opened: OpenRun, why: str) -> Result:
-    """Nothing is started, or gone on with, for a row that its image does not bear out."""
+    """The result of a run whose rows contradict its image: nothing is started."""
     if opened.state is State.PREPARING:
         return Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message=why)
     return Result(state=State.LOST, message=why)
@@ -339,7 +323,7 @@ def _is_created(engine: Engine, name: str) -> bool:
 
 
 def _create(session: Session, facts: RunRecord, plan: Plan, watch: Watch) -> None:
-    """Somebody may remove images that no container uses, just before ours does."""
+    """Again where somebody removed the image, which no container used yet."""
     for again in range(LOADS):
         try:
             session.engine.create(plan)

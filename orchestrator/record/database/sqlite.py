@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from orchestrator.durable import locked
 from orchestrator.errors import RecordError
 from orchestrator.record.database import connect
 from orchestrator.record.database.connect import POOL_TIMEOUT, Database
@@ -74,13 +74,8 @@ class Sqlite(Database):
 
     @contextmanager
     def migrating(self) -> Iterator[None]:
-        path = self.path.with_name(self.path.name + ".lock")
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        with locked(self.path.with_name(self.path.name + ".lock")):
             yield
-        finally:
-            os.close(fd)
 
     def before_upgrade(self) -> None:
         with self.engine.connect() as connection:

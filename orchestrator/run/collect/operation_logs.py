@@ -9,13 +9,12 @@ from pathlib import Path
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.run.collect.job_files import costs_that_file
 from orchestrator.run.collect.output_files import BlobSink
-from orchestrator.run.collect.walk_tree import open_plain
+from orchestrator.run.collect.walk_tree import open_plain, report_names
 
 VARIABLE = "REPRISE_LOCALISE"  # `STEP:COUNT`; the runtime reads it
 FOLDER = ".reprise"  # of the outputs' paths
 MAX_FILES = 64  # processes of one run
 MAX_SIZE = 512 << 20  # bytes of one log; 200,000 operations make 60 MB
-MAX_NAMES = 100_000  # entries of the folder that are looked at
 
 _NAME = re.compile(r"ops-[0-9]{1,10}\.jsonl\Z")
 
@@ -24,9 +23,7 @@ def read_ops(folder: Path, sink: BlobSink) -> tuple[tuple[Output, ...], tuple[st
     """Every log in a report folder, stored, and what could not be. Raises nothing for what a job wrote."""
     outputs: list[Output] = []
     notes: list[str] = []
-    with os.scandir(folder) as entries:
-        names = [entry.name for _, entry in zip(range(MAX_NAMES), entries, strict=False)]
-    for name in sorted(filter(_NAME.match, names))[:MAX_FILES]:
+    for name in report_names(folder, _NAME)[0][:MAX_FILES]:
         with costs_that_file("a log of operations was not read", notes.append):
             fd, size = open_plain(folder, name, MAX_SIZE)
             with os.fdopen(fd, "rb") as stream:

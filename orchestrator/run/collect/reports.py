@@ -5,7 +5,6 @@ So it is read with caps, and anything of another shape than agreed becomes a not
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +12,13 @@ from typing import Any, NamedTuple
 from orchestrator.run.attempt_model import Readback
 from orchestrator.run.collect.job_files import MAX_REASON, bounded, clean, costs_that_file, parse_json
 from orchestrator.run.collect.starting_source import Stamp, StartingSource
-from orchestrator.run.collect.walk_tree import read_small
+from orchestrator.run.collect.walk_tree import MAX_NAMES, read_small, report_names
 from orchestrator.value import Value
 
 MAX_ENTRY = 16 << 20  # bytes of the entry point's report; 3,000 source files make 0.3 MB
 MAX_REPORT = 1 << 20  # bytes of a process's; 5 kB are usual
 MAX_REPORTS = 1000  # files; a job with more processes than that keeps the first
 MAX_TOTAL = 16 << 20  # bytes of all of them: a job can write the names of all, each as large as one may be
-MAX_NAMES = 100_000  # entries of the folder that are looked at
 MAX_TEXT = 4096  # characters of one value
 MAX_WORDS = 256  # of a command line
 _INTEGERS = range(-(1 << 63), 1 << 63)
@@ -51,7 +49,9 @@ def read_reports(folder: Path) -> Reports:
     stamps: dict[str, Stamp] = {}
     with costs_that_file("report stamps.json cannot be read", notes.append):
         stamps = _stamps(_object(folder, "stamps.json", MAX_ENTRY))
-    names = _names(folder, notes)
+    names, more = report_names(folder, _NAME)
+    if more:
+        notes.append(f"more than {MAX_NAMES} entries in the report folder; the rest was not looked at")
     left = MAX_TOTAL
     if len(names) > MAX_REPORTS:
         notes.append(f"{len(names)} process reports; {MAX_REPORTS} were read")
@@ -118,21 +118,6 @@ class _Processes:
             Readback(pid=pid, argv=self._argv[pid], start=start.get(pid), end=end.get(pid))
             for pid in sorted(self._argv)
         )
-
-
-def _names(folder: Path, notes: list[str]) -> list[str]:
-    """The reports of processes, sorted; a folder that a job has filled is not listed whole."""
-    found: list[str] = []
-    with os.scandir(folder) as entries:
-        for count, entry in enumerate(entries):
-            if count >= MAX_NAMES:
-                notes.append(
-                    f"more than {MAX_NAMES} entries in the report folder; the rest was not looked at"
-                )
-                break
-            if _NAME.match(entry.name):
-                found.append(entry.name)
-    return sorted(found)
 
 
 def _size(folder: Path, name: str) -> int:

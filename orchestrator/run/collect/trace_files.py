@@ -15,14 +15,13 @@ from typing import Any, BinaryIO, NamedTuple
 from orchestrator.run.attempt_model import TraceFile
 from orchestrator.run.collect.job_files import bounded, clean, costs_that_file, parse_json, reason
 from orchestrator.run.collect.output_files import BlobSink
-from orchestrator.run.collect.walk_tree import open_plain
+from orchestrator.run.collect.walk_tree import open_plain, report_names
 from orchestrator.run.metrics.read_metrics import as_float
 from orchestrator.run.metrics.series import Points, Series
 from orchestrator.value import Value
 
 LOSS = "trace.loss"  # the series of the losses that were passed to backward
 MAX_FILES = 256  # processes of one run that trained
-MAX_NAMES = 100_000  # entries of the folder that are looked at
 MAX_SIZE = 512 << 20  # bytes of one file; the tracer itself stops at half of it
 MAX_TOTAL = 4 << 30  # bytes of all files of a run
 MAX_LINE = 32 << 20  # bytes; 100,000 tensors make 1.6 MB
@@ -57,7 +56,10 @@ def read_traces(folder: Path, sink: BlobSink) -> Traces:
     found: list[_Read] = []
     first: _Read | None = None  # its losses alone are held
     left = MAX_TOTAL
-    for name in _names(folder, notes):
+    names, _ = report_names(folder, _NAME)  # reports.py notes a folder with too many
+    if len(names) > MAX_FILES:
+        notes.append(f"{len(names)} processes left a trace; {MAX_FILES} were read")
+    for name in names[:MAX_FILES]:
         with costs_that_file("a trace was not read", notes.append):
             fd, size = open_plain(folder, name, min(MAX_SIZE, left))
             left -= size
@@ -76,19 +78,6 @@ def read_traces(folder: Path, sink: BlobSink) -> Traces:
         losses=first.losses if first else (),
         notes=bounded(notes),
     )
-
-
-def _names(folder: Path, notes: list[str]) -> list[str]:
-    found: list[str] = []
-    with os.scandir(folder) as entries:
-        for count, entry in enumerate(entries):
-            if count >= MAX_NAMES:  # reports.py says so
-                break
-            if _NAME.match(entry.name):
-                found.append(entry.name)
-    if len(found) > MAX_FILES:
-        notes.append(f"{len(found)} processes left a trace; {MAX_FILES} were read")
-    return sorted(found)[:MAX_FILES]
 
 
 def _read(stream: BinaryIO, facts: dict[str, Any]) -> _Read:

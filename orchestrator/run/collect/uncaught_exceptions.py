@@ -6,19 +6,17 @@ The job can write these reports, and as many as it likes: few are read, and each
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from orchestrator.run.collect.walk_tree import read_small
+from orchestrator.run.collect.walk_tree import read_small, report_names
 from orchestrator.spec.shown_names import in_one_line
 from orchestrator.value import Value
 
 MAX_READ = 50  # reports; those of the lowest process numbers
 MAX_SHOWN = 10  # notes; equal ones are one
-MAX_NAMES = 100_000  # entries of the folder that are looked at
 MAX_BYTES = 1 << 16  # of one report; the runtime writes 4 KiB at most, but for the command line
 MAX_TEXT = 300  # characters of an error, and of a command line
 
@@ -40,12 +38,12 @@ class Uncaught(Value):
 
 def read_uncaught(folder: Path) -> Uncaught:
     """What a job's processes died of. Whatever stands there, it is some notes."""
-    names = _names(folder)
+    names = sorted(report_names(folder, _NAME)[0], key=lambda name: int(name[6:-5]))
     said: Counter[str] = Counter()
     hint = None
-    for pid in sorted(names)[:MAX_READ]:
+    for name in names[:MAX_READ]:
         try:
-            data = read_small(folder, names[pid], MAX_BYTES)
+            data = read_small(folder, name, MAX_BYTES)
             value = json.loads(data) if data is not None else None
         except (OSError, ValueError, RecursionError):
             value = None
@@ -58,15 +56,6 @@ def read_uncaught(folder: Path) -> Uncaught:
     if left > 0:
         notes.append(f"{left} more Python processes ended by an uncaught exception")
     return Uncaught(notes=tuple(notes), hint=hint)
-
-
-def _names(folder: Path) -> dict[int, str]:
-    found: dict[int, str] = {}
-    with os.scandir(folder) as entries:
-        for _, entry in zip(range(MAX_NAMES), entries, strict=False):
-            if match := _NAME.match(entry.name):
-                found[int(match[1])] = entry.name
-    return found
 
 
 def _told(value: Any) -> tuple[str, str]:

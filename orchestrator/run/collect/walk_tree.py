@@ -8,8 +8,10 @@ leaked in 6 of 10,599 rounds, this one in none).
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from orchestrator.digest import Digest
@@ -20,6 +22,7 @@ from orchestrator.spec.shown_names import in_one_line, is_plain
 MAX_FILES = 100_000
 MAX_DEPTH = 64  # folders inside folders
 MAX_PATH = 1024  # bytes
+MAX_NAMES = 100_000  # entries of a report folder that are looked at
 
 _KINDS = {
     stat.S_IFLNK: LINK,
@@ -153,6 +156,16 @@ def _entry(parent: int, name: str, path: str, depth: int, count: _Count) -> Iter
     else:
         os.close(fd)
         yield FoundEntry(path, facts, reason=_KINDS.get(stat.S_IFMT(facts.st_mode), "not a file"))
+
+
+def report_names(folder: Path, form: re.Pattern[str]) -> tuple[list[str], bool]:
+    """The names in a report folder that match, sorted; and whether there were more entries than MAX_NAMES.
+
+    A job can fill the folder, so only its first MAX_NAMES entries are looked at.
+    """
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in islice(entries, MAX_NAMES + 1)]
+    return sorted(filter(form.match, names[:MAX_NAMES])), len(names) > MAX_NAMES
 
 
 def name_problem(path: str) -> str | None:
