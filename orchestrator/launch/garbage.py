@@ -1,4 +1,4 @@
-"""gc: blobs that nothing names leave the store, once they are old; what a run names stays.
+"""gc: remove old blobs of the store that no row names.
 
 Bytes are stored before the row that names them, so young blobs are left alone: a batch that meets an old
 blob makes it young again, and `Store.remove` looks at its age last (docs/decisions/0015-garbage.md).
@@ -74,7 +74,7 @@ def collect(
 
 
 def check_alone(session: Session) -> None:
-    """UsageError where another record may name blobs of the store: this one cannot say which."""
+    """UsageError where another record uses the store: nothing says which blobs are its own."""
     store, own = session.store, session.record.ledger.head().id
     ledgers = store.ledgers()
     others = sorted(ledgers.keys() - {own})
@@ -93,8 +93,9 @@ def check_alone(session: Session) -> None:
 
 
 def _limit(session: Session, grace: timedelta) -> datetime:
-    """What was met since then stays: by the store's clock, and since the first open run began at least, for
-    its bytes may lie there, and no row name them yet.
+    """Blobs met since this moment, by the store's clock, stay.
+
+    It lies before the start of each open run, whose bytes may be stored and not yet named.
     """
     oldest = session.record.everything.oldest_open()
     spans = [grace] if oldest is None else [grace, oldest + SLACK]
@@ -102,7 +103,7 @@ def _limit(session: Session, grace: timedelta) -> datetime:
 
 
 def _remove(session: Session, sizes: dict[Digest, int], limit: datetime) -> dict[Digest, int]:
-    """The only place where blobs go; those that went."""
+    """Remove blobs, here and nowhere else. Returns those that went."""
     with session.store.removing(), ThreadPoolExecutor(AT_ONCE) as pool:
         gone = list(pool.map(lambda digest: session.store.remove(digest, limit), sizes))
     return {digest: size for (digest, size), is_gone in zip(sizes.items(), gone, strict=True) if is_gone}
@@ -115,7 +116,7 @@ def _tell(session: Session, sizes: dict[Digest, int], limit: datetime) -> int:
 
 
 def _share(page: list[Stored]) -> float:
-    """Digests are spread evenly, and they come in order."""
+    """The share of the store that is done, 0 to 1: digests are spread evenly and come in order."""
     last = next((one.digest for one in reversed(page) if one.digest is not None), None)
     return 0.0 if last is None else int(last.hex[:8], 16) / 16**8
 

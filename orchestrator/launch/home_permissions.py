@@ -1,6 +1,6 @@
-"""This box's home is its owner's: sources, parameters, data and keys of all runs lie there.
+"""This box's home is closed to other users: sources, parameters, data and keys of all runs lie there.
 
-Only a store that was opened for a team can be reached by others, in the home, too, where somebody put it.
+Only a store that was opened for a team stays open to others, even inside the home.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _BEGINNINGS = ("reprise.db", "crash-", ".")
 
 
 def close_home(settings: Settings) -> Iterator[str]:
-    """Make the home where there is none, take from others what one gives them, and tell what stays open."""
+    """Make the home if it is absent and close it to other users. Yields warnings for what stays open."""
     with suppress(OSError):  # whatever needs the home says what is wrong with it
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     home, through = settings.home, _THROUGH if _shared_inside(settings) else 0
     if _mode(home) & _OTHERS & ~through:
         strangers = sorted(path.name for path in home.iterdir() if not _is_ours(path.name))
-        if strangers:  # somebody's own folder, or the system's: not ours to close
+        if strangers:  # the folder has other uses: closing it could lock somebody out
             yield f"{home} is open to others, and left so: {strangers[0]} in it is not of Reprise"
         else:
             yield from _close(home, through)
@@ -54,7 +54,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _mode(folder: Path) -> int:
-    """Permission bits; none where there is no such folder."""
+    """Permission bits; 0 where the folder is absent."""
     try:
         facts = folder.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that a loop can ask, in place of an exception at any line."""
+"""Ctrl-C and SIGTERM as a flag that a loop reads, instead of an exception at any line."""
 
 from __future__ import annotations
 

@@ -49,9 +49,9 @@ class Session:
         return store
 
     def try_store(self) -> None:
-        """Whether it takes bytes and gives them back, asked once: StoreError, or UsageError for no address.
+        """Try once whether the store keeps bytes: StoreError, or UsageError where its address is wrong.
 
-        Before a job begins, not when it is done.
+        It is tried before a job begins, not when it is done.
         """
         if not self._store_tried:
             self.store.try_out()
@@ -64,7 +64,7 @@ class Session:
         return Engine.connect()
 
     def _ledger(self) -> Ledger:
-        """Whose rows name what this session stores."""
+        """The ledger of the record whose rows name what this session stores."""
         from orchestrator.record.store.blob_store import Ledger
 
         return Ledger(

@@ -1,4 +1,4 @@
-"""What a person sees while work goes on. The command line implements it; everything else only tells."""
+"""What a person sees while work goes on. The command line shows it; everything else reports to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Watch(Protocol):
-    """Told of progress; never asked anything, and must not block for long."""
+    """Hears of progress. Must not block for long."""
 
     def phase(self, name: str, detail: str = "") -> None:
         """A new step begins.
@@ -22,14 +22,14 @@ class Watch(Protocol):
         """The job is alive: seconds since its start, bytes in its workspace."""
 
     def moved(self, done: int, total: int) -> None:
-        """Bytes of a transfer, of those that it will be. From any thread."""
+        """Bytes of a transfer so far, and in all. From any thread."""
 
     def note(self, text: str) -> None:
         """Something a person should know, in one line."""
 
 
 class Silent:
-    """A watch for work that nobody looks at."""
+    """For work that nobody looks at."""
 
     def phase(self, name: str, detail: str = "") -> None:
         pass

@@ -8,7 +8,7 @@ import hmac
 from orchestrator.run.hardware import identity_key
 from orchestrator.settings import Settings
 
-_PURPOSE = b"reprise: a run that this box executed, 1\n"  # the home's key serves other ends, too
+_PURPOSE = b"reprise: a run that this box executed, 1\n"  # the home's key has other uses
 
 
 def seal(settings: Settings, statement: bytes) -> str:

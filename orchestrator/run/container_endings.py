@@ -1,8 +1,8 @@
-"""How a container's life ended, kept in its attempt's folder until the result is committed.
+"""How a container ended, kept in its attempt's folder until the result is committed.
 
-Store or record may be away when the job is done, for longer than this process, the container or the machine's
-uptime lasts. What was seen of the end is seen once: that we stopped the job for its time limit, that nobody
-else killed it. The folder is ours; the job reaches only two folders inside it.
+Store or record may be away when the job is done, for longer than this process or the machine stays up. Some
+facts can be seen only once: that we stopped the job for its time limit, that nobody else killed it. The job
+reaches only two folders inside this one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOST = 1 << 20  # bytes
 
 class Ending(Value):
     ended: Ended
-    durable: bool = False  # what the job wrote is on the disk, too: a restart of the machine loses none of it
+    durable: bool = False  # what the job wrote is on the disk: a restart of the machine loses nothing
 
 
 def save_ending(settings: Settings, run: str, attempt: int, ending: Ending) -> None:
@@ -48,7 +48,7 @@ def make_durable(settings: Settings, run: str, attempt: int) -> None:
 
 
 def read_ending(settings: Settings, run: str, attempt: int) -> Ending | None:
-    """None where none was kept, or what is there is not whole."""
+    """None where no ending was kept, or its file is damaged."""
     try:
         fd = os.open(_path(settings, run, attempt), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

@@ -90,7 +90,7 @@ class LogPump:
                 if self._abandoned:
                     return
                 spool = _add(spool, stream, data, self._shown)
-            # Else it is not at its end yet: the engine went away.
+            # Otherwise the container may still write: the engine went away.
             if heard_all and self._dead.wait(AGAIN):
                 _close(spool, done=True)
                 return
@@ -140,7 +140,7 @@ def _attach(engine: Engine, container: str, shown: Shown) -> Iterator[tuple[int,
 
 
 def _add(spool: LogSpool | None, stream: int, data: bytes, shown: Shown) -> LogSpool | None:
-    """None from the moment on at which it cannot be written: the pipe is emptied all the same."""
+    """The spool, or None once it cannot be written. The pipe is emptied all the same."""
     if spool is None:
         return None
     try:
@@ -239,7 +239,7 @@ def _have(log: bytes, count: int, head: bytes, tail: bytes) -> tuple[int, bool]:
     place = log.rfind(tail)
     if place >= 0:
         return place + len(tail), False
-    # Where the engine's log begins inside of what we saw last.
+    # The engine's log may begin within what we saw last.
     for length in range(len(tail) - 1, OVERLAP, -1):
         if log.startswith(tail[-length:]):
             return length, False

@@ -1,4 +1,4 @@
-"""What a fingerprint may hold: it is read by many, and comes from bundles and rows that others write, too."""
+"""Limits on a fingerprint: it may come from a bundle or a row that somebody else wrote."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Files of a job that this box's user may not read or remove, because he is not root: opened to him.
+"""Opening files of a job to this box's user, who cannot read or remove them unless he is root.
 
-A job's files are its user's, with the modes that the job gave them; the engine's owner is root, who runs
-Reprise need not be. So their owner opens them: a container that is confined as a job is (same user, no
-capabilities, no network, nothing but this attempt's folders) runs a few lines of ours, and nobody is given
-more rights than the job had. Files that everybody may read are left as they are: a changed mode moves the
-time of the last change, which tells whether the job wrote a file (starting_source.py).
+A job's files belong to the job's user, with the modes that the job gave them. So their owner opens them: a
+container that is confined as a job is (same user, no capabilities, no network, only this attempt's folders)
+runs a few lines of ours, and nobody gets more rights than the job had. Files that everybody may read are left
+alone: a changed mode moves the time of the last change, by which we know whether the job wrote a file
+(starting_source.py).
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ MEMORY = 256 << 20  # bytes
 PROCESSES = 32
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-# The sticky bit, which means nothing on a file: no mode that the file had before is there
-# again (starting_source.py).
+# The sticky bit means nothing on a file. It marks the mode as changed by us (starting_source.py).
 # Down by names and up by `..`: descriptors and paths have limits, and a job may nest folders without any.
 _SCRIPT = """
 import os, stat, sys
@@ -62,12 +61,12 @@ for root in sys.argv[1:]:
 
 
 def closed_to_us(folders: Iterable[Path]) -> bool:
-    """Whether there is a file or a folder below these that this process may not read. Never so for root."""
+    """Whether this process may not read something below these folders. Root may read everything."""
     return os.geteuid() != 0 and any(_closed(os.open(folder, _FOLDER), 0) for folder in folders)
 
 
 def _closed(fd: int, depth: int) -> bool:
-    """Of an open folder; its descriptor is used up. Nobody looks deeper than a collection does."""
+    """As `closed_to_us` for an open folder, which is closed; as deep as a collection looks."""
     try:
         with os.scandir(fd) as entries:
             names = [entry.name for entry in islice(entries, MAX_FILES)]

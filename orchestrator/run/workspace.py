@@ -1,4 +1,4 @@
-"""The folders of an attempt on the host: made for the job's user, measured while it runs, removed after."""
+"""The folders of an attempt on the host: made for the job's user, measured while it runs, then removed."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _NAMES = ("python", "python3")  # as PATH finds them: a virtual environment's co
 def probe_python(engine: Engine, reference: str) -> PythonFacts:
     """The facts of the first Python on the image's PATH.
 
-    UsageError: there is none, it is older than 3.9, or what it has cannot be imported.
+    UsageError: the image has no Python, or one older than 3.9, or its packages cannot be imported.
     """
     if engine.image(reference) is None:
         raise UsageError(f"the engine has no image {reference}", f"run: docker pull {reference}")

@@ -206,7 +206,7 @@ class _MemberStream(io.RawIOBase):
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[BundleArchive]:
-    """UsageError for what is no bundle, StoreError for a damaged one."""
+    """UsageError where the file is not a bundle, StoreError where it is damaged."""
     hint = "name the file that `reprise export` wrote"
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up for ever

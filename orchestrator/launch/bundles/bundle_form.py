@@ -34,7 +34,7 @@ MAX_DOCUMENT = 128 << 20  # bytes of `reprise.json`
 MAX_BLOBS = 1_000_000
 MAX_RECORD = 256 << 20  # bytes of one run: a million points of metrics make 60 MB
 MAX_SMALL = 64 << 20  # bytes of a folder's listing
-MAX_CONFIG = 8 << 20  # bytes of a manifest, a config: what a registry's are read to, too
+MAX_CONFIG = 8 << 20  # bytes of a manifest or a config; the same limit as for a registry's
 _ENTRY = 70  # bytes of an entry of a listing at least
 _PARTS = 3 * MAX_BLOBS  # of a `reprise.json`
 
@@ -42,7 +42,7 @@ Size = Annotated[int, Field(ge=0, lt=1 << 50)]  # bytes
 
 
 class BundleInput(Value):
-    """Input data: the digest that programs name it by is that of a file, or of a folder's listing."""
+    """Input data. Programs name it by the digest of the file, or of the folder's listing."""
 
     digest: Digest
     folder: bool
@@ -113,7 +113,7 @@ def evidence(run: RunRecord) -> dict[Digest, int | None]:
 
 
 def read_listing(data: bytes) -> list[tuple[str, Digest, int]]:
-    """A folder's listing, as spec/inputs.py hashes it: path, digest, size. ValueError if it is none."""
+    """A folder's listing as spec/inputs.py hashes it: path, digest, size. ValueError for anything else."""
     if data.count(b"[") > 1 + len(data) // _ENTRY:  # empty lists of two bytes fill the memory
         raise ValueError("not the listing of a folder")
     try:

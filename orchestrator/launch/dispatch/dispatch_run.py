@@ -1,7 +1,7 @@
-"""One step of a run that executes elsewhere: look, and launch, relaunch or give up what needs it.
+"""One step of a run that a cluster engine executes: look, then launch, relaunch or give it up.
 
-Called by whoever waits for a run or looks at one, by several at once: every decision is a guarded write in
-the record, and what an engine does twice is fenced there.
+Several commands may do this at once. Each decision is a guarded write in the record, which also fences what
+an engine starts twice.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def _queued(session: Session, executor: Launcher, opened: OpenRun, *, announced:
     seen = executor.poll(there.ref)
     if not seen.over:
         return _standing(opened, seen.detail)
-    if seen.unbegun:  # the engine is busy, which is no reason to use an attempt up
+    if seen.unbegun:  # the engine was busy: that costs the run no attempt
         record.save_ref(run, number, _submitted(session, executor, run, number))
         return _standing(opened, f"{seen.detail}; launched again")
     return _given_up(session, executor, opened, there, seen)
 
 
 def _submitted(session: Session, executor: Launcher, run: str, number: int) -> str:
-    """A request that the engine will never take is the run's end; silence is not."""
+    """Submit it. A request that the engine will never take ends the run; silence does not."""
     try:
         return executor.submit(attempt_of(session, run, number))
     except UsageError as error:
@@ -94,7 +94,7 @@ def _submitted(session: Session, executor: Launcher, run: str, number: int) -> s
 def _given_up(
     session: Session, executor: Launcher, before: OpenRun, there: Launched, seen: AttemptStatus
 ) -> Standing:
-    """The process is gone. It may have moved the run on just before its end, so the record has the word."""
+    """The process is gone. It may have moved the run on just before its end, so the record decides."""
     record, run = session.record, before.id
     end = time.monotonic() + SETTLING
     while True:
@@ -106,7 +106,7 @@ def _given_up(
         time.sleep(0.5)
     reason = f"{executor.kind} {there.ref}: {seen.detail or 'its process is gone'}"
     said = _tail(executor, there.ref or "")
-    if seen.cancelled:  # else it would come back as the next attempt, against the will of whoever ended it
+    if seen.cancelled:  # somebody ended it in the engine: no next attempt
         record.request_cancel(run)
     with suppress(FencedError):  # another command, or the attempt's own end, was faster
         record.requeue(run, there.number, f"{reason}; it printed: {said}" if said else reason)
@@ -123,7 +123,7 @@ def _tail(executor: Launcher, ref: str) -> str:
 
 
 def _cancelled(session: Session, opened: OpenRun) -> Standing:
-    """A queued run ends by its row alone; what an engine holds for it is taken back."""
+    """End a queued run in its row, and take back what an engine holds for it."""
     record, run = session.record, opened.id
     with suppress(FencedError):  # claimed meanwhile: its executor sees the same wish
         done = Result(state=State.CANCELLED, message=NEVER_BEGAN)

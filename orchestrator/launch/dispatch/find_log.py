@@ -50,7 +50,7 @@ def _reader(session: Session, run: RunRecord | OpenRun) -> SpoolReader:
 
 
 def _from_elsewhere(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:
-    """Through the record, whichever box executes it. Who looks on pushes it on, too."""
+    """Through the record, whichever box executes the run. Each look also pushes the run on."""
     log = LiveLog(session, run.id)
     while follow and not advance(session, run.id).state.final:
         yield from log.more()

@@ -1,8 +1,8 @@
-"""What becomes of an attempt that an error has broken off.
+"""What becomes of an attempt that an error ends.
 
-Before the container was started nothing is lost: another box can have the run, or it has failed. Afterwards
-the box, its engine, the record or the store may be to blame, but what the job did is there: nothing final is
-written, container and folder stay, and the next command, worker or sweep goes on where this one stopped.
+Before the container was started nothing is lost: another box gets the run, or it has failed. Afterwards what
+the job did is there, whatever part of the box failed. So nothing final is written, container and folder stay,
+and the next command or worker goes on where this one stopped.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from orchestrator.run.container_endings import make_durable
 from orchestrator.run.plan import container_name
 from orchestrator.run.workspace import folders_of
 
-# Of the machine and of what we stand on. All else is a bug of ours: left open, the run would be taken over
-# by each command that follows, and fail.
+# Errors of the machine and of the parts that we use. Any other is a bug of ours: the run ends, or each later
+# command would take it over and fail.
 _TROUBLE = (RepriseError, OSError, MemoryError)
 
 
@@ -30,8 +30,8 @@ class UnfinishedError(InfrastructureError):
 def record_error(
     session: Session, opened: OpenRun, attempt: int, error: Exception, watch: Watch
 ) -> Exception:
-    """Write down what can be said of the attempt: the error that whoever asked for it should see."""
-    if isinstance(error, RecordError):  # nothing can be written now, and later only going on is right
+    """Record what became of the attempt. Returns the error that the caller should see."""
+    if isinstance(error, RecordError):  # nothing can be written now: the run goes on later
         return _unfinished(session, opened.id, attempt, error, None, watch)
     try:
         state = session.record.state(opened.id)
@@ -42,7 +42,7 @@ def record_error(
         else:
             session.record.finish(opened.id, attempt, Result(state=State.LOST, message=in_words(error)))
         try_to_clean(session, opened.id, attempt, watch)
-    except FencedError:  # given up meanwhile: what it made is nobody's
+    except FencedError:  # the attempt was given up meanwhile: nobody needs what it made
         try_to_clean(session, opened.id, attempt, watch)
     except RecordError as silence:
         return _unfinished(session, opened.id, attempt, silence, None, watch)
@@ -50,7 +50,7 @@ def record_error(
 
 
 def in_words(error: Exception) -> str:
-    """In one line, with the way to mend it."""
+    """The error in one line, with its hint."""
     if isinstance(error, RepriseError):
         return error.message if error.hint is None else f"{error.message} ({error.hint})"
     if isinstance(error, _TROUBLE):
@@ -59,7 +59,7 @@ def in_words(error: Exception) -> str:
 
 
 def _began(session: Session, run: str, attempt: int) -> bool:
-    """Whether the container may have been started: only an engine that still has it unstarted says no."""
+    """Whether the container may have been started. Only an engine that has it unstarted rules that out."""
     try:
         state = session.engine.inspect(container_name(run, attempt))
     except EngineError:
@@ -68,7 +68,7 @@ def _began(session: Session, run: str, attempt: int) -> bool:
 
 
 def _never_began(session: Session, opened: OpenRun, attempt: int, error: Exception, watch: Watch) -> None:
-    """Given back where another box may have it; a run of this box alone, or its last attempt, has failed."""
+    """Give the run back to other boxes. A run of this box alone, or in its last attempt, has failed."""
     record, message = session.record, in_words(error)
     if not stays_on_its_box(opened.wanted.executor) and attempt < opened.wanted.attempts:
         record.requeue(opened.id, attempt, message)
@@ -81,7 +81,7 @@ def _never_began(session: Session, opened: OpenRun, attempt: int, error: Excepti
 def _unfinished(
     session: Session, run: str, attempt: int, error: Exception, state: State | None, watch: Watch
 ) -> Exception:
-    """The run stays as it is. What the job wrote is made to outlast a restart of the machine."""
+    """Leave the run as it is, and make what the job wrote outlast a restart of the machine."""
     try:
         make_durable(session.settings, run, attempt)
     except OSError as full:
@@ -96,7 +96,7 @@ def _unfinished(
 
 
 def try_to_clean(session: Session, run: str, attempt: int, watch: Watch) -> None:
-    """What is left is told, and is no result: the run is recorded, or failed for another reason."""
+    """As `clean`. A container or folder that stays is noted: it does not change what became of the run."""
     try:
         clean(session, run, attempt)
     except RepriseError as error:

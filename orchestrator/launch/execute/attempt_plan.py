@@ -1,8 +1,8 @@
-"""What this box starts for an attempt, computed here: from the image's own program and this box's settings.
+"""The plan of an attempt, computed by this box from the image's own program and its own settings.
 
-Whoever has the database account can write a run's row, so what a row says of the image, the program and the
-plan is compared and never used: the image is found by its digest, its config is checked, its program is read
-from its label. Of a stored plan two things are taken, as far as they fit: which of this box's GPUs the
+Whoever has the database account can write a run's row. So what a row says of the image, the program and the
+plan is only compared: the image is found by its digest, its config is checked, its program is read from its
+label. Two things are taken from a stored plan, as far as they fit: which of this box's GPUs the
 attempt has, and what `reprise compare --operations` asked the runtime for.
 """
 
@@ -86,7 +86,7 @@ def _of(image: Image) -> ImageHere:
 
 
 def _in_engine(session: Session, run: RunRecord) -> ImageHere | None:
-    """An image that only the engine has: under our tag, which names its manifest, or by its id."""
+    """An image that only the engine has: found by our tag, which names its manifest, or by its id."""
     tag = f"{REPOSITORY}:{run.image.hex}"
     found = session.engine.image(tag)
     reference = tag
@@ -108,7 +108,7 @@ def _in_engine(session: Session, run: RunRecord) -> ImageHere | None:
 
 
 def altered(run: RunRecord, image: ImageHere) -> str | None:
-    """In words, where a run's row and its image do not speak of the same program; None where they do."""
+    """Why a run's row does not fit its image, in a sentence; None where both name the same program."""
     theirs = (run.program, run.base, run.config_digest)
     if theirs == (image.program, image.base, image.config_digest):
         return None
@@ -152,7 +152,7 @@ def attempt_plan(
 
 
 def stored_plan(opened: OpenRun) -> Plan | None:
-    """As its row has it; None for none, and for one that cannot be read."""
+    """The plan in a run's row; None where the row has none that can be read."""
     if opened.plan is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""cancel: durable first, so that whoever finishes the run knows why its container died."""
+"""cancel: the wish is recorded first, so that whoever finishes the run knows why its container died."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cancel(session: Session, run: str, watch: Watch) -> RunRecord:
 
 
 def _box_is_gone(session: Session, opened: OpenRun) -> bool:
-    """Whether a worker has the run, and has been silent: nobody there would see the wish."""
+    """Whether the run is at a worker that is silent, and so would not see the wish."""
     if opened.state is State.QUEUED:
         return False
     return any(box.id == opened.box and state_of(box) == "silent" for box in session.record.boxes.all())

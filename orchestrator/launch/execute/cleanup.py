@@ -1,4 +1,4 @@
-"""What an attempt leaves on its box, removed when nobody needs it any more."""
+"""Removing what an attempt left on its box, once nobody needs it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from orchestrator.run.workspace import folders_of, remove_folders
 
 
 def remove_files(session: Session, run: str, attempt: int) -> None:
-    """The folders of an attempt, whose container is gone. StoreError or EngineError where they stay.
+    """Remove the folders of an attempt whose container is gone. StoreError or EngineError where they stay.
 
-    Who is not root may not remove what the job's user made in folders of its own, before it is opened to him.
+    A user other than root cannot remove what the job's user made, until that is opened (permissions.py).
     """
     settings = session.settings
     try:
@@ -27,8 +27,6 @@ def remove_files(session: Session, run: str, attempt: int) -> None:
         folders = folders_of(settings, run, attempt)
         there = [folder for folder in (folders.workspace, folders.report) if folder.is_dir()]
         labels = {LABEL_RUN: run, LABEL_ATTEMPT: str(attempt), LABEL_HOME: home_id(settings)}
-        image = (
-            f"{REPOSITORY}:{session.record.run(run).image.hex}"  # the row's own word for it may be any image
-        )
+        image = f"{REPOSITORY}:{session.record.run(run).image.hex}"  # the row could name any reference
         open_up(session.engine, image, there, labels)
         remove_folders(settings, run, attempt)

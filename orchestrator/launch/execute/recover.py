@@ -1,4 +1,4 @@
-"""After a crash: runs whose orchestrator is gone are taken over, and what no run needs is removed."""
+"""After a crash: take over runs whose orchestrator is gone, and remove what no run needs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Adopted(Value):
 
 
 class Leftover(Value):
-    """Something of ours that no open run needs."""
+    """Something that Reprise made and no open run needs."""
 
     kind: str  # container, folder or lock
     name: str
@@ -86,7 +86,7 @@ def in_background(*words: str) -> None:
 
 
 def dispatch(session: Session, watch: Watch) -> list[Adopted]:
-    """One step of every open run that a cluster engine executes; an engine's silence is only told."""
+    """Push every open run of a cluster engine one step on. An engine that does not answer is noted."""
     stepped = []
     for opened in session.record.open_elsewhere(kinds_without_engine()):
         try:
@@ -114,8 +114,9 @@ def sweep(session: Session, *, dry_run: bool) -> list[Leftover]:
 
 
 def remove_given_up(session: Session, watch: Watch) -> None:
-    """Containers and folders of attempts that this box was taken for dead over: they may hold a GPU, or all
-    that the job wrote.
+    """Remove containers and folders of attempts that were given up while this box was silent.
+
+    They may hold a GPU, or all that the job wrote.
     """
     for kind in (_containers, _folders):
         try:
@@ -139,7 +140,7 @@ def _containers(session: Session, dry_run: bool) -> Iterator[Leftover]:
 
 
 def _tried(left: Leftover, remove: Callable[[], None]) -> Leftover:
-    """What cannot be removed is said, and keeps nothing else from being removed."""
+    """Remove it. If that fails, say why and go on with the rest."""
     try:
         remove()
     except RepriseError as error:
@@ -148,13 +149,13 @@ def _tried(left: Leftover, remove: Callable[[], None]) -> Leftover:
 
 
 def _in_use(session: Session, run: str, attempt: str) -> bool:
-    """Whether a living process compares files of this run, in a container that looks like an attempt."""
+    """Whether a living process compares files of this run, in a container that is named like an attempt."""
     with run_lock(session.settings, f"{run}-{attempt}") as free:
         return not free
 
 
 def _needless(session: Session, run: str, attempt: str) -> bool:
-    """Whether the run is over, or has given this attempt up: nothing that it still makes can be written."""
+    """Whether the run is over or has given this attempt up, so that nothing of it can be recorded."""
     if session.record.state(run) is None:
         return False
     opened = session.record.open_run(run)

@@ -1,4 +1,4 @@
-"""Whether the end of an attempt was asked for: the record is asked beside the job, and holds nobody up."""
+"""Whether somebody asked for the end of an attempt: a thread asks the record, so nothing waits for it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ EVERY = 1.0  # seconds between two questions
 
 
 class StopRequest:
-    """Called: the answer as it was last heard. A record that does not answer has asked for nothing.
+    """Called, it gives the record's last answer. While the record is away, nobody has asked.
 
-    In a thread of its own: deadline and limits of the job are watched while the record is away.
+    A thread asks, so that deadline and limits of the job are watched even without a record.
     """
 
     def __init__(self, record: Record, run: str, attempt: int, note: Callable[[str], None]) -> None:

@@ -51,7 +51,7 @@ _OURS = re.compile(r"reprise-[0-9a-f]{16}-[0-9]{1,9}")  # Attempt.name
 _REFUSED_BY_AGENT = "Request failed with status code 4"
 _BECAUSE = "The actor died because"
 _NODE_DIED = f"{_BECAUSE} its node has died"
-_RAYS_LAST_WORD = "Job supervisor actor died: "  # Ray puts a job's message into its log, too
+_RAYS_LAST_WORD = "Job supervisor actor died: "  # Ray also puts a job's message into its log
 _RAYS_OWN_LINES = ("Running entrypoint for job ", "Runtime env is setting up.")
 
 
@@ -65,7 +65,7 @@ class RayAnswer(NamedTuple):
 
     @property
     def document(self) -> dict[str, Any] | None:
-        """None where this is no JSON object."""
+        """None where the body is not a JSON object."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -243,10 +243,10 @@ def job_request(attempt: LaunchRequest, environment: Mapping[str, str]) -> dict[
 
 
 def entrypoint(attempt: LaunchRequest) -> str:
-    """For a shell of the node. What Ray gave to the job is said in CUDA_VISIBLE_DEVICES; unset it is none.
+    """The command for a node's shell. Ray names the job's GPUs in CUDA_VISIBLE_DEVICES; unset means none.
 
-    Its indices are CUDA's, taken for NVML's: on a node with several models of GPU another one than Ray meant
-    may be used, but never one of another job. `exec`: TERM must reach Reprise, not a shell.
+    Its indices are CUDA's and are read as NVML's. On a node with several models of GPU the job may get
+    another one than Ray meant, but never one of another job. `exec`: TERM must reach Reprise, not a shell.
     """
     if not attempt.gpus:
         return "exec " + shlex.join(execute_command(attempt.run, attempt.number, ""))
@@ -305,11 +305,11 @@ def _unbegun(job: Mapping[str, Any]) -> bool:
 
 
 def read_address(text: str) -> str:
-    """Without a slash at its end. UsageError for what is no address of a dashboard."""
+    """The address without a slash at its end. UsageError where it cannot be a dashboard's."""
     try:
         parts = urlsplit(text.strip())
         whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a bracket, or a port, that is none
+    except ValueError:  # a bracket or a port that does not belong there
         raise UsageError("REPRISE_RAY: not an address of http or https", HINT) from None
     if "@" in parts.netloc:
         raise UsageError(

@@ -123,7 +123,7 @@ class SlurmExecutor(Launcher):
             self._scancel(job.number, name)
 
     def logs(self, ref: str, start: int = 0) -> bytes:
-        """At most 1 MiB. Empty where the store is no folder, or cannot be read here."""
+        """At most 1 MiB. Empty where the store is not a folder, or cannot be read here."""
         job = _job(ref)
         folder = _log_folder(self._settings)
         return b"" if folder is None else _read(folder / f"{job.number}@{job.cluster}.log", start)
@@ -254,7 +254,7 @@ def _escaped(folder: Path) -> str:
 
 
 def _read(path: Path, start: int) -> bytes:
-    """No link is followed, and nothing but a file is read: others write there, too."""
+    """Follow no link and read only plain files: other people also write there."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

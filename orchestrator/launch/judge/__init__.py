@@ -1,1 +1,1 @@
-"""What is said of a run beside another."""
+"""Comparing runs with each other."""

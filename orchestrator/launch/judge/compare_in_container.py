@@ -1,9 +1,8 @@
-"""Files of tensors that differ, compared inside a container: the orchestrator itself never unpickles.
+"""Files of tensors that differ are compared inside a container, because unpickling runs their code.
 
-One throw-away container of the run's own image for all of them: no network, nothing that can be written but
-its report, the limits of a job. The script that runs in it comes from this package, so that images of an
-older Reprise are read by the same rules. Whatever goes wrong is said in the findings, and never keeps a
-verdict from being given.
+One throw-away container of the run's own image compares all of them: without network, with a job's limits,
+and only its report can be written. Its script comes from this package, so that images of older releases are
+read by the same rules. What goes wrong is part of the findings; the verdict is given all the same.
 """
 
 from __future__ import annotations

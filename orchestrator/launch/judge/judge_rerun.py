@@ -1,4 +1,4 @@
-"""The verdict on a rerun, and its row."""
+"""The verdict on a rerun, computed and recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""localise: the second, slow pass over two runs, which names the operation that gave other bytes.
+"""localise: a second, slow pass over two runs, which names the first operation whose bytes differ.
 
 Each run is made once more from its own image with every operation of one optimizer step logged, which is
 asked for from outside the image, so the digest stays the same. A pass is a recorded run of its own; its

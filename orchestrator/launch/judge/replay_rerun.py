@@ -24,7 +24,7 @@ class Replayed(Value):
 
 
 def replay(session: Session, request: RerunRequest, watch: Watch) -> Replayed:
-    """As `rerun`; where it is `different`, run once more and compare the two runs made here, too.
+    """As `rerun`. Where the verdict is `different`, run once more and compare the two runs of this box.
 
     Three verdicts are recorded: rerun against original, second against rerun, second against original.
     """

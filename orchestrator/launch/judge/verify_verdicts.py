@@ -33,7 +33,7 @@ class VerifiedVerdict(Value):
     stored: str  # outcome
     recomputed: str
     finding: VerdictCheck
-    summary: str  # the recomputed one's: the stored sentence is not compared
+    summary: str  # of the recomputed verdict; the stored sentence is not compared
     differences: tuple[str, ...] = ()  # what the two verdicts do not share
     missing: tuple[str, ...] = ()  # evidence that is not in the store: `RUN: model.pt`
     damaged: tuple[str, ...] = ()  # evidence whose bytes are others

@@ -39,7 +39,7 @@ class Built(Value):
     source: SourceTree
     image: Image
     inputs: tuple[InputData, ...] = ()
-    warnings: tuple[str, ...] = ()  # told while it was built; a run of it keeps them as notes
+    warnings: tuple[str, ...] = ()  # shown while it was built; its run keeps them as notes
 
 
 def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
@@ -50,7 +50,7 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     base = _base(session, spec.base, spec.resources.gpus > 0, watch)
     watch.phase("source", spec.source.path)
     inputs = read_inputs(spec.inputs)
-    # A timeout or a comment changed in the spec file is no other experiment (docs/decisions/0009).
+    # A changed timeout or comment in the spec file does not make another experiment (docs/decisions/0009).
     inputs_lie = (Path(item.path) for item in spec.inputs.values())
     specs = spec_file(request.spec_path).absolute(), Path(spec.source.path) / FILE_NAME
     not_source = (*specs, *inputs_lie)

@@ -58,7 +58,7 @@ def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRec
 
 
 def rerun_detached(session: Session, request: RerunRequest, watch: Watch) -> RunRecord:
-    """Queue a rerun for another box; whoever executes it judges it, too."""
+    """Queue a rerun for another box, which executes it and records the verdict."""
     target = resolve(session, request.target)
     against = session.record.run(session.record.find(request.against)) if request.against else None
     new = _placed(session, target, against or target.original, request)

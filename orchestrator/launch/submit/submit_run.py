@@ -111,7 +111,7 @@ def _new_run(session: Session, built: Built, key: str | None, wanted: Wanted) ->
 
 
 def _keep(session: Session, run: str, built: Built) -> None:
-    """What was told while it was built stays with the run."""
+    """Keep the warnings of the build with the run."""
     for text in built.warnings:
         session.record.annotations.note(run, text, NOTED_BY)
 

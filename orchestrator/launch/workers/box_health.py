@@ -1,7 +1,7 @@
-"""Whether a worker's box is fit to take runs: a box that cannot work leaves the queue to others.
+"""Whether a worker's box can take runs. A box that cannot leaves the queue to others.
 
-It is tried when its worker starts and after each run that failed by the box's own fault; each such failure
-doubles the pause before the next trial.
+It is tried when its worker starts and after each run that failed through the box's own fault. Each such
+failure doubles the pause before the next trial.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FIRST, LONGEST = 2.0, 300.0  # seconds that a box takes nothing after a failure 
 
 
 class Health:
-    """`trial` looks at each part of the box, in a thread: a store that is away stops no heartbeat."""
+    """`trial` checks each part of the box, in a thread: the heartbeat goes on while a store is away."""
 
     def __init__(self, trial: Callable[[], list[Check]]) -> None:
         self._trial = trial
@@ -27,7 +27,7 @@ class Health:
         self._thread: threading.Thread | None = None
 
     def blame(self, why: str) -> None:
-        """A run failed here, and not by its own fault."""
+        """A run failed here through the box's fault."""
         self._failures += 1
         self._until = time.monotonic() + min(FIRST * 2 ** (self._failures - 1), LONGEST)
         self.trouble = why
@@ -50,7 +50,7 @@ class Health:
         if self._thread is None:
             self._thread = threading.Thread(target=self._try, name="trial", daemon=True)
             self._thread.start()
-            self._thread.join(0.2)  # mostly that is enough
+            self._thread.join(0.2)  # most trials are over by then
         if self._thread.is_alive():
             return False
         self._thread, found = None, self._found

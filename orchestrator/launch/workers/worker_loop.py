@@ -1,7 +1,7 @@
-"""A worker: one process per box that takes queued runs which the box fits, each into a process of its own.
+"""A worker: one process of a box that takes queued runs which fit the box, and starts a process for each.
 
-It keeps nothing in memory that matters: what it executes is in the record, and whether somebody is at a run
-is said by the run's lock. So it can be killed and started again at any time.
+It can be killed and started again at any time: the record says what it executes, and each run's lock says
+whether a process is at it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Worker:
         self._pause = QUICK
 
     def _round(self) -> bool:
-        """As `_step`; a record that is away, or a full disk, ends nothing that the children are at."""
+        """As `_step`. The children go on while the record is away or the disk is full."""
         try:
             return self._step()
         except (InfrastructureError, OSError) as error:
@@ -137,7 +137,7 @@ class Worker:
                 self._watch.note(f"run {run}: {said}")
 
     def _judge(self, run: RunRecord, code: int) -> None:
-        """What a child's end says of this box."""
+        """Learn from a child's end whether this box works."""
         self._unfinished.discard(run.id)
         if run.state.final:
             if run.failure is Failure.INFRASTRUCTURE:
@@ -150,7 +150,7 @@ class Worker:
             self._health.blame(f"run {run.id} could not begin: {ended[-1] if ended else 'it was given back'}")
         elif run.state is State.PREPARING and code > 0:  # it could not even write that down
             self._health.blame(f"run {run.id} could not begin: worker.log in this box's home says why")
-        elif code == ExitCode.INFRASTRUCTURE:  # it says so itself, so it did not die: it may begin again
+        elif code == ExitCode.INFRASTRUCTURE:  # it ended by itself: it may begin again
             self._unfinished.add(run.id)
             self._starts.clear()
             self._health.blame(
@@ -177,7 +177,7 @@ class Worker:
             remove_given_up(self._session, self._watch)
 
     def _carry_on(self, mine: list[OpenRun]) -> None:
-        """A process for every run of ours that has none: ours that died, or a former worker's."""
+        """Start a process for every run of this box that has none: it died, or was a former worker's."""
         for opened in mine:
             if opened.id in self._children:
                 continue
@@ -229,7 +229,7 @@ class Worker:
         return plan is not None and bool(plan.gpu_uuids)
 
     def _free_gpus(self, mine: list[OpenRun]) -> tuple[Gpu, ...]:
-        """GPUs that no open run of this box has: runs that people started here are asked, too."""
+        """GPUs that no open run of this box has, whoever started it."""
         if not self._gpus:
             return ()
         used = {uuid for given in self._given.values() for uuid in given}
@@ -238,11 +238,11 @@ class Worker:
             if plan is not None:
                 used.update(plan.gpu_uuids)
             elif opened.plan is None and opened in mine and opened.id not in self._given:
-                return ()  # a former worker's, on its way to its plan: in a moment it says what it uses
+                return ()  # of a former worker: its plan, which says what it uses, comes in a moment
         return tuple(gpu for gpu in self._gpus if gpu.uuid not in used)
 
     def _fit(self) -> bool:
-        """Whether this box can work, as far as is known; a change is told at once."""
+        """Whether this box can work, as far as is known. A change is noted at once."""
         before, fit = self._health.trouble, self._health.fit()
         if self._health.trouble != before:
             said = self._health.trouble
@@ -286,7 +286,7 @@ class Worker:
             )
 
     def _take_over_from_the_silent(self, moment: float) -> None:
-        """By our own clock: a box is silent while its last word stays the same before our eyes."""
+        """A box is silent while its last word stays the same, measured by our own clock."""
         for box in self._session.record.boxes.all():
             if box.id == self.facts.id:
                 continue
@@ -297,7 +297,7 @@ class Worker:
                 self._give_up_runs_of(box)
 
     def _give_up_runs_of(self, box: BoxLine) -> None:
-        """Queued again where this box could have them, or their end was asked for; then anyone takes them."""
+        """Queue its runs again that this box could execute, and those whose end was asked for."""
         record = self._session.record
         for run in box.runs:
             try:
@@ -322,7 +322,7 @@ def _choice(run: Queued, free: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
 
 
 def _deaf() -> None:
-    """In the child: a signal to the whole group is for the worker; runs are cancelled by the record."""
+    """In the child: signals to the group are for the worker. Runs are cancelled through the record."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 

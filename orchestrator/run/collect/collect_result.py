@@ -1,4 +1,4 @@
-"""From a dead container to a Result: what can be proved of it, and nothing more.
+"""From a dead container to a Result that holds only what can be proved.
 
 Success is an exit code of 0 that we or a trustworthy engine saw, no kill for memory, and outputs that are
 stored. A hard reset of a machine was seen to leave "exited, 0" behind, so a restart in between makes the
@@ -112,7 +112,7 @@ def _opened(engine: Engine, plan: Plan, folders: tuple[Path, ...]) -> list[str]:
 
 
 def _log(engine: Engine, plan: Plan, ended: Ended, sink: BlobSink) -> tuple[Log | None, list[str]]:
-    """With the reason where there is none. EngineMissingError: it is there, and can be read later."""
+    """The log, or notes that say why it cannot be read. EngineMissingError: it can be read later."""
     if ended.container is None:
         return None, []
     try:
@@ -150,7 +150,7 @@ def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
 
 
 def _coded(code: int | None) -> str:
-    """With the signal that a shell says so, 128 and its number, and what the commonest of pipes means."""
+    """The exit code, with the signal that a shell reports as 128 and its number."""
     name = next((one.name for one in Signals if one.value <= 31 and code == 128 + one.value), None)
     if name == Signals.SIGPIPE.name:
         return f"{code}: as after {name}, a program wrote into a pipe whose reader had ended (`| head`)"
@@ -158,7 +158,7 @@ def _coded(code: int | None) -> str:
 
 
 def _with_losses(metrics: Metrics, traces: Traces) -> Sequence[MetricPoint]:
-    """One sequence; of what a job itself wrote there may be a million."""
+    """The metrics and the traced losses as one series, which may hold a million points."""
     found = metrics.series
     if not traces.losses:
         return found
@@ -170,9 +170,9 @@ def _with_losses(metrics: Metrics, traces: Traces) -> Sequence[MetricPoint]:
 
 
 def _seconds(ended: Ended) -> float | None:
-    """By the engine's moments; where its clock was set meanwhile, they do not agree with what we measured.
+    """The run time by the engine's clock, or by ours where the engine's clock was set meanwhile.
 
-    Ours begins before the start and ends after the end, so it is the longer one.
+    What we measured begins before the start and ends after the end, so it must be longer.
     """
     container, watched = ended.container, ended.seconds
     if container is None or container.started_at is None or container.finished_at is None:

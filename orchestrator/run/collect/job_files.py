@@ -1,7 +1,7 @@
-"""The boundary round what a job wrote: a file that cannot be read costs that file, and says so in a note.
+"""The boundary round what a job wrote: a file that cannot be read costs only that file, and a note says so.
 
-Readers below it may raise whatever they like for content. Memory is bounded before anything is parsed: JSON
-of a few bytes can make objects of a few hundred.
+Readers of content may raise anything. Memory is bounded before anything is parsed: a few bytes of JSON can
+make objects of a few hundred bytes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class MemoryLimitError(ValueError):
 
 @contextmanager
 def costs_that_file(what: str, note: Callable[[str], None]) -> Iterator[None]:
-    """Whatever is raised inside is a note. Not what the store, the engine or the record raise: that is no
-    fault of the job's, and what it left must not be given up for it.
+    """Turn what is raised inside into a note. Errors of the store, the engine or the record pass through: the
+    job did not cause them, so its files must not be given up for them.
     """
     try:
         yield
@@ -41,7 +41,7 @@ def costs_that_file(what: str, note: Callable[[str], None]) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Why, in one line that can be shown and stored."""
+    """Why it failed, in one line that can be shown and stored."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, MemoryError):
@@ -75,7 +75,7 @@ def refuse_large(data: bytes) -> None:
 def lines(stream: BinaryIO, longest: int) -> Iterator[bytes | None]:
     """Lines without their `\\n`, which alone ends one; None for each that is longer than `longest` bytes.
 
-    The rest of a long one is passed by and never held. What follows the last `\\n` is a line, too.
+    The rest of a long line is skipped and never held. What follows the last `\\n` is also a line.
     """
     while line := stream.readline(longest + 1):
         if line.endswith(b"\n"):

@@ -1,6 +1,6 @@
-"""What the runtime reported from inside the container: evidence that the job could have forged.
+"""What the payload reported from inside the container. The job could have forged it.
 
-So it is read with caps, and anything of another shape than agreed becomes a note, never an error.
+So it is read within limits, and what has another shape than agreed becomes a note, never an error.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _parts(name: str) -> tuple[str, int]:
 
 
 def _object(folder: Path, name: str, limit: int) -> dict[str, Any] | None:
-    """None where there is none. Whatever else it is raises."""
+    """The object in a report; None where the file is absent. Anything else raises."""
     data = read_small(folder, name, limit)
     value = None if data is None else parse_json(data)
     if data is not None and not isinstance(value, dict):

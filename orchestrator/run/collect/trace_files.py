@@ -1,4 +1,4 @@
-"""What the tracer in a job's processes left behind: into the store as it is, summed up, never believed.
+"""Traces of a job's processes: stored as they are and summed up. They are not trusted.
 
 A trace can be tens of megabytes, so it is read line by line, and only the few lines that are needed here
 are parsed: the first, the last, and the losses. What is in the others is compared by the verdict.
@@ -119,7 +119,7 @@ def _read(stream: BinaryIO, facts: dict[str, Any]) -> _Read:
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Whole lines; a last line without its end was cut off while it was written, and is no line."""
+    """Whole lines. A last line without its end was cut off while it was written: it is left out."""
     while line := stream.readline(MAX_LINE + 1):
         if line.endswith(b"\n"):
             yield line

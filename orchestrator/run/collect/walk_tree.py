@@ -38,7 +38,7 @@ class TooManyOutputsError(RepriseError):
 
 
 class FoundEntry:
-    """One thing that was found: an open descriptor, or the reason why there is none."""
+    """What the walk found under one name: an open descriptor, or the reason why it was not opened."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ def walk(folder: Path) -> Iterator[FoundEntry]:
 
 
 class _Count:
-    """How many names a walk has met, folders among them: a million empty ones take minutes, too."""
+    """How many names a walk has met, folders included: even a million empty ones take minutes."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -215,7 +215,7 @@ def open_plain(folder: Path, name: str, limit: int) -> tuple[int, int]:
 
 
 def read_small(folder: Path, name: str, limit: int) -> bytes | None:
-    """A file that a job may have written, whole; None if there is none. Otherwise as `open_plain`."""
+    """The bytes of a file that a job may have written; None if it is absent. Otherwise as `open_plain`."""
     try:
         handle, _ = open_plain(folder, name, limit)
     except FileNotFoundError:

@@ -31,7 +31,7 @@ _NEVER = (
     *("OomScoreAdj", "PidMode", "PortBindings", "Privileged", "PublishAllPorts", "Sysctls", "UTSMode"),
     *("UsernsMode", "VolumeDriver", "VolumesFrom"),
 )
-_SUBSETS = ("Env", "Labels")  # the image's own are there, too
+_SUBSETS = ("Env", "Labels")  # the image adds its own
 _QUIET = ({"Test": ["NONE"]}, None)  # health checks that check nothing
 SHOWN = 4
 
@@ -76,7 +76,7 @@ def container_differences(plan: Plan, found: Mapping[str, Any], *, brief: bool =
 
 
 def _mounts(plan: Plan, found: Mapping[str, Any]) -> list[str]:
-    """What is really mounted from the host: a volume of the image's is none of the plan's."""
+    """Mounts that the plan and the container do not share, an image's own volumes included."""
     wanted = {(str(mount.source), mount.target, not mount.read_only) for mount in plan.mounts}
     there = {
         (item.get("Source"), item.get("Destination"), item.get("RW"))

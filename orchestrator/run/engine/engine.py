@@ -314,7 +314,7 @@ class Engine:
         """
         until = self.now()
         with guard(f"asking what happened to container {name}"):
-            events = self.api.events(  # type: ignore[call-overload]  # its times may be texts, too
+            events = self.api.events(  # type: ignore[call-overload]  # its times may be texts
                 since="1",
                 until=f"{until.timestamp():.6f}",
                 filters={"container": name, "event": "kill"},

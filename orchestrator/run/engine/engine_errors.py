@@ -17,8 +17,8 @@ from orchestrator.errors import EngineError, EngineMissingError, ImageMissingErr
 
 HOW_TO_GET_ONE = "`make engine` installs and starts one; `reprise doctor` says what is wrong; see DOCKER_HOST"
 
-# It is not there, or it died before an answer or in the middle of one. What reads an answer piece by piece
-# is not wrapped by requests, so the layers below speak for themselves.
+# The engine is absent, or died before or within an answer. Errors within an answer come from the layers below
+# requests, which does not wrap them.
 _AWAY = (
     requests.exceptions.ConnectionError,
     requests.exceptions.Timeout,

@@ -61,7 +61,7 @@ def timeless(folder: str) -> str:
 def read_events(stream: BinaryIO) -> Iterator[EventRecord]:
     """Every event of an open file. EventFileError for the first thing that is not as it should be.
 
-    A last record that was cut off (the job was killed while writing) is such a thing, too.
+    That includes a last record that was cut off when the job was killed.
     """
     for record in _records(stream):
         payload = []
@@ -264,7 +264,7 @@ def _pairs() -> tuple[int, ...]:
 
 
 def _masked(data: bytes) -> bytes:
-    """CRC-32C as TFRecord stores it: rotated and with a constant added, so that a CRC of CRCs is none."""
+    """CRC-32C as TFRecord stores it: rotated and with a constant added, unlike a plain CRC."""
     crc, rest = 0xFFFFFFFF, data
     if sys.byteorder == "little" and len(data) > 1:
         even, pairs = len(data) & ~1, _pairs()

@@ -44,7 +44,7 @@ class MetricFormat(Enum):
 class MetricFile(Value):
     path: str
     kind: MetricFormat
-    folder: str = ""  # what is before the metrics' names where other files have a metric of the name, too
+    folder: str = ""  # stands before a metric's name that other files have as well
     name: str = ""  # of the one metric, where the file holds one
     hidden: bool = False  # names that begin with _ are the tool's own
 

@@ -264,7 +264,7 @@ class _Ignored:
 
 
 def _line(line: bytes | None, number: int, broken: _Broken) -> dict[str, Any] | None:
-    """The object in a line; None for an empty one and, noted, for what is none."""
+    """The object in a line. None for an empty line and for anything else, which is noted."""
     if line is None:
         broken.add(number, f"is longer than {MAX_LINE} bytes")
         return None
