@@ -20,7 +20,8 @@ from typing import Any
 from sqlalchemy import Table
 
 from orchestrator.digest import canonical_json
-from orchestrator.record.database.connect import Database, open_database
+from orchestrator.record.database.connect import open_database
+from orchestrator.record.database.database import Database
 from orchestrator.record.ledger.merkle import Frontier, leaf_hash
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document

@@ -12,14 +12,14 @@ from pydantic import ValidationError
 
 from orchestrator.digest import canonical_json
 from orchestrator.launch.bundles.bundle_form import Bundle, read_bundle, read_listing
-from orchestrator.record.runs.import_runs import Carried
+from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.untrusted_json import first_problem, read_untrusted
 
 LIMITED = """
 import resource, sys
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.launch.bundles.bundle_form import read_bundle, read_listing
-from orchestrator.record.runs.import_runs import Carried
+from orchestrator.record.transfer.import_runs import Carried
 resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
 data = {text}
 try:

@@ -42,7 +42,7 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
-        from orchestrator.record.store.blob_store import open_store
+        from orchestrator.record.store.open_store import open_store
 
         store = open_store(self.settings)
         store.owner, store.on_mended = self._ledger, self._mended

@@ -11,10 +11,12 @@ from typing import Any, Protocol, Self
 from sqlalchemy import Connection
 
 from orchestrator.record.database import database_clock
-from orchestrator.record.database.connect import Database, open_database
-from orchestrator.record.history import best_runs, changes, file_origin, queries, run_lineage, unmet_filter
+from orchestrator.record.database.connect import open_database
+from orchestrator.record.database.database import Database
+from orchestrator.record.history import best_runs, changes, queries, unmet_filter
 from orchestrator.record.ledger import append_events, read_ledger
 from orchestrator.record.ledger.audit_pages import Everything
+from orchestrator.record.lineage import file_origin, run_lineage
 from orchestrator.record.run_record import BoxFacts, HistoryFilter, RunLine
 from orchestrator.record.runs import annotations as said
 from orchestrator.record.runs import (
@@ -22,7 +24,6 @@ from orchestrator.record.runs import (
     boxes,
     commit_recovery,
     finish_run,
-    import_runs,
     read_run,
     run_states,
     sealed_text,
@@ -30,6 +31,7 @@ from orchestrator.record.runs import (
 from orchestrator.record.schema.columns import document
 from orchestrator.record.schema.migrate import bring_to_head
 from orchestrator.record.transaction import Door, reading, writing
+from orchestrator.record.transfer import import_runs
 from orchestrator.settings import Settings
 
 

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from orchestrator.record.database.connect import Database
+from orchestrator.record.database.database import Database
 
 P = ParamSpec("P")
 T = TypeVar("T")

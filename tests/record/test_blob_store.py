@@ -23,8 +23,9 @@ from support.services import S3Server, s3_server
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.record.store import bucket_store, pending_uploads
-from orchestrator.record.store.blob_store import Store, open_store
+from orchestrator.record.store.blob_store import Store
 from orchestrator.record.store.bucket_store import BucketStore
+from orchestrator.record.store.open_store import open_store
 from orchestrator.settings import load
 
 SIZES = (0, 1, 1000, bucket_store.PART + 1)
@@ -287,7 +288,7 @@ def test_an_upload_that_fails_ends_the_batch_once(
 PROLOGUE = """
 import io, json, os, signal, sys
 from orchestrator.digest import Digest
-from orchestrator.record.store.blob_store import open_store
+from orchestrator.record.store.open_store import open_store
 from orchestrator.settings import load
 store = open_store(load())
 """

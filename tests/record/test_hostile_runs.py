@@ -26,8 +26,8 @@ from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import HistoryFilter, NewRun
-from orchestrator.record.runs.import_runs import Carried
 from orchestrator.record.schema import tables
+from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.run.attempt_model import Fingerprint, Log, Output, OutputStatus, Readback, Result, State
 from orchestrator.settings import Settings
 from orchestrator.spec.source.source_tree import GitState

@@ -17,8 +17,8 @@ from orchestrator.record.database.connect import open_database
 from orchestrator.record.ledger import row_evidence
 from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import NewRun
-from orchestrator.record.runs.import_runs import Brought, Carried
 from orchestrator.record.schema import tables
+from orchestrator.record.transfer.import_runs import Brought, Carried
 from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.settings import Settings, load
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest

@@ -19,7 +19,7 @@ from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import ImageFacts, NewRun
-from orchestrator.record.runs.import_runs import Carried
+from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.run.attempt_model import (
     Failure,
     Fingerprint,

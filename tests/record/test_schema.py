@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, inspect
 
-from orchestrator.record.database.connect import Database, open_database
+from orchestrator.record.database.connect import open_database
+from orchestrator.record.database.database import Database
 from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import HistoryFilter
 from orchestrator.record.schema import migrate, tables

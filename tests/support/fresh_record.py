@@ -18,7 +18,8 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.record import record
-from orchestrator.record.database.connect import Database, open_database
+from orchestrator.record.database.connect import open_database
+from orchestrator.record.database.database import Database
 from orchestrator.record.database.sqlite import Sqlite
 from orchestrator.record.schema.migrate import bring_to_head
 

@@ -10,7 +10,7 @@ from orchestrator.cli.options import json_option
 
 if TYPE_CHECKING:
     from orchestrator.cli.terminal.console import Branch
-    from orchestrator.record.history.lineage_model import Kin, Lineage, Link, Unmade
+    from orchestrator.record.lineage.lineage_model import Kin, Lineage, Link, Unmade
 
 FILES_SHOWN = 3  # of one link
 

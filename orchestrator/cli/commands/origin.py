@@ -14,7 +14,7 @@ from orchestrator.cli.options import json_option
 if TYPE_CHECKING:
     from orchestrator.digest import Digest
     from orchestrator.errors import ExitCode
-    from orchestrator.record.history.lineage_model import Made, Mention
+    from orchestrator.record.lineage.lineage_model import Made, Mention
 
 RUNS_SHOWN = 5  # of one file; reruns of one digest all left the same bytes
 FILES_SHOWN = 20  # of one group of files, which the same runs made

@@ -31,7 +31,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import find_inputs
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
-from orchestrator.record.runs.import_runs import Carried
+from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.spec.inputs import listing, open_input
 from orchestrator.value import Value
 

@@ -34,7 +34,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
 from orchestrator.record.runs.author import person
-from orchestrator.record.runs.import_runs import Brought, Carried
+from orchestrator.record.transfer.import_runs import Brought, Carried
 from orchestrator.run.collect.output_files import BlobSink
 from orchestrator.untrusted_json import first_problem
 from orchestrator.value import Value

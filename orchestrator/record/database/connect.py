@@ -1,114 +1,12 @@
-"""The database and its transactions, whichever it is: `sqlite.py` for one box, `postgres.py` for a team.
-
-Writers are alone: each write takes one lock at its beginning (SQLite's BEGIN IMMEDIATE, an advisory lock in
-Postgres). SELECT then UPDATE without it gave 306 double claims of 2000 under 32 processes; with it none.
-"""
+"""The database that a URL names. What a database can do is in database.py."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
-
-from sqlalchemy import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from orchestrator.errors import RecordError
-from orchestrator.record.runs.author import author
-
-T = TypeVar("T")
-Work = Callable[[Connection], T]
-
-BUSY_TIMEOUT = 30.0  # seconds that a writer waits for another
-POOL_TIMEOUT = 60.0  # seconds that a thread waits for a connection
-
-
-class Database(ABC):
-    """One engine, and its two kinds of transaction. Safe to use from several threads.
-
-    `name` is what messages call it: without a password. `by` is who writes, for the ledger.
-    """
-
-    def __init__(self, name: str, engine: Engine) -> None:
-        self.name = name
-        self.engine = engine
-        self.by = author()
-        self.wrote = False  # by this object: then a checkpoint may be due
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """One snapshot for all queries inside."""
-        with self._translated(), self.engine.connect() as connection, connection.begin():
-            yield connection
-
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """All or nothing, alone among writers, durable when it returns."""
-        with self._translated(), self.engine.connect() as connection:
-            self.wrote = True
-            locked = connection.execution_options(writing=True, by=self.by)
-            with locked.begin():
-                yield locked
-
-    def read(self, work: Work[T]) -> T:
-        with self.reading() as connection:
-            return work(connection)
-
-    def write(self, work: Work[T], settled: Work[T | None] | None = None) -> T:  # noqa: ARG002
-        """`work` in one transaction. Where a connection can be lost, it may be tried again: then `settled`
-        says first whether it was done all the same (its answer), or not (None).
-        """
-        with self.writing() as connection:
-            return work(connection)
-
-    def patiently(self, attempt: Callable[[bool], T]) -> T:
-        """Call it again, with True, while the database is away and may come back."""
-        return attempt(False)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Errors of the database become RecordError; errors of statements (our bugs) stay as they are."""
-        try:
-            yield
-        except DBAPIError as error:
-            reason = self.refusal(error)
-            if reason is None:
-                raise
-            raise self.error(reason) from error
-
-    def error(self, reason: str) -> RecordError:
-        return RecordError(f"the record {self.name} refused: {reason}", self.hint(reason))
-
-    def close(self) -> None:
-        self.engine.dispose()
-
-    @abstractmethod
-    def refusal(self, error: DBAPIError) -> str | None:
-        """The database's own words; None where the error is ours."""
-
-    @abstractmethod
-    def hint(self, reason: str) -> str | None:
-        """How to mend what it said."""
-
-    @abstractmethod
-    def untouched(self) -> bool:
-        """True where not even an empty database is there, as far as can be told without making one."""
-
-    @abstractmethod
-    def prepare(self) -> None:
-        """Make what must be there before the first connection. RecordError where that cannot be."""
-
-    @abstractmethod
-    def migrating(self) -> AbstractContextManager[None]:
-        """Held by the one process that may change the schema."""
-
-    @abstractmethod
-    def before_upgrade(self) -> None:
-        """Settings of the database that no transaction can make."""
-
-    @abstractmethod
-    def no_such_table(self, error: DBAPIError) -> bool: ...
+from orchestrator.record.database.database import Database, shown
 
 
 def open_database(text: str) -> Database:
@@ -133,11 +31,3 @@ def open_database(text: str) -> Database:
     from orchestrator.record.database.sqlite import Sqlite
 
     return Sqlite(url)
-
-
-def shown(url: URL) -> str:
-    """A URL as it may be printed: kind, host, port and name. Options hold passwords, too."""
-    host = (url.host or "").rpartition("@")[2]  # of a password with an @ that is not quoted
-    host = f"[{host}]" if ":" in host else host
-    port = "" if url.port is None else f":{url.port}"
-    return f"{url.get_backend_name()}://{host}{port}/{url.database or ''}"

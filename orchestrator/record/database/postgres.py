@@ -17,8 +17,8 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.errors import RecordError
-from orchestrator.record.database import connect
-from orchestrator.record.database.connect import POOL_TIMEOUT, Database, T, Work, shown
+from orchestrator.record.database import database
+from orchestrator.record.database.database import POOL_TIMEOUT, Database, T, Work, shown
 from orchestrator.record.database.database_clock import BEGAN
 
 PATIENCE = 60.0  # seconds that a server may be away; a restart with recovery took 1 to 3
@@ -161,7 +161,7 @@ def _named_wrongly(text: str) -> bool:
 def _on_begin(connection: Connection) -> None:
     if connection.get_execution_options().get("writing"):
         # In one round trip: the patience first, then the lock that it is for, then the moment of our turn.
-        patience = f"set_config('lock_timeout', '{round(connect.BUSY_TIMEOUT * 1000)}', true)"
+        patience = f"set_config('lock_timeout', '{round(database.BUSY_TIMEOUT * 1000)}', true)"
         turn = f"SELECT {patience}, pg_advisory_xact_lock({WRITER}), clock_timestamp()"
         connection.info[BEGAN] = connection.exec_driver_sql(turn).one()[-1]
     else:

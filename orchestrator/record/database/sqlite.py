@@ -14,8 +14,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.durable import locked
 from orchestrator.errors import RecordError
-from orchestrator.record.database import connect
-from orchestrator.record.database.connect import POOL_TIMEOUT, Database
+from orchestrator.record.database import database
+from orchestrator.record.database.database import POOL_TIMEOUT, Database
 
 # What SQLite says -> how to mend it.
 _HINTS = {
@@ -35,7 +35,7 @@ class Sqlite(Database):
         engine = create_engine(
             url,
             connect_args={
-                "timeout": connect.BUSY_TIMEOUT,
+                "timeout": database.BUSY_TIMEOUT,
                 "isolation_level": None,
                 "check_same_thread": False,
             },

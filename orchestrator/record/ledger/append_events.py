@@ -1,6 +1,6 @@
 """Appending to the ledger, in the transaction of the change that an event tells of.
 
-Writers are alone (connect.py), so the next index is simply the ledger's size. An event is a document,
+Writers are alone (database.py), so the next index is simply the ledger's size. An event is a document,
 
     {"at", "by", "data", "index", "kind", "run", "v": 1}
 

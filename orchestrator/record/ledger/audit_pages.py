@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, exists, func, select
 
 from orchestrator.digest import Digest
-from orchestrator.record.database.connect import Database
+from orchestrator.record.database.database import Database
 from orchestrator.record.database.database_clock import seconds_since
 from orchestrator.record.ledger.fold_events import EventLine
 from orchestrator.record.ledger.row_evidence import orphans

@@ -1,7 +1,7 @@
 """What people say of runs: notes, tags, names, and what is put away.
 
 Rows are only added, so who said what and when stays; the present state is what the last rows say. Said
-again, the same thing adds nothing. Writes take a connection inside a writing transaction (connect.py).
+again, the same thing adds nothing. Writes take a connection inside a writing transaction (database.py).
 """
 
 from __future__ import annotations

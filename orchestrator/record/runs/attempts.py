@@ -1,6 +1,6 @@
 """Attempts as executors launch them and give them up: written around the claim, by the same attempt number.
 
-Every function takes a connection inside a writing transaction (connect.py), but for those that say so.
+Every function takes a connection inside a writing transaction (database.py), but for those that say so.
 """
 
 from __future__ import annotations

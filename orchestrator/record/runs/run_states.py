@@ -1,6 +1,6 @@
 """The life of a run as guarded writes: each names the attempt it believes in, and a stale one is refused.
 
-Every function takes a connection inside a writing transaction (connect.py).
+Every function takes a connection inside a writing transaction (database.py).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.errors import RecordError
-from orchestrator.record.database.connect import Database
+from orchestrator.record.database.database import Database
 
 HEAD = "0014"  # the newest file in migrations/versions; a test holds it
 SCRIPTS = Path(__file__).with_name("migrations")

@@ -15,7 +15,6 @@ from typing import BinaryIO, NamedTuple, Protocol
 from orchestrator.digest import Digest, Hashed, chunks_of
 from orchestrator.errors import StoreError
 from orchestrator.run.collect.output_files import BlobSink
-from orchestrator.settings import Settings
 
 _HINTS = {
     errno.ENOSPC: "make room on the disk, or put the store elsewhere (REPRISE_STORE)",
@@ -203,14 +202,3 @@ class Store(ABC):
 
     def _absent(self, digest: Digest) -> StoreError:
         return AbsentBlobError(f"blob {digest} is not in the store {self.name}")
-
-
-def open_store(settings: Settings) -> Store:
-    """The store that REPRISE_STORE names. UsageError for an address that is none."""
-    if settings.bucket is not None:
-        from orchestrator.record.store.bucket_store import BucketStore
-
-        return BucketStore(settings.bucket, settings.home / "spool")
-    from orchestrator.record.store.folder_store import BlobStore
-
-    return BlobStore(settings.store)

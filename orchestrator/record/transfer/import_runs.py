@@ -1,6 +1,6 @@
 """Runs of another record: read whole to be carried, compared with what is here, written down once.
 
-`carry` and `beside` read; `bring_in` takes a connection inside a writing transaction (connect.py).
+`carry` and `beside` read; `bring_in` takes a connection inside a writing transaction (database.py).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from orchestrator.record.history.queries import verdicts
 from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord, VerdictLine
 from orchestrator.record.runs.finish_run import finish
-from orchestrator.record.runs.import_limits import beyond
 from orchestrator.record.runs.read_run import state_of, whole_image, whole_run
 from orchestrator.record.runs.run_states import insert_rows, key_of, submit, write_verdict
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document
+from orchestrator.record.transfer.import_limits import beyond
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest
 from orchestrator.structural_difference import differences
 from orchestrator.untrusted_json import first_problem, read_untrusted

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, null, select
 
 from orchestrator.digest import Digest
-from orchestrator.record.history.lineage_model import Kin, Lineage, Link, Match, Unmade
+from orchestrator.record.lineage.lineage_model import Kin, Lineage, Link, Match, Unmade
 from orchestrator.record.runs.annotations import is_archived
 from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.unreadable_rows import WRONG, unreadable

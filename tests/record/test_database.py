@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.errors import RecordError
-from orchestrator.record.database import connect
+from orchestrator.record.database import database
 from orchestrator.record.record import open_record
 from orchestrator.record.run_record import NewRun
 from orchestrator.settings import Settings
@@ -69,7 +69,7 @@ def test_a_lock_that_stays_is_named_and_nothing_is_written(
 ) -> None:
     with open_record(sqlite_settings):
         pass
-    monkeypatch.setattr(connect, "BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.2)
     new = new_run()
     with open_record(sqlite_settings) as record:
         holder = sqlite3.connect(sqlite_settings.home / "reprise.db", isolation_level=None)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, null, select
 
 from orchestrator.digest import Digest
-from orchestrator.record.history.lineage_model import Made, Mention
+from orchestrator.record.lineage.lineage_model import Made, Mention
 from orchestrator.record.runs.annotations import marks_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables

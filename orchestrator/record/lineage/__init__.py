@@ -1,0 +1,1 @@
+"""Where files came from, and what was made of them: by content."""

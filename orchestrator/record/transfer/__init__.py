@@ -1,0 +1,1 @@
+"""Runs that go from one record into another."""
