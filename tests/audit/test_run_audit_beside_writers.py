@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,7 @@ WRITERS, RUNS = 16, 3
 def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     variables = {"REPRISE_HOME": str(tmp_path / "home")}
     if request.param == "postgres":
-        server = request.getfixturevalue("postgres")
-        name = f"a{secrets.token_hex(6)}"
-        server.sql(f"CREATE DATABASE {name}")
-        variables["REPRISE_DATABASE_URL"] = server.url(name)
+        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_record()
     return load(variables)
 
 

@@ -44,7 +44,6 @@ from orchestrator.audit.keys import key_path, signing_key
 from orchestrator.audit.run_audit import Audit, Part, audit
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.row_evidence import NOT_COVERED
-from orchestrator.record.record import open_record
 from orchestrator.record.schema import tables
 from orchestrator.settings import load
 
@@ -548,12 +547,8 @@ def test_a_verdict_that_the_evidence_does_not_bear_out_is_named(world: World) ->
 
 def in_postgres(home: Path, postgres: PostgresServer) -> tuple[World, str]:
     """The same in Postgres, and the address for whoever owns the server."""
-    name = f"t{secrets.token_hex(6)}"
-    postgres.sql(f"CREATE DATABASE {name}")
-    settings = load({"REPRISE_HOME": str(home), "REPRISE_DATABASE_URL": postgres.url(name)})
-    with open_record(settings):
-        pass
-    return make_world(settings), postgres.url(name)
+    url = postgres.new_record()
+    return make_world(load({"REPRISE_HOME": str(home), "REPRISE_DATABASE_URL": url})), url
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -50,8 +49,6 @@ def lab(
         yield Lab(make_box(tmp_path / "own", shared_base), request.param)
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    name = f"x{secrets.token_hex(6)}"
-    server.sql(f"CREATE DATABASE {name}")
-    box = make_box(tmp_path / "team", shared_base, REPRISE_DATABASE_URL=server.url(name))
+    box = make_box(tmp_path / "team", shared_base, REPRISE_DATABASE_URL=server.new_record())
     with working(box, "--name", "alpha"):
         yield Lab(box, "worker")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +20,10 @@ pytestmark = pytest.mark.engine
 
 @pytest.fixture
 def team(tmp_path: Path, shared_base: Settings, postgres: PostgresServer) -> Iterator[Team]:
-    name = f"l{secrets.token_hex(6)}"
-    postgres.sql(f"CREATE DATABASE {name}")
-    with registry_server() as registry, team_of(tmp_path, shared_base, postgres.url(name), registry) as made:
+    with (
+        registry_server() as registry,
+        team_of(tmp_path, shared_base, postgres.new_record(), registry) as made,
+    ):
         yield made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import subprocess
 import time
@@ -35,9 +34,7 @@ def registry() -> Iterator[RegistryServer]:
 def team(
     tmp_path: Path, shared_base: Settings, registry: RegistryServer, postgres: PostgresServer
 ) -> Iterator[Team]:
-    name = f"w{secrets.token_hex(6)}"
-    postgres.sql(f"CREATE DATABASE {name}")
-    with team_of(tmp_path, shared_base, postgres.url(name), registry) as made:
+    with team_of(tmp_path, shared_base, postgres.new_record(), registry) as made:
         yield made
 
 

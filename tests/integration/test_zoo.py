@@ -19,6 +19,7 @@ STEPS = {"cnn": 50, "transformer": 40, "vae": 32, "lstm": 4, "gan": 120, "rl": 2
 
 # Where the number of threads moves no bit under the portable profile; sums of norms and of LBFGS do.
 SAME_ON_TWO_THREADS = ("cnn", "vae", "rl")
+IN_EVERY_TEST_RUN = ("cnn", "gan")  # one of each kind; the others by `make acceptance`
 
 
 def events(box: Box, run: dict[str, Any]) -> list[str]:
@@ -28,7 +29,13 @@ def events(box: Box, run: dict[str, Any]) -> list[str]:
     return [json.loads(line).get("e", "") for line in lines]
 
 
-@pytest.mark.parametrize("script", STEPS)
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(script, marks=() if script in IN_EVERY_TEST_RUN else pytest.mark.acceptance)
+        for script in STEPS
+    ],
+)
 def test_a_script_as_published_is_identical_on_one_cpu_and_on_two(
     box: Box, tmp_path: Path, script: str
 ) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.services import PostgresServer
 
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
@@ -62,24 +61,12 @@ def finish_run(record: Record, new: NewRun, **changes: Any) -> str:
     return run
 
 
-@pytest.fixture(scope="session")
-def migrated(postgres: PostgresServer) -> str:
-    """A Postgres database with the schema in it, to copy: migrating takes a second, a copy 50 ms."""
-    postgres.sql("CREATE DATABASE migrated")
-    with open_record(load({"REPRISE_DATABASE_URL": postgres.url("migrated")})):
-        pass
-    return "migrated"
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
 def empty_settings(tmp_path: Path, request: pytest.FixtureRequest, migrated_anew: None) -> Settings:
     """A database that no Reprise has seen, of each kind."""
     variables = {"REPRISE_HOME": str(tmp_path / "home")}
     if request.param == "postgres":
-        server = request.getfixturevalue("postgres")
-        name = f"e{secrets.token_hex(6)}"
-        server.sql(f"CREATE DATABASE {name}")
-        variables["REPRISE_DATABASE_URL"] = server.url(name)
+        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_database()
     return load(variables)
 
 
@@ -88,10 +75,7 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     """An empty record of its own, on each kind of database."""
     variables = {"REPRISE_HOME": str(tmp_path / "home")}
     if request.param == "postgres":
-        server = request.getfixturevalue("postgres")
-        name = f"t{secrets.token_hex(6)}"
-        server.sql(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('migrated')}")
-        variables["REPRISE_DATABASE_URL"] = server.url(name)
+        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_record()
     return load(variables)
 
 

@@ -27,12 +27,9 @@ SLACK = timedelta(minutes=10)  # the tests' own time, on a slow machine
 
 
 @pytest.fixture
-def shared(tmp_path: Any, postgres: PostgresServer, migrated: str) -> Any:
-    name = f"k{secrets.token_hex(6)}"
-    postgres.sql(f"CREATE DATABASE {name} TEMPLATE {migrated}")
-    with open_record(
-        load({"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": postgres.url(name)})
-    ) as opened:
+def shared(tmp_path: Any, postgres: PostgresServer) -> Any:
+    variables = {"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": postgres.new_record()}
+    with open_record(load(variables)) as opened:
         yield opened
 
 

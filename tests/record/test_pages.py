@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import secrets
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -42,9 +41,7 @@ class Stored(NamedTuple):
 def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     variables = {"REPRISE_HOME": str(tmp_path_factory.mktemp("pages"))}
     if request.param == "postgres":
-        server, name = request.getfixturevalue("postgres"), f"p{secrets.token_hex(6)}"
-        server.sql(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('migrated')}")
-        variables["REPRISE_DATABASE_URL"] = server.url(name)
+        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_record()
     pick = random.Random(3)
     with open_record(load(variables)) as record:
         for number in range(RUNS):
