@@ -52,7 +52,7 @@ def fail(error: BaseException) -> Callable[[], object]:
     return body
 
 
-@pytest.mark.parametrize("name", VERBS.keys() - GROUPS)
+@pytest.mark.parametrize("name", sorted(VERBS.keys() - GROUPS))
 def test_a_verb_says_what_the_table_says(name: str) -> None:
     command = importlib.import_module(module_of(name)).command
     assert command.name == name.split()[-1]
@@ -238,7 +238,7 @@ def test_start_imports_nothing_heavy(args: list[str], home: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", VERBS.keys() - GROUPS)
+@pytest.mark.parametrize("name", sorted(VERBS.keys() - GROUPS))
 def test_a_verbs_module_imports_nothing_heavy(name: str) -> None:
     # By name: `import` is no name that a statement takes.
     script = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sys.modules, sep=chr(10))"
