@@ -1,4 +1,4 @@
-"""The Digest type, canonical JSON, and hashing. Everything that is pinned is pinned by these."""
+"""Digests, canonical JSON and hashing: what everything that is pinned is pinned by."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Digest(str):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """None for what is no digest."""
+        """None for a text that is not a digest."""
         return cls(text) if _FORM.match(text) else None
 
     @classmethod

@@ -35,7 +35,7 @@ def _fsync(path: Path, flags: int) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; each new one is durable in the one above it, and no more open."""
+    """Make a folder and its parents, durably; a new folder has the permissions of the one above it."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -44,14 +44,14 @@ def make_folder(folder: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A name in the same folder that no reader takes for the real thing; of a long one, its beginning."""
+    """A hidden temporary name in the same folder; a long name is cut to fit."""
     start = os.fsdecode(os.fsencode(path.name)[:200])
     return path.with_name(f".{start}.{secrets.token_hex(6)}.tmp")
 
 
 @contextmanager
 def writing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """Write `path` so that after a crash it is there whole or not at all; on an error it is not there."""
+    """Write `path` so that after a crash the whole file is there or nothing is; an error leaves nothing."""
     make_folder(path.parent)
     temporary = temporary_beside(path)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

@@ -1,7 +1,7 @@
-"""Secrets kept out of what is said and recorded: those in addresses, and those that this process knows.
+"""Takes secrets out of what is printed and recorded: those in addresses, and those of this process.
 
-Messages are made of host, port and name (`bare_address`). What comes from elsewhere, a library's error or a
-server's words, goes through `redact` before terminal, log and record have it: `RepriseError` sees to that.
+Our messages hold only host, port and name (`bare_address`). Text from elsewhere, such as a library's error
+or a server's answer, goes through `redact` first: `RepriseError` does that for every message.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SHOWN = 300  # characters of an address in a message
 SHORT = 6  # characters; a shorter secret, replaced wherever it stands, would make texts unreadable
 STARS = "***"
 
-# What these hold is a secret, or an address that may hold one.
+# Environment variables that hold a secret, or an address that may hold one.
 SECRETS = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "RAY_AUTH_TOKEN")
 ADDRESSES = (
     *("REPRISE_DATABASE_URL", "REPRISE_STORE", "REPRISE_REGISTRY", "REPRISE_RAY"),
@@ -24,7 +24,7 @@ ADDRESSES = (
 )
 
 _SCHEME = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)"
-# user@, user:password@; also a password with an unquoted slash, which is no port.
+# user@, user:password@; also a password with an unquoted slash, which cannot be a port.
 _USERINFO = re.compile(
     rf"{_SCHEME}(?:[^\s/?#@'\"]*@(?:[^\s/?#'\"]*@)?|[^\s/:@'\"]*:(?!\d{{1,5}}/)[^\s'\"]*@)"
 )
@@ -45,7 +45,7 @@ def remember(secret: str) -> None:
 
 
 def redact(text: str) -> str:
-    """A text without secrets: of addresses, of `name=value`, of headers, and those that are known."""
+    """A text without secrets: in addresses, in `name=value`, in headers, and those that are known."""
     text = redact_known(text)
     text = _USERINFO.sub(r"\g<scheme>", text)
     text = _NAMED.sub(lambda match: f"{match['name']}{STARS}", text)
@@ -53,7 +53,7 @@ def redact(text: str) -> str:
 
 
 def redact_known(text: str) -> str:
-    """A text without the secrets of this process's environment, and those that it was told to remember."""
+    """A text without the secrets in this process's environment and those given to `remember`."""
     for secret in sorted({*_remembered, *_of_environment()}, key=len, reverse=True):
         if len(secret) >= SHORT:
             text = text.replace(secret, STARS)
@@ -70,7 +70,7 @@ def bare_address(url: str) -> str:
 def bare_remote(url: str) -> str:
     """A git remote as it may be recorded for ever: without user, password, query and fragment.
 
-    Of `git@host:path` the user stays: it says how to log in, and no secret can stand there.
+    In `git@host:path` the user stays: it says how to log in, and cannot hold a secret.
     """
     text = url.strip()
     if "://" not in text:
@@ -92,7 +92,7 @@ def _of_environment() -> Iterator[str]:
         _, scheme, rest = text.partition("://")
         userinfo, at, place = rest.rpartition("@")
         _, colon, password = userinfo.partition(":")
-        # A password that is also the name of something public says nothing where it is left.
+        # A password that equals the user or a part of the address is public anyway.
         if scheme and at and colon and password not in place and password != userinfo.partition(":")[0]:
             yield from _forms(password)
         for match in _NAMED.finditer(text.partition("?")[2]):
@@ -100,6 +100,6 @@ def _of_environment() -> Iterator[str]:
 
 
 def _forms(secret: str) -> tuple[str, ...]:
-    """As it is written, and as libraries print it."""
+    """A secret as it is written, and as libraries print it."""
     plain = unquote(secret)
     return secret, plain, quote(plain, safe=""), quote(plain)

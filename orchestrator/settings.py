@@ -27,7 +27,7 @@ PACKAGE = Path(__file__).resolve().parent
 class Settings:
     home: Path
     database_url: str
-    store: Path  # the folder of blobs; unused where there is a bucket
+    store: Path  # the folder of blobs; unused with a bucket
     bucket: str | None = field(default=None, kw_only=True)  # s3://bucket/prefix
     registry: str | None = field(default=None, kw_only=True)  # host[:port]/repository
     ray: str | None = field(default=None, kw_only=True)  # address of a Ray dashboard
@@ -52,12 +52,12 @@ class Settings:
 
     @property
     def inputs(self) -> Path:
-        """Input data that came in bundles: `HEX`, a file or a folder, by the digest that programs name."""
+        """Input data that came in bundles: a file or folder for each digest, called by its hex digits."""
         return self.home / "inputs"
 
     @property
     def pins(self) -> Path:
-        """Bases pinned on this box; the committed images/bases.toml comes before it."""
+        """Bases pinned on this box; where images/bases.toml has the same name, that one counts."""
         return self.home / "bases.toml"
 
     @property

@@ -17,7 +17,7 @@ def _run_id(text: str) -> str:
 
 
 RunId = Annotated[str, AfterValidator(_run_id)]
-"""What a run is called. It is part of paths, containers' names and commands, so it is nothing else."""
+"""A run's id: paths, container names and commands hold it, so nothing but hex digits is let in."""
 
 
 def _instant(moment: datetime) -> datetime:
@@ -29,7 +29,7 @@ def _instant(moment: datetime) -> datetime:
 
 YEARS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59, 59, 999999, tzinfo=UTC))
 Instant = Annotated[datetime, AfterValidator(_instant)]
-"""A moment that every zone and every reader can show."""
+"""A moment that can be shown in every time zone."""
 Seconds = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 
 

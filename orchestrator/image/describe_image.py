@@ -1,4 +1,4 @@
-"""Reading an image of ours back: all that a rerun needs is in its config."""
+"""Reads an image of ours back: its config holds all that a rerun needs."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from orchestrator.spec.program import Program
 def describe(config: bytes) -> tuple[Program, BaseRef, dict[str, str]]:
     """The program, the base and the job's own packages of an image, from its config's bytes.
 
-    UsageError: the image is not one of ours, or one of a version that this Reprise does not know. The
-    labels are only as good as the bytes: the caller has checked them against the digest.
+    UsageError: the image is not one of ours, or of a version that this Reprise does not know. The caller has
+    checked the bytes against the digest.
     """
     try:
         settings = json.loads(config)["config"]
@@ -42,7 +42,7 @@ def describe(config: bytes) -> tuple[Program, BaseRef, dict[str, str]]:
 
 
 def describe_labels(labels: Mapping[str, str]) -> tuple[Program, BaseRef, dict[str, str]]:
-    """As `describe`, from the labels alone: what an engine shows of an image."""
+    """As `describe`, from the labels alone, as an engine shows them."""
     version = labels.get(LABEL_ASSEMBLY)
     if version is None:
         raise UsageError("the image was not assembled by Reprise: its labels are missing")

@@ -1,9 +1,9 @@
-"""Is an image what its program gives? Asked before it is loaded, after a pull, at an import.
+"""Checks that an image is what its program gives: before it is loaded, after a pull, at an import.
 
-An image's config is its author's word. Beside the program it could name another entry point, a loader's
-variable, a volume, a health check. So manifest and config are made again, from the base, the program, the
-packages and the layers, and compared byte for byte. Where the base is pinned on this box, its environment and
-its layers are the pin's; else they are taken from the image, and only what any base may hold is let through.
+Whoever made an image wrote its config. Beside the program it could name another entry point, a loader's
+variable, a volume, a health check. So manifest and config are made again, from base, program, packages and
+layers, and compared byte for byte. Environment and layers of the base are those of the pin where this box has
+it; else they are the image's own, and only what any base may hold is let through.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from orchestrator.structural_difference import differences
 SHOWN = 4  # differences that a message names
 _HINT = "it was changed after assembly, or made by another program: build it again from its spec"
 _ORDER = re.compile(r"(base )+(wheel )*(wheels )?runtime source \Z")
-# What nvidia/cuda sets; the container toolkit reads such names on the host, before any check of ours.
+# Set by nvidia/cuda images. The container toolkit reads such names on the host, before our checks.
 _NVIDIA = {
     "NVIDIA_DRIVER_CAPABILITIES": re.compile(r"(compute|utility)(,(compute|utility))*\Z"),
     "NVIDIA_PRODUCT_NAME": re.compile(r"[\w .-]{1,100}\Z"),
@@ -44,12 +44,12 @@ _NVIDIA = {
     "NVIDIA_TF32_OVERRIDE": re.compile(r"[01]\Z"),
     "NVIDIA_VISIBLE_DEVICES": re.compile(r"(all|none|void)\Z"),
 }
-# Names of numpy's instruction sets depend on its version, which only a pinned base tells.
+# numpy's names of instruction sets depend on its version, which is known of a pinned base only.
 _NUMPYS = ("2.4.0", "2.3.0", "1.26.0")
 
 
 def check_image(settings: Settings, image: Image) -> None:
-    """UsageError, which names what differs, for an image that is not what its program gives."""
+    """UsageError, which names the differences, for an image that is not what its program gives."""
     problems = [*_layer_problems(image), *_variables(image.program.env)]
     base = None if problems else _pinned(settings, image)
     if base is not None:
@@ -66,7 +66,7 @@ def check_image(settings: Settings, image: Image) -> None:
 
 
 def check_settings(name: str, settings: Mapping[str, Any]) -> None:
-    """As `check_image`, of an image that an engine alone knows: `settings` as it inspects them."""
+    """As `check_image`, for an image that only an engine has; `settings` are its `Config`, inspected."""
     program, _, packages = describe_labels(settings.get("Labels") or {})
     candidates, problems = _within(settings)
     problems += _variables(program.env)
@@ -107,7 +107,7 @@ def _variables(names: Mapping[str, str]) -> list[str]:
 
 
 def _pinned(settings: Settings, image: Image) -> Base | None:
-    """The base that the image names, where this box has it pinned and its description at hand."""
+    """The base that the image names, if this box has pinned it and has its manifest and config."""
     pin = next((pin for pin in list_pins(settings) if pin.digest == image.base.digest), None)
     if pin is None:
         return None
@@ -120,7 +120,7 @@ def _pinned(settings: Settings, image: Image) -> Base | None:
 
 
 def _within(settings: Mapping[str, Any]) -> tuple[list[Base], list[str]]:
-    """Bases that could stand behind these settings of an image; what is in them that no base may hold."""
+    """The bases that an image with these settings could have, and what in them no base may hold."""
     try:
         program, ref, packages = describe_labels(settings["Labels"])
         executable = str(settings["Entrypoint"][0])

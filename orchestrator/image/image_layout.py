@@ -1,7 +1,7 @@
-"""This box's image blobs: manifests, configs and layers, each under the name of its digest.
+"""The image blobs of this box: manifests, configs and layers, each named by its digest.
 
-`FOLDER/blobs/sha256/<hex>` as in an OCI layout, and `FOLDER/index/<key>.json`: what was made from what, so
-that it need not be made again. The index is a cache: whoever reads it checks that the blob is there.
+`FOLDER/blobs/sha256/<hex>` as in an OCI layout, and `FOLDER/index/<key>.json`, which says what a blob was
+made from, so that it is not made again. The index is a cache: its readers check that the blob exists.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ImageLayout:
         return self.put_parts((data,))[0]
 
     def put_parts(self, parts: Sequence[bytes]) -> tuple[Digest, int]:
-        """Store bytes held in memory; a blob that is there in full length is not written again."""
+        """Store bytes held in memory. A blob that exists in full length is not written again."""
         digest, size = Digest.of_chunks(parts), sum(map(len, parts))
         if not self.has(digest, size):
             with writing(self.path(digest)) as stream:
@@ -47,7 +47,7 @@ class ImageLayout:
     def put_chunks(self, chunks: Iterable[bytes], expected: Digest | None = None) -> tuple[Digest, int]:
         """Store a stream of any length, hashed while it is written.
 
-        Bytes other than the `expected` ones are not stored; the digest returned is always of what came.
+        Bytes other than the `expected` ones are not stored. The digest returned is that of what came.
         """
         passing = Hashed(chunks)
         make_folder(self._blobs)
@@ -67,7 +67,7 @@ class ImageLayout:
         return digest, size
 
     def find(self, prefix: str) -> list[Digest]:
-        """Every blob whose digest's hex digits begin so, sorted."""
+        """Every blob whose digest begins with these hex digits, sorted."""
         if not re.fullmatch(r"[0-9a-f]{4,64}", prefix):
             return []
         return sorted(Digest(f"sha256:{path.name}") for path in self._blobs.glob(f"{prefix}*"))
@@ -95,7 +95,7 @@ class ImageLayout:
         return data
 
     def read_index(self, key: str) -> Any:
-        """What was stored under the key, or None; an unreadable entry is as good as none."""
+        """What was stored under the key; None for no entry, or one that cannot be read."""
         try:
             return json.loads((self._index / f"{key}.json").read_bytes())
         except (FileNotFoundError, ValueError):

@@ -9,7 +9,7 @@ from orchestrator.digest import Digest
 from orchestrator.spec.program import Program
 from orchestrator.value import Value
 
-# Paths inside the image, each named once. The runtime itself learns them from its environment.
+# Paths inside the image, each named once. The payload reads them from its environment.
 ROOT = "/opt/reprise"  # everything of ours
 SOURCE = f"{ROOT}/source"  # the job's source; the entry point copies it to the workspace
 SITE = f"{ROOT}/site"  # the job's wheels, before the base's own packages on sys.path
@@ -61,7 +61,7 @@ class Layer(Value):
 
 
 class PythonFacts(Value):
-    """What a probe found in a base: its interpreter, and what wheels it takes."""
+    """What a probe found in a base: its interpreter, and which wheels it takes."""
 
     executable: str  # absolute path in the image
     version: str  # "3.11.2"
@@ -82,7 +82,7 @@ class BaseRef(Value):
 
 
 class Base(Value):
-    """A pinned base, with everything that assembly over it needs; its layers may be absent here."""
+    """A pinned base, with all that assembly needs. Its layers need not be on this box."""
 
     ref: BaseRef
     reference: str  # what an engine or a registry can be asked for: tag or repo@sha256:...

@@ -1,9 +1,9 @@
 """The payload: what of Reprise goes into an image, as numbered frozen files.
 
-An image names the number of its payload, and has it in a layer of its own. What is assembled is
-`payloads/NUMBER.json`, never the room `payload` itself, in which it is written and tested: a comment there
-moves no digest. A test holds the two together, and says when `scripts/payload.py` must be run. Of an earlier
-payload the digest is kept, by which the layer of an old image is checked (docs/identity.md).
+An image names the number of its payload, which is a layer of its own. Images get `payloads/NUMBER.json`, not
+the room `payload`, where it is written and tested: so a comment there moves no digest. A test holds the two
+together, and says when `scripts/payload.py` must be run. Of an earlier payload the digest is kept, by which
+the layer of an old image is checked (docs/identity.md).
 """
 
 from __future__ import annotations

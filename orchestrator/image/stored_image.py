@@ -1,4 +1,4 @@
-"""An image that was assembled on this box before, found again by its digest."""
+"""Finds an image that was assembled on this box before, by its digest."""
 
 from __future__ import annotations
 

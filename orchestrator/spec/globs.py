@@ -4,8 +4,8 @@
 crosses folders. `*.pt` is at the top, `**/*.pt` anywhere, the top included. A glob that fits a folder takes
 all that is in it. Names that begin with a dot are like any other, capitals count, a leading `./` does not.
 
-`fnmatch` translates a part so that no name makes it go back and try again without end, whatever the number of
-stars: globs come in with images of others, names are a job's.
+`fnmatch` makes regular expressions that cannot backtrack without end, whatever the number of stars. That
+matters: globs come with other people's images, and names from jobs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BRACKET = re.compile(r"\[[!^]?\]?[^\]]*\]")
 
 
 def glob_problem(glob: str) -> tuple[str, str] | None:
-    """What is wrong with a glob, and how to mend it: what would mean another thing than it seems to say."""
+    """What is wrong with a glob, and how to mend it. Refused is what would not mean what it seems to say."""
     parts = glob.removeprefix("./").split("/")
     if glob.startswith("/") or ".." in parts:
         return "leads outside", "outputs lie under the job's working directory"
@@ -49,7 +49,7 @@ def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
 
 
 def unmatched(globs: Iterable[str], paths: Iterable[str]) -> list[str]:
-    """The globs that none of the paths fits, in their order."""
+    """The globs that no path fits, in their order."""
     left = {glob: _test(glob) for glob in globs}
     for path in paths:
         if not left:
@@ -72,7 +72,7 @@ def _part(glob: str) -> re.Pattern[str]:
 
 
 def _fits(parts: list[re.Pattern[str] | None], names: list[str]) -> bool:
-    """Every place in `parts` (None is `**`) that the names so far may have led to, name by name."""
+    """Follows, name by name, every place in `parts` (None is `**`) that the names so far can reach."""
     end = len(parts)
     places = _over({0}, parts)
     for name in names:
@@ -86,13 +86,13 @@ def _fits(parts: list[re.Pattern[str] | None], names: list[str]) -> bool:
             elif part.match(name):
                 nexts.add(place + 1)
         if end in nexts:
-            return True  # it fits the path, or a folder that the path is in
+            return True  # the glob fits the path, or a folder above it
         places = _over(nexts, parts)
     return False
 
 
 def _over(places: set[int], parts: list[re.Pattern[str] | None]) -> set[int]:
-    """And the places behind each `**`, which may stand for no folder; a last one stands for a name."""
+    """Adds the places after each `**`, which may stand for no folder. A last `**` needs a name."""
     found = set(places)
     for place in sorted(places):
         while place < len(parts) - 1 and parts[place] is None:

@@ -33,7 +33,7 @@ class InputFile(Value):
 
 
 class InputData(Value):
-    """An input as its bytes were read: its digest, and of a folder its files, sorted by path."""
+    """An input as it was read: its digest, and the files of a folder, sorted by path."""
 
     digest: Digest
     folder: bool
@@ -43,7 +43,7 @@ class InputData(Value):
 
 
 def read_inputs(inputs: Mapping[str, InputSpec]) -> dict[str, InputData]:
-    """Each input as it lies. UsageError, with all of them at once, for absent or unexpected bytes."""
+    """Every input, hashed. UsageError names all that are absent or have other bytes than demanded."""
     read: dict[str, InputData] = {}
     problems: list[str] = []
     for name, item in sorted(inputs.items()):
@@ -92,7 +92,7 @@ def read_input(path: Path) -> InputData:
 
 
 def folder_digest(entries: list[tuple[str, str, int]]) -> Digest:
-    """Of a folder with these files: [path, SHA-256 in hex, size], sorted by the bytes of the paths."""
+    """The digest of a folder with these files: [path, SHA-256 in hex, size], sorted by the paths' bytes."""
     return Digest.of(canonical_json(entries))
 
 
@@ -112,12 +112,12 @@ def _folder(entries: list[tuple[str, str, int]]) -> InputData:
 def listing(folder: Path) -> list[tuple[str, str, int]]:
     """Path, SHA-256 in hex, and size in bytes of every file below a folder, sorted by path.
 
-    A relative link that stays inside counts as what it leads to: so the job reads it. UsageError for other
+    A relative link that stays inside counts as what it leads to, as the job sees it. UsageError for other
     links and for special files, OSError for what cannot be read.
     """
     entries: list[tuple[str, str, int]] = []
     again = 0
-    known: dict[str, tuple[str, int]] = {}  # of a file that links lead to, too
+    known: dict[str, tuple[str, int]] = {}  # several links may lead to one file
     with Below(folder) as below:
         waiting: list[tuple[str, str, tuple[str, ...]]] = [("", "", ())]  # as seen, as it lies, the way there
         for shown, here, way in waiting:
@@ -149,7 +149,7 @@ def open_input(folder: Path, name: str) -> BinaryIO:
 
 
 def _real(below: Below, folder: Path, name: str) -> str:
-    """Where a path below the folder leads to when every link on it is followed. UsageError: out of it."""
+    """Where a path leads to when its links are followed. UsageError where that is outside the folder."""
     done: list[str] = []
     left = name.split("/")[::-1]
     links = 0
@@ -197,15 +197,15 @@ def _digest(below: Below, folder: Path, name: str, mode: int) -> tuple[str, int]
 
 
 def _whole(stream: BinaryIO, path: Path) -> tuple[Digest, int]:
-    """Digest and size. UsageError where there are more or fewer bytes than the file says, or none to be had
-    now: it is written to, or the kernel makes it up, some of it without end.
+    """Digest and size. UsageError for more or fewer bytes than the file's size, or where reading would wait:
+    somebody writes to it, or the kernel makes its bytes up, perhaps without end.
     """
     size, read = os.fstat(stream.fileno()).st_size, 0
 
     def chunks() -> Iterator[bytes]:
         nonlocal read
         while read <= size and (chunk := stream.read(min(CHUNK, size - read + 1))) != b"":
-            if chunk is None:  # the file would have us wait
+            if chunk is None:  # reading would wait
                 read = -1
                 return
             read += len(chunk)

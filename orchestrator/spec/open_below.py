@@ -1,7 +1,7 @@
-"""Reading what lies below a folder without going through a link, not even one that was put there meanwhile.
+"""Reads below a folder without following a link, not even one that appears while it reads.
 
-To look at a path and then open it is to look twice: of a folder in which a file was being swapped for a
-link and back, 7 of 6,855 reads so done held what lay outside. Done as here, none of 10,618 did.
+Checking a path and then opening it looks it up twice. With a file that was swapped for a link and back, 7 of
+6,855 such reads returned what lay outside the folder; of 10,618 reads done as here, none did.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # or a FIFO in the file's pl
 class Below:
     """What lies below a folder, by relative names; the folder itself may be a link.
 
-    The way to the last name stays open, so names in order cost no more than paths. A link on the way
-    is NotADirectoryError, one at the end of it OSError with ELOOP.
+    The folders of the last name stay open, so sorted names cost no more than paths. A link among the folders
+    is NotADirectoryError; a link as the last part is OSError with ELOOP.
     """
 
     def __init__(self, folder: Path) -> None:
         self._root = os.open(folder, _FOLDER)
         self._way: list[tuple[str, int]] = []
-        self._above: str | None = ""  # the way's name; None while it is half gone
+        self._above: str | None = ""  # the folder that is open; None while it changes
 
     def __enter__(self) -> Self:
         return self
@@ -41,7 +41,7 @@ class Below:
         return os.stat(last, dir_fd=holder, follow_symlinks=False)
 
     def names(self, folder: str) -> list[str]:
-        """What lies in a folder; the empty name is the folder that this was made for."""
+        """The names in a folder; the empty name is the folder itself."""
         self._go(f"{folder}/" if folder else "")
         return os.listdir(self._here)  # noqa: PTH208  (of an open folder)
 
@@ -51,7 +51,7 @@ class Below:
         return os.readlink(last, dir_fd=holder)
 
     def open(self, name: str) -> BinaryIO:
-        """A stream of whatever is there and is no link: a caller asks its `fstat`."""
+        """A stream of whatever is there, links excepted: the caller asks `fstat` what it is."""
         holder, last = self._go(name)
         return os.fdopen(os.open(last, _FILE | os.O_NOFOLLOW, dir_fd=holder), "rb")
 

@@ -1,4 +1,4 @@
-"""Opening a file that others may have put there: no link is followed, nothing is waited for."""
+"""Opens files that others may have put there: follows no link and never waits."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTT
 
 
 def open_plain(path: Path, *, named: bool = False) -> BinaryIO:
-    """The open file. UsageError: it is no plain file (a link, a FIFO, a device, a folder), or not to be read.
+    """The open file. UsageError: a link, FIFO, device or folder is there, or the file cannot be read.
 
-    It is looked at before it is opened, for a device acts when it is, and again afterwards: that counts.
-    `named`: by a person or a setting, and not found in a folder; then it may be a link to a plain file.
+    The path is checked before it is opened, because opening a device can act, and the open file again: that
+    check counts. `named`: a person or a setting named it; then it may be a link to a plain file.
     """
     try:
         _check(path, path.stat(follow_symlinks=named).st_mode)
@@ -35,7 +35,7 @@ def open_plain(path: Path, *, named: bool = False) -> BinaryIO:
 
 
 def read_plain(path: Path, limit: int, *, named: bool = False) -> bytes:
-    """The bytes of a plain file. UsageError, also where it has more than `limit` bytes."""
+    """The bytes of a plain file. UsageError as above, and for more than `limit` bytes."""
     with open_plain(path, named=named) as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:

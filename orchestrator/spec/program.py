@@ -36,9 +36,9 @@ FORMAT_1 = (
 """The label's fields that are always written. Frozen: no field is added, and none goes."""
 
 LATER: dict[str, object] = {}
-"""Fields that came later: dotted name -> the default that it came with, which never changes, as JSON has it.
+"""Fields that came later: dotted name -> default, as JSON has it. A default in here never changes.
 
-A label holds such a field only where it is at another value, so it moves no digest of a program without it.
+A label holds such a field only at another value, so the digests of programs without it stay as they are.
 """
 
 
@@ -71,7 +71,7 @@ class Program(Value):
 
 
 def _drop(table: dict[str, Any], path: list[str], default: object) -> None:
-    """Take a field out that is at its default, and a table that this leaves empty."""
+    """Remove a field that is at its default, then a table that is empty without it."""
     name, *below = path
     if below:
         _drop(table[name], below, default)

@@ -1,9 +1,9 @@
-"""Names that others chose (a job's files, its metrics, files of a source), and how they can be shown.
+"""Names that others chose (a job's files and metrics, files of a source), and how to show them safely.
 
-Refused are control characters, halves of surrogate pairs (what is not UTF-8), and the marks that turn the
-direction of text, by which one name can look like another. All else is a name: spaces of every width, joiners
-(Persian, emoji), letters that this Python does not know yet. `str.isprintable` draws the line elsewhere, and
-elsewhere in each release of Python.
+Refused are control characters, halves of surrogate pairs (bytes that are not UTF-8), and marks that turn the
+direction of text, by which one name can look like another. Everything else is allowed: spaces of every width,
+joiners (Persian, emoji), letters newer than this Python. `str.isprintable` would refuse some of these, and
+differs between releases of Python.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from __future__ import annotations
 import re
 
 BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-"""The marks of direction, as the inside of a regular expression's brackets."""
+"""Marks that turn the direction of text, for use inside a regular expression's brackets."""
 
 _UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f{BIDI}\ud800-\udfff]")
 _BREAKS = re.compile("[\u2028\u2029]")
 
 
 def is_plain(text: str) -> bool:
-    """Whether text can stand in a record, on a terminal and in another box's folder as it is."""
+    """Whether text can be recorded, printed and used as a file name as it is."""
     return _UNSAFE.search(text) is None
 
 
 def fits_a_line(text: str) -> bool:
-    """`is_plain`, and one line for everybody."""
+    """`is_plain`, and a single line in every program."""
     return is_plain(text) and _BREAKS.search(text) is None
 
 
 def in_one_line(text: str) -> str:
-    """Text that can be shown: what is refused, and each end of a line, as `\\xNN` of its bytes.
+    """Text that can be shown in one line: refused characters and line ends become `\\xNN` of their bytes.
 
-    Bytes that are not UTF-8 are those that `os.fsdecode` made a surrogate of.
+    Surrogates from `os.fsdecode` become the byte that was not UTF-8.
     """
     return _BREAKS.sub(_hex, _UNSAFE.sub(_hex, text))
 
@@ -38,6 +38,6 @@ def in_one_line(text: str) -> str:
 def _hex(match: re.Match[str]) -> str:
     try:
         data = match.group().encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # the other half of a pair: no file's name has it, JSON may
+    except UnicodeEncodeError:  # the other half of a pair: JSON may hold it, file names cannot
         data = match.group().encode("utf-8", "surrogatepass")
     return "".join(f"\\x{byte:02x}" for byte in data)

@@ -38,7 +38,7 @@ def _sum_of_parts(text: str) -> float:
 def parse_size(text: str) -> int:
     """`1024`, `512MiB`, `8GiB`, `8G`, `1GB` -> bytes; as Docker does, `G` is `GiB`, and so is `GB`.
 
-    Raises ValueError for anything else, and for what no address reaches (2^63 bytes and more).
+    Raises ValueError for anything else, and for 2^63 bytes and more.
     """
     size = _SIZE.match(text.strip())
     if not size or len(size.group(1)) > 19:

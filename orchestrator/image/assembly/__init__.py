@@ -1,1 +1,1 @@
-"""Layers and images, byte for byte the same everywhere."""
+"""Makes layers and images, byte for byte the same everywhere."""

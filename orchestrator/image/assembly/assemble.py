@@ -1,7 +1,7 @@
-"""Assembly: base, wheels, runtime, source and program become one digest.
+"""Assembles base, wheels, payload, source and program into one image with one digest.
 
-Layers hold bytes, the config holds the program: a new parameter writes a config and a manifest and no
-layer, a change of code only the last layer. Nothing of the builder, the box or the time goes in.
+The config holds the program, layers hold the rest. So a new parameter writes a config and a manifest but no
+layer, and a change of code writes only the last layer. Nothing depends on the box or the time.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def documents(
     layers: tuple[Layer, ...],
     numbers: Numbers | None = None,
 ) -> tuple[bytes, bytes]:
-    """The exact bytes of config and manifest. Pure: whoever has the layers can compute the digest again.
+    """The exact bytes of config and manifest. Pure: from the layers anybody can compute the digest again.
 
     `numbers` are those of the image that is made again; by default the newest.
     """

@@ -1,4 +1,4 @@
-"""The layers that every job has: its source, and the payload."""
+"""Makes the two layers that every job has: its source and the payload."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACCOUNTS = {
     "/etc/passwd": f"root:x:0:0:root:/root:/bin/sh\n{JOB_NAME}:x:{JOB_USER}:{JOB_USER}::{JOB_HOME}:/bin/sh\n",
     "/etc/group": f"root:x:0:\n{JOB_NAME}:x:{JOB_USER}:\n",
 }
-"""Users of the image, instead of the base's, which no job can become: the job's has a name and a home."""
+"""The accounts of the image, which replace the base's; the job's user has a name and a home."""
 PTH = "reprise.pth"  # the payload's start in every interpreter of the job
 
 
@@ -65,9 +65,9 @@ def runtime_layer(layout: ImageLayout, python: PythonFacts, files: Mapping[str, 
 def runtime_entries(purelib: str, files: Mapping[str, bytes]) -> list[tar.Member]:
     """The payload under RUNTIME, the .pth that starts it, accounts, and the mount targets.
 
-    The targets are declared because a root that is read-only has none to spare; `REPORT` is not: without
-    the mount the payload is to stay silent. Bytecode is left out: it depends on the interpreter, and
-    reading a few small modules without it costs some milliseconds.
+    The mount targets must exist because the root is read-only. `REPORT` is left out: without that mount the
+    payload stays silent. Bytecode is left out: it depends on the interpreter, and saves only some
+    milliseconds for a few small modules.
     """
     entries = [tar.folder(in_image(WORKSPACE), 0o777), tar.folder(in_image(INPUTS))]
     entries.append(tar.folder(in_image(RUNTIME)))
@@ -79,11 +79,11 @@ def runtime_entries(purelib: str, files: Mapping[str, bytes]) -> list[tar.Member
 
 
 def made_layer(layout: ImageLayout, kind: LayerKind, title: str, digest: Digest, size: int) -> Layer:
-    """A layer of ours: uncompressed, so that its digest is its diff_id."""
+    """A layer of ours. It is not compressed, so its digest is its diff_id."""
     return Layer(kind=kind, digest=digest, diff_id=digest, size=size, title=title, path=layout.path(digest))
 
 
 def _stored(layout: ImageLayout, kind: LayerKind, title: str, entries: Iterable[tar.Member]) -> Layer:
-    # Held in memory: a source is small, and only its digest tells whether it must be written at all.
+    # In memory: a source is small, and its digest tells whether it must be written at all.
     digest, size = layout.put_parts(list(tar.tar_chunks(entries, ROOTS)))
     return made_layer(layout, kind, title, digest, size)

@@ -1,7 +1,7 @@
-"""Images as one tar for `docker load`: both forms in one, so that every engine takes it.
+"""Writes an image as one tar for `docker load`, in a form that every engine takes.
 
-`manifest.json` alone fails on containerd's store, an OCI layout alone on overlay2; together they load on
-both (measured on Engine 20.10 and 28.5). The thin form leaves out layers that the engine has.
+It holds `manifest.json`, which alone fails on containerd's store, and an OCI layout, which alone fails on
+overlay2 (measured on Engine 20.10 and 28.5). The thin form leaves out layers that the engine has.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from orchestrator.image.image_model import MEDIA_MANIFEST, BaseRef, Layer, Layer
 from orchestrator.settings import Settings
 
 _BLOBS = "blobs/sha256"
-# How every engine spells a name that has no host: containerd's store looks images up by the full spelling.
+# The full form of a name without a host, by which containerd's store looks images up.
 _FULL_NAME = "docker.io/library"
 
 
@@ -44,8 +44,8 @@ class Loadable(Protocol):
 def thin_archive(image: Loadable, held: int | None = None) -> Iterator[bytes]:
     """The archive without the image's first `held` layers, which the engine has; by default the base's.
 
-    Bytes in pieces, for a request's body. What was left out is not checked by every engine: verify the
-    image after the load (ID, layers, no error in the stream). StoreError: a layer is not on this box.
+    Bytes in pieces, for a request's body. Not every engine checks what was left out: verify the image after
+    the load (ID, layers, no error in the stream). StoreError: a layer is not on this box.
     """
     if held is None:
         held = sum(layer.kind is LayerKind.BASE for layer in image.layers)
@@ -53,7 +53,7 @@ def thin_archive(image: Loadable, held: int | None = None) -> Iterator[bytes]:
 
 
 def full_archive(settings: Settings, image: Loadable) -> Iterator[bytes]:
-    """The archive with all layers, from this box's layout. StoreError names the first that is not there."""
+    """The archive with all layers, from this box's layout. StoreError names the first missing one."""
     layout = ImageLayout(settings.layout)
     return _archive(
         image,

@@ -1,4 +1,4 @@
-"""The job's source, read back out of an image's source layer. Nothing is unpacked, no link is followed."""
+"""Reads the job's source out of an image's source layer, without unpacking or following a link."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.value import Value
 
 MAX_LAYER = 2 << 30  # bytes; a source has 1 GiB at most, and each of its files a header
 MAX_MEMBERS = 300_000  # a source has 100,000 files at most, and folders
-MAX_TEXT = 256 << 10  # bytes of a file that are held; longer ones are told apart by their digests
+MAX_TEXT = 256 << 10  # bytes of a file that are kept; longer files are compared by their digests
 
 
 class SourceEntry(NamedTuple):
@@ -32,7 +32,7 @@ class SourceEntry(NamedTuple):
 
 
 class SourceText(Value):
-    """One file or link of a source, as far as it is known here."""
+    """One file or link of a source; only its digest is always known."""
 
     digest: Digest  # of the bytes; of a link, of its target
     size: int | None = None  # bytes; None: only the digest is known

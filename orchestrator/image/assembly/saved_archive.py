@@ -1,4 +1,4 @@
-"""What an engine really holds of an image: its `docker save` archive, hashed as it streams by."""
+"""Reads what an engine really holds of an image: its `docker save` archive, hashed while it streams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_DOCUMENT = 8 << 20  # bytes of a manifest or config that are kept
 
 
 class SavedImage(Value):
-    """One image of an archive: what its config says, and what its layers are."""
+    """One image of an archive: the layers that its config names, and those that were found."""
 
     config_digest: Digest  # of the config's bytes as they came
     tags: tuple[str, ...]
@@ -27,9 +27,9 @@ class SavedImage(Value):
 
 
 def read_saved(archive: Iterable[bytes]) -> list[SavedImage]:
-    """The images of a `docker save` archive, nothing stored. StoreError: it is cut off, or no such archive.
+    """The images of a `docker save` archive; stores nothing. StoreError: it is cut off or malformed.
 
-    A stream: layers are hashed one after the other, so memory stays small whatever their size.
+    Layers are hashed while they stream, so memory stays small whatever their size.
     """
     digests: dict[str, Digest] = {}
     documents: dict[str, bytes] = {}

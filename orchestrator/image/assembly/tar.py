@@ -3,11 +3,11 @@
 The rules are the version `ASSEMBLY_VERSION`; a change of one byte is a new version.
 
 1. PAX as Python's tarfile writes it (3.9 to 3.14 agree), UTF-8, strict; a test compares the bytes.
-2. Sorted by the UTF-8 bytes of the paths. Parents once, and only below `roots`: an entry for a foreign
-   folder (`lib`, `tmp`) would replace what the base has there, down to an image that does not start.
+2. Sorted by the UTF-8 bytes of the paths. Parents once, and only below `roots`: an entry for a folder of the
+   base (`lib`, `tmp`) would change what the base has there, and the image might not start.
 3. uid, gid 0, no names, one fixed time.
-4. Plain files, folders and symlinks only; names that would mean something to an engine, or that are not
-   the same two names on every file system, are refused.
+4. Plain files, folders and symlinks only. Refused are names with a meaning for engines, and names that some
+   file systems hold to be the same.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def check_entries(entries: Iterable[Member]) -> dict[str, Member]:
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that could leave its root, or that an engine reads as an order (`.wh.`)."""
+    """Refuse a path that could leave its root, or that an engine takes for a command (`.wh.`)."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -120,7 +120,7 @@ def check_path(path: str) -> None:
 
 
 def check_portable(paths: Iterable[str]) -> None:
-    """Refuse names that some file systems hold to be one: equal but for case or Unicode form."""
+    """Refuse names that differ only in case or Unicode form: some file systems hold them to be one."""
     everything: set[str] = set()
     for path in paths:
         while path and path not in everything:
@@ -197,7 +197,7 @@ def read_span(span: Span) -> Iterator[bytes]:
 
 
 def _batched(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Thousands of small pieces joined to a few large ones, which hash and write faster."""
+    """Joins thousands of small pieces to a few large ones, which hash and write faster."""
     batch: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -210,7 +210,7 @@ def _batched(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def header(entry: Member) -> bytes:
-    """An entry's tar header: one block, or three where a name or size needs a PAX record."""
+    """The tar header of an entry: one block, or three if a name or size needs a PAX record."""
     name = entry.path + "/" if entry.kind == tarfile.DIRTYPE else entry.path
     target = content(entry) if entry.kind == tarfile.SYMTYPE else b""
     size = entry.size if entry.kind == tarfile.REGTYPE else 0

@@ -1,4 +1,4 @@
-"""The manifest and config that we write for a base: canonical JSON, one fixed time, nothing of a builder."""
+"""Writes the manifest and config of a base: canonical JSON, one fixed time, nothing of the builder."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Parts(NamedTuple):
 def made_config(settings: dict[str, Any], layers: tuple[Layer, ...]) -> bytes:
     """The config of a base that we made: environment and command from the built image's settings, our layers.
 
-    LD_* is dropped: nvidia/cuda sets LD_LIBRARY_PATH to folders that are not there, and what changes the
-    libraries of every program has no place in a base (make_base.py refuses it).
+    LD_* is dropped: nvidia/cuda sets LD_LIBRARY_PATH to folders that do not exist, and no base may set
+    variables that change the libraries of every program (make_base.py refuses them).
     """
     environment = [pair for pair in settings.get("Env") or [] if not pair.startswith("LD_")]
     return canonical_json(

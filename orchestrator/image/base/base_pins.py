@@ -1,4 +1,4 @@
-"""Pins: which digest a base's name stands for. Two TOML files, the committed one first.
+"""Pins say which digest the name of a base stands for, in two TOML files; the committed one comes first.
 
     ["cpu".pin]
     digest = "sha256:..."           # of the manifest

@@ -1,7 +1,7 @@
-"""A Base out of its parts, checked: every digest, and what a base may not bring with it.
+"""Makes a Base of its parts, and checks them: every digest, and what no base may contain.
 
-Pure: who makes, pulls or probes a base calls `base_from_parts` before it is pinned, and `resolve_base`
-calls it again each time, so that an edited blob or pin is found before anything is built over it.
+Pure. `base_from_parts` is called before a base is pinned, and again by `resolve_base` each time it is used,
+so that an edited blob or pin is found before anything is built over it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def base_from_parts(
 ) -> Base:
     """The base that the manifest's and config's exact bytes describe, as probed by `python`.
 
-    `layers`, where the maker has them, are checked against the bytes and kept, with their paths; without
-    them they come from the bytes alone, and whether they are on this box is for the archive to ask.
-    StoreError: the parts do not belong together. UsageError: the base sets what no base may.
+    `layers`, if given, are checked against the bytes, and their paths are kept. Without them the layers come
+    from the bytes alone and need not be on this box. StoreError: the parts do not belong together.
+    UsageError: the base sets what no base may.
     """
     described = _layers(manifest, config)
     if layers is not None:

@@ -1,9 +1,9 @@
-"""A built image's file system as normalised layers: the same content gives the same bytes.
+"""Writes the file system of a built image as normalised layers: the same content gives the same bytes.
 
-What a builder leaves behind differs from build to build: times, caches, logs, what the engine puts into a
-container. `read_tree` drops it; `layer_chunks` writes the rest sorted, with one time, as uncompressed tar.
-Unlike a job's layers (tar.py) these hold a whole operating system: owners, setuid bits, hard links, absolute
-links and extended attributes stay as they are.
+Times, caches, logs and the engine's own files differ from build to build. `read_tree` drops them;
+`layer_chunks` writes the rest sorted, with one time, as an uncompressed tar. Unlike a job's layers (tar.py)
+these hold a whole operating system, so owners, setuid bits, hard links, absolute links and extended
+attributes stay.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from orchestrator.image.assembly.tar import BLOCK, MTIME, RECORD, Span, read_spa
 
 NORMALISE_VERSION = 1  # of the rules below; a change of one byte of any layer is a new version
 
-# Below these only folders are kept: what lies there is a running system's, a cache's or a log's.
+# Below these only folders are kept: their files belong to a running system, a cache or a log.
 _EMPTIED = re.compile(
     r"(dev|proc|sys|run|tmp|var/tmp|var/log|var/cache/apt|var/cache/ldconfig|var/lib/apt/lists|root/\.cache)/"
 )
@@ -30,7 +30,7 @@ _GONE = re.compile(
     r"|var/cache/debconf/[^/]*-old|var/lib/dpkg/[^/]*-old|var/lib/dpkg/lock|var/lib/dpkg/lock-frontend"
     r"|var/lib/apt/[^/]*\.bak|var/lib/systemd/random-seed)\Z"
 )
-# The engine mounts its own over the first three; an empty machine-id is made anew at a boot.
+# The engine mounts its own over the first three; an empty machine-id is filled at boot.
 _BLANK = frozenset(("etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/machine-id"))
 _XATTR = "SCHILY.xattr."  # file capabilities travel as security.capability
 
@@ -39,15 +39,15 @@ class Node(NamedTuple):
     """One entry of a file system; `path` has no leading or trailing slash."""
 
     path: str
-    info: tarfile.TarInfo  # normalised, but for name
+    info: tarfile.TarInfo  # normalised, except for the name
     data: Span | None  # of a plain file with content
 
 
 def read_tree(spool: BinaryIO) -> list[Node]:
-    """What is kept of an engine's export (a seekable tar), sorted by path.
+    """The entries of an engine's export (a seekable tar) that are kept, sorted by path.
 
-    Of several names of one file the first holds the content, the others are hard links to it.
-    StoreError: the archive is not one, or holds a name twice or one that is not UTF-8.
+    If a file has several names, the first holds the content and the others are hard links to it.
+    StoreError: it is not a tar, or has a name twice or one that is not UTF-8.
     """
     found: dict[str, Node] = {}
     links: dict[str, list[str]] = {}
@@ -74,7 +74,7 @@ def read_tree(spool: BinaryIO) -> list[Node]:
 
 
 def layer_chunks(nodes: Iterable[Node]) -> Iterator[bytes]:
-    """The layer's tar in pieces; sorted input gives the one normal form."""
+    """The layer's tar in pieces. The nodes must be sorted."""
     total = 0
     for node in nodes:
         head = node.info.tobuf(
@@ -90,9 +90,9 @@ def layer_chunks(nodes: Iterable[Node]) -> Iterator[bytes]:
 
 
 def split(nodes: list[Node], belongs: Callable[[str], bool]) -> tuple[list[Node], list[Node]]:
-    """The nodes in two layers: the rest, and those that belong to the upper one.
+    """The nodes of the lower layer, and those that belong to the upper one.
 
-    A hard link and its content must be of one layer: where they are not, the link gets its own content.
+    A hard link needs its content in the same layer; if that is in the other one, it gets the content itself.
     """
     by_path = {node.path: node for node in nodes}
     lower: list[Node] = []

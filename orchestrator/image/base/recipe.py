@@ -1,4 +1,4 @@
-"""A flavour's recipe: its table in images/bases.toml, and what of it makes a new base necessary."""
+"""The recipe of a flavour: its table in images/bases.toml, and the key that says when to build anew."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Recipe(Value):
     packages: tuple[str, ...] = ()  # of the distribution, beside Python
 
     def key(self) -> str:
-        """Hex name of all that the base is made of, but for the state of the distribution's archive."""
+        """Hex name of all that the base is made of, except the state of the distribution's archive."""
         parts = [
             NORMALISE_VERSION,
             self.flavour,

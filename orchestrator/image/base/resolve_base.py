@@ -1,4 +1,4 @@
-"""From a base's name to the base: only what a digest pins is ever built over."""
+"""Finds the base that a name stands for. Images are built only over a base that a digest pins."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def resolve_base(settings: Settings, name: str | None, gpus: bool) -> Base:
 
     `gpus`: whether the spec asks for any, for which bases.toml has a default of its own.
 
-    BaseNotPinnedError, with the command that mends it, where no pin on this box has the name or digest.
+    BaseNotPinnedError, with the command that mends it: this box has no pin of that name or digest.
     """
     return _load(settings, find_pin(settings, name, gpus))
 
 
 def find_pin(settings: Settings, name: str | None, gpus: bool) -> BasePin:
-    """As `resolve_base`, but only the pin: the base's bytes may be elsewhere."""
+    """As `resolve_base`, but only the pin. The base's bytes need not be on this box."""
     if name is None:
         name = default_flavour(settings, gpus)
     pins = list_pins(settings)

@@ -1,1 +1,1 @@
-"""Images in a registry: found, pulled, pushed, and what is attached to them."""
+"""Finds, pulls and pushes images in a registry, and what is attached to them."""

@@ -1,8 +1,8 @@
-"""Sockets to a registry that hold each request to its time, its least rate and its number of bytes.
+"""Sockets to a registry that bound each request: its time, its least rate, its number of bytes.
 
-The timeouts of requests are for one call of a socket each: a server that sends a byte a minute never meets
-one. And its time to connect is also the time to send a whole body (urllib3 issue 857). Here each call of a
-socket asks the `Pace` to which its thread is held.
+The timeouts of requests bound a single call of a socket: a server that sends a byte a minute never meets
+one. And the timeout to connect is also that for sending a whole body (urllib3 issue 857). So each call of a
+socket asks the `Pace` of its thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from orchestrator.image.registry.repository import is_local_ip
 if TYPE_CHECKING:
     from urllib3 import PoolManager
 
-WINDOW = 60.0  # seconds of waiting after which it is asked how much has come, or gone
+WINDOW = 60.0  # seconds of waiting after which the rate is checked
 LEAST = 1024  # bytes a second of a window
 HEAD_ROOM = 1 << 20  # bytes of an answer's head, of TLS, of chunk sizes
 SEND_PIECE = 64 << 10  # bytes given to a socket at once
@@ -37,9 +37,9 @@ _held = threading.local()
 
 
 class Budget:
-    """What all requests of one client may take together: else 2,000 slow answers are 2,000 times one.
+    """The time that all requests of a client may take together: 2,000 slow answers are too many.
 
-    Only the time counts in which a thread waits for the registry: `held` starts and stops the clock.
+    Only time counts in which a thread waits for the registry: `held` starts and stops the clock.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Budget:
             self._expected += size
 
     def seconds(self) -> float:
-        """All that there are."""
+        """The whole budget."""
         return BEGIN + self._expected / WHOLE_RATE
 
     @contextmanager
@@ -68,7 +68,7 @@ class Budget:
                 self._threads -= 1
 
     def left(self) -> float:
-        """Seconds; none are left at 0 and below."""
+        """Seconds that are left; 0 or less: the budget is spent."""
         with self._lock:
             return self.seconds() - self._now()
 
@@ -77,10 +77,10 @@ class Budget:
 
 
 class Pace:
-    """What one request may take; seconds and bytes. A socket raises TimeoutError where it takes more."""
+    """The seconds and bytes that one request may take. A socket raises TimeoutError when it takes more."""
 
     def __init__(self, wait: float, budget: Budget, *, abroad: bool = False) -> None:
-        """`wait`: seconds for an answer to begin, once the request is sent. `abroad`: never to this box."""
+        """`wait`: seconds for the answer to begin. `abroad`: it may not lead to this box."""
         self.abroad = abroad
         self.budget = budget
         self._wait = wait
@@ -96,7 +96,7 @@ class Pace:
         self._waited, self._moved = 0.0, 0
 
     def begin_waiting(self) -> None:
-        """The request is sent; the answer begins within so long."""
+        """The request is sent; the answer must begin within `wait`."""
         self._seconds, self._rated = self._wait, False
         self._until = time.monotonic() + self._wait
 
@@ -107,7 +107,7 @@ class Pace:
         self._waited, self._moved = 0.0, 0
 
     def begin_piece(self, size: int) -> None:
-        """Of a body: what comes before it is handed on lies in memory, so it is bounded, whatever follows."""
+        """A piece of a body lies in memory until it is handed on, so it is bounded."""
         self._piece = size + HEAD_ROOM
 
     def left(self) -> float:

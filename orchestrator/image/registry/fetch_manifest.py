@@ -1,5 +1,4 @@
-"""Reading from an image registry: a manifest and its config, by digest only. Nothing is trusted that was
-not hashed."""
+"""Reads a manifest and its config from a registry, by digest only, and checks the hashes."""
 
 from __future__ import annotations
 
@@ -40,7 +39,7 @@ def read_image(reference: str) -> RegistryImage:
 def read_by_digest(client: Client, digest: Digest) -> RegistryImage:
     """The linux/amd64 image behind a digest, which may be that of an index.
 
-    RegistryError: it is not there, is no image, or is not the bytes of the digest.
+    RegistryError: it is absent, not an image, or has other bytes than the digest says.
     """
     data, media = _manifest(client, digest)
     via = None
@@ -57,7 +56,7 @@ def read_by_digest(client: Client, digest: Digest) -> RegistryImage:
 
 
 def has_manifest(client: Client, digest: Digest) -> bool:
-    """Whether the repository has a manifest: whatever it names was there when it came."""
+    """Whether the repository has a manifest. Registries take one only when they have all that it names."""
     answer = client.request(
         "HEAD", f"manifests/{digest}", (200, 404), headers={"Accept": ", ".join((*_MANIFESTS, *_INDEXES))}
     )
@@ -65,7 +64,7 @@ def has_manifest(client: Client, digest: Digest) -> bool:
 
 
 def read_manifest(client: Client, digest: Digest) -> bytes:
-    """The bytes behind a digest, of whatever kind. AbsentError; RegistryError for other bytes."""
+    """The bytes of any manifest. AbsentError: there is none; RegistryError: other bytes came."""
     return _manifest(client, digest)[0]
 
 

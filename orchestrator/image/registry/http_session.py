@@ -1,4 +1,4 @@
-"""The session of requests that a registry's client works with, and the CAs that it trusts."""
+"""The HTTP session of a registry's client, and the CAs that it trusts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CERTIFICATES = Path("/etc/docker/certs.d")  # Docker's own folder of private CAs
 
 
 class RegistrySession(requests.Session):
-    """It follows nothing, keeps no cookies, and makes a TLS context when it first needs one."""
+    """Follows no redirect, keeps no cookies, and makes a TLS context when it first needs one."""
 
     def __init__(self, host: str) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class RegistrySession(requests.Session):
 
 
 def _context(host: str) -> ssl.SSLContext:
-    context = ssl.create_default_context()  # SSL_CERT_FILE is of OpenSSL, and heard here
+    context = ssl.create_default_context()  # OpenSSL reads SSL_CERT_FILE
     for file in sorted((CERTIFICATES / host).glob("*.crt")):
         try:
             context.load_verify_locations(file)

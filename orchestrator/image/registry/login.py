@@ -1,4 +1,4 @@
-"""Logging in to a registry as `docker login` left it: plain, helpers and stores, identity tokens."""
+"""Logs in to a registry with what `docker login` left: passwords, credential helpers, identity tokens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HELPER = re.compile(r"[A-Za-z0-9._-]+\Z")
 
 
 class DeniedError(RegistryError):
-    """No token is given for what was asked."""
+    """The token server refuses a token."""
 
 
 class Credentials(NamedTuple):
@@ -41,7 +41,7 @@ class Credentials(NamedTuple):
 
 
 def find_credentials(host: str) -> Credentials | None:
-    """What Docker's own config.json has for a host; None where nobody logged in.
+    """The credentials for a host in Docker's config.json; None where nobody logged in.
 
     RegistryError: the file cannot be read, or the helper that it names fails.
     """
@@ -117,7 +117,7 @@ Fetch = Callable[..., tuple[int, bytes]]
 
 
 class Login:
-    """The Authorization of a registry's requests, got when it asks for one. Also requests' own hook.
+    """The Authorization of a registry's requests, fetched when it asks for one; a hook of requests.
 
     Passed as `auth` to each request: without it requests would take a password from ~/.netrc.
     """
@@ -130,7 +130,7 @@ class Login:
         self.kind = "anonymous"
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # Blobs may lie elsewhere: the password is for the registry's own host only.
+        # Blobs may lie on another host: the password is for the registry's own only.
         if self._header is not None and self._place.owns(request.url or ""):
             request.headers["Authorization"] = str(self._header)
         return request
@@ -157,7 +157,7 @@ class Login:
             )
 
     def _token(self, fields: dict[str, str], found: Credentials | None) -> str:
-        """A bearer token, from where the registry sends us; an anonymous one without credentials."""
+        """A bearer token from the token server that the registry names; anonymous without credentials."""
         from requests.auth import HTTPBasicAuth
 
         realm = fields["realm"]

@@ -1,4 +1,4 @@
-"""Blobs out of a registry into this box's layout: hashed on the way, and there whole or not at all."""
+"""Pulls blobs from a registry into this box's layout, hashed on the way, whole or not at all."""
 
 from __future__ import annotations
 

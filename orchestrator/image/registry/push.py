@@ -1,7 +1,7 @@
-"""Images into a registry: only what it lacks, the manifest last, everything by digest.
+"""Pushes images to a registry: only what it lacks, the manifest last, everything by digest.
 
-Uploads are made in chunks. After a lost connection the registry is asked how far it came; one that cannot
-say (registry 2.8 forgets an upload whose last chunk broke off) gets the blob from its beginning.
+Blobs are uploaded in chunks. After a lost connection the registry is asked how much it has. If it does not
+know (registry 2.8 forgets an upload whose last chunk broke off), the blob is sent from its beginning.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHUNK = 64 << 20  # bytes of one request; a blob that fits goes in a single one
 RESTARTS = 5  # of one blob's upload
 MANIFEST_TRIES = 4
 
-# The registry has no such upload any more, or not at this place: begin anew.
+# The registry no longer knows the upload: begin anew.
 _FORGOTTEN = (400, 404, 416)
 _RANGE = re.compile(r"(?:bytes=)?0-([1-9][0-9]{0,17})\Z")
 
@@ -104,10 +104,10 @@ def push(
 
 
 def put_manifest(client: Client, reference: str, manifest: bytes, media: str = MEDIA_MANIFEST) -> None:
-    """By digest or under a tag. Again, a few times, where the registry takes our bytes for others.
+    """Put a manifest by digest or tag; again, a few times, where the registry says that its digest is wrong.
 
-    docker-registry 2.8 did that once, when four pushed the same manifest at the same moment: it seems to have
-    read the file that another was writing.
+    docker-registry 2.8 said so once, when four clients pushed the same manifest at the same moment: it seems
+    to have read the file while another request wrote it.
     """
     headers = {"Content-Type": media}
     for left in reversed(range(MANIFEST_TRIES)):
@@ -122,7 +122,7 @@ def put_manifest(client: Client, reference: str, manifest: bytes, media: str = M
 
 
 def check_push(client: Client) -> None:
-    """Whether the repository takes a push: an upload is begun, and called off. RegistryError if not."""
+    """Begins an upload and cancels it, to see whether the repository takes pushes. RegistryError if not."""
     answer = client.request("POST", "blobs/uploads/", (202,))
     # Who may push may not always delete; registries clear away uploads that nobody goes on with.
     with suppress(DeniedError):
@@ -180,7 +180,7 @@ def _upload(client: Client, blob: _Blob, location: str | None, meter: _Meter) ->
 def _send_all(
     client: Client, blob: _Blob, stream: BinaryIO, location: str, meter: _Meter
 ) -> RegistryAnswer | None:
-    """All chunks and the end; None when the registry has the blob, else the answer that it forgot it."""
+    """Send all chunks; None when the registry has the blob, else its answer that it forgot the upload."""
     hasher, hashed, offset, stalls = hashlib.sha256(), 0, 0, 0
     while True:
         stream.seek(offset)
@@ -223,12 +223,12 @@ def _send(client: Client, blob: _Blob, location: str, data: bytes, offset: int, 
 
 
 def _next(client: Client, answer: RegistryAnswer, location: str) -> str:
-    """Each answer may move an upload, at the same registry."""
+    """Where the upload goes on: each answer may move it within the registry."""
     return client.next_step(answer) if "Location" in answer.headers else location
 
 
 def _received(answer: RegistryAnswer) -> int:
     """How many bytes of an upload the registry has."""
     match = _RANGE.match(answer.headers.get("Range", ""))
-    # "0-0" is nothing at all in registry 2.8, and one byte by the letter: nothing is what is safe.
+    # "0-0" means nothing in registry 2.8, and one byte by the standard; nothing is the safe reading.
     return int(match[1]) + 1 if match is not None else 0

@@ -1,9 +1,9 @@
-"""Things attached to an image in a registry: manifests with a `subject`, found again from the image's digest.
+"""Attaches data to an image in a registry, and finds it again: manifests that name the image as `subject`.
 
-A registry with the referrers API lists them itself. For one without (registry 2.8) the specification has an
-index under the tag `sha256-HEX`, which clients write, and the last writer wins. So that nothing is lost when
-two write at once, each attached manifest also has a tag of its own, put before the index: whoever writes the
-index last sees it there and takes it in.
+A registry with the referrers API lists them itself. For others (registry 2.8) the specification has an index
+under the tag `sha256-HEX`, which clients write; the last writer wins. So that nothing is lost when two write
+at once, each attached manifest also gets a tag of its own before the index is written: the last writer sees
+that tag and adds the manifest.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Attached(NamedTuple):
 
 
 def attach(client: Client, subject: Digest, kind: str, data: bytes, annotations: Mapping[str, str]) -> Digest:
-    """Put data of a media type beside an image of the repository; the same data again changes nothing.
+    """Attach data of a media type to an image of the repository; the same data again changes nothing.
 
     The digest of its manifest. AbsentError: the registry has no such image. RegistryError: refused.
     """
@@ -60,7 +60,7 @@ def attach(client: Client, subject: Digest, kind: str, data: bytes, annotations:
     with tempfile.TemporaryDirectory(prefix="reprise-") as folder:
         path = Path(folder, "data")
         path.write_bytes(data)
-        # To a registry it is an image of one layer.
+        # A registry takes it for an image with one layer.
         layer = Layer(kind=LayerKind.WHEEL, digest=blob, diff_id=blob, size=len(data), path=path)
         push(client, manifest, _EMPTY, (layer,), lambda _: path)
     digest = Digest.of(manifest)
@@ -73,7 +73,7 @@ def attach(client: Client, subject: Digest, kind: str, data: bytes, annotations:
 def attached(client: Client, subject: Digest, kind: str, limit: int) -> list[Attached]:
     """What is attached to an image, of one type, each byte checked. RegistryError: damaged, or too long.
 
-    What the registry lists is not trusted: each must name the image as its subject.
+    The registry's list is not trusted: each manifest must name the image as its subject.
     """
     listed = _listed(client, subject, kind)
     found: list[Attached] = []
@@ -130,7 +130,7 @@ def _tag(subject: Digest) -> str:
 
 
 def _listed(client: Client, subject: Digest, kind: str | None = None) -> list[dict[str, Any]] | None:
-    """What the registry itself lists, of one type; None from one that has not got the referrers API."""
+    """The registry's own list, of one type; None from a registry without the referrers API."""
     seen = 0
     found: list[dict[str, Any]] = []
     for answer in _pages(client, f"referrers/{subject}", (200, 400, 404, 405)):
@@ -145,7 +145,7 @@ def _listed(client: Client, subject: Digest, kind: str | None = None) -> list[di
 
 
 def _index(client: Client, subject: Digest) -> list[dict[str, Any]]:
-    """What stands in the index under the fallback tag."""
+    """The entries of the index under the fallback tag."""
     path = f"manifests/{_tag(subject)}"
     answer = client.request("GET", path, (200, 404), headers={"Accept": MEDIA_INDEX})
     return _entries(answer.body, f"{client.place}:{_tag(subject)}") if answer.status == 200 else []
@@ -164,10 +164,10 @@ def _entries(data: bytes, what: str) -> list[dict[str, Any]]:
 
 
 def _list_in_tag(client: Client, subject: Digest, digest: Digest, manifest: bytes) -> None:
-    """Until the index has this manifest, and every other that has a tag of its own.
+    """Write the index until it has this manifest and every other with a tag of its own.
 
-    A client that reads the index before our write and writes it after drops us from it, and then looks once
-    more itself, as here: our own tag was there before, so it finds us.
+    A client that read the index before we wrote it, and writes after us, drops our entry. It then looks at
+    the tags, as here, and finds ours, which was there first.
     """
     known = {_own_tag(subject, digest): _entry(digest, manifest) or {}}
     strange: set[str] = set()  # tags that somebody else gave
@@ -203,7 +203,7 @@ def _list_in_tag(client: Client, subject: Digest, digest: Digest, manifest: byte
 
 
 def _entry(digest: Digest, manifest: bytes) -> dict[str, Any] | None:
-    """What an index says of a manifest; None for what is no manifest."""
+    """The entry of an index for a manifest; None where the bytes are not one."""
     try:
         parsed = read_json(manifest, str(digest))
     except RegistryError:
@@ -227,7 +227,7 @@ def _own_tags(client: Client, subject: Digest) -> set[str]:
 
 
 def _pages(client: Client, path: str, expect: tuple[int, ...]) -> Iterator[RegistryAnswer]:
-    """A list that the registry may send in parts, each naming the next."""
+    """A list that the registry may send in parts; each part names the next."""
     headers = {"Accept": f"{MEDIA_INDEX}, application/json"}
     where, until, size, seen = client.url(path), time.monotonic() + _LIST_SECONDS, 0, set[str]()
     for _ in range(_PAGES):

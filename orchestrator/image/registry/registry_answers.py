@@ -1,4 +1,4 @@
-"""Answers of a registry, read to their bounds: bytes, time, and JSON that can be anything."""
+"""Reads answers of a registry, within bounds on bytes and time; their JSON can be anything."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def read_whole(response: requests.Response, pace: Pace) -> RegistryAnswer:
     except BROKEN:
         if response.status_code < 400:
             raise
-        # A refusal without its words is a refusal: registry 2.8 promises a 416 a longer body than it sends.
+        # A refusal that is cut off is a refusal: registry 2.8 promises a longer body for a 416 than it sends.
     return RegistryAnswer(response.status_code, response.headers, bytes(data), response.url)
 
 
 def pieces_of(response: requests.Response, size: int, pace: Pace) -> Iterator[bytes]:
-    """The body as it was sent: a packed one was not asked for, and is not unpacked."""
+    """The body as it was sent. RegistryError for a compressed one, which nobody asked for."""
     packed = response.headers.get("Content-Encoding", "identity").strip().lower()
     if packed not in ("", "identity"):
         raise RegistryError(f"{bare_address(response.url)}: the answer is packed ({packed[:40]!r}), unasked")
@@ -71,7 +71,7 @@ def pieces_of(response: requests.Response, size: int, pace: Pace) -> Iterator[by
 
 
 def read_json(data: bytes, what: str) -> Any:
-    """RegistryError for what is no JSON, or nested deeper than anybody writes it."""
+    """Parses JSON. RegistryError where it is malformed or nested too deep."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""One registry's HTTP: sessions, TLS, logging in, retries. It knows no image.
+"""The HTTP client of one repository: sessions, TLS, login, retries. It knows nothing of images.
 
-Asked again: what got no answer, 5xx and 429. Never a 4xx, whose answer would be the same.
+A request is repeated after no answer, 5xx or 429; never after another 4xx, whose answer would be the same.
 
 No address that a registry gives is followed before it is checked (`Place.check_address`); bodies and logins
 go to its own host only; each request has its time, its least rate and its bytes (bounded_sockets.py).
@@ -57,11 +57,11 @@ class AbsentError(RegistryError):
 
 
 class SilentError(RegistryError):
-    """The registry gives no answer, or not to us: nothing is known of what it holds."""
+    """The registry gives no answer, or refuses us: nothing is known of what it holds."""
 
 
 class LostError(RegistryError):
-    """A request whose outcome is unknown: no answer, or 5xx. Whoever asked for this finds out."""
+    """A request whose outcome is unknown (no answer, or 5xx); the caller finds out."""
 
 
 class _Request(NamedTuple):
@@ -78,7 +78,7 @@ class Client:
     def __init__(
         self, place: Place, notify: Callable[[str], None] = lambda _: None, patient: bool = True
     ) -> None:
-        """`notify` is told that a registry is waited for; with `patient` false none is."""
+        """`notify` is called when a registry is waited for; with `patient` false, it is not waited for."""
         self.place = place
         self.stopped = Event()  # set it, and whatever is under way in other threads ends with an error
         self._notify = notify
@@ -100,7 +100,7 @@ class Client:
         self.close()
 
     def url(self, path: str) -> str:
-        """`manifests/...` or `blobs/...` of the repository; an address as it is."""
+        """The address of `manifests/...` or `blobs/...`; a full address stays as it is."""
         return path if "://" in path else f"{self.place.url}/v2/{self.place.name}/{path}"
 
     def request(
@@ -132,7 +132,7 @@ class Client:
         return answer
 
     def next_step(self, answer: RegistryAnswer) -> str:
-        """The address of this registry that an answer gives for what follows. RegistryError without one."""
+        """The Location of an answer, at this registry. RegistryError without one."""
         if "Location" not in answer.headers:
             raise RegistryError(
                 f"{bare_address(answer.url)}: the registry answered {answer.status} without a Location"
@@ -149,7 +149,7 @@ class Client:
         return url
 
     def blob(self, digest: Digest, size: int) -> Iterator[bytes]:
-        """A blob's bytes as they come; a lost connection is taken up where it broke. Not verified here.
+        """A blob's bytes as they come, not verified; after a lost connection the rest is asked for.
 
         RegistryError: more or fewer bytes than `size`, or no blob of that name.
         """
@@ -172,7 +172,7 @@ class Client:
                 raise RegistryError(f"{url}: {trouble}", "the registry's copy may be damaged; push it again")
 
     def _part(self, url: str, offset: int, size: int) -> Iterator[bytes]:
-        """From `offset` on; a registry that knows no ranges sends all, and what is known is passed over."""
+        """The blob from `offset` on. A registry without ranges sends all of it; the start is skipped."""
         headers = {"Range": f"bytes={offset}-"} if offset else None
 
         def ask() -> tuple[requests.Response, Pace]:
@@ -236,7 +236,7 @@ class Client:
         return Pace(wait, self._budget, abroad=self._abroad)
 
     def _check_budget(self) -> None:
-        """RegistryError where all requests together have taken what they may."""
+        """RegistryError where all requests together have used up their time."""
         if self._budget.left() <= 0:
             raise RegistryError(
                 f"{self.place}: too slow: its answers took more than {self._budget.seconds():.0f} s in all",
@@ -245,10 +245,10 @@ class Client:
             )
 
     def _send(self, asked: _Request, pace: Pace) -> requests.Response:
-        """Once, and once more after a login that is asked for. What another try may better is raised."""
+        """Send a request, and again after a login if one is asked for. Raises for 429 and 5xx."""
         for tried in range(2):
             response = self._follow(asked, pace)
-            # A host to which we were led is not the one that we log in to.
+            # We log in to the registry itself only, not to a host that it leads to.
             if response.status_code != 401 or tried or not self.place.owns(response.url):
                 break
             with response:
@@ -259,7 +259,7 @@ class Client:
         return response
 
     def _follow(self, asked: _Request, pace: Pace) -> requests.Response:
-        """One request, from hop to hop: each is checked first, and what has a body stays at the registry."""
+        """Send a request and follow its redirects: each is checked first, and bodies stay at the registry."""
         url, params = asked.url, asked.params
         for _ in range(HOPS + 1):
             response = self._ask(
@@ -282,7 +282,7 @@ class Client:
                     url = self.place.follow(response.url, response.headers["Location"])
                 else:
                     url = self.own_address(response.url, response.headers["Location"])
-            params = None  # the new address has what it needs
+            params = None  # they are in the new address
         raise RegistryError(f"{bare_address(url)}: led from address to address, {HOPS} times")
 
     def _ask(
@@ -321,7 +321,7 @@ class Client:
             hint = "check the name and the digest"
         elif answer.status == 416:
             hint = "the registry's copy is shorter than its manifest says; remove it there, then push again"
-        # What an odd answer says is nothing of the bytes that the registry has.
+        # Other answers say nothing of the bytes that the registry has.
         kind: type[RegistryError] = {404: AbsentError, 416: RegistryError}.get(answer.status, SilentError)
         said = said_in(answer)
         return kind(
@@ -332,7 +332,7 @@ class Client:
 
 
 class _PassingError(Exception):
-    """An answer that another try may better."""
+    """An answer after which it is worth trying again."""
 
     def __init__(self, text: str, seconds: float) -> None:
         super().__init__(text)
@@ -345,7 +345,7 @@ def _raise_if_passing(status: int, headers: Mapping[str, str]) -> None:
 
 
 def _seconds(after: str) -> float:
-    """A Retry-After: seconds, or a moment; 0 for neither form, as if it were not there."""
+    """The seconds of a Retry-After, which may be a moment; 0 for anything else."""
     try:
         seconds = float(after)
     except ValueError:
@@ -357,7 +357,7 @@ def _seconds(after: str) -> float:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason: requests wraps it three times."""
+    """The innermost reason of an error that requests has wrapped up to three times."""
     while error.args and isinstance(reason := getattr(error.args[0], "reason", error.args[0]), Exception):
         error = reason
     if isinstance(error.__cause__, TimeoutError) and error.__cause__.args:  # of a `Pace`

@@ -1,4 +1,4 @@
-"""Where a repository of images is, as people write it: `[http://|https://]HOST[:PORT]/NAME[@sha256:...]`."""
+"""The place of a repository, as people write it: `[http://|https://]HOST[:PORT]/NAME[@sha256:...]`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.redaction import bare_address
 ADDRESS_LENGTH = 8192  # characters
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# Stricter than the standard: what two parsers could read in two ways is none. No user, no backslash.
+# Stricter than the standard, so that no two parsers read it differently: no user, no backslash.
 _ADDRESS = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
     r"(?:[/?][!-\[\]-~]*)?\Z",
@@ -49,7 +49,7 @@ class Place(NamedTuple):
         return self._replace(name=name)
 
     def check_address(self, url: str) -> None:
-        """RegistryError if following an address would be less safe than what was asked for."""
+        """RegistryError if an address is less safe than the registry's own, or leads to this box."""
         match = _ADDRESS.match(url)
         if match is None or len(url) > ADDRESS_LENGTH or not 0 < _port(match) < 1 << 16:
             raise RegistryError(
@@ -69,7 +69,7 @@ class Place(NamedTuple):
             )
 
     def owns(self, url: str) -> bool:
-        """Whether an address is of this very registry: only there go bodies, and what one logs in with."""
+        """Whether an address belongs to this registry: bodies and logins go only there."""
         match, own = _ADDRESS.match(url), _ADDRESS.match(self.url)
         if match is None or own is None or _bare_host(match["host"]) != self.hostname:
             return False
@@ -80,7 +80,7 @@ class Place(NamedTuple):
         return _port(match) == _port(own) or upgraded
 
     def trusts(self, url: str) -> bool:
-        """Whether a token server may see the login of this registry: the same host, or one of its domain."""
+        """Whether a token server may get this registry's login: it is the same host, or one of its domain."""
         host = _bare_host(urlsplit(url).hostname or "")
         domain = self.hostname.partition(".")[2]
         if host == self.hostname:
@@ -119,7 +119,7 @@ def _is_ip(host: str) -> bool:
 
 
 def is_local(host: str) -> bool:
-    """Whether a host's name is of this box or its link, in any of the forms that resolvers read."""
+    """Whether a host is this box or on its link, in any form that resolvers read."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     if re.fullmatch(r"[0-9a-fx.]+", host):
@@ -131,7 +131,7 @@ def is_local(host: str) -> bool:
 
 
 def is_local_ip(text: str) -> bool:
-    """Loopback, this box's link (where clouds have their metadata), or no address of one host at all."""
+    """Whether an address is loopback, link-local (cloud metadata), unspecified or multicast."""
     try:
         ip = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -141,13 +141,13 @@ def is_local_ip(text: str) -> bool:
 
 
 def direct(url: str) -> dict[str, str] | None:
-    """requests' `proxies` for an address: one on this box is no proxy's business."""
+    """requests' `proxies` for an address: this box is reached without a proxy."""
     host = urlsplit(url).hostname
     return {"no_proxy": host} if host in _LOOPBACK else None
 
 
 def read_place(text: str, what: str = "REPRISE_REGISTRY") -> Place:
-    """The place that a person wrote. UsageError, with `what` it was, for one without a host or with a tag."""
+    """The place that a person wrote. UsageError, which names `what` it was: no host, or a tag."""
     match = _PLACE.match(text.strip())
     hint = "write HOST[:PORT]/NAME, such as registry.example.org/team/reprise"
     if match is None:
@@ -164,7 +164,7 @@ def read_place(text: str, what: str = "REPRISE_REGISTRY") -> Place:
 
 
 def bare_reference(text: str) -> str:
-    """What somebody wrote for a place, without a user and password before it."""
+    """The text of a place without user and password."""
     scheme, colon, rest = text.rpartition("://")
     first, slash, path = rest.partition("/")
     return f"{scheme}{colon}{first.rpartition('@')[2]}{slash}{path}"
@@ -182,7 +182,7 @@ def read_reference(text: str) -> tuple[Place, Digest]:
 
 
 def place_of(reference: str) -> Place | None:
-    """Where a base's reference says it came from; None for one that only engines know."""
+    """The place in a base's reference; None for a name that only engines know."""
     try:
         return read_reference(reference)[0]
     except RegistryError:

@@ -1,4 +1,4 @@
-"""The job's wheels: from a lock to verified files on this box."""
+"""Fetches the wheels of a lock: verified files on this box."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ def _size(path: Path) -> int | None:
 
 
 def _cached(settings: Settings, pin: Pin) -> WheelFile | None:
-    """A pin's file from an earlier lock. Only where one file can be meant: which of several fits best is
-    for pip to say, and may not hang on what this box happens to have."""
+    """A pin's file from an earlier lock, if the pin has one hash. Which of several files fits best is for pip
+    to say: it may not depend on what this box happens to have."""
     if len(pin.sha256) != 1:
         return None
     digest = Digest(f"sha256:{pin.sha256[0]}")
@@ -139,7 +139,7 @@ def _fetch(settings: Settings, lock: Lock, path: Path, python: PythonFacts) -> l
 def _verify(
     paths: list[Path], pins: tuple[Pin, ...], lock: Path, python: PythonFacts
 ) -> list[tuple[Path, Digest]]:
-    """Each pin has one file, with a hash that it allows. pip has checked; this is the check that counts."""
+    """Each pin has one file, with a hash that it allows. pip checks too, but this check counts."""
     allowed = {pin.name: pin for pin in pins}
     files: dict[str, tuple[Path, Digest]] = {}
     for path in paths:

@@ -1,4 +1,4 @@
-"""Lock and Pin: what a lock says for one target, each part checked by its own form."""
+"""Lock and Pin: the content of a lock for one target, each part checked by its form."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Lock(Value):
 def make_pin(
     name: str, version: str, sha256: tuple[str, ...], address: str | None = None, file: Path | None = None
 ) -> Pin:
-    """A pin out of its checked parts. ValueError: a part is not what it should be."""
+    """Makes a pin. ValueError: a part is malformed."""
     from packaging.utils import canonicalize_name
     from packaging.version import Version
 

@@ -1,7 +1,7 @@
-"""pip as the one that fetches: given values only, watched while it works, and told little.
+"""Fetches wheels by pip, which gets checked values only, a small environment, and deadlines.
 
-Its indexes, mirrors and certificates are what the user has configured; a lock may name an index by its
-address. It is asked for wheels by name, version and hash, so that it never builds anything.
+Its indexes, mirrors and certificates are those that the user configured; a lock may name an index by address.
+pip is asked for wheels by name, version and hash, so it never builds anything.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SPARE = 1 << 30  # bytes of the disk that are left free
 _MEMORY = 8 << 30  # bytes of address space: an index may send a page without end
 _OUTPUT = 1 << 20  # bytes of what pip says that are read
 
-# How the user reaches an index. Nothing else: a job's lock chooses whom pip talks to.
+# What pip needs to reach the user's index. Nothing else, because a lock can choose whom pip talks to.
 _PASSED = {
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "NETRC",
     "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_CACHE_HOME",
@@ -55,14 +55,14 @@ _NETWORK = re.compile(
 def download(
     lock: Lock, pins: tuple[Pin, ...], room: Path, beside: Path, path: Path, python: PythonFacts
 ) -> list[Path]:
-    """The files of these pins, fetched into the folder `room`; `beside` has wheels to choose from, too.
+    """The files of these pins, fetched into the folder `room`; `beside` holds more wheels to choose from.
 
     UsageError: there is no such wheel. InfrastructureError: pip cannot reach, or gets other bytes.
     """
     folder = room / "fetched"
     failure = _run(lock, pins, "==", room, beside, python)
-    # A folder of wheels names no hashes: pip took the newest build of a version, 2.13.0+cpu for 2.13.0.
-    # Word for word comes second: a lock written by hand may say 1.0 where the wheel says 1.0.0.
+    # A folder of wheels has no hashes: pip took the newest build of a version, 2.13.0+cpu for 2.13.0. Then
+    # `===` is tried. It cannot come first: a lock written by hand may say 1.0 for a wheel of 1.0.0.
     if _OTHER_BYTES in failure and not _run(lock, pins, "===", room, beside, python):
         failure = ""
     if failure:
@@ -73,7 +73,7 @@ def download(
 def requirement(pin: Pin, operator: str = "==") -> str:
     """The line that pip is given. `==` takes 2.13.0+cpu for 2.13.0, too; `===` does not.
 
-    It is made of checked parts; a last look holds what they promise, whoever made the pin.
+    The parts are checked already; the line is checked once more, whoever made the pin.
     """
     start = f"{pin.name} @ {pin.address}" if pin.address else f"{pin.name}{operator}{pin.version}"
     line = " ".join([start, *(f"--hash=sha256:{digest}" for digest in pin.sha256)])
@@ -83,7 +83,7 @@ def requirement(pin: Pin, operator: str = "==") -> str:
 
 
 def command(lock: Lock, beside: Path, room: Path, python: PythonFacts) -> list[str]:
-    """pip's arguments: each value is one word that begins with its option's name."""
+    """pip's arguments. Each value stands in one word with its option."""
     words = [sys.executable, "-P", "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
     words += ["--progress-bar=off", "--require-hashes", "--no-deps", "--only-binary=:all:"]
     words += ["--implementation=cp", f"--python-version={python.version}", f"--abi={abi(python)}"]
@@ -96,7 +96,7 @@ def command(lock: Lock, beside: Path, room: Path, python: PythonFacts) -> list[s
 
 
 def environment(host: Mapping[str, str], room: Path) -> dict[str, str]:
-    """What pip may know of the host's environment. Its temporary files are gigabytes; /tmp may be memory."""
+    """The environment of pip. Its temporary files may be gigabytes, and /tmp may be memory."""
     passed = {name: value for name, value in host.items() if name.upper() in _PASSED}
     return {**passed, "TMPDIR": str(room), "PYTHONUTF8": "1"}
 
@@ -122,7 +122,7 @@ def _run(
             _watch(process, room)
         finally:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # what it may have started, too
+                os.killpg(process.pid, signal.SIGKILL)  # with all that it started
             process.wait()
         if process.returncode == 0:
             return ""
@@ -131,7 +131,7 @@ def _run(
 
 
 def _watch(process: subprocess.Popen[bytes], room: Path) -> None:
-    """Wait for pip. InfrastructureError where it takes too long, gets nothing any more, or fills the disk."""
+    """Wait for pip. InfrastructureError where it takes too long, stands still, or fills the disk."""
     began = marked = time.monotonic()
     had = 0
     while True:
@@ -155,7 +155,7 @@ def _watch(process: subprocess.Popen[bytes], room: Path) -> None:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of all files below; files that go meanwhile do not count."""
+    """Bytes of all files below; files that vanish meanwhile do not count."""
     total = 0
     for here, _, names in os.walk(folder):
         for name in names:
@@ -165,7 +165,7 @@ def _size(folder: Path) -> int:
 
 
 def _error(output: str, lock: Path, python: PythonFacts) -> RepriseError:
-    """pip's many lines as the one that tells what to do. An index wrote part of them: no control survives."""
+    """An error with the one line of pip's output that helps; an index wrote part of it, so it is cleaned."""
     if "No module named pip" in output:
         return InfrastructureError(
             f"{sys.executable} has no pip to fetch wheels with", f"run: {sys.executable} -m ensurepip"

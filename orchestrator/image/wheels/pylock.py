@@ -1,4 +1,4 @@
-"""Reading a pylock.toml: of each package the one wheel that fits the target, by its own file name."""
+"""Reads a pylock.toml: for each package the one wheel that fits the target, judged by its file name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from packaging.pylock import Package, PackageWheel
 
 
-# tomllib takes time and memory by the square of a key's parts: 60 kB of `a.a.a...` took minutes.
+# tomllib takes time and memory quadratic in the parts of a key: 60 kB of `a.a.a...` took minutes.
 _DEEP_KEY = re.compile(
     r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}"""
 )
@@ -59,7 +59,7 @@ def read_pylock(path: Path, text: str, python: PythonFacts) -> Lock:
 
 
 def _pin(folder: Path, package: Package, wheel: PackageWheel, python: PythonFacts) -> Pin:
-    """ValueError: there is no hash, or what is named is not a wheel of this package by its own name."""
+    """ValueError: no hash, or a file that by its name is not a wheel of this package."""
     digest = wheel.hashes.get("sha256", "")
     address, file = _place(folder, wheel)
     name = file.name if address is None else file_name(address)
@@ -77,7 +77,7 @@ def _pin(folder: Path, package: Package, wheel: PackageWheel, python: PythonFact
 
 
 def _place(folder: Path, wheel: PackageWheel) -> tuple[str | None, Path]:
-    """The wheel's address, or its path, which is preferred."""
+    """The wheel's path if it has one, else its address."""
     if wheel.path is not None or (wheel.url or "").lower().startswith("file:"):
         return None, local_path(str(wheel.path or wheel.url), folder)
     return web_address(str(wheel.url)), folder

@@ -1,7 +1,7 @@
-"""Reading a lock: a hash-locked requirements file or a pylock.toml, for one target. Nothing is fetched.
+"""Reads a lock, a hash-locked requirements file or a pylock.toml, for one target. Fetches nothing.
 
-A lock may come from anybody. It is read into names, versions, hashes and addresses, each checked by its own
-form; no line of it is ever handed on, so that it can say nothing to the program that fetches.
+A lock may come from anybody. It is read into names, versions, hashes and addresses, each checked by its form.
+None of its text reaches pip, so it cannot give pip orders.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading a hash-locked requirements file: its pins, and where it says that wheels are."""
+"""Reads a hash-locked requirements file: its pins, and the places that it names for wheels."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from orchestrator.image.wheels.wheel_address import (
 from orchestrator.image.wheels.wheel_target import marker_environment
 
 _MAX_LINE = 1 << 20  # characters of a logical line: a package with 10,000 hashes
-_MAX_PROBLEMS = 100  # that are told: a hostile lock has millions
+_MAX_PROBLEMS = 100  # a hostile lock has millions
 _MAX_PLACES = 100  # indexes, pages and folders
 _MAX_REQUIREMENT = 4096  # characters without its hashes
 _COMMENT = re.compile(r"(^|[ \t])#.*$")
 _HASH = re.compile(r"[ \t]--hash[= ](?P<hash>[^ \t]+)")
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})\Z")
-# No effect on a locked file, and taken as the tools that make locks write them.
+# Written by tools that make locks; without effect on a locked file.
 _IMPLIED = re.compile(r"--(require-hashes|prefer-binary|pre|only-binary[= ]:all:)\Z")
 _INDEX = ("--index-url", "-i")
 _LINKS = ("--find-links", "-f")
@@ -76,7 +76,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 class _LockOptions:
-    """The options of a requirements file: where wheels are, and nothing else."""
+    """The options of a requirements file that are allowed: places for wheels."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -87,7 +87,7 @@ class _LockOptions:
         self._no_index = False
 
     def take(self, line: str) -> None:
-        """ValueError: the option is not for a lock to give, or its value is none."""
+        """ValueError: a lock may not give this option, or its value is malformed."""
         if _IMPLIED.match(" ".join(line.split())):
             return
         name, _, rest = line.replace("=", " ", 1).partition(" ")
@@ -135,7 +135,7 @@ class _LockOptions:
 
 
 def _pin(line: str, python: PythonFacts) -> Pin | None:
-    """A requirement's pin, or None where its marker leaves the target out. ValueError says what is wrong."""
+    """A requirement's pin; None where its marker excludes the target. ValueError says what is wrong."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     hashes = [match.group("hash") for match in _HASH.finditer(line)]

@@ -1,8 +1,8 @@
-"""Wheels as layers: unpacked by the rules of `installer`, byte for byte the same everywhere.
+"""Unpacks wheels for layers, by the rules of `installer`, byte for byte the same everywhere.
 
-What `installer` writes by itself would follow its version and the host, so the shebangs, the scripts and
-the RECORD are ours: sorted, fixed. No bytecode: only the base's own interpreter could write it, and the
-digest may not hang on the host's. It costs a job 1.0-1.4 s to import scipy and scikit-learn without it.
+What `installer` itself writes depends on its version and the host, so shebangs, scripts and RECORD are made
+here, sorted and fixed. There is no bytecode: only the base's own interpreter could write it, and the digest
+may not depend on the host's. Without it, importing scipy and scikit-learn takes a job 1.0-1.4 s longer.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from orchestrator.image.wheels.fetch_wheels import WheelFile
 
-# Where a wheel's parts go. Headers and data have no use in a run, but the RECORD promises them.
+# Where a wheel's parts go. A run needs no headers or data, but RECORD lists them.
 _FOLDERS = {
     "purelib": SITE,
     "platlib": SITE,
@@ -44,7 +44,7 @@ _FOLDERS = {
     "headers": f"{ROOT}/include",
     "data": f"{ROOT}/data",
 }
-# Of the one who installs, so never of the wheel; signatures of a RECORD that is not kept.
+# Written by whoever installs, never taken from the wheel; and signatures of its RECORD, which is not kept.
 _PYTHON = b"#!python"
 _NOT_TAKEN = ("INSTALLER", "REQUESTED", "direct_url.json", "RECORD.jws", "RECORD.p7s")
 
@@ -70,7 +70,7 @@ class Unpacked(NamedTuple):
 def unpack_wheel(wheel: WheelFile, interpreter: str, spool: BinaryIO) -> dict[str, Unpacked]:
     """The wheel's files by their tar paths, their bytes appended to the spool.
 
-    StoreError: the file is not the one that was locked. UsageError: it is not a wheel, or a hostile one.
+    StoreError: the file is not the locked one. UsageError: it is not a usable wheel.
     """
     from installer import install
     from installer.sources import WheelFile as Source
@@ -109,7 +109,7 @@ def unpack_wheel(wheel: WheelFile, interpreter: str, spool: BinaryIO) -> dict[st
 
 
 def new_spool(folder: os.PathLike[str]) -> BinaryIO:
-    """An unnamed file for the unpacked bytes: they can be larger than memory, and vanish with the process."""
+    """An unnamed file for the unpacked bytes, which may be larger than memory; it goes with the process."""
     os.makedirs(folder, exist_ok=True)  # noqa: PTH103
     return TemporaryFile(dir=folder)
 
@@ -148,7 +148,7 @@ def _check_members(filename: str, archive: zipfile.ZipFile) -> None:
 
 
 def _check_sizes(wheel: WheelFile, archive: zipfile.ZipFile, spool: BinaryIO) -> None:
-    """Refuse a wheel that would fill memory or disk. `zipfile` reads no more of a member than it says."""
+    """Refuse a wheel that would fill memory or disk, by the sizes in its list: `zipfile` reads no more."""
     items = archive.infolist()
     total = sum(item.file_size for item in items)
     large = next(
@@ -174,7 +174,7 @@ def _check_sizes(wheel: WheelFile, archive: zipfile.ZipFile, spool: BinaryIO) ->
 
 
 class _Bounded(io.FileIO):
-    """A wheel's file of which no more is held in memory at once than an honest list of members needs."""
+    """A wheel's file that refuses to read more at once than an honest list of members needs."""
 
     def __init__(self, path: os.PathLike[str]) -> None:
         super().__init__(path)
@@ -188,7 +188,7 @@ class _Bounded(io.FileIO):
 
 
 class _Spool(WheelDestination):
-    """Takes what `installer` reads from a wheel; nothing is written to the file system by name."""
+    """Takes what `installer` reads from a wheel; writes no named file."""
 
     def __init__(self, owner: str, interpreter: str, spool: BinaryIO) -> None:
         self.files: dict[str, Unpacked] = {}

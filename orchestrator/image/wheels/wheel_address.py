@@ -1,7 +1,7 @@
-"""Addresses that a lock names: taken apart, each part checked, and written anew.
+"""Checks the addresses in a lock: each is taken apart, checked part by part, and written anew.
 
-What a lock says goes to no other program as it stands. A part that could mean something to one (a blank,
-a quote, `$`, a control character) is an error, and the fragment, which is for the client only, is left out.
+No text of a lock goes to another program as it is. Characters that could mean something there (a blank, a
+quote, `$`, a control character) are errors. The fragment is for the client only and is left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def web_address(text: str) -> str:
-    """An http or https address out of its checked parts, without fragment. ValueError: it is none."""
+    """An http or https address, written anew without its fragment. ValueError for anything else."""
     match = _ADDRESS.fullmatch(text) if len(text) <= MAX_ADDRESS else None
     if match is None:
         raise ValueError(f"not an address that is taken: {told(text)} (http or https, ASCII, %-escaped)")
@@ -41,7 +41,7 @@ def has_scheme(text: str) -> bool:
 
 
 def local_path(text: str, folder: Path) -> Path:
-    """A file URL, or a path as seen from `folder`. ValueError: it is neither."""
+    """The path of a file URL, or of a path as seen from `folder`. ValueError for anything else."""
     if has_scheme(text):
         match = _FILE.fullmatch(text)
         if match is None:
@@ -58,7 +58,7 @@ def file_name(address: str) -> str:
 
 
 def check_characters(text: str) -> None:
-    """ValueError for what has no business in a name, a path or an address: `$`, controls, surrogates."""
+    """ValueError for characters that names, paths and addresses may not have: `$`, controls, surrogates."""
     for character in text:
         if character == "$" or not (character.isprintable() or character == "\t"):
             raise ValueError(
@@ -67,5 +67,5 @@ def check_characters(text: str) -> None:
 
 
 def told(text: str) -> str:
-    """A piece of a lock for a message: short, escaped, and without what may be a password."""
+    """A piece of a lock for a message: short, escaped, without passwords."""
     return repr(re.sub(r"//[^/@]*@", "//***@", text)[:100])

@@ -1,4 +1,4 @@
-"""Wheels that lie on this machine where a lock says: looked at without trust, and copied by their hashes."""
+"""Copies wheels from folders and files that a lock names, if their hashes are right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_WHEEL = 8 << 30  # bytes of one wheel's file; the largest known has 4
 
 
 class Rejected(NamedTuple):
-    """A file that is named like a wanted wheel, and has other bytes."""
+    """A file with the name of a wanted wheel and other bytes."""
 
     pin: Pin
     path: Path
@@ -40,7 +40,7 @@ def copy_named(lock: Lock, path: Path, target: Path) -> list[Path]:
 
 
 def copy_found(lock: Lock, pins: tuple[Pin, ...], target: Path, python: PythonFacts) -> list[Rejected]:
-    """Copy every wheel in the lock's folders that a pin may mean; what has other bytes is returned.
+    """Copy every wheel in the lock's folders that fits a pin. Returns the files with other bytes.
 
     pip then chooses among these copies and what an index has: it never sees the folders themselves.
     """
@@ -73,7 +73,7 @@ def other_bytes(found: Rejected, lock: Path) -> InfrastructureError:
 
 
 def _fits(version: str, pinned: str) -> bool:
-    """Whether `==pinned` takes a version: 2.13.0 takes 2.13.0+cpu, too; the hash then decides."""
+    """Whether `==pinned` takes a version. 2.13.0 takes 2.13.0+cpu, too; then the hash decides."""
     from packaging.specifiers import SpecifierSet
 
     return SpecifierSet(f"=={pinned}").contains(version, prereleases=True)

@@ -1,8 +1,8 @@
-"""Which wheels go into which layer, and the layers that were made before.
+"""Decides which wheels go into which layer, and finds layers that were made before.
 
-A wheel file over LARGE bytes is a layer of its own, so that all jobs with it share the layer; the others
-are one layer together. A layer's index entry says what it was made from; a second entry says that a set of
-layers was found free of collisions, so that a known lock costs two small reads and no unpacking.
+A wheel file over LARGE bytes is a layer of its own, which all jobs with it share; the others are one layer.
+An index entry says what a layer was made from. Another says that a set of layers has no collisions. So a
+known lock costs two small reads and no unpacking.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Group = tuple[LayerKind, tuple["WheelFile", ...]]
 def wheel_layers(
     layout: ImageLayout, wheels: tuple[WheelFile, ...], python: PythonFacts
 ) -> tuple[Layer, ...]:
-    """The layers of a job's wheels, large ones first, sorted by name; taken from the index where they are.
+    """The layers of a job's wheels, large ones first, sorted by name; those that exist are taken.
 
-    UsageError: two wheels of one name, colliding files, a wheel that is none.
+    UsageError: two wheels of one name, colliding files, a malformed wheel.
     """
     groups = _groups(wheels)
     keys = [_key(group, python) for group in groups]
@@ -61,7 +61,7 @@ def _groups(wheels: tuple[WheelFile, ...]) -> list[Group]:
 
 
 def _key(group: Group, python: PythonFacts) -> str:
-    """Everything that the layer's bytes depend on; the file names hold names and versions."""
+    """Everything that the layer's bytes depend on. File names include package names and versions."""
     kind, wheels = group
     files = [[wheel.filename, wheel.digest] for wheel in wheels]
     return _digest([ASSEMBLY_VERSION, kind, python.executable, files])
@@ -72,7 +72,7 @@ def _digest(value: Any) -> str:
 
 
 def _known(layout: ImageLayout, key: str) -> Layer | None:
-    """The layer made before, if its blob is here in full length: a name alone proves nothing."""
+    """The layer that was made before, if its blob is here in full length."""
     entry = layout.read_index(key)
     try:
         digest, size = Digest(entry["digest"]), int(entry["size"])
@@ -106,5 +106,5 @@ def _merge_known(into: dict[str, Unpacked], listing: dict[str, Any]) -> None:
 
 
 def _check_folders(files: dict[str, Unpacked]) -> None:
-    """Across layers, too, nothing may be a file in one and a folder in another."""
+    """No path may be a file in one layer and a folder in another."""
     tar.check_entries(tar.Member(path) for path in files)

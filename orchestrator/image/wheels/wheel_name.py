@@ -1,4 +1,4 @@
-"""The file name of a wheel: what it says, and that it says nothing else."""
+"""Reads the file name of a wheel, strictly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class WheelName(NamedTuple):
 
 
 def read_wheel_name(name: str, python: PythonFacts) -> WheelName | None:
-    """What a wheel's file name says; None where it is for another target. ValueError: it is no such name."""
+    """Package and version in a wheel's file name; None for another target. ValueError: not a wheel's name."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
     wrong = ValueError(f"{told(name)} is not a wheel's file name")

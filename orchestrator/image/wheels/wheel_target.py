@@ -1,4 +1,4 @@
-"""What a base takes, as packaging and pip want it said: markers and tags of the target, never the host's."""
+"""Markers and wheel tags of a base, as packaging and pip want them; never those of the host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}  # older n
 
 
 def marker_environment(python: PythonFacts) -> dict[str, str]:
-    """The environment of PEP 508 markers in the base. Kernel release and version are nobody's business."""
+    """The environment of PEP 508 markers in the base; without the kernel's release and version."""
     return {
         "implementation_name": "cpython",
         "implementation_version": python.version,

@@ -1,1 +1,1 @@
-"""A job file, read strictly: YAML with lines, short forms, checks, and all its problems told at once."""
+"""Reads a job file strictly: YAML with line numbers, short forms, checks; all problems are told at once."""

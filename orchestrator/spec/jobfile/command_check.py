@@ -1,6 +1,6 @@
-"""What a command and its parameters may not be: placeholders without a value, or where none can be read.
+"""Checks a command: each placeholder needs a value, and must stand where the shell reads it as one word.
 
-Works on plain values like `short_forms.py`, once the short forms are written out.
+Works on plain values, after `short_forms.py` has written the short forms out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HINTS = {
 
 
 def asked_for(data: dict[str, Any]) -> set[str]:
-    """The placeholders of the command, but for the seed."""
+    """The placeholders of the command, except `seed`."""
     command = data.get("command")
     if not isinstance(command, str | list):
         return set()
@@ -59,7 +59,7 @@ def check_placeholders(data: dict[str, Any], names: set[str], found: Collector) 
 
 
 def _numbers(params: Mapping[str, object]) -> set[str]:
-    """Parameters whose text never needs quotes; `-p` keeps their type."""
+    """Parameters whose text never needs quotes. `-p` cannot change their type."""
     return {name for name, value in params.items() if isinstance(value, bool | int | float)}
 
 
@@ -82,7 +82,7 @@ def _check_places(command: str, numbers: set[str], found: Collector) -> None:
 
 
 def _check_script(command: list[str], numbers: set[str], found: Collector) -> None:
-    """`[bash, -c, "... {name}"]`: nothing is quoted in lists; a shell would read the value as commands."""
+    """`[bash, -c, "... {name}"]`: values in lists are not quoted: the shell would read them as commands."""
     number = _script(command)
     for name in () if number is None else placeholders(command[number]):
         if name not in numbers:
@@ -96,7 +96,7 @@ def _check_script(command: list[str], numbers: set[str], found: Collector) -> No
 
 
 def _script(command: list[str]) -> int | None:
-    """Where in a list the text lies that a shell is given with `-c`."""
+    """The index of the text that a list gives to a shell with `-c`."""
     if not command or command[0].rpartition("/")[2] not in _SHELLS:
         return None
     at, given = 1, False
@@ -110,7 +110,7 @@ def _script(command: list[str]) -> int | None:
 def warnings(
     command: str | tuple[str, ...], params: Iterable[str], env: Mapping[str, str], files: Iterable[bytes]
 ) -> tuple[str, ...]:
-    """What is no mistake for sure: parameters that nothing reads, placeholders where none is filled."""
+    """What may be a mistake: parameters that nothing reads, placeholders where nothing is filled in."""
     names = set(params)
     told = [
         f"env.{name}: {{{found}}} stays as it is there: placeholders are filled in the command only"

@@ -1,4 +1,4 @@
-"""The paths and globs of a job file: where they may point, and what must be there."""
+"""Checks the paths and globs of a job file: where they may point, and what must exist."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z|[^\s@]+@sha256:[0-9a-f]{64}\Z"
 def resolve_places(data: dict[str, Any], folder: Path, found: Collector) -> None:
     """Makes the paths in `data` absolute, seen from `folder`, and checks them and the globs.
 
-    The code and the requirements come from the spec's folder or from the git repository around it, so
-    that a copy of either runs elsewhere; inputs may lie anywhere, their bytes are checked.
+    Code and requirements must lie in the job file's folder or in the git repository around it, so that a
+    copy of it runs elsewhere. Inputs may lie anywhere: their bytes are checked.
     """
     real = folder.resolve()
     root = next((place for place in (real, *real.parents) if _holds(Path.exists, place / ".git")), real)
@@ -94,7 +94,7 @@ def _inputs(data: dict[str, Any], folder: Path, found: Collector) -> None:
 
 
 def _holds(test: Callable[[Path], bool], place: Path) -> bool:
-    """Whether a path exists, is a folder, is a file; no where it cannot even be asked (too long, barred)."""
+    """What a test says of a path; False where it cannot be asked (too long, not permitted)."""
     try:
         return test(place)
     except OSError:
@@ -102,7 +102,7 @@ def _holds(test: Callable[[Path], bool], place: Path) -> bool:
 
 
 def _outside(text: str, folder: Path) -> Path | None:
-    """A path that may lie anywhere; None where it has no end (a loop of links, no such home)."""
+    """A path that may lie anywhere; None where it cannot be resolved (a loop of links, no such home)."""
     try:
         return (folder / Path(text).expanduser()).resolve()
     except (OSError, RuntimeError):

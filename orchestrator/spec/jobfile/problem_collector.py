@@ -1,4 +1,4 @@
-"""Collecting problems while a job file's values are looked at: each path finds its line by itself."""
+"""Collects the problems of a job file, and finds the line of each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Collector:
         self.problems.append(Problem(COMMAND_LINE, None, option, message, hint))
 
     def know(self, path: KeyPath) -> None:
-        """What lies at this path has been reported by somebody else."""
+        """Somebody else has reported what lies at this path."""
         self._reported.add(path)
 
     def covers(self, path: KeyPath) -> bool:

@@ -1,4 +1,4 @@
-"""What pydantic found, in words for people, at the line of the key."""
+"""Turns pydantic's errors into words for people, at the line of the key."""
 
 from __future__ import annotations
 

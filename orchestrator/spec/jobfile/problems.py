@@ -1,4 +1,4 @@
-"""What is wrong with a job file, said all at once: one line per problem, each with its place."""
+"""The problems of a job file, told all at once: one line each, with its place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake. `line` counts from 1 and is None for what stands in no line; `key` is dotted."""
+    """One mistake. `line` counts from 1, None: it belongs to no line; `key` is dotted."""
 
     file: str
     line: int | None
@@ -61,7 +61,7 @@ def shorten(text: str, limit: int = 60) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """`did you mean seed?`, or what there is to choose from; None where there is nothing."""
+    """`did you mean seed?`, or the list of known names; None where there are no names."""
     import difflib
 
     names = sorted(known)

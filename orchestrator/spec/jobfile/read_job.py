@@ -1,4 +1,4 @@
-"""A job file becomes a JobSpec, or every one of its mistakes is told, each with its line."""
+"""Reads a job file into a JobSpec, or tells every mistake in it with its line."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ FILE_NAME = "job.yaml"
 def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | None = None) -> JobSpec:
     """The spec in a file, or in a folder's job.yaml, with what the command line changes in it.
 
-    `params` are values as typed, read by the rules of the file. UsageError where there is no such file;
-    SpecError with all problems where it cannot be used. Nothing is fetched, and nothing but the file read.
+    `params` are values as typed; they are read by the rules of the file. UsageError: no such file. SpecError,
+    with all problems: it cannot be used. No other file is read, and nothing is fetched.
     """
     file = spec_file(path)
     root, problems = read_yaml(_text_of(file), str(file))
@@ -61,7 +61,7 @@ def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | N
 
 
 def spec_file(path: Path) -> Path:
-    """The file itself, or a folder's job.yaml. UsageError where there is none."""
+    """The file itself, or a folder's job.yaml. UsageError: there is no such file."""
     try:
         folder = path.is_dir()
         file = path / FILE_NAME if folder else path
@@ -109,7 +109,7 @@ def _plain(node: YamlNode) -> Any:
 
 
 def _drop_bad(node: YamlNode, path: KeyPath, found: Collector) -> None:
-    """Lets the collector know where the YAML itself was at fault: nothing more is said about that."""
+    """Tells the collector which values the YAML reader has reported, so that they are not reported twice."""
     if node.value is BAD:
         found.know(path)
     elif isinstance(node.value, dict):
@@ -126,7 +126,7 @@ def _param_names(root: YamlNode) -> set[str]:
 
 
 def _override(data: dict[str, Any], root: YamlNode, typed: Mapping[str, str], found: Collector) -> None:
-    """`-p name=value`: a parameter, of the type that the file gives it, or a placeholder without a value."""
+    """`-p name=value`: changes a parameter, which keeps its type, or fills a placeholder without a value."""
     names = _param_names(root)
     known = names | asked_for(data)
     for name, text in typed.items():
@@ -148,7 +148,7 @@ def _override(data: dict[str, Any], root: YamlNode, typed: Mapping[str, str], fo
 
 
 def _typed_value(old: Scalar | None, text: str) -> Scalar:
-    """The value of a typed text, as the type of the old one, if any. ScalarError where it is of another."""
+    """The value of a typed text. ScalarError where its type is not that of the old value."""
     if bad_letters(text):
         raise ScalarError("is not UTF-8 text", "type it in UTF-8")
     if text[:1] in ("'", '"'):
@@ -178,7 +178,7 @@ def _quoted(text: str) -> str:
 
 
 def _validate(data: dict[str, Any], found: Collector) -> JobSpec | None:
-    """Strict validation goes by way of JSON: there a list may become a tuple, and text an enum."""
+    """Validates as JSON: there, strict mode still lets a list become a tuple and text an enum."""
     try:
         return JobSpec.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:

@@ -1,7 +1,7 @@
-"""Short forms of a job file, written out; and what pydantic's messages would not say well.
+"""Writes the short forms of a job file out, and checks what pydantic's messages would not say well.
 
-Works on plain values (dict, list, scalars) before they become a JobSpec: a value that is wrong is reported
-and taken out, so that one mistake is told once.
+Works on plain values (dict, list, scalars) before they become a JobSpec. A wrong value is reported and
+removed, so that each mistake is told once.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ENV_REASONS = {
     "XLA_FLAGS": "a determinism setting; say determinism.level",
 }
 _CACHE = "the job's home and caches lie in /tmp, and are none of its outputs"
-# Whole names. Those that container_config.py gives the container would win, so here they would do nothing.
+# Whole names. container_config.py gives the container its own values for these, which would win.
 _ENV_OURS = {
     "PATH": "the programs of the job's packages and of its base are on it; name others by path in command",
     "GLIBC_TUNABLES": "the linker's variables change which code runs",
@@ -93,7 +93,7 @@ def write_out(data: dict[str, Any], found: Collector) -> None:
 
 
 def _drop_empty(data: dict[str, Any], found: Collector) -> None:
-    """`params:` with nothing behind it is as good as left out; `seed:` is rather a slip."""
+    """An empty `params:` is as good as none; an empty `seed:` is reported, as it is rather a slip."""
     for key in [key for key, value in data.items() if value is None and key in JobSpec.model_fields]:
         del data[key]
         if key in NOT_EMPTY:
@@ -228,9 +228,9 @@ def _volatile_metrics(tolerance: dict[str, Any], found: Collector) -> None:
 
 
 def _outputs(data: dict[str, Any], found: Collector) -> None:
-    """`{glob: GLOB, volatile: true}` is an output like `GLOB`, and a tolerance that excuses it.
+    """`{glob: GLOB, volatile: true}` is the output `GLOB`, and a tolerance that excuses it.
 
-    How a run is judged is not its identity, so the mark goes where the tolerances are.
+    How a run is judged is not identity, so the mark is kept with the tolerances.
     """
     outputs = data.get("outputs")
     if not isinstance(outputs, list):
@@ -259,14 +259,14 @@ def _outputs(data: dict[str, Any], found: Collector) -> None:
 
 
 def drop_covered(data: dict[str, Any]) -> None:
-    """Takes out every glob of the outputs that another one of them covers.
+    """Removes every glob of the outputs that another one covers.
 
     So `["**"]`, `["**", "logs/**"]` and `["**", {glob: "logs/**", volatile: true}]` are one experiment: which
-    files are kept is part of its identity, how they are judged is not.
+    files are kept is identity, how they are judged is not.
     """
     globs = data.get("outputs")
     if not isinstance(globs, list) or not all(isinstance(glob, str) for glob in globs):
-        return  # what is wrong is reported by its place in the list
+        return  # a wrong entry is reported by its place in the list
     data["outputs"] = [
         glob
         for place, glob in enumerate(globs)
@@ -279,7 +279,7 @@ def drop_covered(data: dict[str, Any]) -> None:
 
 
 def _covers(glob: str, other: str) -> bool:
-    """Whether everything that `other` fits, `glob` fits; only where that is plain to see."""
+    """Whether `glob` fits everything that `other` fits. False where that is not obvious."""
     glob, other = glob.removeprefix("./"), other.removeprefix("./")
     folder = glob.removesuffix("**")
     whole = glob.endswith("**") and (folder == "" or (folder.endswith("/") and not set("*?") & set(folder)))
@@ -316,7 +316,7 @@ def _quantities(data: dict[str, Any], found: Collector) -> None:
 
 
 def _refuse(holder: dict[str, Any], path: KeyPath, found: Collector, wanted: str) -> None:
-    """Reports the value of the last step of `path` and takes it out."""
+    """Reports the value at `path` and removes it."""
     last = str(path[-1])
     found.add(path, f"is {kind_of(holder[last])}", f"it should be {wanted}")
     del holder[last]

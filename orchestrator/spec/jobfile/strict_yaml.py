@@ -1,7 +1,7 @@
-"""YAML 1.2, core schema, strict: values with their lines, and everything that a job file must not do.
+"""Reads YAML 1.2, core schema, strictly: values with their lines, and the problems of the file.
 
-ruamel.yaml's scanner and parser give the events; what a plain scalar means is decided here, because its
-resolver follows no schema exactly (`1e-3` is text to it under 1.1 rules, `0755` an octal number).
+ruamel.yaml's scanner and parser give the events. What a plain scalar means is decided here, because ruamel's
+resolver follows no schema exactly (`1e-3` is text by its 1.1 rules, `0755` an octal number).
 Refused, each with its line: duplicate keys, anchors and aliases, tags, merge keys, several documents,
 NaN and infinity, keys that are not text, NUL and lone surrogates, too much depth or size.
 """
@@ -31,7 +31,7 @@ _BAD_LETTER = re.compile("[\0\ud800-\udfff]")
 
 
 class _Bad:
-    """The value of a node that has been reported already."""
+    """Stands for a value that has been reported already."""
 
     def __repr__(self) -> str:
         return "BAD"
@@ -52,7 +52,7 @@ class YamlNode:
 
 
 class ScalarError(ValueError):
-    """A plain scalar that is no value: message and hint, as a Problem has them."""
+    """A plain scalar that has no value; message and hint as in a Problem."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -61,9 +61,9 @@ class ScalarError(ValueError):
 
 
 def read_yaml(text: str, file: str) -> tuple[YamlNode | None, list[Problem]]:
-    """The one document of a text, and what is wrong with it. None: there is no document.
+    """The one document of a text (None: there is no document), and its problems.
 
-    A syntax error, or too deep a nesting, ends the reading: SpecError with that alone.
+    A syntax error or too much depth ends the reading: SpecError with that problem alone.
     """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -125,7 +125,7 @@ def _fits(digits: str, base: int) -> int:
 
 
 def bad_letters(text: str) -> bool:
-    """Whether a text holds what no file name, argument or UTF-8 file can: NUL, or a lone surrogate."""
+    """Whether a text holds a NUL or a lone surrogate, which file names and UTF-8 cannot hold."""
     return _BAD_LETTER.search(text) is not None
 
 
@@ -193,7 +193,7 @@ class _NodeBuilder:
         self.problems.append(Problem(self.file, line or self.line, dotted(path), message, hint))
 
     def _node(self, event: Any, path: KeyPath, line: int) -> YamlNode:
-        """The node that begins with an event. `line` is where it is told to be."""
+        """The node that begins with an event. `line` is the line that problems name."""
         if len(path) > MAX_DEPTH:
             message = f"nested deeper than {MAX_DEPTH} levels"
             raise SpecError([*self.problems, Problem(self.file, self.line, dotted(path[:3]), message)])
@@ -236,7 +236,7 @@ class _NodeBuilder:
         return entries
 
     def _key(self, event: Any, path: KeyPath) -> str | None:
-        """A key's text; None, and a problem, for what is no key."""
+        """A key's text; None, and a problem, for anything that cannot be a key."""
         line = self.line
         if _kind(event) == "Scalar" and _is_plain(event) and event.value == "<<":
             self._problem(path, "merge keys (<<) are not allowed", "write the values out")

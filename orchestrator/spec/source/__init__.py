@@ -1,1 +1,1 @@
-"""The source of a job: from a folder or from git, as plain values."""
+"""Reads the source of a job, from a folder or from git, into plain values."""

@@ -1,4 +1,4 @@
-"""The files of a git commit, from git's objects: the working directory is not looked at."""
+"""Reads the files of a git commit from git's objects, never from the working directory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TreeEntry:
 
 
 def list_commit(repository: Repository, commit: str) -> list[TreeEntry]:
-    """Everything of a commit below the repository's folder, names relative to it."""
+    """All entries of a commit below the repository's folder; names are relative to it."""
     out = repository.ask(f"reading commit {commit}", "ls-tree", "-r", "-l", "-z", commit, "--", ".")
     return [_entry(line) for line in out.split(b"\0") if line]
 
@@ -30,7 +30,7 @@ def list_commit(repository: Repository, commit: str) -> list[TreeEntry]:
 def _entry(line: bytes) -> TreeEntry:
     head, _, name = line.partition(b"\t")
     mode, _, identity, size = head.split()
-    # `-` for a submodule, BAD for an object that is not there: reading it says so.
+    # The size is `-` for a submodule and BAD for a missing object, which is reported when it is read.
     return TreeEntry(os.fsdecode(name), mode, identity, int(size) if size.isdigit() else 0)
 
 
@@ -42,7 +42,7 @@ def blob_at(repository: Repository, entry: TreeEntry) -> bytes:
 
 
 def read_blobs(repository: Repository, entries: Sequence[TreeEntry]) -> list[bytes]:
-    """The contents of blobs, from one process. Their sizes, as listed, are the caller's to limit."""
+    """The contents of blobs, from one git process. The caller limits their listed sizes."""
     given = b"".join(entry.identity + b"\n" for entry in entries)
     most = sum(entry.size + 1000 for entry in entries)
     out = repository.start("cat-file", "--batch", given=given).finish("reading files", most)

@@ -1,8 +1,8 @@
-"""Git, asked with its own program and with everything in a repository's power switched off.
+"""Runs git without letting a repository decide anything.
 
-A repository is data, and so is its configuration: hooks, file monitors, filters, external diffs, signature
-checkers, transports and submodules in it are never run (`git_folder.py`). What the user's own configuration
-says is kept. Every command has a deadline, and an end to what is read of it.
+A repository is data, and so is its configuration: its hooks, file monitors, filters, external diffs,
+signature checkers, transports and submodules are never run (`git_folder.py`). The user's own configuration
+is kept. Every command has a deadline, and a limit on the output that is read.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _ENVIRON = {
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
 }
-# Every choice that a configuration could make otherwise, so that `git apply` takes the patch anywhere.
+# Fixes all that a configuration could change, so that `git apply` takes the patch anywhere.
 _PATCH = (
     "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",
     "--no-relative", "--unified=3", "--inter-hunk-context=0",
@@ -72,14 +72,14 @@ class Listing:
 
     tracked: frozenset[str]  # without submodules
     untracked: frozenset[str]
-    unwatched: frozenset[str]  # tracked, but git was told not to look whether they changed
+    unwatched: frozenset[str]  # tracked, but git was told to assume that they are unchanged
     submodules: Mapping[str, str]  # path -> commit in the index
 
 
 class Repository:
-    """A repository and a folder of it, with all that makes asking safe; to be closed.
+    """A repository and a folder in it, set up for safe questions; close it after use.
 
-    `prefix` stands before the names in its patches: where a submodule lies in the source.
+    `prefix` is put before the names in its patches: the place of a submodule in the source.
     """
 
     def __init__(self, folder: Path, there: GitFolder | None = None, prefix: str = "") -> None:
@@ -119,7 +119,7 @@ class Repository:
         self._room.cleanup()
 
     def _settings(self, path: Path) -> dict[str, str]:
-        """What a configuration says, without what it includes; names in lower case but for their middle."""
+        """The settings of a file, without files that it includes; names in lower case except their middle."""
         if not path.exists():
             return {}
         return self._listed(f"reading {path}", read_plain(path.resolve(), MAX_SETTINGS))
@@ -133,7 +133,7 @@ class Repository:
     def start(self, *words: str, index: Path | None = None, given: bytes = b"") -> Asked:
         """Start a git command in the folder; `Asked.finish` reads it.
 
-        What it is given, and what it says beside its output, are files: a pipe could fill on both sides.
+        Its input and its error output are files: with pipes on both sides, both could fill and wait.
         """
         environ = self._environ | ({"GIT_INDEX_FILE": str(index)} if index is not None else {})
         errors = tempfile.TemporaryFile()  # noqa: SIM115  (Asked closes it)
@@ -171,7 +171,7 @@ class Repository:
         )
 
     def commit_of(self, text: str) -> str:
-        """The full id of a commit that the user names. UsageError if there is none."""
+        """The full id of a commit that the user names. UsageError if there is no such commit."""
         words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
         asked = self.start(*words)
         out = asked.read(f"looking for commit {text!r}")
@@ -188,7 +188,7 @@ class Repository:
         return head[2].decode() if head[:1] == [_SUBMODULE] else None
 
     def submodule_name(self, commit: str, path: str) -> str:
-        """What a commit calls the submodule at a path below the folder: so its repository is called."""
+        """The name that a commit gives the submodule at a path below the folder, and so to its repository."""
         inside = Path(os.path.relpath(self.folder.resolve(), self.there.top)) if self.there.top else Path()
         asked = self.start("cat-file", "blob", f"{commit}:.gitmodules")
         data = asked.read("reading .gitmodules", MAX_SETTINGS)
@@ -202,7 +202,7 @@ class Repository:
         return path
 
     def state_of_commit(self, commit: str) -> GitState:
-        """A commit's facts by its full id; clean by definition."""
+        """The facts of a commit, by its full id. It is clean by definition."""
         out = self.ask(f"reading commit {commit}", "cat-file", "commit", commit)
         head, _, message = out.partition(b"\n\n")
         facts = dict(line.partition(b" ")[::2] for line in reversed(head.split(b"\n")))
@@ -219,7 +219,7 @@ class Repository:
         )
 
     def state(self, listing: Listing, is_source: Callable[[str], bool]) -> GitState | None:
-        """Where the files of a folder stand against HEAD; None before the first commit.
+        """How the files of a folder differ from HEAD; None before the first commit.
 
         Dirty is what differs below the folder: tracked files, and untracked ones that are source.
         """
@@ -248,16 +248,16 @@ class Repository:
         return clean.model_copy(update={"dirty": True, "patch": patch, "patch_digest": digest})
 
     def _patch(self, commit: str, untracked: Sequence[str], unwatched: Sequence[str]) -> bytes | None:
-        """What turns the commit into the folder, untracked files included; None if too long to keep.
+        """The patch from the commit to the folder, with untracked files; None if it is too long to keep.
 
-        Untracked files are announced in a copy of the index, under an id that no bytes have, so the
-        repository itself is not written to, not even its objects.
+        Untracked files are added to a copy of the index, under an id that no content has. So nothing is
+        written to the repository, not even an object.
         """
         top = os.fsdecode(self.ask("finding the folder", "rev-parse", "--show-prefix")).removesuffix("\n")
         index, original = Path(self._room.name) / "index", self.there.own / "index"
         index.unlink(missing_ok=True)
         if original.exists():
-            # Its time goes along: files of the same tick are not taken for unchanged by their size alone.
+            # With its time: by it git sees which files changed in the same tick and compares their bytes.
             shutil.copy2(original, index)
         nobody = "1" * len(commit)
         entries = [f"100644 {nobody}\t{top}{name}" for name in untracked]
@@ -283,7 +283,7 @@ class Repository:
 
 
 class TooMuchOutputError(UsageError):
-    """A command says more than is read of it."""
+    """A command's output is longer than its limit."""
 
 
 class Asked:
@@ -292,7 +292,7 @@ class Asked:
     def __init__(self, process: subprocess.Popen[bytes], errors: BinaryIO) -> None:
         self._process, self._errors = process, errors
         self.code: int | None = None
-        self.said = b""  # beside the output
+        self.said = b""  # its error output
 
     def read(self, what: str, limit: int | None = None) -> bytes:
         """All of its output, whatever its exit code. UsageError: too much of it, or too late."""
@@ -343,7 +343,7 @@ class Asked:
 
 
 def _entry(line: bytes) -> tuple[bytes, bytes, str, str]:
-    """Tag, mode, id and name of one line of `ls-files -v -s`; no mode for what is not tracked."""
+    """Tag, mode, id and name from one line of `ls-files -v -s`; the mode of an untracked file is empty."""
     head, tab, name = line.partition(b"\t")
     if not tab or line[:1] == b"?":
         return line[:1], b"", "", os.fsdecode(line[2:])
@@ -352,7 +352,7 @@ def _entry(line: bytes) -> tuple[bytes, bytes, str, str]:
 
 
 def _decoder(encoding: bytes) -> Callable[[bytes], str]:
-    """How a commit's text is read: as it says, where Python knows that, else as UTF-8."""
+    """Decodes a commit's text: by the encoding that it names, or as UTF-8 where Python does not know it."""
     try:
         name = codecs.lookup(encoding.decode("ascii")).name
         b"".decode(name)
@@ -370,7 +370,7 @@ def _failure(err: bytes, what: str) -> UsageError:
 
 
 def _moment(seconds: str) -> datetime | None:
-    """A commit's time; None for one that no calendar has: anybody can write any number there."""
+    """A commit's time; None for a number outside the calendar: anybody can write any number there."""
     try:
         return datetime.fromtimestamp(int(seconds), UTC)
     except (ValueError, OverflowError, OSError):

@@ -1,9 +1,9 @@
-"""Where a repository keeps its things, and a folder in its place that has its data and none of its power.
+"""Finds a repository's folders, and makes a stand-in for git that has its data but not its settings.
 
-Git obeys what lies in a repository's own folder: its configuration names programs (file monitors, filters,
-external diffs, hooks), files to read and other configurations. So git is never pointed at it. It is given a
-folder of ours, whose configuration we write out of the few settings that say how bytes are to be read, and
-which leads to the repository's objects and refs. Nothing need be known of what git learns to obey next.
+A repository's own folder gives git orders: its configuration names programs (file monitors, filters,
+external diffs, hooks), files to read and other configurations. So git never works in it. It works in a
+folder of ours, which links to the repository's objects and refs, and whose configuration we write from the
+few settings that say how bytes are read. Settings that a later git adds have no effect either.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from orchestrator.errors import UsageError
 from orchestrator.spec.plain_file import read_plain
 
 MAX_FILE = 64 << 20  # bytes of a file that is copied: packed refs of a million branches
-_LOOKED_AT = 200_000  # names that are looked at before git is asked; its deadline holds for the rest
+_LOOKED_AT = 200_000  # names that are checked before git starts; its deadline guards the rest
 _COPIED = (
     "HEAD", "ORIG_HEAD", "FETCH_HEAD", "MERGE_HEAD", "packed-refs", "shallow",
     "info/exclude", "info/attributes", "info/sparse-checkout",
 )  # fmt: skip
 _LED_TO = ("refs", "logs", "reftable")
-# What git reads of a work tree by its name.
+# Files of a work tree that git opens by name.
 _READ_BY_NAME = frozenset({".git", ".gitattributes", ".gitignore", ".gitmodules", ".mailmap"})
-# Settings that say how a repository's bytes are read, and name nothing.
+# Settings that say how bytes are read and that name no file or program.
 _SETTINGS = frozenset(
     {
         "core.autocrlf", "core.checkstat", "core.eol", "core.filemode", "core.ignorecase",
@@ -41,7 +41,7 @@ _SETTING = re.compile(r"[A-Za-z0-9]{1,32}")
 
 @dataclass(frozen=True)
 class GitFolder:
-    """The folders of a repository. `own` has HEAD and index of this work tree, `common` all else."""
+    """The folders of a repository. `own` has HEAD and index of this work tree, `common` the rest."""
 
     top: Path | None  # of the work tree; None for a bare repository
     own: Path
@@ -82,7 +82,7 @@ def bare(folder: Path) -> GitFolder | None:
 
 
 def _at(place: Path, top: Path | None) -> GitFolder | None:
-    """What lies in a `.git`: the repository's folder, or a file that names it."""
+    """The repository at a `.git`, which is its folder or a file that names it."""
     try:
         own = place.resolve()
         if not own.exists():
@@ -99,7 +99,7 @@ def _at(place: Path, top: Path | None) -> GitFolder | None:
 
 
 def _line(path: Path, start: str) -> str:
-    """The one line of a small file. ValueError: it does not begin so."""
+    """The line of a small file after `start`. ValueError: it does not begin with `start`."""
     text = os.fsdecode(read_plain(path, 65536)).removesuffix("\n")
     if not text.startswith(start) or not text:
         raise ValueError(f"{path} does not begin with {start!r}")
@@ -107,7 +107,7 @@ def _line(path: Path, start: str) -> str:
 
 
 def copy(there: GitFolder, target: Path) -> None:
-    """Fill an empty folder so that git takes it for the repository; `write_settings` makes it whole."""
+    """Fill an empty folder so that git takes it for the repository; `write_settings` completes it."""
     (target / "info").mkdir()
     for name in _COPIED:
         path = (there.own if name.endswith("HEAD") else there.common) / name
@@ -122,7 +122,7 @@ def copy(there: GitFolder, target: Path) -> None:
 
 
 def write_settings(there: GitFolder, target: Path, found: dict[str, str]) -> None:
-    """The configuration: of what was `found` in the repository's own, what has its place and form."""
+    """Write the configuration: of the repository's own settings, those that are allowed and well formed."""
     kept = {name: value for name, value in found.items() if name in _SETTINGS and _SETTING.fullmatch(value)}
     format_ = 1 if any(name.startswith("extensions.") for name in kept) else 0
     lines = [f"[core]\n\trepositoryFormatVersion = {format_}\n\tbare = {str(there.top is None).lower()}\n"]
@@ -133,9 +133,9 @@ def write_settings(there: GitFolder, target: Path, found: dict[str, str]) -> Non
 
 
 def refuse_waiting(there: GitFolder, folder: Path) -> None:
-    """UsageError for FIFOs and devices where git would open them, and wait, or read without end.
+    """UsageError for FIFOs and devices that git would open, and then wait or read without end.
 
-    This is for a clear word at once; what it does not see, git's deadline ends.
+    This gives a clear message at once; git's deadline ends what it overlooks.
     """
     for place in {there.own, there.common}:
         for entry in islice(_entries(place), _LOOKED_AT):
@@ -154,7 +154,7 @@ def refuse_waiting(there: GitFolder, folder: Path) -> None:
 
 
 def _entries(folder: Path, left_out: str = "") -> Iterator[os.DirEntry[str]]:
-    """What is no folder, below a folder; the near ones first."""
+    """All entries below a folder that are not folders; the nearest come first."""
     waiting = [os.fspath(folder)]
     for here in waiting:
         try:
@@ -166,7 +166,7 @@ def _entries(folder: Path, left_out: str = "") -> Iterator[os.DirEntry[str]]:
                     else:
                         yield entry
         except OSError:
-            continue  # git, or whoever reads the source, says what cannot be read
+            continue  # git, or the reader of the source, reports it
 
 
 def _refuse(path: str, *, follow: bool) -> None:

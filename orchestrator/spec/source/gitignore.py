@@ -1,8 +1,8 @@
-"""Patterns of a `.gitignore`, with all of gitignore's meaning: what git says of a path, this says.
+"""Patterns with the full meaning of a `.gitignore`: the answer for a path is the one that git gives.
 
-Follows git's own `dir.c` and `wildmatch.c`, of which the manual tells a part only; a property test compares
-the two. Patterns and paths are bytes, as there: `?` is one byte. Whether a folder above is left out is asked
-first, so nothing can be brought back that lies in one.
+Follows git's `dir.c` and `wildmatch.c`, which do more than the manual says; a property test compares the
+two. Patterns and paths are bytes, as in git: `?` is one byte. Folders above a path are asked first, so
+nothing in an ignored folder can be brought back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from orchestrator.errors import UsageError
 
 MAX_FILE = 1 << 20  # bytes of a file of patterns
 _MAX_PATTERN = 4096  # bytes; no path is longer
-_MAX_PATTERNS = 10_000  # of all files: each is asked of each path
+_MAX_PATTERNS = 10_000  # of all files together: each is tried on each path
 _CLASSES: dict[bytes, str] = {
     b"alnum": string.ascii_letters + string.digits,
     b"alpha": string.ascii_letters,
@@ -51,9 +51,9 @@ class Ignore:
         self._count = 0
 
     def add(self, folder: str, data: bytes, name: str) -> None:
-        """The patterns in a file that lies in `folder`, to be added before what lies below is asked for.
+        """Add the patterns of a file in `folder`, before anything below it is asked for.
 
-        UsageError, with `name` for the file, for what no honest file has.
+        UsageError, which names the file by `name`, for more than any honest file has.
         """
         if len(data) > MAX_FILE:
             raise UsageError(f"{name} is larger than {MAX_FILE >> 20} MiB")
@@ -73,7 +73,7 @@ class Ignore:
         self._patterns[folder] = found[::-1]
 
     def ignores(self, path: str, *, folder: bool = False) -> bool:
-        """Whether a path is left out, by itself or with a folder above it."""
+        """Whether a path is ignored, by itself or with a folder above it."""
         if not self._patterns:
             return False
         if folder:
@@ -87,7 +87,7 @@ class Ignore:
         return self._known[path]
 
     def _says(self, path: str, *, folder: bool) -> bool:
-        """What the last pattern says that fits; the file that lies nearest comes first."""
+        """The answer of the last pattern that fits, in the nearest file that has one."""
         base, _, last = path.rpartition("/")
         name = os.fsencode(last)
         while True:
@@ -102,7 +102,7 @@ class Ignore:
 
 
 def _trimmed(line: bytes) -> bytes:
-    """Without blanks at the end, but for those behind a backslash."""
+    """A line without blanks at its end, except those after a backslash."""
     end = at = 0
     while at < len(line):
         step = 2 if line[at : at + 1] == b"\\" else 1
@@ -124,7 +124,7 @@ def _read(line: bytes) -> _Pattern:
 
 
 def _fitting(text: bytes, by_name: bool) -> Callable[[bytes], object]:
-    """What tells whether a name, or a path below the pattern's folder, fits."""
+    """The test of a pattern, for a name or for a path below the pattern's folder."""
     if by_name:
         try:
             return re.compile(_translate(text, 0, paths=False), re.DOTALL).fullmatch
@@ -134,21 +134,21 @@ def _fitting(text: bytes, by_name: bool) -> Callable[[bytes], object]:
     plain = re.match(rb"[^*?\[\\]*", text)
     start = plain[0] if plain is not None else b""
     try:
-        # As in git, what is plain is compared, and `**` right behind it stands at a beginning.
+        # As in git, the plain start is compared, and a `**` right after it counts as the beginning.
         return re.compile(re.escape(start) + _translate(text, len(start), paths=True), re.DOTALL).fullmatch
     except _NeverError:
         return lambda _: False
 
 
 class _NeverError(Exception):
-    """A pattern that is not whole fits nothing."""
+    """A pattern that is cut off fits nothing."""
 
 
 def _translate(text: bytes, at: int, *, paths: bool) -> bytes:
-    """A pattern from an index on as a regular expression.
+    """The regular expression for a pattern from an index on.
 
-    A star of a name is tried at the first place where what follows it fits: that is enough, and it costs no
-    more than the length. So is a `**` before another one: what stands between them is so many folders.
+    A star is tried only at the first place where the text after it fits: that is enough, and takes time
+    linear in the length. The same holds for a `**` before another one.
     """
     beginning = at
     any_letter = b"[^/]" if paths else b"."
@@ -190,13 +190,13 @@ def _translate(text: bytes, at: int, *, paths: bool) -> bytes:
 
 
 def _close(parts: list[bytes], star: int | None, any_letter: bytes) -> None:
-    """What stands between two stars of a name: its first place is taken for good."""
+    """The part between two stars of a name: it keeps the first place where it fits."""
     if star is not None:
         parts[star:] = [b"(?>" + any_letter + b"*?" + b"".join(parts[star:]) + b")"]
 
 
 def _open(parts: list[bytes], star: int | None, any_letter: bytes) -> None:
-    """The last star of a name: what follows it stands at the name's end."""
+    """The part after the last star of a name: it must end the name."""
     if star is not None:
         parts[star:] = [any_letter + b"*" + b"".join(parts[star:])]
 
@@ -216,7 +216,7 @@ def _one(text: bytes, at: int, paths: bool) -> tuple[bytes, int]:
 
 
 def _bracket(text: bytes, at: int, paths: bool) -> tuple[bytes, int]:
-    """`[...]` from behind its bracket on."""
+    """The expression of `[...]`, read from after its bracket, and where it ends."""
     negated = text[at : at + 1] in (b"!", b"^")
     at += negated
     found: set[int] = set()

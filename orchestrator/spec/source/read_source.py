@@ -1,7 +1,7 @@
-"""The source of a job: a folder as it is, or a git commit's tree, as plain values.
+"""Reads the source of a job, a folder as it is or the tree of a git commit, into plain values.
 
-Names are checked where they become a layer (image/assembly/tar.py); here only what cannot be a value at all
-is refused: special files, unreadable ones, names that are not UTF-8, and sources too large to be code.
+Most names are checked when they become a layer (image/assembly/tar.py). Refused here: special files,
+unreadable files, names that are not UTF-8, and sources too large to be code.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ LFS_POINTER = b"version https://git-lfs"
 def read_source(spec: SourceSpec, exclude: tuple[Path, ...] = ()) -> SourceTree:
     """Every file of the source, sorted by path bytes, and the git state where it is in a repository.
 
-    A commit gives what its clean checkout would give: the same files are left out of both. `exclude` are
-    absolute paths that are not source even if they lie inside it: the job's inputs. UsageError for what
-    cannot be read or may not be a source.
+    A commit gives the same files as its clean checkout. `exclude` are absolute paths that are not source even
+    inside its folder: the job's inputs. UsageError for what cannot be read or may not be source.
     """
     folder = Path(spec.path)
     there = find_repository(folder)
@@ -90,7 +89,7 @@ def _file_of(entry: TreeEntry, data: bytes) -> SourceFile:
 
 
 def _walk(selection: Selection) -> Iterator[str]:
-    """Relative paths of everything that is not a folder; folders that have no source are not looked into."""
+    """Relative paths of everything that is not a folder, without folders that cannot have source."""
     folder = selection.folder
     for here, folders, names in os.walk(folder, onerror=_unreadable):
         relative = os.path.relpath(here, folder)
@@ -152,7 +151,7 @@ def _too_large(folder: Path) -> UsageError:
 
 
 def _read_one(below: Below, folder: Path, name: str, left: int) -> SourceFile | None:
-    """One file or link; None where it is gone, or lies below what is a link by now and was a folder."""
+    """One file or link; None where it is gone, or where a folder above it has become a link."""
     name = name.rstrip("/")  # git's mark of a repository inside a repository
     path = folder / name
     try:

@@ -1,4 +1,4 @@
-"""What of a folder is source: not what is never code, what its own patterns leave out, what is an input."""
+"""Decides which files of a folder are source: not caches, not what .repriseignore names, not inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_FILES = 100_000
 MAX_DEPTH = 200  # folders in one another: each is asked for the one above
 IGNORE_FILE = ".repriseignore"  # with the meaning of a .gitignore; in folders below, too
 
-# Never code, whatever git says. Bytecode would be stale: all files in an image have one time.
+# Never source, whatever git says. Bytecode would be stale: all files in an image have the same time.
 IGNORED_FOLDERS = frozenset(
     {
         ".git",
@@ -37,7 +37,7 @@ _IGNORED = re.compile("|".join(map(fnmatch.translate, IGNORED_NAMES))).match
 
 
 class Selection:
-    """Asked for paths relative to a folder. `exclude` are absolute paths that are none of the source."""
+    """Answers for paths relative to a folder. `exclude` are absolute paths that are not source."""
 
     def __init__(self, folder: Path, exclude: tuple[Path, ...]) -> None:
         self.folder = folder
@@ -48,7 +48,7 @@ class Selection:
         self._known: dict[str, bool] = {"": True}  # folders
 
     def read_patterns(self, names: Iterable[str]) -> None:
-        """The patterns of the files among these names that have some."""
+        """Read the files of patterns among these names."""
         for name in sorted(name for name in names if name.rpartition("/")[2] == IGNORE_FILE):
             if os.path.lexists(self.folder / name):
                 self.add_patterns(name, read_plain(self.folder / name, MAX_FILE))
@@ -57,7 +57,7 @@ class Selection:
         self._ignore.add(name.rpartition("/")[0], data, name)
 
     def __call__(self, path: str) -> bool:
-        """Whether a file or link is source. `/` at the end is git's mark of a repository in a repository."""
+        """Whether a file or link is source. Git marks a repository inside a repository by `/` at the end."""
         folder = path.endswith("/")
         path = path.rstrip("/")
         return self.enters(path) if folder else self._keeps(path, folder=False)
@@ -81,7 +81,7 @@ class Selection:
         return not self._ignore.ignores(path, folder=folder)
 
     def is_input(self, path: str, target: bytes) -> bool:
-        """Whether a link is one of the paths that are left out, or outside of the folder leads to one."""
+        """Whether a link is an excluded path, or leads out of the folder to one."""
         if not self._exclude:
             return False
         try:
@@ -92,7 +92,7 @@ class Selection:
         return any(real == other or (outside and other.is_relative_to(real)) for other in self._exclude)
 
     def wanted(self, names: Iterable[str]) -> list[str]:
-        """Those that are source, sorted by their bytes. UsageError where they are too many."""
+        """The names that are source, sorted by their bytes. UsageError for too many."""
         wanted = sorted(filter(self, names), key=os.fsencode)
         if len(wanted) > MAX_FILES:
             raise UsageError(

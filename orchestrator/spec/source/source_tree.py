@@ -1,4 +1,4 @@
-"""SourceTree: the code of a job as plain values, wherever it came from."""
+"""SourceTree: the code of a job as plain values, from a folder or from git."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SourceFile(Value):
 
 
 class GitState(Value):
-    """Where the code stands in git; kept in the record, never in the image."""
+    """The state of the code in git; kept in the record, never in the image."""
 
     remote: str | None = None  # with credentials removed
     commit: str
@@ -37,4 +37,4 @@ class SourceTree(Value):
 
     files: tuple[SourceFile, ...]
     git: GitState | None = None
-    notes: tuple[str, ...] = ()  # what should be known of it
+    notes: tuple[str, ...] = ()  # for the person who submits, and for the record

@@ -1,7 +1,7 @@
-"""Submodules: repositories in a repository, whose files are source like its own.
+"""Submodules: repositories inside a repository, whose files are source too.
 
-A submodule's things lie in the repository around it, or in its own folder; a `.git` that leads elsewhere is
-refused, for it could be anybody's.
+A submodule keeps its data in the repository around it or in its own folder. A `.git` that leads elsewhere is
+refused: it could be anybody's.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _MEND = f"git submodule update --init --recursive, or name it in {IGNORE_FILE}"
 
 @dataclass(frozen=True)
 class WorkTreePart:
-    """A repository of a work tree, the one around it first."""
+    """A repository of a work tree: the outermost one, or a submodule."""
 
     repository: Repository
-    path: str  # from the source's folder, `/` at its end; empty for the one around
+    path: str  # from the source's folder, with `/` at its end; empty for the outermost
     listing: Listing
     around: WorkTreePart | None = None
 
@@ -40,7 +40,7 @@ class WorkTreePart:
 
 
 def work_tree(stack: ExitStack, repository: Repository, selection: Selection) -> list[WorkTreePart]:
-    """A repository and every submodule in it that is source. UsageError for one that is not checked out."""
+    """A repository, then every submodule in it that is source. UsageError: one is not checked out."""
     parts: list[WorkTreePart] = []
     waiting = [WorkTreePart(repository, "", repository.listing())]
     for part in waiting:
@@ -60,7 +60,7 @@ def work_tree(stack: ExitStack, repository: Repository, selection: Selection) ->
 
 
 def _prefix(around: Repository, name: str) -> str:
-    """Where a submodule lies, seen from the top of the outermost repository: for patches."""
+    """The path of a submodule from the top of the outermost repository, for patches."""
     if around.prefix or around.there.top is None:
         return f"{around.prefix}{name}/"
     above = os.path.relpath(around.folder.resolve(), around.there.top)
@@ -86,7 +86,7 @@ def _check_place(folder: Path, there: GitFolder, outer: GitFolder) -> None:
 
 
 def state(parts: list[WorkTreePart], selection: Selection) -> tuple[GitState | None, tuple[str, ...]]:
-    """The state of a work tree with its submodules, and what is to be said where there is none."""
+    """The state of a work tree with its submodules; before its first commit None, and notes instead."""
     outer, *inner = parts
     whole = outer.repository.state(outer.listing, selection)
     states: dict[str, GitState] = {}
@@ -128,7 +128,7 @@ def _joined(patches: list[bytes | None]) -> bytes | None:
 
 
 def _moved(part: WorkTreePart, whole: GitState, states: dict[str, GitState]) -> bytes:
-    """As git says it, that a submodule is at another commit than the one around it names."""
+    """The patch, in git's form, for a submodule at another commit than the repository around it names."""
     around = part.around
     if around is None:
         return b""
@@ -160,7 +160,7 @@ class CommittedFile:
 def committed(
     stack: ExitStack, repository: Repository, commit: str, selection: Selection
 ) -> tuple[list[CommittedFile], dict[str, str]]:
-    """Everything of a commit that is source, its submodules' files too; and their commits."""
+    """All source of a commit, with the files of its submodules; and the submodules' commits."""
     found: list[CommittedFile] = []
     submodules: dict[str, str] = {}
     waiting = [(repository, commit, "")]
@@ -200,7 +200,7 @@ def _need(repository: Repository, commit: str, folder: Path) -> None:
 
 
 def _anywhere(inner: Repository, commit: str, folder: Path, path: str, outer: GitFolder) -> GitFolder:
-    """A submodule's repository: of its checked-out folder, or where git keeps it beside the one around it."""
+    """A submodule's repository: that of its checked-out folder, or the one that git keeps in `modules/`."""
     there = git_folder.at(folder)
     if there is None:
         name = inner.submodule_name(commit, path)
