@@ -20,6 +20,7 @@ class Kind(StrEnum):
     CHECKPOINT = "checkpoint differs"
     CHECKPOINT_FORGED = "checkpoint not signed"
     CHECKPOINT_MISSING = "checkpoint missing"
+    PROOF = "inclusion not proven"
     LEDGER_SHORTER = "ledger shorter"
     LEDGER_OTHER = "another ledger"
     ROW_ALTERED = "row altered"
@@ -55,6 +56,8 @@ MEANINGS: dict[Kind, str] = {
     Kind.LEDGER_OTHER: "this box signed checkpoints of another ledger in the same database: it was replaced; "
     "if that was meant, take the old one's line out of the file `keys/ledgers` in this box's home",
     Kind.LEDGER_SHORTER: "the ledger ends before a checkpoint that was signed: its end was cut off",
+    Kind.PROOF: "the proof that a run's events are in the signed ledger does not hold: an event, the proof "
+    "or the tree head was altered",
     Kind.ROW_ALTERED: "a row of the database is not what the ledger says was written: it was changed by hand",
     Kind.ROW_MISSING: "a row that the ledger says was written is gone",
     Kind.ROW_UNACCOUNTED: "a row that the ledger knows nothing of: it was put in by hand",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import random
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +19,7 @@ from support.tampered_world import World, change_the_seed, make_world, names_eve
 from orchestrator.audit.exports.export_ledger import Exported, export
 from orchestrator.audit.exports.offline_audit import audit_offline
 from orchestrator.audit.findings import Finding
+from orchestrator.audit.heads.signed_note import parse_checkpoint, sign_checkpoint
 from orchestrator.audit.keys import PublicKey, signing_key
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import AuditError, UsageError
@@ -237,7 +241,103 @@ def test_a_whole_export_by_another_key_is_told_apart(
     assert ("checkpoint differs", "events 0 to 14") in said([one for one in found if one.wrong])
 
 
-@pytest.mark.parametrize("name", ["ledger.json", "events.jsonl", "runs.jsonl", "checkpoints", "blobs.jsonl"])
+def run_of(line: bytes) -> str:
+    return str(json.loads(line)["run"])
+
+
+def test_each_run_has_a_proof_that_an_outsider_checks(exported: Path, key: PublicKey) -> None:
+    """From one line of the export, the run's events and the public key alone, hashed anew."""
+    from hashlib import sha256
+
+    events = [json.loads(line) for line in (exported / "events.jsonl").read_bytes().splitlines()]
+    lines = (exported / "proofs.jsonl").read_bytes().splitlines()
+    assert len(lines) == 2  # the third run is newer than the last tree head
+    for line in lines:
+        proof = json.loads(line)
+        body, _, signature = proof["head"].partition("\n\n")
+        size, root = int(body.split("\n")[1]), body.split("\n")[2]
+        assert key.verify(body.encode() + b"\n", base64.b64decode(signature.split()[-1])[4:])
+        own = [event for event in events if event["run"] == proof["run"] and event["index"] < size]
+        assert [event["index"] for event in proof["events"]] == [event["index"] for event in own]
+        for event, told in zip(own, proof["events"], strict=True):
+            found = sha256(b"\0" + canonical_json(event)).digest()
+            assert found.hex() == told["leaf"]
+            at, last = told["index"], size - 1
+            for one in map(bytes.fromhex, told["path"]):
+                while at == last and not at & 1:
+                    at, last = at >> 1, last >> 1
+                found = sha256(b"\1" + (one + found if at & 1 else found + one)).digest()
+                at, last = at >> 1, last >> 1
+            assert base64.b64encode(found).decode() == root
+
+
+def _other_hex(text: str, place: int) -> str:
+    return text[:place] + ("0" if text[place] != "0" else "1") + text[place + 1 :]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_change_of_leaf_proof_or_head_is_found(folder: Path, key: PublicKey, seed: int) -> None:
+    draw = random.Random(seed)
+    path = folder / "proofs.jsonl"
+    lines = path.read_bytes().splitlines()
+    number = draw.randrange(len(lines))
+    proof = json.loads(lines[number])
+    event = draw.choice(proof["events"])
+    match seed % 6:
+        case 0:
+            event["leaf"] = _other_hex(event["leaf"], draw.randrange(64))
+        case 1:
+            place = draw.randrange(len(event["path"]))
+            event["path"][place] = _other_hex(event["path"][place], draw.randrange(64))
+        case 2:
+            event["path"].insert(draw.randrange(len(event["path"]) + 1), "00" * 32)
+        case 3:
+            place = draw.randrange(len(proof["head"]))
+            proof["head"] = (
+                proof["head"][:place] + chr(ord(proof["head"][place]) ^ 1) + proof["head"][place + 1 :]
+            )
+        case 4:
+            event["index"] = draw.choice([event["index"] + 1, -1, 10**30])
+        case 5:
+            proof["events"].remove(event)
+    lines[number] = canonical_json(proof)
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    assert said(wrong(folder, key)) == {("inclusion not proven", f"run {proof['run']}")}
+
+
+def test_proofs_that_are_gone_exchanged_or_of_another_signer(
+    folder: Path, key: PublicKey, tmp_path: Path
+) -> None:
+    path = folder / "proofs.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True)
+    first, second = (("inclusion not proven", f"run {run_of(line)}") for line in whole[:2])
+    edit(path, lambda lines: lines.pop(0))
+    assert said(wrong(folder, key)) == {first}
+    swapped = [json.loads(line) for line in whole[:2]]
+    swapped[0]["events"], swapped[1]["events"] = swapped[1]["events"], swapped[0]["events"]
+    path.write_bytes(b"".join(canonical_json(one) + b"\n" for one in swapped) + b"".join(whole[2:]))
+    assert said(wrong(folder, key)) == {first, second}
+    proof, mallory = json.loads(whole[0]), signing_key(load({"REPRISE_HOME": str(tmp_path / "mallory")}))
+    read = parse_checkpoint(proof["head"])
+    proof["head"] = sign_checkpoint(read.origin, read.size, read.root, mallory)
+    path.write_bytes(canonical_json(proof) + b"\n" + b"".join(whole[1:]))
+    assert said(wrong(folder, key)) == {first}
+    path.write_bytes(b"{}\n" + b"".join(whole))
+    assert said(wrong(folder, key)) == {("cannot be read", "line 1 of proofs.jsonl")}
+
+
+@pytest.mark.parametrize("index", [b"null", b'"x"', b"1e400", b"{}", b"[]"])
+def test_an_event_without_its_index_is_a_finding(folder: Path, key: PublicKey, index: bytes) -> None:
+    edit(
+        folder / "events.jsonl",
+        lambda lines: lines.__setitem__(5, re.sub(rb'"index":5', b'"index":' + index, lines[5])),
+    )
+    assert names_event(wrong(folder, key), 5)
+
+
+@pytest.mark.parametrize(
+    "name", ["ledger.json", "events.jsonl", "runs.jsonl", "checkpoints", "blobs.jsonl", "proofs.jsonl"]
+)
 def test_what_is_no_export_is_refused(folder: Path, key: PublicKey, name: str) -> None:
     path = folder / name
     path.unlink()
@@ -272,7 +372,7 @@ def test_an_export_is_there_whole_or_not_at_all(made: World, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("value", [[1], {"a": [1]}, 5, None, "\x1b"])
-@pytest.mark.parametrize("name", ["blobs.jsonl", "runs.jsonl", "shared.jsonl"])
+@pytest.mark.parametrize("name", ["blobs.jsonl", "runs.jsonl", "shared.jsonl", "proofs.jsonl"])
 def test_members_of_any_kind_are_findings(folder: Path, key: PublicKey, name: str, value: object) -> None:
     """In each line's every member in turn."""
     lines = (folder / name).read_bytes().splitlines()

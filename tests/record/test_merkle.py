@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from orchestrator.record.ledger.merkle import (
     EMPTY,
     Frontier,
+    Tree,
     included,
-    inclusion_proof,
     leaf_hash,
     node_hash,
-    root_of,
 )
 
 # The test data of certificate-transparency (merkletree/merkle_tree_test.cc), used by most implementations.
@@ -97,13 +96,13 @@ def test_the_known_roots() -> None:
     for size, root in enumerate(ROOTS, 1):
         assert frontier.append(LEAVES[size - 1]) == size - 1
         assert (frontier.size, frontier.root.hex()) == (size, root)
-        assert root_of(LEAVES[:size]).hex() == root
+        assert Tree(LEAVES[:size]).root.hex() == root
 
 
 @pytest.mark.parametrize(("place", "path"), PATHS.items())
 def test_the_known_paths(place: tuple[int, int], path: tuple[str, ...]) -> None:
     index, size = place
-    found = inclusion_proof(LEAVES[:size], index)
+    found = Tree(LEAVES[:size]).inclusion_proof(index)
     assert [one.hex() for one in found] == list(path)
     assert included(LEAVES[index], index, size, found, bytes.fromhex(ROOTS[size - 1]))
 
@@ -125,18 +124,18 @@ def test_the_frontier_agrees_with_the_definition_at_every_size() -> None:
 
 @given(st.integers(1, 200), st.data())
 def test_proofs_agree_with_the_definition_and_hold(size: int, data: st.DataObject) -> None:
-    leaves, root = leaves_of(size), root_of(leaves_of(size))
+    tree, leaves = Tree(leaves_of(size)), leaves_of(size)
     index = data.draw(st.integers(0, size - 1))
-    path = inclusion_proof(leaves, index)
-    assert path == plain_path(index, leaves)
-    assert included(leaves[index], index, size, path, root)
+    assert (tree.size, tree.root) == (size, plain_root(leaves))
+    assert tree.inclusion_proof(index) == plain_path(index, leaves)
+    assert included(leaves[index], index, size, tree.inclusion_proof(index), tree.root)
 
 
 @given(st.integers(2, 100), st.data())
 def test_a_proof_holds_for_nothing_else(size: int, data: st.DataObject) -> None:
-    leaves, root = leaves_of(size), root_of(leaves_of(size))
+    tree, leaves = Tree(leaves_of(size)), leaves_of(size)
     index = data.draw(st.integers(0, size - 1))
-    path = inclusion_proof(leaves, index)
+    path, root = tree.inclusion_proof(index), tree.root
     other = data.draw(st.integers(0, size - 1).filter(lambda number: number != index))
     assert not included(leaves[other], index, size, path, root)
     assert not included(leaves[index], other, size, path, root)
@@ -148,8 +147,10 @@ def test_a_proof_holds_for_nothing_else(size: int, data: st.DataObject) -> None:
 def test_what_is_no_leaf_or_frontier_is_refused() -> None:
     assert not included(LEAVES[0], 8, 8, [], LEAVES[0])
     assert not included(LEAVES[0], -1, 8, [], LEAVES[0])
-    with pytest.raises(IndexError):
-        inclusion_proof(LEAVES, 8)
+    for index in (8, -1):
+        with pytest.raises(IndexError):
+            Tree(LEAVES).inclusion_proof(index)
+    assert Tree([]).root == EMPTY
     for size, data in ((2, b""), (1, bytes(31)), (3, bytes(32)), (-1, b"")):
         with pytest.raises(ValueError, match="frontier"):
             Frontier.from_bytes(size, data)

@@ -4,6 +4,8 @@
     events.jsonl       the exact bytes of every event, in order, one a line: the leaves of the tree
     checkpoints        signed notes, one after the other
     runs.jsonl         {"run", "rows"} of every run, as canonical JSON
+    proofs.jsonl       of every run that the newest signed tree head covers: that head, and for each of its
+                       events the leaf hash and the inclusion proof (run_proofs.py)
     shared.jsonl       {"table", "key", "value"} of jobs, images with layers, input data, boxes
     blobs.jsonl        {"digest", "what", "run"} of every blob that a run names
     keys               public keys of the box that wrote it, one a line; trust them only if you know them
@@ -26,8 +28,8 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
 
 FORMAT = 1
-LEDGER, EVENTS, CHECKPOINTS, RUNS, SHARED, BLOBS, KEYS, BYTES = (
-    *("ledger.json", "events.jsonl", "checkpoints", "runs.jsonl"),
+LEDGER, EVENTS, CHECKPOINTS, RUNS, PROOFS, SHARED, BLOBS, KEYS, BYTES = (
+    *("ledger.json", "events.jsonl", "checkpoints", "runs.jsonl", "proofs.jsonl"),
     *("shared.jsonl", "blobs.jsonl", "keys", "blobs"),
 )
 MAX_LINE = 256 << 20  # bytes; an event or a run's rows are a few kB, and long lists are digests

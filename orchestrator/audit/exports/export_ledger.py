@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,15 +15,18 @@ from orchestrator.audit.exports.export_form import (
     FORMAT,
     KEYS,
     LEDGER,
+    PROOFS,
     RUNS,
     SHARED,
     blob_path,
 )
+from orchestrator.audit.exports.run_proofs import run_proofs
 from orchestrator.audit.keys import signing_key
 from orchestrator.digest import CHUNK, Digest, canonical_json
 from orchestrator.durable import fsync_folder, make_folder, sync_filesystem, temporary_beside
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
+from orchestrator.record.ledger.merkle import leaf_hash
 from orchestrator.record.ledger.snapshot import Snapshot
 from orchestrator.record.store.blob_store import AbsentBlobError
 from orchestrator.value import Value
@@ -81,9 +85,11 @@ def _write(session: Session, folder: Path, step: Step, *, with_blobs: bool) -> E
         _lines(folder / LEDGER, [canonical_json(ledger)])
         (folder / CHECKPOINTS).write_text("".join(one.text for one in now.signed_heads()), "utf-8")
         (folder / KEYS).write_text(signing_key(session.settings).public.vkey + "\n", "utf-8")
-        events = _lines(
-            folder / EVENTS, _stepped((line.document for line in now.ledger_events()), head.size, step)
-        )
+        leaves: list[bytes] = []
+        of_run: dict[str, array[int]] = {}
+        events = _lines(folder / EVENTS, _events(now, step, leaves, of_run))
+        proofs = run_proofs(now.checkpoints(), leaves, of_run)
+        _lines(folder / PROOFS, (canonical_json(one.model_dump(mode="json")) for one in proofs))
         runs = _lines(folder / RUNS, _runs(now))
         _lines(folder / SHARED, _shared(now))
         seen: set[Digest] = set()
@@ -103,11 +109,16 @@ def _lines(path: Path, lines: Iterable[bytes]) -> int:
     return count
 
 
-def _stepped(lines: Iterable[bytes], total: int, step: Step) -> Iterator[bytes]:
-    for count, line in enumerate(lines, 1):
-        if b"\n" in line:
+def _events(now: Snapshot, step: Step, leaves: list[bytes], of_run: dict[str, array[int]]) -> Iterator[bytes]:
+    """Documents; `leaves` gets their hashes, `of_run` the places of each run's own."""
+    total = now.head().size
+    for count, line in enumerate(now.ledger_events(), 1):
+        if b"\n" in line.document:
             raise AuditError(f"event {count - 1} is not in canonical form", _AUDIT)
-        yield line
+        if line.run is not None:
+            of_run.setdefault(line.run, array("Q")).append(len(leaves))
+        leaves.append(leaf_hash(line.document))
+        yield line.document
         if count % EVERY == 0:
             step(count, max(count, total))
 
@@ -134,7 +145,7 @@ def _blobs(now: Snapshot, seen: set[Digest]) -> Iterator[bytes]:
 
 
 def _copied(session: Session, folder: Path, digests: set[Digest], step: Step) -> Iterator[bool]:
-    """Bytes as they lie, right or wrong: who reads the export sees it. Not where there are none."""
+    """Whether the store has each. Bytes are copied as they are: who reads the export checks them."""
     for done, digest in enumerate(sorted(digests), 1):
         yield _copy(session, digest, blob_path(folder, digest))
         if done % EVERY == 0:

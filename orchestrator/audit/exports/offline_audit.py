@@ -6,6 +6,7 @@ import json
 import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +20,7 @@ from orchestrator.audit.exports.export_form import (
     FORMAT,
     KEYS,
     LEDGER,
+    PROOFS,
     RUNS,
     SHARED,
     blob_path,
@@ -27,11 +29,12 @@ from orchestrator.audit.exports.export_form import (
     open_plain,
     text_of,
 )
+from orchestrator.audit.exports.run_proofs import RunProof, proof_problem
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.heads.signed_note import split_notes
 from orchestrator.audit.heads.witnesses import Checkpoints
 from orchestrator.audit.keys import PublicKey, read_public
-from orchestrator.digest import Digest
+from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
 from orchestrator.record.ledger.fold_events import SHARED as SHARED_TABLES
 from orchestrator.record.ledger.fold_events import EventLine, LedgerHead
@@ -71,6 +74,10 @@ def audit_offline(
     events = _Events(folder / EVENTS)
     yield from tree_findings(head, events, held.held, step("ledger"), str(LEDGER))
     named = _Named()
+    if held.held:  # else no known key signed anything, which is a finding already
+        signed = max(one.size for one in held.held)
+        with open_plain(folder / EVENTS) as stream:
+            yield from _proofs(folder, events, stream, head.origin, keys or found, signed)
     with open_plain(folder / EVENTS) as stream:
         yield from _rows(folder, events, stream, named, step("rows"))
         yield from _shared(folder, events, stream)
@@ -138,6 +145,38 @@ def _at(stream: BinaryIO, offsets: Sequence[int]) -> Iterator[EventLine]:
     for index, offset in enumerate(offsets):
         stream.seek(offset)
         yield _line(index, stream.readline().removesuffix(b"\n"))
+
+
+def _proofs(
+    folder: Path, events: _Events, stream: BinaryIO, origin: str, keys: Sequence[PublicKey], signed: int
+) -> Iterator[Finding]:
+    """Each run's own proof. `signed`: events that a known key signed for, so that each has a proof."""
+    proven: set[str] = set()
+    for number, (_, text) in enumerate(lines_of(folder / PROOFS), 1):
+        try:
+            proof = RunProof.model_validate_json(text)
+            if canonical_json(proof.model_dump(mode="json")) != text:
+                raise ValueError("not in canonical form")
+        except UNREADABLE as error:
+            detail = f"{type(error).__name__}: {error}"
+            yield Finding(kind=Kind.UNREADABLE, subject=f"line {number} of {PROOFS}", detail=detail)
+            continue
+        proven.add(proof.run)
+        problem = proof_problem(proof, origin, _documents(stream, events.of_run.get(proof.run, ())), keys)
+        if problem is not None:
+            yield Finding(kind=Kind.PROOF, subject=f"run {proof.run}", detail=problem, run=proof.run)
+    for run in sorted(events.of_run.keys() - proven):
+        if min(_documents(stream, events.of_run[run]), default=signed) < signed:
+            yield Finding(kind=Kind.PROOF, subject=f"run {run}", detail=f"{PROOFS} has none", run=run)
+
+
+def _documents(stream: BinaryIO, offsets: Sequence[int]) -> dict[int, bytes]:
+    """By the index that each event says it has: its proof shows whether that is so. Without damaged ones."""
+    found = {}
+    for line in _at(stream, offsets):
+        with suppress(*UNREADABLE):
+            found[int(json.loads(line.document)["index"])] = line.document
+    return found
 
 
 class _Named:

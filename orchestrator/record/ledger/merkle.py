@@ -6,7 +6,7 @@ set in the size. Appending and the root take O(log n); a million leaves took 1.0
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Self
 
@@ -62,29 +62,39 @@ class Frontier:
         return hashed
 
 
-def root_of(leaves: Iterable[bytes]) -> bytes:
-    """Over the hashes of the leaves."""
-    frontier = Frontier()
-    for leaf in leaves:
-        frontier.append(leaf)
-    return frontier.root
+class Tree:
+    """A whole tree that does not grow, with the hashes of all its levels: 64 bytes a leaf."""
+
+    def __init__(self, leaves: Iterable[bytes]) -> None:
+        self._levels = [b"".join(leaves)]
+        while len(self._levels[-1]) > HASH:
+            self._levels.append(b"".join(_parents(self._levels[-1])))
+
+    @property
+    def size(self) -> int:
+        return len(self._levels[0]) // HASH
+
+    @property
+    def root(self) -> bytes:
+        return self._levels[-1] or EMPTY
+
+    def inclusion_proof(self, index: int) -> list[bytes]:
+        """The audit path of one leaf, from the leaf up. IndexError for a leaf that is not there."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"leaf {index} of {self.size}")
+        path = []
+        for level in self._levels[:-1]:
+            sibling = (index ^ 1) * HASH
+            if sibling < len(level):  # else the last of an odd number, which has none on this level
+                path.append(level[sibling : sibling + HASH])
+            index >>= 1
+        return path
 
 
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The audit path of one leaf, from the leaf up. IndexError for a leaf that is not there."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(f"leaf {index} of {len(leaves)}")
-    path: list[bytes] = []
-    low, high = 0, len(leaves)
-    while high - low > 1:
-        middle = low + _left(high - low)
-        if index < middle:
-            path.append(root_of(leaves[middle:high]))
-            high = middle
-        else:
-            path.append(root_of(leaves[low:middle]))
-            low = middle
-    return path[::-1]
+def _parents(level: bytes) -> Iterator[bytes]:
+    for start in range(0, len(level), 2 * HASH):
+        left, right = level[start : start + HASH], level[start + HASH : start + 2 * HASH]
+        yield node_hash(left, right) if right else left
 
 
 def included(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
@@ -103,8 +113,3 @@ def included(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: by
             hashed = node_hash(hashed, sibling)
         number, last = number >> 1, last >> 1
     return last == 0 and hashed == root
-
-
-def _left(size: int) -> int:
-    """Leaves left of the root: the largest power of two below `size` (2 or more)."""
-    return 1 << ((size - 1).bit_length() - 1)
