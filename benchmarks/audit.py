@@ -1,9 +1,9 @@
-"""`reprise audit` of a large record: events, rows, checkpoints and blobs, part by part.
+"""`reprise audit` of a large record: events, rows, tree heads and blobs, part by part.
 
     python benchmarks/audit.py [--events 100000] [--blobs 10000] [--keep FOLDER]
 
 One run is recorded in the ordinary way; its rows and events are then copied under other names, with a tree,
-a checkpoint at each run's end and blobs that are right, so that the audit has nothing to find, and says so.
+a tree head at each run's end and blobs that are right, so that the audit has nothing to find, and says so.
 Each part is a process of its own: seconds with start and imports, and the most memory that it had.
 """
 
@@ -27,7 +27,7 @@ from typing import Any
 
 from rounds import RESULTS, environ, machine
 
-from orchestrator.audit.heads.signed_note import sign_checkpoint
+from orchestrator.audit.heads.signed_note import sign_head
 from orchestrator.audit.keys import signing_key
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
@@ -100,7 +100,7 @@ def template(session: Session) -> int:
 
 
 def fill(settings: Settings, runs: int, blobs: list[str]) -> int:
-    """Copies of the template under other names, and checkpoints: how many events there are then."""
+    """Copies of the template under other names, and tree heads: how many events there are then."""
     with Session(settings) as session:
         before = template(session)
         origin = session.record.ledger.head().origin
@@ -118,7 +118,7 @@ def fill(settings: Settings, runs: int, blobs: list[str]) -> int:
             page: dict[str, list[tuple[Any, ...]]] = {}
             for number in range(start, min(start + PAGE, runs + 1)):
                 _copy(page, tables, events[before:], number, blobs, frontier)
-                note = sign_checkpoint(origin, frontier.size, frontier.root, key)
+                note = sign_head(origin, frontier.size, frontier.root, key)
                 moment = "2026-01-01 00:00:00.000000"
                 page.setdefault("checkpoint", []).append((frontier.size, note, moment))
             connection.execute("BEGIN")

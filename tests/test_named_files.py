@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.audit.attestations.attestation_bundle import read_file
-from orchestrator.audit.heads.witnesses import Checkpoints
+from orchestrator.audit.heads.witnesses import TreeHeads
 from orchestrator.audit.keys import key_path, read_public, signing_key
 from orchestrator.errors import RepriseError
 from orchestrator.image.base.base_pins import list_pins, read_pins
@@ -43,7 +43,7 @@ def own_pins(path: Path) -> Any:
 READERS: dict[str, Callable[[Path], Any]] = {
     "public key": lambda path: read_public(str(path)),
     "signing key": own_key,
-    "witness": lambda path: list(Checkpoints("o", ()).witness(path)),
+    "witness": lambda path: list(TreeHeads("o", ()).witness(path)),
     "attestations": read_file,
     "pins": own_pins,
     "committed pins": lambda path: read_pins(path, committed=True),

@@ -17,9 +17,9 @@ class Kind(StrEnum):
     EVENT_MISSING = "event missing"
     EVENT_ORDER = "event out of order"
     TREE = "tree differs"
-    CHECKPOINT = "checkpoint differs"
-    CHECKPOINT_FORGED = "checkpoint not signed"
-    CHECKPOINT_MISSING = "checkpoint missing"
+    HEAD = "tree head differs"
+    HEAD_FORGED = "tree head not signed"
+    HEAD_MISSING = "tree head missing"
     PROOF = "inclusion not proven"
     LEDGER_SHORTER = "ledger shorter"
     LEDGER_OTHER = "another ledger"
@@ -40,22 +40,22 @@ class Kind(StrEnum):
     UNREADABLE = "cannot be read"
     OUT_OF_REACH = "could not be looked at"
     NOT_CHECKED = "not checked"
-    NO_CHECKPOINT = "no checkpoint"
+    NO_HEAD = "no tree head"
 
 
-NOTES = frozenset((Kind.BLOB_UNNAMED, Kind.RUN_STUCK, Kind.NOT_CHECKED, Kind.NO_CHECKPOINT))
+NOTES = frozenset((Kind.BLOB_UNNAMED, Kind.RUN_STUCK, Kind.NOT_CHECKED, Kind.NO_HEAD))
 
 MEANINGS: dict[Kind, str] = {
     Kind.EVENT_ALTERED: "an entry of the ledger was changed after it was written",
     Kind.EVENT_MISSING: "an entry of the ledger was taken out",
     Kind.EVENT_ORDER: "entries of the ledger were moved, or put in between",
     Kind.TREE: "the ledger's entries do not give the root that was kept: some were altered, added or removed",
-    Kind.CHECKPOINT: "the ledger is not the one that was signed: its beginning was rewritten since",
-    Kind.CHECKPOINT_FORGED: "a checkpoint has no good signature of a known key: it proves nothing",
-    Kind.CHECKPOINT_MISSING: "this box keeps a copy of a checkpoint that was taken out of the record",
-    Kind.LEDGER_OTHER: "this box signed checkpoints of another ledger in the same database: it was replaced; "
+    Kind.HEAD: "the ledger is not the one that was signed: its beginning was rewritten since",
+    Kind.HEAD_FORGED: "a tree head has no good signature of a known key: it proves nothing",
+    Kind.HEAD_MISSING: "this box keeps a copy of a tree head that was taken out of the record",
+    Kind.LEDGER_OTHER: "this box signed tree heads of another ledger in the same database: it was replaced; "
     "if that was meant, take the old one's line out of the file `keys/ledgers` in this box's home",
-    Kind.LEDGER_SHORTER: "the ledger ends before a checkpoint that was signed: its end was cut off",
+    Kind.LEDGER_SHORTER: "the ledger ends before a tree head that was signed: its end was cut off",
     Kind.PROOF: "the proof that a run's events are in the signed ledger does not hold: an event, the proof "
     "or the tree head was altered",
     Kind.ROW_ALTERED: "a row of the database is not what the ledger says was written: it was changed by hand",
@@ -79,7 +79,7 @@ MEANINGS: dict[Kind, str] = {
     Kind.OUT_OF_REACH: "database, store, engine, registry or disk did not answer, so nothing is known: audit "
     "again when it does",
     Kind.NOT_CHECKED: "this could not be looked at from here, so nothing is known of it",
-    Kind.NO_CHECKPOINT: "nothing signed holds the ledger's end yet; `reprise ledger sign` makes one",
+    Kind.NO_HEAD: "nothing signed holds the ledger's end yet; `reprise ledger sign` makes one",
 }
 
 

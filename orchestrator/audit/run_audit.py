@@ -16,9 +16,9 @@ from orchestrator.audit.checks.row_checks import run_findings, shared_findings
 from orchestrator.audit.checks.stuck_runs import stuck_findings
 from orchestrator.audit.checks.verdict_checks import verdict_findings
 from orchestrator.audit.findings import Finding, Kind
-from orchestrator.audit.heads.local_copy import kept_checkpoints, kept_origins
-from orchestrator.audit.heads.signed_note import parse_checkpoint
-from orchestrator.audit.heads.witnesses import Checkpoints
+from orchestrator.audit.heads.local_copy import kept_heads, kept_origins
+from orchestrator.audit.heads.signed_note import parse_head
+from orchestrator.audit.heads.witnesses import TreeHeads
 from orchestrator.audit.keys import PublicKey, signing_key
 from orchestrator.audit.reachability import is_away, out_of_reach
 from orchestrator.errors import RecordError, UsageError
@@ -34,7 +34,7 @@ Step = Callable[[int, int], None]  # (done, total), for a progress bar
 class Part(StrEnum):
     """What can be asked for one by one; in the order in which it is done."""
 
-    LEDGER = "ledger"  # events, their tree, checkpoints
+    LEDGER = "ledger"  # events, their tree, tree heads
     ROWS = "rows"  # events against tables
     RUNS = "runs"  # open runs that nobody is at
     BLOBS = "blobs"
@@ -85,15 +85,15 @@ def audit(session: Session, asked: Audit, step: Callable[[Part], Step]) -> Itera
 
 def _ledger(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
     record = session.record
-    # Copies first, then checkpoints, then the head, then events: what is written meanwhile is only added.
+    # Copies first, then tree heads, then the head, then events: what is written meanwhile is only added.
     origins = kept_origins(session.settings, record.address)
     first = yield from _head(record, quiet=True)
     names = {*origins, *([first.origin] if first else [])}  # its address may have changed
-    known = {origin: kept_checkpoints(session.settings, origin) for origin in names}
+    known = {origin: kept_heads(session.settings, origin) for origin in names}
     signed = record.ledger.signed_heads()
     head = yield from _head(record)
     origin = head.origin if head else _origin(signed, origins)
-    found = Checkpoints(origin, (signing_key(session.settings).public, *asked.keys))
+    found = TreeHeads(origin, (signing_key(session.settings).public, *asked.keys))
     yield from found.own(signed)
     yield from found.kept(known.get(origin, ()), signed)
     for path in asked.witnesses:
@@ -141,7 +141,7 @@ def _origin(signed: Sequence[Signed], origins: Sequence[str]) -> str:
         return origins[-1]
     for one in reversed(signed):
         with suppress(UsageError):
-            return parse_checkpoint(one.text).origin
+            return parse_head(one.text).origin
     return ""
 
 

@@ -34,7 +34,7 @@ def opened(adopting: bool = False) -> Iterator[Session]:
 
 
 def _seal(session: Session) -> None:
-    """0.3 ms where nothing is due. What a command has done stays done whatever becomes of its checkpoint."""
+    """0.3 ms where nothing is due. What a command has done stays done whatever becomes of its tree head."""
     from orchestrator.errors import RepriseError
 
     try:
@@ -46,7 +46,7 @@ def _seal(session: Session) -> None:
         from orchestrator.cli.terminal.console import tell
 
         hint = f" ({error.hint})" if isinstance(error, RepriseError) and error.hint else ""
-        tell(f"no checkpoint was signed: {error}{hint}")
+        tell(f"no tree head was signed: {error}{hint}")
 
 
 def _adopt(session: Session) -> None:

@@ -19,7 +19,7 @@ from support.tampered_world import World, change_the_seed, make_world, names_eve
 from orchestrator.audit.exports.export_ledger import Exported, export
 from orchestrator.audit.exports.offline_audit import audit_offline
 from orchestrator.audit.findings import Finding
-from orchestrator.audit.heads.signed_note import parse_checkpoint, sign_checkpoint
+from orchestrator.audit.heads.signed_note import parse_head, sign_head
 from orchestrator.audit.keys import PublicKey, signing_key
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import AuditError, UsageError
@@ -74,7 +74,7 @@ def edit(path: Path, change: Callable[[list[bytes]], object]) -> None:
 
 def test_an_export_that_nobody_touched_is_sound(exported: Path, key: PublicKey) -> None:
     (end,) = look(exported, key)
-    assert (end.kind.value, end.wrong) == ("no checkpoint", False)
+    assert (end.kind.value, end.wrong) == ("no tree head", False)
     assert end.detail == "of 26 events the last 2 are not signed by a known key"
     note, same = look(exported)
     assert same == end
@@ -236,9 +236,9 @@ def test_a_whole_export_by_another_key_is_told_apart(
     mallory = signing_key(load({"REPRISE_HOME": str(tmp_path / "mallory")})).public
     assert wrong(tmp_path / "rewritten", mallory) == []
     by_key = look(tmp_path / "rewritten", key)
-    assert {one.kind.value for one in by_key} == {"not checked", "no checkpoint", "checkpoint not signed"}
+    assert {one.kind.value for one in by_key} == {"not checked", "no tree head", "tree head not signed"}
     found = look(tmp_path / "rewritten", key, mallory, witnesses=(witness,))
-    assert ("checkpoint differs", "events 0 to 14") in said([one for one in found if one.wrong])
+    assert ("tree head differs", "events 0 to 14") in said([one for one in found if one.wrong])
 
 
 def run_of(line: bytes) -> str:
@@ -318,8 +318,8 @@ def test_proofs_that_are_gone_exchanged_or_of_another_signer(
     path.write_bytes(b"".join(canonical_json(one) + b"\n" for one in swapped) + b"".join(whole[2:]))
     assert said(wrong(folder, key)) == {first, second}
     proof, mallory = json.loads(whole[0]), signing_key(load({"REPRISE_HOME": str(tmp_path / "mallory")}))
-    read = parse_checkpoint(proof["head"])
-    proof["head"] = sign_checkpoint(read.origin, read.size, read.root, mallory)
+    read = parse_head(proof["head"])
+    proof["head"] = sign_head(read.origin, read.size, read.root, mallory)
     path.write_bytes(canonical_json(proof) + b"\n" + b"".join(whole[1:]))
     assert said(wrong(folder, key)) == {first}
     path.write_bytes(b"{}\n" + b"".join(whole))

@@ -11,8 +11,8 @@ import pytest
 from support.tampered_world import HERE, World, a_life, make_world, said, witness
 
 from orchestrator.audit.findings import Kind
-from orchestrator.audit.heads.signed_heads import checkpoint
-from orchestrator.audit.heads.signed_note import sign_checkpoint
+from orchestrator.audit.heads.signed_heads import sign_ledger
+from orchestrator.audit.heads.signed_note import sign_head
 from orchestrator.audit.keys import signing_key
 from orchestrator.audit.run_audit import Audit, Part, audit
 from orchestrator.cli.main import run
@@ -69,12 +69,10 @@ def test_no_other_name_of_a_ledger_is_ever_signed(world: World, name: str) -> No
         connection.execute("UPDATE ledger SET id = ?", (name,))
     with world.opened() as session:
         with pytest.raises(RecordError, match="ledger is damaged"):
-            checkpoint(session)
+            sign_ledger(session)
         if not name.isalnum():
             with pytest.raises(ValueError, match="no name of a ledger"):
-                sign_checkpoint(
-                    f"reprise/{name}" if name else "", 1, bytes(32), signing_key(session.settings)
-                )
+                sign_head(f"reprise/{name}" if name else "", 1, bytes(32), signing_key(session.settings))
 
 
 def test_what_ends_one_part_is_told_and_the_others_go_on(world: World) -> None:
@@ -88,7 +86,7 @@ def test_what_ends_one_part_is_told_and_the_others_go_on(world: World) -> None:
 def test_a_witness_that_holds_nothing_for_this_ledger_is_wrong(world: World, tmp_path: Path) -> None:
     other = make_world(load({"REPRISE_HOME": str(tmp_path / "other")}))
     kept = witness(other)
-    assert ("checkpoint not signed", str(kept)) in said(world.findings(Part.LEDGER, witnesses=(kept,)))
+    assert ("tree head not signed", str(kept)) in said(world.findings(Part.LEDGER, witnesses=(kept,)))
 
 
 def test_a_registry_that_does_not_answer_is_not_called_altered(tmp_path: Path) -> None:

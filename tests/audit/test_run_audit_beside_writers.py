@@ -11,7 +11,7 @@ import pytest
 from support.box import queued_run
 from support.tampered_world import HERE, image, look, result
 
-from orchestrator.audit.heads.signed_heads import checkpoint
+from orchestrator.audit.heads.signed_heads import sign_ledger
 from orchestrator.audit.run_audit import Part
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.fold_events import EventLine
@@ -43,7 +43,7 @@ def submit_and_finish(begun: Any, number: int, settings: Settings) -> None:
             session.record.finish(new.id, attempt, result(session.store, f"{number % 4} {turn}"))
             session.record.annotations.tag(new.id, ["odd"], "ada")
             if turn % 2:
-                checkpoint(session)
+                sign_ledger(session)
 
 
 def test_an_audit_while_16_writers_submit_and_finish_finds_nothing_wrong(settings: Settings) -> None:
@@ -119,16 +119,16 @@ def test_what_is_written_and_signed_while_the_ledger_is_read_is_no_contradiction
 ) -> None:
     record_one(settings, "before")
     with Session(settings) as session:
-        checkpoint(session)
+        sign_ledger(session)
         everything = session.record.everything
         events = everything.ledger_events
 
         def late(after: int) -> Iterator[EventLine]:
             record_one(settings, "meanwhile")
-            checkpoint(session)
+            sign_ledger(session)
             yield from events(after)
             record_one(settings, "at the end")
-            checkpoint(session)
+            sign_ledger(session)
 
         monkeypatch.setattr(everything, "ledger_events", late)
         assert look(session, Part.LEDGER) == []

@@ -1,4 +1,4 @@
-"""Checkpoints: what is signed, when, and the copies that outlive the record."""
+"""Signed tree heads: what is signed, when, and the copies that outlive the record."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support.box import queued_run
 
-from orchestrator.audit.heads.signed_heads import BRANCH, checkpoint, copy_to_file, copy_to_git, seal
-from orchestrator.audit.heads.signed_note import parse_checkpoint, split_notes, verify_checkpoint
+from orchestrator.audit.heads.signed_heads import BRANCH, copy_to_file, copy_to_git, seal, sign_ledger
+from orchestrator.audit.heads.signed_note import parse_head, split_notes, verify_head
 from orchestrator.audit.keys import key_path, signing_key
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
@@ -35,7 +35,7 @@ def end_a_run(session: Session) -> str:
 
 
 def rewind(session: Session, *, to: int) -> None:
-    """What whoever can write to the database can do: a shorter, sound ledger without later checkpoints."""
+    """What whoever can write to the database can do: a shorter, sound ledger without later tree heads."""
     from orchestrator.record.ledger.merkle import Frontier
 
     with session.record.reading() as connection:
@@ -50,18 +50,18 @@ def rewind(session: Session, *, to: int) -> None:
 
 
 def test_it_is_the_ledgers_size_and_root_signed(session: Session) -> None:
-    assert checkpoint(session) is None  # nothing is recorded
+    assert sign_ledger(session) is None  # nothing is recorded
     end_a_run(session)
-    note = checkpoint(session)
+    note = sign_ledger(session)
     assert note is not None
-    read = parse_checkpoint(note)
+    read = parse_head(note)
     head = session.record.ledger.head()
     with session.record.reading() as connection:
         root = Tree(leaf_hash(line.document) for line in events(connection)).root
     assert (read.origin, read.size, read.root) == (f"reprise/{head.id}", head.size, root)
     key = signing_key(session.settings).public
-    assert list(verify_checkpoint(read, [key])) == [key]
-    assert checkpoint(session) is None  # it has not grown
+    assert list(verify_head(read, [key])) == [key]
+    assert sign_ledger(session) is None  # it has not grown
     assert [one.text for one in session.record.ledger.signed_heads()] == [note]
 
 
@@ -71,11 +71,11 @@ def test_two_boxes_sign_one_ledger_each_with_its_own_key(session: Session, tmp_p
         notes, keys = [], []
         for one in (session, other):
             end_a_run(one)
-            notes.append(checkpoint(one) or "")
+            notes.append(sign_ledger(one) or "")
             keys.append(signing_key(one.settings).public)
     assert keys[0] != keys[1]
     for note, key in zip(notes, keys, strict=True):
-        assert list(verify_checkpoint(parse_checkpoint(note), keys)) == [key]
+        assert list(verify_head(parse_head(note), keys)) == [key]
 
 
 def test_a_seal_is_put_on_the_end_of_runs_only(session: Session) -> None:
@@ -97,11 +97,11 @@ def test_a_seal_is_put_on_the_end_of_runs_only(session: Session) -> None:
 def test_a_ledger_that_has_become_shorter_is_not_signed(session: Session) -> None:
     end_a_run(session)
     size = session.record.ledger.head().size
-    checkpoint(session)
+    sign_ledger(session)
     with session.record._database.writing() as connection:
         connection.exec_driver_sql("UPDATE ledger SET size = 0, frontier = x''")
-    with pytest.raises(AuditError, match=f"0 events; the last checkpoint has {size}"):
-        checkpoint(session)
+    with pytest.raises(AuditError, match=f"0 events; the last tree head has {size}"):
+        sign_ledger(session)
 
 
 def test_a_file_gets_the_whole_history(session: Session, tmp_path: Path) -> None:
@@ -109,11 +109,11 @@ def test_a_file_gets_the_whole_history(session: Session, tmp_path: Path) -> None
     notes = []
     for _ in range(3):
         end_a_run(session)
-        notes.append(checkpoint(session) or "")
+        notes.append(sign_ledger(session) or "")
     assert copy_to_file(session, path) == 3
     assert copy_to_file(session, path) == 0
     end_a_run(session)
-    notes.append(checkpoint(session) or "")
+    notes.append(sign_ledger(session) or "")
     assert copy_to_file(session, path) == 1
     assert path.read_text() == "".join(notes)
     assert split_notes(path.read_text()) == notes
@@ -124,7 +124,7 @@ def test_a_note_that_was_cut_off_is_written_again(session: Session, tmp_path: Pa
     path = tmp_path / "witness"
     for _ in range(2):
         end_a_run(session)
-        checkpoint(session)
+        sign_ledger(session)
     copy_to_file(session, path)
     whole = path.read_bytes()
     first = len(split_notes(whole.decode())[0].encode())
@@ -136,10 +136,10 @@ def test_a_note_that_was_cut_off_is_written_again(session: Session, tmp_path: Pa
 def test_a_copy_contradicts_a_ledger_that_was_cut_or_rewritten(session: Session, tmp_path: Path) -> None:
     path = tmp_path / "witness"
     end_a_run(session)
-    checkpoint(session)
+    sign_ledger(session)
     size = session.record.ledger.head().size
     end_a_run(session)
-    checkpoint(session)
+    sign_ledger(session)
     copy_to_file(session, path)
     before = path.read_bytes()
     rewind(session, to=size)
@@ -147,7 +147,7 @@ def test_a_copy_contradicts_a_ledger_that_was_cut_or_rewritten(session: Session,
         copy_to_file(session, path)
     for _ in range(2):
         end_a_run(session)
-        checkpoint(session)
+        sign_ledger(session)
     rewind(session, to=session.record.ledger.head().size)
     with pytest.raises(AuditError, match="not of this ledger's past"):  # another run at the same place
         copy_to_file(session, path)
@@ -156,7 +156,7 @@ def test_a_copy_contradicts_a_ledger_that_was_cut_or_rewritten(session: Session,
 
 def test_what_is_no_witness_of_this_ledger_is_left_alone(session: Session, tmp_path: Path) -> None:
     end_a_run(session)
-    checkpoint(session)
+    sign_ledger(session)
     path = tmp_path / "notes"
     for text in ("my notes", "my notes\n", "reprise/other\n1\n" + "A" * 43 + "=\n\n— ada AAAAAAA=\n"):
         path.write_text(text)
@@ -186,7 +186,7 @@ def test_git_gets_a_branch_of_its_own(session: Session, tmp_path: Path) -> None:
     notes = []
     for count in (1, 2):
         end_a_run(session)
-        notes.append(checkpoint(session) or "")
+        notes.append(sign_ledger(session) or "")
         assert copy_to_git(session, folder) == 1
         assert git(folder, "rev-list", "--count", BRANCH) == str(count)
     assert copy_to_git(session, folder) == 0
@@ -197,7 +197,7 @@ def test_git_gets_a_branch_of_its_own(session: Session, tmp_path: Path) -> None:
     assert git(folder, "fsck", "--strict") == ""
     with Session(load({"REPRISE_HOME": str(tmp_path / "other")})) as other:  # another team, the same branch
         end_a_run(other)
-        checkpoint(other)
+        sign_ledger(other)
         assert copy_to_git(other, folder) == 1
     assert len(git(folder, "ls-tree", "--name-only", BRANCH).split()) == 2
     rewind(session, to=1)

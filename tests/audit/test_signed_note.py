@@ -11,10 +11,10 @@ from hypothesis import strategies as some
 
 from orchestrator.audit.heads.signed_note import (
     add_signature,
-    parse_checkpoint,
-    sign_checkpoint,
+    parse_head,
+    sign_head,
     split_notes,
-    verify_checkpoint,
+    verify_head,
 )
 from orchestrator.audit.keys import SigningKey, parse_public, signing_key
 from orchestrator.errors import UsageError
@@ -48,23 +48,23 @@ def test_a_signature_of_others_is_read() -> None:
 
 
 def test_what_is_signed_comes_back(key: SigningKey, witness: SigningKey) -> None:
-    note = add_signature(sign_checkpoint("reprise/0f", 17, ROOT, key), witness)
+    note = add_signature(sign_head("reprise/0f", 17, ROOT, key), witness)
     lines = note.split("\n")
     assert lines[:4] == ["reprise/0f", "17", base64.b64encode(ROOT).decode(), ""]
-    read = parse_checkpoint(note)
+    read = parse_head(note)
     assert (read.origin, read.size, read.root) == ("reprise/0f", 17, ROOT)
-    assert verify_checkpoint(read, [key.public]) == [key.public]
-    assert verify_checkpoint(read, [witness.public, key.public]) == [key.public, witness.public]
-    assert verify_checkpoint(read, []) == []
+    assert verify_head(read, [key.public]) == [key.public]
+    assert verify_head(read, [witness.public, key.public]) == [key.public, witness.public]
+    assert verify_head(read, []) == []
 
 
 def test_no_character_can_be_changed(key: SigningKey) -> None:
-    note = sign_checkpoint("reprise/0f", 17, ROOT, key)
+    note = sign_head("reprise/0f", 17, ROOT, key)
     for place, character in enumerate(note):
         for other in {"A", "B", chr(ord(character) + 1)} - {character}:
             try:
-                read = parse_checkpoint(note[:place] + other + note[place + 1 :])
-                good = verify_checkpoint(read, [key.public])
+                read = parse_head(note[:place] + other + note[place + 1 :])
+                good = verify_head(read, [key.public])
             except UsageError:
                 continue
             assert good == [], f"character {place}"
@@ -72,8 +72,8 @@ def test_no_character_can_be_changed(key: SigningKey) -> None:
 
 @given(some.text(max_size=200))
 def test_other_texts_are_none(text: str) -> None:
-    with pytest.raises(UsageError, match="no checkpoint"):
-        parse_checkpoint(text)
+    with pytest.raises(UsageError, match="no tree head"):
+        parse_head(text)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_other_texts_are_none(text: str) -> None:
 )
 def test_forms_that_are_refused(key: SigningKey, change: object) -> None:
     assert callable(change)
-    with pytest.raises(UsageError, match="no checkpoint"):
-        parse_checkpoint(change(sign_checkpoint("reprise/0f", 17, ROOT, key)))
+    with pytest.raises(UsageError, match="no tree head"):
+        parse_head(change(sign_head("reprise/0f", 17, ROOT, key)))
 
 
 def test_a_file_of_several(key: SigningKey, witness: SigningKey, tmp_path: Path) -> None:
-    notes = [sign_checkpoint("reprise/0f", size, ROOT, key) for size in (1, 2, 3)]
+    notes = [sign_head("reprise/0f", size, ROOT, key) for size in (1, 2, 3)]
     notes[1] = add_signature(notes[1], witness)
     assert split_notes("".join(notes)) == notes
     assert split_notes("\n".join(notes)) == notes

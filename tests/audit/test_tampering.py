@@ -39,7 +39,7 @@ from support.tampered_world import (
 
 from orchestrator.audit.findings import Finding
 from orchestrator.audit.heads.local_copy import ledgers_path
-from orchestrator.audit.heads.signed_heads import checkpoint
+from orchestrator.audit.heads.signed_heads import sign_ledger
 from orchestrator.audit.keys import key_path, signing_key
 from orchestrator.audit.run_audit import Audit, Part, audit
 from orchestrator.launch.session import Session
@@ -103,7 +103,7 @@ def owner_of(world: World, table: str, row: dict[str, Any]) -> str:
             return f"input_data {row['folder']}"
         if table == "event":
             return f"event {row['idx']}"
-        return {"ledger": "the table `ledger`", "checkpoint": f"checkpoint over {row.get('size')} events"}[
+        return {"ledger": "the table `ledger`", "checkpoint": f"tree head over {row.get('size')} events"}[
             table
         ]
 
@@ -310,7 +310,7 @@ def test_a_flipped_byte_in_any_region_of_an_event_is_found_and_named(
             connection.execute(changed, (whole, index))
             assert names_event(findings, index), f"byte {at}: {findings}"
             if index < SIGNED[-1]:
-                assert "checkpoint differs" in {one.kind.value for one in findings}
+                assert "tree head differs" in {one.kind.value for one in findings}
 
 
 def test_events_taken_out_put_in_exchanged_and_renumbered_are_named(world: World, made: World) -> None:
@@ -352,28 +352,28 @@ def test_events_taken_out_put_in_exchanged_and_renumbered_are_named(world: World
 def test_a_past_that_was_rewritten_whole_is_found(world: World) -> None:
     change_the_seed(world)
     found = said(world.findings(*LEDGER_AND_ROWS))
-    assert found == {("checkpoint differs", "events 0 to 14")}
+    assert found == {("tree head differs", "events 0 to 14")}
 
 
 def test_a_past_that_was_rewritten_and_signed_by_another_key_is_found(world: World, tmp_path: Path) -> None:
     change_the_seed(world)
     sign_all(world, tmp_path / "mallory")
     found = said(world.findings(*LEDGER_AND_ROWS))
-    assert {("checkpoint differs", f"checkpoint over {size} events") for size in SIGNED} <= found
-    assert ("checkpoint differs", "events 0 to 14") in found
+    assert {("tree head differs", f"tree head over {size} events") for size in SIGNED} <= found
+    assert ("tree head differs", "events 0 to 14") in found
 
 
-def test_a_past_that_was_rewritten_without_checkpoints_is_found(world: World) -> None:
+def test_a_past_that_was_rewritten_without_tree_heads_is_found(world: World) -> None:
     change_the_seed(world)
     with world.sql() as connection:
         connection.execute("DELETE FROM checkpoint")
     found = said(world.findings(*LEDGER_AND_ROWS))
-    assert ("checkpoint missing", "checkpoint over 15 events") in found
-    assert ("checkpoint differs", "events 0 to 14") in found
+    assert ("tree head missing", "tree head over 15 events") in found
+    assert ("tree head differs", "events 0 to 14") in found
 
 
 def test_another_ledger_in_its_place_is_found(world: World) -> None:
-    """With a name of its own, so that no checkpoint is about it."""
+    """With a name of its own, so that no tree head is about it."""
     with world.opened() as session:
         before = session.record.ledger.head().origin
     change_the_seed(world)
@@ -393,7 +393,7 @@ def test_what_a_witness_holds_is_found_on_any_box(world: World, tmp_path: Path) 
     key_path(world.settings).unlink()  # an auditor's box, with a key of its own
     assert world.findings(*LEDGER_AND_ROWS) == []
     found = said(world.findings(*LEDGER_AND_ROWS, witnesses=(kept,), keys=(key,)))
-    assert found == {("checkpoint differs", "events 0 to 14")}
+    assert found == {("tree head differs", "events 0 to 14")}
 
 
 @pytest.mark.parametrize("keep", [0, 5, 15, 20, 23])
@@ -418,7 +418,7 @@ def test_rows_of_what_was_cut_off_are_unaccounted_for(world: World) -> None:
 # What cannot be found, as docs/audit.md says
 
 
-def test_not_found_the_end_after_the_last_checkpoint(world: World) -> None:
+def test_not_found_the_end_after_the_last_tree_head(world: World) -> None:
     """Events 24 and 25, and their run with them: nothing was signed after it."""
     rewrite(world, everything_kept, SIGNED[-1])
     with world.sql() as connection:
@@ -452,7 +452,7 @@ def test_not_found_a_past_rewritten_where_no_copy_is_left(world: World) -> None:
     assert world.findings(*LEDGER_AND_ROWS) == []
     with world.opened() as session:
         found = list(audit(session, Audit(parts=(Part.LEDGER,)), lambda _: lambda _done, _total: None))
-    assert [one.kind.value for one in found] == ["no checkpoint"]
+    assert [one.kind.value for one in found] == ["no tree head"]
 
 
 def test_not_found_a_lie_at_the_time_of_writing(world: World) -> None:
@@ -462,14 +462,14 @@ def test_not_found_a_lie_at_the_time_of_writing(world: World) -> None:
         session.record.submit(new)
         session.record.claim(new.id, "b0", "boot", "pid 9")
         session.record.finish(new.id, 1, result(session.store, metrics={"accuracy": 1.0}))
-        checkpoint(session)
+        sign_ledger(session)
     assert world.findings() == []
 
 
-# Checkpoints
+# Signed tree heads
 
 
-def test_a_change_of_any_letter_of_a_checkpoint_is_found(made: World, watched: Session) -> None:
+def test_a_change_of_any_letter_of_a_tree_head_is_found(made: World, watched: Session) -> None:
     changed = "UPDATE checkpoint SET text = ? WHERE size = ?"
     with made.sql() as connection:
         text = connection.execute("SELECT text FROM checkpoint WHERE size = ?", (SIGNED[0],)).fetchone()[0]
@@ -485,7 +485,7 @@ def test_a_change_of_any_letter_of_a_checkpoint_is_found(made: World, watched: S
 
 
 def test_a_signature_of_the_boxs_key_over_something_else_is_no_proof(world: World) -> None:
-    """Body and signature exchanged between two checkpoints, and a root that nobody had."""
+    """Body and signature exchanged between two tree heads, and a root that nobody had."""
     with world.sql() as connection:
         notes = dict(connection.execute("SELECT size, text FROM checkpoint").fetchall())
         bodies = {size: note.partition("\n\n")[0] for size, note in notes.items()}
@@ -498,7 +498,7 @@ def test_a_signature_of_the_boxs_key_over_something_else_is_no_proof(world: Worl
             "UPDATE checkpoint SET text = ? WHERE size = 24", ("\n".join(lines) + f"\n\n{signed[24]}",)
         )
     found = said(world.findings(Part.LEDGER))
-    assert {("checkpoint not signed", f"checkpoint over {size} events") for size in SIGNED} <= found
+    assert {("tree head not signed", f"tree head over {size} events") for size in SIGNED} <= found
 
 
 # Blobs
@@ -606,5 +606,5 @@ def test_on_postgres_rows_and_events_that_are_gone_are_named(
         connection.commit()
         found = said(look(session, *LEDGER_AND_ROWS))
     assert ("event missing", "event 9") in found
-    assert ("checkpoint missing", "checkpoint over 24 events") in found
+    assert ("tree head missing", "tree head over 24 events") in found
     assert {("row missing", f"run {run}") for run in (world.original, world.rerun)} <= found

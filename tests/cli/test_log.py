@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.box import queued_run
 
-from orchestrator.audit.heads.signed_note import parse_checkpoint, split_notes
+from orchestrator.audit.heads.signed_note import parse_head, split_notes
 from orchestrator.audit.keys import key_path
 from orchestrator.cli.commands.ledger import log
 from orchestrator.cli.verb_session import opened
@@ -130,7 +130,7 @@ def test_a_key_that_cannot_be_used_fails_no_verb(
     with opened() as other:
         end_a_run(other)
     err = capsys.readouterr().err
-    assert "no checkpoint was signed: the signing key" in err
+    assert "no tree head was signed: the signing key" in err
     assert session.record.ledger.latest_signed_head() is None
 
 
@@ -140,12 +140,12 @@ def test_a_verb_that_reads_nothing_of_the_record_opens_none(home: Path) -> None:
     assert "record" not in vars(session)
 
 
-def test_checkpoint_prints_and_copies(reprise: Call, session: Session, tmp_path: Path) -> None:
+def test_tree_head_prints_and_copies(reprise: Call, session: Session, tmp_path: Path) -> None:
     assert "empty" in reprise("ledger", "sign").out
     assert json.loads(reprise("ledger", "sign", "--json").out)["text"] is None
     end_a_run(session)
     ran = reprise("ledger", "sign")
-    assert parse_checkpoint(ran.out).size == session.record.ledger.head().size
+    assert parse_head(ran.out).size == session.record.ledger.head().size
     told = json.loads(reprise("ledger", "sign", "--json").out)
     assert (told["text"], told["new"], told["copied"]) == (ran.out, False, None)
     session.record.submit(queued_run())
@@ -160,7 +160,7 @@ def test_checkpoint_prints_and_copies(reprise: Call, session: Session, tmp_path:
     assert (ran.code, "not of this ledger's past" in ran.err) == (ExitCode.AUDIT, True)
 
 
-def test_checkpoint_into_git_needs_a_repository(
+def test_tree_head_into_git_needs_a_repository(
     reprise: Call, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end_a_run(session)

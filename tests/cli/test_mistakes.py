@@ -19,7 +19,7 @@ LONG = "x" * 5000
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("ledger", "sign", "--to", "{folder}/noise"), "checkpoint"),
+        (("ledger", "sign", "--to", "{folder}/noise"), "tree head"),
         (("ledger", "export", "/proc/foo/bar"), "cannot be written"),
         (("ledger", "export", "{folder}/noise/x"), "cannot be written"),
         (("ledger", "export", LONG), "cannot be written"),

@@ -460,7 +460,7 @@ def test_events_are_found_by_run_kind_author_and_time(record: Record, new_run: N
     assert found(since=moment + timedelta(days=1)) == []
 
 
-def test_a_checkpoint_is_due_after_an_end(record: Record, new_run: New) -> None:
+def test_a_tree_head_is_due_after_an_end(record: Record, new_run: New) -> None:
     run, _ = record.submit(new_run())
     record.claim(run, "box", "boot", "pid 1")
     assert not record.ledger.head_due()

@@ -15,8 +15,8 @@ from sqlalchemy import Enum as OneOf
 
 from orchestrator.audit.findings import Finding
 from orchestrator.audit.heads.local_copy import ledgers_path, local_path
-from orchestrator.audit.heads.signed_heads import checkpoint, copy_to_file
-from orchestrator.audit.heads.signed_note import sign_checkpoint
+from orchestrator.audit.heads.signed_heads import copy_to_file, sign_ledger
+from orchestrator.audit.heads.signed_note import sign_head
 from orchestrator.audit.keys import signing_key
 from orchestrator.audit.run_audit import Audit, Part, audit
 from orchestrator.digest import Digest, canonical_json
@@ -46,7 +46,7 @@ from support.box import queued_run
 
 ONE = Digest.of(b"one")
 EVENTS = 26  # of the world below
-SIGNED = (15, 24)  # sizes of its checkpoints
+SIGNED = (15, 24)  # sizes of its tree heads
 LEDGER_AND_ROWS = (Part.LEDGER, Part.ROWS)
 HERE = (*LEDGER_AND_ROWS, Part.RUNS, Part.BLOBS, Part.VERDICTS, Part.IMAGES)  # no engine, no registry
 
@@ -161,7 +161,7 @@ def a_life(session: Session) -> tuple[str, str]:
     record.move(original, 2, State.RUNNING)
     record.move(original, 2, State.COLLECTING)
     record.finish(original, 2, result(store))
-    checkpoint(session)
+    sign_ledger(session)
     rerun, _ = record.submit(queued_run(rerun_of=original, **facts))
     record.claim(rerun, "b0", "boot", "pid 4")
     record.request_cancel(rerun)
@@ -172,7 +172,7 @@ def a_life(session: Session) -> tuple[str, str]:
     record.annotations.tag(original, ["odd"], "ada")
     record.annotations.name("prod", original, "ada")
     record.annotations.archive([rerun], "ada")
-    checkpoint(session)
+    sign_ledger(session)
     # One that is open, whose log still passes by: the only table that is empty otherwise.
     waiting, _ = record.submit(queued_run(image=image("image")))
     record.claim(waiting, "b0", "boot", "pid 5")
@@ -323,14 +323,14 @@ def witness(world: World) -> Path:
 
 
 def sign_all(world: World, home: Path) -> None:
-    """Checkpoints of the ledger as it is now, by another key."""
+    """Signed tree heads of the ledger as it is now, by another key."""
     key = signing_key(load({"REPRISE_HOME": str(home)}))
     with world.opened() as session:
         origin = session.record.ledger.head().origin
     frontier, notes = Frontier(), {}
     for document in documents(world):
         frontier.append(leaf_hash(document))
-        notes[frontier.size] = sign_checkpoint(origin, frontier.size, frontier.root, key)
+        notes[frontier.size] = sign_head(origin, frontier.size, frontier.root, key)
     with world.sql() as connection:
         for (size,) in connection.execute("SELECT size FROM checkpoint").fetchall():
             connection.execute("UPDATE checkpoint SET text = ? WHERE size = ?", (notes[size], size))

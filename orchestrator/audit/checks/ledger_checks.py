@@ -1,4 +1,4 @@
-"""The ledger against itself and against signed checkpoints: no stored root is believed."""
+"""The ledger against itself and against signed tree heads: no stored root is believed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tree_findings(
     step: Step,
     where: str = "the table `ledger`",
 ) -> Iterator[Finding]:
-    """Every event in order; its tree at each size that a checkpoint or the head names.
+    """Every event in order; its tree at each size that is signed, or that the head names.
 
     `head`, which lies in `where`, is as it was before the first event was read: what was written since only
     adds to the end.
@@ -100,7 +100,7 @@ class _Marks:
                 if one.signed not in self._told:
                     self._told.add(one.signed)
                     yield Finding(
-                        kind=Kind.CHECKPOINT if one.signed else Kind.TREE,
+                        kind=Kind.HEAD if one.signed else Kind.TREE,
                         subject=_between(self._good, size),
                         detail=f"the first {size} events give root {root.hex()[:16]}…; {one.source} "
                         f"holds {one.root.hex()[:16]}…",

@@ -28,7 +28,7 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
 
 FORMAT = 1
-LEDGER, EVENTS, CHECKPOINTS, RUNS, PROOFS, SHARED, BLOBS, KEYS, BYTES = (
+LEDGER, EVENTS, HEADS, RUNS, PROOFS, SHARED, BLOBS, KEYS, BYTES = (
     *("ledger.json", "events.jsonl", "checkpoints", "runs.jsonl", "proofs.jsonl"),
     *("shared.jsonl", "blobs.jsonl", "keys", "blobs"),
 )

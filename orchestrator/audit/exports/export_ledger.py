@@ -10,9 +10,9 @@ from pathlib import Path
 
 from orchestrator.audit.exports.export_form import (
     BLOBS,
-    CHECKPOINTS,
     EVENTS,
     FORMAT,
+    HEADS,
     KEYS,
     LEDGER,
     PROOFS,
@@ -83,12 +83,12 @@ def _write(session: Session, folder: Path, step: Step, *, with_blobs: bool) -> E
         }
         ledger["blobs"] = with_blobs
         _lines(folder / LEDGER, [canonical_json(ledger)])
-        (folder / CHECKPOINTS).write_text("".join(one.text for one in now.signed_heads()), "utf-8")
+        (folder / HEADS).write_text("".join(one.text for one in now.signed_heads()), "utf-8")
         (folder / KEYS).write_text(signing_key(session.settings).public.vkey + "\n", "utf-8")
         leaves: list[bytes] = []
         of_run: dict[str, array[int]] = {}
         events = _lines(folder / EVENTS, _events(now, step, leaves, of_run))
-        proofs = run_proofs(now.checkpoints(), leaves, of_run)
+        proofs = run_proofs(now.signed_heads(), leaves, of_run)
         _lines(folder / PROOFS, (canonical_json(one.model_dump(mode="json")) for one in proofs))
         runs = _lines(folder / RUNS, _runs(now))
         _lines(folder / SHARED, _shared(now))

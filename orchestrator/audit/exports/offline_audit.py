@@ -15,9 +15,9 @@ from orchestrator.audit.checks.ledger_checks import UNREADABLE, tree_findings
 from orchestrator.audit.checks.row_checks import NO_ROW, SharedRow, compare, compare_shared
 from orchestrator.audit.exports.export_form import (
     BLOBS,
-    CHECKPOINTS,
     EVENTS,
     FORMAT,
+    HEADS,
     KEYS,
     LEDGER,
     PROOFS,
@@ -32,7 +32,7 @@ from orchestrator.audit.exports.export_form import (
 from orchestrator.audit.exports.run_proofs import RunProof, proof_problem
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.heads.signed_note import split_notes
-from orchestrator.audit.heads.witnesses import Checkpoints
+from orchestrator.audit.heads.witnesses import TreeHeads
 from orchestrator.audit.keys import PublicKey, read_public
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
@@ -62,11 +62,11 @@ def audit_offline(
             detail=f"signatures were checked with keys that came with the export ({names}); get them from "
             "whoever signs, and give them with --key",
         )
-    held = Checkpoints(head.origin, keys or found)
-    yield from held.texts(split_notes(text_of(folder / CHECKPOINTS)), "the export's checkpoints")
+    held = TreeHeads(head.origin, keys or found)
+    yield from held.texts(split_notes(text_of(folder / HEADS)), "the export's tree heads")
     if keys and head.size and not held.held:
         detail = "none is signed by a key that was given"
-        yield Finding(kind=Kind.CHECKPOINT_FORGED, subject="the export's checkpoints", detail=detail)
+        yield Finding(kind=Kind.HEAD_FORGED, subject="the export's tree heads", detail=detail)
     for path in witnesses:
         yield from held.witness(path)
     yield from held.rest()

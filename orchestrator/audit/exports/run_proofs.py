@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from orchestrator.audit.heads.signed_note import parse_checkpoint, verify_checkpoint
+from orchestrator.audit.heads.signed_note import parse_head, verify_head
 from orchestrator.audit.keys import PublicKey
 from orchestrator.errors import UsageError
 from orchestrator.record.ledger.merkle import Tree, included, leaf_hash
@@ -61,8 +61,8 @@ def proof_problem(
     `documents`: index -> the exact bytes of each event of the run; those beyond the tree head need no proof.
     """
     try:
-        head = parse_checkpoint(proof.head)
-        if not verify_checkpoint(head, keys):
+        head = parse_head(proof.head)
+        if not verify_head(head, keys):
             return "no key that is known signed its tree head"
         if head.origin != origin:
             return f"its tree head is of ledger {head.origin}"

@@ -1,6 +1,6 @@
-"""The box's own copy of the checkpoints that it signed, beside its key: out of reach of the database's owner.
+"""The box's own copy of the tree heads that it signed, beside its key: out of reach of the database's owner.
 
-Whoever rewrites the ledger and its checkpoints in the database has not got these files, so the next audit on
+Whoever rewrites the ledger and its tree heads in the database has not got these files, so the next audit on
 this box finds it, without any witness. `ledgers` says which database held which ledger: a ledger that is put
 in the place of another one, with a name of its own, is found, too.
 """
@@ -27,7 +27,7 @@ def ledgers_path(settings: Settings) -> Path:
     return settings.home / "keys" / "ledgers"
 
 
-def keep_checkpoint(settings: Settings, database: str, origin: str, note: str) -> None:
+def keep_head(settings: Settings, database: str, origin: str, note: str) -> None:
     """Append a note that this box has just signed. `database`: its address, without a password."""
     path = local_path(settings, origin)
     make_folder(path.parent)
@@ -42,14 +42,14 @@ def keep_checkpoint(settings: Settings, database: str, origin: str, note: str) -
 
 
 def kept_origins(settings: Settings, database: str) -> list[str]:
-    """Ledgers of which this box signed checkpoints in a database."""
+    """Ledgers of which this box signed tree heads in a database."""
     path = ledgers_path(settings)
     lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
     pairs = (line.partition(" ") for line in lines)
     return [origin for origin, _, named in pairs if named == database]
 
 
-def kept_checkpoints(settings: Settings, origin: str) -> Sequence[str]:
+def kept_heads(settings: Settings, origin: str) -> Sequence[str]:
     """This box's copies of the notes, without one at the end that was cut off."""
     path = local_path(settings, origin)
     if not path.is_file():

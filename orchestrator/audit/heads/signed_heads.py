@@ -1,4 +1,4 @@
-"""Checkpoints: the ledger's size and root, signed by this box's key, kept in the record and elsewhere.
+"""Signed tree heads: the ledger's size and root, signed by this box's key, kept in the record and elsewhere.
 
 What is in the record can be rewritten by whoever can write there. A copy that the database's owner cannot
 write is what shows it: a file on another machine, a branch that is pushed to a protected repository.
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.audit.heads.local_copy import keep_checkpoint
-from orchestrator.audit.heads.signed_note import Checkpoint, parse_checkpoint, sign_checkpoint, split_notes
+from orchestrator.audit.heads.local_copy import keep_head
+from orchestrator.audit.heads.signed_note import SignedHead, parse_head, sign_head, split_notes
 from orchestrator.audit.keys import signing_key
 from orchestrator.durable import make_folder
 from orchestrator.errors import AuditError, StoreError, UsageError
@@ -28,7 +28,7 @@ _OTHER = "name another file: each ledger has one of its own"
 _MEND = "`reprise audit --witness FILE` says which events; the record was cut short, rewritten or restored"
 
 
-def checkpoint(session: Session) -> str | None:
+def sign_ledger(session: Session) -> str | None:
     """Sign the ledger as it is now and keep the note; None where it has not grown since the last one.
 
     AuditError where it has become shorter than the last one says. UsageError for a key that cannot be used.
@@ -36,23 +36,23 @@ def checkpoint(session: Session) -> str | None:
     record = session.record
     head, last = record.ledger.head(), record.ledger.latest_signed_head()
     if last is not None and last.size > head.size:
-        raise AuditError(f"the ledger has {head.size} events; the last checkpoint has {last.size}", _MEND)
+        raise AuditError(f"the ledger has {head.size} events; the last tree head has {last.size}", _MEND)
     if head.size == 0 or (last is not None and last.size == head.size):
         return None
-    note = sign_checkpoint(head.origin, head.size, head.root, signing_key(session.settings))
+    note = sign_head(head.origin, head.size, head.root, signing_key(session.settings))
     kept = record.ledger.save_signed_head(head.size, note).text
-    keep_checkpoint(session.settings, record.address, head.origin, kept)
+    keep_head(session.settings, record.address, head.origin, kept)
     return kept
 
 
 def seal(session: Session) -> None:
-    """At a command's end: a checkpoint, where a run has ended or a verdict was given since the last one."""
+    """At a command's end: a tree head, where a run has ended or a verdict was given since the last one."""
     if session.record.ledger.head_due():
-        checkpoint(session)
+        sign_ledger(session)
 
 
 def copy_to_file(session: Session, path: Path) -> int:
-    """Append the checkpoints that a file lacks, in one write: how many. The file holds one after the other.
+    """Append the tree heads that a file lacks, in one write: how many. The file holds one after the other.
 
     AuditError where the file contradicts the ledger, UsageError where it holds something else or cannot be
     written. A note that an earlier write left half done is written again.
@@ -75,7 +75,7 @@ def _append(session: Session, stream: BinaryIO, name: str) -> int:
     notes = _missing(session, there.decode("utf-8", "replace"), name)
     added = "".join(notes).encode()
     if not added.startswith(data[len(there) :]):
-        raise UsageError(f"{name} ends with something that is no checkpoint of this ledger", _OTHER)
+        raise UsageError(f"{name} ends with something that is no tree head of this ledger", _OTHER)
     if notes:
         if len(there) < len(data):
             stream.truncate(len(there))
@@ -96,7 +96,7 @@ def _whole_notes(data: bytes) -> bytes:
 
 
 def copy_to_git(session: Session, folder: Path) -> int:
-    """Commit the checkpoints that BRANCH of a folder's repository lacks: how many.
+    """Commit the tree heads that BRANCH of a folder's repository lacks: how many.
 
     The branch has one file per ledger and its own history; index, work tree and HEAD are not touched. Two
     commands at once: one is refused and told so. Errors as of `copy_to_file`.
@@ -143,38 +143,38 @@ def _commit(repository: Repository, entries: dict[str, str], tip: str, note: str
     user, _, machine = author().partition("@")
     who = ("-c", f"user.name={user}", "-c", f"user.email={user}@{machine}", "-c", "commit.gpgSign=false")
     parent = ("-p", tip) if tip else ()
-    read = parse_checkpoint(note)
-    said = f"Checkpoint of {read.origin}: {read.size} events\n".encode()
+    read = parse_head(note)
+    said = f"Signed tree head of {read.origin}: {read.size} events\n".encode()
     commit = repository.ask("committing", *who, "commit-tree", tree, *parent, given=said).decode().strip()
     # The old tip is named: whoever was faster has not lost what they wrote.
     repository.ask("moving the branch", "update-ref", BRANCH, commit, tip or "0" * len(commit))
 
 
 def _missing(session: Session, there: str, name: str) -> list[str]:
-    """The record's checkpoints that come after those that are there."""
+    """The record's tree heads that come after those that are there."""
     head, held = session.record.ledger.head(), session.record.ledger.signed_heads()
     last = agreed(there, name, head, held)
     return [one.text for one in held if one.size > last]
 
 
 def agreed(there: str, name: str, head: LedgerHead, held: Sequence[Signed]) -> int:
-    """The size up to which a copy has the checkpoints; AuditError where it contradicts the record's."""
-    notes = [parse_checkpoint(note) for note in split_notes(there)]
-    kept = {read.size: read for read in (parse_checkpoint(one.text) for one in held)}
+    """The size up to which a copy has the tree heads; AuditError where it contradicts the record's."""
+    notes = [parse_head(note) for note in split_notes(there)]
+    kept = {read.size: read for read in (parse_head(one.text) for one in held)}
     for note in notes:
         if note.origin != head.origin:
             raise UsageError(
-                f"{name} holds checkpoints of {note.origin}, and this ledger is {head.origin}",
+                f"{name} holds tree heads of {note.origin}, and this ledger is {head.origin}",
                 _OTHER,
             )
         if _contradicts(note, head, kept.get(note.size)):
             raise AuditError(
-                f"{name} holds a checkpoint over {note.size} events that is not of this ledger's past", _MEND
+                f"{name} holds a tree head over {note.size} events that is not of this ledger's past", _MEND
             )
     return max((note.size for note in notes), default=0)
 
 
-def _contradicts(note: Checkpoint, head: LedgerHead, kept: Checkpoint | None) -> bool:
+def _contradicts(note: SignedHead, head: LedgerHead, kept: SignedHead | None) -> bool:
     """Cheap, and not the audit: that recomputes the roots."""
     if note.size == head.size and note.root != head.root:
         return True

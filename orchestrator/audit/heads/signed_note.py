@@ -1,4 +1,4 @@
-"""Signed notes and checkpoints as C2SP writes them down (its "signed note" and "tlog checkpoint").
+"""Signed notes, and the signed tree heads among them, as C2SP writes them down (its "signed note" and "tlog checkpoint").
 
 reprise/5f3c…            origin: which ledger
 17                       number of its events
@@ -27,7 +27,7 @@ class Signature(Value):
     signature: bytes
 
 
-class Checkpoint(Value):
+class SignedHead(Value):
     """What somebody signed: a ledger, its size, and its root then."""
 
     origin: str
@@ -37,7 +37,7 @@ class Checkpoint(Value):
     signatures: tuple[Signature, ...]
 
 
-def sign_checkpoint(origin: str, size: int, root: bytes, key: SigningKey) -> str:
+def sign_head(origin: str, size: int, root: bytes, key: SigningKey) -> str:
     """ValueError for an origin that would be read as more than one line, or as another name."""
     if not re.fullmatch(r"[!-~]+", origin):
         raise ValueError(f"{origin!r} is no name of a ledger")
@@ -52,17 +52,17 @@ def add_signature(note: str, key: SigningKey) -> str:
     return f"{note}— {key.name} {data}\n"
 
 
-def parse_checkpoint(text: str) -> Checkpoint:
-    """Of what shape it is, not whether it is signed well. UsageError: no checkpoint."""
+def parse_head(text: str) -> SignedHead:
+    """Of what shape it is, not whether it is signed well. UsageError: no tree head."""
     try:
         return _parse(text)
     except ValueError as error:
         raise UsageError(
-            f"no checkpoint: {error}", "a checkpoint is a text as `reprise ledger sign` prints it"
+            f"no tree head: {error}", "a tree head is a text as `reprise ledger sign` prints it"
         ) from None
 
 
-def _parse(text: str) -> Checkpoint:
+def _parse(text: str) -> SignedHead:
     if len(text) > MAX_NOTE or "\r" in text:
         raise ValueError("too long, or with carriage returns")
     body, separator, rest = text.partition("\n\n")
@@ -83,7 +83,7 @@ def _parse(text: str) -> Checkpoint:
             raise ValueError(f"{line[:40]!r} is no signature")
         data = from_base64(match["data"])
         signatures.append(Signature(name=match["name"], key_id=data[:4], signature=data[4:]))
-    return Checkpoint(
+    return SignedHead(
         origin=lines[0],
         size=int(lines[1]),
         root=root,
@@ -108,16 +108,16 @@ def split_notes(text: str) -> list[str]:
     return ["".join(lines) for lines in notes]
 
 
-def verify_checkpoint(checkpoint: Checkpoint, keys: Iterable[PublicKey]) -> Sequence[PublicKey]:
+def verify_head(head: SignedHead, keys: Iterable[PublicKey]) -> Sequence[PublicKey]:
     """Those of the keys that signed it well. UsageError where one of them has a bad signature under it."""
     known = {(key.name, key.key_id): key for key in keys}
     good = []
-    for one in checkpoint.signatures:
+    for one in head.signatures:
         key = known.get((one.name, one.key_id))
         if key is None:
             continue
-        if not key.verify(checkpoint.body, one.signature):
-            raise UsageError(f"the signature of {key.name} is not over this checkpoint: it was altered")
+        if not key.verify(head.body, one.signature):
+            raise UsageError(f"the signature of {key.name} is not over this tree head: it was altered")
         good.append(key)
     return good
 

@@ -1,4 +1,4 @@
-"""Checkpoints that an audit goes by: the record's own, and those that were kept elsewhere."""
+"""Signed tree heads that an audit goes by: the record's own, and those that were kept elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.audit.checks.ledger_checks import Held
 from orchestrator.audit.findings import Finding, Kind
-from orchestrator.audit.heads.signed_note import parse_checkpoint, split_notes, verify_checkpoint
+from orchestrator.audit.heads.signed_note import parse_head, split_notes, verify_head
 from orchestrator.audit.keys import PublicKey
 from orchestrator.errors import UsageError
 from orchestrator.spec.plain_file import read_plain
@@ -16,10 +16,10 @@ from orchestrator.spec.plain_file import read_plain
 if TYPE_CHECKING:
     from orchestrator.record.ledger.read_ledger import Signed
 
-MOST = 512 << 20  # bytes of a file of checkpoints: two million
+MOST = 512 << 20  # bytes of a file of tree heads: two million
 
 
-class Checkpoints:
+class TreeHeads:
     """Notes become `held`, or findings."""
 
     def __init__(self, origin: str, keys: Sequence[PublicKey]) -> None:
@@ -40,64 +40,64 @@ class Checkpoints:
             source = f"note {number} of this box's own copy"
             yield from self._note(note, source, None)
             try:
-                size = parse_checkpoint(note).size
+                size = parse_head(note).size
             except UsageError:
                 continue  # a finding already
             if size not in there:
                 gone.append(size)
             elif there[size] != note:
                 detail = "the record's is not the one that this box keeps a copy of"
-                yield Finding(kind=Kind.CHECKPOINT, subject=_over(size), detail=detail)
+                yield Finding(kind=Kind.HEAD, subject=_over(size), detail=detail)
         if gone:
             detail = f"{len(gone)} of this box's {len(notes)} are not in the record"
-            yield Finding(kind=Kind.CHECKPOINT_MISSING, subject=_over(gone[0]), detail=detail)
+            yield Finding(kind=Kind.HEAD_MISSING, subject=_over(gone[0]), detail=detail)
 
     def witness(self, path: Path) -> Iterator[Finding]:
         """A file of notes. UsageError where it cannot be read, or holds none."""
         notes = split_notes(read_plain(path, MOST, named=True).decode(errors="replace"))
         if not notes:
             raise UsageError(
-                f"{path} holds no checkpoint", "`reprise ledger sign --to FILE` writes such a file"
+                f"{path} holds no tree head", "`reprise ledger sign --to FILE` writes such a file"
             )
         before = len(self.held)
         yield from self.texts(notes, str(path))
         if len(self.held) == before:
             detail = "no note in it is signed by a known key over this ledger"
-            yield Finding(kind=Kind.CHECKPOINT_FORGED, subject=str(path), detail=detail)
+            yield Finding(kind=Kind.HEAD_FORGED, subject=str(path), detail=detail)
 
     def texts(self, notes: Iterable[str], name: str) -> Iterator[Finding]:
         for number, note in enumerate(notes, 1):
             yield from self._note(note, f"note {number} of {name}", None)
 
     def unsigned(self, size: int) -> Iterator[Finding]:
-        """How much of a ledger of this size no checkpoint holds."""
+        """How much of a ledger of this size no tree head holds."""
         held = max((one.size for one in self.held), default=0)
         if held < size:
             detail = f"of {size} events the last {size - held} are not signed by a known key"
-            yield Finding(kind=Kind.NO_CHECKPOINT, subject="ledger", detail=detail)
+            yield Finding(kind=Kind.NO_HEAD, subject="ledger", detail=detail)
 
     def rest(self) -> Iterator[Finding]:
         for name, count in sorted(self._unknown.items()):
             yield Finding(
                 kind=Kind.NOT_CHECKED,
-                subject=f"{count} checkpoint(s) signed by {name}",
+                subject=f"{count} tree head(s) signed by {name}",
                 detail="its key is not this box's and was not given with --key",
             )
 
     def _note(self, text: str, source: str, size: int | None) -> Iterator[Finding]:
         try:
-            read = parse_checkpoint(text)
-            good = verify_checkpoint(read, self._keys)
+            read = parse_head(text)
+            good = verify_head(read, self._keys)
         except UsageError as error:
-            yield Finding(kind=Kind.CHECKPOINT_FORGED, subject=source, detail=error.message)
+            yield Finding(kind=Kind.HEAD_FORGED, subject=source, detail=error.message)
             return
         if read.origin != self._origin:
             detail = f"it is of ledger {read.origin}, and this one is {self._origin}"
-            yield Finding(kind=Kind.CHECKPOINT, subject=source, detail=detail)
+            yield Finding(kind=Kind.HEAD, subject=source, detail=detail)
             return
         if size is not None and read.size != size:
             detail = f"its row says {size} events, its text {read.size}"
-            yield Finding(kind=Kind.CHECKPOINT, subject=source, detail=detail)
+            yield Finding(kind=Kind.HEAD, subject=source, detail=detail)
         if good:
             self.held.append(Held(read.size, read.root, source))
         else:
@@ -106,4 +106,4 @@ class Checkpoints:
 
 
 def _over(size: int) -> str:
-    return f"checkpoint over {size} events"
+    return f"tree head over {size} events"

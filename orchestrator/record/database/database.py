@@ -34,7 +34,7 @@ class Database(ABC):
         self.name = name
         self.engine = engine
         self.by = author()
-        self.wrote = False  # by this object: then a checkpoint may be due
+        self.wrote = False  # by this object: then a tree head may be due
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

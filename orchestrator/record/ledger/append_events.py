@@ -54,7 +54,7 @@ KINDS = {
     "store.mended": "stored blobs had other bytes, and were put again from good ones",
     "store.swept": "blobs were removed from the store",
 }
-# What makes a new checkpoint due.
+# What makes a new tree head due.
 ENDS = ("run.finished", "run.imported", "verdict.given", "verdict.imported", "store.swept")
 
 _table, _ledger = tables.event, tables.ledger

@@ -31,7 +31,7 @@ class LedgerHead(Value):
 
     @property
     def origin(self) -> str:
-        """What checkpoints call this ledger."""
+        """What tree heads call this ledger."""
         return f"reprise/{self.id}"
 
 

@@ -1,4 +1,4 @@
-"""The ledger as it is read: its head, its events in order or by question, its checkpoints.
+"""The ledger as it is read: its head, its events in order or by question, its tree heads.
 
 All but `save_signed_head` only read. Every query is answered by an index at a million events.
 """
@@ -37,7 +37,7 @@ class EventFilter(Value):
 
 
 class Signed(Value):
-    """A checkpoint as it was stored: a signed note over the tree of the first `size` events."""
+    """A tree head as it was stored: a signed note over the tree of the first `size` events."""
 
     size: int
     text: str
@@ -123,11 +123,11 @@ def event_line(row: Row[Any]) -> EventLine:
     )
 
 
-# Checkpoints
+# Signed tree heads
 
 
 def head_due(connection: Connection) -> bool:
-    """Whether a run has ended, or a verdict was given, that no checkpoint covers."""
+    """Whether a run has ended, or a verdict was given, that no tree head covers."""
     covered = select(func.coalesce(func.max(_checkpoint.c.size), 0)).scalar_subquery()
     later = [
         select(_event.c.idx).where(_event.c.kind == kind, _event.c.idx >= covered).exists() for kind in ENDS
@@ -154,7 +154,7 @@ def save_signed_head(connection: Connection, size: int, text: str) -> Signed:
     grown = read_ledger(connection)[1].size
     if size > grown:
         raise RecordError(
-            f"a checkpoint over {size} events, and the ledger has {grown}",
+            f"a tree head over {size} events, and the ledger has {grown}",
             "the ledger was cut short, or the database was restored from a copy: `reprise audit` says more",
         )
     signed = Signed(size=size, text=text, at=now(connection))

@@ -31,13 +31,13 @@ def command(target: str | None, as_json: bool) -> None:
     JSON: `origin`, `size`, `text`, `at`, `new` (it was signed just now), `copied` (how many; null without
     --to). Of an empty ledger: `size` 0, and `text` and `at` null.
     """
-    from orchestrator.audit.heads.signed_heads import checkpoint, copy_to_file, copy_to_git
+    from orchestrator.audit.heads.signed_heads import copy_to_file, copy_to_git, sign_ledger
     from orchestrator.cli.json_document import print_document
     from orchestrator.cli.terminal.console import line, tell
     from orchestrator.cli.verb_session import opened
 
     with opened() as session:
-        new = checkpoint(session) is not None
+        new = sign_ledger(session) is not None
         origin, last = session.record.ledger.head().origin, session.record.ledger.latest_signed_head()
         copied = None
         if target is not None:
