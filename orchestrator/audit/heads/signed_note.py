@@ -1,4 +1,4 @@
-"""Signed notes, and the signed tree heads among them, as C2SP writes them down (its "signed note" and "tlog checkpoint").
+"""Signed notes, and tree heads among them, as C2SP has them ("signed note", "tlog checkpoint").
 
 reprise/5f3c…            origin: which ledger
 17                       number of its events
