@@ -31,7 +31,7 @@ from orchestrator.value import Value
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
 
 
-class Part(StrEnum):
+class AuditPart(StrEnum):
     """What can be asked for one by one; in the order in which it is done."""
 
     LEDGER = "ledger"  # events, their tree, tree heads
@@ -47,25 +47,25 @@ class Part(StrEnum):
 class Audit(Value):
     """What is asked of an audit."""
 
-    parts: tuple[Part, ...] = tuple(Part)
+    parts: tuple[AuditPart, ...] = tuple(AuditPart)
     since: datetime | None = None  # runs and images from then on; the ledger is always read whole
     witnesses: tuple[Path, ...] = ()
     keys: tuple[PublicKey, ...] = ()  # beside this box's own
 
 
-def audit(session: Session, asked: Audit, step: Callable[[Part], Step]) -> Iterator[Finding]:
+def audit(session: Session, asked: Audit, step: Callable[[AuditPart], Step]) -> Iterator[Finding]:
     """Findings as they come. The record may be written meanwhile: each look is at one state of it."""
-    doing: dict[Part, Callable[[Step], Iterator[Finding]]] = {
-        Part.LEDGER: lambda tick: _ledger(session, asked, tick),
-        Part.ROWS: lambda tick: _rows(session, asked, tick),
-        Part.RUNS: lambda _: stuck_findings(session),
-        Part.BLOBS: lambda tick: blob_findings(session, asked.since, tick),
-        Part.VERDICTS: lambda tick: verdict_findings(session, session.record.everything.judged(), tick),
-        Part.IMAGES: lambda tick: _images(session, asked, tick),
-        Part.ENGINE: lambda tick: engine_findings(session, tick),
-        Part.REGISTRY: lambda tick: _registry(session, asked, tick),
+    doing: dict[AuditPart, Callable[[Step], Iterator[Finding]]] = {
+        AuditPart.LEDGER: lambda tick: _ledger(session, asked, tick),
+        AuditPart.ROWS: lambda tick: _rows(session, asked, tick),
+        AuditPart.RUNS: lambda _: stuck_findings(session),
+        AuditPart.BLOBS: lambda tick: blob_findings(session, asked.since, tick),
+        AuditPart.VERDICTS: lambda tick: verdict_findings(session, session.record.everything.judged(), tick),
+        AuditPart.IMAGES: lambda tick: _images(session, asked, tick),
+        AuditPart.ENGINE: lambda tick: engine_findings(session, tick),
+        AuditPart.REGISTRY: lambda tick: _registry(session, asked, tick),
     }
-    for part in Part:
+    for part in AuditPart:
         if part not in asked.parts:
             continue
         try:

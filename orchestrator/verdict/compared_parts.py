@@ -13,10 +13,10 @@ from orchestrator.spec.globs import matcher
 from orchestrator.spec.jobfile.job_spec import Tolerance
 from orchestrator.verdict.causes.clock_habits import clock_note
 from orchestrator.verdict.causes.rank_causes import Evidence
-from orchestrator.verdict.causes.tolerance_advice import NO_MARKS, Marks, marks
+from orchestrator.verdict.causes.tolerance_advice import NO_MARKS, SuggestedMarks, marks
 from orchestrator.verdict.outputs.compare_event_files import Excuses
 from orchestrator.verdict.outputs.compare_files import (
-    Judged,
+    JudgedFile,
     OpenBlob,
     Pair,
     describe_difference,
@@ -48,14 +48,14 @@ class Findings:
     """Everything that was compared."""
 
     pairs: list[Pair]
-    judged: list[Judged]
+    judged: list[JudgedFile]
     metrics: MetricsCompared
     traces: TracesCompared
     left_out: tuple[LeftOut, ...] = ()
     by_content: int = 0  # outputs that are the same by what they hold, and not byte for byte
     aside: int = 0  # outputs that were compared and are in none of the pairs
     renamed: tuple[Renamed, ...] = ()
-    marks: Marks = NO_MARKS
+    marks: SuggestedMarks = NO_MARKS
 
     @property
     def kept(self) -> int:
@@ -119,7 +119,7 @@ def find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: C
     excuses = Excuses(metrics.excusable if metrics.within else frozenset(), metrics.left_out)
     aside = set_aside(paired.pairs, original.tolerance.volatile, open_blob, excuses)
     left_out = [*aside.left_out, *_metrics_left_out(metrics, named), *_links(paired)]
-    judged: list[Judged] = list(aside.judged)
+    judged: list[JudgedFile] = list(aside.judged)
     by_content = aside.equal
     for pair in aside.pairs:
         if same_output(pair[1], pair[2]) or pair[0] in paired.links:
@@ -180,11 +180,11 @@ def _judge(
     runs: tuple[RunRecord, RunRecord],
     open_blob: OpenBlob,
     contents: Contents,
-) -> Judged | LeftOut:
+) -> JudgedFile | LeftOut:
     original, rerun = runs
     difference = describe_difference(pair, open_blob)
     if difference.first_byte is None:
-        return Judged(difference, excused=False)
+        return JudgedFile(difference, excused=False)
     found = Excuse(False, "")
     if is_metrics_file(difference.path, original):
         found = excuse_metrics(difference, metrics, open_blob)
@@ -200,4 +200,4 @@ def _judge(
         excused, note = near, said or note
     if not excused:
         note = note or clock_note(difference, original, rerun, open_blob)
-    return Judged(difference.model_copy(update={"note": note}), excused)
+    return JudgedFile(difference.model_copy(update={"note": note}), excused)

@@ -36,7 +36,7 @@ class Second(Value):
     against_rerun: Verdict
 
 
-class Conclusion(Value):
+class ReplayConclusion(Value):
     source: Source
     summary: str  # one sentence
     reasons: tuple[str, ...] = ()
@@ -48,28 +48,30 @@ _AGREE = (Outcome.IDENTICAL, Outcome.NOT_INSTRUMENTED)  # in every byte that the
 _DISAGREE = (Outcome.DIFFERENT, Outcome.WITHIN_TOLERANCE)
 
 
-def no_second_run(first: Verdict | None, run: RunRecord | None = None) -> Conclusion | None:
+def no_second_run(first: Verdict | None, run: RunRecord | None = None) -> ReplayConclusion | None:
     """Why a second run would show nothing; None where it is to be made. `run`: the rerun."""
     if first is None:
         why = "no earlier run of this digest is known here, so there is no difference to explain"
         if run is not None and run.rerun_of is not None:
             why = f"the rerun {failure_of(run)}, so there is no difference to explain"
-        return Conclusion(source=Source.INCONCLUSIVE, summary=f"{why}; no second run was made")
+        return ReplayConclusion(source=Source.INCONCLUSIVE, summary=f"{why}; no second run was made")
     if first.outcome is Outcome.DIFFERENT:
         return None
     if first.outcome is Outcome.IDENTICAL:
-        return Conclusion(source=Source.NOTHING, summary="the rerun is identical: no second run was needed")
+        return ReplayConclusion(
+            source=Source.NOTHING, summary="the rerun is identical: no second run was needed"
+        )
     if first.outcome is Outcome.WITHIN_TOLERANCE:
         why = "the rerun is within the spec's tolerances: no second run was needed"
-        return Conclusion(source=Source.NOTHING, summary=why)
+        return ReplayConclusion(source=Source.NOTHING, summary=why)
     word = first.outcome.value.replace("_", " ")
     why = f"the rerun is {word}, which a second run does not mend; none was made"
     if first.outcome is Outcome.FAILED:
         why = "the rerun did not succeed, so no second run was made"
-    return Conclusion(source=Source.INCONCLUSIVE, summary=why)
+    return ReplayConclusion(source=Source.INCONCLUSIVE, summary=why)
 
 
-def conclude(original: RunRecord, rerun: RunRecord, second: Second) -> Conclusion:
+def conclude(original: RunRecord, rerun: RunRecord, second: Second) -> ReplayConclusion:
     """What three runs say of a rerun that was judged `different` from its original."""
     between = second.against_rerun
     fields, soft = _differences(original, rerun)
@@ -79,7 +81,7 @@ def conclude(original: RunRecord, rerun: RunRecord, second: Second) -> Conclusio
     elif between.outcome not in _AGREE:
         found = _unusable(second)
     elif second.against_original.outcome is not Outcome.DIFFERENT:
-        found = Conclusion(
+        found = ReplayConclusion(
             source=Source.INCONCLUSIVE,
             summary="the second run is equal to the rerun and to the original, which differ: that cannot be",
             reasons=("a record or a blob is damaged; `reprise audit --only verdicts` says which",),
@@ -91,7 +93,7 @@ def conclude(original: RunRecord, rerun: RunRecord, second: Second) -> Conclusio
     )
 
 
-def _script(second: Second, other_class: bool) -> Conclusion:
+def _script(second: Second, other_class: bool) -> ReplayConclusion:
     """Two runs on one box that are not the same."""
     reasons = []
     if second.against_original.outcome in _AGREE:
@@ -104,34 +106,34 @@ def _script(second: Second, other_class: bool) -> Conclusion:
             " nondeterminism alone need not explain that"
         )
     first = second.against_rerun.summary.partition(": ")[2]
-    return Conclusion(
+    return ReplayConclusion(
         source=Source.SCRIPT,
         summary="the script itself is nondeterministic: two runs on this box differ from each other",
         reasons=(*([f"between the two: {first}"] if first else []), *reasons),
     )
 
 
-def _unusable(second: Second) -> Conclusion:
+def _unusable(second: Second) -> ReplayConclusion:
     why = second.against_rerun.summary.partition(": ")[2] or second.against_rerun.summary
-    return Conclusion(
+    return ReplayConclusion(
         source=Source.INCONCLUSIVE, summary=f"the second run could not be compared with the rerun: {why}"
     )
 
 
 def _agreeing(
     original: RunRecord, rerun: RunRecord, fields: dict[str, Pair], soft: dict[str, Pair]
-) -> Conclusion:
+) -> ReplayConclusion:
     """Two equal runs here, and an original that is not."""
     same_box = original.box is not None and original.box == rerun.box
     named = listed([f"{name} ({_word(a)} vs {_word(b)})" for name, (a, b) in fields.items()], 5)
     others = listed([f"{name} ({_word(a)} vs {_word(b)})" for name, (a, b) in soft.items()], 5)
     if same_box and any(map(_of_host, fields)):
-        return Conclusion(
+        return ReplayConclusion(
             source=Source.BOX_CHANGED,
             summary=f"this box agrees with itself, and it has changed since the original was made: {named}",
         )
     if fields and not same_box:
-        return Conclusion(
+        return ReplayConclusion(
             source=Source.BOXES,
             summary=f"this box is deterministic: the difference is between the boxes ({named})",
         )
@@ -139,14 +141,14 @@ def _agreeing(
         known = original.fingerprint is not None and rerun.fingerprint is not None
         of_class = "are of one bit class" if known else "recorded no hardware to compare"
         where = f"what else differs: {others}" if others else "nothing that is recorded of them differs"
-        return Conclusion(
+        return ReplayConclusion(
             source=Source.BOXES,
             summary=f"this box is deterministic: the difference is between the boxes, which {of_class}",
             reasons=(where, _UNRECORDED),
         )
     reasons = [f"what the job's libraries saw differs: {named}"] if fields else []
     reasons += [f"what differs on the box: {others}"] if others else []
-    return Conclusion(
+    return ReplayConclusion(
         source=Source.UNRECORDED,
         summary="two runs on this box now agree, but not with the original, made on this same box",
         reasons=(*reasons, _UNRECORDED),

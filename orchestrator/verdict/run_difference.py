@@ -19,7 +19,7 @@ Cell = Plain
 INCOMPLETE = "(incomplete)"  # no metric's name: stands for what could not be read
 
 
-class Entry(Value):
+class FieldPair(Value):
     """One field side by side; None where that run has none."""
 
     name: str
@@ -32,8 +32,8 @@ class Section(Value):
     """`differing` and `equal` entries, each sorted by name; people are shown the first and a count."""
 
     name: str
-    differing: tuple[Entry, ...]
-    equal: tuple[Entry, ...]
+    differing: tuple[FieldPair, ...]
+    equal: tuple[FieldPair, ...]
 
 
 class Difference(Value):
@@ -78,11 +78,11 @@ def difference(a: RunRecord, b: RunRecord) -> Difference:
 
 def _section(name: str, a: Mapping[str, Cell], b: Mapping[str, Cell]) -> Section:
     unequal = set(unequal_names(a, b))
-    entries = [Entry(name=key, a=a.get(key), b=b.get(key)) for key in sorted(a.keys() | b.keys())]
+    entries = [FieldPair(name=key, a=a.get(key), b=b.get(key)) for key in sorted(a.keys() | b.keys())]
     return _split(name, ((entry, entry.name not in unequal) for entry in entries))
 
 
-def _split(name: str, entries: Iterable[tuple[Entry, bool]]) -> Section:
+def _split(name: str, entries: Iterable[tuple[FieldPair, bool]]) -> Section:
     """`entries` with whether they are equal."""
     listed = list(entries)
     return Section(
@@ -158,7 +158,7 @@ def _all_metrics(run: RunRecord) -> dict[str, Cell]:
     return {**run.metrics, **({INCOMPLETE: run.metrics_incomplete} if run.metrics_incomplete else {})}
 
 
-def _with_delta(entry: Entry) -> Entry:
+def _with_delta(entry: FieldPair) -> FieldPair:
     if isinstance(entry.a, int | float) and isinstance(entry.b, int | float):
         return entry.model_copy(update={"delta": entry.b - entry.a})
     return entry
@@ -168,7 +168,7 @@ def _outputs(a: RunRecord, b: RunRecord) -> Section:
     return _split(
         "outputs",
         (
-            (Entry(name=path, a=_output(left), b=_output(right)), same_output(left, right))
+            (FieldPair(name=path, a=_output(left), b=_output(right)), same_output(left, right))
             for path, left, right in pair_runs(a, b).pairs
         ),
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import OutputStatus
 from orchestrator.run.metrics.series import points_of
-from orchestrator.verdict.outputs.compare_files import Judged, Pair
+from orchestrator.verdict.outputs.compare_files import JudgedFile, Pair
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared
 from orchestrator.verdict.verdict_model import Phase, Traced, TraceDifference
 from orchestrator.verdict.verdict_wording import beside, count
@@ -48,7 +48,7 @@ def _equal_outputs(kept: Equal) -> str:
 
 
 def difference_sentence(
-    first: TraceDifference | None, outputs: int, judged: list[Judged], metrics: MetricsCompared
+    first: TraceDifference | None, outputs: int, judged: list[JudgedFile], metrics: MetricsCompared
 ) -> str:
     """What differs: where training parted, how many outputs and which first, which metric."""
     parts = []
@@ -66,7 +66,7 @@ def difference_sentence(
     return "; ".join(parts)
 
 
-def _where(item: Judged) -> str:
+def _where(item: JudgedFile) -> str:
     difference = item.difference
     if difference.first_byte is not None:
         return f"{difference.path} at byte {difference.first_byte:,}"

@@ -19,14 +19,14 @@ class Change(StrEnum):
     CHANGED = "changed"
 
 
-class FileDifference(Value):
+class FilePatch(Value):
     path: str
     change: Change
     patch: str  # unified, with its two headings; empty where nothing can be shown
     why: str  # why nothing is shown: binary, too long, not here; empty where the patch is whole
 
 
-def code_difference(a: Mapping[str, SourceText], b: Mapping[str, SourceText]) -> tuple[FileDifference, ...]:
+def code_difference(a: Mapping[str, SourceText], b: Mapping[str, SourceText]) -> tuple[FilePatch, ...]:
     """Files that are not the same, sorted by path. Pure; sources read from images and sources of which
     only digests are known can be mixed.
     """
@@ -41,7 +41,7 @@ def code_difference(a: Mapping[str, SourceText], b: Mapping[str, SourceText]) ->
         if len(lines) > left:
             lines, why = [], f"more than {MAX_LINES:,} lines of differences before it"
         left -= len(lines)
-        found.append(FileDifference(path=path, change=change, patch="".join(lines), why=why))
+        found.append(FilePatch(path=path, change=change, patch="".join(lines), why=why))
     return tuple(found)
 
 

@@ -18,7 +18,13 @@ from orchestrator.audit.attestations.attestation_bundle import (
     read_file,
     write_bundle,
 )
-from orchestrator.audit.attestations.dsse import Envelope, Signature, add_signature, key_id, parse_envelope
+from orchestrator.audit.attestations.dsse import (
+    Envelope,
+    EnvelopeSignature,
+    add_signature,
+    key_id,
+    parse_envelope,
+)
 from orchestrator.audit.attestations.statement import (
     BuildDefinition,
     Builder,
@@ -147,7 +153,7 @@ def test_without_a_claim_there_is_nothing_to_check(keys: Keys) -> None:
 
 def test_a_claim_takes_no_more_signatures_than_can_be_read(keys: Keys) -> None:
     envelope = signed(claim()).envelope
-    many = tuple(Signature(keyid=f"k{number}", sig=b"x") for number in range(1000))
+    many = tuple(EnvelopeSignature(keyid=f"k{number}", sig=b"x") for number in range(1000))
     full = envelope.model_copy(update={"signatures": many})
     assert parse_envelope(full.to_line()) == full
     with pytest.raises(UsageError, match="more than 1000"):

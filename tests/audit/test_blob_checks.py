@@ -12,7 +12,7 @@ import pytest
 from support.box import queued_run
 from support.tampered_world import HERE, World, look, make_world, said
 
-from orchestrator.audit.run_audit import Audit, Part, audit
+from orchestrator.audit.run_audit import Audit, AuditPart, audit
 from orchestrator.launch.garbage import collect
 from orchestrator.settings import load
 
@@ -81,7 +81,7 @@ def test_a_broken_blob_is_the_one_thing_that_is_named(
     digest, path = some_blob(world, table)
     assert not path.is_symlink()
     fault(path)
-    assert said(world.findings(Part.BLOBS)) == {(kind, f"blob {digest}")}
+    assert said(world.findings(AuditPart.BLOBS)) == {(kind, f"blob {digest}")}
     assert {one.kind.value for one in world.findings()} == {kind}
 
 
@@ -90,7 +90,7 @@ def test_what_does_not_belong_there_is_a_note(world: World) -> None:
     (world.settings.store / "sha256" / "ab" / "notes.txt").write_text("mine")
     with world.opened() as session:
         unnamed = session.store.put_bytes(b"of a run that was killed")
-        found = list(audit(session, Audit(parts=(Part.BLOBS,)), lambda _: lambda _done, _total: None))
+        found = list(audit(session, Audit(parts=(AuditPart.BLOBS,)), lambda _: lambda _done, _total: None))
     assert {(one.kind.value, one.wrong) for one in found} == {("blob unnamed", False)}
     assert {one.subject for one in found} == {"store", f"blob {unnamed}"}
 
@@ -110,7 +110,7 @@ def test_a_blob_that_a_row_names_and_gc_removed_is_told_with_its_event(world: Wo
     with world.opened() as session:
         index = session.record.ledger.tell("store.swept", None, {"blobs": {digest: 1}, "policy": "by hand"})
         path.unlink()
-        (one,) = [one for one in look(session, Part.BLOBS) if one.kind.value == "blob missing"]
+        (one,) = [one for one in look(session, AuditPart.BLOBS) if one.kind.value == "blob missing"]
     assert f"event {index} says that gc removed it" in one.detail
 
 
@@ -121,7 +121,7 @@ def test_a_run_that_nobody_is_at_is_a_note(world: World) -> None:
     with world.sql() as connection:
         connection.execute("UPDATE run SET created_at = ? WHERE public_id = ?", (old, run))
     with world.opened() as session:
-        found = list(audit(session, Audit(parts=(Part.RUNS,)), lambda _: lambda _done, _total: None))
+        found = list(audit(session, Audit(parts=(AuditPart.RUNS,)), lambda _: lambda _done, _total: None))
     assert [(one.kind.value, one.subject, one.wrong) for one in found] == [("run stuck", f"run {run}", False)]
 
 

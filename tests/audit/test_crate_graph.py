@@ -15,7 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.finished_run import digest, make_run, verdict
 
-from orchestrator.audit.exports.crate.crate_files import Part, Role, input_parts, safe_path, uri, write_files
+from orchestrator.audit.exports.crate.crate_files import (
+    CrateFile,
+    Role,
+    input_parts,
+    safe_path,
+    uri,
+    write_files,
+)
 from orchestrator.audit.exports.crate.crate_graph import metadata
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
@@ -29,11 +36,11 @@ from orchestrator.spec.inputs import digest_of
 from orchestrator.spec.program import Program
 
 
-def part(path: str, data: bytes = b"x", role: Role = Role.OUTPUT, name: str | None = None) -> Part:
-    return Part(path, role, name or path, Digest.of(data), len(data), lambda: io.BytesIO(data))
+def part(path: str, data: bytes = b"x", role: Role = Role.OUTPUT, name: str | None = None) -> CrateFile:
+    return CrateFile(path, role, name or path, Digest.of(data), len(data), lambda: io.BytesIO(data))
 
 
-def graph(run: RunRecord, *parts: Part, licence: str | None = None) -> dict[str, Any]:
+def graph(run: RunRecord, *parts: CrateFile, licence: str | None = None) -> dict[str, Any]:
     """By id; each id once."""
     place = read_place("registry.example.org:5000/team/reprise")
     lines = [verdict(run.id, "fedcba9876543210")]

@@ -14,7 +14,7 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from orchestrator.audit.attestations.dsse import (
     Envelope,
-    Signature,
+    EnvelopeSignature,
     add_signature,
     check,
     key_id,
@@ -77,7 +77,7 @@ def test_a_key_counts_once(ada: SigningKey, bob: SigningKey) -> None:
     twice = both.model_copy(update={"signatures": (both.signatures[0],) * 2})
     assert check(twice, [ada.public]).good == (ada.public,)
     alias = PublicKey(name="eve@elsewhere", raw=ada.public.raw)
-    renamed = Signature(keyid=key_id(alias), sig=once.signatures[0].sig)
+    renamed = EnvelopeSignature(keyid=key_id(alias), sig=once.signatures[0].sig)
     both_names = once.model_copy(update={"signatures": (*once.signatures, renamed)})
     assert check(both_names, [ada.public, alias]).good == (ada.public,)
     with pytest.raises(ValueError, match="two payloads"):
@@ -100,10 +100,10 @@ def test_every_flipped_bit_is_found(envelope: Envelope, ada: SigningKey, bob: Si
 
 def test_a_signature_under_another_ones_name_is_bad(ada: SigningKey, bob: SigningKey) -> None:
     signed = add_signature(Envelope(payload=PAYLOAD), ada)
-    renamed = Signature(keyid=key_id(bob.public), sig=signed.signatures[0].sig)
+    renamed = EnvelopeSignature(keyid=key_id(bob.public), sig=signed.signatures[0].sig)
     moved = signed.model_copy(update={"signatures": (renamed,)})
     assert "was altered" in check(moved, [ada.public, bob.public]).bad[0]
-    stranger = signed.model_copy(update={"signatures": (Signature(keyid="eve", sig=renamed.sig),)})
+    stranger = signed.model_copy(update={"signatures": (EnvelopeSignature(keyid="eve", sig=renamed.sig),)})
     assert "key id was altered" in check(stranger, [ada.public]).bad[0]
     assert check(stranger, [bob.public]).unknown == ("eve",)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.tampered_world import World, change_the_seed, make_world, names_event, said, sign_all
 
-from orchestrator.audit.exports.export_ledger import Exported, export
+from orchestrator.audit.exports.export_ledger import ExportedLedger, export
 from orchestrator.audit.exports.offline_audit import audit_offline
 from orchestrator.audit.findings import Finding
 from orchestrator.audit.heads.signed_note import parse_head, sign_head
@@ -29,7 +29,7 @@ from orchestrator.settings import load
 def no_step(_done: int, _total: int) -> None: ...
 
 
-def write(world: World, folder: Path, *, blobs: bool = True) -> Exported:
+def write(world: World, folder: Path, *, blobs: bool = True) -> ExportedLedger:
     with world.opened() as session:
         return export(session, folder, no_step, blobs=blobs)
 

@@ -14,7 +14,7 @@ from orchestrator.audit.findings import Kind
 from orchestrator.audit.heads.signed_heads import sign_ledger
 from orchestrator.audit.heads.signed_note import sign_head
 from orchestrator.audit.keys import signing_key
-from orchestrator.audit.run_audit import Audit, Part, audit
+from orchestrator.audit.run_audit import Audit, AuditPart, audit
 from orchestrator.cli.main import run
 from orchestrator.errors import ExitCode, RecordError
 from orchestrator.launch.session import Session
@@ -37,7 +37,7 @@ def test_a_run_with_a_key_of_its_own_choice_is_looked_at(world: World, key: int)
         connection.execute(
             f"INSERT INTO run (id, {', '.join(names)}) SELECT ?, {forged} FROM run WHERE id = ?", (key, first)
         )
-    assert ("row unaccounted for", "run feedfeedfeedfeed") in said(world.findings(Part.ROWS))
+    assert ("row unaccounted for", "run feedfeedfeedfeed") in said(world.findings(AuditPart.ROWS))
 
 
 def test_a_run_that_was_moved_below_zero_is_still_compared(world: World) -> None:
@@ -49,7 +49,7 @@ def test_a_run_that_was_moved_below_zero_is_still_compared(world: World) -> None
         for table in tables:
             if any(row[1] == "run_id" for row in connection.execute(f'PRAGMA table_info("{table}")')):
                 connection.execute(f'UPDATE "{table}" SET run_id = -2 WHERE run_id = ?', (key,))
-    assert ("row altered", f"run {name}") in said(world.findings(Part.ROWS))
+    assert ("row altered", f"run {name}") in said(world.findings(AuditPart.ROWS))
 
 
 def test_an_event_before_the_first_is_out_of_order(world: World) -> None:
@@ -58,7 +58,7 @@ def test_an_event_before_the_first_is_out_of_order(world: World) -> None:
             "INSERT INTO event (idx, at, made_by, kind, run, document) "
             "SELECT -1, at, made_by, kind, run, document FROM event WHERE idx = 0"
         )
-    found = said(world.findings(Part.LEDGER))
+    found = said(world.findings(AuditPart.LEDGER))
     assert ("event out of order", "event -1") in found
     assert "tree differs" in {kind for kind, _ in found}
 
@@ -86,14 +86,14 @@ def test_what_ends_one_part_is_told_and_the_others_go_on(world: World) -> None:
 def test_a_witness_that_holds_nothing_for_this_ledger_is_wrong(world: World, tmp_path: Path) -> None:
     other = make_world(load({"REPRISE_HOME": str(tmp_path / "other")}))
     kept = witness(other)
-    assert ("tree head not signed", str(kept)) in said(world.findings(Part.LEDGER, witnesses=(kept,)))
+    assert ("tree head not signed", str(kept)) in said(world.findings(AuditPart.LEDGER, witnesses=(kept,)))
 
 
 def test_a_registry_that_does_not_answer_is_not_called_altered(tmp_path: Path) -> None:
     settings = load({"REPRISE_HOME": str(tmp_path / "home"), "REPRISE_REGISTRY": "localhost:1/nobody"})
     with Session(settings) as session:
         a_life(session)
-        found = list(audit(session, Audit(parts=(Part.REGISTRY,)), lambda _: lambda _done, _total: None))
+        found = list(audit(session, Audit(parts=(AuditPart.REGISTRY,)), lambda _: lambda _done, _total: None))
     assert [one.kind for one in found] == [Kind.OUT_OF_REACH]
     assert "localhost:1" in found[0].detail
 
@@ -144,7 +144,7 @@ def test_one_file_that_the_disk_does_not_give_is_not_called_altered(
 
     monkeypatch.setattr(folder_store, "open_file", fails)
     with world.opened() as session:
-        found = list(audit(session, Audit(parts=(Part.BLOBS,)), lambda _: lambda _done, _total: None))
+        found = list(audit(session, Audit(parts=(AuditPart.BLOBS,)), lambda _: lambda _done, _total: None))
     assert [(one.kind, one.subject) for one in found] == [(Kind.OUT_OF_REACH, f"blob {digest}")]
 
 

@@ -12,7 +12,7 @@ from support.box import queued_run
 from support.tampered_world import HERE, image, look, result
 
 from orchestrator.audit.heads.signed_heads import sign_ledger
-from orchestrator.audit.run_audit import Part
+from orchestrator.audit.run_audit import AuditPart
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.fold_events import EventLine
 from orchestrator.record.ledger.snapshot import Snapshot
@@ -94,7 +94,7 @@ def test_a_run_that_is_recorded_after_the_store_was_listed_lacks_nothing(setting
 
     with Session(settings) as session:
         session.__dict__["store"] = Late(settings.store)
-        assert look(session, Part.BLOBS) == []
+        assert look(session, AuditPart.BLOBS) == []
 
 
 def test_an_image_that_is_recorded_while_events_are_read_is_accounted_for(
@@ -109,9 +109,9 @@ def test_an_image_that_is_recorded_while_events_are_read_is_accounted_for(
 
     monkeypatch.setattr(Snapshot, "told_of_shared", late)
     with Session(settings) as session:
-        assert look(session, Part.ROWS) == []
+        assert look(session, AuditPart.ROWS) == []
         monkeypatch.undo()
-        assert look(session, Part.ROWS, Part.LEDGER) == []
+        assert look(session, AuditPart.ROWS, AuditPart.LEDGER) == []
 
 
 def test_what_is_written_and_signed_while_the_ledger_is_read_is_no_contradiction(
@@ -131,4 +131,4 @@ def test_what_is_written_and_signed_while_the_ledger_is_read_is_no_contradiction
             sign_ledger(session)
 
         monkeypatch.setattr(everything, "ledger_events", late)
-        assert look(session, Part.LEDGER) == []
+        assert look(session, AuditPart.LEDGER) == []

@@ -41,7 +41,7 @@ from orchestrator.audit.findings import Finding
 from orchestrator.audit.heads.local_copy import ledgers_path
 from orchestrator.audit.heads.signed_heads import sign_ledger
 from orchestrator.audit.keys import key_path, signing_key
-from orchestrator.audit.run_audit import Audit, Part, audit
+from orchestrator.audit.run_audit import Audit, AuditPart, audit
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.row_evidence import NOT_COVERED
 from orchestrator.record.schema import tables
@@ -146,11 +146,11 @@ def test_what_is_not_covered_is_known() -> None:
     """Beside these, a change of any column of any table is found: the test above."""
     rest = [f"{table}.{column}" for table, column in columns() if uncovered(table, column)]
     rest = [name for name in rest if name.partition(".")[0] not in CHECKED_OTHERWISE]
-    assert [*rest, "checkpoint.at"] == [
+    assert {*rest, "checkpoint.at"} == {
         *("box.state", "box.seen_at", "box.trouble"),
         *("log_chunk.run_id", "log_chunk.number", "log_chunk.start", "log_chunk.data"),
         "checkpoint.at",
-    ]
+    }
     text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
     for name in ("box.state", "box.seen_at", "box.trouble", "log_chunk", "checkpoint.at"):
         assert f"`{name}`" in text
@@ -282,7 +282,7 @@ def test_rows_in_another_order_are_found(world: World, table: str, columns: tupl
         connection.execute(changed, (*first, two))
         connection.execute(changed, (*second, one))
         same = first == second or columns == ("position",)
-    findings = world.findings(Part.ROWS)
+    findings = world.findings(AuditPart.ROWS)
     if columns == ("position",):  # both rows are equal but for it: exchanged, they are the same list
         assert findings == []
         return
@@ -306,7 +306,7 @@ def test_a_flipped_byte_in_any_region_of_an_event_is_found_and_named(
             flipped = bytearray(whole)
             flipped[at] ^= 1
             connection.execute(changed, (bytes(flipped), index))
-            findings = look(watched, Part.LEDGER)
+            findings = look(watched, AuditPart.LEDGER)
             connection.execute(changed, (whole, index))
             assert names_event(findings, index), f"byte {at}: {findings}"
             if index < SIGNED[-1]:
@@ -319,7 +319,7 @@ def test_events_taken_out_put_in_exchanged_and_renumbered_are_named(world: World
         with world.sql() as connection:
             for statement in statements:
                 connection.execute(statement)
-        return world.findings(Part.LEDGER)
+        return world.findings(AuditPart.LEDGER)
 
     for index in range(EVENTS):
         findings = broken(f"DELETE FROM event WHERE idx = {index}")
@@ -380,7 +380,7 @@ def test_another_ledger_in_its_place_is_found(world: World) -> None:
     with world.sql() as connection:
         connection.execute("DELETE FROM checkpoint")
         connection.execute("UPDATE ledger SET id = ?", (secrets.token_hex(8),))
-    assert ("another ledger", f"ledger {before}") in said(world.findings(Part.LEDGER))
+    assert ("another ledger", f"ledger {before}") in said(world.findings(AuditPart.LEDGER))
 
 
 def test_what_a_witness_holds_is_found_on_any_box(world: World, tmp_path: Path) -> None:
@@ -400,18 +400,18 @@ def test_what_a_witness_holds_is_found_on_any_box(world: World, tmp_path: Path) 
 def test_a_ledger_that_was_cut_is_found_by_what_was_signed(world: World, keep: int) -> None:
     kept = witness(world)
     rewrite(world, everything_kept, keep)
-    found = said(world.findings(Part.LEDGER))
+    found = said(world.findings(AuditPart.LEDGER))
     assert ("ledger shorter", "ledger") in found
     with world.sql() as connection:
         connection.execute("DELETE FROM checkpoint WHERE size > ?", (keep,))
-    assert ("ledger shorter", "ledger") in said(world.findings(Part.LEDGER))
+    assert ("ledger shorter", "ledger") in said(world.findings(AuditPart.LEDGER))
     forget(world)
-    assert ("ledger shorter", "ledger") in said(world.findings(Part.LEDGER, witnesses=(kept,)))
+    assert ("ledger shorter", "ledger") in said(world.findings(AuditPart.LEDGER, witnesses=(kept,)))
 
 
 def test_rows_of_what_was_cut_off_are_unaccounted_for(world: World) -> None:
     rewrite(world, everything_kept, 15)
-    found = said(world.findings(Part.ROWS))
+    found = said(world.findings(AuditPart.ROWS))
     assert ("row unaccounted for", f"run {world.rerun}") in found
 
 
@@ -451,7 +451,7 @@ def test_not_found_a_past_rewritten_where_no_copy_is_left(world: World) -> None:
     forget(world)
     assert world.findings(*LEDGER_AND_ROWS) == []
     with world.opened() as session:
-        found = list(audit(session, Audit(parts=(Part.LEDGER,)), lambda _: lambda _done, _total: None))
+        found = list(audit(session, Audit(parts=(AuditPart.LEDGER,)), lambda _: lambda _done, _total: None))
     assert [one.kind.value for one in found] == ["no tree head"]
 
 
@@ -476,11 +476,11 @@ def test_a_change_of_any_letter_of_a_tree_head_is_found(made: World, watched: Se
         for at, letter in enumerate(text):
             other = "B" if letter != "B" else "C"
             connection.execute(changed, (text[:at] + other + text[at + 1 :], SIGNED[0]))
-            findings = look(watched, Part.LEDGER)
+            findings = look(watched, AuditPart.LEDGER)
             assert any("15 events" in one.subject for one in findings), (at, letter, findings)
         for other in ("", text[:-1], text + text, text.partition("\n\n")[0] + "\n\n"):
             connection.execute(changed, (other, SIGNED[0]))
-            assert look(watched, Part.LEDGER), other
+            assert look(watched, AuditPart.LEDGER), other
         connection.execute(changed, (text, SIGNED[0]))
 
 
@@ -497,7 +497,7 @@ def test_a_signature_of_the_boxs_key_over_something_else_is_no_proof(world: Worl
         connection.execute(
             "UPDATE checkpoint SET text = ? WHERE size = 24", ("\n".join(lines) + f"\n\n{signed[24]}",)
         )
-    found = said(world.findings(Part.LEDGER))
+    found = said(world.findings(AuditPart.LEDGER))
     assert {("tree head not signed", f"tree head over {size} events") for size in SIGNED} <= found
 
 
@@ -513,9 +513,9 @@ def test_any_byte_of_any_blob_is_found_and_named(world: World) -> None:
             flipped = bytearray(whole)
             flipped[at] ^= 0x80
             path.write_bytes(flipped)
-            assert said(world.findings(Part.BLOBS)) == {("blob altered", f"blob sha256:{path.name}")}
+            assert said(world.findings(AuditPart.BLOBS)) == {("blob altered", f"blob sha256:{path.name}")}
         path.write_bytes(whole)
-    assert world.findings(Part.BLOBS) == []
+    assert world.findings(AuditPart.BLOBS) == []
 
 
 def test_blobs_that_are_gone_exchanged_cut_or_longer_are_named(world: World) -> None:
@@ -529,7 +529,7 @@ def test_blobs_that_are_gone_exchanged_cut_or_longer_are_named(world: World) -> 
     longer.write_bytes(data[longer] + b"\0")
     empty.write_bytes(b"")
     altered = {("blob altered", f"blob sha256:{path.name}") for path in (one, two, cut, longer, empty)}
-    assert said(world.findings(Part.BLOBS)) == {*altered, ("blob missing", f"blob sha256:{gone.name}")}
+    assert said(world.findings(AuditPart.BLOBS)) == {*altered, ("blob missing", f"blob sha256:{gone.name}")}
 
 
 def test_a_verdict_that_the_evidence_does_not_bear_out_is_named(world: World) -> None:
@@ -538,7 +538,7 @@ def test_a_verdict_that_the_evidence_does_not_bear_out_is_named(world: World) ->
         connection.execute(
             "UPDATE verdict SET outcome = 'identical', document = replace(document, 'different', 'identical')"
         )
-    findings = world.findings(Part.VERDICTS)
+    findings = world.findings(AuditPart.VERDICTS)
     assert said(findings) == {("verdict not borne out", f"verdict on run {world.rerun}")}
 
 

@@ -18,7 +18,7 @@ from orchestrator.audit.heads.local_copy import ledgers_path, local_path
 from orchestrator.audit.heads.signed_heads import copy_to_file, sign_ledger
 from orchestrator.audit.heads.signed_note import sign_head
 from orchestrator.audit.keys import signing_key
-from orchestrator.audit.run_audit import Audit, Part, audit
+from orchestrator.audit.run_audit import Audit, AuditPart, audit
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.launch.session import Session
@@ -47,8 +47,14 @@ from support.box import queued_run
 ONE = Digest.of(b"one")
 EVENTS = 26  # of the world below
 SIGNED = (15, 24)  # sizes of its tree heads
-LEDGER_AND_ROWS = (Part.LEDGER, Part.ROWS)
-HERE = (*LEDGER_AND_ROWS, Part.RUNS, Part.BLOBS, Part.VERDICTS, Part.IMAGES)  # no engine, no registry
+LEDGER_AND_ROWS = (AuditPart.LEDGER, AuditPart.ROWS)
+HERE = (
+    *LEDGER_AND_ROWS,
+    AuditPart.RUNS,
+    AuditPart.BLOBS,
+    AuditPart.VERDICTS,
+    AuditPart.IMAGES,
+)  # no engine, no registry
 
 
 def image(name: str) -> ImageFacts:
@@ -190,7 +196,7 @@ class World(NamedTuple):
         with Session(self.settings) as session:
             yield session
 
-    def findings(self, *parts: Part, **asked: Any) -> list[Finding]:
+    def findings(self, *parts: AuditPart, **asked: Any) -> list[Finding]:
         with self.opened() as session:
             return look(session, *parts, **asked)
 
@@ -217,7 +223,7 @@ def make_world(settings: Settings) -> World:
     return World(settings, original, rerun)
 
 
-def look(session: Session, *parts: Part, **asked: Any) -> list[Finding]:
+def look(session: Session, *parts: AuditPart, **asked: Any) -> list[Finding]:
     """What an audit finds that is wrong."""
     found = audit(session, Audit(parts=parts or HERE, **asked), lambda _: lambda _done, _total: None)
     return [one for one in found if one.wrong]

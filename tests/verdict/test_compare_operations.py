@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.verdict.traces.compare_operations import Kind, compare_ops
+from orchestrator.verdict.traces.compare_operations import OpKind, compare_ops
 
 HEAD = {"ops": 1, "rank": 0, "pid": 7, "began": 5, "step": 0, "count": 1}
 END = {"end": True, "ops": 2, "steps": 1}
@@ -35,17 +35,21 @@ def test_equal_logs() -> None:
 @pytest.mark.parametrize(
     ("changes", "kind", "said"),
     [
-        ({"out": [["float32[2]", "bb"], ["float32[2]", "cc"]]}, Kind.OPERATION, "output 2 of 2, float32[2]"),
-        ({"in": [["float32[2]", "ab"]]}, Kind.INPUT, "input 1 of 1, float32[2]"),
-        ({"a": "1"}, Kind.INPUT, "an argument that is no tensor"),
-        ({"op": "aten::add"}, Kind.PATH, ""),
-        ({"p": "backward"}, Kind.PATH, ""),
-        ({"s": 1}, Kind.PATH, ""),
-        ({"in": [["float32[3]", "aa"]]}, Kind.PATH, ""),
-        ({"in": []}, Kind.PATH, ""),
+        (
+            {"out": [["float32[2]", "bb"], ["float32[2]", "cc"]]},
+            OpKind.OPERATION,
+            "output 2 of 2, float32[2]",
+        ),
+        ({"in": [["float32[2]", "ab"]]}, OpKind.INPUT, "input 1 of 1, float32[2]"),
+        ({"a": "1"}, OpKind.INPUT, "an argument that is no tensor"),
+        ({"op": "aten::add"}, OpKind.PATH, ""),
+        ({"p": "backward"}, OpKind.PATH, ""),
+        ({"s": 1}, OpKind.PATH, ""),
+        ({"in": [["float32[3]", "aa"]]}, OpKind.PATH, ""),
+        ({"in": []}, OpKind.PATH, ""),
     ],
 )
-def test_the_first_difference(changes: dict[str, Any], kind: Kind, said: str) -> None:
+def test_the_first_difference(changes: dict[str, Any], kind: OpKind, said: str) -> None:
     later = op(2, out=[["float32[2]", "dd"]])
     found, equal = compare_ops(log(op(0), op(1), op(2), END), log(op(0), op(1, **changes), later, END))
     assert found is not None
@@ -56,7 +60,10 @@ def test_the_first_difference(changes: dict[str, Any], kind: Kind, said: str) ->
 def test_where_one_ends_earlier_the_paths_differ() -> None:
     found, _ = compare_ops(log(op(0), END), log(op(0), op(1), END))
     assert found is not None
-    assert (found.kind, found.other) == (Kind.PATH, "the original's pass had ended by then")
+    assert (found.kind, found.other) == (
+        OpKind.PATH,
+        "the original's pass had ended by then",
+    )
 
 
 def test_a_log_that_breaks_off_after_a_difference_still_names_it() -> None:

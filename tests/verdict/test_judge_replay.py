@@ -10,7 +10,7 @@ import pytest
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Fingerprint
 from orchestrator.spec.jobfile.job_spec import Resources
-from orchestrator.verdict.judge_replay import Conclusion, Second, Source, conclude, no_second_run
+from orchestrator.verdict.judge_replay import ReplayConclusion, Second, Source, conclude, no_second_run
 from orchestrator.verdict.verdict_model import Outcome, Verdict
 
 Make = Callable[..., RunRecord]
@@ -43,7 +43,7 @@ INTEL, AMD = box("GenuineIntel"), box("AuthenticAMD")
 
 
 @pytest.fixture
-def concluded(record: Make) -> Callable[..., Conclusion]:
+def concluded(record: Make) -> Callable[..., ReplayConclusion]:
     """The rerun and the second run were made on the box `here`, an Intel; the original elsewhere or here."""
 
     def make(
@@ -53,7 +53,7 @@ def concluded(record: Make) -> Callable[..., Conclusion]:
         fingerprint: Fingerprint | None = INTEL,
         second: dict[str, Any] | None = None,
         **original: Any,
-    ) -> Conclusion:
+    ) -> ReplayConclusion:
         first = record(id="a" * 16, box=there, fingerprint=fingerprint, **original)
         rerun = record(id="b" * 16, box="here", fingerprint=INTEL)
         again = record(**({"id": "c" * 16, "box": "here", "fingerprint": INTEL} | (second or {})))
@@ -113,7 +113,7 @@ TABLE: list[tuple[Outcome, Outcome, str, Fingerprint | None, Source, str]] = [
 
 @pytest.mark.parametrize(("original", "rerun", "there", "hardware", "source", "words"), TABLE)
 def test_what_three_runs_say(
-    concluded: Callable[..., Conclusion],
+    concluded: Callable[..., ReplayConclusion],
     original: Outcome,
     rerun: Outcome,
     there: str,
@@ -126,14 +126,14 @@ def test_what_three_runs_say(
     assert words in " ".join((found.summary, *found.reasons))
 
 
-def test_limits_that_were_changed_are_named(concluded: Callable[..., Conclusion]) -> None:
+def test_limits_that_were_changed_are_named(concluded: Callable[..., ReplayConclusion]) -> None:
     found = concluded(DIFFERENT, IDENTICAL, "here", resources=Resources(cpus=8))
     assert found.source is Source.UNRECORDED
     assert found.soft["resources.cpus"] == (8.0, None)
     assert "resources.cpus (8.0 vs absent)" in " ".join(found.reasons)
 
 
-def test_two_runs_here_on_other_hardware_are_doubted(concluded: Callable[..., Conclusion]) -> None:
+def test_two_runs_here_on_other_hardware_are_doubted(concluded: Callable[..., ReplayConclusion]) -> None:
     assert "did not have the same hardware" in str(
         concluded(DIFFERENT, DIFFERENT, second={"fingerprint": AMD}).reasons
     )

@@ -128,7 +128,7 @@ class Vouched(Value):
     runs: tuple[Told, ...]
 
 
-class Checked(Value):
+class CheckedBundle(Value):
     claims: tuple[Vouched, ...]
     files: dict[str, tuple[str, ...]]  # file -> paths of outputs of vouched claims with these bytes
     problems: tuple[str, ...]  # none: everything holds
@@ -136,7 +136,7 @@ class Checked(Value):
 
 def check_bundle(
     bundle: Bundle, keys: Sequence[PublicKey], files: Mapping[str, Digest], least: int = 1
-) -> Checked:
+) -> CheckedBundle:
     """Whether at least so many keys vouch for each claim, and whether the files are of one.
 
     UsageError where there is no claim in the bundle.
@@ -156,7 +156,7 @@ def check_bundle(
         found[name] = tuple(path for one in held for path in one.outputs if one.outputs[path] == digest)
         if not found[name]:
             problems.append(f"{name} ({digest}) is no output that is vouched for: altered, or of another run")
-    return Checked(claims=tuple(vouched), files=found, problems=tuple(problems))
+    return CheckedBundle(claims=tuple(vouched), files=found, problems=tuple(problems))
 
 
 def _told(

@@ -21,7 +21,7 @@ MOST_SIGNATURES = 1000
 MOST_BYTES = 1024  # of one signature, and of a key's name
 
 
-class Signature(Value):
+class EnvelopeSignature(Value):
     keyid: str  # a hint, not signed: which key to try
     sig: bytes
 
@@ -29,7 +29,7 @@ class Signature(Value):
 class Envelope(Value):
     payload: bytes
     payload_type: str = PAYLOAD_TYPE
-    signatures: tuple[Signature, ...] = ()
+    signatures: tuple[EnvelopeSignature, ...] = ()
 
     @property
     def signed(self) -> bytes:
@@ -47,7 +47,7 @@ class Envelope(Value):
         return canonical_json(document).decode() + "\n"
 
 
-class Checked(NamedTuple):
+class CheckedEnvelope(NamedTuple):
     """An envelope's signatures beside the keys that were given."""
 
     good: tuple[PublicKey, ...]
@@ -68,7 +68,7 @@ def key_id(key: PublicKey) -> str:
 
 def add_signature(envelope: Envelope, key: SigningKey) -> Envelope:
     """The envelope signed by one more; the same key again changes nothing."""
-    signature = Signature(keyid=key_id(key.public), sig=key.sign(envelope.signed))
+    signature = EnvelopeSignature(keyid=key_id(key.public), sig=key.sign(envelope.signed))
     return _with(envelope, (signature,))
 
 
@@ -79,7 +79,7 @@ def merge(one: Envelope, other: Envelope) -> Envelope:
     return _with(one, other.signatures)
 
 
-def _with(envelope: Envelope, signatures: Iterable[Signature]) -> Envelope:
+def _with(envelope: Envelope, signatures: Iterable[EnvelopeSignature]) -> Envelope:
     found = dict.fromkeys((*envelope.signatures, *signatures))
     if len(found) > MOST_SIGNATURES:  # nobody could read it again
         raise UsageError(
@@ -89,7 +89,7 @@ def _with(envelope: Envelope, signatures: Iterable[Signature]) -> Envelope:
     return envelope.model_copy(update={"signatures": tuple(found)})
 
 
-def check(envelope: Envelope, keys: Iterable[PublicKey]) -> Checked:
+def check(envelope: Envelope, keys: Iterable[PublicKey]) -> CheckedEnvelope:
     """Whose signatures hold. A key counts once, however often it signed and under however many names."""
     known = {key_id(key): key for key in keys}
     good: dict[bytes, PublicKey] = {}
@@ -105,7 +105,7 @@ def check(envelope: Envelope, keys: Iterable[PublicKey]) -> Checked:
             bad.append(f"a signature of {signer.name} says that it is another key's: its key id was altered")
         else:
             unknown.append(one.keyid)
-    return Checked(tuple(good.values()), tuple(bad), tuple(unknown))
+    return CheckedEnvelope(tuple(good.values()), tuple(bad), tuple(unknown))
 
 
 def parse_envelope(text: str | bytes) -> Envelope:
@@ -122,12 +122,12 @@ def parse_envelope(text: str | bytes) -> Envelope:
     )
 
 
-def _signature(value: Any) -> Signature:
+def _signature(value: Any) -> EnvelopeSignature:
     members = _members(value, "a signature", {"keyid", "sig"})
     sig = _bytes(members["sig"], "sig")
     if not 0 < len(sig) <= MOST_BYTES:
         raise ValueError(f"a signature of {len(sig)} bytes")
-    return Signature(keyid=_text(members["keyid"], "keyid"), sig=sig)
+    return EnvelopeSignature(keyid=_text(members["keyid"], "keyid"), sig=sig)
 
 
 def _members(value: Any, what: str, names: set[str]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ Step = Callable[[int, int], None]  # (done, total), for a progress bar
 EVERY = 1000  # lines or blobs between two steps
 
 
-class Exported(Value):
+class ExportedLedger(Value):
     """What an export holds."""
 
     folder: Path
@@ -47,7 +47,7 @@ class Exported(Value):
     missing: int  # with --blobs: those that the store does not have
 
 
-def export(session: Session, folder: Path, step: Step, *, blobs: bool = False) -> Exported:
+def export(session: Session, folder: Path, step: Step, *, blobs: bool = False) -> ExportedLedger:
     """The record at one moment into a new folder, which is there whole or not at all.
 
     UsageError where the folder is there already, AuditError where the record cannot be read to its end.
@@ -72,7 +72,7 @@ def export(session: Session, folder: Path, step: Step, *, blobs: bool = False) -
     return done.model_copy(update={"folder": folder})
 
 
-def _write(session: Session, folder: Path, step: Step, *, with_blobs: bool) -> Exported:
+def _write(session: Session, folder: Path, step: Step, *, with_blobs: bool) -> ExportedLedger:
     with session.record.everything.snapshot() as now:
         head = now.head()
         ledger: dict[str, object] = {
@@ -96,7 +96,9 @@ def _write(session: Session, folder: Path, step: Step, *, with_blobs: bool) -> E
         _lines(folder / BLOBS, _blobs(now, seen))
     copied = sum(_copied(session, folder, seen, step)) if with_blobs else 0
     missing = len(seen) - copied if with_blobs else 0
-    return Exported(folder=folder, events=events, runs=runs, blobs=len(seen), copied=copied, missing=missing)
+    return ExportedLedger(
+        folder=folder, events=events, runs=runs, blobs=len(seen), copied=copied, missing=missing
+    )
 
 
 def _lines(path: Path, lines: Iterable[bytes]) -> int:

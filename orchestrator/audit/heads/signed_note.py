@@ -21,7 +21,7 @@ MAX_NOTE = 1 << 16  # bytes
 _SIGNATURE = re.compile(r"— (?P<name>[^\s+]+) (?P<data>[A-Za-z0-9+/]+={0,2})\Z")
 
 
-class Signature(Value):
+class NoteSignature(Value):
     name: str
     key_id: bytes  # 4 bytes
     signature: bytes
@@ -34,7 +34,7 @@ class SignedHead(Value):
     size: int
     root: bytes  # 32 bytes
     body: bytes  # what is signed
-    signatures: tuple[Signature, ...]
+    signatures: tuple[NoteSignature, ...]
 
 
 def sign_head(origin: str, size: int, root: bytes, key: SigningKey) -> str:
@@ -82,7 +82,7 @@ def _parse(text: str) -> SignedHead:
         if match is None:
             raise ValueError(f"{line[:40]!r} is no signature")
         data = from_base64(match["data"])
-        signatures.append(Signature(name=match["name"], key_id=data[:4], signature=data[4:]))
+        signatures.append(NoteSignature(name=match["name"], key_id=data[:4], signature=data[4:]))
     return SignedHead(
         origin=lines[0],
         size=int(lines[1]),

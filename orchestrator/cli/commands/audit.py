@@ -112,11 +112,11 @@ def _audit(
     keys: Sequence[PublicKey],
     as_json: bool,
 ) -> ExitCode:
-    from orchestrator.audit.run_audit import Audit, Part, audit
+    from orchestrator.audit.run_audit import Audit, AuditPart, audit
     from orchestrator.cli.terminal.parts_bar import PartBar
     from orchestrator.cli.verb_session import opened
 
-    asked = Audit(parts=tuple(map(Part, parts)), since=since, witnesses=witness, keys=tuple(keys))
+    asked = Audit(parts=tuple(map(AuditPart, parts)), since=since, witnesses=witness, keys=tuple(keys))
     with opened() as session, PartBar() as bar:
         findings = list(audit(session, asked, bar.step))
     return _told(findings, ", ".join(parts), as_json)

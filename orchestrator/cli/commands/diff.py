@@ -11,7 +11,7 @@ from orchestrator.cli.options import json_option
 if TYPE_CHECKING:
     from orchestrator.launch.session import Session
     from orchestrator.record.run_record import RunRecord
-    from orchestrator.verdict.run_difference import Cell, Difference, Entry, Section
+    from orchestrator.verdict.run_difference import Cell, Difference, FieldPair, Section
 
 ENTRIES_SHOWN = 40  # of one section; --all and --json show every one
 
@@ -103,7 +103,7 @@ def _print_section(section: Section, everything: bool) -> None:
             console.line(f"  {entry.name}: {cell_text(entry.a)}", console.DIM)
 
 
-def _print_entry(entry: Entry) -> None:
+def _print_entry(entry: FieldPair) -> None:
     from orchestrator.cli.terminal import console
 
     delta = "" if entry.delta is None else f"   ({entry.delta:+.6g})"

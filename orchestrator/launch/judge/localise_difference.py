@@ -24,7 +24,12 @@ from orchestrator.run.collect.operation_logs import VARIABLE, is_ops_log
 from orchestrator.run.hardware import box_id, choose_gpus, gpus
 from orchestrator.value import Value
 from orchestrator.verdict.compare_runs import compare
-from orchestrator.verdict.traces.compare_operations import Kind, OpDifference, compare_ops, header_of
+from orchestrator.verdict.traces.compare_operations import (
+    OpDifference,
+    OpKind,
+    compare_ops,
+    header_of,
+)
 from orchestrator.verdict.verdict_model import Outcome, Verdict
 
 NO_TRACE = {"REPRISE_TRACE": ""}  # it would have a gap where the operations are logged
@@ -207,9 +212,9 @@ def _first(session: Session, pairs: list[tuple[Digest, Digest]]) -> tuple[OpDiff
 
 def _sentence(found: OpDifference) -> str:
     what = found.describe()
-    if found.kind is Kind.PATH:
+    if found.kind is OpKind.PATH:
         return f"the two passes took different paths at {what}; the other one: {found.other}"
-    if found.kind is Kind.INPUT:
+    if found.kind is OpKind.INPUT:
         before = (
             f"none of the {found.equal:,} operations before it made" if found.equal else "nothing seen made"
         )

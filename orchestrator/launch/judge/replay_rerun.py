@@ -10,7 +10,7 @@ from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
 from orchestrator.value import Value
 from orchestrator.verdict.comparability import says_nothing
-from orchestrator.verdict.judge_replay import Conclusion, Second, conclude, no_second_run
+from orchestrator.verdict.judge_replay import ReplayConclusion, Second, conclude, no_second_run
 from orchestrator.verdict.verdict_model import Verdict
 
 
@@ -19,7 +19,7 @@ class Replayed(Value):
 
     run: RunRecord
     verdict: Verdict | None
-    conclusion: Conclusion
+    conclusion: ReplayConclusion
     second: Second | None  # None: no second run was made
 
 

@@ -27,7 +27,7 @@ from orchestrator.verdict.causes.clock_habits import CLOCK
 from orchestrator.verdict.causes.hardware_causes import boxes, labelled, sides
 from orchestrator.verdict.causes.program_causes import program_causes
 from orchestrator.verdict.causes.readback_flags import OURS, flag_word, last_flags, training_readback
-from orchestrator.verdict.causes.tolerance_advice import NO_MARKS, Marks, advice
+from orchestrator.verdict.causes.tolerance_advice import NO_MARKS, SuggestedMarks, advice
 from orchestrator.verdict.traces.event_differences import GENERATOR_TOO, OTHER_PATH, OTHER_SHAPES
 from orchestrator.verdict.verdict_model import (
     Cause,
@@ -69,7 +69,7 @@ class Evidence:
     unlike: str = ""  # why the traces cannot be set side by side
     files: tuple[FileDifference, ...] = ()
     metrics: tuple[MetricDifference, ...] = ()
-    marks: Marks = NO_MARKS  # what could be called volatile
+    marks: SuggestedMarks = NO_MARKS  # what could be called volatile
 
 
 class _Rank(IntEnum):

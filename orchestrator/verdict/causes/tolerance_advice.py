@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from orchestrator.record.run_record import RunRecord
 from orchestrator.spec.globs import WILD
 from orchestrator.spec.jobfile.job_spec import Tolerance
-from orchestrator.verdict.outputs.compare_files import Judged, OpenBlob
+from orchestrator.verdict.outputs.compare_files import JudgedFile, OpenBlob
 from orchestrator.verdict.outputs.compare_metric_files import excuse_metrics, is_metrics_file
 from orchestrator.verdict.outputs.path_blanks import blanked, window_of
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared
@@ -19,7 +19,7 @@ MOST = 8  # files, or metrics, that are listed; of more, a reader makes a glob o
 
 
 @dataclass(frozen=True)
-class Marks:
+class SuggestedMarks:
     """What would have to be said for the two runs to be the same."""
 
     outputs: tuple[str, ...] = ()  # globs to be called volatile
@@ -27,16 +27,16 @@ class Marks:
     tensors: tuple[str, ...] = ()  # globs of which equal tensors are enough: a tolerance of 0
 
 
-NO_MARKS = Marks()
+NO_MARKS = SuggestedMarks()
 
 
 def marks(
     original: RunRecord,
-    judged: Sequence[Judged],
+    judged: Sequence[JudgedFile],
     metrics: MetricsCompared,
     open_blob: OpenBlob,
     contents: Mapping[str, TensorFinding],
-) -> Marks:
+) -> SuggestedMarks:
     """A file of metrics needs no mark where those that differ in it are marked by name.
 
     A checkpoint of the same tensors stays judged by them.
@@ -58,7 +58,7 @@ def marks(
         named = is_metrics_file(path, original) and excuse_metrics(item.difference, marked, open_blob).excused
         if not (item.excused or named):
             globs.append(glob_of(path, original))
-    return Marks(tuple(dict.fromkeys(globs)), tuple(names), tuple(dict.fromkeys(tensors)))
+    return SuggestedMarks(tuple(dict.fromkeys(globs)), tuple(names), tuple(dict.fromkeys(tensors)))
 
 
 def glob_of(path: str, run: RunRecord) -> str:
@@ -72,7 +72,7 @@ def glob_of(path: str, run: RunRecord) -> str:
     return literal
 
 
-def advice(original: RunRecord, found: Marks) -> str:
+def advice(original: RunRecord, found: SuggestedMarks) -> str:
     """`outputs: [...]` and `tolerance: {...}`, whole lines of the job file; "" where nothing is to mark."""
     tolerance = original.tolerance
     lines = []

@@ -21,7 +21,7 @@ Pair = tuple[str, Output | None, Output | None]
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedFile:
     """A differing output, and whether a tolerance excuses it."""
 
     difference: FileDifference

@@ -13,7 +13,7 @@ from orchestrator.verdict.outputs.compare_event_files import (
     compare_event_files,
     pair_event_files,
 )
-from orchestrator.verdict.outputs.compare_files import Judged, OpenBlob, Pair, same_output
+from orchestrator.verdict.outputs.compare_files import JudgedFile, OpenBlob, Pair, same_output
 from orchestrator.verdict.verdict_model import FileDifference, LeftOut
 
 
@@ -22,7 +22,7 @@ class Aside:
     """`pairs` are left to be compared byte for byte; `equal` event files are the same but for the clock."""
 
     pairs: list[Pair]
-    judged: tuple[Judged, ...]
+    judged: tuple[JudgedFile, ...]
     left_out: tuple[LeftOut, ...]
     equal: int
 
@@ -45,7 +45,7 @@ def set_aside(
     ]
     rest = [pair for pair in pairs if not _fits(volatile, pair[0], pair[2])]
     done: set[str] = set()
-    judged: list[Judged] = []
+    judged: list[JudgedFile] = []
     equal = 0
     outputs = (
         tuple(a for _, a, _ in rest if a is not None),
@@ -63,7 +63,7 @@ def set_aside(
             left_out.append(LeftOut(path=a.path, why=f"the clock in its name and records ({compared.note})"))
         else:
             difference = _differing(a.path, a.digest, b.digest, compared.note)
-            judged.append(Judged(difference, excused=compared.excused))
+            judged.append(JudgedFile(difference, excused=compared.excused))
     rest = [pair for pair in rest if pair[0] not in done]
     return Aside(rest, tuple(judged), tuple(sorted(left_out, key=lambda item: item.path)), equal)
 

@@ -65,7 +65,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TensorLayout:
     tensors: dict[str, Tensor]  # in the order in which they lie in the file
     metadata: dict[str, str]
 
@@ -126,7 +126,7 @@ _ENTRY = re.compile(rf"\s*({_TEXT})\s*:\s*({_TEXT}|True|False|{_SHAPE})\s*(,|(?=
 _DESCR = re.compile(r"([<>|])([a-zA-Z])(\d{1,4})\Z", re.ASCII)
 
 
-def read_npy(stream: BinaryIO) -> Layout:
+def read_npy(stream: BinaryIO) -> TensorLayout:
     """Versions 1, 2 and 3. Raises Unreadable; OSError where the stream fails."""
     total = _total(stream)
     start = _exactly(stream, 8)
@@ -141,7 +141,7 @@ def read_npy(stream: BinaryIO) -> Layout:
     tensor = Tensor("", _npy_dtype(descr), shape, stream.tell(), fortran)
     if tensor.offset + tensor.size != total:
         raise Unreadable(f"{total - tensor.offset:,} bytes where its header says {tensor.size:,}")
-    return Layout({"": tensor}, {})
+    return TensorLayout({"": tensor}, {})
 
 
 def _npy_header(header: str) -> tuple[str, bool, tuple[int, ...]]:
@@ -207,7 +207,7 @@ _SAFETENSORS = {
 }
 
 
-def read_safetensors(stream: BinaryIO) -> Layout:
+def read_safetensors(stream: BinaryIO) -> TensorLayout:
     """Raises Unreadable; OSError where the stream fails."""
     total = _total(stream)
     (length,) = struct.unpack("<Q", _exactly(stream, 8))
@@ -236,7 +236,7 @@ def read_safetensors(stream: BinaryIO) -> Layout:
         end += tensor.size
     if end != total:
         raise Unreadable(f"{total:,} bytes where its header says {end:,}")
-    return Layout({tensor.name: tensor for tensor in tensors}, metadata)
+    return TensorLayout({tensor.name: tensor for tensor in tensors}, metadata)
 
 
 def _safetensor(name: str, entry: Any, base: int) -> Tensor:

@@ -18,9 +18,9 @@ from orchestrator.errors import RepriseError
 from orchestrator.spec.jobfile.job_spec import Tolerance
 from orchestrator.value import Value
 from orchestrator.verdict.outputs.tensor_layout import (
-    Layout,
     Numbers,
     Tensor,
+    TensorLayout,
     Unreadable,
     read_npy,
     read_safetensors,
@@ -29,7 +29,7 @@ from orchestrator.verdict.tolerance import within
 
 BLOCK = 1 << 14  # elements compared at a time
 
-_READERS: dict[str, Callable[[BinaryIO], Layout]] = {".npy": read_npy, ".safetensors": read_safetensors}
+_READERS: dict[str, Callable[[BinaryIO], TensorLayout]] = {".npy": read_npy, ".safetensors": read_safetensors}
 SUFFIXES = tuple(_READERS)
 
 
@@ -91,7 +91,7 @@ def _problem(text: str) -> TensorComparison:
     return TensorComparison(within=False, problem=text)
 
 
-def _unlike(left: Layout, right: Layout) -> str:
+def _unlike(left: TensorLayout, right: TensorLayout) -> str:
     """What no tolerance is for: other tensors, dtypes, shapes, order in memory, metadata."""
     names = sorted(left.tensors.keys() ^ right.tensors.keys())
     if names:

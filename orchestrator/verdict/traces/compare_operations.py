@@ -21,7 +21,7 @@ MAX_LINE = 8 << 20  # bytes; an optimizer's operation over 10,000 tensors makes 
 MAX_WORD = 200  # characters of a name
 
 
-class Kind(StrEnum):
+class OpKind(StrEnum):
     OPERATION = "operation"  # equal inputs, other outputs
     INPUT = "input"  # it was given other bytes, which no operation before it had made
     PATH = "path"  # the two passes called different operations
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 class OpDifference(Value):
     """The first line in which two passes are not the same."""
 
-    kind: Kind
+    kind: OpKind
     op: str  # `aten::mm`
     step: int  # optimizer steps that were complete before it
     call: int  # which operation of that step, from 0
@@ -104,20 +104,20 @@ def _between(a: Op | None, b: Op | None) -> OpDifference | None:
     }
     if a is None or b is None:
         ended = "the original's pass" if a is None else "the rerun's pass"
-        return OpDifference(kind=Kind.PATH, other=f"{ended} had ended by then", **facts)
+        return OpDifference(kind=OpKind.PATH, other=f"{ended} had ended by then", **facts)
     if (a.step, a.call, a.name, a.phase) != (b.step, b.call, b.name, b.phase) or _shapes(a) != _shapes(b):
-        return OpDifference(kind=Kind.PATH, other=_words(b), **facts)
+        return OpDifference(kind=OpKind.PATH, other=_words(b), **facts)
     if a.others != b.others:
         return OpDifference(
-            kind=Kind.INPUT,
+            kind=OpKind.INPUT,
             tensor="an argument that is no tensor",
             original=a.others,
             rerun=b.others,
             **facts,
         )
     for kind, noun, left, right in (
-        (Kind.INPUT, "input", a.inputs, b.inputs),
-        (Kind.OPERATION, "output", a.outputs, b.outputs),
+        (OpKind.INPUT, "input", a.inputs, b.inputs),
+        (OpKind.OPERATION, "output", a.outputs, b.outputs),
     ):
         for index, ((text, x), (_, y)) in enumerate(zip(left, right, strict=True), 1):
             if x != y:

@@ -26,8 +26,8 @@ from orchestrator.verdict.traces.event_differences import (
 from orchestrator.verdict.traces.trace_lines import (
     MAX_LINE,
     TABLE,
-    Event,
     Table,
+    TraceEvent,
     TraceReader,
     tensors_in,
     word,
@@ -222,7 +222,13 @@ class _Walk:
             self.unlike = table_difference(one, other)
             return
         if isinstance(one, Table) or isinstance(other, Table) or one.key != other.key:
-            step = one.step if isinstance(one, Event) else other.step if isinstance(other, Event) else 0
+            step = (
+                one.step
+                if isinstance(one, TraceEvent)
+                else other.step
+                if isinstance(other, TraceEvent)
+                else 0
+            )
             self.first = path_difference(one, other, step, rank)
             return
         self._count_batches(a, b)
@@ -243,7 +249,7 @@ class _Walk:
             return best.model_copy(update={"note": f"{GENERATOR_TOO} {generators[0]}"})
         return best
 
-    def _same_step(self, step: int) -> Iterator[tuple[Event, Event]]:
+    def _same_step(self, step: int) -> Iterator[tuple[TraceEvent, TraceEvent]]:
         """The other events of a step that differ, as long as both runs stay on the same path."""
         for _ in range(LOOK_AHEAD):
             a, b = self.left.next(), self.right.next()
@@ -255,7 +261,7 @@ class _Walk:
                     self._keep(a)
                 continue
             one, other = self.left.parse(a), self.right.parse(b)
-            if not isinstance(one, Event) or not isinstance(other, Event):
+            if not isinstance(one, TraceEvent) or not isinstance(other, TraceEvent):
                 return
             if one.key != other.key or one.step != step:
                 return

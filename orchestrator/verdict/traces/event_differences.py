@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.verdict.traces.trace_lines import Entry, Event, Table, word
+from orchestrator.verdict.traces.trace_lines import Table, TracedTensor, TraceEvent, word
 from orchestrator.verdict.verdict_model import Phase, TraceDifference
 
 OTHER_PATH = "the two runs took different paths"
@@ -13,7 +13,7 @@ GENERATOR_TOO = "the state of a random generator differs too:"
 _ORDER = list(Phase)
 
 
-def between(original: Event, rerun: Event, rank: int) -> TraceDifference:
+def between(original: TraceEvent, rerun: TraceEvent, rank: int) -> TraceDifference:
     """The same kind of event, of the same tensors, at the same step, in other bytes."""
     a, b = original.entries, rerun.entries
     unequal = [index for index, pair in enumerate(zip(a, b, strict=True)) if pair[0].digest != pair[1].digest]
@@ -42,24 +42,24 @@ def between(original: Event, rerun: Event, rank: int) -> TraceDifference:
     )
 
 
-def _name(event: Event, entry: Entry) -> str | None:
+def _name(event: TraceEvent, entry: TracedTensor) -> str | None:
     """None for the only tensor of an event: `where` says what it is."""
     return entry.name or (None if len(event.entries) == 1 else "output")
 
 
-def _values(event: Event) -> str:
+def _values(event: TraceEvent) -> str:
     return ", ".join(word(value)[:40] for value in event.values[:4])
 
 
 def path_difference(
-    original: Event | Table | None, rerun: Event | Table | None, step: int, rank: int
+    original: TraceEvent | Table | None, rerun: TraceEvent | Table | None, step: int, rank: int
 ) -> TraceDifference:
     """The two runs did not do the same things. None: that run's trace is at its end."""
-    events = [item for item in (original, rerun) if isinstance(item, Event)]
+    events = [item for item in (original, rerun) if isinstance(item, TraceEvent)]
     early = min(events, key=lambda item: (item.step, _ORDER.index(item.phase)), default=None)
     said = describe(original), describe(rerun)
     note = OTHER_PATH
-    if isinstance(original, Event) and isinstance(rerun, Event) and original.kind == rerun.kind:
+    if isinstance(original, TraceEvent) and isinstance(rerun, TraceEvent) and original.kind == rerun.kind:
         shapes = _other_shape(original, rerun)
         if shapes:
             note, said = OTHER_SHAPES, shapes
@@ -74,7 +74,7 @@ def path_difference(
     )
 
 
-def _other_shape(a: Event, b: Event) -> tuple[str, str] | None:
+def _other_shape(a: TraceEvent, b: TraceEvent) -> tuple[str, str] | None:
     if a.step != b.step or a.where != b.where or len(a.entries) != len(b.entries):
         return None
     for left, right in zip(a.entries, b.entries, strict=True):
@@ -83,7 +83,7 @@ def _other_shape(a: Event, b: Event) -> tuple[str, str] | None:
     return None
 
 
-def describe(item: Event | Table | None) -> str:
+def describe(item: TraceEvent | Table | None) -> str:
     """What a run did at this place, in few words."""
     if item is None:
         return "the end"

@@ -35,7 +35,7 @@ PHASES = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class TracedTensor:
     """One tensor of an event. No digest where the event was over the budget of bytes."""
 
     name: str
@@ -51,12 +51,12 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Event:
+class TraceEvent:
     kind: str
     step: int
     where: str  # a module, a loader, an optimizer
     key: tuple[object, ...]  # what two runs on the same path have in common
-    entries: tuple[Entry, ...]
+    entries: tuple[TracedTensor, ...]
     combined: str = ""  # the one digest of an event over the budget
     values: tuple[object, ...] = ()  # losses
 
@@ -120,7 +120,7 @@ class TraceReader:
             self.problem = f"has a line that cannot be read ({word(error)})"
         return None
 
-    def parse(self, line: bytes) -> Event | Table | None:
+    def parse(self, line: bytes) -> TraceEvent | Table | None:
         """What `next` gave; None, and a problem, where it cannot be read."""
         try:
             if line.startswith(TABLE):
@@ -242,7 +242,7 @@ def _table(value: dict[str, Any]) -> Table:
     return Table(_natural(value.get("table")), _text(value.get("of", "")), tensors)
 
 
-def _event(value: dict[str, Any], tables: dict[int, Table]) -> Event:
+def _event(value: dict[str, Any], tables: dict[int, Table]) -> TraceEvent:
     kind, step = value.get("e"), _natural(value.get("s"))
     if not isinstance(kind, str) or kind not in PHASES:
         raise ValueError(f"{word(kind)[:40]!r} is no event")
@@ -258,16 +258,18 @@ def _event(value: dict[str, Any], tables: dict[int, Table]) -> Event:
         key = (kind, step, where, tuple((entry.name, entry.shape) for entry in entries), bool(combined))
     found = value.get("x")
     values = tuple(item if _is_scalar(item) else "?" for item in found) if isinstance(found, list) else ()
-    return Event(kind, step, where, key, entries, combined, values)
+    return TraceEvent(kind, step, where, key, entries, combined, values)
 
 
-def _named(digests: str, table: Table) -> tuple[Entry, ...]:
+def _named(digests: str, table: Table) -> tuple[TracedTensor, ...]:
     if len(digests) % HEX:
         raise ValueError("digests of another length")
     count = len(digests) // HEX
     names = table.tensors if len(table.tensors) == count else ()
     return tuple(
-        Entry(*(names[index] if names else (f"tensor {index}", "")), digests[index * HEX : (index + 1) * HEX])
+        TracedTensor(
+            *(names[index] if names else (f"tensor {index}", "")), digests[index * HEX : (index + 1) * HEX]
+        )
         for index in range(count)
     )
 
@@ -278,8 +280,8 @@ def _rows(value: object) -> list[list[Any]]:
     return value
 
 
-def _entry(row: list[Any]) -> Entry:
-    return Entry(_text(row[0]), _text(row[1]), _text(row[2]) if len(row) > 2 else "")
+def _entry(row: list[Any]) -> TracedTensor:
+    return TracedTensor(_text(row[0]), _text(row[1]), _text(row[2]) if len(row) > 2 else "")
 
 
 def _text_of_any_length(value: object) -> str:

@@ -53,7 +53,7 @@ class Role(StrEnum):
     INPUT = "input"
 
 
-class Part(NamedTuple):
+class CrateFile(NamedTuple):
     """One file of a crate."""
 
     path: str  # in the crate, safe on any system
@@ -99,10 +99,10 @@ def uri(path: str) -> str:
     return quote(path, safe="/")
 
 
-def run_parts(session: Session, run: RunRecord, watch: Watch) -> tuple[list[Part], list[str]]:
+def run_parts(session: Session, run: RunRecord, watch: Watch) -> tuple[list[CrateFile], list[str]]:
     """All that the record and the store have of a run, and what is left out, in words."""
     label = run.program.to_label().encode()
-    parts = [Part(PROGRAM, Role.PROGRAM, PROGRAM, Digest.of(label), len(label), _bytes(label))]
+    parts = [CrateFile(PROGRAM, Role.PROGRAM, PROGRAM, Digest.of(label), len(label), _bytes(label))]
     left_out: list[str] = []
     stored = _stored(session)
     for one in run.outputs:
@@ -110,21 +110,21 @@ def run_parts(session: Session, run: RunRecord, watch: Watch) -> tuple[list[Part
             left_out.append(f"output {one.path} ({one.reason}{f' to {one.target}' if one.target else ''})")
             continue
         path = f"outputs/{safe_path(one.path)}"
-        parts.append(Part(path, Role.OUTPUT, one.path, one.digest, one.size, stored(one.digest)))
+        parts.append(CrateFile(path, Role.OUTPUT, one.path, one.digest, one.size, stored(one.digest)))
     if run.log is not None:
-        parts.append(Part(LOG, Role.LOG, LOG, run.log.digest, run.log.size, stored(run.log.digest)))
+        parts.append(CrateFile(LOG, Role.LOG, LOG, run.log.digest, run.log.size, stored(run.log.digest)))
     for number, trace in enumerate(run.traces):
         name = f"trace/{number}.jsonl"
-        parts.append(Part(name, Role.TRACE, name, trace.digest, trace.size, stored(trace.digest)))
+        parts.append(CrateFile(name, Role.TRACE, name, trace.digest, trace.size, stored(trace.digest)))
     if run.git is not None and run.git.patch_digest is not None:
         patch = session.store.read(run.git.patch_digest)
-        parts.append(Part(PATCH, Role.PATCH, PATCH, run.git.patch_digest, len(patch), _bytes(patch)))
+        parts.append(CrateFile(PATCH, Role.PATCH, PATCH, run.git.patch_digest, len(patch), _bytes(patch)))
     source, missing = _source(session, run, watch)
     return parts + source, left_out + missing
 
 
-def _source(session: Session, run: RunRecord, watch: Watch) -> tuple[list[Part], list[str]]:
-    parts: list[Part] = []
+def _source(session: Session, run: RunRecord, watch: Watch) -> tuple[list[CrateFile], list[str]]:
+    parts: list[CrateFile] = []
     missing: list[str] = []
     texts = source_of(session, run, watch)
     layers = session.record.image(run.image)[0].layers
@@ -135,15 +135,17 @@ def _source(session: Session, run: RunRecord, watch: Watch) -> tuple[list[Part],
             continue
         file = ImageLayout(session.settings.layout).path(layer.digest)
         opened = _in_layer(file, path) if text.data is None else _bytes(text.data)
-        parts.append(Part(f"source/{safe_path(path)}", Role.SOURCE, path, text.digest, text.size, opened))
+        parts.append(
+            CrateFile(f"source/{safe_path(path)}", Role.SOURCE, path, text.digest, text.size, opened)
+        )
     return parts, missing
 
 
-def input_parts(session: Session, run: RunRecord, given: Mapping[str, Path]) -> list[Part]:
+def input_parts(session: Session, run: RunRecord, given: Mapping[str, Path]) -> list[CrateFile]:
     """The input data. UsageError: it is not there, or has other bytes."""
     wanted = run.program.inputs
     paths = run.input_paths | {name: str(path) for name, path in given.items()}
-    parts: list[Part] = []
+    parts: list[CrateFile] = []
     for name, path in find_inputs(wanted, paths, session.settings.inputs).items():
         try:
             parts += _input(name, wanted[name], path)
@@ -152,10 +154,12 @@ def input_parts(session: Session, run: RunRecord, given: Mapping[str, Path]) -> 
     return parts
 
 
-def _input(name: str, digest: Digest, path: Path) -> Iterator[Part]:
+def _input(name: str, digest: Digest, path: Path) -> Iterator[CrateFile]:
     if not path.is_dir():
         found = Digest.of_file(path)
-        yield Part(f"inputs/{name}", Role.INPUT, name, digest, path.stat().st_size, lambda: path.open("rb"))
+        yield CrateFile(
+            f"inputs/{name}", Role.INPUT, name, digest, path.stat().st_size, lambda: path.open("rb")
+        )
     else:
         entries = listing(path)
         found = folder_digest(entries)
@@ -163,7 +167,7 @@ def _input(name: str, digest: Digest, path: Path) -> Iterator[Part]:
             inside = f"{name}/{file}"
             whole = Digest(f"sha256:{text}")
             opened = partial(open_input, path, file)
-            yield Part(f"inputs/{name}/{safe_path(file)}", Role.INPUT, inside, whole, size, opened)
+            yield CrateFile(f"inputs/{name}/{safe_path(file)}", Role.INPUT, inside, whole, size, opened)
     if found != digest:
         raise UsageError(f"input {name}: {path} is {found}, not {digest}", f"--input {name}=PATH")
 
@@ -188,7 +192,7 @@ def _in_layer(layer: Path, path: str) -> Callable[[], BinaryIO]:
     return opened
 
 
-def write_files(target: Path, parts: Sequence[Part], force: bool, watch: Watch) -> int:
+def write_files(target: Path, parts: Sequence[CrateFile], force: bool, watch: Watch) -> int:
     """A folder, or a zip file where the name ends so: whole or not at all. Bytes written.
 
     The same parts give the same zip file. UsageError: something is there, or cannot be written there.
@@ -227,7 +231,7 @@ def _empty(folder: Path) -> bool:
     return folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
 
 
-def _checked(part: Part) -> Iterator[bytes]:
+def _checked(part: CrateFile) -> Iterator[bytes]:
     try:
         with part.open() as stream:
             yield from checked_chunks(stream, part.digest, part.size)

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator import __version__
-from orchestrator.audit.exports.crate.crate_files import METADATA, PATCH, PROGRAM, Part, Role, uri
+from orchestrator.audit.exports.crate.crate_files import METADATA, PATCH, PROGRAM, CrateFile, Role, uri
 from orchestrator.audit.exports.purl import purl
 from orchestrator.image.image_model import REPOSITORY
 from orchestrator.image.registry.repository import Place
@@ -48,7 +48,7 @@ _KINDS: dict[type, str] = {bool: "Boolean", int: "Integer", float: "Float", str:
 
 def metadata(
     run: RunRecord,
-    parts: Sequence[Part],
+    parts: Sequence[CrateFile],
     verdicts: Sequence[VerdictLine],
     licence: str | None,
     place: Place | None,
@@ -101,7 +101,7 @@ def _descriptor() -> Entity:
 
 
 def _root(
-    run: RunRecord, parts: Sequence[Part], verdicts: Sequence[VerdictLine], licence: str | None
+    run: RunRecord, parts: Sequence[CrateFile], verdicts: Sequence[VerdictLine], licence: str | None
 ) -> Entity:
     held = [uri(part.path) for part in parts if part.role is not Role.INPUT]
     given = [one["@id"] for one in _inputs(run, parts) if one["@type"] in ("File", "Dataset")]
@@ -182,7 +182,7 @@ def _git(run: RunRecord) -> Iterator[Entity]:
         yield _value("#git", "git commit", run.git.commit) | {"description": said}
 
 
-def _action(run: RunRecord, parts: Sequence[Part]) -> Entity:
+def _action(run: RunRecord, parts: Sequence[CrateFile]) -> Entity:
     done = run.state is State.SUCCEEDED
     results = [uri(part.path) for part in parts if part.role is Role.OUTPUT]
     told = [uri(part.path) for part in parts if part.role in (Role.LOG, Role.TRACE)]
@@ -264,7 +264,7 @@ def _values(run: RunRecord) -> Iterator[Entity]:
             yield _value(f"#{key}", name, value) | {"exampleOfWork": {"@id": f"#formal/{key}"}}
 
 
-def _objects(run: RunRecord, parts: Sequence[Part]) -> Iterator[str]:
+def _objects(run: RunRecord, parts: Sequence[CrateFile]) -> Iterator[str]:
     for key, _, value in _pairs(run):
         if value is not None:
             yield f"#{key}"
@@ -273,7 +273,7 @@ def _objects(run: RunRecord, parts: Sequence[Part]) -> Iterator[str]:
             yield one["@id"]
 
 
-def _inputs(run: RunRecord, parts: Sequence[Part]) -> Iterator[Entity]:
+def _inputs(run: RunRecord, parts: Sequence[CrateFile]) -> Iterator[Entity]:
     """As data where it came along, else by its digest."""
     for name, digest in sorted(run.program.inputs.items()):
         key, files = f"input/{name}", [part for part in parts if part.role is Role.INPUT]
@@ -294,7 +294,7 @@ def _inputs(run: RunRecord, parts: Sequence[Part]) -> Iterator[Entity]:
             yield _value(f"#{key}", name, digest) | {"description": said} | work
 
 
-def _whole(run: RunRecord, part: Part) -> bool:
+def _whole(run: RunRecord, part: CrateFile) -> bool:
     """Whether a file is an input by itself."""
     return part.role is Role.INPUT and part.name in run.program.inputs
 
@@ -323,7 +323,7 @@ def _verdict(run: RunRecord, number: int, line: VerdictLine) -> Entity:
     )
 
 
-def _file(part: Part) -> Entity:
+def _file(part: CrateFile) -> Entity:
     kind = _OTHER_TYPES.get(part.role) or _TYPES.guess_type(part.name)[0] or "application/octet-stream"
     return {
         "@id": uri(part.path),

@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.audit.attestations.attest_run import sound_verdicts
 from orchestrator.audit.exports.crate.crate_files import (
     METADATA,
-    Part,
+    CrateFile,
     Role,
     input_parts,
     refuse_existing,
@@ -62,5 +62,5 @@ def write_crate(session: Session, run: RunRecord, request: CrateRequest, watch: 
     return Crated(path=request.path, run=run.id, files=len(files), size=size, left_out=tuple(left_out))
 
 
-def _first(data: bytes) -> Part:
-    return Part(METADATA, Role.PROGRAM, METADATA, Digest.of(data), len(data), lambda: io.BytesIO(data))
+def _first(data: bytes) -> CrateFile:
+    return CrateFile(METADATA, Role.PROGRAM, METADATA, Digest.of(data), len(data), lambda: io.BytesIO(data))

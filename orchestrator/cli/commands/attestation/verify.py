@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.options import json_option
 
 if TYPE_CHECKING:
-    from orchestrator.audit.attestations.attestation_bundle import Bundle, Checked, Told, Vouched
+    from orchestrator.audit.attestations.attestation_bundle import Bundle, CheckedBundle, Told, Vouched
     from orchestrator.digest import Digest
     from orchestrator.errors import ExitCode
 
@@ -98,7 +98,7 @@ def _digest(path: Path) -> Digest:
         ) from error
 
 
-def _print(checked: Checked) -> None:
+def _print(checked: CheckedBundle) -> None:
     from orchestrator.cli.terminal.clean_text import clean_line
     from orchestrator.cli.terminal.console import BOLD, line
 
