@@ -402,7 +402,7 @@ def test_many_slow_answers_have_one_budget(
     registry.answers = slow
     with open_client(registry) as client, pytest.raises(RegistryError, match="too slow"):
         act(client)
-    assert len(registry.asked) <= 11
+    assert len(registry.asked) <= 30
 
 
 def test_a_pull_has_one_budget(registry: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,7 +418,7 @@ def test_a_pull_has_one_budget(registry: Hostile, tmp_path: Path, monkeypatch: p
     registry.answers = answers
     with open_client(registry) as client, pytest.raises(RegistryError, match="too slow"):
         pull(client, ImageLayout(tmp_path), LAYERS)
-    assert len(registry.asked) <= 3 * 11
+    assert len(registry.asked) <= 90
 
 
 def test_time_spent_elsewhere_is_not_the_registrys(

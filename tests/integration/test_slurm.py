@@ -155,6 +155,23 @@ def test_a_process_that_does_not_come_up_says_why(slurm: Launcher, monkeypatch: 
     assert "/nowhere/python" in slurm.logs(ref).decode()
 
 
+def test_in_a_store_of_many_our_own_process_writes_its_log(
+    lab: Lab, slurm: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm's daemon would follow a link that lies there before the job starts."""
+    store = lab.box.settings.store
+    store.mkdir(exist_ok=True)
+    store.chmod(0o777)
+    attempt = an_attempt()
+    ref = slurm.submit(attempt)
+    at_its_end(slurm, ref)
+    assert attempt.run in slurm.logs(ref).decode()
+    monkeypatch.setattr(launched_command, "COMMAND", ("/nowhere/python",))
+    ref = slurm.submit(an_attempt())
+    at_its_end(slurm, ref)
+    assert "/nowhere/python is not found on its node" in slurm.logs(ref).decode()
+
+
 def test_silence_and_another_cluster_decide_nothing(
     cluster: SlurmCluster, slurm: Launcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

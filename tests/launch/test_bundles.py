@@ -721,9 +721,9 @@ def test_a_file_of_holes_does_not_fill_the_disk(
         ):
             if number == 1 + len(bundle.first):
                 for file, text in index_files(large.image, bundle.to_bytes()).items():
-                    out.write(tar.header(tar.Entry(file, text)) + text + bytes(-len(text) % 512))
+                    out.write(tar.header(tar.Member(file, text)) + text + bytes(-len(text) % 512))
             length = size if name == blob_name(digest) else len(data)
-            out.write(tar.header(tar.Entry(name, tar.Span(-1, 0, length))) + data)
+            out.write(tar.header(tar.Member(name, tar.Span(-1, 0, length))) + data)
             out.seek(length - len(data) + -length % 512, os.SEEK_CUR)
         out.write(bytes(1024))
     used: list[int] = []

@@ -111,6 +111,17 @@ def test_what_goes_in_comes_out(place: Place, size: int) -> None:
         assert path.stat().st_mode & 0o222 == 0
 
 
+def test_a_copy_for_a_container_is_for_nobody_else_of_the_box(place: Place) -> None:
+    if place.server is None:
+        place.root.mkdir(parents=True, exist_ok=True)
+        place.root.chmod(0o777)  # shared: what lies there may be swapped
+    digest = place.store.put_bytes(b"a model of ours")
+    with place.store.file(digest) as path:
+        assert path.read_bytes() == b"a model of ours"
+        assert path.stat().st_mode & 0o777 == 0o444
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
 @only_bucket
 @pytest.mark.parametrize("ranges", [True, False])
 def test_pieces_of_a_large_blob(far: BucketStore, ranges: bool) -> None:

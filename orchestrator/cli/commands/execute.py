@@ -12,9 +12,12 @@ from orchestrator.errors import ExitCode
 @click.argument("run")
 @click.option("--attempt", type=click.IntRange(1), help="This attempt and no other; its log is not printed.")
 @click.option("--gpus", help="The GPUs that it may use: UUIDs or NVML's indices, with commas.")
+@click.option("--print-to", metavar="NAME", help="A file of the store's folder `launched`, in place of here.")
 @quiet_option
 @json_option
-def command(run: str, attempt: int | None, gpus: str | None, quiet: bool, as_json: bool) -> int:
+def command(
+    run: str, attempt: int | None, gpus: str | None, print_to: str | None, quiet: bool, as_json: bool
+) -> int:
     """Carry one queued or abandoned run to its end.
 
     What `submit` does after it has recorded the run, what executors launch on other boxes (with
@@ -28,7 +31,11 @@ def command(run: str, attempt: int | None, gpus: str | None, quiet: bool, as_jso
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.execute.execute_attempt import execute
     from orchestrator.launch.execute.recover import remove_given_up
+    from orchestrator.launch.executors import launch_log
+    from orchestrator.settings import load
 
+    if print_to is not None:
+        launch_log.print_to(load().store, print_to)
     with opened() as session:
         name = session.record.find(run)
         if attempt is not None:

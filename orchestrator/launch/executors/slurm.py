@@ -5,6 +5,7 @@ a machine of another cluster, or of a person who is shown only their own jobs, m
 the end of ours. Slurm forgets a job MinJobAge after its end (300 s); then it is unknown, which is over.
 
 What our own process prints is `launched/JOBID@CLUSTER.log` in the store, the one folder that all boxes share.
+Where others may write to that folder our process writes it (launch_log.py), as Slurm's daemon follows links.
 Why Slurm's own requeue is not used: docs/decisions/0013-slurm.md.
 """
 
@@ -14,13 +15,13 @@ import os
 import pwd
 import re
 import shutil
-import stat
 import subprocess
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from orchestrator.errors import InfrastructureError, UsageError
+from orchestrator.launch.executors import launch_log, launched_command
 from orchestrator.launch.executors.executor import AttemptStatus, Launcher, LaunchRequest, Stage
 from orchestrator.launch.executors.launched_command import execute_environment
 from orchestrator.launch.executors.slurm_text import (
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 TOOLS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
 PATIENCE = 30.0  # seconds that a command of Slurm's may take; it asks a silent controller for about ten
-LOG_MOST = 1 << 20  # bytes of our own process's output
 _REF = re.compile(r"(\d{1,10})@([A-Za-z0-9_.-]{1,64})/([A-Za-z0-9_.@-]{1,64})")
 _GONE = ("Invalid job id specified", "Job/step already completing or completed")
 _NOT_OURS = ("Access/permission denied",)
@@ -125,8 +125,10 @@ class SlurmExecutor(Launcher):
     def logs(self, ref: str, start: int = 0) -> bytes:
         """At most 1 MiB. Empty where the store is not a folder, or cannot be read here."""
         job = _job(ref)
-        folder = _log_folder(self._settings)
-        return b"" if folder is None else _read(folder / f"{job.number}@{job.cluster}.log", start)
+        if self._settings.bucket is not None:
+            return b""
+        said = launch_log.read(self._settings.store, f"{job.number}@{job.cluster}.log", start)
+        return said or _not_started(job)[start:]
 
     def _named(self, name: str) -> tuple[int, str] | None:
         """Number and user of the oldest job of this name, over or not."""
@@ -144,10 +146,11 @@ class SlurmExecutor(Launcher):
                 raise _silent(nodes)
             offered = nodes.stdout.splitlines()
         gres = gres_of(attempt, offered)
-        folder = _writable(_log_folder(self._settings))
+        folder = None if self._settings.bucket is not None else launch_log.own_folder(self._settings.store)
         output = "/dev/null" if folder is None else f"{_escaped(folder)}/%j@{cluster}.log"
+        log = f"%s@{cluster}.log" if folder is None and self._settings.bucket is None else None
         given = environment(os.environ, execute_environment(self._settings))
-        said = _ask("sbatch", *options(attempt, gres, output), env=given, text=script(attempt))
+        said = _ask("sbatch", *options(attempt, gres, output), env=given, text=script(attempt, log))
         if said.returncode == 0:
             return int(said.stdout.split(";")[0])
         if never(said.stderr):
@@ -230,37 +233,20 @@ def _here_by(conf: str | None) -> Cluster:
     return Cluster(found["ClusterName"], bool(private) and os.geteuid() != 0)
 
 
-def _log_folder(settings: Settings) -> Path | None:
-    return None if settings.bucket is not None else settings.store / "launched"
-
-
-def _writable(folder: Path | None) -> Path | None:
-    """None where a job could not write: it would die before its start. Shared as the store itself is."""
-    if folder is None or "\\" in str(folder):  # Slurm would take the rest of the name as it stands
-        return None
+def _not_started(job: SlurmJob) -> bytes:
+    """Why nothing was printed, where the shell of the batch script could not start us. Empty if unknown."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if not folder.exists():
-            folder.mkdir(exist_ok=True)
-            folder.chmod(stat.S_IMODE(folder.parent.stat().st_mode))
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK | os.X_OK) else None
+        said = _ask("scontrol", "show", "job", str(job.number)) if job.cluster == _here().cluster else None
+    except InfrastructureError:  # whoever asks for a log has asked for the job's state, too
+        return b""
+    found = said and re.search(r"\bExitCode=12([67]):", said.stdout)
+    if not found:
+        return b""
+    why = {"6": "cannot be executed", "7": "is not found"}[found[1]]
+    start = launched_command.COMMAND[0]
+    return f"{start} {why} on its node: install Reprise at the same path there\n".encode()
 
 
 def _escaped(folder: Path) -> str:
     """For --output, where % begins a field."""
     return str(folder).replace("%", "%%")
-
-
-def _read(path: Path, start: int) -> bytes:
-    """Follow no link and read only plain files: other people also write there."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    with os.fdopen(fd, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return b""
-        stream.seek(start)
-        return stream.read(LOG_MOST)

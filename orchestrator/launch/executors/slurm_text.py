@@ -102,14 +102,19 @@ def options(attempt: LaunchRequest, gres: str | None, output: str) -> list[str]:
     return words
 
 
-def script(attempt: LaunchRequest) -> str:
+def script(attempt: LaunchRequest, log: str | None = None) -> str:
     """The batch script becomes our process, which so gets TERM itself and ends the container.
+
+    `log`: the file of launch_log.py to which it prints, with `%s` for the job's number.
 
     Without GPUs of the job's own it must not start: `--gpus` left out would mean all of the box.
     """
     command = shlex.join(execute_command(attempt.run, attempt.number, None if attempt.gpus else ""))
     if attempt.gpus:
         command += ' --gpus "${SLURM_JOB_GPUS:?Slurm does not say which GPUs: its gres.conf names no files}"'
+    if log is not None:
+        first, last = log.split("%s")
+        command += f' --print-to {shlex.quote(first)}"$SLURM_JOB_ID"{shlex.quote(last)}'
     return f"#!/bin/sh\nexec {command}\n"
 
 
