@@ -42,6 +42,7 @@ APART = (
 # Outside library -> where it may be imported; a file, or a room.
 DOORS = {
     "docker": ("run/engine/engine.py", "run/engine/engine_errors.py"),
+    "sqlmodel": ("record",),
     "sqlalchemy": ("record",),
     "alembic": ("record",),
     "obstore": ("record/store/bucket_store.py",),

@@ -6,8 +6,10 @@ import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, select
+from sqlmodel import Session, SQLModel
 
 from orchestrator.record.database.connect import open_database
 from orchestrator.record.database.database import Database
@@ -15,6 +17,7 @@ from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import HistoryFilter
 from orchestrator.record.schema import migrate, tables
 from orchestrator.record.schema.migrate import HEAD, bring_to_head, version
+from orchestrator.record.schema.table_base import MODELS
 from orchestrator.run.metrics.series import MetricPoint
 from orchestrator.settings import Settings
 from orchestrator.verdict.verdict_model import Outcome
@@ -49,6 +52,23 @@ def test_migrations_give_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
     tables.METADATA.create_all(create_engine(f"sqlite:///{plain}"))
     assert schema(tmp_path / "home" / "reprise.db") == schema(plain)
     assert len(schema(plain)) > 17
+
+
+def test_every_table_is_an_sqlmodel_class_with_a_field_for_each_column() -> None:
+    assert MODELS.keys() == tables.METADATA.tables.keys()
+    for name, model in MODELS.items():
+        assert issubclass(model, SQLModel)
+        assert list(model.model_fields) == [column.name for column in tables.METADATA.tables[name].columns]
+
+
+def test_rows_are_read_as_sqlmodel_objects(sqlite_settings: Settings, making: tuple[Any, Any]) -> None:
+    make_run, finish_run = making
+    with open_record(sqlite_settings) as record:
+        made = finish_run(record, make_run(), metrics={"accuracy": 0.5})
+    run, metric = MODELS["run"], MODELS["metric"]
+    with Session(create_engine(f"sqlite:///{sqlite_settings.home / 'reprise.db'}")) as session:
+        [(one, value)] = session.execute(select(run, metric).where(metric.run_id == run.id)).all()
+        assert (one.public_id, one.state, value.name, value.num) == (made, "succeeded", "accuracy", 0.5)
 
 
 def test_alembic_sees_nothing_to_change(tmp_path: Path) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Table
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary
 
-from orchestrator.record.schema.table_base import METADATA, big, column, moment, text
+from orchestrator.record.schema.table_base import big, column, moment, table, text
 
 # SQLite gives its fast row number to INTEGER keys only.
 _COUNT = BigInteger().with_variant(Integer(), "sqlite")
 
 # What happened, in order. The columns beside `document` are copies of what it says.
-event = Table(
+event = table(
     "event",
-    METADATA,
     column("idx", _COUNT, primary_key=True, autoincrement=False),  # from 0
     moment("at"),
     text("made_by"),
@@ -26,18 +25,16 @@ event = Table(
 )
 
 # One row: how far the ledger has grown.
-ledger = Table(
+ledger = table(
     "ledger",
-    METADATA,
     text("id", primary_key=True),  # 16 hex digits, random
     big("size"),  # events
     column("frontier", LargeBinary),  # merkle.Frontier
 )
 
 # Signed notes over size and root.
-checkpoint = Table(
+checkpoint = table(
     "checkpoint",
-    METADATA,
     column("size", _COUNT, primary_key=True, autoincrement=False),
     text("text"),
     moment("at"),

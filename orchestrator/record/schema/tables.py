@@ -1,5 +1,4 @@
-"""The tables. Statements elsewhere are SQLAlchemy Core over these: inserts of rows in bulk run at 219k rows
-a second, through mapped objects at 16k.
+"""The tables.
 
 A run has an integer key for joins and a public id of 16 hex digits. Facts that exist once per run have the
 run's key as their primary key; lists have (run_id, position). Where a row is a value, its columns are made of
@@ -18,7 +17,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    Table,
     func,
     literal_column,
 )
@@ -39,6 +37,7 @@ from orchestrator.record.schema.table_base import (
     number,
     of_run,
     owner,
+    table,
     text,
     whole,
 )
@@ -85,11 +84,10 @@ def prefix_of(table: FromClause) -> ColumnElement[str]:
     return found
 
 
-job = Table("job", METADATA, key(), text("name", unique=True), moment("created_at"))
+job = table("job", key(), text("name", unique=True), moment("created_at"))
 
-image = Table(
+image = table(
     "image",
-    METADATA,
     key(),
     text("digest", unique=True),  # of the manifest
     text("config_digest", index=True),
@@ -99,17 +97,15 @@ image = Table(
     moment("created_at"),
 )
 
-image_layer = Table(
+image_layer = table(
     "image_layer",
-    METADATA,
     owner("image", primary_key=True),
     whole("position", primary_key=True),
     *fields_of(Layer, without=("path",)),
 )
 
-run = Table(
+run = table(
     "run",
-    METADATA,
     key(),
     text("public_id", unique=True),
     text("key", unique=True),
@@ -137,9 +133,8 @@ run = Table(
     Index(None, "rerun_of"),
 )
 
-attempt = Table(
+attempt = table(
     "attempt",
-    METADATA,
     *of_run(whole("number")),
     text("box", index=True),
     text("boot"),
@@ -150,12 +145,11 @@ attempt = Table(
 )
 
 # Where a run is to be executed. Runs from before this table have no row: the box that submitted.
-wanted = Table("wanted", METADATA, *of_run(), *fields_of(Wanted, options={"attempts": _32_BITS}))
+wanted = table("wanted", *of_run(), *fields_of(Wanted, options={"attempts": _32_BITS}))
 
 # An attempt as its executor knows it: there before the claim, and kept when the attempt is given up.
-launch = Table(
+launch = table(
     "launch",
-    METADATA,
     *of_run(whole("number")),
     text("executor"),
     text("ref", nullable=True),
@@ -166,20 +160,18 @@ launch = Table(
 )
 
 # A machine that takes queued runs: what its worker last said of itself.
-box = Table(
+box = table(
     "box",
-    METADATA,
     *fields_of(BoxFacts, options={"id": {"primary_key": True}, "slots": _32_BITS, "cpus": _32_BITS}),
     moment("started_at"),
     moment("seen_at"),
 )
 
 # What an open run wrote, for readers on other boxes; removed with the end of the attempt.
-log_chunk = Table("log_chunk", METADATA, *of_run(whole("number"), big("start")), column("data", LargeBinary))
+log_chunk = table("log_chunk", *of_run(whole("number"), big("start")), column("data", LargeBinary))
 
-param = Table(
+param = table(
     "param",
-    METADATA,
     *of_run(text("name")),
     text("type"),
     text("text"),
@@ -193,9 +185,8 @@ param = Table(
 # Final values. `text` is repr; `num` is NULL for NaN. `job_id` is the run's, which never changes: the best
 # run of a job is read from an index, however other jobs' values lie. `low` to `last_step` follow from the
 # points (metric_extremes.py).
-metric = Table(
+metric = table(
     "metric",
-    METADATA,
     *of_run(text("name")),
     text("text"),
     number("num"),
@@ -210,9 +201,8 @@ metric = Table(
 )
 
 # Series, in the order in which the job wrote them.
-metric_point = Table(
+metric_point = table(
     "metric_point",
-    METADATA,
     *of_run(whole("position")),
     text("name"),
     big("step", nullable=True),
@@ -220,25 +210,21 @@ metric_point = Table(
     number("num"),
 )
 
-output = Table(
+output = table(
     "output",
-    METADATA,
     *of_run(whole("position")),
     *fields_of(Output),
     Index(None, "digest", "run_id"),
 )
 
-package = Table("package", METADATA, *of_run(text("name")), text("version"), Index(None, "name", "version"))
+package = table("package", *of_run(text("name")), text("version"), Index(None, "name", "version"))
 
-source_file = Table("source_file", METADATA, *of_run(text("path")), text("sha256"))  # hex
+source_file = table("source_file", *of_run(text("path")), text("sha256"))  # hex
 
-fingerprint = Table(
-    "fingerprint", METADATA, *of_run(), *fields_of(Fingerprint, options={"bit_digest": _INDEXED})
-)
+fingerprint = table("fingerprint", *of_run(), *fields_of(Fingerprint, options={"bit_digest": _INDEXED}))
 
-git_state = Table(
+git_state = table(
     "git_state",
-    METADATA,
     *of_run(),
     *fields_of(
         GitState,
@@ -248,21 +234,19 @@ git_state = Table(
 )
 
 # Determinism flags as one process of the job read them back, at its start and at its end.
-flag = Table("flag", METADATA, *of_run(whole("position")), *fields_of(Readback))
+flag = table("flag", *of_run(whole("position")), *fields_of(Readback))
 
-log = Table("log", METADATA, *of_run(), *fields_of(Log, options={"digest": _INDEXED}))
+log = table("log", *of_run(), *fields_of(Log, options={"digest": _INDEXED}))
 
 # What one process of the job traced: JSON lines in the store.
-trace = Table(
+trace = table(
     "trace",
-    METADATA,
     *of_run(whole("position")),
     *fields_of(TraceFile, options={"rank": _32_BITS, "world": _32_BITS, "digest": _INDEXED}),
 )
 
-verdict = Table(
+verdict = table(
     "verdict",
-    METADATA,
     key(),
     owner("run"),  # the rerun
     owner("run", "original_id"),
@@ -276,12 +260,11 @@ verdict = Table(
     _one_of("outcome", OUTCOMES),
 )
 
-note = Table("note", METADATA, *of_run(whole("position")), text("text"))
+note = table("note", *of_run(whole("position")), text("text"))
 
 # What people said of a run. Rows are only added: the present state is what the last ones say.
-annotation = Table(
+annotation = table(
     "annotation",
-    METADATA,
     key(),
     owner("run"),
     text("kind"),
@@ -295,12 +278,11 @@ annotation = Table(
 )
 
 # The inputs of the run's program, to be asked by content.
-run_input = Table("run_input", METADATA, *of_run(text("name")), text("digest", index=True))
+run_input = table("run_input", *of_run(text("name")), text("digest", index=True))
 
 # What lies behind an input's digest, as whoever hashed it saw it. Not there for older runs.
-input_data = Table(
+input_data = table(
     "input_data",
-    METADATA,
     text("digest", primary_key=True),
     column("folder", Boolean),
     big("files"),
@@ -308,9 +290,8 @@ input_data = Table(
 )
 
 # The files of an input that is a folder, in the order of its digest; none for a very long list.
-input_file = Table(
+input_file = table(
     "input_file",
-    METADATA,
     text("folder", primary_key=True),  # the folder's digest
     whole("position", primary_key=True),
     *fields_of(InputFile, options={"digest": _INDEXED}),
