@@ -23,7 +23,7 @@ from orchestrator.audit.keys import PublicKey, signing_key
 from orchestrator.audit.reachability import is_away, out_of_reach
 from orchestrator.errors import RecordError, UsageError
 from orchestrator.launch.session import Session
-from orchestrator.record.ledger.fold_events import EventLine, LedgerHead
+from orchestrator.record.ledger.fold_events import LedgerEvent, LedgerHead
 from orchestrator.record.ledger.read_ledger import Signed
 from orchestrator.record.record import Record
 from orchestrator.value import Value
@@ -111,10 +111,10 @@ def _ledger(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
 class _Seen:
     """Events with the number of those that went by."""
 
-    def __init__(self, events: Iterator[EventLine]) -> None:
+    def __init__(self, events: Iterator[LedgerEvent]) -> None:
         self._events, self.size = events, 0
 
-    def __iter__(self) -> Iterator[EventLine]:
+    def __iter__(self) -> Iterator[LedgerEvent]:
         for line in self._events:
             self.size = line.index + 1
             yield line

@@ -13,7 +13,7 @@ from orchestrator.settings import Settings, load
 if TYPE_CHECKING:
     from orchestrator.digest import Digest
     from orchestrator.record.record import Record
-    from orchestrator.record.store.blob_store import Ledger, Store
+    from orchestrator.record.store.blob_store import Store, StoreOwner
     from orchestrator.run.engine.engine import Engine
 
 
@@ -63,11 +63,11 @@ class Session:
 
         return Engine.connect()
 
-    def _ledger(self) -> Ledger:
+    def _ledger(self) -> StoreOwner:
         """The ledger of the record whose rows name what this session stores."""
-        from orchestrator.record.store.blob_store import Ledger
+        from orchestrator.record.store.blob_store import StoreOwner
 
-        return Ledger(
+        return StoreOwner(
             self.record.ledger.head().id, f"{self.record.address}, first by {person()}@{gethostname()}"
         )
 

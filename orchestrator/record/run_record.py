@@ -178,7 +178,7 @@ class Remark(Value):
     at: datetime
 
 
-class Marks(Value):
+class RunAnnotations(Value):
     """What people say of a run now."""
 
     notes: tuple[Remark, ...] = ()  # oldest first
@@ -187,7 +187,7 @@ class Marks(Value):
     archived: Remark | None = None  # who put it away, and when
 
 
-class Named(Value):
+class RunName(Value):
     """A name that people gave to a run, and the runs that had it."""
 
     name: str

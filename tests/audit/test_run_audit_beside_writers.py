@@ -14,7 +14,7 @@ from support.tampered_world import HERE, image, look, result
 from orchestrator.audit.heads.signed_heads import sign_ledger
 from orchestrator.audit.run_audit import AuditPart
 from orchestrator.launch.session import Session
-from orchestrator.record.ledger.fold_events import EventLine
+from orchestrator.record.ledger.fold_events import LedgerEvent
 from orchestrator.record.ledger.snapshot import Snapshot
 from orchestrator.record.store.blob_store import Stored
 from orchestrator.record.store.folder_store import BlobStore
@@ -103,7 +103,7 @@ def test_an_image_that_is_recorded_while_events_are_read_is_accounted_for(
     record_one(settings, "before")
     told = Snapshot.told_of_shared
 
-    def late(snapshot: Snapshot) -> Iterator[EventLine]:
+    def late(snapshot: Snapshot) -> Iterator[LedgerEvent]:
         yield from told(snapshot)
         record_one(settings, "meanwhile")
 
@@ -123,7 +123,7 @@ def test_what_is_written_and_signed_while_the_ledger_is_read_is_no_contradiction
         everything = session.record.everything
         events = everything.ledger_events
 
-        def late(after: int) -> Iterator[EventLine]:
+        def late(after: int) -> Iterator[LedgerEvent]:
             record_one(settings, "meanwhile")
             sign_ledger(session)
             yield from events(after)

@@ -20,7 +20,7 @@ import pytest
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
 from orchestrator.record.store import pending_uploads
-from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError, Ledger
+from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError, StoreOwner
 from orchestrator.record.store.bucket_store import BucketStore
 from orchestrator.record.store.folder_store import BlobStore
 
@@ -88,7 +88,7 @@ ACTS: dict[str, Callable[[BlobStore], Any]] = {
     "put": lambda store: put(store, DATA, b"other"),
     "now": lambda store: store.now(),
     "ledgers": lambda store: store.ledgers(),
-    "register": lambda store: store.register(Ledger("fedcba9876543210", "here")),
+    "register": lambda store: store.register(StoreOwner("fedcba9876543210", "here")),
     "try out": lambda store: store.try_out(),
 }
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.digest import canonical_json
-from orchestrator.record.ledger.fold_events import EventLine, LedgerHead, moment_text
+from orchestrator.record.ledger.fold_events import LedgerEvent, LedgerHead, moment_text
 from orchestrator.record.ledger.merkle import Frontier, leaf_hash
 
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
@@ -31,7 +31,7 @@ class Held(NamedTuple):
 
 def tree_findings(
     head: LedgerHead | None,
-    events: Iterable[EventLine],
+    events: Iterable[LedgerEvent],
     held: Sequence[Held],
     step: Step,
     where: str = "the table `ledger`",
@@ -142,7 +142,7 @@ def head_findings(size: int, later: LedgerHead | None) -> Iterator[Finding]:
         )
 
 
-def event_findings(line: EventLine) -> Iterator[Finding]:
+def event_findings(line: LedgerEvent) -> Iterator[Finding]:
     """One event: its document, and the columns that copy it."""
     subject = f"event {line.index}"
     try:

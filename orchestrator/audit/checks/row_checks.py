@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from orchestrator.audit.checks.ledger_checks import UNREADABLE
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.digest import canonical_json
-from orchestrator.record.ledger.fold_events import OWNED, SHARED, EventLine, fold
+from orchestrator.record.ledger.fold_events import OWNED, SHARED, LedgerEvent, fold
 
 if TYPE_CHECKING:
     from orchestrator.record.ledger.audit_pages import Everything
@@ -42,7 +42,7 @@ def run_findings(everything: Everything, since: datetime | None, total: int, ste
 
 
 def compare(
-    subject: str, events: Iterable[EventLine], rows: Mapping[str, Any], run: str | None
+    subject: str, events: Iterable[LedgerEvent], rows: Mapping[str, Any], run: str | None
 ) -> Iterator[Finding]:
     said = _folded(events)
     if not said:
@@ -52,7 +52,7 @@ def compare(
         yield row_finding(subject, where, told, found, run)
 
 
-def _folded(events: Iterable[EventLine], key: str | None = None) -> dict[str, Any]:
+def _folded(events: Iterable[LedgerEvent], key: str | None = None) -> dict[str, Any]:
     """What events say of a run, or of one key of shared rows. Damaged ones are findings of their own."""
     said: dict[str, Any] = {}
     for line in events:
@@ -97,9 +97,9 @@ def shared_findings(everything: Everything) -> Iterator[Finding]:
 
 
 def compare_shared(
-    events: Iterable[EventLine],
+    events: Iterable[LedgerEvent],
     rows: Iterable[SharedRow],
-    find: Callable[[list[int]], Iterable[EventLine]],
+    find: Callable[[list[int]], Iterable[LedgerEvent]],
 ) -> Iterator[Finding]:
     """`find`: events by their index, once more."""
     told = _told_of_shared(events)
@@ -123,7 +123,7 @@ def compare_shared(
 Told = dict[tuple[str, str], tuple[list[int], bytes | None]]
 
 
-def _told_of_shared(events: Iterable[EventLine]) -> Told:
+def _told_of_shared(events: Iterable[LedgerEvent]) -> Told:
     """(table, key) -> its events, and the digest of what they say where it is one: a million images fit."""
     told: Told = {}
     for line in events:

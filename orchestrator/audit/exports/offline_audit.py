@@ -37,7 +37,7 @@ from orchestrator.audit.keys import PublicKey, read_public
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
 from orchestrator.record.ledger.fold_events import SHARED as SHARED_TABLES
-from orchestrator.record.ledger.fold_events import EventLine, LedgerHead
+from orchestrator.record.ledger.fold_events import LedgerEvent, LedgerHead
 
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
 
@@ -113,7 +113,7 @@ class _Events:
         self.of_run: dict[str, array[int]] = {}
         self.of_none = array("Q")  # of jobs, images, inputs, boxes
 
-    def __iter__(self) -> Iterator[EventLine]:
+    def __iter__(self) -> Iterator[LedgerEvent]:
         for index, (offset, document) in enumerate(lines_of(self._path)):
             line = _line(index, document)
             if line.run is None:
@@ -123,15 +123,17 @@ class _Events:
             yield line
 
 
-def _line(index: int, document: bytes) -> EventLine:
+def _line(index: int, document: bytes) -> LedgerEvent:
     """Its place in the file is its index; the columns are what the document says, if it can be read."""
     try:
         said = json.loads(document)
         moment = datetime.fromisoformat(said["at"])
         run = said["run"] if isinstance(said["run"], str) else None
-        return EventLine(index=index, at=moment, by=said["by"], kind=said["kind"], run=run, document=document)
+        return LedgerEvent(
+            index=index, at=moment, by=said["by"], kind=said["kind"], run=run, document=document
+        )
     except UNREADABLE:
-        return EventLine(
+        return LedgerEvent(
             index=index,
             at=datetime.fromtimestamp(0).astimezone(),
             by="",
@@ -141,7 +143,7 @@ def _line(index: int, document: bytes) -> EventLine:
         )
 
 
-def _at(stream: BinaryIO, offsets: Sequence[int]) -> Iterator[EventLine]:
+def _at(stream: BinaryIO, offsets: Sequence[int]) -> Iterator[LedgerEvent]:
     for index, offset in enumerate(offsets):
         stream.seek(offset)
         yield _line(index, stream.readline().removesuffix(b"\n"))
@@ -245,7 +247,7 @@ def _shared(folder: Path, events: _Events, stream: BinaryIO) -> Iterator[Finding
                 continue
             yield SharedRow(table, key, value)
 
-    def find(indexes: list[int]) -> Iterator[EventLine]:
+    def find(indexes: list[int]) -> Iterator[LedgerEvent]:
         return _at(stream, [events.of_none[index] for index in indexes])
 
     # Here an event's index is its place among those of no run.

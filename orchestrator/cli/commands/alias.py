@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.record.record import Record
-    from orchestrator.record.run_record import Named
+    from orchestrator.record.run_record import RunName
 
 
 @click.command("alias")
@@ -64,12 +64,12 @@ def _change(record: Record, name: str, run: str | None, remove: bool) -> str:
     return f"{found} is now {name}" + (f"; before, it was {before}" if before else "")
 
 
-def _document(item: Named) -> dict[str, object]:
+def _document(item: RunName) -> dict[str, object]:
     past = [{"run": line.run, "kind": line.kind, "by": line.by, "at": line.at} for line in item.past]
     return {"name": item.name, "run": item.run, "job": item.job, "past": past}
 
 
-def _print(names: Sequence[Named], past: bool) -> None:
+def _print(names: Sequence[RunName], past: bool) -> None:
     from orchestrator.cli.terminal.console import line, table
     from orchestrator.cli.terminal.human_units import moment_text
 

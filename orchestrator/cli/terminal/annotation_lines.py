@@ -9,10 +9,10 @@ from orchestrator.cli.terminal import console
 from orchestrator.cli.terminal.human_units import moment_text
 
 if TYPE_CHECKING:
-    from orchestrator.record.run_record import Marks
+    from orchestrator.record.run_record import RunAnnotations
 
 
-def said_document(said: Marks) -> dict[str, Any]:
+def said_document(said: RunAnnotations) -> dict[str, Any]:
     away = said.archived
     return {
         "notes": note_documents(said.notes),
@@ -22,7 +22,7 @@ def said_document(said: Marks) -> dict[str, Any]:
     }
 
 
-def print_said(said: Marks) -> None:
+def print_said(said: RunAnnotations) -> None:
     """Nothing where nobody said anything."""
     if said == type(said)():
         return

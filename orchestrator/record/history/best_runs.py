@@ -12,9 +12,9 @@ from orchestrator.errors import UsageError
 from orchestrator.record.history.filter_fields import Comparison, Field, Mismatch, Part
 from orchestrator.record.history.lines import lines_of
 from orchestrator.record.history.order import Known, Order
-from orchestrator.record.history.pages import Wanted, page
+from orchestrator.record.history.pages import RunQuery, page
 from orchestrator.record.history.queries import HISTORY, job_key
-from orchestrator.record.history.recorded_names import Ambiguous, Names, RecordedNames, field_of
+from orchestrator.record.history.recorded_names import Ambiguous, KnownNames, RecordedNames, field_of
 from orchestrator.record.run_record import Best, RunLine
 from orchestrator.record.runs.annotations import is_archived
 from orchestrator.record.schema import tables
@@ -43,7 +43,7 @@ def best(
     counting = (tables.run.c.state == State.SUCCEEDED, not_(is_archived()))
 
     def first(known: Comparison, descending: bool) -> list[RunLine]:
-        asked = Wanted(counting, (), Known((known,), (), key), Order(field, descending))
+        asked = RunQuery(counting, (), Known((known,), (), key), Order(field, descending))
         return lines_of(connection, page(connection, asked, 1))
 
     lines = first(Comparison(field, ">=", -math.inf), not minimize)
@@ -64,7 +64,7 @@ def best(
     )
 
 
-def _best_field(names: Names, metric: str, minimize: bool, last: bool) -> Field:
+def _best_field(names: KnownNames, metric: str, minimize: bool, last: bool) -> Field:
     """Mismatch for a metric that there is not."""
     field = field_of(metric if metric.startswith("metrics[") else f"metrics.{metric}", names)
     if field.part in (Part.MIN_STEP, Part.MAX_STEP, Part.LAST_STEP):

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Float, Integer, select
 
 from orchestrator.errors import UsageError
 from orchestrator.record.history.filter_fields import TABLES, column_of
-from orchestrator.record.history.order import REST, TEXTS, Order, Place
+from orchestrator.record.history.order import REST, TEXTS, Order, OrderPlace
 from orchestrator.record.history.pages import places
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import Moment, storable
@@ -40,7 +40,7 @@ def cursor_of(connection: Connection, sort: str | None, order: Order, key: int) 
     return urlsafe_b64encode(json.dumps(told).encode()).decode().rstrip("=")
 
 
-def place_at(connection: Connection, after: str, sort: str | None, order: Order) -> Place:
+def place_at(connection: Connection, after: str, sort: str | None, order: Order) -> OrderPlace:
     """UsageError for a text that no page of this order ended with."""
     run, key = tables.run.c, None
     try:
@@ -54,7 +54,7 @@ def place_at(connection: Connection, after: str, sort: str | None, order: Order)
     if key is None:
         what = f"no page of this list ends at {after[:40]!r}"
         raise UsageError(what, "begin at the first page: the end of a page is of one order")
-    return Place(cursor.part, value, key)
+    return OrderPlace(cursor.part, value, key)
 
 
 def _value(order: Order, cursor: Cursor) -> datetime | float | str:

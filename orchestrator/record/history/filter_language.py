@@ -25,7 +25,7 @@ from sqlalchemy import ColumnElement, and_, not_, or_
 
 from orchestrator.errors import UsageError
 from orchestrator.record.history.filter_fields import Comparison, Field, Literal, Mismatch, compare
-from orchestrator.record.history.recorded_names import Names, named_field, quoted_field
+from orchestrator.record.history.recorded_names import KnownNames, named_field, quoted_field
 
 LONGEST = 4000  # characters of a filter
 DEEPEST = 40  # nested parentheses and nots
@@ -60,14 +60,14 @@ class Condition(NamedTuple):
     fields: tuple[Field, ...] = ()  # that it names
 
 
-def read_condition(text: str, names: Names) -> Condition:
+def read_condition(text: str, names: KnownNames) -> Condition:
     """The filter as SQL, and what of it an index could serve. UsageError with the column and a hint."""
-    reader = _Reader(text, names)
+    reader = _FilterReader(text, names)
     return Condition(reader.read(), tuple(reader.certain), tuple(reader.fields))
 
 
-class _Reader:
-    def __init__(self, text: str, names: Names) -> None:
+class _FilterReader:
+    def __init__(self, text: str, names: KnownNames) -> None:
         # One line without leading space, or Python would read an indented block.
         self.text = re.sub(r"\s", " ", text).strip()
         self.names = names

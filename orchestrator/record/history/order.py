@@ -33,7 +33,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from orchestrator.record.history.filter_fields import TABLES, Comparison, Field, column_of, compare
 from orchestrator.record.history.index_seeks import SELECTIVE, within
-from orchestrator.record.history.recorded_names import Names, field_of
+from orchestrator.record.history.recorded_names import KnownNames, field_of
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.tables import prefix_of
 from orchestrator.run.attempt_model import State
@@ -56,7 +56,7 @@ class Known(NamedTuple):
     job: int | None = None  # its key
 
 
-class Place(NamedTuple):
+class OrderPlace(NamedTuple):
     """Where a run stands in an order; its tuples compare as the order goes up."""
 
     part: int  # NUMBERS, TEXTS, REST
@@ -70,7 +70,7 @@ NUMBERS, TEXTS, REST = range(3)
 class Order(NamedTuple):
     field: Field | None  # None: newest first
     descending: bool
-    after: Place | None = None  # only what comes after this one
+    after: OrderPlace | None = None  # only what comes after this one
 
     def stretches(self, known: Known) -> list[Stretch]:
         """One after the other."""
@@ -78,7 +78,7 @@ class Order(NamedTuple):
             stretch for part, stretch in self._parts(known) if self.after is None or part >= self.after.part
         ]
 
-    def is_beyond(self, place: Place) -> bool:
+    def is_beyond(self, place: OrderPlace) -> bool:
         if self.after is None or place.part != self.after.part:
             return self.after is None or place.part > self.after.part
         down = self.descending or place.part == REST
@@ -158,20 +158,22 @@ class Order(NamedTuple):
         mine = and_(table.c.run_id == _RUN.c.id, table.c.name == self.field.name)
         return select(*columns).select_from(_RUN).outerjoin(table, mine)
 
-    def sort(self, rows: Iterable[Row[Any]]) -> list[Place]:
+    def sort(self, rows: Iterable[Row[Any]]) -> list[OrderPlace]:
         """Of the runs with something to sort by, in order."""
         places = [place for row in rows if (place := self.place_of(row)) is not None]
         parts = ([one for one in places if one.part == part] for part in (NUMBERS, TEXTS))
         return [place for part in parts for place in sorted(part, reverse=self.descending)]
 
-    def place_of(self, row: Row[Any]) -> Place | None:
+    def place_of(self, row: Row[Any]) -> OrderPlace | None:
         """Of a row of `values`; None for a run with nothing to sort by."""
         if row.value is not None:
-            return Place(NUMBERS, row.value.value if isinstance(row.value, StrEnum) else row.value, row.key)
-        return None if row.text is None else Place(TEXTS, row.text, row.key)
+            return OrderPlace(
+                NUMBERS, row.value.value if isinstance(row.value, StrEnum) else row.value, row.key
+            )
+        return None if row.text is None else OrderPlace(TEXTS, row.text, row.key)
 
 
-def order_of(text: str | None, names: Names) -> Order:
+def order_of(text: str | None, names: KnownNames) -> Order:
     """`metrics.accuracy`, `-seconds`: Mismatch if unknown."""
     if text is None:
         return Order(None, True)

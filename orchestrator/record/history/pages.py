@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.visitors import replacement_traverse
 
-from orchestrator.record.history.order import REST, Known, Order, Place, fitting_runs
+from orchestrator.record.history.order import REST, Known, Order, OrderPlace, fitting_runs
 from orchestrator.record.schema import tables
 
 HANDFUL = 1_000  # runs that an index finds and that are sorted at once
@@ -44,14 +44,14 @@ MANY = 300_000  # runs, at most, of an index's answer that is intersected
 AT_ONCE = 10_000  # runs in one statement
 
 
-class Wanted(NamedTuple):
+class RunQuery(NamedTuple):
     conditions: tuple[ColumnElement[bool], ...]  # over run, job, image, attempt, box
     seeks: tuple[Select[Any], ...]  # `key` of runs by an index: each finds at least every run that fits
     known: Known
     order: Order
 
 
-def page(connection: Connection, wanted: Wanted, limit: int | None) -> list[int]:
+def page(connection: Connection, wanted: RunQuery, limit: int | None) -> list[int]:
     """Keys of the first runs that fit, in order."""
     if limit is None:
         return _everything(connection, wanted)
@@ -115,7 +115,7 @@ def _hashing(connection: Connection) -> Iterator[None]:
 
 def _walk(
     connection: Connection,
-    wanted: Wanted,
+    wanted: RunQuery,
     limit: int,
     most: int | None,
     within: Sequence[Select[Any]] = (),
@@ -151,7 +151,7 @@ def _fitting(connection: Connection, keys: list[int], conditions: Sequence[Colum
     return [key for key in keys if key in fitting]
 
 
-def _sorted(connection: Connection, wanted: Wanted, keys: Sequence[int], limit: int) -> list[int]:
+def _sorted(connection: Connection, wanted: RunQuery, keys: Sequence[int], limit: int) -> list[int]:
     """The first of these that fit, in order."""
     ordered = _in_order(connection, wanted.order, keys)
     found: list[int] = []
@@ -162,7 +162,7 @@ def _sorted(connection: Connection, wanted: Wanted, keys: Sequence[int], limit: 
     return found[:limit]
 
 
-def _everything(connection: Connection, wanted: Wanted) -> list[int]:
+def _everything(connection: Connection, wanted: RunQuery) -> list[int]:
     """All that fit, in order."""
     with _hashing(connection) if wanted.conditions else nullcontext():
         fitting = list(connection.execute(fitting_runs(wanted.conditions)).scalars())
@@ -174,7 +174,7 @@ def _in_order(connection: Connection, order: Order, keys: Sequence[int]) -> list
     return [place.key for place in places(connection, order, keys) if order.is_beyond(place)]
 
 
-def places(connection: Connection, order: Order, keys: Sequence[int]) -> list[Place]:
+def places(connection: Connection, order: Order, keys: Sequence[int]) -> list[OrderPlace]:
     """Where these runs stand in the order, sorted."""
     values = order.values()
     rows: list[Row[Any]] = []
@@ -186,7 +186,7 @@ def places(connection: Connection, order: Order, keys: Sequence[int]) -> list[Pl
     run, missing = tables.run.c, []
     for some in _pieces(rest):
         moments = select(run.created_at, run.id).where(among(connection, run.id, some))
-        missing += [Place(REST, *row) for row in connection.execute(_by_key(connection, moments))]
+        missing += [OrderPlace(REST, *row) for row in connection.execute(_by_key(connection, moments))]
     return found + sorted(missing, reverse=True)
 
 

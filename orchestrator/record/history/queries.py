@@ -17,8 +17,8 @@ from orchestrator.record.history.filter_language import Condition, read_conditio
 from orchestrator.record.history.index_seeks import runs_where, seeks_of
 from orchestrator.record.history.lines import lines_of
 from orchestrator.record.history.order import Known, Order, order_of
-from orchestrator.record.history.pages import Wanted, page
-from orchestrator.record.history.recorded_names import Names, RecordedNames
+from orchestrator.record.history.pages import RunQuery, page
+from orchestrator.record.history.recorded_names import KnownNames, RecordedNames
 from orchestrator.record.run_record import Changed, HistoryFilter, HistoryPage, RunLine, VerdictLine
 from orchestrator.record.runs.annotations import has_tag, is_archived, is_name, named, names
 from orchestrator.record.runs.run_states import key_of
@@ -115,7 +115,7 @@ def _changed(connection: Connection, wanted: HistoryFilter, aspect: str) -> Hist
     return HistoryPage(lines=tuple(found), changes=differing, next=following, left=left)
 
 
-def _asked(connection: Connection, wanted: HistoryFilter) -> Wanted:
+def _asked(connection: Connection, wanted: HistoryFilter) -> RunQuery:
     """The filter as conditions, and what indexes know of them."""
     run, said = tables.run, tables.annotation
     names = RecordedNames(connection)
@@ -147,7 +147,7 @@ def _asked(connection: Connection, wanted: HistoryFilter) -> Wanted:
         conditions = [*conditions, is_archived() if wanted.archived else not_(is_archived())]
     if wanted.archived:
         seeks.append(select(said.c.run_id.label("key")).where(said.c.kind == "archive"))
-    return Wanted(tuple(conditions), tuple(seeks), Known(found.certain, tuple(exact), job), order)
+    return RunQuery(tuple(conditions), tuple(seeks), Known(found.certain, tuple(exact), job), order)
 
 
 def job_key(connection: Connection, name: str) -> int | None:
@@ -171,7 +171,7 @@ def sorted_by(connection: Connection, sort: str) -> Field:
     return field
 
 
-def _order(sort: str | None, names: Names) -> Order:
+def _order(sort: str | None, names: KnownNames) -> Order:
     try:
         return order_of(sort, names)
     except Mismatch as mismatch:

@@ -21,7 +21,7 @@ class Ambiguous(Mismatch):
     """A text that could mean two of the names that there are."""
 
 
-class Names(Protocol):
+class KnownNames(Protocol):
     """Names of one word, `params` or `metrics`."""
 
     def knows(self, word: str, name: str) -> bool: ...
@@ -61,7 +61,7 @@ class RecordedNames:
             yield name
 
 
-def field_of(text: str, names: Names) -> Field:
+def field_of(text: str, names: KnownNames) -> Field:
     """`seconds`, `params.lr`, `metrics.val/loss`, `metrics.loss.min`, `metrics["odd name"].max`.
 
     Mismatch for a name that nothing has, or that could be meant in two ways.
@@ -74,7 +74,7 @@ def field_of(text: str, names: Names) -> Field:
     return named_field(word, rest if dot else None, names)
 
 
-def named_field(word: str, name: str | None, names: Names) -> Field:
+def named_field(word: str, name: str | None, names: KnownNames) -> Field:
     """Of a dotted name, whose last part may be one of Part."""
     field = field_named(word, name)
     if word not in TABLES or name is None:
@@ -94,7 +94,7 @@ def named_field(word: str, name: str | None, names: Names) -> Field:
     return found[0]
 
 
-def quoted_field(word: str, name: str, part: str | None, names: Names) -> Field:
+def quoted_field(word: str, name: str, part: str | None, names: KnownNames) -> Field:
     """Of a name in brackets: the whole of it is the name."""
     field = field_named(word, name)
     if part is not None and (word != "metrics" or part not in {known.value for known in Part}):
@@ -106,7 +106,7 @@ def quoted_field(word: str, name: str, part: str | None, names: Names) -> Field:
     return field if part is None else field._replace(part=Part(part))
 
 
-def unknown(word: str, name: str, names: Names) -> Mismatch:
+def unknown(word: str, name: str, names: KnownNames) -> Mismatch:
     noun, known = _noun(word), names.some(word)
     near = get_close_matches(name, known, 1)
     if near:

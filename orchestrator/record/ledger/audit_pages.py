@@ -16,7 +16,7 @@ from sqlalchemy import Connection, exists, func, select
 from orchestrator.digest import Digest
 from orchestrator.record.database.database import Database
 from orchestrator.record.database.database_clock import seconds_since
-from orchestrator.record.ledger.fold_events import EventLine
+from orchestrator.record.ledger.fold_events import LedgerEvent
 from orchestrator.record.ledger.row_evidence import orphans
 from orchestrator.record.ledger.snapshot import BLOBS as BLOBS
 from orchestrator.record.ledger.snapshot import (
@@ -176,7 +176,7 @@ class Everything:
         query = select(run.c.public_id).where(run.c.id.in_(select(verdict.c.run_id))).order_by(run.c.id)
         return self._database.read(lambda connection: list(connection.execute(query).scalars()))
 
-    def ledger_events(self) -> Iterator[EventLine]:
+    def ledger_events(self) -> Iterator[LedgerEvent]:
         """All events by their index, those below 0 first: there should be none."""
         after: int | None = None
         while page := self._database.read(partial(events_after, after=after)):

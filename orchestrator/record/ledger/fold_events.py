@@ -35,7 +35,7 @@ class LedgerHead(Value):
         return f"reprise/{self.id}"
 
 
-class EventLine(Value):
+class LedgerEvent(Value):
     """A row of the ledger: the columns, and the document whose copies they are."""
 
     index: int

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
 from orchestrator.errors import RecordError
 from orchestrator.record.database.database_clock import now
 from orchestrator.record.ledger.append_events import ENDS, read_ledger
-from orchestrator.record.ledger.fold_events import EventLine as EventLine
+from orchestrator.record.ledger.fold_events import LedgerEvent as LedgerEvent
 from orchestrator.record.ledger.fold_events import LedgerHead as LedgerHead
 from orchestrator.record.schema import tables
 from orchestrator.value import Value
@@ -49,7 +49,7 @@ def head(connection: Connection) -> LedgerHead:
     return LedgerHead(id=name, size=frontier.size, root=frontier.root)
 
 
-def events(connection: Connection, start: int = 0, end: int | None = None) -> Iterator[EventLine]:
+def events(connection: Connection, start: int = 0, end: int | None = None) -> Iterator[LedgerEvent]:
     """By index, from `start` to before `end`, read in pages as they are asked for."""
     last = start - 1
     while True:
@@ -61,16 +61,16 @@ def events(connection: Connection, start: int = 0, end: int | None = None) -> It
         last = page[-1].idx
 
 
-def events_of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, list[EventLine]]:
+def events_of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, list[LedgerEvent]]:
     """Run -> its events, oldest first."""
-    found: dict[str, list[EventLine]] = {run: [] for run in runs}
+    found: dict[str, list[LedgerEvent]] = {run: [] for run in runs}
     query = select(_event).where(_event.c.run.in_(runs)).order_by(_event.c.idx)
     for row in connection.execute(query):
         found[row.run].append(event_line(row))
     return found
 
 
-def find_events(connection: Connection, wanted: EventFilter) -> list[EventLine]:
+def find_events(connection: Connection, wanted: EventFilter) -> list[LedgerEvent]:
     """Oldest first. `since` starts at the first event of that time, by the index: clocks may jump."""
     some: list[ColumnElement[bool]] = []
     if wanted.run is not None:
@@ -117,8 +117,8 @@ def _words(
     return found
 
 
-def event_line(row: Row[Any]) -> EventLine:
-    return EventLine(
+def event_line(row: Row[Any]) -> LedgerEvent:
+    return LedgerEvent(
         index=row.idx, at=row.at, by=row.made_by, kind=row.kind, run=row.run, document=row.document
     )
 

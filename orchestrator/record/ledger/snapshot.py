@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
 from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.digest import Digest
-from orchestrator.record.ledger.fold_events import OWNED, SHARED, EventLine, LedgerHead
+from orchestrator.record.ledger.fold_events import OWNED, SHARED, LedgerEvent, LedgerHead
 from orchestrator.record.ledger.read_ledger import Signed, event_line, head, signed_heads
 from orchestrator.record.ledger.row_evidence import of_runs, row_value, rows_value
 from orchestrator.record.schema import tables
@@ -82,7 +82,7 @@ class RunEvidence(NamedTuple):
     """One run: what the ledger says of it, and its rows as they are."""
 
     run: str
-    events: list[EventLine]
+    events: list[LedgerEvent]
     rows: dict[str, Any] | None  # None: they hold what is no value of their columns
     trouble: str = ""  # why
 
@@ -116,7 +116,7 @@ def _beyond(query: Select[Any], key: ColumnElement[int], after: int | None) -> S
     return (query if after is None else query.where(key > after)).order_by(key)
 
 
-def _alone(connection: Connection, key: int, run: str, events: list[EventLine]) -> RunEvidence:
+def _alone(connection: Connection, key: int, run: str, events: list[LedgerEvent]) -> RunEvidence:
     try:
         return RunEvidence(run, events, dict(of_runs(connection, key, key))[run])
     except NO_VALUE as error:
@@ -133,16 +133,16 @@ def no_value(error: Exception) -> str:
     return f"a column holds what is no value of it: {type(error).__name__}: {' '.join(str(said).split())}"
 
 
-def events_of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, list[EventLine]]:
+def events_of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, list[LedgerEvent]]:
     """Run -> its events, oldest first."""
-    found: dict[str, list[EventLine]] = {run: [] for run in runs}
+    found: dict[str, list[LedgerEvent]] = {run: [] for run in runs}
     event = tables.event
     for line in event_lines(connection, select(event).where(event.c.run.in_(runs)).order_by(event.c.idx)):
         found[str(line.run)].append(line)
     return found
 
 
-def event_lines(connection: Connection, query: Select[Any]) -> list[EventLine]:
+def event_lines(connection: Connection, query: Select[Any]) -> list[LedgerEvent]:
     """Rows of `event`; where a column holds what is no value of it, that column is empty in the line."""
     try:
         return [event_line(row) for row in connection.execute(query)]
@@ -155,7 +155,7 @@ def event_lines(connection: Connection, query: Select[Any]) -> list[EventLine]:
 _EMPTY: dict[str, Any] = {"at": datetime.min.replace(tzinfo=UTC), "made_by": "", "kind": "", "document": b""}
 
 
-def _salvaged(connection: Connection, index: int) -> EventLine:
+def _salvaged(connection: Connection, index: int) -> LedgerEvent:
     event, found = tables.event, {}
     for name in (*_EMPTY, "run"):
         query = select(event.c[name]).where(event.c.idx == index)
@@ -167,23 +167,23 @@ def _salvaged(connection: Connection, index: int) -> EventLine:
             value = None
         found[name] = value if isinstance(value, kind) else _EMPTY.get(name)
     by = found.pop("made_by")
-    return EventLine(index=index, by=by, **found)
+    return LedgerEvent(index=index, by=by, **found)
 
 
-def events_of_no_run(connection: Connection, after: int | None) -> list[EventLine]:
+def events_of_no_run(connection: Connection, after: int | None) -> list[LedgerEvent]:
     """The next PAGE of them; with None from the least index on, be it below 0."""
     event = tables.event
     query = _beyond(select(event).where(event.c.run.is_(None)), event.c.idx, after).limit(PAGE)
     return event_lines(connection, query)
 
 
-def events_after(connection: Connection, after: int | None) -> list[EventLine]:
+def events_after(connection: Connection, after: int | None) -> list[LedgerEvent]:
     """The next EVENTS of all; with None from the least index on, be it below 0."""
     event = tables.event
     return event_lines(connection, _beyond(select(event), event.c.idx, after).limit(EVENTS))
 
 
-def events_at(connection: Connection, indexes: Sequence[int]) -> list[EventLine]:
+def events_at(connection: Connection, indexes: Sequence[int]) -> list[LedgerEvent]:
     event = tables.event
     query = select(event).where(event.c.idx.in_(indexes)).order_by(event.c.idx)
     return event_lines(connection, query)
@@ -247,20 +247,20 @@ class Snapshot:
     def signed_heads(self) -> list[Signed]:
         return signed_heads(self._connection)
 
-    def ledger_events(self) -> Iterator[EventLine]:
+    def ledger_events(self) -> Iterator[LedgerEvent]:
         last: int | None = None
         while page := events_after(self._connection, last):
             yield from page
             last = page[-1].index
 
-    def told_of_shared(self) -> Iterator[EventLine]:
+    def told_of_shared(self) -> Iterator[LedgerEvent]:
         """Events of no run, oldest first: of jobs, images, inputs, boxes."""
         last: int | None = None
         while page := events_of_no_run(self._connection, last):
             yield from page
             last = page[-1].index
 
-    def events(self, indexes: Sequence[int]) -> list[EventLine]:
+    def events(self, indexes: Sequence[int]) -> list[LedgerEvent]:
         return events_at(self._connection, indexes)
 
     def runs(self) -> Iterator[RunEvidence]:

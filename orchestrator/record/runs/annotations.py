@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, not
 from orchestrator.errors import UsageError
 from orchestrator.record.database.database_clock import now
 from orchestrator.record.ledger import append_events, row_evidence
-from orchestrator.record.run_record import Marks, Named, Remark
+from orchestrator.record.run_record import Remark, RunAnnotations, RunName
 from orchestrator.record.runs.run_states import inserted, key_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
@@ -117,7 +117,7 @@ def _add(connection: Connection, key: int, kind: str, by: str, *, word: str = ""
     append_events.append(connection, _EVENTS[kind], run, {"annotation": held})
 
 
-def marks(connection: Connection, run: str) -> Marks:
+def marks(connection: Connection, run: str) -> RunAnnotations:
     """What is said of a run now. UsageError for an unknown one."""
     key = key_of(connection, run)
     query = _remarks().where(tables.annotation.c.run_id == key, tables.annotation.c.kind == "note")
@@ -125,7 +125,7 @@ def marks(connection: Connection, run: str) -> Marks:
     return _marks(connection, [key])[key].model_copy(update={"notes": notes})
 
 
-def marks_of(connection: Connection, keys: Sequence[int]) -> dict[int, Marks]:
+def marks_of(connection: Connection, keys: Sequence[int]) -> dict[int, RunAnnotations]:
     """Tags, names and whether they are put away, of runs by their keys; without the notes."""
     return _marks(connection, keys)
 
@@ -145,7 +145,7 @@ def named(connection: Connection, word: str) -> str | None:
     return last.public_id if last is not None and last.kind == "name" else None
 
 
-def names(connection: Connection) -> list[Named]:
+def names(connection: Connection) -> list[RunName]:
     """Every name that was ever given, sorted, with its past."""
     rows = connection.execute(_remarks().where(tables.annotation.c.kind.in_(("name", "unname"))))
     past: dict[str, list[Row[Any]]] = {}
@@ -155,7 +155,7 @@ def names(connection: Connection) -> list[Named]:
     for word, lines in sorted(past.items()):
         last = lines[-1] if lines[-1].kind == "name" else None
         found.append(
-            Named(
+            RunName(
                 name=word,
                 run=last.public_id if last else None,
                 job=last.job if last else None,
@@ -193,7 +193,7 @@ def has_tag(word: str) -> ColumnElement[bool]:
     )
 
 
-def _marks(connection: Connection, keys: Sequence[int]) -> dict[int, Marks]:
+def _marks(connection: Connection, keys: Sequence[int]) -> dict[int, RunAnnotations]:
     tags: dict[int, set[str]] = {key: set() for key in keys}
     away: dict[int, Remark | None] = dict.fromkeys(keys)
     called: dict[int, set[str]] = {key: set() for key in keys}
@@ -210,7 +210,7 @@ def _marks(connection: Connection, keys: Sequence[int]) -> dict[int, Marks]:
     # A name that went on to another run left no row here.
     holders = _holders(connection, sorted(set().union(*called.values())))
     return {
-        key: Marks(
+        key: RunAnnotations(
             tags=tuple(sorted(tags[key])),
             names=tuple(sorted(word for word in called[key] if holders[word] == key)),
             archived=away[key],

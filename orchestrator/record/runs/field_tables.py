@@ -21,36 +21,38 @@ T = TypeVar("T")
 Columns = dict[str, Any]
 
 
-class Held(NamedTuple):
+class FieldTable(NamedTuple):
     table: Table
     rows: Callable[[Any], Iterable[Columns]]  # of the field, without the run's key
     field: Callable[[Iterable[Row[Any]]], Any]  # of the rows in the order of their key
 
 
-def _listed(table: Table, kind: type[Value]) -> Held:
-    return Held(
+def _listed(table: Table, kind: type[Value]) -> FieldTable:
+    return FieldTable(
         table,
         lambda items: ({"position": place, **columns_of(table, item)} for place, item in enumerate(items)),
         lambda rows: tuple(value_from(kind, table, row) for row in rows),
     )
 
 
-def _one(table: Table, kind: type[Value], absent: Value | None = None) -> Held:
-    return Held(
+def _one(table: Table, kind: type[Value], absent: Value | None = None) -> FieldTable:
+    return FieldTable(
         table,
         lambda item: () if item is None else (columns_of(table, item),),
         lambda rows: next((value_from(kind, table, row) for row in rows), absent),
     )
 
 
-def _named(table: Table, name: str, write: Callable[[Any], Columns], read: Callable[[Row[Any]], Any]) -> Held:
+def _named(
+    table: Table, name: str, write: Callable[[Any], Columns], read: Callable[[Row[Any]], Any]
+) -> FieldTable:
     """A mapping. Names that are stored alike are one row: a forged report must not undo the whole result."""
 
     def rows(mapping: Mapping[str, Any]) -> Iterator[Columns]:
         alike = {indexable(key): value for key, value in mapping.items()}
         return ({name: key, **write(value)} for key, value in alike.items())
 
-    return Held(table, rows, lambda found: {row._mapping[name]: read(row) for row in found})
+    return FieldTable(table, rows, lambda found: {row._mapping[name]: read(row) for row in found})
 
 
 def _float(value: float) -> Columns:
@@ -62,11 +64,11 @@ def _points(series: Any) -> Iterator[Columns]:
         yield {"position": position, "name": name, "step": step, **_float(value)}
 
 
-SUBMITTED: dict[str, Held] = {
+SUBMITTED: dict[str, FieldTable] = {
     "wanted": _one(tables.wanted, Wanted, Wanted()),
     "git": _one(tables.git_state, GitState),
 }
-RESULTS: dict[str, Held] = {
+RESULTS: dict[str, FieldTable] = {
     "metrics": _named(tables.metric, "name", _float, lambda row: float(row.text)),
     "outputs": _listed(tables.output, Output),
     "packages": _named(
@@ -75,14 +77,14 @@ RESULTS: dict[str, Held] = {
     "source": _named(tables.source_file, "path", lambda text: {"sha256": text}, lambda row: row.sha256),
     "readbacks": _listed(tables.flag, Readback),
     "traces": _listed(tables.trace, TraceFile),
-    "notes": Held(
+    "notes": FieldTable(
         tables.note,
         lambda notes: ({"position": place, "text": text} for place, text in enumerate(notes)),
         lambda rows: tuple(row.text for row in rows),
     ),
     "log": _one(tables.log, Log),
     "fingerprint": _one(tables.fingerprint, Fingerprint),
-    "series": Held(
+    "series": FieldTable(
         tables.metric_point,
         _points,
         lambda rows: Series((row.name, row.step, float(row.text)) for row in rows),
@@ -100,7 +102,7 @@ class Rows(Iterable[Columns]):
         return ({"run_id": self._run, **row} for row in self._make())
 
 
-def rows_of(run: int, value: Value, held: Mapping[str, Held]) -> Iterator[tuple[Table, Rows]]:
+def rows_of(run: int, value: Value, held: Mapping[str, FieldTable]) -> Iterator[tuple[Table, Rows]]:
     """Tables below the run with the rows that the value's fields are."""
     for name, (table, rows, _) in held.items():
         field = getattr(value, name)

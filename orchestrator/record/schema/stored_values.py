@@ -16,21 +16,21 @@ from orchestrator.value import Value
 T = TypeVar("T", bound=Value)
 
 
-class _Stored(NamedTuple):
+class _StoredField(NamedTuple):
     name: str
     document: bool  # JSON text
     default: Any  # what NULL stands for
 
 
 @cache
-def _stored(kind: type[Value], table: Table, only: tuple[str, ...] | None) -> tuple[_Stored, ...]:
+def _stored(kind: type[Value], table: Table, only: tuple[str, ...] | None) -> tuple[_StoredField, ...]:
     found = []
     for name in kind.model_fields if only is None else only:
         field = kind.model_fields[name]
         plain, optional = plain_type(field.annotation)
         if name in table.columns:
             default = None if optional or not table.c[name].nullable else field.get_default()
-            found.append(_Stored(name, is_document(plain), default))
+            found.append(_StoredField(name, is_document(plain), default))
     return tuple(found)
 
 

@@ -53,7 +53,7 @@ class Stored(NamedTuple):
     modified: datetime  # when it was written, or last met again
 
 
-class Ledger(NamedTuple):
+class StoreOwner(NamedTuple):
     """A record that uses a store."""
 
     id: str
@@ -73,7 +73,7 @@ class Store(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name  # what messages call it
-        self.owner: Callable[[], Ledger] | None = None  # the record whose rows name what is stored
+        self.owner: Callable[[], StoreOwner] | None = None  # the record whose rows name what is stored
         self.on_mended: Callable[[list[Digest]], None] = lambda _: None
         self._registered = False
 
@@ -106,7 +106,7 @@ class Store(ABC):
         """As `batch`, of nobody: a trial."""
 
     @abstractmethod
-    def register(self, ledger: Ledger) -> None:
+    def register(self, ledger: StoreOwner) -> None:
         """Write down that a record uses the store: a collection for another one takes nothing from it."""
 
     @abstractmethod

@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.record.store.blob_store import LEDGER_TEXT, Ledger, Store, Stored, hint_for
+from orchestrator.record.store.blob_store import LEDGER_TEXT, Store, Stored, StoreOwner, hint_for
 from orchestrator.record.store.pending_uploads import YOUNG, BucketBatch
 from orchestrator.record.store.process_folder import remove_dead, temporaries
 from orchestrator.redaction import bare_address
@@ -109,7 +109,7 @@ class BucketStore(Store):
         found = self.head(digest)
         if found is None:
             raise self._absent(digest)
-        return io.BufferedReader(_Reader(self, digest, found[0]), CHUNK)
+        return io.BufferedReader(_BlobReader(self, digest, found[0]), CHUNK)
 
     def chunks(self, digest: Digest, offset: int) -> Iterator[memoryview]:
         """From `offset` on, in pieces as they come.
@@ -163,7 +163,7 @@ class BucketStore(Store):
             what = f"storing into {self.name} by way of {self.spool} failed: {error}"
             raise StoreError(what, hint_for(error)) from error
 
-    def register(self, ledger: Ledger) -> None:
+    def register(self, ledger: StoreOwner) -> None:
         import obstore
 
         with self._translated("saying whose blobs these are"):
@@ -313,7 +313,7 @@ class BucketStore(Store):
             raise StoreError(f"{self.name}: {doing}: {reason}", hint) from error
 
 
-class _Reader(io.RawIOBase):
+class _BlobReader(io.RawIOBase):
     """A blob as a raw stream; where it is read on from another place, another request begins."""
 
     def __init__(self, store: BucketStore, digest: Digest, size: int) -> None:

@@ -27,9 +27,9 @@ from orchestrator.record.store.blob_store import (
     LEDGER_TEXT,
     AbsentBlobError,
     DamagedBlobError,
-    Ledger,
     Store,
     Stored,
+    StoreOwner,
     hint_for,
 )
 from orchestrator.record.store.process_folder import give_up, own_folder, remove_dead
@@ -127,7 +127,7 @@ class BlobStore(Store):
         except OSError as error:
             raise StoreError(f"storing into {self.folder} failed: {error}", hint_for(error)) from error
 
-    def register(self, ledger: Ledger) -> None:
+    def register(self, ledger: StoreOwner) -> None:
         data = ledger.text[:LEDGER_TEXT].encode("utf-8", "replace")
         try:
             with self.opened("ledgers", make=True) as folder:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.launch.session import Session
-    from orchestrator.record.ledger.read_ledger import EventLine
+    from orchestrator.record.ledger.read_ledger import LedgerEvent
 
 
 @click.command("log")
@@ -88,7 +88,7 @@ def _find(session: Session, text: str) -> str:
         raise
 
 
-def data_of(event: EventLine) -> dict[str, Any] | None:
+def data_of(event: LedgerEvent) -> dict[str, Any] | None:
     """None of a damaged document."""
     try:
         return event.data
@@ -96,7 +96,7 @@ def data_of(event: EventLine) -> dict[str, Any] | None:
         return None
 
 
-def words(event: EventLine) -> str:
+def words(event: LedgerEvent) -> str:
     """`submitted digits as 3f2c…`: what happened, for people. Not cleaned."""
     from orchestrator.record.ledger.append_events import KINDS
 
