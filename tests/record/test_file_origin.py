@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.record.history import file_origin as module
+from orchestrator.record.lineage import file_origin as module
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import NewRun
 from orchestrator.run.attempt_model import Log, Output, OutputStatus, Result, State, TraceFile

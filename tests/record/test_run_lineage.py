@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.record.database.connect import open_database
-from orchestrator.record.history import run_lineage as module
+from orchestrator.record.lineage import run_lineage as module
 from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import NewRun
 from orchestrator.record.schema import migrate

@@ -40,7 +40,7 @@ def why_nothing(connection: Connection, wanted: HistoryFilter) -> list[str]:
     if key is not None and wanted.where is not None:
         found += _not_of_job(connection, wanted, key)
     away = wanted.model_copy(update={"archived": True, "limit": 1})
-    if wanted.archived is False and history(connection, away):
+    if wanted.archived is False and history(connection, away).lines:
         found.append("runs that fit are put away: --archived lists them")
     return found
 
