@@ -165,7 +165,7 @@ class Record(Door):
     # One run.
     find = reading(queries.find)
     run = reading(read_run.whole_run)
-    run_as_asked = reading(read_run.run_as_asked)
+    run_to_execute = reading(read_run.run_to_execute)
     image = reading(read_run.whole_image)
     sealed = reading(sealed_text.sealed)
     state = reading(read_run.state_of)

@@ -99,10 +99,10 @@ def test_what_was_asked_is_what_was_read_before(
     """Every column that a submission fills, altered between the beginning and the end."""
     made, _ = record.submit(new_run(params={"lr": 0.1}))
     record.claim(made, "box", "boot", "pid 1")
-    before = record.run_as_asked(made)[1]
+    before = record.run_to_execute(made).asked
     record.request_cancel(made)
     record.move(made, 1, State.RUNNING)
-    assert record.run_as_asked(made)[1] == before, "the run's own course"
+    assert record.run_to_execute(made).asked == before, "the run's own course"
     engine, table = engine_of(settings), tables.run
     for column in ("program", "resources", "tolerance", "input_paths", "seed", "submitted_by", "created_at"):
         with engine.begin() as connection:
@@ -111,7 +111,7 @@ def test_what_was_asked_is_what_was_read_before(
             if column in ("resources", "tolerance", "input_paths"):
                 changed = row[column] + " "
             connection.execute(update(table).values({column: changed}))
-        assert record.run_as_asked(made)[1] != before, column
+        assert record.run_to_execute(made).asked != before, column
         with engine.begin() as connection:
             connection.execute(update(table).values({column: row[column]}))
     with engine.begin() as connection:

@@ -114,13 +114,13 @@ def execute_locked(
     be executed, `visible` the GPUs that it may use.
     """
     record = session.record
-    facts, asked = record.run_as_asked(run)
+    facts, found, asked = record.run_to_execute(run)
     if facts.state.final:
         return facts
-    attempt = _hold(session, record.open_run(run), only, watch)
-    if attempt is None:
+    opened = _hold(session, found, only, watch)
+    if opened is None:
         return record.run(run)
-    opened = record.open_run(run)
+    attempt = opened.attempt
     try:
         with relayed(record, opened, folders_of(session.settings, run, attempt).log, watch):
             terms = Terms(inputs=inputs, environment=environment, visible=visible)
@@ -152,8 +152,8 @@ def _sealed(settings: Settings, asked: bytes, watch: Watch, statement: bytes) ->
     return None
 
 
-def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> int | None:
-    """Claim the attempt, or take it over; None where the run needs no process now.
+def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> OpenRun | None:
+    """The run with this process at it: claimed, or taken over. None where it needs no process now.
 
     FencedError where it is not `only`; UsageError where another box has it.
     """
@@ -171,7 +171,8 @@ def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> 
                 return None
             raise
         crash_point("claimed")
-        return attempt
+        ours = {"box": here, "boot": boot_id(), "executor": executor, "plan": None}
+        return opened.model_copy(update={"state": State.PREPARING, "attempt": attempt, **ours})
     if only not in (None, opened.attempt):
         raise stale(run, only or 0, opened.attempt)
     if opened.box != here:
@@ -185,7 +186,7 @@ def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> 
     record.take_over(run, opened.attempt, executor)
     if only is None:
         watch.note(f"run {run}: its orchestrator is gone; taken over in state {opened.state.value}")
-    return opened.attempt
+    return opened.model_copy(update={"executor": executor})
 
 
 def _attempt(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Table, select
 
@@ -42,9 +42,16 @@ def whole_run(connection: Connection, run: str) -> RunRecord:
         raise unreadable(f"run {run}", error) from error
 
 
-def run_as_asked(connection: Connection, run: str) -> tuple[RunRecord, bytes]:
-    """With what `sealed_text.asks` compares at its end."""
-    return whole_run(connection, run), asked_as_text(connection, run)
+class ToExecute(NamedTuple):
+    """A run as an executor begins with it, all from one snapshot."""
+
+    record: RunRecord
+    open: OpenRun
+    asked: bytes  # what `sealed_text.asks` compares at its end
+
+
+def run_to_execute(connection: Connection, run: str) -> ToExecute:
+    return ToExecute(whole_run(connection, run), open_run(connection, run), asked_as_text(connection, run))
 
 
 def _whole_run(connection: Connection, run: str) -> RunRecord:
