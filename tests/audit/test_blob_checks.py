@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.box import queued_run
+from support.records import new_run
 from support.tampered_world import HERE, World, look, make_world, said
 
 from orchestrator.audit.run_audit import Audit, AuditPart, audit
@@ -116,7 +116,7 @@ def test_a_blob_that_a_row_names_and_gc_removed_is_told_with_its_event(world: Wo
 
 def test_a_run_that_nobody_is_at_is_a_note(world: World) -> None:
     with world.opened() as session:
-        run, _ = session.record.submit(queued_run())
+        run, _ = session.record.submit(new_run())
     old = (datetime.now(UTC) - timedelta(days=3)).strftime("%Y-%m-%d %H:%M:%S.%f")
     with world.sql() as connection:
         connection.execute("UPDATE run SET created_at = ? WHERE public_id = ?", (old, run))

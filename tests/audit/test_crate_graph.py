@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.finished_run import digest, make_run, verdict
+from support.finished_run import make_run, verdict
+from support.records import digest_of as digest
 
 from orchestrator.audit.exports.crate.crate_files import (
     CrateFile,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import queued_run
+from support.records import new_run
 from support.tampered_world import HERE, image, look, result
 
 from orchestrator.audit.heads.signed_heads import sign_ledger
@@ -37,7 +37,7 @@ def submit_and_finish(begun: Any, number: int, settings: Settings) -> None:
     begun.wait()
     with Session(settings) as session:
         for turn in range(RUNS):
-            new = queued_run(image=image(f"i{turn}" if number % 2 else f"i{number} {turn}"))
+            new = new_run(image=image(f"i{turn}" if number % 2 else f"i{number} {turn}"))
             session.record.submit(new)
             attempt = session.record.claim(new.id, f"box {number}", "boot", "pid 1")
             session.record.finish(new.id, attempt, result(session.store, f"{number % 4} {turn}"))
@@ -78,7 +78,7 @@ def test_an_audit_while_16_writers_submit_and_finish_finds_nothing_wrong(setting
 def record_one(settings: Settings, name: str) -> None:
     """A run with an image, an input of the ledger, and bytes that nobody had."""
     with Session(settings) as session:
-        new = queued_run(image=image(name))
+        new = new_run(image=image(name))
         session.record.submit(new)
         session.record.claim(new.id, "box", "boot", "pid 1")
         session.record.finish(new.id, 1, result(session.store, name))

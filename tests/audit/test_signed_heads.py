@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.box import queued_run
+from support.records import new_run
 
 from orchestrator.audit.heads.signed_heads import BRANCH, copy_to_file, copy_to_git, seal, sign_ledger
 from orchestrator.audit.heads.signed_note import parse_head, split_notes, verify_head
@@ -27,7 +27,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 
 def end_a_run(session: Session) -> str:
-    new = queued_run()
+    new = new_run()
     session.record.submit(new)
     session.record.claim(new.id, "box", "boot", "pid 1")
     session.record.finish(new.id, 1, Result(state=State.SUCCEEDED, exit_code=0))
@@ -79,7 +79,7 @@ def test_two_boxes_sign_one_ledger_each_with_its_own_key(session: Session, tmp_p
 
 
 def test_a_seal_is_put_on_the_end_of_runs_only(session: Session) -> None:
-    session.record.submit(queued_run())
+    session.record.submit(new_run())
     seal(session)
     assert session.record.ledger.latest_signed_head() is None
     assert not key_path(session.settings).exists()
@@ -89,7 +89,7 @@ def test_a_seal_is_put_on_the_end_of_runs_only(session: Session) -> None:
     assert first is not None
     assert first.size == session.record.ledger.head().size
     seal(session)
-    session.record.submit(queued_run())
+    session.record.submit(new_run())
     seal(session)
     assert session.record.ledger.latest_signed_head() == first
 

@@ -12,7 +12,9 @@ from google.protobuf import json_format
 from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement as ForeignStatement
-from support.finished_run import VOLATILE, digest, kept, make_run, verdict
+from support.finished_run import VOLATILE, make_run, verdict
+from support.records import digest_of as digest
+from support.records import kept
 
 from orchestrator.audit.attestations.statement import claim_of, provenance_of, read_statement
 from orchestrator.digest import canonical_json

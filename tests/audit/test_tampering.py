@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from support.box import queued_run
+from support.records import new_run
 from support.services import PostgresServer
 from support.tampered_world import (
     EVENTS,
@@ -458,7 +458,7 @@ def test_not_found_a_past_rewritten_where_no_copy_is_left(world: World) -> None:
 def test_not_found_a_lie_at_the_time_of_writing(world: World) -> None:
     """A run that never was, written by the ledger's own rules, and signed by the box."""
     with world.opened() as session:
-        new = queued_run(image=image("image"))
+        new = new_run(image=image("image"))
         session.record.submit(new)
         session.record.claim(new.id, "b0", "boot", "pid 9")
         session.record.finish(new.id, 1, result(session.store, metrics={"accuracy": 1.0}))

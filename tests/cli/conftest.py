@@ -6,15 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support.records import digest_of as digest
+from support.records import run_record
 
 from orchestrator.cli.main import run
-from orchestrator.digest import Digest
-from orchestrator.image.image_model import BaseRef
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import (
     Fingerprint,
@@ -23,9 +22,7 @@ from orchestrator.run.attempt_model import (
     Output,
     OutputStatus,
     Readback,
-    State,
 )
-from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
 
@@ -76,10 +73,6 @@ def process(home: Path) -> Callable[..., Ran]:
     return call
 
 
-def digest(seed: str) -> Digest:
-    return Digest.of(seed.encode())
-
-
 @pytest.fixture
 def make_run() -> Callable[..., RunRecord]:
     """A run that succeeded; keyword arguments change its fields."""
@@ -89,29 +82,8 @@ def make_run() -> Callable[..., RunRecord]:
             name="digits", command=("python", "train.py"), params={"lr": 0.1, "epochs": 3}, seed=7
         )
         fields: dict[str, Any] = {
-            "id": "0123456789abcdef",
-            "job": "digits",
-            "image": digest("image"),
-            "config_digest": digest("config"),
-            "reference": "reprise:tag",
-            "base": BaseRef(name="cpu", digest=digest("base"), config_digest=digest("base config")),
             "program": program,
-            "resources": Resources(),
-            "tolerance": Tolerances(),
-            "input_paths": {},
-            "state": State.SUCCEEDED,
-            "failure": None,
-            "message": "",
-            "attempt": 1,
-            "rerun_of": None,
-            "submitted_by": "ada",
-            "box": "box",
-            "created_at": datetime(2026, 11, 23, 8, 0, tzinfo=UTC),
-            "started_at": datetime(2026, 11, 23, 8, 0, 1, tzinfo=UTC),
-            "finished_at": datetime(2026, 11, 23, 8, 0, 13, tzinfo=UTC),
             "seconds": 12.3,
-            "exit_code": 0,
-            "oom_killed": False,
             "metrics": {"accuracy": 0.9812345678, "loss": float("nan")},
             "series": (MetricPoint(name="loss", step=1, value=float("inf")),),
             "outputs": (
@@ -130,8 +102,7 @@ def make_run() -> Callable[..., RunRecord]:
                 ),
             ),
             "log": Log(digest=digest("log"), size=100, truncated=False),
-            "notes": (),
         }
-        return RunRecord(**(fields | changes))
+        return run_record(**(fields | changes))
 
     return make

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.records import new_run
 
 from orchestrator.digest import Digest
 from orchestrator.image.assembly.layers import source_layer
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.launch.session import Session
-from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord
+from orchestrator.record.run_record import ImageFacts, RunRecord
 from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.spec.inputs import read_input
 from orchestrator.spec.source.source_tree import GitState, SourceFile, SourceTree
@@ -54,9 +55,8 @@ def ran(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., s
         if patch is not None:
             kept = session.store.put_bytes(patch)
             git = GitState(commit="c" * 40, branch="main", dirty=True, patch_digest=kept)
-        new = NewRun.of(
+        new = new_run(
             id=run,
-            key=run,
             image=ImageFacts(
                 digest=Digest.of(run.encode()),
                 config_digest=Digest.of(f"{run} config".encode()),
@@ -64,10 +64,6 @@ def ran(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., s
                 layers=(layer,),
             ),
             program=like.program.model_copy(update={"inputs": digests}),
-            resources=like.resources,
-            tolerance=like.tolerance,
-            submitted_by="ada",
-            reference="reprise:x",
             git=git,
             inputs=tuple(data.values()),
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import queued_run
+from support.records import new_run
 
 from orchestrator.audit.heads.signed_note import parse_head, split_notes
 from orchestrator.audit.keys import key_path
@@ -29,7 +29,7 @@ def session(home: Path) -> Iterator[Session]:
 
 
 def end_a_run(session: Session, **result: Any) -> str:
-    new = queued_run()
+    new = new_run()
     session.record.submit(new)
     session.record.claim(new.id, "box", "boot", "pid 1")
     session.record.finish(new.id, 1, Result(**({"state": State.SUCCEEDED} | result)))
@@ -98,7 +98,7 @@ def test_a_command_that_ends_a_run_signs(home: Path) -> None:
         last = session.record.ledger.latest_signed_head()
         assert last is not None
         assert last.size == session.record.ledger.head().size
-        session.record.submit(queued_run())
+        session.record.submit(new_run())
     with opened() as session:
         assert session.record.ledger.latest_signed_head() == last
 
@@ -148,7 +148,7 @@ def test_tree_head_prints_and_copies(reprise: Call, session: Session, tmp_path: 
     assert parse_head(ran.out).size == session.record.ledger.head().size
     told = json.loads(reprise("ledger", "sign", "--json").out)
     assert (told["text"], told["new"], told["copied"]) == (ran.out, False, None)
-    session.record.submit(queued_run())
+    session.record.submit(new_run())
     target = tmp_path / "witness"
     told = json.loads(reprise("ledger", "sign", "--to", str(target), "--json").out)
     assert (told["new"], told["copied"]) == (True, 2)

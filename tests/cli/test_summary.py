@@ -109,7 +109,7 @@ def test_the_run_document_is_complete_valid_and_stable(
     text = capsys.readouterr().out
     read = json.loads(text, parse_constant=lambda word: pytest.fail(f"not JSON: {word}"))
     assert read["metrics"] == {"accuracy": 0.9812345678, "loss": "NaN"}
-    assert read["started_at"] == "2026-11-23T08:00:01Z"
+    assert read["started_at"] == "2026-11-23T12:00:13.500000Z"
     assert read["state"] == "succeeded"
     assert read["flags_changed"] == {"cudnn.benchmark": [False, True]}
     assert "patch" not in read["git"]

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.records import new_run
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
 from orchestrator.launch.session import Session
-from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord
+from orchestrator.record.run_record import ImageFacts, RunRecord
 from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Output, OutputStatus, Result, State
 from orchestrator.verdict.verdict_model import Outcome, Verdict
 
@@ -44,15 +45,10 @@ def recorded(session: Session, make_run: Callable[..., RunRecord]) -> Callable[.
             base=like.base,
             layers=(),
         )
-        new = NewRun.of(
+        new = new_run(
             id=run,
-            key=run,
             image=image,
             program=program,
-            resources=like.resources,
-            tolerance=like.tolerance,
-            submitted_by="ada",
-            reference="reprise:x",
         )
         session.record.submit(new)
         attempt = session.record.claim(run, "box", "boot", "pid 1")

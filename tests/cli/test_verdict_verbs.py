@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.records import new_run
 
 from orchestrator.cli.terminal import bar
 from orchestrator.errors import ExitCode
 from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
-from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord
+from orchestrator.record.run_record import ImageFacts, RunRecord
 from orchestrator.run.attempt_model import Failure, Fingerprint, Output, OutputStatus, Result, State
 from orchestrator.run.hardware import box_id, host_bits
 from orchestrator.spec.jobfile.job_spec import Determinism, Resources, Trace, TracedTensors
@@ -42,16 +43,13 @@ def recorded(session: Session, make_run: Callable[..., RunRecord]) -> Callable[.
         trace = Determinism(trace=Trace(tensors=TracedTensors.OFF))
         program = like.program.model_copy(update={"determinism": trace, "gpus": gpus})
         image = ImageFacts(digest=like.image, config_digest=like.config_digest, base=like.base, layers=())
-        new = NewRun.of(
+        new = new_run(
             id=run,
-            key=run,
             image=image,
             program=program,
             resources=Resources(gpus=gpus),
             tolerance=like.tolerance,
             rerun_of=rerun_of,
-            submitted_by="ada",
-            reference="reprise:x",
         )
         session.record.submit(new)
         attempt = session.record.claim(run, box_id(session.settings), "boot", "pid 1")

@@ -16,7 +16,8 @@ from in_toto_attestation.v1.statement import Statement as ForeignStatement
 from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
 from securesystemslib.dsse import Envelope as ForeignEnvelope
 from securesystemslib.signer import SSlibKey
-from support.box import Box, Outcome, git, make_box, queued_run, write_job
+from support.box import Box, Outcome, git, make_box, write_job
+from support.records import new_run
 from support.services import RegistryServer, registry_server
 
 from orchestrator.audit.attestations.attestation_bundle import check_bundle, read_bundle
@@ -194,7 +195,7 @@ def test_tools_not_written_here_verify_and_read_it(two: Two) -> None:
 def test_what_cannot_be_vouched_for_is_refused(two: Two, tmp_path: Path) -> None:
     box = two.alpha
     with open_record(load(box.environ)) as record:
-        queued, _ = record.submit(queued_run())
+        queued, _ = record.submit(new_run())
     refused = box.type("attestation", "create", queued)
     assert refused.code == 2
     assert "is queued: there is nothing to vouch for" in refused.err

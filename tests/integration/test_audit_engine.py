@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import Box, make_box, queued_run, write_job
+from support.box import Box, make_box, write_job
+from support.records import new_run
 from support.services import SecondEngine, engine_server, registry_server
 
 from orchestrator.digest import Digest
@@ -77,7 +78,7 @@ def put_image(engine: SecondEngine, box: Box, text: str) -> str:
     digest = Digest.of(text.encode())
     words = ("import", "--change", f"LABEL {LABEL_PROGRAM}={{}}", "-", f"reprise:{digest.hex}")
     config = Digest(docker(engine, *words, given=data.getvalue()).decode().strip())
-    new = queued_run().model_copy(update={"image": digest, "config_digest": config})
+    new = new_run().model_copy(update={"image": digest, "config_digest": config})
     with open_record(box.settings) as record:
         record.submit(new)
     return digest
@@ -168,7 +169,7 @@ def run_of(box: Box, digest: Digest) -> Any:
     layout = ImageLayout(box.settings.layout)
     manifest = layout.read(digest)
     image = image_of(layout, manifest, layout.read(Digest(json.loads(manifest)["config"]["digest"])))
-    return queued_run(image=facts_of(image), program=image.program)
+    return new_run(image=facts_of(image), program=image.program)
 
 
 def claim_another_parameter(box: Box, digest: Digest) -> Digest:

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.examples import tries
+from support.records import new_run
 
 from orchestrator import disk_room
 from orchestrator.digest import Digest, canonical_json
@@ -44,12 +45,10 @@ from orchestrator.launch.crash_points import IMPORT_POINTS
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.launch.watch import Silent
-from orchestrator.record.run_record import NewRun
 from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import Log, Output, OutputStatus, Result, State, TraceFile
 from orchestrator.settings import load
 from orchestrator.spec.inputs import digest_of
-from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState, SourceFile, SourceTree
 from orchestrator.verdict.compare_runs import compare
@@ -127,14 +126,11 @@ def record_run(session: Session, image: Image, name: str, **changes: Any) -> str
             for path, (digest, size) in {"model.pt": put("weights"), "empty": put("")}.items()
         )
     outputs += (Output(path="link", status=OutputStatus.REJECTED, reason="symlink"),)
-    new = NewRun.of(
+    new = new_run(
         id=Digest.of(name.encode()).hex[:16],
         key=name,
         image=facts_of(image),
         program=image.program,
-        resources=Resources(),
-        tolerance=Tolerances(),
-        submitted_by="ada",
         reference=image.tag,
         git=GitState(commit="c0ffee", dirty=True, patch_digest=patch[0]),
         **changes,
@@ -305,16 +301,7 @@ def test_every_column_that_names_a_blob_is_taken_along() -> None:
 
 
 def test_an_open_run_stays_here(session: Session, made: Made, tmp_path: Path) -> None:
-    new = NewRun.of(
-        id="0123456789abcdef",
-        key="open",
-        image=facts_of(made.image),
-        program=made.image.program,
-        resources=Resources(),
-        tolerance=Tolerances(),
-        submitted_by="ada",
-        reference="x",
-    )
+    new = new_run(image=facts_of(made.image), program=made.image.program)
     session.record.submit(new)
     with pytest.raises(UsageError, match="is queued: an open run"):
         write(session, new.id, tmp_path / "b.tar")

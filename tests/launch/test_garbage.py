@@ -11,22 +11,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.records import new_run
 from support.services import S3Server, s3_server
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.launch.garbage import collect
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.audit_pages import BLOBS
 from orchestrator.record.ledger.read_ledger import EventFilter
-from orchestrator.record.run_record import ImageFacts, NewRun
 from orchestrator.record.schema import tables
 from orchestrator.record.store.folder_store import BlobStore
 from orchestrator.run.attempt_model import Log, Output, OutputStatus, Result, State, TraceFile
 from orchestrator.settings import load
-from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
-from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
 
 DAY = timedelta(days=1)
@@ -78,22 +75,9 @@ def recorded(session: Session, text: str) -> list[Digest]:
     """A finished run that names one blob of each kind."""
     names = ("output", "log", "trace", "patch")
     blobs = {name: session.store.put_bytes(f"{name} of {text}".encode()) for name in names}
-    digest = Digest.of(text.encode())
-    base = BaseRef(name="cpu", digest=digest, config_digest=digest)
-    layer = Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=1)
     git = GitState(commit="0" * 40, branch="main", dirty=True, patch_digest=blobs["patch"])
     run, _ = session.record.submit(
-        NewRun.of(
-            id=digest.hex[:16],
-            key=text,
-            image=ImageFacts(digest=digest, config_digest=digest, base=base, layers=(layer,)),
-            program=Program(name="job", command=("x",), params={}, seed=0),
-            resources=Resources(),
-            tolerance=Tolerances(),
-            submitted_by="ada",
-            reference="reprise:1",
-            git=git,
-        )
+        new_run(id=Digest.of(text.encode()).hex[:16], key=text, image=text, git=git)
     )
     attempt = session.record.claim(run, "box", "boot", "pid 1")
     output = Output(path="a", status=OutputStatus.KEPT, digest=blobs["output"], size=1)
@@ -278,20 +262,7 @@ def test_the_blobs_of_another_record_on_s3_are_not_taken(far: Session, tmp_path:
 def test_what_an_open_run_may_name_stays_whatever_its_age(session: Session) -> None:
     """It began three days ago; its outputs have lain there for two, and its row does not name them yet."""
     session.store.put_bytes(b"begin")
-    digest = Digest.of(b"open")
-    base = BaseRef(name="cpu", digest=digest, config_digest=digest)
-    layer = Layer(kind=LayerKind.SOURCE, digest=digest, diff_id=digest, size=1)
-    new = NewRun.of(
-        id=digest.hex[:16],
-        key="open",
-        image=ImageFacts(digest=digest, config_digest=digest, base=base, layers=(layer,)),
-        program=Program(name="job", command=("x",), params={}, seed=0),
-        resources=Resources(),
-        tolerance=Tolerances(),
-        submitted_by="ada",
-        reference="reprise:1",
-    )
-    run, _ = session.record.submit(new)
+    run, _ = session.record.submit(new_run(image="open"))
     attempt = session.record.claim(run, "box", "boot", "pid 1")
     with session.record._database.writing() as connection:
         early = tables.attempt.update().values(claimed_at=datetime.now(UTC) - 3 * DAY)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
-from support.box import queued_run
+from support.records import new_run
 
 from orchestrator.errors import ExitCode, InfrastructureError
 from orchestrator.launch.dispatch import dispatch_run, hand_over
@@ -64,7 +64,7 @@ def test_it_is_handed_over_once_after_any_faults(session: Session, faults: list[
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(hand_over, "HANDING_PAUSE", 0.0)
         patched.setattr(dispatch_run, "launcher_of", lambda _session, _kind: flaky)
-        run, created = queue(session, queued_run(wanted=Wanted(executor="slurm")), Silent())
+        run, created = queue(session, new_run(wanted=Wanted(executor="slurm")), Silent())
     assert created
     assert flaky.jobs == [f"reprise-{run}-1"]
     (there,) = session.record.launched(run)
@@ -79,7 +79,7 @@ def test_one_that_fails_for_longer_leaves_the_run_queued_and_the_error_names_it(
     monkeypatch.setattr(hand_over, "HANDING", 0.2)
     monkeypatch.setattr(hand_over, "HANDING_PAUSE", 0.05)
     monkeypatch.setattr(dispatch_run, "launcher_of", lambda _session, _kind: flaky)
-    new = queued_run(wanted=Wanted(executor="slurm"))
+    new = new_run(wanted=Wanted(executor="slurm"))
     with pytest.raises(NotHandedOverError) as caught:
         queue(session, new, Silent())
     assert new.id in caught.value.message

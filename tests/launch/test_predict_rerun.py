@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from support.records import run_record
 
 from orchestrator.digest import Digest
-from orchestrator.image.image_model import BaseRef
 from orchestrator.launch.judge.predict_rerun import predict_on_box
 from orchestrator.launch.submit.rerun_run import RerunRequest
 from orchestrator.record.run_record import RunRecord
-from orchestrator.run.attempt_model import Fingerprint, State
+from orchestrator.run.attempt_model import Fingerprint
 from orchestrator.run.hardware import Gpu, host_bits, sms_of
-from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.spec.program import Program
 
 DIGEST = Digest.of(b"any")
@@ -35,43 +34,13 @@ def gpu(name: str, **fields: Any) -> Gpu:
 
 
 def made_on(used: tuple[Gpu, ...], **resources: Any) -> RunRecord:
-    asked = Resources(gpus=len(used), **resources)
-    return RunRecord(
-        id="a" * 16,
-        job="x",
-        image=DIGEST,
-        config_digest=DIGEST,
-        reference="reprise:x",
-        base=BaseRef(name="cuda", digest=DIGEST, config_digest=DIGEST),
+    return run_record(
         program=Program(name="x", command=("x",), gpus=len(used)),
-        resources=asked,
-        tolerance=Tolerances(),
-        input_paths={},
-        state=State.SUCCEEDED,
-        failure=None,
-        message="",
-        attempt=1,
-        rerun_of=None,
-        submitted_by="ada",
+        resources=Resources(gpus=len(used), **resources),
         box="there",
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        started_at=None,
-        finished_at=None,
-        seconds=None,
-        exit_code=0,
-        oom_killed=False,
-        metrics={},
-        series=(),
-        outputs=(),
-        packages={},
-        source={},
         fingerprint=Fingerprint(
             bit_class=host_bits(used) | {"effective": {}}, perf_class={}, identity={}, bit_digest=DIGEST
         ),
-        git=None,
-        readbacks=(),
-        log=None,
-        notes=(),
     )
 
 

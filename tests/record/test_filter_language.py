@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import tries
+from support.records import new_run
 
 from orchestrator.errors import UsageError
 from orchestrator.record.history.filter_fields import Part
 from orchestrator.record.history.filter_language import read_condition
 from orchestrator.record.record import Record, open_record
-from orchestrator.record.run_record import HistoryFilter, NewRun, RunLine
+from orchestrator.record.run_record import HistoryFilter, RunLine
 from orchestrator.run.attempt_model import Failure, Result, State
 from orchestrator.settings import load
 
@@ -76,35 +77,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
 
 
 def add(record: Record, job: str, params: dict[str, Any], result: Result) -> None:
-    import secrets
-
-    from orchestrator.digest import Digest
-    from orchestrator.image.image_model import BaseRef
-    from orchestrator.record.run_record import ImageFacts
-    from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
-    from orchestrator.spec.program import Program
-
-    digest = Digest.of(b"")
-    run = secrets.token_hex(8)
-    image = ImageFacts(
-        digest=digest,
-        config_digest=digest,
-        base=BaseRef(name="b", digest=digest, config_digest=digest),
-        layers=(),
-    )
-    program = Program(name=job, command=("true",), params=params)
-    record.submit(
-        NewRun.of(
-            id=run,
-            key=run,
-            image=image,
-            program=program,
-            resources=Resources(),
-            tolerance=Tolerances(),
-            submitted_by="ada",
-            reference="r",
-        )
-    )
+    run, _ = record.submit(new_run(job=job, params=params))
     record.claim(run, "box", "boot", "pid")
     record.finish(run, 1, result)
 

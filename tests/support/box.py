@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import subprocess
 import time
 from collections.abc import Mapping
@@ -17,11 +16,7 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.image.base.base_pins import list_pins
-from orchestrator.image.image_model import BaseRef
-from orchestrator.record.run_record import ImageFacts, NewRun
 from orchestrator.settings import Settings, load
-from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
-from orchestrator.spec.program import Program
 from support.fresh_record import plant
 from support.warm_command import COMMAND, WarmCommand
 
@@ -146,21 +141,3 @@ def git(folder: Path, *words: str) -> str:
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
     done = subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True)
     return done.stdout.strip()
-
-
-def queued_run(**changes: Any) -> NewRun:
-    """A run to submit; no engine will ever see it."""
-    run = secrets.token_hex(8)
-    digest = Digest.of(b"image")
-    base = BaseRef(name="cpu", digest=digest, config_digest=digest)
-    fields: dict[str, Any] = {
-        "id": run,
-        "key": run,
-        "image": ImageFacts(digest=digest, config_digest=digest, base=base, layers=()),
-        "program": Program(name="digits", command=("python", "train.py"), params={}, seed=0),
-        "resources": Resources(),
-        "tolerance": Tolerances(),
-        "submitted_by": "ada",
-        "reference": "reprise:1",
-    }
-    return NewRun.of(**(fields | changes))

@@ -42,7 +42,7 @@ from orchestrator.spec.inputs import InputData
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.verdict.compare_runs import compare
-from support.box import queued_run
+from support.records import new_run
 
 ONE = Digest.of(b"one")
 EVENTS = 26  # of the world below
@@ -154,7 +154,7 @@ def a_life(session: Session) -> tuple[str, str]:
     )
     facts = {"image": image("image"), "program": program, "git": git, "inputs": (inputs,)}
     wanted = Wanted(executor="slurm", box="b0", not_box="b1")
-    new = queued_run(wanted=wanted, description="a try", input_paths={"data": "/data"}, **facts)
+    new = new_run(wanted=wanted, description="a try", input_paths={"data": "/data"}, **facts)
     original, _ = record.submit(new)
     record.launch(original, 1, "slurm", "ada")
     record.save_ref(original, 1, "job 17")
@@ -168,7 +168,7 @@ def a_life(session: Session) -> tuple[str, str]:
     record.move(original, 2, State.COLLECTING)
     record.finish(original, 2, result(store))
     sign_ledger(session)
-    rerun, _ = record.submit(queued_run(rerun_of=original, **facts))
+    rerun, _ = record.submit(new_run(rerun_of=original, **facts))
     record.claim(rerun, "b0", "boot", "pid 4")
     record.request_cancel(rerun)
     record.finish(rerun, 1, result(store, "'", failure=None))
@@ -180,7 +180,7 @@ def a_life(session: Session) -> tuple[str, str]:
     record.annotations.archive([rerun], "ada")
     sign_ledger(session)
     # One that is open, whose log still passes by: the only table that is empty otherwise.
-    waiting, _ = record.submit(queued_run(image=image("image")))
+    waiting, _ = record.submit(new_run(image=image("image")))
     record.claim(waiting, "b0", "boot", "pid 5")
     record.append_log(waiting, 1, 0, b"passing")
     return original, rerun

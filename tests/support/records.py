@@ -1,0 +1,90 @@
+"""Runs for tests: to be queued, to be written down as finished, or as the record gives them back.
+
+Whatever a test does not name has a plain value, so a new fact of a run changes no test.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.digest import Digest
+from orchestrator.image.image_model import BaseRef, Layer, LayerKind
+from orchestrator.record.record import Record
+from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord
+from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
+from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
+from orchestrator.spec.program import Program
+
+NOON = datetime(2026, 11, 23, 12, 0, 13, 500_000, tzinfo=UTC)
+RUN = "0123456789abcdef"
+
+
+def digest_of(text: str) -> Digest:
+    return Digest.of(text.encode())
+
+
+def kept(path: str, text: str) -> Output:
+    """An output with these bytes."""
+    return Output(path=path, status=OutputStatus.KEPT, digest=digest_of(text), size=len(text))
+
+
+def image_facts(name: str = "image", **changes: Any) -> ImageFacts:
+    base = BaseRef(name="cpu", digest=digest_of("base"), config_digest=digest_of("base config"))
+    layer = Layer(kind=LayerKind.SOURCE, digest=digest_of(name), diff_id=digest_of(name), size=10240)
+    fields = {"digest": digest_of(name), "config_digest": digest_of(f"{name} config"), "base": base}
+    return ImageFacts(**({"layers": (layer,)} | fields | changes))
+
+
+def _program(changes: dict[str, Any]) -> Program:
+    fields = {name: changes.pop(name) for name in ("params", "seed") if name in changes}
+    return Program(name=changes.pop("job", "digits"), command=("python", "train.py"), **fields)
+
+
+_ASKED: dict[str, Any] = {
+    "resources": Resources(),
+    "tolerance": Tolerances(),
+    "submitted_by": "ada",
+    "reference": "reprise:1",
+}
+
+
+def new_run(**changes: Any) -> NewRun:
+    """Beside fields of NewRun: `job`, `params` and `seed` of the program, `image` as facts or their name."""
+    image = changes.pop("image", "image")
+    facts = image_facts(image) if type(image) is str else image
+    if "program" not in changes:
+        changes["program"] = _program(changes)
+    return NewRun.of(facts, **(_ASKED | changes))
+
+
+def result(**changes: Any) -> Result:
+    return Result(**({"state": State.SUCCEEDED, "exit_code": 0} | changes))
+
+
+def finish_run(record: Record, new: NewRun, box: str = "box", **changes: Any) -> str:
+    """Submit, claim and finish: the id. `changes`: fields of the result."""
+    run, _ = record.submit(new)
+    attempt = record.claim(run, box, "boot", "pid 1")
+    record.finish(run, attempt, result(**changes))
+    return run
+
+
+def run_record(**changes: Any) -> RunRecord:
+    """A finished run that left nothing but an exit code; also by `job`, `params` and `seed`."""
+    program = changes.pop("program", None) or _program(changes)
+    facts = image_facts()
+    fields: dict[str, Any] = {
+        **_ASKED,
+        **dict(result(started_at=NOON, finished_at=NOON, seconds=12.3)),
+        "id": RUN,
+        "job": program.name,
+        "program": program,
+        "image": facts.digest,
+        "config_digest": facts.config_digest,
+        "base": facts.base,
+        "attempt": 1,
+        "box": "box",
+        "created_at": NOON,
+    }
+    return RunRecord.model_validate(fields | changes)
