@@ -120,7 +120,7 @@ def test_a_mistyped_verb_gets_a_suggestion(
     )
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", sorted(GROUPS))
 def test_a_group_alone_shows_its_verbs(reprise: Callable[..., object], group: str) -> None:
     code, out, err = reprise(group)
     assert (code, out) == (ExitCode.USAGE, "")
