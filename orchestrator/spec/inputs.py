@@ -214,7 +214,7 @@ def _whole(stream: BinaryIO, path: Path) -> tuple[Digest, int]:
     digest = Digest.of_chunks(chunks())
     if read != size:
         raise UsageError(
-            f"{path} has not the {size} bytes that it says: it is written to, or no file on a disk"
+            f"{path} does not have the {size} bytes of its size: somebody writes to it, or no disk holds it"
         )
     return digest, size
 

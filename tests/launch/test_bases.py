@@ -104,7 +104,7 @@ def test_the_cuda_flavour_sets_what_the_nvidia_toolkit_reads_and_cpu_does_not():
     [
         (PLAIN.replace("bootstrap", "debian:bookworm"), "not pinned by digest"),
         ('os_image = "bootstrap"', "has no 'release'"),
-        ('os_image = "bootstrap"\nrelease = "bookworm"', "is no release"),
+        ('os_image = "bootstrap"\nrelease = "bookworm"', "is not a release"),
         ('os_image = "bootstrap"\nrelease = 3', "no usable recipe"),
         ('os_image = "bootstrap"\nrelease = "debian/bookworm"', "has no 'requirements'"),
         (PLAIN.replace('"bootstrap"', "3"), "no usable recipe"),
@@ -156,7 +156,7 @@ def test_a_release_is_read(name: str):
     "name", ["fedora/42", "debian", "debian/", "debian/book worm", "debian/x/y", "debian/-x", ""]
 )
 def test_what_is_no_release_is_refused(name: str):
-    with pytest.raises(ValueError, match="is no release"):
+    with pytest.raises(ValueError, match="is not a release"):
         release(name)
 
 

@@ -49,7 +49,7 @@ def read_saved(archive: Iterable[bytes]) -> list[SavedImage]:
         entries = json.loads(documents["manifest.json"])
         return [_image(entry, digests, documents, links) for entry in entries]
     except (tarfile.TarError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"the engine saved something that is no archive of images: {error}") from error
+        raise StoreError(f"the engine saved something that is not an archive of images: {error}") from error
 
 
 def _image(

@@ -38,7 +38,7 @@ def release(name: str) -> Release:
     match = _NAME.fullmatch(name)
     if match is None or match["distribution"] not in _COMPONENTS:
         known = " or ".join(sorted(_COMPONENTS))
-        raise ValueError(f"{name!r} is no release: DISTRIBUTION/CODENAME, of {known}")
+        raise ValueError(f"{name!r} is not a release: write DISTRIBUTION/CODENAME, of {known}")
     return Release(**match.groupdict())
 
 

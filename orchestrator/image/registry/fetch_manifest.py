@@ -47,7 +47,7 @@ def read_by_digest(client: Client, digest: Digest) -> RegistryImage:
         via, digest = digest, _platform(data, digest)
         data, media = _manifest(client, digest)
     if media not in _MANIFESTS:
-        raise RegistryError(f"{client.place}: {digest} is no image manifest but {media[:100]!r}")
+        raise RegistryError(f"{client.place}: {digest} is {media[:100]!r}, not an image manifest")
     try:
         config = Digest(read_json(data, str(digest))["config"]["digest"])
     except (ValueError, KeyError, TypeError):

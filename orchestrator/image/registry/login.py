@@ -89,7 +89,7 @@ def _plain(path: Path, server: str, entry: dict[str, Any]) -> Credentials | None
 def _ask_helper(helper: str, host: str) -> Credentials | None:
     program = f"docker-credential-{helper}"
     if not _HELPER.match(helper):
-        raise RegistryError(f"Docker's config.json names a credential helper that is none: {helper!r}")
+        raise RegistryError(f"Docker's config.json names a credential helper of a malformed name: {helper!r}")
     try:
         done = subprocess.run(
             [program, "get"], input=host, capture_output=True, text=True, timeout=HELPER_SECONDS, check=False

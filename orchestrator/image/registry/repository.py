@@ -53,7 +53,7 @@ class Place(NamedTuple):
         match = _ADDRESS.match(url)
         if match is None or len(url) > ADDRESS_LENGTH or not 0 < _port(match) < 1 << 16:
             raise RegistryError(
-                f"{self.host} leads to {bare_address(url)!r}, no address that is followed: http(s)://HOST/PATH"
+                f"{self.host} leads to {bare_address(url)!r}, which is not followed: it is not http(s)://HOST/PATH"
             )
         host = _bare_host(match["host"])
         named = not self.secure and host == self.hostname
@@ -156,7 +156,7 @@ def read_place(text: str, what: str = "REPRISE_REGISTRY") -> Place:
     first = urlsplit(f"//{host}").hostname or ""
     if scheme is None and not ("." in host or ":" in host or host == "localhost"):
         # Engines read the first part of such a name as a folder of their own default registry.
-        raise UsageError(f"{what}: {host!r} is no host: it has neither a dot nor a port", hint)
+        raise UsageError(f"{what}: {host!r} is not a host: it has neither a dot nor a port", hint)
     if not _NAME.match(name):
         raise UsageError(f"{what}: not a repository's name: {name!r}", f"{hint}; without a tag")
     secure = scheme == "https" if scheme else first not in _LOOPBACK

@@ -78,7 +78,7 @@ def requirement(pin: Pin, operator: str = "==") -> str:
     start = f"{pin.name} @ {pin.address}" if pin.address else f"{pin.name}{operator}{pin.version}"
     line = " ".join([start, *(f"--hash=sha256:{digest}" for digest in pin.sha256)])
     if _LINE.fullmatch(line) is None:
-        raise UsageError(f"the lock's pin of {pin.name} cannot be asked for")
+        raise UsageError(f"the lock's pin of {pin.name} is malformed")
     return line
 
 

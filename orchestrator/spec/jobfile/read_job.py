@@ -132,7 +132,7 @@ def _override(data: dict[str, Any], root: YamlNode, typed: Mapping[str, str], fo
     for name, text in typed.items():
         option = f"-p {shorten(name)}"
         if name == "seed":
-            found.add_typed(option, "the seed is no parameter", "write --seed")
+            found.add_typed(option, "the seed is not a parameter", "write --seed")
         elif name not in known:
             found.add_typed(
                 option, "the job file has no such parameter", nearest(name, known) or "it has none"

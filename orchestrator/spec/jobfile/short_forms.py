@@ -40,7 +40,7 @@ _ENV_REASONS = {
     "TORCH_LINALG_PREFER_CUSOLVER": "it can move bits; Reprise reads it back",
     "XLA_FLAGS": "a determinism setting; say determinism.level",
 }
-_CACHE = "the job's home and caches lie in /tmp, and are none of its outputs"
+_CACHE = "the job's home and caches lie in /tmp and are not outputs"
 # Whole names. container_config.py gives the container its own values for these, which would win.
 _ENV_OURS = {
     "PATH": "the programs of the job's packages and of its base are on it; name others by path in command",
@@ -249,7 +249,7 @@ def _outputs(data: dict[str, Any], found: Collector) -> None:
                 volatile.append(value["glob"])
         else:
             found.add(
-                ("outputs", number), "is no output", "it should be a glob, or {glob: GLOB, volatile: true}"
+                ("outputs", number), "is not an output", "it should be a glob, or {glob: GLOB, volatile: true}"
             )
             globs.append("**")
     data["outputs"] = globs

@@ -66,7 +66,7 @@ def find_repository(folder: Path) -> GitFolder | None:
     if itself is None and broken is not None:
         raise UsageError(
             f"git: not a git repository: {broken}",
-            "there is a .git in or above the folder that is no repository: remove it",
+            "there is a .git in or above the folder that is not a repository: remove it",
         )
     return itself
 
