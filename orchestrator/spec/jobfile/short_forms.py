@@ -249,7 +249,9 @@ def _outputs(data: dict[str, Any], found: Collector) -> None:
                 volatile.append(value["glob"])
         else:
             found.add(
-                ("outputs", number), "is not an output", "it should be a glob, or {glob: GLOB, volatile: true}"
+                ("outputs", number),
+                "is not an output",
+                "it should be a glob, or {glob: GLOB, volatile: true}",
             )
             globs.append("**")
     data["outputs"] = globs
