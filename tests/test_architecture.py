@@ -32,6 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("verdict",),
     ("launch",),
     ("audit",),
+    ("view",),
     ("cli", "web"),
 )
 GROUND = FLOORS[0]
@@ -57,7 +58,7 @@ DOORS = {
 # Durations are measured by time.monotonic; a container's moments are its engine's, a record's its database's.
 WALL_CLOCKS = {
     "record/database/database_clock.py": "an SQLite file has no other clock",
-    "cli/terminal/human_units.py": "`--since 2h` is counted back from what the person's clock says",
+    "cli/options.py": "`--since 2h` is counted back from what the person's clock says",
     "cli/crash_report.py": "the name of a file for people",
     "image/registry/registry_client.py": "Retry-After may be a date; the wait is capped",
 }
@@ -377,6 +378,8 @@ def made_up(where: str, text: str) -> Module:
         ("spec/x.py", "from ..record.model import RunRecord", True),
         ("spec/x.py", "from .model import JobSpec\nfrom orchestrator.digest import Digest", False),
         ("cli/x.py", "from orchestrator.record.run_record import RunRecord", False),
+        ("view/x.py", "from orchestrator.cli.options import json_option", True),
+        ("audit/x.py", "from orchestrator.view.forms.page import View", True),
         ("payload/x.py", "from orchestrator.digest import Digest", True),
         ("payload/x.py", "from . import report_writer", False),
         ("image/x.py", "from orchestrator.payload.seccomp import program", False),
@@ -396,6 +399,7 @@ def test_a_wrong_direction_is_seen(where, text, caught):
         ("record/schema/table_base.py", "from sqlalchemy import select", False),
         ("launch/x.py", "from sqlalchemy import select", True),
         ("launch/x.py", "import click", True),
+        ("view/x.py", "import rich.table", True),
         ("cli/x.py", "import rich.table\nimport click", False),
         ("spec/x.py", "import torch", True),
         ("spec/x.py", "import dockerfile, richer", False),

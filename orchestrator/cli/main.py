@@ -176,7 +176,7 @@ def _report_click(error: click.ClickException, args: list[str]) -> int:
 
 def _report(kind: str, message: str, hint: str | None, code: ExitCode, args: list[str]) -> int:
     """Message and hint on standard error, as text or as `{"error": {...}}`."""
-    from orchestrator.cli.terminal.clean_text import clean_text
+    from orchestrator.view.forms.clean_text import clean_text
 
     try:
         if "--json" in args:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from orchestrator.cli.terminal.human_units import parse_since
 from orchestrator.spec.sizes import parse_size, parse_span
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,6 +48,22 @@ def read_since(ctx: click.Context, param: click.Parameter, text: str | None) -> 
     except (ValueError, OverflowError) as error:
         message = f"{text!r} is neither a span such as 2d or 3h nor an ISO date"
         raise click.BadParameter(message, ctx, param) from error
+
+
+def parse_since(text: str, now: datetime | None = None) -> datetime:
+    """`2d`, `3h`, `30m`, or an ISO date or time (local where it names no zone) -> UTC.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        return datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except ValueError:
+        if text.strip().isdigit():  # 2026 would be half an hour ago
+            raise
+        try:
+            return (now or datetime.now(UTC)) - timedelta(seconds=parse_span(text))
+        except OverflowError:
+            raise ValueError(f"{text!r} is before all time") from None
 
 
 def read_size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:

@@ -1,4 +1,4 @@
-"""A verdict in one sentence, and its parts in a few words each."""
+"""The sentence that a verdict is stored with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.run.attempt_model import OutputStatus
 from orchestrator.run.metrics.series import points_of
 from orchestrator.verdict.outputs.compare_files import JudgedFile, Pair
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared
-from orchestrator.verdict.verdict_model import Phase, Traced, TraceDifference
+from orchestrator.verdict.verdict_model import Traced, TraceDifference
 from orchestrator.verdict.verdict_wording import beside, count
 
 
@@ -79,41 +79,3 @@ def named_metrics(run: RunRecord) -> set[str]:
 
 def both_kept(pair: Pair) -> bool:
     return all(output is not None and output.status is OutputStatus.KEPT for output in pair[1:])
-
-
-def first_words(first: TraceDifference) -> str:
-    """`step 12, backward: gradient of conv2.weight (3 of 14 tensors)`."""
-    place = f"step {first.step:,}, {first.phase.value}"
-    if first.rank:
-        place += f" on rank {first.rank}"
-    if not first.tensors and first.note:
-        return f"{place}: {first.note} ({first.original} vs {first.rerun})"
-    words = f"{place}: {_thing(first)}"
-    if first.tensors > 1 and first.differing:
-        words += f" ({first.differing:,} of {first.tensors:,} {_NOUNS.get(first.phase, 'tensors')})"
-    if first.where == "loss" and first.original:
-        words += f", {first.original} vs {first.rerun}"
-    return words + (f"; {first.note}" if first.note else "")
-
-
-_NOUNS = {Phase.RNG: "generators"}
-
-
-def _thing(first: TraceDifference) -> str:
-    tensor, where = first.tensor, first.where
-    of = f" of {where}" if where else ""
-    if first.phase is Phase.INIT:
-        return f"weights before the first step, {tensor or f'all{of}'}"
-    if first.phase is Phase.RNG:
-        return f"state of the random generator {tensor or ''}".rstrip()
-    if first.phase is Phase.BATCH:
-        return f"batch{of}" + (f", {_entry(tensor)}" if tensor else "")
-    if first.phase is Phase.FORWARD:
-        return "loss" if where == "loss" else f"output{of}" + (f", {_entry(tensor)}" if tensor else "")
-    if first.phase is Phase.BACKWARD:
-        return f"gradient of {tensor}" if tensor else f"gradients{of}"
-    return f"{tensor or 'weights'} after the step{of}"
-
-
-def _entry(name: str) -> str:
-    return f"entry {name}" if name[:1].isdigit() else name

@@ -11,19 +11,20 @@ import sys
 import pytest
 
 from orchestrator.cli.terminal import console
+from orchestrator.view.forms.page import Fields, Table
 
 LONG = "sha256:" + "ab" * 32
 SCRIPT = (
-    "from orchestrator.cli.terminal import console\n"
-    f"console.table(('run', 'state', 'digest'), "
-    f"[('[red]x[/red]', 'failed (job)', {LONG!r})], right=('state',))\n"
-    "console.fields([('state', 'succeeded'), ('none', '')])\n"
-    "console.line('warning', console.ODD)\n"
+    "from orchestrator.cli.terminal.console import show\n"
+    "from orchestrator.view.forms.page import Fields, Table, Text, Tone\n"
+    f"rows = [('[red]x[/red]', 'failed (job)', {LONG!r})]\n"
+    "show([Table(('run', 'state', 'digest'), rows, right=('state',))])\n"
+    "show([Fields([('state', 'succeeded'), ('none', '')]), Text('warning', Tone.ODD)])\n"
 )
 
 
 def test_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
-    console.table(("name", "size"), [("a\x1b[31m\nb\u202e", "7"), (LONG, "1024")], right=("size",))
+    console.show([Table(("name", "size"), [("a\x1b[31m\nb\u202e", "7"), (LONG, "1024")], right=("size",))])
     assert capsys.readouterr().out.splitlines() == [
         "NAME" + " " * 67 + "  SIZE",
         "a b" + " " * 68 + "     7",
@@ -32,7 +33,7 @@ def test_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_plain_fields_leave_out_what_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
-    console.fields([("run", "ab"), ("rerun of", ""), ("state", "failed (job) x\ty")])
+    console.show([Fields([("run", "ab"), ("rerun of", ""), ("state", "failed (job) x\ty")])])
     assert capsys.readouterr().out == "run    ab\nstate  failed (job) x y\n"
 
 
@@ -66,7 +67,10 @@ def test_a_terminal_gets_colours_and_nothing_is_cut_off() -> None:
 def test_ids_stay_whole_in_any_terminal(columns: str) -> None:
     rows = [["0123456789abcdef", "succeeded", "a=1 " * 12, "b=2 " * 12]] * 2
     columns_of = ["run", "state", "params", "metrics"]
-    script = f"from orchestrator.cli.terminal import console; console.table({columns_of}, {rows})"
+    script = (
+        "from orchestrator.cli.terminal.console import show\nfrom orchestrator.view.forms.page import Table\n"
+        f"show([Table({columns_of}, {rows})])"
+    )
     seen = in_terminal({"TERM": "xterm", "COLUMNS": columns, "NO_COLOR": "1"}, script)
     assert seen.count("0123456789abcdef") == 2
     assert seen.count("succeeded") == 2

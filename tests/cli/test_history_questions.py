@@ -106,7 +106,7 @@ def test_notes_tags_and_names_are_shown(reprise: Call, ran: Call, monkeypatch: p
     assert reprise("alias", "production", A).out == f"{A} is now production\n"
     assert reprise("alias", "production", A).out == f"{A} is production already\n"
     out = reprise("show", "production").out
-    assert A in out and "name  production" in out and "tags  baseline" in out
+    assert A in out and "alias  production" in out and "tags   baseline" in out
     assert "first\n    second line" in out and "bob: me, too" in out and "\x1b" not in out
     said = json.loads(reprise("show", A, "--json").out)["said"]
     assert (said["tags"], said["names"], said["archived"]) == (["baseline"], ["production"], None)

@@ -12,12 +12,12 @@ from support.records import new_run
 
 from orchestrator.audit.heads.signed_note import parse_head, split_notes
 from orchestrator.audit.keys import key_path
-from orchestrator.cli.commands.ledger import log
 from orchestrator.cli.verb_session import opened
 from orchestrator.errors import ExitCode
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.append_events import KINDS
 from orchestrator.run.attempt_model import Result, State
+from orchestrator.view import ledger_view
 
 Call = Callable[..., Any]
 
@@ -37,7 +37,7 @@ def end_a_run(session: Session, **result: Any) -> str:
 
 
 def test_every_kind_of_event_has_words() -> None:
-    assert log._WORDS.keys() == KINDS.keys()
+    assert ledger_view.WORDS.keys() == KINDS.keys()
 
 
 def test_events_are_told_in_words(reprise: Call, session: Session) -> None:

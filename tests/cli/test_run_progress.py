@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.terminal import progress_bar
+from orchestrator.cli.terminal.progress_bar import ProgressBar
 from orchestrator.cli.terminal.run_progress import TerminalWatch, watching
 
 
@@ -64,6 +66,19 @@ def test_a_transfer_is_a_bar() -> None:
     assert drawn == "[#####               ] 1.0 MiB of 4.0 MiB"[:39]
     watch.phase("load")
     assert "\x1b[2K" in status.getvalue()[len(drawn) :]
+
+
+def test_a_bar_is_drawn_once_work_takes_longer_than_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = Terminal()
+    monkeypatch.setattr("sys.stderr", status)
+    with ProgressBar() as bar:
+        bar.step("blobs")(1, 4)
+        assert status.getvalue() == "", "a moment is not over yet"
+        monkeypatch.setattr(progress_bar, "PATIENCE", -1.0)
+        bar.step("blobs")(1, 4)
+        assert status.getvalue() == "\r\x1b[2K[#####               ] blobs: 1 of 4"
+        bar.step("blobs")(0, 0)
+    assert status.getvalue().endswith("\r\x1b[2K")
 
 
 def test_no_status_line_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,7 +241,18 @@ def test_incomplete_metrics_are_marked_wherever_they_are_ranked(
 def test_an_empty_history(reprise: Call) -> None:
     assert reprise("history") == (0, "no runs\n", "")
     document = json.loads(reprise("history", "--json").out)
-    assert document == {"runs": [], "limit": 20, "more": False, "notes": []}
+    assert document == {"runs": [], "limit": 20, "more": False, "next": None, "notes": []}
+
+
+def test_pages_of_a_history_follow_each_other(reprise: Call, three: None) -> None:
+    seen, after = [], []
+    for _ in range(3):
+        page = json.loads(reprise("history", "--limit", "1", "--json", *after).out)
+        seen += [run["id"] for run in page["runs"]]
+        after = ["--after", page["next"]]
+    assert (seen, page["next"], page["more"]) == ([C, B, A], None, False)
+    ran = reprise("history", "--after", "nonsense")
+    assert (ran.code, ran.out, "hint" in ran.err) == (ExitCode.USAGE, "", True)
 
 
 @pytest.mark.parametrize("options", [["--where", "params.lr <"], ["--since", "yesterday"], ["--limit", "0"]])

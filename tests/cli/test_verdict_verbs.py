@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from support.records import new_run
 
-from orchestrator.cli.terminal import bar
 from orchestrator.errors import ExitCode
 from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
@@ -279,17 +278,6 @@ def test_a_forged_verdict_is_found(
     assert session.record.history.verdicts(C) == before, "an audit writes nothing"
 
 
-def test_a_bar_is_drawn_on_a_terminal_only_and_loses_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert list(bar.with_bar(iter("abc"), 3, "verifying")) == ["a", "b", "c"]
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(bar, "PATIENCE", -1.0)
-    monkeypatch.setattr("orchestrator.cli.terminal.console.is_terminal", lambda _stream: True)
-    assert list(bar.with_bar(iter("abc"), 3, "verifying")) == ["a", "b", "c"]
-    assert "verifying" in capsys.readouterr().err
-
-
 class Notes(Silent):
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -316,7 +304,7 @@ def test_a_rerun_that_did_not_run_to_its_end_is_no_verdict(
     (said,) = notes.said
     assert said.startswith("no verdict: the rerun ")
     ran = reprise("compare", A, B, "--record")
-    assert (ran.code, "that is no verdict" in ran.err) == (ExitCode.USAGE, True)
+    assert (ran.code, "says nothing of its bits" in ran.err) == (ExitCode.USAGE, True)
     assert [run["verdict"] for run in json.loads(reprise("history", "--json").out)["runs"]] == [None, None]
 
 

@@ -19,9 +19,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Table, create_engine, insert, make_url, select, update
 from support.examples import share, tries
 
-from orchestrator.cli.commands.history import print_runs
-from orchestrator.cli.json_document import print_document, run_document
-from orchestrator.cli.terminal.summary import print_run
+from orchestrator.cli.terminal.console import print_document, print_view, show
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.record.record import Record
@@ -31,6 +29,8 @@ from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.run.attempt_model import Fingerprint, Log, Output, OutputStatus, Readback, Result, State
 from orchestrator.settings import Settings
 from orchestrator.spec.source.source_tree import GitState
+from orchestrator.view.runs.history_view import Answer, history_view
+from orchestrator.view.runs.run_view import run_document, run_page
 
 New = Callable[..., NewRun]
 ONE = Digest.of(b"one")
@@ -74,14 +74,15 @@ def look(record: Record, run: str) -> None:
 
     @click.command()
     def command() -> None:
-        lines = record.history.lines(HistoryFilter(limit=None))
-        print_runs(lines)
-        print_document({"runs": lines})
+        everything = HistoryFilter(limit=None)
+        view = history_view(Answer(everything, record.history.page(everything), None, ()))
+        print_view(view, as_json=False)
+        print_document(view.document)
         try:
             found = record.run(run)
         except RepriseError:
             return
-        print_run(found)
+        show(run_page(found))
         print_document(run_document(found, series=True))
 
     done = CliRunner().invoke(command)

@@ -13,10 +13,10 @@ from orchestrator.errors import ExitCode
 from orchestrator.run.metrics.series import MetricPoint
 from orchestrator.spec.jobfile.job_spec import Tolerances
 from orchestrator.verdict.compare_runs import compare
-from orchestrator.verdict.sentences import first_words
 from orchestrator.verdict.traces import trace_lines
 from orchestrator.verdict.traces.compare_traces import compare_traces
 from orchestrator.verdict.verdict_model import CauseKind, Outcome, Phase, Verdict
+from orchestrator.view.verdict_explanation import first_words
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from support.examples import tries
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import LINK, Output, OutputStatus
 from orchestrator.verdict.compare_runs import compare
-from orchestrator.verdict.explain import explain
 from orchestrator.verdict.outputs.pairing import pair_runs
 from orchestrator.verdict.outputs.path_blanks import Window, blanked, scrambled, unlike
 from orchestrator.verdict.verdict_model import Outcome, Verdict
+from orchestrator.view.verdict_explanation import explain
 
 FIRST = datetime(2026, 11, 29, 13, 50, 26, tzinfo=UTC)
 AGAIN = datetime(2026, 11, 30, 9, 5, 7, tzinfo=UTC)

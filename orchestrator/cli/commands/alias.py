@@ -9,10 +9,7 @@ import click
 from orchestrator.cli.options import json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from orchestrator.record.record import Record
-    from orchestrator.record.run_record import RunName
 
 
 @click.command("alias")
@@ -29,10 +26,10 @@ def command(name: str | None, run: str | None, remove: bool, as_json: bool) -> N
     JSON: `names`, each with `name`, `run`, `job` (null where it was taken away), and `past`: `run`, `kind`
     (name or unname), `by`, `at`.
     """
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import line, print_document, show
     from orchestrator.cli.verb_session import opened
     from orchestrator.errors import UsageError
+    from orchestrator.view.runs.annotation_view import alias_documents, alias_past, aliases_page
 
     if remove and (name is None or run is not None):
         raise UsageError("--remove takes an alias and nothing else", "`reprise alias ALIAS --remove`")
@@ -43,11 +40,13 @@ def command(name: str | None, run: str | None, remove: bool, as_json: bool) -> N
     if name is not None and not names:
         raise UsageError(f"no run ever had the alias {name}", f"`reprise alias {name} RUN` gives it")
     if as_json:
-        print_document({"names": [_document(item) for item in names]})
+        print_document({"names": alias_documents(names)})
     elif said:
         line(said)
+    elif name is not None:
+        show([alias_past(names[0])])
     else:
-        _print(names, past=name is not None)
+        show(aliases_page(names))
 
 
 def _change(record: Record, name: str, run: str | None, remove: bool) -> str:
@@ -62,31 +61,3 @@ def _change(record: Record, name: str, run: str | None, remove: bool) -> str:
     if before == found:
         return f"{found} is {name} already"
     return f"{found} is now {name}" + (f"; before, it was {before}" if before else "")
-
-
-def _document(item: RunName) -> dict[str, object]:
-    past = [{"run": line.run, "kind": line.kind, "by": line.by, "at": line.at} for line in item.past]
-    return {"name": item.name, "run": item.run, "job": item.job, "past": past}
-
-
-def _print(names: Sequence[RunName], past: bool) -> None:
-    from orchestrator.cli.terminal.console import line, table
-    from orchestrator.cli.terminal.human_units import moment_text
-
-    if past:
-        rows = [
-            (moment_text(line.at), line.run if line.kind == "name" else f"no longer {line.run}", line.by)
-            for item in names
-            for line in item.past
-        ]
-        table(("since", "run", "by"), rows)
-        return
-    held = [item for item in names if item.run is not None]
-    if not held:
-        line("no run has an alias")
-        return
-    lines = [
-        (item.name, item.run or "", item.job or "", moment_text(item.past[-1].at), item.past[-1].by)
-        for item in held
-    ]
-    table(("alias", "run", "job", "since", "by"), lines)

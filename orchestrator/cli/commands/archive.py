@@ -18,8 +18,7 @@ def command(runs: tuple[str, ...], restore: bool, as_json: bool) -> None:
 
     JSON: `archived` (whether they are now), `changed`, `unchanged` (ids).
     """
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import line, print_document
     from orchestrator.cli.verb_session import opened
     from orchestrator.record.runs.author import person
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.options import json_option
+from orchestrator.cli.options import json_option, read_since
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from orchestrator.launch.session import Session
 
 PARTS = ("ledger", "rows", "runs", "blobs", "verdicts", "images", "engine", "registry")
-SHOWN = 50  # findings of a kind that are printed
 
 
 @click.command("audit")
@@ -33,7 +31,12 @@ SHOWN = 50  # findings of a kind that are printed
     type=click.Choice(PARTS),
     help="Not this part: `engine` and `registry` read most.",
 )
-@click.option("--since", metavar="WHEN", help="Runs from then on: 2d, 3h, an ISO date; the ledger whole.")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    callback=read_since,
+    help="Runs from then on: 2d, 3h, an ISO date; the ledger whole.",
+)
 @click.option(
     "--witness",
     multiple=True,
@@ -59,7 +62,7 @@ def command(
     job: str | None,
     only: tuple[str, ...],
     skip: tuple[str, ...],
-    since: str | None,
+    since: datetime | None,
     witness: tuple[Path, ...],
     key: tuple[str, ...],
     offline: Path | None,
@@ -92,17 +95,7 @@ def command(
     if chosen:
         return _verdicts(runs, job, as_json)
     parts = [part for part in PARTS if (not only or part in only) and part not in skip]
-    return _audit(parts, _moment(since), witness, keys, as_json)
-
-
-def _moment(since: str | None) -> datetime | None:
-    from orchestrator.cli.terminal.human_units import parse_since
-    from orchestrator.errors import UsageError
-
-    try:
-        return None if since is None else parse_since(since)
-    except ValueError:
-        raise UsageError(f"--since {since!r} is no time", "such as 2d, 3h, or 2026-11-23") from None
+    return _audit(parts, since, witness, keys, as_json)
 
 
 def _audit(
@@ -113,11 +106,11 @@ def _audit(
     as_json: bool,
 ) -> ExitCode:
     from orchestrator.audit.run_audit import Audit, AuditPart, audit
-    from orchestrator.cli.terminal.parts_bar import PartBar
+    from orchestrator.cli.terminal.progress_bar import ProgressBar
     from orchestrator.cli.verb_session import opened
 
     asked = Audit(parts=tuple(map(AuditPart, parts)), since=since, witnesses=witness, keys=tuple(keys))
-    with opened() as session, PartBar() as bar:
+    with opened() as session, ProgressBar() as bar:
         findings = list(audit(session, asked, bar.step))
     return _told(findings, ", ".join(parts), as_json)
 
@@ -125,11 +118,11 @@ def _audit(
 def _verdicts(texts: Sequence[str], job: str | None, as_json: bool) -> ExitCode:
     from orchestrator.audit.checks.verdict_checks import verdict_findings
     from orchestrator.audit.findings import Finding, Kind
-    from orchestrator.cli.terminal.parts_bar import PartBar
+    from orchestrator.cli.terminal.progress_bar import ProgressBar
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.judge.verify_verdicts import judged_runs
 
-    with opened() as session, PartBar() as bar:
+    with opened() as session, ProgressBar() as bar:
         named = list(dict.fromkeys(session.record.find(text) for text in texts))
         runs = named or judged_runs(session, job)
         judged = [
@@ -167,40 +160,19 @@ def _refuse(session: Session, runs: list[str], job: str | None) -> None:
 
 def _offline(folder: Path, keys: Sequence[PublicKey], witness: tuple[Path, ...], as_json: bool) -> ExitCode:
     from orchestrator.audit.exports.offline_audit import audit_offline
-    from orchestrator.cli.terminal.parts_bar import PartBar
+    from orchestrator.cli.terminal.progress_bar import ProgressBar
 
-    with PartBar() as bar:
+    with ProgressBar() as bar:
         findings = list(audit_offline(folder, keys, witness, bar.step))
     return _told(findings, f"the export {folder}", as_json)
 
 
 def _told(findings: Sequence[Finding], what: str, as_json: bool) -> ExitCode:
-    from orchestrator.audit.findings import MEANINGS
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import BOLD, line
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.errors import ExitCode
+    from orchestrator.view.audit_view import audit_view
 
-    wrong = [one for one in findings if one.wrong]
-    unknown = [one for one in findings if one.unknown]
-    notes = [one for one in findings if not one.wrong and not one.unknown]
-    code = ExitCode.AUDIT if wrong else ExitCode.INFRASTRUCTURE if unknown else ExitCode.OK
-    if as_json:
-        told = [_document(one) for one in findings]
-        counts = {"wrong": len(wrong), "unknown": len(unknown), "notes": len(notes)}
-        print_document({"findings": told, **counts})
-        return code
-    for group in (wrong, unknown, notes):
-        for kind, count in Counter(one.kind for one in group).items():
-            line(f"{kind.value}: {count}", BOLD)
-            line(f"  {MEANINGS[kind]}")
-            for one in [one for one in group if one.kind is kind][:SHOWN]:
-                line(f"  - {one.subject}: {one.detail}")
-            if count > SHOWN:
-                line(f"    and {count - SHOWN} more; --json lists all")
-    away = f"{len(unknown)} could not be looked at, " if unknown else ""
-    line(f"{len(wrong)} wrong, {away}{len(notes)} to note; looked at: {what}", BOLD)
-    return code
-
-
-def _document(one: Finding) -> dict[str, object]:
-    return one.model_dump(mode="json") | {"meaning": one.meaning, "wrong": one.wrong}
+    print_view(audit_view(findings, what), as_json)
+    if any(one.wrong for one in findings):
+        return ExitCode.AUDIT
+    return ExitCode.INFRASTRUCTURE if any(one.unknown for one in findings) else ExitCode.OK

@@ -32,10 +32,11 @@ def command(
 
     JSON: `digest`, `config_digest`, `base`, `layers`, `packages`, `program`.
     """
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.submit.build_image import BuildRequest, build
+    from orchestrator.view.image_view import built_view
 
     request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean, run=False)
     with opened() as session, watching(as_json, quiet) as watch:
@@ -49,14 +50,4 @@ def command(
 
             watch.phase("load", image.tag)
             load_image(session, image, watch)
-    if as_json:
-        from orchestrator.cli.json_document import print_document
-        from orchestrator.cli.terminal.image_lines import image_document
-
-        print_document(image_document(image))
-        return
-    if not quiet:
-        from orchestrator.cli.terminal.image_lines import print_layers
-
-        print_layers(image.layers)
-    line(image.digest)
+    print_view(built_view(image), as_json, quiet)

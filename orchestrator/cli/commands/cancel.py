@@ -18,8 +18,7 @@ def command(run: str, as_json: bool) -> None:
 
     JSON: `run`, `state`.
     """
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import line, print_document
     from orchestrator.cli.terminal.run_progress import notes_only
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.execute.cancel_run import cancel

@@ -60,73 +60,51 @@ def command(
         raise click.UsageError("--step goes with --operations")
     if operations:
         return _operations(original, rerun, step, quiet, as_json)
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import notes_only
-    from orchestrator.cli.terminal.summary import explanation_of, print_verdict
     from orchestrator.cli.verb_session import find_run, opened
     from orchestrator.launch.judge.judge_rerun import record_verdict, verdict_of
+    from orchestrator.view.verdict_view import comparison_view
 
     with opened(adopting=True) as session:
         first, second = find_run(session, original), find_run(session, rerun)
         if record:
-            _refuse(first.id, second.id, first.state.final and second.state.final)
-            _refuse_nothing_said(second)
+            _refuse_empty(first, second)
         verdict = verdict_of(session, first, second, notes_only())
         if record:
             record_verdict(session, verdict, second)
-    explanation = explanation_of(verdict, first, second)
-    if as_json:
-        print_document({"verdict": verdict, "explanation": explanation, "recorded": record})
-    elif quiet:
-        line(verdict.outcome.value)
-    else:
-        line(f"original: {first.id} ({first.job})\nrerun:    {second.id} ({second.job})")
-        print_verdict(verdict, explanation)
+    print_view(comparison_view(verdict, first, second, record), as_json, quiet)
     return verdict.outcome.exit_code
 
 
 def _operations(original: str, rerun: str, step: int | None, quiet: bool, as_json: bool) -> int:
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.verb_session import find_run, opened
     from orchestrator.errors import ExitCode
     from orchestrator.launch.judge.localise_difference import localise
     from orchestrator.run.attempt_model import State
+    from orchestrator.view.verdict_view import operations_view
 
     with opened() as session:
         first, second = find_run(session, original), find_run(session, rerun)
         with watching(as_json, quiet) as watch:
             found = localise(session, first, second, step, watch)
-    if as_json:
-        print_document(found)
-    elif quiet:
-        line(found.difference.op if found.difference else found.conclusion.value)
-    else:
-        line(f"\n{found.conclusion.value.upper()}  {found.summary}")
-        if found.passes:
-            line(f"  passes: {' '.join(found.passes)}")
+    print_view(operations_view(found), as_json, quiet)
     return ExitCode.INTERRUPTED if found.state is State.CANCELLED else found.conclusion.exit_code
 
 
-def _refuse_nothing_said(rerun: RunRecord) -> None:
+def _refuse_empty(original: RunRecord, rerun: RunRecord) -> None:
+    """UsageError for two runs whose verdict would say nothing: it is not recorded."""
     from orchestrator.errors import UsageError
     from orchestrator.verdict.comparability import failure_of, says_nothing
 
-    if says_nothing(rerun):
-        raise UsageError(
-            f"--record: run {rerun.id} {failure_of(rerun)}: that is no verdict", "rerun it first"
-        )
-
-
-def _refuse(original: str, rerun: str, both_over: bool) -> None:
-    """What would stand in the record as a verdict and be none."""
-    from orchestrator.errors import UsageError
-
-    if original == rerun:
-        raise UsageError(
-            "--record: a run compared with itself shows nothing", "name the run that repeated it"
-        )
-    if not both_over:
-        raise UsageError("--record: one of the runs is not over yet", "wait for its end, or leave it out")
+    if original.id == rerun.id:
+        why, hint = "a run compared with itself shows nothing", "name the run that repeated it"
+    elif not original.state.final or not rerun.state.final:
+        why, hint = "one of the runs is not over yet", "wait for its end, or leave --record out"
+    elif says_nothing(rerun):
+        why, hint = f"run {rerun.id} {failure_of(rerun)}: that says nothing of its bits", "rerun it first"
+    else:
+        return
+    raise UsageError(f"--record: {why}", hint)

@@ -7,8 +7,6 @@ import click
 from orchestrator.cli.options import json_option
 from orchestrator.errors import ExitCode
 
-WORDS = {True: "ok", False: "wrong", None: "absent"}
-
 
 @click.command("doctor")
 @json_option
@@ -20,24 +18,15 @@ def command(as_json: bool) -> int:
 
     JSON: `checks` (`name`, `ok`, `detail`, `hint`).
     """
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import tell
+    from orchestrator.cli.terminal.console import print_view, tell
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.doctor import checks
+    from orchestrator.view.box_view import checks_view
 
     with opened() as session:
         found = list(checks(session))
-    wrong = [check for check in found if check.ok is False]
-    if as_json:
-        names = ("name", "ok", "detail", "hint")
-        print_document({"checks": [{name: getattr(check, name) for name in names} for check in found]})
-    else:
-        from orchestrator.cli.terminal.console import line, table
-
-        table(("check", "state", "detail"), [(check.name, WORDS[check.ok], check.detail) for check in found])
-        for check in found:
-            if check.hint and not check.ok:
-                line(f"\n{check.name}: {check.hint}")
-        if wrong:
-            tell(f"\n{len(wrong)} of {len(found)} checks found something wrong")
+    print_view(checks_view(found), as_json)
+    wrong = sum(check.ok is False for check in found)
+    if wrong and not as_json:
+        tell(f"\n{wrong} of {len(found)} checks found something wrong")
     return ExitCode.INFRASTRUCTURE if wrong else ExitCode.OK

@@ -24,15 +24,16 @@ def command(
     --attempt), and what other verbs start for runs whose orchestrator died. Where another process of this
     box executes the run, it waits for it.
     """
-    from orchestrator.cli.json_document import print_document, run_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.exit_codes import exit_code_of
+    from orchestrator.cli.terminal.console import line, print_view
     from orchestrator.cli.terminal.run_progress import steps_only, watching
-    from orchestrator.cli.terminal.summary import exit_code_of, print_run
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.execute.execute_attempt import execute
     from orchestrator.launch.execute.recover import remove_given_up
     from orchestrator.launch.executors import launch_log
     from orchestrator.settings import load
+    from orchestrator.view.forms.page import View
+    from orchestrator.view.runs.run_view import run_document, run_page
 
     if print_to is not None:
         launch_log.print_to(load().store, print_to)
@@ -47,12 +48,8 @@ def command(
         else:
             with watching(as_json, quiet) as shown:
                 record = execute(session, name, shown)
-    if quiet:
-        line(record.state.value)
-    elif as_json:
-        print_document(run_document(record))
-    elif attempt is not None:
+    if attempt is not None and not as_json and not quiet:
         line(f"run {record.id}: {record.state.value}")
     else:
-        print_run(record)
+        print_view(View(run_document(record), run_page(record), record.state.value), as_json, quiet)
     return exit_code_of(record) if record.state.final else ExitCode.INFRASTRUCTURE

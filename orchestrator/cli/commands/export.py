@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.options import json_option, quiet_option, read_paths
+
+if TYPE_CHECKING:
+    from orchestrator.view.forms.page import View
 
 
 @click.command("export")
@@ -67,6 +70,8 @@ def command(
     JSON of a bundle: `path`, `size` (bytes), `bundle` (digest), `image`, `runs`, `left_out` (layers),
     `inputs`. JSON of a crate: `path`, `run`, `files`, `size`, `left_out` (what is not in it, and why).
     """
+    from orchestrator.cli.terminal.console import print_view
+
     if form == "bundle" and licence is not None:
         raise click.UsageError("--licence goes with --format ro-crate")
     if form == "ro-crate" and (thin or image_only):
@@ -78,54 +83,30 @@ def command(
         "force": force,
     }
     if form == "ro-crate":
-        _crate(target, common | {"licence": licence}, quiet, as_json)
+        view = _crate(target, common | {"licence": licence}, quiet, as_json)
     elif file.is_dir():
         raise click.UsageError(f"{file} is a folder: a bundle is one file")
     else:
-        _bundle(common | {"target": target, "thin": thin, "image_only": image_only}, quiet, as_json)
+        request = common | {"target": target, "thin": thin, "image_only": image_only}
+        view = _bundle(request, quiet, as_json)
+    print_view(view, as_json, quiet)
 
 
-def _bundle(request: dict[str, Any], quiet: bool, as_json: bool) -> None:
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import fields, line
-    from orchestrator.cli.terminal.human_units import size_text
+def _bundle(request: dict[str, Any], quiet: bool, as_json: bool) -> View:
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.bundles.export_bundle import ExportRequest, export
+    from orchestrator.view.bundle_view import exported_view
 
     with opened() as session, watching(as_json, quiet) as watch:
-        done = export(session, ExportRequest(**request), watch)
-    if as_json:
-        print_document(done)
-        return
-    if not quiet:
-        fields(
-            [
-                ("file", f"{done.path}  {size_text(done.size)}"),
-                ("image", done.image),
-                ("runs", " ".join(done.runs) or "none"),
-                ("inputs", " ".join(done.inputs)),
-                ("left out", f"{len(done.left_out)} layers of the base" if done.left_out else ""),
-            ]
-        )
-    line(done.bundle)
+        return exported_view(export(session, ExportRequest(**request), watch))
 
 
-def _crate(run: str, request: dict[str, Any], quiet: bool, as_json: bool) -> None:
+def _crate(run: str, request: dict[str, Any], quiet: bool, as_json: bool) -> View:
     from orchestrator.audit.exports.crate.write_crate import CrateRequest, write_crate
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import DIM, fields, line
-    from orchestrator.cli.terminal.human_units import size_text
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.verb_session import find_run, opened
+    from orchestrator.view.bundle_view import crate_view
 
     with opened() as session, watching(as_json, quiet) as watch:
-        done = write_crate(session, find_run(session, run), CrateRequest(**request), watch)
-    if as_json:
-        print_document(done)
-        return
-    if not quiet:
-        fields([("run", done.run), ("files", f"{done.files}, {size_text(done.size)}")])
-        for text in done.left_out:
-            line(f"left out: {text}", DIM)
-    line(str(done.path))
+        return crate_view(write_crate(session, find_run(session, run), CrateRequest(**request), watch))

@@ -30,7 +30,7 @@ def command(run: str, follow: bool, tail: int | None, raw: bool, as_json: bool) 
         raise click.UsageError("--follow and --json do not go together: a document has an end")
     if raw and (as_json or tail is not None):
         raise click.UsageError("--raw goes with neither --json nor --tail: they speak of lines of text")
-    from orchestrator.cli.json_document import print_document
+    from orchestrator.cli.terminal.console import print_document
     from orchestrator.cli.verb_session import find_run, opened
     from orchestrator.launch.dispatch.find_log import log_chunks
 
@@ -59,7 +59,7 @@ def command(run: str, follow: bool, tail: int | None, raw: bool, as_json: bool) 
 
 def clean_lines(chunks: Iterable[bytes]) -> Iterator[str]:
     """Clean lines of a raw log, each with its newline."""
-    from orchestrator.cli.terminal.clean_text import Cleaner
+    from orchestrator.view.forms.clean_text import Cleaner
 
     cleaner = Cleaner()
     for chunk in chunks:

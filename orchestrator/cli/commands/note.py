@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from orchestrator.cli.options import json_option
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from orchestrator.record.run_record import Remark
 
 
 @click.command("note")
@@ -25,10 +18,10 @@ def command(run: str, text: str | None, as_json: bool) -> None:
 
     JSON: `run`, `added`, `notes` (`by`, `at`, `text`).
     """
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import line, print_document, show
     from orchestrator.cli.verb_session import opened
     from orchestrator.record.runs.author import person
+    from orchestrator.view.runs.annotation_view import note_documents, notes_page
 
     with opened() as session:
         found = session.record.find(run)
@@ -39,21 +32,6 @@ def command(run: str, text: str | None, as_json: bool) -> None:
     elif text is not None:
         line(f"noted on {found}" if added else f"already noted on {found}")
     elif notes:
-        print_notes(notes)
+        show(notes_page(notes))
     else:
         line(f"no notes on {found}")
-
-
-def note_documents(notes: Iterable[Remark]) -> list[dict[str, object]]:
-    return [{"by": note.by, "at": note.at, "text": note.text} for note in notes]
-
-
-def print_notes(notes: Iterable[Remark]) -> None:
-    """Each as people wrote it; further lines of a note stand under its first."""
-    from orchestrator.cli.terminal.clean_text import clean_line
-    from orchestrator.cli.terminal.console import line
-    from orchestrator.cli.terminal.human_units import moment_text
-
-    for note in notes:
-        text = note.text.replace("\n", "\n    ")
-        line(f"{moment_text(note.at)}  {clean_line(note.by)}: {text}")

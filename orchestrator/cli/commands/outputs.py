@@ -27,12 +27,10 @@ def command(run: str, target: Path | None, glob: str | None, force: bool, as_jso
     from fnmatch import fnmatchcase
 
     from orchestrator.cli.copy_outputs import copy_outputs, why_not
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import ODD, line
-    from orchestrator.cli.terminal.human_units import size_text
-    from orchestrator.cli.terminal.summary import print_outputs
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.verb_session import find_run, opened
     from orchestrator.errors import UsageError
+    from orchestrator.view.runs.outputs_view import copied_view, outputs_view
 
     with opened(adopting=True) as session:
         record = find_run(session, run)
@@ -41,19 +39,11 @@ def command(run: str, target: Path | None, glob: str | None, force: bool, as_jso
             raise UsageError(
                 f"no output of run {record.id} matches {glob!r}", f"`reprise outputs {record.id}` lists all"
             )
-        lost = [{"path": item.path, "why": why} for item in outputs if target and (why := why_not(item))]
-        kept = tuple(item for item in outputs if why_not(item) is None)
-        size = copy_outputs(kept, target, session.store.open, force) if target else 0
-    if as_json:
-        document = {"run": record.id, "outputs": outputs, "copied_to": target and target.absolute()}
-        print_document(document | {"not_restored": lost})
-    elif target:
-        files, links = (sum((item.link is None) is plain for item in kept) for plain in (True, False))
-        also = f", {links} link{'s' * (links != 1)}" if links else ""
-        line(f"{files} file{'s' * (files != 1)}, {size_text(size)}, verified{also}, in {target}")
-        for item in lost:
-            line(f"not brought back: {item['path']}: {item['why']}", ODD)
-    elif outputs:
-        print_outputs(outputs)
-    else:
-        line("no outputs")
+        if target is None:
+            view = outputs_view(record.id, outputs)
+        else:
+            lost = {item.path: why for item in outputs if (why := why_not(item))}
+            kept = tuple(item for item in outputs if item.path not in lost)
+            size = copy_outputs(kept, target, session.store.open, force)
+            view = copied_view(record.id, outputs, target, size, lost)
+    print_view(view, as_json)

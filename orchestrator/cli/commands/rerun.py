@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.options import json_option, quiet_option, read_paths, read_size, read_span
+from orchestrator.errors import ExitCode
 
 if TYPE_CHECKING:
-    from orchestrator.launch.judge.replay_rerun import Replayed
     from orchestrator.launch.submit.rerun_run import RerunRequest
-    from orchestrator.record.run_record import RunRecord
-    from orchestrator.verdict.predict_bits import Prediction
-    from orchestrator.verdict.verdict_model import Verdict
 
 
 @click.command("rerun")
@@ -98,161 +95,62 @@ def _refuse_odd_places(request: RerunRequest, named: bool, detach: bool, here_on
 
 
 def _predict(request: RerunRequest, quiet: bool, as_json: bool) -> int:
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.judge.predict_rerun import predict_rerun
+    from orchestrator.view.verdict_view import prediction_view
 
     with opened() as session:
         found = predict_rerun(session, request)
-    if as_json:
-        print_document(found)
-    elif quiet:
-        line(found.expected.value)
-    else:
-        print_prediction(found)
+    print_view(prediction_view(found), as_json, quiet)
     return found.exit_code
-
-
-def print_prediction(found: Prediction) -> None:
-    from orchestrator.cli.terminal import console
-    from orchestrator.verdict.predict_bits import Expected
-
-    words = {
-        Expected.BITWISE: ("EQUAL BITS EXPECTED", console.GOOD),
-        Expected.NOT_PROMISED: ("EQUAL BITS NOT PROMISED", console.ODD),
-        Expected.UNKNOWN: ("NOT KNOWN", console.ODD),
-    }
-    console.line(*words[found.expected])
-    console.line(f"  {found.summary}")
-    for reason in found.reasons:
-        console.line(f"  {reason}")
-    rows = [
-        (name, *("-" if value is None else str(value) for value in pair), weight)
-        for weight, fields in (("hard", found.fields), ("soft", found.soft))
-        for name, pair in fields.items()
-    ]
-    if rows:
-        console.line()
-        console.table(("field", "there", "here", "reason"), rows)
 
 
 def _detached(request: RerunRequest, quiet: bool, as_json: bool) -> int:
     """The box that executes it gives the verdict; `show` prints it."""
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
-    from orchestrator.cli.terminal.summary import print_next
     from orchestrator.cli.verb_session import opened
-    from orchestrator.errors import ExitCode
     from orchestrator.launch.submit.rerun_run import rerun_detached
+    from orchestrator.view.verdict_view import queued_rerun
 
     with opened() as session, watching(as_json, quiet) as watch:
         run = rerun_detached(session, request, watch)
-    if as_json:
-        print_document(judged_document(run, None, None))
-    else:
-        line(run.id)
-        if not quiet:
-            print_next(run)
+    print_view(queued_rerun(run), as_json, quiet)
     return ExitCode.OK
 
 
 def _rerun(request: RerunRequest, quiet: bool, as_json: bool) -> int:
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.exit_codes import exit_code_of_rerun
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
-    from orchestrator.cli.terminal.summary import exit_code_of_rerun
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.submit.rerun_run import rerun
+    from orchestrator.view.verdict_view import rerun_view
 
     with opened() as session:
         with watching(as_json, quiet) as watch:
             run, verdict = rerun(session, request, watch)
         original = session.record.run(verdict.original) if verdict else None
-    if quiet:
-        line(_word(run, verdict))
-    elif as_json:
-        print_document(judged_document(run, original, verdict))
-    else:
-        print_judged(run, original, verdict)
+    print_view(rerun_view(run, original, verdict), as_json, quiet)
     return exit_code_of_rerun(run, verdict)
 
 
 def _replay(request: RerunRequest, quiet: bool, as_json: bool) -> int:
     """The exit code is that of the first verdict, unless the second run was cancelled."""
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.exit_codes import exit_code_of_rerun
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
-    from orchestrator.cli.terminal.summary import exit_code_of_rerun
     from orchestrator.cli.verb_session import opened
-    from orchestrator.errors import ExitCode
     from orchestrator.launch.judge.replay_rerun import replay
     from orchestrator.run.attempt_model import State
+    from orchestrator.view.verdict_view import replay_view
 
     with opened() as session:
         with watching(as_json, quiet) as watch:
             found = replay(session, request, watch)
         original = session.record.run(found.verdict.original) if found.verdict else None
-    if quiet:
-        line(f"{_word(found.run, found.verdict)} {found.conclusion.source.value}")
-    elif as_json:
-        document = judged_document(found.run, original, found.verdict)
-        print_document(document | {"replay": _replay_document(found)})
-    else:
-        print_judged(found.run, original, found.verdict)
-        _print_replay(found)
+    print_view(replay_view(found, original), as_json, quiet)
     if found.second is not None and found.second.run.state is State.CANCELLED:
         return ExitCode.INTERRUPTED
     return exit_code_of_rerun(found.run, found.verdict)
-
-
-def judged_document(run: RunRecord, original: RunRecord | None, verdict: Verdict | None) -> dict[str, Any]:
-    from orchestrator.cli.json_document import run_document
-    from orchestrator.cli.terminal.summary import explanation_of
-
-    explanation = explanation_of(verdict, original, run)
-    return {"run": run_document(run), "verdict": verdict, "explanation": explanation}
-
-
-def print_judged(run: RunRecord, original: RunRecord | None, verdict: Verdict | None) -> None:
-    from orchestrator.cli.terminal.console import line
-    from orchestrator.cli.terminal.summary import explanation_of, print_next, print_run, print_verdict
-
-    line()
-    print_run(run)
-    if verdict is None:
-        print_next(run)
-    else:
-        print_verdict(verdict, explanation_of(verdict, original, run))
-
-
-def _word(run: RunRecord, verdict: Verdict | None) -> str:
-    return verdict.outcome.value if verdict else run.state.value
-
-
-def _replay_document(found: Replayed) -> dict[str, Any]:
-    from orchestrator.cli.json_document import jsonable, run_document
-
-    document: dict[str, Any] = jsonable(found.conclusion)
-    second = found.second
-    document["second"] = None
-    if second is not None:
-        verdicts = {"against_original": second.against_original, "against_rerun": second.against_rerun}
-        document["second"] = {"run": run_document(second.run)} | verdicts
-    return document
-
-
-def _print_replay(found: Replayed) -> None:
-    from orchestrator.cli.terminal import console
-    from orchestrator.cli.terminal.summary import verdict_words
-
-    console.line("\nREPLAY", console.BOLD)
-    if found.second is not None:
-        second = found.second
-        console.line(
-            f"  second run {second.run.id}: {verdict_words(second.against_original)} beside the original,"
-            f" {verdict_words(second.against_rerun)} beside the rerun"
-        )
-    for text in (found.conclusion.summary, *found.conclusion.reasons):
-        console.line(f"  {text}")

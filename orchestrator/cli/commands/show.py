@@ -31,52 +31,41 @@ def command(run: str, packages: bool, series: bool, patch: bool, raw: bool, as_j
     """
     if raw and (as_json or not patch):
         raise click.UsageError("--raw goes with --patch, and not with --json")
-    from orchestrator.cli.json_document import print_document, run_document
-    from orchestrator.cli.terminal.annotation_lines import print_said, said_document
-    from orchestrator.cli.terminal.console import line, table
-    from orchestrator.cli.terminal.summary import print_next, print_run, print_verdict_lines
+    from orchestrator.cli.terminal.console import print_document, print_view
     from orchestrator.cli.verb_session import find_run, opened
+    from orchestrator.view.runs.run_view import shown_run
 
     with opened(adopting=True) as session:
         record = find_run(session, run)
         verdicts = session.record.history.verdicts(record.id)
-        said = session.record.annotations.marks(record.id)
+        marks = session.record.annotations.marks(record.id)
         changed = read_patch(session, record) if patch else b""
         waiting = why_waiting(session, record)
-    if as_json:
-        document = run_document(record, series) | {"verdicts": verdicts, "said": said_document(said)}
-        print_document(document | ({"patch": changed.decode("utf-8", "replace")} if patch else {}))
-        return
-    if patch:
+    view = shown_run(record, marks, verdicts, series=series, packages=packages, waiting=waiting)
+    if patch and as_json:
+        print_document({**view.document, "patch": changed.decode("utf-8", "replace")})
+    elif patch:
         write_patch(changed, raw)
-        return
-    print_run(record)
-    print_said(said)
-    if packages:
-        line()
-        table(("package", "version"), sorted(record.packages.items()))
-    if waiting:
-        line(f"queued: {waiting}")
-    print_verdict_lines(record, verdicts)
-    print_next(record)
+    else:
+        print_view(view, as_json)
 
 
 def write_patch(patch: bytes, raw: bool) -> None:
+    from orchestrator.cli.terminal.console import show, tell
+    from orchestrator.view.forms.page import Patch
+
     if raw:
         sys.stdout.buffer.write(patch)
-        return
-    from orchestrator.cli.terminal import console
-
-    if patch:
-        console.patch(patch.decode("utf-8", "replace"))
+    elif patch:
+        show([Patch(patch.decode("utf-8", "replace"))])
     else:
-        console.tell("the source was that of its commit: there is no patch")
+        tell("the source was that of its commit: there is no patch")
 
 
 def read_patch(session: Session, record: RunRecord) -> bytes:
-    """What turns the commit into the source that ran; empty where that was the commit itself.
+    """What turns the commit into the source that ran; empty if that was the commit itself.
 
-    UsageError where nobody can know; StoreError where the patch is not in this box's store.
+    UsageError if there is no commit or no patch was kept; StoreError if this box's store lacks the patch.
     """
     from orchestrator.errors import UsageError
 
@@ -97,7 +86,7 @@ def read_patch(session: Session, record: RunRecord) -> bytes:
 
 
 def why_waiting(session: Session, record: RunRecord) -> str:
-    """Of a run that is queued for other boxes; nothing for any other."""
+    """Why no box has taken a run yet; empty for a run that is not queued for other boxes."""
     from orchestrator.run.attempt_model import State
 
     if record.state is not State.QUEUED:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli.options import json_option, quiet_option, spec_options
-from orchestrator.cli.terminal.human_units import size_text
 from orchestrator.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -68,13 +67,14 @@ def command(
 
 
 def _submit(request: BuildRequest, on: str | None, detach: bool, quiet: bool, as_json: bool) -> int:
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.exit_codes import exit_code_of
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
-    from orchestrator.cli.terminal.summary import exit_code_of
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.dispatch.choose_place import wanted_on
     from orchestrator.launch.executors.kinds import stays_on_its_box
     from orchestrator.launch.submit.submit_run import submit, submit_elsewhere
+    from orchestrator.view.runs.run_view import run_view
 
     with opened() as session:
         with watching(as_json, quiet) as watch:
@@ -83,108 +83,46 @@ def _submit(request: BuildRequest, on: str | None, detach: bool, quiet: bool, as
             else:
                 wanted = wanted_on(session, on)
                 run = submit_elsewhere(session, request, wanted, watch, detach=detach)
-        if quiet:
-            line(run.id)
-        elif as_json:
-            from orchestrator.cli.json_document import print_document, run_document
-
-            print_document(run_document(run))
-        else:
-            from orchestrator.cli.terminal.summary import print_next, print_run
-
-            line()
-            print_run(run)
-            print_next(run)
+        print_view(run_view(run), as_json, quiet)
     return exit_code_of(run) if run.state.final else ExitCode.OK
 
 
 def _twice(request: BuildRequest, quiet: bool, as_json: bool) -> int:
-    """A canary: a run that is not itself repeated by its own digest needs no other box to be doubted."""
-    from orchestrator.cli.commands.rerun import judged_document, print_judged
-    from orchestrator.cli.json_document import print_document, run_document
-    from orchestrator.cli.terminal.console import line
+    """A run that its own digest does not repeat on the same box needs no other box to be doubted."""
+    from orchestrator.cli.exit_codes import exit_code_of, exit_code_of_rerun
+    from orchestrator.cli.terminal.console import print_view, show
     from orchestrator.cli.terminal.run_progress import watching
-    from orchestrator.cli.terminal.summary import exit_code_of, exit_code_of_rerun, print_next, print_run
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.submit.rerun_run import RerunRequest, rerun
     from orchestrator.launch.submit.submit_run import submit
     from orchestrator.run.attempt_model import State
+    from orchestrator.view.forms.page import Text
+    from orchestrator.view.runs.run_view import run_page
+    from orchestrator.view.verdict_view import twice_view
 
-    aloud = not quiet and not as_json
-    document: dict[str, Any] = {"rerun": None, "verdict": None, "explanation": []}
+    second = verdict = None
     with opened() as session:
         with watching(as_json, quiet) as watch:
             run = submit(session, request, watch)
-        code, word = exit_code_of(run), run.state.value
-        if aloud:
-            line()
-            print_run(run)
-        if run.state is State.SUCCEEDED:
-            again = RerunRequest(target=run.image, against=run.id)
-            if aloud:
-                line()
+        succeeded = run.state is State.SUCCEEDED
+        if not quiet and not as_json:
+            show((Text(), *run_page(run), *([Text()] if succeeded else [])))
+        if succeeded:
             with watching(as_json, quiet) as watch:
-                second, verdict = rerun(session, again, watch)
-            code = exit_code_of_rerun(second, verdict)
-            word = verdict.outcome.value if verdict else second.state.value
-            if aloud:
-                print_judged(second, run, verdict)
-            document = judged_document(second, run, verdict)
-            document["rerun"] = document.pop("run")
-        elif aloud:
-            print_next(run)
-    if quiet:
-        line(word)
-    elif as_json:
-        print_document({"run": run_document(run)} | document)
-    return code
+                second, verdict = rerun(session, RerunRequest(target=run.image, against=run.id), watch)
+    print_view(twice_view(run, second, verdict), as_json, quiet)
+    return exit_code_of(run) if second is None else exit_code_of_rerun(second, verdict)
 
 
 def _dry_run(request: BuildRequest, quiet: bool, as_json: bool) -> int:
-    """The plan as data: nothing is loaded, recorded or started."""
-    from orchestrator.cli.json_document import jsonable, print_document
-    from orchestrator.cli.terminal import console
-    from orchestrator.cli.terminal.image_lines import image_document, print_layers, print_program
+    """Nothing is loaded, recorded or started."""
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.submit.submit_run import dry_run
+    from orchestrator.view.image_view import dry_run_view
 
     with opened() as session, watching(as_json, quiet) as watch:
         found = dry_run(session, request, watch)
-    image = found.built.image
-    if as_json:
-        document = {"image": image_document(image), "plan": found.plan, "levers": found.settings}
-        print_document(document | {"resources": found.built.spec.resources})
-        return ExitCode.OK
-    if not quiet:
-        print_program(image.program)
-        console.line()
-        print_layers(image.layers)
-        console.line("\ncontainer", console.BOLD)
-        console.fields(plan_fields(jsonable(found.plan)), indent=2)
-        console.line("\ndeterminism settings", console.BOLD)
-        console.fields(sorted(found.settings.items()), indent=2)
-        console.line()
-    console.line(image.digest)
+    print_view(dry_run_view(found), as_json, quiet)
     return ExitCode.OK
-
-
-def plan_fields(plan: dict[str, Any]) -> list[tuple[str, str]]:
-    """A plan's settings as names and words; what is not set is left out."""
-    sizes = {"memory", "shm", "file_size"}
-    words = []
-    for name, value in plan.items():
-        if name in sizes:
-            text = size_text(value)
-        elif name == "mounts":
-            text = "  ".join(
-                f"{item['source']}:{item['target']}{':ro' * item['read_only']}" for item in value
-            )
-        elif isinstance(value, dict):
-            text = "  ".join(f"{key}={item}" for key, item in sorted(value.items()))
-        elif isinstance(value, list):
-            text = " ".join(map(str, value))
-        else:
-            text = "" if value is None else str(value)
-        words.append((name.replace("_", " "), text))
-    return words

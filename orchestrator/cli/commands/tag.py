@@ -17,8 +17,7 @@ def command(run: str, tags: tuple[str, ...], remove: bool, as_json: bool) -> Non
 
     JSON: `run`, `changed` (tags that were added or removed), `tags` (what it has now).
     """
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import line, print_document
     from orchestrator.cli.verb_session import opened
     from orchestrator.errors import UsageError
     from orchestrator.record.runs.author import person

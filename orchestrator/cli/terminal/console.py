@@ -1,7 +1,7 @@
-"""What people see: lines, fields and tables. The only importer of rich, and only for a terminal.
+"""How pages look in a terminal, and away from one. The only importer of rich, and only for a terminal.
 
 Where standard output is not a terminal the text is plain: no colours, nothing cut off, columns aligned
-with spaces. Everything printed here is cleaned first (clean_text.py).
+with spaces. Everything printed here is cleaned first (view/forms/clean_text.py).
 """
 
 from __future__ import annotations
@@ -9,65 +9,91 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from orchestrator.cli.terminal.clean_text import clean_line, clean_text
+import click
+
 from orchestrator.redaction import redact, redact_known
+from orchestrator.view.forms.clean_text import clean_line, clean_text
+from orchestrator.view.forms.json_form import json_text
+from orchestrator.view.forms.page import Block, Fields, Patch, Table, Text, Tone, Tree, View, tone_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 FOLDED = 26  # characters: a column that is wider may be folded down to so much in a terminal; an id is 16
-GOOD, BAD, ODD, DIM, BOLD = "bold green", "bold red", "bold yellow", "dim", "bold"
 
-WORD_STYLES = {
-    "succeeded": GOOD,
-    "identical": GOOD,
-    "within_tolerance": GOOD,
-    "ok": GOOD,
-    "agrees": GOOD,
-    "failed": BAD,
-    "different": BAD,
-    "wrong": BAD,
-    "differs": BAD,
-    "damaged": BAD,
-    "lost": ODD,
-    "cancelled": ODD,
-    "not_comparable": ODD,
-    "not_instrumented": ODD,
+_STYLES = {
+    Tone.PLAIN: "",
+    Tone.GOOD: "bold green",
+    Tone.BAD: "bold red",
+    Tone.ODD: "bold yellow",
+    Tone.QUIET: "dim",
+    Tone.STRONG: "bold",
 }
 
 _PATCH_STYLES = (
-    ("+++", BOLD),
-    ("---", BOLD),
-    ("diff ", BOLD),
-    ("index ", DIM),
+    ("+++", "bold"),
+    ("---", "bold"),
+    ("diff ", "bold"),
+    ("index ", "dim"),
     ("@@", "cyan"),
     ("+", "green"),
     ("-", "red"),
 )
 
 
+def print_view(view: View, as_json: bool, quiet: bool = False) -> None:
+    """An answer in the form that was asked for: a document, a word, or a page."""
+    if as_json:
+        print_document(view.document)
+    elif quiet:
+        line(view.word)
+    else:
+        show(view.page)
+
+
+def print_document(document: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(redact_known(json_text(document)))
+
+
+def show(page: Iterable[Block]) -> None:
+    """A page on standard output."""
+    for block in page:
+        match block:
+            case Text():
+                line(block.text, block.tone)
+            case Fields():
+                _fields(block)
+            case Table():
+                _table(block)
+            case Tree():
+                _tree(block)
+            case Patch():
+                _patch(block.text)
+
+
 def is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def line(text: str = "", style: str = "") -> None:
+def line(text: str = "", tone: Tone = Tone.PLAIN) -> None:
     """One or more lines on standard output."""
-    _write(sys.stdout, text, style)
+    _write(sys.stdout, text, tone)
 
 
-def tell(text: str, style: str = "") -> None:
+def tell(text: str, tone: Tone = Tone.PLAIN) -> None:
     """One or more lines on standard error: progress, warnings, advice."""
-    _write(sys.stderr, text, style)
+    _write(sys.stderr, text, tone)
 
 
-def _write(stream: TextIO, text: str, style: str) -> None:
+def _write(stream: TextIO, text: str, tone: Tone) -> None:
     text = clean_text(redact(text) if stream is sys.stderr else redact_known(text))
-    if style and is_terminal(stream):
-        from rich.text import Text
+    if tone is not Tone.PLAIN and is_terminal(stream):
+        from rich.text import Text as RichText
 
-        _rich(stream).print(Text(text, style=style), soft_wrap=True)
+        _rich(stream).print(RichText(text, style=_STYLES[tone]), soft_wrap=True)
     else:
         stream.write(text + "\n")
 
@@ -78,28 +104,24 @@ def _rich(stream: TextIO) -> Console:
     return Console(file=stream, markup=False, highlight=False, emoji=False)
 
 
-def fields(pairs: Iterable[tuple[str, str]], indent: int = 0) -> None:
-    """Names and values under each other; a pair whose value is empty is left out."""
-    shown = [(name, clean_line(value)) for name, value in pairs if value]
+def _fields(block: Fields) -> None:
+    """Names and values under each other."""
+    shown = [(name, clean_line(value)) for name, value in block.pairs if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        style = WORD_STYLES.get(value.split(" ", 1)[0], "")
-        if style and is_terminal(sys.stdout):
-            from rich.text import Text
+        start, tone = " " * block.indent + f"{name:<{width}}  ", tone_of(value)
+        if tone is not Tone.PLAIN and is_terminal(sys.stdout):
+            from rich.text import Text as RichText
 
-            text = Text(" " * indent + f"{name:<{width}}  ").append(value, style)
-            _rich(sys.stdout).print(text, soft_wrap=True)
+            _rich(sys.stdout).print(RichText(start).append(value, _STYLES[tone]), soft_wrap=True)
         else:
-            sys.stdout.write(" " * indent + f"{name:<{width}}  {value}\n")
+            sys.stdout.write(f"{start}{value}\n")
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """A table with a heading; the columns named in `right` are aligned to the right."""
-    cleaned = [[clean_line(cell) for cell in row] for row in rows]
-    if is_terminal(sys.stdout):
-        _rich_table(headers, cleaned, right)
-    else:
-        _plain_table(headers, cleaned, right)
+def _table(block: Table) -> None:
+    cleaned = [[clean_line(cell) for cell in row] for row in block.rows]
+    draw = _rich_table if is_terminal(sys.stdout) else _plain_table
+    draw(block.columns, cleaned, block.right)
 
 
 def _plain_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[str]) -> None:
@@ -114,61 +136,55 @@ def _plain_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[
 
 
 def _rich_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    from rich.table import Table as RichTable
+    from rich.text import Text as RichText
 
     out = _rich(sys.stdout)
     widths = [max(len(header), *(len(row[n]) for row in rows), 0) for n, header in enumerate(headers)]
     if sum(min(width, FOLDED) + 2 for width in widths) > out.width:
         _plain_table(headers, rows, right)  # its lines are the terminal's to wrap, which keeps ids whole
         return
-    drawn = Table(box=None, header_style=BOLD, pad_edge=False, padding=(0, 2, 0, 0))
+    drawn = RichTable(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for header, width in zip(headers, widths, strict=True):
         justify: Any = "right" if header in right else "left"
         drawn.add_column(header.upper(), justify=justify, overflow="fold", no_wrap=width <= FOLDED)
     for row in rows:
-        drawn.add_row(*(Text(cell, style=WORD_STYLES.get(cell.split(" ", 1)[0], "")) for cell in row))
+        drawn.add_row(*(RichText(cell, style=_STYLES[tone_of(cell)]) for cell in row))
     out.print(drawn)
 
 
-def patch(text: str) -> None:
-    """A unified diff, with the colours that people know from git; a carriage return is seen as ^M."""
+def _patch(text: str) -> None:
+    """With the colours that people know from git; a carriage return is seen as ^M."""
     text = clean_text(text.replace("\r", "^M"))
     if not is_terminal(sys.stdout):
         sys.stdout.write(text)
         return
-    from rich.text import Text
+    from rich.text import Text as RichText
 
     out = _rich(sys.stdout)
     for row in text.removesuffix("\n").split("\n"):
         style = next((style for start, style in _PATCH_STYLES if row.startswith(start)), "")
-        out.print(Text(row, style=style), soft_wrap=True)
+        out.print(RichText(row, style=style), soft_wrap=True)
 
 
-class Branch(NamedTuple):
-    text: str
-    children: Sequence[Branch]
-
-
-def tree(root: Branch) -> None:
-    """A tree; where nothing is a terminal, drawn with plain characters."""
-    if is_terminal(sys.stdout):
-        from rich.text import Text
-        from rich.tree import Tree
-
-        drawn = Tree(Text(clean_line(root.text), style=BOLD))
-        ends = [(drawn, child) for child in root.children]
-        while ends:
-            above, branch = ends.pop(0)
-            node = above.add(Text(clean_line(branch.text)))
-            ends += [(node, child) for child in branch.children]
-        _rich(sys.stdout).print(drawn, soft_wrap=True)
-    else:
+def _tree(root: Tree) -> None:
+    if not is_terminal(sys.stdout):
         sys.stdout.write(clean_line(root.text) + "\n")
         _plain_branches(root.children, "")
+        return
+    from rich.text import Text as RichText
+    from rich.tree import Tree as RichTree
+
+    drawn = RichTree(RichText(clean_line(root.text), style="bold"))
+    ends = [(drawn, child) for child in root.children]
+    while ends:
+        above, branch = ends.pop(0)
+        node = above.add(RichText(clean_line(branch.text)))
+        ends += [(node, child) for child in branch.children]
+    _rich(sys.stdout).print(drawn, soft_wrap=True)
 
 
-def _plain_branches(branches: Sequence[Branch], margin: str) -> None:
+def _plain_branches(branches: Sequence[Tree], margin: str) -> None:
     for number, branch in enumerate(branches, 1):
         last = number == len(branches)
         sys.stdout.write(f"{margin}{'`-- ' if last else '|-- '}{clean_line(branch.text)}\n")

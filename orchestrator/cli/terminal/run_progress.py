@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from orchestrator.cli.terminal.clean_text import Cleaner, clean_line
-from orchestrator.cli.terminal.console import is_terminal, silence, tell
-from orchestrator.cli.terminal.human_units import clock_text, size_text
+from orchestrator.cli.terminal.console import tell
+from orchestrator.cli.terminal.progress_bar import StatusLine, bar_text, write
+from orchestrator.view.forms.clean_text import Cleaner, clean_line
+from orchestrator.view.forms.human_units import clock_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,18 +22,16 @@ if TYPE_CHECKING:
 class TerminalWatch:
     """Implements `launch.watch.Watch`.
 
-    The log goes to `logs`; phases, notes and the status line to `status`. The status line is only drawn
-    where `status` is a terminal. A reader that has gone away (`| head`) silences its stream and never
-    disturbs the run. Safe to be called from several threads.
+    The log goes to `logs`; phases, notes and the status line to `status`. A reader that has gone away
+    (`| head`) silences its stream and never disturbs the run. Several threads may call it.
     """
 
     def __init__(self, logs: TextIO, status: TextIO) -> None:
         self._logs = logs
         self._status = status
-        self._live = is_terminal(status)
+        self._line = StatusLine(status)
         self._cleaner = Cleaner()
         self._began = time.monotonic()
-        self._drawn = False
         self._lock = threading.Lock()
         self.phases: list[tuple[str, float]] = []  # name, seconds since the watch began
 
@@ -48,21 +46,20 @@ class TerminalWatch:
             self._print_log(self._cleaner.feed(data))
 
     def tick(self, seconds: float, workspace_bytes: int) -> None:
-        if not self._live:
+        if not self._line.live:
             return
         with self._lock:
             text = f"running {clock_text(seconds)}  workspace {size_text(workspace_bytes)}"
             doing = self._cleaner.partial.strip()
             if doing:
-                text += f"  | {clean_line(doing)}"
-            self._draw(text)
+                text += f"  | {doing}"
+            self._line.draw(text)
 
     def moved(self, done: int, total: int) -> None:
-        if not self._live or total <= 0:
+        if total <= 0:
             return
         with self._lock:
-            bar = ("#" * (20 * done // total)).ljust(20)
-            self._draw(f"[{bar}] {size_text(done)} of {size_text(total)}")
+            self._line.draw(f"{bar_text(done, total)} {size_text(done)} of {size_text(total)}")
 
     def note(self, text: str) -> None:
         with self._lock:
@@ -73,33 +70,16 @@ class TerminalWatch:
         with self._lock:
             rest = self._cleaner.close()
             self._print_log(rest + "\n" if rest else "")
-            self._erase()
+            self._line.erase()
 
     def _print_log(self, text: str) -> None:
         if text:
-            self._erase()
-            self._write(self._logs, text)
+            self._line.erase()
+            write(self._logs, text)
 
     def _say(self, text: str) -> None:
-        self._erase()
-        self._write(self._status, text + "\n")
-
-    def _draw(self, text: str) -> None:
-        width = shutil.get_terminal_size().columns
-        self._write(self._status, "\r\x1b[2K" + text[: max(width - 1, 1)])
-        self._drawn = True
-
-    def _erase(self) -> None:
-        if self._drawn:
-            self._write(self._status, "\r\x1b[2K")
-            self._drawn = False
-
-    def _write(self, stream: TextIO, text: str) -> None:
-        try:
-            stream.write(text)
-            stream.flush()
-        except BrokenPipeError:
-            silence(stream)
+        self._line.erase()
+        write(self._status, text + "\n")
 
 
 @contextmanager
@@ -129,7 +109,7 @@ def notes_only() -> Watch:
 
 
 def steps_only() -> Watch:
-    """A watch for a process that nobody sits at: phases and notes to standard error, not the job's log."""
+    """A watch for a process in the background: phases and notes to standard error, not the job's log."""
     from orchestrator.launch.watch import Silent
 
     class Steps(Silent):

@@ -40,8 +40,7 @@ def command(run: str, target: Path | None, push: bool, as_json: bool) -> None:
     `file`, `pushed` (`digest` of what was attached, and `place`; null without --push).
     """
     from orchestrator.audit.attestations.attest_run import add_to_file, attest
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import line, print_document
     from orchestrator.cli.verb_session import find_run, opened
 
     with opened() as session:

@@ -11,12 +11,9 @@ import click
 from orchestrator.cli.options import json_option
 
 if TYPE_CHECKING:
-    from orchestrator.audit.attestations.attestation_bundle import Bundle, CheckedBundle, Told, Vouched
+    from orchestrator.audit.attestations.attestation_bundle import Bundle
     from orchestrator.digest import Digest
     from orchestrator.errors import ExitCode
-
-RUNS_SHOWN = 20
-OUTPUTS_SHOWN = 20
 
 
 @click.command("verify")
@@ -60,18 +57,16 @@ def command(
     """
     from orchestrator.audit.attestations.attestation_bundle import check_bundle
     from orchestrator.audit.keys import read_public
-    from orchestrator.cli.json_document import jsonable, print_document
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.errors import ExitCode
+    from orchestrator.view.audit_view import attestations_view
 
     known = {key.vkey: key for text in keys for key in read_public(text)}
     if not known:
         raise click.UsageError("there is no key in what --key names")
     digests = {str(path): _digest(path) for path in files}
     checked = check_bundle(_read(source), tuple(known.values()), digests, least)
-    if as_json:
-        print_document({**jsonable(checked), "sound": not checked.problems})
-    else:
-        _print(checked)
+    print_view(attestations_view(checked), as_json)
     return ExitCode.AUDIT if checked.problems else ExitCode.OK
 
 
@@ -96,50 +91,3 @@ def _digest(path: Path) -> Digest:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}", "name a file that you may read"
         ) from error
-
-
-def _print(checked: CheckedBundle) -> None:
-    from orchestrator.cli.terminal.clean_text import clean_line
-    from orchestrator.cli.terminal.console import BOLD, line
-
-    for claim in checked.claims:
-        if claim.by:
-            _print_claim(claim)
-    for name, paths in checked.files.items():
-        if paths:
-            line(clean_line(f"{name} is {', '.join(paths)}"))
-    if checked.problems:
-        line("NOT SOUND", BOLD)
-        for problem in checked.problems:
-            line(f"  {clean_line(problem)}")
-
-
-def _print_claim(claim: Vouched) -> None:
-    from orchestrator.cli.terminal.clean_text import clean_line
-    from orchestrator.cli.terminal.console import BOLD, DIM, fields, line
-
-    line(f"vouched for by {' and '.join(claim.by)}", BOLD)
-    outputs = [f"{path}  {digest}" for path, digest in claim.outputs.items()][:OUTPUTS_SHOWN]
-    if len(claim.outputs) > OUTPUTS_SHOWN:
-        outputs.append(f"and {len(claim.outputs) - OUTPUTS_SHOWN} more; --json lists all")
-    listed = [("" if number else "outputs", text) for number, text in enumerate(outputs)]
-    fields([("job", claim.job), ("image", claim.image), *listed], indent=2)
-    if claim.unknown:
-        line(f"  signatures of keys that were not given: {claim.unknown}", DIM)
-    for told in claim.runs[:RUNS_SHOWN]:
-        line(f"  {clean_line(_sentence(told))}")
-    if len(claim.runs) > RUNS_SHOWN:
-        line(f"  and {len(claim.runs) - RUNS_SHOWN} more runs; --json lists all", DIM)
-
-
-def _sentence(told: Told) -> str:
-    """`ada@alpha: run R on box B, finished …, by ada, commit 1f2e…, identical with its original R0`."""
-    box = told.box_name or told.box.rpartition(":")[2][:12]
-    parts = [
-        f"run {told.run} on box {box}",
-        f"finished {told.finished_on}",
-        f"submitted by {told.submitted_by}",
-    ]
-    if told.commit:
-        parts.append(f"commit {told.commit[:12]}{' DIRTY' if told.dirty else ''}")
-    return f"{' and '.join(told.by)}: {', '.join([*parts, *told.verdicts[-3:]])}"

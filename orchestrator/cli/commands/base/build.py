@@ -17,14 +17,14 @@ def command(flavour: str, force: bool, quiet: bool, as_json: bool) -> None:
 
     The digest is the last line of standard output.
 
-    JSON: `name`, `digest`, `config_digest`,
-    `reference`, `layers`, `python`.
+    JSON: `name`, `digest`, `config_digest`, `reference`, `layers`, `python`.
     """
-    from orchestrator.cli.terminal.image_lines import print_base
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.bases.manage_bases import build_base
+    from orchestrator.view.image_view import base_view
 
     with opened() as session, watching(as_json, quiet) as watch:
         made = build_base(session, flavour, watch, force)
-    print_base(made, quiet, as_json)
+    print_view(base_view(made), as_json, quiet)

@@ -14,22 +14,12 @@ def command(as_json: bool) -> None:
 
     JSON: `bases` (`name`, `digest`, `config_digest`, `reference`, `committed`, `python`), `not_pinned`.
     """
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line, table
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.verb_session import opened
     from orchestrator.image.base.base_pins import flavours, list_pins
+    from orchestrator.view.image_view import bases_view
 
     with opened() as session:
         pins = list_pins(session.settings)
-        missing = sorted(set(flavours(session.settings)) - {item.name for item in pins})
-    if as_json:
-        print_document({"bases": pins, "not_pinned": missing})
-        return
-    where = {True: "for all", False: "on this box"}
-    rows = [
-        (item.name, item.python.version, item.python.torch or "-", where[item.committed], item.digest)
-        for item in pins
-    ]
-    table(("base", "python", "torch", "pinned", "digest"), rows)
-    for name in missing:
-        line(f"{name}: not pinned; `reprise base build {name}` makes it")
+        not_pinned = sorted(set(flavours(session.settings)) - {item.name for item in pins})
+    print_view(bases_view(pins, not_pinned), as_json)

@@ -19,11 +19,12 @@ def command(name: str, reference: str, quiet: bool, as_json: bool) -> None:
 
     JSON: as `base build`.
     """
-    from orchestrator.cli.terminal.image_lines import print_base
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.bases.manage_bases import pin_base
+    from orchestrator.view.image_view import base_view
 
     with opened() as session, watching(as_json, quiet) as watch:
         pinned = pin_base(session, name, reference, watch)
-    print_base(pinned, quiet, as_json)
+    print_view(base_view(pinned), as_json, quiet)

@@ -15,17 +15,11 @@ def command(reference: str, as_json: bool) -> None:
 
     JSON: `executable`, `version`, `purelib`, `glibc`, `machine`, `packages`, `torch`, `cuda`.
     """
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line, table
-    from orchestrator.cli.terminal.image_lines import print_python
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.verb_session import opened
-    from orchestrator.launch.bases.manage_bases import probe as probe_image
+    from orchestrator.launch.bases.manage_bases import probe
+    from orchestrator.view.image_view import python_view
 
     with opened() as session:
-        python = probe_image(session, reference)
-    if as_json:
-        print_document(python)
-        return
-    print_python(python)
-    line()
-    table(("package", "version"), sorted(python.packages.items()))
+        python = probe(session, reference)
+    print_view(python_view(python), as_json)

@@ -22,12 +22,11 @@ def command(folder: Path, blobs: bool, as_json: bool) -> None:
     JSON: `folder`, `events`, `runs`, `blobs`, `copied`, `missing`.
     """
     from orchestrator.audit.exports.export_ledger import export
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
-    from orchestrator.cli.terminal.parts_bar import PartBar
+    from orchestrator.cli.terminal.console import line, print_document
+    from orchestrator.cli.terminal.progress_bar import ProgressBar
     from orchestrator.cli.verb_session import opened
 
-    with opened() as session, PartBar() as bar:
+    with opened() as session, ProgressBar() as bar:
         done = export(session, folder, bar.step("export"), blobs=blobs)
     if as_json:
         print_document(done.model_dump(mode="json"))

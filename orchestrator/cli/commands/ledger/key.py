@@ -22,8 +22,7 @@ def command(pem: bool, as_json: bool) -> None:
         raise click.UsageError("--json has the PEM, too")
     from orchestrator.audit.attestations.dsse import key_id
     from orchestrator.audit.keys import signing_key
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import tell
+    from orchestrator.cli.terminal.console import print_document, tell
     from orchestrator.launch.home_permissions import close_home
     from orchestrator.settings import load
 

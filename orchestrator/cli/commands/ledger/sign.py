@@ -32,8 +32,7 @@ def command(target: str | None, as_json: bool) -> None:
     --to). Of an empty ledger: `size` 0, and `text` and `at` null.
     """
     from orchestrator.audit.heads.signed_heads import copy_to_file, copy_to_git, sign_ledger
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line, tell
+    from orchestrator.cli.terminal.console import line, print_document, tell
     from orchestrator.cli.verb_session import opened
 
     with opened() as session:

@@ -26,23 +26,14 @@ def command(older_than: float | None, dry_run: bool, as_json: bool) -> None:
     """
     from datetime import timedelta
 
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line
-    from orchestrator.cli.terminal.human_units import size_text, span_text
-    from orchestrator.cli.terminal.parts_bar import PartBar
+    from orchestrator.cli.terminal.console import print_view
+    from orchestrator.cli.terminal.progress_bar import ProgressBar
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.garbage import GRACE, collect
+    from orchestrator.view.box_view import garbage_view
 
     grace = GRACE if older_than is None else timedelta(seconds=older_than)
-    with opened() as session, PartBar() as bar:
+    with opened() as session, ProgressBar() as bar:
         tick = bar.step("blobs")
         swept = collect(session, grace, lambda share: tick(round(share * 1000), 1000), dry_run=dry_run)
-    if as_json:
-        print_document(swept.model_dump(mode="json") | {"dry_run": dry_run})
-        return
-    verb = "would remove" if dry_run else "removed"
-    line(f"{verb} {swept.removed} of {swept.seen} blobs, {size_text(swept.bytes)}")
-    if swept.young:
-        line(f"{swept.young} are younger than {span_text(grace.total_seconds())} and were left alone")
-    for name in swept.foreign[:10]:
-        line(f"not a blob, left alone: {name}")
+    print_view(garbage_view(swept, grace.total_seconds(), dry_run), as_json)

@@ -19,11 +19,11 @@ def command(dry_run: bool, as_json: bool) -> None:
 
     JSON: `adopted` (`run`, `state`, `now`), `leftovers` (`kind`, `name`, `run`, `removed`, `why` not).
     """
-    from orchestrator.cli.json_document import print_document
-    from orchestrator.cli.terminal.console import line, table
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import notes_only
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.execute.recover import Adopted, adopt, dispatch, orphans, sweep
+    from orchestrator.view.box_view import recovery_view
 
     with opened() as session:
         if dry_run:
@@ -31,16 +31,4 @@ def command(dry_run: bool, as_json: bool) -> None:
         else:
             adopted = [*adopt(session, notes_only(), wait=True), *dispatch(session, notes_only())]
         leftovers = sweep(session, dry_run=dry_run)
-    if as_json:
-        print_document({"adopted": adopted, "leftovers": leftovers})
-        return
-    if not adopted and not leftovers:
-        line("nothing to do")
-    if adopted:
-        table(("run", "was", "is"), [(item.run, item.state, item.now or "orphaned") for item in adopted])
-    if leftovers:
-        removed = [
-            (item.kind, item.name, item.run, "yes" if item.removed else item.why or "no")
-            for item in leftovers
-        ]
-        table(("leftover", "name", "run", "removed"), removed)
+    print_view(recovery_view(adopted, leftovers), as_json)

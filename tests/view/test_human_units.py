@@ -1,13 +1,13 @@
-"""Sizes, times and numbers, written and read."""
+"""Sizes, times and numbers."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.cli.terminal import human_units
+from orchestrator.view.forms import human_units
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -57,30 +57,6 @@ def test_moments_are_local(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
     try:
         assert human_units.moment_text(NOW) == "2026-11-23 17:30:00"
-        assert human_units.parse_since("2026-11-23T17:30") == NOW
     finally:
         monkeypatch.undo()
         time.tzset()
-
-
-@pytest.mark.parametrize(
-    ("given", "back"),
-    [
-        ("2d", timedelta(days=2)),
-        ("3h", timedelta(hours=3)),
-        ("1.5h", timedelta(minutes=90)),
-        (" 1w ", timedelta(weeks=1)),
-    ],
-)
-def test_since_a_span(given: str, back: timedelta) -> None:
-    assert human_units.parse_since(given, NOW) == NOW - back
-
-
-def test_since_a_time() -> None:
-    assert human_units.parse_since("2026-11-20T10:00:00+02:00") == datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize("given", ["", "yesterday", "2x", "-2d", "2026", "5", "d", "٣h"])
-def test_since_refuses(given: str) -> None:
-    with pytest.raises(ValueError):
-        human_units.parse_since(given, NOW)

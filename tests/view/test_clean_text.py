@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.cli.terminal.clean_text import HELD_LINE, HELD_SEQUENCE, Cleaner, clean_line, clean_text
+from orchestrator.view.forms.clean_text import HELD_LINE, HELD_SEQUENCE, Cleaner, clean_line, clean_text
 
 # Written out once more, independently of the module under test.
 FORBIDDEN = re.compile(

@@ -1,4 +1,4 @@
-"""explain: a verdict in lines that a person reads in ten seconds. `reprise diff` shows the rest."""
+"""A verdict in lines that a person reads in ten seconds. `reprise diff` shows the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from orchestrator.run.collect.trace_files import LOSS
 from orchestrator.run.metrics.series import points_of
 from orchestrator.verdict.causes.hardware_causes import boxes, labelled
 from orchestrator.verdict.causes.readback_flags import main_readback
-from orchestrator.verdict.sentences import first_words
 from orchestrator.verdict.tolerance import same_bits
 from orchestrator.verdict.verdict_model import (
     CauseKind,
@@ -18,7 +17,9 @@ from orchestrator.verdict.verdict_model import (
     FileDifference,
     LeftOut,
     Outcome,
+    Phase,
     Renamed,
+    TraceDifference,
     Verdict,
 )
 from orchestrator.verdict.verdict_wording import beside, count, listed, number
@@ -171,3 +172,41 @@ def _flags(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> Iterator[
             yield f"flags: no Python process of the {name} reported any"
         elif readback.end is None:
             yield f"flags: the main process of the {name} left a report at its start only"
+
+
+def first_words(first: TraceDifference) -> str:
+    """`step 12, backward: gradient of conv2.weight (3 of 14 tensors)`."""
+    place = f"step {first.step:,}, {first.phase.value}"
+    if first.rank:
+        place += f" on rank {first.rank}"
+    if not first.tensors and first.note:
+        return f"{place}: {first.note} ({first.original} vs {first.rerun})"
+    words = f"{place}: {_thing(first)}"
+    if first.tensors > 1 and first.differing:
+        words += f" ({first.differing:,} of {first.tensors:,} {_NOUNS.get(first.phase, 'tensors')})"
+    if first.where == "loss" and first.original:
+        words += f", {first.original} vs {first.rerun}"
+    return words + (f"; {first.note}" if first.note else "")
+
+
+_NOUNS = {Phase.RNG: "generators"}
+
+
+def _thing(first: TraceDifference) -> str:
+    tensor, where = first.tensor, first.where
+    of = f" of {where}" if where else ""
+    if first.phase is Phase.INIT:
+        return f"weights before the first step, {tensor or f'all{of}'}"
+    if first.phase is Phase.RNG:
+        return f"state of the random generator {tensor or ''}".rstrip()
+    if first.phase is Phase.BATCH:
+        return f"batch{of}" + (f", {_entry(tensor)}" if tensor else "")
+    if first.phase is Phase.FORWARD:
+        return "loss" if where == "loss" else f"output{of}" + (f", {_entry(tensor)}" if tensor else "")
+    if first.phase is Phase.BACKWARD:
+        return f"gradient of {tensor}" if tensor else f"gradients{of}"
+    return f"{tensor or 'weights'} after the step{of}"
+
+
+def _entry(name: str) -> str:
+    return f"entry {name}" if name[:1].isdigit() else name

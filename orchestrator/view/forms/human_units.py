@@ -1,11 +1,9 @@
-"""Sizes, times and numbers as people read them, and as they type them."""
+"""Sizes, times and numbers as people read them."""
 
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
-
-from orchestrator.spec.sizes import parse_span
+from datetime import datetime
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -60,7 +58,7 @@ def number_text(value: float) -> str:
 
 
 def step_text(step: int | None) -> str:
-    """` at step 1,200`; nothing where there is none."""
+    """` at step 1,200`; empty for a value without a step."""
     return "" if step is None else f" at step {step:,}"
 
 
@@ -71,19 +69,3 @@ def incomplete_text(count: int, of: str) -> str:
         f"{count:,} of {of} {have} metrics that could not all be read, so what is best may be another;"
         " `reprise show RUN` says what is missing"
     )
-
-
-def parse_since(text: str, now: datetime | None = None) -> datetime:
-    """`2d`, `3h`, `30m`, or an ISO date or time (local where it names no zone) -> UTC.
-
-    Raises ValueError for anything else.
-    """
-    try:
-        return datetime.fromisoformat(text.strip()).astimezone(UTC)
-    except ValueError:
-        if text.strip().isdigit():  # 2026 would be half an hour ago
-            raise
-        try:
-            return (now or datetime.now(UTC)) - timedelta(seconds=parse_span(text))
-        except OverflowError:
-            raise ValueError(f"{text!r} is before all time") from None

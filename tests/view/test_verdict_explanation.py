@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.run.attempt_model import Failure, Readback, State
 from orchestrator.verdict.compare_runs import compare
-from orchestrator.verdict.explain import FILES_SHOWN, METRICS_SHOWN, explain
+from orchestrator.view.verdict_explanation import FILES_SHOWN, METRICS_SHOWN, explain
 
 
 @pytest.fixture

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
+from support.finished_run import make_run
 
-from orchestrator.cli.commands.diff import cell_text, print_difference
-from orchestrator.record.run_record import RunRecord
 from orchestrator.verdict.run_difference import difference
+from orchestrator.view.runs.difference_view import cell_text, difference_view
 
 
 def test_only_what_differs_is_shown(
-    make_run: Callable[..., RunRecord], capsys: pytest.CaptureFixture[str]
+    read: Callable[..., str],
 ) -> None:
-    a = make_run()
+    a = make_run(
+        packages={"numpy": "2.1", "torch": "2.13.0"}, metrics={"accuracy": 0.9812345678, "loss": float("nan")}
+    )
     packages = {"numpy": "2.2", "torch": "2.13.0"}
     b = make_run(id="fedcba9876543210", metrics={"accuracy": 0.99}, packages=packages)
-    print_difference(difference(a, b), everything=False)
-    out = capsys.readouterr().out
+    out = read(difference_view(difference(a, b), everything=False).page)
     assert out.startswith(f"--- {a.id}\n+++ {b.id}\n")
     assert "\npackages\n  numpy\n  - 2.1\n" not in out  # a version that reads as a number stands in quotes
     assert "\npackages\n  numpy\n  - '2.1'\n  + '2.2'\n" in out
@@ -26,25 +26,22 @@ def test_only_what_differs_is_shown(
     assert "  loss\n  - nan\n" in out
     assert "torch" not in out
     assert "equal fields are hidden" in out
-    print_difference(difference(a, b), everything=True)
-    assert "  torch: 2.13.0" in capsys.readouterr().out
+    assert "  torch: 2.13.0" in read(difference_view(difference(a, b), everything=True).page)
 
 
-def test_equal_runs(make_run: Callable[..., RunRecord], capsys: pytest.CaptureFixture[str]) -> None:
-    print_difference(difference(make_run(), make_run(id="fedcba9876543210")), everything=False)
-    assert "\nno differences\n" in capsys.readouterr().out
+def test_equal_runs(read: Callable[..., str]) -> None:
+    found = difference(make_run(), make_run(id="fedcba9876543210"))
+    assert "\nno differences\n" in read(difference_view(found, everything=False).page)
 
 
 def test_a_long_section_is_shortened_unless_all_is_asked_for(
-    make_run: Callable[..., RunRecord], capsys: pytest.CaptureFixture[str]
+    read: Callable[..., str],
 ) -> None:
     found = difference(make_run(), make_run(source={f"{number:03d}.py": "cd" * 32 for number in range(100)}))
-    print_difference(found, everything=False)
-    out = capsys.readouterr().out
+    out = read(difference_view(found, everything=False).page)
     assert "and 61 more" in out
     assert "099.py" not in out
-    print_difference(found, everything=True)
-    assert "099.py" in capsys.readouterr().out
+    assert "099.py" in read(difference_view(found, everything=True).page)
 
 
 def test_values_that_differ_never_look_the_same() -> None:

@@ -1,0 +1,87 @@
+"""What an audit found, and who vouches for what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from orchestrator.audit.attestations.attestation_bundle import CheckedBundle, Told, Vouched
+from orchestrator.audit.findings import MEANINGS, Finding
+from orchestrator.view.forms.clean_text import clean_line
+from orchestrator.view.forms.json_form import jsonable
+from orchestrator.view.forms.page import Block, Fields, Text, Tone, View
+
+FINDINGS_SHOWN = 50  # of a kind
+RUNS_SHOWN = 20
+OUTPUTS_SHOWN = 20
+
+
+def audit_view(findings: Sequence[Finding], what: str) -> View:
+    """`what` was looked at."""
+    wrong = [one for one in findings if one.wrong]
+    unknown = [one for one in findings if one.unknown]
+    notes = [one for one in findings if not one.wrong and not one.unknown]
+
+    def page() -> Iterator[Block]:
+        for group in (wrong, unknown, notes):
+            yield from _findings(group)
+        away = f"{len(unknown)} could not be looked at, " if unknown else ""
+        text = f"{len(wrong)} wrong, {away}{len(notes)} to note; looked at: {what}"
+        yield Text(text, Tone.STRONG)
+
+    told = [jsonable(one) | {"meaning": one.meaning, "wrong": one.wrong} for one in findings]
+    counts = {"wrong": len(wrong), "unknown": len(unknown), "notes": len(notes)}
+    return View({"findings": told, **counts}, page())
+
+
+def _findings(group: Sequence[Finding]) -> Iterator[Block]:
+    for kind, count in Counter(one.kind for one in group).items():
+        yield Text(f"{kind.value}: {count}", Tone.STRONG)
+        yield Text(f"  {MEANINGS[kind]}")
+        for one in [one for one in group if one.kind is kind][:FINDINGS_SHOWN]:
+            yield Text(f"  - {one.subject}: {one.detail}")
+        if count > FINDINGS_SHOWN:
+            yield Text(f"    and {count - FINDINGS_SHOWN} more; --json lists all")
+
+
+def attestations_view(checked: CheckedBundle) -> View:
+    return View({**jsonable(checked), "sound": not checked.problems}, _attestations(checked))
+
+
+def _attestations(checked: CheckedBundle) -> Iterator[Block]:
+    for claim in checked.claims:
+        if claim.by:
+            yield from _claim(claim)
+    for name, paths in checked.files.items():
+        if paths:
+            yield Text(clean_line(f"{name} is {', '.join(paths)}"))
+    if checked.problems:
+        yield Text("NOT SOUND", Tone.STRONG)
+        yield from (Text(f"  {clean_line(problem)}") for problem in checked.problems)
+
+
+def _claim(claim: Vouched) -> Iterator[Block]:
+    yield Text(f"vouched for by {' and '.join(claim.by)}", Tone.STRONG)
+    outputs = [f"{path}  {digest}" for path, digest in claim.outputs.items()][:OUTPUTS_SHOWN]
+    if len(claim.outputs) > OUTPUTS_SHOWN:
+        outputs.append(f"and {len(claim.outputs) - OUTPUTS_SHOWN} more; --json lists all")
+    listed = [("" if number else "outputs", text) for number, text in enumerate(outputs)]
+    yield Fields([("job", claim.job), ("image", claim.image), *listed], indent=2)
+    if claim.unknown:
+        yield Text(f"  signatures of keys that were not given: {claim.unknown}", Tone.QUIET)
+    yield from (Text(f"  {clean_line(_run_text(told))}") for told in claim.runs[:RUNS_SHOWN])
+    if len(claim.runs) > RUNS_SHOWN:
+        yield Text(f"  and {len(claim.runs) - RUNS_SHOWN} more runs; --json lists all", Tone.QUIET)
+
+
+def _run_text(told: Told) -> str:
+    """`ada@alpha: run R on box B, finished …, by ada, commit 1f2e…, identical with its original R0`."""
+    box = told.box_name or told.box.rpartition(":")[2][:12]
+    parts = [
+        f"run {told.run} on box {box}",
+        f"finished {told.finished_on}",
+        f"submitted by {told.submitted_by}",
+    ]
+    if told.commit:
+        parts.append(f"commit {told.commit[:12]}{' DIRTY' if told.dirty else ''}")
+    return f"{' and '.join(told.by)}: {', '.join([*parts, *told.verdicts[-3:]])}"

@@ -1,0 +1,104 @@
+"""Boxes: their workers, what they left behind, their stores and their health."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from orchestrator.record.run_record import BoxLine
+from orchestrator.view.forms.human_units import moment_text, size_text, span_text
+from orchestrator.view.forms.json_form import jsonable
+from orchestrator.view.forms.page import Block, Table, Text, View
+from orchestrator.view.runs.run_view import BOX_SHOWN
+
+if TYPE_CHECKING:
+    from orchestrator.launch.doctor import Check
+    from orchestrator.launch.execute.recover import Adopted, Leftover
+    from orchestrator.launch.garbage import Swept
+
+FOREIGN_SHOWN = 10
+_RESULTS = {True: "ok", False: "wrong", None: "absent"}
+
+
+def boxes_view(boxes: Sequence[BoxLine]) -> View:
+    """Boxes with a worker; their `state` is what is known of it now."""
+
+    def page() -> Iterator[Block]:
+        if not boxes:
+            yield Text("no box has a worker yet (`reprise worker start`)")
+            return
+        rows = [
+            (
+                *(box.name, box.id[:BOX_SHOWN], box.state, hardware_text(box), box.bit_digest.short),
+                *(moment_text(box.seen_at), " ".join(box.runs), box.trouble),
+            )
+            for box in boxes
+        ]
+        columns = (
+            "box",
+            "id",
+            "state",
+            "hardware",
+            "bit class",
+            "last seen",
+            "runs",
+            "takes nothing because",
+        )
+        yield Table(columns, rows)
+
+    return View({"boxes": boxes}, page())
+
+
+def hardware_text(box: BoxLine) -> str:
+    """`2 x NVIDIA H100 PCIe, 32 cores, 251.0 GiB`."""
+    models = Counter(gpu.name for gpu in box.gpus)
+    parts = [f"{count} x {name}" if count > 1 else name for name, count in models.items()]
+    return ", ".join([*parts, f"{box.cpus} cores", size_text(box.memory)])
+
+
+def recovery_view(adopted: Sequence[Adopted], leftovers: Sequence[Leftover]) -> View:
+    """Runs that were taken over, and what was removed."""
+
+    def page() -> Iterator[Block]:
+        if not adopted and not leftovers:
+            yield Text("nothing to do")
+        if adopted:
+            rows = [(item.run, item.state, item.now or "orphaned") for item in adopted]
+            yield Table(("run", "was", "is"), rows)
+        if leftovers:
+            removed = [
+                (item.kind, item.name, item.run, "yes" if item.removed else item.why or "no")
+                for item in leftovers
+            ]
+            yield Table(("leftover", "name", "run", "removed"), removed)
+
+    return View({"adopted": adopted, "leftovers": leftovers}, page())
+
+
+def garbage_view(swept: Swept, spared: float, dry_run: bool) -> View:
+    """What a store got rid of; blobs younger than `spared` seconds were left alone."""
+
+    def page() -> Iterator[Block]:
+        verb = "would remove" if dry_run else "removed"
+        yield Text(f"{verb} {swept.removed} of {swept.seen} blobs, {size_text(swept.bytes)}")
+        if swept.young:
+            yield Text(f"{swept.young} are younger than {span_text(spared)} and were left alone")
+        for name in swept.foreign[:FOREIGN_SHOWN]:
+            yield Text(f"not a blob, left alone: {name}")
+
+    return View(jsonable(swept) | {"dry_run": dry_run}, page())
+
+
+def checks_view(checks: Sequence[Check]) -> View:
+    """What the doctor found, and how to mend it."""
+
+    def page() -> Iterator[Block]:
+        rows = [(check.name, _RESULTS[check.ok], check.detail) for check in checks]
+        yield Table(("check", "state", "detail"), rows)
+        for check in checks:
+            if check.hint and not check.ok:
+                yield Text(f"\n{check.name}: {check.hint}")
+
+    names = ("name", "ok", "detail", "hint")
+    return View({"checks": [{name: getattr(check, name) for name in names} for check in checks]}, page())

@@ -1,0 +1,1 @@
+"""The forms of what is told: pages, JSON, clean text, units."""

@@ -1,0 +1,202 @@
+"""A run: its document, and what people read of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestrator.record.run_record import RunAnnotations, RunRecord, VerdictLine
+from orchestrator.run.attempt_model import Fingerprint, OutputStatus, State
+from orchestrator.spec.jobfile.placeholders import text_of
+from orchestrator.spec.source.source_tree import GitState
+from orchestrator.view.forms.human_units import moment_text, number_text, size_text, span_text
+from orchestrator.view.forms.json_form import jsonable
+from orchestrator.view.forms.page import Block, Fields, Table, Text, Tone, View, next_commands, warning
+from orchestrator.view.runs.annotation_view import marks_document, marks_page
+from orchestrator.view.runs.outputs_view import outputs_page
+
+OUTPUTS_SHOWN = 20
+BOX_SHOWN = 8  # hex digits of a box's id
+
+
+def run_document(run: RunRecord, series: bool = False) -> dict[str, Any]:
+    """Every field of a run but the patch's bytes, and `flags_changed` from the read-backs.
+
+    `series` (all points of all metrics) only where asked for: it can be long.
+    """
+    left_out = {"git"} if series else {"git", "series"}
+    document = {name: getattr(run, name) for name in type(run).model_fields if name not in left_out}
+    git = run.git and {name: getattr(run.git, name) for name in GitState.model_fields if name != "patch"}
+    return dict(jsonable(document | {"git": git, "flags_changed": flags_changed(run)}))
+
+
+def flags_changed(run: RunRecord) -> dict[str, tuple[Any, Any]]:
+    """Determinism flags that the script itself moved: name -> value at its start, at its end."""
+    changed: dict[str, tuple[Any, Any]] = {}
+    for readback in run.readbacks:
+        changed |= readback.changed
+    return dict(sorted(changed.items()))
+
+
+def run_view(run: RunRecord) -> View:
+    """A run that has just ended, or was queued."""
+    return View(run_document(run), (Text(), *run_page(run), next_page(run)), run.id)
+
+
+def shown_run(
+    run: RunRecord,
+    marks: RunAnnotations,
+    verdicts: Sequence[VerdictLine],
+    *,
+    series: bool = False,
+    packages: bool = False,
+    waiting: str = "",
+) -> View:
+    """Everything that the record holds of a run. `waiting`: why it is still queued."""
+
+    def page() -> Iterator[Block]:
+        yield from run_page(run)
+        yield from marks_page(marks)
+        if packages:
+            yield Text()
+            yield Table(("package", "version"), sorted(run.packages.items()))
+        if waiting:
+            yield Text(f"queued: {waiting}")
+        yield from _verdict_lines(run, verdicts)
+        yield next_page(run)
+
+    return View(run_document(run, series) | {"verdicts": verdicts, "said": marks_document(marks)}, page())
+
+
+def run_page(run: RunRecord) -> Iterator[Block]:
+    yield Fields(_fields(run))
+    for name, (before, after) in flags_changed(run).items():
+        yield warning(f"the script changed the determinism flag {name}: {before} -> {after}")
+    if run.metrics_incomplete:
+        yield warning(f"the metrics are incomplete: {run.metrics_incomplete}")
+    if run.reports_missing:
+        yield warning("the runtime left no report: not instrumented")
+    for text in run.notes:
+        yield Text(f"note: {text}", Tone.ODD)
+    yield from outputs_page(run.outputs, limit=OUTPUTS_SHOWN)
+
+
+def _fields(run: RunRecord) -> Iterator[tuple[str, str]]:
+    metrics = (f"{name} {number_text(value)}" for name, value in sorted(run.metrics.items()))
+    yield "run", run.id
+    yield "job", run.job
+    yield "about", run.description
+    yield "state", _state(run)
+    yield "image", run.image
+    yield "base", f"{run.base.name}  {run.base.digest}"
+    yield "rerun of", run.rerun_of or ""
+    yield "imported", f"from the bundle {run.imported}; executed elsewhere" if run.imported else ""
+    yield "attempt", str(run.attempt) if run.attempt > 1 else ""
+    if run.started_at:
+        yield "time", f"{span_text(run.seconds)}  (started {moment_text(run.started_at)})"
+    yield "submitted", f"{moment_text(run.created_at)} by {run.submitted_by}"
+    yield "params", f"{params_text(run.program.params)}  seed={run.program.seed}".strip()
+    yield "metrics", "  ".join(metrics)
+    yield "git", git_line(run.git)
+    yield "submodules", submodules_line(run.git)
+    yield "hardware", hardware_line(run.fingerprint)
+    yield "box", " ".join(filter(None, (run.box_name, (run.box or "")[:BOX_SHOWN])))
+    yield "packages", str(len(run.packages)) if run.packages else ""
+    yield "trace", _trace(run)
+    if run.log is not None:
+        yield "log", size_text(run.log.size) + (" (truncated)" if run.log.truncated else "")
+
+
+def next_page(run: RunRecord) -> Text:
+    if run.state is State.SUCCEEDED:
+        commands = [f"reprise rerun {run.image}"]
+        if any(output.status is OutputStatus.KEPT for output in run.outputs):
+            commands.append(f"reprise outputs {run.id} --to FOLDER")
+    elif not run.state.final:
+        commands = [f"reprise logs -f {run.id}", f"reprise cancel {run.id}"]
+    else:
+        commands = [f"reprise logs {run.id}", f"reprise rerun {run.id}"]
+    return next_commands(commands)
+
+
+def _verdict_lines(run: RunRecord, verdicts: Sequence[VerdictLine]) -> Iterator[Block]:
+    """Verdicts that name this run, oldest first."""
+    if not verdicts:
+        return
+    rows = []
+    for item in verdicts:
+        role, other = ("rerun of", item.original) if item.run == run.id else ("original of", item.run)
+        first, when = first_difference(item.document), moment_text(item.created_at)
+        rows.append((item.outcome, role, other, first, when, item.by, (item.box or "-")[:BOX_SHOWN]))
+    yield Text()
+    yield Table(("verdict", "as", "run", "first difference", "when", "by", "box"), rows)
+
+
+def first_difference(document: Mapping[str, Any]) -> str:
+    """Of a stored verdict: `backward, step 3, fc.weight`, else the first file or metric; else nothing."""
+    first = document.get("first")
+    if isinstance(first, dict):
+        rank = f"rank {first['rank']}" if first.get("rank") else ""
+        parts = (first.get("phase"), f"step {first.get('step')}", rank, first.get("tensor"))
+        return ", ".join(str(part) for part in parts if part)
+    for item in document.get("files") or ():
+        byte = item.get("first_byte")
+        return f"{item.get('path')}" + ("" if byte is None else f" at byte {byte:,}")
+    for item in document.get("metrics") or ():
+        return str(item.get("name"))
+    return ""
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    return "  ".join(f"{name}={text_of(value)}" for name, value in sorted(params.items()))
+
+
+def git_line(git: GitState | None) -> str:
+    if git is None:
+        return ""
+    where = f"{git.branch} " if git.branch else ""
+    dirty = "  DIRTY (the changes are kept as a patch)" if git.dirty else ""
+    return f"{where}{git.commit[:12]}{dirty}  {git.subject}".rstrip()
+
+
+def submodules_line(git: GitState | None) -> str:
+    inner = sorted(git.submodules.items()) if git is not None else []
+    return "  ".join(f"{path} {commit[:12]}" for path, commit in inner)
+
+
+def hardware_line(fingerprint: Fingerprint | None) -> str:
+    """CPU and GPUs in one line; unknown parts are left out."""
+    if fingerprint is None:
+        return ""
+    facts: dict[str, Any] = fingerprint.perf_class | fingerprint.bit_class
+    parts = [str(facts[name]) for name in ("cpu_model", "cpu") if isinstance(facts.get(name), str)][:1]
+    if facts.get("cores"):
+        parts.append(f"{facts['cores']} cores")
+    gpus = facts.get("gpus") or ()
+    if isinstance(gpus, list | tuple):
+        parts += [str(gpu.get("name", "GPU")) if isinstance(gpu, dict) else str(gpu) for gpu in gpus]
+    return ", ".join([*parts, f"bit class {fingerprint.bit_digest.short}"])
+
+
+def _state(run: RunRecord) -> str:
+    words = [run.state.value]
+    if run.failure is not None:
+        words.append(f"({run.failure.value})")
+    if run.message and run.message != run.state.value:
+        words.append(run.message)
+    elif run.exit_code:
+        words.append(f"exit code {run.exit_code}")
+    return " ".join(words)
+
+
+def _trace(run: RunRecord) -> str:
+    """What was traced, by all processes together; empty where the job trained nothing."""
+    parts = []
+    if run.traces:
+        steps, events = (sum(getattr(trace, name) for trace in run.traces) for name in ("steps", "events"))
+        size = size_text(sum(trace.size for trace in run.traces))
+        several = f" in {len(run.traces)} processes" if len(run.traces) > 1 else ""
+        parts.append(f"{steps:,} steps, {events:,} events, {size}{several}")
+    parts += [f"BROKEN: {trace.broken}" for trace in run.traces if trace.broken]
+    parts += ["incomplete" for trace in run.traces if not trace.complete and not trace.broken]
+    return ", ".join(parts)

@@ -1,0 +1,77 @@
+"""A run's document and its page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from support.finished_run import make_run
+from support.records import digest_of
+
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import Failure, MetricPoint, Output, OutputStatus, State
+from orchestrator.view.forms.json_form import json_text
+from orchestrator.view.runs.run_view import run_document, run_view
+
+Read = Callable[..., str]
+
+
+def test_what_is_said_of_a_run(read: Read) -> None:
+    program = make_run().program.model_copy(update={"params": {"lr": 0.1, "epochs": 3}, "seed": 7})
+    rejected = Output(path="shadow", status=OutputStatus.REJECTED, reason="symlink")
+    outputs = (*make_run().outputs, rejected)
+    run = make_run(program=program, outputs=outputs, metrics={"accuracy": 0.9812345678, "loss": float("nan")})
+    out = read(run_view(run).page)
+    for fact in (
+        "run        0123456789abcdef",
+        "state      succeeded",
+        run.image,
+        "12.3 s",
+        "epochs=3  lr=0.1  seed=7",
+        "accuracy 0.981235",
+        "loss nan",
+        "cccccccccccc  DIRTY",
+        "packages   2",
+        "benchmark: False -> True",
+        "5 B",
+        digest_of("model").short,
+        "rejected: symlink",
+        f"reprise rerun {run.image}",
+        f"reprise outputs {run.id} --to",
+    ):
+        assert fact in out, fact
+
+
+def test_a_failure_says_whose_it_is_and_why(read: Read) -> None:
+    message = "killed\x1b[2J for memory"
+    run = make_run(state=State.FAILED, failure=Failure.MEMORY, message=message, outputs=(), git=None)
+    out = read(run_view(run).page)
+    assert "state      failed (memory) killed for memory" in out
+    assert f"reprise logs {run.id}" in out
+    assert "reprise outputs" not in out
+
+
+def test_a_long_list_of_outputs_is_shortened(read: Read) -> None:
+    many = tuple(
+        Output(path=f"{number:05d}", status=OutputStatus.KEPT, digest=digest_of("x"))
+        for number in range(1000)
+    )
+    out = read(run_view(make_run(outputs=many)).page)
+    assert "and 980 more" in out
+    assert "00020" not in out
+
+
+def test_the_document_of_a_run_is_complete_valid_and_stable() -> None:
+    run = make_run(series=(MetricPoint(name="loss", step=1, value=float("inf")),))
+    document = run_document(run)
+    assert document.keys() == (RunRecord.model_fields.keys() - {"series"}) | {"flags_changed"}
+    text = json_text(document)
+    read = json.loads(text, parse_constant=lambda word: pytest.fail(f"not JSON: {word}"))
+    assert read["metrics"] == {"accuracy": 0.98, "loss": "NaN"}
+    assert read["started_at"] == "2026-11-23T12:00:13.500000Z"
+    assert read["state"] == "succeeded"
+    assert read["flags_changed"] == {"benchmark": [False, True]}
+    assert "patch" not in read["git"]
+    assert list(read) == sorted(read)
+    assert run_document(run, series=True)["series"] == [{"name": "loss", "step": 1, "value": "Infinity"}]
