@@ -13,6 +13,7 @@ from support.records import new_run
 from support.tampered_world import HERE, World, look, make_world, said
 
 from orchestrator.audit.run_audit import Audit, AuditPart, audit
+from orchestrator.digest import Digest
 from orchestrator.launch.garbage import collect
 from orchestrator.settings import load
 
@@ -42,6 +43,13 @@ def folder(path: Path) -> None:
     path.mkdir()
 
 
+def hole(path: Path) -> None:
+    """Two tebibytes, which take no disk: to read them takes a quarter of an hour at least."""
+    path.unlink()
+    path.touch()
+    os.truncate(path, 1 << 41)
+
+
 def leads_nowhere(path: Path) -> None:
     path.unlink()
     path.symlink_to("nowhere")
@@ -67,6 +75,7 @@ def leads_to_zeros(path: Path) -> None:
         (Path.unlink, "blob missing"),
         (cut, "blob altered"),
         (lambda path: path.write_bytes(b""), "blob altered"),
+        (hole, "blob altered"),
         (folder, "blob altered"),
         (leads_nowhere, "blob missing"),
         (leads_to_itself, "blob missing"),
@@ -93,6 +102,17 @@ def test_what_does_not_belong_there_is_a_note(world: World) -> None:
         found = list(audit(session, Audit(parts=(AuditPart.BLOBS,)), lambda _: lambda _done, _total: None))
     assert {(one.kind.value, one.wrong) for one in found} == {("blob unnamed", False)}
     assert {one.subject for one in found} == {"store", f"blob {unnamed}"}
+
+
+def test_a_hole_that_nothing_names_is_told_and_not_read(world: World) -> None:
+    place = world.blob(Digest.of(b"of nobody"))
+    place.parent.mkdir(exist_ok=True)
+    place.touch()
+    os.truncate(place, 1 << 41)
+    with world.opened() as session:
+        parts = Audit(parts=(AuditPart.BLOBS,))
+        (found,) = audit(session, parts, lambda _: lambda _done, _total: None)
+    assert (found.kind.value, found.wrong) == ("blob unnamed", False)
 
 
 def test_what_gc_removed_has_a_tombstone_and_is_no_fault(world: World) -> None:

@@ -23,6 +23,7 @@ from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobErr
 Step = Callable[[int, int], None]  # (done, total), for a progress bar
 AT_ONCE = 4  # blobs hashed side by side; hashing leaves Python's lock
 PAGE = 500
+LARGE = 1 << 36  # bytes of a blob that nothing names: a larger one is told, and not read
 
 
 def blob_findings(session: Session, since: datetime | None, step: Step) -> Iterator[Finding]:
@@ -43,7 +44,7 @@ def blob_findings(session: Session, since: datetime | None, step: Step) -> Itera
         lines = session.record.everything.blobs(since)
         while page := list(islice(lines, PAGE)):
             wanted = {line.digest: line for line in page if line.digest not in checked}
-            troubles = pool.map(lambda one: _trouble(session, one), wanted)
+            troubles = pool.map(lambda one: _trouble(session, one.digest, one.size), wanted.values())
             for (digest, line), trouble in zip(wanted.items(), troubles, strict=True):
                 if trouble is None:
                     continue
@@ -75,7 +76,12 @@ def _finding(kind: Kind, line: BlobLine, detail: str) -> Finding:
 def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> Iterator[Finding]:
     """They may be of a run that is being recorded: whole, they are no fault."""
     digests = [one.digest for one in rest if one.digest is not None]
-    troubles = list(pool.map(lambda digest: _trouble(session, digest), digests))
+    sizes = [one.size for one in rest if one.digest is not None]
+    troubles = list(
+        pool.map(
+            lambda digest, size: _trouble(session, digest, size) if size <= LARGE else None, digests, sizes
+        )
+    )
     named = session.record.everything.named(digests)  # by runs that were recorded meanwhile
     for one, digest, trouble in zip(rest, digests, troubles, strict=True):
         if trouble is None and digest not in named:
@@ -85,10 +91,13 @@ def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> 
             yield Finding(kind=_kind(trouble), subject=f"blob {digest}", detail=trouble.message)
 
 
-def _trouble(session: Session, digest: Digest) -> StoreError | None:
+def _trouble(session: Session, digest: Digest, size: int | None) -> StoreError | None:
     """Of one blob; a store that is away is raised."""
     try:
-        session.store.verify(digest)
+        if size is None:
+            session.store.read(digest)
+        else:
+            session.store.verify(digest, size)
     except StoreError as error:
         if is_away(error) and not isinstance(error, AbsentBlobError) and not _of_one(error):
             raise

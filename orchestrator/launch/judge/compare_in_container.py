@@ -118,7 +118,7 @@ def _compare(
     for pair in pairs:
         for output in pair:
             assert output.digest is not None  # noqa: S101  (_differing saw to it)
-            session.store.verify(output.digest)
+            session.store.verify(output.digest, output.size)
     settings, number = session.settings, secrets.randbelow(10**9) + 10**9
     with run_lock(settings, f"{rerun.id}-{number}"), ExitStack() as files:
         blobs = [

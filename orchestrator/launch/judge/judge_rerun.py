@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.launch.judge.open_evidence import open_evidence
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
@@ -33,7 +34,7 @@ def verdict_of(session: Session, original: RunRecord, rerun: RunRecord, watch: W
 
     watch.phase("verdict", original.id)
     contents = find_contents(session, original, rerun, watch)
-    return compare(original, rerun, session.store.open, contents)
+    return compare(original, rerun, open_evidence(session.store, original, rerun), contents)
 
 
 def record_verdict(session: Session, verdict: Verdict, rerun: RunRecord) -> None:

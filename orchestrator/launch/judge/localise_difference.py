@@ -13,6 +13,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode, StoreError, UsageError
 from orchestrator.launch.execute.execute_attempt import execute_locked
 from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.judge.open_evidence import open_evidence
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
 from orchestrator.launch.submit.rerun_target import resolve
@@ -71,7 +72,7 @@ def localise(
     for run in (original, rerun):
         if not run.state.final:
             raise UsageError(f"run {run.id} is {run.state.value}, not finished", "wait for its end")
-    verdict = compare(original, rerun, session.store.open)
+    verdict = compare(original, rerun, open_evidence(session.store, original, rerun))
     at = step if step is not None else verdict.first.step if verdict.first else 0
     facts = {"original": original.id, "rerun": rerun.id, "step": at}
     if verdict.outcome is Outcome.IDENTICAL and step is None:

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from typing import Any
 
 from orchestrator.digest import Digest
+from orchestrator.launch.judge.open_evidence import open_evidence
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import HistoryFilter, RunRecord, VerdictLine
 from orchestrator.record.store.blob_store import AbsentBlobError, AlteredStoreError
@@ -65,7 +66,9 @@ def verify(session: Session, lines: list[VerdictLine]) -> Iterator[VerifiedVerdi
     for line in lines:
         original, rerun = record(line.original), record(line.run)
         missing, damaged = _evidence(original, rerun, broken)
-        again = compare(original, rerun, session.store.open, stored_contents(line.document))
+        again = compare(
+            original, rerun, open_evidence(session.store, original, rerun), stored_contents(line.document)
+        )
         differences = verdict_differences(line, again)
         finding = VerdictCheck.DIFFERS if differences else VerdictCheck.AGREES
         yield VerifiedVerdict(
@@ -124,25 +127,25 @@ def _apart(stored: dict[str, str] | None, found: dict[str, str] | None, fields: 
     return f"{name} {stored[name]}: {moved} stored {stored[moved]}, recomputed {found[moved]}"
 
 
-Broken = Callable[[Digest], str | None]
+Broken = Callable[[Digest, int], str | None]
 
 
 def _checker(session: Session) -> Broken:
     """`missing`, `damaged`, or None for a blob that is whole; each blob is read once."""
-    known: dict[Digest, str | None] = {}
+    known: dict[tuple[Digest, int], str | None] = {}
 
-    def broken(digest: Digest) -> str | None:
-        if digest not in known:
-            known[digest] = _look(session, digest)
-        return known[digest]
+    def broken(digest: Digest, size: int) -> str | None:
+        if (digest, size) not in known:
+            known[digest, size] = _look(session, digest, size)
+        return known[digest, size]
 
     return broken
 
 
-def _look(session: Session, digest: Digest) -> str | None:
+def _look(session: Session, digest: Digest, size: int) -> str | None:
     """StoreError where the store is away: that says nothing of the blob."""
     try:
-        session.store.verify(digest)
+        session.store.verify(digest, size)
     except AbsentBlobError:
         session.store.check_there()
         return "missing"
@@ -157,10 +160,10 @@ def _evidence(
     """Outputs and traces of both runs that are not in the store, and those whose bytes are others."""
     found: dict[str, list[str]] = {"missing": [], "damaged": []}
     for run in (original, rerun):
-        named = [(output.path, output.digest) for output in run.outputs if output.digest is not None]
-        named += [(f"trace of rank {trace.rank}, pid {trace.pid}", trace.digest) for trace in run.traces]
-        for name, digest in named:
-            state = broken(digest)
+        named = [(one.path, one.digest, one.size) for one in run.outputs if one.digest is not None]
+        named += [(f"trace of rank {one.rank}, pid {one.pid}", one.digest, one.size) for one in run.traces]
+        for name, digest, size in named:
+            state = broken(digest, size)
             if state is not None:
                 found[state].append(f"{run.id}: {name}")
     return tuple(found["missing"]), tuple(found["damaged"])

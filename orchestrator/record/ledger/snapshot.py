@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, null, select
 from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.digest import Digest
@@ -42,6 +42,7 @@ class BlobLine(NamedTuple):
     digest: Digest
     what: str  # the table: output, log, trace, git_state
     run: str
+    size: int | None  # bytes; None where the row does not say it: a patch is small
 
 
 def named(connection: Connection, digests: Sequence[Digest]) -> set[Digest]:
@@ -59,8 +60,9 @@ def blob_lines(
     after what the next page begins, None at the end. What is no digest is left out: rows are looked at, too.
     """
     column, run = BLOBS[number], tables.run
+    size = column.table.c.size if "size" in column.table.c else null()
     query = (
-        select(column.label("digest"), func.min(run.c.public_id).label("run"))
+        select(column.label("digest"), func.min(run.c.public_id).label("run"), func.max(size).label("size"))
         .join(run, run.c.id == column.table.c.run_id)
         .where(column > after)
         .group_by(column)
@@ -71,7 +73,7 @@ def blob_lines(
         query = query.where(run.c.created_at >= since)
     rows = connection.execute(query).all()
     lines = [
-        BlobLine(digest, column.table.name, row.run)
+        BlobLine(digest, column.table.name, row.run, row.size)
         for row in rows
         if (digest := Digest.parse(row.digest)) is not None
     ]

@@ -164,9 +164,15 @@ class Store(ABC):
             if passing.digest != digest:  # changed between the two looks
                 raise self._damaged(digest)
 
-    def verify(self, digest: Digest) -> None:
-        """AbsentBlobError, DamagedBlobError: the bytes are not there, or not the digest's. StoreError."""
+    def verify(self, digest: Digest, size: int | None = None) -> None:
+        """AbsentBlobError, DamagedBlobError: the bytes are not there, or not the digest's. StoreError.
+
+        `size`: bytes, where they are known: of another size nothing is read, and so no hole of terabytes.
+        """
         with self.open(digest) as stream:
+            if size is not None and stream.seek(0, io.SEEK_END) != size:
+                raise self._damaged(digest)
+            stream.seek(0)
             found = Digest.of_stream(stream)
         if found != digest:
             raise self._damaged(digest)
