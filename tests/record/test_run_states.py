@@ -208,4 +208,4 @@ def test_a_rerun_of_nothing_is_refused_whole(record: Record, new_run: Callable[.
 def test_an_id_is_taken_once(record: Record, new_run: Callable[..., NewRun]) -> None:
     first, _ = record.submit(new_run())
     with pytest.raises(RecordError, match=r"UNIQUE|unique"):
-        record.submit(new_run(id=first))
+        record.submit(new_run(id=first, key="another"))

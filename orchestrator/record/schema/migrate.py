@@ -14,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.errors import RecordError
 from orchestrator.record.database.database import Database
 
-HEAD = "0014"  # the newest file in migrations/versions; a test holds it
 SCRIPTS = Path(__file__).with_name("migrations")
+_KNOWN = {path.name[:4] for path in (SCRIPTS / "versions").glob("[0-9]*.py")}
+HEAD = max(_KNOWN)
 
 
 def bring_to_head(database: Database) -> None:
@@ -31,7 +32,7 @@ def _migrate(database: Database) -> None:
         found = version(database)
         if found == HEAD:
             return
-        if found is not None and not _known(found):
+        if found is not None and found not in _KNOWN:
             raise RecordError(
                 f"the record {database.name} was written by a newer version of Reprise (schema {found})",
                 "install that version, or name another place with REPRISE_HOME or REPRISE_DATABASE_URL",
@@ -51,10 +52,6 @@ def version(database: Database) -> str | None:
             return None
 
     return database.read(look)
-
-
-def _known(revision: str) -> bool:
-    return any(path.name.startswith(f"{revision}_") for path in (SCRIPTS / "versions").glob("*.py"))
 
 
 def _upgrade(database: Database) -> None:
