@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.json_document import run_document
 from support.ledger_checks import told
 
 from orchestrator.digest import Digest
@@ -34,6 +33,7 @@ from orchestrator.spec.inputs import InputData
 from orchestrator.spec.jobfile.job_spec import Resources, Tolerance, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
+from orchestrator.view.runs.run_view import run_document
 
 FORM = Path(__file__).with_name("run_record.json")
 NOON = datetime(2026, 11, 23, 12, 0, 13, 500_000, tzinfo=UTC)

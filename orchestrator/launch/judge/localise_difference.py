@@ -16,10 +16,9 @@ from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.judge.open_evidence import open_evidence
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
-from orchestrator.launch.submit.rerun_target import resolve
+from orchestrator.launch.submit.rerun_target import new_rerun, resolve
 from orchestrator.launch.watch import Watch
-from orchestrator.record.run_record import HistoryFilter, NewRun, RunRecord
-from orchestrator.record.runs.author import person
+from orchestrator.record.run_record import HistoryFilter, RunRecord
 from orchestrator.run.attempt_model import State
 from orchestrator.run.collect.operation_logs import VARIABLE, is_ops_log
 from orchestrator.run.hardware import box_id, choose_gpus, gpus
@@ -134,18 +133,7 @@ def _pass(session: Session, run: RunRecord, step: int, watch: Watch) -> RunRecor
     target = resolve(session, run.id)
     choose_gpus(run.resources, gpus() if target.program.gpus else ())
     inputs = located_inputs(target.program.inputs, run.input_paths, session.settings.inputs)
-    new = NewRun.of(
-        target.image,
-        program=target.program,
-        description=_mark(step),
-        resources=run.resources,
-        tolerance=run.tolerance,
-        input_paths=run.input_paths,
-        git=run.git,
-        rerun_of=run.id,
-        submitted_by=person(),
-        reference=target.reference,
-    )
+    new = new_rerun(target, run, description=_mark(step))
     with run_lock(session.settings, new.id):
         made, _ = session.record.submit(new)
         return execute_locked(session, made, watch, inputs, {VARIABLE: f"{step}:1", **NO_TRACE})

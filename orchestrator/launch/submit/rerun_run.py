@@ -18,12 +18,11 @@ from orchestrator.launch.executors.kinds import stays_on_its_box
 from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
-from orchestrator.launch.submit.rerun_target import Target, resolve
+from orchestrator.launch.submit.rerun_target import Target, new_rerun, resolve
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import NewRun, RunRecord
-from orchestrator.record.runs.author import person
 from orchestrator.run.hardware import choose_gpus, gpus
-from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
+from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.spec.program import Program
 from orchestrator.value import Value
 from orchestrator.verdict.verdict_model import Verdict
@@ -117,17 +116,6 @@ def _new_run(target: Target, original: RunRecord | None, request: RerunRequest) 
     refuse_ignored(target.program, request)
     before = original.resources if original else Resources(gpus=target.program.gpus)
     fields = before.model_dump() | request.resources
-    return NewRun.of(
-        target.image,
-        program=target.program,
-        resources=_resources(fields),
-        tolerance=original.tolerance if original else Tolerances(),
-        input_paths={
-            **(original.input_paths if original else {}),
-            **{name: str(path.absolute()) for name, path in request.inputs.items()},
-        },
-        git=original.git if original else None,
-        rerun_of=original.id if original else None,
-        submitted_by=person(),
-        reference=target.reference,
-    )
+    paths = {name: str(path.absolute()) for name, path in request.inputs.items()}
+    known = original.input_paths if original else {}
+    return new_rerun(target, original, resources=_resources(fields), input_paths=known | paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineMissingError, UsageError
@@ -11,9 +12,11 @@ from orchestrator.image.image_check import check_settings
 from orchestrator.image.image_model import LABEL_PROGRAM, REPOSITORY, Image, Layer, LayerKind
 from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.session import Session
-from orchestrator.record.run_record import ImageFacts, RunRecord
+from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord
+from orchestrator.record.runs.author import person
 from orchestrator.run.attempt_model import State
 from orchestrator.run.engine.engine import EngineImage
+from orchestrator.spec.jobfile.job_spec import Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.value import Value
 
@@ -29,6 +32,16 @@ class Target(Value):
     packages: dict[str, str]  # the job's own wheels
     reference: str  # what the engine is asked to run
     original: RunRecord | None
+
+
+def new_rerun(target: Target, original: RunRecord | None, **changes: Any) -> NewRun:
+    """One more run of an image, as `original` was asked for. `changes`: fields of NewRun."""
+    asked: dict[str, Any] = {"tolerance": Tolerances()}
+    if original is not None:
+        like = ("resources", "tolerance", "input_paths", "git")
+        asked = {"rerun_of": original.id} | {name: getattr(original, name) for name in like}
+    of_image: dict[str, Any] = {"program": target.program, "reference": target.reference}
+    return NewRun.of(target.image, **of_image, **(asked | {"submitted_by": person()} | changes))
 
 
 def resolve(session: Session, text: str) -> Target:

@@ -34,6 +34,7 @@ from orchestrator.record.ledger.fold_events import LIST_NAMES, moment_text
 from orchestrator.record.ledger.fold_events import OWNED as OWNED
 from orchestrator.record.ledger.fold_events import SHARED as SHARED
 from orchestrator.record.ledger.fold_events import fold as fold
+from orchestrator.record.runs import field_tables
 from orchestrator.record.runs.metric_extremes import parted
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import Moment, NoMoment, Words, storable
@@ -55,10 +56,7 @@ _LIMITS = {
     ("fingerprint", "identity"): 0,
     ("verdict", "document"): 1 << 16,
 }
-RESULTS = {
-    *("metric", "metric_point", "output", "package", "source_file", "flag", "trace", "note", "log"),
-    "fingerprint",
-}
+RESULTS = {held.table.name for held in field_tables.RESULTS.values()}
 LISTS = tuple(tables.METADATA.tables[name] for name in LIST_NAMES)
 DIGESTED = {
     *("image_layer", "input_file", "metric_point", "package", "source_file", "flag", "trace", "note"),

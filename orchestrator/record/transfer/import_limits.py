@@ -17,6 +17,7 @@ TEXT = 1 << 16  # bytes: a message, a description, a note
 PATH = 1 << 15  # bytes of a path with its escapes
 NOTES = 10_000
 ATTEMPTS = 1_000_000
+_LINES = ("submitted_by", "box", "reference")
 CODES = range(-(1 << 31), 1 << 31)
 
 
@@ -33,10 +34,9 @@ def beyond(run: RunRecord) -> str | None:
 def _sizes(run: RunRecord) -> Iterator[tuple[str, int, int]]:
     yield "attempt", run.attempt, ATTEMPTS
     yield "wanted.attempts", run.wanted.attempts, ATTEMPTS
-    for name in ("submitted_by", "box", "reference"):
-        yield name, _bytes(getattr(run, name)), LINE
-    for name in ("message", "description"):
-        yield name, _bytes(getattr(run, name)), TEXT
+    for name in type(run).model_fields:
+        if isinstance(text := getattr(run, name), str):
+            yield name, _bytes(text), LINE if name in _LINES else TEXT
     for name in ("executor", "box", "not_box"):
         yield f"wanted.{name}", _bytes(getattr(run.wanted, name)), LINE
     yield "notes", len(run.notes), NOTES
