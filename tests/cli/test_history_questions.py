@@ -242,7 +242,7 @@ def test_whence_groups_what_the_same_run_left(reprise: Call, ran: Call, tmp_path
 # No question to the record needs these, and each takes longer to import than the answer takes.
 UNNEEDED = {
     *("alembic", "cryptography", "docker", "obstore", "packaging", "psycopg", "requests", "rich", "ruamel"),
-    *("orchestrator.audit", "orchestrator.image.assembly", "orchestrator.launch.execute"),
+    *("sqlalchemy.orm", "orchestrator.audit", "orchestrator.image.assembly", "orchestrator.launch.execute"),
     *("orchestrator.launch.judge", "orchestrator.run.engine", "orchestrator.verdict.compare_runs"),
 }
 

@@ -17,7 +17,7 @@ from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import HistoryFilter
 from orchestrator.record.schema import migrate, tables
 from orchestrator.record.schema.migrate import HEAD, bring_to_head, version
-from orchestrator.record.schema.table_base import MODELS
+from orchestrator.record.schema.row_models import MODELS
 from orchestrator.run.metrics.series import MetricPoint
 from orchestrator.settings import Settings
 from orchestrator.verdict.verdict_model import Outcome

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from types import UnionType, new_class
-from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Integer, MetaData, Table
 from sqlalchemy.schema import SchemaItem
-from sqlmodel import Field, SQLModel
 
 from orchestrator.record.schema.columns import Moment, Words, closed
 from orchestrator.value import Value
@@ -26,35 +25,12 @@ METADATA = MetaData(  # named constraints, because SQLite's migrations find them
 )
 
 
-class Row(SQLModel, defer_build=True, arbitrary_types_allowed=True):
-    """Base of the SQLModel classes that declare the tables.
-
-    Values are checked where they become rows: no class builds its validators before somebody asks for them.
-    """
-
-    metadata: ClassVar[MetaData] = METADATA
-
-
-MODELS: dict[str, type[Row]] = {}
-"""The SQLModel class of each table, by the table's name."""
-
-
-def table(name: str, *items: Column[Any] | SchemaItem) -> Table:
-    """Declare a table as an SQLModel class, kept in `MODELS`; return what statements are written over.
+def table(name: str, *items: SchemaItem) -> Table:
+    """Declare a table; `row_models.py` makes its SQLModel class.
 
     Statements are SQLAlchemy Core: inserts in bulk run at 219k rows a second, through mapped objects at 16k.
     """
-    columns = {item.name: item for item in items if isinstance(item, Column)}
-    body = {
-        "__module__": __name__,
-        "__annotations__": dict.fromkeys(columns, Any),
-        "__tablename__": name,
-        "__table_args__": tuple(item for item in items if not isinstance(item, Column)),
-        **{name: Field(default=None, sa_column=column) for name, column in columns.items()},
-    }
-    title = name.title().replace("_", "")
-    MODELS[name] = new_class(title, (Row,), {"table": True}, lambda namespace: namespace.update(body))
-    return METADATA.tables[name]
+    return Table(name, METADATA, *items)
 
 
 _PLAIN: dict[type, Any] = {bool: Boolean, int: BigInteger, float: Float, datetime: Moment}
