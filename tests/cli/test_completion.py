@@ -32,7 +32,12 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("shell", "mark"), [("bash", "complete -o"), ("zsh", "#compdef"), ("fish", "complete --")]
+    ("shell", "mark"),
+    [
+        ("bash", "complete -o"),
+        pytest.param("zsh", "#compdef", marks=pytest.mark.server),
+        pytest.param("fish", "complete --", marks=pytest.mark.server),
+    ],
 )
 def test_completion_scripts(process: Callable[..., Any], shell: str, mark: str) -> None:
     code, out, _ = process("completion", shell)

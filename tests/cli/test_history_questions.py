@@ -128,7 +128,7 @@ def test_a_name_moves_and_its_past_stays(reprise: Call, ran: Call) -> None:
     [named] = json.loads(reprise("alias", "--json").out)["names"]
     assert named["run"] is None and [item["kind"] for item in named["past"]] == ["name", "name", "unname"]
     code, _, err = reprise("show", "production")
-    assert code == 2 and "no run has that name" in err
+    assert code == 2 and "no run has that alias" in err
     assert reprise("alias", "deadbeef", A).code == 2
     assert reprise("alias", "nobody").code == 2
     assert reprise("alias", "production", A, "--remove").code == 2

@@ -84,7 +84,7 @@ def test_a_name_is_one_runs_and_keeps_its_past(record: Record, finished: Finishe
     assert [(item.run, item.by) for item in named.past] == [(first, "ada"), (second, "bob")]
     assert record.annotations.unname("production", "cyd") == second
     assert record.annotations.names()[0].run is None and len(record.annotations.names()[0].past) == 3
-    with pytest.raises(UsageError, match="no run has that name"):
+    with pytest.raises(UsageError, match="no run has that alias"):
         record.find("production")
     with pytest.raises(UsageError):
         record.annotations.unname("production", "cyd")

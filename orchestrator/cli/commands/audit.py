@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.audit.findings import Finding
-    from orchestrator.audit.keys import PublicKey
+    from orchestrator.cli.terminal.progress_bar import ProgressBar
     from orchestrator.errors import ExitCode
     from orchestrator.launch.session import Session
 
@@ -80,7 +80,10 @@ def command(
     JSON: `findings`, each with `kind`, `subject`, `detail`, `meaning`, `run`, `wrong`; `wrong`,
     `unknown`, `notes`.
     """
+    from orchestrator.audit.exports.offline_audit import audit_offline
     from orchestrator.audit.keys import read_public
+    from orchestrator.cli.terminal.progress_bar import ProgressBar
+    from orchestrator.cli.verb_session import opened
     from orchestrator.errors import UsageError
 
     narrowed = only or skip or since is not None
@@ -89,54 +92,55 @@ def command(
         raise UsageError("--offline goes with --witness and --key", "they read the folder, not this record")
     if chosen and (only != ("verdicts",) or skip or since is not None or (runs and job is not None)):
         raise UsageError("RUN... or --job goes with --only verdicts", "`reprise audit` looks at every run")
-    keys = [public for text in key for public in read_public(text)]
-    if offline is not None:
-        return _offline(offline, keys, witness, as_json)
-    if chosen:
-        return _verdicts(runs, job, as_json)
+    keys = tuple(public for text in key for public in read_public(text))
     parts = [part for part in PARTS if (not only or part in only) and part not in skip]
-    return _audit(parts, since, witness, keys, as_json)
+    if offline is not None:
+        with ProgressBar() as bar:
+            findings = list(audit_offline(offline, keys, witness, bar.step))
+        return _told(findings, f"the export {offline}", as_json)
+    from orchestrator.audit.run_audit import Audit, AuditPart, audit  # which imports database and engine
 
-
-def _audit(
-    parts: Sequence[str],
-    since: datetime | None,
-    witness: tuple[Path, ...],
-    keys: Sequence[PublicKey],
-    as_json: bool,
-) -> ExitCode:
-    from orchestrator.audit.run_audit import Audit, AuditPart, audit
-    from orchestrator.cli.terminal.progress_bar import ProgressBar
-    from orchestrator.cli.verb_session import opened
-
-    asked = Audit(parts=tuple(map(AuditPart, parts)), since=since, witnesses=witness, keys=tuple(keys))
     with opened() as session, ProgressBar() as bar:
-        findings = list(audit(session, asked, bar.step))
-    return _told(findings, ", ".join(parts), as_json)
+        if chosen:
+            findings, what = _verdicts(session, runs, job, bar)
+        else:
+            wanted = tuple(map(AuditPart, parts))
+            asked = Audit(parts=wanted, since=since, witnesses=witness, keys=keys)
+            findings, what = list(audit(session, asked, bar.step)), ", ".join(parts)
+    return _told(findings, what, as_json)
 
 
-def _verdicts(texts: Sequence[str], job: str | None, as_json: bool) -> ExitCode:
+def _told(findings: Sequence[Finding], what: str, as_json: bool) -> ExitCode:
+    from orchestrator.cli.terminal.console import print_view
+    from orchestrator.errors import ExitCode
+    from orchestrator.view.audit_view import audit_view
+
+    print_view(audit_view(findings, what), as_json)
+    if any(one.wrong for one in findings):
+        return ExitCode.AUDIT
+    return ExitCode.INFRASTRUCTURE if any(one.unknown for one in findings) else ExitCode.OK
+
+
+def _verdicts(
+    session: Session, texts: Sequence[str], job: str | None, bar: ProgressBar
+) -> tuple[list[Finding], str]:
+    """What is found, and what was looked at."""
     from orchestrator.audit.checks.verdict_checks import verdict_findings
     from orchestrator.audit.findings import Finding, Kind
-    from orchestrator.cli.terminal.progress_bar import ProgressBar
-    from orchestrator.cli.verb_session import opened
     from orchestrator.launch.judge.verify_verdicts import judged_runs
 
-    with opened() as session, ProgressBar() as bar:
-        named = list(dict.fromkeys(session.record.find(text) for text in texts))
-        runs = named or judged_runs(session, job)
-        judged = [
-            run for run in runs if any(line.run == run for line in session.record.history.verdicts(run))
-        ]
-        if not judged:
-            _refuse(session, named, job)
-        findings = list(verdict_findings(session, judged, bar.step("verdicts"), evidence=True))
-    without = [
-        Finding(kind=Kind.NOT_CHECKED, subject=f"run {run}", detail="no verdict on it is recorded", run=run)
-        for run in runs
-        if run not in judged
-    ]
-    return _told([*findings, *without], f"verdicts on {len(judged)} runs", as_json)
+    named = list(dict.fromkeys(session.record.find(text) for text in texts))
+    runs = named or judged_runs(session, job)
+    verdicts = session.record.history.verdicts
+    judged = [run for run in runs if any(line.run == run for line in verdicts(run))]
+    if not judged:
+        _refuse(session, named, job)
+    findings = list(verdict_findings(session, judged, bar.step("verdicts"), evidence=True))
+    for run in runs:
+        if run not in judged:
+            detail = "no verdict on it is recorded"
+            findings.append(Finding(kind=Kind.NOT_CHECKED, subject=f"run {run}", detail=detail, run=run))
+    return findings, f"verdicts on {len(judged)} runs"
 
 
 def _refuse(session: Session, runs: list[str], job: str | None) -> None:
@@ -156,23 +160,3 @@ def _refuse(session: Session, runs: list[str], job: str | None) -> None:
         hint = f"`reprise rerun {runs[0]}` makes one"
     named = ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
     raise UsageError(f"no verdict on {named} is recorded, so there is nothing to compute again", hint)
-
-
-def _offline(folder: Path, keys: Sequence[PublicKey], witness: tuple[Path, ...], as_json: bool) -> ExitCode:
-    from orchestrator.audit.exports.offline_audit import audit_offline
-    from orchestrator.cli.terminal.progress_bar import ProgressBar
-
-    with ProgressBar() as bar:
-        findings = list(audit_offline(folder, keys, witness, bar.step))
-    return _told(findings, f"the export {folder}", as_json)
-
-
-def _told(findings: Sequence[Finding], what: str, as_json: bool) -> ExitCode:
-    from orchestrator.cli.terminal.console import print_view
-    from orchestrator.errors import ExitCode
-    from orchestrator.view.audit_view import audit_view
-
-    print_view(audit_view(findings, what), as_json)
-    if any(one.wrong for one in findings):
-        return ExitCode.AUDIT
-    return ExitCode.INFRASTRUCTURE if any(one.unknown for one in findings) else ExitCode.OK

@@ -11,7 +11,10 @@ from orchestrator.cli.options import json_option, quiet_option, read_paths, read
 from orchestrator.errors import ExitCode
 
 if TYPE_CHECKING:
+    from orchestrator.launch.session import Session
     from orchestrator.launch.submit.rerun_run import RerunRequest
+    from orchestrator.launch.watch import Watch
+    from orchestrator.view.forms.page import View
 
 
 @click.command("rerun")
@@ -69,6 +72,9 @@ def command(
     `against_rerun`). With --predict: `original`, `same`, `expected` (`bitwise`, `not promised`, `unknown`),
     `summary`, `reasons`, `fields` and `soft` (name -> [there, here]), `same_box`.
     """
+    from orchestrator.cli.terminal.console import print_view
+    from orchestrator.cli.terminal.run_progress import watching
+    from orchestrator.cli.verb_session import opened
     from orchestrator.launch.submit.rerun_run import RerunRequest
 
     if predict and replay:
@@ -78,11 +84,11 @@ def command(
         target=target, against=against, inputs=inputs, resources=changed, on=on, elsewhere=elsewhere
     )
     _refuse_odd_places(request, on is not None, detach, predict or replay)
-    if predict:
-        return _predict(request, quiet, as_json)
-    if detach:
-        return _detached(request, quiet, as_json)
-    return _replay(request, quiet, as_json) if replay else _rerun(request, quiet, as_json)
+    answer = _predict if predict else _detached if detach else _replay if replay else _rerun
+    with opened() as session, watching(as_json, quiet) as watch:
+        view, code = answer(session, request, watch)
+    print_view(view, as_json, quiet)
+    return code
 
 
 def _refuse_odd_places(request: RerunRequest, named: bool, detach: bool, here_only: bool) -> None:
@@ -94,63 +100,42 @@ def _refuse_odd_places(request: RerunRequest, named: bool, detach: bool, here_on
         raise click.UsageError("--predict and --replay speak of this box: neither goes with another place")
 
 
-def _predict(request: RerunRequest, quiet: bool, as_json: bool) -> int:
-    from orchestrator.cli.terminal.console import print_view
-    from orchestrator.cli.verb_session import opened
+def _predict(session: Session, request: RerunRequest, _watch: Watch) -> tuple[View, ExitCode]:
     from orchestrator.launch.judge.predict_rerun import predict_rerun
     from orchestrator.view.verdict_view import prediction_view
 
-    with opened() as session:
-        found = predict_rerun(session, request)
-    print_view(prediction_view(found), as_json, quiet)
-    return found.exit_code
+    found = predict_rerun(session, request)
+    return prediction_view(found), found.exit_code
 
 
-def _detached(request: RerunRequest, quiet: bool, as_json: bool) -> int:
+def _detached(session: Session, request: RerunRequest, watch: Watch) -> tuple[View, ExitCode]:
     """The box that executes it gives the verdict; `show` prints it."""
-    from orchestrator.cli.terminal.console import print_view
-    from orchestrator.cli.terminal.run_progress import watching
-    from orchestrator.cli.verb_session import opened
     from orchestrator.launch.submit.rerun_run import rerun_detached
     from orchestrator.view.verdict_view import queued_rerun
 
-    with opened() as session, watching(as_json, quiet) as watch:
-        run = rerun_detached(session, request, watch)
-    print_view(queued_rerun(run), as_json, quiet)
-    return ExitCode.OK
+    return queued_rerun(rerun_detached(session, request, watch)), ExitCode.OK
 
 
-def _rerun(request: RerunRequest, quiet: bool, as_json: bool) -> int:
+def _rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[View, ExitCode]:
     from orchestrator.cli.exit_codes import exit_code_of_rerun
-    from orchestrator.cli.terminal.console import print_view
-    from orchestrator.cli.terminal.run_progress import watching
-    from orchestrator.cli.verb_session import opened
     from orchestrator.launch.submit.rerun_run import rerun
     from orchestrator.view.verdict_view import rerun_view
 
-    with opened() as session:
-        with watching(as_json, quiet) as watch:
-            run, verdict = rerun(session, request, watch)
-        original = session.record.run(verdict.original) if verdict else None
-    print_view(rerun_view(run, original, verdict), as_json, quiet)
-    return exit_code_of_rerun(run, verdict)
+    run, verdict = rerun(session, request, watch)
+    original = session.record.run(verdict.original) if verdict else None
+    return rerun_view(run, original, verdict), exit_code_of_rerun(run, verdict)
 
 
-def _replay(request: RerunRequest, quiet: bool, as_json: bool) -> int:
+def _replay(session: Session, request: RerunRequest, watch: Watch) -> tuple[View, ExitCode]:
     """The exit code is that of the first verdict, unless the second run was cancelled."""
     from orchestrator.cli.exit_codes import exit_code_of_rerun
-    from orchestrator.cli.terminal.console import print_view
-    from orchestrator.cli.terminal.run_progress import watching
-    from orchestrator.cli.verb_session import opened
     from orchestrator.launch.judge.replay_rerun import replay
     from orchestrator.run.attempt_model import State
     from orchestrator.view.verdict_view import replay_view
 
-    with opened() as session:
-        with watching(as_json, quiet) as watch:
-            found = replay(session, request, watch)
-        original = session.record.run(found.verdict.original) if found.verdict else None
-    print_view(replay_view(found, original), as_json, quiet)
+    found = replay(session, request, watch)
+    original = session.record.run(found.verdict.original) if found.verdict else None
+    code = exit_code_of_rerun(found.run, found.verdict)
     if found.second is not None and found.second.run.state is State.CANCELLED:
-        return ExitCode.INTERRUPTED
-    return exit_code_of_rerun(found.run, found.verdict)
+        code = ExitCode.INTERRUPTED
+    return replay_view(found, original), code

@@ -73,8 +73,8 @@ def _by_name(connection: Connection, word: str) -> str:
         return found
     known = [item.name for item in names(connection) if item.run is not None]
     near = get_close_matches(word, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"a run is 16 hex digits, or a name; {HISTORY}"
-    raise UsageError(f"{word!r} is not a run, and no run has that name", hint)
+    hint = f"did you mean {near[0]}?" if near else f"a run is 16 hex digits, or an alias; {HISTORY}"
+    raise UsageError(f"{word!r} is not a run, and no run has that alias", hint)
 
 
 def history(connection: Connection, wanted: HistoryFilter) -> HistoryPage:
