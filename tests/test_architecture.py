@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -284,6 +285,15 @@ def test_no_file_name_stands_twice():
         if module.path.stem not in ("__init__", "__main__") and not module.where.startswith("cli/commands/"):
             names.setdefault(module.path.stem, []).append(module.where)
     assert {name: places for name, places in names.items() if len(places) > 1} == {}
+
+
+def test_no_class_name_stands_twice():
+    names = defaultdict(list)
+    for module in modules().values():
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef):
+                names[node.name.lstrip("_")].append(module.where)
+    assert {name: where for name, where in names.items() if len(where) > 1} == {}
 
 
 def test_no_folder_is_long():

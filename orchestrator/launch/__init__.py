@@ -1,1 +1,1 @@
-"""Where an attempt executes: what puts the run room and the record together."""
+"""From a request to a recorded result: what puts run and record together."""

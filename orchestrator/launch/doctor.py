@@ -26,7 +26,7 @@ Parts = tuple[tuple[str, Callable[[Session], Check]], ...]
 
 
 def checks(session: Session) -> Iterator[Check]:
-    """One check after the other: a part that is broken does not hide the next."""
+    """One check after another: a broken part does not hide the next."""
     parts: Parts = (
         ("engine", _engine),
         ("gpu", _gpu),

@@ -20,7 +20,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 def checked_facts(group: Mapping[str, Any]) -> dict[str, Any]:
-    """The group itself. ValueError where a known name has another kind of value, or it is deep or large."""
+    """The group. ValueError where a known name has another type of value, or it is too deep or too large."""
     for name, kinds in _KINDS.items():
         if name in group and not isinstance(group[name], kinds):
             raise ValueError(f"{name} is {type(group[name]).__name__}, not {kinds[0].__name__}")

@@ -28,7 +28,7 @@ class Listener(Shown, Protocol):
 
 
 class Ended(Value):
-    """How a container's life ended, as far as it was watched."""
+    """How a container ended, as far as it was watched."""
 
     container: ContainerState | None  # None: it is gone
     cause: State | Failure | None = (
@@ -47,10 +47,10 @@ def follow(
     should_cancel: Callable[[], bool],
     on_started: Callable[[], None] = lambda: None,
 ) -> Ended:
-    """Start the container unless it was started, and stay with it to its end.
+    """Start the container unless it was started, and follow it to its end.
 
-    A container that has ended is not started again, whoever started it: this is what makes taking over
-    safe. EngineMissingError if the engine stays away for longer than PATIENCE.
+    A container that has ended is never started again: that makes taking over safe.
+    EngineMissingError if the engine stays away for longer than PATIENCE.
     """
     watch = _Follower(engine, plan, listener, should_cancel)
     state = watch.look()
@@ -72,7 +72,7 @@ def follow(
 
 
 class _Follower:
-    """One look a second at a running container; what was done to it, and why."""
+    """Looks at a running container each second, and knows what was done to it and why."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class _Follower:
         self.engine_lost = False
 
     def look(self) -> ContainerState | None:
-        """The container as it is; one that runs already has used some of its time."""
+        """The container as it is now. One that runs already has used some of its time."""
         state = self._patiently(lambda: self._engine.inspect(self._plan.container))
         if state is not None:
             self._start = time.monotonic() - self._used(state)
@@ -139,7 +139,7 @@ class _Follower:
         )
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """Ask until the engine answers: silence says nothing about the container."""
+        """Ask until the engine answers: its silence says nothing about the container."""
         away_since: float | None = None
         while True:
             try:

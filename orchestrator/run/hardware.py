@@ -1,7 +1,7 @@
-"""What box this is: GPUs by NVML, the CPU, and a fingerprint in three groups.
+"""What this box is: its GPUs by NVML, its CPU, and a fingerprint in three groups.
 
-`bit_class` can move bits, `perf_class` moves speed, `identity` says which box it was, as keyed hashes only:
-the raw serials stay on the box. NVML is not asked on a box without an NVIDIA driver, where it costs nothing.
+`bit_class` can change bits, `perf_class` changes speed. `identity` says which box it was, by keyed hashes
+only: serial numbers stay on the box. NVML is not asked on a box without an NVIDIA driver.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from orchestrator.value import Value
 
 DRIVER = Path("/dev/nvidiactl")
 
-# What the numeric libraries choose their kernels by; the rest of a CPU's flags moves no bits.
+# By these the numeric libraries choose their kernels; a CPU's other flags change no bits.
 _ISA = (
     "sse4_2",
     "avx",
@@ -83,7 +83,7 @@ class Gpu(Value):
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """The GPUs of this box; none where there is no NVIDIA driver. Not verified on a box with MIG slices."""
+    """The GPUs of this box; empty without an NVIDIA driver. Not verified on a box with MIG slices."""
     if not DRIVER.exists():
         return ()
     import pynvml
@@ -106,7 +106,7 @@ def gpus() -> tuple[Gpu, ...]:
 
 def _gpu(nvml: Any, handle: Any, driver: str) -> Gpu:
     def ask(name: str, *arguments: Any) -> Any:
-        """None where this GPU or driver does not know the question."""
+        """None where this GPU or driver cannot answer."""
         try:
             return getattr(nvml, name)(handle, *arguments)
         except (nvml.NVMLError, AttributeError):
@@ -188,7 +188,7 @@ def fingerprint(
 
 
 def host_bits(used: tuple[Gpu, ...]) -> dict[str, Any]:
-    """The part of `bit_class` that the box itself shows, before anything runs; `used` as a run chose them."""
+    """The part of `bit_class` that is known before anything runs; `used`: the run's GPUs."""
     cpu = _cpu()
     return {
         "gpus": [
@@ -205,7 +205,7 @@ def host_bits(used: tuple[Gpu, ...]) -> dict[str, Any]:
 
 
 def _effective(readbacks: Iterable[Readback]) -> dict[str, Any]:
-    """How the job's own libraries saw the box: the first process that says."""
+    """How the job's own libraries saw the box, by the first process that reports it."""
     for readback in readbacks:
         flags = readback.end or readback.start or {}
         chosen = {name: flag for name, flag in sorted(flags.items()) if name.startswith(_BIT_FLAGS)}
@@ -225,7 +225,7 @@ def _cpu() -> dict[str, str]:
 
 
 def identity_key(settings: Settings) -> bytes:
-    """The key of this home's keyed hashes, made on first use. Two processes at once agree on one."""
+    """The key of this home's hashes, made on first use. Two processes that make it at once agree."""
     path = settings.home / "identity.key"
     if not path.exists():
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -254,7 +254,7 @@ def home_id(settings: Settings) -> str:
 
 
 def boot_id() -> str:
-    """Another one after each restart of the machine."""
+    """It changes with each restart of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 

@@ -1,8 +1,8 @@
-"""What a container wrote, on the box that runs it: one writer, and readers who each go at their own pace.
+"""What a container wrote, on the box that runs it: one writer, and readers that each go at their own pace.
 
-Files of SEGMENT bytes, each named by what was written before it, so that a reader knows exactly how much it
-missed where files between the first and the last ones are gone. A frame in them is `stream, length, bytes`:
-whoever takes over knows how much of each stream is here. A frame that was cut off by a kill is no frame.
+The spool is files of SEGMENT bytes. Each is named by the bytes written before it, so a reader knows how much
+it missed where files between the first and the last ones are gone. A file holds frames of `stream, length,
+bytes`, so whoever takes over knows how much of each stream is here. A frame that was cut off is left out.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ TAIL = 4096  # bytes of a stream by which its end is found again
 HEAD = 64  # bytes of a stream by which its beginning is known
 OURS = 0  # the stream of what we say ourselves in a log; a container's are 1 and 2
 DONE = "whole"  # an empty file: everything is here
-LOST = "lost"  # an empty file: something is missing that no count tells
+LOST = "lost"  # an empty file: an unknown number of bytes is missing
 
 _HEADER = struct.Struct(">BL")
 _NAME = re.compile(r"([0-9]{20})-([0-9]{20})-([0-9]{20})\Z")
 
 
 class Segment(NamedTuple):
-    """A file, and how many bytes of all, of standard output and of standard error come before it."""
+    """A file of the spool, by the bytes before it: in all, of standard output, of standard error."""
 
     start: int
     out: int
@@ -56,7 +56,7 @@ def is_lost(folder: Path) -> bool:
 
 
 def frames(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Whole frames of an open file from where it stands; it is left behind the last of them."""
+    """The whole frames of an open file from its position, which ends behind the last of them."""
     while True:
         place = stream.tell()
         header = stream.read(_HEADER.size)
@@ -71,7 +71,7 @@ def frames(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 class LogSpool:
-    """The writer. One process at a time has one: who holds the lock of the run."""
+    """The writer. Only the process that holds the run's lock has one."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ class LogSpool:
         self._count(which, data)
 
     def lose(self, why: str) -> None:
-        """Say in the log itself that something is missing here, nobody knows how much."""
+        """Say in the log itself that an unknown amount is missing here."""
         (self.folder / LOST).touch()
         self.add(OURS, f"\n[reprise: {why}]\n".encode())
 
@@ -142,7 +142,7 @@ class SpoolReader:
         self._at = 0  # bytes before the next frame in the open file
 
     def more(self) -> Iterator[tuple[int, bytes]]:
-        """(bytes missed before it, bytes) of what is there now and was not read yet."""
+        """What is new: pairs of (number of bytes missed before it, bytes)."""
         while self._file is not None or self._next():
             assert self._file is not None and self._segment is not None  # noqa: S101  (_next opened it)
             later = any(segment > self._segment for segment in segments(self._folder))
@@ -164,7 +164,7 @@ class SpoolReader:
             self._file = None
 
     def _next(self) -> bool:
-        """Open the file that holds `place`, or the first after it; not the one that was read last."""
+        """Open the file that holds `place`, or the next; never the one that was read last."""
         found = segments(self._folder)
         before = [segment for segment in found if segment.start <= self.place]
         after = [segment for segment in found if segment.start > self.place]

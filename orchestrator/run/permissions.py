@@ -86,8 +86,8 @@ def _closed(fd: int, depth: int) -> bool:
 def open_up(engine: Engine, image: str, folders: Iterable[Path], labels: dict[str, str]) -> None:
     """Make all below these folders of dead jobs readable, and its folders such that anybody may empty them.
 
-    `image` is any image of a job, the one that wrote there where it is still in the engine; what is none is
-    not taken. The folders lie in a folder that is closed to all others. EngineError: it could not be done.
+    `image` is the image of the job, or any job's image that the engine still has. The folders lie in a folder
+    that is closed to all others. EngineError: it could not be done.
     """
     found = engine.image(image)
     if found is None or LABEL_PROGRAM not in found.labels:

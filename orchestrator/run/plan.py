@@ -1,4 +1,4 @@
-"""The plan of an attempt: a pure function from what is asked and what the box is to container settings."""
+"""The plan of an attempt: a pure function from the request and the box to a container's settings."""
 
 from __future__ import annotations
 

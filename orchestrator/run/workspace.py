@@ -23,7 +23,7 @@ class Folders:
 
     @property
     def log(self) -> Path:
-        """What the container writes; it does not see this one."""
+        """Where the container's output is kept. The container does not see this folder."""
         return self.report.parent / "log"
 
 
@@ -33,17 +33,17 @@ def folders_of(settings: Settings, run: str, attempt: int) -> Folders:
 
 
 def _root(settings: Settings, run: str, attempt: int) -> Path:
-    """StoreError for a run's name that is a path: it came out of a row that somebody else wrote."""
+    """The attempt's folder. StoreError for a run's id that is a path, which somebody wrote into a row."""
     if not run.isalnum():
         raise StoreError(f"no name of a run: {run!r:.80}")
     return settings.attempts / f"{run}-{int(attempt)}"
 
 
 def prepare(settings: Settings, run: str, attempt: int) -> Folders:
-    """Make an attempt's folders; those that are there are kept: an attempt may be taken over.
+    """Make an attempt's folders. Existing ones are kept: an attempt may be taken over.
 
-    The parent is closed to everyone else, so one job's user (who is the other job's user, too) cannot
-    reach another's folder even on the host.
+    The parent is closed to everyone else, so a job's user, which is the same for all jobs, cannot reach
+    another job's folder even on the host.
     """
     folders = folders_of(settings, run, attempt)
     try:
@@ -85,10 +85,9 @@ class Measured:
 def measure(folders: Iterable[Path], size: int, entries: int) -> Measured:
     """Logical sizes and number of entries in trees that a live job writes to; stops past either limit.
 
-    Entries that vanish meanwhile are not there. From folder descriptor to folder descriptor: no link that
-    is swapped in is followed, and names that add up to more than the system's 4,096 bytes of path, which
-    hid 5 GB from a walk by paths, are counted. What cannot be read counts as nothing here: the
-    collection, when the job is dead, decides.
+    The walk goes from folder descriptor to folder descriptor, so it follows no link that is swapped in, and
+    counts what lies beyond the system's 4,096 bytes of path, which hid 5 GB from a walk by paths. What
+    vanishes or cannot be read counts as nothing: the collection decides when the job is dead.
     """
     found = Measured()
     for folder in folders:
@@ -103,7 +102,7 @@ def measure(folders: Iterable[Path], size: int, entries: int) -> Measured:
 
 
 def _measured(fd: int, found: Measured, size: int, entries: int, depth: int) -> Measured:
-    """`found` and what is in an open folder, which is closed."""
+    """`found` and what an open folder holds. The folder is closed."""
     below: list[str] = []
     more_size, more_entries = found.size, found.entries
     try:

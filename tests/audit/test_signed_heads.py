@@ -14,7 +14,7 @@ from orchestrator.audit.heads.signed_note import parse_head, split_notes, verify
 from orchestrator.audit.keys import key_path, signing_key
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
-from orchestrator.record.ledger.merkle import Tree, leaf_hash
+from orchestrator.record.ledger.merkle import MerkleTree, leaf_hash
 from orchestrator.record.ledger.read_ledger import events
 from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
@@ -57,7 +57,7 @@ def test_it_is_the_ledgers_size_and_root_signed(session: Session) -> None:
     read = parse_head(note)
     head = session.record.ledger.head()
     with session.record.reading() as connection:
-        root = Tree(leaf_hash(line.document) for line in events(connection)).root
+        root = MerkleTree(leaf_hash(line.document) for line in events(connection)).root
     assert (read.origin, read.size, read.root) == (f"reprise/{head.id}", head.size, root)
     key = signing_key(session.settings).public
     assert list(verify_head(read, [key])) == [key]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.record.ledger.merkle import (
     EMPTY,
     Frontier,
-    Tree,
+    MerkleTree,
     included,
     leaf_hash,
     node_hash,
@@ -96,13 +96,13 @@ def test_the_known_roots() -> None:
     for size, root in enumerate(ROOTS, 1):
         assert frontier.append(LEAVES[size - 1]) == size - 1
         assert (frontier.size, frontier.root.hex()) == (size, root)
-        assert Tree(LEAVES[:size]).root.hex() == root
+        assert MerkleTree(LEAVES[:size]).root.hex() == root
 
 
 @pytest.mark.parametrize(("place", "path"), PATHS.items())
 def test_the_known_paths(place: tuple[int, int], path: tuple[str, ...]) -> None:
     index, size = place
-    found = Tree(LEAVES[:size]).inclusion_proof(index)
+    found = MerkleTree(LEAVES[:size]).inclusion_proof(index)
     assert [one.hex() for one in found] == list(path)
     assert included(LEAVES[index], index, size, found, bytes.fromhex(ROOTS[size - 1]))
 
@@ -124,7 +124,7 @@ def test_the_frontier_agrees_with_the_definition_at_every_size() -> None:
 
 @given(st.integers(1, 200), st.data())
 def test_proofs_agree_with_the_definition_and_hold(size: int, data: st.DataObject) -> None:
-    tree, leaves = Tree(leaves_of(size)), leaves_of(size)
+    tree, leaves = MerkleTree(leaves_of(size)), leaves_of(size)
     index = data.draw(st.integers(0, size - 1))
     assert (tree.size, tree.root) == (size, plain_root(leaves))
     assert tree.inclusion_proof(index) == plain_path(index, leaves)
@@ -133,7 +133,7 @@ def test_proofs_agree_with_the_definition_and_hold(size: int, data: st.DataObjec
 
 @given(st.integers(2, 100), st.data())
 def test_a_proof_holds_for_nothing_else(size: int, data: st.DataObject) -> None:
-    tree, leaves = Tree(leaves_of(size)), leaves_of(size)
+    tree, leaves = MerkleTree(leaves_of(size)), leaves_of(size)
     index = data.draw(st.integers(0, size - 1))
     path, root = tree.inclusion_proof(index), tree.root
     other = data.draw(st.integers(0, size - 1).filter(lambda number: number != index))
@@ -149,8 +149,8 @@ def test_what_is_no_leaf_or_frontier_is_refused() -> None:
     assert not included(LEAVES[0], -1, 8, [], LEAVES[0])
     for index in (8, -1):
         with pytest.raises(IndexError):
-            Tree(LEAVES).inclusion_proof(index)
-    assert Tree([]).root == EMPTY
+            MerkleTree(LEAVES).inclusion_proof(index)
+    assert MerkleTree([]).root == EMPTY
     for size, data in ((2, b""), (1, bytes(31)), (3, bytes(32)), (-1, b"")):
         with pytest.raises(ValueError, match="frontier"):
             Frontier.from_bytes(size, data)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from orchestrator.digest import canonical_json
 from orchestrator.record.ledger import read_ledger, row_evidence
-from orchestrator.record.ledger.merkle import Tree, leaf_hash
+from orchestrator.record.ledger.merkle import MerkleTree, leaf_hash
 from orchestrator.record.record import Record
 from orchestrator.record.schema import tables
 from orchestrator.structural_difference import differences
@@ -21,7 +21,7 @@ def told(record: Record) -> list[dict[str, Any]]:
         lines = list(read_ledger.events(connection))
         head = read_ledger.head(connection)
     assert [line.index for line in lines] == list(range(head.size))
-    assert Tree(leaf_hash(line.document) for line in lines).root == head.root
+    assert MerkleTree(leaf_hash(line.document) for line in lines).root == head.root
     found = []
     for line in lines:
         document = json.loads(line.document)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.audit.heads.signed_note import parse_head, verify_head
 from orchestrator.audit.keys import PublicKey
 from orchestrator.errors import UsageError
-from orchestrator.record.ledger.merkle import Tree, included, leaf_hash
+from orchestrator.record.ledger.merkle import MerkleTree, included, leaf_hash
 from orchestrator.value import Value
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run_proofs(
     if not heads:
         return
     head = max(heads, key=lambda one: one.size)
-    tree = Tree(leaves[: head.size])
+    tree = MerkleTree(leaves[: head.size])
     for run, indexes in events.items():
         proofs = tuple(
             EventProof(

@@ -30,7 +30,7 @@ from orchestrator.settings import Settings
 
 SCRATCH = "reprise-build"  # repository of what is in the engine only while a base is made
 PYTHON = "opt/python"  # where Dockerfile.base installs; a layer of its own
-OS_STAGE = "os"  # the stage of Dockerfile.base that has a Python and nothing of ours yet
+OS_STAGE = "os"  # the stage of Dockerfile.base that has a Python and none of our packages yet
 
 
 def make_parts(session: Session, recipe: Recipe, watch: Watch) -> Parts:
@@ -52,7 +52,7 @@ def make_parts(session: Session, recipe: Recipe, watch: Watch) -> Parts:
 
 
 class _Tags:
-    """Names in the engine for one home's building; the same each time, so that nothing can pile up."""
+    """Tags for one home's builds: the same each time, so that a killed build leaves nothing for good."""
 
     def __init__(self, home: Path) -> None:
         self._start = Digest.of(str(home).encode()).short
@@ -66,7 +66,7 @@ class _Tags:
 
 @contextmanager
 def _scratch(session: Session) -> Iterator[_Tags]:
-    """Tags whose images are removed at the end; with them goes the builder's cache, and gigabytes."""
+    """Tags whose images are removed at the end, and with them gigabytes of the builder's cache."""
     tags = _Tags(session.settings.home)
     try:
         yield tags
@@ -77,7 +77,7 @@ def _scratch(session: Session) -> Iterator[_Tags]:
 
 
 def _os_image(session: Session, recipe: Recipe, tag: str, watch: Watch) -> str:
-    """What the Dockerfile starts from: pulled by digest, or made where that is asked for or cannot be."""
+    """The image that the Dockerfile starts from: pulled by digest, else made from packages."""
     if recipe.os_image != BOOTSTRAP:
         watch.phase("base", f"pulling {recipe.os_image}")
         try:

@@ -1,4 +1,4 @@
-"""Bases: made from a recipe or there already; loaded, probed and pinned. Engine and image room meet here."""
+"""Making, loading, probing and pinning bases."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class BaseImage:
 
 
 def build_base(session: Session, flavour: str, watch: Watch, force: bool = False) -> Base:
-    """Make a flavour, load it into the engine and pin it on this box; nothing is made where nothing changed.
+    """Make a flavour, load it into the engine and pin it on this box, unless its inputs are unchanged.
 
-    Two builds of the same inputs give the same digest. `force` makes it anew all the same: the state of the
-    distribution's archive, and of the wheels' index, is no input that can be seen beforehand.
+    Two builds of the same inputs give the same digest. `force` builds in any case, because the state of the
+    distribution's archive and of the wheels' index cannot be seen beforehand.
     UsageError: recipe. InfrastructureError, EngineError, StoreError: packages, engine, disk.
     """
     settings = session.settings
@@ -152,7 +152,7 @@ def _from_engine(session: Session, name: str, reference: str, watch: Watch) -> B
 
 
 def _made(session: Session, name: str, parts: Parts) -> Base:
-    """What is probed is what the engine will run, not what was built."""
+    """Load and pin what was built. The loaded image is probed, because it is what will run."""
     image = _image(name, parts)
     ensure_loaded(session.engine, session.settings, image)
     python = probe_python(session.engine, image.tag)
@@ -173,7 +173,7 @@ def _pinned(settings: Settings, base: Base) -> Base:
 
 
 def _load(session: Session, base: Base) -> None:
-    """Into the engine, if it has lost the base; a base of a registry is pulled when it is needed."""
+    """Load a base that the engine has lost. A registry's base is pulled when it is needed."""
     image = BaseImage(base.ref, base.manifest, base.config, base.layers)
     if base.reference == image.tag:
         ensure_loaded(session.engine, session.settings, image)

@@ -1,4 +1,4 @@
-"""What a base's Python is: asked of the base itself, in a container without network."""
+"""Asking a base's Python what it is, in a container without network."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _AGAIN = "carry the file over again, or export it again; nothing was recorded"
 
 @dataclass(frozen=True)
 class Piece:
-    """A blob to be written: where its bytes are read from, and what it is called in messages."""
+    """A blob to write: where its bytes come from, and what messages call it."""
 
     size: int  # bytes
     open: Callable[[], BinaryIO]
@@ -40,7 +40,7 @@ class Piece:
 def write_archive(
     path: Path, bundle: Bundle, files: Mapping[str, bytes], pieces: Mapping[Digest, Piece], watch: Watch
 ) -> int:
-    """The archive's size in bytes. StoreError names a blob whose bytes are not its digest's; no file then.
+    """Write the archive; its size in bytes. StoreError for a blob with other bytes; then no file is left.
 
     UsageError: no file can be made there.
     """
@@ -132,7 +132,7 @@ class BundleArchive:
             self._expect(tar.header(tar.Member(name, data)) + data + bytes(-len(data) % tar.BLOCK), name)
 
     def expect_rest(self, sizes: list[int]) -> None:
-        """StoreError at once where the file has not the length that members of these sizes give it."""
+        """StoreError where the file is not as long as members of these sizes make it."""
         found = os.fstat(self._stream.fileno()).st_size
         heads = sum(len(tar.header(tar.Member("x", tar.Span(-1, 0, size)))) for size in sizes)
         wanted = self._at + heads + sum(size + -size % tar.BLOCK for size in sizes) + len(END)

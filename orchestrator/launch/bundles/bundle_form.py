@@ -5,8 +5,8 @@
     oci-layout, index.json, manifest.json    by which skopeo, podman and Docker find the image
     blobs/sha256/<hex>...   all others, sorted
 
-So a reader compares instead of parsing: a member that is unknown, doubled, moved or a link is not the byte
-that must follow. The digest of `reprise.json` is in the index's annotations.
+So a reader compares instead of parsing. A member that is unknown, doubled, moved or a link differs from the
+bytes that must follow. The digest of `reprise.json` is in the index's annotations.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Bundle(Value):
 
     @property
     def first(self) -> tuple[Digest, ...]:
-        """Blobs that tell what all others are."""
+        """Blobs that say what all others are."""
         listings = (one.digest for one in self.inputs if one.folder)
         return tuple(dict.fromkeys((*self.runs, self.image, self.config, *listings)))
 

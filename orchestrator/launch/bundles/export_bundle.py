@@ -176,7 +176,7 @@ class _BundleParts:
         self._inputs: dict[Digest, BundleInput] = {}
 
     def add_run(self, item: Carried) -> None:
-        """The run's document waits in a file: a thousand of them are more than memory should hold."""
+        """Keep the run's document in a file: a thousand of them would fill the memory."""
         run, data = item.run, item.to_bytes()
         if len(data) > MAX_RECORD:
             raise StoreError(f"run {run.id} makes a document of {len(data)} bytes, more than {MAX_RECORD}")
@@ -208,7 +208,7 @@ class _BundleParts:
                 self.pieces[layer.digest] = Piece(layer.size, _stored(layout.open, layer.digest), name)
 
     def add_inputs(self, image: Image, runs: Iterable[RunRecord], given: dict[str, Path]) -> None:
-        """Bytes other than the program's digests are found while they are written."""
+        """Add input data. Bytes that are not the program's are found when they are written."""
         known = {name: str(path) for run in runs for name, path in run.input_paths.items()}
         paths = known | {name: str(path) for name, path in given.items()}
         wanted = image.program.inputs

@@ -51,7 +51,7 @@ class ImportedBundle(Value):
 
 
 class Roles:
-    """What each blob of a bundle is for; one may be several things. Sizes are those of the bundle."""
+    """What each blob of a bundle is for. A blob can have several roles."""
 
     def __init__(self, archive: BundleArchive) -> None:
         self._archive = archive
@@ -122,7 +122,7 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> ImportedBundle:
 
 
 def _read_first(session: Session, archive: BundleArchive, stage: Staging) -> tuple[Image, Roles]:
-    """Runs, manifest, config, listings: checked, and with them known what else must come, and only that."""
+    """Read and check runs, manifest, config and listings. They say exactly which other blobs must come."""
     bundle, roles = archive.bundle, Roles(archive)
     limits = dict.fromkeys(bundle.runs, MAX_RECORD) | dict.fromkeys((bundle.image, bundle.config), MAX_CONFIG)
     for digest in bundle.first:
@@ -169,7 +169,7 @@ def _add_layers(archive: BundleArchive, image: Image, roles: Roles) -> None:
 
 
 def _check_run(archive: BundleArchive, stage: Staging, digest: Digest, image: Image) -> RunRecord:
-    """Its own values and verdicts, and its program beside the image's."""
+    """Check a run's values and verdicts, and that its program is the image's."""
     try:
         item = Carried.from_bytes(stage.path(digest).read_bytes())
         for line in item.verdicts:
@@ -246,13 +246,13 @@ def _read_rest(
 
 
 class _Route:
-    """Where a blob goes: each place hashes what it takes, and names it by what it found."""
+    """Takes each blob to its places. Each place hashes what it takes and names it by that hash."""
 
     def __init__(self, layout: ImageLayout, stage: Staging, roles: Roles, sink: BlobSink) -> None:
         self._layout, self._stage, self._roles, self._sink = layout, stage, roles, sink
 
     def all(self, digest: Digest, size: int, stream: BinaryIO) -> bool:
-        """False where the bytes are not the digest's; then they have no name."""
+        """Store a blob; False where its bytes are not the digest's, which then get no name."""
         if digest in self._roles.to_keep:
             if self._stage.keep(stream, size) != digest:
                 return False
@@ -271,7 +271,7 @@ class _Route:
         return Digest.of_stream(stream) == digest
 
     def further(self, digest: Digest, size: int, stream: BinaryIO) -> None:
-        """A blob that was checked, to the places beside the staging."""
+        """Store a checked blob in its other places."""
         if digest in self._roles.layers:
             self._layout.put_chunks(chunks_of(stream), digest)
             stream.seek(0)

@@ -1,4 +1,4 @@
-"""Where an import keeps what it may not name yet, and where input data lies when all of it has come."""
+"""Where an import keeps files until all have come, and where input data lies afterwards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Staging:
         return self.folder / digest.hex
 
     def keep(self, stream: BinaryIO, size: int) -> Digest:
-        """Read the stream to its end and keep it under whatever digest it has."""
+        """Keep a stream's bytes under their digest, whatever it is."""
         passing = Hashed(chunks_of(stream, size))
         unnamed = self.folder / "unnamed"
         with unnamed.open("wb") as out:
@@ -39,7 +39,7 @@ class Staging:
         return digest
 
     def has_input(self, item: BundleInput) -> bool:
-        """Whether it lies here from an earlier import, whole."""
+        """Whether an earlier import left it here undamaged."""
         path = self._inputs / item.digest.hex
         try:
             return path.exists() and path.is_dir() == item.folder and digest_of(path) == item.digest
@@ -47,7 +47,7 @@ class Staging:
             return False
 
     def place_input(self, item: BundleInput) -> None:
-        """Under its name, from the files that were kept. StoreError for names that the disk refuses."""
+        """Give kept files their place as an input. StoreError for names that the disk refuses."""
         made = self.folder / f"made-{item.digest.hex}"
         if item.folder:
             made.mkdir(mode=0o755)

@@ -24,7 +24,7 @@ PATIENCE = 300.0  # seconds that a cluster engine may be silent before a waiting
 
 
 def wait(session: Session, run: str, watch: Watch) -> RunRecord:
-    """Until the run is over, showing its log. Ctrl-C cancels it, as it does a run of this box."""
+    """Wait for the run's end and show its log. Ctrl-C cancels the run, as it does one of this box."""
     log = LiveLog(session, run)
     said = Standing(state=State.QUEUED, attempt=0)
     cancelled = False
@@ -51,7 +51,7 @@ def wait(session: Session, run: str, watch: Watch) -> RunRecord:
 
 
 def judged_elsewhere(session: Session, record: RunRecord, watch: Watch) -> Verdict | None:
-    """The verdict of the box that executed a rerun; our own where that box is silent about it."""
+    """The verdict of the box that executed a rerun, or ours where none comes within JUDGING."""
     if record.rerun_of is None or says_nothing(record):
         return judge(session, record, watch)
     end = time.monotonic() + JUDGING
@@ -84,7 +84,7 @@ def _tell(session: Session, run: str, before: Standing, now: Standing, watch: Wa
 
 
 class LiveLog:
-    """What an open run has written and was not asked for yet, through the record."""
+    """The log of an open run, read piece by piece through the record."""
 
     def __init__(self, session: Session, run: str) -> None:
         self._session, self._run = session, run
@@ -99,7 +99,7 @@ class LiveLog:
             yield data
 
     def rest(self, record: RunRecord) -> Iterator[bytes]:
-        """From the store, when the run is over; with a gap in the middle where the log was truncated."""
+        """The rest, from the store, when the run is over. A truncated log has a gap in its middle."""
         if record.log is None:
             return
         seen = min(self._start, MOST) if record.attempt == self._attempt else 0

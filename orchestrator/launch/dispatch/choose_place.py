@@ -5,8 +5,8 @@ from __future__ import annotations
 from orchestrator.errors import UsageError
 from orchestrator.launch.executors.kinds import KINDS, QUEUE, executor_of, stays_on_its_box
 from orchestrator.launch.session import Session
-from orchestrator.launch.workers.box_fit import alive, unfit, why_waiting
-from orchestrator.record.run_record import NewRun, Queued, Wanted
+from orchestrator.launch.workers.box_fit import alive, as_queued, unfit, why_waiting
+from orchestrator.record.run_record import NewRun, Wanted
 from orchestrator.run.hardware import box_id
 
 
@@ -37,14 +37,7 @@ def wanted_elsewhere(session: Session, new: NewRun, box: str) -> Wanted:
     """Any box but `box`. UsageError if none that is up fits: the run would wait for ever."""
     wanted = Wanted(executor=QUEUE, not_box=box)
     boxes = session.record.boxes.all()
-    run = Queued(
-        id=new.id,
-        attempt=0,
-        gpus=new.program.gpus,
-        resources=new.resources,
-        wanted=wanted,
-        cancel_requested=False,
-    )
+    run = as_queued(new.model_copy(update={"wanted": wanted}), 0)
     if not any(alive(box) and unfit(run, box) is None for box in boxes):
         raise UsageError(
             f"nowhere else to run it: {why_waiting(run, boxes)}",

@@ -17,13 +17,13 @@ HANDING_PAUSE = 3.0  # seconds between two tries
 
 
 class NotHandedOverError(InfrastructureError):
-    """A run is recorded, and its executor did not answer: it is handed over later, and not to be doubled."""
+    """The run is recorded, but its executor does not answer. It is handed over later."""
 
 
 def queue(session: Session, new: NewRun, watch: Watch) -> tuple[str, bool]:
     """Record a run whose image other boxes can get, and hand it to its executor.
 
-    NotHandedOverError where that does not answer for HANDING: the run is queued all the same.
+    NotHandedOverError where the executor does not answer for HANDING seconds. The run stays queued.
     """
     run, created = session.record.submit(new)
     if created:
@@ -53,7 +53,7 @@ def _handed_over(session: Session, run: str, watch: Watch) -> Standing:
 
 
 def share_image(session: Session, new: NewRun, watch: Watch) -> None:
-    """An image of this box's into the registry, so that the other box can pull it."""
+    """Push an image of this box, so that the other box can pull it."""
     image = stored_image(session.settings, new.image)
     if image is None or session.settings.registry is None:
         if session.settings.registry is None and new.wanted.box != box_id(session.settings):

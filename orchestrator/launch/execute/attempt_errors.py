@@ -24,7 +24,7 @@ _TROUBLE = (RepriseError, OSError, MemoryError)
 
 
 class UnfinishedError(InfrastructureError):
-    """The run is not over: what stood in the way can be mended, and then it is carried on."""
+    """The run is not over. It goes on when the cause is mended."""
 
 
 def record_error(

@@ -38,7 +38,7 @@ _ASKED = {"REPRISE_LOCALISE": re.compile(r"[0-9]{1,9}:[0-9]{1,9}\Z"), "REPRISE_T
 
 
 class ImageHere(Value):
-    """An image in this box's engine, checked to be what its program gives."""
+    """An image in this box's engine that was checked against its program."""
 
     reference: str  # what the engine is asked for
     ids: tuple[str, ...]  # by which the engine may call it: config's or manifest's digest
@@ -50,7 +50,7 @@ class ImageHere(Value):
 
 @dataclass(frozen=True)
 class Terms:
-    """What a caller of one attempt sets."""
+    """What the caller sets for one attempt."""
 
     inputs: Mapping[str, Path] | None  # verified just now; None: where the record says
     environment: Mapping[str, str]
@@ -60,7 +60,7 @@ class Terms:
 def image_here(session: Session, run: RunRecord, watch: Watch) -> ImageHere:
     """The image of a run in the engine: from this box's layers, the engine itself, or the registry.
 
-    UsageError: it is not what its program gives. InfrastructureError: it is nowhere to be had.
+    UsageError: it is not what its program gives. InfrastructureError: no place has it.
     """
     image = stored_image(session.settings, run.image)
     if image is None:
@@ -130,8 +130,8 @@ def attempt_plan(
     *,
     mounted: bool,
 ) -> Plan:
-    """The attempt's plan. `mounted`: with its inputs, found and verified; a container that was started has
-    them already. `gpus`: those that the attempt may use.
+    """The attempt's plan. `mounted`: inputs are found, verified and mounted, which a started container has
+    behind it. `gpus`: those that the attempt may use.
     """
     inputs: Mapping[str, Path] = {}
     if mounted:

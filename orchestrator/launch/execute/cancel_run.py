@@ -16,7 +16,7 @@ from orchestrator.run.hardware import box_id
 
 
 def cancel(session: Session, run: str, watch: Watch) -> RunRecord:
-    """Ask for the end of an open run; one that nobody executes is ended here and now."""
+    """Ask for the end of an open run. A run that nobody executes is ended at once."""
     record = session.record
     state = record.request_cancel(run)
     if state.final:

@@ -69,7 +69,7 @@ def submit_elsewhere(
     run, created = queue(session, new, watch)
     if created:
         _keep(session, run, built)
-    if not created:
+    else:
         watch.note(f"the key {request.key!r} is known: this is run {run}")
     return session.record.run(run) if detach else wait(session, run, watch)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator.launch.session import Session
-from orchestrator.record.run_record import BoxFacts, BoxLine, Queued, RunRecord
+from orchestrator.record.run_record import BoxFacts, BoxLine, Queued, Submission
 from orchestrator.run.attempt_model import State
 
 SILENT = 60.0  # seconds without a word after which a box is taken for gone
@@ -64,13 +64,13 @@ def why_queued(session: Session, run: str) -> str:
     record = session.record.run(run)
     if record.state is not State.QUEUED:
         return ""
-    return why_waiting(as_queued(record), session.record.boxes.all())
+    return why_waiting(as_queued(record, record.attempt), session.record.boxes.all())
 
 
-def as_queued(run: RunRecord) -> Queued:
+def as_queued(run: Submission, attempt: int) -> Queued:
     return Queued(
         id=run.id,
-        attempt=run.attempt,
+        attempt=attempt,
         gpus=run.program.gpus,
         resources=run.resources,
         wanted=run.wanted,

@@ -304,7 +304,8 @@ class Worker:
                 opened = record.open_run(run)
                 if opened.wanted.executor != QUEUE or opened.box != box.id:
                     continue
-                if not opened.cancel_requested and unfit(as_queued(record.run(run)), self.facts) is not None:
+                queued = as_queued(record.run(run), opened.attempt)
+                if not opened.cancel_requested and unfit(queued, self.facts) is not None:
                     continue
             except UnreadableError:  # its row was altered, and no box can execute it
                 continue

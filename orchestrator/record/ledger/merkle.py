@@ -62,7 +62,7 @@ class Frontier:
         return hashed
 
 
-class Tree:
+class MerkleTree:
     """A whole tree that does not grow, with the hashes of all its levels: 64 bytes a leaf."""
 
     def __init__(self, leaves: Iterable[bytes]) -> None:

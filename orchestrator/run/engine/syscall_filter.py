@@ -1,16 +1,16 @@
 """The system calls that a job may make, as the engine's own filter (seccomp): no image can leave it out.
 
 A list of what is allowed, because nobody knows what the next kernel adds. Beside what engines refuse by
-default, io_uring is refused, and every family of sockets but four: AF_ALG is the door to the kernel's
-ciphers, AF_VSOCK that to the host of a virtual machine. Names that an engine's library does not know are
-passed over. Numbers are compared by their low 32 bits, as the kernel reads them.
+default, io_uring is refused, and every family of sockets but four: AF_ALG leads to the kernel's ciphers,
+AF_VSOCK to the host of a virtual machine. An engine's library skips names that it does not know. Numbers
+are compared by their low 32 bits, as the kernel reads them.
 
 A program of x86-64 may make calls by the numbers of x32 and i386, too. An architecture that a profile does
 not name is not refused but killed (SIGSYS). And of i386's `socketcall` a filter cannot see the family: an
 engine's library lets it through where it lets `socket` through for some family, unless it is told otherwise.
 
-The runtime in the image closes AF_ALG and io_uring, too (payload/seccomp.py): for a plain `docker run`, and
-for engines that take no filter of ours.
+The payload in the image also closes AF_ALG and io_uring (payload/seccomp.py), for a plain `docker run` and
+for engines that do not take our filter.
 """
 
 from __future__ import annotations

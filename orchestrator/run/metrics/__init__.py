@@ -1,1 +1,1 @@
-"""Metrics that a job wrote, in whatever form."""
+"""Reading the metrics that a job wrote, in several formats."""

@@ -54,12 +54,12 @@ def is_event_file(path: str) -> bool:
 
 
 def timeless(folder: str) -> str:
-    """A folder's name, the same in every run where only a moment in it is another."""
+    """A folder's name without the moments in it, which differ from run to run."""
     return _MOMENT.sub("TIME", folder)
 
 
 def read_events(stream: BinaryIO) -> Iterator[EventRecord]:
-    """Every event of an open file. EventFileError for the first thing that is not as it should be.
+    """Every event of an open file. EventFileError at the first thing that is wrong.
 
     That includes a last record that was cut off when the job was killed.
     """
@@ -109,8 +109,9 @@ def _records(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _plain_scalar(data: bytes) -> tuple[str, int, float] | None:
-    """The scalar of a record as most writers make it: clock, step, summary(value(tag, float)), each length
-    one byte. None for every other record. It saves nine tenths of the time of a long file.
+    """The scalar of a record in its usual form: clock, step, summary(value(tag, float)), lengths of a byte.
+
+    None for any other record. This saves nine tenths of the time of a long file.
     """
     try:
         if data[0] != 0x09:

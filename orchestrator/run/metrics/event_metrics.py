@@ -19,10 +19,9 @@ _BETWEEN = "\0"  # folder and tag; neither has one
 def with_event_metrics(metrics: Metrics, workspace: Path, outputs: tuple[Output, ...]) -> Metrics:
     """`metrics`, and every scalar of the event files among a run's outputs whose name is not in them already.
 
-    A name is the tag; where several folders have the tag, it is told apart by the folder: `train/loss` and
-    `val/loss`, as seen from the folder that all event files lie in. The last point is the final value. At
-    most MAX_SIZE bytes and MAX_POINTS points are read; what cannot be read is noted. Raises nothing for what
-    a job wrote.
+    A metric is called by its tag. Where several folders have the tag, the folder stands before it, as in
+    `train/loss` and `val/loss`. The last point is the final value. At most MAX_SIZE bytes and MAX_POINTS
+    points are read, and what cannot be read is noted. Raises nothing for what a job wrote.
     """
     files = [item.path for item in outputs if item.status is OutputStatus.KEPT and is_event_file(item.path)]
     if not files:

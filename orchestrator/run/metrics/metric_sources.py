@@ -1,9 +1,8 @@
-"""Which files of a job hold its metrics, and how their metrics are called where there are several.
+"""Which files of a job hold its metrics, and how metrics of several files are called.
 
-`metrics.json` and `metrics.jsonl` in the working directory are read where a job writes them. Many tools
-write into a folder of their own for each run, named by a moment, a number or an id; where the job wrote
-neither file into the working directory, those are looked for: the layouts of hydra, lightning (CSVLogger),
-wandb (offline) and mlflow (file store).
+`metrics.json` and `metrics.jsonl` in the working directory come first. Many tools write into a folder for
+each run, named by a moment, a number or an id. Where the job wrote neither file, the layouts of hydra,
+lightning (CSVLogger), wandb (offline) and mlflow (file store) are looked for.
 """
 
 from __future__ import annotations
@@ -56,8 +55,8 @@ class MetricFile(Value):
 def metric_files(named: str | None, written: Sequence[str]) -> list[MetricFile]:
     """The files to read. `named` is what the spec says, `written` what the job wrote.
 
-    A path that is named is in the list whether it was written or not. Of a glob, files whose ending says that
-    they can be read.
+    A named path is in the list whether it was written or not. Of files that fit a glob, those are in the list
+    whose ending we can read.
     """
     if named is None:
         at_top = [MetricFile(path=name, kind=_kind(name)) for name in (FINAL, SERIES)]
@@ -72,7 +71,7 @@ def metric_files(named: str | None, written: Sequence[str]) -> list[MetricFile]:
 
 
 def short_names(names: Mapping[str, tuple[str, str]]) -> dict[str, str]:
-    """Names as read, with the folder and the name that each is of -> without the folder where one has it."""
+    """Metric names as read -> as recorded: without the folder where only one folder has the name."""
     folders: dict[str, set[str]] = {}
     for folder, name in names.values():
         folders.setdefault(name, set()).add(folder)
@@ -99,9 +98,9 @@ def _in_own_folders(written: Iterable[str]) -> Iterable[MetricFile]:
 
 
 def _apart(files: list[MetricFile]) -> list[MetricFile]:
-    """With the folders by which they are told apart: without moments and ids, from where all of them lie.
+    """The files with the folders that tell them apart, without moments and ids, below their common folder.
 
-    Two that differ in nothing else are numbered, in the order of their names, which is that of moments.
+    Folders that differ in nothing else are numbered in the order of their names.
     """
     folders = sorted({_folder(file) for file in files})
     common = commonpath(folders) if folders else ""
@@ -115,6 +114,6 @@ def _apart(files: list[MetricFile]) -> list[MetricFile]:
 
 
 def _folder(file: MetricFile) -> str:
-    """Of mlflow the run's, for each of its metrics has a file."""
+    """The folder of a file; for mlflow the run's, because each metric has a file of its own."""
     points = _MLFLOW.search(file.path)
     return file.path[: points.end() - 1] if points else file.path.rpartition("/")[0]

@@ -16,9 +16,9 @@ STEPS = ("step", "global_step", "iteration", "epoch")  # the first one that a ta
 
 
 def read_table(stream: BinaryIO) -> Iterator[Point]:
-    """Every number of a CSV file under its column's name; a cell that holds none is left out.
+    """Every number of a CSV file under its column's name. Other cells are left out.
 
-    ValueError or csv.Error for what is no table.
+    ValueError or csv.Error where it is not a table.
     """
     names: list[str] | None = None
     step, left = -1, MAX_CELLS

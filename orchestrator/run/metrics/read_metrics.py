@@ -1,4 +1,4 @@
-"""Metrics: numbers that the job wrote to a file, read as what they are, untrusted text.
+"""Reading the numbers that a job wrote to a file: untrusted text.
 
 An honest million points take 3 s and 120 MiB (benchmarks/collecting.py), a hostile file no more memory.
 """
@@ -59,7 +59,7 @@ def read_metrics(
     Where several folders have a metric of a name, the folder stands before it. Raises nothing for what a job
     wrote.
 
-    `began`: what came with the source is no measurement of this run, and a note says so.
+    `began`: a file that came with the source holds no measurement of this run, and a note says so.
     """
     reading = Reading()
     files = metric_files(named, written)
@@ -85,7 +85,7 @@ def _more(count: int) -> str:
 
 
 class Reading:
-    """What was read of a run's metrics so far, within the limits on all of them; and what was not."""
+    """The metrics read so far, within the limits, and notes on what was not read."""
 
     def __init__(self, before: Metrics | None = None) -> None:
         self.series = Series() if before is None else Series(points_of(before.series))
@@ -95,7 +95,7 @@ class Reading:
         self._crowded = False
 
     def lose(self, what: str) -> None:
-        """Something that the job said of its metrics and that is not in the record."""
+        """Note something that the job wrote of its metrics and that is not recorded."""
         self.notes.append(what)
         self._lost.append(what)
 
@@ -108,7 +108,7 @@ class Reading:
             self.series.add(name, step, value)
 
     def takes(self, series: Series, name: str) -> bool:
-        """Whether there is room for one more name; a job can give each point another one."""
+        """Whether one more name fits: a job can give each point another name."""
         if name in series.names() or len(series.names()) < MAX_METRICS:
             return True
         if not self._crowded:
@@ -120,7 +120,7 @@ class Reading:
         self.lose(f"metrics: more than {MAX_POINTS} points; the first {MAX_POINTS} are kept")
 
     def metrics(self, names: Mapping[str, str] | None = None) -> Metrics:
-        """`names`: what metrics are called that were read under other names."""
+        """All of them. `names`: names as read -> as recorded."""
         if names is not None and any(name != new for name, new in names.items()):
             self.series = self.series.renamed(names)
             self.final = {names[name]: value for name, value in self.final.items()}
@@ -138,7 +138,7 @@ class Reading:
 
 
 def _read_object(workspace: Path, file: MetricFile, began: StartingSource, reading: Reading) -> bool:
-    """False: there is no such file."""
+    """False where the file is absent."""
     name = file.path
     data = read_small(workspace, name, MAX_FILE)
     if data is None:
@@ -163,7 +163,7 @@ def _read_object(workspace: Path, file: MetricFile, began: StartingSource, readi
 
 
 def _read_table(workspace: Path, file: MetricFile, began: StartingSource, reading: Reading) -> bool:
-    """False: there is no such file."""
+    """False where the file is absent."""
     try:
         handle, size = open_plain(workspace, file.path, MAX_LINES_FILE)
     except FileNotFoundError:
@@ -188,7 +188,7 @@ def _read_table(workspace: Path, file: MetricFile, began: StartingSource, readin
 
 
 def _read_lines(workspace: Path, file: MetricFile, began: StartingSource, reading: Reading) -> bool:
-    """False: there is no such file."""
+    """False where the file is absent."""
     name = file.path
     try:
         handle, size = open_plain(workspace, name, MAX_LINES_FILE)
@@ -228,7 +228,7 @@ def _read_lines(workspace: Path, file: MetricFile, began: StartingSource, readin
 
 
 class _Broken:
-    """Lines that could not be read, or not whole: the first is named, the others counted."""
+    """Lines that could not be read. The first is named, the others are counted."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -247,7 +247,7 @@ class _Broken:
 
 
 class _Ignored:
-    """Numbers whose names are no names of metrics: the first is named, the others counted."""
+    """Numbers whose names cannot be a metric's. The first is named, the others are counted."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -295,7 +295,7 @@ def _step(value: dict[str, Any], number: int, broken: _Broken) -> int | None:
 
 
 def _numbers(value: dict[str, Any], ignored: _Ignored, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Names and numbers; of a table in a table, joined by dots. As deep as a name may be long, at most."""
+    """Names and numbers. Names of nested objects are joined by dots, up to the length of a name."""
     for key, item in value.items():
         if isinstance(item, float | int):  # and bool
             name = prefix + key
@@ -328,7 +328,7 @@ def _no_name(name: str) -> str | None:
 
 
 def as_float(value: float) -> float:
-    """An integer past a float's range is infinite, as it would be anywhere else in a plot."""
+    """As a float; an integer beyond a float's range becomes infinite."""
     try:
         return float(value)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Points of metrics in columns: 21 bytes a point, where an object of its own would take 700."""
+"""Points of metrics in columns: 21 bytes for each point, where an object takes 700."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MetricPoint(Value):
 
 
 class Point(NamedTuple):
-    """A point while it passes by: many times cheaper to make than a MetricPoint."""
+    """A point as a tuple: many times cheaper to make than a MetricPoint."""
 
     name: str
     step: int | None
@@ -28,7 +28,7 @@ class Point(NamedTuple):
 class Series(Sequence[MetricPoint]):
     """A sequence of points, in the order in which they were added. Steps have 64 bits, values are doubles.
 
-    OverflowError for a step that does not fit. Whoever makes one adds to it; nobody else does.
+    OverflowError for a step that does not fit. Only its maker adds to it.
     """
 
     def __init__(self, points: Iterable[tuple[str, int | None, float]] = ()) -> None:
@@ -60,13 +60,13 @@ class Series(Sequence[MetricPoint]):
             yield Point(self._names[which], step if stepped else None, value)
 
     def last(self) -> dict[str, float]:
-        """The last value of each name, by when the name came first."""
+        """The last value of each name, in the order in which the names first came."""
         found = dict.fromkeys(range(len(self._names)), 0.0)
         found.update(zip(self._which, self._values, strict=True))
         return {self._names[number]: value for number, value in found.items()}
 
     def renamed(self, new: Mapping[str, str]) -> Series:
-        """The points under other names; those of a name that has none are left out."""
+        """The points under their new names. Points without a new name are left out."""
         return Series((new[name], step, value) for name, step, value in self.rows() if name in new)
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class Series(Sequence[MetricPoint]):
         return MetricPoint.model_construct(name=name, step=step, value=self._values[index])
 
     def __eq__(self, other: object) -> bool:
-        """By points, however they are held; NaN is NaN."""
+        """Equal points in the same order; NaN equals NaN."""
         if not isinstance(other, Sequence) or len(self) != len(other):
             return False
         return all(_same(mine, theirs) for mine, theirs in zip(self.rows(), points_of(other), strict=True))

@@ -26,7 +26,7 @@ from orchestrator.verdict.traces.event_differences import (
 from orchestrator.verdict.traces.trace_lines import (
     MAX_LINE,
     TABLE,
-    Table,
+    TableLine,
     TraceEvent,
     TraceReader,
     tensors_in,
@@ -218,10 +218,10 @@ class _Walk:
         one, other = self.left.parse(a), self.right.parse(b)
         if one is None or other is None:
             return
-        if isinstance(one, Table) and isinstance(other, Table):
+        if isinstance(one, TableLine) and isinstance(other, TableLine):
             self.unlike = table_difference(one, other)
             return
-        if isinstance(one, Table) or isinstance(other, Table) or one.key != other.key:
+        if isinstance(one, TableLine) or isinstance(other, TableLine) or one.key != other.key:
             step = (
                 one.step
                 if isinstance(one, TraceEvent)

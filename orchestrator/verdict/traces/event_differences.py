@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.verdict.traces.trace_lines import Table, TracedTensor, TraceEvent, word
+from orchestrator.verdict.traces.trace_lines import TableLine, TracedTensor, TraceEvent, word
 from orchestrator.verdict.verdict_model import Phase, TraceDifference
 
 OTHER_PATH = "the two runs took different paths"
@@ -52,7 +52,7 @@ def _values(event: TraceEvent) -> str:
 
 
 def path_difference(
-    original: TraceEvent | Table | None, rerun: TraceEvent | Table | None, step: int, rank: int
+    original: TraceEvent | TableLine | None, rerun: TraceEvent | TableLine | None, step: int, rank: int
 ) -> TraceDifference:
     """The two runs did not do the same things. None: that run's trace is at its end."""
     events = [item for item in (original, rerun) if isinstance(item, TraceEvent)]
@@ -83,17 +83,17 @@ def _other_shape(a: TraceEvent, b: TraceEvent) -> tuple[str, str] | None:
     return None
 
 
-def describe(item: TraceEvent | Table | None) -> str:
+def describe(item: TraceEvent | TableLine | None) -> str:
     """What a run did at this place, in few words."""
     if item is None:
         return "the end"
-    if isinstance(item, Table):
+    if isinstance(item, TableLine):
         return f"other tensors of {item.of or 'a model'}"
     where = f" of {item.where}" if item.where else ""
     return f"{item.kind}{where} at step {item.step:,}"
 
 
-def table_difference(a: Table, b: Table) -> str:
+def table_difference(a: TableLine, b: TableLine) -> str:
     """Why two lists of tensors cannot be set side by side."""
     if a.of != b.of:
         return f"another optimizer or model ({a.of} vs {b.of})"

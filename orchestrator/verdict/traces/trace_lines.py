@@ -44,7 +44,7 @@ class TracedTensor:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableLine:
     number: int
     of: str
     tensors: tuple[tuple[str, str], ...]  # name, shape
@@ -90,7 +90,7 @@ class TraceReader:
         self._hasher = hashlib.sha256()
         self._size = 0
         self._events = 0
-        self._tables: dict[int, Table] = {}
+        self._tables: dict[int, TableLine] = {}
         self._table_bytes = 0
         line = self._line()
         if line is None:
@@ -120,7 +120,7 @@ class TraceReader:
             self.problem = f"has a line that cannot be read ({word(error)})"
         return None
 
-    def parse(self, line: bytes) -> TraceEvent | Table | None:
+    def parse(self, line: bytes) -> TraceEvent | TableLine | None:
         """What `next` gave; None, and a problem, where it cannot be read."""
         try:
             if line.startswith(TABLE):
@@ -130,14 +130,14 @@ class TraceReader:
             self.problem = f"has a line that cannot be read ({word(error)})"
             return None
 
-    def keep(self, line: bytes) -> Table | None:
+    def keep(self, line: bytes) -> TableLine | None:
         """Remember a table, so that the events after it have names."""
         table = self.parse(line)
         self._table_bytes += len(line)
-        if not isinstance(table, Table):
+        if not isinstance(table, TableLine):
             return None
         if self._table_bytes > MAX_TABLES:
-            table = Table(table.number, table.of, ())
+            table = TableLine(table.number, table.of, ())
         self._tables[table.number] = table
         return table
 
@@ -234,22 +234,22 @@ def _last(value: dict[str, Any]) -> Last:
     return Last(_natural(value.get("steps")), _natural(value.get("events")), None)
 
 
-def _table(value: dict[str, Any]) -> Table:
+def _table(value: dict[str, Any]) -> TableLine:
     rows = value.get("tensors")
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 2 for row in rows):
         raise ValueError("a table without tensors")
     tensors = tuple((_text(row[0]), _text(row[1])) for row in rows)
-    return Table(_natural(value.get("table")), _text(value.get("of", "")), tensors)
+    return TableLine(_natural(value.get("table")), _text(value.get("of", "")), tensors)
 
 
-def _event(value: dict[str, Any], tables: dict[int, Table]) -> TraceEvent:
+def _event(value: dict[str, Any], tables: dict[int, TableLine]) -> TraceEvent:
     kind, step = value.get("e"), _natural(value.get("s"))
     if not isinstance(kind, str) or kind not in PHASES:
         raise ValueError(f"{word(kind)[:40]!r} is no event")
     where, combined = _text(value.get("n", "")), _text(value.get("c", ""))
     if "t" in value:
         number, order = _natural(value["t"]), _natural(value.get("o", 0))
-        table = tables.get(number, Table(number, "", ()))
+        table = tables.get(number, TableLine(number, "", ()))
         where = table.of + (f" #{order + 1}" if order else "")
         entries = _named(_text_of_any_length(value.get("d", "")), table)
         key: tuple[object, ...] = (kind, step, number, order, len(entries), bool(combined))
@@ -261,7 +261,7 @@ def _event(value: dict[str, Any], tables: dict[int, Table]) -> TraceEvent:
     return TraceEvent(kind, step, where, key, entries, combined, values)
 
 
-def _named(digests: str, table: Table) -> tuple[TracedTensor, ...]:
+def _named(digests: str, table: TableLine) -> tuple[TracedTensor, ...]:
     if len(digests) % HEX:
         raise ValueError("digests of another length")
     count = len(digests) // HEX
