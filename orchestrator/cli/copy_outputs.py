@@ -32,7 +32,7 @@ def why_not(output: Output) -> str | None:
 
 
 def stays_inside(path: str, text: str) -> bool:
-    """Whether a link at `path`, with this text, leads to a place in the folder that `path` is seen from."""
+    """Whether a link at `path` with this text stays in the folder that holds all outputs."""
     from orchestrator.image.assembly.tar import check_symlink
 
     try:
@@ -119,7 +119,7 @@ def _link(root: int, parts: tuple[str, ...], path: str, text: str, force: bool) 
 
 @contextmanager
 def _telling(path: str) -> Iterator[None]:
-    """What goes wrong at `path`, in words."""
+    """Errors at `path` become messages for people."""
     try:
         yield
     except FileExistsError as error:
@@ -167,7 +167,7 @@ def _placing(folder: int, name: str, force: bool) -> Iterator[BinaryIO]:
 
 
 def _copy_verified(source: BinaryIO, stream: BinaryIO, digest: Digest, path: str, most: int) -> int:
-    """`most`: bytes, as recorded. Who writes to a store could put a file there that fills every disk."""
+    """Copy `most` bytes, the recorded size, and no more: a forged blob could fill the disk."""
     with source:
         passing = Hashed(chunks_of(source, most + 1))
         stream.writelines(passing)

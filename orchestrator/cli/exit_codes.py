@@ -19,7 +19,7 @@ def exit_code_of(run: RunRecord) -> ExitCode:
 
 
 def exit_code_of_rerun(run: RunRecord, verdict: Verdict | None) -> ExitCode:
-    """The verdict's code; where the rerun could not be judged, what became of the rerun."""
+    """The verdict's code; the run's own code if it could not be judged."""
     if verdict is None or verdict.outcome is Outcome.FAILED:
         return exit_code_of(run) or (verdict.outcome.exit_code if verdict else ExitCode.OK)
     return verdict.outcome.exit_code

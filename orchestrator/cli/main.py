@@ -148,7 +148,7 @@ def _invoke(args: list[str]) -> int:
 
 
 def _unforeseen(error: Exception, args: list[str]) -> int:
-    """A full disk is the machine's, wherever it shows; all else that nobody foresaw is ours."""
+    """A full disk is told as such. Any other unforeseen error is a bug, told with a crash report."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         from orchestrator.cli.terminal.console import silence
 

@@ -1,4 +1,4 @@
-"""The session of a verb: opened late, closed always, and the place where orphaned runs are taken over."""
+"""The session of a verb, and the place where runs are taken over whose orchestrator died."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def opened(adopting: bool = False) -> Iterator[Session]:
 
 
 def _seal(session: Session) -> None:
-    """0.3 ms where nothing is due. What a command has done stays done whatever becomes of its tree head."""
+    """Sign the ledger if that is due (0.3 ms if not). A failure is told, and the command has succeeded."""
     from orchestrator.errors import RepriseError
 
     try:
@@ -50,7 +50,7 @@ def _seal(session: Session) -> None:
 
 
 def _adopt(session: Session) -> None:
-    """Where no run is open, which is usual, the engine's libraries are not even imported (0.1 s)."""
+    """Usually no run is open, and the engine's libraries (0.1 s) are not imported."""
     from orchestrator.record.run_record import HistoryFilter
     from orchestrator.run.attempt_model import State
 

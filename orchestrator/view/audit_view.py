@@ -17,7 +17,7 @@ OUTPUTS_SHOWN = 20
 
 
 def audit_view(findings: Sequence[Finding], what: str) -> View:
-    """`what` was looked at."""
+    """Findings by kind; `what` says what was looked at."""
     wrong = [one for one in findings if one.wrong]
     unknown = [one for one in findings if one.unknown]
     notes = [one for one in findings if not one.wrong and not one.unknown]

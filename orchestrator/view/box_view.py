@@ -22,7 +22,7 @@ _RESULTS = {True: "ok", False: "wrong", None: "absent"}
 
 
 def boxes_view(boxes: Sequence[BoxLine]) -> View:
-    """Boxes with a worker; their `state` is what is known of it now."""
+    """Boxes with a worker, each with its `state` of this moment."""
 
     def page() -> Iterator[Block]:
         if not boxes:

@@ -22,7 +22,7 @@ _SIZES = ("memory", "shm", "file_size")  # of a plan, in bytes
 
 
 def layers_document(layers: Iterable[Layer]) -> list[dict[str, Any]]:
-    """Where layers lie on this box is not part of it."""
+    """Layers without the places where they lie on this box."""
     names = ("kind", "title", "digest", "diff_id", "size")
     return [{name: getattr(layer, name) for name in names} for layer in layers]
 

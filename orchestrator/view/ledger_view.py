@@ -12,7 +12,7 @@ from orchestrator.view.forms.page import Block, Table, Text, View
 
 
 def events_view(events: Sequence[LedgerEvent], limit: int, more: bool) -> View:
-    """The newest last. `more`: there are older ones."""
+    """Events, the newest last. `more`: there are older ones."""
     names = ("index", "at", "by", "kind", "run")
     told = [{name: getattr(one, name) for name in names} | {"data": data_of(one)} for one in events]
     return View({"events": told, "limit": limit, "more": more}, _page(events))
@@ -24,7 +24,7 @@ def _page(events: Sequence[LedgerEvent]) -> Iterator[Block]:
 
 
 def data_of(event: LedgerEvent) -> dict[str, Any] | None:
-    """None of a damaged document."""
+    """The new values of rows; None if the event's document is damaged."""
     try:
         return event.data
     except (ValueError, KeyError, TypeError):
@@ -41,7 +41,7 @@ def event_text(event: LedgerEvent) -> str:
 
 
 def _one(data: dict[str, Any], table: str) -> tuple[str, dict[str, Any]]:
-    """(key, row) of the only row that an event tells of in a table."""
+    """Key and row of the one row of `table` that an event tells of."""
     rows: dict[str, dict[str, Any]] = data[table]
     return next(iter(rows.items()))
 
@@ -112,7 +112,7 @@ def _shared(verb: str, table: str, column: str | None) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A text that is too long for an event is named by its digest there."""
+    """A text that is too long for an event stands there as its digest and its size."""
     return f"({value['bytes']} bytes)" if isinstance(value, dict) else str(value)
 
 

@@ -35,7 +35,7 @@ NOTES_SHOWN = 6
 
 
 def explain(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> list[str]:
-    """Plain lines, the verdict's own sentence first (without its word), details indented by two spaces."""
+    """Plain lines: the verdict's sentence without its word, then the details, indented by two spaces."""
     lines = [verdict.summary.removeprefix(f"{verdict.outcome.value.replace('_', ' ')}: ")]
     lines += _first(verdict)
     lines += _causes(verdict)
@@ -89,7 +89,7 @@ def _files(files: tuple[FileDifference, ...]) -> Iterator[str]:
 
 
 def _metrics(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> Iterator[str]:
-    """Beside each other those that differ; in one line those that are equal."""
+    """Both values of each metric that differs; the equal metrics in one line."""
     if verdict.metrics:
         yield "metrics, original vs rerun:"
     differing = {difference.name for difference in verdict.metrics}
@@ -113,7 +113,7 @@ def _delta(a: float | None, b: float | None) -> str:
 
 
 def _drift(verdict: Verdict, original: RunRecord) -> Iterator[str]:
-    """Series only: of a final metric both values are shown already, where it is judged."""
+    """How far series are apart. Judged final metrics are left out: both values are shown already."""
     judged = verdict.outcome not in (Outcome.FAILED, Outcome.NOT_COMPARABLE)
     series = {name for name, _, _ in points_of(original.series)}
     found = [item for item in verdict.drift if not judged or item.name in series]

@@ -45,7 +45,7 @@ def comparison_view(verdict: Verdict, original: RunRecord, rerun: RunRecord, rec
 
 
 def rerun_view(run: RunRecord, original: RunRecord | None, verdict: Verdict | None) -> View:
-    """A rerun; without a verdict where there is nothing to compare it with, or it is not over."""
+    """A rerun; it has no verdict if there is nothing to compare it with."""
 
     def page() -> Iterator[Block]:
         yield Text()
@@ -92,7 +92,7 @@ def replay_view(found: Replayed, original: RunRecord | None) -> View:
 
 
 def twice_view(run: RunRecord, second: RunRecord | None, verdict: Verdict | None) -> View:
-    """A run and its rerun; the page is that of the rerun alone, for the run was shown when it ended."""
+    """A run and its rerun. The page is that of the rerun: the run was shown when it ended."""
     if second is None:
         document: dict[str, Any] = {
             "run": run_document(run),

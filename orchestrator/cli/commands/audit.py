@@ -144,7 +144,7 @@ def _verdicts(
 
 
 def _refuse(session: Session, runs: list[str], job: str | None) -> None:
-    """UsageError: nothing of what was named was judged, which is not the same as all is well."""
+    """UsageError if no named run has a verdict: nothing was checked, which is not the same as all is well."""
     from orchestrator.errors import UsageError
 
     if job is not None:

@@ -88,7 +88,7 @@ def _submit(request: BuildRequest, on: str | None, detach: bool, quiet: bool, as
 
 
 def _twice(request: BuildRequest, quiet: bool, as_json: bool) -> int:
-    """A run that its own digest does not repeat on the same box needs no other box to be doubted."""
+    """Run the job and rerun it at once: if the two differ, the script itself does not repeat its bits."""
     from orchestrator.cli.exit_codes import exit_code_of, exit_code_of_rerun
     from orchestrator.cli.terminal.console import print_view, show
     from orchestrator.cli.terminal.run_progress import watching

@@ -84,7 +84,7 @@ class TerminalWatch:
 
 @contextmanager
 def watching(as_json: bool, quiet: bool) -> Iterator[Watch]:
-    """The watch that a verb's options ask for. With `--json` standard output is the document's alone."""
+    """The watch that a verb's options ask for. With `--json` only the document goes to standard output."""
     if quiet:
         from orchestrator.launch.watch import Silent
 

@@ -63,7 +63,7 @@ def step_text(step: int | None) -> str:
 
 
 def incomplete_text(count: int, of: str) -> str:
-    """Of runs that are ranked by metrics, or shown with them."""
+    """A warning about runs whose metrics are incomplete."""
     have = "has" if count == 1 else "have"
     return (
         f"{count:,} of {of} {have} metrics that could not all be read, so what is best may be another;"

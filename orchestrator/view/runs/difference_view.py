@@ -15,7 +15,7 @@ ENTRIES_SHOWN = 40  # of one section; --all and --json show every one
 
 
 def difference_view(found: Difference, everything: bool) -> View:
-    """With `everything`, equal fields, too."""
+    """With `everything`, also the equal fields."""
     document = jsonable(found)
     if not everything:
         for section in document["sections"]:
@@ -54,7 +54,7 @@ def _entry(entry: FieldPair) -> Iterator[Block]:
 
 
 def cell_text(value: Cell) -> str:
-    """A value so that two different ones never look the same: text in quotes where it looks like another."""
+    """Two different values never look the same: a text that looks like another value stands in quotes."""
     if not isinstance(value, str):
         return repr(value)
     plain = value.isprintable() and value.strip() == value and value not in ("", "True", "False", "None")

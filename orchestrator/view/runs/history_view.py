@@ -26,7 +26,7 @@ _BEST = {"min": "least", "max": "greatest", "last": "last"}
 
 
 class Answer(NamedTuple):
-    """What the record says to a question to the history."""
+    """The record's answer to a question."""
 
     wanted: HistoryFilter
     page: HistoryPage
@@ -110,7 +110,7 @@ def _few(values: Mapping[str, Any], text: Callable[[Any], str]) -> str:
 
 
 def _value_in(run: RunLine, field: Field) -> object:
-    """What a run has of a parameter or metric; True of its other fields."""
+    """A run's value of a parameter or metric; True for its other fields, which every run has."""
     if field.word == "params":
         return run.params.get(str(field.name))
     if field.word != "metrics":
@@ -145,7 +145,7 @@ def changed_text(changed: Changed) -> str:
 
 
 def _value(value: Plain) -> str:
-    """Empty for a hash, which says nothing to a reader; a digest is shortened."""
+    """A hash becomes empty: it says nothing to a reader. A digest is shortened."""
     text = str(value)
     if re.fullmatch(r"[0-9a-f]{64}", text):
         return ""

@@ -27,7 +27,7 @@ def _page(found: Lineage) -> Iterator[Block]:
 
 
 def _sources(found: Lineage, run: str, shown: set[str]) -> list[Tree]:
-    """One branch per input, with the inputs of the run that made it; a run's own only once."""
+    """One branch per input, with the inputs of the run that made it. Each run's inputs are listed once."""
     branches = []
     for link in (link for link in found.above if link.user == run):
         text = f"{link.input} <- {_files_text(link)} of {_kin_text(found.runs[link.maker])}{_also_text(link)}"

@@ -31,7 +31,7 @@ def origin_view(
     made: Sequence[Made],
     mentions: Sequence[Mention],
 ) -> View:
-    """`made` and `mentions` are what the record has under any of the digests."""
+    """`made` and `mentions`: all that the record knows of these digests."""
     found = _found(files, made, mentions)
     whole = [item for item in _found(folders, (), mentions) if item.mentions]
     document = {
@@ -86,7 +86,7 @@ def _group(group: Sequence[Found]) -> Iterator[Block]:
         yield Text(f"and {len(group) - FILES_SHOWN} more files; --json lists all", Tone.QUIET)
     if not left_by_a_run(made, mentions):
         yield Text(f"  no run made this ({group[0].digest})" if alone else "  no run made these")
-    # The first run that is no rerun is the one that people mean.
+    # People mean the first run that is not a rerun.
     for run in sorted(made, key=lambda run: run.rerun_of is not None)[:RUNS_SHOWN]:
         yield _made(run, alone)
     if len(made) > RUNS_SHOWN:
@@ -95,7 +95,7 @@ def _group(group: Sequence[Found]) -> Iterator[Block]:
 
 
 def made_as(item: Found) -> str:
-    """What the run that people mean called the file."""
+    """The file's name in the run that people mean: the first that is not a rerun."""
     return min(item.made, key=lambda made: made.rerun_of is not None).path
 
 
@@ -124,7 +124,7 @@ def _input_of(mention: Mention) -> str:
 
 
 def _mentions(mentions: Sequence[Mention], alone: bool) -> Iterator[Block]:
-    """`input data of RUN (job, ada, when)`, oldest first; of a file in it, its path where it is alone."""
+    """`input data of RUN (job, ada, when)`, oldest first; for one file alone, with its path in the input."""
     for item in mentions[:RUNS_SHOWN]:
         what = {
             "input": f"input {item.what}",

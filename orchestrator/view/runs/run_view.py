@@ -133,7 +133,7 @@ def _verdict_lines(run: RunRecord, verdicts: Sequence[VerdictLine]) -> Iterator[
 
 
 def first_difference(document: Mapping[str, Any]) -> str:
-    """Of a stored verdict: `backward, step 3, fc.weight`, else the first file or metric; else nothing."""
+    """Where the runs of a stored verdict first differ: `backward, step 3, fc.weight`, a file or a metric."""
     first = document.get("first")
     if isinstance(first, dict):
         rank = f"rank {first['rank']}" if first.get("rank") else ""

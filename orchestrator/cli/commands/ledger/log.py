@@ -53,7 +53,7 @@ def command(
 
 
 def _refuse_unknown(kinds: tuple[str, ...]) -> None:
-    """UsageError for a kind that no event can have: an empty list would be no answer."""
+    """UsageError for a kind that no event can have."""
     from difflib import get_close_matches
 
     from orchestrator.errors import UsageError
@@ -68,7 +68,7 @@ def _refuse_unknown(kinds: tuple[str, ...]) -> None:
 
 
 def _find(record: Record, text: str) -> str:
-    """Also a run that has no row any more, by its full id: the ledger is what remembers it."""
+    """The run's id; also the full id of a run whose row is gone, for the ledger remembers it."""
     from orchestrator.errors import UsageError
     from orchestrator.record.ledger.read_ledger import EventFilter
 
