@@ -123,10 +123,10 @@ def test_what_is_written_and_signed_while_the_ledger_is_read_is_no_contradiction
         everything = session.record.everything
         events = everything.ledger_events
 
-        def late(after: int) -> Iterator[LedgerEvent]:
+        def late() -> Iterator[LedgerEvent]:
             record_one(settings, "meanwhile")
             sign_ledger(session)
-            yield from events(after)
+            yield from events()
             record_one(settings, "at the end")
             sign_ledger(session)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, exists, select, true
 
+from orchestrator.record.database.among import among
 from orchestrator.record.run_record import Changed, Delta
 from orchestrator.record.schema import tables
 from orchestrator.value import Plain, flat
 
-_CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
 Facts = dict[int, dict[str, Plain]]
 
 # What is known once a run has executed. One that never did is passed over, as if it had not been.
@@ -26,9 +26,7 @@ _IN_THE_IMAGE = ("packages", "code", "base", "params", "seed")  # the same in tw
 
 def changes(connection: Connection, runs: Sequence[str], aspect: str) -> dict[str, Changed]:
     """Of these runs, those in which the aspect (one of ASPECTS) differs from the job's run before."""
-    pairs: list[Row[Any]] = []
-    for start in range(0, len(runs), _CHUNK):
-        pairs += _pairs(connection, runs[start : start + _CHUNK], aspect)
+    pairs = list(_pairs(connection, runs, aspect))
     if aspect in _IN_THE_IMAGE:
         pairs = [pair for pair in pairs if pair.image_id != pair.image_before]
     keys = {pair.id for pair in pairs} | {pair.id_before for pair in pairs}
@@ -64,7 +62,7 @@ def _pairs(connection: Connection, runs: Sequence[str], aspect: str) -> Iterable
             before.c.image_id.label("image_before"),
         )
         .select_from(run.join(before, before.c.id == last))
-        .where(run.c.public_id.in_(runs), _recorded(run, aspect))
+        .where(among(connection, run.c.public_id, runs), _recorded(run, aspect))
     )
     return connection.execute(query)
 
@@ -92,8 +90,7 @@ def _named(table: Table, name: str, value: str) -> Callable[[Connection, Sequenc
 
 
 def _rows(connection: Connection, table: Table, keys: Sequence[int]) -> Iterable[Row[Any]]:
-    for start in range(0, len(keys), _CHUNK):
-        yield from connection.execute(select(table).where(table.c.run_id.in_(keys[start : start + _CHUNK])))
+    return connection.execute(select(table).where(among(connection, table.c.run_id, keys)))
 
 
 def _hardware(connection: Connection, keys: Sequence[int]) -> Facts:
@@ -104,7 +101,7 @@ def _hardware(connection: Connection, keys: Sequence[int]) -> Facts:
 
 def _seed(connection: Connection, keys: Sequence[int]) -> Facts:
     run = tables.run
-    query = select(run.c.id, run.c.seed).where(run.c.id.in_(keys))
+    query = select(run.c.id, run.c.seed).where(among(connection, run.c.id, keys))
     return {row.id: {"seed": row.seed} for row in connection.execute(query)}
 
 
@@ -113,7 +110,7 @@ def _base(connection: Connection, keys: Sequence[int]) -> Facts:
     query = (
         select(run.c.id, image.c.base_name, image.c.base_digest)
         .join(image, image.c.id == run.c.image_id)
-        .where(run.c.id.in_(keys))
+        .where(among(connection, run.c.id, keys))
     )
     return {row.id: {"base": f"{row.base_name} {row.base_digest}"} for row in connection.execute(query)}
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, func, select
 
+from orchestrator.record.database.among import among
 from orchestrator.record.history.order import executed
-from orchestrator.record.history.pages import among
 from orchestrator.record.run_record import RunLine
 from orchestrator.record.runs.annotations import marks_of
 from orchestrator.record.runs.metric_extremes import reached_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import scalar_of
-
-_CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
 
 _original = tables.run.alias("original")
 
@@ -47,10 +45,8 @@ def lines_of(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
         .outerjoin(attempt, executed())
         .outerjoin(tables.box, tables.box.c.id == attempt.c.box)
     )
-    rows: dict[int, Row[Any]] = {}
-    for start in range(0, len(keys), _CHUNK):
-        some = among(connection, run.c.id, keys[start : start + _CHUNK])
-        rows |= {row.run_key: row for row in connection.execute(query.where(some))}
+    found = connection.execute(query.where(among(connection, run.c.id, keys)))
+    rows: dict[int, Any] = {row.run_key: row for row in found}
     return _read(connection, [rows[key] for key in keys])
 
 
@@ -85,7 +81,6 @@ def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
     return list(readable(zip(keys, rows, strict=True), line, lambda held: held[1]["id"]))
 
 
-def _for_runs(connection: Connection, table: Table, keys: Sequence[int]) -> Iterator[Row[Any]]:
-    for start in range(0, len(keys), _CHUNK):
-        chosen = among(connection, table.c.run_id, keys[start : start + _CHUNK])
-        yield from connection.execute(select(table).where(chosen).order_by(*table.primary_key.columns))
+def _for_runs(connection: Connection, table: Table, keys: Sequence[int]) -> Iterable[Row[Any]]:
+    chosen = select(table).where(among(connection, table.c.run_id, keys))
+    return connection.execute(chosen.order_by(*table.primary_key.columns))

@@ -12,13 +12,11 @@ runs in the order of a metric and read another index anew for each, for ten minu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
-    ARRAY,
     Column,
     ColumnElement,
     Connection,
@@ -26,14 +24,13 @@ from sqlalchemy import (
     Row,
     Select,
     UnaryExpression,
-    any_,
-    bindparam,
     func,
     select,
 )
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.visitors import replacement_traverse
 
+from orchestrator.record.database.among import among
 from orchestrator.record.history.order import REST, Known, Order, OrderPlace, fitting_runs
 from orchestrator.record.schema import tables
 
@@ -208,11 +205,3 @@ def _by_key(connection: Connection, query: Select[Any]) -> Select[Any]:
 
     shown: Any = replacement_traverse(query, {}, hidden)
     return cast("Select[Any]", shown)
-
-
-def among(connection: Connection, column: Any, keys: Sequence[int]) -> ColumnElement[bool]:
-    """One of these, however many: as one parameter, so that the statement is always the same text."""
-    if connection.dialect.name == "postgresql":
-        return cast("ColumnElement[bool]", column == any_(bindparam(None, list(keys), ARRAY(Integer))))
-    listed = func.json_each(json.dumps(list(keys))).table_valued("value")
-    return cast("ColumnElement[bool]", column.in_(select(listed.c.value)))

@@ -5,16 +5,15 @@ Functions take a connection inside a reading transaction; `Everything` opens one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, Table, exists, func, select
 
 from orchestrator.digest import Digest
-from orchestrator.record.database.database import Database
 from orchestrator.record.database.database_clock import seconds_since
 from orchestrator.record.ledger.fold_events import LedgerEvent
 from orchestrator.record.ledger.row_evidence import orphans
@@ -30,6 +29,7 @@ from orchestrator.record.ledger.snapshot import (
     run_evidence,
 )
 from orchestrator.record.schema import tables
+from orchestrator.record.transaction import Door, reading
 from orchestrator.run.attempt_model import State
 
 
@@ -81,11 +81,31 @@ def images(connection: Connection, after: int, since: datetime | None) -> tuple[
     return lines, keys[-1] if keys else None
 
 
-def count_images(connection: Connection, since: datetime | None) -> int:
-    query = select(func.count()).select_from(tables.image)
+def count_images(connection: Connection, since: datetime | None = None) -> int:
+    return _count(connection, tables.image, since)
+
+
+def count_runs(connection: Connection, since: datetime | None = None) -> int:
+    return _count(connection, tables.run, since)
+
+
+def _count(connection: Connection, table: Table, since: datetime | None) -> int:
+    query = select(func.count()).select_from(table)
     if since is not None:
-        query = query.where(tables.image.c.created_at >= since)
+        query = query.where(table.c.created_at >= since)
     return int(connection.execute(query).scalar_one())
+
+
+def all_orphans(connection: Connection) -> list[tuple[str, str]]:
+    """(table, key) of rows below a run or an image that is not there."""
+    return list(orphans(connection))
+
+
+def judged(connection: Connection) -> list[str]:
+    """Runs that have a verdict as the rerun."""
+    run, verdict = tables.run, tables.verdict
+    query = select(run.c.public_id).where(run.c.id.in_(select(verdict.c.run_id))).order_by(run.c.id)
+    return list(connection.execute(query).scalars())
 
 
 def source_of(connection: Connection, run: str) -> dict[str, str]:
@@ -100,6 +120,7 @@ def source_of(connection: Connection, run: str) -> dict[str, str]:
 
 
 def oldest_open(connection: Connection) -> timedelta | None:
+    """How long ago the first attempt of a run that is being executed began; None where none is."""
     run, attempt = tables.run, tables.attempt
     at_work = run.c.state.in_((State.PREPARING, State.RUNNING, State.COLLECTING))
     query = select(func.min(attempt.c.claimed_at)).join(run, run.c.id == attempt.c.run_id).where(at_work)
@@ -107,31 +128,23 @@ def oldest_open(connection: Connection) -> timedelta | None:
     return None if began is None else timedelta(seconds=seconds_since(connection, began))
 
 
-class Everything:
+class Everything(Door):
     """The record as an audit goes through it. Runs may be recorded meanwhile: a page is one snapshot."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    count_images = reading(count_images)
+    count_runs = reading(count_runs)
+    source_of = reading(source_of)
+    oldest_open = reading(oldest_open)
+    named = reading(named)
+    runs_without_rows = reading(runs_without_rows)
+    orphans = reading(all_orphans)
+    judged = reading(judged)
 
     def images(self, since: datetime | None = None) -> Iterator[ImageLine]:
         after: int | None = 0
         while after is not None:
             page, after = self._database.read(partial(images, after=after, since=since))
             yield from page
-
-    def count_images(self, since: datetime | None = None) -> int:
-        return self._database.read(lambda connection: count_images(connection, since))
-
-    def source_of(self, run: str) -> dict[str, str]:
-        return self._database.read(lambda connection: source_of(connection, run))
-
-    def oldest_open(self) -> timedelta | None:
-        """How long ago the first attempt of a run that is being executed began; None where none is."""
-        return self._database.read(oldest_open)
-
-    def named(self, digests: Sequence[Digest]) -> set[Digest]:
-        """Those blobs that the record names."""
-        return self._database.read(partial(named, digests=digests))
 
     def blobs(self, since: datetime | None = None) -> Iterator[BlobLine]:
         """Blobs that the record names, each with one of its runs; one may come once per kind of row."""
@@ -143,12 +156,6 @@ class Everything:
                 )
                 yield from page
 
-    def count_runs(self, since: datetime | None = None) -> int:
-        query = select(func.count()).select_from(tables.run)
-        if since is not None:
-            query = query.where(tables.run.c.created_at >= since)
-        return self._database.read(lambda connection: int(connection.execute(query).scalar_one()))
-
     def runs(self, since: datetime | None = None) -> Iterator[list[RunEvidence]]:
         after: int | None = None
         while True:
@@ -157,24 +164,11 @@ class Everything:
                 return
             yield page
 
-    def runs_without_rows(self) -> list[str]:
-        return self._database.read(runs_without_rows)
-
-    def orphans(self) -> list[tuple[str, str]]:
-        """(table, key) of rows below a run or an image that is not there."""
-        return self._database.read(lambda connection: list(orphans(connection)))
-
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """The record as it is at this moment, however long it is looked at."""
         with self._database.reading() as connection:
             yield Snapshot(connection)
-
-    def judged(self) -> list[str]:
-        """Runs that have a verdict as the rerun."""
-        run, verdict = tables.run, tables.verdict
-        query = select(run.c.public_id).where(run.c.id.in_(select(verdict.c.run_id))).order_by(run.c.id)
-        return self._database.read(lambda connection: list(connection.execute(query).scalars()))
 
     def ledger_events(self) -> Iterator[LedgerEvent]:
         """All events by their index, those below 0 first: there should be none."""

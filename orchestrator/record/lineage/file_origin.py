@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, null, select
 
 from orchestrator.digest import Digest
+from orchestrator.record.database.among import among
 from orchestrator.record.lineage.lineage_model import Made, Mention
 from orchestrator.record.runs.annotations import marks_of
 from orchestrator.record.runs.unreadable_rows import readable
@@ -30,27 +31,18 @@ def origin(connection: Connection, digests: Sequence[Digest]) -> list[Made]:
     )
 
     def made(row: Row[Any]) -> Made:
+        fields = {name: row._mapping[name] for name in Made.model_fields.keys() & row._mapping.keys()}
+        marks = said[row.key]
         return Made(
-            run=row.public_id,
-            job=row.name,
-            path=row.path,
-            digest=row.digest,
-            state=row.state,
-            submitted_by=row.submitted_by,
-            created_at=row.created_at,
-            image=row.image,
-            commit=row.commit,
-            dirty=bool(row.dirty),
+            **fields | {"dirty": bool(row.dirty)},
             params={one.name: scalar_of(one.type, one.text) for one in params.get(row.key, ())},
-            rerun_of=row.original,
             verdicts=tuple(verdicts.get(row.key, ())),
-            names=said[row.key].names,
-            archived=said[row.key].archived is not None,
-            imported=row.imported_from,
+            names=marks.names,
+            archived=marks.archived is not None,
         )
 
     ordered = sorted(rows, key=lambda row: (row.key, row.path))
-    return list(readable(ordered, made, lambda row: row.public_id))
+    return list(readable(ordered, made, lambda row: row.run))
 
 
 def _outputs(connection: Connection, digests: Sequence[Digest]) -> list[Row[Any]]:
@@ -76,16 +68,16 @@ def _made() -> Select[Any]:
             output.c.path,
             output.c.digest,
             run.c.id.label("key"),
-            run.c.public_id,
-            job.c.name,
+            run.c.public_id.label("run"),
+            job.c.name.label("job"),
             run.c.state,
             run.c.submitted_by,
             run.c.created_at,
-            run.c.imported_from,
+            run.c.imported_from.label("imported"),
             image.c.digest.label("image"),
             git.c.commit,
             git.c.dirty,
-            _original.c.public_id.label("original"),
+            _original.c.public_id.label("rerun_of"),
         )
         .join(run, run.c.id == output.c.run_id)
         .join(job, job.c.id == run.c.job_id)
@@ -104,25 +96,17 @@ def mentions(connection: Connection, digests: Sequence[Digest]) -> list[Mention]
     found = [
         item
         for role, query, column in _mentioned()
-        for start in range(0, len(wanted), _CHUNK)
-        for item in _mentions(connection, role, query.where(column.in_(wanted[start : start + _CHUNK])))
+        for item in _mentions(connection, role, query.where(among(connection, column, wanted)))
     ]
     return sorted(found, key=lambda item: (item.created_at, item.run, item.role, item.what))
 
 
 def _mentions(connection: Connection, role: str, query: Select[Any]) -> Iterator[Mention]:
     def mention(row: Row[Any]) -> Mention:
-        return Mention(
-            run=row.public_id,
-            job=row.job,
-            role=role,
-            what="" if row.what is None else row.what,
-            digest=row.digest,
-            submitted_by=row.submitted_by,
-            created_at=row.created_at,
-        )
+        fields = row._asdict()
+        return Mention(role=role, what=fields.pop("what") or "", **fields)
 
-    return readable(connection.execute(query.limit(MOST)), mention, lambda row: row.public_id)
+    return readable(connection.execute(query.limit(MOST)), mention, lambda row: row.run)
 
 
 def _mentioned() -> Iterator[tuple[str, Select[Any], Any]]:
@@ -139,7 +123,7 @@ def _mentioned() -> Iterator[tuple[str, Select[Any], Any]]:
 
 def _of_runs(table: Table, digest: Any, what: Any) -> Select[Any]:
     run, job = tables.run, tables.job
-    columns = (run.c.public_id, run.c.submitted_by, run.c.created_at, job.c.name.label("job"))
+    columns = (run.c.public_id.label("run"), run.c.submitted_by, run.c.created_at, job.c.name.label("job"))
     return (
         select(*columns, digest.label("digest"), what.label("what"))
         .select_from(table)
@@ -151,10 +135,9 @@ def _of_runs(table: Table, digest: Any, what: Any) -> Select[Any]:
 def _params(connection: Connection, keys: Sequence[int]) -> dict[int, list[Row[Any]]]:
     table = tables.param
     found: dict[int, list[Row[Any]]] = {}
-    for start in range(0, len(keys), _CHUNK):
-        chosen = table.c.run_id.in_(keys[start : start + _CHUNK])
-        for row in connection.execute(select(table).where(chosen).order_by(*table.primary_key.columns)):
-            found.setdefault(row.run_id, []).append(row)
+    query = select(table).where(among(connection, table.c.run_id, keys))
+    for row in connection.execute(query.order_by(*table.primary_key.columns)):
+        found.setdefault(row.run_id, []).append(row)
     return found
 
 
@@ -162,14 +145,9 @@ def _verdicts(connection: Connection, keys: Sequence[int]) -> dict[int, list[str
     """Outcomes in which a run is the rerun or the original."""
     table = tables.verdict
     found: dict[int, list[str]] = {}
-    for start in range(0, len(keys), _CHUNK):
-        some = keys[start : start + _CHUNK]
-        query = (
-            select(table.c.run_id, table.c.original_id, table.c.outcome)
-            .where(table.c.run_id.in_(some) | table.c.original_id.in_(some))
-            .order_by(table.c.id)
-        )
-        for row in connection.execute(query):
-            for key in {row.run_id, row.original_id} & set(some):
-                found.setdefault(key, []).append(row.outcome)
+    here = among(connection, table.c.run_id, keys) | among(connection, table.c.original_id, keys)
+    query = select(table.c.run_id, table.c.original_id, table.c.outcome).where(here).order_by(table.c.id)
+    for row in connection.execute(query):
+        for key in {row.run_id, row.original_id} & set(keys):
+            found.setdefault(key, []).append(row.outcome)
     return found

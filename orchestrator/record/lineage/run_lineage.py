@@ -121,10 +121,6 @@ def _links(edges: Sequence[_Edge], ids: dict[int, str]) -> Iterator[Link]:
         )
 
 
-def _match(edge: _Edge) -> Match:
-    return Match(output=edge.output, file=edge.file, digest=Digest(edge.digest))
-
-
 def _unmade(
     connection: Connection, keys: set[int], edges: Sequence[_Edge], ids: dict[int, str]
 ) -> Iterator[Unmade]:

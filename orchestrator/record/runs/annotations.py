@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, not_, select
 
 from orchestrator.errors import UsageError
+from orchestrator.record.database.among import among
 from orchestrator.record.database.database_clock import now
 from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.run_record import Remark, RunAnnotations, RunName
@@ -21,7 +22,6 @@ from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 
 LONGEST_NOTE = 10_000  # characters
-_CHUNK = 10_000  # keys in one query; SQLite takes 32,766 parameters
 _TAG = re.compile(r"\w[\w.:/+-]{0,99}\Z")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}\Z")
 _HEX = re.compile(r"[0-9A-Fa-f]+\Z")
@@ -208,7 +208,8 @@ def _marks(connection: Connection, keys: Sequence[int]) -> dict[int, RunAnnotati
             case _:
                 called[row.run_id].add(row.word)
     # A name that went on to another run left no row here.
-    holders = _holders(connection, sorted(set().union(*called.values())))
+    words = sorted(set().union(*called.values()))
+    holders = _holders(connection, words) if words else {}
     return {
         key: RunAnnotations(
             tags=tuple(sorted(tags[key])),
@@ -221,19 +222,17 @@ def _marks(connection: Connection, keys: Sequence[int]) -> dict[int, RunAnnotati
 
 def _words_of(connection: Connection, keys: Sequence[int]) -> Iterator[Row[Any]]:
     table = tables.annotation
-    for start in range(0, len(keys), _CHUNK):
-        some = table.c.run_id.in_(keys[start : start + _CHUNK])
-        yield from connection.execute(_remarks().where(some, table.c.kind.in_(_WORDS)))
+    some = among(connection, table.c.run_id, keys)
+    yield from connection.execute(_remarks().where(some, table.c.kind.in_(_WORDS)))
 
 
 def _holders(connection: Connection, words: Sequence[str]) -> dict[str, int | None]:
     """Name -> the key of the run that has it now."""
     table = tables.annotation
     held: dict[str, int | None] = {}
-    for start in range(0, len(words), _CHUNK):
-        some = table.c.word.in_(words[start : start + _CHUNK])
-        for row in connection.execute(_remarks().where(table.c.kind.in_(("name", "unname")), some)):
-            held[row.word] = row.run_id if row.kind == "name" else None
+    some = among(connection, table.c.word, words)
+    for row in connection.execute(_remarks().where(table.c.kind.in_(("name", "unname")), some)):
+        held[row.word] = row.run_id if row.kind == "name" else None
     return held
 
 
