@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 from support.box import Box, make_box
 from support.fresh_record import migrated_anew, planted_records  # noqa: F401
-from support.services import PostgresServer, postgres_server
+from support.services import PostgresServer, S3Server, postgres_server, s3_server
 
 from orchestrator.image.image_model import LABEL_PROGRAM
 from orchestrator.settings import Settings, load
@@ -59,6 +59,12 @@ def shared_base() -> Settings:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
         yield server
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.box import git
 from support.records import new_run
 
 from orchestrator.audit.heads.signed_heads import BRANCH, copy_to_file, copy_to_git, seal, sign_ledger
@@ -165,11 +165,6 @@ def test_what_is_no_witness_of_this_ledger_is_left_alone(session: Session, tmp_p
         assert path.read_text() == text
     with pytest.raises(UsageError, match="cannot be written"):
         copy_to_file(session, tmp_path)
-
-
-def git(folder: Path, *words: str) -> str:
-    command = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b", *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_git_gets_a_branch_of_its_own(session: Session, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from support.records import digest_of as digest
 from support.records import run_record
 
 from orchestrator.cli.main import run
+from orchestrator.launch.session import Session
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import (
     Fingerprint,
@@ -41,6 +42,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("REPRISE_DATABASE_URL", raising=False)
     monkeypatch.delenv("REPRISE_STORE", raising=False)
     return folder
+
+
+@pytest.fixture
+def session(home: Path) -> Iterator[Session]:
+    with Session.open() as session:
+        yield session
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,6 @@ from orchestrator.spec.source.source_tree import GitState, SourceFile, SourceTre
 Call = Callable[..., Any]
 A, B = "aaaa000000000001", "bbbb000000000002"
 EVIL = "\x1b]0;owned\x07\u202e"
-
-
-@pytest.fixture
-def session(home: Path) -> Iterator[Session]:
-    with Session.open() as session:
-        yield session
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,6 @@ from orchestrator.run.attempt_model import Result, State
 from orchestrator.view import ledger_view
 
 Call = Callable[..., Any]
-
-
-@pytest.fixture
-def session(home: Path) -> Iterator[Session]:
-    with Session.open() as session:
-        yield session
 
 
 def end_a_run(session: Session, **result: Any) -> str:

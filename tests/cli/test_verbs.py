@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,6 @@ LOG = b"epoch 1\n\r 50%\r100%\n\x1b]0;title\x07done \x1b[31mred\x1b[0m\xff\n"
 MODEL = b"weights" * 100
 
 Call = Callable[..., Any]
-
-
-@pytest.fixture
-def session(home: Path) -> Iterator[Session]:
-    with Session.open() as session:
-        yield session
 
 
 @pytest.fixture

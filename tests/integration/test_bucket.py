@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.box import Box, make_box, write_job
-from support.services import S3Server, s3_server
+from support.services import S3Server
 
 from orchestrator.settings import Settings
 
@@ -21,12 +20,6 @@ open('x.txt', 'w').write(str(random.random()))
 json.dump({'accuracy': 0.5}, open('metrics.json', 'w'))
 print('hello')
 """
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture

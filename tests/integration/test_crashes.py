@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.box import WAITS, Box, let_go, write_job
+from support.box import WAITS, Box, containers, let_go, write_job
 
 from orchestrator.launch.crash_points import POINTS, VARIABLE
 
@@ -18,16 +17,6 @@ pytestmark = pytest.mark.engine
 SCRIPT = (
     "import time; open('started', 'x').write('once'); time.sleep(0.3); open('done.txt', 'w').write('done')"
 )
-
-
-def containers(run: str) -> list[str]:
-    found = subprocess.run(
-        ["docker", "ps", "--all", "--filter", f"label=reprise.run={run}", "--format", "{{.Names}}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return found.stdout.split()
 
 
 @pytest.mark.parametrize("point", POINTS)

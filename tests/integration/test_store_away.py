@@ -9,16 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.box import WAITS, Box, let_go, write_job
+from support.box import WAITS, Box, containers, let_go, write_job
 
 pytestmark = pytest.mark.engine
 
 SCRIPT = f"{WAITS}\nopen('out.bin', 'wb').write(b'x' * 3_000_000)"
-
-
-def containers(run: str) -> list[str]:
-    command = ["docker", "ps", "--all", "--filter", f"label=reprise.run={run}", "--format", "{{.Names}}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 def mount(*words: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select
-from support.box import WAITS, Box, let_go, write_job
+from support.box import WAITS, Box, containers, let_go, write_job
 from support.forged_rows import change_run, engine_of
 from support.services import PostgresServer, RegistryServer, registry_server
 from support.team import FINAL, Team, team_of
@@ -36,11 +35,6 @@ def team(
 ) -> Iterator[Team]:
     with team_of(tmp_path, shared_base, postgres.new_record(), registry) as made:
         yield made
-
-
-def containers(run: str) -> list[str]:
-    command = ["docker", "ps", "--all", "--filter", f"label=reprise.run={run}", "--format", "{{.Names}}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 @pytest.mark.acceptance

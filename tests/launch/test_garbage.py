@@ -6,13 +6,12 @@ import io
 import os
 import secrets
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from support.records import new_run
-from support.services import S3Server, s3_server
+from support.services import S3Server
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -54,12 +53,6 @@ def age(session: Session, *digests: Digest) -> None:
     moment = (datetime.now(UTC) - 2 * DAY).timestamp()
     for digest in digests:
         os.utime(session.store.path(digest), (moment, moment))
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture

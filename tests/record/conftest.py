@@ -63,3 +63,10 @@ def finished(record: Record) -> Callable[..., str]:
         return finish_run(record, new_run_of(**changes), **(result or {}))
 
     return make
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Record]:
+    """The record of another box."""
+    with open_record(load({"REPRISE_HOME": str(tmp_path / "elsewhere")})) as opened:
+        yield opened

@@ -11,14 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.services import S3Server, s3_server
+from support.services import S3Server
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
@@ -30,12 +29,6 @@ from orchestrator.settings import load
 
 SIZES = (0, 1, 1000, bucket_store.PART + 1)
 SOON = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @dataclass

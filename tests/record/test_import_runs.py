@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +14,12 @@ from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.record.database.connect import open_database
 from orchestrator.record.ledger import row_evidence
-from orchestrator.record.record import Record, open_record
+from orchestrator.record.record import Record
 from orchestrator.record.run_record import NewRun
 from orchestrator.record.schema import tables
 from orchestrator.record.transfer.import_runs import Brought, Carried
 from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
-from orchestrator.settings import Settings, load
+from orchestrator.settings import Settings
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest
 from orchestrator.spec.program import Program
 from orchestrator.structural_difference import differences
@@ -36,12 +35,6 @@ class Judgement(Value):
     original: str
     rerun: str
     apart: float = float("nan")
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Record]:
-    with open_record(load({"REPRISE_HOME": str(tmp_path / "elsewhere")})) as opened:
-        yield opened
 
 
 @pytest.fixture

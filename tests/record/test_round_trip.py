@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.examples import tries
@@ -17,7 +14,7 @@ from support.ledger_checks import wrong_of
 
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
-from orchestrator.record.record import Record, open_record
+from orchestrator.record.record import Record
 from orchestrator.record.run_record import ImageFacts, NewRun
 from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.run.attempt_model import (
@@ -32,7 +29,6 @@ from orchestrator.run.attempt_model import (
     State,
     TraceFile,
 )
-from orchestrator.settings import load
 from orchestrator.spec.jobfile.job_spec import Resources, Tolerance, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
@@ -216,13 +212,6 @@ def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Res
     for name, value in handed_in.items():
         assert same(value, facts[name]), name
     assert record.image(new.image) == (new.image_facts, new.program)
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Record]:
-    """The record of another box."""
-    with open_record(load({"REPRISE_HOME": str(tmp_path / "elsewhere")})) as opened:
-        yield opened
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.box import git
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -20,14 +21,6 @@ from orchestrator.spec.jobfile.job_spec import SourceSpec
 from orchestrator.spec.source import git as git_module
 from orchestrator.spec.source.read_source import read_source
 from orchestrator.spec.source.source_tree import GitState, SourceTree
-
-
-def git(folder: Path, *words: str, **environ: str) -> str:
-    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
-    done = subprocess.run(
-        ["git", *identity, *words], cwd=folder, capture_output=True, check=True, env=os.environ | environ
-    )
-    return os.fsdecode(done.stdout).strip()
 
 
 def read(folder: Path, commit: str | None = None) -> SourceTree:

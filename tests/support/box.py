@@ -136,8 +136,16 @@ def let_go(box: Box, run: str, attempt: int = 1) -> None:
     (workspace / "go").touch()
 
 
-def git(folder: Path, *words: str) -> str:
+def containers(run: str, *filters: str) -> list[str]:
+    """The names of a run's containers in this machine's engine."""
+    command = ["docker", "ps", "--all", "--filter", f"label=reprise.run={run}", *filters]
+    found = subprocess.run([*command, "--format", "{{.Names}}"], capture_output=True, text=True, check=True)
+    return found.stdout.split()
+
+
+def git(folder: Path, *words: str, **environ: str) -> str:
     """A git command's output."""
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-    done = subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    command, variables = ["git", *identity, *words], os.environ | environ
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, env=variables)
+    return os.fsdecode(done.stdout).strip()

@@ -37,7 +37,7 @@ from orchestrator.record.ledger.read_ledger import EventFilter
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load as load_settings
-from support.box import WAITS, Box, write_job
+from support.box import WAITS, Box, containers, write_job
 
 __all__ = [
     "test_a_run_ends_once_and_its_stages_go_forward",
@@ -151,12 +151,6 @@ def running(lab: Lab, session: Session, run: str) -> None:
 
 
 UNSTARTED = ("--filter", "status=created")
-
-
-def containers(run: str, *filters: str) -> list[str]:
-    command = ["docker", "ps", "--all", "--filter", f"label=reprise.run={run}", *filters]
-    found = subprocess.run([*command, "--format", "{{.Names}}"], capture_output=True, text=True, check=True)
-    return found.stdout.split()
 
 
 def kill(session: Session, run: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 from orchestrator.spec.jobfile.job_spec import SourceSpec
 from orchestrator.spec.source.read_source import read_source
 from orchestrator.spec.source.source_tree import SourceTree
+from support.box import git
 
 FILES = {
     "train.py": b"print('hello')\n",
@@ -25,12 +24,6 @@ def fill(folder: Path, files: dict[str, bytes] = FILES) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return folder
-
-
-def git(folder: Path, *words: str) -> str:
-    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
-    done = subprocess.run(["git", *identity, *words], cwd=folder, capture_output=True, check=True)
-    return os.fsdecode(done.stdout).strip()
 
 
 def committed(folder: Path) -> Path:
