@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -99,12 +100,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _job_images() -> set[str]:
-    listed = [
-        "docker",
-        "images",
-        "--filter",
-        f"label={LABEL_PROGRAM}",
-        "--format",
-        "{{.Repository}}:{{.Tag}}",
-    ]
+    if shutil.which("docker") is None:
+        return set()
+    form = "{{.Repository}}:{{.Tag}}"
+    listed = ["docker", "images", "--filter", f"label={LABEL_PROGRAM}", "--format", form]
     return set(subprocess.run(listed, capture_output=True, text=True, check=False).stdout.split())
