@@ -53,7 +53,7 @@ $(VENV)/dev.stamp: requirements/dev.txt images/cpu/requirements.txt jobs/digits/
 	@touch $@
 
 unit: dev ## the tests that need no engine and no server: nothing beside Python, git and bash
-	@$(VENV)/bin/python -m pytest -n auto --dist worksteal --ignore tests/integration -m "not server and not engine and not gpu and not acceptance"
+	@$(VENV)/bin/python -m pytest -n auto --dist worksteal --ignore tests/integration -m "not server and not engine and not gpu and not slow and not acceptance"
 
 test: setup engine base dev ## types, style and every test, on a real engine and registry
 	@scripts/packages.sh "for the tests" docker-registry fish g++ git mount openssl postgresql python3-dev zsh

@@ -46,6 +46,7 @@ def submit_and_finish(begun: Any, number: int, settings: Settings) -> None:
                 sign_ledger(session)
 
 
+@pytest.mark.slow
 def test_an_audit_while_16_writers_submit_and_finish_finds_nothing_wrong(settings: Settings) -> None:
     with Session(settings) as session:
         session.record.ledger.head()

@@ -87,6 +87,7 @@ def submit_all(box: Box, job: Path, person: str) -> list[dict[str, Any]]:
     return runs
 
 
+@pytest.mark.acceptance
 def test_five_people_a_dozen_runs_one_winner(box: Box, job: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor(len(PEOPLE)) as pool:
         per_person = list(pool.map(lambda person: submit_all(box, job, person), PEOPLE))

@@ -192,6 +192,7 @@ def test_a_report_folder_that_fills_up_does_not_fail_the_job(image: Any) -> None
 DRAW = "import random; a = random.random(); import numpy as np; print(a, np.random.rand(), {extra})"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("torch_installed")
 def test_seeds_are_the_jobs_and_the_same_in_every_process(image: Any) -> None:
     code = DRAW.format(extra="__import__('torch').rand(1).item()")

@@ -30,6 +30,7 @@ def twice(image: Any, tmp_path: Path, script: Path) -> tuple[dict[str, bytes], d
     return found[0], found[1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("torch_installed")
 def test_digits_learns_and_gives_the_same_bytes(tmp_path: Path) -> None:
     """As any script, without the runtime: what it leaves must not hold times, paths or the like."""

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SCRIPT = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
@@ -50,6 +52,7 @@ def ops(tmp_path: Path, wanted: str) -> tuple[list[dict[str, Any]], bytes]:
     return [json.loads(line) for log in logs for line in log.read_text().splitlines()], saved.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_first_step_is_seen_from_the_making_of_the_weights_on(tmp_path: Path) -> None:
     (head, *lines, end), first = ops(tmp_path, "0:1")
     assert (head["ops"], head["step"], head["rank"]) == (1, 0, 0)
@@ -69,6 +72,7 @@ def test_the_first_step_is_seen_from_the_making_of_the_weights_on(tmp_path: Path
     assert first == second  # and whoever watches changes nothing
 
 
+@pytest.mark.slow
 def test_only_the_wanted_steps_are_seen_and_a_forked_child_adds_nothing(tmp_path: Path) -> None:
     (_, *lines, end), _ = ops(tmp_path, "1:2")
     assert {line["s"] for line in lines} == {1, 2}

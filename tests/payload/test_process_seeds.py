@@ -34,6 +34,7 @@ def distinct(found: dict[str, list[float]]) -> bool:
     return all(len(set(column)) == len(found) for column in zip(*found.values(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("torch_installed")
 def test_each_process_draws_its_own_however_it_was_started(image: Any, tmp_path: Path) -> None:
     """Nor does anything depend on pids, on threads, or on other programs that were started in between."""
@@ -49,6 +50,7 @@ def test_each_process_draws_its_own_however_it_was_started(image: Any, tmp_path:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("torch_installed")
 @pytest.mark.parametrize("way", ["spawn", "forkserver", "run env"])
 def test_torch_too(image: Any, tmp_path: Path, way: str) -> None:
@@ -58,6 +60,7 @@ def test_torch_too(image: Any, tmp_path: Path, way: str) -> None:
     assert first == drawn(image, tmp_path, way, draw="numpy torch")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("torch_installed")
 @pytest.mark.parametrize("way", ["fork", "spawn", "forkserver"])
 def test_workers_of_a_loader_draw_their_own(image: Any, way: str, tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_data_loaders_give_the_same_batches_forked_and_spawned(image: Any, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(LOADER)
     forked = image.run("train.py", "fork", cwd=tmp_path)

@@ -256,6 +256,7 @@ for threads in (1, 2, 4):
 """
 
 
+@pytest.mark.slow
 def test_threads_and_instruction_sets_do_not_matter() -> None:
     found = set()
     for capability in (None, "default", "avx2"):

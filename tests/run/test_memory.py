@@ -58,6 +58,7 @@ def many(count: int) -> str:
     return '{"a":[' + ",".join(["{}"] * count) + "]}"
 
 
+@pytest.mark.slow
 def test_a_million_points_take_little(tmp_path: Path) -> None:
     """Beside the interpreter, an eighth of the 200 MiB that they may take."""
     with (tmp_path / "metrics.jsonl").open("w") as stream:
@@ -65,6 +66,7 @@ def test_a_million_points_take_little(tmp_path: Path) -> None:
     assert read(tmp_path, 100 << 20)[0] == f"{MILLION} 1 0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "make"),
     [
