@@ -12,6 +12,7 @@ import click
 from orchestrator.spec.sizes import parse_size, parse_span
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document; errors as JSON on standard error."
@@ -39,17 +40,6 @@ def read_paths(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...
     return {name: Path(path).expanduser().absolute() for name, path in read_pairs(ctx, param, texts).items()}
 
 
-def read_since(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
-    """`2d`, `3h`, or an ISO date or time; a UTC datetime."""
-    if text is None:
-        return None
-    try:
-        return parse_since(text)
-    except (ValueError, OverflowError) as error:
-        message = f"{text!r} is neither a span such as 2d or 3h nor an ISO date"
-        raise click.BadParameter(message, ctx, param) from error
-
-
 def parse_since(text: str, now: datetime | None = None) -> datetime:
     """`2d`, `3h`, `30m`, or an ISO date or time (local where it names no zone) -> UTC.
 
@@ -66,20 +56,21 @@ def parse_since(text: str, now: datetime | None = None) -> datetime:
             raise ValueError(f"{text!r} is before all time") from None
 
 
-def read_size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
-    """`512MiB`, `8GiB`, or a number of bytes; bytes."""
-    try:
-        return None if text is None else parse_size(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not a size such as 512MiB or 8GiB", ctx, param) from error
+def _reader(parse: Callable[[str], T], what: str) -> Callable[..., T | None]:
+    """A callback for an option whose text `parse` reads; it raises ValueError for others."""
+
+    def read(ctx: click.Context, param: click.Parameter, text: str | None) -> T | None:
+        try:
+            return None if text is None else parse(text)
+        except (ValueError, OverflowError) as error:
+            raise click.BadParameter(f"{text!r} is not {what}", ctx, param) from error
+
+    return read
 
 
-def read_span(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
-    """`90s`, `30m`, `2h`, or a number of seconds; seconds."""
-    try:
-        return None if text is None else parse_span(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not a time such as 90s or 2h", ctx, param) from error
+read_since = _reader(parse_since, "a span such as 2d or 3h, or an ISO date")  # a UTC datetime
+read_size = _reader(parse_size, "a size such as 512MiB or 8GiB")  # bytes
+read_span = _reader(parse_span, "a time such as 90s or 2h")  # seconds
 
 
 def spec_options(function: F) -> F:

@@ -23,7 +23,7 @@ LONG = "x" * 5000
         (("ledger", "export", "/proc/foo/bar"), "cannot be written"),
         (("ledger", "export", "{folder}/noise/x"), "cannot be written"),
         (("ledger", "export", LONG), "cannot be written"),
-        (("audit", "--since", "99999999999d"), "nor an ISO date"),
+        (("audit", "--since", "99999999999d"), "or an ISO date"),
         (("audit", "--key", "nofile"), "neither a file nor a public key"),
         (("audit", "--key", f"{LONG}+0"), "no public key"),
         (("origin", LONG), "neither a file nor a folder"),
