@@ -82,7 +82,7 @@ class Plan(Value):
     labels: dict[str, str] = {}
 
 
-LINK = "symlink"  # the reason why a link is no file that is kept
+LINK = "symlink"  # the reason for which a link is not kept
 
 
 class OutputStatus(StrEnum):

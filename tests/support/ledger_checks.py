@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from orchestrator.digest import canonical_json
 from orchestrator.record.ledger import read_ledger, row_evidence
 from orchestrator.record.ledger.merkle import MerkleTree, leaf_hash
+from orchestrator.record.ledger.snapshot import Snapshot, events_of_runs, shared_rows
 from orchestrator.record.record import Record
 from orchestrator.record.schema import tables
 from orchestrator.structural_difference import differences
@@ -18,7 +19,7 @@ from orchestrator.structural_difference import differences
 def told(record: Record) -> list[dict[str, Any]]:
     """The documents, in order, after looking at everything that can be wrong with them."""
     with record.reading() as connection:
-        lines = list(read_ledger.events(connection))
+        lines = list(Snapshot(connection).ledger_events())
         head = read_ledger.head(connection)
     assert [line.index for line in lines] == list(range(head.size))
     assert MerkleTree(leaf_hash(line.document) for line in lines).root == head.root
@@ -46,9 +47,9 @@ def wrong_in(connection: Connection) -> list[tuple[str, Any, Any]]:
     runs: dict[str, Any] = {}
     shared: dict[str, Any] = {}
     rows: dict[str, Any] = {}
-    for line in read_ledger.events(connection):
+    for line in Snapshot(connection).ledger_events():
         row_evidence.fold(shared if line.run is None else runs.setdefault(line.run, {}), line.data)
-    for value in row_evidence.every_shared(connection):
+    for _, _, value, _ in shared_rows(connection):
         row_evidence.fold(rows, value)
     found = dict(row_evidence.every_run(connection))
     lost = [(f"{table} of {owner}", None, owner) for table, owner in row_evidence.orphans(connection)]
@@ -59,7 +60,7 @@ def wrong_of(record: Record, run: str) -> list[tuple[str, Any, Any]]:
     """The same of one run alone; the tree is not looked at."""
     said: dict[str, Any] = {}
     with record.reading() as connection:
-        for line in read_ledger.events_of_runs(connection, [run])[run]:
+        for line in events_of_runs(connection, [run])[run]:
             row_evidence.fold(said, line.data)
         key = connection.execute(select(tables.run.c.id).where(tables.run.c.public_id == run)).scalar_one()
         return list(differences(said, row_evidence.of_run(connection, key)))

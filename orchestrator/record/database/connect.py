@@ -10,7 +10,7 @@ from orchestrator.record.database.database import Database, shown
 
 
 def open_database(text: str) -> Database:
-    """From REPRISE_DATABASE_URL; nothing is connected yet. RecordError for what is no database we know."""
+    """From REPRISE_DATABASE_URL; nothing is connected yet. RecordError for any other kind of database."""
     try:
         url = make_url(text)
     except ArgumentError as error:

@@ -72,7 +72,7 @@ def append(connection: Connection, kind: str, run: str | None, data: Mapping[str
     """Write down what this transaction has changed: the event's index.
 
     `run`: the public id. `connection` is inside a writing transaction. ValueError for an unknown kind or data
-    that is no JSON, RecordError for a ledger that is damaged; then the whole change is refused.
+    that are not JSON, RecordError for a damaged ledger; then the whole change is refused.
     """
     if kind not in KINDS:
         raise ValueError(f"no kind of event: {kind}")

@@ -42,7 +42,7 @@ class ImageLine(NamedTuple):
 
 
 def runs_without_rows(connection: Connection) -> list[str]:
-    """Runs of which the ledger tells, and of which there is no row."""
+    """Runs that the ledger tells of, and that have no row."""
     event, run = tables.event, tables.run
     gone = ~exists().where(run.c.public_id == event.c.run)
     query = select(event.c.run).where(event.c.run.is_not(None), gone).distinct().order_by(event.c.run)

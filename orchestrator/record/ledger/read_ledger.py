@@ -5,7 +5,7 @@ All but `save_signed_head` only read. Every query is answered by an index at a m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from heapq import nlargest
 from itertools import product
@@ -20,8 +20,6 @@ from orchestrator.record.ledger.fold_events import LedgerEvent as LedgerEvent
 from orchestrator.record.ledger.fold_events import LedgerHead as LedgerHead
 from orchestrator.record.schema import tables
 from orchestrator.value import Value
-
-PAGE = 5000  # events
 
 _event, _checkpoint = tables.event, tables.checkpoint
 
@@ -47,27 +45,6 @@ class Signed(Value):
 def head(connection: Connection) -> LedgerHead:
     name, frontier = read_ledger(connection)
     return LedgerHead(id=name, size=frontier.size, root=frontier.root)
-
-
-def events(connection: Connection, start: int = 0, end: int | None = None) -> Iterator[LedgerEvent]:
-    """By index, from `start` to before `end`, read in pages as they are asked for."""
-    last = start - 1
-    while True:
-        query = select(_event).where(_event.c.idx > last).order_by(_event.c.idx).limit(PAGE)
-        page = connection.execute(query if end is None else query.where(_event.c.idx < end)).all()
-        if not page:
-            return
-        yield from map(event_line, page)
-        last = page[-1].idx
-
-
-def events_of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, list[LedgerEvent]]:
-    """Run -> its events, oldest first."""
-    found: dict[str, list[LedgerEvent]] = {run: [] for run in runs}
-    query = select(_event).where(_event.c.run.in_(runs)).order_by(_event.c.idx)
-    for row in connection.execute(query):
-        found[row.run].append(event_line(row))
-    return found
 
 
 def find_events(connection: Connection, wanted: EventFilter) -> list[LedgerEvent]:

@@ -212,7 +212,7 @@ def of_runs(connection: Connection, low: int, high: int) -> Iterator[tuple[str, 
 
 
 def _rows_of(table: Table) -> Select[Any]:
-    """A copy of what the run says itself is told only where the two part."""
+    """`metric.job_id` copies the run's. It is told only where the two differ."""
     if table is not tables.metric:
         return select(table)
     copy, run = table.c.job_id, tables.run
@@ -290,27 +290,6 @@ def _of_table(table: Table) -> Callable[[Columns], Value]:
 
 def _rest_of_key(table: Table, owner: str) -> list[Any]:
     return [column for column in table.primary_key if column.name != owner]
-
-
-def every_shared(connection: Connection) -> Iterator[Value]:
-    """Rows that several runs share, one row with its list at a time: `{"image": {key: row}, ...}`."""
-    for name, column in SHARED.items():
-        table = tables.METADATA.tables[name]
-        owned = next((item for item, (owner, _) in OWNED.items() if owner == name), None)
-        query = select(table).order_by(table.c[column])
-        for row in connection.execute(query, execution_options={"yield_per": FETCHED}).mappings():
-            value: Value = {name: {str(row[column]): row_value(table, row)}}
-            if owned is not None:
-                value |= _owned(connection, owned, row[column])
-            yield value
-
-
-def _owned(connection: Connection, name: str, key: Any) -> Value:
-    table = tables.METADATA.tables[name]
-    owner = table.c[OWNED[name][1]]
-    query = select(table).where(owner == key).order_by(*_rest_of_key(table, owner.name))
-    value = rows_value(table, connection.execute(query).mappings())
-    return {} if value is None else {name: {str(key): value}}
 
 
 def orphans(connection: Connection) -> Iterator[tuple[str, str]]:

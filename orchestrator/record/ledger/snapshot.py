@@ -57,7 +57,8 @@ def blob_lines(
     connection: Connection, number: int, after: str, since: datetime | None
 ) -> tuple[list[BlobLine], str | None]:
     """The next blobs that the column BLOBS[number] names, by digest, each once, with one of its runs; and
-    after what the next page begins, None at the end. What is no digest is left out: rows are looked at, too.
+    after what the next page begins, None at the end. The audit of rows names what
+    is not a digest.
     """
     column, run = BLOBS[number], tables.run
     size = column.table.c.size if "size" in column.table.c else null()
@@ -85,7 +86,7 @@ class RunEvidence(NamedTuple):
 
     run: str
     events: list[LedgerEvent]
-    rows: dict[str, Any] | None  # None: they hold what is no value of their columns
+    rows: dict[str, Any] | None  # None: a column holds another kind of value
     trouble: str = ""  # why
 
 
@@ -145,7 +146,7 @@ def events_of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, lis
 
 
 def event_lines(connection: Connection, query: Select[Any]) -> list[LedgerEvent]:
-    """Rows of `event`; where a column holds what is no value of it, that column is empty in the line."""
+    """Rows of `event`. A column that holds another kind of value is empty in the line."""
     try:
         return [event_line(row) for row in connection.execute(query)]
     except NO_VALUE as error:
@@ -192,7 +193,7 @@ def events_at(connection: Connection, indexes: Sequence[int]) -> list[LedgerEven
 
 
 def shared_rows(connection: Connection) -> Iterator[tuple[str, str, dict[str, Any] | None, str]]:
-    """(table, key, value, why there is none) of rows that several runs share; a value has their list, too."""
+    """Rows that several runs share: (table, key, value with the list of its own, why there is no value)."""
     for name, column in SHARED.items():
         key = tables.METADATA.tables[name].c[column]
         last = None

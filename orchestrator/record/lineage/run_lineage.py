@@ -95,7 +95,7 @@ def _edges(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
 
 
 def _links(edges: Sequence[_Edge], ids: dict[int, str]) -> Iterator[Link]:
-    """Of several runs that left the same bytes the first one that is no rerun is taken for the maker."""
+    """Of several runs that left the same bytes, the maker is the first one that is not a rerun."""
     by_place: dict[tuple[int, str, str | None], list[_Edge]] = {}
     for edge in edges:
         by_place.setdefault((edge.user, edge.input, edge.file), []).append(edge)

@@ -39,7 +39,7 @@ _WORDS = ("tag", "untag", "name", "unname", "archive", "restore")
 
 
 def is_name(text: str) -> bool:
-    """Whether a run can be called so. What could be the beginning of an id is no name."""
+    """Whether a run can have this name. What could be the beginning of an id cannot be a name."""
     return bool(_NAME.match(text)) and not _HEX.match(text)
 
 

@@ -220,7 +220,7 @@ def take(
 ) -> tuple[Queued, int] | None:
     """Claim the oldest queued run that fits, with its attempt's number; None where none does.
 
-    Looking and claiming are one transaction, so among workers that look at once none looks in vain.
+    Looking and claiming are one transaction: of workers that look at the same time, each gets another run.
     """
     item = first_waiting(connection, kind, fits)
     if item is None:

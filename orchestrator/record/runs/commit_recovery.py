@@ -1,4 +1,4 @@
-"""Was it done all the same? Asked after a connection was lost, before a write is done again.
+"""Whether a write was done although its connection was lost; asked before it is done again.
 
 A commit that was cut off may have gone through. Each question answers with what the write would have
 returned, or None where it was not done.

@@ -1,4 +1,4 @@
-"""Which table holds which field of a run, where the field is no column of `run`: for writing and reading."""
+"""Fields of a run that have a table of their own: how each is written and read."""
 
 from __future__ import annotations
 

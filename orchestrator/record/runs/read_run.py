@@ -33,8 +33,8 @@ _now_at = (
 
 
 def whole_run(connection: Connection, run: str) -> RunRecord:
-    """The record of a run by its full id. UsageError for an unknown one, RecordError for a row that is no
-    run: somebody altered it.
+    """The record of a run by its full id. UsageError for an unknown one, RecordError for a row
+    that somebody altered.
     """
     try:
         return _whole_run(connection, run)

@@ -172,7 +172,7 @@ def save_plan(connection: Connection, run: str, number: int, plan: str) -> None:
 
 
 def _update_attempt(connection: Connection, kind: str, run: str, number: int, **values: str) -> None:
-    """Said again, the same thing is no event: the first time may have been a commit that was cut off."""
+    """A second time with the same values makes no event: the first commit may have been cut off."""
     table = tables.attempt
     key = hold(connection, run, number)
     other = or_(*(table.c[name].is_distinct_from(value) for name, value in values.items()))

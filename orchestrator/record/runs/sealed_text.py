@@ -45,7 +45,7 @@ def statement(connection: Connection, key: int, known: Mapping[str, Any] | None 
 
 
 def asked(connection: Connection, key: int) -> dict[str, Any]:
-    """What a run's rows have said since its submission, its image's among them."""
+    """What the rows of a run and of its image have said since its submission."""
     row = connection.execute(row_evidence.runs().where(tables.run.c.id == key)).mappings().one()
     image = tables.image
     facts = connection.execute(select(image).where(image.c.id == row["image_id"])).mappings().one()

@@ -1,4 +1,4 @@
-"""A row that is no value of ours costs that row, with a warning, and never the command that met it.
+"""A row that cannot be read costs that row and a warning, never the command that met it.
 
 Whoever has the database account can write anything that a column takes.
 """
@@ -35,7 +35,7 @@ def readable(
 
 
 class UnreadableError(RecordError, ValueError):
-    """One row is no value of ours; the record itself answers."""
+    """One row cannot be read; the record itself answers."""
 
 
 def unreadable(what: str, error: Exception) -> UnreadableError:

@@ -31,7 +31,7 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any] | None:
-        """SQLite holds any text here: one that is no moment is handed on, for its row alone to be refused."""
+        """SQLite holds any text here. One that is not a moment is handed on: only its row is refused."""
         inner = super().result_processor(dialect, coltype)
 
         def read(value: Any) -> Any:

@@ -215,7 +215,7 @@ class BucketStore(Store):
             )
 
     def try_out(self) -> None:
-        """Under a name that is no blob's: nothing needs to be collected afterwards."""
+        """Under a name that no blob has, so that nothing needs to be collected afterwards."""
         import obstore
 
         name, data = f"trial/{secrets.token_hex(8)}", secrets.token_bytes(32)

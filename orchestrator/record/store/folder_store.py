@@ -222,7 +222,7 @@ class BlobStore(Store):
 
     def clean(self) -> int:
         """A blob that a killed `remove` left aside may have been met by then: it comes back, and is looked
-        at as any other. What is no plain file was put there by hand, and goes.
+        at as any other. Anything but a plain file was put there by hand, and goes.
         """
         try:
             with self.opened("tmp") as parent:

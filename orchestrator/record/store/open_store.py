@@ -7,7 +7,7 @@ from orchestrator.settings import Settings
 
 
 def open_store(settings: Settings) -> Store:
-    """The store that REPRISE_STORE names. UsageError for an address that is none."""
+    """The store that REPRISE_STORE names. UsageError for another kind of address."""
     if settings.bucket is not None:
         from orchestrator.record.store.bucket_store import BucketStore
 

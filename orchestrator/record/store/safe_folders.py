@@ -21,7 +21,7 @@ _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
 class NoFileError(Exception):
-    """What lies there is no plain file."""
+    """A link, a folder, a FIFO or a device lies there."""
 
     def __init__(self) -> None:
         super().__init__("what lies there is no plain file; it was put there by hand")
