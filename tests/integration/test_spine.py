@@ -122,6 +122,29 @@ def test_a_failing_job_is_recorded_with_what_it_left(box: Box, tmp_path: Path) -
     assert [output["path"] for output in run["outputs"]] == ["half.txt"]
 
 
+@pytest.mark.parametrize("text", ["1", "2"])
+def test_an_input_that_changes_under_the_job_is_told(box: Box, tmp_path: Path, text: str) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("1")
+    spec = write_job(tmp_path / "job", WAITS, extra=f"inputs: {{data: {data}}}")
+    process = box.start("submit", str(spec))
+    assert process.stdout is not None
+    while "up" not in process.stdout.readline():
+        assert process.poll() is None
+    run = box.json("history")["runs"][0]["id"]
+    data.write_text(text)
+    let_go(box, run)
+    process.communicate(timeout=180)
+    found = box.json("show", run)
+    touched = "input data was touched while the job ran; at its end it has the same bytes"
+    assert (touched in found["notes"]) is (text == "1")
+    if text == "1":
+        assert found["state"] == "succeeded"
+    else:
+        assert (found["state"], found["failure"]) == ("failed", "infrastructure")
+        assert "input data was changed while the job ran" in found["message"]
+
+
 def test_inputs_are_mounted_read_only_and_are_identity(box: Box, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

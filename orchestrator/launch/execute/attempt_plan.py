@@ -55,6 +55,7 @@ class Terms:
     inputs: Mapping[str, Path] | None  # verified just now; None: where the record says
     environment: Mapping[str, str]
     visible: str | None
+    stamps: Mapping[str, str] | None = None  # of the inputs, from before they were verified
 
 
 def image_here(session: Session, run: RunRecord, watch: Watch) -> ImageHere:

@@ -23,6 +23,7 @@ from orchestrator.launch.execute.attempt_plan import (
     image_here,
     stored_plan,
 )
+from orchestrator.launch.execute.checked_inputs import changed_before, judged_by_inputs, stamps_before
 from orchestrator.launch.execute.log_relay import relayed
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.execute.stop_requests import StopRequest
@@ -105,6 +106,7 @@ def execute_locked(
     inputs: Mapping[str, Path] | None = None,
     environment: Mapping[str, str] = NOTHING,
     *,
+    stamps: Mapping[str, str] | None = None,
     only: int | None = None,
     visible: str | None = None,
 ) -> RunRecord:
@@ -123,7 +125,7 @@ def execute_locked(
     attempt = opened.attempt
     try:
         with relayed(record, opened, folders_of(session.settings, run, attempt).log, watch):
-            terms = Terms(inputs=inputs, environment=environment, visible=visible)
+            terms = Terms(inputs=inputs, environment=environment, visible=visible, stamps=stamps)
             result = _attempt(session, facts, opened, attempt, watch, terms)
         if result is None:
             watch.note("told to end by what launched this: nothing is recorded")
@@ -209,6 +211,7 @@ def _attempt(
     if (wrong := altered(facts, image)) is not None:
         return _refused(opened, wrong)
     mounted = opened.state is State.PREPARING or _is_created(engine, container_name(run, attempt))
+    stamps = stamps_before(settings, facts) if terms.stamps is None and mounted else terms.stamps or {}
     plan, used = _planned(session, facts, opened, attempt, image, watch, terms, info, mounted=mounted)
     crash_point("planned")
     with Interrupt() as interrupt:
@@ -219,6 +222,8 @@ def _attempt(
         if mounted:
             check_created(engine, plan, image.ids, podman=info.podman)
         if opened.state is State.PREPARING:
+            if (moved := changed_before(settings, plan, stamps)) is not None:
+                return _refused(opened, moved)
             record.move(run, attempt, State.RUNNING)
             crash_point("running")
         ended = _followed(session, opened, attempt, plan, watch, interrupt)
@@ -238,6 +243,7 @@ def _attempt(
     with session.store.batch() as sink:
         result = collect(engine, info, settings, plan, image.program, used, ended, sink)
     result = result.model_copy(update={"notes": (*result.notes, *useless_globs(facts.tolerance, result))})
+    result = judged_by_inputs(settings, facts, attempt, result)
     for digest in sink.mended:
         watch.note(f"blob {digest} had been altered in the store, and was put again from this run's bytes")
     crash_point("collected")

@@ -11,6 +11,7 @@ from orchestrator.image.image_model import Base, Image
 from orchestrator.image.wheels.fetch_wheels import WheelFile, fetch_wheels
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
+from orchestrator.spec.input_stamps import stamp_of
 from orchestrator.spec.inputs import InputData, read_inputs
 from orchestrator.spec.jobfile.command_check import warnings
 from orchestrator.spec.jobfile.job_spec import JobSpec
@@ -39,6 +40,7 @@ class Built(Value):
     source: SourceTree
     image: Image
     inputs: tuple[InputData, ...] = ()
+    stamps: dict[str, str] = {}  # of the inputs, from before they were hashed
     warnings: tuple[str, ...] = ()  # shown while it was built; its run keeps them as notes
 
 
@@ -49,6 +51,7 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
         check_gpus(spec)
     base = _base(session, spec.base, spec.resources.gpus > 0, watch)
     watch.phase("source", spec.source.path)
+    stamps = {name: stamp_of(Path(item.path)) for name, item in spec.inputs.items()}
     inputs = read_inputs(spec.inputs)
     # A changed timeout or comment in the spec file does not make another experiment (docs/decisions/0009).
     inputs_lie = (Path(item.path) for item in spec.inputs.values())
@@ -69,7 +72,13 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     for text in told:
         watch.note(text)
     return Built(
-        spec=spec, base=base, source=source, image=image, inputs=tuple(inputs.values()), warnings=told
+        spec=spec,
+        base=base,
+        source=source,
+        image=image,
+        inputs=tuple(inputs.values()),
+        stamps=stamps,
+        warnings=told,
     )
 
 

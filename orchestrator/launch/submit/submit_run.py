@@ -51,7 +51,7 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
         crash_point("queued")
         if created:
             _keep(session, run, built)
-            return execute_locked(session, run, watch, paths_of(built.spec))
+            return execute_locked(session, run, watch, paths_of(built.spec), stamps=built.stamps)
     watch.note(f"the key {request.key!r} is known: this is run {run}")
     return execute(session, run, watch)
 

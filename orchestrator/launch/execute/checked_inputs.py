@@ -1,0 +1,72 @@
+"""Whether an attempt's inputs stayed as they were from before they were hashed until the job had ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+from orchestrator.image.image_model import INPUTS
+from orchestrator.launch.submit.find_inputs import find_inputs
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import Failure, Plan, Result, State
+from orchestrator.run.workspace import folders_of
+from orchestrator.settings import Settings
+from orchestrator.spec.input_stamps import stamp_of
+from orchestrator.spec.inputs import digest_of
+
+_MOST = 1 << 20  # bytes
+
+
+def stamps_before(settings: Settings, run: RunRecord) -> dict[str, str]:
+    """Of the inputs where the record says that they lie, before they are hashed there."""
+    found = find_inputs(run.program.inputs, run.input_paths, settings.inputs)
+    return {name: stamp_of(path) for name, path in found.items()}
+
+
+def changed_before(settings: Settings, plan: Plan, stamps: Mapping[str, str]) -> str | None:
+    """Why a created container is not started, in a sentence. Else the stamps are kept for its end."""
+    mounts = {mount.target: mount.source for mount in plan.mounts}
+    lie = {name: mounts[f"{INPUTS}/{name}"] for name in stamps}
+    changed = [name for name, path in sorted(lie.items()) if stamp_of(path) != stamps[name]]
+    if changed:
+        return f"input {', '.join(changed)} was changed after it was checked: the job was not started"
+    kept = {name: [str(path), stamps[name]] for name, path in lie.items()}
+    _file(settings, plan.run, plan.attempt).write_text(json.dumps(kept))
+    return None
+
+
+def judged_by_inputs(settings: Settings, run: RunRecord, attempt: int, result: Result) -> Result:
+    """A run whose inputs hold other bytes at its end did not succeed: nobody knows what it read."""
+    try:
+        with _file(settings, run.id, attempt).open("rb") as stream:
+            kept: dict[str, tuple[str, str]] = json.loads(stream.read(_MOST))
+    except (OSError, ValueError):  # no inputs, or begun by an older release
+        return result
+    notes, changed = list(result.notes), []
+    for name, (path, stamp) in sorted(kept.items()):
+        if stamp_of(Path(path)) == stamp:
+            continue
+        if _same_bytes(run, name, Path(path)):
+            notes.append(f"input {name} was touched while the job ran; at its end it has the same bytes")
+        else:
+            changed.append(name)
+            notes.append(f"input {name} was changed while the job ran")
+    ends: dict[str, object] = {"notes": tuple(notes)}
+    if changed and result.state is State.SUCCEEDED:
+        why = f"input {', '.join(changed)} was changed while the job ran: nobody knows what it read"
+        ends |= {"state": State.FAILED, "failure": Failure.INFRASTRUCTURE, "message": why}
+    return result.model_copy(update=ends)
+
+
+def _same_bytes(run: RunRecord, name: str, path: Path) -> bool:
+    try:
+        return digest_of(path) == run.program.inputs.get(name)
+    except UsageError:
+        return False
+
+
+def _file(settings: Settings, run: str, attempt: int) -> Path:
+    """Beside the two folders that the job reaches."""
+    return folders_of(settings, run, attempt).workspace.parent / "inputs.json"
