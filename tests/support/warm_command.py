@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_")  # what an interpreter reads before it runs anything
 
 
+_ONE_AT_A_TIME = threading.Lock()
+
+
 class WarmCommand(subprocess.Popen[str]):
     """As Popen, for COMMAND and its words, with a whole `env`."""
 
@@ -52,8 +56,12 @@ class WarmCommand(subprocess.Popen[str]):
         data = json.dumps(asked).encode()
         children = (given["p2cread"], given["c2pwrite"], given["errwrite"])
         files = [number if own == -1 else own for number, own in enumerate(children)]
-        socket.send_fds(_server(), [len(data).to_bytes(4, "little") + data], files)
-        self.pid = int.from_bytes(_server().recv(4), "little")
+        with _ONE_AT_A_TIME:
+            socket.send_fds(_server(), [len(data).to_bytes(4, "little")], files)
+            _server().sendall(data)
+            answer = _server().recv(4)
+        assert answer, "the process that forks commands has ended"
+        self.pid = int.from_bytes(answer, "little")
         self._child_created = True
         self._close_pipe_fds(*pipes)
 
