@@ -7,6 +7,7 @@ of 8 million unknown keys took twenty gigabytes. And an empty list, two bytes of
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -48,6 +49,25 @@ def _check_width(value: Any) -> None:
                 raise ValueError(f"more than {MAX_WIDTH:,} keys in one object")
             inside = inside.values()
         waiting += [one for one in inside if type(one) in (dict, list)]
+
+
+def strict_json(text: str | bytes, *, nan: bool = False) -> Any:
+    """JSON with each key of an object once; NaN and infinities with `nan` only. Else ValueError."""
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=None if nan else _no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def marks(data: bytes) -> int:

@@ -8,7 +8,7 @@ from orchestrator.value import Value
 
 
 class Kind(StrEnum):
-    """One kind per thing that can be wrong. Those of `NOTES` are told, and are no reason to distrust.
+    """One kind per thing that can be wrong. Those of `NOTES` are shown, and are not a reason to distrust.
 
     OUT_OF_REACH is neither: an outage, after which nobody knows.
     """
@@ -35,7 +35,7 @@ class Kind(StrEnum):
     ENGINE_ALTERED = "engine's image altered"
     REGISTRY_ALTERED = "registry's image altered"
     REGISTRY_MISSING = "registry's image missing"
-    VERDICT = "verdict not borne out"
+    VERDICT = "verdict differs"
     RUN_STUCK = "run stuck"
     UNREADABLE = "cannot be read"
     OUT_OF_REACH = "could not be looked at"

@@ -91,7 +91,7 @@ def key_path(settings: Settings) -> Path:
 
 
 def signing_key(settings: Settings) -> SigningKey:
-    """This box's key, made on first use. UsageError for a file that others can read, or that is no key."""
+    """This box's key, made on first use. UsageError for a file that others can read, or that is not a key."""
     path = key_path(settings)
     if not path.exists():
         _make(path)

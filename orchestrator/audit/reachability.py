@@ -1,4 +1,4 @@
-"""What could not be looked at, told apart from what was altered: an outage says nothing of the record."""
+"""What could not be looked at, as against what was altered: an outage says nothing of the record."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def audit(session: Session, asked: Audit, step: Callable[[AuditPart], Step]) -> 
             if is_away(error):
                 yield out_of_reach(f"the part {part.value}", error)
                 continue
-            # What was put in by hand can be anything: that ends one part of an audit, and is told.
+            # What was put in by hand can be anything: it ends one part of an audit, as a finding.
             detail = (
                 f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; the rest of it was left out"
             )

@@ -33,7 +33,7 @@ def compare(
 
     `failed`: the rerun did not succeed. `not_comparable`: the original did not, or another program ran, or
     there is nothing to compare. Where both succeeded all the same, the verdict still says where and why they
-    part. Never raises for what a job wrote, nor for blobs that cannot be read.
+    differ. Never raises for what a job wrote, nor for blobs that cannot be read.
     """
     refusal = _refuse(original, rerun)
     if refusal is not None:
@@ -104,7 +104,7 @@ def _alike(original: RunRecord, rerun: RunRecord) -> bool:
 def _of_another_program(
     original: RunRecord, rerun: RunRecord, reasons: list[str], open_blob: OpenBlob
 ) -> Verdict:
-    """No judgement, but who changed a seed on purpose is told at which step it shows."""
+    """No judgement, but the first difference is named: a seed that was changed on purpose shows there."""
     traces = compare_traces(original, rerun, open_blob)
     evidence = Evidence(first=traces.first, traced=traces.traced, unlike=traces.unlike)
     apart = [f"the traces cannot be set side by side: {traces.unlike}"] if traces.unlike else []

@@ -1,7 +1,7 @@
-"""replay: a rerun differs; is it the script, or what lies between the two boxes? Told by a second run here.
+"""replay: a rerun differs; is it the script, or the two boxes? A second run here shows it.
 
 Pure: three records and three verdicts in, a conclusion out. Two runs that agree prove no determinism, so the
-words stay with what was seen.
+conclusion says only what was seen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from orchestrator.verdict.verdict_wording import listed
 class Source(StrEnum):
     """Where the difference between a rerun and its original comes from."""
 
-    NOTHING = "nothing"  # there is none to explain
+    NOTHING = "nothing"  # no difference to explain
     SCRIPT = "script"  # the script itself is nondeterministic
     BOXES = "boxes"  # two boxes: this one agrees with itself
     BOX_CHANGED = "box_changed"  # one box, whose bit class is another than it was
@@ -195,7 +195,7 @@ def _differences(original: RunRecord, rerun: RunRecord) -> tuple[dict[str, Pair]
 
 
 def _seen(run: RunRecord) -> dict[str, Cell]:
-    """What a script can see of its box and its limits, though it is no part of the bit class."""
+    """What a script can see of its box and its limits, though the bit class does not hold it."""
     perf = run.fingerprint.perf_class if run.fingerprint else {}
     limits = run.resources.model_dump(mode="json")
     return {name: plain(value) for name, value in perf.items()} | {

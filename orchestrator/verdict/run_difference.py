@@ -154,7 +154,7 @@ def _metrics(a: RunRecord, b: RunRecord) -> Section:
 
 
 def _all_metrics(run: RunRecord) -> dict[str, Cell]:
-    """Beside the values, what of them could not be read."""
+    """The values, and a note where some could not be read."""
     return {**run.metrics, **({INCOMPLETE: run.metrics_incomplete} if run.metrics_incomplete else {})}
 
 

@@ -58,7 +58,7 @@ def _same(one: SourceText, two: SourceText) -> bool:
 
 
 def _patch(path: str, one: SourceText | None, two: SourceText | None) -> tuple[list[str], str]:
-    """Lines with their ends, or why there are none."""
+    """Lines with their ends, or why no patch is shown."""
     sides = [side for side in (one, two) if side is not None]
     if any(side.size is None for side in sides):
         return [], "contents are not on this box"

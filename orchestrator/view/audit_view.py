@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from orchestrator.audit.attestations.attestation_bundle import CheckedBundle, Told, Vouched
+from orchestrator.audit.attestations.attestation_bundle import CheckedBundle, SignedRun, Vouched
 from orchestrator.audit.findings import MEANINGS, Finding
 from orchestrator.view.forms.clean_text import clean_line
 from orchestrator.view.forms.json_form import jsonable
@@ -74,7 +74,7 @@ def _claim(claim: Vouched) -> Iterator[Block]:
         yield Text(f"  and {len(claim.runs) - RUNS_SHOWN} more runs; --json lists all", Tone.QUIET)
 
 
-def _run_text(told: Told) -> str:
+def _run_text(told: SignedRun) -> str:
     """`ada@alpha: run R on box B, finished …, by ada, commit 1f2e…, identical with its original R0`."""
     box = told.box_name or told.box.rpartition(":")[2][:12]
     parts = [

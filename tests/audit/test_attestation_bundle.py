@@ -137,7 +137,7 @@ def test_what_a_stranger_signed_is_not_repeated(keys: Keys, both: Bundle) -> Non
     checked = check_bundle(other, [keys.ada.public], {"m": Digest.of(b"forged")})
     assert len(checked.problems) == 2
     assert "none of the keys" in checked.problems[0]
-    assert "no output that is vouched for" in checked.problems[1]
+    assert "not an output of a vouched claim" in checked.problems[1]
 
 
 def test_a_run_with_other_outputs_is_named(keys: Keys, both: Bundle) -> None:
@@ -165,7 +165,7 @@ def test_what_is_no_bundle_is_refused(keys: Keys, both: Bundle, tmp_path: Path) 
     other = Envelope(payload=both[0].envelope.payload, payload_type="text/plain")
     foreign = add_signature(other, keys.ada).to_line().encode()
     for spoilt in (b"", b"\n", data[:-1], data[:-9], data + b"\n", b"\n" + data, data + b"x\n", foreign):
-        with pytest.raises(UsageError, match="no attestation") as caught:
+        with pytest.raises(UsageError, match="not an attestation") as caught:
             read_bundle(spoilt, "x.jsonl")
         assert caught.value.exit_code == 2
     with pytest.raises(UsageError, match=r"cannot read .*absent"):
@@ -184,7 +184,7 @@ def test_a_file_of_another_claim_stays_as_it_was(keys: Keys, both: Bundle, tmp_p
     with pytest.raises(UsageError, match="link"):
         add_to_file(link, both)
     (tmp_path / "text").write_text("mine")
-    with pytest.raises(UsageError, match="no attestation"):
+    with pytest.raises(UsageError, match="not an attestation"):
         add_to_file(tmp_path / "text", both)
     assert (tmp_path / "text").read_text() == "mine"
 

@@ -72,7 +72,7 @@ def test_no_character_can_be_changed(key: SigningKey) -> None:
 
 @given(some.text(max_size=200))
 def test_other_texts_are_none(text: str) -> None:
-    with pytest.raises(UsageError, match="no tree head"):
+    with pytest.raises(UsageError, match="not a tree head"):
         parse_head(text)
 
 
@@ -91,7 +91,7 @@ def test_other_texts_are_none(text: str) -> None:
 )
 def test_forms_that_are_refused(key: SigningKey, change: object) -> None:
     assert callable(change)
-    with pytest.raises(UsageError, match="no tree head"):
+    with pytest.raises(UsageError, match="not a tree head"):
         parse_head(change(sign_head("reprise/0f", 17, ROOT, key)))
 
 

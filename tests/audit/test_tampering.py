@@ -539,7 +539,7 @@ def test_a_verdict_that_the_evidence_does_not_bear_out_is_named(world: World) ->
             "UPDATE verdict SET outcome = 'identical', document = replace(document, 'different', 'identical')"
         )
     findings = world.findings(AuditPart.VERDICTS)
-    assert said(findings) == {("verdict not borne out", f"verdict on run {world.rerun}")}
+    assert said(findings) == {("verdict differs", f"verdict on run {world.rerun}")}
 
 
 # Postgres

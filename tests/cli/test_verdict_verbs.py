@@ -271,7 +271,7 @@ def test_a_forged_verdict_is_found(
         change = {"files": (honest.files[0].model_copy(update={"first_byte": 7}),)}
     session.record.add_verdict(honest.model_copy(update=change), None, "mallory")
     [(kind, detail)] = found_by(reprise, C)
-    assert kind == "verdict not borne out"
+    assert kind == "verdict differs"
     assert words in detail
     before = session.record.history.verdicts(C)
     reprise(*VERIFY, C)

@@ -41,7 +41,7 @@ def test_equal_logs() -> None:
             "output 2 of 2, float32[2]",
         ),
         ({"in": [["float32[2]", "ab"]]}, OpKind.INPUT, "input 1 of 1, float32[2]"),
-        ({"a": "1"}, OpKind.INPUT, "an argument that is no tensor"),
+        ({"a": "1"}, OpKind.INPUT, "an argument that is not a tensor"),
         ({"op": "aten::add"}, OpKind.PATH, ""),
         ({"p": "backward"}, OpKind.PATH, ""),
         ({"s": 1}, OpKind.PATH, ""),

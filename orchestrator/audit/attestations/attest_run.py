@@ -30,7 +30,7 @@ def attest(session: Session, run: RunRecord) -> Bundle:
     """The run's claim and provenance, signed by this box's key. A rerun's claim is its original's.
 
     UsageError: the run did not succeed, was not executed by this box as it is recorded, or is a rerun that
-    was not judged identical. AuditError: what is stored does not bear a verdict out.
+    was not judged identical. AuditError: the stored evidence gives another verdict than the stored one.
     """
     if run.state is not State.SUCCEEDED:
         raise UsageError(
@@ -116,9 +116,9 @@ def _apart(own: Statement, claim: Statement) -> str:
 
 
 def add_to_file(path: Path, bundle: Bundle) -> Bundle:
-    """Merge into a file that others may have signed; new where there is none. What is in it then.
+    """Merge into a file that others may have signed; a new file where it is not there. Returns all of it.
 
-    UsageError: the file is no bundle, is of another claim, or cannot be written; it stays as it was.
+    UsageError: the file is not a bundle, is of another claim, or cannot be written; it stays as it was.
     """
     try:
         make_folder(path.absolute().parent)

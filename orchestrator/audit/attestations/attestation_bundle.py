@@ -58,7 +58,7 @@ def read_bundle(data: bytes, where: str) -> Bundle:
 
 
 def read_file(path: Path) -> Bundle:
-    """UsageError: not there, or no bundle."""
+    """UsageError: it is not there, or not a bundle."""
     with open_plain(path, named=True) as stream:
         return read_bundle(stream.read(MOST_BYTES + 1), str(path))
 
@@ -82,7 +82,7 @@ def write_bundle(bundle: Bundle) -> bytes:
 
 
 def merge_bundles(one: Bundle, other: Bundle) -> Bundle:
-    """All that is in both, claims first; of one run signed by the same keys, what `other` tells stays."""
+    """All that is in both, claims first; of one run and the same keys, the provenance of `other`."""
     claims: dict[bytes, Attestation] = {}
     runs: dict[bytes, Attestation] = {}
     for item in (*one, *other):
@@ -91,20 +91,20 @@ def merge_bundles(one: Bundle, other: Bundle) -> Bundle:
         kind[item.envelope.payload] = (
             item if before is None else item._replace(envelope=merge(before.envelope, item.envelope))
         )
-    newest = {_teller(item): item for item in runs.values()}
+    newest = {_identity(item): item for item in runs.values()}
     return (*claims.values(), *newest.values())
 
 
-def _teller(item: Attestation) -> tuple[object, ...]:
-    """A later provenance of a run has more verdicts, and is told by the same keys."""
+def _identity(item: Attestation) -> tuple[object, ...]:
+    """Of two provenances of one run by the same keys the later one counts: it has more verdicts."""
     assert isinstance(item.statement, ProvenanceStatement)  # noqa: S101  (for mypy)
     metadata = item.statement.predicate.run_details.metadata
     keys = tuple(sorted(one.keyid for one in item.envelope.signatures))
     return (metadata.invocation_id, tuple(sorted(item.statement.digests.items())), keys)
 
 
-class Told(Value):
-    """What keys that were given say of one run. It is as true as they are."""
+class SignedRun(Value):
+    """What the given keys say of one run. It is as true as their holders are."""
 
     run: str
     box: str
@@ -125,7 +125,7 @@ class Vouched(Value):
     outputs: dict[str, str]  # path -> digest
     by: tuple[str, ...]  # ids of keys that were given
     unknown: int  # signatures of others: they count for nothing
-    runs: tuple[Told, ...]
+    runs: tuple[SignedRun, ...]
 
 
 class CheckedBundle(Value):
@@ -139,15 +139,15 @@ def check_bundle(
 ) -> CheckedBundle:
     """Whether at least so many keys vouch for each claim, and whether the files are of one.
 
-    UsageError where there is no claim in the bundle.
+    UsageError where the bundle has no claim.
     """
     claims = [item for item in bundle if isinstance(item.statement, ClaimStatement)]
     if not claims:
         raise UsageError("there is no claim in it, only provenances", "attest the run again, with --to FILE")
     problems: list[str] = []
-    told = [pair for item in bundle if (pair := _told(item, keys, problems)) is not None]
-    vouched = [_vouched(item, keys, told, least, problems) for item in claims]
-    for provenance, run in told:
+    signed = [pair for item in bundle if (pair := _signed_run(item, keys, problems)) is not None]
+    vouched = [_vouched(item, keys, signed, least, problems) for item in claims]
+    for provenance, run in signed:
         if all(provenance.digests != item.statement.digests for item in claims):
             problems.append(f"{_names(run.by)} tell of run {run.run} with another image or other outputs")
     found: dict[str, tuple[str, ...]] = {}
@@ -155,14 +155,16 @@ def check_bundle(
         held = [one for one in vouched if one.by]
         found[name] = tuple(path for one in held for path in one.outputs if one.outputs[path] == digest)
         if not found[name]:
-            problems.append(f"{name} ({digest}) is no output that is vouched for: altered, or of another run")
+            problems.append(
+                f"{name} ({digest}) is not an output of a vouched claim: altered, or of another run"
+            )
     return CheckedBundle(claims=tuple(vouched), files=found, problems=tuple(problems))
 
 
-def _told(
+def _signed_run(
     item: Attestation, keys: Sequence[PublicKey], problems: list[str]
-) -> tuple[ProvenanceStatement, Told] | None:
-    """None where none of the keys stands behind it: then nothing in it is repeated."""
+) -> tuple[ProvenanceStatement, SignedRun] | None:
+    """What a provenance says; None where no given key signed it, and nothing in it is shown."""
     if not isinstance(item.statement, ProvenanceStatement):
         return None
     checked = check(item.envelope, keys)
@@ -176,7 +178,7 @@ def _told(
     )
     verdicts = [one.annotations or {} for one in predicate.run_details.byproducts if one.name == "verdict"]
     run = predicate.run_details.metadata.invocation_id
-    return item.statement, Told(
+    return item.statement, SignedRun(
         run=run,
         box=predicate.run_details.builder.id,
         box_name=internal.get("boxName"),
@@ -197,7 +199,7 @@ def _said(verdict: Mapping[str, object], run: str) -> str:
 def _vouched(
     item: Attestation,
     keys: Sequence[PublicKey],
-    told: Iterable[tuple[ProvenanceStatement, Told]],
+    signed: Iterable[tuple[ProvenanceStatement, SignedRun]],
     least: int,
     problems: list[str],
 ) -> Vouched:
@@ -214,7 +216,7 @@ def _vouched(
         outputs=statement.outputs,
         by=tuple(map(key_id, checked.good)),
         unknown=len(checked.unknown),
-        runs=tuple(one for provenance, one in told if provenance.digests == statement.digests),
+        runs=tuple(one for provenance, one in signed if provenance.digests == statement.digests),
     )
 
 

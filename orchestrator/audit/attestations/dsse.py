@@ -1,19 +1,19 @@
 """DSSE envelopes ("Dead Simple Signing Envelope", v1): bytes, what they are, and who signed them.
 
 A signature is over `DSSEv1 SP LEN(type) SP type SP LEN(payload) SP payload`, never over JSON. Reading is
-strict: one spelling of base64, no member twice, none that is unknown, so that no byte can change unseen.
+strict: one spelling of base64, each member once, unknown members refused: so no byte can change unseen.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from orchestrator.audit.keys import PublicKey, SigningKey, from_base64
 from orchestrator.digest import canonical_json
 from orchestrator.errors import UsageError
+from orchestrator.untrusted_json import strict_json
 from orchestrator.value import Value
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -110,7 +110,7 @@ def check(envelope: Envelope, keys: Iterable[PublicKey]) -> CheckedEnvelope:
 
 def parse_envelope(text: str | bytes) -> Envelope:
     """ValueError for anything that `to_line` would not mean; white space between members does not matter."""
-    document = read_json(text)
+    document = strict_json(text)
     members = _members(document, "an envelope", {"payload", "payloadType", "signatures"})
     listed = members["signatures"]
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_SIGNATURES:
@@ -150,26 +150,7 @@ def _bytes(value: Any, what: str) -> bytes:
         raise ValueError(f"{what}: not base64: {error}") from None
 
 
-def read_json(text: str | bytes) -> Any:
-    """JSON with each member once, and no NaN. ValueError for anything else, however deep."""
-    try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a member stands there twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
 def malformed(where: str, why: object) -> UsageError:
     return UsageError(
-        f"{where} is no attestation: {why}", "`reprise attestation create RUN --to FILE` writes one"
+        f"{where} is not an attestation: {why}", "`reprise attestation create RUN --to FILE` writes one"
     )

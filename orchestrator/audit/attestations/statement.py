@@ -16,7 +16,6 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.alias_generators import to_camel
 
 from orchestrator import __version__
-from orchestrator.audit.attestations.dsse import read_json
 from orchestrator.audit.exports.purl import purl
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.image_model import MEDIA_MANIFEST
@@ -24,6 +23,7 @@ from orchestrator.record.run_record import RunRecord, VerdictLine
 from orchestrator.run.attempt_model import OutputStatus
 from orchestrator.run.metrics.event_files import is_event_file
 from orchestrator.spec.globs import matcher
+from orchestrator.untrusted_json import strict_json
 from orchestrator.value import Value
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
@@ -107,7 +107,7 @@ class _Statement(_Wire):
         if any((one.digest or {}).keys() != {"sha256"} for one in self.subject):
             raise ValueError("each subject has one digest, its SHA-256")
         if any(Digest.parse(text) is None for text in self.digests.values()):
-            raise ValueError("a subject's SHA-256 is none")
+            raise ValueError("a subject's SHA-256 is not one")
         return self
 
     @property
@@ -152,7 +152,7 @@ _READ: TypeAdapter[Statement] = TypeAdapter(
 def read_statement(payload: bytes) -> Statement:
     """A payload as `to_bytes` made it. ValueError for any other, one with the same meaning included."""
     try:
-        statement = _READ.validate_python(read_json(payload))
+        statement = _READ.validate_python(strict_json(payload))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

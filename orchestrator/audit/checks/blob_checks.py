@@ -1,6 +1,6 @@
 """Every blob against its hash, and the record's names against the store.
 
-Runs may be recorded and blobs collected meanwhile: what looks wrong is looked at once more before it is told.
+Runs may be recorded and blobs collected meanwhile: what looks wrong is looked at once more.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def blob_findings(session: Session, since: datetime | None, step: Step) -> Itera
         if one.digest is not None:
             there[one.digest] = one
         else:
-            detail = f"{one.name} is no blob"
+            detail = f"{one.name} is not a blob"
             yield Finding(kind=Kind.BLOB_UNNAMED, subject="store", detail=detail)
     swept: dict[str, int] | None = None
     checked: set[Digest] = set()
@@ -74,7 +74,7 @@ def _finding(kind: Kind, line: BlobLine, detail: str) -> Finding:
 
 
 def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> Iterator[Finding]:
-    """They may be of a run that is being recorded: whole, they are no fault."""
+    """Blobs that no row named: only damaged ones are wrong, as a run may be recorded meanwhile."""
     digests = [one.digest for one in rest if one.digest is not None]
     sizes = [one.size for one in rest if one.digest is not None]
     troubles = list(

@@ -21,7 +21,7 @@ UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticErro
 
 
 class Held(NamedTuple):
-    """What the ledger was at one size, by somebody who can be believed, or by its own table."""
+    """What the ledger was at one size, as a known key signed it, or as its own table says."""
 
     size: int
     root: bytes
@@ -151,7 +151,7 @@ def event_findings(line: LedgerEvent) -> Iterator[Finding]:
         columns = {name: said[name] for name in ("index", "at", "by", "kind", "run")}
         moment = moment_text(line.at)
         if not isinstance(said["data"], dict):
-            raise TypeError("its data is no mapping")
+            raise TypeError("its data is not a mapping")
     except UNREADABLE as error:
         detail = f"its document cannot be read: {type(error).__name__} {error}"
         yield Finding(kind=Kind.EVENT_ALTERED, subject=subject, detail=detail, run=line.run)

@@ -102,7 +102,7 @@ def compare_shared(
     find: Callable[[list[int]], Iterable[LedgerEvent]],
 ) -> Iterator[Finding]:
     """`find`: events by their index, once more."""
-    told = _told_of_shared(events)
+    told = _events_of_shared(events)
     for name, key, value, trouble in rows:
         indexes, digest = told.pop((name, key), ([], None))
         if value is None:
@@ -120,12 +120,12 @@ def compare_shared(
         yield Finding(kind=Kind.ROW_MISSING, subject=f"{name} {key}", detail=NO_ROW)
 
 
-Told = dict[tuple[str, str], tuple[list[int], bytes | None]]
+SharedEvents = dict[tuple[str, str], tuple[list[int], bytes | None]]
 
 
-def _told_of_shared(events: Iterable[LedgerEvent]) -> Told:
-    """(table, key) -> its events, and the digest of what they say where it is one: a million images fit."""
-    told: Told = {}
+def _events_of_shared(events: Iterable[LedgerEvent]) -> SharedEvents:
+    """(table, key) -> its events, or a digest of what a single one says: a million fit."""
+    told: SharedEvents = {}
     for line in events:
         try:
             data = line.data

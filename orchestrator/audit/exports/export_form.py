@@ -41,7 +41,7 @@ def blob_path(folder: Path, digest: Digest) -> Path:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """UsageError for what is not there, or is no plain file."""
+    """UsageError for what is not there, or not a plain file."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
@@ -50,7 +50,7 @@ def open_plain(path: Path) -> BinaryIO:
         ) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise UsageError(f"{path} is no plain file", "`reprise ledger export DIR` writes such a folder")
+        raise UsageError(f"{path} is not a plain file", "`reprise ledger export DIR` writes such a folder")
     return os.fdopen(fd, "rb")
 
 
@@ -75,7 +75,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
         while line := stream.readline(MAX_LINE + 1):
             if len(line) > MAX_LINE:
                 raise UsageError(
-                    f"{path} has a line of more than {MAX_LINE} bytes", "it is no export of ours"
+                    f"{path} has a line of more than {MAX_LINE} bytes", "it is not an export of Reprise"
                 )
             yield offset, line.removesuffix(b"\n")
             offset += len(line)

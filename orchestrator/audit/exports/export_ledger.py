@@ -102,7 +102,7 @@ def _write(session: Session, folder: Path, step: Step, *, with_blobs: bool) -> E
 
 
 def _lines(path: Path, lines: Iterable[bytes]) -> int:
-    """How many."""
+    """Returns how many lines were written."""
     count = 0
     with path.open("xb") as stream:
         for line in lines:

@@ -50,7 +50,7 @@ def audit_offline(
 ) -> Iterator[Finding]:
     """Findings as of `audit`. Without `keys`, those in the export are used, and a finding says so.
 
-    UsageError where the folder is no export.
+    UsageError where the folder is not an export.
     """
     (head, whole), found = _head(folder), []
     if not keys:
@@ -221,7 +221,7 @@ NAMING = (("output", "digest"), ("log", "digest"), ("git_state", "patch_digest")
 
 
 def _named(rows: dict[str, Any]) -> Iterator[str]:
-    """Digests of blobs in the rows of a run, where they are listed and not told by one digest of all."""
+    """Digests of blobs in the rows of a run, where they are listed; a long list is one digest."""
     for table, column in NAMING:
         listed = rows.get(table)
         for row in listed if isinstance(listed, list) else ():

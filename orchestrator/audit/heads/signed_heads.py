@@ -75,7 +75,7 @@ def _append(session: Session, stream: BinaryIO, name: str) -> int:
     notes = _missing(session, there.decode("utf-8", "replace"), name)
     added = "".join(notes).encode()
     if not added.startswith(data[len(there) :]):
-        raise UsageError(f"{name} ends with something that is no tree head of this ledger", _OTHER)
+        raise UsageError(f"{name} ends with something that is not a tree head of this ledger", _OTHER)
     if notes:
         if len(there) < len(data):
             stream.truncate(len(there))
@@ -99,7 +99,7 @@ def copy_to_git(session: Session, folder: Path) -> int:
     """Commit the tree heads that BRANCH of a folder's repository lacks: how many.
 
     The branch has one file per ledger and its own history; index, work tree and HEAD are not touched. Two
-    commands at once: one is refused and told so. Errors as of `copy_to_file`.
+    commands at once: one is refused, with an error. Errors as of `copy_to_file`.
     """
     there = find_repository(folder)
     if there is None:

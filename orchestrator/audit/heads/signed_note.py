@@ -40,7 +40,7 @@ class SignedHead(Value):
 def sign_head(origin: str, size: int, root: bytes, key: SigningKey) -> str:
     """ValueError for an origin that would be read as more than one line, or as another name."""
     if not re.fullmatch(r"[!-~]+", origin):
-        raise ValueError(f"{origin!r} is no name of a ledger")
+        raise ValueError(f"{origin!r} is not a name of a ledger")
     body = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
     return add_signature(body + "\n", key)
 
@@ -53,12 +53,12 @@ def add_signature(note: str, key: SigningKey) -> str:
 
 
 def parse_head(text: str) -> SignedHead:
-    """Of what shape it is, not whether it is signed well. UsageError: no tree head."""
+    """Only its form is checked, not its signatures. UsageError: not a tree head."""
     try:
         return _parse(text)
     except ValueError as error:
         raise UsageError(
-            f"no tree head: {error}", "a tree head is a text as `reprise ledger sign` prints it"
+            f"not a tree head: {error}", "a tree head is a text as `reprise ledger sign` prints it"
         ) from None
 
 
@@ -70,7 +70,7 @@ def _parse(text: str) -> SignedHead:
     if not separator or len(lines) < 3 or not lines[0]:
         raise ValueError("not of the form origin, size, root, empty line, signatures")
     if not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]):
-        raise ValueError(f"{lines[1][:20]!r} is no size")
+        raise ValueError(f"{lines[1][:20]!r} is not a size")
     root = from_base64(lines[2])
     if len(root) != 32:
         raise ValueError(f"a root of {len(root)} bytes")
@@ -80,7 +80,7 @@ def _parse(text: str) -> SignedHead:
     for line in rest.removesuffix("\n").split("\n"):
         match = _SIGNATURE.fullmatch(line)
         if match is None:
-            raise ValueError(f"{line[:40]!r} is no signature")
+            raise ValueError(f"{line[:40]!r} is not a signature")
         data = from_base64(match["data"])
         signatures.append(NoteSignature(name=match["name"], key_id=data[:4], signature=data[4:]))
     return SignedHead(
@@ -95,7 +95,7 @@ def _parse(text: str) -> SignedHead:
 def split_notes(text: str) -> list[str]:
     """The notes of a file that has several, one after the other."""
     notes: list[list[str]] = []
-    signed = True  # a line that is no signature, after one that is, begins a note
+    signed = True  # a line after a signature that is not another one begins a note
     for line in _lines(text):
         signature = line.startswith("— ")
         if signed and not signature:

@@ -8,7 +8,7 @@ from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Readback
 
 OURS = ("trace", "settings.unset")
-"""What the runtime says of itself: no flag that a script moves."""
+"""What the payload says of itself: not flags that a script moves."""
 
 
 def flags_changed(original: RunRecord, rerun: RunRecord) -> dict[str, str]:
@@ -41,7 +41,7 @@ def flag_word(value: Any) -> str:
 
 
 def main_readback(run: RunRecord) -> Readback | None:
-    """The process that trains, as far as can be told: the first that had torch, else the first of all.
+    """The process that trains, as far as is known: the first that had torch, else the first of all.
 
     In the container's own pid namespace the lower pid came first.
     """

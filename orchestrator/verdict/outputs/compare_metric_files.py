@@ -12,6 +12,7 @@ from orchestrator.errors import RepriseError
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.collect.job_files import refuse_large
 from orchestrator.run.metrics.metric_sources import metric_files
+from orchestrator.untrusted_json import strict_json
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.tolerance import bits, same_bits
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared
@@ -37,7 +38,7 @@ def is_metrics_file(path: str, run: RunRecord) -> bool:
 
 
 def excuse_metrics(difference: FileDifference, metrics: MetricsCompared, open_blob: OpenBlob) -> Excuse:
-    """Read as JSON, or as JSON lines. A number, text or key that is no compared metric is not excused."""
+    """Read as JSON, or as JSON lines. A number, text or key is excused only as a metric that is compared."""
     if difference.original is None or difference.rerun is None:
         return Excuse(False, "")
     if not (metrics.excusable or metrics.left_out):
@@ -64,7 +65,7 @@ def excuse_metrics(difference: FileDifference, metrics: MetricsCompared, open_bl
     names = _Names(metrics)
     judged = [number for number in numbers if not names.volatile(number[0])]
     if not all(names.excused(*number) for number in judged):
-        return Excuse(False, "it differs in a number that is no metric with a tolerance")
+        return Excuse(False, "it differs in a number that is not a metric with a tolerance")
     if judged:
         return Excuse(True, "differs only in metrics that are within their tolerances")
     named = listed(sorted({name for name, _, _ in numbers}))
@@ -118,26 +119,15 @@ def _documents(digest: Digest, open_blob: OpenBlob) -> list[Any]:
     refuse_large(data)
     text = data.decode("utf-8")
     try:
-        return [_parse(text)]
+        return [strict_json(text, nan=True)]
     except json.JSONDecodeError:
-        return [_parse(line) for line in text.split("\n") if line.strip()]
-
-
-def _parse(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_no_duplicates)
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice in one object")
-    return found
+        return [strict_json(line, nan=True) for line in text.split("\n") if line.strip()]
 
 
 def _numbers(a: Any, b: Any, prefix: str | None, name: str = "") -> Iterator[_Number]:
     """The numbers that differ, at equal places, each with the metric that is read from there.
 
-    Raises ValueError where anything else differs. What lies in a list is no metric: `prefix` None.
+    Raises ValueError where anything else differs. What lies in a list is not a metric: `prefix` None.
     """
     if _is_number(a) and _is_number(b) and isinstance(a, bool) is isinstance(b, bool):
         left, right = float(a), float(b)
@@ -155,7 +145,7 @@ def _numbers(a: Any, b: Any, prefix: str | None, name: str = "") -> Iterator[_Nu
         for one, other in zip(a, b, strict=True):
             yield from _numbers(one, other, None)
     elif type(a) is not type(b) or a != b:
-        raise ValueError("something that is no number differs")
+        raise ValueError("something that is not a number differs")
 
 
 def _is_number(value: Any) -> bool:

@@ -90,7 +90,7 @@ def window_of(run: RunRecord) -> Window | None:
 
 
 def blanked(path: str, window: Window | None) -> Blanked:
-    """`window` None: no moment of this run can be told."""
+    """`window` None: when the run took place is not known."""
     found: list[tuple[int, int, Blank]] = []
     moments = list(_moments(path, window))
     for start, end, blank in (*moments, *_random(path, moments)):

@@ -6,7 +6,6 @@ anything is read by it, and what is not plainly well-formed raises Unreadable.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from orchestrator.run.collect.job_files import refuse_large
+from orchestrator.untrusted_json import strict_json
 
 NPY_HEADER_LIMIT = 1 << 16  # bytes; numpy itself stops at 10,000 characters
 SAFETENSORS_HEADER_LIMIT = 8 << 20  # bytes, some 80,000 tensors; the format's own library stops at 100 MB
@@ -167,14 +167,14 @@ def _npy_header(header: str) -> tuple[str, bool, tuple[int, ...]]:
 
 
 def _npy_shape(text: str) -> tuple[int, ...]:
-    """`3, 4`, `3,` or nothing; `3` alone would be no tuple."""
+    """`3, 4`, `3,` or nothing; `3` alone is not a tuple."""
     parts = [part.strip() for part in text.split(",")]
     if parts[-1] == "":
         parts.pop()
     elif len(parts) == 1:
-        raise Unreadable("its shape is no tuple")
+        raise Unreadable("its shape is not a tuple")
     if not all(part.isdecimal() and len(part) <= 20 for part in parts):
-        raise Unreadable("its shape is no tuple of lengths")
+        raise Unreadable("its shape is not a tuple of lengths")
     return _shape([int(part) for part in parts])
 
 
@@ -213,13 +213,12 @@ def read_safetensors(stream: BinaryIO) -> TensorLayout:
     (length,) = struct.unpack("<Q", _exactly(stream, 8))
     if length > min(SAFETENSORS_HEADER_LIMIT, total - 8):
         raise Unreadable(f"a header of {length:,} bytes")
+    data = _exactly(stream, length)
+    refuse_large(data)
     try:
-        data = _exactly(stream, length)
-        refuse_large(data)
-        text = data.decode("utf-8")
-        header = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
-    except RecursionError:
-        raise Unreadable("its header is nested too deeply") from None
+        header = strict_json(data.decode("utf-8"))
+    except ValueError as error:
+        raise Unreadable(f"its header: {error}") from None
     if not isinstance(header, dict):
         raise Unreadable("its header is not an object")
     metadata = header.pop("__metadata__", {})
@@ -260,19 +259,8 @@ def _safetensor(name: str, entry: Any, base: int) -> Tensor:
 
 def _naturals(values: list[Any]) -> list[int]:
     if not all(type(value) is int and 0 <= value < 1 << 63 for value in values):
-        raise Unreadable("a shape or an offset that is no natural number below 2^63")
+        raise Unreadable("a shape or an offset that is not a natural number below 2^63")
     return values
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Unreadable("a key occurs twice in its header")
-    return found
-
-
-def _refuse(word: str) -> None:
-    raise Unreadable(f"{word} in its header")
 
 
 # both

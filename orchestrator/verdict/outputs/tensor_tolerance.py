@@ -34,7 +34,7 @@ SUFFIXES = tuple(_READERS)
 
 
 class Worst(Value):
-    """The element that speaks loudest: furthest beyond its tolerance; if none is, furthest apart."""
+    """The worst element: furthest beyond its tolerance, or furthest apart where all are within."""
 
     tensor: str  # "" in an .npy file
     index: tuple[int, ...]

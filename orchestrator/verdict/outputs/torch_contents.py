@@ -42,7 +42,7 @@ def judge_contents(
 
 
 def stored_contents(document: Mapping[str, Any]) -> dict[str, TensorFinding]:
-    """The findings that a stored verdict rests on, by path; none where it has none that can be read."""
+    """The findings that a stored verdict rests on, by path; empty where it has no readable ones."""
     try:
         found = [TensorFinding.model_validate(item) for item in document.get("contents") or ()]
     except (ValidationError, TypeError):

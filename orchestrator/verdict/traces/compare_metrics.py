@@ -42,8 +42,8 @@ def compare_metrics(
     """By value, bit for bit; `within` by the tolerances of the original's spec. In one only: not within.
 
     Metrics that the spec calls volatile, and those named in `volatile`, are left out. Without `losses` the
-    series that comes from the trace is left out, too: where the traces differ, that it differs is no second
-    finding. Where they are equal it must be equal.
+    series that comes from the trace is left out, too: where the traces differ, it is not a second finding.
+    Where they are equal it must be equal.
     """
     tolerances = original.tolerance.metrics
     marked = name_matcher(original.tolerance.volatile_metrics)
@@ -89,7 +89,7 @@ def name_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
 
 
 def _near(a: float | None, b: float | None, tolerance: Tolerance | None) -> bool | None:
-    """None: the same bits. Else whether the tolerance holds."""
+    """Whether the tolerance holds; None where the bits are the same."""
     if a is None or b is None:
         return False
     if same_bits(a, b):

@@ -60,14 +60,14 @@ class Op:
     name: str
     phase: str
     where: str
-    others: str  # digest of all arguments that are no tensors
+    others: str  # digest of all arguments that are not tensors
     inputs: list[tuple[str, str]]  # description and digest
     outputs: list[tuple[str, str]]
     random: bool
 
 
 def header_of(stream: BinaryIO) -> tuple[int, int]:
-    """Rank and beginning of a log, by which logs of several processes are paired. ValueError if none."""
+    """Rank and beginning of a log, by which logs of several processes are paired. Else ValueError."""
     line = stream.readline(MAX_LINE)
     value = _object(line)
     if value.get("ops") != 1:
@@ -110,7 +110,7 @@ def _between(a: Op | None, b: Op | None) -> OpDifference | None:
     if a.others != b.others:
         return OpDifference(
             kind=OpKind.INPUT,
-            tensor="an argument that is no tensor",
+            tensor="an argument that is not a tensor",
             original=a.others,
             rerun=b.others,
             **facts,

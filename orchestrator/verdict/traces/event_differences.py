@@ -1,4 +1,4 @@
-"""Two lines of two traces that are not the same: what to say of them."""
+"""What is said of two lines of two traces that differ."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _values(event: TraceEvent) -> str:
 def path_difference(
     original: TraceEvent | TableLine | None, rerun: TraceEvent | TableLine | None, step: int, rank: int
 ) -> TraceDifference:
-    """The two runs did not do the same things. None: that run's trace is at its end."""
+    """The two runs did different things. None stands for a trace that has ended."""
     events = [item for item in (original, rerun) if isinstance(item, TraceEvent)]
     early = min(events, key=lambda item: (item.step, _ORDER.index(item.phase)), default=None)
     said = describe(original), describe(rerun)

@@ -67,7 +67,7 @@ class TraceEvent:
 
 @dataclass(frozen=True)
 class Last:
-    """The line after which nothing comes."""
+    """The last line of a trace."""
 
     steps: int
     events: int | None
@@ -204,7 +204,7 @@ def _is_scalar(value: object) -> bool:
 
 
 def _scalars(value: dict[str, Any]) -> dict[str, Any]:
-    """A nest of lists can be read and then be too deep to be printed."""
+    """Raises for nested values: lists can be read that are too deep to be printed."""
     if not all(map(_is_scalar, value.values())):
         raise ValueError("a header of more than words and numbers")
     return value
@@ -216,13 +216,13 @@ def _int(text: str) -> int | float:
 
 def _natural(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
-        raise ValueError(f"{word(value)[:40]!r} is no count")
+        raise ValueError(f"{word(value)[:40]!r} is not a count")
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{word(value)[:40]!r} is no text")  # noqa: TRY004
+        raise ValueError(f"{word(value)[:40]!r} is not a text")  # noqa: TRY004
     return word(value)
 
 
@@ -245,7 +245,7 @@ def _table(value: dict[str, Any]) -> TableLine:
 def _event(value: dict[str, Any], tables: dict[int, TableLine]) -> TraceEvent:
     kind, step = value.get("e"), _natural(value.get("s"))
     if not isinstance(kind, str) or kind not in PHASES:
-        raise ValueError(f"{word(kind)[:40]!r} is no event")
+        raise ValueError(f"{word(kind)[:40]!r} is not an event")
     where, combined = _text(value.get("n", "")), _text(value.get("c", ""))
     if "t" in value:
         number, order = _natural(value["t"]), _natural(value.get("o", 0))
@@ -286,5 +286,5 @@ def _entry(row: list[Any]) -> TracedTensor:
 
 def _text_of_any_length(value: object) -> str:
     if not isinstance(value, str) or not value.isascii():
-        raise ValueError("digests that are no text")
+        raise ValueError("digests that are not a text")
     return value

@@ -55,15 +55,15 @@ def metadata(
 ) -> bytes:
     """ro-crate-metadata.json of a finished run. `place`: where its image can be had."""
     entities = [
-        _descriptor(),
+        _entity(METADATA, "CreativeWork", conformsTo=_refs([CRATE, WORKFLOW_CRATE]), about={"@id": "./"}),
         _root(run, parts, verdicts, licence),
         *_profiles(licence),
         _workflow(run),
-        {"@id": "#language", "@type": "ComputerLanguage", "name": "Reprise program", "version": "1"},
+        _entity("#language", "ComputerLanguage", name="Reprise program", version="1"),
         *_software(run),
         *_git(run),
         _action(run, parts),
-        {"@id": _person(run), "@type": "Person", "name": run.submitted_by},
+        _entity(_person(run), "Person", name=run.submitted_by),
         _container(run, place),
         *_values(run),
         *_inputs(run, parts),
@@ -76,28 +76,24 @@ def metadata(
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
+def _entity(at: str, kind: str | list[str], **facts: Any) -> Entity:
+    """Without what is not known or empty."""
+    known = {name: value for name, value in facts.items() if value not in (None, "", [])}
+    return {"@id": at, "@type": kind, **known}
+
+
 def _refs(ids: Iterable[str]) -> Any:
     """One reference, or a list of several."""
     found = [{"@id": one} for one in ids]
     return found[0] if len(found) == 1 else found
 
 
-def _filled(entity: Entity) -> Entity:
-    """Without what is not known or empty."""
-    return {name: value for name, value in entity.items() if value not in (None, "", [])}
-
-
 def _moment(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def _descriptor() -> Entity:
-    return {
-        "@id": METADATA,
-        "@type": "CreativeWork",
-        "conformsTo": _refs([CRATE, WORKFLOW_CRATE]),
-        "about": {"@id": "./"},
-    }
+def _is_link(licence: str | None) -> bool:
+    return licence is not None and licence.startswith(("https://", "http://"))
 
 
 def _root(
@@ -105,32 +101,26 @@ def _root(
 ) -> Entity:
     held = [uri(part.path) for part in parts if part.role is not Role.INPUT]
     given = [one["@id"] for one in _inputs(run, parts) if one["@type"] in ("File", "Dataset")]
-    link = licence is not None and licence.startswith(("https://", "http://"))
-    return {
-        "@id": "./",
-        "@type": "Dataset",
-        "name": f"{run.job}, run {run.id}",
-        "description": run.description or f"A run of {run.job}, recorded by Reprise {__version__}",
-        "datePublished": _moment(run.finished_at or run.created_at),
-        "license": {"@id": licence} if link else licence or "not stated",
-        "author": {"@id": _person(run)},
-        "conformsTo": _refs(PROFILES),
-        "hasPart": _refs([*held, *given]),
-        "mainEntity": {"@id": PROGRAM},
-        "mentions": _refs([_run(run), *(f"#verdict/{number}" for number in range(len(verdicts)))]),
-    }
+    return _entity(
+        "./",
+        "Dataset",
+        name=f"{run.job}, run {run.id}",
+        description=run.description or f"A run of {run.job}, recorded by Reprise {__version__}",
+        datePublished=_moment(run.finished_at or run.created_at),
+        license={"@id": licence} if _is_link(licence) else licence or "not stated",
+        author={"@id": _person(run)},
+        conformsTo=_refs(PROFILES),
+        hasPart=_refs([*held, *given]),
+        mainEntity={"@id": PROGRAM},
+        mentions=_refs([_run(run), *(f"#verdict/{number}" for number in range(len(verdicts)))]),
+    )
 
 
 def _profiles(licence: str | None) -> Iterator[Entity]:
     for profile, (name, version) in PROFILES.items():
-        yield {"@id": profile, "@type": "CreativeWork", "name": name, "version": version}
-    if licence is not None and licence.startswith(("https://", "http://")):
-        yield {
-            "@id": licence,
-            "@type": "CreativeWork",
-            "name": licence,
-            "description": "The licence of this crate",
-        }
+        yield _entity(profile, "CreativeWork", name=name, version=version)
+    if licence is not None and _is_link(licence):
+        yield _entity(licence, "CreativeWork", name=licence, description="The licence of this crate")
 
 
 def _run(run: RunRecord) -> str:
@@ -142,23 +132,20 @@ def _person(run: RunRecord) -> str:
 
 
 def _workflow(run: RunRecord) -> Entity:
-    label = run.program.to_label().encode()
-    return _filled(
-        {
-            "@id": PROGRAM,
-            "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
-            "name": run.job,
-            "description": f"What ran: {' '.join(run.program.command)}",
-            "version": str(run.image),
-            "url": f"urn:reprise:image:{run.image}",
-            "codeRepository": run.git.remote if run.git else None,
-            "identifier": {"@id": "#git"} if run.git else None,
-            "encodingFormat": "application/json",
-            "contentSize": str(len(label)),
-            "programmingLanguage": {"@id": "#language"},
-            "input": _refs(f"#formal/{key}" for key, _, _ in _pairs(run)),
-            "softwareRequirements": _refs(one["@id"] for one in _software(run)),
-        }
+    return _entity(
+        PROGRAM,
+        ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
+        name=run.job,
+        description=f"What ran: {' '.join(run.program.command)}",
+        version=str(run.image),
+        url=f"urn:reprise:image:{run.image}",
+        codeRepository=run.git.remote if run.git else None,
+        identifier={"@id": "#git"} if run.git else None,
+        encodingFormat="application/json",
+        contentSize=str(len(run.program.to_label().encode())),
+        programmingLanguage={"@id": "#language"},
+        input=_refs(f"#formal/{key}" for key, _, _ in _pairs(run)),
+        softwareRequirements=_refs(one["@id"] for one in _software(run)),
     )
 
 
@@ -166,13 +153,7 @@ def _software(run: RunRecord) -> Iterator[Entity]:
     packages = {purl(name, version): (name, version) for name, version in run.packages.items()}
     found = {f"urn:reprise:software:{__version__}": ("Reprise", __version__)} | dict(sorted(packages.items()))
     for at, (name, version) in found.items():
-        yield {
-            "@id": at,
-            "@type": "SoftwareApplication",
-            "name": name,
-            "softwareVersion": version,
-            "url": at,
-        }
+        yield _entity(at, "SoftwareApplication", name=name, softwareVersion=version, url=at)
 
 
 def _git(run: RunRecord) -> Iterator[Entity]:
@@ -186,24 +167,22 @@ def _action(run: RunRecord, parts: Sequence[CrateFile]) -> Entity:
     done = run.state is State.SUCCEEDED
     results = [uri(part.path) for part in parts if part.role is Role.OUTPUT]
     told = [uri(part.path) for part in parts if part.role in (Role.LOG, Role.TRACE)]
-    return _filled(
-        {
-            "@id": _run(run),
-            "@type": "CreateAction",
-            "name": f"run {run.id} of {run.job}",
-            "description": _story(run),
-            "instrument": {"@id": PROGRAM},
-            "object": _refs(_objects(run, parts)),
-            "result": _refs([*results, *(one["@id"] for one in _metrics(run))]),
-            "agent": {"@id": _person(run)},
-            "startTime": _moment(run.started_at),
-            "endTime": _moment(run.finished_at),
-            "actionStatus": f"http://schema.org/{'Completed' if done else 'Failed'}ActionStatus",
-            "error": None if done else f"{run.state.value}: {run.message or 'without a word'}",
-            "containerImage": {"@id": "#image"},
-            "environment": _refs(one["@id"] for one in _environment(run)),
-            "subjectOf": _refs(told),
-        }
+    return _entity(
+        _run(run),
+        "CreateAction",
+        name=f"run {run.id} of {run.job}",
+        description=_story(run),
+        instrument={"@id": PROGRAM},
+        object=_refs(_objects(run, parts)),
+        result=_refs([*results, *(one["@id"] for one in _metrics(run))]),
+        agent={"@id": _person(run)},
+        startTime=_moment(run.started_at),
+        endTime=_moment(run.finished_at),
+        actionStatus=f"http://schema.org/{'Completed' if done else 'Failed'}ActionStatus",
+        error=None if done else f"{run.state.value}: {run.message or 'without a word'}",
+        containerImage={"@id": "#image"},
+        environment=_refs(one["@id"] for one in _environment(run)),
+        subjectOf=_refs(told),
     )
 
 
@@ -218,17 +197,15 @@ def _story(run: RunRecord) -> str:
 
 
 def _container(run: RunRecord, place: Place | None) -> Entity:
-    return _filled(
-        {
-            "@id": "#image",
-            "@type": "ContainerImage",
-            "additionalType": {"@id": f"{_TERMS}DockerImage"},
-            "registry": place.host if place else None,
-            "name": place.name if place else REPOSITORY,
-            "tag": run.image.hex,
-            "sha256": run.image.hex,
-            "description": f"over base {run.base.name}, {run.base.digest}",
-        }
+    return _entity(
+        "#image",
+        "ContainerImage",
+        additionalType={"@id": f"{_TERMS}DockerImage"},
+        registry=place.host if place else None,
+        name=place.name if place else REPOSITORY,
+        tag=run.image.hex,
+        sha256=run.image.hex,
+        description=f"over base {run.base.name}, {run.base.digest}",
     )
 
 
@@ -248,13 +225,13 @@ def _value(key: str, name: str, value: Scalar) -> Entity:
 
 
 def _formal(key: str, name: str, kind: str, example: str) -> Entity:
-    return {
-        "@id": f"#formal/{key}",
-        "@type": "FormalParameter",
-        "additionalType": kind,
-        "name": name,
-        "workExample": {"@id": example},
-    }
+    return _entity(
+        f"#formal/{key}",
+        "FormalParameter",
+        additionalType=kind,
+        name=name,
+        workExample={"@id": example},
+    )
 
 
 def _values(run: RunRecord) -> Iterator[Entity]:
@@ -311,25 +288,23 @@ def _metrics(run: RunRecord) -> Iterator[Entity]:
 
 def _verdict(run: RunRecord, number: int, line: VerdictLine) -> Entity:
     summary = str(line.document.get("summary", "")) or line.outcome
-    return _filled(
-        {
-            "@id": f"#verdict/{number}",
-            "@type": "AssessAction",
-            "name": f"{line.outcome}: rerun {line.run} beside its original {line.original}",
-            "description": summary,
-            "object": {"@id": _run(run)},
-            "endTime": _moment(line.created_at),
-        }
+    return _entity(
+        f"#verdict/{number}",
+        "AssessAction",
+        name=f"{line.outcome}: rerun {line.run} beside its original {line.original}",
+        description=summary,
+        object={"@id": _run(run)},
+        endTime=_moment(line.created_at),
     )
 
 
 def _file(part: CrateFile) -> Entity:
     kind = _OTHER_TYPES.get(part.role) or _TYPES.guess_type(part.name)[0] or "application/octet-stream"
-    return {
-        "@id": uri(part.path),
-        "@type": "File",
-        "name": part.name,
-        "encodingFormat": kind,
-        "contentSize": str(part.size),
-        "sha256": part.digest.hex,
-    }
+    return _entity(
+        uri(part.path),
+        "File",
+        name=part.name,
+        encodingFormat=kind,
+        contentSize=str(part.size),
+        sha256=part.digest.hex,
+    )
