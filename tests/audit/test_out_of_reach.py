@@ -71,7 +71,7 @@ def test_no_other_name_of_a_ledger_is_ever_signed(world: World, name: str) -> No
         with pytest.raises(RecordError, match="ledger is damaged"):
             sign_ledger(session)
         if not name.isalnum():
-            with pytest.raises(ValueError, match="no name of a ledger"):
+            with pytest.raises(ValueError, match="not a name of a ledger"):
                 sign_head(f"reprise/{name}" if name else "", 1, bytes(32), signing_key(session.settings))
 
 
