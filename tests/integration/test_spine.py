@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,6 +145,22 @@ def test_an_input_that_changes_under_the_job_is_told(box: Box, tmp_path: Path, t
     else:
         assert (found["state"], found["failure"]) == ("failed", "infrastructure")
         assert "input data was changed while the job ran" in found["message"]
+
+
+def test_a_cancel_is_heard_while_an_input_is_hashed(box: Box, tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("1")
+    spec = write_job(tmp_path / "job", "pass", extra=f"inputs: {{data: {data}}}")
+    run = box.json("submit", str(spec), "--on", "worker", "--detach")["id"]
+    os.truncate(data, 1 << 42)  # four tebibytes of nothing: they take an hour
+    process = box.start("execute", run)
+    end = time.monotonic() + 120
+    while not any(one["kind"] == "run.claimed" for one in box.json("ledger", "log", "--run", run)["events"]):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    box.json("cancel", run)
+    process.communicate(timeout=120)
+    assert box.json("show", run)["message"] == "cancelled before it began"
 
 
 def test_inputs_are_mounted_read_only_and_are_identity(box: Box, tmp_path: Path) -> None:

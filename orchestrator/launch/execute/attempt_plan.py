@@ -21,7 +21,6 @@ from orchestrator.image.image_check import check_settings
 from orchestrator.image.image_model import REPOSITORY, BaseRef, Image
 from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.session import Session
-from orchestrator.launch.submit.find_inputs import recorded_inputs
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import OpenRun, RunRecord
 from orchestrator.run.attempt_model import Plan
@@ -52,7 +51,7 @@ class ImageHere(Value):
 class Terms:
     """What the caller sets for one attempt."""
 
-    inputs: Mapping[str, Path] | None  # verified just now; None: where the record says
+    inputs: Mapping[str, Path] | None  # verified just now; None: not yet (checked_inputs.py)
     environment: Mapping[str, str]
     visible: str | None
     stamps: Mapping[str, str] | None = None  # of the inputs, from before they were verified
@@ -134,9 +133,7 @@ def attempt_plan(
     """The attempt's plan. `mounted`: inputs are found, verified and mounted, which a started container has
     behind it. `gpus`: those that the attempt may use.
     """
-    inputs: Mapping[str, Path] = {}
-    if mounted:
-        inputs = terms.inputs if terms.inputs is not None else recorded_inputs(session.settings, run)
+    inputs = (terms.inputs or {}) if mounted else {}
     return plan_container(
         run=run.id,
         attempt=attempt,

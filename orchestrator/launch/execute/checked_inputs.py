@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import INPUTS
-from orchestrator.launch.submit.find_inputs import find_inputs
+from orchestrator.launch.execute.attempt_plan import Terms
+from orchestrator.launch.execute.stop_requests import StopRequest
+from orchestrator.launch.session import Session
+from orchestrator.launch.submit.find_inputs import find_inputs, recorded_inputs
+from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Failure, Plan, Result, State
 from orchestrator.run.workspace import folders_of
@@ -16,6 +22,7 @@ from orchestrator.settings import Settings
 from orchestrator.spec.input_stamps import stamp_of
 from orchestrator.spec.inputs import digest_of
 
+LOOK = 0.5  # seconds between two looks whether somebody asked for the end
 _MOST = 1 << 20  # bytes
 
 
@@ -23,6 +30,38 @@ def stamps_before(settings: Settings, run: RunRecord) -> dict[str, str]:
     """Of the inputs where the record says that they lie, before they are hashed there."""
     found = find_inputs(run.program.inputs, run.input_paths, settings.inputs)
     return {name: stamp_of(path) for name, path in found.items()}
+
+
+def checked(session: Session, run: RunRecord, attempt: int, terms: Terms, watch: Watch) -> Terms | None:
+    """The terms with inputs that were verified, and their stamps from before. None: told to end meanwhile."""
+    stamps = stamps_before(session.settings, run) if terms.stamps is None else terms.stamps
+    inputs = terms.inputs if terms.inputs is not None else _verified(session, run, attempt, watch)
+    return None if inputs is None else replace(terms, inputs=inputs, stamps=stamps)
+
+
+def _verified(session: Session, run: RunRecord, attempt: int, watch: Watch) -> Mapping[str, Path] | None:
+    """Hashed in a thread: terabytes take an hour, in which somebody may cancel the run."""
+    found: list[Mapping[str, Path]] = []
+    failed: list[Exception] = []
+
+    def work() -> None:
+        try:
+            found.append(recorded_inputs(session.settings, run))
+        except Exception as error:  # noqa: BLE001  (raised where it is waited for)
+            failed.append(error)
+
+    if not run.program.inputs:
+        return {}
+    worker = threading.Thread(target=work, name="inputs", daemon=True)  # no end of this process waits for it
+    with StopRequest(session.record, run.id, attempt, watch.note) as stop:
+        worker.start()
+        while worker.is_alive():
+            worker.join(LOOK)
+            if stop():
+                return None
+    if failed:
+        raise failed[0]
+    return found[0]
 
 
 def changed_before(settings: Settings, plan: Plan, stamps: Mapping[str, str]) -> str | None:

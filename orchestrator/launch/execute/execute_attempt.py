@@ -23,7 +23,7 @@ from orchestrator.launch.execute.attempt_plan import (
     image_here,
     stored_plan,
 )
-from orchestrator.launch.execute.checked_inputs import changed_before, judged_by_inputs, stamps_before
+from orchestrator.launch.execute.checked_inputs import changed_before, checked, judged_by_inputs
 from orchestrator.launch.execute.log_relay import relayed
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.execute.stop_requests import StopRequest
@@ -211,8 +211,10 @@ def _attempt(
     if (wrong := altered(facts, image)) is not None:
         return _refused(opened, wrong)
     mounted = opened.state is State.PREPARING or _is_created(engine, container_name(run, attempt))
-    stamps = stamps_before(settings, facts) if terms.stamps is None and mounted else terms.stamps or {}
-    plan, used = _planned(session, facts, opened, attempt, image, watch, terms, info, mounted=mounted)
+    known = checked(session, facts, attempt, terms, watch) if mounted else terms
+    if known is None:
+        return Result(state=State.CANCELLED, message=NEVER_BEGAN)
+    plan, used = _planned(session, facts, opened, attempt, image, watch, known, info, mounted=mounted)
     crash_point("planned")
     with Interrupt() as interrupt:
         if opened.state is State.PREPARING:
@@ -222,7 +224,7 @@ def _attempt(
         if mounted:
             check_created(engine, plan, image.ids, podman=info.podman)
         if opened.state is State.PREPARING:
-            if (moved := changed_before(settings, plan, stamps)) is not None:
+            if (moved := changed_before(settings, plan, known.stamps or {})) is not None:
                 return _refused(opened, moved)
             record.move(run, attempt, State.RUNNING)
             crash_point("running")
