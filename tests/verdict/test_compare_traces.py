@@ -284,13 +284,13 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "garbage": (lambda lines: [*lines[:4], b"garbage\n", *lines[5:]], "cannot be read"),
     "deep": (lambda lines: [*lines[:6], DEEP, *lines[7:]], "cannot be read"),
     "not UTF-8": (lambda lines: [*lines[:6], b'{"e":"\xff"}\n', *lines[7:]], "cannot be read"),
-    "unknown event": (lambda lines: [*lines[:6], {"e": "dance", "s": 0}, *lines[7:]], "no event"),
+    "unknown event": (lambda lines: [*lines[:6], {"e": "dance", "s": 0}, *lines[7:]], "not an event"),
     "huge number": (
         lambda lines: [*lines[:6], b'{"e":"loss","s":' + b"9" * 9999 + b"}\n", *lines[7:]],
         "count",
     ),
-    "no step": (lambda lines: [*lines[:6], {"e": "loss", "v": []}, *lines[7:]], "no count"),
-    "negative step": (lambda lines: [*lines[:6], {"e": "loss", "s": -1}, *lines[7:]], "no count"),
+    "no step": (lambda lines: [*lines[:6], {"e": "loss", "v": []}, *lines[7:]], "not a count"),
+    "negative step": (lambda lines: [*lines[:6], {"e": "loss", "s": -1}, *lines[7:]], "not a count"),
     "an array": (lambda lines: [*lines[:6], b"[1]\n", *lines[7:]], "no JSON object"),
     "rows of numbers": (lambda lines: [*lines[:6], {"e": "loss", "s": 0, "v": [1]}, *lines[7:]], "tensors"),
     "names of numbers": (
