@@ -30,6 +30,7 @@ except ValueError as error:
 KEYS = "b','.join(b'\"%x\":1' % number for number in range(3_900_000))"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "read"),
     [

@@ -153,6 +153,7 @@ def runs(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(*(run.finished() for run in started))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_traced_twice_and_not_at_all(runs: Runs, name: str) -> None:
     first, second, plain = (run.jobs[name] for run in (runs.first, runs.second, runs.plain))

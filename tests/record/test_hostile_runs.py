@@ -189,6 +189,7 @@ OF_RUNS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.property
 @pytest.mark.parametrize("table", OF_RUNS, ids=lambda table: table.name)
 def test_a_row_that_somebody_wrote_costs_that_row(

@@ -48,6 +48,7 @@ def submit_some(queue: Any, barrier: Any, number: int, settings: Settings, runs:
         queue.put([record.submit(new) for new in runs[number]])
 
 
+@pytest.mark.slow
 def test_32_processes_migrate_and_submit_at_once(
     empty_settings: Settings, new_run: Callable[..., NewRun]
 ) -> None:
@@ -123,6 +124,7 @@ def claim_all(queue: Any, barrier: Any, number: int, settings: Settings, runs: l
     queue.put(mine)
 
 
+@pytest.mark.slow
 def test_16_processes_claim_200_runs_once_each(settings: Settings, new_run: Callable[..., NewRun]) -> None:
     with open_record(settings) as record:
         runs = [record.submit(new_run())[0] for _ in range(200)]

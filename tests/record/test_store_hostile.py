@@ -138,6 +138,7 @@ def test_nobody_is_kept_waiting_by_who_takes_folders_away(tmp_path: Path) -> Non
     assert not waits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_whatever_lies_in_a_store_is_an_error_at_most(
