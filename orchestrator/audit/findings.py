@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from orchestrator.value import Value
+
+Progress = Callable[[int, int], None]  # (done, total), for a progress bar
 
 
 class Kind(StrEnum):
@@ -90,6 +93,14 @@ class Finding(Value):
     subject: str  # what it is about: `run 3f2c…`, `blob sha256:…`, `event 17`
     detail: str  # what was found there
     run: str | None = None  # the run that it belongs to, where there is one
+
+    @classmethod
+    def of_run(cls, kind: Kind, run: str, detail: str) -> Finding:
+        return cls(kind=kind, subject=f"run {run}", detail=detail, run=run)
+
+    @classmethod
+    def of_image(cls, kind: Kind, digest: str, detail: str, run: str | None = None) -> Finding:
+        return cls(kind=kind, subject=f"image {digest}", detail=detail, run=run)
 
     @property
     def wrong(self) -> bool:

@@ -15,7 +15,7 @@ from orchestrator.audit.checks.ledger_checks import head_findings, tree_findings
 from orchestrator.audit.checks.row_checks import run_findings, shared_findings
 from orchestrator.audit.checks.stuck_runs import stuck_findings
 from orchestrator.audit.checks.verdict_checks import verdict_findings
-from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.audit.heads.local_copy import kept_heads, kept_origins
 from orchestrator.audit.heads.signed_note import parse_head
 from orchestrator.audit.heads.witnesses import TreeHeads
@@ -27,8 +27,6 @@ from orchestrator.record.ledger.fold_events import LedgerEvent, LedgerHead
 from orchestrator.record.ledger.read_ledger import Signed
 from orchestrator.record.record import Record
 from orchestrator.value import Value
-
-Step = Callable[[int, int], None]  # (done, total), for a progress bar
 
 
 class AuditPart(StrEnum):
@@ -53,9 +51,9 @@ class Audit(Value):
     keys: tuple[PublicKey, ...] = ()  # beside this box's own
 
 
-def audit(session: Session, asked: Audit, step: Callable[[AuditPart], Step]) -> Iterator[Finding]:
+def audit(session: Session, asked: Audit, progress: Callable[[AuditPart], Progress]) -> Iterator[Finding]:
     """Findings as they come. The record may be written meanwhile: each look is at one state of it."""
-    doing: dict[AuditPart, Callable[[Step], Iterator[Finding]]] = {
+    doing: dict[AuditPart, Callable[[Progress], Iterator[Finding]]] = {
         AuditPart.LEDGER: lambda tick: _ledger(session, asked, tick),
         AuditPart.ROWS: lambda tick: _rows(session, asked, tick),
         AuditPart.RUNS: lambda _: stuck_findings(session),
@@ -69,7 +67,7 @@ def audit(session: Session, asked: Audit, step: Callable[[AuditPart], Step]) -> 
         if part not in asked.parts:
             continue
         try:
-            yield from doing[part](step(part))
+            yield from doing[part](progress(part))
         except UsageError:
             raise
         except Exception as error:  # noqa: BLE001
@@ -83,7 +81,7 @@ def audit(session: Session, asked: Audit, step: Callable[[AuditPart], Step]) -> 
             yield Finding(kind=Kind.UNREADABLE, subject=f"the part {part.value}", detail=detail)
 
 
-def _ledger(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
+def _ledger(session: Session, asked: Audit, progress: Progress) -> Iterator[Finding]:
     record = session.record
     # Copies first, then tree heads, then the head, then events: what is written meanwhile is only added.
     origins = kept_origins(session.settings, record.address)
@@ -104,7 +102,7 @@ def _ledger(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
         yield Finding(kind=Kind.LEDGER_OTHER, subject=f"ledger {other}", detail=detail)
     yield from found.unsigned(head.size if head else 0)
     seen = _Seen(record.everything.ledger_events())
-    yield from tree_findings(head, seen, found.held, step)
+    yield from tree_findings(head, seen, found.held, progress)
     yield from head_findings(seen.size, (yield from _head(record, quiet=True)))
 
 
@@ -145,21 +143,21 @@ def _origin(signed: Sequence[Signed], origins: Sequence[str]) -> str:
     return ""
 
 
-def _rows(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
+def _rows(session: Session, asked: Audit, progress: Progress) -> Iterator[Finding]:
     everything = session.record.everything
     total = everything.count_runs(asked.since)
-    yield from run_findings(everything, asked.since, total, step)
+    yield from run_findings(everything, asked.since, total, progress)
     yield from shared_findings(everything)
 
 
-def _images(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
-    yield from box_findings(session, step)
+def _images(session: Session, asked: Audit, progress: Progress) -> Iterator[Finding]:
+    yield from box_findings(session, progress)
     everything = session.record.everything
     total = everything.count_images(asked.since)
-    yield from claim_findings(session, everything.images(asked.since), total, step)
+    yield from claim_findings(session, everything.images(asked.since), total, progress)
 
 
-def _registry(session: Session, asked: Audit, step: Step) -> Iterator[Finding]:
+def _registry(session: Session, asked: Audit, progress: Progress) -> Iterator[Finding]:
     everything = session.record.everything
     digests = (line.digest for line in everything.images(asked.since))
-    yield from registry_findings(session, digests, everything.count_images(asked.since), step)
+    yield from registry_findings(session, digests, everything.count_images(asked.since), progress)

@@ -6,12 +6,12 @@ Runs may be recorded and blobs collected meanwhile: what looks wrong is looked a
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import islice
 
-from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.audit.reachability import is_away
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
@@ -20,13 +20,12 @@ from orchestrator.record.ledger.read_ledger import EventFilter
 from orchestrator.record.ledger.snapshot import BlobLine
 from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError, Stored
 
-Step = Callable[[int, int], None]  # (done, total), for a progress bar
 AT_ONCE = 4  # blobs hashed side by side; hashing leaves Python's lock
 PAGE = 500
 LARGE = 1 << 36  # bytes of a blob that nothing names: a larger one is told, and not read
 
 
-def blob_findings(session: Session, since: datetime | None, step: Step) -> Iterator[Finding]:
+def blob_findings(session: Session, since: datetime | None, progress: Progress) -> Iterator[Finding]:
     """Blobs that rows name and that are gone, blobs with other bytes, and blobs that nothing names.
 
     With `since`, only those that runs from then on name are read.
@@ -56,12 +55,12 @@ def blob_findings(session: Session, since: datetime | None, step: Step) -> Itera
                 gone = f"; event {swept[digest]} says that gc removed it" if digest in swept else ""
                 yield _finding(Kind.BLOB_MISSING, line, f"it is not in the store{gone}")
             checked.update(wanted)
-            step(len(checked), max(len(there), len(checked)))
+            progress(len(checked), max(len(there), len(checked)))
         if since is None:
             rest = iter([there[digest] for digest in there.keys() - checked])
             while some := list(islice(rest, PAGE)):
                 yield from _unnamed(session, some, pool)
-    step(len(there), len(there))
+    progress(len(there), len(there))
 
 
 def _finding(kind: Kind, line: BlobLine, detail: str) -> Finding:

@@ -1,12 +1,14 @@
-"""Images against the specs that they claim: assembled once more from their own program, and the record
-against both."""
+"""Images against the specs that they claim, and the record against both.
+
+Each image is assembled again from its own program.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.digest import Digest
 from orchestrator.errors import (
     BaseNotPinnedError,
@@ -30,21 +32,20 @@ from orchestrator.structural_difference import differences
 
 
 class Claims:
-    """Checks images one by one; remembers bases, and what it could not look at."""
+    """Checks images one by one; remembers bases, and what it could not check."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._bases: dict[str, Base | None] = {}
-        self._absent: list[Digest] = []  # images of which no bytes are here
+        self._absent: list[Digest] = []  # images whose bytes are not here
         self._unbuilt: dict[str, int] = {}  # base -> images over it that could not be assembled again
         self.rebuilt = 0
 
     def check(self, line: ImageLine) -> Iterator[Finding]:
-        subject = f"image {line.digest}"
         try:
             image = self._find(line.digest)
         except (StoreError, UsageError, RegistryError) as error:
-            yield Finding(kind=Kind.IMAGE_CLAIM, subject=subject, detail=error.message)
+            yield Finding.of_image(Kind.IMAGE_CLAIM, line.digest, error.message)
             return
         if image is None:
             self._absent.append(line.digest)
@@ -53,7 +54,7 @@ class Claims:
         yield from self._recorded(image, line)
 
     def rest(self) -> Iterator[Finding]:
-        """What was not looked at, in one finding per reason."""
+        """What could not be checked, in one finding per reason."""
         if self._absent:
             yield Finding(
                 kind=Kind.NOT_CHECKED,
@@ -75,7 +76,7 @@ class Claims:
             return None
         try:
             return read_remote(self._session, digest)
-        except InfrastructureError:  # what is wrong there is the registry check's to say
+        except InfrastructureError:  # the registry's own check reports it
             return None
 
     def _base(self, digest: Digest) -> Base | None:
@@ -96,24 +97,17 @@ class Claims:
         config, manifest = documents(base, image.program, image.packages, image.layers, image.numbers)
         again = Digest.of(manifest)
         if config == image.config and again != image.digest:
-            yield Finding(
-                kind=Kind.IMAGE_CLAIM,
-                subject=f"image {image.digest}",
-                detail=f"its program gives the same config in another manifest, {again}",
-            )
+            detail = f"its program gives the same config in another manifest, {again}"
+            yield Finding.of_image(Kind.IMAGE_CLAIM, image.digest, detail)
         elif config != image.config:
             paths = ", ".join(_paths(json.loads(config), json.loads(image.config)))
-            yield Finding(
-                kind=Kind.IMAGE_CLAIM,
-                subject=f"image {image.digest}",
-                detail=f"its program gives {again}: the config differs in {paths}",
-            )
+            detail = f"its program gives {again}: the config differs in {paths}"
+            yield Finding.of_image(Kind.IMAGE_CLAIM, image.digest, detail)
         else:
             self.rebuilt += 1
         yield from _payload(image)
 
     def _recorded(self, image: Image, line: ImageLine) -> Iterator[Finding]:
-        subject = f"image {image.digest}"
         facts, _ = self._session.record.image(image.digest)
         for name, ours, theirs in (
             ("config digest", facts.config_digest, image.config_digest),
@@ -125,11 +119,8 @@ class Claims:
             ),
         ):
             if ours != theirs:
-                yield Finding(
-                    kind=Kind.IMAGE_RECORD,
-                    subject=subject,
-                    detail=f"{name}: the record says {ours}, the image {theirs}",
-                )
+                detail = f"{name}: the record says {ours}, the image {theirs}"
+                yield Finding.of_image(Kind.IMAGE_RECORD, image.digest, detail)
         for run, document in line.programs:
             yield from _program(run, document, image)
         yield from self._source(image, line)
@@ -144,45 +135,36 @@ class Claims:
         there = {one.path: Digest.of_stream(one.stream).hex for one in source_files(layer.path)}
         for path in sorted(recorded.keys() | there.keys()):
             if recorded.get(path) != there.get(path):
-                yield Finding(
-                    kind=Kind.IMAGE_RECORD,
-                    subject=f"image {image.digest}",
-                    detail=f"source file {path!r}: the record says {recorded.get(path)}, "
-                    f"the image {there.get(path)}",
-                    run=line.succeeded,
-                )
+                said = f"the record says {recorded.get(path)}, the image {there.get(path)}"
+                detail = f"source file {path!r}: {said}"
+                yield Finding.of_image(Kind.IMAGE_RECORD, image.digest, detail, line.succeeded)
 
 
 def _payload(image: Image) -> Iterator[Finding]:
-    """The layer that runs before the job's first line, beside what was released under its number."""
+    """The layer that runs before the job's first line, against the release of its number."""
     for layer in image.layers:
         if layer.kind is not LayerKind.RUNTIME or layer.path is None:
             continue
         problem = payload_problem(layer.path, image.numbers.payload)
-        if problem is not None and Digest.of_file(layer.path) == layer.digest:  # else its bytes are altered
-            yield Finding(
-                kind=Kind.IMAGE_CLAIM,
-                subject=f"image {image.digest}",
-                detail=f"its payload is not one of Reprise's: {problem}",
-            )
+        if (
+            problem is not None and Digest.of_file(layer.path) == layer.digest
+        ):  # else its bytes are altered: a finding of box_findings
+            detail = f"its payload is not one of Reprise's: {problem}"
+            yield Finding.of_image(Kind.IMAGE_CLAIM, image.digest, detail)
 
 
 def _program(run: str, document: str, image: Image) -> Iterator[Finding]:
-    """The record's program of one run beside the image's."""
+    """The record's program of one run against the image's."""
     try:
         program = Program.model_validate_json(document)
     except ValueError as error:
         detail = f"the program cannot be read: {str(error).splitlines()[0]}"
-        yield Finding(kind=Kind.IMAGE_RECORD, subject=f"run {run}", detail=detail, run=run)
+        yield Finding.of_run(Kind.IMAGE_RECORD, run, detail)
         return
     if program != image.program:
         ours, theirs = program.model_dump(mode="json"), image.program.model_dump(mode="json")
-        yield Finding(
-            kind=Kind.IMAGE_RECORD,
-            subject=f"run {run}",
-            detail=f"its program is not that of its image in {', '.join(_paths(ours, theirs))}",
-            run=run,
-        )
+        detail = f"its program is not that of its image in {', '.join(_paths(ours, theirs))}"
+        yield Finding.of_run(Kind.IMAGE_RECORD, run, detail)
 
 
 def _paths(one: object, other: object) -> list[str]:
@@ -190,11 +172,11 @@ def _paths(one: object, other: object) -> list[str]:
 
 
 def claim_findings(
-    session: Session, lines: Iterable[ImageLine], total: int, step: Callable[[int, int], None]
+    session: Session, lines: Iterable[ImageLine], total: int, progress: Progress
 ) -> Iterator[Finding]:
-    """Every recorded image whose bytes can be had here."""
+    """Every recorded image whose bytes can be read here."""
     claims = Claims(session)
     for done, line in enumerate(lines):
         yield from claims.check(line)
-        step(done + 1, total)
+        progress(done + 1, total)
     yield from claims.rest()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.audit.reachability import out_of_reach
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, EngineMissingError, RegistryError, StoreError, UsageError
@@ -21,13 +21,11 @@ from orchestrator.launch.move_images import registry
 from orchestrator.launch.session import Session
 from orchestrator.record.store.safe_folders import NoFileError, open_file
 
-Step = Callable[[int, int], None]  # (done, total), for a progress bar
-
-TOGETHER = 200  # images in one archive of the engine: what they share is read once
-NAMED = 5  # altered images that are named one by one; more mostly share the altered layer
+TOGETHER = 200  # images in one archive of the engine, where a shared layer is read once
+NAMED = 5  # altered images that are named one by one: further ones mostly share the altered layer
 
 
-def box_findings(session: Session, step: Step) -> Iterator[Finding]:
+def box_findings(session: Session, progress: Progress) -> Iterator[Finding]:
     """Every blob of this box's image layout, hashed."""
     folder = ImageLayout(session.settings.layout).folder / "blobs" / "sha256"
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -42,11 +40,11 @@ def box_findings(session: Session, step: Step) -> Iterator[Finding]:
                 yield Finding(
                     kind=Kind.LAYER_ALTERED, subject=f"blob sha256:{path.name}", detail=f"{path} is {found}"
                 )
-        step(done + 1, len(paths))
+        progress(done + 1, len(paths))
 
 
 def _hash(path: Path) -> str | None:
-    """None where it was removed meanwhile. No link is followed, and nothing is waited for."""
+    """None where the file was removed meanwhile. No link is followed, and no FIFO is waited for."""
     try:
         with open_file(path) as stream:
             return Digest.of_stream(stream)
@@ -56,7 +54,7 @@ def _hash(path: Path) -> str | None:
         return "no plain file"
 
 
-def engine_findings(session: Session, step: Step) -> Iterator[Finding]:
+def engine_findings(session: Session, progress: Progress) -> Iterator[Finding]:
     """Every image of ours in this box's engine: its bytes as the engine would run them.
 
     An engine looks at an image's bytes when it is loaded, and never again: a file that was changed in its
@@ -67,15 +65,15 @@ def engine_findings(session: Session, step: Step) -> Iterator[Finding]:
     except EngineMissingError as error:  # a person's machine has none
         yield Finding(kind=Kind.NOT_CHECKED, subject="the engine's images", detail=error.message)
         return
-    # Every tag: a job is run by one, and another image may have been put under it.
+    # Every tag: a job runs by its tag, which may name another image by now.
     tags = sorted({tag for image in images for tag in image.tags})
     for start in range(0, len(tags), TOGETHER):
         yield from _together(session, tags[start : start + TOGETHER], [])
-        step(min(start + TOGETHER, len(tags)), len(tags))
+        progress(min(start + TOGETHER, len(tags)), len(tags))
 
 
 def _together(session: Session, tags: Sequence[str], named: list[str]) -> Iterator[Finding]:
-    """Halved where the engine refuses, until the image is found that it cannot export."""
+    """Where the engine refuses, each half is tried, until the image is found that it cannot export."""
     if len(named) >= NAMED:
         yield Finding(
             kind=Kind.NOT_CHECKED,
@@ -89,7 +87,7 @@ def _together(session: Session, tags: Sequence[str], named: list[str]) -> Iterat
     try:
         saved = read_saved(session.engine.save_all(tags))
     except EngineMissingError:
-        raise  # it went away meanwhile
+        raise  # the engine went away meanwhile
     except (EngineError, StoreError) as error:
         if len(tags) > 1:
             middle = len(tags) // 2
@@ -97,7 +95,7 @@ def _together(session: Session, tags: Sequence[str], named: list[str]) -> Iterat
             yield from _together(session, tags[middle:], named)
             return
         named.append(tags[0])
-        yield Finding(kind=Kind.ENGINE_ALTERED, subject=f"image {_of_tag(tags[0])}", detail=error.message)
+        yield Finding.of_image(Kind.ENGINE_ALTERED, _of_tag(tags[0]), error.message)
         return
     for image in saved:
         yield from _saved_findings(session, image)
@@ -108,21 +106,15 @@ def _saved_findings(session: Session, image: SavedImage) -> Iterator[Finding]:
         digest = _of_tag(tag)
         for number, (named, found) in enumerate(zip_longest(image.named, image.found)):
             if named != found:
-                yield Finding(
-                    kind=Kind.ENGINE_ALTERED,
-                    subject=f"image {digest}",
-                    detail=f"layer {number} should be {named}, and is {found}",
-                )
+                detail = f"layer {number} should be {named}, and is {found}"
+                yield Finding.of_image(Kind.ENGINE_ALTERED, digest, detail)
         try:
             facts, _ = session.record.image(digest)
-        except UsageError:  # of another record on this engine
+        except UsageError:  # it belongs to another record
             continue
         if image.config_digest not in (facts.config_digest, facts.digest):
-            yield Finding(
-                kind=Kind.ENGINE_ALTERED,
-                subject=f"image {digest}",
-                detail=f"its config should be {facts.config_digest}, and is {image.config_digest}",
-            )
+            detail = f"its config should be {facts.config_digest}, and is {image.config_digest}"
+            yield Finding.of_image(Kind.ENGINE_ALTERED, digest, detail)
 
 
 def _of_tag(tag: str) -> str:
@@ -130,7 +122,7 @@ def _of_tag(tag: str) -> str:
 
 
 def registry_findings(
-    session: Session, digests: Iterable[Digest], total: int, step: Step
+    session: Session, digests: Iterable[Digest], total: int, progress: Progress
 ) -> Iterator[Finding]:
     """Recorded images in the registry: manifest, config and every layer, each blob read once."""
     if session.settings.registry is None:
@@ -140,7 +132,7 @@ def registry_findings(
         with Client(registry(session.settings)) as client:
             for done, digest in enumerate(digests):
                 yield from _remote(session, client, digest, seen)
-                step(done + 1, total)
+                progress(done + 1, total)
     except RegistryError as error:
         yield out_of_reach("the registry's images", error)
 
@@ -148,29 +140,25 @@ def registry_findings(
 def _remote(
     session: Session, client: Client, digest: Digest, seen: dict[Digest, str | None]
 ) -> Iterator[Finding]:
-    subject = f"image {digest}"
     try:
         found = read_by_digest(client, digest)
         image = image_of(ImageLayout(session.settings.layout), found.manifest, found.config)
         check_image(session.settings, image)
     except SilentError:
-        raise  # ends the part: nothing is known of the others either
+        raise  # the registry is silent: the other images cannot be read either
     except AbsentError as error:
-        yield Finding(kind=Kind.REGISTRY_MISSING, subject=subject, detail=error.message)
+        yield Finding.of_image(Kind.REGISTRY_MISSING, digest, error.message)
         return
     except (RegistryError, StoreError, UsageError) as error:
-        yield Finding(kind=Kind.REGISTRY_ALTERED, subject=subject, detail=error.message)
+        yield Finding.of_image(Kind.REGISTRY_ALTERED, digest, error.message)
         return
     for layer in image.layers:
         if layer.digest not in seen:
             seen[layer.digest] = _blob_trouble(client, layer.digest, layer.size)
         trouble = seen[layer.digest]
         if trouble is not None:
-            yield Finding(
-                kind=Kind.REGISTRY_ALTERED,
-                subject=subject,
-                detail=f"layer {layer.digest} ({layer.title}): {trouble}",
-            )
+            detail = f"layer {layer.digest} ({layer.title}): {trouble}"
+            yield Finding.of_image(Kind.REGISTRY_ALTERED, digest, detail)
 
 
 def _blob_trouble(client: Client, digest: Digest, size: int) -> str | None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.digest import canonical_json
 from orchestrator.record.ledger.fold_events import LedgerEvent, LedgerHead, moment_text
 from orchestrator.record.ledger.merkle import Frontier, leaf_hash
 
-Step = Callable[[int, int], None]  # (done, total), for a progress bar
-EVERY = 5000  # events between two steps
+EVERY = 5000  # events between two calls of `progress`
 SINGLE = 1000  # findings about single events
 FILLED = 10_000  # missing events whose places are kept, so that what comes after is looked at in its place
 
@@ -33,7 +32,7 @@ def tree_findings(
     head: LedgerHead | None,
     events: Iterable[LedgerEvent],
     held: Sequence[Held],
-    step: Step,
+    progress: Progress,
     where: str = "the table `ledger`",
 ) -> Iterator[Finding]:
     """Every event in order; its tree at each size that is signed, or that the head names.
@@ -54,11 +53,11 @@ def tree_findings(
         yield from marks.at(frontier)
         frontier.append(leaf_hash(line.document))
         if frontier.size % EVERY == 0:
-            step(frontier.size, max(total, frontier.size))
+            progress(frontier.size, max(total, frontier.size))
     yield from few.rest()
     yield from marks.at(frontier)
     yield from marks.beyond(frontier)
-    step(frontier.size, frontier.size)
+    progress(frontier.size, frontier.size)
 
 
 class _Few:

@@ -1,4 +1,4 @@
-"""Events against tables: what the ledger says was written, beside what is there now."""
+"""Events against tables: what the ledger says was written, against what is there now."""
 
 from __future__ import annotations
 
@@ -8,52 +8,50 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.audit.checks.ledger_checks import UNREADABLE
-from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.digest import canonical_json
 from orchestrator.record.ledger.fold_events import OWNED, SHARED, LedgerEvent, fold
+from orchestrator.structural_difference import differences
 
 if TYPE_CHECKING:
     from orchestrator.record.ledger.audit_pages import Everything
-from orchestrator.structural_difference import differences
 
-Step = Callable[[int, int], None]  # (done, total), for a progress bar
 SHOWN = 120  # characters of a value in a finding
 NOT_TOLD = "no event of the ledger tells of it"
 NO_ROW = "the ledger tells of it, and it has no row"
 
 
-def run_findings(everything: Everything, since: datetime | None, total: int, step: Step) -> Iterator[Finding]:
+def run_findings(
+    everything: Everything, since: datetime | None, total: int, progress: Progress
+) -> Iterator[Finding]:
     """Every run, in pages: its rows, and its events folded."""
     done = 0
     for page in everything.runs(since):
         for one in page:
-            subject = f"run {one.run}"
             if one.rows is None:
-                yield Finding(kind=Kind.UNREADABLE, subject=subject, detail=one.trouble, run=one.run)
+                yield Finding.of_run(Kind.UNREADABLE, one.run, one.trouble)
             else:
-                yield from compare(subject, one.events, one.rows, one.run)
+                yield from compare_run(one.run, one.events, one.rows)
         done += len(page)
-        step(done, max(total, done))
+        progress(done, max(total, done))
     for run in everything.runs_without_rows():
-        yield Finding(kind=Kind.ROW_MISSING, subject=f"run {run}", detail=NO_ROW, run=run)
+        yield Finding.of_run(Kind.ROW_MISSING, run, NO_ROW)
     for table, key in everything.orphans():
         detail = f"rows of {table} belong to key {key}, which is not there"
         yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=table, detail=detail)
 
 
-def compare(
-    subject: str, events: Iterable[LedgerEvent], rows: Mapping[str, Any], run: str | None
-) -> Iterator[Finding]:
+def compare_run(run: str, events: Iterable[LedgerEvent], rows: Mapping[str, Any]) -> Iterator[Finding]:
     said = _folded(events)
     if not said:
-        yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=subject, detail=NOT_TOLD, run=run)
+        yield Finding.of_run(Kind.ROW_UNACCOUNTED, run, NOT_TOLD)
         return
-    for where, told, found in differences(said, dict(rows)):
-        yield row_finding(subject, where, told, found, run)
+    for where, expected, found in differences(said, dict(rows)):
+        yield _row_finding(f"run {run}", where, expected, found, run)
 
 
 def _folded(events: Iterable[LedgerEvent], key: str | None = None) -> dict[str, Any]:
-    """What events say of a run, or of one key of shared rows. Damaged ones are findings of their own."""
+    """What events say of a run, or of one key of shared rows. event_findings reports the damaged ones."""
     said: dict[str, Any] = {}
     for line in events:
         try:
@@ -63,13 +61,13 @@ def _folded(events: Iterable[LedgerEvent], key: str | None = None) -> dict[str, 
     return said
 
 
-def row_finding(subject: str, where: str, told: Any, found: Any, run: str | None) -> Finding:
+def _row_finding(subject: str, where: str, expected: Any, found: Any, run: str | None) -> Finding:
     kind = Kind.ROW_ALTERED
-    if found is None and not isinstance(told, str | int | float | bool):
+    if found is None and not isinstance(expected, str | int | float | bool):
         kind = Kind.ROW_MISSING
-    elif told is None and not isinstance(found, str | int | float | bool):
+    elif expected is None and not isinstance(found, str | int | float | bool):
         kind = Kind.ROW_UNACCOUNTED
-    detail = f"{where}: the ledger says {_short(told)}, the row {_short(found)}"
+    detail = f"{where}: the ledger says {_short(expected)}, the row {_short(found)}"
     return Finding(kind=kind, subject=subject, detail=detail, run=run)
 
 
@@ -101,7 +99,7 @@ def compare_shared(
     rows: Iterable[SharedRow],
     find: Callable[[list[int]], Iterable[LedgerEvent]],
 ) -> Iterator[Finding]:
-    """`find`: events by their index, once more."""
+    """`find` reads events a second time, by their indexes."""
     told = _events_of_shared(events)
     for name, key, value, trouble in rows:
         indexes, digest = told.pop((name, key), ([], None))
@@ -114,8 +112,8 @@ def compare_shared(
             yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=subject, detail=NOT_TOLD)
         elif digest != _digest(value):
             said = _folded(find(indexes), key)
-            for where, one, other in differences(said, value):
-                yield row_finding(subject, where, one, other, None)
+            for where, expected, found in differences(said, value):
+                yield _row_finding(subject, where, expected, found, None)
     for name, key in told:
         yield Finding(kind=Kind.ROW_MISSING, subject=f"{name} {key}", detail=NO_ROW)
 
@@ -124,7 +122,10 @@ SharedEvents = dict[tuple[str, str], tuple[list[int], bytes | None]]
 
 
 def _events_of_shared(events: Iterable[LedgerEvent]) -> SharedEvents:
-    """(table, key) -> its events, or a digest of what a single one says: a million fit."""
+    """(table, key) -> the indexes of its events, and where it has one event, a digest of what that says.
+
+    Events themselves are not kept: a million must fit in memory.
+    """
     told: SharedEvents = {}
     for line in events:
         try:

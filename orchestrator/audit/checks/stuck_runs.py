@@ -1,4 +1,4 @@
-"""Open runs that nobody seems to be at."""
+"""Open runs that no process seems to execute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.record.run_record import HistoryFilter
 from orchestrator.run.attempt_model import State
 from orchestrator.run.hardware import box_id
 
-LONG = timedelta(hours=24)  # in a queue, or on a box of which nothing is known
+LONG = timedelta(hours=24)  # that a run may wait in a queue, or be on an unknown box
 
 
 def stuck_findings(session: Session) -> Iterator[Finding]:
@@ -30,7 +30,7 @@ def stuck_findings(session: Session) -> Iterator[Finding]:
         detail = None
         if opened.box == here and opened.state is not State.QUEUED:
             with run_lock(session.settings, line.id) as free:
-                # Its orchestrator writes the end first and leaves the lock then.
+                # Its orchestrator writes the end first, then frees the lock.
                 state = session.record.state(line.id)
                 ended = state is None or state.final
                 detail = "its orchestrator on this box is gone" if free and not ended else None
@@ -39,5 +39,4 @@ def stuck_findings(session: Session) -> Iterator[Finding]:
         elif age > LONG:
             detail = f"submitted {age.days} day(s) ago"
         if detail is not None:
-            subject, detail = f"run {line.id}", f"{opened.state.value}; {detail}"
-            yield Finding(kind=Kind.RUN_STUCK, subject=subject, detail=detail, run=line.id)
+            yield Finding.of_run(Kind.RUN_STUCK, line.id, f"{opened.state.value}; {detail}")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from orchestrator.audit.checks.ledger_checks import UNREADABLE
-from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.audit.reachability import is_away
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.judge.verify_verdicts import VerifiedVerdict, stored_verdicts, verify
 from orchestrator.launch.session import Session
 
-Step = Callable[[int, int], None]  # (done, total), for a progress bar
 TOGETHER = 50  # reruns that are looked at at once: they often share their original
 _ODD = (*UNREADABLE, UsageError, StoreError)
 
 
 def verdict_findings(
-    session: Session, runs: Sequence[str], step: Step, *, evidence: bool = False
+    session: Session, runs: Sequence[str], progress: Progress, *, evidence: bool = False
 ) -> Iterator[Finding]:
     """Verdicts on these reruns. With `evidence`, blobs that are gone or damaged are findings, too; a whole
     audit finds those by itself (blob_checks.py).
@@ -43,7 +42,7 @@ def verdict_findings(
                     + "; ".join(checked.differences[:3]),
                     run=checked.run,
                 )
-        step(min(start + TOGETHER, len(runs)), len(runs))
+        progress(min(start + TOGETHER, len(runs)), len(runs))
 
 
 def _together(session: Session, runs: Sequence[str]) -> Iterator[VerifiedVerdict | Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orchestrator.audit.exports.export_form import (
@@ -21,6 +21,7 @@ from orchestrator.audit.exports.export_form import (
     blob_path,
 )
 from orchestrator.audit.exports.run_proofs import run_proofs
+from orchestrator.audit.findings import Progress
 from orchestrator.audit.keys import signing_key
 from orchestrator.digest import CHUNK, Digest, canonical_json
 from orchestrator.durable import fsync_folder, make_folder, sync_filesystem, temporary_beside
@@ -32,8 +33,7 @@ from orchestrator.record.store.blob_store import AbsentBlobError
 from orchestrator.value import Value
 
 _AUDIT = "`reprise audit` says what it is; an export of a damaged record would prove nothing"
-Step = Callable[[int, int], None]  # (done, total), for a progress bar
-EVERY = 1000  # lines or blobs between two steps
+EVERY = 1000  # lines or blobs between two calls of `progress`
 
 
 class ExportedLedger(Value):
@@ -47,7 +47,7 @@ class ExportedLedger(Value):
     missing: int  # with --blobs: those that the store does not have
 
 
-def export(session: Session, folder: Path, step: Step, *, blobs: bool = False) -> ExportedLedger:
+def export(session: Session, folder: Path, progress: Progress, *, blobs: bool = False) -> ExportedLedger:
     """The record at one moment into a new folder, which is there whole or not at all.
 
     UsageError where the folder is there already, AuditError where the record cannot be read to its end.
@@ -59,7 +59,7 @@ def export(session: Session, folder: Path, step: Step, *, blobs: bool = False) -
     try:
         make_folder(folder.parent)
         temporary.mkdir(mode=0o755)
-        done = _write(session, temporary, step, with_blobs=blobs)
+        done = _write(session, temporary, progress, with_blobs=blobs)
         sync_filesystem(temporary)
         temporary.rename(folder)
         fsync_folder(folder.parent)
@@ -72,7 +72,7 @@ def export(session: Session, folder: Path, step: Step, *, blobs: bool = False) -
     return done.model_copy(update={"folder": folder})
 
 
-def _write(session: Session, folder: Path, step: Step, *, with_blobs: bool) -> ExportedLedger:
+def _write(session: Session, folder: Path, progress: Progress, *, with_blobs: bool) -> ExportedLedger:
     with session.record.everything.snapshot() as now:
         head = now.head()
         ledger: dict[str, object] = {
@@ -87,14 +87,14 @@ def _write(session: Session, folder: Path, step: Step, *, with_blobs: bool) -> E
         (folder / KEYS).write_text(signing_key(session.settings).public.vkey + "\n", "utf-8")
         leaves: list[bytes] = []
         of_run: dict[str, array[int]] = {}
-        events = _lines(folder / EVENTS, _events(now, step, leaves, of_run))
+        events = _lines(folder / EVENTS, _events(now, progress, leaves, of_run))
         proofs = run_proofs(now.signed_heads(), leaves, of_run)
         _lines(folder / PROOFS, (canonical_json(one.model_dump(mode="json")) for one in proofs))
         runs = _lines(folder / RUNS, _runs(now))
         _lines(folder / SHARED, _shared(now))
         seen: set[Digest] = set()
         _lines(folder / BLOBS, _blobs(now, seen))
-    copied = sum(_copied(session, folder, seen, step)) if with_blobs else 0
+    copied = sum(_copied(session, folder, seen, progress)) if with_blobs else 0
     missing = len(seen) - copied if with_blobs else 0
     return ExportedLedger(
         folder=folder, events=events, runs=runs, blobs=len(seen), copied=copied, missing=missing
@@ -111,7 +111,9 @@ def _lines(path: Path, lines: Iterable[bytes]) -> int:
     return count
 
 
-def _events(now: Snapshot, step: Step, leaves: list[bytes], of_run: dict[str, array[int]]) -> Iterator[bytes]:
+def _events(
+    now: Snapshot, progress: Progress, leaves: list[bytes], of_run: dict[str, array[int]]
+) -> Iterator[bytes]:
     """Documents; `leaves` gets their hashes, `of_run` the places of each run's own."""
     total = now.head().size
     for count, line in enumerate(now.ledger_events(), 1):
@@ -122,7 +124,7 @@ def _events(now: Snapshot, step: Step, leaves: list[bytes], of_run: dict[str, ar
         leaves.append(leaf_hash(line.document))
         yield line.document
         if count % EVERY == 0:
-            step(count, max(count, total))
+            progress(count, max(count, total))
 
 
 def _runs(now: Snapshot) -> Iterator[bytes]:
@@ -146,12 +148,12 @@ def _blobs(now: Snapshot, seen: set[Digest]) -> Iterator[bytes]:
             yield canonical_json({"digest": line.digest, "what": line.what, "run": line.run})
 
 
-def _copied(session: Session, folder: Path, digests: set[Digest], step: Step) -> Iterator[bool]:
+def _copied(session: Session, folder: Path, digests: set[Digest], progress: Progress) -> Iterator[bool]:
     """Whether the store has each. Bytes are copied as they are: who reads the export checks them."""
     for done, digest in enumerate(sorted(digests), 1):
         yield _copy(session, digest, blob_path(folder, digest))
         if done % EVERY == 0:
-            step(done, len(digests))
+            progress(done, len(digests))
 
 
 def _copy(session: Session, digest: Digest, path: Path) -> bool:

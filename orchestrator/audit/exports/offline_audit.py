@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.audit.checks.ledger_checks import UNREADABLE, tree_findings
-from orchestrator.audit.checks.row_checks import NO_ROW, SharedRow, compare, compare_shared
+from orchestrator.audit.checks.row_checks import NO_ROW, SharedRow, compare_run, compare_shared
 from orchestrator.audit.exports.export_form import (
     BLOBS,
     EVENTS,
@@ -30,7 +30,7 @@ from orchestrator.audit.exports.export_form import (
     text_of,
 )
 from orchestrator.audit.exports.run_proofs import RunProof, proof_problem
-from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.audit.heads.signed_note import split_notes
 from orchestrator.audit.heads.witnesses import TreeHeads
 from orchestrator.audit.keys import PublicKey, read_public
@@ -39,14 +39,12 @@ from orchestrator.errors import UsageError
 from orchestrator.record.ledger.fold_events import SHARED as SHARED_TABLES
 from orchestrator.record.ledger.fold_events import LedgerEvent, LedgerHead
 
-Step = Callable[[int, int], None]  # (done, total), for a progress bar
-
 
 def audit_offline(
     folder: Path,
     keys: Sequence[PublicKey],
     witnesses: Sequence[Path],
-    step: Callable[[str], Step],
+    progress: Callable[[str], Progress],
 ) -> Iterator[Finding]:
     """Findings as of `audit`. Without `keys`, those in the export are used, and a finding says so.
 
@@ -72,16 +70,16 @@ def audit_offline(
     yield from held.rest()
     yield from held.unsigned(head.size)
     events = _Events(folder / EVENTS)
-    yield from tree_findings(head, events, held.held, step("ledger"), str(LEDGER))
+    yield from tree_findings(head, events, held.held, progress("ledger"), str(LEDGER))
     named = _Named()
-    if held.held:  # else no known key signed anything, which is a finding already
+    if held.held:  # else NO_HEAD is found already
         signed = max(one.size for one in held.held)
         with open_plain(folder / EVENTS) as stream:
             yield from _proofs(folder, events, stream, head.origin, keys or found, signed)
     with open_plain(folder / EVENTS) as stream:
-        yield from _rows(folder, events, stream, named, step("rows"))
+        yield from _rows(folder, events, stream, named, progress("rows"))
         yield from _shared(folder, events, stream)
-    yield from _blobs(folder, named, step("blobs"), whole=whole)
+    yield from _blobs(folder, named, progress("blobs"), whole=whole)
 
 
 def _plain(path: Path) -> Path:
@@ -89,8 +87,13 @@ def _plain(path: Path) -> Path:
     return path
 
 
+def _unreadable(file: str, number: int, error: Exception) -> Finding:
+    detail = f"{type(error).__name__}: {error}"
+    return Finding(kind=Kind.UNREADABLE, subject=f"line {number} of {file}", detail=detail)
+
+
 def _head(folder: Path) -> tuple[LedgerHead, bool]:
-    """And whether blobs came with it."""
+    """The ledger's head, and whether the export has the bytes of blobs."""
     text = text_of(folder / LEDGER)
     try:
         found = json.loads(text)
@@ -111,7 +114,7 @@ class _Events:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.of_run: dict[str, array[int]] = {}
-        self.of_none = array("Q")  # of jobs, images, inputs, boxes
+        self.of_none = array("Q")  # events of jobs, images, inputs, boxes
 
     def __iter__(self) -> Iterator[LedgerEvent]:
         for index, (offset, document) in enumerate(lines_of(self._path)):
@@ -124,7 +127,7 @@ class _Events:
 
 
 def _line(index: int, document: bytes) -> LedgerEvent:
-    """Its place in the file is its index; the columns are what the document says, if it can be read."""
+    """An event at this place in the file; its columns are what the document says, if it can be read."""
     try:
         said = json.loads(document)
         moment = datetime.fromisoformat(said["at"])
@@ -152,7 +155,7 @@ def _at(stream: BinaryIO, offsets: Sequence[int]) -> Iterator[LedgerEvent]:
 def _proofs(
     folder: Path, events: _Events, stream: BinaryIO, origin: str, keys: Sequence[PublicKey], signed: int
 ) -> Iterator[Finding]:
-    """Each run's own proof. `signed`: events that a known key signed for, so that each has a proof."""
+    """Each run's own proof. `signed`: how many events the largest signed tree head covers."""
     proven: set[str] = set()
     for number, (_, text) in enumerate(lines_of(folder / PROOFS), 1):
         try:
@@ -160,20 +163,19 @@ def _proofs(
             if canonical_json(proof.model_dump(mode="json")) != text:
                 raise ValueError("not in canonical form")
         except UNREADABLE as error:
-            detail = f"{type(error).__name__}: {error}"
-            yield Finding(kind=Kind.UNREADABLE, subject=f"line {number} of {PROOFS}", detail=detail)
+            yield _unreadable(PROOFS, number, error)
             continue
         proven.add(proof.run)
         problem = proof_problem(proof, origin, _documents(stream, events.of_run.get(proof.run, ())), keys)
         if problem is not None:
-            yield Finding(kind=Kind.PROOF, subject=f"run {proof.run}", detail=problem, run=proof.run)
+            yield Finding.of_run(Kind.PROOF, proof.run, problem)
     for run in sorted(events.of_run.keys() - proven):
         if min(_documents(stream, events.of_run[run]), default=signed) < signed:
-            yield Finding(kind=Kind.PROOF, subject=f"run {run}", detail=f"{PROOFS} has none", run=run)
+            yield Finding.of_run(Kind.PROOF, run, f"{PROOFS} has none")
 
 
 def _documents(stream: BinaryIO, offsets: Sequence[int]) -> dict[int, bytes]:
-    """By the index that each event says it has: its proof shows whether that is so. Without damaged ones."""
+    """Index -> document, by the index in each event, which its proof checks. Damaged events are left out."""
     found = {}
     for line in _at(stream, offsets):
         with suppress(*UNREADABLE):
@@ -185,36 +187,39 @@ class _Named:
     """Blobs that rows name."""
 
     def __init__(self) -> None:
-        self.told: dict[str, str] = {}  # digest -> one run, where rows are listed
-        self.untold: set[tuple[str, str]] = set()  # (run, table) where one digest tells of all rows
+        self.told: dict[str, str] = {}  # digest -> one run that names it
+        self.untold: set[tuple[str, str]] = (
+            set()
+        )  # (run, table) whose rows are one digest: their blobs are not known
 
     def add(self, run: str, rows: dict[str, Any]) -> None:
         self.told.update((digest, run) for digest in _named(rows))
         self.untold.update((run, table) for table, _ in NAMING if isinstance(rows.get(table), dict))
 
 
-def _rows(folder: Path, events: _Events, stream: BinaryIO, named: _Named, step: Step) -> Iterator[Finding]:
-    """`named` gets the blobs that rows name."""
+def _rows(
+    folder: Path, events: _Events, stream: BinaryIO, named: _Named, progress: Progress
+) -> Iterator[Finding]:
+    """The rows of each run against its events. `named` collects the blobs that rows name."""
     seen: set[str] = set()
     for number, (_, text) in enumerate(lines_of(folder / RUNS), 1):
         try:
             one = members_of(text, "run", "rows")
             run, rows = str(one["run"]), dict(one["rows"])
         except UNREADABLE as error:
-            detail = f"{type(error).__name__}: {error}"
-            yield Finding(kind=Kind.UNREADABLE, subject=f"line {number} of {RUNS}", detail=detail)
+            yield _unreadable(RUNS, number, error)
             continue
         if run in seen:
             detail = f"line {number} of {RUNS} tells of it once more"
-            yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=f"run {run}", detail=detail, run=run)
+            yield Finding.of_run(Kind.ROW_UNACCOUNTED, run, detail)
         seen.add(run)
         named.add(run, rows)
-        yield from compare(f"run {run}", _at(stream, events.of_run.get(run, ())), rows, run)
+        yield from compare_run(run, _at(stream, events.of_run.get(run, ())), rows)
         if number % 500 == 0:
-            step(number, max(number, len(events.of_run)))
+            progress(number, max(number, len(events.of_run)))
     for run in sorted(events.of_run.keys() - seen):
-        yield Finding(kind=Kind.ROW_MISSING, subject=f"run {run}", detail=NO_ROW, run=run)
-    step(len(seen), len(seen))
+        yield Finding.of_run(Kind.ROW_MISSING, run, NO_ROW)
+    progress(len(seen), len(seen))
 
 
 NAMING = (("output", "digest"), ("log", "digest"), ("git_state", "patch_digest"), ("trace", "digest"))
@@ -241,22 +246,20 @@ def _shared(folder: Path, events: _Events, stream: BinaryIO) -> Iterator[Finding
                 if table not in SHARED_TABLES or not isinstance(value[table][key], dict):
                     raise ValueError("no row of a table that runs share")
             except UNREADABLE as error:
-                detail = f"{type(error).__name__}: {error}"
-                subject = f"line {number} of {SHARED}"
-                unreadable.append(Finding(kind=Kind.UNREADABLE, subject=subject, detail=detail))
+                unreadable.append(_unreadable(SHARED, number, error))
                 continue
             yield SharedRow(table, key, value)
 
     def find(indexes: list[int]) -> Iterator[LedgerEvent]:
         return _at(stream, [events.of_none[index] for index in indexes])
 
-    # Here an event's index is its place among those of no run.
+    # Here an event's index is its place among those that belong to no run.
     yield from compare_shared(_at(stream, events.of_none), rows(), find)
     yield from unreadable
 
 
-def _blobs(folder: Path, named: _Named, step: Step, *, whole: bool) -> Iterator[Finding]:
-    """Bytes that came with it against their digests; without them, how many were not looked at."""
+def _blobs(folder: Path, named: _Named, progress: Progress, *, whole: bool) -> Iterator[Finding]:
+    """The bytes in the export against their digests; without bytes, how many blobs were not checked."""
     absent = count = 0
     left = dict(named.told)
     for number, (_, text) in enumerate(lines_of(folder / BLOBS), 1):
@@ -266,8 +269,7 @@ def _blobs(folder: Path, named: _Named, step: Step, *, whole: bool) -> Iterator[
             what = str(one["what"])
             detail = f"{what} of run {run}"
         except UNREADABLE as error:
-            detail = f"{type(error).__name__}: {error}"
-            yield Finding(kind=Kind.UNREADABLE, subject=f"line {number} of {BLOBS}", detail=detail)
+            yield _unreadable(BLOBS, number, error)
             continue
         count += 1
         left.pop(digest, None)
@@ -286,14 +288,14 @@ def _blobs(folder: Path, named: _Named, step: Step, *, whole: bool) -> Iterator[
             detail = f"{detail}: {trouble}"
             yield Finding(kind=Kind.BLOB_ALTERED, subject=f"blob {digest}", detail=detail, run=run)
         if number % 500 == 0:
-            step(number, number)
+            progress(number, number)
     for digest_left, run in left.items():
         detail = f"a row of run {run} names it, and {BLOBS} does not"
         yield Finding(kind=Kind.BLOB_MISSING, subject=f"blob {digest_left}", detail=detail, run=run)
     if absent and not whole:
         detail = "their bytes are not in the export (`--blobs` takes them along)"
         yield Finding(kind=Kind.NOT_CHECKED, subject=f"{absent} of {count} blobs", detail=detail)
-    step(count, count)
+    progress(count, count)
 
 
 def _trouble(path: Path, digest: Digest) -> str | None:
