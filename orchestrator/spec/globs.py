@@ -21,7 +21,7 @@ _BRACKET = re.compile(r"\[[!^]?\]?[^\]]*\]")
 
 
 def glob_problem(glob: str) -> tuple[str, str] | None:
-    """What is wrong with a glob, and how to mend it. Refused is what would not mean what it seems to say."""
+    """Why a glob is refused, and how to mend it: it would not mean what it seems to say."""
     parts = glob.removeprefix("./").split("/")
     if glob.startswith("/") or ".." in parts:
         return "leads outside", "outputs lie under the job's working directory"
@@ -74,7 +74,7 @@ def _part(glob: str) -> re.Pattern[str]:
 def _fits(parts: list[re.Pattern[str] | None], names: list[str]) -> bool:
     """Follows, name by name, every place in `parts` (None is `**`) that the names so far can reach."""
     end = len(parts)
-    places = _over({0}, parts)
+    places = _with_skips({0}, parts)
     for name in names:
         nexts = set()
         for place in places:
@@ -87,12 +87,12 @@ def _fits(parts: list[re.Pattern[str] | None], names: list[str]) -> bool:
                 nexts.add(place + 1)
         if end in nexts:
             return True  # the glob fits the path, or a folder above it
-        places = _over(nexts, parts)
+        places = _with_skips(nexts, parts)
     return False
 
 
-def _over(places: set[int], parts: list[re.Pattern[str] | None]) -> set[int]:
-    """Adds the places after each `**`, which may stand for no folder. A last `**` needs a name."""
+def _with_skips(places: set[int], parts: list[re.Pattern[str] | None]) -> set[int]:
+    """The places, and those after each `**`, which may stand for no folder. A last `**` needs a name."""
     found = set(places)
     for place in sorted(places):
         while place < len(parts) - 1 and parts[place] is None:

@@ -1,8 +1,8 @@
-"""What the file system says of an input without reading it: equal stamps, equal bytes, as far as it can tell.
+"""Stamps of inputs, from the file system's facts: equal stamps mean equal bytes, as far as these facts tell.
 
 An input is hashed before it is mounted, and read by the job long after. Device, inode, size and the two times
-of each file and folder tell whether somebody wrote, moved or swapped it meanwhile: the change time cannot be
-set back by who is not root.
+of each file and folder tell whether somebody wrote, moved or swapped it meanwhile: only root can set the
+change time back.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ import hashlib
 import os
 from pathlib import Path
 
-MOST = 1_000_000  # names, as of an input that is hashed
+MOST = 1_000_000  # names that are looked at
 
 
 def stamp_of(path: Path) -> str:
-    """Of a file, or of a folder and all that lies below it; no link below is followed. Else ""."""
+    """The stamp of a file, or of a folder and the names below it, links not followed; "" after an OSError."""
     hasher, left = hashlib.sha256(), MOST
     try:
-        hasher.update(f"{path.resolve()}\0{_seen(path.stat())}".encode("utf-8", "surrogateescape"))
+        hasher.update(_facts(path.resolve(), path.stat()))
         waiting = [str(path)] if path.is_dir() else []
         while waiting and left > 0:
             with os.scandir(waiting.pop()) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
             left -= len(entries)
             for entry in entries:
-                found_there = entry.stat(follow_symlinks=False)
-                hasher.update(f"{entry.path}\0{_seen(found_there)}".encode("utf-8", "surrogateescape"))
+                hasher.update(_facts(entry.path, entry.stat(follow_symlinks=False)))
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
     except OSError:
@@ -34,7 +33,8 @@ def stamp_of(path: Path) -> str:
     return hasher.hexdigest()
 
 
-def _seen(found: os.stat_result) -> str:
-    """Without the time of reading."""
+def _facts(path: Path | str, found: os.stat_result) -> bytes:
+    """All but the time of reading."""
     place, times = (found.st_dev, found.st_ino), (found.st_mtime_ns, found.st_ctime_ns)
-    return f"{place} {found.st_mode} {found.st_size} {times}\0"
+    text = f"{path}\0{place} {found.st_mode} {found.st_size} {times}\0"
+    return text.encode("utf-8", "surrogateescape")

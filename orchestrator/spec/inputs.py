@@ -16,11 +16,9 @@ from orchestrator.spec.open_below import Below
 from orchestrator.spec.plain_file import open_plain
 from orchestrator.value import Value
 
-MOST = 1_000_000  # names that are seen again through links: folders could lead to each other in 2**n ways
-LISTED = 10_000  # files of one folder that are kept in mind, and recorded in some 50 ms; of more, none is
-
-
-_LINKS = 40  # on one path, as Linux has it
+MOST = 1_000_000  # names reached through links: n folders can lead to each other in 2**n ways
+LISTED = 10_000  # files of a folder whose list is recorded, in some 50 ms; a longer list is not kept
+_LINKS = 40  # on one path; Linux has the same limit
 _HINT = "an input holds plain files, and relative links to what lies in it"
 
 
@@ -39,11 +37,11 @@ class InputData(Value):
     folder: bool
     count: int  # of files
     size: int  # bytes of all files
-    files: tuple[InputFile, ...] = ()  # of a folder with LISTED files at most
+    files: tuple[InputFile, ...] = ()  # of a folder with at most LISTED files
 
 
 def read_inputs(inputs: Mapping[str, InputSpec]) -> dict[str, InputData]:
-    """Every input, hashed. UsageError names all that are absent or have other bytes than demanded."""
+    """Every input, hashed. UsageError names each one that is absent or has another digest than the spec."""
     read: dict[str, InputData] = {}
     problems: list[str] = []
     for name, item in sorted(inputs.items()):
@@ -61,12 +59,12 @@ def read_inputs(inputs: Mapping[str, InputSpec]) -> dict[str, InputData]:
 
 
 def hash_inputs(inputs: Mapping[str, InputSpec]) -> dict[str, Digest]:
-    """The digest of each input; UsageError as of `read_inputs`."""
+    """The digest of each input. UsageError as in `read_inputs`."""
     return {name: data.digest for name, data in read_inputs(inputs).items()}
 
 
 def digest_of(path: Path) -> Digest:
-    """The digest of a file or folder; see `listing` for links in one."""
+    """The digest of a file or folder; `listing` says how links count."""
     return read_input(path).digest
 
 
@@ -80,7 +78,7 @@ def read_input(path: Path) -> InputData:
         found = path.stat()
         if stat.S_ISREG(found.st_mode):
             with open_plain(path.resolve()) as stream:
-                digest, size = _whole(stream, path)
+                digest, size = _hash(stream, path)
             return InputData(digest=digest, folder=False, count=1, size=size)
         if stat.S_ISDIR(found.st_mode):
             return _folder(listing(path))
@@ -116,40 +114,41 @@ def listing(folder: Path) -> list[tuple[str, str, int]]:
     links and for special files, OSError for what cannot be read.
     """
     entries: list[tuple[str, str, int]] = []
-    again = 0
+    through_links = 0  # names
     known: dict[str, tuple[str, int]] = {}  # several links may lead to one file
     with Below(folder) as below:
-        waiting: list[tuple[str, str, tuple[str, ...]]] = [("", "", ())]  # as seen, as it lies, the way there
+        # Of a folder: its path as the job sees it, its path without links, the folders that lead to it.
+        waiting: list[tuple[str, str, tuple[str, ...]]] = [("", "", ())]
         for shown, here, way in waiting:
             if here in way:
                 raise UsageError(f"{folder / shown} leads back to a folder that it lies in", _HINT)
             names = below.names(here.removesuffix("/"))
-            again += len(names) + 1 if shown != here else 0
-            if again > MOST:
+            through_links += len(names) + 1 if shown != here else 0
+            if through_links > MOST:
                 raise UsageError(f"links in {folder} show more than {MOST:,} files", _HINT)
             for name in names:
                 path = f"{here}{name}"
                 mode = below.look(path).st_mode
                 if stat.S_ISLNK(mode):
-                    path = _real(below, folder, path)
+                    path = _resolved(below, folder, path)
                     mode = below.look(path).st_mode if path else stat.S_IFDIR
                 if stat.S_ISDIR(mode):
                     waiting.append((f"{shown}{name}/", f"{path}/" if path else "", (*way, here)))
                     continue
                 if path not in known:
-                    known[path] = _digest(below, folder, path, mode)
+                    known[path] = _hash_file(below, folder, path, mode)
                 entries.append((shown + name, *known[path]))
     return sorted(entries, key=lambda entry: entry[0].encode("utf-8", "surrogateescape"))
 
 
 def open_input(folder: Path, name: str) -> BinaryIO:
-    """A file of an input by the path that `listing` has for it. UsageError, OSError as there."""
+    """A file of an input, by its path in `listing`. UsageError and OSError as there."""
     with Below(folder) as below:
-        return below.open(_real(below, folder, name))
+        return below.open(_resolved(below, folder, name))
 
 
-def _real(below: Below, folder: Path, name: str) -> str:
-    """Where a path leads to when its links are followed. UsageError where that is outside the folder."""
+def _resolved(below: Below, folder: Path, name: str) -> str:
+    """A path with its links followed. UsageError where it leads out of the folder."""
     done: list[str] = []
     left = name.split("/")[::-1]
     links = 0
@@ -179,16 +178,16 @@ def _look(below: Below, folder: Path, name: str, path: str) -> int:
         raise _not_plain(folder / name) from None
 
 
-def _digest(below: Below, folder: Path, name: str, mode: int) -> tuple[str, int]:
+def _hash_file(below: Below, folder: Path, name: str, mode: int) -> tuple[str, int]:
     path = folder / name
     try:
-        if not stat.S_ISREG(mode):  # before it is opened: a device acts when it is
+        if not stat.S_ISREG(mode):  # checked before it is opened, because opening a device can act
             raise _not_plain(path)
         with below.open(name) as stream:
             found = os.fstat(stream.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise _not_plain(path)
-            digest, size = _whole(stream, path)
+            digest, size = _hash(stream, path)
             return digest.hex, size
     except OSError as error:
         if error.errno == errno.ELOOP:
@@ -196,9 +195,10 @@ def _digest(below: Below, folder: Path, name: str, mode: int) -> tuple[str, int]
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _whole(stream: BinaryIO, path: Path) -> tuple[Digest, int]:
-    """Digest and size. UsageError for more or fewer bytes than the file's size, or where reading would wait:
-    somebody writes to it, or the kernel makes its bytes up, perhaps without end.
+def _hash(stream: BinaryIO, path: Path) -> tuple[Digest, int]:
+    """Digest and size. UsageError for more or fewer bytes than the file's size, or where reading would wait.
+
+    Then somebody writes to the file, or the kernel generates its bytes, perhaps without end.
     """
     size, read = os.fstat(stream.fileno()).st_size, 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # or a FIFO in the file's place would be waited for
+_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # else a FIFO in the file's place blocks
 
 
 class Below:
@@ -23,8 +23,8 @@ class Below:
 
     def __init__(self, folder: Path) -> None:
         self._root = os.open(folder, _FOLDER)
-        self._way: list[tuple[str, int]] = []
-        self._above: str | None = ""  # the folder that is open; None while it changes
+        self._way: list[tuple[str, int]] = []  # the open folders, each in the one before: name, descriptor
+        self._above: str | None = ""  # the path of the last one; None while it changes
 
     def __enter__(self) -> Self:
         return self
@@ -48,12 +48,12 @@ class Below:
         return os.readlink(last, dir_fd=holder)
 
     def open(self, name: str) -> BinaryIO:
-        """A stream of whatever is there, links excepted: the caller asks `fstat` what it is."""
+        """A stream of anything but a link: the caller asks `fstat` what it is."""
         holder, last = self._go(name)
         return os.fdopen(os.open(last, _FILE | os.O_NOFOLLOW, dir_fd=holder), "rb")
 
     def _go(self, name: str) -> tuple[int, str]:
-        """The open folder that holds what is named, and the last part of the name."""
+        """The open folder that holds a name, and the last part of the name."""
         above, _, last = name.rpartition("/")
         if above != self._above:
             self._enter(above.split("/") if above else [])

@@ -1,4 +1,4 @@
-"""Opens files that others may have put there: follows no link and never waits."""
+"""Opens files that others may have put there: it follows no link and never waits."""
 
 from __future__ import annotations
 

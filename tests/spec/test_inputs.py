@@ -16,7 +16,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.launch.submit.find_inputs import located_inputs
 from orchestrator.spec import inputs as module
-from orchestrator.spec.inputs import _whole, digest_of, hash_inputs, listing, open_input, read_input
+from orchestrator.spec.inputs import _hash, digest_of, hash_inputs, listing, open_input, read_input
 from orchestrator.spec.jobfile.job_spec import InputSpec
 
 
@@ -202,4 +202,4 @@ def test_a_file_that_grows_while_it_is_read_is_no_input(tmp_path: Path) -> None:
         stream.peek()
         os.truncate(path, 3)
         with pytest.raises(UsageError, match="writes to it"):
-            _whole(stream, path)
+            _hash(stream, path)

@@ -1,1 +1,1 @@
-"""Reads a job file strictly: YAML with line numbers, short forms, checks; all problems are told at once."""
+"""Reads a job file strictly: YAML with line numbers, short forms, checks; all problems in one report."""

@@ -15,9 +15,8 @@ from orchestrator.spec.jobfile.problems import KeyPath, nearest, shorten
 from orchestrator.spec.jobfile.shell_quoting import ShellContext, contexts
 
 _VARIABLE = "REPRISE_PARAMS"
-_FORMATTED = re.compile(
-    r"(?<![${])\{([A-Za-z0-9][A-Za-z0-9._-]*)[:!][^{}\s]*\}(?!\})"
-)  # of Python's `format`
+# A field of Python's `format` with a format or conversion: `{lr:.3f}`, `{name!r}`.
+_FORMATTED = re.compile(r"(?<![${])\{([A-Za-z0-9][A-Za-z0-9._-]*)[:!][^{}\s]*\}(?!\})")
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
 _OUTSIDE = 'write it outside of them: --name {{{0}}}, or "before"{{{0}}}"after"'
 _HINTS = {
@@ -30,7 +29,7 @@ _HINTS = {
 }
 
 
-def asked_for(data: dict[str, Any]) -> set[str]:
+def placeholders_in(data: dict[str, Any]) -> set[str]:
     """The placeholders of the command, except `seed`."""
     command = data.get("command")
     if not isinstance(command, str | list):
@@ -66,25 +65,24 @@ def _numbers(params: Mapping[str, object]) -> set[str]:
 def _check_places(command: str, numbers: set[str], found: Collector) -> None:
     text, marks = marked(command)
     where = contexts(text)
-    told: set[str] = set()
+    reported: set[str] = set()
     for index, name in marks:
         place = where[index]
         harmless = place in (ShellContext.WORD, ShellContext.COMMENT)
-        if (
-            harmless
-            or name in told
-            or (name in numbers and place not in (ShellContext.SINGLE, ShellContext.DOUBLE))
-        ):
+        number = name in numbers and place not in (ShellContext.SINGLE, ShellContext.DOUBLE)
+        if harmless or number or name in reported:
             continue
-        told.add(name)
+        reported.add(name)
         message = f"{{{shorten(name)}}} stands in {place.value}, and its value brings quotes of its own"
         found.add(("command",), message, _HINTS[place].format(name))
 
 
 def _check_script(command: list[str], numbers: set[str], found: Collector) -> None:
-    """`[bash, -c, "... {name}"]`: values in lists are not quoted: the shell would read them as commands."""
+    """`[bash, -c, "... {name}"]`: values in lists are not quoted, and the shell would run them."""
     number = _script(command)
-    for name in () if number is None else placeholders(command[number]):
+    if number is None:
+        return
+    for name in placeholders(command[number]):
         if name not in numbers:
             hint = (
                 "write the command as text, where values are quoted, or pass it on as a word after the script"
@@ -92,7 +90,7 @@ def _check_script(command: list[str], numbers: set[str], found: Collector) -> No
             message = (
                 f"{{{shorten(name)}}} stands in a script, and the shell would read its value as commands"
             )
-            found.add(("command", number or 0), message, hint)
+            found.add(("command", number), message, hint)
 
 
 def _script(command: list[str]) -> int | None:
@@ -103,23 +101,23 @@ def _script(command: list[str]) -> int | None:
     while at < len(command) and command[at][:1] in ("-", "+"):
         letters = "" if command[at].startswith("--") else command[at][1:]
         given |= "c" in letters
-        at += 2 if letters.endswith("o") else 1  # -o has a word of its own
+        at += 2 if letters.endswith("o") else 1  # the word after -o is its value
     return at if given and at < len(command) else None
 
 
 def warnings(
     command: str | tuple[str, ...], params: Iterable[str], env: Mapping[str, str], files: Iterable[bytes]
 ) -> tuple[str, ...]:
-    """What may be a mistake: parameters that nothing reads, placeholders where nothing is filled in."""
+    """Probable mistakes: parameters that nothing reads, placeholders where nothing is filled in."""
     names = set(params)
-    told = [
+    notes = [
         f"env.{name}: {{{found}}} stays as it is there: placeholders are filled in the command only"
         for name, value in sorted(env.items())
         for found in placeholders(value)
         if found in names | {"seed"}
     ]
     words = (command,) if isinstance(command, str) else command
-    told += [
+    notes += [
         f"command: {found[0]} stays as it is: a placeholder is a name alone, {{{found[1]}}}"
         for word in words
         for found in _FORMATTED.finditer(word)
@@ -127,11 +125,11 @@ def warnings(
     ]
     left = sorted(names - set(placeholders(command)))
     if not left or any(_VARIABLE in word for word in (*words, *env.values())):
-        return tuple(told)
+        return tuple(notes)
     if not any(_VARIABLE.encode() in data for data in files):
-        told += [
+        notes += [
             f"nothing reads the parameter {name}: the command has no {{{name}}}, and no file of the source "
             f"names {_VARIABLE}, the variable with all of them"
             for name in left
         ]
-    return tuple(told)
+    return tuple(notes)

@@ -12,6 +12,7 @@ from orchestrator.spec.jobfile.problem_collector import Collector
 from orchestrator.spec.jobfile.problems import KeyPath, shorten
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/\s]+@[^/\s]+:")
+_SEEN_FROM = "paths are seen from the job file's folder"
 _BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z|[^\s@]+@sha256:[0-9a-f]{64}\Z")
 
 
@@ -51,13 +52,11 @@ def _source(data: dict[str, Any], folder: Path, root: Path, found: Collector) ->
     if _REMOTE.match(text):
         found.add(path, f"{_without_secrets(text)} is not on this machine", "clone it, and name the folder")
         return
-    place = _outside(text, folder) if is_git else _inside(text, folder, root, path, found)
+    place = _resolved(text, folder) if is_git else _inside(text, folder, root, path, found)
     if place is not None and _holds(Path.is_dir, place):
         source["path"] = str(place)
     elif not found.covers(path):
-        found.add(
-            path, f"there is no folder {place or shorten(text)}", "paths are seen from the job file's folder"
-        )
+        found.add(path, f"there is no folder {place or shorten(text)}", _SEEN_FROM)
 
 
 def _requirements(data: dict[str, Any], folder: Path, root: Path, found: Collector) -> None:
@@ -66,7 +65,7 @@ def _requirements(data: dict[str, Any], folder: Path, root: Path, found: Collect
         return
     place = _inside(text, folder, root, ("requirements",), found)
     if place is not None and not _holds(Path.is_file, place):
-        found.add(("requirements",), f"there is no file {place}", "paths are seen from the job file's folder")
+        found.add(("requirements",), f"there is no file {place}", _SEEN_FROM)
     elif place is not None:
         data["requirements"] = str(place)
 
@@ -83,26 +82,24 @@ def _inputs(data: dict[str, Any], folder: Path, found: Collector) -> None:
             message = f"{_without_secrets(text)} is not on this machine"
             found.add(("inputs", name), message, "download it, and name the file or folder")
             continue
-        place = _outside(text, folder) if text else None
+        place = _resolved(text, folder) if text else None
         if place is None or not (_holds(Path.is_dir, place) or _holds(Path.is_file, place)):
-            hint = "paths are seen from the job file's folder"
-            found.add(
-                ("inputs", name), f"there is no file or folder {place or shorten(text) or 'of no name'}", hint
-            )
+            message = f"there is no file or folder {place or shorten(text) or 'of no name'}"
+            found.add(("inputs", name), message, _SEEN_FROM)
         else:
             item["path"] = str(place)
 
 
 def _holds(test: Callable[[Path], bool], place: Path) -> bool:
-    """What a test says of a path; False where it cannot be asked (too long, not permitted)."""
+    """The result of a test of a path; False after an OSError (too long, not permitted)."""
     try:
         return test(place)
     except OSError:
         return False
 
 
-def _outside(text: str, folder: Path) -> Path | None:
-    """A path that may lie anywhere; None where it cannot be resolved (a loop of links, no such home)."""
+def _resolved(text: str, folder: Path) -> Path | None:
+    """A path, wherever it lies; None where it cannot be resolved (a loop of links, an unknown `~user`)."""
     try:
         return (folder / Path(text).expanduser()).resolve()
     except (OSError, RuntimeError):
@@ -110,13 +107,13 @@ def _outside(text: str, folder: Path) -> Path | None:
 
 
 def _inside(text: str, folder: Path, root: Path, path: KeyPath, found: Collector) -> Path | None:
-    """A path under `root`, links followed; None once it has been reported."""
+    """A path under `root`, links followed; None, and a problem, for any other."""
     if not text or Path(text).is_absolute() or text.startswith("~"):
         found.add(
             path, f"{shorten(text)!r} is not a relative path", "write it as seen from the job file's folder"
         )
         return None
-    place = _outside(text, folder)
+    place = _resolved(text, folder)
     if place is None or not place.is_relative_to(root):
         hint = "it must lie in the job file's folder, or in the git repository around it"
         found.add(path, f"{shorten(text)!r} leads outside {root}", hint)
@@ -131,16 +128,16 @@ def _without_secrets(url: str) -> str:
 def _globs(data: dict[str, Any], found: Collector) -> None:
     outputs = data.get("outputs")
     for number, glob in enumerate(outputs) if isinstance(outputs, list) else ():
-        _relative(glob, ("outputs", number), found)
-    _relative(data.get("metrics"), ("metrics",), found)
+        _glob(glob, ("outputs", number), found)
+    _glob(data.get("metrics"), ("metrics",), found)
     tolerance = data.get("tolerance")
     table = tolerance.get("outputs") if isinstance(tolerance, dict) else None
     for glob in table if isinstance(table, dict) else ():
-        _relative(glob, ("tolerance", "outputs", glob), found)
+        _glob(glob, ("tolerance", "outputs", glob), found)
 
 
-def _relative(glob: object, path: KeyPath, found: Collector) -> None:
-    """Globs of outputs look into the job's working directory only."""
+def _glob(glob: object, path: KeyPath, found: Collector) -> None:
+    """Reports a glob that `glob_problem` refuses, such as one that leads out of the working directory."""
     if not isinstance(glob, str) or found.covers(path):
         return
     problem = glob_problem(glob)

@@ -23,8 +23,8 @@ class Level(StrEnum):
     """How hard determinism is asked for."""
 
     STRICT = "strict"  # an op without a deterministic form fails the job
-    WARN = "warn"  # such an op warns
-    OFF = "off"  # nothing but the seeds and thread counts
+    WARN = "warn"  # it warns
+    OFF = "off"  # only seeds and thread counts are set
 
 
 class Network(StrEnum):
@@ -93,7 +93,7 @@ class InputSpec(Value):
 
 
 class Tolerance(Value):
-    """|a - b| <= abs + rel * |a|, where a is the original. NaN is within nothing but NaN."""
+    """|a - b| <= abs + rel * |a|, where a is the original. NaN is within the tolerance of NaN only."""
 
     abs: float = Field(0.0, ge=0, description="Absolute part.")
     rel: float = Field(0.0, ge=0, description="Relative part.")
@@ -104,9 +104,11 @@ class Tolerances(Value):
 
     metrics: dict[str, Tolerance] = Field({}, description="Metric name to tolerance.")
     outputs: dict[str, Tolerance] = Field({}, description="Glob to tolerance, for files of tensors.")
-    # These are said of each output and each metric (short_forms.py).
+    # In a job file these are marks of single outputs and metrics (short_forms.py).
     volatile: tuple[str, ...] = ()  # globs of outputs that differ by nature: kept, listed, never compared
-    volatile_metrics: tuple[str, ...] = ()  # names, `*` in them is any text: times and speeds, never compared
+    volatile_metrics: tuple[
+        str, ...
+    ] = ()  # names, in which `*` is any text: times and speeds, never compared
 
 
 class JobSpec(Value):

@@ -65,7 +65,7 @@ class _Untitled(GenerateJsonSchema):
 
 
 def _inlined(schema: Any, models: dict[str, _Schema]) -> Any:
-    """Without references. Of defaults, those of one word stay; a table with rules for names has no others."""
+    """A schema without references. Scalar defaults stay; a table with a pattern for names takes no others."""
     if isinstance(schema, list):
         return [_inlined(one, models) for one in schema]
     if not isinstance(schema, dict):
@@ -84,7 +84,7 @@ def _inlined(schema: Any, models: dict[str, _Schema]) -> Any:
 
 
 def _add_short_forms(keys: dict[str, _Schema]) -> None:
-    """What `short_forms.py` writes out."""
+    """The forms that `short_forms.py` writes out."""
     keys["source"] = _or(keys["source"], _TEXT, _GIT) | {"default": "."}
     [(names, data)] = keys["inputs"]["patternProperties"].items()
     data["properties"]["sha256"]["anyOf"][0] = _DIGEST
@@ -105,14 +105,14 @@ def _add_short_forms(keys: dict[str, _Schema]) -> None:
 
 
 def _or(long: _Schema, *short: _Schema) -> _Schema:
-    """A form, or others that stand for it."""
+    """The long form or any of the short ones, under the long one's description and default."""
     said = {name: value for name, value in long.items() if name in ("description", "default")}
     form = {name: value for name, value in long.items() if name not in said}
     return {**said, "anyOf": [*short, *form.get("anyOf", [form])]}
 
 
 def _or_nothing(schema: _Schema) -> _Schema:
-    """A key with nothing behind it is as good as left out."""
+    """The schema, or no value: a key without one counts as left out."""
     if "anyOf" in schema:
         return {**schema, "anyOf": [*(form for form in schema["anyOf"] if form != _NULL), _NULL]}
     choice = {"enum": [*schema["enum"], None]} if "enum" in schema else {}

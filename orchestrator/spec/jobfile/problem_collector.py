@@ -9,7 +9,7 @@ COMMAND_LINE = "command line"
 
 
 class Collector:
-    """The problems of one file so far. A path that has been reported is not reported again."""
+    """The problems of one file so far, and the paths that they are about, so that each is reported once."""
 
     def __init__(self, file: str, root: YamlNode, problems: list[Problem]) -> None:
         self.file = file
@@ -22,11 +22,11 @@ class Collector:
         self.problems.append(Problem(self.file, self.line(path), dotted(path), message, hint))
 
     def add_typed(self, option: str, message: str, hint: str | None = None) -> None:
-        """A problem of the command line, not of the file."""
+        """A problem of what was typed on the command line."""
         self.problems.append(Problem(COMMAND_LINE, None, option, message, hint))
 
-    def know(self, path: KeyPath) -> None:
-        """Somebody else has reported what lies at this path."""
+    def mark_reported(self, path: KeyPath) -> None:
+        """What lies at this path has been reported elsewhere."""
         self._reported.add(path)
 
     def covers(self, path: KeyPath) -> bool:

@@ -48,10 +48,10 @@ def report(errors: Sequence[ErrorDetails], found: Collector) -> None:
     for error in errors:
         path: KeyPath = tuple(step for step in error["loc"] if step != "[key]")
         if not found.covers(path):
-            found.add(path, *_said(error, path))
+            found.add(path, *_wording(error, path))
 
 
-def _said(error: ErrorDetails, path: KeyPath) -> tuple[str, str | None]:
+def _wording(error: ErrorDetails, path: KeyPath) -> tuple[str, str | None]:
     kind, value = error["type"], error["input"]
     context: dict[str, Any] = error.get("ctx") or {}
     if kind == "missing":
@@ -64,13 +64,13 @@ def _said(error: ErrorDetails, path: KeyPath) -> tuple[str, str | None]:
         return f"{kind_of(value)} is not a name", _ENV_RULE if path[0] == "env" else _NAME_RULE
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"is {kind_of(value)}", f"it should be {words} {_plainly(context[key])}"
+        return f"is {kind_of(value)}", f"it should be {words} {_number(context[key])}"
     if kind in _WANTED:
         return f"is {kind_of(value)}", f"it should be {_WANTED[kind]}"
     return error["msg"], None
 
 
-def _plainly(bound: float) -> str:
+def _number(bound: float) -> str:
     return str(int(bound)) if bound == int(bound) else str(bound)
 
 
@@ -86,5 +86,5 @@ def _fields(path: KeyPath) -> list[str]:
         ("resources",): Resources,
     }
     inner = InputSpec if path[:1] == ("inputs",) else Tolerance
-    # Which outputs and metrics are volatile is said of each.
+    # `volatile` is a mark of single outputs and metrics, not a key here.
     return [name for name in models.get(path, inner).model_fields if not name.startswith("volatile")]

@@ -1,4 +1,4 @@
-"""The problems of a job file, told all at once: one line each, with its place."""
+"""The problems of a job file, reported together: one line each, with its place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake. `line` counts from 1, None: it belongs to no line; `key` is dotted."""
+    """One mistake. `line` counts from 1, None if it has none; `key` is dotted."""
 
     file: str
     line: int | None

@@ -1,4 +1,4 @@
-"""Reads a job file into a JobSpec, or tells every mistake in it with its line."""
+"""Reads a job file into a JobSpec, or reports every mistake in it with its line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.errors import UsageError
-from orchestrator.spec.jobfile.command_check import asked_for, check_placeholders
+from orchestrator.spec.jobfile.command_check import check_placeholders, placeholders_in
 from orchestrator.spec.jobfile.job_paths import resolve_places
 from orchestrator.spec.jobfile.job_spec import JobSpec, Scalar
 from orchestrator.spec.jobfile.problem_collector import COMMAND_LINE, Collector
@@ -22,7 +22,7 @@ from orchestrator.spec.jobfile.strict_yaml import (
     MAX_SIZE,
     ScalarError,
     YamlNode,
-    bad_letters,
+    has_bad_letters,
     plain_scalar,
     read_yaml,
 )
@@ -33,8 +33,8 @@ FILE_NAME = "job.yaml"
 def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | None = None) -> JobSpec:
     """The spec in a file, or in a folder's job.yaml, with what the command line changes in it.
 
-    `params` are values as typed; they are read by the rules of the file. UsageError: no such file. SpecError,
-    with all problems: it cannot be used. No other file is read, and nothing is fetched.
+    `params` are values as typed; they are read by the rules of the file. UsageError: no such file. SpecError
+    has all problems of a file that cannot be used. No other file is read, and nothing is fetched.
     """
     file = spec_file(path)
     root, problems = read_yaml(_text_of(file), str(file))
@@ -53,7 +53,7 @@ def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | N
     _override(data, root, params or {}, found)
     if seed is not None and not 0 <= seed < 1 << 32:
         found.add_typed("--seed", f"is {seed}", "it should be from 0 to 4294967295")
-    check_placeholders(data, _param_names(root) | (asked_for(data) & set(params or {})), found)
+    check_placeholders(data, _param_names(root) | (placeholders_in(data) & set(params or {})), found)
     spec = _validate(data, found)
     if spec is None or found.problems:
         raise SpecError(found.problems)
@@ -61,7 +61,7 @@ def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | N
 
 
 def spec_file(path: Path) -> Path:
-    """The file itself, or a folder's job.yaml. UsageError: there is no such file."""
+    """The file itself, or a folder's job.yaml. UsageError: it does not exist."""
     try:
         folder = path.is_dir()
         file = path / FILE_NAME if folder else path
@@ -111,7 +111,7 @@ def _plain(node: YamlNode) -> Any:
 def _drop_bad(node: YamlNode, path: KeyPath, found: Collector) -> None:
     """Tells the collector which values the YAML reader has reported, so that they are not reported twice."""
     if node.value is BAD:
-        found.know(path)
+        found.mark_reported(path)
     elif isinstance(node.value, dict):
         for key, item in node.value.items():
             _drop_bad(item, (*path, key), found)
@@ -128,7 +128,7 @@ def _param_names(root: YamlNode) -> set[str]:
 def _override(data: dict[str, Any], root: YamlNode, typed: Mapping[str, str], found: Collector) -> None:
     """`-p name=value`: changes a parameter, which keeps its type, or fills a placeholder without a value."""
     names = _param_names(root)
-    known = names | asked_for(data)
+    known = names | placeholders_in(data)
     for name, text in typed.items():
         option = f"-p {shorten(name)}"
         if name == "seed":
@@ -148,8 +148,8 @@ def _override(data: dict[str, Any], root: YamlNode, typed: Mapping[str, str], fo
 
 
 def _typed_value(old: Scalar | None, text: str) -> Scalar:
-    """The value of a typed text. ScalarError where its type is not that of the old value."""
-    if bad_letters(text):
+    """The value of a typed text. ScalarError where it has another type than the old value."""
+    if has_bad_letters(text):
         raise ScalarError("is not UTF-8 text", "type it in UTF-8")
     if text[:1] in ("'", '"'):
         new: Scalar | None = _quoted(text)

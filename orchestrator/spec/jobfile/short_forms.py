@@ -25,7 +25,7 @@ _ENV_REASONS = {
     "ATEN_": "a determinism setting; say determinism.portable_cpu",
     "NCCL_": "a determinism setting; say determinism.level",
     "PYTHON": "Reprise sets the interpreter up so that every run is alike",
-    # Single variables: others of these families (TORCH_HOME, TF_CPP_MIN_LOG_LEVEL) move no bits.
+    # Single variables: others that begin so (TORCH_HOME, TF_CPP_MIN_LOG_LEVEL) move no bits.
     # A test holds them to SETTING_NAMES of the payload, which is not imported here.
     "CUDA_LAUNCH_BLOCKING": "it can move bits; Reprise reads it back",
     "NPY_DISABLE_CPU_FEATURES": "a determinism setting; say determinism.portable_cpu",
@@ -41,7 +41,7 @@ _ENV_REASONS = {
     "XLA_FLAGS": "a determinism setting; say determinism.level",
 }
 _CACHE = "the job's home and caches lie in /tmp and are not outputs"
-# Whole names. container_config.py gives the container its own values for these, which would win.
+# Full names. container_config.py sets these in the container, and its values win.
 _ENV_OURS = {
     "PATH": "the programs of the job's packages and of its base are on it; name others by path in command",
     "GLIBC_TUNABLES": "the linker's variables change which code runs",
@@ -61,6 +61,11 @@ SECTIONS: dict[str, type[Value]] = {
 }
 _TRACED = tuple(word.value for word in TracedTensors)
 QUANTITIES = ("memory", "shm", "output_size", "timeout")
+# Fields of Tolerances that a job file marks elsewhere -> how.
+ELSEWHERE = {
+    "volatile": "mark the glob where it is listed: outputs: [{glob: GLOB, volatile: true}]",
+    "volatile_metrics": "mark the metric: tolerance: {metrics: {NAME: {volatile: true}}}",
+}
 NOT_EMPTY = ("name", "description", "source", "command", "seed", "outputs")
 
 
@@ -93,7 +98,7 @@ def write_out(data: dict[str, Any], found: Collector) -> None:
 
 
 def _drop_empty(data: dict[str, Any], found: Collector) -> None:
-    """An empty `params:` is as good as none; an empty `seed:` is reported, as it is rather a slip."""
+    """Drops keys without a value. `params:` counts as left out; `seed:` is reported as a likely mistake."""
     for key in [key for key, value in data.items() if value is None and key in JobSpec.model_fields]:
         del data[key]
         if key in NOT_EMPTY:
@@ -147,7 +152,7 @@ def _command(data: dict[str, Any], found: Collector) -> None:
         found.add(("command",), "is empty", "say what to run, such as: python train.py")
     if found.covers(("command",)) or any(found.covers(("command", n)) for n in range(len(command))):
         del data["command"]
-        found.know(("command",))
+        found.mark_reported(("command",))
 
 
 def _env(data: dict[str, Any], found: Collector) -> None:
@@ -178,14 +183,15 @@ def _inputs(data: dict[str, Any], found: Collector) -> None:
 def _tolerance(data: dict[str, Any], found: Collector) -> None:
     """`accuracy: 0.01` is `accuracy: {abs: 0.01}`."""
     tolerance = data.get("tolerance")
-    if isinstance(tolerance, dict):
-        for key, hint in ELSEWHERE.items():
-            if key in tolerance:
-                found.add(("tolerance", key), "there is no such key", hint)
-                del tolerance[key]
-        _volatile_metrics(tolerance, found)
+    if not isinstance(tolerance, dict):
+        return
+    for key, hint in ELSEWHERE.items():
+        if key in tolerance:
+            found.add(("tolerance", key), "there is no such key", hint)
+            del tolerance[key]
+    _volatile_metrics(tolerance, found)
     for part in ("metrics", "outputs"):
-        table = tolerance.get(part) if isinstance(tolerance, dict) else None
+        table = tolerance.get(part)
         if not isinstance(table, dict):
             continue
         for name, value in list(table.items()):
@@ -195,12 +201,6 @@ def _tolerance(data: dict[str, Any], found: Collector) -> None:
                 _refuse(table, ("tolerance", part, name), found, "a number, or {abs, rel}")
             elif not value:
                 found.add(("tolerance", part, name), "allows nothing", "say abs, rel or both")
-
-
-ELSEWHERE = {
-    "volatile": "mark the glob where it is listed: outputs: [{glob: GLOB, volatile: true}]",
-    "volatile_metrics": "mark the metric: tolerance: {metrics: {NAME: {volatile: true}}}",
-}
 
 
 def _volatile_metrics(tolerance: dict[str, Any], found: Collector) -> None:
@@ -228,9 +228,9 @@ def _volatile_metrics(tolerance: dict[str, Any], found: Collector) -> None:
 
 
 def _outputs(data: dict[str, Any], found: Collector) -> None:
-    """`{glob: GLOB, volatile: true}` is the output `GLOB`, and a tolerance that excuses it.
+    """`{glob: GLOB, volatile: true}` is the output `GLOB`, and a mark.
 
-    How a run is judged is not identity, so the mark is kept with the tolerances.
+    The mark says how a run is judged, which is not identity, so it is kept with the tolerances.
     """
     outputs = data.get("outputs")
     if not isinstance(outputs, list):
@@ -261,7 +261,7 @@ def _outputs(data: dict[str, Any], found: Collector) -> None:
 
 
 def drop_covered(data: dict[str, Any]) -> None:
-    """Removes every glob of the outputs that another one covers.
+    """Removes each glob of the outputs that another one covers.
 
     So `["**"]`, `["**", "logs/**"]` and `["**", {glob: "logs/**", volatile: true}]` are one experiment: which
     files are kept is identity, how they are judged is not.
@@ -284,8 +284,10 @@ def _covers(glob: str, other: str) -> bool:
     """Whether `glob` fits everything that `other` fits. False where that is not obvious."""
     glob, other = glob.removeprefix("./"), other.removeprefix("./")
     folder = glob.removesuffix("**")
-    whole = glob.endswith("**") and (folder == "" or (folder.endswith("/") and not set("*?") & set(folder)))
-    return glob == other or (whole and other.startswith(folder))
+    everything = glob.endswith("**") and (
+        folder == "" or (folder.endswith("/") and not set("*?") & set(folder))
+    )
+    return glob == other or (everything and other.startswith(folder))
 
 
 def _trace(data: dict[str, Any], found: Collector) -> None:

@@ -52,7 +52,7 @@ class YamlNode:
 
 
 class ScalarError(ValueError):
-    """A plain scalar that has no value; message and hint as in a Problem."""
+    """A plain scalar that cannot be a value; message and hint as in a Problem."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -77,7 +77,7 @@ def read_yaml(text: str, file: str) -> tuple[YamlNode | None, list[Problem]]:
         message = f"not YAML: {error.problem or error.context}"
         raise SpecError([Problem(file, line, "", shorten(message, 200), _hint_of(message))]) from error
     except (YAMLError, ValueError, OverflowError) as error:
-        # A ReaderError has a position and no mark; an escape such as "\UFFFFFFFF" is a bare ValueError.
+        # A ReaderError has a position but no mark; an escape such as "\UFFFFFFFF" is a bare ValueError.
         position = getattr(error, "position", None)
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else reader.line
         first = shorten(str(error).split("\n", 1)[0], 200)
@@ -124,7 +124,7 @@ def _fits(digits: str, base: int) -> int:
     )
 
 
-def bad_letters(text: str) -> bool:
+def has_bad_letters(text: str) -> bool:
     """Whether a text holds a NUL or a lone surrogate, which file names and UTF-8 cannot hold."""
     return _BAD_LETTER.search(text) is not None
 
@@ -161,7 +161,7 @@ def _hint_of(message: str) -> str | None:
 
 
 class _NodeBuilder:
-    """Builds nodes from events; `line` is that of the last event, `problems` grows."""
+    """Builds nodes from events, and collects problems. `line` is that of the last event."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -194,13 +194,14 @@ class _NodeBuilder:
 
     def _node(self, event: Any, path: KeyPath, line: int) -> YamlNode:
         """The node that begins with an event. `line` is the line that problems name."""
-        if len(path) > MAX_DEPTH:
-            message = f"nested deeper than {MAX_DEPTH} levels"
-            raise SpecError([*self.problems, Problem(self.file, self.line, dotted(path[:3]), message)])
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            message = f"more than {MAX_NODES} values"
-            raise SpecError([*self.problems, Problem(self.file, self.line, dotted(path[:3]), message)])
+        if len(path) > MAX_DEPTH or self.nodes > MAX_NODES:
+            deep = len(path) > MAX_DEPTH
+            self._problem(
+                path[:3],
+                f"nested deeper than {MAX_DEPTH} levels" if deep else f"more than {MAX_NODES} values",
+            )
+            raise SpecError(self.problems)
         kind = _kind(event)
         if kind == "Alias":
             self._problem(path, f"aliases (*{shorten(event.anchor)}) are not allowed", "write the value out")
@@ -212,13 +213,13 @@ class _NodeBuilder:
             self._problem(
                 path, f"tags ({shorten(str(event.ctag))}) are not allowed", "take it out; quotes make text"
             )
-        value: Any
+        value: Any = BAD
         if kind == "MappingStart":
             value = self._mapping(path)
         elif kind == "SequenceStart":
             value = self._sequence(path)
-        else:
-            value = self._scalar(event, path) if not tagged else BAD
+        elif not tagged:
+            value = self._scalar(event, path)
         return YamlNode(BAD if tagged else value, line)
 
     def _mapping(self, path: KeyPath) -> dict[str, YamlNode]:
@@ -259,7 +260,7 @@ class _NodeBuilder:
 
     def _scalar(self, event: Any, path: KeyPath) -> Any:
         text: str = event.value
-        if bad_letters(text):
+        if has_bad_letters(text):
             self._problem(path, "the text holds a NUL or half a surrogate pair", "take it out")
             return BAD
         if not _is_plain(event):
