@@ -1,6 +1,6 @@
 """What reading a job's metrics costs: a million honest points, and files that are made to cost much.
 
-    .venv/bin/python benchmarks/collecting.py
+    .venv/bin/python benchmarks/metrics_reading.py
 
 Each case is a process of its own: seconds, and the most memory that it ever had (the interpreter and the
 imports are in it; `nothing` says how much that is).

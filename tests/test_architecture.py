@@ -1,4 +1,4 @@
-"""The house of DESIGN.md: who may import whom, which door leads to which library, and how long things are."""
+"""The rooms of docs/architecture.md: who may import whom and which library, and how long things are."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def wrong_doors(module: Module) -> list[str]:
 def test_every_room_has_a_floor():
     rooms = {module.room for module in modules().values()} - {"", *APART}
     assert rooms <= {room for floor in FLOORS for room in floor}, (
-        "a new room: give it a floor, here and in DESIGN.md"
+        "a new room: give it a floor, here and in docs/architecture.md"
     )
     assert {"spec", "verdict", "errors"} <= rooms, "the package was not found"
 

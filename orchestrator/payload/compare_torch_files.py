@@ -1,11 +1,11 @@
-"""Two files of tensors, side by side: `python -I contents.py FOLDER SECONDS ABS:REL...`, in a container.
+"""Compares pairs of files of tensors: `python -I compare_torch_files.py FOLDER SECONDS ABS:REL...`.
 
-Pair number N lies at /inputs/pairs/N/original and /inputs/pairs/N/rerun; what is found of it is left as
-FOLDER/contents-N.json. Run by the orchestrator, which never unpickles, in a throw-away container of the
-run's own image. A process for each pair, so that a file which kills its reader takes no other with it.
+The orchestrator never unpickles: it runs this in a throw-away container of the run's own image. Pair N lies
+at /inputs/pairs/N/original and /inputs/pairs/N/rerun, and FOLDER/contents-N.json gets its result. Each pair
+has a process of its own, so that a file which kills its reader does not stop the other pairs.
 
-Torch's restricted unpickler reads the files (`weights_only`), and a few plain classes are allowed beside
-what it knows. What a file claims is not believed: tensors are read in pieces, and the walk has an end.
+Torch's restricted unpickler (`weights_only`) reads the files, with a few plain classes added to those that it
+allows. A file's claims are not trusted: tensors are read in pieces, and the walk through its objects is bounded.
 """
 
 # ruff: noqa: BLE001

@@ -12,8 +12,8 @@ from orchestrator.verdict.verdict_wording import listed
 def failure_of(run: RunRecord) -> str | None:
     """Why a run did not succeed, in words; None where it did.
 
-    A row that says `succeeded` without an observed exit code 0, or beside a failure or an OOM kill,
-    contradicts itself, and ambiguous is not success.
+    A row that says `succeeded` without exit code 0, or beside a failure or an OOM kill, contradicts itself:
+    it does not count as success.
     """
     if run.state is State.SUCCEEDED:
         against = [
@@ -36,7 +36,7 @@ def failure_of(run: RunRecord) -> str | None:
 
 
 def says_nothing(run: RunRecord) -> bool:
-    """Whether a run ended, or did not begin, for reasons that are not its job's: no rerun to judge by."""
+    """Whether a run ended, or did not begin, for reasons outside its job: no verdict can rest on it."""
     return run.state in (State.CANCELLED, State.LOST) or run.failure is Failure.INFRASTRUCTURE
 
 
@@ -44,7 +44,7 @@ def not_the_same_program(original: RunRecord, rerun: RunRecord) -> list[str]:
     """Each reason why the two did not run the same thing on the same number of GPUs, the weightiest first.
 
     Under equal digests the rest must be equal too. Where it is not, the record or the image on disk was
-    tampered with or damaged: an engine runs an edited layer under the pinned digest (reliability.md).
+    tampered with or damaged: an engine runs a layer that was edited on its disk under the old digest.
     """
     a, b = original, rerun
     reasons = []

@@ -1,4 +1,4 @@
-"""compare: two records in, a verdict out. No database, no engine; bytes come through `open_blob`.
+"""Compares two records and gives a verdict. It needs no database and no engine: `open_blob` gives the bytes.
 
 The log, times, the box and the limits of a run are never compared: they differ by nature, or do not define
 the result. What was left out for another reason is in the verdict's `left_out` and notes.
@@ -32,8 +32,8 @@ def compare(
     """Did the rerun give what the original gave? Tolerances are those of the original.
 
     `failed`: the rerun did not succeed. `not_comparable`: the original did not, or another program ran, or
-    there is nothing to compare. Where both succeeded all the same, the verdict still says where and why they
-    differ. Never raises for what a job wrote, nor for blobs that cannot be read.
+    there is nothing to compare. Where both succeeded, even a `not_comparable` says where and why they differ.
+    Never raises for what a job wrote, nor for blobs that cannot be read.
     """
     refusal = _refuse(original, rerun)
     if refusal is not None:
@@ -104,7 +104,7 @@ def _alike(original: RunRecord, rerun: RunRecord) -> bool:
 def _of_another_program(
     original: RunRecord, rerun: RunRecord, reasons: list[str], open_blob: OpenBlob
 ) -> Verdict:
-    """No judgement, but the first difference is named: a seed that was changed on purpose shows there."""
+    """The first difference is named without a judgement: it shows what a seed changed on purpose does."""
     traces = compare_traces(original, rerun, open_blob)
     evidence = Evidence(first=traces.first, traced=traces.traced, unlike=traces.unlike)
     apart = [f"the traces cannot be set side by side: {traces.unlike}"] if traces.unlike else []
@@ -122,9 +122,9 @@ def _of_another_program(
 
 
 def _decide(original: RunRecord, rerun: RunRecord, findings: Findings) -> tuple[Outcome, str]:
-    """By rules in this order; docs/verdict.md gives the reasons.
+    """By rules, asked in this order (docs/verdict.md gives the reasons):
 
-    Traces that cannot be set side by side; outputs or metrics outside their tolerances; nothing compared;
+    traces that cannot be set side by side; outputs or metrics outside their tolerances; nothing compared;
     traces that differ where no tolerance is given; missing evidence; tolerances that were needed.
     """
     traces, judged, metrics = findings.traces, findings.judged, findings.metrics
@@ -140,10 +140,13 @@ def _decide(original: RunRecord, rerun: RunRecord, findings: Findings) -> tuple[
     if not kept.outputs and not named and traces.traced is None:
         return Outcome.NOT_COMPARABLE, "the job left no outputs, no metrics and no trace to compare"
     results = equal_sentence(kept, named, None)
-    against = findings.against_other_training(original) if traces.first is not None else None
-    if against is not None:
+    must_match = findings.why_training_must_be_equal(original) if traces.first is not None else None
+    if must_match is not None:
         if judged or metrics.differences:
-            return Outcome.DIFFERENT, f"{apart}, within tolerance; but training must be the same: {against}"
+            return (
+                Outcome.DIFFERENT,
+                f"{apart}, within tolerance; but training must be the same: {must_match}",
+            )
         return Outcome.DIFFERENT, f"{apart}; {results} all the same" if results else apart
     equal = equal_sentence(kept, named, None if traces.unlike else traces.traced)
     if apart:

@@ -1,4 +1,4 @@
-"""Everything of two runs that is compared: traces, metrics, outputs, and what is left out of them."""
+"""Compares traces, metrics and outputs of two runs, and lists what is left out of the comparison."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from orchestrator.verdict.outputs.compare_files import (
     tolerance_glob,
 )
 from orchestrator.verdict.outputs.compare_metric_files import (
-    Excuse,
     excuse_metrics,
     is_metrics_file,
     names_in,
@@ -40,7 +39,7 @@ from orchestrator.verdict.verdict_model import LeftOut, Renamed, TensorFinding
 from orchestrator.verdict.verdict_wording import listed
 
 Contents = Mapping[str, TensorFinding]
-"""What was found inside a container, by path; files that are not in it are compared without one."""
+"""Files of tensors that a container has compared, by path. Files that are not in it are compared here."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Findings:
     traces: TracesCompared
     left_out: tuple[LeftOut, ...] = ()
     by_content: int = 0  # outputs that are the same by what they hold, and not byte for byte
-    aside: int = 0  # outputs that were compared and are in none of the pairs
+    aside: int = 0  # event files that were compared by what they hold, and are in none of the pairs
     renamed: tuple[Renamed, ...] = ()
     marks: SuggestedMarks = NO_MARKS
 
@@ -68,7 +67,7 @@ class Findings:
 
     @property
     def outside(self) -> bool:
-        """Whether an output or a metric differs that no tolerance excuses."""
+        """Whether a difference of outputs or metrics is excused by no tolerance."""
         return not (all(item.excused for item in self.judged) and self.metrics.within)
 
     @property
@@ -85,28 +84,28 @@ class Findings:
             marks=self.marks,
         )
 
-    def against_other_training(self, original: RunRecord) -> str | None:
-        """Why training must have the same bits by the spec; None where its tolerances let it differ.
+    def why_training_must_be_equal(self, original: RunRecord) -> str | None:
+        """The reason that the spec gives; None where its tolerances let training differ.
 
-        A tolerance speaks of what it names. So one for a file of tensors lets training differ, and those for
-        metrics do where each metric that could move has one: a tolerance for a time says nothing of training.
-        A tolerance of 0 asks for the same bits.
+        A tolerance for a file of tensors lets it differ. Tolerances for metrics do only where each metric
+        that rounding may move has one: a tolerance for a time says nothing of training. A tolerance of 0
+        asks for the same bits.
         """
         outputs = original.tolerance.outputs
         kept = [path for path, a, b in self.pairs if both_kept((path, a, b))]
         globs = {tolerance_glob(path, outputs) for path in kept} - {None}
         if any(outputs[str(glob)] != Tolerance() for glob in globs):
             return None
-        given = {name for name, one in original.tolerance.metrics.items() if one != Tolerance()}
+        tolerated = {name for name, one in original.tolerance.metrics.items() if one != Tolerance()}
         names = named_metrics(original) - self.metrics.left_out - {LOSS}
-        if not names & given:
+        if not names & tolerated:
             return "no tolerance is given for what training leaves"
-        bare = sorted(names & _moving(original) - given)
+        bare = sorted(names & _not_counts(original) - tolerated)
         return f"{listed(bare)} {'has' if len(bare) == 1 else 'have'} no tolerance" if bare else None
 
 
-def _moving(run: RunRecord) -> set[str]:
-    """Metrics that do not only count something: rounding may move them."""
+def _not_counts(run: RunRecord) -> set[str]:
+    """Metrics with a value that is no integer: rounding may move them."""
     values = chain(run.metrics.items(), ((name, value) for name, _, value in points_of(run.series)))
     return {name for name, value in values if not value.is_integer()}
 
@@ -114,11 +113,11 @@ def _moving(run: RunRecord) -> set[str]:
 def find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: Contents) -> Findings:
     traces = compare_traces(original, rerun, open_blob)
     paired = pair_runs(original, rerun)
-    named = _in_volatile_files(original, paired.pairs, open_blob)
-    metrics = compare_metrics(original, rerun, losses=traces.first is None, volatile=named)
+    of_volatile_files = _only_in_volatile_files(original, paired.pairs, open_blob)
+    metrics = compare_metrics(original, rerun, losses=traces.first is None, volatile=of_volatile_files)
     excuses = Excuses(metrics.excusable if metrics.within else frozenset(), metrics.left_out)
     aside = set_aside(paired.pairs, original.tolerance.volatile, open_blob, excuses)
-    left_out = [*aside.left_out, *_metrics_left_out(metrics, named), *_links(paired)]
+    left_out = [*aside.left_out, *_metrics_left_out(metrics, of_volatile_files), *_links(paired)]
     judged: list[JudgedFile] = list(aside.judged)
     by_content = aside.equal
     for pair in aside.pairs:
@@ -143,26 +142,28 @@ def find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: C
     )
 
 
-def _in_volatile_files(run: RunRecord, pairs: list[Pair], open_blob: OpenBlob) -> frozenset[str]:
+def _only_in_volatile_files(run: RunRecord, pairs: list[Pair], open_blob: OpenBlob) -> frozenset[str]:
     """Metrics that come from files which the spec calls volatile, and from no other."""
-    volatile = matcher(run.tolerance.volatile)
-    names: dict[bool, set[str]] = {True: set(), False: set()}
-    if run.tolerance.volatile:
-        for path, *outputs in pairs:
-            if is_metrics_file(path, run):
-                for output in outputs:
-                    if output is not None and output.digest is not None:
-                        names[volatile(path)] |= names_in(output.digest, open_blob)
-    return frozenset(names[True] - names[False])
+    if not run.tolerance.volatile:
+        return frozenset()
+    is_volatile = matcher(run.tolerance.volatile)
+    volatile, others = set[str](), set[str]()
+    for path, *outputs in pairs:
+        if is_metrics_file(path, run):
+            for output in outputs:
+                if output is not None and output.digest is not None:
+                    (volatile if is_volatile(path) else others).update(names_in(output.digest, open_blob))
+    return frozenset(volatile - others)
 
 
-def _metrics_left_out(metrics: MetricsCompared, of_file: frozenset[str]) -> list[LeftOut]:
-    why = {
-        True: "a metric of a file that is volatile in the spec",
-        False: "a metric that is volatile in the spec",
-    }
+def _metrics_left_out(metrics: MetricsCompared, of_volatile_files: frozenset[str]) -> list[LeftOut]:
     return [
-        LeftOut(path=name, why=f"{why[name in of_file]}, not compared") for name in sorted(metrics.differing)
+        LeftOut(
+            path=name,
+            why=f"a metric {'of a file ' if name in of_volatile_files else ''}that is volatile in the spec,"
+            " not compared",
+        )
+        for name in sorted(metrics.differing)
     ]
 
 
@@ -185,19 +186,19 @@ def _judge(
     difference = describe_difference(pair, open_blob)
     if difference.first_byte is None:
         return JudgedFile(difference, excused=False)
-    found = Excuse(False, "")
+    excused, note = False, ""
     if is_metrics_file(difference.path, original):
-        found = excuse_metrics(difference, metrics, open_blob)
-    if found.by_nature:
-        return LeftOut(path=difference.path, why=found.note)
-    excused, note = found.excused, found.note
+        excuse = excuse_metrics(difference, metrics, open_blob)
+        if excuse.by_nature:
+            return LeftOut(path=difference.path, why=excuse.note)
+        excused, note = excuse.excused, excuse.note
     if not excused:
         finding = contents.get(difference.path)
         if finding is not None:
-            near, said = judge_contents(difference, finding, original.tolerance.outputs)
+            excused, tensors = judge_contents(difference, finding, original.tolerance.outputs)
         else:
-            near, said = excuse_tensors(difference, original.tolerance.outputs, open_blob)
-        excused, note = near, said or note
+            excused, tensors = excuse_tensors(difference, original.tolerance.outputs, open_blob)
+        note = tensors or note
     if not excused:
         note = note or clock_note(difference, original, rerun, open_blob)
     return JudgedFile(difference.model_copy(update={"note": note}), excused)

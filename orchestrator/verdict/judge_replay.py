@@ -1,7 +1,6 @@
-"""replay: a rerun differs; is it the script, or the two boxes? A second run here shows it.
+"""Concludes from a second run on this box whether a rerun differs by the script or by the two boxes.
 
-Pure: three records and three verdicts in, a conclusion out. Two runs that agree prove no determinism, so the
-conclusion says only what was seen.
+Two runs that agree do not prove determinism, so the conclusion says only what was seen.
 """
 
 from __future__ import annotations

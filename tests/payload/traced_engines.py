@@ -1,4 +1,4 @@
-"""Jobs for test_trace.py: other ways into torch, the scripts of jobs/zoo, and torch.compile."""
+"""Jobs for test_tracer.py: other ways into torch, the scripts of jobs/zoo, and torch.compile."""
 
 import contextlib
 import copy

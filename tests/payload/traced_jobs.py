@@ -1,4 +1,4 @@
-"""Jobs for test_trace.py: each trains a little in the manner of public scripts, and knows of no tracer.
+"""Jobs for test_tracer.py: each trains a little in the manner of public scripts, and knows of no tracer.
 
 Run by traced.py. Here: optimizers.
 """

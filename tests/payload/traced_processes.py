@@ -1,4 +1,4 @@
-"""Jobs for test_trace.py: loaders, workers, children, threads, and what goes wrong in between."""
+"""Jobs for test_tracer_processes.py: loaders, workers, children, threads, and what goes wrong in between."""
 
 import io
 import os

@@ -1,6 +1,6 @@
 """Reading the numbers that a job wrote to a file: untrusted text.
 
-An honest million points take 3 s and 120 MiB (benchmarks/collecting.py), a hostile file no more memory.
+An honest million points take 3 s and 120 MiB (benchmarks/metrics_reading.py), a hostile file no more memory.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Why two runs are not the same: reasons, the likeliest first. Pure; every reason names its facts.
+"""Why two runs are not the same: reasons, the likeliest first. Each names its facts.
 
 The order, and why it is so (`_Rank`):
 1. another program: what was changed on purpose explains all that follows. Of several changes, a seed comes
    first where weights or generators differ, an input where a batch does, else parameters and code.
 2. where the trace alone proves it: equal training and unequal files is WRITING; a generator or a batch that
-   differs first is not moved by hardware nor threads, so DATA_ORDER and SCRIPT stand before those.
+   differs first is moved neither by hardware nor by threads, so DATA_ORDER and SCRIPT stand before those.
    Python's hash seed stands before them, because it orders sets.
-3. thread counts, then the effective instruction set: every such change moved bits at step 0 (measured,
-   reference/determinism.md), and both are read back, not guessed.
+3. thread counts, then the effective instruction set: every such change moved bits at step 0 (measured:
+   docs/verdict.md), and both are read back, not guessed.
 4. flags that the script moved in one run only, or away from determinism in both; other flags; libraries.
 5. the hardware's class: GPU model, SM count, CPU vendor.
 6. SCRIPT, where none of the above was found: the same program, class of hardware and flags.

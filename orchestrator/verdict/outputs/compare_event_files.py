@@ -1,8 +1,8 @@
-"""TensorBoard's event files of two runs: the same, but for the clock?
+"""Compares TensorBoard's event files of two runs without the clocks in them.
 
 Their names hold the time, the host and the process id, the folder often the time as well, and each record the
 moment at which it was written. Everything else is compared: steps, tags and values, images, histograms, texts
-and graphs, to the byte, but for the order of protobuf's maps (event_records.py).
+and graphs, byte for byte, except the order of protobuf's maps (event_records.py).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class EventsCompared(NamedTuple):
 
 
 def pair_event_files(original: tuple[Output, ...], rerun: tuple[Output, ...]) -> list[tuple[Output, Output]]:
-    """Kept event files side by side: of folders with one name but for a moment in it, in order of name."""
+    """Kept event files in pairs: by the folder's name without moments, then in the order of their names."""
     left, right = _by_folder(original), _by_folder(rerun)
     return [
         pair
@@ -81,14 +81,14 @@ def _by_folder(outputs: tuple[Output, ...]) -> dict[str, list[Output]]:
 
 
 def _natural(path: str) -> tuple[object, ...]:
-    """Numbers by their value: the writer 10 of a second comes after the writer 9, as it does in the next."""
+    """Orders numbers in a name by value: writer 10 comes after writer 9."""
     return tuple(int(part) if part.isdecimal() else part for part in re.split(r"(\d{1,20})", path))
 
 
 def compare_event_files(
     original: Output, rerun: Output, open_blob: OpenBlob, excuses: Excuses = NO_EXCUSES
 ) -> EventsCompared | None:
-    """None where one of them cannot be read whole: then only its bytes can be compared."""
+    """None where one of them cannot be read to its end: then only the bytes can be compared."""
     events = 0
     tags: set[str] = set()
     scalars = _Scalars(excuses, timeless(original.path.rpartition("/")[0]))
@@ -102,7 +102,7 @@ def compare_event_files(
                 elif not _same(a, b) and not scalars.volatile(a, b):
                     difference = difference or _difference(a, b)
                     excused = excused and scalars.near(a, b)
-                # On to the end all the same: a file that cannot be read whole is no evidence.
+                # Read on to the end: a file that cannot be read to its end is no evidence.
                 events += 1
                 tags.update(scalar.tag for scalar in (a.scalars if a else ()))
     except (EventFileError, RepriseError, OSError, RecursionError):
@@ -116,7 +116,7 @@ def compare_event_files(
 
 
 def _checked(digest: Digest | None, open_blob: OpenBlob) -> BinaryIO:
-    """A blob whose bytes are what its digest says: of other bytes, nothing can be said of the run."""
+    """Open a blob whose bytes have its digest: damaged bytes say nothing of the run."""
     if digest is None:
         raise EventFileError("no digest is recorded")
     with open_blob(digest) as stream:

@@ -1,4 +1,4 @@
-"""Outputs of two runs against each other: which differ, at which byte, and what a tolerance excuses."""
+"""Compares outputs of two runs: which differ, at which byte, and what a tolerance excuses."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def _numbered(outputs: tuple[Output, ...]) -> dict[tuple[str, int], Output]:
 def same_output(a: Output | None, b: Output | None) -> bool:
     """Kept with the same bytes, links with the same text, or rejected for the same reason.
 
-    What has no digest equals nothing. Of links in a record from before their texts were kept, the reason is
-    all that there is to compare.
+    An output without a digest equals none. Records from before the texts of links were kept have only the
+    reason to compare.
     """
     if a is None or b is None or a.status is not b.status:
         return False

@@ -1,4 +1,4 @@
-"""Files of metrics that differ: whether in nothing but what a tolerance or a mark of the spec excuses."""
+"""Whether two files of metrics differ only in what a tolerance or `volatile` in the spec excuses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Number = tuple[str, float, float]  # the metric at this place, the original's v
 
 @dataclass(frozen=True)
 class Excuse:
-    """`by_nature`: but for volatile metrics the two files say the same; else a tolerance was needed."""
+    """`by_nature`: the two files differ in volatile metrics only; otherwise a tolerance was needed."""
 
     excused: bool
     note: str

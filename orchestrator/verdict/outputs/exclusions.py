@@ -1,4 +1,4 @@
-"""What differs by nature is set aside before outputs are compared. Nothing is left out in silence."""
+"""Sets aside what differs by nature before outputs are compared. Each is listed with the reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestrator.verdict.verdict_model import FileDifference, LeftOut
 
 @dataclass(frozen=True)
 class Aside:
-    """`pairs` are left to be compared byte for byte; `equal` event files are the same but for the clock."""
+    """`pairs` are still to be compared byte for byte; `equal` event files differ in their clocks only."""
 
     pairs: list[Pair]
     judged: tuple[JudgedFile, ...]
@@ -33,9 +33,9 @@ def set_aside(
     open_blob: OpenBlob,
     excuses: Excuses = NO_EXCUSES,
 ) -> Aside:
-    """Outputs under a volatile glob, and TensorBoard's event files.
+    """Set aside outputs under a volatile glob, and TensorBoard's event files.
 
-    What cannot be read stays in `pairs`: it never guesses that two files are the same.
+    An event file that cannot be read stays in `pairs`: its bytes are compared.
     """
     volatile = matcher(volatile_globs)
     left_out = [

@@ -1,8 +1,8 @@
-"""Outputs of two runs side by side: by path, then without the moments and ids in it, then by unique bytes.
+"""Pairs outputs of two runs: by path, then by path without moments and ids, then by unique bytes.
 
-Names that differ may be the only thing that differs, so a pair is made only where each moment lies in its run
-and each id is one (path_blanks.py), and where all pairs together say the same: one id stands for one id in
-all paths, and what came first comes first. A file that finds no partner by that is one that only one run has.
+A wrong pair would hide that a name differs. So two outputs are paired only where each moment lies in its run
+and each id looks random (path_blanks.py), and where no two pairs contradict each other: an id has one partner
+in all paths, and moments keep their order. A file without a partner counts as a file that only one run has.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Output
@@ -77,14 +76,14 @@ class _Sides:
 
 @dataclass
 class _Mapping:
-    """What the pairs so far say of ids and moments: each id is one other, and time goes one way."""
+    """The partners of ids and moments, by the pairs made so far."""
 
     there: dict[tuple[str, str], str] = field(default_factory=dict)
     back: dict[tuple[str, str], str] = field(default_factory=dict)
     moments: dict[str, set[tuple[datetime, datetime]]] = field(default_factory=dict)
 
     def fits(self, a: Blanked, b: Blanked) -> bool:
-        """Whether a pair of these says nothing against the others."""
+        """Whether this pair contradicts none of the others."""
         if a.key != b.key:
             return False
         for one, other in zip(a.blanks, b.blanks, strict=True):
@@ -114,7 +113,7 @@ class _Mapping:
                 self.back[one.kind, other.text] = one.text
 
     def knows(self, a: Blanked, b: Blanked) -> bool:
-        """Whether what two texts name are partners, as far as pairs of files say anything of it."""
+        """Whether the pairs of files give no moment in one of these paths another partner."""
         for one, other in zip(a.blanks, b.blanks, strict=True):
             if one.moment is None or other.moment is None:
                 continue
@@ -135,12 +134,11 @@ def _without_blanks(
     for key in sorted(ours.keys() & theirs.keys()):
         if len(ours[key]) != len(theirs[key]):
             continue
-        in_time = all(
-            _strictly(item[1].moments for item in _by_time(group)) for group in (ours[key], theirs[key])
-        )
+        groups = ours[key], theirs[key]
+        timed = all(len({path.moments for _, path in group}) == len(group) for group in groups)
         ordered = [
-            _by_time(group) if in_time else sorted(group, key=lambda item: _signature(item[1], mark))
-            for group, mark in zip((ours[key], theirs[key]), marks, strict=True)
+            sorted(group, key=lambda item: item[1].moments if timed else _signature(item[1], mark))
+            for group, mark in zip(groups, marks, strict=True)
         ]
         for (a, one), (b, other) in zip(*ordered, strict=True):
             if mapping.fits(one, other):
@@ -153,7 +151,7 @@ _Group = list[tuple[Output, Blanked]]
 
 
 def _grouped(items: Iterable[tuple[Output, Blanked]]) -> dict[str, _Group]:
-    """By what is left of the path, and by what became of the file; without paths that are left whole."""
+    """By the path without its blanks, and by whether the file was kept. Paths without blanks are left out."""
     found: dict[str, _Group] = {}
     for output, path in items:
         if path.blanks:
@@ -161,20 +159,11 @@ def _grouped(items: Iterable[tuple[Output, Blanked]]) -> dict[str, _Group]:
     return found
 
 
-def _by_time(group: _Group) -> _Group:
-    return sorted(group, key=lambda item: item[1].moments)
-
-
-def _strictly(moments: Iterable[tuple[datetime, ...]]) -> bool:
-    listed = list(moments)
-    return all(one < other for one, other in pairwise(listed)) and (len(listed) < 2 or bool(listed[0]))
-
-
 _Signature = tuple[tuple[tuple[str, str], ...], str]
 
 
 def _signatures(groups: Mapping[str, _Group]) -> dict[tuple[str, str], _Signature]:
-    """What lies in all paths with an id: ids of two runs with the same are partners, whatever they are."""
+    """For each id, the files in whose paths it stands: ids of two runs with equal files are partners."""
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for key, group in groups.items():
         for output, path in group:
@@ -197,7 +186,7 @@ def _why(path: Blanked) -> str:
 def _by_bytes(
     left: list[Output], right: list[Output], paired: list[tuple[Output, Output, str]], mapping: _Mapping
 ) -> Iterator[tuple[Output, Output, str]]:
-    """Files whose bytes nothing else without a partner has, and whose names differ in what may be random."""
+    """Files whose bytes no other file without a partner has, and whose names differ in random words only."""
     done = {id(output) for pair in paired for output in pair[:2]}
     ours, theirs = (
         _unique(output for output in outputs if id(output) not in done) for outputs in (left, right)
@@ -218,7 +207,7 @@ def _unique(outputs: Iterable[Output]) -> dict[str, Output]:
 
 
 def _random_words(one: str, other: str) -> list[tuple[str, str]]:
-    """Words in which two paths differ; empty where one of them is not random, as far as one can tell."""
+    """Words in which two paths differ; empty where one of them does not look random."""
     split = [_BETWEEN.split(path) for path in (one, other)]
     if len(split[0]) != len(split[1]) or split[0][1::2] != split[1][1::2]:
         return []
@@ -231,7 +220,7 @@ def _may_be_random(one: str, other: str) -> bool:
 
 
 def _same_link(a: Output, b: Output, sides: _Sides, mapping: _Mapping) -> bool:
-    """Two links to the partners of each other."""
+    """Whether two links lead to files that are partners."""
     if a.link is None or b.link is None or a.link == b.link:
         return False
     if sides.left(a.link).key != sides.right(b.link).key:
@@ -244,7 +233,7 @@ def _same_link(a: Output, b: Output, sides: _Sides, mapping: _Mapping) -> bool:
 
 
 def _leads_to(link: Output) -> str:
-    """As seen from the workspace, where it stays in it."""
+    """The target as a path in the workspace, where it stays in there."""
     text = str(link.link)
     if text.startswith("/"):
         return text.removeprefix(WORKSPACE)

@@ -1,7 +1,7 @@
-"""Parts of a path that differ in every run: a moment of that run, a random id. Each only where it is one.
+"""Finds the parts of a path that differ in every run: a moment of that run, a random id.
 
-A moment counts where it lies within its run, in some time zone: a date of data is not taken for one. An id
-is a UUID, or a word of letters and digits in such turns as nobody types, and `unlike` decides further of two.
+A moment counts where it lies within its run, in some time zone: the date of a data set does not count. An id
+is a UUID, or a word in which letters and digits alternate as nobody types them. Of two ids, `unlike` decides.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EUROPEAN = r"(?P<d>\d\d)(?P<s>[-_.])(?P<mo>\d\d)(?P=s)(?P<y>20\d\d)"
 _NAMED = r"(?P<month>[A-Z][a-z]{2})[-_]?(?P<d>\d\d)(?:[-_](?P<y>20\d\d))?"
 _TIME = r"(?P<h>\d\d)(?P<t>[-_:.h]?)(?P<mi>\d\d)(?:[-_:.m]?(?P<sec>\d\d)s?(?:[-_.,]?\d{3,9}(?![a-f]))?)?"
 _EPOCH = r"(?P<epoch>1\d{9})(?:\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?"
-# A whole number of digits, never a part of one. The longer ones first.
+# No digit stands beside a match: part of a longer number is no moment. The longer patterns come first.
 _MOMENTS = [
     re.compile(rf"(?<!\d){pattern}(?!\d)")
     for pattern in (
@@ -47,9 +47,8 @@ _IDS = [
 ]
 _TURNS = re.compile(r"[A-Za-z]+|\d+")
 _HEX = re.compile(r"(?:[0-9a-f]{6,}|[0-9A-F]{6,})\Z")
-_LONG_HEX = (
-    8  # from here on a word of hexadecimal digits is an id anywhere; a shorter one beside a moment only
-)
+# A word of so many hexadecimal digits is an id anywhere; a shorter one is an id only beside a moment.
+_LONG_HEX = 8
 
 
 class Blank(NamedTuple):
@@ -115,14 +114,14 @@ def _moments(path: str, window: Window | None) -> Iterator[tuple[int, int, Blank
 
 
 def _moment(parts: dict[str, str | None], window: Window) -> datetime | None:
-    """What was written, as if in UTC; None where no time zone puts it into the run."""
+    """The moment as written, read as UTC; None where it lies in the run in no time zone."""
     if parts.get("epoch"):
         moment = datetime.fromtimestamp(int(str(parts["epoch"])), UTC)
         return moment if window.holds(moment) else None
     month = _MONTHS.get(str(parts["month"]).lower(), 0) if parts.get("month") else int(parts.get("mo") or 0)
     if parts.get("month") and not month:
         return None
-    # A time alone is soon right somewhere: only a container's own clock is believed.
+    # A time without a date would fit in some zone too often: only UTC, a container's clock, is tried.
     for zone in _ZONES if parts.get("d") else _ZONES[:1]:
         for day in _days(window, zone):
             written = (int(parts.get("y") or day.year), month or day.month, int(parts.get("d") or day.day))
@@ -135,7 +134,7 @@ def _moment(parts: dict[str, str | None], window: Window) -> datetime | None:
 
 
 def _days(window: Window, zone: timedelta) -> list[datetime]:
-    """On which the run was, as a calendar in that zone has it."""
+    """The days of the run in that zone's calendar."""
     first, last = (window.start - MARGIN + zone), (window.end + MARGIN + zone)
     start = first.replace(hour=0, minute=0, second=0, microsecond=0)
     return [start + timedelta(days=number) for number in range(min((last - start).days, MOST_DAYS) + 1)]
@@ -175,7 +174,7 @@ def _hexadecimal(word: str) -> bool:
 
 
 def scrambled(word: str) -> bool:
-    """Letters and digits in such turns as nobody types: `k3x9a2b1`, not `resnet50`, nor `epoch1step20`."""
+    """Whether letters and digits alternate as nobody types: `k3x9a2b1`, not `resnet50` or `epoch1step20`."""
     if len(word) >= _LONG_HEX and _hexadecimal(word):
         return True
     turns = _TURNS.findall(word)
@@ -190,7 +189,7 @@ def mixed(word: str) -> bool:
 
 
 def unlike(one: str, other: str) -> bool:
-    """Whether two ids have no more in common than chance gives: not a number that went on by one."""
+    """Whether two ids have no more in common than chance gives; a counter that grew by one has more."""
     if len(one) != len(other):
         return False
     pairs = [(a, b) for a, b in zip(one, other, strict=True) if a.isalnum() or b.isalnum()]
