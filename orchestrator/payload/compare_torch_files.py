@@ -5,7 +5,7 @@ at /inputs/pairs/N/original and /inputs/pairs/N/rerun, and FOLDER/contents-N.jso
 has a process of its own, so that a file which kills its reader does not stop the other pairs.
 
 Torch's restricted unpickler (`weights_only`) reads the files, with a few plain classes added to those that it
-allows. A file's claims are not trusted: tensors are read in pieces, and the walk through its objects is bounded.
+allows. A file's claims are not trusted: tensors are read in pieces, and the walk through it is bounded.
 """
 
 # ruff: noqa: BLE001

@@ -55,9 +55,9 @@ def make_homes(report: Any) -> None:
 def deny_alg(report: Any) -> None:
     """Close AF_ALG to the job (seccomp.py), or refuse to start it.
 
-    Where the engine's own filter is in force, filters work here, so a job that cannot be given ours is not
-    contained as it should be. Where there is none, the kernel has no filters or the engine's owner wants
-    none: ours would be the one bar of a cage without walls, and the record says that it is missing.
+    Where the engine's own filter is in force, filters work here, so a job without ours is not contained as it
+    should be. Where there is none, the kernel has no filters or the engine's owner wants none: ours alone
+    would contain nothing, so the job starts, and the record says that the filter is missing.
     """
     try:
         sibling("seccomp").deny_alg()
@@ -73,7 +73,7 @@ def filtered() -> bool:
         with open("/proc/self/status", "rb") as stream:
             return any(line.split() == [b"Seccomp:", b"2"] for line in stream)
     except OSError:
-        return True  # a hidden /proc is no sign of an engine that confines nothing
+        return True  # a hidden /proc does not show that the engine sets no filter
 
 
 def sibling(name: str) -> Any:
@@ -86,8 +86,8 @@ def sibling(name: str) -> Any:
 def copy_source(source: str, workspace: str) -> tuple[dict[str, str], dict[str, list[int]]]:
     """Copy a tree: files 0644 or 0755, times kept.
 
-    Returns path -> SHA-256 hex, of a link its target's, and path -> `stamp` of the copy, by which it is known
-    later whether the job wrote it. The workspace's own is under `.`.
+    Returns path -> SHA-256 hex (for a link, of its target's text), and path -> `stamp` of the copy, which
+    shows later whether the job wrote the file. The stamp of the workspace itself has the path `.`.
     """
     from hashlib import sha256
 
@@ -119,7 +119,7 @@ def copy_source(source: str, workspace: str) -> tuple[dict[str, str], dict[str, 
 
 
 def stamp(facts: os.stat_result) -> list[int]:
-    """Inode, times of the last change and of the last writing in nanoseconds, mode, size."""
+    """Inode, ctime and mtime in nanoseconds, mode, size."""
     return [facts.st_ino, facts.st_ctime_ns, facts.st_mtime_ns, facts.st_mode & 0o7777, facts.st_size]
 
 

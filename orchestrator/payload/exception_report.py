@@ -1,8 +1,8 @@
-"""A process that ended by an uncaught exception says so, whatever becomes of its exit code.
+"""Reports the uncaught exception that ended a process, even if its exit code is lost.
 
-A shell's pipe or a parent that looks at no exit code hides it. `ended-<pid>.json` is left: {"error":
-"RuntimeError: loss is nan", "at": "train.py:12", "argv": …}. Read from what the interpreter keeps of the
-exception that it printed, so no hook of the user's is replaced. multiprocessing prints its children's itself.
+A shell's pipe, or a parent that ignores exit codes, hides it. `ended-<pid>.json` holds {"error":
+"RuntimeError: loss is nan", "at": "train.py:12", "argv": …}. The exception is the last one that the
+interpreter printed, so no hook of the user's is replaced. multiprocessing prints its children's itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def install() -> None:
 
 
 def on_process(process: Any) -> None:
-    """multiprocessing.process: its children catch and print what ends them, and leave past atexit."""
+    """multiprocessing.process: its children print the exception that ends them, and leave without atexit."""
     bootstrap = process.BaseProcess._bootstrap
 
     def _bootstrap(self: Any, *args: Any, **options: Any) -> Any:
@@ -60,16 +60,16 @@ def report(error: BaseException | None) -> None:
     try:
         value = {"pid": pid, "argv": report_writer.argv(), "error": _text(error), "at": _place(error)}
         report_writer.write(f"ended-{pid}.json", value)
-    except Exception as second:  # noqa: BLE001 - whatever breaks here is reported instead of raised
+    except Exception as second:  # noqa: BLE001 - any exception here is reported instead of raised
         report_writer.failed("reporting what a process died of", second)
 
 
 def _text(error: BaseException) -> str:
-    """The type and the first line that holds words, and the next where that one ends in a colon."""
+    """The type and the first line with words; the next line, too, where that one ends in a colon."""
     name = type(error).__name__
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - a class of the user's, and what its text raises says nothing
+    except Exception:  # noqa: BLE001 - a class of the user's may raise anything
         return name
     lines = [line.strip() for line in text.splitlines() if any(map(str.isalnum, line))]
     words = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
@@ -77,7 +77,7 @@ def _text(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The line of the job's own that was being run: the innermost of a file below the working directory."""
+    """The job's own line that was running: the innermost one in a file below the working directory."""
     found, entry = "", error.__traceback__
     try:
         folder = f"{os.getcwd()}/"  # noqa: PTH109 - pathlib costs 9 ms

@@ -1,4 +1,4 @@
-"""Functions that run when this process ends, however it does so short of being killed."""
+"""Functions that run when this process ends in any way other than by being killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def call_at_exit(function: Any) -> None:
-    """Also in a child that multiprocessing forked: it leaves by os._exit, past atexit."""
+    """Also in a child that multiprocessing forked: it leaves by os._exit, which skips atexit."""
     atexit.register(function)
     process = sys.modules.get("multiprocessing.process")
     util = sys.modules.get("multiprocessing.util")
@@ -23,7 +23,7 @@ def call_at_exit(function: Any) -> None:
 
 
 def call_at_any_exit(function: Callable[[], None]) -> None:
-    """Also where a process is left past atexit: multiprocessing's forked children, and the user's own."""
+    """Also where os._exit skips atexit: in children forked by multiprocessing or by the user."""
     atexit.register(function)
     leave = os._exit
 

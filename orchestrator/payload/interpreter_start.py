@@ -1,15 +1,15 @@
 """What every interpreter of the image does first, called by the line in `reprise.pth`.
 
-It puts the job's wheels on sys.path, and sees to it that determinism settings and seeds are set as soon as
-torch, numpy or random have been imported. Nothing in here may raise into the user's program: what breaks is
-left as `error-<pid>.json` and the job goes on, visibly not instrumented.
+It puts the job's wheels on sys.path, and sets determinism settings and seeds as soon as torch, numpy or
+random have been imported. Nothing in here may raise into the user's program: an error is reported in
+`error-<pid>.json`, and the job goes on, visibly not instrumented.
 
-Two kinds of processes report themselves: those that import torch, and the first Python process of every
-command that the entry point's process tree runs (REPRISE_MAIN, which they take away from their children).
-A process that was killed, or left by os._exit, has a start and no end.
+Two kinds of processes write a report: those that import torch, and the first Python process of each command
+that the entry point's process tree runs (it removes REPRISE_MAIN from its environment). A process that was
+killed, or left by os._exit, has a report of its start and none of its end.
 """
 
-# Importing pathlib costs 9 ms, and whatever breaks here is reported instead of raised.
+# Importing pathlib costs 9 ms, and every exception here is reported instead of raised.
 # ruff: noqa: PTH112, BLE001
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ LOCALISE = "REPRISE_LOCALISE"  # `12:1`: log every operation of one step from st
 
 _begun = False
 _first: dict[str, object] = {}  # flags as first seen by this process
-_reporting = 0  # pid of the process that reports; a forked child inherits the number and is not it
+_reporting = 0  # pid of the process that reports; a forked child inherits the number and has another pid
 _unset: dict[str, str] = {}  # settings that could not be set, and why
-_trace = "off"  # the flag of that name, or "" where the tracer itself says it
+_trace = "off"  # the flag `trace`; "" where the tracer is installed and gives the flag itself
 
 
 def begin() -> None:
-    """Never raises. Does nothing unless REPRISE_LEVEL is set, nor when called again: in a virtual
+    """Never raises. Does nothing where REPRISE_LEVEL is not set, and nothing when called again: in a virtual
     environment, site processes each .pth file twice.
     """
     global _begun
@@ -94,8 +94,8 @@ def guarded(what: str, action: Action) -> Action:
 
 
 def on_torch(torch: Any, level: str, threads: int, trace: str) -> None:
-    """Levers first, then the seed of every device, then the tracer, whose failure must not hide how torch
-    was set.
+    """Apply the settings, seed every device, then start the tracer, whose failure must not hide how torch was
+    set.
     """
     from .determinism import torch_settings
 
@@ -127,7 +127,7 @@ def watch_refusals() -> None:
 
 
 def start_trace(torch: Any, wanted: str) -> str:
-    """The flag `trace`. Without a folder for reports there is nothing to write to, and nothing is watched."""
+    """Start the tracer if one is wanted and there is a folder for its file. Returns the flag `trace`."""
     if not wanted or not os.path.isdir(report_writer.FOLDER):
         return "off"
     from .tracer import install_tracer
@@ -152,8 +152,8 @@ def write_start() -> None:
 
 
 def end() -> None:
-    """Write the flags as they are now. What could not be read before has its first value only now, and
-    joins the start: it was seen once, not changed.
+    """Write the flags as they are now. A flag that could not be read before is added to the start's report,
+    too: it was seen once and has not changed.
     """
     pid = os.getpid()
     if pid != _reporting:
@@ -182,7 +182,7 @@ def read() -> dict[str, object]:
 
 
 def finish_trace() -> None:
-    """Before the flags are read, which say whether it broke."""
+    """Called before the flags are read: the flag `trace` says whether the tracer broke."""
     from .tracer import install_tracer
 
     install_tracer.finish()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PostImport:
-    """A meta path finder that finds nothing itself: it lets the others find, and arms what they found.
+    """A meta path finder that finds nothing itself: it asks the others, and arms what they found.
 
     Arming replaces `exec_module` on the one loader object of that one import, and takes the replacement
     away again before the module runs. So type and identity of loader and spec stay what they were
@@ -24,7 +24,7 @@ class PostImport:
         self.actions = actions
 
     def install(self) -> None:
-        """Go first on the meta path; modules that are loaded already get their action now."""
+        """Go first on the meta path, and run the actions of modules that are loaded already."""
         sys.meta_path.insert(0, self)
         for name, action in self.actions.items():
             module = sys.modules.get(name)
@@ -48,7 +48,7 @@ class PostImport:
 
 
 def arm(spec: Any, action: Action) -> None:
-    """Make `action` run after the module of `spec` has executed. Without a loader nothing will execute."""
+    """Make `action` run after the module of `spec` has executed. A spec without a loader executes nothing."""
     loader = spec.loader
     execute = getattr(loader, "exec_module", None)
     if execute is None:

@@ -1,10 +1,10 @@
-"""Which process of the job this is, among its siblings: what its seeds are made of.
+"""Makes the seeds of each process of the job from its place in the tree of processes.
 
 The first Python process of a command has the seed of the spec itself. Each process that a Python process
 starts has a number of 64 bits, its state, made of its parent's state, of how it was started, and of how many
 the parent had started in this way before: `fork`, `process` (multiprocessing's spawn and forkserver) or the
-name of the program (`python`, `sh`). So it depends on the order in which one process starts others, and on
-no pid, time or content. A launcher's rank (RANK, ...) above 0 goes in, too.
+name of the program (`python`, `sh`). So it depends on the order in which one process starts others, not on
+pids, times or contents. A launcher's rank (RANK, ...) above 0 goes in, too.
 
 The state travels in REPRISE_LINEAGE, or in what multiprocessing sends to a new process. Processes that a
 shell starts share the state of the shell.
@@ -33,7 +33,7 @@ _lock: Any = RLock()  # a fork may come inside of a launch (preexec_fn)
 
 
 def begin(seed: int) -> None:
-    """Learn who this process is, and number what it starts. Once per interpreter."""
+    """Learn this process's state, and number the processes that it starts. Once per interpreter."""
     global _seed, _state
     _seed = seed
     _state = _from_hex(os.environ.pop(VARIABLE, ""))
@@ -47,13 +47,13 @@ def begin(seed: int) -> None:
 
 
 def own_seed() -> int:
-    """The spec's seed in the first process, and 64 bits of this one's own in every other."""
+    """The spec's seed in the first process, the process's own state in every other."""
     return _seed if _state is None else _state
 
 
 def seed_random(random: Any) -> None:
-    """Also in forked children, where Python seeds `random` anew from the system's entropy. Ours comes after
-    Python's own, in order of registration."""
+    """Also in forked children, where Python seeds `random` again from the system's entropy. Our function runs
+    after Python's own, because it was registered later."""
     random.seed(own_seed())
     os.register_at_fork(after_in_child=lambda: random.seed(own_seed()))
 
@@ -68,14 +68,14 @@ def seed_torch(torch: Any) -> None:
 
 
 def _words() -> int | list[int]:
-    """A seed as numpy takes it: one of 32 bits, or a list of such."""
+    """The seed in numpy's form: a number of 32 bits, or a list of these."""
     seed = own_seed()
     return seed if _state is None else [seed >> 32, seed & 0xFFFFFFFF]
 
 
 def on_spawn(spawn: Any) -> None:
-    """multiprocessing.spawn, which serves forkserver, too: there the children are forked by the server, in
-    the order in which requests come, so each is told who it is by who asked for it.
+    """multiprocessing.spawn, which forkserver uses, too. A forkserver forks children in the order in which
+    requests arrive, so the process that asks for a child sends its state along.
     """
     get, prepare = spawn.get_preparation_data, spawn.prepare
 
@@ -92,8 +92,8 @@ def on_spawn(spawn: Any) -> None:
 
 
 def _take_place(state: int) -> None:
-    """Take a place that came after the interpreter's start. What the script has not touched yet is seeded
-    anew; a forkserver may have imported the script, which seeded or drew.
+    """Take a state that came after the interpreter's start. Generators that the script has not touched are
+    seeded again; a forkserver may have imported the script, which seeded them or drew from them.
     """
     global _state
     random = sys.modules.get("random")
@@ -197,7 +197,7 @@ def _wrap_launches() -> None:
 
 
 def _replace(name: str, original: Any, wrapper: Any) -> None:
-    """In `os`, and in the module that `os` has it from: pickle names that one, and looks there."""
+    """Replace it in `os` and in the module where it was defined: pickle looks it up there."""
     _like(wrapper, original)
     if original in os.supports_fd:
         os.supports_fd.add(wrapper)
@@ -233,7 +233,7 @@ def _system(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _execv(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Who executes another program, perhaps after a fork, stays who it is."""
+    """A process that executes another program, perhaps after a fork, keeps its state."""
 
     def execv(path: Any, argv: Any) -> Any:
         os.putenv(VARIABLE, _hex(_state))
@@ -250,7 +250,7 @@ def _execve(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with(env: Mapping[Any, Any], state: str) -> Mapping[Any, Any]:
-    """A child without our variables is an interpreter without us: it is told nothing."""
+    """A child without our variables runs without the payload, so it gets no state."""
     if "REPRISE_LEVEL" not in env and b"REPRISE_LEVEL" not in env:
         return env
     return {**{key: env[key] for key in env if key not in (VARIABLE, VARIABLE.encode())}, VARIABLE: state}

@@ -1,8 +1,8 @@
-"""A filter of system calls, laid over the engine's own: no AF_ALG sockets.
+"""A filter of system calls that refuses AF_ALG sockets, in addition to the engine's own filter.
 
-AF_ALG is the door to the kernel's ciphers: no job needs it, and exploits of the kernel have gone through
-it. Docker's default profile leaves it open, and an engine takes another profile only whole. So the entry
-point closes it, for itself and all that comes from it: a filter cannot be taken off.
+AF_ALG sockets reach the kernel's ciphers. Jobs do not need them, and exploits of the kernel have used them.
+Docker's default profile allows them, and an engine takes another profile only in full. So the entry point
+refuses them, for itself and its children: a filter cannot be removed.
 
 Installing it costs 1.5 ms. `_ctypes` is the part of `ctypes` that calls C; importing the rest costs 2 more.
 """

@@ -19,12 +19,13 @@ each bit then reaches at least 30 bits of the row's sum. Folding after the produ
 m ^= m >>> 32) loses half of all pairs of flipped signs: each changes the sum by 2^63 and by 2^31, up or down.
 With these weights one or two flipped bits of a row always change its sum, and one changed row always changes
 the digest (a test tries all pairs). Other changes are missed with a probability of 2^-64; at worst 2^-30,
-where they touch nothing but the high bits of several words of one row. It is no cryptographic hash: it finds
+where they touch only the high bits of several words of one row. It is not a cryptographic hash: it finds
 accidents, it does not stop a forger.
 
-Cost on a CPU: three passes, the first over memory, two over a buffer in the L2 cache. The first two are of
-vector instructions. Torch has none for products of int64, nor for sums (they multiply by `alpha`): 13 GB/s a
-core each, AVX2 or AVX-512; so it is int32 halves that are added. Measured: benchmarks/tensor_digest.py.
+Cost on a CPU: three passes, the first over memory, two over a buffer in the L2 cache. The first two use
+vector instructions (13 GB/s a core each, AVX2 or AVX-512). Torch has vector instructions neither for products
+of int64 nor for their sums (it multiplies by `alpha`), so int32 halves are added. Measured by
+benchmarks/tensor_digest.py.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def signed(number: int) -> int:
 
 
 def mixed(number: int) -> int:
-    """mix() of the specification, of one number."""
+    """mix() of the specification."""
     number &= MASK
     for shift, factor in MIX:
         number = (number ^ (number >> shift)) * factor & MASK

@@ -10,7 +10,7 @@ from typing import Any
 from .digest_definition import MASK
 from .torch_engine import TorchEngine
 
-# Tensors that have one of these keys are not what their bytes say, or have none.
+# A tensor with one of these dispatch keys has no bytes, or its bytes are not its values.
 OPAQUE = (
     "Python",
     "FuncTorchBatched",
@@ -18,7 +18,7 @@ OPAQUE = (
     "Functionalize",
     "ZeroTensor",
 )
-# What a user, or torch itself, may have put between a call and its kernel.
+# Guards that switch off what a user, or torch itself, may have put between a call and its kernel.
 GUARDS = (
     "_AutoDispatchBelowADInplaceOrView",
     "_DisableAutocast",
@@ -60,8 +60,8 @@ class Digester:
     """Digests of lists of tensors. Safe to call from any thread; one call at a time does its work.
 
     `notes` says in words what did not go as planned: a device without a fused kernel, a tensor that torch
-    could not read. Nothing here draws random numbers or is seen by autograd or by modes. Nothing waits for a
-    device but the first digest on it, and it copies small tables to it for every new list of sizes.
+    could not read. Nothing here draws random numbers or is seen by autograd or by modes. Only the first
+    digest on a device waits for it. Each new list of sizes copies small tables to the device.
     """
 
     def __init__(self, torch: Any) -> None:
@@ -72,7 +72,7 @@ class Digester:
         self.notes: list[str] = []
 
     def digest(self, tensors: list[Any]) -> list[Any]:
-        """For each tensor an int64 of no dimension on its own device, or None: it has no bytes to digest."""
+        """For each tensor a 0-dim int64 on its own device; None where it has no bytes to digest."""
         found: list[Any] = [None] * len(tensors)
         with self._lock, undisturbed(self._torch):
             devices: dict[Any, list[int]] = {}
@@ -115,13 +115,13 @@ class Digester:
                     from .triton_engine import TritonEngine
 
                     engine = TritonEngine(self._torch, device, engine)
-                except Exception as error:  # noqa: BLE001 - whatever a compiler raises, torch's own operations do
+                except Exception as error:  # noqa: BLE001 - where a compiler fails, torch's own operations remain
                     self._note(f"{device}: digests by torch operations, no fused kernel", error)
             self._engines[device] = engine
         return self._engines[device]
 
     def _one_by_one(self, device: Any, group: list[Any], error: BaseException) -> list[Any]:
-        """One tensor that torch cannot read must not take the others with it."""
+        """One tensor that torch cannot read must not cost the others their digests."""
         if len(group) > 1:
             found = []
             for tensor in group:

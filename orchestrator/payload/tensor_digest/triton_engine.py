@@ -2,9 +2,9 @@
 
 The first reads each byte once and adds the mixed sums of its rows to one number per tensor; additions of
 integers in any order give the same number. The second finishes them. Importing this module imports triton, so
-only a device that needs it does. Triton compiles its launcher with the C compiler that it finds: an image
-without one has the digest by torch operations. Not run on a GPU yet: tests/payload/triton_interpreted.py
-runs it in Triton's interpreter.
+only the engine of a GPU imports it. Triton compiles its launcher with the C compiler that it finds: in an
+image without one, torch_engine.py makes the digests. Not run on a GPU yet:
+tests/payload/triton_interpreted.py runs it in Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _finish(sizes, totals, digests, count, block: tl.constexpr):  # type: ignore
 
 
 class Tiles:
-    """For one tuple of sizes in bytes: which program reads which rows of which tensor, on the device."""
+    """Which program reads which rows of which tensor, for tensors of these sizes in bytes. On the device."""
 
     def __init__(self, torch: Any, device: Any, sizes: tuple[int, ...]) -> None:
         counts = [-(-size // (TILE * ROW)) for size in sizes]
@@ -90,7 +90,7 @@ class Tiles:
 
 
 class TritonEngine:
-    """The digest by the kernels above. `plain` is the same by torch operations: asked once, as a check."""
+    """The digest by the kernels above. They are checked once against `plain`, a TorchEngine."""
 
     def __init__(self, torch: Any, device: Any, plain: Any) -> None:
         self._torch = torch
@@ -100,9 +100,9 @@ class TritonEngine:
         self._check(plain)
 
     def _check(self, plain: Any) -> None:
-        """Raise unless both give the same for random bits in sizes that end within a word, a row and a tile.
+        """Raise ValueError unless both give equal digests of random bits.
 
-        Once for each device, and the only place that waits for it.
+        The sizes end within a word, a row and a tile. This is the only place that waits for the device.
         """
         bits = self._weights.repeat(2 * TILE).view(self._torch.uint8)
         probes = [bits[:size] for size in (0, 1, 7, 8, 13, ROW, ROW + 5, (TILE + 1) * ROW + 3, len(bits))]
@@ -125,7 +125,7 @@ class TritonEngine:
                 )
             block = 128
             _finish[(triton.cdiv(len(flat), block),)](tiles.sizes, totals, digests, len(flat), block=block)
-        # Copies in `flat` may go now: their memory is given only to later work of the same stream.
+        # The copies in `flat` may be freed now: only later work of the same stream gets their memory.
         return list(digests.unbind(0))
 
     def _on_device(self) -> Any:
@@ -135,7 +135,7 @@ class TritonEngine:
         return flat.clone() if flat.data_ptr() % 16 else flat
 
     def _send(self, numbers: list[int]) -> Any:
-        """Without waiting: from pinned memory, which torch keeps until the copy is done."""
+        """Copy without waiting: from pinned memory, which torch keeps until the copy is done."""
         pinned = self._torch.tensor(numbers, dtype=self._torch.int64, device="cpu").pin_memory()
         return pinned.to(self._device, non_blocking=True)
 

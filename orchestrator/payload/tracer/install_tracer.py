@@ -1,13 +1,13 @@
-"""The tracer: what a process trains, step by step, as digests. interpreter_start.py installs it.
+"""The tracer: digests of what a process trains, step by step. interpreter_start.py installs it.
 
-It sees, without a change of the user's script: weights before the first step, generators, batches, outputs
-of the outermost modules, losses, gradients, parameters. torch_hooks.py says how it sees, tracer.py
-whom it watches, process_trace.py what it makes of it, parameter_names.py what things are called,
-trace_writer.py what is written.
+Without a change of the user's script it sees: weights before the first step, generators, batches, outputs of
+the outermost modules, losses, gradients, parameters. torch_hooks.py attaches it to torch, tracer.py filters
+which calls count, process_trace.py makes events of them, parameter_names.py names the tensors, and
+trace_writer.py writes the file.
 
-Rules. Nothing here raises into the user's program, changes a result, a generator, or what a model or an
-optimizer pickles to. Digests stay on their device, and come to the host every 50 steps in one copy. What
-fails switches the tracer off for good, leaves a "broken" line and a report; the job goes on.
+Rules. Nothing here raises into the user's program, or changes a result, a generator, or what a model or an
+optimizer pickles to. Digests stay on their device, and come to the host every 50 steps in one copy. A failure
+switches the tracer off for good, and leaves a "broken" line and a report; the job goes on.
 
 Not seen: batches and outputs within a compiled function, and of any module that is not compiled itself once
 the job has used torch.compile; steps within code compiled with fullgraph=True; optimizers that never call
@@ -30,7 +30,7 @@ _tracer: Tracer | None = None
 def install(torch: Any, tensors: str, every: int) -> None:
     """Watch this process and those it forks. `tensors`: all or params; `every`: how many steps apart.
 
-    Raises what torch raises where its interface is not what we know; nothing is left half installed then.
+    Raises what torch raises where its interface is another than the known one; then nothing stays installed.
     """
     global _tracer
     if _tracer is not None:
@@ -48,6 +48,6 @@ def flag() -> str:
 
 
 def finish() -> None:
-    """Write what is pending and the last line, once. Called at every kind of exit that can be seen."""
+    """Write what is pending and the last line, once. Called at every exit except a kill."""
     if _tracer is not None:
         _tracer.finish()

@@ -1,17 +1,17 @@
-"""The second, slow pass: every operation of some optimizer steps, with digests of what went in and came out.
+"""The second, slow pass: every operation of some optimizer steps, with digests of its inputs and outputs.
 
 Loaded only where REPRISE_LOCALISE is set, to `STEP:COUNT`. From the moment when STEP optimizer steps (of all
 optimizers of this process) are complete, for COUNT steps, a dispatch mode sees each operation below autograd
-and writes one line of REPRISE_REPORT/ops-<pid>.jsonl. Two such logs, line by line, name the operation that
-took equal bytes and gave others. Like torch's own DebugMode, but its digests see the order of elements, and
-it needs neither torch.distributed nor Inductor.
+and writes one line of REPRISE_REPORT/ops-<pid>.jsonl. Two logs, compared line by line, name the operation
+that took equal bytes and gave others. Like torch's own DebugMode, but its digests see the order of elements,
+and it needs neither torch.distributed nor Inductor.
 
 Lines are JSON objects:
   {"ops":1,"rank":0,"pid":23,"began":<monotonic ns>,"step":12,"count":1,"torch":"2.13.0"}
   {"s":12,"i":57,"op":"aten::mm","p":"forward","w":"layer2.0","a":"<hex of other arguments>",
    "in":[["float32[2,3]","hex16"],...],"out":[...],"r":1}       r: it draws random numbers
   {"end":true,"ops":n,"steps":n}, or {"broken":"why"}
-Memory that nothing has written yet has no digest: it holds whatever was there before.
+Memory that was not written yet has no digest: it holds what was there before.
 """
 
 # ruff: noqa: BLE001
@@ -40,7 +40,7 @@ _EMPTY = ("empty", "empty_like", "empty_strided", "empty_permuted", "new_empty",
 EMPTY = {f"aten::{name}" for name in _EMPTY}
 _FILLS = ("uniform_", "normal_", "bernoulli_", "random_", "exponential_", "geometric_", "log_normal_")
 FILLS = {f"aten::{name}" for name in (*_FILLS, "cauchy_", "fill_", "zero_", "copy_", "_foreach_zero_")}
-"""Operations that read nothing of the tensor that they write."""
+"""Operations that do not read the tensor that they write."""
 
 
 def install(torch: Any, wanted: str) -> None:

@@ -1,4 +1,4 @@
-"""Which tensors there are, and what they are called. Nothing here changes or keeps alive what it looks at.
+"""Finds tensors and names them. Nothing here changes an object, or keeps it alive.
 
 Objects of the user are never asked by `isinstance`, `hasattr` or their own methods: proxies answer those,
 and some of them with side effects. Types and `__dict__` are read instead.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 WRAPPERS = {"DistributedDataParallel": "module", "DataParallel": "module", "OptimizedModule": "_orig_mod"}
-"""Modules that hold the user's one, by class: their attribute is no part of a name."""
+"""Wrappers by class, with the attribute that holds the user's module: it is not part of a name."""
 
 MAX_DEPTH = 8  # of lists and dicts within each other, in batches and outputs
 MAX_NESTED = 100  # modules within modules
@@ -52,7 +52,7 @@ def plain(name: str) -> str:
 
 
 class Owner:
-    """Where a parameter or buffer is: the only reference kept is a weak one to its module.
+    """Where a parameter or buffer is. It keeps one reference: a weak one to its module.
 
     A weak reference to a tensor would make `torch.utils.swap_tensors` refuse it.
     """
@@ -154,10 +154,10 @@ class ParameterNames:
         walk(root, prefix)
 
     def _roots(self) -> list[tuple[str, Any]]:
-        """(name, module) of the modules that are nobody's child and hold a tensor somewhere.
+        """(name, module) of the modules that are in no other module and hold a tensor somewhere.
 
-        Named by class; several of a class are numbered in the order of their creation. Those of which that
-        is not known come last, as Python's collector lists them: by age mostly, and never by address.
+        Named by class; several of a class are numbered in the order of their creation. Modules whose order
+        is not known come last, in the order of Python's collector: by age mostly, never by address.
         """
         found = list(self._modules())
         nested = {id(child) for module in found for child in children(module).values()}
@@ -172,7 +172,7 @@ class ParameterNames:
         return named
 
     def _modules(self) -> Iterator[Any]:
-        """After a collection: when Python last did one depends on more than the program."""
+        """Collect garbage first: when Python last did it depends on more than the program."""
         import gc
 
         gc.collect()
@@ -221,7 +221,7 @@ def _items(kind: type, value: Any) -> Any:
         return dict.items(value)
     if issubclass(kind, (list, tuple)):
         each = list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value)
-        # The first few: a list of a million numbers is no batch of tensors.
+        # Only the first few: a list of a million numbers is not a batch of tensors.
         return zip(range(4 * MAX_TENSORS), each)  # noqa: B905 - the shorter one ends it
     if any("__dataclass_fields__" in vars(base) or base.__name__ == "UserDict" for base in kind.__mro__):
         return getattr(value, "__dict__", {}).items()

@@ -15,8 +15,8 @@ MAX_DEVICES = 16  # as in readback.py
 
 
 def generators(torch: Any) -> list[tuple[str, str]]:
-    """(name, hex16) of each global generator that is loaded: python, numpy, torch, cuda:N. None is
-    initialised by asking, and none advances.
+    """(name, hex16) of each global generator that is loaded: python, numpy, torch, cuda:N. Reading
+    neither initialises nor advances them.
     """
     found: list[tuple[str, str]] = []
     python = sys.modules.get("random")

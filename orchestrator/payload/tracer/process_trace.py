@@ -1,9 +1,9 @@
-"""What the tracer makes of what it sees: the events of one process, and the tables of their tensors.
+"""Makes the events of one process, and the tables of their tensors, from what the tracer sees.
 
 An event belongs to the step `s` in which it happened: the number of optimizer steps (of all optimizers of
 this process) that were complete when that step began. So the gradients before a step and the parameters
 after it have the same `s`. Of each step, and of each backward pass, the first CALLS calls of outermost
-modules and the first CALLS batches are seen: a loop over single time steps must not cost more than itself.
+modules and the first CALLS batches are recorded: a loop over single time steps must not cost too much.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def fetch(digests: list[Any]) -> list[int]:
 
 
 class SeenOptimizer:
-    """What is remembered of one optimizer: its number, and the tables of its tensors as last seen."""
+    """One optimizer: its number, and the tables of its tensors at the last step."""
 
     __slots__ = ("buffers", "grads", "index", "params", "signature")
 
@@ -44,7 +44,7 @@ class SeenOptimizer:
 
 
 class ProcessTrace:
-    """All that is known of one process since it began to train. Its methods may raise what torch raises."""
+    """The trace of one process since it began to train. Its methods may raise what torch raises."""
 
     def __init__(self, torch: Any, creation: CreationOrder, everything: bool, every: int) -> None:
         self.torch = torch
@@ -97,7 +97,7 @@ class ProcessTrace:
         return name
 
     def given(self, name: str, arguments: Any) -> None:
-        """What goes into a module and was not computed by one: data."""
+        """Record the inputs of a module that no module computed: data."""
         parameter = self.torch.nn.Parameter
         found = tensors(self.torch, arguments)
         found = [item for item in found if item[1].grad_fn is None and type(item[1]) is not parameter]
@@ -150,7 +150,7 @@ class ProcessTrace:
         self.writer.event(f'{{"e":"rng","s":{self.steps}', names, digests)
 
     def initial(self) -> None:
-        """Once: all that root modules hold."""
+        """Record the weights before the first step, once: all that root modules hold."""
         if self.initialised:
             return
         self.initialised = True
@@ -199,7 +199,7 @@ class ProcessTrace:
         return describe(tensor)
 
     def table(self, of: str, rows: Sequence[tuple[str, str]]) -> int:
-        """The number of a list of named tensors, which is written before its first use."""
+        """The number of a table of named tensors. A new table is written before its first use."""
         key = encode([of, rows])
         number = self.tables.get(key)
         if number is None:
@@ -238,7 +238,7 @@ class ProcessTrace:
         return found[1]
 
     def refresh(self, seen: SeenOptimizer, optimizer: Any, params: list[Any]) -> None:
-        """Tables anew where the parameters are others, or of another shape, than at the last step."""
+        """Make new tables where parameters, dtypes or shapes have changed since the last step."""
         lazy = self.torch.nn.parameter.is_lazy
         signature = [(id(param), None if lazy(param) else (param.dtype, param.shape)) for param in params]
         if signature == seen.signature:

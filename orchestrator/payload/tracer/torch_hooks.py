@@ -1,4 +1,4 @@
-"""How the tracer sees: hooks of torch that need no change of the user's code.
+"""Attaches the tracer to torch, without a change of the user's code.
 
 Optimizers, modules: torch's global hooks. Losses: `torch.autograd.backward`, which Tensor.backward looks up
 when it is called. Batches: `_BaseDataLoaderIter.__next__`. Exits: atexit, multiprocessing's own, os._exit.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def attach(torch: Any, tracer: Tracer) -> None:
-    """Look up all that is needed before the first change."""
+    """Attach the hooks, and finish the trace at the exit. All look-ups come before the first change."""
     hooks = TracerHooks(torch, tracer)
     hooks.attach()
     os.register_at_fork(after_in_child=tracer.forked)
@@ -50,7 +50,7 @@ class GlobalHooks:
         self._remove(self.of_modules)
 
     def on_steps(self, before: Any, after: Any) -> None:
-        """In place of those that are there."""
+        """Set the hooks on optimizers, in place of those that are set."""
         self._remove(self.of_optimizers)
         self.of_optimizers.append(self.optimizers.register_optimizer_step_pre_hook(before))
         self.of_optimizers.append(self.optimizers.register_optimizer_step_post_hook(after))

@@ -1,11 +1,11 @@
 """The file of a trace: lines wait here until the values of their digests are fetched, then are written.
 
-One JSON object a line, ASCII (the lead's contract of the trace): a header, tables of named tensors, events,
-and a last line that says how it ended. The file is `REPRISE_REPORT/trace-<pid>.jsonl`, made when the first
-line is written; another process (a fork) writes its own.
+One JSON object a line, ASCII (verdict/traces/trace_lines.py reads it): a header, tables of named tensors,
+events, and a last line that says how it ended. The file is `REPRISE_REPORT/trace-<pid>.jsonl`, made when the
+first line is written; another process (a fork) writes its own.
 
-Budget: what a line will take is reckoned from its counts of tensors, never from the bytes themselves, so
-that two runs of one program thin out at the same place. Past DETAIL bytes an event carries one digest over
+Budget: a line's size is computed from its counts of tensors, not from its real bytes, so that two runs of one
+program thin out at the same place. Past DETAIL bytes an event carries one digest over
 its digests ("c"); past LIMIT bytes only the events of every 100th step are kept, losses included.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DETAIL = 64 << 20  # bytes
 LIMIT = 256 << 20  # bytes
-SPARSE = 100  # of how many steps one is kept past LIMIT
+SPARSE = 100  # past LIMIT, one step of so many is kept
 PENDING = 8192  # digests kept on the device before they are fetched; about 1 MB of small tensors
 NONE = "-" * 16  # where there is no digest
 MASK = (1 << 64) - 1
@@ -35,9 +35,10 @@ MASK = (1 << 64) - 1
 class EventLine:
     """An event whose digests may still be on the device.
 
-    `head` is its JSON up to there, without the closing brace. `names` are the [name, description] of each
-    digest (form "v"), or None where a table names them (form "d"). `digests` are 0-dim int64 tensors, hex
-    strings, or None. `values` are numbers, None, or 0-dim int64 tensors of a float64's bits, written as "x".
+    `head` is its JSON up to the digests, without the closing brace. `names` are the [name, description] of
+    each digest (form "v"), or None where a table names them (form "d"). `digests` are 0-dim int64 tensors,
+    hex strings, or None. `values` are numbers, None, or 0-dim int64 tensors of a float64's bits, written as
+    "x".
     """
 
     __slots__ = ("digests", "head", "names", "short", "values")
@@ -164,7 +165,7 @@ class TraceWriter:
                 line.values = [_float(next(numbers)) if _on_device(one) else one for one in line.values]
 
     def end(self, steps: int) -> None:
-        """The last line of a whole trace."""
+        """Write the last line of a complete trace."""
         self.flush()
         last: dict[str, object] = {"end": True, "steps": steps, "events": self.events}
         if self.others:

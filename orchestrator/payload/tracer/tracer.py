@@ -1,4 +1,4 @@
-"""What the hooks call: who is watched, what is let through to the trace, and what happens when it fails."""
+"""What the hooks call. It filters the calls, hands them to the trace, and handles its failures."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-LAST = 20  # seconds that an exit waits for an event that another thread is at
+LAST = 20  # seconds that an exit waits for an event which another thread is recording
 
 _left: list[Any] = []  # traces of parent processes: never touched, never freed
 
 
 class ThreadState(threading.local):
-    """Of each thread: how deep it is in calls of modules, whether the outermost is recorded, and backward."""
+    """For each thread: its depth in calls of modules, the recorded outermost call, a backward pass."""
 
     depth = 0
     module = ""
@@ -46,7 +46,7 @@ class Tracer:
         self.begin()
 
     def begin(self) -> None:
-        """As if nothing had happened yet: at installation, and in a forked child."""
+        """Set the state of a process that has not trained: at installation, and in a forked child."""
         self.lock = threading.RLock()
         self.local = ThreadState()
         self.trace = ProcessTrace(self.torch, self.creation, self.everything, self.every)
@@ -171,5 +171,5 @@ class Tracer:
         self.guarded(True, self.trace.about_to_step, optimizer)
 
     def after_step(self, optimizer: Any) -> None:
-        self.local.depth = 0  # whatever was interrupted within a module is over
+        self.local.depth = 0  # calls of modules that were interrupted are over
         self.guarded(True, self.trace.stepped, optimizer)
