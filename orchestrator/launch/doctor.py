@@ -17,7 +17,7 @@ ROOM = 5 << 30  # bytes of free disk under which a base or a large output will n
 
 class Check(Value):
     name: str
-    ok: bool | None  # None: not there, and not wrong
+    ok: bool | None  # None: absent, which is not wrong
     detail: str
     hint: str | None = None
 
@@ -98,7 +98,7 @@ def _store(session: Session) -> Check:
 
 
 def _registry(session: Session, *, pushes: bool = True) -> Check:
-    """With `pushes` an upload is begun there and called off. A box that only pulls needs an answer."""
+    """With `pushes` an upload is begun and cancelled. A box that only pulls needs no more than an answer."""
     if session.settings.registry is None:
         return Check(name="registry", ok=None, detail="REPRISE_REGISTRY is not set: images stay on this box")
     from orchestrator.launch.move_images import check_registry, registry_answers

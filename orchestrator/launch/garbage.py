@@ -17,30 +17,30 @@ from orchestrator.launch.session import Session
 from orchestrator.record.store.blob_store import Stored
 from orchestrator.value import Value
 
-PAGE = 500  # blobs of one question to the record, and of one event
-AT_ONCE = 8  # removals
-SLACK = timedelta(hours=1)  # between the database's clock and the store's, as fast as they run
-GRACE = timedelta(hours=24)  # longer than the time between the bytes and the row of any run
+PAGE = 500  # blobs in one query of the record, and in one event
+AT_ONCE = 8  # removals in parallel
+SLACK = timedelta(hours=1)  # the database's clock and the store's drift apart by less during a run
+GRACE = timedelta(hours=24)  # longer than any run takes from storing bytes to writing the row
 
 
 class Swept(Value):
     """What a collection did, or would do."""
 
-    seen: int  # blobs of the store
-    young: int  # of those, passed over for their age
-    foreign: tuple[str, ...]  # files that are no blobs; nobody touches them
+    seen: int  # blobs in the store
+    young: int  # of those, too young to be removed
+    foreign: tuple[str, ...]  # files that are not blobs; they are left alone
     removed: int
-    bytes: int  # of the removed blobs, and of what killed batches left
-    events: tuple[int, ...]  # indexes of the ledger's events that tell of it
+    bytes: int  # of removed blobs, and of the remains of killed batches
+    events: tuple[int, ...]  # indexes of the ledger's events that record it
 
 
 def collect(
     session: Session, grace: timedelta, step: Callable[[float], None], *, dry_run: bool = False
 ) -> Swept:
-    """Remove every blob older than `grace` that no row names. `step` hears which share was looked at, 0 to 1.
+    """Remove every blob older than `grace` that no row names. `step` gets the share that is done, 0 to 1.
 
-    UsageError for a grace under which this store could lose what a run has met, or where another record uses
-    the store; StoreError where it fails. What goes is written into the ledger before it goes.
+    UsageError where another record uses the store, or for a grace so short that a blob could go although a
+    run has just met it; StoreError where the store fails. The ledger names a blob before it is removed.
     """
     check_alone(session)
     if grace < session.store.shortest:
@@ -53,7 +53,7 @@ def collect(
     seen = young = removed = 0
     size = 0 if dry_run else session.store.clean()
     foreign: list[str] = []
-    told: list[int] = []
+    events: list[int] = []
     for page in _pages(session.store.blobs()):
         seen += len(page)
         foreign += [one.name for one in page if one.digest is None]
@@ -62,19 +62,19 @@ def collect(
         named = session.record.everything.named(list(old))
         unnamed = {digest: one.size for digest, one in old.items() if digest not in named}
         if unnamed and not dry_run:
-            check_alone(session)  # another one may have come
-            told.append(_tell(session, unnamed, limit))
+            check_alone(session)  # another record may have begun to use the store
+            events.append(_record_removal(session, unnamed, limit))
             unnamed = _remove(session, unnamed, limit)
         removed += len(unnamed)
         size += sum(unnamed.values())
         step(_share(page))
     return Swept(
-        seen=seen, young=young, foreign=tuple(foreign), removed=removed, bytes=size, events=tuple(told)
+        seen=seen, young=young, foreign=tuple(foreign), removed=removed, bytes=size, events=tuple(events)
     )
 
 
 def check_alone(session: Session) -> None:
-    """UsageError where another record uses the store: nothing says which blobs are its own."""
+    """UsageError where another record uses the store: nothing shows which blobs are its own."""
     store, own = session.store, session.record.ledger.head().id
     ledgers = store.ledgers()
     others = sorted(ledgers.keys() - {own})
@@ -93,9 +93,9 @@ def check_alone(session: Session) -> None:
 
 
 def _limit(session: Session, grace: timedelta) -> datetime:
-    """Blobs met since this moment, by the store's clock, stay.
+    """The moment, by the store's clock, since when a blob must have been stored or met again to stay.
 
-    It lies before the start of each open run, whose bytes may be stored and not yet named.
+    It is before the start of every open run: a row may not name its stored bytes yet.
     """
     oldest = session.record.everything.oldest_open()
     spans = [grace] if oldest is None else [grace, oldest + SLACK]
@@ -103,13 +103,13 @@ def _limit(session: Session, grace: timedelta) -> datetime:
 
 
 def _remove(session: Session, sizes: dict[Digest, int], limit: datetime) -> dict[Digest, int]:
-    """Remove blobs, here and nowhere else. Returns those that went."""
+    """Remove blobs; nothing else in Reprise does. Returns those that were removed."""
     with session.store.removing(), ThreadPoolExecutor(AT_ONCE) as pool:
-        gone = list(pool.map(lambda digest: session.store.remove(digest, limit), sizes))
-    return {digest: size for (digest, size), is_gone in zip(sizes.items(), gone, strict=True) if is_gone}
+        removed = list(pool.map(lambda digest: session.store.remove(digest, limit), sizes))
+    return {digest: size for (digest, size), gone in zip(sizes.items(), removed, strict=True) if gone}
 
 
-def _tell(session: Session, sizes: dict[Digest, int], limit: datetime) -> int:
+def _record_removal(session: Session, sizes: dict[Digest, int], limit: datetime) -> int:
     blobs = {str(digest): size for digest, size in sizes.items()}
     policy = f"named by no row, and not met since {limit.isoformat(timespec='seconds')}"
     return session.record.ledger.tell("store.swept", None, {"blobs": blobs, "policy": policy})

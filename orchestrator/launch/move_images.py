@@ -1,4 +1,4 @@
-"""Images between this box, its engine and the team's registry: by digest, and only what is lacking."""
+"""Moving images between this box, its engine and the team's registry: by digest, only what is missing."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def fetch_base(session: Session, image: Image, watch: Watch) -> None:
 
 
 def find_base(session: Session, image: Image, watch: Watch) -> str | None:
-    """In words, where this box can take the layers of an image's base from; None where nowhere."""
+    """In words, where this box can get the layers of an image's base; None where no place has them."""
     settings = session.settings
     layers = tuple(layer for layer in image.layers if layer.kind is LayerKind.BASE)
     if _complete(ImageLayout(settings.layout), layers):
@@ -150,7 +150,7 @@ def find_base(session: Session, image: Image, watch: Watch) -> str | None:
 
 
 def _in_engine(engine: Engine, base: BaseRef, diff_ids: tuple[Digest, ...]) -> bool:
-    """As an image of its own, or under a job's."""
+    """Whether the engine has the base, as an image of its own or below a job's."""
     from orchestrator.launch.bases.manage_bases import BASE_REPOSITORY
 
     names = (f"{BASE_REPOSITORY}:{base.digest.hex}", base.digest, base.config_digest)

@@ -76,7 +76,7 @@ class Plan(Value):
     file_size: int  # bytes: RLIMIT_FSIZE and the watched sum of the workspace
     timeout: float | None  # seconds
     stop_grace: float = 10.0  # seconds between TERM and KILL
-    system_calls: bool = True  # a filter of ours (syscall_filter.py); False: the engine takes none
+    system_calls: bool = True  # our filter is set (syscall_filter.py); False: the engine cannot take it
     gpu_uuids: tuple[str, ...] = ()
     gpu_access: GpuAccess | None = None
     labels: dict[str, str] = {}
@@ -102,7 +102,7 @@ class Output(Value):
 
     @property
     def link(self) -> str | None:
-        """The text of a link that is known to the letter; None for anything else."""
+        """The text of a link where it is known exactly, else None."""
         return self.target if self.reason == LINK else None
 
 
@@ -118,7 +118,7 @@ Facts = Annotated[dict[str, Any], AfterValidator(checked_facts)]
 
 
 class Fingerprint(Value):
-    """A box, in three groups: what can move bits, what moves speed, and who it is (keyed hashes only)."""
+    """A box, in three groups: what can change bits, what changes speed, which box it is (keyed hashes)."""
 
     bit_class: Facts
     perf_class: Facts
@@ -163,7 +163,7 @@ class Result(Value):
 
     state: State
     failure: Failure | None = None
-    message: str = ""  # one line: why it is not succeeded
+    message: str = ""  # one line: why it did not succeed
     exit_code: int | None = None
     oom_killed: bool = False
     started_at: Instant | None = None  # by the engine's clock, UTC
@@ -171,7 +171,7 @@ class Result(Value):
     seconds: Seconds | None = None  # the container's run time
     outputs: tuple[Output, ...] = ()
     metrics: dict[str, float] = {}  # final values
-    metrics_incomplete: str = ""  # what of the metrics could not be read, in a sentence; empty: nothing
+    metrics_incomplete: str = ""  # which metrics could not be read, in a sentence; empty: all were
     series: Points = ()
     packages: dict[str, str] = {}  # as found in the container
     source: dict[str, str] = {}  # path -> sha256 hex of each source file, as the entry point found them

@@ -27,7 +27,7 @@ class Ending(Value):
 
 
 def save_ending(settings: Settings, run: str, attempt: int, ending: Ending) -> None:
-    """Whole or not at all. OSError where the disk does not take it."""
+    """Save the whole ending or nothing. OSError where the disk refuses it."""
     path = _path(settings, run, attempt)
     temporary = temporary_beside(path)
     try:
@@ -38,7 +38,7 @@ def save_ending(settings: Settings, run: str, attempt: int, ending: Ending) -> N
 
 
 def make_durable(settings: Settings, run: str, attempt: int) -> None:
-    """Outlast a restart of the machine. OSError where the disk does not take it."""
+    """Write everything to the disk, so that a restart loses nothing. OSError where the disk refuses it."""
     ending = read_ending(settings, run, attempt)
     if ending is not None and not ending.durable:
         folder = _path(settings, run, attempt).parent

@@ -21,10 +21,10 @@ from orchestrator.run.log_spool import LogSpool, SpoolReader, is_done, is_lost
 HEAD = 1 << 20  # bytes kept from the beginning
 TAIL = 7 << 20  # bytes kept from the end
 ROTATED = 15_900_000  # bytes of an engine's log file that may have been rotated: 16m, less its last entry
-OVERLAP = 32  # bytes that are not the same by chance
+OVERLAP = 32  # bytes; two places that share so many do not agree by chance
 FRAME = 1 << 16  # bytes that are written to a spool at once
 ENTRY = 27  # bytes that the engine's driver `local` stores with each line (Engine 20.10: 27)
-MARKER = 100  # bytes of the line in between, at most
+MARKER = 100  # bytes at most of the line that says how much was left out
 LOOK = 0.1  # seconds between two looks for more to show
 AGAIN = 1.0  # seconds before an engine's log that broke off is asked for once more
 LAST = 5.0  # seconds without anything new after which nobody waits for the rest
@@ -41,12 +41,12 @@ class Shown(Protocol):
 
 
 def spool_folder(plan: Plan) -> Path:
-    """Beside the folders that the container sees, and not one of them."""
+    """The folder of the spool. The container does not see it."""
     return next(mount.source for mount in plan.mounts if mount.target == REPORT).parent / "log"
 
 
 class LogPump:
-    """Takes what a container writes off the engine as fast as it comes, and shows it at its listener's pace.
+    """Reads a container's output from the engine as fast as it comes, and shows it at its listener's pace.
 
     A full pipe would stop the job, so the thread that reads only writes to the spool. What the listener is
     shown is read back from there: one that is more than 40 MiB behind is told how much it missed.
@@ -71,7 +71,7 @@ class LogPump:
         self._take.start()
 
     def abandon(self) -> None:
-        """Nobody follows the container any more; whoever does next goes on with the same spool."""
+        """Stop following the container. Its next follower goes on with the same spool."""
         self._abandoned = True
         self._over.set()
 
@@ -171,7 +171,7 @@ def passed_over(count: int) -> bytes:
 
 
 class _EngineLog:
-    """What the engine's log has and a spool has not: of a container that we did not hear from its start."""
+    """What a spool lacks, from the engine's log, where we were not attached from the container's start."""
 
     def __init__(
         self, engine: Engine, container: str, spool: LogSpool, stopped: Callable[[], bool] = lambda: False
@@ -183,7 +183,7 @@ class _EngineLog:
         self._began = False
 
     def take(self, *, follow: bool) -> None:
-        """Once whatever is there; with `follow` from then on, to the container's end or a break."""
+        """Take what the log has. With `follow`, go on until the container ends or the log breaks off."""
         if not self._began:
             self._catch_up()
             self._began = True
@@ -207,7 +207,7 @@ class _EngineLog:
         self._last[stream] = (moment, count + 1 if moment == before else 1)
 
     def _catch_up(self) -> None:
-        """The whole log of the engine, but for what the spool has of each stream already."""
+        """Take the engine's log without what the spool has of each stream already."""
         spool = self._spool
         found: list[tuple[int, bytearray]] = []  # a million short lines are one item
         stored = 0
@@ -231,7 +231,7 @@ class _EngineLog:
 
 
 def _have(log: bytes, count: int, head: bytes, tail: bytes) -> tuple[int, bool]:
-    """How many bytes of an engine's log of one stream we have already, and whether some are in neither."""
+    """How many bytes of an engine's log of one stream the spool has, and whether some are in neither."""
     if not count or (log.startswith(head) and len(log) >= count and log[:count].endswith(tail)):
         return count, False
     if log.startswith(head) and len(log) < count:  # a last line without its end is here earlier than there
@@ -270,7 +270,7 @@ def read_log(engine: Engine, plan: Plan, sink: BlobSink) -> Log:
 
 
 def _ends(folder: Path) -> tuple[bytes, int]:
-    """The log as it is kept, and how many bytes of it are not."""
+    """The log as it is kept, and how many bytes were left out."""
     head, tail, size = bytearray(), bytearray(), 0
     reader = SpoolReader(folder)
     for missed, data in reader.more():
@@ -287,7 +287,7 @@ def _ends(folder: Path) -> tuple[bytes, int]:
 
 
 def remaining(chunks: Iterator[bytes], log: Log, seen: int) -> Iterator[bytes]:
-    """A kept log, but for its first `seen` bytes as the job wrote them."""
+    """A kept log without the first `seen` bytes that the job wrote."""
     begin = bytearray()
     if log.truncated:
         while len(begin) < HEAD + MARKER and (data := next(chunks, b"")):

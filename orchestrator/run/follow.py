@@ -99,7 +99,7 @@ class _Follower:
         return state
 
     def _used(self, state: ContainerState) -> float:
-        """Seconds since a container's start, when one is taken over; by its engine's clock alone."""
+        """Seconds since the start of a container that is taken over, by its engine's clock alone."""
         started = state.started_at
         if started is None or state.ended:
             return 0.0

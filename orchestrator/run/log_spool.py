@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 SEGMENT = 8 << 20  # bytes of output in one file
-LATEST = 6  # files that stay beside the first: who shows a log may be 40 MiB behind
+LATEST = 6  # files that stay beside the first: a reader may be 40 MiB behind
 TAIL = 4096  # bytes of a stream by which its end is found again
 HEAD = 64  # bytes of a stream by which its beginning is known
 OURS = 0  # the stream of what we say ourselves in a log; a container's are 1 and 2

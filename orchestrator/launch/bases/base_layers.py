@@ -1,4 +1,4 @@
-"""From a recipe to a base's layers: OS image, wheels, the engine's builder, and what it made, normalised.
+"""Making a base's layers from a recipe, with the engine's builder; the result is normalised.
 
 Why, and measured times: docs/decisions/0006-normalised-bases.md.
 """

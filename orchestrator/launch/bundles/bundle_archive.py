@@ -96,7 +96,7 @@ class BundleArchive:
         self.path = path
         self._stream = stream
         self._at = 0  # bytes read
-        self.on_read: Callable[[int], None] = lambda _: None  # told of bytes as they are read
+        self.on_read: Callable[[int], None] = lambda _: None  # gets the number of bytes of each read
         self.document = self._read_document()
         try:
             self.bundle = read_bundle(self.document)

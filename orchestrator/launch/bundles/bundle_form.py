@@ -135,6 +135,6 @@ def _check_names(names: list[str]) -> None:
             raise ValueError(f"a path leaves its folder: {name!r:.100}")
     if len(set(names)) != len(names) or names != sorted(names, key=str.encode):
         raise ValueError("the listing of a folder is not sorted")
-    # So sorted, what lies below a file would follow it at once. All parents of all would fill the memory.
+    # In this order, an entry below a file follows it directly. A set of all parents would fill the memory.
     if any(two.startswith(f"{one}\0") for one, two in pairwise(sorted(n.replace("/", "\0") for n in names))):
         raise ValueError("the listing of a folder has a file that is a folder, too")

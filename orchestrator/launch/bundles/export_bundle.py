@@ -101,7 +101,7 @@ def _chosen(session: Session, text: str, watch: Watch) -> tuple[Digest, list[str
     if not text.startswith("sha256:"):
         run = record.run(record.find(text))
         if not run.state.final:
-            record.transfer.carry(run.id)  # refuses it in its own words
+            record.transfer.carry(run.id)  # raises UsageError for an open run
         return run.image, [run.id]
     runs = record.history.runs_of_image(text)
     if runs:
@@ -208,7 +208,7 @@ class _BundleParts:
                 self.pieces[layer.digest] = Piece(layer.size, _stored(layout.open, layer.digest), name)
 
     def add_inputs(self, image: Image, runs: Iterable[RunRecord], given: dict[str, Path]) -> None:
-        """Add input data. Bytes that are not the program's are found when they are written."""
+        """Add input data. Writing it finds bytes that are not the program's."""
         known = {name: str(path) for run in runs for name, path in run.input_paths.items()}
         paths = known | {name: str(path) for name, path in given.items()}
         wanted = image.program.inputs

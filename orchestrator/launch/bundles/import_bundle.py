@@ -62,7 +62,7 @@ class Roles:
         self.to_keep: set[Digest] = set()  # of inputs that are not here yet
 
     def add(self, group: set[Digest], named: Mapping[Digest, int | None], by: str) -> None:
-        """StoreError where a named blob does not come, or in another size."""
+        """Add blobs that `by` names. StoreError where the bundle lacks one or gives it another size."""
         for digest, size in named.items():
             if digest not in self.sizes:
                 raise self._archive.wrong(f"blob {digest} is named by {by}, and is not in it")
@@ -215,7 +215,7 @@ def _check_base(session: Session, image: Image, watch: Watch) -> None:
 
 
 def _room(session: Session, archive: BundleArchive, stage: Staging, roles: Roles) -> Room:
-    """StoreError where what is to come does not fit: a file of holes is as long as it says."""
+    """Room for the blobs to import. StoreError where the disk has too little for the sizes in the bundle."""
     settings = session.settings
     layout = ImageLayout(settings.layout)
     kept = settings.home if settings.bucket is not None else settings.store
@@ -252,7 +252,7 @@ class _Route:
         self._layout, self._stage, self._roles, self._sink = layout, stage, roles, sink
 
     def all(self, digest: Digest, size: int, stream: BinaryIO) -> bool:
-        """Store a blob; False where its bytes are not the digest's, which then get no name."""
+        """Store a blob. False where its bytes have another digest; then nothing has the name."""
         if digest in self._roles.to_keep:
             if self._stage.keep(stream, size) != digest:
                 return False

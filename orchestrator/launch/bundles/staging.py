@@ -1,4 +1,4 @@
-"""Where an import keeps files until all have come, and where input data lies afterwards."""
+"""The folder in which an import collects files until all are there, and the folder of imported inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.spec.inputs import digest_of
 
 
 class Staging:
-    """Files by digest, removed at the end; one import at a time has it."""
+    """A folder of files named by digest. One import at a time has it; it is removed at the end."""
 
     def __init__(self, settings: Settings) -> None:
         self.folder = settings.home / "imports"
@@ -28,26 +28,26 @@ class Staging:
         return self.folder / digest.hex
 
     def keep(self, stream: BinaryIO, size: int) -> Digest:
-        """Keep a stream's bytes under their digest, whatever it is."""
+        """Keep a stream's bytes under their own digest, which is returned for comparison."""
         passing = Hashed(chunks_of(stream, size))
         unnamed = self.folder / "unnamed"
         with unnamed.open("wb") as out:
             out.writelines(passing)
         digest = passing.digest
-        unnamed.chmod(0o444)  # the job's user reads inputs; nobody edits them
+        unnamed.chmod(0o444)  # the job's user can read an input, and nobody can write it
         unnamed.replace(self.path(digest))
         return digest
 
     def has_input(self, item: BundleInput) -> bool:
-        """Whether an earlier import left it here undamaged."""
+        """Whether an undamaged copy is here from an earlier import."""
         path = self._inputs / item.digest.hex
         try:
             return path.exists() and path.is_dir() == item.folder and digest_of(path) == item.digest
-        except UsageError:  # somebody put a link into it: it is made anew
+        except UsageError:  # somebody put a link into it: it is imported again
             return False
 
     def place_input(self, item: BundleInput) -> None:
-        """Give kept files their place as an input. StoreError for names that the disk refuses."""
+        """Move kept files to their place as an input."""
         made = self.folder / f"made-{item.digest.hex}"
         if item.folder:
             made.mkdir(mode=0o755)
@@ -68,7 +68,7 @@ class Staging:
 
 @contextmanager
 def staging(settings: Settings) -> Iterator[Staging]:
-    """An empty folder under REPRISE_HOME; what a killed import left there is removed. StoreError: disk."""
+    """An empty folder under REPRISE_HOME, without what a killed import left. StoreError if the disk fails."""
     made = Staging(settings)
     try:
         make_folder(settings.home)

@@ -19,7 +19,7 @@ from orchestrator.record.runs.author import person
 from orchestrator.run.attempt_model import Failure, Result, State
 from orchestrator.value import Value
 
-LAUNCHING = 60.0  # seconds that whoever announced a launch has for it; then another does it
+LAUNCHING = 60.0  # seconds for a launch that a command announced; then another command does it
 SETTLING = 5.0  # seconds between an engine's word that a process is gone and our giving it up
 
 

@@ -1,4 +1,4 @@
-"""A run that another box executes is recorded, and handed to its executor."""
+"""Recording a run that another box executes, and handing it to its executor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import NewRun
 from orchestrator.run.hardware import box_id
 
-HANDING = 60.0  # seconds in which a run is handed to an executor that fails
+HANDING = 60.0  # seconds of attempts to hand a run to an executor that fails
 HANDING_PAUSE = 3.0  # seconds between two tries
 
 

@@ -1,8 +1,8 @@
 """What becomes of an attempt that an error ends.
 
-Before the container was started nothing is lost: another box gets the run, or it has failed. Afterwards what
-the job did is there, whatever part of the box failed. So nothing final is written, container and folder stay,
-and the next command or worker goes on where this one stopped.
+Before the container was started nothing is lost: another box gets the run, or it has failed. Afterwards the
+job's work is on this box, whichever part of the box failed. So nothing final is written, container and folder
+stay, and the next command or worker goes on where this one stopped.
 """
 
 from __future__ import annotations

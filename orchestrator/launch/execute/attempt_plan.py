@@ -128,12 +128,14 @@ def attempt_plan(
     gpus: tuple[Gpu, ...],
     info: EngineInfo,
     *,
-    mounted: bool,
+    unstarted: bool,
 ) -> Plan:
-    """The attempt's plan. `mounted`: inputs are found, verified and mounted, which a started container has
-    behind it. `gpus`: those that the attempt may use.
+    """The attempt's plan. `gpus`: those that the attempt may use.
+
+    `unstarted`: the container is not started yet: inputs are mounted, which the caller has verified, and GPUs
+    are chosen where the stored plan names none.
     """
-    inputs = (terms.inputs or {}) if mounted else {}
+    inputs = (terms.inputs or {}) if unstarted else {}
     return plan_container(
         run=run.id,
         attempt=attempt,
@@ -142,7 +144,7 @@ def attempt_plan(
         resources=run.resources,
         folders=folders_of(session.settings, run.id, attempt),
         inputs=inputs,
-        gpus=_used(image.program, run, stored, gpus, starts=mounted),
+        gpus=_used(image.program, run, stored, gpus, unstarted=unstarted),
         engine=info,
         home=home_id(session.settings),
         environment={**_asked(stored), **terms.environment},
@@ -160,13 +162,13 @@ def stored_plan(opened: OpenRun) -> Plan | None:
 
 
 def _used(
-    program: Program, run: RunRecord, stored: Plan | None, gpus: tuple[Gpu, ...], *, starts: bool
+    program: Program, run: RunRecord, stored: Plan | None, gpus: tuple[Gpu, ...], *, unstarted: bool
 ) -> tuple[Gpu, ...]:
     if not program.gpus:
         return ()
     named = stored.gpu_uuids if stored is not None else ()
     held = tuple(gpu for gpu in gpus if gpu.uuid in named)
-    if len(held) == program.gpus or not starts:
+    if len(held) == program.gpus or not unstarted:
         return held
     return choose_gpus(run.resources.model_copy(update={"gpus": program.gpus}), gpus)
 

@@ -1,4 +1,4 @@
-"""Whether an attempt's inputs stayed as they were from before they were hashed until the job had ended."""
+"""Whether an attempt's inputs stayed the same from before they were hashed until the job had ended."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _MOST = 1 << 20  # bytes
 
 
 def stamps_before(settings: Settings, run: RunRecord) -> dict[str, str]:
-    """Of the inputs where the record says that they lie, before they are hashed there."""
+    """Stamps of the inputs at the paths in the record, taken before the inputs are hashed."""
     found = find_inputs(run.program.inputs, run.input_paths, settings.inputs)
     return {name: stamp_of(path) for name, path in found.items()}
 
 
 def checked(session: Session, run: RunRecord, attempt: int, terms: Terms, watch: Watch) -> Terms | None:
-    """The terms with inputs that were verified, and their stamps from before. None: told to end meanwhile."""
+    """The terms with verified inputs and their stamps from before. None: somebody asked for the end."""
     stamps = stamps_before(session.settings, run) if terms.stamps is None else terms.stamps
     inputs = terms.inputs if terms.inputs is not None else _verified(session, run, attempt, watch)
     return None if inputs is None else replace(terms, inputs=inputs, stamps=stamps)
@@ -52,7 +52,7 @@ def _verified(session: Session, run: RunRecord, attempt: int, watch: Watch) -> M
 
     if not run.program.inputs:
         return {}
-    worker = threading.Thread(target=work, name="inputs", daemon=True)  # no end of this process waits for it
+    worker = threading.Thread(target=work, name="inputs", daemon=True)  # the process can end without it
     with StopRequest(session.record, run.id, attempt, watch.note) as stop:
         worker.start()
         while worker.is_alive():
@@ -65,7 +65,7 @@ def _verified(session: Session, run: RunRecord, attempt: int, watch: Watch) -> M
 
 
 def changed_before(settings: Settings, plan: Plan, stamps: Mapping[str, str]) -> str | None:
-    """Why a created container is not started, in a sentence. Else the stamps are kept for its end."""
+    """Why the container must not be started, in a sentence. Else the stamps are kept for the job's end."""
     mounts = {mount.target: mount.source for mount in plan.mounts}
     lie = {name: mounts[f"{INPUTS}/{name}"] for name in stamps}
     changed = [name for name, path in sorted(lie.items()) if stamp_of(path) != stamps[name]]
@@ -107,5 +107,5 @@ def _same_bytes(run: RunRecord, name: str, path: Path) -> bool:
 
 
 def _file(settings: Settings, run: str, attempt: int) -> Path:
-    """Beside the two folders that the job reaches."""
+    """The file of the kept stamps. The job cannot reach it."""
     return folders_of(settings, run, attempt).workspace.parent / "inputs.json"

@@ -76,7 +76,7 @@ def execute(
 
 
 def execute_if_free(session: Session, run: str, watch: Watch) -> RunRecord | None:
-    """As `execute`, but None at once where another process is at it."""
+    """As `execute`, but None at once where another process executes the run."""
     with run_lock(session.settings, run) as mine:
         return _take_over(session, run, watch) if mine else None
 
@@ -147,7 +147,7 @@ def execute_locked(
 
 
 def _sealed(settings: Settings, asked: bytes, watch: Watch, statement: bytes) -> str | None:
-    """None where the rows no longer ask for what was executed."""
+    """The seal of the statement; None where the rows no longer ask for what was executed."""
     if asks(statement, asked):
         return seal(settings, statement)
     watch.note("the rows of this run were altered while it ran: its record is not sealed")
@@ -155,7 +155,7 @@ def _sealed(settings: Settings, asked: bytes, watch: Watch, statement: bytes) ->
 
 
 def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> OpenRun | None:
-    """The run with this process at it: claimed, or taken over. None where it needs no process now.
+    """Claim the run for this process, or take it over. None where it needs no process now.
 
     FencedError where it is not `only`; UsageError where another box has it.
     """
@@ -210,18 +210,18 @@ def _attempt(
     image = image_here(session, facts, watch)
     if (wrong := altered(facts, image)) is not None:
         return _refused(opened, wrong)
-    mounted = opened.state is State.PREPARING or _is_created(engine, container_name(run, attempt))
-    known = checked(session, facts, attempt, terms, watch) if mounted else terms
+    unstarted = opened.state is State.PREPARING or _is_created(engine, container_name(run, attempt))
+    known = checked(session, facts, attempt, terms, watch) if unstarted else terms
     if known is None:
         return Result(state=State.CANCELLED, message=NEVER_BEGAN)
-    plan, used = _planned(session, facts, opened, attempt, image, watch, known, info, mounted=mounted)
+    plan, used = _planned(session, facts, opened, attempt, image, watch, known, info, unstarted=unstarted)
     crash_point("planned")
     with Interrupt() as interrupt:
         if opened.state is State.PREPARING:
             prepare(settings, run, attempt)
             _create(session, facts, plan, watch)
             crash_point("created")
-        if mounted:
+        if unstarted:
             check_created(engine, plan, image.ids, podman=info.podman)
         if opened.state is State.PREPARING:
             if (moved := changed_before(settings, plan, known.stamps or {})) is not None:
@@ -305,13 +305,13 @@ def _planned(
     terms: Terms,
     info: EngineInfo,
     *,
-    mounted: bool,
+    unstarted: bool,
 ) -> tuple[Plan, tuple[Gpu, ...]]:
     """The plan as this box computes it, stored before it is used, and the attempt's GPUs."""
     here = visible_gpus(gpus(), terms.visible) if image.program.gpus else ()
     stored = stored_plan(opened)
-    plan = attempt_plan(session, facts, attempt, image, terms, stored, here, info, mounted=mounted)
-    if opened.plan is not None and mounted and stored != plan:
+    plan = attempt_plan(session, facts, attempt, image, terms, stored, here, info, unstarted=unstarted)
+    if opened.plan is not None and unstarted and stored != plan:
         watch.note(f"run {facts.id}: its stored plan is not what this box computes; it is not used")
     if opened.state is State.PREPARING and stored != plan:
         session.record.save_plan(facts.id, attempt, plan.model_dump_json())
@@ -319,7 +319,7 @@ def _planned(
 
 
 def _refused(opened: OpenRun, why: str) -> Result:
-    """The result of a run whose rows contradict its image: nothing is started."""
+    """The result of a run whose container is not started, because of `why`."""
     if opened.state is State.PREPARING:
         return Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message=why)
     return Result(state=State.LOST, message=why)
@@ -332,7 +332,7 @@ def _is_created(engine: Engine, name: str) -> bool:
 
 
 def _create(session: Session, facts: RunRecord, plan: Plan, watch: Watch) -> None:
-    """Again where somebody removed the image, which no container used yet."""
+    """Create the container, again where somebody removed the image, which no container used yet."""
     for again in range(LOADS):
         try:
             session.engine.create(plan)

@@ -2,8 +2,8 @@
 
 A piece a second at most, and MOST bytes per attempt; the whole log is in the store when the run is over.
 So a team needs nothing but the record to follow a run, and a job that prints without end costs its database
-one megabyte. What is sent is read from the attempt's spool, from the byte on that the record has not: who
-takes an attempt over goes on where the one before was killed.
+one megabyte. The log is read from the attempt's spool, from the first byte that the record lacks: a process
+that takes an attempt over goes on where the one before was killed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Relay:
                 self._sent = None  # an answer may have been lost on its way
 
     def _send(self) -> bool:
-        """Whatever is new; False when no more of this attempt will be sent."""
+        """Send what is new. False when no more of this attempt will be sent."""
         if self._sent is None:
             pieces = self._record.live_log(self._run, self._attempt, 0)
             self._sent = max((start + len(data) for start, data in pieces), default=0)
@@ -87,7 +87,7 @@ class Relay:
 
 @contextmanager
 def relayed(record: Record, opened: OpenRun, spool: Path, watch: Watch) -> Iterator[None]:
-    """Nothing for a run of this box: everybody who can see it can see its spool."""
+    """Relay the log, but not of a run of this box: everybody who can see the run can read its spool."""
     if stays_on_its_box(opened.wanted.executor):
         yield
         return

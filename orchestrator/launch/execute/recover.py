@@ -75,7 +75,7 @@ def adopt(session: Session, watch: Watch, *, wait: bool) -> list[Adopted]:
 
 
 def in_background(*words: str) -> None:
-    """A verb in a process of its own, which outlives this one."""
+    """Run a verb in a process of its own, which outlives this one."""
     subprocess.Popen(
         [*COMMAND, *words],
         stdin=subprocess.DEVNULL,

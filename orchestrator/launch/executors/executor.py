@@ -57,7 +57,7 @@ class AttemptStatus(Value):
 
 
 class Executor(ABC):
-    """A kind of place where attempts execute. Which of the three classes below it is says how one begins."""
+    """A kind of place where attempts execute. The three classes below are the ways in which one begins."""
 
     kind: ClassVar[str]  # the word after `--on`
 
@@ -96,9 +96,9 @@ class Launcher(Executor):
 
     @abstractmethod
     def cancel(self, ref: str) -> None:
-        """End what was launched: its process gets TERM, which ends the container. Again, or late: nothing.
+        """End what was launched: its process gets TERM, which ends the container.
 
-        The run's cancellation is in the record already.
+        A second or late call does nothing. The run's cancellation is in the record already.
         """
 
     @abstractmethod

@@ -32,7 +32,7 @@ def executor_of(session: Session, kind: str) -> Executor:
 
 
 def launcher_of(session: Session, kind: str) -> Launcher:
-    """The engine that starts attempts of this kind. UsageError as above, and where no engine does."""
+    """The engine that starts attempts of this kind. UsageError as above, and for a kind without an engine."""
     found = executor_of(session, kind)
     if not isinstance(found, Launcher):
         raise UsageError(f"{kind} starts no attempts")
@@ -45,7 +45,7 @@ def stays_on_its_box(kind: str) -> bool:
 
 
 def is_launched(kind: str) -> bool:
-    """Whether an engine starts the attempts. So it is with a kind that only another release knows."""
+    """Whether an engine starts the attempts. True also for a kind that only another release knows."""
     return kind not in KINDS or KINDS[kind][0] is Launcher
 
 

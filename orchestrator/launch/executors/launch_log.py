@@ -19,7 +19,7 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOC
 
 
 def own_folder(store: Path) -> Path | None:
-    """The folder, where nobody else may write: whoever follows links may be led to it. Else None."""
+    """The folder, if only we may write there, so that a process which follows links can; else None."""
     if "\\" in str(store):  # Slurm would take the rest of the name as it stands
         return None
     try:
@@ -33,7 +33,7 @@ def own_folder(store: Path) -> Path | None:
 
 
 def print_to(store: Path, name: str) -> None:
-    """Standard output and error of this process go there from now on; nowhere, where that cannot be."""
+    """Send this process's standard output and error there from now on; no change where that fails."""
     try:
         with opened_folder(store, FOLDER, make=True, mode=stat.S_IMODE(store.stat().st_mode)) as folder:
             fd = _opened(path_of(folder) / Path(name).name)

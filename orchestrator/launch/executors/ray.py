@@ -131,7 +131,7 @@ class RayExecutor(Launcher):
     def cancel(self, ref: str) -> None:
         """A job that Ray has not started yet is started and ended in one; `execute` finds the run over.
 
-        Whoever writes the record could name any job: none but ours is ended, or its log read.
+        Anybody who can write the record could name any job: only ours are ended, and only their logs read.
         """
         if not _OURS.fullmatch(ref):
             return

@@ -79,9 +79,9 @@ class SlurmExecutor(Launcher):
     def submit(self, attempt: LaunchRequest) -> str:
         """UsageError, with Slurm's own words, for a request that it will never take.
 
-        A job of the attempt's name that is there already is the one. Of two commands that submit at once
-        both see both jobs afterwards: the older stays, and the younger, which waits for it (singleton), is
-        taken back. Two people's jobs do not wait for each other: there the record lets one work.
+        A job that has the attempt's name already is taken. If two commands submit at once, both see both
+        jobs afterwards: the older stays, and the younger, which waits for it (singleton), is taken back.
+        Two people's jobs do not wait for each other: there the record lets one work.
         """
         cluster = _here().cluster
         known = self._named(attempt.name)
@@ -108,9 +108,9 @@ class SlurmExecutor(Launcher):
         return AttemptStatus(stage=Stage.UNKNOWN, detail="Slurm does not know the job any more")
 
     def cancel(self, ref: str) -> None:
-        """Where the job is somebody else's, or another cluster's, the wish in the record must do.
+        """A job of another person or cluster cannot be ended here: its process sees the wish in the record.
 
-        Whoever writes the record could name any job of this person's: none but an attempt's is ended.
+        Anybody who can write the record could name any job of this person's: only an attempt's is ended.
         """
         job = _job(ref)
         if job.cluster != _here().cluster:
@@ -164,7 +164,7 @@ class SlurmExecutor(Launcher):
 
 
 def _asked(attempt: LaunchRequest, gres: str | None) -> str:
-    """What was asked for, for whoever has to ask for less."""
+    """What the attempt asks for, in words, for a person who has to ask for less."""
     resources = attempt.resources
     words = [gres] if gres else []
     words += [f"{resources.cpus:g} CPUs"] if resources.cpus else []

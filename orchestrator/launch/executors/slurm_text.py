@@ -1,4 +1,4 @@
-"""What is asked of Slurm and what it answers, as text: nothing here speaks to it.
+"""Slurm's requests and answers as text. Nothing here calls Slurm.
 
 Facts of Slurm 22.05, seen on a cluster: SLURM_JOB_GPUS counts the node's GPUs in the order of its gres.conf,
 while CUDA_VISIBLE_DEVICES counts those of the job under ConstrainDevices. A job whose output file cannot be
@@ -57,8 +57,8 @@ _REASONS = {
     "ReqNodeNotAvail": "nodes that fit are down or reserved",
     "Resources": "nodes that fit are busy",
 }
-# What sbatch says of a request that no waiting will mend. Of the rest, such as rights and limits, which
-# depend on who asks and when, nothing is concluded.
+# sbatch's messages on requests that it will never take. Nothing is concluded from its others, such as those
+# on rights and limits, which depend on who asks and when.
 _NEVER = (
     "Requested node configuration is not available",
     "Invalid generic resource (gres) specification",
@@ -119,7 +119,7 @@ def script(attempt: LaunchRequest, log: str | None = None) -> str:
 
 
 def environment(shell: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, str]:
-    """Of the shell, what is not its machine's own; and what all boxes share.
+    """The shell's variables but those of its own machine, and the settings that all boxes share.
 
     A node's REPRISE_HOME and DOCKER_HOST are the node's to say: by Slurm's TaskProlog, or by default.
     """
@@ -128,7 +128,7 @@ def environment(shell: Mapping[str, str], shared: Mapping[str, str]) -> dict[str
 
 
 def plain(shell: Mapping[str, str]) -> dict[str, str]:
-    """Of the shell, what leaves Slurm's commands as they are documented."""
+    """The shell's variables but those that change what Slurm's commands do."""
     return {name: value for name, value in shell.items() if not _FILTERS.match(name)}
 
 

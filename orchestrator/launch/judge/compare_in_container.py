@@ -85,7 +85,7 @@ def find_contents(
 
 
 def _differing(session: Session, original: RunRecord, rerun: RunRecord) -> list[Pair]:
-    """Kept in both runs with other bytes, named like torch's files, beginning like them, not volatile."""
+    """Files of torch's names and beginnings that both runs kept with different bytes; none is volatile."""
     volatile = matcher(original.tolerance.volatile)
     found = []
     for path, a, b in pair_runs(original, rerun).pairs:
@@ -157,7 +157,7 @@ def _plan(
     tolerances: list[Tolerance],
     blobs: list[Mount],
 ) -> Plan:
-    """As of a job, for another program. Under an empty level the payload sets nothing and traces nothing."""
+    """A job's plan with another program. Under an empty level the payload sets and traces nothing."""
     largest = max(output.size for pair in pairs for output in pair)
     bounds = [f"{tolerance.abs!r}:{tolerance.rel!r}" for tolerance in tolerances]
     return Plan(

@@ -38,5 +38,5 @@ def verdict_of(session: Session, original: RunRecord, rerun: RunRecord, watch: W
 
 
 def record_verdict(session: Session, verdict: Verdict, rerun: RunRecord) -> None:
-    """A row of its own: by whom, and on which box the rerun was made."""
+    """Record a verdict in a row of its own, with who judged and the box that made the rerun."""
     session.record.add_verdict(verdict, rerun.box, person())

@@ -36,7 +36,7 @@ NO_TRACE = {"REPRISE_TRACE": ""}  # it would have a gap where the operations are
 
 
 class LocaliseConclusion(StrEnum):
-    OPERATION = "operation"  # one took equal bytes and gave others
+    OPERATION = "operation"  # one took equal bytes and gave different ones
     INPUT = "input"  # other bytes came from outside of torch
     PATH = "path"  # the two passes called different operations
     EQUAL = "equal"  # the runs are identical, and so are the passes where they were made
@@ -117,7 +117,7 @@ def _mark(step: int) -> str:
 
 
 def _recorded(session: Session, run: RunRecord, step: int) -> RunRecord | None:
-    """A pass over the run that was made where the run was made, if that is not here."""
+    """A recorded pass over the run, made on the run's box, where that is another box."""
     if run.box == box_id(session.settings):
         return None
     for line in session.record.history.lines(HistoryFilter(job=run.job, states=(State.SUCCEEDED,))):

@@ -22,7 +22,7 @@ from orchestrator.verdict.verdict_model import Verdict
 
 class VerdictCheck(StrEnum):
     AGREES = "agrees"
-    DIFFERS = "differs"  # the evidence bears out another verdict
+    DIFFERS = "differs"  # the evidence gives another verdict
     DAMAGED = "damaged"  # stored bytes are gone, or are not those of their digest
 
 
@@ -59,7 +59,7 @@ def verify(session: Session, lines: list[VerdictLine]) -> Iterator[VerifiedVerdi
     """Each verdict as it comes. Every stored output and trace that it rests on is read, each blob once."""
     broken = _checker(session)
 
-    @lru_cache(maxsize=8)  # reruns of one original come in rows
+    @lru_cache(maxsize=8)  # reruns of one original follow each other
     def record(run: str) -> RunRecord:
         return session.record.run(run)
 

@@ -75,7 +75,7 @@ def submit_elsewhere(
 
 
 def load(session: Session, image: Image, watch: Watch) -> None:
-    """An image that was built here into the engine; the base out of a registry, if only that has it."""
+    """Load an image that was built here. Its base comes from a registry where only that has it."""
 
     def fetch() -> None:
         from orchestrator.launch.move_images import fetch_base

@@ -42,7 +42,7 @@ from orchestrator.run.hardware import Gpu, boot_id, gpus
 
 LOCK = "worker"  # of its home: one worker each
 LEASE = 60.0  # seconds of silence after which another worker takes a box's runs over
-BEATS = 6  # words of a worker within a lease
+BEATS = 6  # heartbeats of a worker within a lease
 QUICK, SLOW = 0.2, 2.0  # seconds between two looks for work, at first and after nothing was found for long
 STARTS = 3  # processes for one attempt; one that dies each time would go on for ever
 AGAIN = 60.0  # seconds before a run that this box gave back is taken here again, where no other fits
@@ -66,7 +66,7 @@ class Worker:
         self._unfinished: set[str] = set()  # open runs that wait for this box to be mended
         self._left: dict[str, float] = {}  # run that was given back here -> when
         self._starts: Counter[tuple[str, int]] = Counter()
-        self._heard: dict[str, tuple[object, float]] = {}  # box -> its last word, when we first saw that
+        self._heard: dict[str, tuple[object, float]] = {}  # box -> its last heartbeat, when we first saw it
         self._asked = 0  # signals that asked for the end
         self._cancelled = False
         self._beat = self._sweep = -LEASE

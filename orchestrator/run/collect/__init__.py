@@ -1,1 +1,1 @@
-"""From what a dead job left to its result."""
+"""Making a result from what a job left when it ended."""

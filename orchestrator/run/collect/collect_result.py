@@ -31,7 +31,7 @@ from orchestrator.run.permissions import closed_to_us, open_up
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
 
-UNKNOWN = 255  # what an engine that was away shows for an exit code that it did not see
+UNKNOWN = 255  # the exit code that an engine shows where it was away and missed the real one
 REFUSED = (
     "{} has no deterministic form under determinism.level strict; use another operation, or set the level to"
     " warn (its results may then differ between runs)"
@@ -100,7 +100,7 @@ def collect(
 
 
 def _opened(engine: Engine, plan: Plan, folders: tuple[Path, ...]) -> list[str]:
-    """See permissions.py. What stays closed is an unreadable output, and this is the reason."""
+    """Make the job's files readable (permissions.py). Returns notes on why they stay unreadable."""
     try:
         if closed_to_us(folders):
             open_up(engine, plan.image, folders, plan.labels)
@@ -150,7 +150,7 @@ def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
 
 
 def _coded(code: int | None) -> str:
-    """The exit code, with the signal that a shell reports as 128 and its number."""
+    """The exit code in words. A shell reports a signal as 128 plus its number."""
     name = next((one.name for one in Signals if one.value <= 31 and code == 128 + one.value), None)
     if name == Signals.SIGPIPE.name:
         return f"{code}: as after {name}, a program wrote into a pipe whose reader had ended (`| head`)"

@@ -18,8 +18,8 @@ MOST_MEMORY = 160 << 20  # bytes that one parsed document may need
 MAX_REASON = 200  # characters
 MAX_NOTES = 200  # of one run
 
-# Bytes that CPython 3.11 to 3.13 needs for each, at most: a list with its items, a dict with one entry, a
-# place in either with what lies there and its share of a growing table, half a text.
+# Bytes of memory that each of these characters can cost at most, in CPython 3.11 to 3.13: `[` a list, `{` a
+# dict with one entry, `,` a place in either with its value and its share of a growing table, `"` half a text.
 _COSTS = ((b"[", 100), (b"{", 260), (b",", 100), (b'"', 40))
 
 
@@ -52,7 +52,7 @@ def reason(error: Exception) -> str:
 
 
 def clean(value: object, most: int) -> str:
-    """Text of a job's as one line that any terminal, column and hash takes."""
+    """A job's text as one line that every terminal, column and hash takes."""
     return escaped(str(value)[:most])[:most]
 
 
@@ -73,7 +73,7 @@ def refuse_large(data: bytes) -> None:
 
 
 def lines(stream: BinaryIO, longest: int) -> Iterator[bytes | None]:
-    """Lines without their `\\n`, which alone ends one; None for each that is longer than `longest` bytes.
+    """Lines without their `\\n`, the only line end here; None for each line of more than `longest` bytes.
 
     The rest of a long line is skipped and never held. What follows the last `\\n` is also a line.
     """

@@ -22,11 +22,11 @@ from orchestrator.value import Value
 
 EVERYTHING = "**"
 NAMED = 5  # paths of a list that a note names
-GLOBS = 100  # that one names
+GLOBS = 100  # globs that a note names
 
 
 class BlobSink(Protocol):
-    """Takes bytes and names them; what it took is durable once the batch that it belongs to is."""
+    """Stores blobs. They are durable once the batch that they belong to is durable."""
 
     def add(self, stream: BinaryIO, size: int) -> Digest:
         """Read at most `size` bytes to the stream's end and store them."""
@@ -60,7 +60,7 @@ def collect_outputs(
     *,
     keep_all: bool = False,
 ) -> Collected:
-    """Every file that the job wrote and that fits the globs, stored; everything else that fits, listed.
+    """Store every file that the job wrote and that fits the globs; list everything else that fits.
 
     `keep_all`: where no file fits the globs, all that the job wrote is kept, and a note says so.
 
@@ -93,7 +93,7 @@ def collect_outputs(
 
 
 def useless_globs(tolerance: Tolerances, result: Result) -> list[str]:
-    """What is to be said of globs by which no output of a run that succeeded will be judged."""
+    """A note on the tolerance's globs that fit no output of a run that succeeded."""
     if result.state is not State.SUCCEEDED:
         return []
     globs = dict.fromkeys((*tolerance.outputs, *tolerance.volatile))
@@ -103,7 +103,7 @@ def useless_globs(tolerance: Tolerances, result: Result) -> list[str]:
 
 
 def _look(workspace: Path, wanted: Callable[[str], bool], limit: int, began: StartingSource) -> _Workspace:
-    """What there is, counted before anything is stored: a sparse file is small to leave and large to keep."""
+    """Count the workspace before anything is stored: a sparse file is small on disk, large in the store."""
     seen = _Workspace()
     comparable = began.comparable(workspace)
     for entry in walk(workspace):

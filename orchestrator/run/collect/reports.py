@@ -156,7 +156,7 @@ def _flags(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flag(flag: Any) -> Any:
-    """As it is; a number past 64 bits as text: no library has such a flag, and not every reader takes it."""
+    """A number of more than 64 bits becomes text: no library has such a flag, and some readers refuse it."""
     if isinstance(flag, int) and flag not in _INTEGERS:
         return _text(str(flag))
     return _text(flag) if isinstance(flag, str) else flag
@@ -182,8 +182,10 @@ def _stamps(value: dict[str, Any] | None) -> dict[str, Stamp]:
 
 
 def _text(text: str) -> str:
-    """Text that a column and a hash can take. JSON may hold halves of surrogate pairs, and a command line
-    that is not UTF-8 is reported with them; UTF-8 has no bytes for them. Nor has PostgreSQL for NUL.
+    """Text that a column and a hash can take.
+
+    JSON may hold halves of surrogate pairs, which UTF-8 cannot encode; a command line that is not UTF-8 is
+    reported with them. PostgreSQL refuses NUL.
     """
     cut = text[:MAX_TEXT]
     return cut.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -18,7 +18,7 @@ from orchestrator.digest import Digest, chunks_of
 from orchestrator.run.collect.walk_tree import FoundEntry, open_plain
 from orchestrator.value import Value
 
-MAX_SIZE = 1 << 30  # bytes of a source, so of a file of it
+MAX_SIZE = 1 << 30  # bytes of a source, and so of one of its files
 WORKSPACE_STAMP = "."  # the stamp of the workspace itself, by which inodes of container and host are compared
 
 
@@ -55,12 +55,12 @@ class StartingSource(Value):
     stamps: Mapping[str, Stamp] = {}  # empty: of a payload that reports none
 
     def comparable(self, workspace: Path) -> bool:
-        """Whether inodes are the same here as in the container: not so through a virtual machine."""
+        """Whether inodes are the same here as in the container. Through a virtual machine they differ."""
         stamp = self.stamps.get(WORKSPACE_STAMP)
         return stamp is not None and stamp.inode == workspace.stat().st_ino
 
     def fate(self, entry: FoundEntry, comparable: bool) -> SourceFate:
-        """`comparable`: as `comparable` says. Without stamps, the same bytes are the source's own."""
+        """`comparable`: what `comparable()` gave. Without stamps, a file with the same bytes is untouched."""
         before = self.hashes.get(entry.raw)
         if before is None:
             return SourceFate.NEW
@@ -78,8 +78,8 @@ class StartingSource(Value):
         return SourceFate.AGAIN
 
     def brought(self, workspace: Path, path: str) -> int:
-        """Bytes at the beginning of a file that came with the source: all of one that the job never wrote,
-        and those before what it appended. Raises as `open_plain`.
+        """How many bytes at a file's beginning came with the source: all where the job never wrote the file,
+        else those before what it appended. Raises as `open_plain`.
         """
         before = self.hashes.get(path)
         if before is None:
@@ -102,8 +102,8 @@ class StartingSource(Value):
 def _written(stamp: Stamp, facts: os.stat_result) -> bool:
     """Whether bytes were written, as far as it can be told.
 
-    Another mode or another name for the same file (a hard link) moves the ctime, too, and writes nothing;
-    they are seen by themselves. Of a file that was only touched nobody can know: it counts as written.
+    A new mode or a new hard link changes the ctime, too, and writes nothing: mode and link count show it.
+    A file that was only touched looks like a written one and counts as written.
     """
     now = Stamp.of(facts)
     if now.inode != stamp.inode or now.mtime != stamp.mtime:

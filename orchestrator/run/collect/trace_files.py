@@ -1,7 +1,7 @@
-"""Traces of a job's processes: stored as they are and summed up. They are not trusted.
+"""Traces of a job's processes: stored unchanged, and summarised. They are not trusted.
 
-A trace can be tens of megabytes, so it is read line by line, and only the few lines that are needed here
-are parsed: the first, the last, and the losses. What is in the others is compared by the verdict.
+A trace can have tens of megabytes, so it is read line by line, and only the lines that a summary needs are
+parsed: the first, the last, and the losses. The verdict compares the others.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from orchestrator.value import Value
 
 LOSS = "trace.loss"  # the series of the losses that were passed to backward
 MAX_FILES = 256  # processes of one run that trained
-MAX_SIZE = 512 << 20  # bytes of one file; the tracer itself stops at half of it
+MAX_SIZE = 512 << 20  # bytes of one file; the tracer stops at half of that
 MAX_TOTAL = 4 << 30  # bytes of all files of a run
 MAX_LINE = 32 << 20  # bytes; 100,000 tensors make 1.6 MB
 MAX_PARSED = 1 << 20  # bytes of a line that is parsed: the first, the last, one of losses
-MAX_POINTS = 100_000  # of the series of losses, and lines of losses that are looked at
-MAX_WORD = 300  # characters of a text that is kept
+MAX_POINTS = 100_000  # in the series of losses; also the most lines of losses that are parsed
+MAX_WORD = 300  # characters of the reason why a tracer stopped
 
 _NAME = re.compile(r"trace-([0-9]{1,10})\.jsonl\Z")
 _MAX_RANK = 1 << 20
-_MAX_NUMBER = (1 << 63) - 1  # what a column holds
+_MAX_NUMBER = (1 << 63) - 1  # a column of the record holds 64 bits
 
 
 class Traces(Value):
@@ -54,7 +54,7 @@ def read_traces(folder: Path, sink: BlobSink) -> Traces:
     """Store every trace file of a report folder. Raises nothing for what a job wrote there."""
     notes: list[str] = []
     found: list[_Read] = []
-    first: _Read | None = None  # its losses alone are held
+    first: _Read | None = None  # of rank 0; only its losses are kept
     left = MAX_TOTAL
     names, _ = report_names(folder, _NAME)  # reports.py notes a folder with too many
     if len(names) > MAX_FILES:
@@ -66,7 +66,8 @@ def read_traces(folder: Path, sink: BlobSink) -> Traces:
             with os.fdopen(fd, "rb") as stream:
                 digest = sink.add(stream, size)
                 stream.seek(0)
-                read = _read(stream, {"pid": int(name[6:-6]), "digest": digest, "size": size})
+                pid = int(name.removeprefix("trace-").removesuffix(".jsonl"))
+                read = _read(stream, {"pid": pid, "digest": digest, "size": size})
             if read.file.rank == 0 and (first is None or read.order < first.order):
                 first = read
             found.append(read._replace(losses=Series()))
@@ -90,7 +91,7 @@ def _read(stream: BinaryIO, facts: dict[str, Any]) -> _Read:
         for number, line in enumerate(_lines(stream)):
             if number == 0:
                 header = _object(line)
-                _natural(header.get("trace"), 1)
+                _natural(header.get("trace"), 1)  # the format's version
             elif line.startswith(b'{"e":'):
                 events += 1
                 if line.startswith(b'{"e":"loss"') and parsed < MAX_POINTS and len(losses) < MAX_POINTS:
@@ -119,7 +120,7 @@ def _read(stream: BinaryIO, facts: dict[str, Any]) -> _Read:
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Whole lines. A last line without its end was cut off while it was written: it is left out."""
+    """Complete lines. A last line without a line feed was cut off while it was written and is left out."""
     while line := stream.readline(MAX_LINE + 1):
         if line.endswith(b"\n"):
             yield line
@@ -145,7 +146,7 @@ def _add_losses(losses: Series, event: dict[str, Any]) -> None:
         if len(losses) >= MAX_POINTS:
             return
         if isinstance(value, str):
-            losses.add(LOSS, step, float(value))  # "nan" and "inf" are words, as JSON has none
+            losses.add(LOSS, step, float(value))  # "nan" and "inf" are texts: JSON has no such numbers
         elif isinstance(value, int | float) and not isinstance(value, bool):
             losses.add(LOSS, step, as_float(value))
 

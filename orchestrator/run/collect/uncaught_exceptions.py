@@ -16,7 +16,7 @@ from orchestrator.spec.shown_names import in_one_line
 from orchestrator.value import Value
 
 MAX_READ = 50  # reports; those of the lowest process numbers
-MAX_SHOWN = 10  # notes; equal ones are one
+MAX_SHOWN = 10  # notes; equal ones count once
 MAX_BYTES = 1 << 16  # of one report; the runtime writes 4 KiB at most, but for the command line
 MAX_TEXT = 300  # characters of an error, and of a command line
 
@@ -37,7 +37,7 @@ class Uncaught(Value):
 
 
 def read_uncaught(folder: Path) -> Uncaught:
-    """What a job's processes died of. Whatever stands there, it is some notes."""
+    """What a job's processes died of, as notes. Nothing that a report contains raises an error."""
     names = sorted(report_names(folder, _NAME)[0], key=lambda name: int(name[6:-5]))
     said: Counter[str] = Counter()
     hint = None

@@ -119,7 +119,7 @@ def _folder(fd: int, prefix: str, depth: int, count: _Count) -> Iterator[FoundEn
 
 
 def _unnamed(parent: int, name: str, path: str, problem: str) -> FoundEntry:
-    """What has a name that cannot be trusted: neither read nor entered."""
+    """An entry whose name cannot be trusted. It is neither read nor entered."""
     try:
         facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except OSError:

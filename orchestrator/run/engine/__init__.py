@@ -1,1 +1,1 @@
-"""The container engine, and all that speaks its language."""
+"""The container engine: its interface, its errors, what is sent to it and what it answers."""

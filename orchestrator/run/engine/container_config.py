@@ -1,7 +1,7 @@
-"""From a plan to the engine's own words: the body of its `create` call, and nothing else.
+"""The body of the engine's `create` call, made from a plan.
 
-Every setting of an untrusted but useful job stands here. Measured together on Engine 20.10 they cost
-0.3 s over none, most of it the engine's own.
+Every setting that confines a job is made here. Together they add 0.3 s to a start on Engine 20.10, most of
+it spent in the engine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LOG_FILE = "16m"  # two of them: after a rotation at least this much is left
 LOG_FILES = "2"
 HOST_NAME = "reprise"  # a job that prints it prints the same everywhere
 IPV6 = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")  # absent from a kernel with ipv6.disable=1
-OPEN_FILES = 16384  # else it is the engine's own, from 1024 to 1073741816, another on each box
+OPEN_FILES = 16384  # else the engine's default holds, from 1024 to 1073741816, different on each box
 TMP_SHARE = 2  # /tmp may take half of the job's memory: it is a tmpfs, and counted there anyway
 
 CACHES = {
@@ -96,8 +96,8 @@ def _names(plan: Plan) -> dict[str, Any]:
 
     Processes of one job find each other by them (torchrun, gloo, mp.spawn). The engine writes /etc/hosts for
     network `none` too, with `localhost`, but our own name only where there is an address to give it. That
-    file names ::1, which Engine 20.10 takes away from the loopback and Engine 28 leaves there. Without a
-    network the host's own name servers would be told to the job, and reach nothing.
+    file names ::1, which Engine 20.10 removes from the loopback and Engine 28 keeps. Without a network the
+    job would see the host's own name servers, and could not reach them.
     """
     hosts = [f"{HOST_NAME}:127.0.0.1", *([f"{HOST_NAME}:::1"] if plan.ipv6 else [])]
     alone = {"ExtraHosts": hosts, "Dns": ["127.0.0.1"], "DnsSearch": ["."]}

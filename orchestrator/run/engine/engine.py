@@ -126,7 +126,7 @@ class Engine:
             cdi=bool(info.get("CDISpecDirs")),
             live_restore=bool(info.get("LiveRestoreEnabled")),
             seccomp=not podman and "name=seccomp" in str(info.get("SecurityOptions")),
-            ipv6=IPV6.exists(),  # no engine says it; its kernel is this machine's
+            ipv6=IPV6.exists(),  # no engine reports it, but it has this machine's kernel
         )
 
     def image(self, reference: str) -> EngineImage | None:
@@ -189,7 +189,7 @@ class Engine:
             self.api.remove_image(reference, force=True)
 
     def import_image(self, archive: IO[bytes], repository: str, tag: str, changes: list[str]) -> str:
-        """An image of one layer from a tar of a file system; its id."""
+        """Import a tar of a file system as an image of one layer. Returns its id."""
         # docker announces chunks but sends a plain file as it is, and the engine chokes: so an iterator.
         chunks = iter(lambda: archive.read(CHUNK), b"")
         with guard("importing a file system"):
@@ -298,7 +298,7 @@ class Engine:
         return True
 
     def now(self) -> datetime:
-        """By the engine's clock, which a container's moments are of; it may be another than ours."""
+        """The time by the engine's clock, which also dates its containers. It may differ from ours."""
         with guard("asking the engine for its time"):
             moment = _time(self.api.info().get("SystemTime"))
         if moment is None:
@@ -307,10 +307,10 @@ class Engine:
 
     def was_killed(self, name: str) -> bool:
         """Whether somebody sent the container a signal through the engine: by hand, or the engine itself
-        when it goes down. What a process of the job does to itself is not such an event.
+        when it goes down. A signal between processes of the job is not such an event.
 
-        Of all that the engine remembers until its own present: no moment of ours, nor one from before its
-        clock was set, narrows that. A name is one attempt's, so no other container's events are meant.
+        All events that the engine remembers are searched: a start time could be wrong, by our clock or where
+        the engine's was set meanwhile. A container's name is one attempt's, so no other's events are found.
         """
         until = self.now()
         with guard(f"asking what happened to container {name}"):

@@ -30,7 +30,7 @@ _AWAY = (
     ConnectionError,
     TimeoutError,
 )
-# What an engine answers whose containerd is away, or that is going down.
+# Answers of an engine whose containerd is away, or that is shutting down.
 _GOING = (
     "code = Unavailable",
     "context canceled",

@@ -78,7 +78,7 @@ def _frames(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _whole_lines(frames: Iterator[tuple[int, bytes]]) -> Iterator[LogEntry]:
-    """A piece after a full one that has no line feed ends a line all the same: only full ones go on."""
+    """Add the line feed that a line's last piece lost. Only a piece of PIECE bytes is not the last."""
     going_on: dict[int, bool] = {}
     for stream, frame in frames:
         moment, _, data = frame.partition(b" ")
@@ -91,7 +91,7 @@ def _whole_lines(frames: Iterator[tuple[int, bytes]]) -> Iterator[LogEntry]:
 
 
 def _unix(moment: str) -> str:
-    """Seconds since 1970 with nine digits behind the point, which no float holds."""
+    """Seconds since 1970 with nine decimals, as text, because a float cannot hold them."""
     from datetime import UTC, datetime
 
     head, _, rest = moment.removesuffix("Z").partition(".")

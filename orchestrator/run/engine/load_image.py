@@ -1,4 +1,4 @@
-"""An assembled image comes into the engine: thin if it can, whole if it must, verified in any case."""
+"""Loading an assembled image into the engine: without layers that it has, where it can; always verified."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator.image.image_model import LayerKind
 from orchestrator.run.engine.engine import Engine
 from orchestrator.settings import Settings
 
-LOADS = 3  # of an image that somebody removes as soon as it is there
+LOADS = 3  # tries, where something removes the image at once
 
 
 def is_loaded(engine: Engine, image: Loadable) -> bool:
@@ -30,7 +30,7 @@ def is_loaded(engine: Engine, image: Loadable) -> bool:
 def ensure_loaded(
     engine: Engine, settings: Settings, image: Loadable, fetch: Callable[[], None] | None = None
 ) -> bool:
-    """Load the image unless it is there; whether it had to be. EngineError if it cannot be made to be.
+    """Load the image unless it is there. Returns whether it was loaded. EngineError where loading fails.
 
     `fetch` brings layers into this box's layout; it is called where the engine lacks the base.
     """
@@ -65,8 +65,8 @@ def ensure_loaded(
 def _guesses(image: Loadable) -> list[int]:
     """How many leading layers to leave out, most first: no engine tells which layers it has.
 
-    All but the source is right for every submission after the first with the same wheels; a wrong guess
-    costs one refused request.
+    The first guess, all layers but the source's, is right for every submission after the first with the same
+    wheels. A wrong guess costs one refused request.
     """
     base = sum(layer.kind is LayerKind.BASE for layer in image.layers)
     wheels = any(layer.kind in (LayerKind.WHEEL, LayerKind.WHEELS) for layer in image.layers)
@@ -79,5 +79,5 @@ def _thin(engine: Engine, image: Loadable, held: int) -> bool:
     except EngineMissingError:
         raise
     except EngineError:
-        return False  # it lacks a layer that was left out; what else may be wrong, the full archive will say
+        return False  # it lacks a layer that was left out; the full archive shows any other fault
     return is_loaded(engine, image)

@@ -96,5 +96,5 @@ def _equal(number: int) -> dict[str, Any]:
 
 
 def _masked(mask: int, number: int) -> dict[str, Any]:
-    """Of the call's first argument."""
+    """A rule on the masked first argument of a call."""
     return {"index": 0, "value": mask, "valueTwo": number, "op": "SCMP_CMP_MASKED_EQ"}

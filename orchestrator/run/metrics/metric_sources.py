@@ -18,7 +18,7 @@ from orchestrator.value import Value
 
 FINAL = "metrics.json"
 SERIES = "metrics.jsonl"
-MAX_FILES = 200  # that are read: of the largest, each takes half a second
+MAX_FILES = 200  # files that are read; one of the largest size takes half a second
 
 # The name of a folder, or of a part of it between `-`, `_` and `.`, that another run would not have.
 _DATE = r"(19|20)\d{2}[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"

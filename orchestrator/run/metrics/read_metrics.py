@@ -45,7 +45,7 @@ class Metrics(Value):
     final: dict[str, float] = {}
     series: Points = ()
     notes: tuple[str, ...] = ()
-    incomplete: str = ""  # what of them could not be read, in a sentence; empty: nothing
+    incomplete: str = ""  # which metrics could not be read, in a sentence; empty: all were
 
 
 def read_metrics(
@@ -95,7 +95,7 @@ class Reading:
         self._crowded = False
 
     def lose(self, what: str) -> None:
-        """Note something that the job wrote of its metrics and that is not recorded."""
+        """Note a metric that the job wrote and that is not recorded."""
         self.notes.append(what)
         self._lost.append(what)
 

@@ -122,5 +122,5 @@ def _series(points: object) -> Series:
         raise ValueError("a step has more than 64 bits") from None
 
 
-# What a value's field of points is annotated with: any sequence is taken, and held in columns.
+# The type of a model's field of points: any sequence is taken, and kept in columns.
 Points = Annotated[Sequence[MetricPoint], PlainValidator(_series), PlainSerializer(list)]
