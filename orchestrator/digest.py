@@ -1,4 +1,4 @@
-"""Digests, canonical JSON and hashing: what everything that is pinned is pinned by."""
+"""SHA-256 digests and canonical JSON, by which everything is pinned."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ class Digest(str):
 
 
 def chunks_of(stream: Readable, most: int = sys.maxsize) -> Iterator[bytes]:
-    """A stream's bytes from where it stands, at most so many."""
+    """A stream's next bytes, at most `most` of them."""
     while most > 0 and (chunk := stream.read(min(CHUNK, most))):
         most -= len(chunk)
         yield chunk
 
 
 class Hashed:
-    """Chunks that are hashed and counted while somebody else takes them."""
+    """Chunks that are hashed and counted as they are read."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks, self._hasher = chunks, hashlib.sha256()
@@ -98,7 +98,7 @@ class Hashed:
 
 
 def checked_chunks(stream: Readable, digest: Digest, size: int) -> Iterator[bytes]:
-    """A stream's bytes; ValueError at their end where they are not the digest's, or not so many."""
+    """A stream's bytes; ValueError at their end where they have another size or digest."""
     passing = Hashed(chunks_of(stream, size))
     yield from passing
     if passing.size != size or stream.read(1) or passing.digest != digest:

@@ -1,4 +1,4 @@
-"""Room on a disk for bytes that strangers announce: a full disk stops everything else, too."""
+"""Checks that bytes which others announce fit on the disk: a full disk would stop everything else, too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOK = 64 << 20  # bytes that are written between two looks
 
 
 class Room:
-    """Asked before the first byte is written, and again while they are: others write to the disk, too."""
+    """Room for bytes, checked before the first is written and after every LOOK bytes: others write, too."""
 
     def __init__(self, what: str, sizes: Mapping[Path, int]) -> None:
         """`sizes`: bytes that go below each folder, which need not exist yet. StoreError: they do not fit."""
@@ -24,8 +24,8 @@ class Room:
             while not there.exists():
                 there = there.parent
             disk = there.stat().st_dev
-            place, before = self._disks.get(disk, (there, 0))
-            self._disks[disk] = (place, before + size)
+            place, planned = self._disks.get(disk, (there, 0))
+            self._disks[disk] = (place, planned + size)
         for place, size in self._disks.values():
             if size:
                 self._check(place, size)

@@ -51,7 +51,7 @@ def temporary_beside(path: Path) -> Path:
 
 @contextmanager
 def writing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """Write `path` so that after a crash the whole file is there or nothing is; an error leaves nothing."""
+    """Write `path` so that a crash leaves all of the file or nothing; an error leaves nothing."""
     make_folder(path.parent)
     temporary = temporary_beside(path)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -69,7 +69,7 @@ def writing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """While entered, other processes that want this lock wait. The kernel lets go when its holder dies.
+    """While entered, other processes that want this lock wait. The kernel releases it when its holder dies.
 
     `path` is a folder, or a file that is made where it is absent.
     """

@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
 
 
 class RepriseError(Exception):
-    """Base of every error that a user is meant to read.
+    """Base of every error that is written for users.
 
     `message` says what and where in one line; `hint` says how to mend it. Secrets are taken out of both.
     """
@@ -63,7 +63,7 @@ class EngineMissingError(EngineError):
 
 
 class ImageMissingError(EngineError):
-    """The engine lacks an image that it had, or was said to have."""
+    """The engine lacks an image that it had, or should have."""
 
 
 class RegistryError(InfrastructureError):
@@ -79,7 +79,7 @@ class RecordError(InfrastructureError):
 
 
 class FencedError(RecordError):
-    """A newer attempt owns this run; a stale one may write nothing."""
+    """A newer attempt owns this run, so this one may no longer write."""
 
 
 class AuditError(RepriseError):

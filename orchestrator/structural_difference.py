@@ -7,9 +7,9 @@ from typing import Any
 
 
 def differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(path, a's value, b's value) of each leaf that differs: `outputs.model.pt.digest`. Of JSON's types.
+    """(path, a's value, b's value) of each leaf that differs: `outputs.model.pt.digest`. For JSON's types.
 
-    Keys are sorted; a key that is absent is as one that holds None. Lists of one length are compared entry by
+    Keys are sorted; an absent key equals one that holds None. Lists of equal length are compared entry by
     entry, and an entry is called by its `name` or `path` where it has one. 1, 1.0 and true differ.
     """
     if isinstance(a, Mapping) and isinstance(b, Mapping):

@@ -22,11 +22,11 @@ MAX_KEYS = 4_000_000  # colons
 MAX_OBJECTS = 1_500_000
 MAX_WIDTH = 20_000  # keys of one object: a run has 10,000 metrics
 _STOPPING = frozenset({"list", "tuple", "set", "frozenset", "dict"})
-_SHOWN = 10_000  # mistakes that are taken apart
+_SHOWN = 10_000  # mistakes; of more, only the number is shown
 
 
 def read_untrusted(model: type[M], data: bytes) -> M:
-    """ValidationError with the first mistake of each list or object; ValueError for far too many values."""
+    """ValidationError with the first mistake of each list or object; ValueError for too many values."""
     for most, count, what in (
         (MAX_MARKS, marks(data), "values"),
         (MAX_KEYS, data.count(b":"), "keys"),
@@ -40,7 +40,7 @@ def read_untrusted(model: type[M], data: bytes) -> M:
 
 
 def _check_width(value: Any) -> None:
-    """An object of a model has no setting that ends it at its first unknown key."""
+    """Refuses wide objects: pydantic has no setting that stops at a model's first unknown key."""
     waiting = [value] if isinstance(value, (dict, list)) else []
     while waiting:
         inside: Any = waiting.pop()
@@ -52,7 +52,7 @@ def _check_width(value: Any) -> None:
 
 
 def strict_json(text: str | bytes, *, nan: bool = False) -> Any:
-    """JSON with each key of an object once; NaN and infinities with `nan` only. Else ValueError."""
+    """Parses JSON. ValueError for a key twice in one object, and for NaN and infinities without `nan`."""
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=None if nan else _no_constant)
     except RecursionError:
@@ -71,7 +71,7 @@ def _no_constant(name: str) -> Any:
 
 
 def marks(data: bytes) -> int:
-    """A bound on the number of values in a document: it has at most one more."""
+    """Commas, brackets and braces of a document, which has at most one value more than these."""
     return data.count(b",") + data.count(b"[") + data.count(b"{")
 
 
@@ -86,7 +86,7 @@ def first_problem(error: ValidationError) -> str:
 
 @cache
 def _validator(model: type[BaseModel]) -> SchemaValidator:
-    model.model_rebuild()  # it may not have been used before, and so has no schema yet
+    model.model_rebuild()  # a model gets its schema when it is first used, which may be here
     return SchemaValidator(cast("CoreSchema", _stopping(model.__pydantic_core_schema__)), _use_prebuilt=False)
 
 

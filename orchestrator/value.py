@@ -17,7 +17,9 @@ def _run_id(text: str) -> str:
 
 
 RunId = Annotated[str, AfterValidator(_run_id)]
-"""A run's id: paths, container names and commands hold it, so nothing but hex digits is let in."""
+"""A run's id: paths, container names and commands hold it, so it has hex digits only."""
+
+YEARS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59, 59, 999999, tzinfo=UTC))
 
 
 def _instant(moment: datetime) -> datetime:
@@ -27,7 +29,6 @@ def _instant(moment: datetime) -> datetime:
     return moment
 
 
-YEARS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59, 59, 999999, tzinfo=UTC))
 Instant = Annotated[datetime, AfterValidator(_instant)]
 """A moment that can be shown in every time zone."""
 Seconds = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
@@ -36,7 +37,7 @@ Seconds = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 class Value(BaseModel):
     """Frozen, and closed: an unknown field is an error, so that no fact is dropped in silence."""
 
-    # A command meets few of all values: each one's validator is built when it is first used.
+    # A command uses few of these classes: each one's validator is built when it is first used.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True)
 
 

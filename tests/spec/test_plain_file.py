@@ -131,7 +131,7 @@ def test_a_commit_of_endless_names_is_told(folder: Path, monkeypatch: pytest.Mon
             done = subprocess.run(["git", "mktree"], cwd=folder, stdin=given, capture_output=True, check=True)
         entry, kind, mode = done.stdout.decode().strip(), "tree", "040000"
     commit = git(folder, "commit-tree", entry, "-m", "bomb")
-    monkeypatch.setattr(git_module, "MAX_SAID", 1 << 20)
+    monkeypatch.setattr(git_module, "MAX_OUTPUT", 1 << 20)
     with pytest.raises(UsageError, match="more than"):
         read(folder, commit)
 

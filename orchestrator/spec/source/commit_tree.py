@@ -10,14 +10,12 @@ from orchestrator.errors import UsageError
 from orchestrator.spec.source.git import Repository
 from orchestrator.spec.source.gitignore import MAX_FILE
 
-SUBMODULE = b"160000"
-
 
 @dataclass(frozen=True)
 class TreeEntry:
     path: str
     mode: bytes
-    identity: bytes  # object id, hex
+    object_id: bytes  # hex
     size: int  # bytes; 0 for a submodule and where the object is missing
 
 
@@ -29,9 +27,9 @@ def list_commit(repository: Repository, commit: str) -> list[TreeEntry]:
 
 def _entry(line: bytes) -> TreeEntry:
     head, _, name = line.partition(b"\t")
-    mode, _, identity, size = head.split()
+    mode, _, object_id, size = head.split()
     # The size is `-` for a submodule and BAD for a missing object, which is reported when it is read.
-    return TreeEntry(os.fsdecode(name), mode, identity, int(size) if size.isdigit() else 0)
+    return TreeEntry(os.fsdecode(name), mode, object_id, int(size) if size.isdigit() else 0)
 
 
 def blob_at(repository: Repository, entry: TreeEntry) -> bytes:
@@ -42,8 +40,8 @@ def blob_at(repository: Repository, entry: TreeEntry) -> bytes:
 
 
 def read_blobs(repository: Repository, entries: Sequence[TreeEntry]) -> list[bytes]:
-    """The contents of blobs, from one git process. The caller limits their listed sizes."""
-    given = b"".join(entry.identity + b"\n" for entry in entries)
+    """The contents of blobs, from one git process. The caller has checked their sizes."""
+    given = b"".join(entry.object_id + b"\n" for entry in entries)
     most = sum(entry.size + 1000 for entry in entries)
     out = repository.start("cat-file", "--batch", given=given).finish("reading files", most)
     blobs = []
@@ -53,7 +51,7 @@ def read_blobs(repository: Repository, entries: Sequence[TreeEntry]) -> list[byt
         size = out[offset:line].rsplit(b" ", 1)[1]
         if not size.isdigit():
             raise UsageError(
-                f"git has no content for {entry.path}: {entry.identity.decode()} {size.decode()}",
+                f"git has no content for {entry.path}: {entry.object_id.decode()} {size.decode()}",
                 "the clone is partial or damaged: `git fsck` says more",
             )
         blobs.append(out[line + 1 : line + 1 + int(size)])

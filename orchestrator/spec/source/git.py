@@ -33,7 +33,7 @@ from orchestrator.spec.source.source_tree import GitState
 
 DEADLINE = 300.0  # seconds of one git command; 100,000 files on a cold network disk take some 100
 MEMORY = 8 << 30  # bytes of one git command, packs that it maps not counted
-MAX_SAID = 64 << 20  # bytes of a listing: 100,000 files with names of 600
+MAX_OUTPUT = 64 << 20  # bytes of a listing: 100,000 files with names of 600
 MAX_SETTINGS = 1 << 20  # bytes of a repository's configuration
 MAX_PATCH = 64 << 20  # bytes; a larger patch is not kept: the changed files are in the image anyway
 
@@ -47,10 +47,10 @@ _SAFE = (
     "-c", "diff.external=",
     "-c", "diff.orderFile=/dev/null",
 )  # fmt: skip
-_SUBMODULE = b"160000"
+SUBMODULE = b"160000"  # the mode of one, in trees and in the index
 _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME")
 _ENVIRON = {
-    "GIT_ALLOW_PROTOCOL": "none",  # unlike protocol.allow, no setting of the repository comes before it
+    "GIT_ALLOW_PROTOCOL": "none",  # unlike protocol.allow, it overrides every setting of the repository
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_PAGER": "cat",
@@ -71,14 +71,14 @@ class Listing:
 
     tracked: frozenset[str]  # without submodules
     untracked: frozenset[str]
-    unwatched: frozenset[str]  # tracked, but git was told to assume that they are unchanged
+    unwatched: frozenset[str]  # tracked, but marked as unchanged (assume-unchanged, skip-worktree)
     submodules: Mapping[str, str]  # path -> commit in the index
 
 
 class Repository:
-    """A repository and a folder in it, set up for safe questions; close it after use.
+    """A repository and a folder in it, as git may read them safely; close it after use.
 
-    `prefix` is put before the names in its patches: the place of a submodule in the source.
+    `prefix` is put before the names in its patches: the path of a submodule in the source.
     """
 
     def __init__(self, folder: Path, there: GitFolder | None = None, prefix: str = "") -> None:
@@ -87,19 +87,19 @@ class Repository:
             raise UsageError(f"{folder} is not in a git repository")
         if shutil.which("git") is None:
             raise UsageError(f"{folder} is in a git repository, and git is not installed", "install git")
-        git_folder.refuse_waiting(found, folder)
+        git_folder.refuse_special_files(found, folder)
         self.folder, self.there, self.prefix = folder, found, prefix
         self.remote: str | None = None
-        self._room = tempfile.TemporaryDirectory(prefix="reprise-git-", ignore_cleanup_errors=True)
-        room = Path(self._room.name)
+        self._stand_in = tempfile.TemporaryDirectory(prefix="reprise-git-", ignore_cleanup_errors=True)
+        stand_in = Path(self._stand_in.name)
         self._environ = {name: os.environ[name] for name in _PASSED if name in os.environ} | _ENVIRON
-        self._environ |= {"GIT_DIR": str(room), "GIT_OBJECT_DIRECTORY": str(found.common / "objects")}
+        self._environ |= {"GIT_DIR": str(stand_in), "GIT_OBJECT_DIRECTORY": str(found.common / "objects")}
         if found.top is not None:
             self._environ |= {"GIT_WORK_TREE": str(found.top), "GIT_INDEX_FILE": str(found.own / "index")}
         try:
-            git_folder.copy(found, room)
+            git_folder.copy(found, stand_in)
             settings = self._settings(found.common / "config") | self._settings(found.own / "config.worktree")
-            git_folder.write_settings(found, room, settings)
+            git_folder.write_settings(found, stand_in, settings)
         except BaseException:
             self.close()
             raise
@@ -113,10 +113,10 @@ class Repository:
         self.close()
 
     def close(self) -> None:
-        self._room.cleanup()
+        self._stand_in.cleanup()
 
     def _settings(self, path: Path) -> dict[str, str]:
-        """The settings of a file, without files that it includes; names in lower case except their middle."""
+        """The settings of a file, but not of files that it includes; section and key in lower case."""
         if not path.exists():
             return {}
         return self._listed(f"reading {path}", read_plain(path.resolve(), MAX_SETTINGS))
@@ -127,13 +127,13 @@ class Repository:
         pairs = (os.fsdecode(setting).partition("\n") for setting in out.split(b"\0") if setting)
         return {name: value for name, _, value in pairs}
 
-    def start(self, *words: str, index: Path | None = None, given: bytes = b"") -> Asked:
-        """Start a git command in the folder; `Asked.finish` reads it.
+    def start(self, *words: str, index: Path | None = None, given: bytes = b"") -> GitCommand:
+        """Start a git command in the folder; `GitCommand.finish` reads its output.
 
         Its input and its error output are files: with pipes on both sides, both could fill and wait.
         """
         environ = self._environ | ({"GIT_INDEX_FILE": str(index)} if index is not None else {})
-        errors = tempfile.TemporaryFile()  # noqa: SIM115  (Asked closes it)
+        errors = tempfile.TemporaryFile()  # noqa: SIM115  (GitCommand closes it)
         with tempfile.TemporaryFile() as request:
             request.write(given)
             request.seek(0)
@@ -147,7 +147,7 @@ class Repository:
             )
         with contextlib.suppress(ProcessLookupError):  # it is done already
             resource.prlimit(process.pid, resource.RLIMIT_DATA, (MEMORY, MEMORY))
-        return Asked(process, errors)
+        return GitCommand(process, errors)
 
     def ask(self, what: str, *words: str, index: Path | None = None, given: bytes = b"") -> bytes:
         """A command's output. UsageError where it fails."""
@@ -157,39 +157,37 @@ class Repository:
         out = self.ask("listing files", "ls-files", "-z", "-v", "-s", "-co", "--exclude-standard", "--", ".")
         entries = [_entry(line) for line in out.split(b"\0") if line]
         return Listing(
-            tracked=frozenset(name for _, mode, _, name in entries if mode not in (b"", _SUBMODULE)),
+            tracked=frozenset(name for _, mode, _, name in entries if mode not in (b"", SUBMODULE)),
             untracked=frozenset(name for _, mode, _, name in entries if mode == b""),
             unwatched=frozenset(
-                name
-                for tag, mode, _, name in entries
-                if mode != _SUBMODULE and (tag.islower() or tag == b"S")
+                name for tag, mode, _, name in entries if mode != SUBMODULE and (tag.islower() or tag == b"S")
             ),
-            submodules={name: identity for _, mode, identity, name in entries if mode == _SUBMODULE},
+            submodules={name: identity for _, mode, identity, name in entries if mode == SUBMODULE},
         )
 
     def commit_of(self, text: str) -> str:
         """The full id of a commit that the user names. UsageError if there is no such commit."""
         words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
-        asked = self.start(*words)
-        out = asked.read(f"looking for commit {text!r}")
-        if asked.code != 0:
-            if b"fatal: " in asked.said and b"single revision" not in asked.said:
-                raise _failure(asked.said, f"looking for commit {text!r}")
+        command = self.start(*words)
+        out = command.read(f"looking for commit {text!r}")
+        if command.code != 0:
+            if b"fatal: " in command.stderr and b"single revision" not in command.stderr:
+                raise _failure(command.stderr, f"looking for commit {text!r}")
             raise UsageError(f"git knows no commit {text!r} in {self.folder}", "`git log` shows the commits")
         return out.decode().strip()
 
     def submodule_at(self, commit: str, path: str) -> str | None:
-        """The commit of the submodule that a commit has at a path below the folder, or None."""
+        """The commit of the submodule at a path below the folder, as `commit` has it; None without one."""
         out = self.ask(f"reading commit {commit}", "ls-tree", "-z", commit, "--", path)
         head = out.partition(b"\t")[0].split()
-        return head[2].decode() if head[:1] == [_SUBMODULE] else None
+        return head[2].decode() if head[:1] == [SUBMODULE] else None
 
     def submodule_name(self, commit: str, path: str) -> str:
-        """The name that a commit gives the submodule at a path below the folder, and so to its repository."""
+        """The name of the submodule that `commit` has at a path below the folder; `modules/` uses it, too."""
         inside = Path(os.path.relpath(self.folder.resolve(), self.there.top)) if self.there.top else Path()
-        asked = self.start("cat-file", "blob", f"{commit}:.gitmodules")
-        data = asked.read("reading .gitmodules", MAX_SETTINGS)
-        found = self._listed("reading .gitmodules", data) if asked.code == 0 else {}
+        command = self.start("cat-file", "blob", f"{commit}:.gitmodules")
+        data = command.read("reading .gitmodules", MAX_SETTINGS)
+        found = self._listed("reading .gitmodules", data) if command.code == 0 else {}
         for key, value in found.items():
             name = key.removeprefix("submodule.").removesuffix(".path")
             if key == f"submodule.{name}.path" and value == (inside / path).as_posix():
@@ -238,8 +236,7 @@ class Repository:
         if not (changed or untracked or listing.unwatched):
             return clean
         patch = self._patch(commit, untracked, sorted(listing.unwatched))
-        dirty = changed or bool(untracked) or patch != b""
-        if not dirty:
+        if not (changed or untracked) and patch == b"":
             return clean
         digest = Digest.of(patch) if patch is not None else None
         return clean.model_copy(update={"dirty": True, "patch": patch, "patch_digest": digest})
@@ -251,30 +248,29 @@ class Repository:
         written to the repository, not even an object.
         """
         top = os.fsdecode(self.ask("finding the folder", "rev-parse", "--show-prefix")).removesuffix("\n")
-        index, original = Path(self._room.name) / "index", self.there.own / "index"
+        index, original = Path(self._stand_in.name) / "index", self.there.own / "index"
         index.unlink(missing_ok=True)
         if original.exists():
-            # With its time: by it git sees which files changed in the same tick and compares their bytes.
+            # With its time: git compares the bytes of files that changed in the same tick.
             shutil.copy2(original, index)
-        nobody = "1" * len(commit)
-        entries = [f"100644 {nobody}\t{top}{name}" for name in untracked]
-        self._change_index(index, "--index-info", entries)
-        for flag in ("--no-assume-unchanged", "--no-skip-worktree") if unwatched else ():
-            self._change_index(index, flag, unwatched)
+        unused_id = "1" * len(commit)
+        entries = [f"100644 {unused_id}\t{top}{name}" for name in untracked]
+        self._change_index(index, entries, "--index-info")
+        for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
+            self._change_index(index, unwatched, flag, "--stdin")
         return self._diff(index, commit)
 
-    def _change_index(self, index: Path, how: str, entries: Sequence[str]) -> None:
+    def _change_index(self, index: Path, entries: Sequence[str], *words: str) -> None:
         if not entries:
             return
-        words = ["--index-info"] if how == "--index-info" else [how, "--stdin"]
         given = b"".join(os.fsencode(entry) + b"\0" for entry in entries)
         self.ask("announcing files", "update-index", "-z", *words, index=index, given=given)
 
     def _diff(self, index: Path, commit: str) -> bytes | None:
         prefixes = (f"--src-prefix=a/{self.prefix}", f"--dst-prefix=b/{self.prefix}")
-        asked = self.start("diff", *_PATCH, *prefixes, commit, "--", ".", index=index)
+        command = self.start("diff", *_PATCH, *prefixes, commit, "--", ".", index=index)
         try:
-            return asked.finish("making a patch", MAX_PATCH)
+            return command.finish("making a patch", MAX_PATCH)
         except TooMuchOutputError:
             return None
 
@@ -283,17 +279,17 @@ class TooMuchOutputError(UsageError):
     """A command's output is longer than its limit."""
 
 
-class Asked:
-    """A git command that runs."""
+class GitCommand:
+    """A running git command."""
 
     def __init__(self, process: subprocess.Popen[bytes], errors: BinaryIO) -> None:
         self._process, self._errors = process, errors
         self.code: int | None = None
-        self.said = b""  # its error output
+        self.stderr = b""  # its first 64 KiB
 
     def read(self, what: str, limit: int | None = None) -> bytes:
-        """All of its output, whatever its exit code. UsageError: too much of it, or too late."""
-        most = MAX_SAID if limit is None else limit
+        """All output, for any exit code. UsageError: more than `limit` bytes, or no end within DEADLINE."""
+        most = MAX_OUTPUT if limit is None else limit
         late = threading.Event()
 
         def stop() -> None:
@@ -310,7 +306,7 @@ class Asked:
                     self._end()
                 self.code = process.wait()
                 errors.seek(0)
-                self.said = errors.read(65536)
+                self.stderr = errors.read(65536)
         except BaseException:
             self._end()
             raise
@@ -329,13 +325,13 @@ class Asked:
 
     def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # filters of the user's that it started, too
+            os.killpg(self._process.pid, signal.SIGKILL)  # also the user's filters that it started
 
     def finish(self, what: str, limit: int | None = None) -> bytes:
-        """Its output. UsageError with git's first words if it failed."""
+        """The output. UsageError with the first line of the error output if the command failed."""
         out = self.read(what, limit)
         if self.code != 0:
-            raise _failure(self.said, what)
+            raise _failure(self.stderr, what)
         return out
 
 
@@ -367,7 +363,7 @@ def _failure(err: bytes, what: str) -> UsageError:
 
 
 def _moment(seconds: str) -> datetime | None:
-    """A commit's time; None for a number outside the calendar: anybody can write any number there."""
+    """A commit's time; None for a number outside the calendar: a commit may hold any number."""
     try:
         return datetime.fromtimestamp(int(seconds), UTC)
     except (ValueError, OverflowError, OSError):

@@ -1,6 +1,6 @@
 """Finds a repository's folders, and makes a stand-in for git that has its data but not its settings.
 
-A repository's own folder gives git orders: its configuration names programs (file monitors, filters,
+A repository's own folder steers git: its configuration names programs (file monitors, filters,
 external diffs, hooks), files to read and other configurations. So git never works in it. It works in a
 folder of ours, which links to the repository's objects and refs, and whose configuration we write from the
 few settings that say how bytes are read. Settings that a later git adds have no effect either.
@@ -25,7 +25,7 @@ _COPIED = (
     "HEAD", "ORIG_HEAD", "FETCH_HEAD", "MERGE_HEAD", "packed-refs", "shallow",
     "info/exclude", "info/attributes", "info/sparse-checkout",
 )  # fmt: skip
-_LED_TO = ("refs", "logs", "reftable")
+_LINKED = ("refs", "logs", "reftable")
 # Files of a work tree that git opens by name.
 _READ_BY_NAME = frozenset({".git", ".gitattributes", ".gitignore", ".gitmodules", ".mailmap"})
 # Settings that say how bytes are read and that name no file or program.
@@ -49,7 +49,7 @@ class GitFolder:
 
 
 def find_repository(folder: Path) -> GitFolder | None:
-    """The repository that a folder lies in, or is; no process is started to tell.
+    """The repository that a folder lies in, or is; found without starting git.
 
     UsageError where there is only a broken one.
     """
@@ -77,7 +77,7 @@ def at(folder: Path) -> GitFolder | None:
 
 
 def bare(folder: Path) -> GitFolder | None:
-    """The repository that this folder is."""
+    """The bare repository in this folder."""
     return _at(folder, None)
 
 
@@ -92,14 +92,14 @@ def _at(place: Path, top: Path | None) -> GitFolder | None:
         common = own
         if (own / "commondir").exists():
             common = (own / _line(own / "commondir", "")).resolve()
-        whole = os.path.lexists(own / "HEAD") and (common / "objects").is_dir() and (common / "refs").is_dir()
+        valid = os.path.lexists(own / "HEAD") and (common / "objects").is_dir() and (common / "refs").is_dir()
     except (OSError, RuntimeError, ValueError):
         return None
-    return GitFolder(top.resolve() if top is not None else None, own, common) if whole else None
+    return GitFolder(top.resolve() if top is not None else None, own, common) if valid else None
 
 
 def _line(path: Path, start: str) -> str:
-    """The line of a small file after `start`. ValueError: it does not begin with `start`."""
+    """The one line of a small file, without the `start` that it must have. ValueError: it has another."""
     text = os.fsdecode(read_plain(path, 65536)).removesuffix("\n")
     if not text.startswith(start) or not text:
         raise ValueError(f"{path} does not begin with {start!r}")
@@ -113,7 +113,7 @@ def copy(there: GitFolder, target: Path) -> None:
         path = (there.own if name.endswith("HEAD") else there.common) / name
         if path.exists():
             (target / name).write_bytes(read_plain(path.resolve(), MAX_FILE))
-    for name in _LED_TO:
+    for name in _LINKED:
         if (there.common / name).is_dir():
             (target / name).symlink_to(there.common / name)
     for path in there.own.glob("sharedindex.*"):  # of an index that is split
@@ -132,7 +132,7 @@ def write_settings(there: GitFolder, target: Path, found: dict[str, str]) -> Non
     (target / "config").write_text("".join(lines), encoding="ascii")
 
 
-def refuse_waiting(there: GitFolder, folder: Path) -> None:
+def refuse_special_files(there: GitFolder, folder: Path) -> None:
     """UsageError for FIFOs and devices that git would open, and then wait or read without end.
 
     This gives a clear message at once; git's deadline ends what it overlooks.

@@ -50,7 +50,7 @@ def read_source(spec: SourceSpec, exclude: tuple[Path, ...] = ()) -> SourceTree:
                 files = _read(selection, selection.wanted(names), in_git=True)
                 git, notes = state(parts, selection)
                 return SourceTree(files=files, git=git, notes=notes)
-    # Outside git, or a folder that the repository around it ignores as a whole.
+    # Outside git, or in a folder that the repository around it ignores.
     return SourceTree(files=_read(selection, selection.wanted(_walk(selection)), in_git=False))
 
 

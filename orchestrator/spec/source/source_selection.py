@@ -13,10 +13,10 @@ from orchestrator.spec.plain_file import read_plain
 from orchestrator.spec.source.gitignore import MAX_FILE, Ignore
 
 MAX_FILES = 100_000
-MAX_DEPTH = 200  # folders in one another: each is asked for the one above
+MAX_DEPTH = 200  # folders in one another: `enters` calls itself once for each
 IGNORE_FILE = ".repriseignore"  # with the meaning of a .gitignore; in folders below, too
 
-# Never source, whatever git says. Bytecode would be stale: all files in an image have the same time.
+# Never source, even if git tracks them. Bytecode would be stale: all files in an image have the same time.
 IGNORED_FOLDERS = frozenset(
     {
         ".git",
@@ -48,7 +48,7 @@ class Selection:
         self._known: dict[str, bool] = {"": True}  # folders
 
     def read_patterns(self, names: Iterable[str]) -> None:
-        """Read the files of patterns among these names."""
+        """Read the pattern files among these names."""
         for name in sorted(name for name in names if name.rpartition("/")[2] == IGNORE_FILE):
             if os.path.lexists(self.folder / name):
                 self.add_patterns(name, read_plain(self.folder / name, MAX_FILE))

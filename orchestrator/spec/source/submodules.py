@@ -1,7 +1,7 @@
 """Submodules: repositories inside a repository, whose files are source too.
 
 A submodule keeps its data in the repository around it or in its own folder. A `.git` that leads elsewhere is
-refused: it could be anybody's.
+refused: that repository could be anybody's.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.spec.source import git_folder
-from orchestrator.spec.source.commit_tree import SUBMODULE, TreeEntry, blob_at, list_commit
-from orchestrator.spec.source.git import MAX_PATCH, Listing, Repository
+from orchestrator.spec.source.commit_tree import TreeEntry, blob_at, list_commit
+from orchestrator.spec.source.git import MAX_PATCH, SUBMODULE, Listing, Repository
 from orchestrator.spec.source.git_folder import GitFolder
 from orchestrator.spec.source.source_selection import IGNORE_FILE, Selection
 from orchestrator.spec.source.source_tree import GitState
@@ -88,26 +88,24 @@ def _check_place(folder: Path, there: GitFolder, outer: GitFolder) -> None:
 def state(parts: list[WorkTreePart], selection: Selection) -> tuple[GitState | None, tuple[str, ...]]:
     """The state of a work tree with its submodules; before its first commit None, and notes instead."""
     outer, *inner = parts
-    whole = outer.repository.state(outer.listing, selection)
+    outermost = outer.repository.state(outer.listing, selection)
     states: dict[str, GitState] = {}
     for part in inner:
         found = part.repository.state(part.listing, _below(selection, part.path))
         if found is None:
             raise UsageError(f"the submodule {part.repository.folder} has no commit", _MEND)
         states[part.path] = found
-    if whole is None:
+    if outermost is None:
         return None, tuple(
             f"the submodule {path.rstrip('/')} is at commit {found.commit}, and the repository has none yet"
             for path, found in states.items()
         )
     if not states:
-        return whole, ()
-    patches = [whole.patch or b"" if whole.patch is not None or not whole.dirty else None]
+        return outermost, ()
+    patches = [_patch_of(outermost)]
     for part in inner:
-        patches += [_moved(part, whole, states), states[part.path].patch]
-        if not states[part.path].dirty:
-            patches[-1] = b""
-    dirty = whole.dirty or any(patch != b"" for patch in patches)
+        patches += [_moved(part, outermost, states), _patch_of(states[part.path])]
+    dirty = outermost.dirty or any(patch != b"" for patch in patches)
     patch = _joined(patches) if dirty else None
     update = {
         "submodules": {path.rstrip("/"): found.commit for path, found in states.items()},
@@ -115,11 +113,16 @@ def state(parts: list[WorkTreePart], selection: Selection) -> tuple[GitState | N
         "patch": patch,
         "patch_digest": Digest.of(patch) if patch is not None else None,
     }
-    return whole.model_copy(update=update), ()
+    return outermost.model_copy(update=update), ()
 
 
 def _below(selection: Selection, path: str) -> Callable[[str], bool]:
     return lambda name: selection(path + name)
+
+
+def _patch_of(found: GitState) -> bytes | None:
+    """Empty for a clean work tree; None for a patch that is too long to keep."""
+    return found.patch if found.dirty else b""
 
 
 def _joined(patches: list[bytes | None]) -> bytes | None:
@@ -127,13 +130,13 @@ def _joined(patches: list[bytes | None]) -> bytes | None:
     return b"".join(known) if len(known) == len(patches) and sum(map(len, known)) <= MAX_PATCH else None
 
 
-def _moved(part: WorkTreePart, whole: GitState, states: dict[str, GitState]) -> bytes:
+def _moved(part: WorkTreePart, outermost: GitState, states: dict[str, GitState]) -> bytes:
     """The patch, in git's form, for a submodule at another commit than the repository around it names."""
     around = part.around
     if around is None:
         return b""
     name = part.path.removeprefix(around.path).rstrip("/")
-    commit = states[around.path].commit if around.path else whole.commit
+    commit = states[around.path].commit if around.path else outermost.commit
     before = around.repository.submodule_at(commit, name)
     after = states[part.path].commit
     if before == after:
@@ -160,13 +163,13 @@ class CommittedFile:
 def committed(
     stack: ExitStack, repository: Repository, commit: str, selection: Selection
 ) -> tuple[list[CommittedFile], dict[str, str]]:
-    """All source of a commit, with the files of its submodules; and the submodules' commits."""
+    """All source of a commit with its submodules, and path -> commit of these."""
     found: list[CommittedFile] = []
     submodules: dict[str, str] = {}
     waiting = [(repository, commit, "")]
     for inner, at, path in waiting:
         entries = [
-            TreeEntry(path + entry.path, entry.mode, entry.identity, entry.size)
+            TreeEntry(path + entry.path, entry.mode, entry.object_id, entry.size)
             for entry in list_commit(inner, at)
         ]
         for entry in sorted(entries, key=lambda entry: entry.path):
@@ -176,15 +179,15 @@ def committed(
             if entry.mode != SUBMODULE:
                 found.append(CommittedFile(inner, entry))
             elif selection(f"{entry.path}/"):
-                identity = entry.identity.decode()
-                submodules[entry.path] = identity
+                wanted = entry.object_id.decode()
+                submodules[entry.path] = wanted
                 if len(submodules) > _MOST:
                     raise UsageError(f"commit {commit} has more than {_MOST} submodules")
                 folder = selection.folder / entry.path
-                there = _anywhere(inner, at, folder, entry.path.removeprefix(path), repository.there)
+                there = _find_submodule(inner, at, folder, entry.path.removeprefix(path), repository.there)
                 nested = stack.enter_context(Repository(_existing(folder, there), there))
-                _need(nested, identity, folder)
-                waiting.append((nested, identity, f"{entry.path}/"))
+                _check_commit(nested, wanted, folder)
+                waiting.append((nested, wanted, f"{entry.path}/"))
     return found, submodules
 
 
@@ -192,14 +195,14 @@ def _existing(folder: Path, there: GitFolder) -> Path:
     return folder if there.top is not None else there.own
 
 
-def _need(repository: Repository, commit: str, folder: Path) -> None:
+def _check_commit(repository: Repository, commit: str, folder: Path) -> None:
     try:
         repository.commit_of(commit)
     except UsageError:
         raise UsageError(f"the submodule {folder} has no commit {commit}", _MEND) from None
 
 
-def _anywhere(inner: Repository, commit: str, folder: Path, path: str, outer: GitFolder) -> GitFolder:
+def _find_submodule(inner: Repository, commit: str, folder: Path, path: str, outer: GitFolder) -> GitFolder:
     """A submodule's repository: that of its checked-out folder, or the one that git keeps in `modules/`."""
     there = git_folder.at(folder)
     if there is None:
