@@ -15,7 +15,7 @@ from orchestrator.audit.keys import key_path, signing_key
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.merkle import MerkleTree, leaf_hash
-from orchestrator.record.ledger.read_ledger import events
+from orchestrator.record.ledger.snapshot import events_after
 from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
 
@@ -39,7 +39,7 @@ def rewind(session: Session, *, to: int) -> None:
     from orchestrator.record.ledger.merkle import Frontier
 
     with session.record.reading() as connection:
-        lines = list(events(connection, end=to))
+        lines = events_after(connection, None)[:to]
     frontier = Frontier()
     for line in lines:
         frontier.append(leaf_hash(line.document))
@@ -57,7 +57,7 @@ def test_it_is_the_ledgers_size_and_root_signed(session: Session) -> None:
     read = parse_head(note)
     head = session.record.ledger.head()
     with session.record.reading() as connection:
-        root = MerkleTree(leaf_hash(line.document) for line in events(connection)).root
+        root = MerkleTree(leaf_hash(line.document) for line in events_after(connection, None)).root
     assert (read.origin, read.size, read.root) == (f"reprise/{head.id}", head.size, root)
     key = signing_key(session.settings).public
     assert list(verify_head(read, [key])) == [key]
