@@ -22,7 +22,7 @@ _SHOWN = 5
 
 
 def why_not(output: Output) -> str | None:
-    """Why an output cannot be brought back, in words; None where it can."""
+    """Why an output cannot be copied; None where it can."""
     if output.status is OutputStatus.KEPT:
         return None
     text = output.link
@@ -45,10 +45,10 @@ def stays_inside(path: str, text: str) -> bool:
 def copy_outputs(
     outputs: Sequence[Output], target: Path, open_blob: Callable[[Digest], BinaryIO], force: bool
 ) -> int:
-    """Bring outputs that `why_not` has nothing against to `target/<path>`; the bytes written.
+    """Copy outputs that can be copied (`why_not`) to `target/<path>`; returns the bytes written.
 
     Links in `target` are never followed, not even with `force`. Raises UsageError where something is in
-    the way, StoreError where a blob's bytes are not those of its digest; such a file is not left behind.
+    the way, StoreError where a blob's bytes do not have its digest; no such file remains.
     """
     parts = {output.path: _parts(output.path) for output in outputs}
     if not force:

@@ -71,7 +71,7 @@ class LazyGroup(click.Group):
 
 
 def _near(prefix: str, typed: str) -> str:
-    """A suggestion: a verb that is spelt nearly so, or one of a group typed without it (`gc`: `store gc`)."""
+    """A suggestion: a verb spelt like it, or a verb of a group typed without the group (`gc`: `store gc`)."""
     from difflib import get_close_matches
 
     inside = [path for path in VERBS if not prefix and path.endswith(f" {typed}")]
@@ -92,7 +92,7 @@ def cli() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command line and exit with its code."""
-    # A start makes up to 200,000 objects that live to the end: looking for rubbish among them takes 40 ms.
+    # A start makes up to 200,000 objects that live to the end: a collection among them takes 40 ms.
     gc.set_threshold(250_000)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever called: `>&-`
@@ -102,12 +102,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:] if argv is None else argv)
-    gc.freeze()  # nor among them all once more on the way out: another 150 ms
+    gc.freeze()  # without it, the collection at the exit takes another 150 ms
     sys.exit(code)
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Every failure has been told to the user."""
+    """Run one command line and return its exit code. Every failure has been printed."""
     args = list(argv)
     if COMPLETION_VARIABLE in os.environ:
         from click.shell_completion import shell_complete
@@ -118,7 +118,7 @@ def run(argv: Sequence[str]) -> int:
         code = _invoke(args)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has seen enough. What follows must not fail again when Python flushes at exit.
+        # The reader is gone. Python must not fail again when it flushes at exit.
         from orchestrator.cli.terminal.console import silence
 
         silence(sys.stdout)
@@ -142,13 +142,13 @@ def _invoke(args: list[str]) -> int:
         return _report("Interrupted", "interrupted", None, ExitCode.INTERRUPTED, args)
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001  (the last resort: told, written to a file, exit 5)
+    except Exception as error:  # noqa: BLE001  (the last resort: a message, a crash report, exit 5)
         return _unforeseen(error, args)
     return int(code) if isinstance(code, int) else ExitCode.OK
 
 
 def _unforeseen(error: Exception, args: list[str]) -> int:
-    """A full disk is told as such. Any other unforeseen error is a bug, told with a crash report."""
+    """A full disk gets a message of its own. Any other unforeseen error is a bug, and gets a crash report."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         from orchestrator.cli.terminal.console import silence
 

@@ -1,4 +1,4 @@
-"""The session of a verb, and the place where runs are taken over whose orchestrator died."""
+"""The session of a verb. It also takes over runs whose orchestrator died."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def opened(adopting: bool = False) -> Iterator[Session]:
 
 
 def _seal(session: Session) -> None:
-    """Sign the ledger if that is due (0.3 ms if not). A failure is told, and the command has succeeded."""
+    """Sign the ledger if that is due (0.3 ms if not). A failure is printed and does not fail the command."""
     from orchestrator.errors import RepriseError
 
     try:

@@ -29,9 +29,9 @@ def audit_view(findings: Sequence[Finding], what: str) -> View:
         text = f"{len(wrong)} wrong, {away}{len(notes)} to note; looked at: {what}"
         yield Text(text, Tone.STRONG)
 
-    told = [jsonable(one) | {"meaning": one.meaning, "wrong": one.wrong} for one in findings]
+    entries = [jsonable(one) | {"meaning": one.meaning, "wrong": one.wrong} for one in findings]
     counts = {"wrong": len(wrong), "unknown": len(unknown), "notes": len(notes)}
-    return View({"findings": told, **counts}, page())
+    return View({"findings": entries, **counts}, page())
 
 
 def _findings(group: Sequence[Finding]) -> Iterator[Block]:
@@ -69,19 +69,19 @@ def _claim(claim: Vouched) -> Iterator[Block]:
     yield Fields([("job", claim.job), ("image", claim.image), *listed], indent=2)
     if claim.unknown:
         yield Text(f"  signatures of keys that were not given: {claim.unknown}", Tone.QUIET)
-    yield from (Text(f"  {clean_line(_run_text(told))}") for told in claim.runs[:RUNS_SHOWN])
+    yield from (Text(f"  {clean_line(_run_text(run))}") for run in claim.runs[:RUNS_SHOWN])
     if len(claim.runs) > RUNS_SHOWN:
         yield Text(f"  and {len(claim.runs) - RUNS_SHOWN} more runs; --json lists all", Tone.QUIET)
 
 
-def _run_text(told: SignedRun) -> str:
+def _run_text(run: SignedRun) -> str:
     """`ada@alpha: run R on box B, finished …, by ada, commit 1f2e…, identical with its original R0`."""
-    box = told.box_name or told.box.rpartition(":")[2][:12]
+    box = run.box_name or run.box.rpartition(":")[2][:12]
     parts = [
-        f"run {told.run} on box {box}",
-        f"finished {told.finished_on}",
-        f"submitted by {told.submitted_by}",
+        f"run {run.run} on box {box}",
+        f"finished {run.finished_on}",
+        f"submitted by {run.submitted_by}",
     ]
-    if told.commit:
-        parts.append(f"commit {told.commit[:12]}{' DIRTY' if told.dirty else ''}")
-    return f"{' and '.join(told.by)}: {', '.join([*parts, *told.verdicts[-3:]])}"
+    if run.commit:
+        parts.append(f"commit {run.commit[:12]}{' DIRTY' if run.dirty else ''}")
+    return f"{' and '.join(run.by)}: {', '.join([*parts, *run.verdicts[-3:]])}"

@@ -77,7 +77,7 @@ def recovery_view(adopted: Sequence[Adopted], leftovers: Sequence[Leftover]) -> 
 
 
 def garbage_view(swept: Swept, spared: float, dry_run: bool) -> View:
-    """What a store got rid of; blobs younger than `spared` seconds were left alone."""
+    """What `store gc` removed; blobs younger than `spared` seconds were left alone."""
 
     def page() -> Iterator[Block]:
         verb = "would remove" if dry_run else "removed"

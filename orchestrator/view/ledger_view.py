@@ -12,10 +12,10 @@ from orchestrator.view.forms.page import Block, Table, Text, View
 
 
 def events_view(events: Sequence[LedgerEvent], limit: int, more: bool) -> View:
-    """Events, the newest last. `more`: there are older ones."""
+    """Events, the newest last. `more`: older ones were left out."""
     names = ("index", "at", "by", "kind", "run")
-    told = [{name: getattr(one, name) for name in names} | {"data": data_of(one)} for one in events]
-    return View({"events": told, "limit": limit, "more": more}, _page(events))
+    entries = [{name: getattr(one, name) for name in names} | {"data": data_of(one)} for one in events]
+    return View({"events": entries, "limit": limit, "more": more}, _page(events))
 
 
 def _page(events: Sequence[LedgerEvent]) -> Iterator[Block]:
@@ -32,16 +32,16 @@ def data_of(event: LedgerEvent) -> dict[str, Any] | None:
 
 
 def event_text(event: LedgerEvent) -> str:
-    """`submitted digits as 3f2c…`. Not cleaned."""
+    """`submitted digits as 3f2c…`. Control characters of a name are still in it."""
     try:
-        said = WORDS[event.kind](event.run or "", event.data)
+        text = SENTENCES[event.kind](event.run or "", event.data)
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
-        said = KINDS.get(event.kind, event.kind) + (f": {event.run}" if event.run else "")
-    return " ".join(said.split())
+        text = KINDS.get(event.kind, event.kind) + (f": {event.run}" if event.run else "")
+    return " ".join(text.split())
 
 
 def _one(data: dict[str, Any], table: str) -> tuple[str, dict[str, Any]]:
-    """Key and row of the one row of `table` that an event tells of."""
+    """Key and row of an event that changes one row of `table`."""
     rows: dict[str, dict[str, Any]] = data[table]
     return next(iter(rows.items()))
 
@@ -112,11 +112,11 @@ def _shared(verb: str, table: str, column: str | None) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A text that is too long for an event stands there as its digest and its size."""
+    """A text of an event. One that was too long for it is there as digest and size."""
     return f"({value['bytes']} bytes)" if isinstance(value, dict) else str(value)
 
 
-WORDS: dict[str, Any] = {
+SENTENCES: dict[str, Any] = {
     "job.recorded": _shared("first used the job's name", "job", "name"),
     "image.recorded": _shared("first used image", "image", "digest"),
     "input.recorded": _shared("first used input data", "input_data", None),

@@ -31,7 +31,7 @@ def end_a_run(session: Session, **result: Any) -> str:
 
 
 def test_every_kind_of_event_has_words() -> None:
-    assert ledger_view.WORDS.keys() == KINDS.keys()
+    assert ledger_view.SENTENCES.keys() == KINDS.keys()
 
 
 def test_events_are_told_in_words(reprise: Call, session: Session) -> None:

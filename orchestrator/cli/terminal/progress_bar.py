@@ -62,7 +62,7 @@ class ProgressBar:
         self._line.erase()
 
     def step(self, part: str) -> Callable[[int, int], None]:
-        """What is told how much of a part is done: (done, total)."""
+        """The callback for one part of the work: (done, total)."""
 
         def tick(done: int, total: int) -> None:
             if time.monotonic() - self._began > PATIENCE:

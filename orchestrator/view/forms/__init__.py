@@ -1,1 +1,1 @@
-"""The forms of what is told: pages, JSON, clean text, units."""
+"""The forms of a view: page, JSON, clean text, units."""

@@ -28,18 +28,18 @@ _TOKENS = re.compile(
     r"|\x1b[\x20-\x2f]*)\Z)"
     # A control sequence that broke off
     r"|(?:\x1b\[|\x9b)[\x20-\x3f]*"
-    # A single control character; carriage returns are the line's business
+    # A single control character; `_last_state` handles carriage returns
     rf"|(?!\r)[{_CONTROLS}]"
 )
 _SPECIAL = re.compile(f"[{_CONTROLS}]")
 
 
 class Cleaner:
-    """Raw bytes of a log in any chunks -> clean text in whole lines.
+    """Raw bytes of a log in any chunks -> clean text in complete lines.
 
     Of a line redrawn with carriage returns (a progress bar) the last state is kept. `partial` is the
-    line that has not ended yet, as it looks now. The result does not depend on where chunks end, but
-    for sequences and lines longer than the bounds above.
+    line that has not ended yet, as it looks now. Where chunks end does not change the result, except for
+    sequences and lines longer than the bounds above.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ def _last_state(line: str) -> str:
 
 
 def _current_state(line: str) -> str:
-    """The same, still open: a trailing carriage return is kept, for what follows replaces the text."""
+    """The same for an open line: a trailing carriage return is kept, because more text may replace it."""
     return _last_state(line) + ("\r" if line.endswith("\r") else "")
 
 

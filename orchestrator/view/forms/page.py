@@ -1,4 +1,4 @@
-"""The parts of a page, without how they look: a terminal prints them, a browser shows them."""
+"""The parts of a page, without their look: a terminal prints them, a browser shows them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is told of runs."""
+"""Views of runs."""

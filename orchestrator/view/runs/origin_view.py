@@ -45,7 +45,7 @@ def origin_view(
 
 
 def left_by_a_run(made: Sequence[Made], mentions: Sequence[Mention]) -> bool:
-    """Whether a run made any of it: as an output, a log, a trace or a patch; an input was there before."""
+    """Whether a run made one of these files: as an output, a log, a trace or a patch, not as an input."""
     return bool(made) or any(item.role not in ("input", "input file") for item in mentions)
 
 

@@ -1,4 +1,4 @@
-"""A run: its document, and what people read of it."""
+"""A run, as a document and as a page."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ BOX_SHOWN = 8  # hex digits of a box's id
 
 
 def run_document(run: RunRecord, series: bool = False) -> dict[str, Any]:
-    """Every field of a run but the patch's bytes, and `flags_changed` from the read-backs.
+    """Every field of a run except the bytes of its patch, with `flags_changed` from the read-backs.
 
-    `series` (all points of all metrics) only where asked for: it can be long.
+    `series`: with all points of all metrics, which can be many.
     """
     left_out = {"git"} if series else {"git", "series"}
     document = {name: getattr(run, name) for name in type(run).model_fields if name not in left_out}
