@@ -11,7 +11,7 @@ from orchestrator.record.run_record import RunRecord
 from orchestrator.structural_difference import unequal_names
 from orchestrator.value import Value
 from orchestrator.verdict.comparability import failure_of
-from orchestrator.verdict.predict_bits import Cell, Pair, class_differences, plain
+from orchestrator.verdict.predict_bits import Cell, Pair, class_differences, listed_pairs, plain
 from orchestrator.verdict.verdict_model import Outcome, Verdict
 from orchestrator.verdict.verdict_wording import listed
 
@@ -124,8 +124,7 @@ def _agreeing(
 ) -> ReplayConclusion:
     """Two equal runs here, and an original that is not."""
     same_box = original.box is not None and original.box == rerun.box
-    named = listed([f"{name} ({_word(a)} vs {_word(b)})" for name, (a, b) in fields.items()], 5)
-    others = listed([f"{name} ({_word(a)} vs {_word(b)})" for name, (a, b) in soft.items()], 5)
+    named, others = listed_pairs(fields, 5), listed_pairs(soft, 5)
     if same_box and any(map(_of_host, fields)):
         return ReplayConclusion(
             source=Source.BOX_CHANGED,
@@ -200,7 +199,3 @@ def _seen(run: RunRecord) -> dict[str, Cell]:
     return {name: plain(value) for name, value in perf.items()} | {
         f"resources.{name}": plain(value) for name, value in limits.items()
     }
-
-
-def _word(value: Cell) -> str:
-    return "absent" if value is None else str(value)

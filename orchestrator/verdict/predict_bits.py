@@ -1,7 +1,7 @@
-"""predict: before anything runs, whether this box is of the bit class of the box of an earlier run.
+"""Predicts, before anything runs, whether this box gives the bits of an earlier run: by their bit classes.
 
 What follows from the image (libraries, determinism settings, thread counts) is the same for the same digest,
-so what is compared is what a host shows. Nothing here is a guarantee: cuBLAS promises the same bits for the
+so only what a host shows is compared. Nothing here is a guarantee: cuBLAS promises the same bits for the
 same toolkit, architecture and SM count, cuDNN promises nothing across architectures, and a script may do what
 it likes. MKL_CBWR=AVX2 is heeded on Intel CPUs only (Intel's guide to MKL, "Getting Started with Conditional
 Numerical Reproducibility").
@@ -34,7 +34,7 @@ class Expected(StrEnum):
 
 
 class Prediction(Value):
-    """Whether two boxes are of one class, and what may be expected of a rerun: never what is certain."""
+    """Whether two boxes are of one class, and what may be expected of a rerun. Nothing is certain."""
 
     original: str | None  # run id; None: no run to compare with is known
     same: bool
@@ -69,7 +69,7 @@ def predict(original: RunRecord, here: Mapping[str, Any], here_box: str | None =
     whose = f"the box of run {original.id}" if not same_box else f"when it made run {original.id}"
     same, expected = False, Expected.NOT_PROMISED
     if found.hard:
-        fields = listed([f"{name} ({_word(a)} vs {_word(b)})" for name, (a, b) in found.hard.items()])
+        fields = listed_pairs(found.hard)
         summary = f"this box is of another bit class than {whose}, so equal bits are not promised: {fields}"
     elif found.unknown:
         expected = Expected.UNKNOWN
@@ -275,5 +275,7 @@ def plain(value: Any) -> Cell:
     return value if isinstance(value, bool | int | float | str) or value is None else str(value)
 
 
-def _word(value: Cell) -> str:
-    return "absent" if value is None else str(value)
+def listed_pairs(pairs: Mapping[str, Pair], limit: int = 3) -> str:
+    """`cpu_vendor (GenuineIntel vs AuthenticAMD), machine (x86_64 vs absent) and 2 more`."""
+    words = {name: ["absent" if value is None else str(value) for value in pairs[name]] for name in pairs}
+    return listed([f"{name} ({there} vs {here})" for name, (there, here) in words.items()], limit)

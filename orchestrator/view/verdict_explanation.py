@@ -145,13 +145,15 @@ def _renamed(renamed: tuple[Renamed, ...]) -> Iterator[str]:
 
 
 def _hardware(original: RunRecord, rerun: RunRecord, compared: bool) -> Iterator[str]:
-    missing = [name for name, run in (("original", original), ("rerun", rerun)) if run.fingerprint is None]
-    if original.fingerprint is None or rerun.fingerprint is None:
+    found = boxes(original, rerun)
+    if found is None:
+        missing = [
+            name for name, run in (("original", original), ("rerun", rerun)) if run.fingerprint is None
+        ]
         yield f"hardware: not known for the {' and the '.join(missing)}"
         return
     same_box = original.box is not None and original.box == rerun.box
-    found = boxes(original, rerun)
-    if found is None or not (found.hard or found.soft or found.unknown):
+    if not (found.hard or found.soft or found.unknown):
         expected = ", so equal bits are expected" if compared else ""
         yield f"hardware: the same {'box' if same_box else 'class'}{expected}"
     elif hard := found.hard | found.unknown:

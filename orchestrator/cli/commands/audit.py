@@ -97,7 +97,7 @@ def command(
     if offline is not None:
         with ProgressBar() as bar:
             findings = list(audit_offline(offline, keys, witness, bar.step))
-        return _told(findings, f"the export {offline}", as_json)
+        return _answer(findings, f"the export {offline}", as_json)
     from orchestrator.audit.run_audit import Audit, AuditPart, audit  # which imports database and engine
 
     with opened() as session, ProgressBar() as bar:
@@ -107,10 +107,10 @@ def command(
             wanted = tuple(map(AuditPart, parts))
             asked = Audit(parts=wanted, since=since, witnesses=witness, keys=keys)
             findings, what = list(audit(session, asked, bar.step)), ", ".join(parts)
-    return _told(findings, what, as_json)
+    return _answer(findings, what, as_json)
 
 
-def _told(findings: Sequence[Finding], what: str, as_json: bool) -> ExitCode:
+def _answer(findings: Sequence[Finding], what: str, as_json: bool) -> ExitCode:
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.errors import ExitCode
     from orchestrator.view.audit_view import audit_view
@@ -124,7 +124,7 @@ def _told(findings: Sequence[Finding], what: str, as_json: bool) -> ExitCode:
 def _verdicts(
     session: Session, texts: Sequence[str], job: str | None, bar: ProgressBar
 ) -> tuple[list[Finding], str]:
-    """What is found, and what was looked at."""
+    """The findings, and what was looked at, in words."""
     from orchestrator.audit.checks.verdict_checks import verdict_findings
     from orchestrator.audit.findings import Finding, Kind
     from orchestrator.launch.judge.verify_verdicts import judged_runs
@@ -144,7 +144,7 @@ def _verdicts(
 
 
 def _refuse(session: Session, runs: list[str], job: str | None) -> None:
-    """UsageError if no named run has a verdict: nothing was checked, which is not the same as all is well."""
+    """Raise UsageError because no named run has a verdict: that nothing is wrong was not checked."""
     from orchestrator.errors import UsageError
 
     if job is not None:

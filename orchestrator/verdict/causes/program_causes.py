@@ -1,4 +1,4 @@
-"""What two programs do not share, as causes: a seed, an input, threads, flags, parameters, code, packages."""
+"""Differences of two programs as causes: seed, inputs, threads, flags, parameters, code, packages."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from orchestrator.verdict.causes.readback_flags import reported
 from orchestrator.verdict.verdict_model import Cause, CauseKind, Phase
 from orchestrator.verdict.verdict_wording import listed
 
-_MAPPINGS = ("params", "env")
-
-# Which change explains best what was seen first.
+# Which kind of change explains the first difference best, by its phase.
 _FITS = {
     Phase.INIT: (CauseKind.SEED, CauseKind.PROGRAM),
     Phase.RNG: (CauseKind.SEED, CauseKind.PROGRAM),
@@ -30,25 +28,22 @@ def program_causes(original: RunRecord, rerun: RunRecord, phase: Phase | None) -
 
 def _changes(original: RunRecord, rerun: RunRecord) -> list[Cause]:
     a, b = original.program, rerun.program
-    found: list[Cause] = []
-    if a.seed != b.seed:
-        found.append(_cause(CauseKind.SEED, "another seed", {"seed": f"{a.seed} vs {b.seed}"}))
-    for name in _MAPPINGS:
-        fields = _fields(name, getattr(a, name), getattr(b, name))
-        found += [_cause(CauseKind.PROGRAM, _NOUNS[name], fields)] if fields else []
-    inputs = _fields("inputs", _short(a.inputs), _short(b.inputs))
-    found += [_cause(CauseKind.INPUT, "other input data", inputs)] if inputs else []
-    determinism = [run.program.determinism.model_dump(mode="json") for run in (original, rerun)]
-    fields = _fields("determinism", *determinism)
-    threads = {name: value for name, value in fields.items() if name == "determinism.threads"}
-    others = {name: value for name, value in fields.items() if name not in threads}
-    found += [_cause(CauseKind.THREADS, "another number of threads asked for", threads)] if threads else []
-    found += [_cause(CauseKind.FLAGS, "other determinism asked for", others)] if others else []
+    others = _fields("determinism", *(one.determinism.model_dump(mode="json") for one in (a, b)))
+    threads = {name: others.pop(name) for name in ("determinism.threads",) if name in others}
+    changes: list[tuple[CauseKind, str, dict[str, str]]] = [
+        (CauseKind.SEED, "another seed", {"seed": f"{a.seed} vs {b.seed}"} if a.seed != b.seed else {}),
+        (CauseKind.PROGRAM, "other parameters", _fields("params", a.params, b.params)),
+        (CauseKind.PROGRAM, "another environment", _fields("env", a.env, b.env)),
+        (CauseKind.INPUT, "other input data", _fields("inputs", _short(a.inputs), _short(b.inputs))),
+        (CauseKind.THREADS, "another number of threads asked for", threads),
+        (CauseKind.FLAGS, "other determinism asked for", others),
+    ]
     if reported(original) and reported(rerun):
         code = _fields("source", _short(original.source), _short(rerun.source))
+        changes.append((CauseKind.PROGRAM, "other code", code))
         packages = _fields("packages", original.packages, rerun.packages)
-        found += [_cause(CauseKind.PROGRAM, "other code", code)] if code else []
-        found += [_cause(CauseKind.PROGRAM, "other packages", packages)] if packages else []
+        changes.append((CauseKind.PROGRAM, "other packages", packages))
+    found = [_cause(kind, noun, fields) for kind, noun, fields in changes if fields]
     rest = _rest(original, rerun)  # the command is filled from seed and parameters, and differs with them
     if rest and (not found or "command" not in rest or len(rest) > 1):
         found.append(_cause(CauseKind.PROGRAM, "another program", rest))
@@ -60,7 +55,6 @@ def _changes(original: RunRecord, rerun: RunRecord) -> list[Cause]:
     return found
 
 
-_NOUNS = {"params": "other parameters", "env": "another environment"}
 _IMAGE = ("image", "config", "base")
 
 
@@ -69,7 +63,7 @@ def _image(run: RunRecord) -> tuple[str, str, str]:
 
 
 def _rest(original: RunRecord, rerun: RunRecord) -> dict[str, str]:
-    known = {"seed", "inputs", "determinism", *_MAPPINGS}
+    known = {"seed", "inputs", "determinism", "params", "env"}
     left, right = (run.program.model_dump(mode="json", exclude=known) for run in (original, rerun))
     return {name: f"{_word(left[name])} vs {_word(right[name])}" for name in unequal_names(left, right)}
 

@@ -161,9 +161,8 @@ def _data_order(first: TraceDifference, reordered: bool) -> Cause:
 
 
 def _hash_seed(original: RunRecord, rerun: RunRecord) -> Cause | None:
-    """Sets of strings are in the order of their hashes."""
-    rank = 0
-    a, b = (_in_force(run, rank) for run in (original, rerun))
+    """The cause where Python's hash seed was not the same: it orders sets of strings."""
+    a, b = _in_force(original, 0), _in_force(rerun, 0)
     unequal = [name for name in HASH_SEED if name in a and name in b and repr(a[name]) != repr(b[name])]
     if not unequal and not (a.get(HASH_SEED[1]) == b.get(HASH_SEED[1]) == 1):
         return None
@@ -291,7 +290,7 @@ def _fields(pairs: Mapping[str, tuple[Any, Any]]) -> dict[str, str]:
 
 
 def _script(original: RunRecord, rerun: RunRecord, evidence: Evidence) -> Cause:
-    """Nothing else is left, as far as anything is known."""
+    """The cause that remains where no other was found."""
     unknown = [run for run in (original, rerun) if run.fingerprint is None]
     alike = "hardware that is not known" if unknown else "the same class of hardware"
     flags = all(training_readback(run) is not None for run in (original, rerun))

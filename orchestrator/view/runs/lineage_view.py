@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from orchestrator.record.lineage.lineage_model import Kin, Lineage, Link, Unmade
 from orchestrator.verdict.verdict_wording import count
@@ -11,6 +11,8 @@ from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Text, Tone, Tree, View
 
 FILES_SHOWN = 3  # of one link
+
+_Branches = Callable[[Lineage, str, set[str]], list[Tree]]
 
 
 def lineage_view(found: Lineage) -> View:
@@ -31,11 +33,7 @@ def _sources(found: Lineage, run: str, shown: set[str]) -> list[Tree]:
     branches = []
     for link in (link for link in found.above if link.user == run):
         text = f"{link.input} <- {_files_text(link)} of {_kin_text(found.runs[link.maker])}{_also_text(link)}"
-        if link.maker in shown:
-            branches.append(Tree(text + " (see above)"))
-            continue
-        shown.add(link.maker)
-        branches.append(Tree(text, _sources(found, link.maker, shown)))
+        branches.append(_branch(text, link.maker, _sources, found, shown))
     return branches + [Tree(_unmade_text(item)) for item in found.unmade if item.run == run]
 
 
@@ -43,12 +41,15 @@ def _uses(found: Lineage, run: str, shown: set[str]) -> list[Tree]:
     branches = []
     for link in (link for link in found.below if link.maker == run):
         text = f"{_kin_text(found.runs[link.user])}: {link.input} <- {_files_text(link)}"
-        if link.user in shown:
-            branches.append(Tree(text + " (see above)"))
-            continue
-        shown.add(link.user)
-        branches.append(Tree(text, _uses(found, link.user, shown)))
+        branches.append(_branch(text, link.user, _uses, found, shown))
     return branches
+
+
+def _branch(text: str, run: str, below: _Branches, found: Lineage, shown: set[str]) -> Tree:
+    if run in shown:
+        return Tree(text + " (see above)")
+    shown.add(run)
+    return Tree(text, below(found, run, shown))
 
 
 def _kin_text(kin: Kin) -> str:
