@@ -144,8 +144,9 @@ def _load(path: Path) -> SigningKey:
 
 
 def from_base64(text: str) -> bytes:
-    """ValueError for anything but the one way to write these bytes: Python's decoder passes over the bits
-    that the last character has to spare, and what is signed must not be alterable, not even in them."""
+    """ValueError for any but one spelling: Python's decoder ignores the last character's spare bits, and in
+    what is signed not even these may change.
+    """
     data = base64.b64decode(text, validate=True)
     if base64.b64encode(data).decode() != text:
         raise ValueError("not base64 as it is written")

@@ -1,4 +1,4 @@
-"""What could not be looked at, as against what was altered: an outage says nothing of the record."""
+"""Outages, as against alterations: what cannot be reached says nothing of the record."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from orchestrator.errors import EngineMissingError, RecordError, RepriseError, S
 from orchestrator.image.registry.registry_client import SilentError
 from orchestrator.record.store.blob_store import AlteredStoreError
 
-# What SQLite says of a file with other bytes, and of tables that somebody took out.
+# What SQLite says of a damaged file, and of a missing table or column.
 _DAMAGE = ("malformed", "not a database", "no such table", "no such column", "no such index", "encrypted")
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error means that database, store, engine, registry or disk did not let itself be read."""
+    """Whether an error means that database, store, engine, registry or disk could not be read."""
     if isinstance(error, RecordError):
         damaged = isinstance(error.__cause__, ValueError | TypeError)
         return not damaged and not any(word in error.message for word in _DAMAGE)

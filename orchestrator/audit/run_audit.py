@@ -30,11 +30,11 @@ from orchestrator.value import Value
 
 
 class AuditPart(StrEnum):
-    """What can be asked for one by one; in the order in which it is done."""
+    """The parts of an audit, in the order in which they are done; each can be asked for alone."""
 
     LEDGER = "ledger"  # events, their tree, tree heads
     ROWS = "rows"  # events against tables
-    RUNS = "runs"  # open runs that nobody is at
+    RUNS = "runs"  # open runs that no process executes
     BLOBS = "blobs"
     VERDICTS = "verdicts"
     IMAGES = "images"  # this box's layers, and images against their specs
@@ -52,7 +52,7 @@ class Audit(Value):
 
 
 def audit(session: Session, asked: Audit, progress: Callable[[AuditPart], Progress]) -> Iterator[Finding]:
-    """Findings as they come. The record may be written meanwhile: each look is at one state of it."""
+    """Findings as they come. The record may be written meanwhile: each page is read in one state of it."""
     doing: dict[AuditPart, Callable[[Progress], Iterator[Finding]]] = {
         AuditPart.LEDGER: lambda tick: _ledger(session, asked, tick),
         AuditPart.ROWS: lambda tick: _rows(session, asked, tick),
@@ -74,7 +74,7 @@ def audit(session: Session, asked: Audit, progress: Callable[[AuditPart], Progre
             if is_away(error):
                 yield out_of_reach(f"the part {part.value}", error)
                 continue
-            # What was put in by hand can be anything: it ends one part of an audit, as a finding.
+            # Rows written by hand can raise anything: that ends one part of the audit, as a finding.
             detail = (
                 f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; the rest of it was left out"
             )
@@ -102,12 +102,12 @@ def _ledger(session: Session, asked: Audit, progress: Progress) -> Iterator[Find
         yield Finding(kind=Kind.LEDGER_OTHER, subject=f"ledger {other}", detail=detail)
     yield from found.unsigned(head.size if head else 0)
     seen = _Seen(record.everything.ledger_events())
-    yield from tree_findings(head, seen, found.held, progress)
+    yield from tree_findings(head, seen, found.roots, progress)
     yield from head_findings(seen.size, (yield from _head(record, quiet=True)))
 
 
 class _Seen:
-    """Events with the number of those that went by."""
+    """Events, counted as they pass."""
 
     def __init__(self, events: Iterator[LedgerEvent]) -> None:
         self._events, self.size = events, 0
@@ -119,7 +119,7 @@ class _Seen:
 
 
 def _head(record: Record, *, quiet: bool = False) -> Generator[Finding, None, LedgerHead | None]:
-    """None, and a finding, where the row of `ledger` makes no sense."""
+    """The ledger's head; None, and a finding unless `quiet`, where its row cannot be read."""
     try:
         return record.ledger.head()
     except RecordError as error:
@@ -134,7 +134,7 @@ def _head(record: Record, *, quiet: bool = False) -> Generator[Finding, None, Le
 
 
 def _origin(signed: Sequence[Signed], origins: Sequence[str]) -> str:
-    """Of a ledger whose own row is gone."""
+    """The origin of a ledger whose own row is gone."""
     if origins:
         return origins[-1]
     for one in reversed(signed):

@@ -53,15 +53,15 @@ def attest(session: Session, run: RunRecord) -> Bundle:
     original = session.record.run(run.rerun_of) if run.rerun_of else run
     claim = original_claim(original)
     if run.rerun_of is not None:
-        _repeated(run, original, claim, verdicts)
+        _check_rerun(run, original, claim, verdicts)
     key = signing_key(session.settings)
     return (_sign(claim, key), _sign(provenance_of(run, claim.subject, verdicts), key))
 
 
 def made_here(session: Session, run: RunRecord) -> bool:
-    """Whether this box executed the run and its rows are as they were then: its keyed code says so.
+    """Whether this box executed the run, and its rows are unchanged since: the run's seal says so.
 
-    A run's box is a word in a row, and whoever brings a bundle or writes the database can write it.
+    The column `box` proves nothing: whoever brings a bundle or writes the database can fill it.
     """
     found = session.record.sealed(run.id)
     return run.box == box_id(session.settings) and found is not None and is_sealed(session.settings, *found)
@@ -76,9 +76,9 @@ def _sign(statement: Statement, key: SigningKey) -> Attestation:
 
 
 def sound_verdicts(session: Session, run: RunRecord) -> list[VerdictLine]:
-    """The run's verdicts, in which it is rerun or original, as far as the evidence bears them out today.
+    """The run's verdicts, as rerun or original, that the stored evidence still gives.
 
-    Each in the words of today: the sentence in a row may be anybody's.
+    Each has a summary made today: anyone may have written the one in the row.
     """
     lines = session.record.history.verdicts(run.id)
     return [
@@ -88,10 +88,10 @@ def sound_verdicts(session: Session, run: RunRecord) -> list[VerdictLine]:
     ]
 
 
-def _repeated(
+def _check_rerun(
     run: RunRecord, original: RunRecord, claim: ClaimStatement, verdicts: list[VerdictLine]
 ) -> None:
-    """Whether a rerun may sign the original's claim: judged identical, and its record gives those bytes."""
+    """UsageError where the rerun was not judged identical, AuditError where its claim is another."""
     mine = [line for line in verdicts if (line.run, line.original) == (run.id, original.id)]
     if not mine or mine[-1].outcome != Outcome.IDENTICAL.value:
         said = (
@@ -116,7 +116,7 @@ def _apart(own: Statement, claim: Statement) -> str:
 
 
 def add_to_file(path: Path, bundle: Bundle) -> Bundle:
-    """Merge into a file that others may have signed; a new file where it is not there. Returns all of it.
+    """Merge a bundle into a file, which others may have signed, or make the file. Returns the merged bundle.
 
     UsageError: the file is not a bundle, is of another claim, or cannot be written; it stays as it was.
     """
@@ -141,12 +141,11 @@ def _there(path: Path) -> Bundle:
 
 
 def _same_claim(path: Path, there: Bundle, bundle: Bundle) -> None:
-    held = {item.envelope.payload for item in there if isinstance(item.statement, ClaimStatement)}
     (mine,) = (item for item in bundle if isinstance(item.statement, ClaimStatement))
-    if not held or mine.envelope.payload in held:
+    claims = [item for item in there if isinstance(item.statement, ClaimStatement)]
+    if not claims or mine.envelope.payload in (item.envelope.payload for item in claims):
         return
-    others = [item.statement for item in there if isinstance(item.statement, ClaimStatement)]
     raise UsageError(
-        f"{path} holds another claim, which differs in {_apart(mine.statement, others[0])}",
+        f"{path} holds another claim, which differs in {_apart(mine.statement, claims[0].statement)}",
         "name another file: each claim has one of its own",
     )

@@ -1,8 +1,8 @@
-"""Bundles: envelopes, one a line, as in-toto has them (`.intoto.jsonl`); merged, and checked by keys only.
+"""Bundles: envelopes, one a line, in in-toto's format (`.intoto.jsonl`); merged, and checked by keys only.
 
-Of each claim there is one envelope with a signature per key that vouches for it, and beside it provenances
-of the runs that it was seen in. The bundle as a whole is not signed: whoever hands it on can leave lines out,
-but not change or invent any.
+A bundle has one envelope per claim, with the signature of each key that vouches for it, and provenances of
+the runs that made it. The bundle itself is not signed: whoever hands it on can leave lines out, but not
+change or invent any.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _read(line: bytes, where: str) -> Attestation:
 
 
 def write_bundle(bundle: Bundle) -> bytes:
-    """UsageError for one that would be too long to be read."""
+    """UsageError for a bundle that would be too long to read again."""
     data = "".join(one.envelope.to_line() for one in bundle).encode()
     if len(data) > MOST_BYTES:
         raise UsageError(f"more than {MOST_BYTES} bytes of attestations", "begin a new file")
@@ -82,7 +82,7 @@ def write_bundle(bundle: Bundle) -> bytes:
 
 
 def merge_bundles(one: Bundle, other: Bundle) -> Bundle:
-    """All that is in both, claims first; of one run and the same keys, the provenance of `other`."""
+    """Everything in either, claims first. A provenance in `other` replaces one of the same run and keys."""
     claims: dict[bytes, Attestation] = {}
     runs: dict[bytes, Attestation] = {}
     for item in (*one, *other):
@@ -96,7 +96,7 @@ def merge_bundles(one: Bundle, other: Bundle) -> Bundle:
 
 
 def _identity(item: Attestation) -> tuple[object, ...]:
-    """Of two provenances of one run by the same keys the later one counts: it has more verdicts."""
+    """What a later provenance of the same run by the same keys has in common: it has more verdicts."""
     assert isinstance(item.statement, ProvenanceStatement)  # noqa: S101  (for mypy)
     metadata = item.statement.predicate.run_details.metadata
     keys = tuple(sorted(one.keyid for one in item.envelope.signatures))
@@ -104,7 +104,7 @@ def _identity(item: Attestation) -> tuple[object, ...]:
 
 
 class SignedRun(Value):
-    """What the given keys say of one run. It is as true as their holders are."""
+    """What the holders of the given keys say of one run. It is as true as they are honest."""
 
     run: str
     box: str
@@ -113,7 +113,7 @@ class SignedRun(Value):
     finished_on: str | None
     commit: str | None
     dirty: bool
-    verdicts: tuple[str, ...]  # `identical with RUN`
+    verdicts: tuple[str, ...]  # `identical with its original RUN`
     by: tuple[str, ...]  # key ids
 
 
@@ -131,13 +131,13 @@ class Vouched(Value):
 class CheckedBundle(Value):
     claims: tuple[Vouched, ...]
     files: dict[str, tuple[str, ...]]  # file -> paths of outputs of vouched claims with these bytes
-    problems: tuple[str, ...]  # none: everything holds
+    problems: tuple[str, ...]  # empty: everything holds
 
 
 def check_bundle(
     bundle: Bundle, keys: Sequence[PublicKey], files: Mapping[str, Digest], least: int = 1
 ) -> CheckedBundle:
-    """Whether at least so many keys vouch for each claim, and whether the files are of one.
+    """Whether at least `least` keys vouch for each claim, and whether each file is an output of one.
 
     UsageError where the bundle has no claim.
     """
@@ -151,9 +151,9 @@ def check_bundle(
         if all(provenance.digests != item.statement.digests for item in claims):
             problems.append(f"{_names(run.by)} tell of run {run.run} with another image or other outputs")
     found: dict[str, tuple[str, ...]] = {}
+    signed_outputs = [item for one in vouched if one.by for item in one.outputs.items()]
     for name, digest in files.items():
-        held = [one for one in vouched if one.by]
-        found[name] = tuple(path for one in held for path in one.outputs if one.outputs[path] == digest)
+        found[name] = tuple(path for path, output in signed_outputs if output == digest)
         if not found[name]:
             problems.append(
                 f"{name} ({digest}) is not an output of a vouched claim: altered, or of another run"
@@ -164,7 +164,7 @@ def check_bundle(
 def _signed_run(
     item: Attestation, keys: Sequence[PublicKey], problems: list[str]
 ) -> tuple[ProvenanceStatement, SignedRun] | None:
-    """What a provenance says; None where no given key signed it, and nothing in it is shown."""
+    """What a provenance says; None where no given key signed it."""
     if not isinstance(item.statement, ProvenanceStatement):
         return None
     checked = check(item.envelope, keys)
@@ -186,12 +186,12 @@ def _signed_run(
         finished_on=predicate.run_details.metadata.finished_on,
         commit=(source.digest or {}).get("gitCommit") if source else None,
         dirty=bool(source and (source.annotations or {}).get("dirty")),
-        verdicts=tuple(_said(one, run) for one in verdicts),
+        verdicts=tuple(_verdict_text(one, run) for one in verdicts),
         by=tuple(map(key_id, checked.good)),
     )
 
 
-def _said(verdict: Mapping[str, object], run: str) -> str:
+def _verdict_text(verdict: Mapping[str, object], run: str) -> str:
     other = "original" if verdict.get("rerun") == run else "rerun"
     return f"{verdict.get('outcome')} with its {other} {verdict.get(other)}"
 

@@ -1,7 +1,7 @@
-"""DSSE envelopes ("Dead Simple Signing Envelope", v1): bytes, what they are, and who signed them.
+"""DSSE envelopes ("Dead Simple Signing Envelope", v1): a payload, its type, and its signatures.
 
 A signature is over `DSSEv1 SP LEN(type) SP type SP LEN(payload) SP payload`, never over JSON. Reading is
-strict: one spelling of base64, each member once, unknown members refused: so no byte can change unseen.
+strict (one spelling of base64, each member once, no unknown member), so that no byte can change unseen.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class CheckedEnvelope(NamedTuple):
     """An envelope's signatures beside the keys that were given."""
 
     good: tuple[PublicKey, ...]
-    bad: tuple[str, ...]  # what is wrong with a signature that names one of the keys, or should
+    bad: tuple[str, ...]  # a given key is named and did not sign, or signed under another name: in words
     unknown: tuple[str, ...]  # key ids of signatures that none of the keys can check
 
 
@@ -67,13 +67,13 @@ def key_id(key: PublicKey) -> str:
 
 
 def add_signature(envelope: Envelope, key: SigningKey) -> Envelope:
-    """The envelope signed by one more; the same key again changes nothing."""
+    """The envelope with one more signature; the same key again changes nothing."""
     signature = EnvelopeSignature(keyid=key_id(key.public), sig=key.sign(envelope.signed))
     return _with(envelope, (signature,))
 
 
 def merge(one: Envelope, other: Envelope) -> Envelope:
-    """Two envelopes of the same payload with the signatures of both, those of the first in front."""
+    """One envelope with the signatures of two over the same payload, those of the first in front."""
     if one.signed != other.signed:
         raise ValueError("two payloads have no signature in common")
     return _with(one, other.signatures)
@@ -81,7 +81,7 @@ def merge(one: Envelope, other: Envelope) -> Envelope:
 
 def _with(envelope: Envelope, signatures: Iterable[EnvelopeSignature]) -> Envelope:
     found = dict.fromkeys((*envelope.signatures, *signatures))
-    if len(found) > MOST_SIGNATURES:  # nobody could read it again
+    if len(found) > MOST_SIGNATURES:  # parse_envelope would refuse it
         raise UsageError(
             f"more than {MOST_SIGNATURES} signatures under one statement",
             "begin a new file: --to another name",
@@ -90,7 +90,7 @@ def _with(envelope: Envelope, signatures: Iterable[EnvelopeSignature]) -> Envelo
 
 
 def check(envelope: Envelope, keys: Iterable[PublicKey]) -> CheckedEnvelope:
-    """Whose signatures hold. A key counts once, however often it signed and under however many names."""
+    """Which keys signed. A key counts once, even where it signed often or under several names."""
     known = {key_id(key): key for key in keys}
     good: dict[bytes, PublicKey] = {}
     bad: list[str] = []
@@ -109,7 +109,7 @@ def check(envelope: Envelope, keys: Iterable[PublicKey]) -> CheckedEnvelope:
 
 
 def parse_envelope(text: str | bytes) -> Envelope:
-    """ValueError for anything that `to_line` would not mean; white space between members does not matter."""
+    """ValueError for anything but the JSON of `to_line`; white space between members does not matter."""
     document = strict_json(text)
     members = _members(document, "an envelope", {"payload", "payloadType", "signatures"})
     listed = members["signatures"]

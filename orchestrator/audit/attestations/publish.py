@@ -51,7 +51,7 @@ def published(reference: str) -> Bundle:
     """
     try:
         place, image = read_reference(reference)
-    except RegistryError as error:  # nothing was asked yet: the words are wrong
+    except RegistryError as error:  # no request was sent yet: the reference is malformed
         raise UsageError(error.message, error.hint) from None
     bundle: Bundle = ()
     with Client(place) as client:

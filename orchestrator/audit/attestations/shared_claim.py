@@ -1,4 +1,4 @@
-"""One claim of a run and its identical reruns: without what verdicts leave out, by the original's paths."""
+"""The claim that a run and its identical reruns share: the original's paths, without what verdicts ignore."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def original_claim(original: RunRecord) -> ClaimStatement:
 
 
 def rerun_claim(run: RunRecord, original: RunRecord) -> ClaimStatement:
-    """With the original's paths where only a moment or an id in them is another."""
+    """The rerun's claim. A path that differs only in a moment or an id is the original's."""
     names = {item.rerun: item.original for item in pair_runs(original, run).renamed}
     outputs = tuple(
         output.model_copy(update={"path": names.get(output.path, output.path)}) for output in run.outputs
@@ -23,7 +23,7 @@ def rerun_claim(run: RunRecord, original: RunRecord) -> ClaimStatement:
 
 
 def _left_out(original: RunRecord) -> tuple[str, ...]:
-    """Globs: those of the spec, and files of metrics where some of these are volatile."""
+    """Globs: those of the spec, and the metrics files where some metrics are volatile."""
     tolerance = original.tolerance
     if not tolerance.volatile_metrics:
         return tolerance.volatile

@@ -43,7 +43,7 @@ class _Wire(Value):
 
 
 class Resource(_Wire):
-    """in-toto's ResourceDescriptor, those members that we use."""
+    """The members of in-toto's ResourceDescriptor that we use."""
 
     name: str | None = None
     uri: str | None = None
@@ -150,7 +150,7 @@ _READ: TypeAdapter[Statement] = TypeAdapter(
 
 
 def read_statement(payload: bytes) -> Statement:
-    """A payload as `to_bytes` made it. ValueError for any other, one with the same meaning included."""
+    """The statement in bytes that `to_bytes` made. ValueError for others, even with the same meaning."""
     try:
         statement = _READ.validate_python(strict_json(payload))
     except ValidationError as error:
@@ -221,7 +221,7 @@ def provenance_of(
 
 
 def _internal(run: RunRecord) -> dict[str, Any]:
-    """What was not asked for in the program: limits, hardware, and what the settings were when read back."""
+    """What the program does not ask for: limits, hardware, and the settings as they were read back."""
     changed: dict[str, list[Any]] = {}
     for readback in run.readbacks:
         changed |= {name: list(pair) for name, pair in readback.changed.items()}

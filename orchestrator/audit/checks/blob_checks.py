@@ -1,6 +1,6 @@
 """Every blob against its hash, and the record's names against the store.
 
-Runs may be recorded and blobs collected meanwhile: what looks wrong is looked at once more.
+Runs may be recorded and blobs collected meanwhile, so what looks wrong is checked again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobErr
 
 AT_ONCE = 4  # blobs hashed side by side; hashing leaves Python's lock
 PAGE = 500
-LARGE = 1 << 36  # bytes of a blob that nothing names: a larger one is told, and not read
+LARGE = 1 << 36  # bytes; a larger blob that no row names is reported, and not read
 
 
 def blob_findings(session: Session, since: datetime | None, progress: Progress) -> Iterator[Finding]:
@@ -73,7 +73,7 @@ def _finding(kind: Kind, line: BlobLine, detail: str) -> Finding:
 
 
 def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> Iterator[Finding]:
-    """Blobs that no row named: only damaged ones are wrong, as a run may be recorded meanwhile."""
+    """Blobs that no row named when rows were read. A run recorded since may name them."""
     digests = [one.digest for one in rest if one.digest is not None]
     sizes = [one.size for one in rest if one.digest is not None]
     troubles = list(
@@ -81,7 +81,7 @@ def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> 
             lambda digest, size: _trouble(session, digest, size) if size <= LARGE else None, digests, sizes
         )
     )
-    named = session.record.everything.named(digests)  # by runs that were recorded meanwhile
+    named = session.record.everything.named(digests)  # by runs recorded since
     for one, digest, trouble in zip(rest, digests, troubles, strict=True):
         if trouble is None and digest not in named:
             detail = f"{one.size} bytes, stored {one.modified.isoformat(timespec='seconds')}"
@@ -91,7 +91,7 @@ def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> 
 
 
 def _trouble(session: Session, digest: Digest, size: int | None) -> StoreError | None:
-    """Of one blob; a store that is away is raised."""
+    """What is wrong with one blob. StoreError where the store is away."""
     try:
         if size is None:
             session.store.read(digest)
@@ -101,13 +101,13 @@ def _trouble(session: Session, digest: Digest, size: int | None) -> StoreError |
         if is_away(error) and not isinstance(error, AbsentBlobError) and not _of_one(error):
             raise
         return error
-    except OSError as error:  # in the middle of it
+    except OSError as error:  # while it was read
         return StoreError(f"blob {digest} cannot be read: {error.strerror}")
     return None
 
 
 def _of_one(error: StoreError) -> bool:
-    """A file that the disk, or its owner, does not give: the others may be read."""
+    """Whether the disk or a file's owner refuses this one blob: the others may be readable."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in (errno.EIO, errno.EACCES, errno.EPERM)
 

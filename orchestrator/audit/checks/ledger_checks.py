@@ -13,14 +13,14 @@ from orchestrator.record.ledger.merkle import Frontier, leaf_hash
 
 EVERY = 5000  # events between two calls of `progress`
 SINGLE = 1000  # findings about single events
-FILLED = 10_000  # missing events whose places are kept, so that what comes after is looked at in its place
+FILLED = 10_000  # missing events whose places are kept, so that later roots are compared at their sizes
 
-# What reading a damaged document may raise. Deep nesting ends in a RecursionError.
+# What reading a damaged document may raise; deep nesting raises RecursionError.
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
-class Held(NamedTuple):
-    """What the ledger was at one size, as a known key signed it, or as its own table says."""
+class KnownRoot(NamedTuple):
+    """The ledger's root at one size: signed by a known key, or stored in its own table."""
 
     size: int
     root: bytes
@@ -31,45 +31,45 @@ class Held(NamedTuple):
 def tree_findings(
     head: LedgerHead | None,
     events: Iterable[LedgerEvent],
-    held: Sequence[Held],
+    roots: Sequence[KnownRoot],
     progress: Progress,
     where: str = "the table `ledger`",
 ) -> Iterator[Finding]:
-    """Every event in order; its tree at each size that is signed, or that the head names.
+    """Every event in order, and the tree's root at each size that is signed or that the head names.
 
-    `head`, which lies in `where`, is as it was before the first event was read: what was written since only
-    adds to the end.
+    `head`, from `where`, was read before the first event: what was written since only adds to the end.
     """
-    marks = _Marks([*held, *([Held(head.size, head.root, where, signed=False)] if head else ())])
+    known = _KnownRoots([*roots, *([KnownRoot(head.size, head.root, where, signed=False)] if head else ())])
     frontier, few = Frontier(), _Few()
     total = head.size if head else 0
     for line in events:
         if line.index != frontier.size:
+            missing = line.index - frontier.size
             yield from few.of([_gap(frontier.size, line.index)])
-            for _ in range(max(0, line.index - frontier.size) if line.index - frontier.size < FILLED else 0):
-                yield from marks.at(frontier)
+            for _ in range(missing if missing < FILLED else 0):
+                yield from known.at(frontier)
                 frontier.append(leaf_hash(b""))
         yield from few.of(event_findings(line))
-        yield from marks.at(frontier)
+        yield from known.at(frontier)
         frontier.append(leaf_hash(line.document))
         if frontier.size % EVERY == 0:
             progress(frontier.size, max(total, frontier.size))
     yield from few.rest()
-    yield from marks.at(frontier)
-    yield from marks.beyond(frontier)
+    yield from known.at(frontier)
+    yield from known.beyond(frontier)
     progress(frontier.size, frontier.size)
 
 
 class _Few:
-    """The first findings about single events: one event that is taken out can move a million others."""
+    """Only the first findings about single events: one missing event can move a million others."""
 
     def __init__(self) -> None:
-        self._told = self._more = 0
+        self._reported = self._more = 0
 
     def of(self, findings: Iterable[Finding]) -> Iterator[Finding]:
         for one in findings:
-            if self._told < SINGLE:
-                self._told += 1
+            if self._reported < SINGLE:
+                self._reported += 1
                 yield one
             else:
                 self._more += 1
@@ -80,13 +80,13 @@ class _Few:
             yield Finding(kind=Kind.EVENT_ALTERED, subject="ledger", detail=detail)
 
 
-class _Marks:
+class _KnownRoots:
     """Known roots, met in the order of their sizes."""
 
-    def __init__(self, held: Sequence[Held]) -> None:
-        self._waiting = sorted(held, key=lambda one: (one.size, not one.signed))[::-1]
-        self._good = 0  # the largest size whose root was right
-        self._told: set[bool] = set()  # one altered event breaks every root after it: one finding of a kind
+    def __init__(self, roots: Sequence[KnownRoot]) -> None:
+        self._waiting = sorted(roots, key=lambda one: (one.size, not one.signed))[::-1]
+        self._intact = 0  # the largest size whose root was right
+        self._reported: set[bool] = set()  # once a kind: an altered event breaks every later root
 
     def at(self, frontier: Frontier) -> Iterator[Finding]:
         while self._waiting and self._waiting[-1].size <= frontier.size:
@@ -96,16 +96,16 @@ class _Marks:
                 one = self._waiting.pop()
                 wrong += [one] if one.root != root else []
             for one in wrong:
-                if one.signed not in self._told:
-                    self._told.add(one.signed)
+                if one.signed not in self._reported:
+                    self._reported.add(one.signed)
                     yield Finding(
                         kind=Kind.HEAD if one.signed else Kind.TREE,
-                        subject=_between(self._good, size),
+                        subject=_between(self._intact, size),
                         detail=f"the first {size} events give root {root.hex()[:16]}…; {one.source} "
                         f"holds {one.root.hex()[:16]}…",
                     )
             if not wrong:
-                self._good = size
+                self._intact = size
 
     def beyond(self, frontier: Frontier) -> Iterator[Finding]:
         for signed in (True, False):
@@ -132,7 +132,7 @@ def _gap(expected: int, found: int) -> Finding:
 
 
 def head_findings(size: int, later: LedgerHead | None) -> Iterator[Finding]:
-    """`later`: the head, read after so many events were seen: it cannot be shorter than they."""
+    """`later`: the head, read after `size` events were seen: it cannot be shorter."""
     if later is not None and later.size < size:
         yield Finding(
             kind=Kind.TREE,

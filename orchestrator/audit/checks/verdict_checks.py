@@ -11,15 +11,15 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.judge.verify_verdicts import VerifiedVerdict, stored_verdicts, verify
 from orchestrator.launch.session import Session
 
-TOGETHER = 50  # reruns that are looked at at once: they often share their original
+TOGETHER = 50  # reruns in one step: they often share their original
 _ODD = (*UNREADABLE, UsageError, StoreError)
 
 
 def verdict_findings(
     session: Session, runs: Sequence[str], progress: Progress, *, evidence: bool = False
 ) -> Iterator[Finding]:
-    """Verdicts on these reruns. With `evidence`, blobs that are gone or damaged are findings, too; a whole
-    audit finds those by itself (blob_checks.py).
+    """Verdicts on these reruns. With `evidence`, missing or damaged blobs are findings, too: a full audit
+    finds those in blob_checks.py.
     """
     for start in range(0, len(runs), TOGETHER):
         for checked in _together(session, runs[start : start + TOGETHER]):
@@ -46,7 +46,7 @@ def verdict_findings(
 
 
 def _together(session: Session, runs: Sequence[str]) -> Iterator[VerifiedVerdict | Finding]:
-    """One by one where one of them stops the others."""
+    """All at once; one by one where one of them raises."""
     try:
         found = list(verify(session, stored_verdicts(session, list(runs))))
     except _ODD as error:

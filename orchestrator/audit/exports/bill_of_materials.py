@@ -1,8 +1,8 @@
 """The bill of materials of an image, as CycloneDX 1.6 JSON; the same image and run give the same bytes.
 
 What is known is in it: the base by digest, every Python distribution that a run's container really had, and
-the layers. Not recorded one by one, and said so in it: the operating system's packages, which the base's
-digest pins, and the hashes of wheels, whose bytes the layers' digests pin.
+the layers. It says what is not recorded one by one: the operating system's packages, which the base's digest
+pins, and the hashes of wheels, whose bytes the layers' digests pin.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SPACE = uuid.UUID("2b7c54b0-0f0c-5e0e-9c39-6a2d0f9f3c11")  # ours: for serial n
 
 
 def sbom(target: Target) -> bytes:
-    """Of an image and, where one is recorded, of a run of it: with what that run's container held."""
+    """The bill of an image, and where a run of it is recorded, of what that run's container held."""
     digest = target.image.digest
     run = target.original
     found = dict(run.packages) if run is not None and run.packages else {}

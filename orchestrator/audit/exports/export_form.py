@@ -60,8 +60,9 @@ def text_of(path: Path) -> str:
 
 
 def members_of(line: bytes, *names: str) -> dict[str, Any]:
-    """ValueError for a line that is not written as an export's: with other members, or in another form, it
-    could show a reader's own tools what this audit does not see."""
+    """ValueError for other members, or JSON that is not canonical: a reader's own tools could see in it what
+    this audit does not see.
+    """
     found = json.loads(line)
     if not isinstance(found, dict) or found.keys() != set(names) or canonical_json(found) != line:
         raise ValueError("not in canonical form, or not with the members that belong there")
@@ -69,7 +70,7 @@ def members_of(line: bytes, *names: str) -> dict[str, Any]:
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(offset, line without its newline). UsageError for a line that is longer than any of ours."""
+    """(offset, line without its newline). UsageError for a line of more than MAX_LINE bytes."""
     with open_plain(path) as stream:
         offset = 0
         while line := stream.readline(MAX_LINE + 1):

@@ -114,7 +114,7 @@ def _lines(path: Path, lines: Iterable[bytes]) -> int:
 def _events(
     now: Snapshot, progress: Progress, leaves: list[bytes], of_run: dict[str, array[int]]
 ) -> Iterator[bytes]:
-    """Documents; `leaves` gets their hashes, `of_run` the places of each run's own."""
+    """The events' documents. `leaves` collects their hashes, `of_run` the indexes of each run's events."""
     total = now.head().size
     for count, line in enumerate(now.ledger_events(), 1):
         if b"\n" in line.document:
@@ -149,7 +149,7 @@ def _blobs(now: Snapshot, seen: set[Digest]) -> Iterator[bytes]:
 
 
 def _copied(session: Session, folder: Path, digests: set[Digest], progress: Progress) -> Iterator[bool]:
-    """Whether the store has each. Bytes are copied as they are: who reads the export checks them."""
+    """Whether the store has each. Bytes are copied unchecked: whoever reads the export checks them."""
     for done, digest in enumerate(sorted(digests), 1):
         yield _copy(session, digest, blob_path(folder, digest))
         if done % EVERY == 0:

@@ -60,20 +60,20 @@ def audit_offline(
             detail=f"signatures were checked with keys that came with the export ({names}); get them from "
             "whoever signs, and give them with --key",
         )
-    held = TreeHeads(head.origin, keys or found)
-    yield from held.texts(split_notes(text_of(folder / HEADS)), "the export's tree heads")
-    if keys and head.size and not held.held:
+    heads = TreeHeads(head.origin, keys or found)
+    yield from heads.texts(split_notes(text_of(folder / HEADS)), "the export's tree heads")
+    if keys and head.size and not heads.roots:
         detail = "none is signed by a key that was given"
         yield Finding(kind=Kind.HEAD_FORGED, subject="the export's tree heads", detail=detail)
     for path in witnesses:
-        yield from held.witness(path)
-    yield from held.rest()
-    yield from held.unsigned(head.size)
+        yield from heads.witness(path)
+    yield from heads.rest()
+    yield from heads.unsigned(head.size)
     events = _Events(folder / EVENTS)
-    yield from tree_findings(head, events, held.held, progress("ledger"), str(LEDGER))
+    yield from tree_findings(head, events, heads.roots, progress("ledger"), str(LEDGER))
     named = _Named()
-    if held.held:  # else NO_HEAD is found already
-        signed = max(one.size for one in held.held)
+    if heads.roots:  # else NO_HEAD is found already
+        signed = max(one.size for one in heads.roots)
         with open_plain(folder / EVENTS) as stream:
             yield from _proofs(folder, events, stream, head.origin, keys or found, signed)
     with open_plain(folder / EVENTS) as stream:

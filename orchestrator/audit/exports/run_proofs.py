@@ -1,4 +1,4 @@
-"""That a run is in a signed ledger, shown without the rest of it: events, their proofs, a signed tree head.
+"""Proof that a run is in a signed ledger, without the others' events: its events' paths, a signed tree head.
 
 A reader needs one run's proof, the documents of its events, and a public key that he knows: `proof_problem`.
 """
@@ -33,7 +33,7 @@ class RunProof(Value):
 def run_proofs(
     signed: Iterable[Signed], leaves: Sequence[bytes], events: Mapping[str, Sequence[int]]
 ) -> Iterator[RunProof]:
-    """Of each run whose events, by index, lie under the newest tree head of this ledger."""
+    """The proofs of each run that has events under the newest tree head of this ledger."""
     heads = [one for one in signed if one.size <= len(leaves)]
     if not heads:
         return
@@ -56,7 +56,7 @@ def run_proofs(
 def proof_problem(
     proof: RunProof, origin: str, documents: Mapping[int, bytes], keys: Sequence[PublicKey]
 ) -> str | None:
-    """Why it does not prove that the signed ledger holds these documents; None where it does.
+    """Why the proof does not show that the signed ledger holds these documents; None where it does.
 
     `documents`: index -> the exact bytes of each event of the run; those beyond the tree head need no proof.
     """

@@ -46,7 +46,7 @@ def sign_ledger(session: Session) -> str | None:
 
 
 def seal(session: Session) -> None:
-    """At a command's end: a tree head, where a run has ended or a verdict was given since the last one."""
+    """At a command's end: sign a tree head where a run has ended or was judged since the last one."""
     if session.record.ledger.head_due():
         sign_ledger(session)
 
@@ -175,7 +175,7 @@ def agreed(there: str, name: str, head: LedgerHead, held: Sequence[Signed]) -> i
 
 
 def _contradicts(note: SignedHead, head: LedgerHead, kept: SignedHead | None) -> bool:
-    """Cheap, and not the audit: that recomputes the roots."""
+    """Compared with stored roots only: the audit computes them again."""
     if note.size == head.size and note.root != head.root:
         return True
     return note.size > head.size or (kept is not None and kept.root != note.root)

@@ -95,7 +95,7 @@ def _parse(text: str) -> SignedHead:
 def split_notes(text: str) -> list[str]:
     """The notes of a file that has several, one after the other."""
     notes: list[list[str]] = []
-    signed = True  # a line after a signature that is not another one begins a note
+    signed = True  # after a signature, a line that is not another one begins a note
     for line in _lines(text):
         signature = line.startswith("— ")
         if signed and not signature:
@@ -109,7 +109,7 @@ def split_notes(text: str) -> list[str]:
 
 
 def verify_head(head: SignedHead, keys: Iterable[PublicKey]) -> Sequence[PublicKey]:
-    """Those of the keys that signed it well. UsageError where one of them has a bad signature under it."""
+    """The keys whose signature on it is good. UsageError for a bad signature of one of the keys."""
     known = {(key.name, key.key_id): key for key in keys}
     good = []
     for one in head.signatures:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.audit.checks.ledger_checks import Held
+from orchestrator.audit.checks.ledger_checks import KnownRoot
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.heads.signed_note import parse_head, split_notes, verify_head
 from orchestrator.audit.keys import PublicKey
@@ -20,20 +20,20 @@ MOST = 512 << 20  # bytes of a file of tree heads: two million
 
 
 class TreeHeads:
-    """Notes become `held`, or findings."""
+    """Notes become `roots`, or findings."""
 
     def __init__(self, origin: str, keys: Sequence[PublicKey]) -> None:
         self._origin, self._keys = origin, keys
-        self.held: list[Held] = []
-        self._unknown: dict[str, int] = {}  # signer -> notes by keys that nobody named
+        self.roots: list[KnownRoot] = []
+        self._unknown: dict[str, int] = {}  # signer -> notes by keys that are not given
 
     def own(self, signed: Iterable[Signed]) -> Iterator[Finding]:
-        """Those of the record itself."""
+        """The record's own tree heads."""
         for one in signed:
             yield from self._note(one.text, _over(one.size), one.size)
 
     def kept(self, notes: Sequence[str], signed: Iterable[Signed]) -> Iterator[Finding]:
-        """This box's copies, read before the record's: what this box signed is in the record, too."""
+        """This box's copies, read before the record's: each must be in the record, too."""
         there = {one.size: one.text for one in signed}
         gone: list[int] = []
         for number, note in enumerate(notes, 1):
@@ -59,9 +59,9 @@ class TreeHeads:
             raise UsageError(
                 f"{path} holds no tree head", "`reprise ledger sign --to FILE` writes such a file"
             )
-        before = len(self.held)
+        before = len(self.roots)
         yield from self.texts(notes, str(path))
-        if len(self.held) == before:
+        if len(self.roots) == before:
             detail = "no note in it is signed by a known key over this ledger"
             yield Finding(kind=Kind.HEAD_FORGED, subject=str(path), detail=detail)
 
@@ -70,10 +70,10 @@ class TreeHeads:
             yield from self._note(note, f"note {number} of {name}", None)
 
     def unsigned(self, size: int) -> Iterator[Finding]:
-        """How much of a ledger of this size no tree head holds."""
-        held = max((one.size for one in self.held), default=0)
-        if held < size:
-            detail = f"of {size} events the last {size - held} are not signed by a known key"
+        """How many of the last events no good tree head covers, where there are some."""
+        covered = max((one.size for one in self.roots), default=0)
+        if covered < size:
+            detail = f"of {size} events the last {size - covered} are not signed by a known key"
             yield Finding(kind=Kind.NO_HEAD, subject="ledger", detail=detail)
 
     def rest(self) -> Iterator[Finding]:
@@ -99,7 +99,7 @@ class TreeHeads:
             detail = f"its row says {size} events, its text {read.size}"
             yield Finding(kind=Kind.HEAD, subject=source, detail=detail)
         if good:
-            self.held.append(Held(read.size, read.root, source))
+            self.roots.append(KnownRoot(read.size, read.root, source))
         else:
             for one in read.signatures:
                 self._unknown[one.name] = self._unknown.get(one.name, 0) + 1

@@ -39,7 +39,7 @@ ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z")  # names of fil
 NAME_BYTES = 200  # of one name: file systems take 255, some 143, and a temporary one is longer
 PATH_BYTES = 1000  # of a path in the crate: systems take 4096, with all that is above it
 
-# What some system takes for more than a letter of a name: Windows' separators among them.
+# Characters that mean something to some system in a file's name, such as Windows' separators.
 _ODD = re.compile(r'[%\\:*?"<>|\x00-\x1f\x7f]')
 
 
@@ -181,7 +181,7 @@ def _stored(session: Session) -> Callable[[Digest], Callable[[], BinaryIO]]:
 
 
 def _in_layer(layer: Path, path: str) -> Callable[[], BinaryIO]:
-    """Of a source file that is too long to be held: read out of the layer when it is its turn."""
+    """A source file that is too long for memory: read from the layer when it is written."""
 
     def opened() -> BinaryIO:
         for entry in source_files(layer):
@@ -193,7 +193,7 @@ def _in_layer(layer: Path, path: str) -> Callable[[], BinaryIO]:
 
 
 def write_files(target: Path, parts: Sequence[CrateFile], force: bool, watch: Watch) -> int:
-    """A folder, or a zip file where the name ends so: whole or not at all. Bytes written.
+    """Write a folder, or a zip file where the name ends so, whole or not at all: bytes written.
 
     The same parts give the same zip file. UsageError: something is there, or cannot be written there.
     StoreError: bytes are missing, or not those of their digest.
@@ -247,7 +247,7 @@ Put = Callable[[str, int, Iterable[bytes]], Iterator[int]]
 
 @contextmanager
 def _folder(target: Path) -> Iterator[Put]:
-    """Under another name until all of it is there, so nobody finds half a crate, or puts a link into it."""
+    """Written under another name, so that nobody finds half a crate, or puts a link into it."""
     target = target.absolute()
     make_folder(target.parent)
     temporary = temporary_beside(target)

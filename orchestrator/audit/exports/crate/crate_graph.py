@@ -77,7 +77,7 @@ def metadata(
 
 
 def _entity(at: str, kind: str | list[str], **facts: Any) -> Entity:
-    """Without what is not known or empty."""
+    """An entity without its unknown or empty properties."""
     known = {name: value for name, value in facts.items() if value not in (None, "", [])}
     return {"@id": at, "@type": kind, **known}
 
@@ -219,7 +219,7 @@ def _pairs(run: RunRecord) -> Iterator[tuple[str, str, Scalar | None]]:
 
 
 def _value(key: str, name: str, value: Scalar) -> Entity:
-    """JSON has no NaN: as text."""
+    """NaN and infinities as text: JSON has none."""
     finite = not isinstance(value, float) or math.isfinite(value)
     return {"@id": key, "@type": "PropertyValue", "name": name, "value": value if finite else repr(value)}
 
@@ -251,7 +251,7 @@ def _objects(run: RunRecord, parts: Sequence[CrateFile]) -> Iterator[str]:
 
 
 def _inputs(run: RunRecord, parts: Sequence[CrateFile]) -> Iterator[Entity]:
-    """As data where it came along, else by its digest."""
+    """Each input as data where the crate has it, else by its digest."""
     for name, digest in sorted(run.program.inputs.items()):
         key, files = f"input/{name}", [part for part in parts if part.role is Role.INPUT]
         inside = [part for part in files if part.name.startswith(f"{name}/")]
@@ -272,7 +272,7 @@ def _inputs(run: RunRecord, parts: Sequence[CrateFile]) -> Iterator[Entity]:
 
 
 def _whole(run: RunRecord, part: CrateFile) -> bool:
-    """Whether a file is an input by itself."""
+    """Whether a file is an input by itself, and not in a folder."""
     return part.role is Role.INPUT and part.name in run.program.inputs
 
 
