@@ -34,12 +34,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("launch",),
     ("audit",),
     ("view",),
-    ("cli", "web"),
+    ("cli",),
 )
 GROUND = FLOORS[0]
-APART = (
-    "payload",
-)  # lives in the image; its files are read by the orchestrator, which calls one function of it
+# It runs in the image. The orchestrator reads its files, and calls one function of it.
+APART = ("payload",)
 
 # Outside library -> where it may be imported; a file, or a room.
 DOORS = {

@@ -1,1 +1,1 @@
-"""What is said of a run, a verdict, a history: a document and a page of each."""
+"""Answers about runs, verdicts, a history: a document and a page of each."""

@@ -1,4 +1,4 @@
-"""The parts of a page, without their look: a terminal prints them, a browser shows them."""
+"""The parts of a page, without their look, which cli/terminal/console.py gives them."""
 
 from __future__ import annotations
 
