@@ -46,6 +46,7 @@ DOORS = {
     "sqlmodel": ("record",),
     "sqlalchemy": ("record",),
     "alembic": ("record",),
+    "google_crc32c": ("run/metrics/event_files.py",),
     "obstore": ("record/store/bucket_store.py",),
     "cryptography": ("audit/keys.py",),
     "click": ("cli",),
