@@ -31,9 +31,7 @@ class Ended(Value):
     """How a container ended, as far as it was watched."""
 
     container: ContainerState | None  # None: it is gone
-    cause: State | Failure | None = (
-        None  # what we did to it: CANCELLED, TIMEOUT, POLICY; None: it ended itself
-    )
+    cause: State | Failure | None = None  # CANCELLED, TIMEOUT, POLICY: we ended it; None: it ended itself
     message: str = ""
     engine_lost: bool = False  # the engine was away meanwhile: its word on the exit is not trusted alone
     seconds: float | None = None  # from start to end, by our monotonic clock; None: not seen to its end
@@ -52,38 +50,32 @@ def follow(
     A container that has ended is never started again: that makes taking over safe.
     EngineMissingError if the engine stays away for longer than PATIENCE.
     """
-    watch = _Follower(engine, plan, listener, should_cancel)
-    state = watch.look()
+    follower = _Follower(engine, plan, listener, should_cancel)
+    state = follower.look()
     if state is None:
-        return Ended(container=None, message="the container is gone", engine_lost=watch.engine_lost)
+        return Ended(container=None, message="the container is gone", engine_lost=follower.engine_lost)
     if state.ended:
-        return watch.ended()
+        return follower.ended()
     log = LogPump(engine, plan, listener, fresh=state.status == "created")
     try:
         if state.status == "created":
-            watch.start()
+            follower.start()
             on_started()
-        watch.until_dead()
+        follower.until_dead()
     except BaseException:
         log.abandon()
         raise
     log.ended()
-    return watch.ended()
+    return follower.ended()
 
 
 class _Follower:
     """Looks at a running container each second, and knows what was done to it and why."""
 
     def __init__(
-        self,
-        engine: Engine,
-        plan: Plan,
-        listener: Listener,
-        should_cancel: Callable[[], bool],
+        self, engine: Engine, plan: Plan, listener: Listener, should_cancel: Callable[[], bool]
     ) -> None:
-        self._engine = engine
-        self._plan = plan
-        self._listener = listener
+        self._engine, self._plan, self._listener = engine, plan, listener
         self._should_cancel = should_cancel
         self._start = time.monotonic()
         self._seconds: float | None = None
@@ -119,7 +111,7 @@ class _Follower:
 
     def until_dead(self) -> None:
         while not self._patiently(lambda: self._engine.wait(self._plan.container, LOOK)):
-            self._look()
+            self._keep_limits()
         self._seconds = time.monotonic() - self._start
 
     def ended(self) -> Ended:
@@ -153,7 +145,8 @@ class _Follower:
                     raise
                 time.sleep(LOOK)
 
-    def _look(self) -> None:
+    def _keep_limits(self) -> None:
+        """Stop a job that was cancelled or has passed a limit, and report its progress."""
         plan = self._plan
         seconds = time.monotonic() - self._start
         folders = [mount.source for mount in plan.mounts if mount.target in (WORKSPACE, REPORT)]

@@ -20,13 +20,12 @@ from pathlib import Path
 from orchestrator.errors import EngineError
 from orchestrator.image.image_model import JOB_USER, LABEL_PROGRAM
 from orchestrator.run.attempt_model import Mount, Plan
-from orchestrator.run.collect.walk_tree import MAX_DEPTH, MAX_FILES
+from orchestrator.run.collect.walk_tree import FOLDER_FLAGS, MAX_DEPTH, MAX_FILES
 from orchestrator.run.engine.engine import Engine
 
 SECONDS = 120.0  # that the container may take; 100,000 entries take one
 MEMORY = 256 << 20  # bytes
 PROCESSES = 32
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # The sticky bit means nothing on a file. It marks the mode as changed by us (starting_source.py).
 # Down by names and up by `..`: descriptors and paths have limits, and a job may nest folders without any.
@@ -62,7 +61,7 @@ for root in sys.argv[1:]:
 
 def closed_to_us(folders: Iterable[Path]) -> bool:
     """Whether this process may not read something below these folders. Root may read everything."""
-    return os.geteuid() != 0 and any(_closed(os.open(folder, _FOLDER), 0) for folder in folders)
+    return os.geteuid() != 0 and any(_closed(os.open(folder, FOLDER_FLAGS), 0) for folder in folders)
 
 
 def _closed(fd: int, depth: int) -> bool:
@@ -76,7 +75,7 @@ def _closed(fd: int, depth: int) -> bool:
             needed = 0o5 if is_folder else 0o4
             if facts.st_uid != os.geteuid() and facts.st_mode & needed != needed:
                 return True
-            if is_folder and depth < MAX_DEPTH and _closed(os.open(name, _FOLDER, dir_fd=fd), depth + 1):
+            if is_folder and depth < MAX_DEPTH and _closed(os.open(name, FOLDER_FLAGS, dir_fd=fd), depth + 1):
                 return True
     finally:
         os.close(fd)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from orchestrator.errors import StoreError
 from orchestrator.image.image_model import JOB_USER
+from orchestrator.run.collect.walk_tree import FOLDER_FLAGS
 from orchestrator.settings import Settings
 
 MAX_DEPTH = 200  # folders inside folders that a measurement follows; a job that nests deeper is ended
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def measure(folders: Iterable[Path], size: int, entries: int) -> Measured:
         if found.size > size or found.entries > entries:
             break
         try:
-            fd = os.open(folder, _FOLDER)
+            fd = os.open(folder, FOLDER_FLAGS)
         except OSError:
             continue
         found = _measured(fd, found, size, entries, 0)
@@ -118,7 +118,7 @@ def _measured(fd: int, found: Measured, size: int, entries: int, depth: int) -> 
         found = Measured(more_size, more_entries, found.deep or (bool(below) and depth >= MAX_DEPTH))
         for name in below if depth < MAX_DEPTH else ():
             try:
-                inside = os.open(name, _FOLDER, dir_fd=fd)
+                inside = os.open(name, FOLDER_FLAGS, dir_fd=fd)
             except OSError:
                 continue
             found = _measured(inside, found, size, entries, depth + 1)

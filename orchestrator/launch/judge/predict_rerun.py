@@ -39,7 +39,7 @@ def _earlier_reruns(session: Session, original: RunRecord) -> str:
 
 
 def predict_on_box(original: RunRecord, request: RerunRequest, here: tuple[Gpu, ...], box: str) -> Prediction:
-    """As `foresee`, of a box with these GPUs."""
+    """What may be expected of a rerun on a box with these GPUs."""
     resources = Resources.model_validate(original.resources.model_dump() | request.resources)
     try:
         used = choose_gpus(resources, here)

@@ -78,9 +78,7 @@ def _known(session: Session, digest: Digest, original: RunRecord | None) -> Targ
 
 def _from_layout(session: Session, text: str) -> Target | None:
     image = stored_image(session.settings, text)
-    if image is None:
-        return None
-    return _target(image)
+    return None if image is None else _target(image)
 
 
 def _target(image: Image) -> Target:

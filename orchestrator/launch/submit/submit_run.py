@@ -50,7 +50,7 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
         run, created = session.record.submit(new)
         crash_point("queued")
         if created:
-            _keep(session, run, built)
+            _keep_warnings(session, run, built)
             return execute_locked(session, run, watch, paths_of(built.spec), stamps=built.stamps)
     watch.note(f"the key {request.key!r} is known: this is run {run}")
     return execute(session, run, watch)
@@ -68,7 +68,7 @@ def submit_elsewhere(
     share_image(session, new, watch)
     run, created = queue(session, new, watch)
     if created:
-        _keep(session, run, built)
+        _keep_warnings(session, run, built)
     else:
         watch.note(f"the key {request.key!r} is known: this is run {run}")
     return session.record.run(run) if detach else wait(session, run, watch)
@@ -110,8 +110,7 @@ def _new_run(session: Session, built: Built, key: str | None, wanted: Wanted) ->
     )
 
 
-def _keep(session: Session, run: str, built: Built) -> None:
-    """Keep the warnings of the build with the run."""
+def _keep_warnings(session: Session, run: str, built: Built) -> None:
     for text in built.warnings:
         session.record.annotations.note(run, text, NOTED_BY)
 

@@ -113,7 +113,7 @@ class Worker:
             self._cancelled = True
             for opened in mine:
                 self._session.record.request_cancel(opened.id)
-        self._tell(mine)
+        self._heartbeat(mine)
         self._carry_on(mine)
         if self._asked:
             return bool(self._children or {one.id for one in mine} - self._unfinished)
@@ -162,7 +162,8 @@ class Worker:
         found = self._session.record.open_runs(self.facts.id)
         return [one for one in found if one.box == self.facts.id and one.wanted.executor == QUEUE]
 
-    def _tell(self, mine: list[OpenRun]) -> None:
+    def _heartbeat(self, mine: list[OpenRun]) -> None:
+        """When it is time: report that this box lives, take over from silent boxes, remove what is left."""
         moment = time.monotonic()
         if moment - self._beat >= self._lease / BEATS or (self._asked and self.facts.state == "up"):
             self._beat = moment

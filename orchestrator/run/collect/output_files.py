@@ -65,7 +65,7 @@ def collect_outputs(
     `keep_all`: where no file fits the globs, all that the job wrote is kept, and a note says so.
 
     `limit` is the sum of logical sizes in bytes: a sparse file counts as what it claims to be.
-    TooMuchError past the limits on bytes or files.
+    TooManyOutputsError past the limits on bytes or files.
     """
     wanted = matcher(globs)
     seen = _look(workspace, wanted, limit, began)

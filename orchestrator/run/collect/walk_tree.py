@@ -23,6 +23,7 @@ MAX_FILES = 100_000
 MAX_DEPTH = 64  # folders inside folders
 MAX_PATH = 1024  # bytes
 MAX_NAMES = 100_000  # entries of a report folder that are looked at
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # to open a folder, not a link
 
 _KINDS = {
     stat.S_IFLNK: LINK,
@@ -58,7 +59,7 @@ class FoundEntry:
         self.size = facts.st_size if fd is not None and facts is not None else 0
         self.reason = reason
         self.text = text  # of a link
-        self.whole_folder = whole_folder  # not entered: what is in it is unknown, so no glob hides it
+        self.whole_folder = whole_folder  # not entered: its content is unknown, so no glob hides it
 
     def sha256(self) -> str:
         """Of a file's bytes or a link's text; nothing for anything else."""
@@ -78,11 +79,11 @@ class FoundEntry:
 
 
 def walk(folder: Path) -> Iterator[FoundEntry]:
-    """Every entry under a folder but the folders themselves; who takes an entry closes it.
+    """Every entry below a folder but the folders themselves. The caller closes each entry.
 
-    TooMuchError past MAX_FILES names.
+    TooManyOutputsError past MAX_FILES names.
     """
-    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    root = os.open(folder, FOLDER_FLAGS)
     yield from _folder(root, "", 0, _Count())
 
 
@@ -93,7 +94,7 @@ class _Count:
         self.seen = 0
 
     def names(self, fd: int) -> list[str]:
-        """The names in an open folder, sorted. TooMuchError before a huge folder fills the memory."""
+        """The names in an open folder, sorted. TooManyOutputsError before a huge folder fills the memory."""
         found: list[str] = []
         with os.scandir(fd) as entries:
             for entry in entries:
@@ -110,10 +111,10 @@ def _folder(fd: int, prefix: str, depth: int, count: _Count) -> Iterator[FoundEn
         for name in count.names(fd):
             path = prefix + name
             problem = name_problem(path)
-            if problem is not None:
+            if problem is None:
+                yield from _entry(fd, name, path, depth, count)
+            else:
                 yield _unnamed(fd, name, path, problem)
-                continue
-            yield from _entry(fd, name, path, depth, count)
     finally:
         os.close(fd)
 
@@ -180,21 +181,21 @@ def name_problem(path: str) -> str | None:
 
 
 def escaped(path: str) -> str:
-    """A name that can be shown, cut if very long: see `names.in_one_line`."""
+    """A name that can be shown, cut if very long: see `in_one_line`."""
     return in_one_line(path[:MAX_PATH])
 
 
 def open_plain(folder: Path, name: str, limit: int) -> tuple[int, int]:
-    """Descriptor and size of a file directly in `folder`, or under it by `/`, that a job may have written.
+    """Open a file in `folder`, or below it, that a job may have written; its descriptor and size.
 
-    No component is followed if it is a link; what is not a plain file of at most `limit` bytes raises
-    ValueError with the reason, an absent one FileNotFoundError.
+    No link on the way is followed. ValueError, with the reason, for what is not a plain file of at most
+    `limit` bytes; FileNotFoundError where it is absent.
     """
     *parents, last = name.split("/")
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = os.open(folder, FOLDER_FLAGS)
     try:
         for parent in parents:
-            below = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            below = os.open(parent, FOLDER_FLAGS, dir_fd=fd)
             os.close(fd)
             fd = below
         handle = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)

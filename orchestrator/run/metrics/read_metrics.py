@@ -10,11 +10,11 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from orchestrator.run.collect.job_files import bounded, clean, costs_that_file, lines, parse_json, reason
 from orchestrator.run.collect.starting_source import NOTHING, StartingSource
-from orchestrator.run.collect.walk_tree import open_plain, read_small
+from orchestrator.run.collect.walk_tree import open_plain
 from orchestrator.run.metrics.metric_sources import FINAL as FINAL
 from orchestrator.run.metrics.metric_sources import (
     MAX_FILES,
@@ -37,7 +37,6 @@ MAX_METRICS = 10_000
 MAX_NAME = 200  # characters
 OURS = "trace."  # beginning of the names of series that the tracer makes; a job's are left out
 MAX_POINTS = 1_000_000  # of all series
-_NOT_WRITTEN = "metrics: {} came with the source and the job did not write it: not read"
 _STEPS_FIT = range(-(1 << 63), 1 << 63)
 
 
@@ -72,12 +71,30 @@ def read_metrics(
     names: dict[str, tuple[str, str]] = {}  # as read -> folder, name
     for file in files[:MAX_FILES]:
         with costs_that_file(f"metrics: {file.path}", reading.lose):
-            found = _READERS[file.kind](workspace, file, began, reading)
+            found = _read(workspace, file, began, reading)
             if not found and named is not None:
                 reading.notes.append(f"metrics: the job did not write {file.path}")
         for name in {*reading.series.names(), *reading.final} - names.keys():
             names[name] = (file.folder, name.removeprefix(file.prefix))
     return reading.metrics(short_names(names))
+
+
+def _read(workspace: Path, file: MetricFile, began: StartingSource, reading: Reading) -> bool:
+    """Read a file, unless all of it came with the source. False where it is absent."""
+    try:
+        limit = MAX_FILE if file.kind is MetricFormat.OBJECT else MAX_LINES_FILE
+        handle, size = open_plain(workspace, file.path, limit)
+    except FileNotFoundError:
+        return False
+    with os.fdopen(handle, "rb") as stream:
+        brought = began.brought(workspace, file.path)
+        if brought >= size > 0:
+            reading.notes.append(
+                f"metrics: {file.path} came with the source and the job did not write it: not read"
+            )
+        else:
+            _READERS[file.kind](stream, brought, file, reading)
+    return True
 
 
 def _more(count: int) -> str:
@@ -137,94 +154,62 @@ class Reading:
         )
 
 
-def _read_object(workspace: Path, file: MetricFile, began: StartingSource, reading: Reading) -> bool:
-    """False where the file is absent."""
-    name = file.path
-    data = read_small(workspace, name, MAX_FILE)
-    if data is None:
-        return False
-    if began.brought(workspace, name) >= len(data) > 0:
-        reading.notes.append(_NOT_WRITTEN.format(name))
-        return True
+def _read_object(stream: BinaryIO, _brought: int, file: MetricFile, reading: Reading) -> None:
     try:
-        value = parse_json(data)
+        value = parse_json(stream.read(MAX_FILE))
     except json.JSONDecodeError as error:
-        reading.lose(f"metrics: {name} is not JSON: {reason(error)}")
-        return True
+        reading.lose(f"metrics: {file.path} is not JSON: {reason(error)}")
+        return
     if not isinstance(value, dict):
-        reading.lose(f"metrics: {name} is not an object")
-        return True
+        reading.lose(f"metrics: {file.path} is not an object")
+        return
     ignored = _Ignored()
     if file.hidden:
         value = {key: item for key, item in value.items() if not key.startswith("_")}
     reading.final.update(_numbers(value, ignored, file.prefix))
-    ignored.tell(name, reading)
-    return True
+    ignored.tell(file.path, reading)
 
 
-def _read_table(workspace: Path, file: MetricFile, began: StartingSource, reading: Reading) -> bool:
-    """False where the file is absent."""
-    try:
-        handle, size = open_plain(workspace, file.path, MAX_LINES_FILE)
-    except FileNotFoundError:
-        return False
+def _read_table(stream: BinaryIO, _brought: int, file: MetricFile, reading: Reading) -> None:
     ignored = _Ignored()
-    with os.fdopen(handle, "rb") as stream:
-        if began.brought(workspace, file.path) >= size > 0:
-            reading.notes.append(_NOT_WRITTEN.format(file.path))
-            return True
-        rows = read_table(stream) if file.kind is MetricFormat.TABLE else read_points(stream, file.name)
-        for row in rows:
+    for row in read_table(stream) if file.kind is MetricFormat.TABLE else read_points(stream, file.name):
+        if reading.full:
+            reading.overflow()
+            break
+        name = file.prefix + row.name
+        if (why := _no_name(name)) is None:
+            reading.add(name, row.step, row.value)
+        else:
+            ignored.add(name, why)
+    ignored.tell(file.path, reading)
+
+
+def _read_lines(stream: BinaryIO, brought: int, file: MetricFile, reading: Reading) -> None:
+    """Read an object a line, from behind the first `brought` bytes, which came with the source."""
+    broken, ignored = _Broken(file.path), _Ignored()
+    if brought:
+        reading.notes.append(
+            f"metrics: the first {brought:,} bytes of {file.path} came with the source: not read"
+        )
+        stream.seek(brought)
+    for number, line in enumerate(lines(stream, MAX_LINE), 1):
+        if number > MAX_LINES:
+            reading.lose(f"metrics: {file.path} has more than {MAX_LINES} lines; the first are read")
+            break
+        value = _line(line, number, broken)
+        if value is None:
+            continue
+        step = _step(value, number, broken)
+        for metric, amount in _numbers(value, ignored, file.prefix):
             if reading.full:
                 reading.overflow()
                 break
-            name = file.prefix + row.name
-            if (why := _no_name(name)) is None:
-                reading.add(name, row.step, row.value)
-            else:
-                ignored.add(name, why)
-    ignored.tell(file.path, reading)
-    return True
-
-
-def _read_lines(workspace: Path, file: MetricFile, began: StartingSource, reading: Reading) -> bool:
-    """False where the file is absent."""
-    name = file.path
-    try:
-        handle, size = open_plain(workspace, name, MAX_LINES_FILE)
-    except FileNotFoundError:
-        return False
-    broken = _Broken(name)
-    ignored = _Ignored()
-    with os.fdopen(handle, "rb") as stream:
-        brought = began.brought(workspace, name)
-        if brought >= size > 0:
-            reading.notes.append(_NOT_WRITTEN.format(name))
-            return True
-        if brought:
-            reading.notes.append(
-                f"metrics: the first {brought:,} bytes of {name} came with the source: not read"
-            )
-            stream.seek(brought)
-        for number, line in enumerate(lines(stream, MAX_LINE), 1):
-            if number > MAX_LINES:
-                reading.lose(f"metrics: {name} has more than {MAX_LINES} lines; the first are read")
-                break
-            value = _line(line, number, broken)
-            if value is None:
-                continue
-            step = _step(value, number, broken)
-            for metric, amount in _numbers(value, ignored, file.prefix):
-                if reading.full:
-                    reading.overflow()
-                    break
-                reading.add(metric, step, amount)
-            else:
-                continue
-            break
+            reading.add(metric, step, amount)
+        else:
+            continue
+        break
     broken.tell(reading)
-    ignored.tell(name, reading)
-    return True
+    ignored.tell(file.path, reading)
 
 
 class _Broken:
@@ -310,7 +295,6 @@ def _numbers(value: dict[str, Any], ignored: _Ignored, prefix: str = "") -> Iter
                 ignored.add(prefix + key, f"is longer than {MAX_NAME} characters")
 
 
-# A file of each kind -> False where it is not there.
 _READERS = {
     MetricFormat.OBJECT: _read_object,
     MetricFormat.LINES: _read_lines,
