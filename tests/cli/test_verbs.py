@@ -260,7 +260,7 @@ def test_show_takes_a_short_id(reprise: Call, three: None) -> None:
     code, out, _ = reprise("show", "cccc")
     assert code == 0
     assert f"run        {C}" in out
-    assert "failed (job) exit code 7" in out
+    assert "failed (job): exit code 7" in out
 
 
 def test_show_as_json(reprise: Call, session: Session, three: None) -> None:

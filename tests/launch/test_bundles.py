@@ -614,6 +614,12 @@ def test_files_that_are_cut_or_go_on_are_refused(
     refused(other, tmp_path / "b.tar")
 
 
+def test_what_is_not_a_file_is_refused(other: Session, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path, tmp_path / "fifo", Path("/dev/null")):
+        refused(other, path, "is not a plain file")
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
 def test_links_and_devices_are_refused(other: Session, draft: Draft, tmp_path: Path, kind: bytes) -> None:
     for place in (0, 1, -1):

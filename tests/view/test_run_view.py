@@ -47,7 +47,7 @@ def test_a_failure_says_whose_it_is_and_why(read: Read) -> None:
     message = "killed\x1b[2J for memory"
     run = make_run(state=State.FAILED, failure=Failure.MEMORY, message=message, outputs=(), git=None)
     out = read(run_view(run).page)
-    assert "state      failed (memory) killed for memory" in out
+    assert "state      failed (memory): killed for memory" in out
     assert f"reprise logs {run.id}" in out
     assert "reprise outputs" not in out
 

@@ -26,7 +26,7 @@ ASPECTS = ("packages", "code", "params", "seed", "base", "hardware")
 @click.option("--changed", type=click.Choice(ASPECTS), help="Only runs that differ in it from the last.")
 @click.option("--archived", is_flag=True, help="Only runs that were put away; they are left out without it.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many runs.")
-@click.option("--after", metavar="TEXT", help="The runs that follow: `next` of the document before.")
+@click.option("--after", metavar="NEXT", help="Only the runs that follow: `next` of the --json page before.")
 @json_option
 def command(
     job: str | None,

@@ -212,7 +212,8 @@ def open_archive(path: Path) -> Iterator[BundleArchive]:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up for ever
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", hint) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)  # `fdopen` raises for a folder and leaves it open
+        raise UsageError(f"{path} is not a plain file", hint)
     with os.fdopen(fd, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise UsageError(f"{path} is no plain file", hint)
         yield BundleArchive(path, stream)

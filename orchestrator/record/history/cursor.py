@@ -53,7 +53,7 @@ def place_at(connection: Connection, after: str, sort: str | None, order: Order)
             key = connection.execute(select(run.id).where(run.public_id == cursor.run)).scalar()
     if key is None:
         what = f"no page of this list ends at {after[:40]!r}"
-        raise UsageError(what, "begin at the first page: the end of a page is of one order")
+        raise UsageError(what, "--after takes `next` of a page in --json, with the --sort of that page")
     return OrderPlace(cursor.part, value, key)
 
 

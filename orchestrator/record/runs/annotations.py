@@ -80,7 +80,7 @@ def name(connection: Connection, word: str, run: str, by: str) -> str | None:
     """Give a name to a run, taking it from the one that has it: that one's id, or None."""
     if not is_name(word):
         raise UsageError(
-            f"{word!r} cannot be the name of a run",
+            f"{word!r} cannot be an alias",
             "a letter, then letters, digits or . _ - (100 at most); never hex digits only: ids look so",
         )
     key, before = key_of(connection, run), named(connection, word)

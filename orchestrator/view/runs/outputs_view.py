@@ -13,7 +13,7 @@ from orchestrator.view.forms.page import Block, Table, Text, Tone, View
 
 def outputs_view(run: str, outputs: Sequence[Output]) -> View:
     document = {"run": run, "outputs": outputs, "copied_to": None, "not_restored": ()}
-    return View(document, outputs_page(outputs) if outputs else (Text("no outputs"),))
+    return View(document, (_outputs_table(outputs),) if outputs else (Text("no outputs"),))
 
 
 def outputs_page(outputs: Sequence[Output], limit: int | None = None) -> Iterator[Block]:
@@ -21,11 +21,15 @@ def outputs_page(outputs: Sequence[Output], limit: int | None = None) -> Iterato
     if not outputs:
         return
     shown = outputs[:limit]
-    rows = [(item.path, size_text(item.size) if item.digest else "", _what(item)) for item in shown]
     yield Text()
-    yield Table(("output", "size", "sha256"), rows, right=("size",))
+    yield _outputs_table(shown)
     if len(shown) < len(outputs):
         yield Text(f"and {len(outputs) - len(shown)} more; `reprise outputs RUN` lists all", Tone.QUIET)
+
+
+def _outputs_table(outputs: Sequence[Output]) -> Table:
+    rows = [(item.path, size_text(item.size) if item.digest else "", _what(item)) for item in outputs]
+    return Table(("output", "size", "sha256"), rows, right=("size",))
 
 
 def _what(item: Output) -> str:

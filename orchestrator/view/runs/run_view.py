@@ -115,7 +115,8 @@ def next_page(run: RunRecord) -> Text:
     elif not run.state.final:
         commands = [f"reprise logs -f {run.id}", f"reprise cancel {run.id}"]
     else:
-        commands = [f"reprise logs {run.id}", f"reprise rerun {run.id}"]
+        commands = [f"reprise logs {run.id}"] if run.log is not None else []
+        commands.append(f"reprise rerun {run.id}")
     return next_commands(commands)
 
 
@@ -179,14 +180,13 @@ def hardware_line(fingerprint: Fingerprint | None) -> str:
 
 
 def _state(run: RunRecord) -> str:
-    words = [run.state.value]
-    if run.failure is not None:
-        words.append(f"({run.failure.value})")
-    if run.message and run.message != run.state.value:
-        words.append(run.message)
-    elif run.exit_code:
-        words.append(f"exit code {run.exit_code}")
-    return " ".join(words)
+    state = run.state.value if run.failure is None else f"{run.state.value} ({run.failure.value})"
+    why = run.message
+    if why == run.state.value or not why:
+        why = f"exit code {run.exit_code}" if run.exit_code else ""
+    if why.startswith(state):  # "cancelled before it began"
+        return why
+    return f"{state}: {why}" if why else state
 
 
 def _trace(run: RunRecord) -> str:
