@@ -3,7 +3,7 @@
 Whoever made an image wrote its config. Beside the program it could name another entry point, a loader's
 variable, a volume, a health check. So manifest and config are made again, from base, program, packages and
 layers, and compared byte for byte. Environment and layers of the base are those of the pin where this box has
-it; else they are the image's own, and only what any base may hold is let through.
+it. Else they are taken from the image, and refused where no base may have them.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _NVIDIA = {
     "NVIDIA_TF32_OVERRIDE": re.compile(r"[01]\Z"),
     "NVIDIA_VISIBLE_DEVICES": re.compile(r"(all|none|void)\Z"),
 }
-# numpy's names of instruction sets depend on its version, which is known of a pinned base only.
+# numpy's names of instruction sets depend on its version, which is known for a pinned base only.
 _NUMPYS = ("2.4.0", "2.3.0", "1.26.0")
 
 
 def check_image(settings: Settings, image: Image) -> None:
     """UsageError, which names the differences, for an image that is not what its program gives."""
-    problems = [*_layer_problems(image), *_variables(image.program.env)]
+    problems = [*_layer_problems(image), *_env_problems(image.program.env)]
     base = None if problems else _pinned(settings, image)
     if base is not None:
         held = [_facts(layer) for layer in image.layers if layer.kind is LayerKind.BASE]
@@ -58,7 +58,7 @@ def check_image(settings: Settings, image: Image) -> None:
             problems.append("its base layers are not those of the base that it names")
         candidates = [base]
     elif not problems:
-        candidates, problems = _within(json.loads(image.config)["config"])
+        candidates, problems = _possible_bases(json.loads(image.config)["config"])
     if not problems:
         problems = _differences(image, candidates)
     if problems:
@@ -68,15 +68,15 @@ def check_image(settings: Settings, image: Image) -> None:
 def check_settings(name: str, settings: Mapping[str, Any]) -> None:
     """As `check_image`, for an image that only an engine has; `settings` are its `Config`, inspected."""
     program, _, packages = describe_labels(settings.get("Labels") or {})
-    candidates, problems = _within(settings)
-    problems += _variables(program.env)
+    candidates, problems = _possible_bases(settings)
+    problems += _env_problems(program.env)
     if not problems:
         kept = {key: value for key, value in settings.items() if value}  # engines list what is not set, too
         numbers = numbers_of(settings["Labels"])
         made = (
             json.loads(documents(base, program, packages, (), numbers)[0])["config"] for base in candidates
         )
-        problems = min((_changed(one, kept) for one in made), key=len)
+        problems = min((_changed_names(one, kept) for one in made), key=len)
     if problems:
         raise _refused(name, problems)
 
@@ -102,7 +102,7 @@ def _facts(layer: Layer) -> tuple[Any, ...]:
     return (layer.digest, layer.diff_id, layer.size, layer.media_type, layer.title)
 
 
-def _variables(names: Mapping[str, str]) -> list[str]:
+def _env_problems(names: Mapping[str, str]) -> list[str]:
     return [f"env {name} may not be set by a job" for name in sorted(names) if name.startswith(NOT_FOR_JOBS)]
 
 
@@ -119,8 +119,8 @@ def _pinned(settings: Settings, image: Image) -> Base | None:
     return base_from_parts(image.base.name, pin.reference, manifest, config, None, pin.python)
 
 
-def _within(settings: Mapping[str, Any]) -> tuple[list[Base], list[str]]:
-    """The bases that an image with these settings could have, and what in them no base may hold."""
+def _possible_bases(settings: Mapping[str, Any]) -> tuple[list[Base], list[str]]:
+    """The bases that an image with these settings could have, and the problems of these."""
     try:
         program, ref, packages = describe_labels(settings["Labels"])
         executable = str(settings["Entrypoint"][0])
@@ -139,7 +139,7 @@ def _within(settings: Mapping[str, Any]) -> tuple[list[Base], list[str]]:
     if "PATH" not in program.env:
         own["PATH"] = environment.get("PATH", "").removeprefix(f"{SCRIPTS}:")
     given = _config(own)
-    problems = [*config_problems(given), *python_problems(python), *_nvidia(own)]
+    problems = [*config_problems(given), *python_problems(python), *_nvidia_problems(own)]
     versions = [python.model_copy(update={"packages": {"numpy": one}}) for one in _NUMPYS]
     return [_base(ref, own, one) for one in versions], problems
 
@@ -158,7 +158,7 @@ def _environment(config: bytes) -> dict[str, str]:
     return dict(pair.partition("=")[::2] for pair in json.loads(config)["config"]["Env"])
 
 
-def _nvidia(environment: Mapping[str, str]) -> list[str]:
+def _nvidia_problems(environment: Mapping[str, str]) -> list[str]:
     return [
         f"ENV {name}: steers the container toolkit"
         for name, value in sorted(environment.items())
@@ -167,24 +167,24 @@ def _nvidia(environment: Mapping[str, str]) -> list[str]:
 
 
 def _differences(image: Image, candidates: list[Base]) -> list[str]:
-    """Of the candidate that is nearest; empty where one gives the image's exact bytes."""
+    """The differences to the nearest candidate; empty where one gives the image's exact bytes."""
     found = []
     for base in candidates:
         config, manifest = documents(base, image.program, image.packages, image.layers, image.numbers)
         if (config, manifest) == (image.config, image.manifest):
             return []
-        changed = [*_changed(json.loads(config), json.loads(image.config))]
-        changed += _changed(json.loads(manifest), json.loads(image.manifest))
+        changed = [*_changed_names(json.loads(config), json.loads(image.config))]
+        changed += _changed_names(json.loads(manifest), json.loads(image.manifest))
         found.append(changed or ["its documents are not written as we write them"])
     return min(found, key=len)
 
 
-def _changed(made: Any, found: Any) -> list[str]:
+def _changed_names(made: Any, found: Any) -> list[str]:
     """Names at which two documents differ, without their values: those are the author's."""
     names = []
     for path, one, other in differences(made, found):
         place, env, _ = path.partition("Env")
-        if env:  # by its variables
+        if env:  # name its variables
             sides = [set(map(str, side if isinstance(side, list) else [side])) for side in (one, other)]
             variables = {pair.partition("=")[0] for pair in sides[0] ^ sides[1]}
             names += [f"{place}Env {variable}" for variable in sorted(variables)] or [f"{place}Env"]

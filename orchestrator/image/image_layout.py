@@ -47,7 +47,7 @@ class ImageLayout:
     def put_chunks(self, chunks: Iterable[bytes], expected: Digest | None = None) -> tuple[Digest, int]:
         """Store a stream of any length, hashed while it is written.
 
-        Bytes other than the `expected` ones are not stored. The digest returned is that of what came.
+        Bytes with another digest than `expected` are not stored. The digest of the stream is returned.
         """
         passing = Hashed(chunks)
         make_folder(self._blobs)
@@ -73,7 +73,7 @@ class ImageLayout:
         return sorted(Digest(f"sha256:{path.name}") for path in self._blobs.glob(f"{prefix}*"))
 
     def open(self, digest: Digest, verify: bool = False) -> BinaryIO:
-        """A blob's stream. StoreError if it is absent, or on `verify` if its bytes are not its digest's."""
+        """A blob's stream. StoreError: it is absent, or with `verify`, its bytes are not its digest's."""
         try:
             stream = self.path(digest).open("rb")
         except FileNotFoundError:

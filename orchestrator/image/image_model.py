@@ -10,7 +10,7 @@ from orchestrator.spec.program import Program
 from orchestrator.value import Value
 
 # Paths inside the image, each named once. The payload reads them from its environment.
-ROOT = "/opt/reprise"  # everything of ours
+ROOT = "/opt/reprise"  # all that Reprise adds
 SOURCE = f"{ROOT}/source"  # the job's source; the entry point copies it to the workspace
 SITE = f"{ROOT}/site"  # the job's wheels, before the base's own packages on sys.path
 SCRIPTS = f"{ROOT}/bin"  # the wheels' console scripts, first on PATH

@@ -1,9 +1,9 @@
-"""The payload: what of Reprise goes into an image, as numbered frozen files.
+"""The payload: the part of Reprise that goes into an image, as numbered frozen files.
 
 An image names the number of its payload, which is a layer of its own. Images get `payloads/NUMBER.json`, not
 the room `payload`, where it is written and tested: so a comment there moves no digest. A test holds the two
-together, and says when `scripts/payload.py` must be run. Of an earlier payload the digest is kept, by which
-the layer of an old image is checked (docs/identity.md).
+together, and says when `scripts/payload.py` must be run. The digests of earlier payloads are kept, to check
+the layers of old images (docs/identity.md).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DIGESTS: dict[int, Digest] = {
 NEWEST = max(DIGESTS)
 """The payload of images that are assembled now."""
 
-MAX_LAYER = 16 << 20  # bytes of a layer that is looked at; the real one has 0.2 MB
+MAX_LAYER = 16 << 20  # bytes of a layer that is read; a payload's has 0.2 MB
 
 
 @lru_cache(maxsize=4)

@@ -36,7 +36,7 @@ def in_image(path: str) -> str:
     return path.lstrip("/")
 
 
-ROOTS = (in_image(ROOT),)  # the only folder whose parents we write
+ROOTS = (in_image(ROOT),)  # the only folder below which parents are written
 
 
 def source_layer(layout: ImageLayout, tree: SourceTree) -> Layer:

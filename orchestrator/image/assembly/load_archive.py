@@ -63,7 +63,7 @@ def full_archive(settings: Settings, image: Loadable) -> Iterator[bytes]:
 
 def _archive(image: Loadable, layers: dict[Digest, Layer]) -> Iterator[bytes]:
     blobs: list[tuple[Layer, Path]] = []
-    for layer in layers.values():  # before the first byte: an archive that breaks off is worse than none
+    for layer in layers.values():  # checked before the first byte, so that no archive breaks off
         if layer.path is None or not layer.path.is_file() or layer.path.stat().st_size != layer.size:
             raise StoreError(
                 f"layer {layer.title or layer.kind} ({layer.digest}, {layer.size} bytes) is not on this box",

@@ -42,7 +42,7 @@ class SourceText(Value):
 
 
 def source_files(layer: Path) -> Iterator[SourceEntry]:
-    """The files and links in a source layer's tar, in its order. StoreError: it is no plain tar."""
+    """The files and links in a source layer's tar, in its order. StoreError: it is not a plain tar."""
     root = f"{in_image(SOURCE)}/"
     try:
         length = layer.stat().st_size
@@ -50,7 +50,7 @@ def source_files(layer: Path) -> Iterator[SourceEntry]:
             for number, member in enumerate(archive):
                 if number >= MAX_MEMBERS:
                     raise tarfile.ReadError(f"more than {MAX_MEMBERS:,} members")
-                # A kilobyte may say that it is a terabyte.
+                # A header may announce a terabyte that is not there.
                 if member.issparse() or member.offset_data + member.size > length:
                     raise tarfile.ReadError(f"{member.name!r} has no {member.size:,} bytes")
                 if member.name.startswith(root) and (member.isreg() or member.issym()):
@@ -73,7 +73,7 @@ def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> Sour
 def source_texts(layout: ImageLayout, layer: Layer) -> dict[str, SourceText]:
     """Path -> file, sorted; the layer's bytes are checked first.
 
-    StoreError: the layer is not in the layout, has other bytes, or is no plain tar.
+    StoreError: the layer is not in the layout, has other bytes, or is not a plain tar.
     """
     if layer.media_type != MEDIA_LAYER:
         raise StoreError(f"the source layer {layer.digest} is {layer.media_type}, not a plain tar")

@@ -1,4 +1,4 @@
-"""Reads what an engine really holds of an image: its `docker save` archive, hashed while it streams."""
+"""Reads what an engine really holds of an image: hashes its `docker save` archive while it streams."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import IO, Any, cast
 
 from orchestrator.digest import Digest, Hashed, chunks_of
@@ -15,6 +16,7 @@ from orchestrator.errors import StoreError
 from orchestrator.value import Value
 
 MAX_DOCUMENT = 8 << 20  # bytes of a manifest or config that are kept
+_PIECE = 64 << 10  # bytes read at a time
 
 
 class SavedImage(Value):
@@ -29,7 +31,7 @@ class SavedImage(Value):
 def read_saved(archive: Iterable[bytes]) -> list[SavedImage]:
     """The images of a `docker save` archive; stores nothing. StoreError: it is cut off or malformed.
 
-    Layers are hashed while they stream, so memory stays small whatever their size.
+    Layers are hashed while they stream, so large layers take little memory.
     """
     digests: dict[str, Digest] = {}
     documents: dict[str, bytes] = {}
@@ -75,9 +77,10 @@ def _image(
 def _read(stream: IO[bytes]) -> tuple[Digest, bytes]:
     """(digest of the uncompressed bytes, the bytes if they are few)."""
     head = stream.read(2)
-    source = cast("IO[bytes]", _Joined(head, stream))
-    plain = gzip.GzipFile(fileobj=source) if head == b"\x1f\x8b" else source
-    passing, kept = Hashed(chunks_of(plain)), bytearray()
+    chunks: Iterator[bytes] = chain([head], iter(lambda: stream.read(_PIECE), b""))
+    if head == b"\x1f\x8b":
+        chunks = chunks_of(gzip.GzipFile(fileobj=cast("IO[bytes]", _Stream(chunks))))
+    passing, kept = Hashed(chunks), bytearray()
     keeping = head[:1] in (b"{", b"[")  # a document: hundreds of small layers would fill the memory
     for data in passing:
         if keeping and len(kept) <= MAX_DOCUMENT:
@@ -85,24 +88,8 @@ def _read(stream: IO[bytes]) -> tuple[Digest, bytes]:
     return passing.digest, b"" if len(kept) > MAX_DOCUMENT else bytes(kept)
 
 
-class _Joined(io.RawIOBase):
-    """A stream whose first bytes were read already."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self._head, self._rest = head, rest
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if self._head:
-            data, self._head = self._head, b""
-            return data
-        return self._rest.read(size)
-
-
 class _Stream(io.RawIOBase):
-    """Chunks as a stream to read from."""
+    """Chunks of bytes as a file object."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks: Iterator[bytes] = iter(chunks)

@@ -1,4 +1,4 @@
-"""Writes the manifest and config of a base: canonical JSON, one fixed time, nothing of the builder."""
+"""Writes the manifest and config of a base: canonical JSON, one fixed time, no trace of the builder."""
 
 from __future__ import annotations
 

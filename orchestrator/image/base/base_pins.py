@@ -1,4 +1,4 @@
-"""Pins say which digest the name of a base stands for, in two TOML files; the committed one comes first.
+"""Pins say which digest the name of a base stands for, in two TOML files; the committed one takes precedence.
 
     ["cpu".pin]
     digest = "sha256:..."           # of the manifest

@@ -22,7 +22,7 @@ PACKAGES = ("ca-certificates", "python3", "python3-venv")
 _COMPONENTS = {"debian": "main", "ubuntu": "main,universe"}  # Ubuntu has python3-venv in universe
 _KEYRINGS = {"debian": "debian-archive-keyring", "ubuntu": "ubuntu-keyring"}  # packages
 _NAME = re.compile(r"(?P<distribution>[a-z]+)/(?P<codename>[a-z]+)")
-# As Debian's slim images: no documentation but licences, no translations.
+# As in Debian's slim images: of documentation only licences, no translations.
 _LEFT_OUT = ("doc/*", "info/*", "lintian/*", "locale/*", "man/*")
 
 
@@ -34,7 +34,7 @@ class Release(Value):
 
 
 def release(name: str) -> Release:
-    """The release that `DISTRIBUTION/CODENAME` names. ValueError where none can be meant."""
+    """The release that `DISTRIBUTION/CODENAME` names. ValueError for any other text or distribution."""
     match = _NAME.fullmatch(name)
     if match is None or match["distribution"] not in _COMPONENTS:
         known = " or ".join(sorted(_COMPONENTS))
@@ -78,5 +78,5 @@ def command(release: Release, target: Path, packages: Sequence[str] = ()) -> lis
 
 
 def environment(host: Mapping[str, str]) -> dict[str, str]:
-    """The host's, for its proxies and certificates, with what shows in the bytes fixed."""
+    """The host's, for its proxies and certificates; what would change the bytes is fixed."""
     return {**host, "SOURCE_DATE_EPOCH": str(MTIME), "LC_ALL": "C.UTF-8", "TZ": "UTC"}

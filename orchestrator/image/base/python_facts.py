@@ -1,6 +1,6 @@
 """Runs inside a base and prints what its Python is, as JSON on one line.
 
-It is not imported here: its text is handed to the base's interpreter, with -I, which may be any Python 3.
+It is not imported: its text is given to the base's interpreter with -I, which may be any Python 3.
 """
 
 from __future__ import annotations

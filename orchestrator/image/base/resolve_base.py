@@ -18,8 +18,7 @@ _FLAVOUR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 def resolve_base(settings: Settings, name: str | None, gpus: bool) -> Base:
     """The pinned base for a spec's `base`: a flavour, `repo@sha256:...`, or None for the default.
 
-    `gpus`: whether the spec asks for any, for which bases.toml has a default of its own.
-
+    `gpus`: whether the spec asks for GPUs; bases.toml has another default for these.
     BaseNotPinnedError, with the command that mends it: this box has no pin of that name or digest.
     """
     return _load(settings, find_pin(settings, name, gpus))

@@ -23,8 +23,10 @@ _FORMAT = 2  # of the resolved locks; a change of the rules makes old ones miss
 
 
 class WheelFile(Value):
-    """A wheel in the box's cache, `settings.wheels/<sha256>/<filename>`. Its hash was checked on arrival;
-    it is checked again before it is unpacked."""
+    """A wheel in the box's cache, `settings.wheels/<sha256>/<filename>`.
+
+    Its hash was checked on arrival, and is checked again before it is unpacked.
+    """
 
     filename: str
     digest: Digest
@@ -42,7 +44,7 @@ class WheelFile(Value):
 
 
 class _Resolved(Value):
-    """What a lock came to for one target: the names of files, kept so that pip is asked only once."""
+    """What a lock was resolved to for one target; it is kept so that pip runs only once."""
 
     files: tuple[tuple[str, Digest, int], ...]  # filename, digest, size
 
@@ -103,8 +105,10 @@ def _size(path: Path) -> int | None:
 
 
 def _cached(settings: Settings, pin: Pin) -> WheelFile | None:
-    """A pin's file from an earlier lock, if the pin has one hash. Which of several files fits best is for pip
-    to say: it may not depend on what this box happens to have."""
+    """A pin's file from an earlier lock, if the pin has one hash.
+
+    Among several files pip chooses the best: the choice may not depend on what this box happens to have.
+    """
     if len(pin.sha256) != 1:
         return None
     digest = Digest(f"sha256:{pin.sha256[0]}")
@@ -139,7 +143,7 @@ def _fetch(settings: Settings, lock: Lock, path: Path, python: PythonFacts) -> l
 def _verify(
     paths: list[Path], pins: tuple[Pin, ...], lock: Path, python: PythonFacts
 ) -> list[tuple[Path, Digest]]:
-    """Each pin has one file, with a hash that it allows. pip checks too, but this check counts."""
+    """One file for each pin, with a hash that the pin allows. pip checks hashes, too; this check counts."""
     allowed = {pin.name: pin for pin in pins}
     files: dict[str, tuple[Path, Digest]] = {}
     for path in paths:
@@ -160,7 +164,7 @@ def _verify(
 
 
 def _keep(path: Path, target: Path) -> None:
-    """Move a verified file into the cache: two processes with the same file both end with it whole."""
+    """Move a verified file into the cache, in one step: several processes may do so with the same file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with path.open("rb") as stream:
         os.fsync(stream.fileno())

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from orchestrator.errors import UsageError
-from orchestrator.image.wheels.wheel_address import told
+from orchestrator.image.wheels.wheel_address import quoted
 from orchestrator.value import Value
 
 HINT = "lock it with: uv pip compile --generate-hashes requirements.in -o requirements.txt"
@@ -22,7 +22,7 @@ class Pin(Value):
     """One package of a lock that the target needs."""
 
     name: CanonicalName
-    version: PlainVersion  # in the one way that packaging writes it
+    version: PlainVersion  # as packaging normalises it
     sha256: tuple[Hex, ...]  # any of them may be the file that fits
     address: str | None = None  # where a pylock says it is, as `web_address` wrote it
     file: Path | None = None  # a wheel on this machine that a pylock names
@@ -47,12 +47,12 @@ def make_pin(
     try:
         plain = str(Version(version))
     except ValueError:  # InvalidVersion, and a number of thousands of digits
-        raise ValueError(f"{told(name)}: not a version: {told(version)}") from None
+        raise ValueError(f"{quoted(name)}: not a version: {quoted(version)}") from None
     hashes = tuple(sorted(set(sha256)))
     try:
         return Pin(name=canonicalize_name(name), version=plain, sha256=hashes, address=address, file=file)
     except ValueError:
-        raise ValueError(f"not a package and its hashes: {told(name)}") from None
+        raise ValueError(f"not a package and its hashes: {quoted(name)}") from None
 
 
 def problems_of(path: Path, problems: list[str]) -> UsageError:

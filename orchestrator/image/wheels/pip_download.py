@@ -30,9 +30,9 @@ STEP = 1 << 20
 SPARE = 1 << 30  # bytes of the disk that are left free
 
 _MEMORY = 8 << 30  # bytes of address space: an index may send a page without end
-_OUTPUT = 1 << 20  # bytes of what pip says that are read
+_OUTPUT = 1 << 20  # bytes of pip's output that are read
 
-# What pip needs to reach the user's index. Nothing else, because a lock can choose whom pip talks to.
+# What pip needs to reach the user's index, and nothing else: a lock can choose the server that pip talks to.
 _PASSED = {
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "NETRC",
     "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_CACHE_HOME",
@@ -71,9 +71,9 @@ def download(
 
 
 def requirement(pin: Pin, operator: str = "==") -> str:
-    """The line that pip is given. `==` takes 2.13.0+cpu for 2.13.0, too; `===` does not.
+    """The line of a pin in pip's requirements. `==` takes 2.13.0+cpu for 2.13.0, too; `===` does not.
 
-    The parts are checked already; the line is checked once more, whoever made the pin.
+    A Pin has checked its parts; the line is checked as well.
     """
     start = f"{pin.name} @ {pin.address}" if pin.address else f"{pin.name}{operator}{pin.version}"
     line = " ".join([start, *(f"--hash=sha256:{digest}" for digest in pin.sha256)])
@@ -104,14 +104,14 @@ def environment(host: Mapping[str, str], room: Path) -> dict[str, str]:
 def _run(
     lock: Lock, pins: tuple[Pin, ...], operator: str, room: Path, beside: Path, python: PythonFacts
 ) -> str:
-    """One pip for all files; what it said if it failed, else nothing."""
+    """Run pip once for all files. Its output if it failed, else an empty text."""
     lines = [requirement(pin, operator) for pin in pins]
     (room / "requirements.txt").write_text("\n".join(lines) + "\n", "utf-8")
-    with (room / "said").open("w+b") as said:
+    with (room / "pip.log").open("w+b") as log:
         process = subprocess.Popen(
             command(lock, beside, room, python),
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=log,
             stderr=subprocess.STDOUT,
             env=environment(os.environ, room),
             start_new_session=True,
@@ -126,8 +126,8 @@ def _run(
             process.wait()
         if process.returncode == 0:
             return ""
-        said.seek(max(0, said.tell() - _OUTPUT))
-        return said.read(_OUTPUT).decode("utf-8", "replace") or "pip said nothing"
+        log.seek(max(0, log.tell() - _OUTPUT))
+        return log.read(_OUTPUT).decode("utf-8", "replace") or "pip said nothing"
 
 
 def _watch(process: subprocess.Popen[bytes], room: Path) -> None:

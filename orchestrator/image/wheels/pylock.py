@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.lock import Lock, Pin, make_pin, problems_of
-from orchestrator.image.wheels.wheel_address import file_name, local_path, told, web_address
+from orchestrator.image.wheels.wheel_address import escaped, file_name, local_path, quoted, web_address
 from orchestrator.image.wheels.wheel_name import read_wheel_name
 from orchestrator.image.wheels.wheel_target import marker_environment, tags
 
 if TYPE_CHECKING:
     from packaging.pylock import Package, PackageWheel
-
 
 # tomllib takes time and memory quadratic in the parts of a key: 60 kB of `a.a.a...` took minutes.
 _DEEP_KEY = re.compile(
@@ -37,11 +36,11 @@ def read_pylock(path: Path, text: str, python: PythonFacts) -> Lock:
         )
     except (PylockValidationError, PylockSelectError, ValueError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"{path}: {told(reason)[1:-1]}", f"the target is Python {python.version}") from None
+        raise UsageError(f"{path}: {escaped(reason)}", f"the target is Python {python.version}") from None
     pins: dict[str, Pin] = {}
     problems: list[str] = []
     for package, file in selected:
-        name = told(package.name)[1:-1]
+        name = escaped(package.name)
         if not isinstance(file, PackageWheel):
             problems.append(f"{name}: no wheel for Python {python.version}; only wheels are used")
             continue
@@ -64,16 +63,16 @@ def _pin(folder: Path, package: Package, wheel: PackageWheel, python: PythonFact
     address, file = _place(folder, wheel)
     name = file.name if address is None else file_name(address)
     if wheel.name is not None and wheel.name != name:
-        raise ValueError(f"the file of {told(wheel.name)} is called {told(name)}")
+        raise ValueError(f"the file of {quoted(wheel.name)} is called {quoted(name)}")
     found = read_wheel_name(name, python)
     if found is None:
-        raise ValueError(f"{told(name)} is not for Python {python.version}")
+        raise ValueError(f"{quoted(name)} is not for Python {python.version}")
     if found.package != package.name or str(package.version or found.version) != found.version:
-        raise ValueError(f"{told(name)} is not a wheel of this package and version")
+        raise ValueError(f"{quoted(name)} is not a wheel of this package and version")
     try:
         return make_pin(package.name, found.version, (digest,), address, None if address else file)
     except ValueError:
-        raise ValueError(f"no sha256 for {told(name)}") from None
+        raise ValueError(f"no sha256 for {quoted(name)}") from None
 
 
 def _place(folder: Path, wheel: PackageWheel) -> tuple[str | None, Path]:

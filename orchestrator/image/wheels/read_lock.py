@@ -1,7 +1,7 @@
 """Reads a lock, a hash-locked requirements file or a pylock.toml, for one target. Fetches nothing.
 
 A lock may come from anybody. It is read into names, versions, hashes and addresses, each checked by its form.
-None of its text reaches pip, so it cannot give pip orders.
+pip never gets its text, so it cannot give pip options.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_LOCK = 16 << 20  # bytes; a lock of 1,000 packages has some 2 MB
 
 
 def lock_bytes(path: Path) -> bytes:
-    """A lock's bytes. UsageError: it is not there, no plain file, or too large for a lock."""
+    """A lock's bytes. UsageError: it is not there, not a plain file, or too large for a lock."""
     if not path.exists():
         raise UsageError(f"no such requirements file: {path}")
     return read_plain(path, MAX_LOCK)

@@ -11,9 +11,10 @@ from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.lock import Lock, Pin, make_pin, problems_of
 from orchestrator.image.wheels.wheel_address import (
     check_characters,
+    escaped,
     has_scheme,
     local_path,
-    told,
+    quoted,
     web_address,
 )
 from orchestrator.image.wheels.wheel_target import marker_environment
@@ -25,7 +26,7 @@ _MAX_REQUIREMENT = 4096  # characters without its hashes
 _COMMENT = re.compile(r"(^|[ \t])#.*$")
 _HASH = re.compile(r"[ \t]--hash[= ](?P<hash>[^ \t]+)")
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})\Z")
-# Written by tools that make locks; without effect on a locked file.
+# Options that tools write into locks; they change nothing for a locked file.
 _IMPLIED = re.compile(r"--(require-hashes|prefer-binary|pre|only-binary[= ]:all:)\Z")
 _INDEX = ("--index-url", "-i")
 _LINKS = ("--find-links", "-f")
@@ -60,7 +61,7 @@ def read_requirements(path: Path, text: str, python: PythonFacts) -> Lock:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines without comments, continuations joined, each with the number of its first."""
+    """Lines without comments, continuations joined, each with the number of its first line."""
     joined, start = "", 0
     for number, physical in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         line = _COMMENT.sub("", physical).strip(" \t")
@@ -76,7 +77,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 class _LockOptions:
-    """The options of a requirements file that are allowed: places for wheels."""
+    """The options of a requirements file that are allowed: where wheels are."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -94,10 +95,10 @@ class _LockOptions:
         try:
             values = shlex.split(rest)
         except ValueError as error:
-            raise ValueError(f"{told(name)}: {error}") from None
+            raise ValueError(f"{quoted(name)}: {error}") from None
         if name == "--no-index":
             if values:
-                raise ValueError(f"--no-index takes no value, and here is {told(rest.strip())}")
+                raise ValueError(f"--no-index takes no value, and here is {quoted(rest.strip())}")
             self._no_index = True
         elif name == "--trusted-host":
             raise ValueError(
@@ -105,9 +106,9 @@ class _LockOptions:
                 "delete the line, and set PIP_TRUSTED_HOST if you mean it"
             )
         elif name not in _ONE_VALUE:
-            raise ValueError(f"option not allowed here: {told(name)[1:-1]}")
+            raise ValueError(f"option not allowed here: {escaped(name)}")
         elif len(values) != 1:
-            raise ValueError(f"{name} takes one value, and here are {len(values)}: {told(rest.strip())}")
+            raise ValueError(f"{name} takes one value, and here are {len(values)}: {quoted(rest.strip())}")
         else:
             self._add(name, values[0])
 
@@ -141,13 +142,13 @@ def _pin(line: str, python: PythonFacts) -> Pin | None:
     hashes = [match.group("hash") for match in _HASH.finditer(line)]
     text = _HASH.sub("", line).strip()
     if len(text) > _MAX_REQUIREMENT:
-        raise ValueError(f"too long for a requirement: {told(text)}")
+        raise ValueError(f"too long for a requirement: {quoted(text)}")
     try:
         requirement = Requirement(text)
         applies = requirement.marker is None or requirement.marker.evaluate(marker_environment(python))
     except (InvalidRequirement, RecursionError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"not a requirement: {told(text)} ({reason[:200]})") from None
+        raise ValueError(f"not a requirement: {quoted(text)} ({reason[:200]})") from None
     if not applies:
         return None
     if requirement.url:

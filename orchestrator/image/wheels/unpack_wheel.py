@@ -44,18 +44,23 @@ _FOLDERS = {
     "headers": f"{ROOT}/include",
     "data": f"{ROOT}/data",
 }
-# Written by whoever installs, never taken from the wheel; and signatures of its RECORD, which is not kept.
 _PYTHON = b"#!python"
+# Files of .dist-info that an installer writes, and signatures of the wheel's RECORD, which is made anew.
 _NOT_TAKEN = ("INSTALLER", "REQUESTED", "direct_url.json", "RECORD.jws", "RECORD.p7s")
-
 
 MAX_UNPACKED = 16 << 30  # bytes of one wheel's files; torch for CUDA has some 3 GiB
 MAX_MEMBERS = 100_000  # files and folders of one wheel; torch has 12,248
-MAX_RATIO = 100  # of the files to the wheel; of 60 wheels that are much used none is over 5
+MAX_RATIO = 100  # of the files to the wheel; 60 popular wheels have at most 5
 _SMALL = 64 << 20  # bytes of files that are taken at any ratio
 _MAX_INFORMATION = 32 << 20  # bytes of a file in .dist-info: those are read at once
 _MAX_DIRECTORY = 64 << 20  # bytes of the zip's list of members: read at once, too
 _SPARE = 1 << 30  # bytes of the disk that are left free
+
+# What installer and zipfile raise for a malformed wheel.
+_MALFORMED = (
+    *(InstallerError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, csv.Error, configparser.Error),
+    *(AssertionError, KeyError, ValueError, NotImplementedError, RuntimeError, EOFError),
+)
 
 
 class Unpacked(NamedTuple):
@@ -88,23 +93,14 @@ def unpack_wheel(wheel: WheelFile, interpreter: str, spool: BinaryIO) -> dict[st
         ):
             _check_members(wheel.filename, archive)
             _check_sizes(wheel, archive, spool)
-            warnings.simplefilter("ignore", RuntimeWarning)  # it skips __pycache__, as it should
+            warnings.simplefilter("ignore", RuntimeWarning)  # installer warns that it skips __pycache__
             install(Source(archive), destination, {})
-    except (
-        InstallerError,
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        csv.Error,
-        configparser.Error,
-    ) as error:
-        raise _unusable(wheel.filename, error) from error
     except OSError as error:
         if error.errno is not None:
             raise
-        raise _unusable(wheel.filename, error) from error  # bz2 says so: malformed
-    except (AssertionError, KeyError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
-        raise _unusable(wheel.filename, error) from error  # how zipfile and installer say: malformed
+        raise _unusable(wheel.filename, error) from error  # bz2, for malformed data
+    except _MALFORMED as error:
+        raise _unusable(wheel.filename, error) from error
     return destination.files
 
 
@@ -233,7 +229,7 @@ class _Spool(WheelDestination):
     def _with_shebang(self, stream: BinaryIO) -> Iterator[bytes]:
         head = stream.read(len(_PYTHON))
         if head == _PYTHON:
-            while head and not head.endswith(b"\n"):  # what is left of its first line
+            while head and not head.endswith(b"\n"):  # skip the rest of the first line
                 head = stream.readline(CHUNK)
             head = f"#!{self._interpreter}\n".encode()
         yield head

@@ -1,6 +1,6 @@
 """Checks the addresses in a lock: each is taken apart, checked part by part, and written anew.
 
-No text of a lock goes to another program as it is. Characters that could mean something there (a blank, a
+No text of a lock goes to another program unchecked. Characters that could mean something there (a blank, a
 quote, `$`, a control character) are errors. The fragment is for the client only and is left out.
 """
 
@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-MAX_ADDRESS = 8192  # characters; a program is started with some of them as its arguments
+MAX_ADDRESS = 8192  # characters; pip gets some addresses as arguments
 
 _PART = r"A-Za-z0-9._~!*()+,=:@%-"
 _ADDRESS = re.compile(
@@ -31,7 +31,7 @@ def web_address(text: str) -> str:
     """An http or https address, written anew without its fragment. ValueError for anything else."""
     match = _ADDRESS.fullmatch(text) if len(text) <= MAX_ADDRESS else None
     if match is None:
-        raise ValueError(f"not an address that is taken: {told(text)} (http or https, ASCII, %-escaped)")
+        raise ValueError(f"not an address that is taken: {quoted(text)} (http or https, ASCII, %-escaped)")
     user, port, query = (match[name] or "" for name in ("user", "port", "query"))
     return f"{match['scheme'].lower()}://{user}{match['host']}{port}{match['path']}{query}"
 
@@ -45,7 +45,7 @@ def local_path(text: str, folder: Path) -> Path:
     if has_scheme(text):
         match = _FILE.fullmatch(text)
         if match is None:
-            raise ValueError(f"not a file's address: {told(text)}")
+            raise ValueError(f"not a file's address: {quoted(text)}")
         text = unquote(match["path"], errors="strict")
     check_characters(text)
     return folder / text
@@ -62,10 +62,15 @@ def check_characters(text: str) -> None:
     for character in text:
         if character == "$" or not (character.isprintable() or character == "\t"):
             raise ValueError(
-                f"the character {character!r} (U+{ord(character):04X}) has no place in {told(text)}"
+                f"the character {character!r} (U+{ord(character):04X}) has no place in {quoted(text)}"
             )
 
 
-def told(text: str) -> str:
-    """A piece of a lock for a message: short, escaped, without passwords."""
+def quoted(text: str) -> str:
+    """A piece of a lock for a message: in quotes, at most 100 characters, escaped, without passwords."""
     return repr(re.sub(r"//[^/@]*@", "//***@", text)[:100])
+
+
+def escaped(text: str) -> str:
+    """As `quoted`, without the quotes."""
+    return quoted(text)[1:-1]

@@ -29,7 +29,7 @@ Group = tuple[LayerKind, tuple["WheelFile", ...]]
 def wheel_layers(
     layout: ImageLayout, wheels: tuple[WheelFile, ...], python: PythonFacts
 ) -> tuple[Layer, ...]:
-    """The layers of a job's wheels, large ones first, sorted by name; those that exist are taken.
+    """The layers of a job's wheels, large ones first, sorted by name; layers that exist are used again.
 
     UsageError: two wheels of one name, colliding files, a malformed wheel.
     """

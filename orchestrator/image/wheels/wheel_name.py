@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from orchestrator.image.image_model import PythonFacts
-from orchestrator.image.wheels.wheel_address import told
+from orchestrator.image.wheels.wheel_address import quoted
 from orchestrator.image.wheels.wheel_target import tags
 
 _FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._!+-]{0,250}\.whl", re.ASCII)
@@ -14,14 +14,14 @@ _FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._!+-]{0,250}\.whl", re.ASCII)
 
 class WheelName(NamedTuple):
     package: str  # canonical
-    version: str  # in the one way that packaging writes it
+    version: str  # as packaging normalises it
 
 
 def read_wheel_name(name: str, python: PythonFacts) -> WheelName | None:
     """Package and version in a wheel's file name; None for another target. ValueError: not a wheel's name."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-    wrong = ValueError(f"{told(name)} is not a wheel's file name")
+    wrong = ValueError(f"{quoted(name)} is not a wheel's file name")
     if _FORM.fullmatch(name) is None:
         raise wrong
     try:

@@ -1,4 +1,4 @@
-"""Markers and wheel tags of a base, as packaging and pip want them; never those of the host."""
+"""Markers and wheel tags of a base's Python, for packaging and pip; never those of the host."""
 
 from __future__ import annotations
 
