@@ -112,7 +112,7 @@ def compared(torch: Any, number: int, bound: str) -> dict[str, Any]:
 
 
 def load(torch: Any, path: str) -> Any:
-    """Mapped into memory, where the format allows it: then only what is looked at is read."""
+    """Map the file into memory where its format allows it: then only the parts in use are read."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except RuntimeError as error:
@@ -122,14 +122,14 @@ def load(torch: Any, path: str) -> Any:
 
 
 def error_line(error: BaseException) -> str:
-    """The line of an error that says what is wrong: torch's advice before it would fill a screen."""
+    """The line of an error that says what is wrong, without torch's long advice before it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "GLOBAL" in line or "rror:" in line]
     return f"{type(error).__name__}: {(telling or lines or ['without a word'])[0][:200]}"
 
 
 class RefusedError(Exception):
-    """A file that holds more than is looked at."""
+    """A file that holds more than the bounds above."""
 
 
 class TensorPair:

@@ -1,6 +1,6 @@
-"""difference: everything that two runs do not share, in sections. What `reprise diff` shows.
+"""Lists every field in which two runs differ, in sections: what `reprise diff` shows.
 
-Unlike a verdict it judges nothing, and takes any two runs: of other jobs, failed, or not finished.
+Unlike a verdict it does not judge, and it takes any two runs: of other jobs, failed, or not finished.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from orchestrator.verdict.outputs.compare_files import fate, same_output
 from orchestrator.verdict.outputs.pairing import pair_runs
 
 Cell = Plain
-INCOMPLETE = "(incomplete)"  # no metric's name: stands for what could not be read
+INCOMPLETE = "(incomplete)"  # in place of a metric's name: what could not be read
 
 
 class FieldPair(Value):
@@ -50,7 +50,7 @@ class Difference(Value):
 
 
 def difference(a: RunRecord, b: RunRecord) -> Difference:
-    """Pure, for any two records.
+    """Compare any two records.
 
     Sections: job, params, env, inputs, code (path -> sha256 hex), git, packages, determinism (what was
     asked), flags (what the process that trains read back last), hardware (`bit_class.*`, `perf_class.*`),
@@ -83,7 +83,7 @@ def _section(name: str, a: Mapping[str, Cell], b: Mapping[str, Cell]) -> Section
 
 
 def _split(name: str, entries: Iterable[tuple[FieldPair, bool]]) -> Section:
-    """`entries` with whether they are equal."""
+    """`entries`: each with whether it is equal."""
     listed = list(entries)
     return Section(
         name=name,

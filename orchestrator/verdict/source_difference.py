@@ -1,4 +1,4 @@
-"""code_difference: what differs between two sources, file by file, in the form of a patch."""
+"""Compares two sources file by file, in the form of a patch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class FilePatch(Value):
     path: str
     change: Change
     patch: str  # unified, with its two headings; empty where nothing can be shown
-    why: str  # why nothing is shown: binary, too long, not here; empty where the patch is whole
+    why: str  # why nothing is shown: binary, too long, not here; empty where the patch is complete
 
 
 def code_difference(a: Mapping[str, SourceText], b: Mapping[str, SourceText]) -> tuple[FilePatch, ...]:
-    """Files that are not the same, sorted by path. Pure; sources read from images and sources of which
-    only digests are known can be mixed.
+    """Files that are not the same, sorted by path. One source may be read from an image while only digests
+    of the other are known.
     """
     found = []
     left = MAX_LINES
@@ -46,7 +46,7 @@ def code_difference(a: Mapping[str, SourceText], b: Mapping[str, SourceText]) ->
 
 
 def shown_path(path: str) -> str:
-    """In one line, whatever is in the name."""
+    """The path in one line, with escapes for what does not fit a line."""
     return "".join(char if fits_a_line(char) else char.encode("unicode_escape").decode() for char in path)
 
 
@@ -95,7 +95,7 @@ def _mode(one: SourceText | None, two: SourceText | None) -> Iterator[str]:
 
 
 def _lines(text: str) -> list[str]:
-    """At line feeds only: str.splitlines knows ten other ends of lines."""
+    """Split at line feeds only: str.splitlines knows ten other line ends."""
     lines = [f"{line}\n" for line in text.split("\n")]
     lines[-1] = lines[-1].removesuffix("\n")
     return lines if lines[-1] else lines[:-1]

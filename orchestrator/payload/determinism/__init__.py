@@ -1,1 +1,1 @@
-"""The settings of torch, whether they hold, and what torch refuses under them."""
+"""Torch's determinism settings, their read-back, and the operations that torch refuses under them."""

@@ -1,4 +1,4 @@
-"""What is in force in this process: flat names, JSON scalars. Reading changes nothing.
+"""Reads the settings in force in this process: flat names, JSON scalars. Reading changes nothing.
 
 Names: `env.*` the environment's settings, as this process sees them now; `python.*`; `torch.*`, `cudnn.*`,
 `mkldnn.*`, `matmul.*`, `sdp.*`, `tf32.*` from torch's getters; `cuda.*` only once the job has initialised
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _interop: object = None  # the size of torch's inter-op pool when torch had just been imported
 
-MAX_DEVICES = 16  # GPUs described; more than any box of today holds
+MAX_DEVICES = 16  # GPUs described; no box of today has more
 
 
 def flags() -> dict[str, object]:
@@ -142,7 +142,7 @@ def _numpy(numpy: Any, found: dict[str, object]) -> None:
 
 
 def _ask(root: Any, path: str) -> object:
-    """`backends.cudnn.version()`: attributes, and a call where the path ends so."""
+    """Follow the attributes of `backends.cudnn.version()`, and call the last where the path ends in ()."""
 
     def ask() -> Any:
         value = root
@@ -154,7 +154,7 @@ def _ask(root: Any, path: str) -> object:
 
 
 def _try(ask: Callable[[], Any]) -> object:
-    """A scalar in any case; what could not be read says so in its place."""
+    """The value as a scalar; `absent` or `unreadable: …` where it cannot be read."""
     try:
         value = ask()
     except AttributeError:

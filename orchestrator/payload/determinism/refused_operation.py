@@ -1,10 +1,10 @@
-"""An operation without a deterministic form, under strict determinism: which one, and the ways out.
+"""Reports an operation that strict determinism refuses: which one, and what the user can do.
 
 torch raises RuntimeError: `put_ does not have a deterministic implementation, but you set
 'torch.use_deterministic_algorithms(True)'. ...` (aten/src/ATen/Context.cpp, 2.13). Where the process dies of
 it, `refused-<pid>.json` is left: {"op": "put_", "text": torch's first line}. The exception that ended the
-program is read from `sys.last_value` at the exit, so no hook of the user's is replaced; those of threads do
-not come there, and `threading.excepthook` is chained for them.
+program is read from `sys.last_value` at the exit, so no hook of the user's is replaced. Exceptions of threads
+are not kept there, so `threading.excepthook` is chained.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def watch_threads() -> None:
 
 
 def at_exit() -> None:
-    """What the program died of, if it did."""
+    """Report the exception that ended the program, if one did."""
     report(getattr(sys, "last_value", None))
 
 
@@ -58,14 +58,14 @@ def report(error: BaseException | None) -> None:
                 f"reprise: {op} has no deterministic form: replace it, or set determinism.level to warn "
                 "(it then may differ between runs)\n"
             )
-    except Exception as second:  # noqa: BLE001 - whatever breaks here is reported instead of raised
+    except Exception as second:  # noqa: BLE001 - any exception here is reported instead of raised
         report_writer.failed("reporting a refused operation", second)
 
 
 def operation(error: BaseException | None) -> tuple[str, str] | None:
-    """(operation, torch's line) from an exception or one that it came from; None where it is another.
+    """(operation, torch's line) of an exception or of one of its causes; None for any other exception.
 
-    Any class: torch.multiprocessing.spawn hands on a child's traceback as the text of its own exception.
+    Its class does not matter: torch.multiprocessing.spawn puts a child's traceback into its own exception.
     """
     for _ in range(MAX_CAUSES):
         if error is None:

@@ -82,12 +82,12 @@ def apply_torch(torch: Any, level: str, threads: int) -> dict[str, str]:
     """Set torch's own determinism settings. Returns those not set: name -> "absent" or the error.
 
     An attribute that this torch does not have (2.4 to 2.13 differ) is in the answer, so that the record
-    shows it; the others are set all the same. At level `off` only the thread count is set.
-    Nothing is called that torch takes once only, such as set_num_interop_threads: that call is the script's.
-    The inter-op pool runs whole tasks, so its size moves no bits.
+    shows it; the others are set anyway. At level `off` only the thread count is set.
+    Functions that torch allows to be called once only, such as set_num_interop_threads, are left to the
+    script. The inter-op pool runs complete tasks, so its size changes no bits.
     """
     unset: dict[str, str] = {}
-    # Another count in the environment was set by the script, for torch.
+    # A different count in the environment was set by the script, for torch.
     if all(os.environ.get(name) == str(threads) for name in _THREADS):
         _call(torch, "set_num_threads", (threads,), unset)
     if level == "off":
@@ -105,7 +105,8 @@ def apply_torch(torch: Any, level: str, threads: int) -> dict[str, str]:
 def _deterministic_algorithms(torch: Any, warn_only: bool, unset: dict[str, str]) -> None:
     """As `torch.use_deterministic_algorithms`, which takes a second: it imports Inductor's configuration.
 
-    That reads TORCHINDUCTOR_DETERMINISTIC when it is imported, so only one that is there already is set.
+    That configuration reads TORCHINDUCTOR_DETERMINISTIC at its import, so it is set only where it was
+    imported before.
     """
     import sys
 
@@ -116,7 +117,7 @@ def _deterministic_algorithms(torch: Any, warn_only: bool, unset: dict[str, str]
 
 
 def _assign(root: Any, path: str, value: Any, unset: dict[str, str]) -> None:
-    """Set `root.path`. Assigning a name that is not there would make one, in silence: so look first."""
+    """Set `root.path`. Assigning an absent name would create it silently, so the name is read first."""
     parent, _, name = path.rpartition(".")
     try:
         owner = _walk(root, parent)

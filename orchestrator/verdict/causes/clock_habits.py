@@ -1,4 +1,4 @@
-"""What scripts write by habit and that differs in every run: the clock. Said only where it is proved.
+"""Finds the clock as the reason for a difference of files, where it is proved.
 
 Proved means: at the first differing byte both files hold a time, each within its own run.
 """

@@ -1,4 +1,4 @@
-"""The boxes of two runs against each other, as far as their fields can move bits."""
+"""Compares the boxes of two runs by the fields that can change bits."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _LABELS = {
 def boxes(original: RunRecord, rerun: RunRecord) -> Differences | None:
     """Fields that differ; None where one of the boxes is not known.
 
-    What libraries made of a box (`effective`) is left out where both runs read their flags back: there a
-    script that sets threads would look like another box.
+    `effective`, what libraries saw of a box, is left out where both runs read their flags back: in it, a
+    script that sets threads looks like another box.
     """
     if original.fingerprint is None or rerun.fingerprint is None:
         return None

@@ -1,4 +1,4 @@
-"""What the processes of a run read back of themselves."""
+"""The flags that the processes of a run read back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Readback
 
 OURS = ("trace", "settings.unset")
-"""What the payload says of itself: not flags that a script moves."""
+"""Flags that the payload reports about itself: a script does not move them."""
 
 
 def flags_changed(original: RunRecord, rerun: RunRecord) -> dict[str, str]:
@@ -70,5 +70,5 @@ def last_flags(readback: Readback) -> dict[str, Any]:
 
 
 def reported(run: RunRecord) -> bool:
-    """Whether the runtime in the image left anything: without it nothing says what ran, or how."""
+    """Whether the runtime in the image left a report: without one nothing says what ran, or how."""
     return not run.reports_missing

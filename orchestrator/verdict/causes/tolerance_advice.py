@@ -1,4 +1,4 @@
-"""What to write into the job file where only what is written differs; it works as it is printed."""
+"""Lines for the job file where training is the same and only what is written differs. They can be copied."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from orchestrator.verdict.outputs.path_blanks import blanked, window_of
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared
 from orchestrator.verdict.verdict_model import TensorFinding
 
-MOST = 8  # files, or metrics, that are listed; of more, a reader makes a glob of his own
+MOST = 8  # more files or metrics are not listed: a glob that a person writes is better then
 
 
 @dataclass(frozen=True)
 class SuggestedMarks:
-    """What would have to be said for the two runs to be the same."""
+    """What the job file must mark for the two runs to count as equal."""
 
     outputs: tuple[str, ...] = ()  # globs to be called volatile
     metrics: tuple[str, ...] = ()  # names to be called volatile
@@ -37,9 +37,9 @@ def marks(
     open_blob: OpenBlob,
     contents: Mapping[str, TensorFinding],
 ) -> SuggestedMarks:
-    """A file of metrics needs no mark where those that differ in it are marked by name.
+    """A file of metrics needs no mark where the metrics that differ in it are marked by name.
 
-    A checkpoint of the same tensors stays judged by them.
+    A checkpoint with equal tensors is still judged by its tensors.
     """
     names = sorted(metrics.beyond)
     marked = replace(
@@ -62,7 +62,7 @@ def marks(
 
 
 def glob_of(path: str, run: RunRecord) -> str:
-    """That fits the path in every rerun, and hardly anything else."""
+    """A glob that fits the path in every rerun, and little else."""
     found = blanked(path, window_of(run))
     pieces = found.key.split("\0")
     literal = "".join(f"[{char}]" if char in WILD | {"{"} else char for char in pieces[0])

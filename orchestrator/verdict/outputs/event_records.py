@@ -1,9 +1,9 @@
-"""One form for event records that mean the same: what protobuf and the clock leave open is taken out.
+"""Brings event records that mean the same into one form, without clocks and without the order of maps.
 
 A protobuf map has no order, and the Python writers shuffle it by the address at which the library was loaded:
 the attributes of a graph's nodes (`add_graph`) and the hyperparameters (`add_hparams`) stood in another order
 in each of 3 processes (tensorboard 2.21 and tensorboardX 2.6 over protobuf 7.36, one hash seed). The
-hyperparameter plugin has fields for the times of start and end, too. All else stays bit for bit.
+hyperparameter plugin has fields for the times of start and end, too. Everything else stays bit for bit.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _EVENT_BUT_SCALARS: Shape = {4: _GRAPH, 5: {1: {**_VALUE, 2: _SCALAR, 8: _SCALAR
 
 
 def settled(event: EventRecord, *, scalars: bool = True) -> object:
-    """Equal for two events that mean the same; without `scalars`, whatever their scalars are worth.
+    """A value that is equal for two events that mean the same. Without `scalars`, their scalars may differ.
 
-    EventFileError where a message in it cannot be read.
+    Raises EventFileError where a message in it cannot be read.
     """
     shape = _EVENT if scalars else _EVENT_BUT_SCALARS
     return tuple((number, _field(number, raw, shape)) for number, raw in event.payload)
@@ -63,12 +63,12 @@ def _field(number: int, raw: bytes, shape: Shape) -> object:
 
 
 def _plugin(data: bytes) -> Shape:
-    """What a plugin's own message is known to hold; of all plugins but one nothing is."""
+    """The shape of a plugin's own message: known for hyperparameters only."""
     names = [raw_value(raw) for number, _, raw, _ in fields(data) if number == 1]
     return {2: _HPARAMS} if names == [b"hparams"] else {}
 
 
 def _ordered(entries: list[bytes]) -> tuple[bytes, ...]:
-    """Sorted; as they stand where a key occurs twice, for then the last of them counts."""
+    """Sorted, except where a key occurs twice: then its last entry counts, so the order matters."""
     keys = {tuple(raw for number, _, raw, _ in fields(raw_value(entry)) if number == 1) for entry in entries}
     return tuple(sorted(entries) if len(keys) == len(entries) else entries)

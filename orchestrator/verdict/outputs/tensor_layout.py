@@ -1,7 +1,7 @@
-"""Where the tensors of an `.npy` or `.safetensors` file lie. Strict, without pickle and without numpy.
+"""Finds the tensors in an `.npy` or `.safetensors` file, without pickle and without numpy.
 
-The files come from jobs, so nothing in them is believed: a size is checked against the file before
-anything is read by it, and what is not plainly well-formed raises Unreadable.
+The files come from jobs and are not trusted: a size is checked against the file before it is used, and a
+file that is not plainly well-formed raises Unreadable.
 """
 
 from __future__ import annotations

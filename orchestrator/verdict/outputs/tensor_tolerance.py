@@ -1,7 +1,7 @@
-"""Two tensor files, element by element, within a tolerance; standard library only.
+"""Compares two tensor files element by element within a tolerance, with the standard library only.
 
-Nothing a job can write makes these functions raise or allocate more than a few blocks: what cannot be
-compared is an answer of its own. Speed on one busy core of the development box, in differing elements per
+No file of a job makes these functions raise or allocate more than a few blocks: a file that cannot be
+compared gets an answer that says so. Speed on one busy core of the development box, in differing elements per
 second: 2 to 4 million (equal blocks cost a memcmp; blocks with infinities or NaN 0.2 million).
 """
 
@@ -43,7 +43,7 @@ class Worst(Value):
 
 
 class TensorComparison(Value):
-    """With a `problem` (not comparable by element, or other tensors) it is not within."""
+    """`problem`: why no elements were compared; `within` is False then."""
 
     within: bool
     problem: str = ""
@@ -64,7 +64,7 @@ class TensorComparison(Value):
 
 
 def compare_tensors(path: str, original: BinaryIO, rerun: BinaryIO, tolerance: Tolerance) -> TensorComparison:
-    """Both streams must be seekable. `path` decides the format. Never raises for what the files hold."""
+    """Both streams must be seekable. The suffix of `path` gives the format. Never raises for bad bytes."""
     suffix = next((suffix for suffix in SUFFIXES if path.endswith(suffix)), None)
     if suffix is None:
         return _problem(f"cannot compare: only {' and '.join(SUFFIXES)} files are compared by element")
@@ -92,7 +92,7 @@ def _problem(text: str) -> TensorComparison:
 
 
 def _unlike(left: TensorLayout, right: TensorLayout) -> str:
-    """What no tolerance is for: other tensors, dtypes, shapes, order in memory, metadata."""
+    """A difference that no tolerance covers: of names, dtypes, shapes, order in memory or metadata."""
     names = sorted(left.tensors.keys() ^ right.tensors.keys())
     if names:
         return f"other tensors: {names[0][:100]!r} is only in one of them"
@@ -136,7 +136,7 @@ def _blocks(tensor: Tensor, stream: BinaryIO) -> Iterator[bytes]:
 
 @dataclass
 class _Tally:
-    """What is known of the elements so far."""
+    """The result over the elements compared so far."""
 
     tolerance: Tolerance
     elements: int = 0
@@ -147,7 +147,7 @@ class _Tally:
     worst: Worst | None = None
 
     def add(self, tensor: Tensor, start: int, a: Numbers, b: Numbers) -> None:
-        """One block. The common case runs in map() over whole lists; what is not finite goes one by one."""
+        """Add one block: by map() over its lists, or one by one where numbers are not finite."""
         if tensor.dtype.complex:
             distances = list(map(math.hypot, map(sub, a[0::2], b[0::2]), map(sub, a[1::2], b[1::2])))
             sizes = list(map(math.hypot, a[0::2], a[1::2]))
@@ -178,14 +178,10 @@ class _Tally:
             finite = all(map(math.isfinite, (*x, *y)))
             distance = math.hypot(*map(sub, x, y)) if finite else math.inf
             size = math.hypot(*x)
-            near = finite and (
-                within(x[0], y[0], self.tolerance)
-                if parts == 1
-                else distance <= self.tolerance.abs + (self.tolerance.rel * size if size else 0.0)
-            )
+            limit = self.tolerance.abs + (self.tolerance.rel * size if size else 0.0)
+            near = finite and (within(x[0], y[0], self.tolerance) if parts == 1 else distance <= limit)
             self.max_abs = max(self.max_abs, distance)
             self.max_rel = max(self.max_rel, distance / size if size and finite else math.inf)
-            limit = self.tolerance.abs + (self.tolerance.rel * size if size else 0.0)
             excess = distance - limit if finite and not near and math.isfinite(limit) else distance
             self._note(tensor, start, index, (not near, excess), a, b)
 

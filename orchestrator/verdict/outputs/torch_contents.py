@@ -1,4 +1,4 @@
-"""Files that only torch can read: what was found inside a container becomes a note, and perhaps an excuse."""
+"""Files that only torch can read: makes a note, and perhaps an excuse, of what a container found in them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def judge_contents(
 ) -> tuple[bool, str]:
     """Whether a tolerance excuses a file whose bytes differ, and what to say of it.
 
-    The tensors decide: with a tolerance of 0, bit-equal tensors are enough, whatever date is saved beside
-    them. What else differs is always named. Without a tolerance nothing is excused.
+    The tensors decide: with a tolerance of 0, bit-equal tensors are enough, even if another entry, such as a
+    date, differs. Such entries are always named. Without a tolerance nothing is excused.
     """
     if finding.error is not None:
         return False, f"its tensors are not compared: {finding.error}"

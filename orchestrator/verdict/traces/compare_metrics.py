@@ -1,4 +1,4 @@
-"""Metrics of two runs against each other: final values and series."""
+"""Compares metrics of two runs: final values and series."""
 
 from __future__ import annotations
 
@@ -39,11 +39,10 @@ class MetricsCompared:
 def compare_metrics(
     original: RunRecord, rerun: RunRecord, losses: bool = True, volatile: frozenset[str] = frozenset()
 ) -> MetricsCompared:
-    """By value, bit for bit; `within` by the tolerances of the original's spec. In one only: not within.
+    """Compare values bit for bit. `within`: by the original's tolerances; a metric of one run only is not.
 
     Metrics that the spec calls volatile, and those named in `volatile`, are left out. Without `losses` the
-    series that comes from the trace is left out, too: where the traces differ, it is not a second finding.
-    Where they are equal it must be equal.
+    series of the trace is left out, too: where the traces differ, it is not a second finding.
     """
     tolerances = original.tolerance.metrics
     marked = name_matcher(original.tolerance.volatile_metrics)
@@ -98,7 +97,7 @@ def _near(a: float | None, b: float | None, tolerance: Tolerance | None) -> bool
 
 
 class _Places:
-    """The points of one metric, as their places among all points: of these a run may have a million."""
+    """The points of one metric, as places among all points of a run, which may be a million."""
 
     def __init__(self, series: Sequence[MetricPoint]) -> None:
         self._series = series

@@ -1,7 +1,7 @@
-"""Two logs of operations, line by line: the first operation that took equal bytes and gave others.
+"""Compares two logs of operations up to the first operation that took equal bytes and gave others.
 
 The payload writes the logs in its second pass (payload/tracer/operation_log.py). A job can write anything
-there, so a line that is not understood raises ValueError, never anything else.
+there, so a line of another form raises ValueError and nothing else.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Op:
 
 
 def header_of(stream: BinaryIO) -> tuple[int, int]:
-    """Rank and beginning of a log, by which logs of several processes are paired. Else ValueError."""
+    """Rank and beginning of a log, by which logs of several processes are paired. Raises ValueError."""
     line = stream.readline(MAX_LINE)
     value = _object(line)
     if value.get("ops") != 1:

@@ -1,4 +1,4 @@
-"""Two runs' traces against each other, streamed from the store: the first thing that is not the same.
+"""Compares two runs' traces, streamed from the store, up to the first difference.
 
 Files are paired by rank and by the order in which the processes began; where a rank has several, those that
 say the same are paired first, because processes that begin together have no order. Headers hold pids and
@@ -49,7 +49,7 @@ class TracesCompared:
     traced: Traced | None = None  # what is equal; None: neither run traced anything
     first: TraceDifference | None = None
     unlike: str = ""  # why the two cannot be set side by side; only where nothing differed before that
-    problems: tuple[str, ...] = ()  # traces that cannot be believed whole
+    problems: tuple[str, ...] = ()  # traces that are incomplete, damaged, or contradict the record
     reordered: bool = False  # the same batches came in another order
 
     @property
@@ -125,7 +125,7 @@ def _same_content(left: list[TraceFile], right: list[TraceFile], open_blob: Open
 
 
 def _after_header(file: TraceFile, open_blob: OpenBlob) -> str:
-    """A digest of all lines but the first; another one for each file that cannot be read."""
+    """A digest of the lines after the first. A file that cannot be read has a digest that equals no other."""
     try:
         with open_blob(file.digest) as stream:
             stream.readline(MAX_LINE)
@@ -158,7 +158,7 @@ def _compare_pair(pair: FilePair, open_blob: OpenBlob) -> TracesCompared:
 
 @dataclass
 class _Walk:
-    """Two traces side by side, up to the first difference and a little further."""
+    """Reads two traces side by side, to the first difference and to what came before it in its step."""
 
     left: TraceReader
     right: TraceReader
@@ -200,7 +200,7 @@ class _Walk:
         self.right.keep(table)
 
     def _ended(self, a: bytes | None, b: bytes | None) -> None:
-        """One of the two, or both, came to its last line, or can be read no further."""
+        """At least one of the two came to its last line, or cannot be read further."""
         left, right = self.left, self.right
         ends = left.last, right.last
         if left.problem or right.problem or any(end is not None and end.broken is not None for end in ends):
@@ -209,9 +209,9 @@ class _Walk:
         if steps[0] != steps[1]:
             self.unlike = f"step count {steps[0]:,} vs {steps[1]:,}"
         elif a is not None:
-            self.first = path_difference(left.parse(a), None, steps[0], left.file.rank)
+            self.first = path_difference(left.parse(a), None, left.file.rank, steps[0])
         elif b is not None:
-            self.first = path_difference(None, right.parse(b), steps[0], left.file.rank)
+            self.first = path_difference(None, right.parse(b), left.file.rank, steps[0])
 
     def _unequal(self, a: bytes, b: bytes) -> None:
         rank = self.left.file.rank
@@ -222,14 +222,7 @@ class _Walk:
             self.unlike = table_difference(one, other)
             return
         if isinstance(one, TableLine) or isinstance(other, TableLine) or one.key != other.key:
-            step = (
-                one.step
-                if isinstance(one, TraceEvent)
-                else other.step
-                if isinstance(other, TraceEvent)
-                else 0
-            )
-            self.first = path_difference(one, other, step, rank)
+            self.first = path_difference(one, other, rank)
             return
         self._count_batches(a, b)
         self.first = self._earliest(between(one, other, rank))
@@ -272,7 +265,7 @@ class _Walk:
             return
         for line, sign in ((a, 1), (b, -1)):
             if line is not None and line.startswith(b'{"e":"batch"') and len(self.batches) < MAX_BATCHES:
-                # All but the step: the same batch at another step is the same otherwise.
+                # Without the step: the same batch may come at another step.
                 self.batches[hashlib.sha256(line.partition(b',"n":')[2]).digest()] += sign
 
     def _count_the_rest(self) -> None:

@@ -1,4 +1,4 @@
-"""How far the numbers of two runs are apart: digests only show that something differs."""
+"""How far the numbers of two runs are apart. Digests show only that something differs."""
 
 from __future__ import annotations
 

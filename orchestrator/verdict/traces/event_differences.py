@@ -1,4 +1,4 @@
-"""What is said of two lines of two traces that differ."""
+"""Describes two lines of two traces that differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ORDER = list(Phase)
 
 
 def between(original: TraceEvent, rerun: TraceEvent, rank: int) -> TraceDifference:
-    """The same kind of event, of the same tensors, at the same step, in other bytes."""
+    """Two events of one kind and step, with the same tensors and other digests."""
     a, b = original.entries, rerun.entries
     unequal = [index for index, pair in enumerate(zip(a, b, strict=True)) if pair[0].digest != pair[1].digest]
     first = unequal[0] if unequal else None
@@ -52,9 +52,9 @@ def _values(event: TraceEvent) -> str:
 
 
 def path_difference(
-    original: TraceEvent | TableLine | None, rerun: TraceEvent | TableLine | None, step: int, rank: int
+    original: TraceEvent | TableLine | None, rerun: TraceEvent | TableLine | None, rank: int, step: int = 0
 ) -> TraceDifference:
-    """The two runs did different things. None stands for a trace that has ended."""
+    """Two runs that did different things; None: a trace that ended. `step` counts where none is an event."""
     events = [item for item in (original, rerun) if isinstance(item, TraceEvent)]
     early = min(events, key=lambda item: (item.step, _ORDER.index(item.phase)), default=None)
     said = describe(original), describe(rerun)

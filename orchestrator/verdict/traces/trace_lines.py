@@ -1,7 +1,7 @@
-"""One trace file, line by line: evidence that the job could have forged, so nothing in it is believed.
+"""Reads one trace file line by line. The job could have forged it, so nothing in it is trusted.
 
-Lines are handed out as bytes; only those that differ, and tables, are ever parsed. Whatever is not of the
-agreed form ends the reading with a `problem` in words, never with an exception.
+Lines are handed out as bytes; only those that differ, and tables, are parsed. A line of another form ends the
+reading with a `problem` in words, never with an exception.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Last:
 class TraceReader:
     """Hands out a trace's lines after the header, and knows its tables.
 
-    `problem`: why the trace cannot be believed whole; set when the end has been reached, or is out of
-    reach. A digest of the bytes is taken on the way, so that a damaged store is noticed.
+    `problem`: why the trace is not evidence; complete after `finish`, which also checks the digest of all
+    bytes, so that a damaged store is noticed.
     """
 
     def __init__(self, file: TraceFile, stream: BinaryIO) -> None:
@@ -142,7 +142,7 @@ class TraceReader:
         return table
 
     def finish(self) -> None:
-        """Read what is left, and hold the bytes against the record: `problem` says what does not fit."""
+        """Read what is left, and compare the trace with its record: `problem` says what does not fit."""
         while self.next() is not None:
             pass
         file, last = self.file, self.last
@@ -204,7 +204,7 @@ def _is_scalar(value: object) -> bool:
 
 
 def _scalars(value: dict[str, Any]) -> dict[str, Any]:
-    """Raises for nested values: lists can be read that are too deep to be printed."""
+    """Raises ValueError for nested values: a list that can be read may be too deep to print."""
     if not all(map(_is_scalar, value.values())):
         raise ValueError("a header of more than words and numbers")
     return value
