@@ -112,7 +112,7 @@ def _remove(session: Session, sizes: dict[Digest, int], limit: datetime) -> dict
 def _record_removal(session: Session, sizes: dict[Digest, int], limit: datetime) -> int:
     blobs = {str(digest): size for digest, size in sizes.items()}
     policy = f"named by no row, and not met since {limit.isoformat(timespec='seconds')}"
-    return session.record.ledger.tell("store.swept", None, {"blobs": blobs, "policy": policy})
+    return session.record.ledger.add_event("store.swept", None, {"blobs": blobs, "policy": policy})
 
 
 def _share(page: list[Stored]) -> float:

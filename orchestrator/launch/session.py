@@ -72,7 +72,7 @@ class Session:
         )
 
     def _mended(self, digests: list[Digest]) -> None:
-        self.record.ledger.tell("store.mended", None, {"blobs": sorted(digests)})
+        self.record.ledger.add_event("store.mended", None, {"blobs": sorted(digests)})
 
     def warm(self) -> None:
         """Import the record's libraries while the caller waits for disk and engine."""

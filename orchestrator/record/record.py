@@ -74,7 +74,7 @@ class Boxes(Door):
     all = reading(boxes.boxes)
 
     def introduce(self, facts: BoxFacts) -> None:
-        """What a worker says of its box when it starts."""
+        """Write down what a worker says of its box when it starts."""
         moments: list[datetime] = []  # by the database's clock, of each try
 
         def introduce(connection: Connection) -> datetime:
@@ -114,12 +114,12 @@ class Ledger(Door):
     latest_signed_head = reading(read_ledger.latest_signed_head)
     save_signed_head = writing(read_ledger.save_signed_head)
 
-    def tell(self, kind: str, run: str | None, data: Mapping[str, Any]) -> int:
-        """An event of something that no table holds: its index."""
+    def add_event(self, kind: str, run: str | None, data: Mapping[str, Any]) -> int:
+        """Append an event of what no table holds: its index."""
         marked = {**data, "once": secrets.token_hex(8)}
         return self._database.write(
             lambda connection: append_events.append(connection, kind, run, marked),
-            lambda connection: commit_recovery.told(connection, kind, marked["once"]),
+            lambda connection: commit_recovery.event_added(connection, kind, marked["once"]),
         )
 
 
@@ -146,7 +146,7 @@ class Record(Door):
         self.history = History(database)
         self.ledger = Ledger(database)
         self.transfer = Transfer(database)
-        self.everything = Everything(database)  # for whoever goes through all of it
+        self.everything = Everything(database)  # for what reads all of it: audits, exports, gc
 
     # A run's way, step by step.
     submit = writing(run_states.submit)
@@ -202,7 +202,7 @@ class Record(Door):
 
     @property
     def wrote(self) -> bool:
-        """Whether anything was written, or tried to be, since this was opened."""
+        """Whether a write was begun since this was opened."""
         return self._database.wrote
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""One of many values, however many: as one parameter, so that the statement is always the same text."""
+"""`column IN values` with one parameter for any number of values: the statement's text stays the same."""
 
 from __future__ import annotations
 

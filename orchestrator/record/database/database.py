@@ -56,14 +56,14 @@ class Database(ABC):
             return work(connection)
 
     def write(self, work: Work[T], settled: Work[T | None] | None = None) -> T:  # noqa: ARG002
-        """`work` in one transaction. Where a connection can be lost, it may be tried again: then `settled`
-        says first whether it was done all the same (its answer), or not (None).
+        """`work` in one transaction. After a lost connection it may be tried again, unless `settled` answers
+        what the first try returned; None where that was not committed.
         """
         with self.writing() as connection:
             return work(connection)
 
     def patiently(self, attempt: Callable[[bool], T]) -> T:
-        """Call it again, with True, while the database is away and may come back."""
+        """Call `attempt`; again, with True, while the database is away and may come back."""
         return attempt(False)
 
     @contextmanager

@@ -25,8 +25,8 @@ PATIENCE = 60.0  # seconds that a server may be away; a restart with recovery to
 PAUSE = 0.25  # seconds between two tries
 QUIET = 2.0  # seconds after which people are told what is waited for
 CONNECT_TIMEOUT = 10  # seconds
-# A server, or a network between, that falls silent without a word: the connection is lost after half a minute
-# and not after two hours, the system's default.
+# Where the server or the network falls silent, the connection is lost after half a minute and not after two
+# hours, the system's default.
 _LIVELY = {
     "keepalives": 1,
     "keepalives_idle": 15,  # seconds
@@ -72,7 +72,7 @@ class Postgres(Database):
             return self._once(settled_or_done if again and settled is not None else work, writing=True)
 
         def settled_or_done(connection: Connection) -> T:
-            # Under the lock: a server that still works at the commit that we lost sight of holds it.
+            # Under the lock, which the server holds while it still works on the lost commit.
             found = settled(connection) if settled is not None else None
             return work(connection) if found is None else found
 
@@ -121,11 +121,11 @@ class Postgres(Database):
         return False
 
     def prepare(self) -> None:
-        """Nothing: the database is its owner's to make."""
+        """Nothing: a person makes the database."""
 
     @contextmanager
     def migrating(self) -> Iterator[None]:
-        """By a connection of its own, whose end is the lock's end, however this process ends."""
+        """The lock has a connection of its own, and ends with it, however this process ends."""
         with self._translated(), self.engine.connect() as connection:
             connection.exec_driver_sql(f"SELECT pg_advisory_lock({SCHEMA})")
             connection.commit()
@@ -143,24 +143,24 @@ class Postgres(Database):
 
 
 def _gone(error: DBAPIError) -> bool:
-    """The connection was lost, or the server is not there (yet), as opposed to: it said no."""
+    """Whether the connection was lost or the server is not there (yet); False where it refused."""
     if error.connection_invalidated:
         return True
     state = getattr(error.orig, "sqlstate", None)
     if state is None:  # no answer from a server at all
-        return isinstance(error.orig, psycopg.OperationalError) and not _named_wrongly(str(error.orig))
+        return isinstance(error.orig, psycopg.OperationalError) and not _is_refusal(str(error.orig))
     return bool(state.startswith("08") or state in ("57P01", "57P02", "57P03"))
 
 
-def _named_wrongly(text: str) -> bool:
-    """Waiting would not help: psycopg gives no state for what the server says before a session begins."""
+def _is_refusal(text: str) -> bool:
+    """Whether waiting would not help. By text: psycopg gives no state for errors before a session begins."""
     said = ("password", "does not exist", "authentication", "no pg_hba", "resolve host", "translate host")
     return any(part in text for part in said)
 
 
 def _on_begin(connection: Connection) -> None:
     if connection.get_execution_options().get("writing"):
-        # In one round trip: the patience first, then the lock that it is for, then the moment of our turn.
+        # In one round trip: the timeout, then the lock that it is for, then the moment when we have it.
         patience = f"set_config('lock_timeout', '{round(database.BUSY_TIMEOUT * 1000)}', true)"
         turn = f"SELECT {patience}, pg_advisory_xact_lock({WRITER}), clock_timestamp()"
         connection.info[BEGAN] = connection.exec_driver_sql(turn).one()[-1]

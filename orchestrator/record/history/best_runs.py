@@ -65,7 +65,7 @@ def best(
 
 
 def _best_field(names: KnownNames, metric: str, minimize: bool, last: bool) -> Field:
-    """Mismatch for a metric that there is not."""
+    """Mismatch for an unknown metric."""
     field = field_of(metric if metric.startswith("metrics[") else f"metrics.{metric}", names)
     if field.part in (Part.MIN_STEP, Part.MAX_STEP, Part.LAST_STEP):
         raise UsageError(f"--metric: {metric} is a step, no value", f"such as {field.name}.min")

@@ -94,7 +94,7 @@ def _rows(connection: Connection, table: Table, keys: Sequence[int]) -> Iterable
 
 
 def _hardware(connection: Connection, keys: Sequence[int]) -> Facts:
-    """What can move bits."""
+    """The hardware that can change bits."""
     rows = _rows(connection, tables.fingerprint, keys)
     return {row.run_id: flat(json.loads(row.bit_class)) for row in rows}
 

@@ -93,7 +93,7 @@ class Comparison(NamedTuple):
 
 
 def field_named(word: str, name: str | None) -> Field:
-    """Mismatch for a name that there is not."""
+    """Mismatch for an unknown name."""
     if (word in TABLES) != (name is not None) or (word not in TABLES and word not in PLAIN):
         near = get_close_matches(word if name is None else f"{word}.{name}", PLAIN, 1)
         known = f"{', '.join(PLAIN)}, params.NAME, metrics.NAME"
@@ -105,7 +105,7 @@ def field_named(word: str, name: str | None) -> Field:
 
 
 def compare(field: Field, operator: str, value: Literal | tuple[Literal, ...]) -> ColumnElement[bool]:
-    """True where the run has the field and it compares so. Mismatch for a value of no use."""
+    """True where the run has the field and it compares so. Mismatch for a value that cannot be compared."""
     if isinstance(value, tuple):
         if len(value) > LONGEST_LIST:
             raise Mismatch(f"the list has more than {LONGEST_LIST} values", "use < and > for a range")
@@ -152,8 +152,8 @@ def _test(field: Field, operator: str, value: Literal) -> ColumnElement[bool]:
 
 
 def number_for(column: Any, value: float) -> Any:
-    """What a column of numbers is compared with. A whole number stays one for a column of those, so that its
-    index serves; any other is bound as a float, or a driver would round it.
+    """The number as a column of numbers is compared with it. A column of ints gets an int where it can, so
+    that its index serves, and else a float that no driver rounds.
     """
     number = comparable(value)
     if not isinstance(column.type, Integer) or number is None:

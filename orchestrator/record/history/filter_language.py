@@ -9,7 +9,7 @@ bound parameters: no text of the user becomes SQL, and nothing is evaluated in P
 - `<  <=  >  >=  ==  !=  in  not in`, chained as `0.01 < params.lr < 0.1`; `and  or  not  ( )`.
 - Numbers, strings, true, false; dates are strings (`created >= '2026-01-31'`, local where no zone is
   named); `image == 'sha256:12ab'` may be shortened.
-- A comparison with something that the run has not got is false, `!=` and `not in` too. Values of another
+- A comparison with something that the run lacks is false, `!=` and `not in` too. Values of another
   type are unequal and in no order. NaN is unequal to everything. Numbers compare as 64-bit floats.
 """
 
@@ -31,6 +31,7 @@ LONGEST = 4000  # characters of a filter
 DEEPEST = 40  # nested parentheses and nots
 
 _HINT = "such as: params.lr < 0.1 and metrics.accuracy > 0.9 and state == 'succeeded'"
+# What other languages write -> the hint.
 _HABITS = (
     (re.compile(r"&&?|\bAND\b"), "write `and`"),
     (re.compile(r"\|\|?|\bOR\b"), "write `or`"),
@@ -48,16 +49,16 @@ _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.In: "in",
     ast.NotIn: "not in",
 }
-_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-# `metrics.val/accuracy`: names as TensorBoard has them; what looks like arithmetic is not taken for one.
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+# `metrics.val/accuracy`: a name as TensorBoard writes it. Other divisions are refused.
 _TAG = re.compile(r"(metrics|params)\.([^\W\d]\w*(?:[./][^\W\d]\w*)*)")
 _WORDS: dict[str, bool] = {"true": True, "false": False}
 
 
 class Condition(NamedTuple):
-    held: ColumnElement[bool]  # over run, job and image
-    certain: tuple[Comparison, ...]  # these hold, among other things, for every run that fits
-    fields: tuple[Field, ...] = ()  # that it names
+    sql: ColumnElement[bool]  # over run, job and image
+    certain: tuple[Comparison, ...]  # some that every fitting run meets, so that an index may serve
+    fields: tuple[Field, ...] = ()  # those that it names
 
 
 def read_condition(text: str, names: KnownNames) -> Condition:
@@ -81,7 +82,7 @@ class _FilterReader:
             raise self._error(f"the filter is longer than {LONGEST} characters", LONGEST)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Python's advice on code, which this is not
+                warnings.simplefilter("ignore")  # they are about Python code, which this is not
                 tree = ast.parse(self.text, mode="eval")
         except SyntaxError as error:
             raise self._error("cannot be read", (error.offset or 1) - 1, self._habit()) from error
@@ -119,8 +120,8 @@ class _FilterReader:
         if operator is None:
             raise self._error("`is` means nothing here", self._column(left), "write == or !=")
         field, value = self._operand(left), self._operand(right)
-        if not isinstance(field, Field) and isinstance(value, Field) and operator in _TURNED:
-            field, value, operator = value, field, _TURNED[operator]
+        if not isinstance(field, Field) and isinstance(value, Field) and operator in _MIRRORED:
+            field, value, operator = value, field, _MIRRORED[operator]
         if not isinstance(field, Field) or isinstance(value, Field):
             raise self._error(
                 "compares no name with a value",
@@ -194,7 +195,7 @@ class _FilterReader:
         return ast.get_source_segment(self.text, node) or ""
 
     def _column(self, node: ast.expr) -> int:
-        """In characters; Python counts bytes."""
+        """The column in characters; Python counts bytes."""
         return len(self.text.encode()[: node.col_offset].decode(errors="replace"))
 
     def _habit(self) -> str | None:

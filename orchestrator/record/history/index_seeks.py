@@ -24,7 +24,7 @@ from orchestrator.record.schema.columns import storable
 from orchestrator.record.schema.tables import PREFIX, prefix_of
 
 _RUN, _JOB, _IMAGE = tables.run, tables.job, tables.image
-# Fields of the run with an index, and what of them is rare enough to be looked for by it.
+# Fields of the run that have an index, and the operators that are selective enough for it.
 _INDEXED = ("user", "seconds", "seed", "state", "status", "failure", "created")
 SELECTIVE = ("<", "<=", ">", ">=", "==", "in")
 
@@ -60,7 +60,7 @@ def runs_where(condition: ColumnElement[bool]) -> Select[Any]:
 
 
 def within(one: Comparison, table: FromClause) -> ColumnElement[bool]:
-    """Over the columns of `param` or `metric` that are indexed: where a row lies for which it holds."""
+    """A condition on the indexed columns of `param` or `metric`: it holds wherever the comparison does."""
     if one.operator in ("!=", "not in"):
         return true()
     if isinstance(one.value, tuple):

@@ -1,4 +1,4 @@
-"""Lines of a history: what is said of a run in one, read by a few queries for a whole page."""
+"""Lines of a history, one per run; a few queries read a page of them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def lines_of(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
 
 
 def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
-    """The page's lines, with what lies in other tables by one query each."""
+    """The page's lines; each other table is read by one query."""
     rows = [row._asdict() for row in page]
     keys = [row.pop("run_key") for row in rows]
     params: dict[int, list[Row[Any]]] = {key: [] for key in keys}

@@ -2,8 +2,8 @@
 
 - Newest first where nothing else is asked for.
 - By a metric or parameter: numbers; then, of parameters, texts by their first PREFIX characters; then runs
-  without. By a field of the run: runs that have it, then runs that have it not.
-- Of equals the one recorded first comes first, where descending last: as an index has them, so that a million
+  without. By a field of the run: runs that have it, then runs without.
+- Among equals the one recorded first comes first (last where descending), as in an index, so that a million
   equal values need no sorting. Among runs without, the newest first.
 """
 
@@ -49,7 +49,7 @@ class Stretch(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What holds for every run that is looked for, as far as an index could use it."""
+    """Conditions that every run looked for meets, and that an index could use."""
 
     certain: tuple[Comparison, ...] = ()
     of_run: tuple[ColumnElement[bool], ...] = ()  # over run: equalities, and moments
@@ -60,7 +60,7 @@ class OrderPlace(NamedTuple):
     """Where a run stands in an order; its tuples compare as the order goes up."""
 
     part: int  # NUMBERS, TEXTS, REST
-    value: Any  # of the rest the moment of submission
+    value: Any  # among the rest, the moment of submission
     key: int
 
 
@@ -73,7 +73,7 @@ class Order(NamedTuple):
     after: OrderPlace | None = None  # only what comes after this one
 
     def stretches(self, known: Known) -> list[Stretch]:
-        """One after the other."""
+        """The parts of the order from `after` on."""
         return [
             stretch for part, stretch in self._parts(known) if self.after is None or part >= self.after.part
         ]
@@ -130,12 +130,12 @@ class Order(NamedTuple):
         return self._beyond(keys, part, value, key, self.descending)
 
     def _newest(self, known: Known) -> Select[Any]:
-        """`key` of the runs that are known to be looked for."""
+        """`key` of the runs that meet `known`, the newest first."""
         keys = select(_RUN.c.id.label("key")).where(*known.of_run)
         return self._beyond(keys, REST, _RUN.c.created_at, _RUN.c.id, True)
 
     def _beyond(self, keys: Select[Any], part: int, value: Any, key: Any, down: bool) -> Select[Any]:
-        """In order, from after the place on where that is in this part."""
+        """`keys` in order, and only those beyond `after` where that is in this part."""
         if self.after is not None and self.after.part == part:
             plain = type_coerce(value, Text()) if isinstance(value.type, Enum) else value
             last = self.after.value
@@ -159,13 +159,13 @@ class Order(NamedTuple):
         return select(*columns).select_from(_RUN).outerjoin(table, mine)
 
     def sort(self, rows: Iterable[Row[Any]]) -> list[OrderPlace]:
-        """Of the runs with something to sort by, in order."""
+        """The places of the runs that have something to sort by, in order."""
         places = [place for row in rows if (place := self.place_of(row)) is not None]
         parts = ([one for one in places if one.part == part] for part in (NUMBERS, TEXTS))
         return [place for part in parts for place in sorted(part, reverse=self.descending)]
 
     def place_of(self, row: Row[Any]) -> OrderPlace | None:
-        """Of a row of `values`; None for a run with nothing to sort by."""
+        """The place of a row of `values`; None for a run with nothing to sort by."""
         if row.value is not None:
             return OrderPlace(
                 NUMBERS, row.value.value if isinstance(row.value, StrEnum) else row.value, row.key
@@ -181,7 +181,7 @@ def order_of(text: str | None, names: KnownNames) -> Order:
 
 
 def fitting_runs(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    """`key` of the runs that fit, with whatever else the conditions speak of joined to `run`."""
+    """`key` of the runs that fit, with the tables that the conditions name joined to `run`."""
     parts = (part for condition in conditions for part in iterate(condition))
     named = {part.table for part in parts if isinstance(part, Column)}
     query = select(_RUN.c.id.label("key")).select_from(_RUN)
@@ -195,7 +195,7 @@ def fitting_runs(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
 
 
 def executed() -> ColumnElement[bool]:
-    """Joins `attempt` to `run`: the one that the run is at, or ended with."""
+    """Joins `run` with its current or last attempt; a queued run has none."""
     attempt = tables.attempt
     current = (attempt.c.run_id == _RUN.c.id) & (attempt.c.number == _RUN.c.attempt)
     return current & (_RUN.c.state != State.QUEUED)

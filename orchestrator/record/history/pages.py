@@ -1,4 +1,4 @@
-"""A page of a long history without looking at all of it, whichever way the filter and the order lie.
+"""A page of a long history without reading all of it, for any filter and order.
 
 - Where one condition fits few runs, an index finds those; they are sorted, and the whole filter is asked of
   them in that order until the page is full.
@@ -81,27 +81,27 @@ def _keys(connection: Connection, seek: Select[Any]) -> list[int]:
 
 
 def _count(connection: Connection, seek: Select[Any], most: int) -> int:
-    """Runs that it finds; a number above `most` means more than that."""
+    """How many runs the query finds; a number above `most` means more than `most`."""
     some = seek.limit(most + 1).subquery()
     return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
 
 
 def _together(connection: Connection, seeks: Sequence[Select[Any]]) -> list[Select[Any]]:
-    """The largest first; those that find too many to be worth it are left out."""
+    """The seeks worth intersecting, the largest first: those that find more than MANY are left out."""
     counted = sorted(((_count(connection, seek, MANY), number) for number, seek in enumerate(seeks)))
     worth = [seeks[number] for count, number in counted if count <= MANY]
     return (worth or [seeks[number] for _, number in counted])[::-1]
 
 
 def _restricted(keys: Select[Any], seeks: Sequence[Select[Any]]) -> Select[Any]:
-    """Those that the others find, too. `+`: answers are looked through, not looked up one by one."""
+    """The keys that all the seeks find, too. `+`: answers are joined whole, not looked up one by one."""
     key = UnaryExpression(keys.selected_columns[0].element, operator=custom_op("+"), type_=Integer())
     return keys.where(*(key.in_(seek) for seek in seeks))
 
 
 @contextmanager
 def _hashing(connection: Connection) -> Iterator[None]:
-    """Postgres joins whole answers, and does not look up the rows of one in another."""
+    """Inside, Postgres joins whole answers, and does not look up the rows of one in another."""
     postgres = connection.dialect.name == "postgresql"
     if postgres:
         connection.exec_driver_sql("SET LOCAL enable_nestloop = off")
@@ -140,7 +140,7 @@ def _walk(
 
 
 def _fitting(connection: Connection, keys: list[int], conditions: Sequence[ColumnElement[bool]]) -> list[int]:
-    """Those of which the conditions hold, in the order in which they came."""
+    """The keys whose runs meet the conditions, in the order in which they came."""
     if not conditions or not keys:
         return keys
     query = fitting_runs([among(connection, tables.run.c.id, keys), *conditions])
@@ -167,7 +167,7 @@ def _everything(connection: Connection, wanted: RunQuery) -> list[int]:
 
 
 def _in_order(connection: Connection, order: Order, keys: Sequence[int]) -> list[int]:
-    """The same, sorted, from the page's beginning on: those without a value come last, the newest first."""
+    """The keys beyond `after`, sorted: those without a value come last, the newest first."""
     return [place.key for place in places(connection, order, keys) if order.is_beyond(place)]
 
 
@@ -193,7 +193,7 @@ def _pieces(keys: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _by_key(connection: Connection, query: Select[Any]) -> Select[Any]:
-    """SQLite takes any index of `run` for better than the keys that it is given, unless a `+` hides it."""
+    """Hide other columns of `run` behind a `+`: SQLite prefers their indexes to the keys that it is given."""
     if connection.dialect.name != "sqlite":
         return query
     run = tables.run

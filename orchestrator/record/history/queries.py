@@ -116,7 +116,7 @@ def _changed(connection: Connection, wanted: HistoryFilter, aspect: str) -> Hist
 
 
 def _asked(connection: Connection, wanted: HistoryFilter) -> RunQuery:
-    """The filter as conditions, and what indexes know of them."""
+    """The filter as conditions, and what indexes can find of them."""
     run, said = tables.run, tables.annotation
     names = RecordedNames(connection)
     order = _order(wanted.sort, names)
@@ -133,7 +133,7 @@ def _asked(connection: Connection, wanted: HistoryFilter) -> RunQuery:
         exact.append(run.c.created_at >= wanted.since)
     if wanted.by is not None:
         exact.append(run.c.submitted_by == wanted.by)
-    conditions = exact if wanted.where is None else [*exact, found.held]
+    conditions = exact if wanted.where is None else [*exact, found.sql]
     seeks = [*(runs_where(one) for one in exact), *seeks_of(found.certain, job)]
     if wanted.box is not None:
         conditions = [*conditions, on_box(wanted.box)]

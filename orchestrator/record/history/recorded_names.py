@@ -32,7 +32,7 @@ class KnownNames(Protocol):
 
 
 class RecordedNames:
-    """Those that some run has; of one job, where its key is given."""
+    """Names that some run has, or some run of one job where its key is given."""
 
     def __init__(self, connection: Connection, job: int | None = None) -> None:
         self._connection, self._job = connection, job
@@ -48,7 +48,7 @@ class RecordedNames:
         return list(self._each(word))
 
     def _each(self, word: str) -> Iterator[str]:
-        """From one to the next in the index, whatever number of runs has them."""
+        """The names, from one to the next in the index, however many runs have them."""
         column = TABLES[word].c.name
         name: str | None = ""
         for _ in range(MOST):
@@ -64,7 +64,7 @@ class RecordedNames:
 def field_of(text: str, names: KnownNames) -> Field:
     """`seconds`, `params.lr`, `metrics.val/loss`, `metrics.loss.min`, `metrics["odd name"].max`.
 
-    Mismatch for a name that nothing has, or that could be meant in two ways.
+    Mismatch for an unknown or ambiguous name.
     """
     quoted = _QUOTED.match(text)
     if quoted is not None:
@@ -75,7 +75,7 @@ def field_of(text: str, names: KnownNames) -> Field:
 
 
 def named_field(word: str, name: str | None, names: KnownNames) -> Field:
-    """Of a dotted name, whose last part may be one of Part."""
+    """The field of a dotted name, whose last part may be one of Part."""
     field = field_named(word, name)
     if word not in TABLES or name is None:
         return field
@@ -95,7 +95,7 @@ def named_field(word: str, name: str | None, names: KnownNames) -> Field:
 
 
 def quoted_field(word: str, name: str, part: str | None, names: KnownNames) -> Field:
-    """Of a name in brackets: the whole of it is the name."""
+    """The field of a name in brackets, which is taken as it is."""
     field = field_named(word, name)
     if part is not None and (word != "metrics" or part not in {known.value for known in Part}):
         raise Mismatch(

@@ -1,4 +1,4 @@
-"""Why a filter lets no run through: what it asks for that no run has, lest a slip be taken for an answer."""
+"""Why a filter lets no run through: what it asks for and no run has. It may be a typing error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator.record.schema import tables
 
 
 def why_nothing(connection: Connection, wanted: HistoryFilter) -> list[str]:
-    """Empty where each part fits some run, and only together they fit none."""
+    """The reasons; none where each part of the filter fits some run, but no run fits all."""
     run, said = tables.run.c, tables.annotation.c
     found = []
     key = None
@@ -46,7 +46,7 @@ def why_nothing(connection: Connection, wanted: HistoryFilter) -> list[str]:
 
 
 def _not_of_job(connection: Connection, wanted: HistoryFilter, key: int) -> Iterator[str]:
-    """Names in the condition that other jobs have, and this one has not."""
+    """Names in the condition that other jobs have, and this one lacks."""
     condition = read_condition(str(wanted.where), RecordedNames(connection))
     run = tables.run.c
     for field in dict.fromkeys(condition.fields):

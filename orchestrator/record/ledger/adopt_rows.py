@@ -1,6 +1,6 @@
 """The first events of a record that is older than the ledger: its rows as they are on that day.
 
-What was altered before that day, nobody can tell.
+What was altered before that day cannot be found.
 """
 
 from __future__ import annotations

@@ -50,8 +50,9 @@ def runs_without_rows(connection: Connection) -> list[str]:
 
 
 def images(connection: Connection, after: int, since: datetime | None) -> tuple[list[ImageLine], int | None]:
-    """The next PAGE images in the order in which they came, and after what the next page begins; None at the
-    end. Runs of one image mostly share one program. What has no digest is left out: rows are looked at, too.
+    """(the next PAGE images in the order in which they came, the last key); None for it at the end.
+
+    Runs of one image mostly share one program. What has no digest is left out: the audit of rows finds it.
     """
     table, run = tables.image, tables.run
     query = select(table.c.id, table.c.digest).where(table.c.id > after).order_by(table.c.id).limit(PAGE)
@@ -129,7 +130,7 @@ def oldest_open(connection: Connection) -> timedelta | None:
 
 
 class Everything(Door):
-    """The record as an audit goes through it. Runs may be recorded meanwhile: a page is one snapshot."""
+    """The record, read page by page. Runs may be recorded meanwhile: each page is one snapshot."""
 
     count_images = reading(count_images)
     count_runs = reading(count_runs)

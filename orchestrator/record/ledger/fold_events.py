@@ -57,7 +57,7 @@ def moment_text(moment: datetime) -> str:
 
 
 def fold(into: dict[str, Any], data: Mapping[str, Any]) -> None:
-    """Bring what an event says of rows into what the events before it said."""
+    """Merge what an event says of rows into what earlier events said."""
     for name, value in data.items():
         if name == "run":
             _change(into.setdefault(name, {}), value)

@@ -28,7 +28,7 @@ class EventFilter(Value):
     """Which events. What is None does not narrow."""
 
     run: str | None = None  # public id
-    kinds: tuple[str, ...] = ()  # or what comes before the point: `run`
+    kinds: tuple[str, ...] = ()  # or their part before the point: `run`
     by: str | None = None  # user, or user@machine
     since: datetime | None = None
     limit: int | None = None  # the newest so many
@@ -124,7 +124,7 @@ def latest_signed_head(connection: Connection) -> Signed | None:
 
 
 def save_signed_head(connection: Connection, size: int, text: str) -> Signed:
-    """Keep a note; where there is one of that size, that one. RecordError for one that is ahead."""
+    """Keep a note, unless there is one of that size. RecordError for one that is ahead of the ledger."""
     there = connection.execute(select(_checkpoint).where(_checkpoint.c.size == size)).one_or_none()
     if there is not None:
         return Signed(**there._asdict())

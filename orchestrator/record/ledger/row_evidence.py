@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from itertools import chain, groupby, islice
 from typing import Any
@@ -35,7 +35,7 @@ from orchestrator.record.ledger.fold_events import OWNED as OWNED
 from orchestrator.record.ledger.fold_events import SHARED as SHARED
 from orchestrator.record.ledger.fold_events import fold as fold
 from orchestrator.record.runs import field_tables
-from orchestrator.record.runs.metric_extremes import parted
+from orchestrator.record.runs.metric_extremes import without_extremes
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import Moment, NoMoment, Words, storable
 
@@ -81,7 +81,7 @@ NOT_COVERED = {
 
 
 def row_value(table: Table, row: Columns, *, change: bool = False) -> Value:
-    """A row, or the columns of it that are there. In a `change`, None says that the column is NULL now."""
+    """A row, or some of its columns. In a `change`, None says that the column is NULL now."""
     return {
         name: None if row[name] is None else plain(row[name])
         for name, plain in _columns(table)
@@ -111,7 +111,7 @@ def lists_value(lists: Iterable[tuple[Table, Rows]]) -> Value:
 
 
 def _ordered(table: Table, rows: Rows) -> Rows:
-    """Rows come in any order but for points, which come by position and are too many to be held."""
+    """Rows in the order of their key. Points come in it already, and are too many to sort."""
     return rows if table is tables.metric_point else sorted(rows, key=_order(table))
 
 
@@ -212,7 +212,7 @@ def of_runs(connection: Connection, low: int, high: int) -> Iterator[tuple[str, 
 
 
 def _rows_of(table: Table) -> Select[Any]:
-    """`metric.job_id` copies the run's. It is told only where the two differ."""
+    """All columns of a table; of `metric.job_id`, a copy of the run's, only what differs from that."""
     if table is not tables.metric:
         return select(table)
     copy, run = table.c.job_id, tables.run
@@ -273,19 +273,15 @@ def _grouped(connection: Connection, query: Select[Any], table: Table, low: int,
     fetched = connection.execute(ordered, execution_options={"yield_per": FETCHED}).mappings()
     rows: Iterable[Columns] = fetched
     if table is tables.metric:
-        rows = parted(connection, fetched, low, high)
+        rows = without_extremes(connection, fetched, low, high)
     found = {}
     for key, group in groupby(rows, lambda row: row["run_id"]):
         if table.name not in KEYED:
             found[key] = rows_value(table, group)
         else:
-            one = verdict_value if table is tables.verdict else _of_table(table)
+            one = verdict_value if table is tables.verdict else partial(row_value, table)
             found[key] = {str(row[KEYED[table.name]]): one(row) for row in group}
     return found
-
-
-def _of_table(table: Table) -> Callable[[Columns], Value]:
-    return lambda row: row_value(table, row)
 
 
 def _rest_of_key(table: Table, owner: str) -> list[Any]:
@@ -293,9 +289,9 @@ def _rest_of_key(table: Table, owner: str) -> list[Any]:
 
 
 def orphans(connection: Connection) -> Iterator[tuple[str, str]]:
-    """(table, key of an owner that is not there) of rows that no other function here looks at.
+    """(table, key of an owner that is not there) of rows that no other function here reads.
 
-    Databases refuse such rows, but not to somebody who has switched that off.
+    Databases refuse such rows, unless somebody has switched foreign keys off.
     """
     every = tables.METADATA.tables
     owners = [(table.c.run_id, tables.run.c.id) for table in every.values() if "run_id" in table.columns]

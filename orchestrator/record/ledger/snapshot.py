@@ -46,7 +46,7 @@ class BlobLine(NamedTuple):
 
 
 def named(connection: Connection, digests: Sequence[Digest]) -> set[Digest]:
-    """Those that some row names."""
+    """Those of the digests that some row names."""
     found: set[Digest] = set()
     for column in BLOBS:
         found.update(map(Digest, connection.execute(select(column).where(column.in_(digests))).scalars()))
@@ -56,9 +56,9 @@ def named(connection: Connection, digests: Sequence[Digest]) -> set[Digest]:
 def blob_lines(
     connection: Connection, number: int, after: str, since: datetime | None
 ) -> tuple[list[BlobLine], str | None]:
-    """The next blobs that the column BLOBS[number] names, by digest, each once, with one of its runs; and
-    after what the next page begins, None at the end. The audit of rows names what
-    is not a digest.
+    """(the next blobs that the column BLOBS[number] names, the last digest); None for it at the end.
+
+    Each blob comes once, with one of its runs. What is no digest is left out: the audit of rows finds it.
     """
     column, run = BLOBS[number], tables.run
     size = column.table.c.size if "size" in column.table.c else null()
@@ -95,7 +95,7 @@ def run_evidence(
 ) -> tuple[list[RunEvidence], int | None]:
     """(the next PAGE runs, the key of the last), both sides from one snapshot; an empty page at the end.
 
-    `after` None begins with the least key, whatever it is: one that no run of ours has is looked at, too.
+    `after` None begins with the least key, even a negative one, which we never give.
     """
     table = tables.run
     query = _beyond(select(table.c.id, table.c.public_id), table.c.id, after).limit(PAGE)
@@ -146,7 +146,7 @@ def events_of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, lis
 
 
 def event_lines(connection: Connection, query: Select[Any]) -> list[LedgerEvent]:
-    """Rows of `event`. A column that holds another kind of value is empty in the line."""
+    """Events from rows. A column that holds another kind of value is empty in the event."""
     try:
         return [event_line(row) for row in connection.execute(query)]
     except NO_VALUE as error:

@@ -1,4 +1,4 @@
-"""Which runs know this file: by content, whatever it is called by now."""
+"""Which runs know this file: by content, under any name."""
 
 from __future__ import annotations
 
@@ -24,11 +24,8 @@ def origin(connection: Connection, digests: Sequence[Digest]) -> list[Made]:
     """Outputs with one of these digests, oldest run first; of one digest the first thousand at most."""
     rows = _outputs(connection, sorted(set(digests)))
     keys = sorted({row.key for row in rows})
-    params, verdicts, said = (
-        _params(connection, keys),
-        _verdicts(connection, keys),
-        marks_of(connection, keys),
-    )
+    params, verdicts = _params(connection, keys), _verdicts(connection, keys)
+    said = marks_of(connection, keys)
 
     def made(row: Row[Any]) -> Made:
         fields = {name: row._mapping[name] for name in Made.model_fields.keys() & row._mapping.keys()}
@@ -46,7 +43,7 @@ def origin(connection: Connection, digests: Sequence[Digest]) -> list[Made]:
 
 
 def _outputs(connection: Connection, digests: Sequence[Digest]) -> list[Row[Any]]:
-    """Together, unless a million runs left one of the files; then each for itself, by the index's order."""
+    """All digests in one query; each alone where they have too many rows, by the index's order."""
     output = tables.output.c
     rows: list[Row[Any]] = []
     for start in range(0, len(digests), _CHUNK):
@@ -142,7 +139,7 @@ def _params(connection: Connection, keys: Sequence[int]) -> dict[int, list[Row[A
 
 
 def _verdicts(connection: Connection, keys: Sequence[int]) -> dict[int, list[str]]:
-    """Outcomes in which a run is the rerun or the original."""
+    """Key of a run -> outcomes that name it as rerun or original."""
     table = tables.verdict
     found: dict[int, list[str]] = {}
     here = among(connection, table.c.run_id, keys) | among(connection, table.c.original_id, keys)

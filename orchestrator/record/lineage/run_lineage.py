@@ -1,4 +1,4 @@
-"""Where one run's output is another's input: by content, whatever the files were called on the way.
+"""Where one run's output is another's input: by content, under any file name.
 
 An output is taken for an input where it holds the same bytes and its run was submitted before the other.
 Empty files say nothing, and are left out.
@@ -33,11 +33,11 @@ class _Edge(NamedTuple):
     file: str | None
     output: str
     digest: str
-    rerun: bool  # the maker is one
+    rerun: bool  # whether the maker is a rerun
 
 
 def lineage(connection: Connection, run: str) -> Lineage:
-    """All that is connected with a run, upwards and downwards. UsageError for an unknown one."""
+    """The runs that led to this one, and those that it led to. UsageError for an unknown run."""
     key = key_of(connection, run)
     above, higher, cut_above = _walk(connection, key, upwards=True)
     below, lower, cut_below = _walk(connection, key, upwards=False)
@@ -68,7 +68,7 @@ def _walk(connection: Connection, start: int, *, upwards: bool) -> tuple[list[_E
 
 
 def _edges(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
-    """Of inputs that are files, and of files in inputs that are folders."""
+    """A query for edges: inputs that are files, and files in inputs that are folders."""
     item, file, output = tables.run_input.c, tables.input_file.c, tables.output.c
     maker, user = tables.run.alias("maker"), tables.run.alias("user_run")
     ends = (output.run_id.label("maker"), item.run_id.label("user"), item.name)

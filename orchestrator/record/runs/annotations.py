@@ -1,7 +1,7 @@
 """What people say of runs: notes, tags, names, and what is put away.
 
-Rows are only added, so who said what and when stays; the present state is what the last rows say. Said
-again, the same thing adds nothing. Writes take a connection inside a writing transaction (database.py).
+Rows are only added, so who said what and when stays; the present state is what the last rows say. Saying the
+same thing again adds nothing. Writes take a connection inside a writing transaction (database.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST_NOTE = 10_000  # characters
 _TAG = re.compile(r"\w[\w.:/+-]{0,99}\Z")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}\Z")
 _HEX = re.compile(r"[0-9A-Fa-f]+\Z")
-# What is added -> the kind of its event in the ledger.
+# Kind of annotation -> the kind of its event in the ledger.
 _EVENTS = {
     "note": "run.noted",
     "tag": "run.tagged",
@@ -44,7 +44,7 @@ def is_name(text: str) -> bool:
 
 
 def note(connection: Connection, run: str, text: str, by: str) -> bool:
-    """Whether it was added; not, where this person's last note on the run has the same text."""
+    """Add a note. False, and nothing added, where this person's last note on the run has the same text."""
     text = text.strip()
     if not text:
         raise UsageError("a note without text", 'reprise note RUN "what is to be known of it"')
@@ -62,14 +62,14 @@ def note(connection: Connection, run: str, text: str, by: str) -> bool:
 def tag(
     connection: Connection, run: str, words: Sequence[str], by: str, *, remove: bool = False
 ) -> list[str]:
-    """The tags that were added, or removed; those that need no change are left out."""
+    """Add or remove tags: those that changed."""
     for word in words:
         if not remove and not _TAG.match(word):
             raise UsageError(
                 f"{word!r} is no tag", "100 letters, digits or . : / + - _ at most, a letter or digit first"
             )
     key = key_of(connection, run)
-    present = set(_marks(connection, [key])[key].tags)
+    present = set(marks_of(connection, [key])[key].tags)
     changed = [word for word in dict.fromkeys(words) if (word in present) is remove]
     for word in changed:
         _add(connection, key, "untag" if remove else "tag", by, word=word)
@@ -77,7 +77,7 @@ def tag(
 
 
 def name(connection: Connection, word: str, run: str, by: str) -> str | None:
-    """Give a name to a run, taking it from the one that has it: that one's id, or None."""
+    """Give a name to a run, taking it from the run that has it: that run's id, or None."""
     if not is_name(word):
         raise UsageError(
             f"{word!r} cannot be an alias",
@@ -99,11 +99,11 @@ def unname(connection: Connection, word: str, by: str) -> str:
 
 
 def archive(connection: Connection, runs: Sequence[str], by: str, *, restore: bool = False) -> list[str]:
-    """Put runs away, or back: the ids of those for which that is a change."""
+    """Put runs away, or restore them: the ids of those that changed."""
     changed = []
     for run in dict.fromkeys(runs):
         key = key_of(connection, run)
-        if (_marks(connection, [key])[key].archived is not None) is restore:
+        if (marks_of(connection, [key])[key].archived is not None) is restore:
             _add(connection, key, "restore" if restore else "archive", by)
             changed.append(run)
     return changed
@@ -122,12 +122,7 @@ def marks(connection: Connection, run: str) -> RunAnnotations:
     key = key_of(connection, run)
     query = _remarks().where(tables.annotation.c.run_id == key, tables.annotation.c.kind == "note")
     notes = tuple(_remark(row) for row in connection.execute(query))
-    return _marks(connection, [key])[key].model_copy(update={"notes": notes})
-
-
-def marks_of(connection: Connection, keys: Sequence[int]) -> dict[int, RunAnnotations]:
-    """Tags, names and whether they are put away, of runs by their keys; without the notes."""
-    return _marks(connection, keys)
+    return marks_of(connection, [key])[key].model_copy(update={"notes": notes})
 
 
 def remarks(connection: Connection, run: str) -> list[Remark]:
@@ -166,7 +161,7 @@ def names(connection: Connection) -> list[RunName]:
 
 
 def is_archived() -> ColumnElement[bool]:
-    """Of `run`: put away, and not put back since."""
+    """A condition over `run`: it is put away, and not restored since."""
     table, later = tables.annotation.alias("put_away"), tables.annotation.alias("put_back")
     back = exists().where(
         later.c.run_id == table.c.run_id, later.c.kind == "restore", later.c.id > table.c.id
@@ -177,7 +172,7 @@ def is_archived() -> ColumnElement[bool]:
 
 
 def has_tag(word: str) -> ColumnElement[bool]:
-    """Of `run`: it has this tag now."""
+    """A condition over `run`: it has this tag now."""
     table, later = tables.annotation.alias("tagged"), tables.annotation.alias("untagged")
     off = exists().where(
         later.c.kind == "untag",
@@ -193,7 +188,8 @@ def has_tag(word: str) -> ColumnElement[bool]:
     )
 
 
-def _marks(connection: Connection, keys: Sequence[int]) -> dict[int, RunAnnotations]:
+def marks_of(connection: Connection, keys: Sequence[int]) -> dict[int, RunAnnotations]:
+    """Tags, names and whether they are put away, of runs by their keys; without the notes."""
     tags: dict[int, set[str]] = {key: set() for key in keys}
     away: dict[int, Remark | None] = dict.fromkeys(keys)
     called: dict[int, set[str]] = {key: set() for key in keys}

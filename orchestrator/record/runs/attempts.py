@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from orchestrator.errors import FencedError
 from orchestrator.record.database.database_clock import now, seconds_since
 from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.run_record import OWN_BOX, Launched, Queued, Wanted
-from orchestrator.record.runs.finish_run import finish
+from orchestrator.record.runs.finish_run import drop_log, finish
 from orchestrator.record.runs.run_states import claim, hold, where_it_stands
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
@@ -31,7 +31,7 @@ PAGE = 20  # queued runs that are read at a time: mostly the first one fits
 
 
 def wanted_of(row: Row[Any]) -> Wanted:
-    """From the columns of `wanted`, joined; a run from before that table has none."""
+    """From the joined columns of `wanted`; runs that are older than the table have none."""
     if row.wanted_executor is None:
         return Wanted()
     return Wanted(**{name: row._mapping[f"wanted_{name}"] for name in Wanted.model_fields})
@@ -42,7 +42,7 @@ def wanted_columns() -> tuple[Any, ...]:
 
 
 def launch(connection: Connection, run: str, number: int, executor: str, by: str) -> tuple[Launched, bool]:
-    """Announce the next attempt of a queued run: (the row, True), or (the one that is there, False).
+    """Announce the next attempt of a queued run: (the new row, True), or (the row that is there, False).
 
     FencedError where the run is past it.
     """
@@ -68,7 +68,7 @@ def launch(connection: Connection, run: str, number: int, executor: str, by: str
 
 
 def save_ref(connection: Connection, run: str, number: int, ref: str) -> None:
-    """What the executor calls an attempt. Whoever launched may be late: the run can be anywhere by now."""
+    """Keep what the executor calls an attempt. The launcher may be late, so the run may be in any state."""
     key, _, _ = where_it_stands(connection, run)
     table = tables.launch
     mine = (table.c.run_id == key) & (table.c.number == number)
@@ -101,10 +101,10 @@ def _launch_line(connection: Connection, run: str, row: Row[Any]) -> Launched:
 
 
 def requeue(connection: Connection, run: str, number: int, reason: str) -> State:
-    """Give attempt `number` up: queued again; lost after the last one; cancelled where that was asked.
+    """Give attempt `number` up. The run is queued again; lost after the last attempt; cancelled if asked.
 
-    Also where the attempt was launched and died before its claim: its number is used up, so that it cannot
-    come back later. FencedError where another attempt owns the run, or it is final.
+    An attempt that was launched and died before its claim uses up its number, too, so that it cannot come
+    back later. FencedError where another attempt owns the run, or it is final.
     """
     key, current, state = where_it_stands(connection, run)
     never_claimed = state is State.QUEUED and current == number - 1
@@ -116,7 +116,7 @@ def requeue(connection: Connection, run: str, number: int, reason: str) -> State
     connection.execute(update(table).where(table.c.id == key).values(state=State.QUEUED, attempt=number))
     back = {"state": State.QUEUED.value, "attempt": number}
     append_events.append(connection, "run.requeued", run, {"run": back, "launch": held})
-    cancelled, allowed = _patience(connection, key)
+    cancelled, allowed = _limits(connection, key)
     if cancelled:
         finish(
             connection,
@@ -134,7 +134,7 @@ def requeue(connection: Connection, run: str, number: int, reason: str) -> State
 
 
 def _end_launch(connection: Connection, key: int, number: int, reason: str) -> dict[str, Any]:
-    """What was written: the row where there was none, else its new columns."""
+    """Write why the attempt ended: the new row, or the changed columns where it had one."""
     table = tables.launch
     ended: dict[str, Any] = {"ended": reason, "ended_at": now(connection)}
     changed = connection.execute(
@@ -151,8 +151,8 @@ def _end_launch(connection: Connection, key: int, number: int, reason: str) -> d
     return row
 
 
-def _patience(connection: Connection, key: int) -> tuple[bool, int]:
-    """Whether its end was asked for, and how many attempts the run has."""
+def _limits(connection: Connection, key: int) -> tuple[bool, int]:
+    """Whether someone asked the run to end, and how many attempts it may have."""
     query = (
         select(tables.run.c.cancel_requested_at, *wanted_columns())
         .outerjoin(tables.wanted, tables.wanted.c.run_id == tables.run.c.id)
@@ -178,7 +178,7 @@ def waiting(connection: Connection, executor: str) -> Iterator[Queued]:
         )
         .join(wanted, wanted.c.run_id == run.c.id)
         .where(run.c.state == State.QUEUED, wanted.c.executor == executor)
-        # By the index of state and moment: by id, Postgres walks through all runs that there ever were.
+        # By the index of state and moment: ordered by id, Postgres walks through all runs ever recorded.
         .order_by(run.c.created_at, run.c.id)
         .limit(PAGE)
     )
@@ -220,7 +220,7 @@ def take(
 ) -> tuple[Queued, int] | None:
     """Claim the oldest queued run that fits, with its attempt's number; None where none does.
 
-    Looking and claiming are one transaction: of workers that look at the same time, each gets another run.
+    Looking and claiming are one transaction: workers that look at the same time get different runs.
     """
     item = first_waiting(connection, kind, fits)
     if item is None:
@@ -229,20 +229,16 @@ def take(
 
 
 def append_log(connection: Connection, run: str, number: int, start: int, data: bytes) -> None:
-    """A piece of the live log. FencedError for an attempt that is over."""
+    """Add a piece to the live log. FencedError for an attempt that is over."""
     key = hold(connection, run, number)
     row = {"run_id": key, "number": number, "start": start, "data": data}
     connection.execute(insert(tables.log_chunk), [row])
 
 
-def drop_log(connection: Connection, key: int) -> None:
-    connection.execute(delete(tables.log_chunk).where(tables.log_chunk.c.run_id == key))
-
-
 def live_log(connection: Connection, run: str, number: int, start: int) -> list[tuple[int, bytes]]:
     """Pieces of an attempt's live log from byte `start` on. Reads only.
 
-    About LIVE bytes at once, and of each piece as much as we ever write: rows may be others'.
+    About LIVE bytes at once, LIVE_PIECE of each piece: others may have written longer rows.
     """
     table = tables.log_chunk
     query = (

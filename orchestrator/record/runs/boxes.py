@@ -18,7 +18,7 @@ from orchestrator.run.attempt_model import State
 
 
 def introduce(connection: Connection, facts: BoxFacts) -> datetime:
-    """A worker starts, or something of its box has changed: the moment."""
+    """Write down a box whose worker starts, or that has changed: the moment."""
     table, moment = tables.box, now(connection)
     values = {**columns_of(table, facts), "started_at": moment, "seen_at": moment}
     if not connection.execute(update(table).where(table.c.id == facts.id).values(**values)).rowcount:
@@ -29,7 +29,7 @@ def introduce(connection: Connection, facts: BoxFacts) -> datetime:
 
 
 def see(connection: Connection, box: str, state: str, trouble: str = "") -> None:
-    """The heartbeat, with why the box takes nothing where it does not."""
+    """The heartbeat, and why the box takes no runs, if it takes none."""
     table = tables.box
     connection.execute(
         update(table).where(table.c.id == box).values(state=state, trouble=trouble, seen_at=now(connection))

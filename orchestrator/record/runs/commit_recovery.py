@@ -1,7 +1,6 @@
-"""Whether a write was done although its connection was lost; asked before it is done again.
+"""Whether a write was committed although its connection was lost; asked before it is tried again.
 
-A commit that was cut off may have gone through. Each question answers with what the write would have
-returned, or None where it was not done.
+Each function answers with what the write would have returned, or None where it was not committed.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from orchestrator.run.attempt_model import State
 
 
 def claimed(connection: Connection, run: str, box: str, boot: str, executor: str) -> int | None:
-    """The attempt that this very executor was given."""
+    """The attempt that this executor was given."""
     table, attempt = tables.run, tables.attempt
     query = (
         select(table.c.attempt)
@@ -35,7 +34,7 @@ def claimed(connection: Connection, run: str, box: str, boot: str, executor: str
 
 
 def taken(connection: Connection, kind: str, box: str, executor: str) -> tuple[Queued, int] | None:
-    """The run that this very look for work was given: `executor` is used once. None: do it again."""
+    """The run and attempt that this call of `take` was given: each call has another `executor`."""
     table, attempt = tables.run, tables.attempt
     query = (
         select(table.c.public_id, table.c.attempt, table.c.resources, table.c.program, *wanted_columns())
@@ -58,14 +57,14 @@ def requeued(connection: Connection, run: str, number: int, reason: str) -> Stat
 
 
 def introduced(connection: Connection, box: str, moments: Sequence[datetime]) -> datetime | None:
-    """A box starts at one moment once: which of these was it?"""
+    """Which of these moments was written as the box's start."""
     table = tables.box
     query = select(table.c.started_at).where(table.c.id == box, table.c.started_at.in_(moments))
     return connection.execute(query).scalar()
 
 
-def told(connection: Connection, kind: str, once: str) -> int | None:
-    """The index of an event that carries this mark."""
+def event_added(connection: Connection, kind: str, once: str) -> int | None:
+    """The index of the event with this mark."""
     newest = connection.execute(
         select(tables.event.c.idx, tables.event.c.document)
         .where(tables.event.c.kind == kind)
@@ -81,15 +80,15 @@ def appended(connection: Connection, run: str, number: int, start: int) -> bool 
 
 
 def moved(connection: Connection, run: str, number: int, state: State) -> bool | None:
-    return _stands(connection, run, number, (state,))
+    return _is_in(connection, run, number, (state,))
 
 
 def finished(connection: Connection, run: str, attempt: int) -> bool | None:
-    """Only the process that holds an attempt can finish it, so a final state under its number is its own."""
-    return _stands(connection, run, attempt, tuple(state for state in State if state.final))
+    """A final state under an attempt's number: only the process that holds the attempt can write it."""
+    return _is_in(connection, run, attempt, tuple(state for state in State if state.final))
 
 
-def _stands(connection: Connection, run: str, number: int, states: tuple[State, ...]) -> bool | None:
+def _is_in(connection: Connection, run: str, number: int, states: tuple[State, ...]) -> bool | None:
     table = tables.run
     query = select(table.c.id).where(
         table.c.public_id == run, table.c.attempt == number, table.c.state.in_(states)

@@ -93,7 +93,7 @@ RESULTS: dict[str, FieldTable] = {
 
 
 class Rows(Iterable[Columns]):
-    """Rows of one run, each made when it is asked for, as often as one asks: a million points take 1 GB."""
+    """Rows of one run, made anew in each pass: a million points would take 1 GB."""
 
     def __init__(self, run: int, make: Callable[[], Iterable[Columns]]) -> None:
         self._run, self._make = run, make
@@ -103,14 +103,14 @@ class Rows(Iterable[Columns]):
 
 
 def rows_of(run: int, value: Value, held: Mapping[str, FieldTable]) -> Iterator[tuple[Table, Rows]]:
-    """Tables below the run with the rows that the value's fields are."""
+    """Each field of the value that has a table, as that table and its rows."""
     for name, (table, rows, _) in held.items():
         field = getattr(value, name)
         yield table, Rows(run, lambda rows=rows, field=field: rows(field))  # type: ignore[misc]
 
 
 def copies_of(run: int, asked: Submission) -> Iterator[tuple[Table, Rows]]:
-    """What of the program can be asked for by its own: parameters by value, inputs by content."""
+    """Copies from the program, for questions: parameters by value, inputs by content."""
     program = asked.program
     params = [{"name": name, **scalar_columns(value)} for name, value in program.params.items()]
     yield tables.param, Rows(run, lambda: params)

@@ -32,10 +32,10 @@ def finish(
     quiet: bool = False,
     seal: Seal | None = None,
 ) -> None:
-    """Commit what is known of a dead attempt. FencedError for an older attempt, or a second time.
+    """Commit the result of an attempt that is over. FencedError for an older attempt, or a second time.
 
-    `queued`: of a run that no attempt is at; then `attempt` is the last one that was given up, or 0.
-    `quiet`: the caller writes the event. `seal`: of the box that executed the attempt (sealed_text.py).
+    `queued`: the run is queued; then `attempt` is the last one that was given up, or 0. `quiet`: the caller
+    writes the event. `seal`: that of the box that executed the attempt (sealed_text.py).
     """
     if not result.state.final:
         raise RecordError(f"run {run} cannot be finished as {result.state.value}")
@@ -45,11 +45,11 @@ def finish(
     values = {**columns_of(table, result, tables.ENDED), "recorded_at": now(connection)}
     ended = update(table).where(table.c.id == key).values(**values).returning(table.c.job_id)
     job = connection.execute(ended).scalar_one()
-    # Readers on other boxes find the whole log in the store from here on.
-    connection.execute(delete(tables.log_chunk).where(tables.log_chunk.c.run_id == key))
+    drop_log(connection, key)  # from here on readers on other boxes find the log in the store
     lists = list(rows_of(key, result, RESULTS))
     for target, rows in lists:
-        insert_rows(connection, target, _followed(rows, job, result) if target is tables.metric else rows)
+        full = _with_extremes(rows, job, result) if target is tables.metric else rows
+        insert_rows(connection, target, full)
     if not quiet:
         told = row_evidence.lists_value(lists)
         data = {"run": row_evidence.row_value(table, values), **told}
@@ -60,8 +60,12 @@ def finish(
         append_events.append(connection, "run.finished", run, data)
 
 
-def _followed(rows: Iterable[dict[str, Any]], job: int, result: Result) -> list[dict[str, Any]]:
-    """Rows of `metric` with what follows from the run and from its points, which no event tells of."""
+def drop_log(connection: Connection, key: int) -> None:
+    connection.execute(delete(tables.log_chunk).where(tables.log_chunk.c.run_id == key))
+
+
+def _with_extremes(rows: Iterable[dict[str, Any]], job: int, result: Result) -> list[dict[str, Any]]:
+    """Rows of `metric` with the columns that follow from the run and its points: no event holds these."""
     found = reached(result.metrics, points_of(result.series))
     return [{**row, "job_id": job, **columns_of_reached(found[row["name"]])} for row in rows]
 

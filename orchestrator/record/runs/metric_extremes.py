@@ -1,7 +1,7 @@
-"""What a metric reached on its way: its least and its greatest value, and at which steps.
+"""A metric's extremes: its least and its greatest value, and at which steps.
 
-Kept beside the last value in the rows of `metric`, so that a best point is read from an index. It follows
-from the points, so the ledger does not tell of it: the audit computes it once more.
+They lie beside the last value in the rows of `metric`, so that a best point is read from an index. They
+follow from the points, so no event holds them: the audit computes them again.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ Point = tuple[str, int | None, float]  # name, step, value
 
 
 def reached(final: Mapping[str, float], points: Iterable[Point]) -> dict[str, Reached]:
-    """Of every metric with a final value; `points` in the order in which the job wrote them.
+    """The extremes of every metric with a final value; `points` in the order in which the job wrote them.
 
-    NaN counts for nothing. Of equal values the first point counts, and any point before a final value that
-    came without one.
+    NaN is left out. Of equal values the first point counts; a final value without a point counts last.
     """
     ways = {indexable(name): _Way() for name in final}
     for name, step, value in points:
@@ -84,11 +83,12 @@ def reached_of(row: Any) -> Reached:
     return Reached(**{field: getattr(row, column) for column, field in COLUMNS.items()})
 
 
-def parted(
+def without_extremes(
     connection: Connection, rows: Iterable[RowMapping], low: int, high: int
 ) -> Iterator[dict[str, Any]]:
-    """Rows of `metric` of the runs `low` to `high`, by run, without what they say of what was reached; where
-    that is not what the points say, with it.
+    """Rows of `metric` of the runs `low` to `high`, by run, without the extremes that the points confirm.
+
+    A wrong extreme stays in its row, so that the audit finds it.
     """
     points = _Points(connection, low, high)
     for key, group in groupby(rows, lambda row: row["run_id"]):
@@ -102,7 +102,7 @@ def parted(
 
 
 def _number(text: str) -> float:
-    """What lies in the row, a value or not: an altered one is told by its own column."""
+    """The number in a row; NaN for other text, which the audit finds in its own column."""
     try:
         return float(text)
     except ValueError:
@@ -110,7 +110,7 @@ def _number(text: str) -> float:
 
 
 class _Points:
-    """Points of runs that are asked for in the order of their keys, read once."""
+    """Points, read once: runs are asked for in the order of their keys."""
 
     def __init__(self, connection: Connection, low: int, high: int) -> None:
         point = tables.metric_point.c

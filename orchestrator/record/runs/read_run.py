@@ -101,7 +101,7 @@ def _whole_run(connection: Connection, run: str) -> RunRecord:
 
 
 def _of_run(connection: Connection, table: Table, key: int) -> Iterable[Row[Any]]:
-    """In the order of the primary key: position or name. Of points there may be a million."""
+    """Rows in the order of the primary key: position or name. There may be a million points."""
     query = select(table).where(table.c.run_id == key).order_by(*table.primary_key.columns)
     long = {"yield_per": FETCHED} if table is tables.metric_point else {}
     return connection.execute(query, execution_options=long)
@@ -123,7 +123,7 @@ def whole_image(connection: Connection, digest: str) -> tuple[ImageFacts, Progra
     if row is None:
         raise UsageError(f"no image {digest} is recorded", "`reprise history` shows the digests of runs")
     layers = connection.execute(select(layer).where(layer.c.image_id == row.id).order_by(layer.c.position))
-    # The same image holds the same program, so any of its runs tells it; an image comes with its first run.
+    # The same image holds the same program, so its first run has it; no image is recorded without a run.
     program = connection.execute(
         select(run.c.program).where(run.c.image_id == row.id).order_by(run.c.id).limit(1)
     ).scalar_one()
@@ -148,7 +148,7 @@ def cancel_requested(connection: Connection, run: str) -> bool:
 
 
 def stop_asked(connection: Connection, run: str, number: int) -> bool:
-    """Whether an attempt should end: someone asked for it, or the run is not its own any more."""
+    """Whether an attempt should end: someone asked for it, or it no longer holds the run."""
     table = tables.run
     query = select(table.c.attempt, table.c.state, table.c.cancel_requested_at).where(
         table.c.public_id == run

@@ -25,15 +25,14 @@ from orchestrator.spec.inputs import InputData
 BATCH = 5_000  # rows of one statement
 OPEN = tuple(state for state in State if not state.final)
 
-# State -> the states that it may be entered from. Final ones are entered by `results.finish` only.
+# State -> the states that it may be entered from. Only finish_run.py enters final ones.
 _BEFORE = {State.RUNNING: State.PREPARING, State.COLLECTING: State.RUNNING}
 
 
 def submit(connection: Connection, new: NewRun, *, quiet: bool = False) -> tuple[str, bool]:
-    """Queue a run: (its id, True), or (the id of the run that has this key already, False). UsageError where
-    that is a run of another image.
+    """Queue a run: (its id, True), or (the id of the run that has this key already, False).
 
-    `quiet`: the caller writes the event.
+    UsageError where that is a run of another image. `quiet`: the caller writes the event.
     """
     run = tables.run
     of_key = select(run.c.public_id, tables.image.c.digest).where(run.c.key == new.key)
@@ -44,7 +43,7 @@ def submit(connection: Connection, new: NewRun, *, quiet: bool = False) -> tuple
                 f"the key {new.key!r} is that of run {known.public_id}, of another image: {known.digest}",
                 f"this one is {new.image}: use another key for another experiment",
             )
-        # Ids are random: it is this submission, whose commit was cut off.
+        # Ids are random, so the same id is this submission, whose commit was cut off.
         return str(known.public_id), known.public_id == new.id
     moment = now(connection)
     program = new.program
@@ -87,7 +86,7 @@ def _job(connection: Connection, name: str, moment: datetime) -> int:
 def _record_shared(
     connection: Connection, kind: str, table: Table, key: Any, row: dict[str, Any], **lists: Any
 ) -> None:
-    """The event of a row that several runs share, and of the list that is its own."""
+    """Append the event of a row that runs share, and of the lists that belong to it."""
     data = {table.name: {str(key): row_evidence.row_value(table, row)}}
     data |= {name: {str(key): value} for name, value in lists.items() if value is not None}
     append_events.append(connection, kind, None, data)
@@ -118,7 +117,7 @@ def _image(connection: Connection, facts: ImageFacts, moment: datetime) -> int:
 
 
 def _input_data(connection: Connection, data: InputData) -> None:
-    """Once per digest: the same digest stands for the same files."""
+    """Written once per digest, as it stands for the same files."""
     table = tables.input_data
     if connection.execute(select(table.c.digest).where(table.c.digest == data.digest)).first():
         return
@@ -136,7 +135,7 @@ def _input_data(connection: Connection, data: InputData) -> None:
 def claim(
     connection: Connection, run: str, box: str, boot: str, executor: str, only: int | None = None
 ) -> int:
-    """queued -> preparing under the next attempt number, or under none but `only`.
+    """queued -> preparing under the next attempt number, which must be `only` where that is given.
 
     FencedError if somebody else was first, or `only` is not the next one.
     """
@@ -172,7 +171,7 @@ def save_plan(connection: Connection, run: str, number: int, plan: str) -> None:
 
 
 def _update_attempt(connection: Connection, kind: str, run: str, number: int, **values: str) -> None:
-    """A second time with the same values makes no event: the first commit may have been cut off."""
+    """No event where the values are there already: the first commit may have been cut off."""
     table = tables.attempt
     key = hold(connection, run, number)
     other = or_(*(table.c[name].is_distinct_from(value) for name, value in values.items()))
@@ -199,7 +198,7 @@ def move(connection: Connection, run: str, number: int, state: State) -> None:
 
 
 def request_cancel(connection: Connection, run: str) -> State:
-    """Ask for the end of an open run, once; the state in which the run is."""
+    """Ask an open run to end, once: the run's state."""
     table = tables.run
     key, _, state = where_it_stands(connection, run)
     if not state.final:
@@ -234,7 +233,7 @@ def write_verdict(
 def hold(connection: Connection, run: str, number: int, *, queued: bool = False) -> int:
     """The key of an open run whose current attempt is this one; FencedError for any other.
 
-    Nobody holds a queued run: its last attempt, if it had one, was given up. `queued` asks for just that.
+    No attempt holds a queued run: its last one, if any, was given up. With `queued`, the run must be queued.
     """
     key, current, state = where_it_stands(connection, run)
     if state.final or current != number or (state is State.QUEUED) is not queued:
@@ -264,7 +263,7 @@ def _fenced(run: str, number: int, current: int, state: State) -> NoReturn:
 
 
 def insert_rows(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    """In bulk, so many at a time that a million points take little memory."""
+    """In bulk, BATCH at a time: a million points take little memory."""
     passing = iter(rows)
     while batch := list(islice(passing, BATCH)):
         connection.execute(insert(table), batch)

@@ -18,16 +18,16 @@ from orchestrator.digest import canonical_json
 from orchestrator.record.ledger import row_evidence
 from orchestrator.record.schema import tables
 
-Seal = Callable[[bytes], str | None]  # None: the box does not say that
+Seal = Callable[[bytes], str | None]  # None: the box does not seal it
 
 # Of a run's row, what is written after its submission.
 _LATER = {"cancel_requested_at", "attempt", "recorded_at", *tables.ENDED}
-_WISH = "cancel_requested_at"  # may come after the end, too
+_WISH = "cancel_requested_at"  # may change after the end, too
 _IMAGE = ("config_digest", "base_name", "base_digest", "base_config_digest")
 
 
 def statement(connection: Connection, key: int, known: Mapping[str, Any] | None = None) -> bytes | None:
-    """Of a finished run; None where no attempt has it. `known`: rows' values as they were just written."""
+    """What the box says of a finished run; None without an attempt. `known`: lists that were just written."""
     row = connection.execute(row_evidence.runs().where(tables.run.c.id == key)).mappings().one()
     attempt = tables.attempt
     held = (attempt.c.run_id == key) & (attempt.c.number == row["attempt"])
@@ -62,7 +62,7 @@ def asked_as_text(connection: Connection, run: str) -> bytes:
 
 
 def asks(statement: bytes, before: bytes) -> bool:
-    """Whether a statement is of what `asked_as_text` gave before."""
+    """Whether the statement asks for what `asked_as_text` gave before."""
     return canonical_json(json.loads(statement)["asked"]) == before
 
 

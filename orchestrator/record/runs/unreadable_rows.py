@@ -53,7 +53,7 @@ def left_out(what: str, error: Exception) -> None:
 
 
 def problem_of(error: Exception) -> str:
-    """In one line, without the value: that is somebody else's text."""
+    """The problem in one line, without the value: that is somebody else's text."""
     if isinstance(error, ValidationError):
         found = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in found["loc"])

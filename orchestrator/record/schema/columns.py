@@ -18,7 +18,7 @@ INDEXED = 1300  # bytes of a name
 
 
 class NoMoment(datetime):
-    """Stands where a row holds no moment: later than every year that values of ours take."""
+    """Stands where a row holds no moment: later than any year that our values take."""
 
 
 class Moment(TypeDecorator[datetime]):
@@ -31,7 +31,7 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any] | None:
-        """SQLite holds any text here. One that is not a moment is handed on: only its row is refused."""
+        """SQLite holds any text here. Other text becomes a NoMoment, so that only its row is refused."""
         inner = super().result_processor(dialect, coltype)
 
         def read(value: Any) -> Any:
@@ -57,7 +57,7 @@ class Moment(TypeDecorator[datetime]):
 
 
 class Words(TypeDecorator[str]):
-    """Text, of whatever a job reported or a user typed; see `storable`."""
+    """Text that a job reported or a user typed; see `storable`."""
 
     # In the order of code points on both, whatever the database's language.
     impl = Text().with_variant(Text(collation="C"), "postgresql")
@@ -77,9 +77,7 @@ def storable(text: str) -> str:
 
 
 def indexable(text: str) -> str:
-    """A name that an index takes: Postgres refuses entries of more
-    than 2,704 bytes, and some have two names.
-    """
+    """A name that an index takes. Postgres refuses entries of more than 2,704 bytes; some have two names."""
     return storable(text).encode()[:INDEXED].decode("utf-8", "ignore")
 
 
@@ -123,7 +121,7 @@ def scalar_of(kind: str, text: str) -> Scalar:
 
 
 def comparable(value: float) -> float | None:
-    """What SQL compares: a 64-bit float; None for NaN, which databases order each in its own way."""
+    """A 64-bit float, as SQL compares it; None for NaN, which databases order differently."""
     try:
         number = float(value)
     except OverflowError:

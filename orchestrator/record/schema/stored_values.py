@@ -47,7 +47,7 @@ def columns_of(table: Table, value: Value, only: tuple[str, ...] | None = None) 
 
 
 def _json(value: Any) -> Any:
-    """Mappings as they are: a job's reports hold text that no JSON mode of pydantic keeps."""
+    """JSON values. Mappings stay as they are: a job's reports hold text that pydantic's JSON mode refuses."""
     if isinstance(value, Value):
         return value.model_dump(mode="json")
     return [_json(item) for item in value] if isinstance(value, tuple) else value
@@ -56,7 +56,7 @@ def _json(value: Any) -> Any:
 def fields_from(
     kind: type[Value], table: Table, row: Mapping[str, Any] | RowMapping, only: tuple[str, ...] | None = None
 ) -> dict[str, Any]:
-    """What `columns_of` made columns of."""
+    """The fields of which `columns_of` made this row."""
     found: dict[str, Any] = {}
     for name, is_text, default in _stored(kind, table, only):
         stored = row[name]

@@ -63,7 +63,7 @@ class StoreOwner(NamedTuple):
 class Batch(BlobSink, Protocol):
     """Blobs that become durable together."""
 
-    mended: list[Digest]  # those that lay there with other bytes; full when the batch is committed
+    mended: list[Digest]  # those that lay there with other bytes; known after the commit
 
 
 class Store(ABC):
@@ -89,7 +89,7 @@ class Store(ABC):
 
     @contextmanager
     def batch(self) -> Iterator[Batch]:
-        """Blobs that become durable together when the block is left; none is named by us if it raises.
+        """Blobs that become durable together when the block is left. Name none of them if it raises.
 
         What is there already is compared with the bytes in hand, and mended from them.
         """
@@ -103,7 +103,7 @@ class Store(ABC):
 
     @abstractmethod
     def unowned_batch(self) -> AbstractContextManager[Batch]:
-        """As `batch`, of nobody: a trial."""
+        """As `batch`, for no record: a trial."""
 
     @abstractmethod
     def register(self, ledger: StoreOwner) -> None:
@@ -115,7 +115,7 @@ class Store(ABC):
 
     @abstractmethod
     def now(self) -> datetime:
-        """By the clock that gives blobs their moments: clients' clocks may be days off."""
+        """The time of the clock that dates blobs: clients' clocks may be days off."""
 
     @abstractmethod
     def file(self, digest: Digest) -> AbstractContextManager[Path]:
@@ -123,11 +123,11 @@ class Store(ABC):
 
     @abstractmethod
     def blobs(self) -> Iterator[Stored]:
-        """All of it, by name."""
+        """Everything in the store, by name."""
 
     @abstractmethod
     def remove(self, digest: Digest, before: datetime) -> bool:
-        """Take a blob out, unless it was met again since `before`. Whether it went."""
+        """Remove a blob, unless a batch met it again since `before`: whether it went."""
 
     def removing(self) -> AbstractContextManager[None]:
         """Around the removals of one page of blobs, on as many threads as one likes."""
@@ -135,7 +135,7 @@ class Store(ABC):
 
     @abstractmethod
     def clean(self) -> int:
-        """Bring what killed batches and removals left in order: bytes of temporaries that went."""
+        """Tidy up after killed batches and removals: bytes of temporaries that went."""
 
     def read(self, digest: Digest) -> bytes:
         """A small blob's bytes, checked. StoreError if they are not the digest's."""
@@ -153,11 +153,7 @@ class Store(ABC):
         `size`: bytes, where they are known: of another size nothing is read.
         """
         with self.open(digest) as stream:
-            if size is not None and stream.seek(0, io.SEEK_END) != size:
-                raise self._damaged(digest)
-            stream.seek(0)
-            if Digest.of_stream(stream) != digest:
-                raise self._damaged(digest)
+            self._check(stream, digest, size)
             stream.seek(0)
             passing = Hashed(chunks_of(stream))
             yield from passing
@@ -170,15 +166,17 @@ class Store(ABC):
         `size`: bytes, where they are known: of another size nothing is read, and so no hole of terabytes.
         """
         with self.open(digest) as stream:
-            if size is not None and stream.seek(0, io.SEEK_END) != size:
-                raise self._damaged(digest)
-            stream.seek(0)
-            found = Digest.of_stream(stream)
-        if found != digest:
+            self._check(stream, digest, size)
+
+    def _check(self, stream: BinaryIO, digest: Digest, size: int | None) -> None:
+        if size is not None and stream.seek(0, io.SEEK_END) != size:
+            raise self._damaged(digest)
+        stream.seek(0)
+        if Digest.of_stream(stream) != digest:
             raise self._damaged(digest)
 
     def is_whole(self, digest: Digest) -> bool:
-        """Whether the blob is there with its digest's bytes. StoreError where nobody can say."""
+        """Whether the blob is there with its digest's bytes. StoreError where the store is away."""
         try:
             self.verify(digest)
         except (AbsentBlobError, DamagedBlobError):
@@ -186,9 +184,9 @@ class Store(ABC):
         return True
 
     def try_out(self) -> None:
-        """Bytes that were never there go in, come out and are removed. StoreError, UsageError: they do not.
+        """Store, read and remove random bytes. StoreError or UsageError where one of these fails.
 
-        Before work begins whose results the store is to take.
+        Done before work whose results the store is to take.
         """
         data = secrets.token_bytes(32)
         with self.unowned_batch() as batch:

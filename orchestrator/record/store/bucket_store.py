@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PART = 8 << 20  # bytes of a part of a large upload, and of what is read ahead
 PARTS = 9000  # of one upload; S3 takes 10,000
 ALONGSIDE = 2  # parts of one upload
-PATIENCE = timedelta(seconds=60)  # with a server that does not answer, or not well
+PATIENCE = timedelta(seconds=60)  # with a server that does not answer, or fails
 REMOVING = timedelta(seconds=60)  # a page's removals begin within that, or not at all
 # For somebody's removals to end: the last one begins within REMOVING and is given up after PATIENCE and the
 # time of one request.
@@ -273,14 +273,14 @@ class BucketStore(Store):
         return True
 
     def at_work(self) -> set[str]:
-        """Names of the removals that go on."""
+        """Names of the removals under way."""
         import obstore
 
         with self._translated("looking whether blobs are removed"):
             return {found["path"] for page in obstore.list(self.client, prefix=_AT_WORK) for found in page}
 
     def wait_for_removals(self) -> bool:
-        """Until those that go on now have ended. Whether there were any.
+        """Wait for the removals under way to end: whether there were any.
 
         What is there after WAIT is of a killed collection, and goes.
         """

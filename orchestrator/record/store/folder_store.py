@@ -49,15 +49,16 @@ class BlobStore(Store):
 
     @cached_property
     def shared(self) -> int | None:
-        """The mode of a store that others may write to, and so of all that is made in it, without the sticky
-        bit: who meets another's blob writes it anew. None for a store of one's own.
+        """The mode of a store that others may write to, and of all that is made in it; None for one's own.
+
+        It has no sticky bit, so that whoever meets another's blob can replace it.
         """
         mode = self.folder.stat().st_mode & 0o2777
         return mode if mode & 0o022 else None
 
     @contextmanager
     def opened(self, *names: str, make: bool = False) -> Iterator[Path]:
-        """A folder of the store, as a path that nobody can turn elsewhere. Or FileNotFoundError."""
+        """A folder of the store, as a path that nobody can redirect. FileNotFoundError without one."""
         if make:
             make_folder(self.folder)
         mode = self.shared if make else None

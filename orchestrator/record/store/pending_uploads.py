@@ -49,9 +49,9 @@ class BucketBatch:
         return digest
 
     def commit(self) -> None:
-        """Put what is not there, and what is there for so long that a collection may be taking it.
+        """Put what is missing, or so old that a collection may be removing it.
 
-        A server's yes is not believed: each blob is read back, and put again where it is not there.
+        A server's success is not believed: each blob is read back, and put again where it is not there.
         """
         digests = list(self._waiting)
         put = [digest for digest, done in zip(digests, _all(self._ensure, digests), strict=True) if done]
