@@ -1,4 +1,4 @@
-"""This box's home is closed to other users: sources, parameters, data and keys of all runs lie there.
+"""This box's home is closed to other users: it holds sources, parameters, data and keys of all runs.
 
 Only a store that was opened for a team stays open to others, even inside the home.
 """
@@ -23,7 +23,7 @@ _BEGINNINGS = ("reprise.db", "crash-", ".")
 
 def close_home(settings: Settings) -> Iterator[str]:
     """Make the home if it is absent and close it to other users. Yields warnings for what stays open."""
-    with suppress(OSError):  # whatever needs the home says what is wrong with it
+    with suppress(OSError):  # the code that needs the home reports what is wrong with it
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     home, through = settings.home, _THROUGH if _shared_inside(settings) else 0
     if _mode(home) & _OTHERS & ~through:

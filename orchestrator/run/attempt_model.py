@@ -36,7 +36,7 @@ class Failure(StrEnum):
     """Whose fault a failure is."""
 
     JOB = "job"  # the command ended with another exit code than 0
-    MEMORY = "memory"  # the kernel killed a process of the job for memory, whatever the exit code
+    MEMORY = "memory"  # the kernel killed a process of the job for memory; the exit code does not count
     TIMEOUT = "timeout"
     POLICY = "policy"  # the job went past a limit that we watch: size or number of outputs
     INFRASTRUCTURE = "infrastructure"
@@ -64,11 +64,11 @@ class Plan(Value):
     image: str  # what the engine is asked to run: a local tag or an id
     command: tuple[str, ...]
     entrypoint: tuple[str, ...] | None = None  # None: the image's own, which is what every job has
-    environment: dict[str, str]  # beside the image's own
+    environment: dict[str, str]  # in addition to the image's own
     mounts: tuple[Mount, ...]
     user: str
     network: str  # none or bridge
-    ipv6: bool = False  # the loopback has ::1 beside 127.0.0.1
+    ipv6: bool = False  # the loopback has ::1 in addition to 127.0.0.1
     cpus: float | None
     memory: int  # bytes; swap is the same number, so none
     shm: int  # bytes

@@ -27,7 +27,7 @@ ENTRY = 27  # bytes that the engine's driver `local` stores with each line (Engi
 MARKER = 100  # bytes at most of the line that says how much was left out
 LOOK = 0.1  # seconds between two looks for more to show
 AGAIN = 1.0  # seconds before an engine's log that broke off is asked for once more
-LAST = 5.0  # seconds without anything new after which nobody waits for the rest
+LAST = 5.0  # seconds without anything new after which the wait for the rest ends
 
 _LEFT_OUT = re.compile(rb"\n\[reprise: (\d{1,19}) bytes were left out here\]\n")
 
@@ -140,7 +140,7 @@ def _attach(engine: Engine, container: str, shown: Shown) -> Iterator[tuple[int,
 
 
 def _add(spool: LogSpool | None, stream: int, data: bytes, shown: Shown) -> LogSpool | None:
-    """The spool, or None once it cannot be written. The pipe is emptied all the same."""
+    """Write to the spool. None when that fails: the pipe must still be emptied."""
     if spool is None:
         return None
     try:

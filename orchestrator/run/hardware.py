@@ -115,13 +115,13 @@ def _gpu(nvml: Any, handle: Any, driver: str) -> Gpu:
     major, minor = ask("nvmlDeviceGetCudaComputeCapability") or (0, 0)
     mig, ecc = ask("nvmlDeviceGetMigMode"), ask("nvmlDeviceGetEccMode")
     compute = f"{major}.{minor}"
-    # NVML documents the attributes for MIG slices only; a whole GPU tells its number of cores.
-    told = getattr(ask("nvmlDeviceGetAttributes_v2"), "multiprocessorCount", None)
+    # NVML documents the attributes for MIG slices only; a GPU without MIG reports its number of cores.
+    sms = getattr(ask("nvmlDeviceGetAttributes_v2"), "multiprocessorCount", None)
     return Gpu(
         uuid=ask("nvmlDeviceGetUUID") or "",
         name=ask("nvmlDeviceGetName") or "",
         compute=compute,
-        sms=told or sms_of(ask("nvmlDeviceGetNumGpuCores"), compute),
+        sms=sms or sms_of(ask("nvmlDeviceGetNumGpuCores"), compute),
         memory=getattr(ask("nvmlDeviceGetMemoryInfo"), "total", 0),
         driver=driver,
         vbios=ask("nvmlDeviceGetVbiosVersion") or "",
@@ -132,23 +132,23 @@ def _gpu(nvml: Any, handle: Any, driver: str) -> Gpu:
 
 
 def sms_of(cores: int | None, compute: str) -> int | None:
-    """Streaming multiprocessors of a GPU with so many cores; None where it cannot be told."""
+    """Streaming multiprocessors of a GPU with so many cores; None where the number is unknown."""
     per_sm = _CORES_PER_SM.get(compute)
     if not cores or per_sm is None or cores % per_sm:
         return None
     return cores // per_sm
 
 
-def choose_gpus(resources: Resources, there: Iterable[Gpu]) -> tuple[Gpu, ...]:
-    """The GPUs that a job is given. UsageError, naming what is there, if this box cannot give them."""
+def choose_gpus(resources: Resources, found: Iterable[Gpu]) -> tuple[Gpu, ...]:
+    """The GPUs that a job gets, of those found here. UsageError, which names them, if they do not suffice."""
     if resources.gpus == 0:
         return ()
-    there = tuple(there)
+    found = tuple(found)
     wanted = (resources.gpu or "").lower()
-    fitting = tuple(gpu for gpu in there if wanted in gpu.name.lower())
+    fitting = tuple(gpu for gpu in found if wanted in gpu.name.lower())
     if len(fitting) < resources.gpus:
         model = f" {resources.gpu}" if resources.gpu else ""
-        have = ", ".join(gpu.name for gpu in there) or "none"
+        have = ", ".join(gpu.name for gpu in found) or "none"
         raise UsageError(
             f"the job asks for {resources.gpus}{model} GPU(s); this box has {have}",
             "submit it on a box that has them, or set resources.gpus to 0 for a run on the CPU",

@@ -173,7 +173,7 @@ class SpoolReader:
                 continue
             try:
                 self._file = (self._folder / segment.name).open("rb")
-            except FileNotFoundError:  # it has become one of the middle ones meanwhile
+            except FileNotFoundError:  # it was removed meanwhile, as one of the middle files
                 continue
             self._segment, self._at = segment, segment.start
             return True

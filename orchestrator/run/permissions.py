@@ -83,7 +83,7 @@ def _closed(fd: int, depth: int) -> bool:
 
 
 def open_up(engine: Engine, image: str, folders: Iterable[Path], labels: dict[str, str]) -> None:
-    """Make everything below these folders of dead jobs readable, and every folder there removable.
+    """Make everything below these folders of dead jobs readable, and let anybody empty the folders there.
 
     `image` is the image of the job, or any job's image that the engine still has. The folders lie in a folder
     that is closed to all others. EngineError: it could not be done.

@@ -41,7 +41,7 @@ def plan_container(
 ) -> Plan:
     """Every setting of the container. UsageError where the engine cannot give what is asked for.
 
-    `home` names the record that the run belongs to, for the sweeper. `environment` is set beside the
+    `home` names the record that the run belongs to, for the sweeper. `environment` is added to the
     image's own, and is not part of the identity.
     """
     return Plan(

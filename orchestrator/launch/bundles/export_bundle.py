@@ -41,7 +41,7 @@ class ExportRequest(Value):
     path: Path
     thin: bool = False  # leave the base's layers out
     inputs: bool = False  # take the input data along
-    input_paths: dict[str, Path] = {}  # where inputs lie, if not where they lay
+    input_paths: dict[str, Path] = {}  # where inputs are, if not where they were
     image_only: bool = False  # no runs
     force: bool = False  # replace a file that is there
 

@@ -81,7 +81,7 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> ImportedBundle:
     """Bring everything in; what is here already stays as it is.
 
     UsageError: not a bundle, or a run that is here with other values. StoreError: damaged, or too large for
-    the disk, or the base that it leaves out is nowhere to be had. Nothing is recorded then.
+    the disk, or no place has the base that it leaves out. After an error nothing is recorded.
     """
     watch.phase("import", str(path))
     with open_archive(path) as archive, staging(session.settings) as stage:

@@ -50,34 +50,34 @@ def advance(session: Session, run: str, *, announced: bool = False) -> Standing:
         return _standing(opened, error.message)
     if opened.state is State.QUEUED:
         return _queued(session, executor, opened, announced=announced)
-    there = next((one for one in session.record.launched(run) if one.number == opened.attempt), None)
-    if there is None or there.ref is None or there.executor != executor.kind:
+    launched = next((one for one in session.record.launched(run) if one.number == opened.attempt), None)
+    if launched is None or launched.ref is None or launched.executor != executor.kind:
         return _standing(opened)
-    seen = executor.poll(there.ref)
+    seen = executor.poll(launched.ref)
     if not seen.over:
         return _standing(opened, seen.detail)
-    return _given_up(session, executor, opened, there, seen)
+    return _given_up(session, executor, opened, launched, seen)
 
 
 def _queued(session: Session, executor: Launcher, opened: OpenRun, *, announced: bool) -> Standing:
     record, run, number = session.record, opened.id, opened.attempt + 1
     try:
-        there, mine = record.launch(run, number, executor.kind, person())
-        if there.ref is None and (mine or announced or there.age > LAUNCHING):
+        launched, mine = record.launch(run, number, executor.kind, person())
+        if launched.ref is None and (mine or announced or launched.age > LAUNCHING):
             ref = _submitted(session, executor, run, number)
             record.save_ref(run, number, ref)
             return _standing(opened, f"launched as {ref}")
-    except FencedError:  # somebody was faster by a step
+    except FencedError:  # another command was a step ahead
         return _standing(record.open_run(run))
-    if there.ref is None:
-        return _standing(opened, f"{there.launched_by} is launching it")
-    seen = executor.poll(there.ref)
+    if launched.ref is None:
+        return _standing(opened, f"{launched.launched_by} is launching it")
+    seen = executor.poll(launched.ref)
     if not seen.over:
         return _standing(opened, seen.detail)
     if seen.unbegun:  # the engine was busy: that costs the run no attempt
         record.save_ref(run, number, _submitted(session, executor, run, number))
         return _standing(opened, f"{seen.detail}; launched again")
-    return _given_up(session, executor, opened, there, seen)
+    return _given_up(session, executor, opened, launched, seen)
 
 
 def _submitted(session: Session, executor: Launcher, run: str, number: int) -> str:
@@ -92,7 +92,7 @@ def _submitted(session: Session, executor: Launcher, run: str, number: int) -> s
 
 
 def _given_up(
-    session: Session, executor: Launcher, before: OpenRun, there: Launched, seen: AttemptStatus
+    session: Session, executor: Launcher, before: OpenRun, launched: Launched, seen: AttemptStatus
 ) -> Standing:
     """The process is gone. It may have moved the run on just before its end, so the record decides."""
     record, run = session.record, before.id
@@ -104,12 +104,12 @@ def _given_up(
         if time.monotonic() >= end:
             break
         time.sleep(0.5)
-    reason = f"{executor.kind} {there.ref}: {seen.detail or 'its process is gone'}"
-    said = _tail(executor, there.ref or "")
+    reason = f"{executor.kind} {launched.ref}: {seen.detail or 'its process is gone'}"
+    said = _tail(executor, launched.ref or "")
     if seen.cancelled:  # somebody ended it in the engine: no next attempt
         record.request_cancel(run)
     with suppress(FencedError):  # another command, or the attempt's own end, was faster
-        record.requeue(run, there.number, f"{reason}; it printed: {said}" if said else reason)
+        record.requeue(run, launched.number, f"{reason}; it printed: {said}" if said else reason)
     return _standing(record.open_run(run), reason)
 
 

@@ -32,7 +32,7 @@ from orchestrator.run.workspace import folders_of
 from orchestrator.spec.program import Program
 from orchestrator.value import Value
 
-# What a stored plan may say of its environment beside the image's: `compare --operations`, and no trace.
+# What a stored plan may add to the image's environment: `compare --operations`, and no trace.
 _ASKED = {"REPRISE_LOCALISE": re.compile(r"[0-9]{1,9}:[0-9]{1,9}\Z"), "REPRISE_TRACE": re.compile(r"\Z")}
 
 
@@ -109,8 +109,8 @@ def _in_engine(session: Session, run: RunRecord) -> ImageHere | None:
 
 def altered(run: RunRecord, image: ImageHere) -> str | None:
     """Why a run's row does not fit its image, in a sentence; None where both name the same program."""
-    theirs = (run.program, run.base, run.config_digest)
-    if theirs == (image.program, image.base, image.config_digest):
+    recorded = (run.program, run.base, run.config_digest)
+    if recorded == (image.program, image.base, image.config_digest):
         return None
     return (
         f"the record says of this run what its image {run.image.short} does not: its row was altered, "
@@ -174,5 +174,5 @@ def _used(
 
 
 def _asked(stored: Plan | None) -> dict[str, str]:
-    there = stored.environment if stored is not None else {}
-    return {name: there[name] for name, form in _ASKED.items() if name in there and form.match(there[name])}
+    asked = stored.environment if stored is not None else {}
+    return {name: asked[name] for name, form in _ASKED.items() if name in asked and form.match(asked[name])}

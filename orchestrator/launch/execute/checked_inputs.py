@@ -67,11 +67,11 @@ def _verified(session: Session, run: RunRecord, attempt: int, watch: Watch) -> M
 def changed_before(settings: Settings, plan: Plan, stamps: Mapping[str, str]) -> str | None:
     """Why the container must not be started, in a sentence. Else the stamps are kept for the job's end."""
     mounts = {mount.target: mount.source for mount in plan.mounts}
-    lie = {name: mounts[f"{INPUTS}/{name}"] for name in stamps}
-    changed = [name for name, path in sorted(lie.items()) if stamp_of(path) != stamps[name]]
+    paths = {name: mounts[f"{INPUTS}/{name}"] for name in stamps}
+    changed = [name for name, path in sorted(paths.items()) if stamp_of(path) != stamps[name]]
     if changed:
         return f"input {', '.join(changed)} was changed after it was checked: the job was not started"
-    kept = {name: [str(path), stamps[name]] for name, path in lie.items()}
+    kept = {name: [str(path), stamps[name]] for name, path in paths.items()}
     _file(settings, plan.run, plan.attempt).write_text(json.dumps(kept))
     return None
 

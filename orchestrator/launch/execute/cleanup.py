@@ -25,8 +25,8 @@ def remove_files(session: Session, run: str, attempt: int) -> None:
         if os.geteuid() == 0:
             raise
         folders = folders_of(settings, run, attempt)
-        there = [folder for folder in (folders.workspace, folders.report) if folder.is_dir()]
+        present = [folder for folder in (folders.workspace, folders.report) if folder.is_dir()]
         labels = {LABEL_RUN: run, LABEL_ATTEMPT: str(attempt), LABEL_HOME: home_id(settings)}
         image = f"{REPOSITORY}:{session.record.run(run).image.hex}"  # the row could name any reference
-        open_up(session.engine, image, there, labels)
+        open_up(session.engine, image, present, labels)
         remove_folders(settings, run, attempt)

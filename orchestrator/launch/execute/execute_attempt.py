@@ -112,7 +112,7 @@ def execute_locked(
 ) -> RunRecord:
     """As `execute`, for a caller that holds the run's lock and, with `inputs`, has just verified them.
 
-    `environment` is what the runtime is asked for beside the image's own; `only` the one attempt that may
+    `environment` is set in addition to the image's own; `only` the one attempt that may
     be executed, `visible` the GPUs that it may use.
     """
     record = session.record
@@ -132,7 +132,7 @@ def execute_locked(
         else:
             record.finish(run, attempt, result, seal=partial(_sealed, session.settings, asked, watch))
     except FencedError:
-        # The attempt was given up meanwhile. Its container's name is its own, so removing it harms nobody.
+        # The attempt was given up meanwhile. Its container's name is its own, so no other attempt loses one.
         try_to_clean(session, run, attempt, watch)
         raise
     except Exception as error:

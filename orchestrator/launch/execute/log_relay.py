@@ -45,7 +45,7 @@ class Relay:
         self._over.set()
 
     def _work(self) -> None:
-        told = False
+        noted = False
         wait = EVERY
         while not self._over.wait(wait):
             wait = EVERY
@@ -55,9 +55,9 @@ class Relay:
             except FencedError:  # given up meanwhile
                 return
             except RecordError as error:
-                if not told:
+                if not noted:
                     self._watch.note(f"the live log waits for the record: {error.message}")
-                told, wait = True, AGAIN
+                noted, wait = True, AGAIN
                 self._sent = None  # an answer may have been lost on its way
 
     def _send(self) -> bool:

@@ -1,4 +1,4 @@
-"""The interface between Reprise and whatever starts processes somewhere: four questions, no promises.
+"""The interface between Reprise and an engine that starts processes: four questions, no promises.
 
 A launcher starts `reprise execute RUN --attempt N` (launched_command.py). That command keeps the promises:
 of all the processes that are started for an attempt one works, a stale one can write nothing, and one result
@@ -39,7 +39,7 @@ class LaunchRequest(Value):
 class Stage(StrEnum):
     WAITING = "waiting"  # the engine has it, and has not started it
     RUNNING = "running"  # its process runs, or may
-    ENDED = "ended"  # its process is gone, whatever became of the run
+    ENDED = "ended"  # its process is gone; the record knows the run's state
     UNKNOWN = "unknown"  # the engine does not know the ref (any more)
 
 

@@ -108,10 +108,10 @@ class RayExecutor(Launcher):
                 if (answer.document or {}).get("submission_id") != attempt.name:
                     raise self._strange(answer)
                 return attempt.name
-            there = self._job(attempt.name)
-            if there is None:
+            known = self._job(attempt.name)
+            if known is None:
                 raise self._refused(answer)
-            if not _unbegun(there):
+            if not _unbegun(known):
                 return attempt.name
             self._ask("DELETE", attempt.name)  # refused where another command has launched it again already
         raise InfrastructureError(f"Ray at {self._address} keeps throwing {attempt.name} out of its queue")
@@ -166,7 +166,7 @@ class RayExecutor(Launcher):
         return answer.document
 
     def _check_that_it_is_ray(self) -> None:
-        """Before "no such job" is believed: a proxy, or another server, answers 404 as well."""
+        """Asked before a 404 is taken for "no such job": a proxy or another server answers 404 as well."""
         answer = self._ask("GET", "/api/version")
         if answer.status != 200 or "ray_version" not in (answer.document or {}):
             raise self._strange(answer)
@@ -227,7 +227,7 @@ def job_request(attempt: LaunchRequest, environment: Mapping[str, str]) -> dict[
             "env_vars": {
                 **environment,
                 "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT),
-                # Else a node that sets this would leave CUDA_VISIBLE_DEVICES as it was for the whole node.
+                # A node that sets this would leave all of its GPUs in CUDA_VISIBLE_DEVICES.
                 "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "0",
             }
         },
@@ -257,7 +257,8 @@ def entrypoint(attempt: LaunchRequest) -> str:
 def gpu_label(model: str) -> str:
     """The value of a node's label `gpu` that is asked for: the spec's word in capitals, blanks as dashes.
 
-    Ray compares labels whole and by case; the node's own check, by NVML's name, follows when it has started.
+    Ray compares labels as a whole, with their case. When the job has started, its node checks NVML's name of
+    the GPU.
     """
     label = re.sub(r"[^A-Z0-9_.-]+", "-", model.upper()).strip("-_.")
     if not label or len(label) > 63:

@@ -17,7 +17,7 @@ from orchestrator.errors import UsageError
 from orchestrator.launch.executors.executor import AttemptStatus, LaunchRequest, Stage
 from orchestrator.launch.executors.launched_command import execute_command
 
-OWN_MEMORY = 512  # MiB for our own process, beside the container's
+OWN_MEMORY = 512  # MiB for our own process, in addition to the container's
 ROOM = 1800.0  # seconds beyond a spec's timeout: the image is pulled before, the outputs are collected after
 WARNING = 60  # seconds from TERM to the time limit; then come TERM and, after KillWait, KILL
 
@@ -198,5 +198,5 @@ def _in_words(reason: str) -> str:
 
 
 def never(message: str) -> bool:
-    """Whether sbatch's complaint is about the request itself, whoever asks and whenever."""
+    """Whether sbatch refuses the request itself, and so would from anybody at any time."""
     return any(text in message for text in _NEVER)

@@ -68,8 +68,8 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     digests = {name: data.digest for name, data in inputs.items()}
     image = assemble(session.settings, base, program_of(spec, digests), source, wheels)
     files = (file.data for file in source.files)
-    told = (*source.notes, *warnings(spec.command, spec.params, spec.env, files))
-    for text in told:
+    noted = (*source.notes, *warnings(spec.command, spec.params, spec.env, files))
+    for text in noted:
         watch.note(text)
     return Built(
         spec=spec,
@@ -78,7 +78,7 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
         image=image,
         inputs=tuple(inputs.values()),
         stamps=stamps,
-        warnings=told,
+        warnings=noted,
     )
 
 

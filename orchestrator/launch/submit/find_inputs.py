@@ -28,7 +28,7 @@ def located_inputs(
 def recorded_inputs(settings: Settings, run: RunRecord) -> dict[str, Path]:
     """The inputs of a run where its row says that they lie, verified.
 
-    UsageError, which says nothing of what lies there: whoever writes a row could else ask after any file.
+    UsageError, which does not say what is at the path: whoever writes rows could ask for any file.
     """
     wanted = run.program.inputs
     find_inputs(wanted, run.input_paths, settings.inputs)
@@ -47,7 +47,7 @@ def recorded_inputs(settings: Settings, run: RunRecord) -> dict[str, Path]:
 def find_inputs(
     wanted: Mapping[str, Digest], paths: Mapping[str, str], imported: Path | None = None
 ) -> dict[str, Path]:
-    """As `located_inputs`, but nothing is read. Where nothing lies at a path, a bundle's copy is taken."""
+    """As `located_inputs`, but nothing is read. Where a path is absent, a bundle's copy is taken."""
     found: dict[str, Path] = {}
     for name, digest in wanted.items():
         copy = None if imported is None else imported / digest.hex

@@ -31,7 +31,7 @@ from orchestrator.verdict.verdict_model import Verdict
 class RerunRequest(Value):
     target: str  # a digest, a run, or a part of either
     against: str | None = None  # compare with this run; default: the first that succeeded with this digest
-    inputs: dict[str, Path] = {}  # where inputs lie here, if not where they lay before
+    inputs: dict[str, Path] = {}  # where inputs are here, if not where they were
     resources: dict[str, Any] = {}  # fields of Resources to change: limits, never what defines the result
     on: str | None = None  # the word after --on; None: this box
     elsewhere: bool = False  # any box but the original's
@@ -103,7 +103,7 @@ def _resources(fields: dict[str, Any]) -> Resources:
 
 
 def refuse_ignored(program: Program, request: RerunRequest) -> None:
-    """UsageError for what would change nothing, so that nobody believes it did."""
+    """UsageError for options that would have no effect."""
     unknown = sorted(request.inputs.keys() - program.inputs.keys())
     if unknown:
         known = ", ".join(sorted(program.inputs)) or "none"

@@ -67,7 +67,7 @@ def _from_digest(session: Session, text: str) -> Target:
 
 
 def _known(session: Session, digest: Digest, original: RunRecord | None) -> Target:
-    """An image that the record knows; more of it where its bytes are still on this box."""
+    """An image that the record knows, with its packages where its bytes are still on this box."""
     local = _from_layout(session, digest)
     if local is not None:
         return local.model_copy(update={"original": original})

@@ -230,7 +230,7 @@ class Worker:
         return plan is not None and bool(plan.gpu_uuids)
 
     def _free_gpus(self, mine: list[OpenRun]) -> tuple[Gpu, ...]:
-        """GPUs that no open run of this box has, whoever started it."""
+        """GPUs that no open run of this box has, including runs that a person started."""
         if not self._gpus:
             return ()
         used = {uuid for given in self._given.values() for uuid in given}
@@ -313,7 +313,7 @@ class Worker:
             self._give_up(opened, f"box {box.name} was silent for {self._lease:g} s")
 
     def _give_up(self, opened: OpenRun, reason: str) -> None:
-        with suppress(FencedError):  # somebody was faster
+        with suppress(FencedError):  # another worker was faster
             state = self._session.record.requeue(opened.id, opened.attempt, reason)
             self._watch.note(f"run {opened.id}: {reason}; {state.value}")
 

@@ -34,7 +34,7 @@ class BlobSink(Protocol):
 
 class Collected(Value):
     outputs: tuple[Output, ...] = ()
-    written: tuple[str, ...] = ()  # every plain file that the job wrote, whatever the globs say
+    written: tuple[str, ...] = ()  # every plain file that the job wrote, also those that fit no glob
     untouched: frozenset[str] = frozenset()  # what came with the source, as it came
     notes: tuple[str, ...] = ()
 
@@ -47,7 +47,7 @@ class _Workspace:
     again: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     written: dict[str, int] = field(default_factory=dict)  # plain files -> bytes
-    others: list[str] = field(default_factory=list)  # what is no plain file
+    others: list[str] = field(default_factory=list)  # paths that are not plain files
     total: int = 0  # bytes of what fits the globs
 
 
@@ -125,8 +125,8 @@ def _look(workspace: Path, wanted: Callable[[str], bool], limit: int, began: Sta
 
 
 def _of_the_source(seen: _Workspace, began: StartingSource) -> list[str]:
-    there = {*seen.untouched, *seen.again, *seen.changed}
-    gone = sorted(path for path in began.hashes if escaped(path) not in there)
+    brought = {*seen.untouched, *seen.again, *seen.changed}
+    gone = sorted(path for path in began.hashes if escaped(path) not in brought)
     return [
         f"source: the job {did} {_listed(sorted(paths))}"
         for did, paths in (
@@ -164,7 +164,7 @@ def _output(entry: FoundEntry, sink: BlobSink) -> Output:
 
 
 def _link(entry: FoundEntry) -> tuple[str, str]:
-    """Why a link is not kept as a file, and its text; one that cannot be kept whole has its hash."""
+    """Why a link is not kept as a file, and its text, or the text's hash where it cannot be kept in full."""
     text = os.fsdecode(entry.text or b"")
     problem = name_problem(text)
     if problem is None:

@@ -100,7 +100,7 @@ class StartingSource(Value):
 
 
 def _written(stamp: Stamp, facts: os.stat_result) -> bool:
-    """Whether bytes were written, as far as it can be told.
+    """Whether bytes were written, as far as the stamps show.
 
     A new mode or a new hard link changes the ctime, too, and writes nothing: mode and link count show it.
     A file that was only touched looks like a written one and counts as written.

@@ -17,7 +17,7 @@ from orchestrator.value import Value
 
 MAX_READ = 50  # reports; those of the lowest process numbers
 MAX_SHOWN = 10  # notes; equal ones count once
-MAX_BYTES = 1 << 16  # of one report; the runtime writes 4 KiB at most, but for the command line
+MAX_BYTES = 1 << 16  # of one report; the runtime writes 4 KiB at most, plus the command line
 MAX_TEXT = 300  # characters of an error, and of a command line
 
 COMPILER = (

@@ -190,7 +190,7 @@ class Engine:
 
     def import_image(self, archive: IO[bytes], repository: str, tag: str, changes: list[str]) -> str:
         """Import a tar of a file system as an image of one layer. Returns its id."""
-        # docker announces chunks but sends a plain file as it is, and the engine chokes: so an iterator.
+        # docker announces chunks but sends a plain file without them, which the engine refuses: an iterator.
         chunks = iter(lambda: archive.read(CHUNK), b"")
         with guard("importing a file system"):
             answer = self.api.import_image_from_stream(
@@ -235,26 +235,25 @@ class Engine:
 
     # A container's life
 
-    def create(self, plan: Plan) -> str:
-        """The container of a plan; if one of its name is there, that one, checked to be of this plan.
+    def create(self, plan: Plan) -> None:
+        """Create a plan's container. One of its name that exists already must be of the same run.
 
-        A create that timed out may have created (seen on Engine 20.10), so the name decides.
+        A request that timed out may have created it (seen on Engine 20.10), so the name decides.
         """
         with guard(f"creating container {plan.container}"):
             try:
-                answer = self.api.create_container_from_config(container_config(plan), name=plan.container)
-                return str(answer["Id"])
+                self.api.create_container_from_config(container_config(plan), name=plan.container)
             except APIError as error:
                 if error.status_code != 409:
                     raise
+            else:
+                return
         state = self.inspect(plan.container)
-        mine = state is not None and all(state.labels.get(key) == value for key, value in plan.labels.items())
-        if state is None or not mine:
+        if state is None or any(state.labels.get(key) != value for key, value in plan.labels.items()):
             raise EngineError(
                 f"container {plan.container} is there and is not of this run",
                 f"`docker inspect {plan.container}` shows whose it is; remove it, `reprise worker recover`",
             )
-        return state.id
 
     def start(self, name: str) -> None:
         """Start a container; one that runs already is left alone."""
@@ -346,7 +345,7 @@ class Engine:
         return [state for state in states if state is not None]
 
     def export(self, image: str) -> Iterator[bytes]:
-        """The whole file system of an image as one tar, in chunks."""
+        """The file system of an image as one tar, in chunks."""
         with guard(f"exporting {image}"):
             container = self.api.create_container(image, command=["true"], entrypoint=[])["Id"]
             try:

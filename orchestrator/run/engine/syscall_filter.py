@@ -6,8 +6,8 @@ AF_VSOCK to the host of a virtual machine. An engine's library skips names that 
 are compared by their low 32 bits, as the kernel reads them.
 
 A program of x86-64 may make calls by the numbers of x32 and i386, too. An architecture that a profile does
-not name is not refused but killed (SIGSYS). And of i386's `socketcall` a filter cannot see the family: an
-engine's library lets it through where it lets `socket` through for some family, unless it is told otherwise.
+not name is not refused but killed (SIGSYS). A filter cannot see the family in i386's `socketcall`: an
+engine's library allows it where it allows `socket` for some family, unless a rule refuses it.
 
 The payload in the image also closes AF_ALG and io_uring (payload/seccomp.py), for a plain `docker run` and
 for engines that do not take our filter.
