@@ -288,7 +288,7 @@ def test_an_answer_without_end_ends(
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry_client, "ANSWER", 0.4)
     monkeypatch.setattr(registry_client, "BREAKS", 2)
-    monkeypatch.setattr(registry_answers, "WHOLE", 0.4)
+    monkeypatch.setattr(registry_answers, "READ_SECONDS", 0.4)
     monkeypatch.setattr(bounded_sockets, "WINDOW", 0.4)
 
 
@@ -346,9 +346,9 @@ def test_a_slow_line_may_take_longer_than_the_time_to_connect(
 ) -> None:
     """urllib3 sends a whole body within the time to connect."""
     monkeypatch.setattr(registry_client, "CONNECT", 0.3)
-    real = bounded_sockets._PlainSocket.send
+    real = bounded_sockets._PacedSocket.send
     monkeypatch.setattr(
-        bounded_sockets._PlainSocket, "send", lambda self, *args: (time.sleep(0.05), real(self, *args))[1]
+        bounded_sockets._PacedSocket, "send", lambda self, *args: (time.sleep(0.05), real(self, *args))[1]
     )
     registry.answers = lambda _: answer(201)
     with open_client(registry) as client:
@@ -398,7 +398,7 @@ def wait_again(client: Client) -> None:
 def test_many_slow_answers_have_one_budget(
     registry: Hostile, act: Act, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded_sockets, "BEGIN", 1.0)
+    monkeypatch.setattr(bounded_sockets, "BUDGET", 1.0)
     registry.answers = slow
     with open_client(registry) as client, pytest.raises(RegistryError, match="too slow"):
         act(client)
@@ -407,7 +407,7 @@ def test_many_slow_answers_have_one_budget(
 
 def test_a_pull_has_one_budget(registry: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each piece of each blob comes within the least rate of its own request."""
-    monkeypatch.setattr(bounded_sockets, "BEGIN", 1.0)
+    monkeypatch.setattr(bounded_sockets, "BUDGET", 1.0)
 
     def answers(asked: Asked) -> Iterator[bytes]:
         wanted = next(layer for layer in LAYERS if layer.digest in asked.path)
@@ -424,7 +424,7 @@ def test_a_pull_has_one_budget(registry: Hostile, tmp_path: Path, monkeypatch: p
 def test_time_spent_elsewhere_is_not_the_registrys(
     registry: Hostile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded_sockets, "BEGIN", 1.0)
+    monkeypatch.setattr(bounded_sockets, "BUDGET", 1.0)
     registry.answers = lambda _: answer(200, bytes(1 << 20))
     with open_client(registry) as client:
         pieces = client.blob(BLOB, 1 << 20)
@@ -434,7 +434,7 @@ def test_time_spent_elsewhere_is_not_the_registrys(
 
 
 def test_bytes_that_are_expected_have_their_time(registry: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_sockets, "BEGIN", 0.2)
+    monkeypatch.setattr(bounded_sockets, "BUDGET", 0.2)
 
     def answers(_: Asked) -> Iterator[bytes]:
         yield answer(200, bytes(1 << 20), head=True)

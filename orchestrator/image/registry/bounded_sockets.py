@@ -30,8 +30,9 @@ WINDOW = 60.0  # seconds of waiting after which the rate is checked
 LEAST = 1024  # bytes a second of a window
 HEAD_ROOM = 1 << 20  # bytes of an answer's head, of TLS, of chunk sizes
 SEND_PIECE = 64 << 10  # bytes given to a socket at once
-BEGIN = 900.0  # seconds of all requests of a client together
-WHOLE_RATE = 64 << 10  # bytes a second of what they are expected to move, beyond that
+# All requests of a client together may take BUDGET seconds, and one more for each BUDGET_RATE bytes to move.
+BUDGET = 900.0
+BUDGET_RATE = 64 << 10
 
 _held = threading.local()
 
@@ -52,8 +53,8 @@ class Budget:
             self._expected += size
 
     def seconds(self) -> float:
-        """The whole budget."""
-        return BEGIN + self._expected / WHOLE_RATE
+        """The budget in seconds, spent or not."""
+        return BUDGET + self._expected / BUDGET_RATE
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -79,9 +80,9 @@ class Budget:
 class Pace:
     """The seconds and bytes that one request may take. A socket raises TimeoutError when it takes more."""
 
-    def __init__(self, wait: float, budget: Budget, *, abroad: bool = False) -> None:
-        """`wait`: seconds for the answer to begin. `abroad`: it may not lead to this box."""
-        self.abroad = abroad
+    def __init__(self, wait: float, budget: Budget, *, remote: bool = False) -> None:
+        """`wait`: seconds for the answer to begin. `remote`: no address on this box is allowed."""
+        self.remote = remote
         self.budget = budget
         self._wait = wait
         self._seconds = wait
@@ -135,7 +136,7 @@ class Pace:
 @contextmanager
 def held(pace: Pace) -> Iterator[None]:
     """Hold the registry's sockets that this thread uses to a pace."""
-    before, _held.pace = getattr(_held, "pace", None), pace
+    before, _held.pace = _pace_of_thread(), pace
     try:
         with pace.budget.running():
             yield
@@ -143,9 +144,13 @@ def held(pace: Pace) -> Iterator[None]:
         _held.pace = before
 
 
-class _Paced(socket.socket):
+def _pace_of_thread() -> Pace | None:
+    return getattr(_held, "pace", None)
+
+
+class _PacedSocket(socket.socket):
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        pace: Pace | None = getattr(_held, "pace", None)
+        pace = _pace_of_thread()
         size = nbytes or len(buffer)
         if pace is None:
             return super().recv_into(buffer, size, flags)
@@ -155,24 +160,24 @@ class _Paced(socket.socket):
             try:
                 count = super().recv_into(buffer, size, flags)
             except TimeoutError:
-                count = -1  # `left` says whether that was all
+                count = -1  # `left` raises if no time is left
             pace.count(max(count, 0), time.monotonic() - began, came=True)
             if count >= 0:
                 return count
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        pace: Pace | None = getattr(_held, "pace", None)
+        pace = _pace_of_thread()
         if pace is None:
             super().sendall(data, flags)
             return
         pace.begin_sending()
-        with memoryview(data) as view, view.cast("B") as all_of_it:
+        with memoryview(data) as view, view.cast("B") as octets:
             at = 0
-            while at < len(all_of_it):
+            while at < len(octets):
                 self.settimeout(pace.left())
                 began = time.monotonic()
                 try:
-                    count = self.send(all_of_it[at : at + SEND_PIECE], flags)
+                    count = self.send(octets[at : at + SEND_PIECE], flags)
                 except TimeoutError:
                     count = 0
                 pace.count(count, time.monotonic() - began, came=False)
@@ -180,25 +185,21 @@ class _Paced(socket.socket):
         pace.begin_waiting()
 
 
-class _PlainSocket(_Paced):
-    pass
-
-
-class _SecureSocket(_Paced, ssl.SSLSocket):
+class _SecureSocket(_PacedSocket, ssl.SSLSocket):
     pass
 
 
 class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         plain = super()._new_conn()
-        pace: Pace | None = getattr(_held, "pace", None)
+        pace = _pace_of_thread()
         timeout, peer = plain.gettimeout(), str(plain.getpeername()[0])
-        if pace is not None and pace.abroad and self.proxy is None and is_local_ip(peer):
+        if pace is not None and pace.remote and self.proxy is None and is_local_ip(peer):
             plain.close()
             raise RegistryError(
                 f"{self.host} is {peer}, on this box: a registry elsewhere may not lead there"
             )
-        paced = _PlainSocket(plain.family, plain.type, plain.proto, plain.detach())
+        paced = _PacedSocket(plain.family, plain.type, plain.proto, plain.detach())
         paced.settimeout(timeout)
         return paced
 
@@ -216,7 +217,7 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class PacedAdapter(HTTPAdapter):
-    """Such sockets for a session; for https with this context beside the CAs that requests brings."""
+    """Gives a session paced sockets. For https, `context` has CAs beside those that requests brings."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self._context = context

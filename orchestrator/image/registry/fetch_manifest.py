@@ -64,14 +64,14 @@ def has_manifest(client: Client, digest: Digest) -> bool:
 
 
 def read_manifest(client: Client, digest: Digest) -> bytes:
-    """The bytes of any manifest. AbsentError: there is none; RegistryError: other bytes came."""
+    """The bytes of any manifest. AbsentError: it is not there; RegistryError: other bytes came."""
     return _manifest(client, digest)[0]
 
 
 def _manifest(client: Client, digest: Digest) -> tuple[bytes, str]:
     data, header = _get(client, f"manifests/{digest}", digest, (*_MANIFESTS, *_INDEXES))
     inside = read_json(data, f"{client.place}: {digest}")
-    # What the bytes say of themselves is under the digest; the header is not.
+    # The digest covers the type in the bytes, but not the one in the header.
     media = inside.get("mediaType") or header.partition(";")[0] if isinstance(inside, dict) else ""
     return data, str(media)
 

@@ -19,15 +19,17 @@ class RegistrySession(requests.Session):
 
     def __init__(self, host: str) -> None:
         super().__init__()
-        self._host = host  # with its port: whose private CAs are trusted
+        self._host = host  # with its port; names the folder of its private CAs
         self.headers["User-Agent"] = "reprise"
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self.mount("http://", PacedAdapter())
         self._secure = False
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
-        """None: else a redirect that is not followed is read whole and unpacked, to make `Response.next`
-        (requests 2.34, sessions.py 209)."""
+        """None: otherwise requests reads and unpacks the body of a redirect, to make `Response.next`.
+
+        Source: requests 2.34, sessions.py 209.
+        """
         return
 
     def prepare_for(self, url: str) -> None:

@@ -41,7 +41,7 @@ class Credentials(NamedTuple):
 
 
 def find_credentials(host: str) -> Credentials | None:
-    """The credentials for a host in Docker's config.json; None where nobody logged in.
+    """The credentials for a host in Docker's config.json; None without a login.
 
     RegistryError: the file cannot be read, or the helper that it names fails.
     """
@@ -99,11 +99,11 @@ def _ask_helper(helper: str, host: str) -> Credentials | None:
         raise RegistryError(f"the credential helper {program} is not on the PATH", hint) from None
     except subprocess.TimeoutExpired:
         raise RegistryError(f"{program} get: no answer for {HELPER_SECONDS:.0f} s") from None
-    said = (done.stdout + done.stderr).strip()
+    output = (done.stdout + done.stderr).strip()
     if done.returncode != 0:
-        if "credentials not found" in said:
+        if "credentials not found" in output:
             return None
-        raise RegistryError(f"{program} get: {said.splitlines()[0] if said else 'failed'}")
+        raise RegistryError(f"{program} get: {output.splitlines()[0] if output else 'failed'}")
     try:
         answer = json.loads(done.stdout)
         user, secret = str(answer["Username"]), str(answer["Secret"])
@@ -130,7 +130,7 @@ class Login:
         self.kind = "anonymous"
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # Blobs may lie on another host: the password is for the registry's own only.
+        # Blobs may lie on another host: the password goes to the registry's own only.
         if self._header is not None and self._place.owns(request.url or ""):
             request.headers["Authorization"] = str(self._header)
         return request
@@ -172,10 +172,12 @@ class Login:
         if found is not None and found.identity:
             form = [*service, ("scope", fields.get("scope", "")), ("grant_type", "refresh_token")]
             form += [("client_id", "reprise"), ("refresh_token", found.secret)]
-            status, body = self._fetch("POST", realm, data=form, auth=_nobody)
+            status, body = self._fetch("POST", realm, data=form, auth=_no_auth)
         else:
             query = [*service, *(("scope", scope) for scope in fields.get("scope", "").split())]
-            pair = HTTPBasicAuth(found.user.encode(), found.secret.encode()) if found is not None else _nobody
+            pair = (
+                HTTPBasicAuth(found.user.encode(), found.secret.encode()) if found is not None else _no_auth
+            )
             status, body = self._fetch("GET", realm, params=query, auth=pair)
         if status in (401, 403):
             who = f"the login of {found.user!r}" if found else "an anonymous token"
@@ -198,5 +200,6 @@ def _token_in(body: bytes) -> str | None:
     return token if isinstance(token, str) and _TOKEN.match(token) else None
 
 
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """As `auth` of a request; without any, requests would take a password from ~/.netrc."""
     return request

@@ -1,4 +1,4 @@
-"""Pulls blobs from a registry into this box's layout, hashed on the way, whole or not at all."""
+"""Pulls blobs from a registry into this box's layout. Only blobs with the right digest are stored."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ AT_ONCE = 3  # blobs; as many as Docker fetches
 
 
 def pull(client: Client, layout: ImageLayout, layers: Sequence[Layer], moved: Moved = lambda *_: None) -> int:
-    """The layers that the layout lacks; bytes moved.
+    """Fetch the layers that the layout lacks. Returns the number of bytes moved.
 
     RegistryError: a blob is absent, or other bytes. StoreError: they do not fit on the disk.
     """
     wanted = {layer.digest: layer for layer in layers if not layout.has(layer.digest, layer.size)}
-    total, over = sum(layer.size for layer in wanted.values()), 0
+    total, arrived = sum(layer.size for layer in wanted.values()), 0
     room = Room(f"{client.place}", {layout.folder: total})
     lock = Lock()
 
     def chunks(layer: Layer) -> Iterator[bytes]:
-        nonlocal over
+        nonlocal arrived
         for chunk in client.blob(layer.digest, layer.size):
             if client.stopped.is_set():
                 raise RegistryError(f"{client.place}: stopped, as another blob could not be had")
             yield chunk
             with lock:
-                over += len(chunk)
+                arrived += len(chunk)
                 room.wrote(len(chunk))
-                moved(over, total)
+                moved(arrived, total)
 
     def fetch(layer: Layer) -> None:
         found, _ = layout.put_chunks(chunks(layer), expected=layer.digest)
@@ -49,7 +49,7 @@ def pull(client: Client, layout: ImageLayout, layers: Sequence[Layer], moved: Mo
         try:
             for done in [pool.submit(fetch, layer) for layer in wanted.values()]:
                 done.result()
-        except BaseException:  # Ctrl-C, too: nobody waits for a gigabyte that is not wanted any more
+        except BaseException:  # Ctrl-C, too: the other blobs are not wanted any more
             client.stopped.set()
             pool.shutdown(cancel_futures=True)
             raise

@@ -24,7 +24,7 @@ from orchestrator.image.image_model import MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.image.registry.fetch_manifest import has_manifest
 from orchestrator.image.registry.login import DeniedError
 from orchestrator.image.registry.registry_answers import RegistryAnswer, said_in
-from orchestrator.image.registry.registry_client import ON, Client, LostError
+from orchestrator.image.registry.registry_client import PROGRESS, Client, LostError
 
 CHUNK = 64 << 20  # bytes of one request; a blob that fits goes in a single one
 RESTARTS = 5  # of one blob's upload
@@ -34,7 +34,7 @@ MANIFEST_TRIES = 4
 _FORGOTTEN = (400, 404, 416)
 _RANGE = re.compile(r"(?:bytes=)?0-([1-9][0-9]{0,17})\Z")
 
-Moved = Callable[[int, int], None]  # bytes that are over, bytes of all
+Moved = Callable[[int, int], None]  # bytes done, bytes in all
 Find = Callable[[Layer], Path]  # where a layer's blob lies on this box; it may have to be fetched
 
 
@@ -43,7 +43,7 @@ class Pushed(NamedTuple):
 
     sent: int  # over the network, with what had to be sent again
     mounted: int  # taken over from another repository
-    found: int  # there already
+    found: int  # in the repository already
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class _Blob:
 class _Meter:
     total: int
     moved: Moved
-    over: int = 0  # bytes of blobs that are done
+    done: int = 0  # bytes of finished blobs
     sent: int = 0
 
     def at(self, offset: int) -> None:
-        self.moved(min(self.over + offset, self.total), self.total)
+        self.moved(min(self.done + offset, self.total), self.total)
 
 
 def push(
@@ -74,10 +74,10 @@ def push(
     mounts: Sequence[str] = (),
     moved: Moved = lambda *_: None,
 ) -> Pushed:
-    """An image into the client's repository, under its manifest's digest.
+    """Push an image to the client's repository, under its manifest's digest.
 
-    `mounts` are other repositories of the registry that may have the base. RegistryError: refused, or not
-    to be reached. StoreError: a layer is not on this box, or no longer its bytes.
+    `mounts` are other repositories of the registry that may have the base. RegistryError: the registry
+    refuses, or cannot be reached. StoreError: a layer is not on this box, or no longer has its bytes.
     """
     digest = Digest.of(manifest)
     if has_manifest(client, digest):
@@ -93,10 +93,10 @@ def push(
             mounted += blob.size
         else:
             _upload(client, blob, location, meter)
-        meter.over += blob.size
+        meter.done += blob.size
         meter.at(0)
-    # By digest, which the registry checks; then a tag of the same digits, which is never read: registries
-    # clean up what has no tag.
+    # First by digest, which the registry checks; then under a tag with the digest's digits. The tag is never
+    # read, but registries clean up what has none.
     for reference in (digest, digest.hex):
         put_manifest(client, reference, manifest)
     found = sum(blob.size for blob in blobs.values()) - meter.total
@@ -104,7 +104,7 @@ def push(
 
 
 def put_manifest(client: Client, reference: str, manifest: bytes, media: str = MEDIA_MANIFEST) -> None:
-    """Put a manifest by digest or tag; again, a few times, where the registry says that its digest is wrong.
+    """Put a manifest by digest or tag; try again, a few times, after a complaint that its digest is wrong.
 
     docker-registry 2.8 said so once, when four clients pushed the same manifest at the same moment: it seems
     to have read the file while another request wrote it.
@@ -124,7 +124,7 @@ def put_manifest(client: Client, reference: str, manifest: bytes, media: str = M
 def check_push(client: Client) -> None:
     """Begins an upload and cancels it, to see whether the repository takes pushes. RegistryError if not."""
     answer = client.request("POST", "blobs/uploads/", (202,))
-    # Who may push may not always delete; registries clear away uploads that nobody goes on with.
+    # A login that may push need not be allowed to delete; registries remove abandoned uploads.
     with suppress(DeniedError):
         client.request("DELETE", client.next_step(answer), (202, 204, 401, 403, 404, 405))
 
@@ -148,7 +148,7 @@ def _has_blob(client: Client, blob: _Blob) -> bool:
 def _mount(client: Client, blob: _Blob, mounts: Sequence[str]) -> tuple[str | None, bool]:
     """Take the blob over from another repository. After a miss: where to upload it, if the registry says."""
     for name in mounts:
-        # A registry that has no mounts, or a repository that we may not read, is a miss like another.
+        # A registry without mounts, or a repository that we may not read, counts as a miss.
         expect, params = (201, 202, 400, 401, 403, 404, 405), {"mount": blob.digest, "from": name}
         try:
             answer = client.request("POST", "blobs/uploads/", expect, params=params)
@@ -167,7 +167,7 @@ def _upload(client: Client, blob: _Blob, location: str | None, meter: _Meter) ->
             if location is None:
                 location = client.next_step(client.request("POST", "blobs/uploads/", (202,)))
             answer = _send_all(client, blob, stream, location, meter)
-            if answer is None or _has_blob(client, blob):  # the lost answer may have been the last one's
+            if answer is None or _has_blob(client, blob):  # the answer that was lost may have been the last
                 return
             location = None
     raise RegistryError(
@@ -180,7 +180,7 @@ def _upload(client: Client, blob: _Blob, location: str | None, meter: _Meter) ->
 def _send_all(
     client: Client, blob: _Blob, stream: BinaryIO, location: str, meter: _Meter
 ) -> RegistryAnswer | None:
-    """Send all chunks; None when the registry has the blob, else its answer that it forgot the upload."""
+    """Send all chunks. None: the registry has the blob; else its answer that it forgot the upload."""
     hasher, hashed, offset, stalls = hashlib.sha256(), 0, 0, 0
     while True:
         stream.seek(offset)
@@ -203,7 +203,7 @@ def _send_all(
             answer = client.request("GET", location, (204, *_FORGOTTEN))
             end, last = _received(answer), False
             location = _next(client, answer, location)
-            stalls += end - offset < ON
+            stalls += end - offset < PROGRESS
         if answer.status in _FORGOTTEN or end > hashed or stalls > RESTARTS:
             return answer
         if last:
@@ -230,5 +230,5 @@ def _next(client: Client, answer: RegistryAnswer, location: str) -> str:
 def _received(answer: RegistryAnswer) -> int:
     """How many bytes of an upload the registry has."""
     match = _RANGE.match(answer.headers.get("Range", ""))
-    # "0-0" means nothing in registry 2.8, and one byte by the standard; nothing is the safe reading.
+    # "0-0" means no byte in registry 2.8, and one byte by the standard; no byte is the safe reading.
     return int(match[1]) + 1 if match is not None else 0

@@ -47,7 +47,7 @@ class Attached(NamedTuple):
 def attach(client: Client, subject: Digest, kind: str, data: bytes, annotations: Mapping[str, str]) -> Digest:
     """Attach data of a media type to an image of the repository; the same data again changes nothing.
 
-    The digest of its manifest. AbsentError: the registry has no such image. RegistryError: refused.
+    Returns its manifest's digest. AbsentError: the registry lacks the image. RegistryError: it refuses.
     """
     try:
         image = read_manifest(client, subject)
@@ -60,7 +60,7 @@ def attach(client: Client, subject: Digest, kind: str, data: bytes, annotations:
     with tempfile.TemporaryDirectory(prefix="reprise-") as folder:
         path = Path(folder, "data")
         path.write_bytes(data)
-        # A registry takes it for an image with one layer.
+        # For the registry it is an image with one layer.
         layer = Layer(kind=LayerKind.WHEEL, digest=blob, diff_id=blob, size=len(data), path=path)
         push(client, manifest, _EMPTY, (layer,), lambda _: path)
     digest = Digest.of(manifest)
@@ -170,28 +170,28 @@ def _list_in_tag(client: Client, subject: Digest, digest: Digest, manifest: byte
     the tags, as here, and finds ours, which was there first.
     """
     known = {_own_tag(subject, digest): _entry(digest, manifest) or {}}
-    strange: set[str] = set()  # tags that somebody else gave
+    foreign: set[str] = set()  # tags that somebody else gave
     for _ in range(_ROUNDS):
         entries = _index(client, subject)
         there = {_own_tag(subject, Digest(entry["digest"])) for entry in entries}
-        for tag in _own_tags(client, subject) - there - known.keys() - strange:
+        for tag in _own_tags(client, subject) - there - known.keys() - foreign:
             found = client.request("GET", f"manifests/{tag}", (200, 404), headers={"Accept": MEDIA_MANIFEST})
             if found.status == 404:
-                continue  # just being put: whoever does so looks at the index afterwards
-            if len(known) + len(strange) > _ATTACHED:
+                continue  # it is just being put, by a client that will look at the index afterwards
+            if len(known) + len(foreign) > _ATTACHED:
                 raise RegistryError(f"{client.place}: {subject} has more attached to it than anybody reads")
             entry = _entry(Digest.of(found.body), found.body)
             if entry is not None and _own_tag(subject, Digest.of(found.body)) == tag:
                 known[tag] = entry
             else:
-                strange.add(tag)
+                foreign.add(tag)
         missing = [entry for tag, entry in sorted(known.items()) if tag not in there]
         if not missing:
             return
         index = {"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": [*entries, *missing]}
         try:
             data = canonical_json(index)
-        except ValueError:  # numbers that are none, half characters
+        except ValueError:  # NaN, lone surrogates
             raise RegistryError(
                 f"{client.place}:{_tag(subject)} is a malformed index", "remove the tag"
             ) from None

@@ -14,8 +14,8 @@ from orchestrator.errors import RegistryError
 from orchestrator.image.registry.bounded_sockets import Pace, held
 from orchestrator.redaction import bare_address
 
-LIMIT = 8 << 20  # bytes of an answer that is read whole: a manifest, a config, a list, an error
-WHOLE = 300.0  # seconds for one
+LIMIT = 8 << 20  # bytes of an answer that is kept in memory: a manifest, a config, a list, an error
+READ_SECONDS = 300.0  # for the body of one
 
 BROKEN = (
     requests.exceptions.ConnectionError,
@@ -33,10 +33,10 @@ class RegistryAnswer(NamedTuple):
     url: str  # where it came from, after redirects
 
 
-def read_whole(response: requests.Response, pace: Pace) -> RegistryAnswer:
-    """The whole of it."""
+def read_answer(response: requests.Response, pace: Pace) -> RegistryAnswer:
+    """The answer with its body. RegistryError: the body has more than LIMIT bytes."""
     data = bytearray()
-    pace.begin_body(WHOLE, LIMIT)
+    pace.begin_body(READ_SECONDS, LIMIT)
     try:
         with held(pace):
             for chunk in pieces_of(response, 1 << 16, pace):
@@ -49,12 +49,12 @@ def read_whole(response: requests.Response, pace: Pace) -> RegistryAnswer:
     except BROKEN:
         if response.status_code < 400:
             raise
-        # A refusal that is cut off is a refusal: registry 2.8 promises a longer body for a 416 than it sends.
+        # A refusal with a cut-off body counts: registry 2.8 announces more bytes for a 416 than it sends.
     return RegistryAnswer(response.status_code, response.headers, bytes(data), response.url)
 
 
 def pieces_of(response: requests.Response, size: int, pace: Pace) -> Iterator[bytes]:
-    """The body as it was sent. RegistryError for a compressed one, which nobody asked for."""
+    """The body as it was sent. RegistryError for a compressed one: none was asked for."""
     packed = response.headers.get("Content-Encoding", "identity").strip().lower()
     if packed not in ("", "identity"):
         raise RegistryError(f"{bare_address(response.url)}: the answer is packed ({packed[:40]!r}), unasked")

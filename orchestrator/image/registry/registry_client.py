@@ -21,14 +21,14 @@ import requests
 from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError
 from orchestrator.image.registry import http_session
-from orchestrator.image.registry.bounded_sockets import BEGIN, WHOLE_RATE, Budget, Pace, held
+from orchestrator.image.registry.bounded_sockets import BUDGET, BUDGET_RATE, Budget, Pace, held
 from orchestrator.image.registry.http_session import RegistrySession
 from orchestrator.image.registry.login import Login
 from orchestrator.image.registry.registry_answers import (
     BROKEN,
     RegistryAnswer,
     pieces_of,
-    read_whole,
+    read_answer,
     said_in,
 )
 from orchestrator.image.registry.repository import Place, direct, is_local
@@ -41,11 +41,11 @@ PATIENCE = 60.0  # seconds to wait for a registry that has answered before: it i
 FIRST_PATIENCE = 6.0  # seconds for one that never has: its name may be wrong
 PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds between two tries, doubled each time
 CONNECT = 10.0  # seconds
-ANSWER = 60.0  # seconds until one begins
+ANSWER = 60.0  # seconds until an answer begins
 PUT_ANSWER = 600.0  # the registry hashes the blob before it answers, and may copy it
 HOPS = 5  # redirects of one request
-BREAKS = 8  # connections of one blob that broke without getting on
-ON = 64 << 10  # bytes that are called getting on
+BREAKS = 8  # broken connections in a row of one blob, each after less than PROGRESS
+PROGRESS = 64 << 10  # bytes
 
 _DENIED = (401, 403)
 _MOVED = (301, 302, 303, 307, 308)
@@ -57,7 +57,7 @@ class AbsentError(RegistryError):
 
 
 class SilentError(RegistryError):
-    """The registry gives no answer, or refuses us: nothing is known of what it holds."""
+    """The registry gives no answer, or refuses us, so what it holds is unknown."""
 
 
 class LostError(RegistryError):
@@ -78,14 +78,14 @@ class Client:
     def __init__(
         self, place: Place, notify: Callable[[str], None] = lambda _: None, patient: bool = True
     ) -> None:
-        """`notify` is called when a registry is waited for; with `patient` false, it is not waited for."""
+        """`notify` is called when the client waits for a registry; with `patient` false it never waits."""
         self.place = place
-        self.stopped = Event()  # set it, and whatever is under way in other threads ends with an error
+        self.stopped = Event()  # once it is set, requests of other threads end with an error
         self._notify = notify
         self._patient = patient
         self._session = RegistrySession(place.host)
         self._session.prepare_for(place.url)
-        self._abroad = not is_local(place.hostname)
+        self._remote = not is_local(place.hostname)
         self._budget = Budget()
         self.login = Login(place, self._token_answer)
         self._answered = False
@@ -114,15 +114,15 @@ class Client:
         data: bytes | None = None,
         again: bool = True,
     ) -> RegistryAnswer:
-        """One request and its whole answer. RegistryError for a status that was not expected.
+        """One request and its answer. RegistryError for a status that was not expected.
 
-        With `again` false nothing is repeated: LostError where it might have been.
+        With `again` false nothing is repeated: LostError where it could have been.
         """
 
         def ask() -> RegistryAnswer:
             pace = self._pace(PUT_ANSWER if method == "PUT" else ANSWER)
             with self._send(_Request(method, self.url(path), headers, params, data), pace) as response:
-                return read_whole(response, pace)
+                return read_answer(response, pace)
 
         self._budget.expect(len(data or b""))
         answer = self._patiently(ask, self.url(path), again)
@@ -167,7 +167,7 @@ class Client:
                 trouble = _cause(error)
             else:
                 trouble = f"it ended after {offset} of {size} bytes"
-            breaks = breaks + 1 if offset - before < ON else 0
+            breaks = breaks + 1 if offset - before < PROGRESS else 0
             if offset < size and breaks >= BREAKS:
                 raise RegistryError(f"{url}: {trouble}", "the registry's copy may be damaged; push it again")
 
@@ -181,7 +181,7 @@ class Client:
             if response.status_code in (200, 206):
                 return response, pace
             with response:
-                answer = read_whole(response, pace)
+                answer = read_answer(response, pace)
             raise self._refused("GET", url, answer)
 
         response, pace = self._patiently(ask, url, again=True)
@@ -190,7 +190,7 @@ class Client:
             pace.begin_body(math.inf, size)
             pieces = pieces_of(response, PIECE, pace)
             while True:
-                with held(pace):  # only while it waits: whoever takes the pieces may ask other things
+                with held(pace):  # only while it waits: the caller may make other requests between pieces
                     chunk = next(pieces, b"")
                 if not chunk:
                     return
@@ -200,7 +200,7 @@ class Client:
 
     def _patiently(self, ask: Callable[[], T], url: str, again: bool) -> T:
         url = bare_address(url)
-        began, pause, said = time.monotonic(), PAUSE, False
+        began, pause, notified = time.monotonic(), PAUSE, False
         while True:
             try:
                 return ask()
@@ -220,8 +220,8 @@ class Client:
                     raise SilentError(f"{url}: {trouble}", hint) from error
             except requests.RequestException as error:
                 raise SilentError(f"{url}: {_cause(error)}", "check the registry's name") from error
-            if not said and self._answered:
-                said = True
+            if not notified and self._answered:
+                notified = True
                 self._notify(f"{self.place.host}: {trouble}; trying again for {PATIENCE:.0f} s")
             with self._budget.running():
                 stopped = self.stopped.wait(
@@ -233,14 +233,14 @@ class Client:
 
     def _pace(self, wait: float) -> Pace:
         self._check_budget()
-        return Pace(wait, self._budget, abroad=self._abroad)
+        return Pace(wait, self._budget, remote=self._remote)
 
     def _check_budget(self) -> None:
         """RegistryError where all requests together have used up their time."""
         if self._budget.left() <= 0:
             raise RegistryError(
                 f"{self.place}: too slow: its answers took more than {self._budget.seconds():.0f} s in all",
-                f"that is {BEGIN:.0f} s, and one more for each {WHOLE_RATE >> 10} KiB that is moved; "
+                f"that is {BUDGET:.0f} s, and one more for each {BUDGET_RATE >> 10} KiB that is moved; "
                 "try again on a better line",
             )
 
@@ -294,7 +294,7 @@ class Client:
             response = self._session.request(
                 method,
                 url,
-                # Bytes as they are: a digest is of them.
+                # No compression: digests are of the bytes as stored.
                 headers={"Accept-Encoding": "identity", **(headers or {})},
                 timeout=(CONNECT, ANSWER),
                 stream=True,
@@ -310,7 +310,7 @@ class Client:
         pace = self._pace(ANSWER)
         with self._ask(method, url, pace, **more) as response:
             _raise_if_passing(response.status_code, response.headers)
-            return response.status_code, read_whole(response, pace).body
+            return response.status_code, read_answer(response, pace).body
 
     def _refused(self, method: str, url: str, answer: RegistryAnswer) -> RegistryError:
         hint = None
@@ -321,12 +321,12 @@ class Client:
             hint = "check the name and the digest"
         elif answer.status == 416:
             hint = "the registry's copy is shorter than its manifest says; remove it there, then push again"
-        # Other answers say nothing of the bytes that the registry has.
+        # After other answers, what the registry holds is unknown.
         kind: type[RegistryError] = {404: AbsentError, 416: RegistryError}.get(answer.status, SilentError)
-        said = said_in(answer)
+        words = said_in(answer)
         return kind(
             f"{bare_address(url)}: the registry answered {answer.status} to {method}"
-            + (f": {said}" if said else ""),
+            + (f": {words}" if words else ""),
             hint,
         )
 
