@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
 def load_torch() -> Any:
     import torch
 
-    torch.set_num_threads(1)  # threads do not live in a forked child
+    torch.set_num_threads(1)  # a forked child has none of its parent's threads
     if hasattr(torch.serialization, "add_safe_globals"):
         torch.serialization.add_safe_globals(harmless())
     return torch
@@ -80,7 +80,7 @@ def harmless() -> list[Any]:
         found += [numpy.ndarray, numpy.dtype, core.multiarray.scalar, core.multiarray._reconstruct]
         found += [type(numpy.dtype(code)) for code in "?bBhHiIlLqQefdFD"]
     except (ImportError, AttributeError, TypeError):
-        pass  # a numpy without these writes none of them
+        pass  # a numpy that lacks these does not write them
     return found
 
 
@@ -207,7 +207,7 @@ class TensorPair:
                 self.only(value, joined(path, index), side)
 
     def only(self, value: Any, path: str, side: str) -> None:
-        """What only one of them has. A plain value is a leaf; anything that may hold tensors is more."""
+        """An entry of one file only. A plain value is a leaf; a value that may hold tensors is a problem."""
         self.nodes += 1
         if isinstance(value, SCALARS):
             self.leaf(path, f"only in the {side}")
@@ -220,7 +220,7 @@ class TensorPair:
             self.leaves.append(f"{path or 'the whole'}: {what}"[:400])
 
     def other_kind(self, path: str, what: str) -> None:
-        """No tolerance is for this: other tensors, dtypes, shapes."""
+        """A difference that no tolerance covers: of tensors, dtypes or shapes."""
         self.problem = self.problem or f"{path or 'the whole'}: {what}"[:400]
 
     def arrays(self, a: Any, b: Any, path: str) -> None:
@@ -250,7 +250,7 @@ class TensorPair:
         return f"{str(tensor.dtype)[6:]}{list(tensor.shape)}{layout}"
 
     def parts(self, a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
-        """The plain tensors that a pair consists of."""
+        """The plain tensors that two tensors consist of, in pairs."""
         torch = self.torch
         a, b = a.detach(), b.detach()
         if a.layout is torch.strided and not a.is_quantized:
@@ -277,7 +277,7 @@ class TensorPair:
                 self.distance(x, y, raw[0] != raw[1])
 
     def distance(self, a: Any, b: Any, unequal: Any) -> None:
-        """One piece, flat, whose bits are not the same. |a - b| <= abs + rel * |a|; NaN equals only NaN."""
+        """Compare one flat piece whose bits differ: |a - b| <= abs + rel * |a|; NaN equals only NaN."""
         torch = self.torch
         unequal = unequal.view(a.numel(), -1).any(1)
         self.differing_elements += int(unequal.sum())
@@ -302,7 +302,7 @@ class TensorPair:
 
 
 def pieces(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
-    """Both in flat pieces of at most PIECE elements: a shape may claim far more than there is memory."""
+    """Both tensors in flat pieces of at most PIECE elements: a shape may claim more than the memory holds."""
     count = a.numel()
     if count == 0:
         return
@@ -319,7 +319,7 @@ def pieces(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def bits(torch: Any, flat: Any) -> Any:
-    """The bytes' meaning aside: so -0.0 is not 0.0, and NaN is itself."""
+    """The bits as integers, to compare: so -0.0 is not 0.0, and a NaN equals itself."""
     if flat.is_conj():
         flat = flat.resolve_conj()
     if flat.is_neg():
@@ -342,7 +342,7 @@ def joined(path: str, key: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """Short, whatever the value claims to be."""
+    """A short text of a value of any class."""
     if isinstance(value, (str, bytes)):
         return repr(value[:TEXT]) + ("..." if len(value) > TEXT else "")
     if isinstance(value, int) and value.bit_length() > 256:

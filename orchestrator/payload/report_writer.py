@@ -33,7 +33,7 @@ def encode(value: object) -> str:
 
 
 def write(name: str, value: dict[str, object]) -> None:
-    """Write `REPRISE_REPORT/name`, whole or not at all. Raises OSError where the folder refuses it."""
+    """Write `REPRISE_REPORT/name` completely or not at all. Raises OSError where the folder refuses it."""
     if not os.path.isdir(FOLDER):
         return
     path = os.path.join(FOLDER, name)

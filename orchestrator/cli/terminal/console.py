@@ -1,4 +1,4 @@
-"""How pages look in a terminal, and away from one. The only importer of rich, and only for a terminal.
+"""Prints pages, in a terminal and elsewhere. It alone imports rich, and only for a terminal.
 
 Where standard output is not a terminal the text is plain: no colours, nothing cut off, columns aligned
 with spaces. Everything printed here is cleaned first (view/forms/clean_text.py).
@@ -21,7 +21,7 @@ from orchestrator.view.forms.page import Block, Fields, Patch, Table, Text, Tone
 if TYPE_CHECKING:
     from rich.console import Console
 
-FOLDED = 26  # characters: a column that is wider may be folded down to so much in a terminal; an id is 16
+FOLDED = 26  # characters: in a terminal a wider column may be folded to this width; an id has 16
 
 _STYLES = {
     Tone.PLAIN: "",
@@ -142,7 +142,7 @@ def _rich_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[s
     out = _rich(sys.stdout)
     widths = [max(len(header), *(len(row[n]) for row in rows), 0) for n, header in enumerate(headers)]
     if sum(min(width, FOLDED) + 2 for width in widths) > out.width:
-        _plain_table(headers, rows, right)  # its lines are the terminal's to wrap, which keeps ids whole
+        _plain_table(headers, rows, right)  # the terminal wraps its lines, and ids stay in one piece
         return
     drawn = RichTable(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for header, width in zip(headers, widths, strict=True):

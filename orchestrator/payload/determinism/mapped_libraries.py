@@ -27,13 +27,13 @@ def mapped(maps: str) -> list[str]:
 
 
 def mount_of(path: str, points: list[str]) -> str:
-    """The mount point that holds a path; a bind-mounted file is its own."""
+    """The mount point of a path; a bind-mounted file is a mount point itself."""
     inside = (point for point in points if path == point or path.startswith(point.rstrip("/") + "/"))
     return max(inside, key=len, default="/")
 
 
 def from_outside(maps: str, mountinfo: str) -> list[str]:
-    """Mapped libraries that came in by a mount (the driver's, put there by the GPU toolkit), sorted."""
+    """Mapped libraries that a mount brought in (the driver's, mounted by the GPU toolkit), sorted."""
     points = [fields[4] for fields in map(str.split, mountinfo.splitlines()) if len(fields) > 4]
     own = tuple(f"{point.rstrip('/')}/" for point in OWN_MOUNTS[1:])
     return [
@@ -106,5 +106,5 @@ def _text(name: str) -> str:
     try:
         with open(f"/proc/self/{name}", encoding="utf-8", errors="surrogateescape") as stream:
             return stream.read()
-    except FileNotFoundError:  # no /proc, so no Linux: nothing is claimed about libraries
+    except FileNotFoundError:  # not Linux: nothing is reported about libraries
         return ""

@@ -8,7 +8,7 @@ from typing import Any
 from .digest_definition import GOLDEN, LENGTH, MIX, ROW, SHIFT, WORDS, signed, weights
 
 SAME_SIZE = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
-SMALL = 16 * ROW  # up to here tensors are copied together, and digested as one
+SMALL = 16 * ROW  # tensors up to this size are copied together, and digested as one
 BLOCK = 256  # rows for each thread: 512 KiB of the buffer; source and buffer stay in the L2 cache
 DEVICE_BLOCK = 1 << 14  # rows at a time on another device: 32 MiB
 LAYOUTS = 32  # lists of sizes remembered; a tracer has a few
@@ -79,7 +79,7 @@ class TorchEngine:
         return list(self._combine(layout, sums).unbind(0))
 
     def _fit(self) -> None:
-        """Buffers for the threads that there are now."""
+        """Buffers for the current number of threads."""
         torch = self._torch
         block = BLOCK * min(max(torch.get_num_threads(), 1), 16) if self._cpu else DEVICE_BLOCK
         if block == self._block:
@@ -101,7 +101,7 @@ class TorchEngine:
         return layout
 
     def _room(self, rows: int) -> Any:
-        """Space for the sums of rows. On another device never the same twice: a stream may still use it."""
+        """Space for the sums of rows. On a GPU it is new each time: a stream may still use the last one."""
         if not self._cpu:
             return self._torch.zeros(rows, dtype=self._torch.int64, device=self._device)
         if len(self._sums) < rows:
@@ -109,7 +109,7 @@ class TorchEngine:
         return self._sums[:rows]
 
     def _sum_copied(self, pieces: list[Any], sums: Any) -> None:
-        """Sums of the rows of small pieces, each filled up to whole rows; as many as fit at a time."""
+        """Sums of the rows of small pieces, each padded to complete rows; as many as fit at a time."""
         batch: list[Any] = []
         rows = done = 0
         for piece in pieces:
@@ -180,13 +180,13 @@ class TorchEngine:
 
 
 def flattened(torch: Any, tensor: Any) -> Any:
-    """The elements in row-major order, of one dimension; a view where they lie so already."""
+    """The elements in row-major order, in one dimension; a view where they are in that order already."""
     if tensor.is_conj():
         tensor = tensor.resolve_conj()
     if tensor.is_neg():
         tensor = tensor.resolve_neg()
     if not tensor.is_contiguous() and tensor.itemsize in SAME_SIZE:
-        # Bits are copied, whatever they mean: some dtypes cannot be, complex32 not without a warning.
+        # The bits are copied as integers: some dtypes cannot be copied, complex32 not without a warning.
         tensor = tensor.view(getattr(torch, SAME_SIZE[tensor.itemsize]))
     flat = tensor.contiguous().flatten()
     # One element, or none, may have any stride, which view(dtype) does not take.

@@ -1,4 +1,4 @@
-"""The digest of digest_definition.py on an NVIDIA GPU: two Triton kernels for a whole list of tensors.
+"""The digest of digest_definition.py on an NVIDIA GPU: two Triton kernels for a list of tensors.
 
 The first reads each byte once and adds the mixed sums of its rows to one number per tensor; additions of
 integers in any order give the same number. The second finishes them. Importing this module imports triton, so
@@ -51,7 +51,7 @@ def _sum_rows(addresses, sizes, owners, first_tiles, weights, totals, rows: tl.c
     row = (tile - tl.load(first_tiles + owner)).to(tl.int64) * rows + tl.arange(0, rows).to(tl.int64)
     at = row[:, None] * _WORDS + tl.arange(0, _WORDS)[None, :]
     x = tl.load(words + at, mask=at < whole, other=0)
-    # The bytes after the last whole word, at most seven: one word, filled up with zeros.
+    # The bytes after the last complete word, at most seven: one word, padded with zeros.
     rest = (address + whole * 8).to(tl.pointer_type(tl.uint8))
     last = tl.zeros([], dtype=tl.int64)
     for k in tl.static_range(7):

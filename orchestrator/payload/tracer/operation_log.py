@@ -79,7 +79,7 @@ class OperationWatcher:
             self.begin()
 
     def wrapped(self, plain: Any) -> Any:
-        """torch.compile, for which the tracer changes its hooks; as there, so that the code is the same."""
+        """Wrap torch.compile as the tracer does, so that both passes run the same code."""
 
         @functools.wraps(plain)
         def compile(*args: Any, **kwargs: Any) -> Any:
@@ -155,7 +155,7 @@ class OperationWatcher:
 
 
 def make_mode(watcher: OperationWatcher) -> Any:
-    """A class of its own for each torch, which is not imported when this module is."""
+    """The class is made here, because torch is not imported at this module's import."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Mode(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ignore]
@@ -163,7 +163,7 @@ def make_mode(watcher: OperationWatcher) -> Any:
 
         @classmethod
         def ignore_compile_internals(cls) -> bool:
-            return True  # else torch.compile would fall back to eager, and give other bits
+            return True  # without it torch.compile would fall back to eager, and give other bits
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
@@ -251,7 +251,7 @@ SCALARS = (str, bool, int, float, complex, type(None))
 def storage(tensor: Any) -> int:
     try:
         return int(tensor.untyped_storage().data_ptr())
-    except Exception:  # a tensor without a storage is never taken for unwritten memory
+    except Exception:  # a tensor without a storage does not count as unwritten memory
         return -1
 
 
@@ -273,7 +273,7 @@ class OperationLog:
         self.torch = torch
         self.header = header
         self.digester = Digester(torch)
-        self.garbage: set[int] = set()  # storages that nothing has written to
+        self.garbage: set[int] = set()  # storages that were not written to yet
         self.waiting: list[tuple[dict[str, object], list[Any], list[Any]]] = []
         self.number = 0  # of the next operation, in its step
         self.total = 0
@@ -281,7 +281,7 @@ class OperationLog:
         self.stream: Any = None
 
     def digested(self, tensors: list[Any]) -> list[Any]:
-        """[description, digest or None] of each."""
+        """[description, digest or None] of each tensor."""
         known = [None if storage(tensor) in self.garbage else tensor for tensor in tensors]
         return [[described(t), d] for t, d in zip(tensors, self.digester.digest(known))]  # noqa: B905
 

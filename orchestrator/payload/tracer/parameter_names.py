@@ -39,7 +39,7 @@ def children(module: Any) -> dict[str, Any]:
 
 
 def own(module: Any, kind: str) -> dict[str, Any]:
-    """`_parameters` or `_buffers` of one module; of a ScriptModule, which keeps them elsewhere, none."""
+    """`_parameters` or `_buffers` of one module; empty for a ScriptModule, which keeps them elsewhere."""
     found = vars(module).get(kind)
     return found if isinstance(found, dict) else {}
 
@@ -73,19 +73,19 @@ class Owner:
 
 
 class CreationOrder:
-    """In which order modules were given their first parameter. Copies and unpickled ones are not seen."""
+    """The order in which modules got their first parameter. Copies and unpickled modules are not in it."""
 
     def __init__(self) -> None:
-        self.known: dict[int, tuple[Any, int]] = {}  # by id; believed only while the reference is to it
+        self.known: dict[int, tuple[Any, int]] = {}  # by id; valid only while the reference is to it
 
     def registered(self, module: Any, _name: str, _parameter: Any) -> None:
-        """As torch's global hook on the registration of parameters."""
+        """Called by torch's global hook on the registration of parameters."""
         found = self.known.get(id(module))
         if (found is None or found[0]() is not module) and len(self.known) < MAX_BIRTHS:
             self.known[id(module)] = (weakref.ref(module), len(self.known))
 
     def first(self, module: Any, depth: int = 0) -> int:
-        """Of a module and all within it."""
+        """The place in this order of a module, or of the first module within it."""
         found = self.known.get(id(module))
         number = found[1] if found is not None and found[0]() is module else MAX_BIRTHS
         within = children(module).values() if depth < MAX_NESTED else ()
@@ -93,13 +93,13 @@ class CreationOrder:
 
 
 class ParameterNames:
-    """Names of the parameters and buffers of every module alive, learnt by looking through all objects."""
+    """Names of the parameters and buffers of all live modules, found by a scan of all objects."""
 
     def __init__(self, torch: Any, creation: CreationOrder) -> None:
         self.base = torch.nn.Module
         self.creation = creation
         self.places: dict[tuple[int, str, str], Owner] = {}  # by id of the module, kind, key
-        self.tensors: dict[int, Owner] = {}  # by id of the tensor; believed only while it still is that one
+        self.tensors: dict[int, Owner] = {}  # by id of the tensor; valid only while the id is that tensor's
         self.scans = 0
 
     def owner(self, tensor: Any) -> Owner | None:
@@ -107,7 +107,7 @@ class ParameterNames:
         return found if found is not None and found.tensor() is tensor else None
 
     def scan(self) -> None:
-        """Look for modules that are new, unless that has been done often enough."""
+        """Look for new modules, at most MAX_SCANS times."""
         if self.scans >= MAX_SCANS:
             return
         self.scans += 1
@@ -116,12 +116,12 @@ class ParameterNames:
             self._learn(root, name + "." if len(roots) > 1 else "")
 
     def all(self) -> list[tuple[str, Any, Owner]]:
-        """(name, tensor, owner) of all that are known and alive, by name."""
+        """(name, tensor, owner) of all known live tensors, sorted by name."""
         found = [(owner.name, owner.tensor(), owner) for owner in self.places.values()]
         return sorted((item for item in found if item[1] is not None), key=lambda item: item[0])
 
     def buffers(self, roots: set[int]) -> list[Owner]:
-        """Those within the root modules of these ids, by name."""
+        """The owners within the root modules of these ids, sorted by name."""
         found = [
             owner
             for owner in self.places.values()
@@ -216,7 +216,7 @@ def _walk(tensor: type, value: Any, path: str, depth: int, found: list[tuple[str
 
 
 def _items(kind: type, value: Any) -> Any:
-    """What is in a container, without its own methods."""
+    """The items of a container, without calling its own methods."""
     if issubclass(kind, dict):
         return dict.items(value)
     if issubclass(kind, (list, tuple)):

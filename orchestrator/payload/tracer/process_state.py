@@ -1,4 +1,4 @@
-"""Digests of the states of the random number generators, and who this process is among others."""
+"""Digests of the states of the random number generators, and the rank of this process."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def generators(torch: Any) -> list[tuple[str, str]]:
 
 
 def _numpy(state: Any) -> bytes:
-    """A dict of dicts, numbers and an array."""
+    """The bytes of numpy's state: a dict of dicts, numbers and an array."""
     if isinstance(state, dict):
         return b"".join(str(key).encode() + b"=" + _numpy(value) + b";" for key, value in state.items())
     return bytes(state.tobytes()) if hasattr(state, "tobytes") else repr(state).encode()
 
 
 def _bytes(state: Any) -> bytes:
-    """Of a ByteTensor on the CPU, without numpy."""
+    """The bytes of a ByteTensor on the CPU, without numpy."""
     import ctypes
 
     return ctypes.string_at(state.data_ptr(), state.numel())

@@ -56,7 +56,7 @@ class ProcessTrace:
         self.tables: dict[str, int] = {}
         self.optimizers: dict[
             int, tuple[Any, SeenOptimizer]
-        ] = {}  # by id; believed only while the reference is to it
+        ] = {}  # by id; valid only while the reference is to it
         self.count = 0  # of optimizers
         self.steps = 0
         self.flushed = 0
@@ -84,7 +84,7 @@ class ProcessTrace:
         return self.steps % self.every == 0 and self.writer.wanted(self.steps)
 
     def called(self, module: Any, args: tuple[Any, ...]) -> str:
-        """The name under which to tell what it returns; empty where that is not wanted."""
+        """The name for the module's output in the trace; empty where the output is not recorded."""
         self.initial()
         if not self.everything:
             return ""
@@ -170,7 +170,7 @@ class ProcessTrace:
         self.writer.event(f'{{"e":"{kind}","s":{self.steps}{more},"t":{table}', None, digests)
 
     def digest(self, found: Sequence[Any]) -> list[Any]:
-        """One for each tensor or None. Of a distributed one its part here; of a sparse one both its parts."""
+        """A digest or None for each tensor: of a distributed one's local part, of both parts of a sparse one."""
         digest = self.digester.digest
         parts: list[Any] = []
         sparse = []
@@ -194,7 +194,7 @@ class ProcessTrace:
             return "none"
         if self.torch.nn.parameter.is_lazy(tensor):
             return "uninitialized"
-        if tensor.is_nested:  # its shape cannot be asked
+        if tensor.is_nested:  # it has no shape to read
             return "nested[]"
         return describe(tensor)
 

@@ -76,7 +76,7 @@ class TracerHooks:
         self.plain_backward = torch.autograd.backward
         self.plain_compile = torch.compile
         self.compiling = False  # whether torch.compile has been used
-        self.whole = False  # whether with fullgraph=True
+        self.whole = False  # whether it was used with fullgraph=True
 
     def attach(self) -> None:
         backward, following, compile = self.wrapped_backward(), self.wrapped_next(), self.wrapped_compile()
@@ -93,13 +93,13 @@ class TracerHooks:
     def module_hooks(self) -> None:
         modules = self.hooks.modules
         options = {"always_call": True}
-        if hasattr(modules, "_global_forward_hooks_with_kwargs"):  # torch 2.4 has none, nor keywords then
+        if hasattr(modules, "_global_forward_hooks_with_kwargs"):  # torch 2.4 has none, and gives no keywords
             options["with_kwargs"] = True
         self.hooks.on_modules(self.enter, self.leave, **options)
         created = self.tracer.creation.registered
         self.hooks.of_modules.append(modules.register_module_parameter_registration_hook(created))
 
-    # torch calls these four. Dynamo, where it follows them, must find nothing to do.
+    # torch calls these four. Where Dynamo traces them, they must do nothing.
     # ruff: noqa: ARG002 - their parameters are torch's
 
     def enter(self, module: Any, args: Any) -> None:

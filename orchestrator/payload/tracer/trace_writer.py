@@ -58,7 +58,7 @@ class EventLine:
         self.short = short
 
     def text(self) -> str:
-        """Once every digest is a string, and every value a number."""
+        """The line as text. Every digest must be a string by now, and every value a number."""
         if self.names is None:
             body = f'"d":"{"".join(self.digests)}"'
         else:
@@ -70,7 +70,7 @@ class EventLine:
         return f"{self.head},{body}{values}}}\n"
 
     def cost(self) -> int:
-        """Bytes that it will take, about; the same in every run."""
+        """An estimate of the line's bytes, the same in every run."""
         if self.short:
             return 80
         if self.names is None:
@@ -110,7 +110,7 @@ class TraceWriter:
         self.header = header
         self.events = 0
         self.others = False  # whether other threads than the watched one trained
-        self.size = 0  # bytes, as reckoned
+        self.size = 0  # bytes, as estimated
         self.path = ""
         self.descriptor = -1
         self.lines: list[EventLine | str] = []
@@ -139,7 +139,7 @@ class TraceWriter:
         self.lines.append(line)
 
     def started(self) -> bool:
-        """Whether there is something to end."""
+        """Whether a file was begun and needs a last line."""
         return bool(self.lines or self.path)
 
     def full(self) -> bool:
@@ -176,7 +176,7 @@ class TraceWriter:
         self.close()
 
     def broken(self, why: str, steps: int) -> None:
-        """Whatever is pending is dropped: what could not be fetched or written once will not be now."""
+        """Write why the trace broke, as its last line. Pending lines, which could not be written, are lost."""
         self.lines, self.waiting = [], 0
         self._write(encode({"broken": why, "steps": steps}) + "\n")
         self.close()

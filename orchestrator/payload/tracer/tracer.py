@@ -56,7 +56,7 @@ class Tracer:
     # Life
 
     def forked(self) -> None:
-        """In a forked child: the parent's lines and file are the parent's."""
+        """In a forked child: start afresh, and leave the lines and the file to the parent."""
         _left.append(self.trace)
         inherited = self.trace.writer.descriptor
         if inherited >= 0:
@@ -88,9 +88,9 @@ class Tracer:
             self.lock.release()
 
     def guarded(self, trains: bool, action: Callable[..., Any], *args: Any) -> Any:
-        """Record something, and what that answers. `trains`: whether it shows that this thread trains.
+        """Call a function of the trace. `trains`: the call shows that this thread trains.
 
-        Nothing after the first failure, after the end, and where nothing may be touched.
+        Does nothing after a failure, after the end, and where tensors may not be touched.
         """
         if self.dead or self.done:
             return None
@@ -126,7 +126,7 @@ class Tracer:
             if trains:
                 self.trainer = me
             return action != self.trace.loaded or threading.current_thread() is threading.main_thread()
-        if self.graph_task() != -1:  # one of autograd's own threads, working for another
+        if self.graph_task() != -1:  # one of autograd's own threads, at work for another thread
             return True
         writer = self.trace.writer
         writer.others = writer.others or trains
@@ -135,7 +135,7 @@ class Tracer:
     # What the hooks call
 
     def enter(self, module: Any, args: tuple[Any, ...]) -> None:
-        """A module is called. Only the outermost call of a thread is looked at, and not one in backward."""
+        """A module is called. Only a thread's outermost call counts, and none within a backward pass."""
         local = self.local
         local.depth += 1
         if local.depth > 1:
@@ -146,7 +146,7 @@ class Tracer:
         local.module = self.guarded(False, self.trace.called, module, args) or ""
 
     def leave(self, kwargs: dict[str, Any], result: Any) -> None:
-        """It has returned. Its keywords are only known here: torch's global hooks before a call get none."""
+        """A module has returned. Its keywords are known only now: global hooks before a call get none."""
         local = self.local
         local.depth -= 1
         if local.depth > 0:
@@ -156,7 +156,7 @@ class Tracer:
             self.guarded(False, self.trace.returned, local.module, kwargs, result)
 
     def backward(self, roots: Any) -> bool:
-        """Before a backward pass; whether it is the outermost of this thread, whose end is to be told."""
+        """A backward pass begins. Returns whether it is this thread's outermost, so that its end counts."""
         if self.local.backward or self.graph_task() != -1:
             return False
         self.local.backward = True
