@@ -19,12 +19,9 @@ class Verb(NamedTuple):
         return not self.section
 
 
-RUN, LOOK, MARK, PROVE, CARRY, MANAGE, SET_UP = (
-    *("Run", "Look", "Mark", "Prove", "Carry"),
-    *("Manage", "Set up"),
-)
+RUN, LOOK, MARK, PROVE, CARRY, MANAGE, SET_UP = "Run", "Look", "Mark", "Prove", "Carry", "Manage", "Set up"
 
-# By what is typed after `reprise`; a verb that others stand behind, as in `ledger log`, is a group.
+# By what is typed after `reprise`. A verb with verbs below it, as in `ledger log`, is a group.
 VERBS: dict[str, Verb] = {
     "submit": Verb(RUN, "Run a job spec and record everything about it."),
     "build": Verb(RUN, "Assemble the image of a job spec and print its digest."),
@@ -80,7 +77,7 @@ GROUPS = frozenset(path.partition(" ")[0] for path in VERBS if " " in path)
 
 
 def verbs_of(group: str) -> dict[str, Verb]:
-    """What can be typed after a group's name: `log`, `sign` … after `ledger`; of "", after `reprise`."""
+    """The verbs of a group by their last word: `log`, `sign` … of `ledger`; of "", those after `reprise`."""
     split = ((path.rpartition(" "), verb) for path, verb in VERBS.items())
     return {name: verb for (before, _, name), verb in split if before == group}
 

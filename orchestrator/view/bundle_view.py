@@ -1,4 +1,4 @@
-"""What was written for other places, and what was taken in from them."""
+"""Exported bundles and crates, and imported bundles."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def explain(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> list[str
     if compared:
         lines += _files(verdict.files)
         lines += _metrics(verdict, original, rerun)
-    lines += _drift(verdict, original)
+    lines += _drift(verdict, original, compared)
     lines += _left_out(verdict.left_out)
     lines += _renamed(verdict.renamed)
     if not any(cause.kind is CauseKind.HARDWARE for cause in verdict.causes[:CAUSES_SHOWN]):
@@ -112,11 +112,10 @@ def _delta(a: float | None, b: float | None) -> str:
     return f" ({b - a:+.3g})" if a is not None and b is not None else ""
 
 
-def _drift(verdict: Verdict, original: RunRecord) -> Iterator[str]:
-    """How far series are apart. Judged final metrics are left out: both values are shown already."""
-    judged = verdict.outcome not in (Outcome.FAILED, Outcome.NOT_COMPARABLE)
+def _drift(verdict: Verdict, original: RunRecord, compared: bool) -> Iterator[str]:
+    """How far series are apart. Compared final metrics are left out: both values are shown already."""
     series = {name for name, _, _ in points_of(original.series)}
-    found = [item for item in verdict.drift if not judged or item.name in series]
+    found = [item for item in verdict.drift if not compared or item.name in series]
     found.sort(key=lambda item: item.name != LOSS)
     yield from _cut([_apart(item) for item in found], DRIFT_SHOWN)
 

@@ -176,7 +176,7 @@ class TraceWriter:
         self.close()
 
     def broken(self, why: str, steps: int) -> None:
-        """Write why the trace broke, as its last line. Pending lines, which could not be written, are lost."""
+        """Write why the trace broke, as its last line. Pending lines could not be written and are lost."""
         self.lines, self.waiting = [], 0
         self._write(encode({"broken": why, "steps": steps}) + "\n")
         self.close()

@@ -22,7 +22,7 @@ def marks_document(marks: RunAnnotations) -> dict[str, Any]:
 
 
 def marks_page(marks: RunAnnotations) -> Iterator[Block]:
-    """Empty if nobody said anything."""
+    """Empty for a run without notes, tags and aliases."""
     if marks == RunAnnotations():
         return
     away = marks.archived
@@ -42,7 +42,7 @@ def note_documents(notes: Iterable[Remark]) -> list[dict[str, Any]]:
 
 
 def notes_page(notes: Iterable[Remark]) -> Iterator[Text]:
-    """Each as people wrote it; further lines of a note stand under its first."""
+    """Each note as it was written; its further lines are indented."""
     for note in notes:
         text = note.text.replace("\n", "\n    ")
         yield Text(f"{moment_text(note.at)}  {clean_line(note.by)}: {text}")

@@ -62,7 +62,7 @@ def _found(paths: Mapping[Path, Digest], made: Sequence[Made], mentions: Sequenc
 
 
 def _page(found: Sequence[Found], whole: Sequence[Found]) -> Iterator[Block]:
-    """Files that the same runs made, in one group; in the order in which they were named."""
+    """Files in groups that the same runs made, in the order in which the user named them."""
     for item in whole:
         yield Text(f"{item.path} as a whole", Tone.STRONG)
         yield from _mentions(item.mentions, alone=True)
@@ -95,7 +95,7 @@ def _group(group: Sequence[Found]) -> Iterator[Block]:
 
 
 def made_as(item: Found) -> str:
-    """The file's name in the run that people mean: the first that is not a rerun."""
+    """The file's name in the first run that is not a rerun: people mean that one."""
     return min(item.made, key=lambda made: made.rerun_of is not None).path
 
 
