@@ -170,7 +170,7 @@ class ProcessTrace:
         self.writer.event(f'{{"e":"{kind}","s":{self.steps}{more},"t":{table}', None, digests)
 
     def digest(self, found: Sequence[Any]) -> list[Any]:
-        """A digest or None for each tensor: of a distributed one's local part, of both parts of a sparse one."""
+        """A digest or None for each tensor: of a distributed one's local part, of a sparse one's parts."""
         digest = self.digester.digest
         parts: list[Any] = []
         sparse = []
