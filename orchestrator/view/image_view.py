@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.image.image_model import Base, BaseRef, Image, Layer, PythonFacts
 from orchestrator.spec.program import Program
-from orchestrator.view.forms.human_units import size_text
+from orchestrator.view.forms.human_units import size_text, span_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Table, Text, Tone, View
 from orchestrator.view.runs.run_view import params_text
@@ -114,6 +114,10 @@ def _setting(name: str, value: Any) -> str:
     """A plan's setting in words; empty if it is not set."""
     if name in _SIZES:
         return size_text(value)
+    if name == "stop_grace":
+        return span_text(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if name == "mounts":
         return "  ".join(f"{item['source']}:{item['target']}{':ro' * item['read_only']}" for item in value)
     if isinstance(value, dict):

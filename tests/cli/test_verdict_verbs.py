@@ -219,7 +219,7 @@ def test_verdicts_that_agree(reprise: Call, judged: None) -> None:
     code, out, err = reprise(*VERIFY, "bbbb", "cccc", "aaaa")
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == "0 wrong, 1 to note; looked at: verdicts on 2 runs"
-    assert f"run {A}: no verdict on it is recorded" in out
+    assert f"run {A}: no verdict on it as a rerun is recorded" in out
     for options in ([], ["--job", "digits"], ["cccc", "cccc"]):
         document = json.loads(reprise(*VERIFY, "--json", *options).out)
         assert document == {"findings": [], "wrong": 0, "unknown": 0, "notes": 0}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.run.collect.uncaught_exceptions import COMPILER, MAX_SHOWN, read_uncaught
+from orchestrator.run.collect.uncaught_exceptions import COMPILER, MAX_SHOWN, NETWORK, read_uncaught
 from orchestrator.spec.shown_names import fits_a_line
 
 
@@ -49,6 +49,20 @@ def test_a_base_without_a_compiler_is_told(tmp_path: Path, error: str, lacks: in
     write(tmp_path, 1, error=error)
     found = read_uncaught(tmp_path)
     assert (found.hint, len(found.notes)) == (COMPILER if lacks else None, 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "URLError: <urlopen error [Errno -3] Temporary failure in name resolution>",
+        "OSError: [Errno 101] Network is unreachable",
+        "OSError: We couldn't connect to the hub to load the files",
+    ],
+)
+def test_a_job_without_a_network_is_told(tmp_path: Path, error: str) -> None:
+    write(tmp_path, 1, error=error)
+    assert read_uncaught(tmp_path, network=False).hint == NETWORK
+    assert read_uncaught(tmp_path, network=True).hint is None
 
 
 def test_a_job_that_writes_too_many_and_what_is_no_report(tmp_path: Path) -> None:

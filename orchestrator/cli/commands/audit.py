@@ -138,7 +138,7 @@ def _verdicts(
     findings = list(verdict_findings(session, judged, bar.step("verdicts"), evidence=True))
     for run in runs:
         if run not in judged:
-            detail = "no verdict on it is recorded"
+            detail = "no verdict on it as a rerun is recorded"
             findings.append(Finding(kind=Kind.NOT_CHECKED, subject=f"run {run}", detail=detail, run=run))
     return findings, f"verdicts on {len(judged)} runs"
 

@@ -52,7 +52,7 @@ def collect(
     folders = {mount.target: mount.source for mount in plan.mounts}
     workspace, report = folders[WORKSPACE], folders[REPORT]
     closed = _opened(engine, plan, (workspace, report))
-    reports, uncaught = read_reports(report), read_uncaught(report)
+    reports, uncaught = read_reports(report), read_uncaught(report, network=plan.network != "none")
     traces = read_traces(report, sink)
     state, failure, message = judge(ended, info)
     hint = REFUSED.format(reports.refused) if reports.refused else uncaught.hint

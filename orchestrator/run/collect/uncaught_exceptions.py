@@ -28,16 +28,27 @@ _NO_COMPILER = re.compile(
     r"InvalidCxxCompiler|No working C\+\+ compiler|Failed to find C compiler"
     r"|(g\+\+|c\+\+|gcc|cc)'?: (command )?not found|No such file or directory: '(g\+\+|c\+\+|gcc|cc)'"
 )
+NETWORK = (
+    "the job has no network (resources.network: none): give it the data as `inputs`, or set"
+    " resources.network to bridge"
+)
+_NO_NETWORK = re.compile(
+    r"[Nn]ame resolution|Name or service not known|Network is unreachable|NameResolutionError"
+    r"|[Cc]ould ?n[o']t connect to|Failed to establish a new connection"
+)
 _NAME = re.compile(r"ended-([0-9]{1,10})\.json\Z")
 
 
 class Uncaught(Value):
     notes: tuple[str, ...] = ()
-    hint: str | None = None  # what the base lacks, where one of the errors says so
+    hint: str | None = None  # what the base or the job lacks, where one of the errors says so
 
 
-def read_uncaught(folder: Path) -> Uncaught:
-    """What a job's processes died of, as notes. Nothing that a report contains raises an error."""
+def read_uncaught(folder: Path, *, network: bool = True) -> Uncaught:
+    """What a job's processes died of, as notes. Nothing that a report contains raises an error.
+
+    `network`: the job could reach one.
+    """
     names = sorted(report_names(folder, _NAME)[0], key=lambda name: int(name[6:-5]))
     said: Counter[str] = Counter()
     hint = None
@@ -51,6 +62,8 @@ def read_uncaught(folder: Path) -> Uncaught:
         said[text] += 1
         if _NO_COMPILER.search(error):
             hint = COMPILER
+        elif not network and _NO_NETWORK.search(error):
+            hint = NETWORK
     notes = [f"{text} ({count} times)" if count > 1 else text for text, count in said.items()][:MAX_SHOWN]
     left = len(names) - sum(list(said.values())[:MAX_SHOWN])
     if left > 0:
