@@ -39,9 +39,9 @@ def _seal(session: Session) -> None:
 
     try:
         if session.record.ledger.head_due():
-            from orchestrator.audit.heads.signed_heads import seal
+            from orchestrator.audit.heads.signed_heads import sign_if_due
 
-            seal(session)
+            sign_if_due(session)
     except (RepriseError, OSError) as error:
         from orchestrator.cli.terminal.console import tell
 

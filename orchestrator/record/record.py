@@ -1,4 +1,4 @@
-"""Record: the one door to what is recorded. Each method is one transaction."""
+"""Record: all access to what is recorded. Each method is one transaction."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Functions over a connection as methods that open a transaction of their own.
 
-`claim = writing(run_states.claim, commit_recovery.claimed)` in a class below Door is a method with the
-function's arguments (but for the connection), its result and its docstring.
+`claim = writing(run_states.claim, commit_recovery.claimed)` in a subclass of Door is a method with the
+function's arguments (but for the connection), result and docstring.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Door:
 
 
 def reading(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """A method that asks in one snapshot."""
+    """A method that reads one snapshot."""
 
     def method(door: Door, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return door._database.read(lambda connection: work(connection, *args, **kwargs))
@@ -41,8 +41,8 @@ def writing(
 ) -> Callable[Concatenate[Any, P], T]:
     """A method that writes all or nothing.
 
-    `settled` is asked after a commit that was cut off, before the write is tried again: it takes those of the
-    arguments that it names, and answers with what `work` returned, or None where nothing was written.
+    `settled` is asked after a commit that was cut off, before the write is tried again. It takes those of the
+    arguments that it names, and returns what `work` returned, or None where nothing was written.
     """
 
     def method(door: Door, /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -9,7 +9,7 @@ import pytest
 from support.box import git
 from support.records import new_run
 
-from orchestrator.audit.heads.signed_heads import BRANCH, copy_to_file, copy_to_git, seal, sign_ledger
+from orchestrator.audit.heads.signed_heads import BRANCH, copy_to_file, copy_to_git, sign_if_due, sign_ledger
 from orchestrator.audit.heads.signed_note import parse_head, split_notes, verify_head
 from orchestrator.audit.keys import key_path, signing_key
 from orchestrator.errors import AuditError, UsageError
@@ -80,17 +80,17 @@ def test_two_boxes_sign_one_ledger_each_with_its_own_key(session: Session, tmp_p
 
 def test_a_seal_is_put_on_the_end_of_runs_only(session: Session) -> None:
     session.record.submit(new_run())
-    seal(session)
+    sign_if_due(session)
     assert session.record.ledger.latest_signed_head() is None
     assert not key_path(session.settings).exists()
     end_a_run(session)
-    seal(session)
+    sign_if_due(session)
     first = session.record.ledger.latest_signed_head()
     assert first is not None
     assert first.size == session.record.ledger.head().size
-    seal(session)
+    sign_if_due(session)
     session.record.submit(new_run())
-    seal(session)
+    sign_if_due(session)
     assert session.record.ledger.latest_signed_head() == first
 
 

@@ -143,7 +143,10 @@ def head_findings(size: int, later: LedgerHead | None) -> Iterator[Finding]:
 
 def event_findings(line: LedgerEvent) -> Iterator[Finding]:
     """One event: its document, and the columns that copy it."""
-    subject = f"event {line.index}"
+
+    def altered(detail: str, kind: Kind = Kind.EVENT_ALTERED) -> Finding:
+        return Finding(kind=kind, subject=f"event {line.index}", detail=detail, run=line.run)
+
     try:
         said = json.loads(line.document)
         canonical = canonical_json(said)
@@ -152,24 +155,12 @@ def event_findings(line: LedgerEvent) -> Iterator[Finding]:
         if not isinstance(said["data"], dict):
             raise TypeError("its data is not a mapping")
     except UNREADABLE as error:
-        detail = f"its document cannot be read: {type(error).__name__} {error}"
-        yield Finding(kind=Kind.EVENT_ALTERED, subject=subject, detail=detail, run=line.run)
+        yield altered(f"its document cannot be read: {type(error).__name__} {error}")
         return
     if canonical != line.document:
-        detail = "its document is not in canonical form"
-        yield Finding(kind=Kind.EVENT_ALTERED, subject=subject, detail=detail, run=line.run)
-    found = {
-        "index": line.index,
-        "at": moment,
-        "by": line.by,
-        "kind": line.kind,
-        "run": line.run,
-    }
+        yield altered("its document is not in canonical form")
+    found = {"index": line.index, "at": moment, "by": line.by, "kind": line.kind, "run": line.run}
     for name, value in columns.items():
         if found[name] != value:
-            yield Finding(
-                kind=Kind.EVENT_ORDER if name == "index" else Kind.EVENT_ALTERED,
-                subject=subject,
-                detail=f"{name}: its document says {value!r}, the column {found[name]!r}",
-                run=line.run,
-            )
+            detail = f"{name}: its document says {value!r}, the column {found[name]!r}"
+            yield altered(detail, Kind.EVENT_ORDER if name == "index" else Kind.EVENT_ALTERED)

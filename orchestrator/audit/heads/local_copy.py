@@ -1,8 +1,8 @@
 """The box's own copy of the tree heads that it signed, beside its key: out of reach of the database's owner.
 
-Whoever rewrites the ledger and its tree heads in the database has not got these files, so the next audit on
-this box finds it, without any witness. `ledgers` says which database held which ledger: a ledger that is put
-in the place of another one, with a name of its own, is found, too.
+Whoever rewrites the ledger and its tree heads in the database cannot rewrite these files, so the next audit
+on this box finds it without any witness. The file `ledgers` says which database held which ledger: the audit
+finds a ledger that was put in another's place, too.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.audit.heads.signed_note import split_notes
+from orchestrator.audit.heads.signed_note import is_complete, split_notes
 from orchestrator.durable import make_folder, write_bytes
 from orchestrator.settings import Settings
 
-LIMIT = 1 << 20  # bytes; then the older half goes: the newest hold the most
+LIMIT = 1 << 20  # bytes; beyond that the older half is removed: newer tree heads cover more events
 
 
 def local_path(settings: Settings, origin: str) -> Path:
@@ -50,10 +50,9 @@ def kept_origins(settings: Settings, database: str) -> list[str]:
 
 
 def kept_heads(settings: Settings, origin: str) -> Sequence[str]:
-    """This box's copies of the notes, without one at the end that was cut off."""
+    """This box's copies of the notes, without a last one that was cut off."""
     path = local_path(settings, origin)
     if not path.is_file():
         return ()
     notes = split_notes(path.read_text("utf-8", "replace"))
-    whole = bool(notes) and notes[-1].endswith("\n") and "\n\n— " in notes[-1]
-    return notes if whole else notes[:-1]
+    return notes if notes and is_complete(notes[-1]) else notes[:-1]

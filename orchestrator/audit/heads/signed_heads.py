@@ -1,7 +1,7 @@
 """Signed tree heads: the ledger's size and root, signed by this box's key, kept in the record and elsewhere.
 
-What is in the record can be rewritten by whoever can write there. A copy that the database's owner cannot
-write is what shows it: a file on another machine, a branch that is pushed to a protected repository.
+Whoever can write to the database can rewrite the tree heads in it. A copy that they cannot write shows it: a
+file on another machine, or a branch that is pushed to a protected repository.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.audit.heads.local_copy import keep_head
-from orchestrator.audit.heads.signed_note import SignedHead, parse_head, sign_head, split_notes
+from orchestrator.audit.heads.signed_note import SignedHead, is_complete, parse_head, sign_head, split_notes
 from orchestrator.audit.keys import signing_key
 from orchestrator.durable import make_folder
 from orchestrator.errors import AuditError, StoreError, UsageError
@@ -45,14 +45,14 @@ def sign_ledger(session: Session) -> str | None:
     return kept
 
 
-def seal(session: Session) -> None:
-    """At a command's end: sign a tree head where a run has ended or was judged since the last one."""
+def sign_if_due(session: Session) -> None:
+    """Sign the ledger at a command's end, where a run has ended or was judged since the last tree head."""
     if session.record.ledger.head_due():
         sign_ledger(session)
 
 
 def copy_to_file(session: Session, path: Path) -> int:
-    """Append the tree heads that a file lacks, in one write: how many. The file holds one after the other.
+    """Append the tree heads that a file lacks, in one write: how many.
 
     AuditError where the file contradicts the ledger, UsageError where it holds something else or cannot be
     written. A note that an earlier write left half done is written again.
@@ -87,10 +87,10 @@ def _append(session: Session, stream: BinaryIO, name: str) -> int:
 
 
 def _whole_notes(data: bytes) -> bytes:
-    """Without a note at the end that was cut off: every whole one ends with a newline after a signature."""
+    """The data without a last note that was cut off."""
     text = data.decode("utf-8", "surrogateescape")
     notes = split_notes(text)
-    if not notes or (text.endswith("\n") and "\n\n— " in notes[-1]):
+    if not notes or (text.endswith("\n") and is_complete(notes[-1])):
         return data
     return data[: data.rindex(notes[-1].partition("\n")[0].encode("utf-8", "surrogateescape"))]
 
@@ -98,8 +98,8 @@ def _whole_notes(data: bytes) -> bytes:
 def copy_to_git(session: Session, folder: Path) -> int:
     """Commit the tree heads that BRANCH of a folder's repository lacks: how many.
 
-    The branch has one file per ledger and its own history; index, work tree and HEAD are not touched. Two
-    commands at once: one is refused, with an error. Errors as of `copy_to_file`.
+    The branch has one file per ledger and its own history; index, work tree and HEAD are not touched. Of two
+    commands at once, one fails. Errors as of `copy_to_file`.
     """
     there = find_repository(folder)
     if there is None:
@@ -146,19 +146,19 @@ def _commit(repository: Repository, entries: dict[str, str], tip: str, note: str
     read = parse_head(note)
     said = f"Signed tree head of {read.origin}: {read.size} events\n".encode()
     commit = repository.ask("committing", *who, "commit-tree", tree, *parent, given=said).decode().strip()
-    # The old tip is named: whoever was faster has not lost what they wrote.
+    # The old tip is named, so that a faster writer's commit is not lost.
     repository.ask("moving the branch", "update-ref", BRANCH, commit, tip or "0" * len(commit))
 
 
 def _missing(session: Session, there: str, name: str) -> list[str]:
-    """The record's tree heads that come after those that are there."""
+    """The record's tree heads that a copy, with the text `there`, lacks."""
     head, held = session.record.ledger.head(), session.record.ledger.signed_heads()
     last = agreed(there, name, head, held)
     return [one.text for one in held if one.size > last]
 
 
 def agreed(there: str, name: str, head: LedgerHead, held: Sequence[Signed]) -> int:
-    """The size up to which a copy has the tree heads; AuditError where it contradicts the record's."""
+    """The largest size in a copy of the tree heads. AuditError where the copy contradicts the record."""
     notes = [parse_head(note) for note in split_notes(there)]
     kept = {read.size: read for read in (parse_head(one.text) for one in held)}
     for note in notes:

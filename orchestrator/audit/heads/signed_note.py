@@ -108,6 +108,11 @@ def split_notes(text: str) -> list[str]:
     return ["".join(lines) for lines in notes]
 
 
+def is_complete(note: str) -> bool:
+    """Whether a note was not cut off: it ends with a newline after a signature."""
+    return note.endswith("\n") and "\n\n— " in note
+
+
 def verify_head(head: SignedHead, keys: Iterable[PublicKey]) -> Sequence[PublicKey]:
     """The keys whose signature on it is good. UsageError for a bad signature of one of the keys."""
     known = {(key.name, key.key_id): key for key in keys}
@@ -123,5 +128,5 @@ def verify_head(head: SignedHead, keys: Iterable[PublicKey]) -> Sequence[PublicK
 
 
 def _lines(text: str) -> list[str]:
-    """With their ends, which are line feeds only: a signature is over each byte of its note."""
+    """Lines with their ends. Only a line feed ends one: a signature is over each byte of its note."""
     return [f"{line}\n" for line in text.split("\n")[:-1]] + [text.rpartition("\n")[2]]

@@ -7,7 +7,7 @@ Postgres). SELECT then UPDATE without it gave 306 double claims of 2000 under 32
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
@@ -29,6 +29,8 @@ class Database(ABC):
 
     `name` is what messages call it: without a password. `by` is who writes, for the ledger.
     """
+
+    hints: Mapping[str, str]  # what the database says -> how to mend it
 
     def __init__(self, name: str, engine: Engine) -> None:
         self.name = name
@@ -78,7 +80,8 @@ class Database(ABC):
             raise self.error(reason) from error
 
     def error(self, reason: str) -> RecordError:
-        return RecordError(f"the record {self.name} refused: {reason}", self.hint(reason))
+        hint = next((hint for part, hint in self.hints.items() if part in reason), None)
+        return RecordError(f"the record {self.name} refused: {reason}", hint)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -86,10 +89,6 @@ class Database(ABC):
     @abstractmethod
     def refusal(self, error: DBAPIError) -> str | None:
         """The database's own words; None where the error is ours."""
-
-    @abstractmethod
-    def hint(self, reason: str) -> str | None:
-        """How to mend what it said."""
 
     @abstractmethod
     def untouched(self) -> bool:

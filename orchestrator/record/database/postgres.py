@@ -55,6 +55,8 @@ _HINTS = {
 
 
 class Postgres(Database):
+    hints = _HINTS
+
     def __init__(self, url: URL) -> None:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
@@ -113,9 +115,6 @@ class Postgres(Database):
         if isinstance(error.orig, ours) and not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             return None
         return " ".join(str(error.orig).split())
-
-    def hint(self, reason: str) -> str | None:
-        return next((hint for part, hint in _HINTS.items() if part in reason), None)
 
     def untouched(self) -> bool:
         return False

@@ -17,7 +17,6 @@ from orchestrator.errors import RecordError
 from orchestrator.record.database import database
 from orchestrator.record.database.database import POOL_TIMEOUT, Database
 
-# What SQLite says -> how to mend it.
 _HINTS = {
     "readonly database": "make the file and its folder writable for you, or name another (REPRISE_HOME)",
     "unable to open database": "check that the folder exists and that you may write in it (REPRISE_HOME)",
@@ -30,6 +29,8 @@ _HINTS = {
 
 
 class Sqlite(Database):
+    hints = _HINTS
+
     def __init__(self, url: URL) -> None:
         self.path = Path(url.database or "").absolute()
         engine = create_engine(
@@ -47,9 +48,6 @@ class Sqlite(Database):
 
     def refusal(self, error: DBAPIError) -> str | None:
         return str(error.orig) if isinstance(error.orig, sqlite3.DatabaseError) else None
-
-    def hint(self, reason: str) -> str | None:
-        return next((hint for part, hint in _HINTS.items() if part in reason), None)
 
     def untouched(self) -> bool:
         return not self.path.exists()

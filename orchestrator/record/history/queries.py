@@ -81,16 +81,16 @@ def history(connection: Connection, wanted: HistoryFilter) -> HistoryPage:
     """Lines that the filter lets through; newest first, or as it sorts. UsageError for a bad filter."""
     if wanted.changed is not None:
         return _changed(connection, wanted, wanted.changed)
-    asked = _asked(connection, wanted)
-    keys = page(connection, asked, None if wanted.limit is None else wanted.limit + 1)
+    query = _run_query(connection, wanted)
+    keys = page(connection, query, None if wanted.limit is None else wanted.limit + 1)
     shown = keys[: wanted.limit]
     more = len(keys) > len(shown)
-    following = cursor_of(connection, wanted.sort, asked.order, shown[-1]) if more and shown else None
+    following = cursor_of(connection, wanted.sort, query.order, shown[-1]) if more and shown else None
     return HistoryPage(lines=tuple(lines_of(connection, shown)), next=following)
 
 
 def _changed(connection: Connection, wanted: HistoryFilter, aspect: str) -> HistoryPage:
-    """Runs in which it changed, of LOOKED_AT at most: one after the other is compared with the one before."""
+    """Runs in which the aspect changed: each of LOOKED_AT at most is compared with the run before it."""
     found: list[RunLine] = []
     differing: dict[str, Changed] = {}
     limit = LOOKED_AT if wanted.limit is None else wanted.limit
@@ -105,8 +105,8 @@ def _changed(connection: Connection, wanted: HistoryFilter, aspect: str) -> Hist
         if len(found) + len(lines) > limit:
             lines = lines[: limit - len(found)]
             last = (found + lines)[-1]
-            asked = _asked(connection, wanted)
-            following = cursor_of(connection, wanted.sort, asked.order, key_of(connection, last.id))
+            order = _run_query(connection, wanted).order
+            following = cursor_of(connection, wanted.sort, order, key_of(connection, last.id))
         found += lines
         differing |= {line.id: here[line.id] for line in lines}
         if following is None or len(found) == limit:
@@ -115,7 +115,7 @@ def _changed(connection: Connection, wanted: HistoryFilter, aspect: str) -> Hist
     return HistoryPage(lines=tuple(found), changes=differing, next=following, left=left)
 
 
-def _asked(connection: Connection, wanted: HistoryFilter) -> RunQuery:
+def _run_query(connection: Connection, wanted: HistoryFilter) -> RunQuery:
     """The filter as conditions, and what indexes can find of them."""
     run, said = tables.run, tables.annotation
     names = RecordedNames(connection)

@@ -33,9 +33,7 @@ _now_at = (
 
 
 def whole_run(connection: Connection, run: str) -> RunRecord:
-    """The record of a run by its full id. UsageError for an unknown one, RecordError for a row
-    that somebody altered.
-    """
+    """The record of a run by its full id. UsageError for an unknown one, RecordError for an altered row."""
     try:
         return _whole_run(connection, run)
     except WRONG as error:
@@ -43,11 +41,11 @@ def whole_run(connection: Connection, run: str) -> RunRecord:
 
 
 class ToExecute(NamedTuple):
-    """A run as an executor begins with it, all from one snapshot."""
+    """A run as its executor reads it at the beginning, from one snapshot."""
 
     record: RunRecord
     open: OpenRun
-    asked: bytes  # what `sealed_text.asks` compares at its end
+    asked: bytes  # compared at the end, by `sealed_text.asks`
 
 
 def run_to_execute(connection: Connection, run: str) -> ToExecute:

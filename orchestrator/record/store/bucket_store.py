@@ -114,7 +114,7 @@ class BucketStore(Store):
     def chunks(self, digest: Digest, offset: int) -> Iterator[memoryview]:
         """From `offset` on, in pieces as they come.
 
-        A server that answers a range with the whole blob is asked for that, and the start is passed over.
+        A server that cannot read a range is asked for the whole blob, and the start is skipped.
         """
         with self._translated(f"reading blob {digest}"):
             try:
@@ -149,7 +149,7 @@ class BucketStore(Store):
             path = folder / digest.hex
             with path.open("wb") as out:
                 out.writelines(self.chunks_of(digest))
-            path.chmod(0o444)  # a container's user reads it by its mount; of this box nobody gets so far
+            path.chmod(0o444)  # for a container's user, by the mount; no user of this box reaches it
             yield path
 
     @contextmanager
@@ -187,7 +187,7 @@ class BucketStore(Store):
         return found
 
     def now(self) -> datetime:
-        """The server's: an object is put, looked at, removed. Asked once; it is counted on from there."""
+        """The server's time. It is asked once, by putting an object, and counted on from there."""
         import obstore
 
         if self._clock is None:
@@ -215,7 +215,7 @@ class BucketStore(Store):
             )
 
     def try_out(self) -> None:
-        """Under a name that no blob has, so that nothing needs to be collected afterwards."""
+        """Under a name that no blob has, so that no collection is needed afterwards."""
         import obstore
 
         name, data = f"trial/{secrets.token_hex(8)}", secrets.token_bytes(32)
@@ -259,7 +259,7 @@ class BucketStore(Store):
                 obstore.delete(self.client, name)
 
     def remove(self, digest: Digest, before: datetime) -> bool:
-        """Looked at once more just before, and only within the time that batches wait for it."""
+        """The blob's age is read again just before, and it goes only while batches wait for that."""
         import obstore
 
         if self._until is None:
@@ -282,7 +282,7 @@ class BucketStore(Store):
     def wait_for_removals(self) -> bool:
         """Wait for the removals under way to end: whether there were any.
 
-        What is there after WAIT is of a killed collection, and goes.
+        Names that are there after WAIT are those of killed collections, and are removed.
         """
         import obstore
 
@@ -314,7 +314,7 @@ class BucketStore(Store):
 
 
 class _BlobReader(io.RawIOBase):
-    """A blob as a raw stream; where it is read on from another place, another request begins."""
+    """A blob as a raw stream; reading on from another place begins another request."""
 
     def __init__(self, store: BucketStore, digest: Digest, size: int) -> None:
         self._store, self._digest, self._size = store, digest, size

@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -32,7 +32,7 @@ from orchestrator.record.store.blob_store import (
     StoreOwner,
     hint_for,
 )
-from orchestrator.record.store.process_folder import give_up, own_folder, remove_dead
+from orchestrator.record.store.process_folder import entries_of, give_up, own_folder, remove_dead
 from orchestrator.record.store.safe_folders import NoFileError, open_file, opened_folder, path_of
 
 _ASIDE = "gone-"
@@ -101,7 +101,7 @@ class BlobStore(Store):
 
     @contextmanager
     def file(self, digest: Digest) -> Iterator[Path]:
-        """In a shared store a copy, for a path can lead elsewhere by the time that a container has it."""
+        """The blob's file. A shared store gives a copy: others can redirect a path before it is mounted."""
         if not self.has(digest):
             raise self._absent(digest)
         if self.shared is None:
@@ -112,7 +112,7 @@ class BlobStore(Store):
             path = Path(above, digest.hex)
             with path.open("wb") as out:
                 out.writelines(self.chunks_of(digest))
-            path.chmod(0o444)  # a container's user reads it by its mount; of this box nobody gets so far
+            path.chmod(0o444)  # for a container's user, by the mount; no user of this box reaches it
             yield path
 
     @contextmanager
@@ -141,7 +141,7 @@ class BlobStore(Store):
         found = {}
         try:
             with self.opened("ledgers") as folder:
-                for path in _entries(folder):
+                for path in entries_of(folder):
                     with suppress(NoFileError, PermissionError), open_file(path) as stream:
                         found[path.name] = stream.read(LEDGER_TEXT).decode("utf-8", "replace")
                     found.setdefault(path.name, "what it says cannot be read")
@@ -152,7 +152,7 @@ class BlobStore(Store):
         return {name: text for name, text in found.items() if not name.endswith(".tmp")}
 
     def now(self) -> datetime:
-        """The file system's own clock, which is a server's where that is far away."""
+        """The file system's own clock: a server's, where it is mounted from one."""
         try:
             with self.opened("tmp", make=True) as parent:
                 path = parent / secrets.token_hex(8)
@@ -194,7 +194,7 @@ class BlobStore(Store):
             yield Stored(str(self.folder.joinpath(*names)), plain, found.st_size, moment)
 
     def remove(self, digest: Digest, before: datetime) -> bool:
-        """Put aside first: a batch that met the blob a moment ago has made it younger, and it comes back."""
+        """Put aside first, and back where a batch that met the blob meanwhile has made it younger."""
         limit, name = before.timestamp(), f"{_ASIDE}{secrets.token_hex(8)}"
         try:
             with self.at(digest) as path:
@@ -222,12 +222,12 @@ class BlobStore(Store):
         aside.unlink()
 
     def clean(self) -> int:
-        """A blob that a killed `remove` left aside may have been met by then: it comes back, and is looked
-        at as any other. Anything but a plain file was put there by hand, and goes.
+        """A blob that a killed `remove` put aside comes back: a batch may have met it. Anything there but a
+        plain file was put there by hand, and is removed.
         """
         try:
             with self.opened("tmp") as parent:
-                for aside in _entries(parent):
+                for aside in entries_of(parent):
                     if aside.name.startswith(_ASIDE):
                         self._tidy(aside)
                 return remove_dead(parent)
@@ -237,7 +237,7 @@ class BlobStore(Store):
             raise StoreError(f"{self.folder} cannot be tidied: {error}", hint_for(error)) from error
 
     def _tidy(self, aside: Path) -> None:
-        # The other collection is alive, or another user's; a folder is nobody's, and is left.
+        # Another living collection's file may go meanwhile. Another user's, and a folder, stay.
         with suppress(FileNotFoundError, PermissionError, IsADirectoryError):
             try:
                 with open_file(aside) as stream:
@@ -246,13 +246,6 @@ class BlobStore(Store):
                 aside.unlink()
                 return
             self._put_back(aside, digest)
-
-
-def _entries(folder: Path) -> Iterable[Path]:
-    try:
-        return list(folder.iterdir())
-    except FileNotFoundError:
-        return ()
 
 
 class FolderBatch:

@@ -52,15 +52,15 @@ def give_up(folder: Path, lock: int) -> None:
 def remove_dead(parent: Path) -> int:
     """Remove the folders of processes that were killed: bytes."""
     removed = 0
-    for folder in _entries(parent):
+    for folder in entries_of(parent):
         lock = _locked(folder)
         if lock is not None:
-            removed += sum(path.lstat().st_size for path in _entries(folder))
+            removed += sum(path.lstat().st_size for path in entries_of(folder))
             give_up(folder, lock)
     return removed
 
 
-def _entries(folder: Path) -> Iterable[Path]:
+def entries_of(folder: Path) -> Iterable[Path]:
     try:
         return list(folder.iterdir())
     except FileNotFoundError:

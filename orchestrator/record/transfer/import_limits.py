@@ -1,6 +1,6 @@
 """What a run of another record may hold: texts of bounded length, numbers that columns take.
 
-What this box recorded itself is bounded where it is read; a bundle is somebody else's word throughout.
+What this box records is bounded where it is read; all of a bundle was written by somebody else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CODES = range(-(1 << 31), 1 << 31)
 
 
 def beyond(run: RunRecord) -> str | None:
-    """The name of the first field that is longer or larger than any that is recorded; None where none is."""
+    """The first field that is longer or larger than we ever record, in words; None without one."""
     for name, size, most in _sizes(run):
         if size > most:
             return f"{name} has {size}, more than {most}"

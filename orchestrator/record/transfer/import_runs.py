@@ -33,8 +33,7 @@ from orchestrator.value import YEARS, Value
 SHOWN = 4  # differences that a message names
 _WHOLE = "the bundle was altered, or made by another program: export the run again"
 _ID = re.compile(r"[0-9a-f]{16}\Z")
-# What a run is called here and there: a box's name is what its worker calls it, and not of the run; nor is
-# the bundle that it came in.
+# What differs between records: the name that a worker gives its box, and the bundle that the run came in.
 _NOT_CARRIED = {"box_name": None, "imported": None}
 
 
@@ -53,7 +52,7 @@ class Carried(Value):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Carried:
-        """Checked as far as one run alone can be. ValueError says what is wrong."""
+        """A run, checked by itself. ValueError says what is wrong."""
         try:
             item = read_untrusted(cls, data)
         except ValidationError as error:
@@ -173,7 +172,7 @@ def bring_in(
     """Write down what is not here yet; originals come before their reruns. `source`: the bundle's digest.
 
     UsageError, and nothing written, for a run that is here with other values, whose original is neither
-    here nor came before it, or with values that the record does not give back as they came.
+    here nor came before it, or with values that the record would give back changed.
     """
     brought = []
     lines: list[VerdictLine] = []
@@ -230,7 +229,7 @@ def _write(connection: Connection, item: Carried, by: str, source: Digest) -> No
         raise UsageError(
             f"run {run.id} holds a value that the record refuses: {_plain(error)}", _WHOLE
         ) from error
-    # Read back in the same transaction: what the record would give back otherwise is not let in.
+    # Read back in the same transaction: a run that would come back changed is refused.
     differences = beside(connection, item)
     if differences:
         raise UsageError(
