@@ -59,11 +59,11 @@ def _finished(run: str, data: dict[str, Any]) -> str:
 
 
 def _attempt(verb: str) -> Any:
-    def said(run: str, data: dict[str, Any]) -> str:
+    def sentence(run: str, data: dict[str, Any]) -> str:
         number, _ = _one(data, "attempt")
         return f"{verb} attempt {number} of {run}"
 
-    return said
+    return sentence
 
 
 def _requeued(run: str, data: dict[str, Any]) -> str:
@@ -82,11 +82,11 @@ def _launched(run: str, data: dict[str, Any]) -> str:
 
 
 def _judged(verb: str) -> Any:
-    def said(run: str, data: dict[str, Any]) -> str:
+    def sentence(run: str, data: dict[str, Any]) -> str:
         _, row = _one(data, "verdict")
         return f"{verb} {run} against {row['original']}: {row['outcome']}"
 
-    return said
+    return sentence
 
 
 def _remarked(run: str, data: dict[str, Any]) -> str:
@@ -104,11 +104,11 @@ def _remarked(run: str, data: dict[str, Any]) -> str:
 
 
 def _shared(verb: str, table: str, column: str | None) -> Any:
-    def said(_run: str, data: dict[str, Any]) -> str:
+    def sentence(_run: str, data: dict[str, Any]) -> str:
         key, row = _one(data, table)
         return f"{verb} {_text(row[column] if column else key)}"
 
-    return said
+    return sentence
 
 
 def _text(value: Any) -> str:

@@ -162,8 +162,8 @@ def _hardware(original: RunRecord, rerun: RunRecord, compared: bool) -> Iterator
 
 
 def _flags(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> Iterator[str]:
-    said = {name for cause in verdict.causes[:CAUSES_SHOWN] for name in cause.fields}
-    moved = [f"  {name}: {moves}" for name, moves in verdict.flags_changed.items() if name not in said]
+    named = {name for cause in verdict.causes[:CAUSES_SHOWN] for name in cause.fields}
+    moved = [f"  {name}: {moves}" for name, moves in verdict.flags_changed.items() if name not in named]
     if moved:
         yield "the script changed flags that Reprise had set or seen:"
         yield from _cut(moved, FLAGS_SHOWN)

@@ -34,15 +34,15 @@ def command(name: str | None, run: str | None, remove: bool, as_json: bool) -> N
     if remove and (name is None or run is not None):
         raise UsageError("--remove takes an alias and nothing else", "`reprise alias ALIAS --remove`")
     with opened() as session:
-        said = "" if name is None else _change(session.record, name, run, remove)
+        answer = "" if name is None else _change(session.record, name, run, remove)
         every = session.record.annotations.names()
     names = [item for item in every if name in (None, item.name)]
     if name is not None and not names:
         raise UsageError(f"no run ever had the alias {name}", f"`reprise alias {name} RUN` gives it")
     if as_json:
         print_document({"names": alias_documents(names)})
-    elif said:
-        line(said)
+    elif answer:
+        line(answer)
     elif name is not None:
         show([alias_past(names[0])])
     else:

@@ -84,9 +84,9 @@ def _word(value: Any) -> str:
 
 
 def _cause(kind: CauseKind, noun: str, fields: dict[str, str]) -> Cause:
-    said = listed([f"{name} {value}" for name, value in fields.items()])
+    named = listed([f"{name} {value}" for name, value in fields.items()])
     return Cause(
         kind=kind,
-        text=f"{noun} ({said}), so other results are expected",
+        text=f"{noun} ({named}), so other results are expected",
         fields=dict(list(fields.items())[:20]),
     )

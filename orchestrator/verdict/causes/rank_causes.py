@@ -129,12 +129,12 @@ def _proven(original: RunRecord, rerun: RunRecord, evidence: Evidence) -> list[_
 
 
 def _writing(original: RunRecord, evidence: Evidence) -> Cause:
-    said = [f"{item.path} {_place(item)}".strip() for item in evidence.files]
-    said += [f"metric {item.name}" for item in evidence.metrics]
+    names = [f"{item.path} {_place(item)}".strip() for item in evidence.files]
+    names += [f"metric {item.name}" for item in evidence.metrics]
     steps = evidence.traced.steps if evidence.traced else 0
     text = (
         f"training is the same to the bit ({count(steps, 'step')}); only what is written beside or after it"
-        f" differs ({listed(said, FIELDS_IN_TEXT)}): look for a clock, a duration, a path or an unsorted set"
+        f" differs ({listed(names, FIELDS_IN_TEXT)}): look for a clock, a duration, a path or an unsorted set"
         " in it"
     )
     lines = advice(original, evidence.marks)

@@ -64,16 +64,18 @@ def marks(
 def glob_of(path: str, run: RunRecord) -> str:
     """A glob that fits the path in every rerun, and little else."""
     found = blanked(path, window_of(run))
-    pieces = found.key.split("\0")
-    literal = "".join(f"[{char}]" if char in WILD | {"{"} else char for char in pieces[0])
-    for blank, piece in zip(found.blanks, pieces[2::2], strict=True):
-        literal += "*/" * blank.text.count("/") + "*"
-        literal += "".join(f"[{char}]" if char in WILD | {"{"} else char for char in piece)
-    return literal
+    first, *rest = map(_literal, found.key.split("\0")[::2])
+    stars = ("*/" * blank.text.count("/") + "*" for blank in found.blanks)
+    return first + "".join(star + piece for star, piece in zip(stars, rest, strict=True))
+
+
+def _literal(text: str) -> str:
+    """A glob that fits this text only."""
+    return "".join(f"[{char}]" if char in WILD | {"{"} else char for char in text)
 
 
 def advice(original: RunRecord, found: SuggestedMarks) -> str:
-    """`outputs: [...]` and `tolerance: {...}`, whole lines of the job file; "" where nothing is to mark."""
+    """`outputs: [...]` and `tolerance: {...}`, complete lines of the job file; "" where none is needed."""
     tolerance = original.tolerance
     lines = []
     if found.outputs and len(found.outputs) <= MOST:

@@ -108,8 +108,8 @@ def compare_event_files(
     except (EventFileError, RepriseError, OSError, RecursionError):
         return None
     if difference is not None:
-        said = f"its scalars are within the tolerances of metrics; {difference}" if excused else difference
-        return EventsCompared(False, said, excused)
+        note = f"its scalars are within the tolerances of metrics; {difference}" if excused else difference
+        return EventsCompared(False, note, excused)
     kinds = f", scalars of {count(len(tags), 'tag')}" if tags else ""
     but = f" but for volatile {', '.join(sorted(scalars.left_out))}" if scalars.left_out else ""
     return EventsCompared(True, f"{count(events, 'record')}{kinds}, equal{but}")

@@ -30,15 +30,15 @@ def judge_contents(
     if finding.error is not None:
         return False, f"its tensors are not compared: {finding.error}"
     glob = tolerance_glob(difference.path, dict(tolerances))
-    said = _tensors(finding) + _leaves(finding)
+    note = _tensors(finding) + _leaves(finding)
     if glob is None:
-        return False, said
+        return False, note
     tolerance = tolerances[glob]
     if tolerance != finding.tolerance:
-        return False, f"{said}; the tolerance for {glob!r} is not the one that it was compared with"
+        return False, f"{note}; the tolerance for {glob!r} is not the one that it was compared with"
     near = not finding.problem and finding.tensors > 0 and finding.outside == 0
     bound = f"tolerance {glob!r} (abs {tolerance.abs:g}, rel {tolerance.rel:g})"
-    return near, f"{'within' if near else 'not within'} {bound}: {said}"
+    return near, f"{'within' if near else 'not within'} {bound}: {note}"
 
 
 def stored_contents(document: Mapping[str, Any]) -> dict[str, TensorFinding]:

@@ -91,8 +91,8 @@ def _other_processes(original: RunRecord, rerun: RunRecord) -> str:
     left, right = original.traces, rerun.traces
     worlds = [sorted({file.world for file in files}) for files in (left, right)]
     if left and right and worlds[0] != worlds[1]:
-        said = (" and ".join(map(str, world)) for world in worlds)
-        return f"world size {' vs '.join(said)}"
+        sizes = (" and ".join(map(str, world)) for world in worlds)
+        return f"world size {' vs '.join(sizes)}"
     ranks = [Counter(file.rank for file in files) for files in (left, right)]
     if len(left) != len(right):
         return f"{len(left)} vs {count(len(right), 'traced process', 'traced processes')}"

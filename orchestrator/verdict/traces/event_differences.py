@@ -57,19 +57,19 @@ def path_difference(
     """Two runs that did different things; None: a trace that ended. `step` counts where none is an event."""
     events = [item for item in (original, rerun) if isinstance(item, TraceEvent)]
     early = min(events, key=lambda item: (item.step, _ORDER.index(item.phase)), default=None)
-    said = describe(original), describe(rerun)
+    seen = describe(original), describe(rerun)
     note = OTHER_PATH
     if isinstance(original, TraceEvent) and isinstance(rerun, TraceEvent) and original.kind == rerun.kind:
         shapes = _other_shape(original, rerun)
         if shapes:
-            note, said = OTHER_SHAPES, shapes
+            note, seen = OTHER_SHAPES, shapes
     return TraceDifference(
         phase=early.phase if early else Phase.INIT,
         step=early.step if early else step,
         rank=rank,
         where=early.where if early else "",
-        original=said[0],
-        rerun=said[1],
+        original=seen[0],
+        rerun=seen[1],
         note=note,
     )
 

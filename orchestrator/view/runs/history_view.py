@@ -76,9 +76,9 @@ def runs_page(found: Answer) -> Iterator[Block]:
     if sorted_by is not None and sorted_by.word == "metrics":
         columns[str(sorted_by)] = [_sorted_text(run, sorted_by) for run in runs]
     columns |= _columns(runs)
-    said = [", ".join((*run.names, *run.tags)) for run in runs]
-    if any(said):
-        columns["alias, tags"] = said
+    marks = [", ".join((*run.names, *run.tags)) for run in runs]
+    if any(marks):
+        columns["alias, tags"] = marks
     yield Table(tuple(columns), list(zip(*columns.values(), strict=True)), right=("time",))
 
 
@@ -158,8 +158,8 @@ def best_view(found: Best, run: RunRecord) -> View:
         yield from run_page(run)
         yield next_page(run)
 
-    said = {name: getattr(found, name) for name in ("metric", "part", "value", "step", "incomplete")}
-    return View(run_document(run) | {"best": said}, page())
+    facts = {name: getattr(found, name) for name in ("metric", "part", "value", "step", "incomplete")}
+    return View(run_document(run) | {"best": facts}, page())
 
 
 def best_text(found: Best) -> str:

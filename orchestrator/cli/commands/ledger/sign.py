@@ -44,8 +44,8 @@ def command(target: str | None, as_json: bool) -> None:
                 copy_to_git(session, Path.cwd()) if target == "git" else copy_to_file(session, Path(target))
             )
     if as_json:
-        told = {"size": last.size, "text": last.text, "at": last.at} if last else {"size": 0, "text": None}
-        print_document({"origin": origin, "at": None, **told, "new": new, "copied": copied})
+        head = {"size": last.size, "text": last.text, "at": last.at} if last else {"size": 0, "text": None}
+        print_document({"origin": origin, "at": None, **head, "new": new, "copied": copied})
         return
     line(last.text.removesuffix("\n") if last else "the ledger is empty: nothing was recorded yet")
     if copied is not None:
