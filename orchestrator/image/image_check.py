@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator.digest import canonical_json
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.image.assembly.assemble import NOT_FOR_JOBS, documents
+from orchestrator.image.assembly.assemble import NOT_FOR_JOBS, base_environment, documents
 from orchestrator.image.base.base_pins import list_pins
 from orchestrator.image.base.make_base import base_from_parts, config_problems, python_problems
 from orchestrator.image.describe_image import describe_labels, numbers_of
@@ -132,7 +132,7 @@ def _possible_bases(settings: Mapping[str, Any]) -> tuple[list[Base], list[str]]
     )
     try:
         numbers = numbers_of(settings["Labels"])
-        added = _environment(documents(_base(ref, {}, python), program, packages, (), numbers)[0])
+        added = base_environment(documents(_base(ref, {}, python), program, packages, (), numbers)[0])
     except (UsageError, ValueError) as error:
         return [], [str(error)]
     own = {name: value for name, value in environment.items() if name not in added}
@@ -152,10 +152,6 @@ def _config(environment: Mapping[str, str]) -> dict[str, Any]:
 def _base(ref: BaseRef, environment: Mapping[str, str], python: PythonFacts) -> Base:
     config = canonical_json(_config(environment))
     return Base(ref=ref, reference="", manifest=b"", config=config, layers=(), python=python)
-
-
-def _environment(config: bytes) -> dict[str, str]:
-    return dict(pair.partition("=")[::2] for pair in json.loads(config)["config"]["Env"])
 
 
 def _nvidia_problems(environment: Mapping[str, str]) -> list[str]:

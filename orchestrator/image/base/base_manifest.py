@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple
 
-from orchestrator.digest import CHUNK, canonical_json
+from orchestrator.digest import canonical_json, chunks_of
 from orchestrator.errors import StoreError
 from orchestrator.image.assembly.assemble import CREATED, manifest_of
 from orchestrator.image.image_layout import ImageLayout
@@ -82,5 +82,5 @@ def _store(settings: Settings, archive: tarfile.TarFile, name: str) -> Layer:
         packed = stream.read(2) == b"\x1f\x8b"
         stream.seek(0)
         with gzip.open(stream) if packed else nullcontext(stream) as plain:
-            digest, size = layout.put_chunks(iter(lambda: plain.read(CHUNK), b""))
+            digest, size = layout.put_chunks(chunks_of(plain))
     return Layer(kind=LayerKind.BASE, digest=digest, diff_id=digest, size=size, path=layout.path(digest))

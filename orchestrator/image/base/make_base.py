@@ -23,7 +23,6 @@ _LAYER_TYPES = {
     f"{MEDIA_LAYER}+gzip": f"{MEDIA_LAYER}+gzip",
     f"{MEDIA_LAYER}+zstd": f"{MEDIA_LAYER}+zstd",
 }
-_ARCHITECTURES = {"amd64": "x86_64"}
 _MAX_SHEBANG = 120  # bytes of an interpreter's path; the kernel cuts the line at 127 on old ones
 _SEGMENT = re.compile(r"[A-Za-z0-9._@%+-]+\Z")
 
@@ -119,7 +118,7 @@ def config_problems(config: dict[str, Any]) -> list[str]:
 
 def python_problems(python: PythonFacts) -> list[str]:
     problems = []
-    if python.machine not in _ARCHITECTURES.values():
+    if python.machine != "x86_64":
         problems.append(f"its Python is for {python.machine}, not x86_64")
     for what, path in (("interpreter", python.executable), ("site-packages folder", python.purelib)):
         parts = PurePosixPath(path).parts

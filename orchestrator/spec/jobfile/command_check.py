@@ -13,6 +13,7 @@ from orchestrator.spec.jobfile.placeholders import marked, placeholders
 from orchestrator.spec.jobfile.problem_collector import Collector
 from orchestrator.spec.jobfile.problems import KeyPath, nearest, shorten
 from orchestrator.spec.jobfile.shell_quoting import ShellContext, contexts
+from orchestrator.spec.jobfile.short_forms import table_in
 
 _VARIABLE = "REPRISE_PARAMS"
 # A field of Python's `format` with a format or conversion: `{lr:.3f}`, `{name!r}`.
@@ -49,17 +50,13 @@ def check_placeholders(data: dict[str, Any], names: set[str], found: Collector) 
             if name not in names | {"seed"}:
                 hint = f"{nearest(name, names | {'seed'})}; {{{{{name}}}}} is the text with its braces"
                 found.add(path, f"{{{shorten(name)}}} is neither a parameter nor seed", hint)
-    params = data.get("params")
-    numbers = {"seed"} | _numbers(params if isinstance(params, dict) else {})
+    # Parameters whose text never needs quotes. `-p` cannot change their type.
+    params = table_in(data, "params").items()
+    numbers = {"seed"} | {name for name, value in params if isinstance(value, bool | int | float)}
     if isinstance(command, str):
         _check_places(command, numbers, found)
     else:
         _check_script(command, numbers, found)
-
-
-def _numbers(params: Mapping[str, object]) -> set[str]:
-    """Parameters whose text never needs quotes. `-p` cannot change their type."""
-    return {name for name, value in params.items() if isinstance(value, bool | int | float)}
 
 
 def _check_places(command: str, numbers: set[str], found: Collector) -> None:

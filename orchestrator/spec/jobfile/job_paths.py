@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.spec.globs import glob_problem
 from orchestrator.spec.jobfile.problem_collector import Collector
 from orchestrator.spec.jobfile.problems import KeyPath, shorten
+from orchestrator.spec.jobfile.short_forms import table_in
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/\s]+@[^/\s]+:")
 _SEEN_FROM = "paths are seen from the job file's folder"
@@ -71,10 +72,7 @@ def _requirements(data: dict[str, Any], folder: Path, root: Path, found: Collect
 
 
 def _inputs(data: dict[str, Any], folder: Path, found: Collector) -> None:
-    inputs = data.get("inputs")
-    if not isinstance(inputs, dict):
-        return
-    for name, item in inputs.items():
+    for name, item in table_in(data, "inputs").items():
         text = item.get("path") if isinstance(item, dict) else None
         if not isinstance(text, str):
             continue
@@ -130,9 +128,7 @@ def _globs(data: dict[str, Any], found: Collector) -> None:
     for number, glob in enumerate(outputs) if isinstance(outputs, list) else ():
         _glob(glob, ("outputs", number), found)
     _glob(data.get("metrics"), ("metrics",), found)
-    tolerance = data.get("tolerance")
-    table = tolerance.get("outputs") if isinstance(tolerance, dict) else None
-    for glob in table if isinstance(table, dict) else ():
+    for glob in table_in(table_in(data, "tolerance"), "outputs"):
         _glob(glob, ("tolerance", "outputs", glob), found)
 
 

@@ -37,18 +37,10 @@ class Collector:
         """The line of the last step of a path that the file has; None for the file as a whole."""
         node, line = self._root, None
         for step in path:
-            below = _below(node, step)
-            if below is None:
+            held = node.value
+            in_list = isinstance(held, list) and isinstance(step, int) and step < len(held)
+            if not in_list and not (isinstance(held, dict) and step in held):
                 break
-            node, line = below, below.line
+            node = held[step]
+            line = node.line
         return line
-
-
-def _below(node: YamlNode, step: str | int) -> YamlNode | None:
-    if isinstance(node.value, dict) and isinstance(step, str):
-        found: YamlNode | None = node.value.get(step)
-        return found
-    if isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
-        item: YamlNode = node.value[step]
-        return item
-    return None

@@ -82,6 +82,12 @@ def kind_of(value: Any) -> str:
     return "a list" if isinstance(value, list) else "a mapping"
 
 
+def table_in(data: dict[str, Any], key: str) -> dict[str, Any]:
+    """The mapping under a key, itself and not a copy; an empty one where there is none."""
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
 def write_out(data: dict[str, Any], found: Collector) -> None:
     """Replaces every short form in `data` by its long one, in place."""
     _drop_empty(data, found)
@@ -120,9 +126,7 @@ def _source(data: dict[str, Any], found: Collector) -> None:
 
 
 def _params(data: dict[str, Any], found: Collector) -> None:
-    params = data.get("params", {})
-    if not isinstance(params, dict):
-        return
+    params = table_in(data, "params")
     for name, value in list(params.items()):
         if value is None or isinstance(value, dict | list):
             hint = "a parameter is text, a number, true or false"
@@ -156,9 +160,7 @@ def _command(data: dict[str, Any], found: Collector) -> None:
 
 
 def _env(data: dict[str, Any], found: Collector) -> None:
-    env = data.get("env")
-    if not isinstance(env, dict):
-        return
+    env = table_in(data, "env")
     for name in list(env):
         by_prefix = (why for prefix, why in _ENV_REASONS.items() if name.upper().startswith(prefix))
         reason = _ENV_OURS.get(name) or next(by_prefix, None)
@@ -168,9 +170,7 @@ def _env(data: dict[str, Any], found: Collector) -> None:
 
 
 def _inputs(data: dict[str, Any], found: Collector) -> None:
-    inputs = data.get("inputs")
-    if not isinstance(inputs, dict):
-        return
+    inputs = table_in(data, "inputs")
     for name, value in list(inputs.items()):
         if isinstance(value, str):
             inputs[name] = {"path": value}
@@ -182,18 +182,14 @@ def _inputs(data: dict[str, Any], found: Collector) -> None:
 
 def _tolerance(data: dict[str, Any], found: Collector) -> None:
     """`accuracy: 0.01` is `accuracy: {abs: 0.01}`."""
-    tolerance = data.get("tolerance")
-    if not isinstance(tolerance, dict):
-        return
+    tolerance = table_in(data, "tolerance")
     for key, hint in ELSEWHERE.items():
         if key in tolerance:
             found.add(("tolerance", key), "there is no such key", hint)
             del tolerance[key]
     _volatile_metrics(tolerance, found)
     for part in ("metrics", "outputs"):
-        table = tolerance.get(part)
-        if not isinstance(table, dict):
-            continue
+        table = table_in(tolerance, part)
         for name, value in list(table.items()):
             if isinstance(value, int | float) and not isinstance(value, bool):
                 table[name] = {"abs": value}
@@ -291,22 +287,19 @@ def _covers(glob: str, other: str) -> bool:
 
 
 def _trace(data: dict[str, Any], found: Collector) -> None:
-    determinism = data.get("determinism")
-    if not isinstance(determinism, dict) or "trace" not in determinism:
+    determinism = table_in(data, "determinism")
+    if "trace" not in determinism:
         return
     trace = determinism["trace"]
-    path = ("determinism", "trace")
     if trace in _TRACED:
         determinism["trace"] = {"tensors": trace}
     elif not isinstance(trace, dict):
-        _refuse(determinism, path, found, f"{', '.join(_TRACED)}, or {{every, tensors}}")
+        _refuse(determinism, ("determinism", "trace"), found, f"{', '.join(_TRACED)}, or {{every, tensors}}")
 
 
 def _quantities(data: dict[str, Any], found: Collector) -> None:
     """Sizes to bytes, times to seconds."""
-    resources = data.get("resources")
-    if not isinstance(resources, dict):
-        return
+    resources = table_in(data, "resources")
     for key in QUANTITIES:
         value = resources.get(key)
         if isinstance(value, str):
