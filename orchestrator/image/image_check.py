@@ -53,8 +53,7 @@ def check_image(settings: Settings, image: Image) -> None:
     problems = [*_layer_problems(image), *_env_problems(image.program.env)]
     base = None if problems else _pinned(settings, image)
     if base is not None:
-        held = [_facts(layer) for layer in image.layers if layer.kind is LayerKind.BASE]
-        if held != [_facts(layer) for layer in base.layers]:
+        if [*map(_facts, image.base_layers)] != [*map(_facts, base.layers)]:
             problems.append("its base layers are not those of the base that it names")
         candidates = [base]
     elif not problems:
@@ -90,7 +89,7 @@ def _refused(name: str, problems: list[str]) -> UsageError:
 def _layer_problems(image: Image) -> list[str]:
     kinds = "".join(f"{layer.kind.value} " for layer in image.layers)
     problems = [] if _ORDER.match(kinds) else [f"its layers are {kinds.strip() or 'none'}"]
-    ours = [layer for layer in image.layers if layer.kind is not LayerKind.BASE]
+    ours = image.own_layers
     if any((layer.digest, layer.media_type) != (layer.diff_id, MEDIA_LAYER) for layer in ours):
         problems.append("a layer of ours is compressed")
     if bool(image.packages) != any(layer.kind in (LayerKind.WHEEL, LayerKind.WHEELS) for layer in ours):

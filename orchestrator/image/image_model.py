@@ -115,3 +115,11 @@ class Image(Value):
     @property
     def tag(self) -> str:
         return f"{REPOSITORY}:{self.digest.hex}"
+
+    @property
+    def base_layers(self) -> tuple[Layer, ...]:
+        return tuple(layer for layer in self.layers if layer.kind is LayerKind.BASE)
+
+    @property
+    def own_layers(self) -> tuple[Layer, ...]:
+        return tuple(layer for layer in self.layers if layer.kind is not LayerKind.BASE)

@@ -10,7 +10,7 @@ from orchestrator.image.base.base_pins import list_pins
 from orchestrator.image.base.resolve_base import find_pin, resolve_base
 from orchestrator.image.image_check import check_image
 from orchestrator.image.image_layout import ImageLayout
-from orchestrator.image.image_model import LABEL_PROGRAM, Base, BaseRef, Image, Layer, LayerKind
+from orchestrator.image.image_model import LABEL_PROGRAM, Base, BaseRef, Image, Layer
 from orchestrator.image.registry.fetch_manifest import RegistryImage, has_manifest, read_by_digest
 from orchestrator.image.registry.pull import pull
 from orchestrator.image.registry.push import Pushed, check_push, push
@@ -52,8 +52,7 @@ def push_image(session: Session, image: Image, watch: Watch) -> Pushed:
     parts = [(image.manifest, image.config, image.layers)]
     base = _base_parts(layout, image.base)
     if base is not None:
-        own = [layer for layer in image.layers if layer.kind is LayerKind.BASE]
-        parts.insert(0, (*base, tuple(own)))
+        parts.insert(0, (*base, image.base_layers))
     with Client(place, watch.note) as client:
         results = [push(client, *part, find, mounts, watch.moved) for part in parts]
     _remember(layout, image.base, place)
@@ -89,7 +88,7 @@ def pull_image(session: Session, digest: Digest, watch: Watch) -> Image:
         found = read_by_digest(client, digest)
         image = image_of(layout, found.manifest, found.config)
         check_image(settings, image)  # before its layers are fetched
-        pull(client, layout, [one for one in image.layers if one.kind is not LayerKind.BASE], watch.moved)
+        pull(client, layout, image.own_layers, watch.moved)
     _remember(layout, image.base, place)
     _store(layout, found)
     return image_of(layout, found.manifest, found.config)
@@ -102,8 +101,7 @@ def ensure_here(session: Session, digest: Digest, watch: Watch) -> Image:
     """
     settings = session.settings
     image = stored_image(settings, digest)
-    own = [] if image is None else [one for one in image.layers if one.kind is not LayerKind.BASE]
-    if image is None or any(layer.path is None for layer in own):
+    if image is None or any(layer.path is None for layer in image.own_layers):
         if settings.registry is None:
             raise InfrastructureError(
                 f"image {digest} is neither in the engine nor among this box's layers",
@@ -121,7 +119,7 @@ def fetch_base(session: Session, image: Image, watch: Watch) -> None:
     StoreError: none has. RegistryError: one fails.
     """
     settings = session.settings
-    layers = tuple(layer for layer in image.layers if layer.kind is LayerKind.BASE)
+    layers = image.base_layers
     places = _places(settings, image.base)
     if places and not _complete(ImageLayout(settings.layout), layers):
         watch.phase("pull", f"the base {image.base.name}, which the engine lacks")
@@ -131,7 +129,7 @@ def fetch_base(session: Session, image: Image, watch: Watch) -> None:
 def find_base(session: Session, image: Image, watch: Watch) -> str | None:
     """In words, where this box can get the layers of an image's base; None where no place has them."""
     settings = session.settings
-    layers = tuple(layer for layer in image.layers if layer.kind is LayerKind.BASE)
+    layers = image.base_layers
     if _complete(ImageLayout(settings.layout), layers):
         return "among this box's layers"
     try:

@@ -49,11 +49,11 @@ class LogPump:
     """Reads a container's output from the engine as fast as it comes, and shows it at its listener's pace.
 
     A full pipe would stop the job, so the thread that reads only writes to the spool. What the listener is
-    shown is read back from there: one that is more than 40 MiB behind is told how much it missed.
+    shown is read back from there: one that is more than 40 MiB behind sees a note of how much it missed.
     """
 
     def __init__(self, engine: Engine, plan: Plan, shown: Shown, *, fresh: bool) -> None:
-        """`fresh`: the container has not been started yet, and everything it writes will be heard."""
+        """`fresh`: the container has not been started yet, so that all of its output is received."""
         self._engine, self._container, self._shown = engine, plan.container, shown
         self._spool: LogSpool | None = None
         self._bytes_shown = 0
@@ -177,9 +177,7 @@ class _EngineLog:
         self, engine: Engine, container: str, spool: LogSpool, stopped: Callable[[], bool] = lambda: False
     ) -> None:
         self._engine, self._container, self._spool, self._stopped = engine, container, spool, stopped
-        self._last: dict[
-            int, tuple[str, int]
-        ] = {}  # stream -> moment of its last entry, entries of that moment
+        self._last: dict[int, tuple[str, int]] = {}  # stream -> moment of the last entry, entries of it
         self._began = False
 
     def take(self, *, follow: bool) -> None:
@@ -209,7 +207,7 @@ class _EngineLog:
     def _catch_up(self) -> None:
         """Take the engine's log without what the spool has of each stream already."""
         spool = self._spool
-        found: list[tuple[int, bytearray]] = []  # a million short lines are one item
+        found: list[tuple[int, bytearray]] = []  # one item for all lines in a row of one stream
         stored = 0
         for stream, moment, data in entries(self._engine, self._container, follow=False):
             if not found or found[-1][0] != stream:
@@ -234,12 +232,12 @@ def _have(log: bytes, count: int, head: bytes, tail: bytes) -> tuple[int, bool]:
     """How many bytes of an engine's log of one stream the spool has, and whether some are in neither."""
     if not count or (log.startswith(head) and len(log) >= count and log[:count].endswith(tail)):
         return count, False
-    if log.startswith(head) and len(log) < count:  # a last line without its end is here earlier than there
+    if log.startswith(head) and len(log) < count:  # the engine's log gets an unfinished line late
         return len(log), False
     place = log.rfind(tail)
     if place >= 0:
         return place + len(tail), False
-    # The engine's log may begin within what we saw last.
+    # The engine's log may begin within the spool's tail.
     for length in range(len(tail) - 1, OVERLAP, -1):
         if log.startswith(tail[-length:]):
             return length, False

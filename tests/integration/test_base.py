@@ -26,7 +26,8 @@ from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Base
 from orchestrator.launch.bases import base_layers
-from orchestrator.launch.bases.manage_bases import BASE_REPOSITORY, build_base, pin_base, probe
+from orchestrator.launch.bases.manage_bases import BASE_REPOSITORY, build_base, pin_base
+from orchestrator.launch.bases.probe_python import probe_python
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.settings import Settings, load
@@ -118,7 +119,7 @@ def test_a_made_base_is_what_it_was_probed_to_be(small):
     assert base.python.executable == "/opt/python/bin/python"
     assert base.python.packages.keys() >= {"filelock", "typing-extensions"}
     assert (base.python.torch, base.python.cuda) == (None, None)
-    assert probe(session, base.reference) == base.python
+    assert probe_python(session.engine, base.reference) == base.python
     assert resolve_base(session.settings, "cpu", gpus=False).ref == base.ref
 
 

@@ -16,7 +16,7 @@ from orchestrator.image.base.make_base import base_from_parts
 from orchestrator.image.base.recipe import read_recipe
 from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.image.image_layout import ImageLayout
-from orchestrator.image.image_model import Base, BaseRef, Layer, PythonFacts
+from orchestrator.image.image_model import Base, BaseRef, Layer
 from orchestrator.image.registry.fetch_manifest import read_image
 from orchestrator.launch.bases.base_layers import make_parts
 from orchestrator.launch.bases.probe_python import probe_python
@@ -100,11 +100,6 @@ def pin_base(session: Session, name: str, reference: str, watch: Watch) -> Base:
             base = _from_engine(session, name, reference, watch)
     _note_committed(session.settings, base, watch)
     return base
-
-
-def probe(session: Session, reference: str) -> PythonFacts:
-    """What an image in the engine offers as a base. UsageError says why it cannot be one."""
-    return probe_python(session.engine, reference)
 
 
 def _made_before(settings: Settings, flavour: str, key: str) -> Base | None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.image_layout import ImageLayout
-from orchestrator.image.image_model import Image, LayerKind
+from orchestrator.image.image_model import Image
 from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.bundles.bundle_archive import Piece, write_archive
 from orchestrator.launch.bundles.bundle_form import (
@@ -142,7 +142,7 @@ def _image(session: Session, digest: Digest, thin: bool, watch: Watch) -> Image:
     """The image with all layers that are to be written; out of the registry where it has them."""
     settings = session.settings
     image = stored_image(settings, digest)
-    if image is None or any(one.path is None for one in image.layers if one.kind is not LayerKind.BASE):
+    if image is None or any(layer.path is None for layer in image.own_layers):
         if settings.registry is None:
             raise StoreError(
                 f"the layers of image {digest} are not on this box",
@@ -198,7 +198,7 @@ class _BundleParts:
 
     def add_image(self, image: Image, thin: bool) -> None:
         layout = ImageLayout(self._session.settings.layout)
-        base = {layer.digest for layer in image.layers if layer.kind is LayerKind.BASE} if thin else set()
+        base = {layer.digest for layer in image.base_layers} if thin else set()
         self._left_out = tuple(sorted(base))
         for data in (image.manifest, image.config):
             self.pieces[Digest.of(data)] = Piece.of(data, "the image's manifest or config")

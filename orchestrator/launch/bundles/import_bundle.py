@@ -15,7 +15,7 @@ from orchestrator.disk_room import Room
 from orchestrator.errors import RepriseError, StoreError
 from orchestrator.image.image_check import check_image
 from orchestrator.image.image_layout import ImageLayout
-from orchestrator.image.image_model import Image, LayerKind
+from orchestrator.image.image_model import Image
 from orchestrator.image.stored_image import image_of
 from orchestrator.launch.bundles.bundle_archive import BundleArchive, open_archive
 from orchestrator.launch.bundles.bundle_form import (
@@ -160,7 +160,7 @@ def _image(session: Session, archive: BundleArchive, stage: Staging) -> Image:
 
 
 def _add_layers(archive: BundleArchive, image: Image, roles: Roles) -> None:
-    base = {layer.digest for layer in image.layers if layer.kind is LayerKind.BASE}
+    base = {layer.digest for layer in image.base_layers}
     left_out = archive.bundle.left_out
     if left_out and left_out != tuple(sorted(base)):
         raise archive.wrong("what it leaves out is not the base")

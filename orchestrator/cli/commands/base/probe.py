@@ -17,9 +17,9 @@ def command(reference: str, as_json: bool) -> None:
     """
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.verb_session import opened
-    from orchestrator.launch.bases.manage_bases import probe
+    from orchestrator.launch.bases.probe_python import probe_python
     from orchestrator.view.image_view import python_view
 
     with opened() as session:
-        python = probe(session, reference)
+        python = probe_python(session.engine, reference)
     print_view(python_view(python), as_json)
