@@ -88,7 +88,7 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def sync_filesystem(folder: Path) -> None:
-    """Flush the whole file system that holds `folder`: one call in place of thousands of fsyncs."""
+    """Flush the file system that holds `folder`: one call in place of thousands of fsyncs."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -100,6 +100,6 @@ def _of_environment() -> Iterator[str]:
 
 
 def _forms(secret: str) -> tuple[str, ...]:
-    """A secret as it is written, and as libraries print it."""
+    """A secret as given, and as libraries print it."""
     plain = unquote(secret)
     return secret, plain, quote(plain, safe=""), quote(plain)

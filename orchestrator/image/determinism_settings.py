@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 LEVELS = ("strict", "warn", "off")
 
-# Wanted by every job, at every level. Bytecode beside a copied source would become an output.
+# For every job, at every level. Bytecode beside a copied source would become an output.
 _ALWAYS = {
     "PYTHONHASHSEED": "0",
     "PYTHONUNBUFFERED": "1",
@@ -58,7 +58,7 @@ def environment(
     """Set 1: the environment of a job, as set in the image's config.
 
     `threads` is the count for OpenMP, MKL, OpenBLAS, numexpr and torch. `numpy` is the version in the
-    image ("2.4.6"; None: 2.4 or later, or none at all): its names for instruction sets changed in 2.4.
+    image ("2.4.6"; None: 2.4 or later, or no numpy): its names for instruction sets changed in 2.4.
     At level `off` there are no numeric settings, the portable CPU profile included: seeds and thread counts
     only. `trace` is which tensors, and every how many optimizer steps. Raises ValueError for a level that
     does not exist, or a thread count below 1.

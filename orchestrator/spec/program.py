@@ -33,7 +33,7 @@ FORMAT_1 = (
     "determinism.trace.tensors",
     "gpus",
 )
-"""The label's fields that are always written. Frozen: no field is added, and none goes."""
+"""The label's fields that are always written. Frozen: no field is added or removed."""
 
 LATER: dict[str, object] = {}
 """Fields that came later: dotted name -> default, as JSON has it. A default in here never changes.

@@ -1,7 +1,7 @@
 """Names that others chose (a job's files and metrics, files of a source), and how to show them safely.
 
-Refused are control characters, halves of surrogate pairs (bytes that are not UTF-8), and marks that turn the
-direction of text, by which one name can look like another. Everything else is allowed: spaces of every width,
+Control characters, halves of surrogate pairs (bytes that are not UTF-8), and marks that turn the direction of
+text, by which one name can look like another, are refused. Everything else is allowed: spaces of every width,
 joiners (Persian, emoji), letters newer than this Python. `str.isprintable` would refuse some of these, and
 differs between releases of Python.
 """
@@ -18,7 +18,7 @@ _BREAKS = re.compile("[\u2028\u2029]")
 
 
 def is_plain(text: str) -> bool:
-    """Whether text can be recorded, printed and used as a file name as it is."""
+    """Whether text can be recorded, printed and used as a file name without a change."""
     return _UNSAFE.search(text) is None
 
 

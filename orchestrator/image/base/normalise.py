@@ -30,7 +30,7 @@ _GONE = re.compile(
     r"|var/cache/debconf/[^/]*-old|var/lib/dpkg/[^/]*-old|var/lib/dpkg/lock|var/lib/dpkg/lock-frontend"
     r"|var/lib/apt/[^/]*\.bak|var/lib/systemd/random-seed)\Z"
 )
-# The engine mounts its own over the first three; an empty machine-id is filled at boot.
+# The engine mounts its own files over the first three; an empty machine-id is filled at boot.
 _BLANK = frozenset(("etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/machine-id"))
 _XATTR = "SCHILY.xattr."  # file capabilities travel as security.capability
 

@@ -87,7 +87,7 @@ def _get(client: Client, path: str, digest: Digest, accept: tuple[str, ...]) -> 
 
 
 def _platform(index: bytes, digest: Digest) -> Digest:
-    """The one linux/amd64 manifest of an index; attestations and variants are passed over."""
+    """The one linux/amd64 manifest of an index; attestations and variants are ignored."""
     found: list[tuple[str, Digest]] = []
     try:
         for item in read_json(index, str(digest))["manifests"]:

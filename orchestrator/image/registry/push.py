@@ -41,8 +41,8 @@ Find = Callable[[Layer], Path]  # where a layer's blob lies on this box; it may 
 class Pushed(NamedTuple):
     """What became of an image's bytes in a push."""
 
-    sent: int  # over the network, with what had to be sent again
-    mounted: int  # taken over from another repository
+    sent: int  # over the network, including what was sent twice
+    mounted: int  # from another repository of the registry
     found: int  # in the repository already
 
 
@@ -146,7 +146,7 @@ def _has_blob(client: Client, blob: _Blob) -> bool:
 
 
 def _mount(client: Client, blob: _Blob, mounts: Sequence[str]) -> tuple[str | None, bool]:
-    """Take the blob over from another repository. After a miss: where to upload it, if the registry says."""
+    """Mount the blob from another repository. After a miss: where to upload it, if the registry says so."""
     for name in mounts:
         # A registry without mounts, or a repository that we may not read, counts as a miss.
         expect, params = (201, 202, 400, 401, 403, 404, 405), {"mount": blob.digest, "from": name}

@@ -100,7 +100,7 @@ class Client:
         self.close()
 
     def url(self, path: str) -> str:
-        """The address of `manifests/...` or `blobs/...`; a full address stays as it is."""
+        """The address of `manifests/...` or `blobs/...`; a full address stays unchanged."""
         return path if "://" in path else f"{self.place.url}/v2/{self.place.name}/{path}"
 
     def request(

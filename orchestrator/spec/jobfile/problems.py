@@ -61,7 +61,7 @@ def shorten(text: str, limit: int = 60) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """`did you mean seed?`, or the list of known names; None where there are no names."""
+    """`did you mean seed?`, or the list of known names; None without known names."""
     import difflib
 
     names = sorted(known)

@@ -166,7 +166,7 @@ class Repository:
         )
 
     def commit_of(self, text: str) -> str:
-        """The full id of a commit that the user names. UsageError if there is no such commit."""
+        """The full id of a commit that the user names. UsageError: git does not find it."""
         words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
         command = self.start(*words)
         out = command.read(f"looking for commit {text!r}")

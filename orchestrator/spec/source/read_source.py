@@ -1,4 +1,4 @@
-"""Reads the source of a job, a folder as it is or the tree of a git commit, into plain values.
+"""Reads the source of a job, a folder or the tree of a git commit, into plain values.
 
 Most names are checked when they become a layer (image/assembly/tar.py). Refused here: special files,
 unreadable files, names that are not UTF-8, and sources too large to be code.
