@@ -28,24 +28,17 @@ def boxes_view(boxes: Sequence[BoxLine]) -> View:
         if not boxes:
             yield Text("no box has a worker yet (`reprise worker start`)")
             return
-        rows = [
-            (
-                *(box.name, box.id[:BOX_SHOWN], box.state, hardware_text(box), box.bit_digest.short),
-                *(moment_text(box.seen_at), " ".join(box.runs), box.trouble),
-            )
-            for box in boxes
-        ]
-        columns = (
-            "box",
-            "id",
-            "state",
-            "hardware",
-            "bit class",
-            "last seen",
-            "runs",
-            "takes nothing because",
-        )
-        yield Table(columns, rows)
+        columns = {
+            "box": [box.name for box in boxes],
+            "id": [box.id[:BOX_SHOWN] for box in boxes],
+            "state": [box.state for box in boxes],
+            "hardware": [hardware_text(box) for box in boxes],
+            "bit class": [box.bit_digest.short for box in boxes],
+            "last seen": [moment_text(box.seen_at) for box in boxes],
+            "runs": [" ".join(box.runs) for box in boxes],
+            "takes nothing because": [box.trouble for box in boxes],
+        }
+        yield Table(tuple(columns), list(zip(*columns.values(), strict=True)))
 
     return View({"boxes": boxes}, page())
 

@@ -117,10 +117,10 @@ def _drift(verdict: Verdict, original: RunRecord, compared: bool) -> Iterator[st
     series = {name for name, _, _ in points_of(original.series)}
     found = [item for item in verdict.drift if not compared or item.name in series]
     found.sort(key=lambda item: item.name != LOSS)
-    yield from _cut([_apart(item) for item in found], DRIFT_SHOWN)
+    yield from _cut([_drift_text(item) for item in found], DRIFT_SHOWN)
 
 
-def _apart(item: Drift) -> str:
+def _drift_text(item: Drift) -> str:
     name = "loss" if item.name == LOSS else item.name
     most = "infinitely" if math.isinf(item.max_abs) else f"by at most {item.max_abs:.2g}"
     relative = f" ({item.max_rel:.2g} of its value)" if math.isfinite(item.max_rel) else ""
@@ -182,18 +182,16 @@ def first_words(first: TraceDifference) -> str:
         place += f" on rank {first.rank}"
     if not first.tensors and first.note:
         return f"{place}: {first.note} ({first.original} vs {first.rerun})"
-    words = f"{place}: {_thing(first)}"
+    words = f"{place}: {_what_differs(first)}"
     if first.tensors > 1 and first.differing:
-        words += f" ({first.differing:,} of {first.tensors:,} {_NOUNS.get(first.phase, 'tensors')})"
+        noun = "generators" if first.phase is Phase.RNG else "tensors"
+        words += f" ({first.differing:,} of {first.tensors:,} {noun})"
     if first.where == "loss" and first.original:
         words += f", {first.original} vs {first.rerun}"
     return words + (f"; {first.note}" if first.note else "")
 
 
-_NOUNS = {Phase.RNG: "generators"}
-
-
-def _thing(first: TraceDifference) -> str:
+def _what_differs(first: TraceDifference) -> str:
     tensor, where = first.tensor, first.where
     of = f" of {where}" if where else ""
     if first.phase is Phase.INIT:
