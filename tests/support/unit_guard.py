@@ -6,6 +6,7 @@ Tests in tests/integration, and those marked `engine` or `server`, may ask for m
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -19,6 +20,7 @@ PROGRAMS = (
 )
 NO_ENGINE = "unix:///nowhere/a-unit-test-has-no-engine.sock"
 _INTEGRATION = Path(__file__).resolve().parents[1] / "integration"
+_PATH = os.environ.get("PATH", os.defpath)  # before a test sets another
 _guarded = False
 
 
@@ -38,6 +40,9 @@ def _asked(event: str, arguments: tuple[object, ...]) -> str:
         return "the Docker Engine"
     if event == "subprocess.Popen" and isinstance(arguments[0], str | os.PathLike):
         folder, name = os.path.split(os.fspath(arguments[0]))
+        found = None if folder else shutil.which(name)
+        if found is not None and found != shutil.which(name, path=_PATH):
+            folder = os.path.dirname(found)  # a stand-in, on a PATH that the test set
         if name in PROGRAMS and (not folder or folder.startswith(("/usr/", "/bin", "/sbin"))):
             return name
     return ""
