@@ -11,19 +11,19 @@ import hashlib
 import os
 from pathlib import Path
 
-MOST = 1_000_000  # names that are looked at
-
 
 def stamp_of(path: Path) -> str:
-    """The stamp of a file, or of a folder and the names below it, links not followed; "" after an OSError."""
-    hasher, left = hashlib.sha256(), MOST
+    """The stamp of a file, or of a folder and the names below it, links not followed; "" after an OSError.
+
+    It looks at as many names as hashing the input did, and reads none of the files.
+    """
+    hasher = hashlib.sha256()
     try:
         hasher.update(_facts(path.resolve(), path.stat()))
         waiting = [str(path)] if path.is_dir() else []
-        while waiting and left > 0:
+        while waiting:
             with os.scandir(waiting.pop()) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
-            left -= len(entries)
             for entry in entries:
                 hasher.update(_facts(entry.path, entry.stat(follow_symlinks=False)))
                 if entry.is_dir(follow_symlinks=False):
