@@ -117,11 +117,12 @@ def _drift(verdict: Verdict, original: RunRecord, compared: bool) -> Iterator[st
     series = {name for name, _, _ in points_of(original.series)}
     found = [item for item in verdict.drift if not compared or item.name in series]
     found.sort(key=lambda item: item.name != LOSS)
-    yield from _cut([_drift_text(item) for item in found], DRIFT_SHOWN)
+    traced = "traced loss" if any(item.name == "loss" for item in found) else "loss"  # not the metric
+    lines = [_drift_text(traced if item.name == LOSS else item.name, item) for item in found]
+    yield from _cut(lines, DRIFT_SHOWN)
 
 
-def _drift_text(item: Drift) -> str:
-    name = "loss" if item.name == LOSS else item.name
+def _drift_text(name: str, item: Drift) -> str:
     most = "infinitely" if math.isinf(item.max_abs) else f"by at most {item.max_abs:.2g}"
     relative = f" ({item.max_rel:.2g} of its value)" if math.isfinite(item.max_rel) else ""
     first = f", first at step {item.first:,}" if item.first is not None else ""

@@ -34,7 +34,7 @@ class Anything:
 
 
 def condition(text: str) -> Any:
-    return read_condition(text, Anything()).held
+    return read_condition(text, Anything()).sql
 
 
 NUMBERS = [0, 1, -1, 0.1, 1.0, 1e-3, 5, 1 << 70]
@@ -212,6 +212,7 @@ REFUSED = [
     ("params.lr < 0.1 AND job == 'x'", "cannot be read", "and"),
     ("job == 'x' | job == 'y'", "not a value", "or"),
     ("job == digits", "unknown name at column 8", "quotes"),
+    ("state == succeeded", "unknown name at column 10", "strings need quotes: 'succeeded'"),
     ("jop == 'x'", "unknown name at column 1: `jop", "did you mean job"),
     ("é == 1 and jop == 'x'", "unknown name at column 1", "known are"),
     ("job == 'é' and jop == 'x'", "unknown name at column 16: `jop", "did you mean job"),

@@ -97,10 +97,7 @@ def field_named(word: str, name: str | None) -> Field:
     if (word in TABLES) != (name is not None) or (word not in TABLES and word not in PLAIN):
         near = get_close_matches(word if name is None else f"{word}.{name}", PLAIN, 1)
         known = f"{', '.join(PLAIN)}, params.NAME, metrics.NAME"
-        raise Mismatch(
-            "an unknown name",
-            f"did you mean {near[0]}?" if near else f"known are {known}; strings need quotes",
-        )
+        raise Mismatch("an unknown name", f"did you mean {near[0]}?" if near else f"known are {known}")
     return Field(word, name)
 
 

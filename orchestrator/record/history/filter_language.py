@@ -24,7 +24,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, and_, not_, or_
 
 from orchestrator.errors import UsageError
-from orchestrator.record.history.filter_fields import Comparison, Field, Literal, Mismatch, compare
+from orchestrator.record.history.filter_fields import PLAIN, Comparison, Field, Literal, Mismatch, compare
 from orchestrator.record.history.recorded_names import KnownNames, named_field, quoted_field
 
 LONGEST = 4000  # characters of a filter
@@ -119,7 +119,11 @@ class _FilterReader:
         operator = _OPERATORS.get(type(op))
         if operator is None:
             raise self._error("`is` means nothing here", self._column(left), "write == or !=")
-        field, value = self._operand(left), self._operand(right)
+        field = self._operand(left)
+        word = right.id if isinstance(field, Field) and isinstance(right, ast.Name) else None
+        if word is not None and word not in PLAIN and word.lower() not in _WORDS:
+            raise self._error("an unknown name", self._column(right), f"strings need quotes: '{word}'")
+        value = self._operand(right)
         if not isinstance(field, Field) and isinstance(value, Field) and operator in _MIRRORED:
             field, value, operator = value, field, _MIRRORED[operator]
         if not isinstance(field, Field) or isinstance(value, Field):
