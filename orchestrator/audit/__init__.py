@@ -1,1 +1,1 @@
-"""The audit: what the record, the store, the engine and the registry say, computed once more."""
+"""The audit: what the record, the store, the engine and the registry say, computed again."""

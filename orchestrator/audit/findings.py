@@ -13,7 +13,7 @@ Progress = Callable[[int, int], None]  # (done, total), for a progress bar
 class Kind(StrEnum):
     """One kind per thing that can be wrong. Those of `NOTES` are shown, and are not a reason to distrust.
 
-    OUT_OF_REACH is neither: an outage, after which nobody knows.
+    OUT_OF_REACH is neither: after an outage nothing is known.
     """
 
     EVENT_ALTERED = "event altered"

@@ -36,7 +36,7 @@ class PublicKey(Value):
 
     @property
     def key_id(self) -> bytes:
-        """4 bytes, as C2SP signed notes have them: of the name, too."""
+        """4 bytes by the rule of C2SP signed notes: a hash over the name, too."""
         return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.raw).digest()[:4]
 
     @property
@@ -103,7 +103,7 @@ def signing_key(settings: Settings) -> SigningKey:
 
 
 def _make(path: Path) -> None:
-    """Of two processes that make one at once, the first one's stays."""
+    """Make a key. Of two processes that do so at once, the first one's key stays."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 

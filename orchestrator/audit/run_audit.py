@@ -1,4 +1,4 @@
-"""The audit: everything computed once more, nothing that was stored as "verified" believed."""
+"""The audit: everything is computed again, and nothing believed that was stored as "verified"."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class RunRecord(Submission, Placement, Result):
 
 
 class Reached(Value):
-    """The least and the greatest value of a metric, its last one included and NaN left out, and where."""
+    """A metric's least and greatest value, with their steps. The last value counts, and NaN does not."""
 
     last_step: int | None = None  # None: the value came without a step
     min: float | None = None  # None: it was never a number
@@ -204,7 +204,7 @@ class OpenRun(Value):
     attempt: int  # 0: never claimed
     box: str | None
     boot: str | None  # boot id of the machine that the attempt was started on
-    executor: str | None  # the process that is at it, as `pid N` on that box
+    executor: str | None  # the process that executes it, as `pid N` on that box
     plan: str | None  # the stored Plan as JSON
     cancel_requested: bool
     rerun_of: RunId | None
@@ -304,7 +304,7 @@ class HistoryPage(Value):
     lines: tuple[RunLine, ...]
     changes: dict[str, Changed] = {}  # by run, where the filter asks for what `changed`
     next: str | None = None  # `after` of the page that follows; None: there are no more
-    left: bool = False  # only the newest so many runs were looked at, and the page is not full
+    left: bool = False  # the search stopped after many runs, and the page is not full
 
 
 class VerdictLine(Value):

@@ -102,13 +102,13 @@ def test_an_image_that_is_recorded_while_events_are_read_is_accounted_for(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_one(settings, "before")
-    told = Snapshot.told_of_shared
+    told = Snapshot.shared_events
 
     def late(snapshot: Snapshot) -> Iterator[LedgerEvent]:
         yield from told(snapshot)
         record_one(settings, "meanwhile")
 
-    monkeypatch.setattr(Snapshot, "told_of_shared", late)
+    monkeypatch.setattr(Snapshot, "shared_events", late)
     with Session(settings) as session:
         assert look(session, AuditPart.ROWS) == []
         monkeypatch.undo()

@@ -47,7 +47,7 @@ Bundle = tuple[Attestation, ...]
 
 
 def read_bundle(data: bytes, where: str) -> Bundle:
-    """UsageError: not a bundle. The signatures are not looked at."""
+    """UsageError: not a bundle. The signatures are not checked."""
     if len(data) > MOST_BYTES:
         raise malformed(where, f"more than {MOST_BYTES} bytes")
     if not data.endswith(b"\n"):

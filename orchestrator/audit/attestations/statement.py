@@ -177,14 +177,14 @@ def claim_of(run: RunRecord, volatile: Sequence[str]) -> ClaimStatement:
 
 
 def _subjects(run: RunRecord, volatile: Sequence[str]) -> tuple[Resource, ...]:
-    """Image and outputs; what verdicts leave out by nature (clocks in event files) is left out here, too."""
-    by_nature = matcher(volatile)
+    """Image and outputs, without volatile ones and event files, which hold clocks: verdicts ignore both."""
+    is_volatile = matcher(volatile)
     named = {
         f"{OUTPUTS}{one.path}": _sha256(one.digest)
         for one in run.outputs
         if one.status is OutputStatus.KEPT
         and one.digest is not None
-        and not by_nature(one.path)
+        and not is_volatile(one.path)
         and not is_event_file(one.path)
     }
     image = Resource(name=IMAGE, digest=_sha256(run.image), media_type=MEDIA_MANIFEST)

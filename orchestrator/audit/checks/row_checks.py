@@ -91,7 +91,7 @@ def shared_findings(everything: Everything) -> Iterator[Finding]:
     """Rows that several runs share, and what events say of them, from one state of the record."""
     with everything.snapshot() as now:
         rows = (SharedRow(*one) for one in now.shared())
-        yield from compare_shared(now.told_of_shared(), rows, now.events)
+        yield from compare_shared(now.shared_events(), rows, now.events)
 
 
 def compare_shared(

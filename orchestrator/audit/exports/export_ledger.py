@@ -6,6 +6,7 @@ import os
 import shutil
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from orchestrator.audit.exports.export_form import (
@@ -128,7 +129,7 @@ def _events(
 
 
 def _runs(now: Snapshot) -> Iterator[bytes]:
-    for one in now.runs():
+    for one in chain.from_iterable(now.runs()):
         if one.rows is None:
             raise AuditError(f"run {one.run} cannot be read: {one.trouble}", _AUDIT)
         yield canonical_json({"run": one.run, "rows": one.rows})

@@ -26,10 +26,10 @@ SHOWN = 20  # names in a hint
 def best(
     connection: Connection, job: str, metric: str, *, minimize: bool = False, last: bool = False
 ) -> Best:
-    """Among runs that succeeded and are not put away: that with the best point, or with the best last value.
+    """The run with the best point or last value, of those that succeeded and are not put away.
 
-    `metric` may name one of its values itself (`loss.min`). The older one of equals. UsageError where none
-    has the metric.
+    `metric` may name one of its values itself (`loss.min`). Of equal runs the oldest is best. UsageError
+    where no run has the metric.
     """
     key = job_key(connection, job)
     if key is None:

@@ -15,7 +15,7 @@ from orchestrator.value import Plain, flat
 
 Facts = dict[int, dict[str, Plain]]
 
-# What is known once a run has executed. One that never did is passed over, as if it had not been.
+# What is known only of a run that has executed: any other is skipped.
 _RECORDED: dict[str, Table] = {
     "packages": tables.package,
     "code": tables.source_file,
@@ -40,7 +40,7 @@ def changes(connection: Connection, runs: Sequence[str], aspect: str) -> dict[st
 
 
 def _pairs(connection: Connection, runs: Sequence[str], aspect: str) -> Iterable[Row[Any]]:
-    """Each run with the run of its job that was submitted last before it; by an index, one look per run."""
+    """Each run with the run of its job that was submitted just before it: one look into an index per run."""
     run, earlier, before = tables.run, tables.run.alias("earlier"), tables.run.alias("before")
     same_moment = (earlier.c.created_at == run.c.created_at) & (earlier.c.id >= run.c.id)
     last = (

@@ -20,7 +20,7 @@ _original = tables.run.alias("original")
 
 
 def lines_of(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
-    """In the order of the keys."""
+    """The lines of these runs, in the order of the keys."""
     run, job, image, attempt = tables.run, tables.job, tables.image, tables.attempt
     query = (
         select(

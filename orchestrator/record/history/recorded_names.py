@@ -11,14 +11,14 @@ from sqlalchemy import Connection, func, select
 
 from orchestrator.record.history.filter_fields import TABLES, Field, Mismatch, Part, field_named
 
-MOST = 500  # names that are looked at for one that is near
+MOST = 500  # names that are searched for a similar one
 SHOWN = 10  # names in a hint
 
 _QUOTED = re.compile(r"""(params|metrics)\[(?:"(.*)"|'(.*)')\](?:\.(\w+))?\Z""")
 
 
 class Ambiguous(Mismatch):
-    """A text that could mean two of the names that there are."""
+    """A text that could mean two recorded names."""
 
 
 class KnownNames(Protocol):

@@ -5,7 +5,7 @@ Functions take a connection inside a reading transaction; `Everything` opens one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,18 +15,14 @@ from sqlalchemy import Connection, Table, exists, func, select
 
 from orchestrator.digest import Digest
 from orchestrator.record.database.database_clock import seconds_since
-from orchestrator.record.ledger.fold_events import LedgerEvent
 from orchestrator.record.ledger.row_evidence import orphans
 from orchestrator.record.ledger.snapshot import BLOBS as BLOBS
 from orchestrator.record.ledger.snapshot import (
     PAGE,
-    BlobLine,
-    RunEvidence,
+    Pages,
     Snapshot,
-    blob_lines,
-    events_after,
+    T,
     named,
-    run_evidence,
 )
 from orchestrator.record.schema import tables
 from orchestrator.record.transaction import Door, reading
@@ -129,7 +125,7 @@ def oldest_open(connection: Connection) -> timedelta | None:
     return None if began is None else timedelta(seconds=seconds_since(connection, began))
 
 
-class Everything(Door):
+class Everything(Door, Pages):
     """The record, read page by page. Runs may be recorded meanwhile: each page is one snapshot."""
 
     count_images = reading(count_images)
@@ -141,39 +137,17 @@ class Everything(Door):
     orphans = reading(all_orphans)
     judged = reading(judged)
 
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        return self._database.read(work)
+
     def images(self, since: datetime | None = None) -> Iterator[ImageLine]:
         after: int | None = 0
         while after is not None:
-            page, after = self._database.read(partial(images, after=after, since=since))
+            page, after = self._read(partial(images, after=after, since=since))
             yield from page
-
-    def blobs(self, since: datetime | None = None) -> Iterator[BlobLine]:
-        """Blobs that the record names, each with one of its runs; one may come once per kind of row."""
-        for number in range(len(BLOBS)):
-            after: str | None = ""
-            while after is not None:
-                page, after = self._database.read(
-                    partial(blob_lines, number=number, after=after, since=since)
-                )
-                yield from page
-
-    def runs(self, since: datetime | None = None) -> Iterator[list[RunEvidence]]:
-        after: int | None = None
-        while True:
-            page, after = self._database.read(partial(run_evidence, after=after, since=since))
-            if not page:
-                return
-            yield page
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """The record as it is at this moment, however long it is looked at."""
         with self._database.reading() as connection:
             yield Snapshot(connection)
-
-    def ledger_events(self) -> Iterator[LedgerEvent]:
-        """All events by their index, those below 0 first: there should be none."""
-        after: int | None = None
-        while page := self._database.read(partial(events_after, after=after)):
-            yield from page
-            after = page[-1].index

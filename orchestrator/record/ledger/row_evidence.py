@@ -65,7 +65,7 @@ DIGESTED = {
 _PASSING = "what an open attempt prints; removed at its end, when the whole log's digest is recorded"
 _BEAT = "a heartbeat: it says whether a worker lives now, and nothing rests on what it said before"
 _LEDGER = "the ledger itself: checked against its own tree and the tree heads"
-# `table.column`, or a whole `table`, of which no event speaks; why that is right.
+# `table.column` or `table` that no event holds -> why not.
 NOT_COVERED = {
     "box.state": _BEAT,
     "box.seen_at": _BEAT,

@@ -6,10 +6,12 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, null, select
 from sqlalchemy.exc import DataError, OperationalError
@@ -19,6 +21,8 @@ from orchestrator.record.ledger.fold_events import OWNED, SHARED, LedgerEvent, L
 from orchestrator.record.ledger.read_ledger import Signed, event_line, head, signed_heads
 from orchestrator.record.ledger.row_evidence import of_runs, row_value, rows_value
 from orchestrator.record.schema import tables
+
+T = TypeVar("T")
 
 PAGE = 500  # rows
 EVENTS = 5000  # events of the whole ledger that are read at a time
@@ -238,11 +242,49 @@ def _owned(connection: Connection, table: Table, keys: Sequence[Any]) -> dict[An
     return {key: rows_value(table, group) for key, group in groupby(rows, lambda row: row[owner.name])}
 
 
-class Snapshot:
+class Pages(ABC):
+    """Long lists of the record, read page by page."""
+
+    @abstractmethod
+    def _read(self, work: Callable[[Connection], T]) -> T: ...
+
+    def blobs(self, since: datetime | None = None) -> Iterator[BlobLine]:
+        """Blobs that the record names, each with one of its runs; one may come once per kind of row."""
+        for number in range(len(BLOBS)):
+            after: str | None = ""
+            while after is not None:
+                page, after = self._read(partial(blob_lines, number=number, after=after, since=since))
+                yield from page
+
+    def runs(self, since: datetime | None = None) -> Iterator[list[RunEvidence]]:
+        after: int | None = None
+        while True:
+            page, after = self._read(partial(run_evidence, after=after, since=since))
+            if not page:
+                return
+            yield page
+
+    def ledger_events(self) -> Iterator[LedgerEvent]:
+        """All events by their index, those below 0 first: there should be none."""
+        return self._by_index(events_after)
+
+    def _by_index(
+        self, pages: Callable[[Connection, int | None], list[LedgerEvent]]
+    ) -> Iterator[LedgerEvent]:
+        after: int | None = None
+        while page := self._read(lambda connection, last=after: pages(connection, last)):  # type: ignore[misc]
+            yield from page
+            after = page[-1].index
+
+
+class Snapshot(Pages):
     """One state of the record; valid inside `Everything.snapshot`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        return work(self._connection)
 
     def head(self) -> LedgerHead:
         return head(self._connection)
@@ -250,36 +292,12 @@ class Snapshot:
     def signed_heads(self) -> list[Signed]:
         return signed_heads(self._connection)
 
-    def ledger_events(self) -> Iterator[LedgerEvent]:
-        last: int | None = None
-        while page := events_after(self._connection, last):
-            yield from page
-            last = page[-1].index
-
-    def told_of_shared(self) -> Iterator[LedgerEvent]:
+    def shared_events(self) -> Iterator[LedgerEvent]:
         """Events of no run, oldest first: of jobs, images, inputs, boxes."""
-        last: int | None = None
-        while page := events_of_no_run(self._connection, last):
-            yield from page
-            last = page[-1].index
+        return self._by_index(events_of_no_run)
 
     def events(self, indexes: Sequence[int]) -> list[LedgerEvent]:
         return events_at(self._connection, indexes)
 
-    def runs(self) -> Iterator[RunEvidence]:
-        after: int | None = None
-        while True:
-            page, after = run_evidence(self._connection, after, None)
-            if not page:
-                return
-            yield from page
-
     def shared(self) -> Iterator[tuple[str, str, dict[str, Any] | None, str]]:
         return shared_rows(self._connection)
-
-    def blobs(self) -> Iterator[BlobLine]:
-        for number in range(len(BLOBS)):
-            after: str | None = ""
-            while after is not None:
-                page, after = blob_lines(self._connection, number, after, None)
-                yield from page

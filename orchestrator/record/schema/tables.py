@@ -70,8 +70,9 @@ def _one_of(name: str, words: tuple[str, ...]) -> CheckConstraint:
 
 
 def _where(condition: str) -> dict[str, Any]:
-    """Of an index over some rows only. Postgres is told by the migration: to say so here imports its dialect,
-    drivers and all, 25 ms for every command."""
+    """The condition of an index over some rows only. For Postgres the migration has it: here it would import
+    the dialect with its drivers, 25 ms in every command.
+    """
     return {"sqlite_where": sql(condition)}
 
 
