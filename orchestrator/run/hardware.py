@@ -139,13 +139,17 @@ def sms_of(cores: int | None, compute: str) -> int | None:
     return cores // per_sm
 
 
+def of_model(found: Iterable[Gpu], model: str | None) -> tuple[Gpu, ...]:
+    """The GPUs whose name contains `model`, in any case; all of them without one."""
+    return tuple(gpu for gpu in found if (model or "").lower() in gpu.name.lower())
+
+
 def choose_gpus(resources: Resources, found: Iterable[Gpu]) -> tuple[Gpu, ...]:
     """The GPUs that a job gets, of those found here. UsageError, which names them, if they do not suffice."""
     if resources.gpus == 0:
         return ()
     found = tuple(found)
-    wanted = (resources.gpu or "").lower()
-    fitting = tuple(gpu for gpu in found if wanted in gpu.name.lower())
+    fitting = of_model(found, resources.gpu)
     if len(fitting) < resources.gpus:
         model = f" {resources.gpu}" if resources.gpu else ""
         have = ", ".join(gpu.name for gpu in found) or "none"

@@ -81,7 +81,7 @@ def _queued(session: Session, executor: Launcher, opened: OpenRun, *, announced:
 
 
 def _submitted(session: Session, executor: Launcher, run: str, number: int) -> str:
-    """Submit it. A request that the engine will never take ends the run; silence does not."""
+    """Submit the attempt. A request that the engine will never take ends the run; silence does not."""
     try:
         return executor.submit(attempt_of(session, run, number))
     except UsageError as error:
@@ -136,7 +136,7 @@ def take_back(session: Session, run: str) -> None:
     """Tell the engines to drop what they still hold for a run."""
     for one in session.record.launched(run):
         if one.ref is not None and is_launched(one.executor):
-            with suppress(UsageError):  # cannot be asked from here: its process sees the wish in the record
+            with suppress(UsageError):  # not to be reached from here: its process sees the wish in the record
                 launcher_of(session, one.executor).cancel(one.ref)
 
 

@@ -6,7 +6,7 @@ import sys
 
 from orchestrator.settings import Settings
 
-# -P: else a folder that is worked in could bring an orchestrator of its own.
+# Without -P, Python could import an `orchestrator` from the working directory.
 COMMAND = (sys.executable, "-P", "-m", "orchestrator.cli")
 
 

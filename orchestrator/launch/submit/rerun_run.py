@@ -44,10 +44,7 @@ class RerunRequest(Value):
 def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRecord, Verdict | None]:
     """Run the digest again and compare. The verdict is None where nothing is known to compare with."""
     session.warm()
-    target = resolve(session, request.target)
-    original = (
-        session.record.run(session.record.find(request.against)) if request.against else target.original
-    )
+    target, original = _target(session, request)
     record = run_target(session, target, original, request, watch)
     if original is None:
         watch.note("this box knows no earlier run of this digest, so there is nothing to compare with yet")
@@ -58,12 +55,16 @@ def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRec
 
 def rerun_detached(session: Session, request: RerunRequest, watch: Watch) -> RunRecord:
     """Queue a rerun for another box, which executes it and records the verdict."""
-    target = resolve(session, request.target)
-    against = session.record.run(session.record.find(request.against)) if request.against else None
-    new = _placed(session, target, against or target.original, request)
+    new = _placed(session, *_target(session, request), request)
     share_image(session, new, watch)
     run, _ = queue(session, new, watch)
     return session.record.run(run)
+
+
+def _target(session: Session, request: RerunRequest) -> tuple[Target, RunRecord | None]:
+    """What to run, and the run to compare with."""
+    target, record = resolve(session, request.target), session.record
+    return target, record.run(record.find(request.against)) if request.against else target.original
 
 
 def run_target(

@@ -8,7 +8,7 @@ from orchestrator.launch.session import Session
 from orchestrator.record.run_record import BoxFacts, BoxLine, Queued, Submission
 from orchestrator.run.attempt_model import State
 
-SILENT = 60.0  # seconds without a word after which a box is taken for gone
+SILENT = 60.0  # seconds without a heartbeat after which a box is taken for gone
 
 
 def unfit(run: Queued, box: BoxFacts) -> str | None:
@@ -31,7 +31,7 @@ def unfit(run: Queued, box: BoxFacts) -> str | None:
 
 
 def alive(box: BoxLine) -> bool:
-    """Whether its worker takes runs, as far as its last word tells."""
+    """Whether its worker takes runs, by its last heartbeat."""
     return box.state == "up" and box.silence < SILENT
 
 
@@ -60,7 +60,7 @@ def why_waiting(run: Queued, boxes: Iterable[BoxLine]) -> str:
 
 
 def why_queued(session: Session, run: str) -> str:
-    """Of a run that waits for a worker; nothing where it does not wait any more."""
+    """In one line, why a run still waits for a worker; empty where it does not wait."""
     record = session.record.run(run)
     if record.state is not State.QUEUED:
         return ""

@@ -38,7 +38,7 @@ from orchestrator.launch.workers.box_health import Health
 from orchestrator.record.run_record import BoxLine, OpenRun, Queued, RunRecord
 from orchestrator.record.runs.unreadable_rows import UnreadableError
 from orchestrator.run.attempt_model import Failure, State
-from orchestrator.run.hardware import Gpu, boot_id, gpus
+from orchestrator.run.hardware import Gpu, boot_id, gpus, of_model
 
 LOCK = "worker"  # of its home: one worker each
 LEASE = 60.0  # seconds of silence after which another worker takes a box's runs over
@@ -239,7 +239,7 @@ class Worker:
             if plan is not None:
                 used.update(plan.gpu_uuids)
             elif opened.plan is None and opened in mine and opened.id not in self._given:
-                return ()  # of a former worker: its plan, which says what it uses, comes in a moment
+                return ()  # a former worker's run: its plan, which names its GPUs, comes in a moment
         return tuple(gpu for gpu in self._gpus if gpu.uuid not in used)
 
     def _fit(self) -> bool:
@@ -258,7 +258,7 @@ class Worker:
         return tuple(box for box in boxes if box.id != self.facts.id and alive(box) and not box.trouble)
 
     def _left_alone(self, run: Queued, others: tuple[BoxLine, ...]) -> bool:
-        """Whether a run that could not begin here is left to other boxes, and for a while to nobody."""
+        """Whether a run that could not begin here is left to other boxes, or for AGAIN seconds to none."""
         since = self._left.get(run.id)
         if since is None:
             return False
@@ -283,16 +283,16 @@ class Worker:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_deaf,
+                preexec_fn=_ignore_signals,
             )
 
     def _take_over_from_the_silent(self, moment: float) -> None:
-        """A box is silent while its last word stays the same, measured by our own clock."""
+        """A box is silent while its last heartbeat stays the same, measured by our own clock."""
         for box in self._session.record.boxes.all():
             if box.id == self.facts.id:
                 continue
-            word, since = self._heard.get(box.id, (None, moment))
-            if word != box.seen_at:
+            beat, since = self._heard.get(box.id, (None, moment))
+            if beat != box.seen_at:
                 self._heard[box.id] = (box.seen_at, moment)
             elif moment - since >= self._lease:
                 self._give_up_runs_of(box)
@@ -319,11 +319,10 @@ class Worker:
 
 
 def _choice(run: Queued, free: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
-    model = (run.resources.gpu or "").lower()
-    return tuple(gpu for gpu in free if model in gpu.name.lower())[: run.gpus]
+    return of_model(free, run.resources.gpu)[: run.gpus]
 
 
-def _deaf() -> None:
+def _ignore_signals() -> None:
     """In the child: signals to the group are for the worker. Runs are cancelled through the record."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
