@@ -6,22 +6,28 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli.options import json_option
+
 
 @click.command("sbom")
 @click.argument("target", metavar="DIGEST|RUN")
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="Into a file.")
-def command(target: str, to: Path | None) -> None:
+@json_option
+def command(target: str, to: Path | None, as_json: bool) -> None:
     """Print the bill of materials of an image (CycloneDX 1.6, JSON).
 
     The base and the Python packages that a run's container had, with exact versions. The same image gives
     the same bytes.
+
+    JSON: the bill itself, as without the option; with --to, `file`.
     """
     from orchestrator.audit.exports.bill_of_materials import sbom
-    from orchestrator.cli.terminal.console import line
+    from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.verb_session import opened
     from orchestrator.durable import write_bytes
     from orchestrator.errors import UsageError
     from orchestrator.launch.submit.rerun_target import resolve
+    from orchestrator.view.forms.page import Text, View
 
     with opened() as session:
         data = sbom(resolve(session, target))
@@ -32,4 +38,4 @@ def command(target: str, to: Path | None) -> None:
         write_bytes(to, data)
     except OSError as error:
         raise UsageError(f"{to} cannot be written: {error.strerror}", "name another file") from error
-    line(f"written to {to}")
+    print_view(View({"file": to.absolute()}, (Text(f"written to {to}"),)), as_json)
