@@ -75,11 +75,9 @@ def engine_findings(session: Session, progress: Progress) -> Iterator[Finding]:
 def _together(session: Session, tags: Sequence[str], named: list[str]) -> Iterator[Finding]:
     """Where the engine refuses, each half is tried, until the image is found that it cannot export."""
     if len(named) >= NAMED:
-        yield Finding(
-            kind=Kind.NOT_CHECKED,
-            subject=f"{len(tags)} more images of the engine",
-            detail=f"{NAMED} of those that were saved with them are altered",
-        )
+        detail = f"{NAMED} of those that were saved with them are altered"
+        subject = f"{len(tags)} more images of the engine"
+        yield Finding(kind=Kind.NOT_CHECKED, subject=subject, detail=detail)
         return
     tags = [tag for tag in tags if session.engine.image(tag) is not None]  # others were removed meanwhile
     if not tags:

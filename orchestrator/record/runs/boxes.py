@@ -43,7 +43,11 @@ def boxes(connection: Connection) -> list[BoxLine]:
     rows = connection.execute(select(table).order_by(table.c.name, table.c.id))
 
     def line(row: Row[Any]) -> BoxLine:
-        return _line(row, seconds_since(connection, row.seen_at), tuple(running.get(row.id, ())))
+        return BoxLine(
+            **fields_from(BoxLine, tables.box, row._mapping),
+            silence=seconds_since(connection, row.seen_at),
+            runs=tuple(running.get(row.id, ())),
+        )
 
     return list(readable(rows, line, lambda row: row.id, "box"))
 
@@ -61,7 +65,3 @@ def _running(connection: Connection) -> dict[str, list[str]]:
     for row in connection.execute(query):
         found.setdefault(row.box, []).append(row.public_id)
     return found
-
-
-def _line(row: Row[Any], silence: float, runs: tuple[str, ...]) -> BoxLine:
-    return BoxLine(**fields_from(BoxLine, tables.box, row._mapping), silence=silence, runs=runs)

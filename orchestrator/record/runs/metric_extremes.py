@@ -33,15 +33,15 @@ def reached(final: Mapping[str, float], points: Iterable[Point]) -> dict[str, Re
 
     NaN is left out. Of equal values the first point counts; a final value without a point counts last.
     """
-    ways = {indexable(name): _Way() for name in final}
+    found = {indexable(name): _Extremes() for name in final}
     for name, step, value in points:
-        way = ways.get(name) or ways.get(indexable(name))
-        if way is not None:
-            way.go(step, value)
-    return {indexable(name): ways[indexable(name)].end(value) for name, value in final.items()}
+        extremes = found.get(name) or found.get(indexable(name))
+        if extremes is not None:
+            extremes.add(step, value)
+    return {indexable(name): found[indexable(name)].result(value) for name, value in final.items()}
 
 
-class _Way:
+class _Extremes:
     __slots__ = ("high", "high_step", "last", "last_step", "low", "low_step")
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class _Way:
         self.high_step: int | None = None
         self.last_step: int | None = None
 
-    def go(self, step: int | None, value: float) -> None:
+    def add(self, step: int | None, value: float) -> None:
         self.last, self.last_step = value, step
         if value != value:  # NaN; a million points pass here
             return
@@ -61,10 +61,10 @@ class _Way:
         if self.high is None or value > self.high:
             self.high, self.high_step = value, step
 
-    def end(self, final: float) -> Reached:
+    def result(self, final: float) -> Reached:
         last_step = self.last_step if repr(self.last) == repr(final) else None
         if last_step is None:
-            self.go(None, final)
+            self.add(None, final)
         return Reached(
             last_step=last_step,
             min=self.low,

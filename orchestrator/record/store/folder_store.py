@@ -274,7 +274,7 @@ class FolderBatch:
             digest = passing.digest
             if digest in self._waiting:
                 temporary.unlink()
-            elif self._is_whole(digest, temporary):
+            elif self._renewed(digest, temporary):
                 temporary.unlink()
                 self._there.add(digest)
             else:
@@ -284,8 +284,8 @@ class FolderBatch:
             raise
         return digest
 
-    def _is_whole(self, digest: Digest, good: Path) -> bool:
-        """Whether it is there with the same bytes; then it is young again, so that no collection takes it."""
+    def _renewed(self, digest: Digest, good: Path) -> bool:
+        """Whether the blob is there with the same bytes; then it is made young, so that none collects it."""
         try:
             with self._store.open(digest) as there, good.open("rb") as stream:
                 same = _same(there, stream)

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class BucketBatch:
-    """Files and not memory, each closed: a batch may hold 10,000 outputs. Made by BucketStore.batch."""
+    """Blobs wait as closed files: a batch may hold 10,000 outputs. Made by BucketStore.unowned_batch."""
 
     def __init__(self, store: BucketStore, folder: Path) -> None:
         self._store, self._folder = store, folder

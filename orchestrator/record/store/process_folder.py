@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orchestrator.durable import make_folder
 
-TRIES = 100  # of a new folder that others take away
+TRIES = 100  # new folders, where others lock each first
 
 
 @contextmanager
@@ -30,8 +30,7 @@ def own_folder(parent: Path) -> tuple[Path, int]:
     """A new folder, and the lock that is held as long as its process lives.
 
     Folders of processes that were killed are removed: up to `resources.output_size` may lie in one. A new one
-    that another process has locked is left to it: that one removes it, or holds it to keep us waiting.
-    BlockingIOError where all of TRIES were taken from us.
+    that another process has locked first is left to that process. BlockingIOError where all of TRIES were.
     """
     make_folder(parent)
     remove_dead(parent)

@@ -31,7 +31,7 @@ class NoFileError(Exception):
 def opened_folder(root: Path, *names: str, make: bool = False, mode: int | None = None) -> Iterator[int]:
     """The folder below `root` as a descriptor; `root` itself may be a link. FileNotFoundError without `make`.
 
-    `mode`: of the folders that are made, whatever the umask. AlteredStoreError for a link, or no folder.
+    `mode`: of the folders that are made, not cut by the umask. AlteredStoreError for a link, or no folder.
     """
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -87,5 +87,5 @@ def _check(mode: int) -> None:
 
 
 def path_of(folder: int) -> Path:
-    """A path that leads to an open folder, wherever its name leads to by now."""
+    """A path that leads to an open folder, even where its name leads elsewhere by now."""
     return Path(f"/proc/self/fd/{folder}")
