@@ -87,8 +87,10 @@ def _gpu(session: Session) -> Check:
 
 
 def _database(session: Session) -> Check:
-    open_runs = len(session.record.open_runs(box_id(session.settings)))
-    return Check(name="database", ok=True, detail=f"{session.record.address}, {open_runs} open run(s)")
+    from orchestrator.verdict.verdict_wording import count
+
+    open_runs = count(len(session.record.open_runs(box_id(session.settings))), "open run")
+    return Check(name="database", ok=True, detail=f"{session.record.address}, {open_runs}")
 
 
 def _store(session: Session) -> Check:

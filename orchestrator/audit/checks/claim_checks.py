@@ -29,6 +29,7 @@ from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.record.ledger.audit_pages import ImageLine
 from orchestrator.spec.program import Program
 from orchestrator.structural_difference import differences
+from orchestrator.verdict.verdict_wording import count
 
 
 class Claims:
@@ -58,14 +59,14 @@ class Claims:
         if self._absent:
             yield Finding(
                 kind=Kind.NOT_CHECKED,
-                subject=f"{len(self._absent)} images",
+                subject=count(len(self._absent), "image"),
                 detail=f"neither on this box nor in the registry, such as {self._absent[0]}",
             )
-        for base, count in self._unbuilt.items():
+        for base, number in self._unbuilt.items():
             yield Finding(
                 kind=Kind.NOT_CHECKED,
-                subject=f"{count} images over base {base}",
-                detail="the base is not pinned on this box, so they cannot be assembled again here",
+                subject=f"{count(number, 'image')} over base {base}",
+                detail="the base is not pinned on this box, so nothing over it can be assembled again here",
             )
 
     def _find(self, digest: Digest) -> Image | None:

@@ -128,6 +128,7 @@ def _verdicts(
     from orchestrator.audit.checks.verdict_checks import verdict_findings
     from orchestrator.audit.findings import Finding, Kind
     from orchestrator.launch.judge.verify_verdicts import judged_runs
+    from orchestrator.verdict.verdict_wording import count
 
     named = list(dict.fromkeys(session.record.find(text) for text in texts))
     runs = named or judged_runs(session, job)
@@ -140,7 +141,7 @@ def _verdicts(
         if run not in judged:
             detail = "no verdict on it as a rerun is recorded"
             findings.append(Finding(kind=Kind.NOT_CHECKED, subject=f"run {run}", detail=detail, run=run))
-    return findings, f"verdicts on {len(judged)} runs"
+    return findings, f"verdicts on {count(len(judged), 'run')}"
 
 
 def _refuse(session: Session, runs: list[str], job: str | None) -> None:
