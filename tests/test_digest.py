@@ -17,6 +17,7 @@ from orchestrator.digest import Digest, Hashed, checked_chunks, chunks_of
 PACKAGE = Path(orchestrator.__path__[0])
 # What hashes step by step and copies nothing: an upload that begins again, rows, the lines of a trace.
 STEP_BY_STEP = {
+    "spec/input_stamps.py",
     "digest.py",
     "image/registry/push.py",
     "record/ledger/row_evidence.py",
