@@ -128,7 +128,9 @@ def test_a_blob_that_a_row_names_and_gc_removed_is_told_with_its_event(world: Wo
     """It cannot happen but for a fault of ours, or for a row that was put in later."""
     digest, path = some_blob(world)
     with world.opened() as session:
-        index = session.record.ledger.tell("store.swept", None, {"blobs": {digest: 1}, "policy": "by hand"})
+        index = session.record.ledger.add_event(
+            "store.swept", None, {"blobs": {digest: 1}, "policy": "by hand"}
+        )
         path.unlink()
         (one,) = [one for one in look(session, AuditPart.BLOBS) if one.kind.value == "blob missing"]
     assert f"event {index} says that gc removed it" in one.detail

@@ -16,6 +16,7 @@ from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.merkle import MerkleTree, leaf_hash
 from orchestrator.record.ledger.snapshot import events_after
+from orchestrator.record.record import Ledger
 from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
 
@@ -47,6 +48,27 @@ def rewind(session: Session, *, to: int) -> None:
         for statement in ("event WHERE idx >= ?", "checkpoint WHERE size > ?"):
             connection.exec_driver_sql(f"DELETE FROM {statement}", (to,))
         connection.exec_driver_sql("UPDATE ledger SET size = ?, frontier = ?", (to, frontier.to_bytes()))
+
+
+@pytest.mark.parametrize("question", ["head", "latest_signed_head"])
+def test_who_signs_between_two_questions_is_no_contradiction(
+    session: Session, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    end_a_run(session)
+    sign_ledger(session)
+    ask = getattr(Ledger, question)
+
+    def answer_late(ledger: Ledger) -> object:
+        found = ask(ledger)
+        monkeypatch.undo()
+        with Session(session.settings) as other:
+            end_a_run(other)
+            sign_ledger(other)
+        return found
+
+    monkeypatch.setattr(Ledger, question, answer_late)
+    sign_ledger(session)  # AuditError, were the ledger's size older than the signed one
+    assert sign_ledger(session) is None
 
 
 def test_it_is_the_ledgers_size_and_root_signed(session: Session) -> None:

@@ -206,7 +206,7 @@ def test_what_is_refused_is_not_told(record: Record, new_run: New) -> None:
     with pytest.raises(RecordError):
         record.finish(run, 1, Result(state=State.LOST))
     with pytest.raises(ValueError, match="no kind"):
-        record.ledger.tell("run.invented", run, {})
+        record.ledger.add_event("run.invented", run, {})
     assert record.ledger.head() == before
 
 
@@ -479,7 +479,7 @@ def test_a_tree_head_is_due_after_an_end(record: Record, new_run: New) -> None:
 
 
 def test_events_of_what_no_table_holds(record: Record) -> None:
-    assert record.ledger.tell("store.swept", None, {"removed": [ONE]}) == 0
+    assert record.ledger.add_event("store.swept", None, {"removed": [ONE]}) == 0
     (line,) = record.ledger.events(EventFilter())
     assert line.data["removed"] == [ONE]
     assert wrong(record) == []

@@ -103,11 +103,11 @@ def test_what_prepares_the_file_again_loses_nothing(sqlite_settings: Settings) -
         return int(subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout)
 
     with open_record(sqlite_settings) as record:
-        record.ledger.tell("store.swept", None, {})
+        record.ledger.add_event("store.swept", None, {})
         record._database.prepare()
-        assert aside("record.ledger.tell('store.swept', None, {})") == 2
+        assert aside("record.ledger.add_event('store.swept', None, {})") == 2
         assert aside("pass") == 2
-        record.ledger.tell("store.swept", None, {})
+        record.ledger.add_event("store.swept", None, {})
         assert aside("pass") == 3
 
 

@@ -34,7 +34,8 @@ def sign_ledger(session: Session) -> str | None:
     AuditError where it has become shorter than the last one says. UsageError for a key that cannot be used.
     """
     record = session.record
-    head, last = record.ledger.head(), record.ledger.latest_signed_head()
+    last = record.ledger.latest_signed_head()  # first: another process may add events and sign them meanwhile
+    head = record.ledger.head()
     if last is not None and last.size > head.size:
         raise AuditError(f"the ledger has {head.size} events; the last tree head has {last.size}", _MEND)
     if head.size == 0 or (last is not None and last.size == head.size):
