@@ -14,33 +14,28 @@ from sqlalchemy import Enum as OneOf
 from sqlalchemy import UniqueConstraint, create_engine, update
 from sqlalchemy.event import listen
 from support.ledger_checks import kinds, told, wrong, wrong_in
+from support.records import BOX, ONE, full_result
 
-from orchestrator.digest import Digest
 from orchestrator.errors import RecordError
 from orchestrator.record.database.connect import open_database
 from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.ledger.read_ledger import EventFilter
 from orchestrator.record.record import Record, open_record
-from orchestrator.record.run_record import BoxFacts, NewRun, Wanted
+from orchestrator.record.run_record import NewRun, Wanted
 from orchestrator.record.schema import migrate, tables
 from orchestrator.run.attempt_model import (
-    Fingerprint,
-    Log,
     MetricPoint,
     Output,
     OutputStatus,
-    Readback,
     Result,
     State,
 )
-from orchestrator.run.attempt_model import TraceFile as Traced
 from orchestrator.settings import Settings
 from orchestrator.spec.inputs import InputData
 from orchestrator.spec.source.source_tree import GitState
 
 fork = multiprocessing.get_context("fork")
 New = Callable[..., NewRun]
-ONE = Digest.of(b"one")
 
 
 class Judgement:
@@ -53,48 +48,6 @@ class Judgement:
 
     def model_dump(self, *, mode: str) -> dict[str, Any]:
         return {"mode": mode, "rerun": self.rerun, "outcome": self.outcome}
-
-
-BOX = BoxFacts(
-    id="b0",
-    name="alpha",
-    state="up",
-    boot="boot",
-    slots=1,
-    cpus=2,
-    memory=1 << 34,
-    gpus=(),
-    bit_class={"gpu": None},
-    bit_digest=ONE,
-    versions={"reprise": "1"},
-)
-
-
-def whole(**changes: Any) -> Result:
-    """A result with a row in every table."""
-    fields: dict[str, Any] = {
-        "state": State.SUCCEEDED,
-        "exit_code": 0,
-        "message": "well",
-        "started_at": datetime(2026, 11, 23, 9, 30, 12, 1, tzinfo=UTC),
-        "finished_at": datetime(2026, 11, 23, 9, 30, 14, tzinfo=UTC),
-        "seconds": 2.5,
-        "outputs": (Output(path="w.pt", status=OutputStatus.KEPT, digest=ONE, size=3),),
-        "metrics": {"accuracy": 0.9, "loss": -0.0},
-        "series": (MetricPoint(name="loss", step=1, value=0.5),),
-        "packages": {"torch": "2.13.0"},
-        "source": {"train.py": ONE.hex},
-        "readbacks": (Readback(pid=7, argv=("python",), start={"a": 1}, end={"a": 2}),),
-        "traces": (
-            Traced(rank=0, world=1, pid=7, digest=ONE, size=5, steps=2, events=3, complete=True, broken="no"),
-        ),
-        "log": Log(digest=ONE, size=9, truncated=False),
-        "fingerprint": Fingerprint(
-            bit_class={"a": 1}, perf_class={"b": 2}, identity={"c": 3}, bit_digest=ONE
-        ),
-        "notes": ("a gap",),
-    }
-    return Result(**(fields | changes))
 
 
 def a_life(record: Record, new_run: New) -> tuple[str, str]:
@@ -131,10 +84,10 @@ def a_life(record: Record, new_run: New) -> tuple[str, str]:
     record.move(original, 2, State.RUNNING)
     record.request_cancel(original)
     record.move(original, 2, State.COLLECTING)
-    record.finish(original, 2, whole(state=State.FAILED, failure="job"))
+    record.finish(original, 2, full_result(state=State.FAILED, failure="job"))
     rerun, _ = record.submit(new_run(rerun_of=original))
     record.claim(rerun, "b0", "boot", "pid 4")
-    record.finish(rerun, 1, whole())
+    record.finish(rerun, 1, full_result())
     record.add_verdict(Judgement(rerun, original), "b0", "ada")
     record.annotations.note(original, "look here", "ada")
     record.annotations.tag(original, ["odd"], "ada")
@@ -231,7 +184,7 @@ def test_a_plain_run_costs_less_than_4_kb(record: Record, new_run: New) -> None:
     record.save_plan(run, 1, '{"plan": 1}' * 100)
     record.move(run, 1, State.RUNNING)
     record.move(run, 1, State.COLLECTING)
-    record.finish(run, 1, whole(packages={f"p{n}": "1" for n in range(60)}))
+    record.finish(run, 1, full_result(packages={f"p{n}": "1" for n in range(60)}))
     assert sum(len(line.document) for line in record.ledger.events(EventFilter(run=run))) < 4096
 
 
@@ -356,7 +309,7 @@ def finish_and_die(settings: Settings, run: str, before: str) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         listen(record._database.engine, "after_cursor_execute", die)
-        record.finish(run, 1, whole())
+        record.finish(run, 1, full_result())
 
 
 @pytest.mark.parametrize("statement", ["UPDATE run ", "INSERT INTO output ", "ledger"])
@@ -372,7 +325,7 @@ def test_a_kill_leaves_rows_and_ledger_together(settings: Settings, new_run: New
         assert record.ledger.head() == before
         assert record.state(run) is State.PREPARING
         assert wrong(record) == []
-        record.finish(run, 1, whole())
+        record.finish(run, 1, full_result())
         assert record.ledger.head().size == before.size + 1
         assert wrong(record) == []
 
@@ -405,7 +358,7 @@ def test_a_record_from_before_the_ledger_is_taken_in_as_it_is(settings: Settings
         ]
         assert record.ledger.head().id != old
         record.claim(open_one, "box", "boot", "pid 1")
-        record.finish(open_one, 1, whole())
+        record.finish(open_one, 1, full_result())
         record.annotations.tag(rerun, ["good"], "ada")
         assert wrong(record) == []
         assert record.state(original) is State.FAILED

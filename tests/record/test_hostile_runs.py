@@ -18,6 +18,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import Table, create_engine, insert, make_url, select, update
 from support.examples import share, tries
+from support.records import ONE, full_result
 
 from orchestrator.cli.terminal.console import print_document, print_view, show
 from orchestrator.digest import Digest
@@ -26,14 +27,13 @@ from orchestrator.record.record import Record
 from orchestrator.record.run_record import HistoryFilter, NewRun
 from orchestrator.record.schema import tables
 from orchestrator.record.transfer.import_runs import Carried
-from orchestrator.run.attempt_model import Fingerprint, Log, Output, OutputStatus, Readback, Result, State
+from orchestrator.run.attempt_model import Fingerprint
 from orchestrator.settings import Settings
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.view.runs.history_view import Answer, history_view
 from orchestrator.view.runs.run_view import run_document, run_page
 
 New = Callable[..., NewRun]
-ONE = Digest.of(b"one")
 SOURCE = Digest.of(b"bundle")
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -45,25 +45,14 @@ def whole(record: Record, new_run: New, **changes: Any) -> str:
     )
     run, _ = record.submit(new_run(params={"lr": 0.1}, git=git, **changes))
     record.claim(run, "box", "boot", "pid 1")
-    result = Result(
-        state=State.SUCCEEDED,
-        exit_code=0,
-        seconds=1.5,
-        started_at=MOMENT,
-        finished_at=MOMENT,
-        outputs=(Output(path="w.pt", status=OutputStatus.KEPT, digest=ONE, size=3),),
+    result = full_result(
         metrics={"accuracy": 0.5},
-        packages={"torch": "2"},
-        source={"a.py": ONE.hex},
-        readbacks=(Readback(pid=1, argv=("x",), start={"a": 1}, end={"a": 2}),),
-        log=Log(digest=ONE, size=1, truncated=False),
         fingerprint=Fingerprint(
             bit_class={"gpus": [], "cpu_isa": ["avx2"], "effective": {}},
             perf_class={"cpu_model": "x", "cores": 2},
             identity={"box": "b", "gpus": []},
             bit_digest=ONE,
         ),
-        notes=("n",),
     )
     record.finish(run, 1, result)
     return run

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Boolean, DateTime, Float, Integer, Table, create_engine, make_url, select, update
+from support.records import full_result
 
-from orchestrator.digest import Digest
 from orchestrator.record.ledger.row_evidence import LISTS, NOT_COVERED
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import NewRun
@@ -20,37 +20,15 @@ from orchestrator.record.runs.sealed_text import asks
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import Moment
 from orchestrator.run.attempt_model import (
-    Fingerprint,
-    Log,
-    Output,
-    OutputStatus,
-    Readback,
-    Result,
     State,
-    TraceFile,
 )
 from orchestrator.run.box_seal import is_sealed, seal
 from orchestrator.settings import Settings
 from orchestrator.spec.source.source_tree import GitState
 
-ONE = Digest.of(b"one")
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
-RESULT = Result(
-    state=State.SUCCEEDED,
-    exit_code=0,
-    seconds=1.5,
-    started_at=MOMENT,
-    finished_at=MOMENT,
-    outputs=(Output(path="w.pt", status=OutputStatus.KEPT, digest=ONE, size=3),),
-    metrics={"accuracy": 0.5},
-    packages={"torch": "2"},
-    source={"a.py": ONE.hex},
-    readbacks=(Readback(pid=1, argv=("x",), start={"a": 1}, end={"a": 2}),),
-    traces=(TraceFile(rank=0, world=1, pid=1, digest=ONE, size=1, steps=1, events=1, complete=True),),
-    log=Log(digest=ONE, size=1, truncated=False),
-    fingerprint=Fingerprint(bit_class={"a": 1}, perf_class={"b": 1}, identity={"c": 1}, bit_digest=ONE),
-    notes=("n",),
-)
+# One row in each table: the tests write one word into all rows of a table.
+RESULT = full_result(metrics={"accuracy": 0.5})
 
 
 @pytest.fixture

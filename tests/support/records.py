@@ -11,13 +11,37 @@ from typing import Any
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord
-from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
+from orchestrator.record.run_record import BoxFacts, ImageFacts, NewRun, RunRecord
+from orchestrator.run.attempt_model import (
+    Fingerprint,
+    Log,
+    MetricPoint,
+    Output,
+    OutputStatus,
+    Readback,
+    Result,
+    State,
+    TraceFile,
+)
 from orchestrator.spec.jobfile.job_spec import Resources, Tolerances
 from orchestrator.spec.program import Program
 
 NOON = datetime(2026, 11, 23, 12, 0, 13, 500_000, tzinfo=UTC)
 RUN = "0123456789abcdef"
+ONE = Digest.of(b"one")
+BOX = BoxFacts(
+    id="b0",
+    name="alpha",
+    state="up",
+    boot="boot",
+    slots=1,
+    cpus=2,
+    memory=1 << 34,
+    gpus=(),
+    bit_class={"gpu": None},
+    bit_digest=ONE,
+    versions={"reprise": "1"},
+)
 
 
 def digest_of(text: str) -> Digest:
@@ -60,6 +84,33 @@ def new_run(**changes: Any) -> NewRun:
 
 def result(**changes: Any) -> Result:
     return Result(**({"state": State.SUCCEEDED, "exit_code": 0} | changes))
+
+
+def full_result(**changes: Any) -> Result:
+    """A result with a row in every table."""
+    fields: dict[str, Any] = {
+        "message": "well",
+        "started_at": datetime(2026, 11, 23, 9, 30, 12, 1, tzinfo=UTC),
+        "finished_at": datetime(2026, 11, 23, 9, 30, 14, tzinfo=UTC),
+        "seconds": 2.5,
+        "outputs": (Output(path="w.pt", status=OutputStatus.KEPT, digest=ONE, size=3),),
+        "metrics": {"accuracy": 0.9, "loss": -0.0},
+        "series": (MetricPoint(name="loss", step=1, value=0.5),),
+        "packages": {"torch": "2.13.0"},
+        "source": {"train.py": ONE.hex},
+        "readbacks": (Readback(pid=7, argv=("python",), start={"a": 1}, end={"a": 2}),),
+        "traces": (
+            TraceFile(
+                rank=0, world=1, pid=7, digest=ONE, size=5, steps=2, events=3, complete=True, broken="no"
+            ),
+        ),
+        "log": Log(digest=ONE, size=9, truncated=False),
+        "fingerprint": Fingerprint(
+            bit_class={"a": 1}, perf_class={"b": 2}, identity={"c": 3}, bit_digest=ONE
+        ),
+        "notes": ("a gap",),
+    }
+    return result(**(fields | changes))
 
 
 def finish_run(record: Record, new: NewRun, box: str = "box", **changes: Any) -> str:

@@ -23,11 +23,10 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.merkle import Frontier, leaf_hash
-from orchestrator.record.run_record import BoxFacts, ImageFacts, Wanted
+from orchestrator.record.run_record import ImageFacts, Wanted
 from orchestrator.record.schema import tables
 from orchestrator.record.store.blob_store import Store
 from orchestrator.run.attempt_model import (
-    Fingerprint,
     Log,
     MetricPoint,
     Output,
@@ -42,9 +41,8 @@ from orchestrator.spec.inputs import InputData
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.verdict.compare_runs import compare
-from support.records import new_run
+from support.records import BOX, ONE, full_result, new_run
 
-ONE = Digest.of(b"one")
 EVENTS = 26  # of the world below
 SIGNED = (15, 24)  # sizes of its tree heads
 LEDGER_AND_ROWS = (AuditPart.LEDGER, AuditPart.ROWS)
@@ -77,12 +75,6 @@ def result(store: Store, text: str = "", **changes: Any) -> Result:
     trace, trace_size = kept('{"no": "trace"}\n')
     log, log_size = kept("log")
     fields: dict[str, Any] = {
-        "state": State.SUCCEEDED,
-        "exit_code": 0,
-        "message": "well",
-        "started_at": datetime(2026, 11, 23, 9, 30, 12, 1, tzinfo=UTC),
-        "finished_at": datetime(2026, 11, 23, 9, 30, 14, tzinfo=UTC),
-        "seconds": 2.5,
         "outputs": (
             Output(path="w.pt", status=OutputStatus.KEPT, digest=weights, size=size),
             Output(path="x.pt", status=OutputStatus.KEPT, digest=more, size=more_size),
@@ -110,32 +102,15 @@ def result(store: Store, text: str = "", **changes: Any) -> Result:
             for rank in (0, 1)
         ),
         "log": Log(digest=log, size=log_size, truncated=False),
-        "fingerprint": Fingerprint(
-            bit_class={"a": 1}, perf_class={"b": 2}, identity={"c": 3}, bit_digest=ONE
-        ),
         "notes": ("a gap", "another one"),
     }
-    return Result(**(fields | changes))
+    return full_result(**(fields | changes))
 
 
 def a_life(session: Session) -> tuple[str, str]:
     """Everything that can happen to a run, signed twice; (the original, its rerun)."""
     record, store = session.record, session.store
-    record.boxes.introduce(
-        BoxFacts(
-            id="b0",
-            name="alpha",
-            state="up",
-            boot="boot",
-            slots=1,
-            cpus=2,
-            memory=1 << 34,
-            gpus=(),
-            bit_class={"gpu": None},
-            bit_digest=ONE,
-            versions={"reprise": "1"},
-        )
-    )
+    record.boxes.introduce(BOX)
     git = GitState(
         remote="origin",
         commit="c0ffee",
