@@ -42,18 +42,17 @@ def cursor_of(connection: Connection, sort: str | None, order: Order, key: int) 
 
 def place_at(connection: Connection, after: str, sort: str | None, order: Order) -> OrderPlace:
     """UsageError for a text that no page of this order ended with."""
-    run, key = tables.run.c, None
+    what = f"no page of this list ends at {after[:40]!r}"
+    refused = UsageError(what, "--after takes `next` of a page in --json, with the --sort of that page")
     try:
         cursor = Cursor.model_validate_json(urlsafe_b64decode(after + "=" * (-len(after) % 4)))
         value = _value(order, cursor)
     except (ValueError, TypeError, OverflowError):
-        pass
-    else:
-        if cursor.sort == sort:
-            key = connection.execute(select(run.id).where(run.public_id == cursor.run)).scalar()
-    if key is None:
-        what = f"no page of this list ends at {after[:40]!r}"
-        raise UsageError(what, "--after takes `next` of a page in --json, with the --sort of that page")
+        raise refused from None
+    run = tables.run.c
+    key = connection.execute(select(run.id).where(run.public_id == cursor.run)).scalar()
+    if cursor.sort != sort or key is None:
+        raise refused
     return OrderPlace(cursor.part, value, key)
 
 

@@ -77,7 +77,7 @@ def _locked(folder: Path) -> int | None:
         if folder.exists():
             return fd
     except BlockingIOError:
-        pass
+        pass  # another process has it
     except BaseException:
         os.close(fd)
         raise
