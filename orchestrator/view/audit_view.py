@@ -76,7 +76,7 @@ def _claim(claim: Vouched) -> Iterator[Block]:
 
 def _run_text(run: SignedRun) -> str:
     """`ada@alpha: run R on box B, finished …, by ada, commit 1f2e…, identical with its original R0`."""
-    box = run.box_name or run.box.rpartition(":")[2][:12]
+    box = run.box.rpartition(":")[2][:12]
     parts = [
         f"run {run.run} on box {box}",
         f"finished {run.finished_on}",

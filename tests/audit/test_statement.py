@@ -74,6 +74,12 @@ def test_what_differs_by_nature_is_not_claimed() -> None:
     assert claim.predicate.volatile == VOLATILE
 
 
+def test_the_name_that_a_row_gives_a_box_is_not_signed() -> None:
+    runs = make_run(box_name="alpha"), make_run(box_name="another's")
+    one, other = (provenance_of(run, claim_of(run, VOLATILE).subject, []).to_bytes() for run in runs)
+    assert one == other
+
+
 def test_the_provenance_tells_what_the_record_knows() -> None:
     run = make_run()
     told = provenance_of(run, claim_of(run, VOLATILE).subject, [verdict(run.id, "fedcba9876543210")])

@@ -108,7 +108,6 @@ class SignedRun(Value):
 
     run: str
     box: str
-    box_name: str | None
     submitted_by: str
     finished_on: str | None
     commit: str | None
@@ -181,7 +180,6 @@ def _signed_run(
     return item.statement, SignedRun(
         run=run,
         box=predicate.run_details.builder.id,
-        box_name=internal.get("boxName"),
         submitted_by=str(internal.get("submittedBy")),
         finished_on=predicate.run_details.metadata.finished_on,
         commit=(source.digest or {}).get("gitCommit") if source else None,

@@ -230,7 +230,6 @@ def _internal(run: RunRecord) -> dict[str, Any]:
     return {
         "attempt": run.attempt,
         "bitClass": bits and {"digest": bits.bit_digest, "facts": bits.bit_class},
-        "boxName": run.box_name,
         "leversChanged": changed,  # by the script: [at its start, at its end]
         "leversReadBack": start,
         "resources": run.resources.model_dump(mode="json"),

@@ -52,7 +52,7 @@ def command(
     signed, or a file has other bytes than any output that is vouched for. Exit code 2: no attestation at all.
 
     JSON: `claims`, each with `image`, `job`, `outputs` (path: digest), `by` (ids of keys), `unknown`
-    (signatures of other keys), `runs` (`run`, `box`, `box_name`, `submitted_by`, `finished_on`, `commit`,
+    (signatures of other keys), `runs` (`run`, `box`, `submitted_by`, `finished_on`, `commit`,
     `dirty`, `verdicts`, `by`); `files`: each file with the outputs that it is; `problems`; `sound`.
     """
     from orchestrator.audit.attestations.attestation_bundle import check_bundle
