@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.digest import Digest
-from orchestrator.errors import EngineError, InfrastructureError, RegistryError, StoreError, UsageError
+from orchestrator.errors import EngineError, RegistryError, StoreError, UsageError
 from orchestrator.image.base.base_pins import list_pins
 from orchestrator.image.base.resolve_base import find_pin, resolve_base
 from orchestrator.image.image_check import check_image
@@ -94,22 +94,29 @@ def pull_image(session: Session, digest: Digest, watch: Watch) -> Image:
     return image_of(layout, found.manifest, found.config)
 
 
+def layers_here(session: Session, digest: Digest, watch: Watch) -> Image:
+    """The image with its own layers in this box's layout: there already, else out of the registry.
+
+    StoreError where there is no registry; errors of `pull_image` where there is one.
+    """
+    image = stored_image(session.settings, digest)
+    if image is not None and all(layer.path is not None for layer in image.own_layers):
+        return image
+    if session.settings.registry is None:
+        raise StoreError(
+            f"the layers of image {digest} are not on this box, and no registry is set",
+            "submit the spec again: the same spec gives the same digest; or go to the box that has it",
+        )
+    return pull_image(session, digest, watch)
+
+
 def ensure_here(session: Session, digest: Digest, watch: Watch) -> Image:
     """The image in this box's engine, verified: from the layout, else out of the registry.
 
-    The base's layers are fetched only where the engine lacks them. InfrastructureError if neither has it.
+    The base's layers are fetched only where the engine lacks them. Errors as of `layers_here`.
     """
-    settings = session.settings
-    image = stored_image(settings, digest)
-    if image is None or any(layer.path is None for layer in image.own_layers):
-        if settings.registry is None:
-            raise InfrastructureError(
-                f"image {digest} is neither in the engine nor among this box's layers",
-                "submit the spec again: the same spec gives the same digest",
-            )
-        image = pull_image(session, digest, watch)
-    wanted = image
-    ensure_loaded(session.engine, settings, image, lambda: fetch_base(session, wanted, watch))
+    image = layers_here(session, digest, watch)
+    ensure_loaded(session.engine, session.settings, image, lambda: fetch_base(session, image, watch))
     return image
 
 

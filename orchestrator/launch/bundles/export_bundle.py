@@ -140,22 +140,12 @@ def _gather(session: Session, chosen: list[str], parts: _BundleParts) -> None:
 
 def _image(session: Session, digest: Digest, thin: bool, watch: Watch) -> Image:
     """The image with all layers that are to be written; out of the registry where it has them."""
-    settings = session.settings
-    image = stored_image(settings, digest)
-    if image is None or any(layer.path is None for layer in image.own_layers):
-        if settings.registry is None:
-            raise StoreError(
-                f"the layers of image {digest} are not on this box",
-                "submit the spec again: the same digest comes out; or export where it was built",
-            )
-        from orchestrator.launch.move_images import pull_image
+    from orchestrator.launch.move_images import fetch_base, layers_here
 
-        image = pull_image(session, digest, watch)
+    image = layers_here(session, digest, watch)
     if not thin and any(layer.path is None for layer in image.layers):
-        from orchestrator.launch.move_images import fetch_base
-
         fetch_base(session, image, watch)
-        layout = ImageLayout(settings.layout)
+        layout = ImageLayout(session.settings.layout)
         lacking = [one for one in image.layers if not layout.has(one.digest, one.size)]
         if lacking:
             raise StoreError(
