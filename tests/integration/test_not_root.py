@@ -89,8 +89,21 @@ def _python(name: str) -> Sequence[str]:
     pytest.skip(f"no Python {major_minor} is here that another user than root may run")
 
 
+@pytest.fixture(scope="module")
+def checkout() -> Iterator[Path]:
+    """This checkout where another user can reach it, whoever owns the folders above it."""
+    place = Path(f"/var/tmp/reprise-checkout-{secrets.token_hex(4)}")
+    place.mkdir()
+    subprocess.run(["mount", "--bind", ROOT, place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+        place.rmdir()
+
+
 @pytest.fixture
-def somebody(shared_base: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Somebody]:
+def somebody(shared_base: Settings, checkout: Path) -> Iterator[Somebody]:
     name, group = f"reprise-{secrets.token_hex(4)}", grp.getgrgid(_engine_group()).gr_name
     home = Path("/var/tmp") / name  # pytest's own folders are closed to others
     subprocess.run(["useradd", "--create-home", "--home-dir", home, "--groups", group, name], check=True)
@@ -109,12 +122,14 @@ def somebody(shared_base: Settings, tmp_path_factory: pytest.TempPathFactory) ->
         write_job(home / "job", LEAVES)
         (home / "job/same.txt").write_text("same")
         subprocess.run(["chown", "-R", f"{name}:", home], check=True)
-        packages = sysconfig.get_paths()["purelib"]
+        packages = Path(sysconfig.get_paths()["purelib"])
+        if packages.is_relative_to(ROOT):
+            packages = checkout / packages.relative_to(ROOT)
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
             "REPRISE_HOME": str(settings.home),
-            "PYTHONPATH": f"{ROOT}:{packages}",
+            "PYTHONPATH": f"{checkout}:{packages}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "NO_COLOR": "1",
         }

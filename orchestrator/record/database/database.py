@@ -20,7 +20,8 @@ from orchestrator.record.runs.author import author
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
-BUSY_TIMEOUT = 30.0  # seconds that a writer waits for another
+BUSY_TIMEOUT = 120.0  # seconds that a writer waits for others; SQLite lets them pass in no order
+BUSY = f"others have been writing for {BUSY_TIMEOUT:g} s; end them, then try again"
 POOL_TIMEOUT = 60.0  # seconds that a thread waits for a connection
 
 

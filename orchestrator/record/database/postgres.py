@@ -48,7 +48,7 @@ _HINTS = {
     "could not translate host name": "mend the host in REPRISE_DATABASE_URL",
     "failed to resolve host": "mend the host in REPRISE_DATABASE_URL",
     "permission denied": "the database's owner must grant it: GRANT ALL ON SCHEMA public TO you",
-    "lock timeout": "another process has been writing for 30 s; end it, then try again",
+    "lock timeout": database.BUSY,
     "could not extend file": "make room on the server's disk; what was recorded is intact",
     "No space left": "make room on the server's disk; what was recorded is intact",
 }

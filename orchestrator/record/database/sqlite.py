@@ -20,7 +20,7 @@ from orchestrator.record.database.database import POOL_TIMEOUT, Database
 _HINTS = {
     "readonly database": "make the file and its folder writable for you, or name another (REPRISE_HOME)",
     "unable to open database": "check that the folder exists and that you may write in it (REPRISE_HOME)",
-    "database is locked": "another process has been writing for 30 s; end it, then try again",
+    "database is locked": database.BUSY,
     "database or disk is full": "make room on the disk; what was recorded is intact",
     "disk I/O error": "check the disk, and that the folder is not on a network file system",
     "not a database": "the file is damaged or not ours; restore it from a copy, or move it away",
