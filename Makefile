@@ -92,7 +92,7 @@ format: dev ## style, corrected
 bench: setup engine base ## benchmarks: benchmarks/README.md
 	@$(VENV)/bin/python benchmarks/run.py
 
-lock: dev ## the requirements files, made anew; needs uv
+lock: dev ## the requirements files, made anew
 	@PYTHON=$(VENV)/bin/python scripts/lock.sh
 
 clean: ## remove what make made in this folder; runs, bases and the engine stay

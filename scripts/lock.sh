@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Lock every requirements file again: `make lock` after an edit of pyproject.toml or of a requirements.in.
-# Needs uv, and a pip that finds PyTorch's CPU wheel. Indexes are what pip and uv are configured with; the
+# Needs a pip that finds PyTorch's CPU wheel. Indexes are what pip and uv are configured with; the
 # locks name none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python="${PYTHON:-.venv/bin/python}"
-uv="${UV:-uv}"
+uv="${UV:-$(dirname "$python")/uv}"
 target=x86_64-manylinux_2_28
 temporary="$(mktemp -d)"
 trap 'rm -rf "$temporary"' EXIT
