@@ -117,7 +117,7 @@ def _base(session: Session) -> Check:
     if not names:
         hint = "run: reprise base build cpu"
         return Check(name="base", ok=False, detail="no base is pinned on this box", hint=hint)
-    pins = [resolve_base(session.settings, name, gpus=False) for name in names]
+    pins = [resolve_base(session.settings, name) for name in names]
     detail = ", ".join(f"{pin.ref.name} {pin.ref.digest.short} (torch {pin.python.torch})" for pin in pins)
     return Check(name="base", ok=True, detail=detail)
 

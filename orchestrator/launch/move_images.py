@@ -163,13 +163,13 @@ def _in_engine(engine: Engine, base: BaseRef, diff_ids: tuple[Digest, ...]) -> b
     return any(one is not None and one.diff_ids[: len(diff_ids)] == diff_ids for one in found)
 
 
-def base_here(session: Session, name: str | None, gpus: bool, watch: Watch) -> Base:
+def base_here(session: Session, name: str | None, watch: Watch) -> Base:
     """As `resolve_base`; a base that is pinned, but not on this box, is read from a registry.
 
     Its layers stay there: to assemble an image over a base takes its manifest and config only.
     """
     settings = session.settings
-    pin = find_pin(settings, name, gpus)
+    pin = find_pin(settings, name)
     layout = ImageLayout(settings.layout)
     ref = BaseRef(name=pin.name, digest=pin.digest, config_digest=pin.config_digest)
     if _base_parts(layout, ref) is None:
@@ -183,7 +183,7 @@ def base_here(session: Session, name: str | None, gpus: bool, watch: Watch) -> B
             _store(layout, found)
             _remember(layout, ref, place)
             break
-    return resolve_base(settings, name, gpus)
+    return resolve_base(settings, name)
 
 
 def check_registry(settings: Settings) -> str:

@@ -22,8 +22,7 @@ from orchestrator.settings import Settings
 
 RECIPES = """\
 # The flavours; see Dockerfile.base.
-default = "cpu"
-default_with_gpus = "cuda"
+default = "cuda"
 
 [cpu]
 from = "os"  # bootstrapped
@@ -44,24 +43,38 @@ def recipes(settings: Settings) -> Path:
 def test_a_pinned_flavour_is_resolved(settings: Settings, recipes: Path, make_base: Any) -> None:
     base = make_base("cpu")
     write_pin(settings.pins, "cpu", base)
-    assert resolve_base(settings, "cpu", gpus=True) == base
-    assert resolve_base(settings, None, gpus=False) == base
-    assert resolve_base(settings, f"mirror.example/any/name@{base.ref.digest}", gpus=False) == base
+    assert resolve_base(settings, "cpu") == base
+    assert resolve_base(settings, f"mirror.example/any/name@{base.ref.digest}") == base
 
 
 def test_without_a_name_the_recipes_decide(settings: Settings, recipes: Path, make_base: Any) -> None:
-    """By what the spec asks for. What the machine has is not even asked (tests/launch/test_bases.py)."""
-    cuda = make_base("cuda", config={"Env": ["CUDA=1"]})
-    write_pin(settings.pins, "cuda", cuda)
-    assert resolve_base(settings, None, gpus=True) == cuda
-    with pytest.raises(BaseNotPinnedError) as caught:
-        resolve_base(settings, None, gpus=False)
-    assert caught.value.hint == "run: reprise base build cpu"
-    recipes.write_text(RECIPES.replace('default = "cpu"', 'default = "cuda"'))
-    assert resolve_base(settings, None, gpus=False) == cuda
-    recipes.write_text(RECIPES.replace('default = "cpu"\n', ""))
+    """Neither what the spec asks for nor what the machine has is even asked."""
+    write_pin(settings.pins, "cuda", cuda := make_base("cuda", config={"Env": ["CUDA=1"]}))
+    write_pin(settings.pins, "cpu", cpu := make_base("cpu"))
+    assert resolve_base(settings, None) == cuda
+    recipes.write_text(RECIPES.replace('default = "cuda"', 'default = "cpu"'))
+    assert resolve_base(settings, None) == cpu
+    recipes.write_text(RECIPES.replace('default = "cuda"\n', ""))
     with pytest.raises(UsageError, match="has no default"):
-        resolve_base(settings, None, gpus=False)
+        resolve_base(settings, None)
+
+
+def test_where_the_default_is_not_made_both_ways_are_said(
+    settings: Settings, recipes: Path, make_base: Any
+) -> None:
+    with pytest.raises(BaseNotPinnedError, match="names no base, so it gets cuda, and cuda is not") as caught:
+        resolve_base(settings, None)
+    first = "`base: cpu` in the job file (after `reprise base build cpu`)"
+    assert caught.value.hint == f"run `reprise base build cuda` (gigabytes, once), or write {first}"
+    write_pin(settings.pins, "mine", make_base("mine"))
+    with pytest.raises(BaseNotPinnedError) as caught:
+        resolve_base(settings, None)
+    assert (caught.value.hint or "").endswith("or write `base: mine` in the job file")
+    recipes.write_text('default = "cuda"\n[cuda]\n')
+    settings.pins.unlink()
+    with pytest.raises(BaseNotPinnedError) as caught:
+        resolve_base(settings, None)
+    assert (caught.value.hint or "").endswith("or name a base of your own in the job file")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +93,7 @@ def test_what_no_digest_pins_is_refused(
     settings: Settings, recipes: Path, name: str, said: str, hint: str
 ) -> None:
     with pytest.raises(BaseNotPinnedError, match=said) as caught:
-        resolve_base(settings, name, gpus=False)
+        resolve_base(settings, name)
     assert hint in (caught.value.hint or "")
 
 
@@ -90,7 +103,7 @@ def test_the_committed_pin_comes_before_this_boxes(settings: Settings, recipes: 
     write_pin(recipes, "cpu", shared)
     (pin,) = list_pins(settings)
     assert (pin.digest, pin.committed) == (shared.ref.digest, True)
-    assert resolve_base(settings, "cpu", gpus=False) == shared
+    assert resolve_base(settings, "cpu") == shared
 
 
 @pytest.mark.parametrize("which", ["digest", "config_digest"])
@@ -106,7 +119,7 @@ def test_a_base_whose_bytes_are_not_here_is_not_used(
     else:
         path.write_bytes(path.read_bytes().replace(b"linux", b"linuX") + b" ")
     with pytest.raises(BaseNotPinnedError, match="not usable here") as caught:
-        resolve_base(settings, "cpu", gpus=False)
+        resolve_base(settings, "cpu")
     assert caught.value.hint == "run: reprise base build cpu"
 
 

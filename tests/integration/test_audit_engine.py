@@ -177,7 +177,7 @@ def claim_another_parameter(box: Box, digest: Digest) -> Digest:
     layout = ImageLayout(box.settings.layout)
     image = stored_image(box.settings, digest)
     assert image is not None
-    base = resolve_base(box.settings, f"any@{image.base.digest}", False)
+    base = resolve_base(box.settings, f"any@{image.base.digest}")
     lying = image.program.model_copy(update={"params": {"lr": 0.001}})
     base = base.model_copy(update={"ref": image.base})
     claimed = json.loads(documents(base, lying, image.packages, image.layers)[0])

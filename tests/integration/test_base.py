@@ -81,7 +81,7 @@ def new_session(
 @pytest.fixture(scope="module")
 def root(shared_base: Settings) -> Path:
     """An OS image's tar: the shared base without its Python packages."""
-    layer = resolve_base(shared_base, "cpu", gpus=False).layers[0]
+    layer = resolve_base(shared_base, "cpu").layers[0]
     return ImageLayout(shared_base.layout).path(layer.digest)
 
 
@@ -120,7 +120,7 @@ def test_a_made_base_is_what_it_was_probed_to_be(small):
     assert base.python.packages.keys() >= {"filelock", "typing-extensions"}
     assert (base.python.torch, base.python.cuda) == (None, None)
     assert probe_python(session.engine, base.reference) == base.python
-    assert resolve_base(session.settings, "cpu", gpus=False).ref == base.ref
+    assert resolve_base(session.settings, "cpu").ref == base.ref
 
 
 def test_its_bytecode_is_used_and_never_checked(small):
@@ -209,8 +209,8 @@ def test_an_image_of_a_registry_keeps_the_registrys_digest(pushed: str, new_sess
     assert base.ref.config_digest == small[1].ref.config_digest
     assert [layer.diff_id for layer in base.layers] == [layer.diff_id for layer in small[1].layers]
     assert base.python == small[1].python
-    assert resolve_base(session.settings, "team", gpus=False).ref == base.ref
-    assert resolve_base(session.settings, pushed, gpus=False).ref == base.ref
+    assert resolve_base(session.settings, "team").ref == base.ref
+    assert resolve_base(session.settings, pushed).ref == base.ref
     assert session.engine.image(f"{BASE_REPOSITORY}:{base.ref.digest.hex}") is not None, (
         "untagged: would be pruned"
     )
@@ -222,7 +222,7 @@ def test_a_tag_of_a_registry_is_refused(pushed: str, new_session):
     with pytest.raises(UsageError, match="a tag moves"):
         pin_base(session, "team", pushed.partition("@")[0] + ":v1", Silent())
     with pytest.raises(BaseNotPinnedError):
-        resolve_base(session.settings, "team", gpus=False)
+        resolve_base(session.settings, "team")
 
 
 def test_an_image_of_the_engine_is_pinned_by_its_id(new_session, small):

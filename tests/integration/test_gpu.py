@@ -29,7 +29,7 @@ def test_the_example_job_twice_on_a_gpu_is_identical(box: Box, tmp_path: Path) -
     shutil.copytree(JOBS / "digits", folder)
     spec = folder / "job.yaml"
     text = spec.read_text().replace("resources:\n", "resources:\n  gpus: 1\n")
-    spec.write_text(text.replace("name: digits\n", "name: digits\nbase: cuda\n"))
+    spec.write_text(text.replace("base: cpu\n", "base: cuda\n"))
     run = box.json("submit", str(spec))
     assert run["fingerprint"]["bit_class"]["gpus"]
     (trace,) = run["traces"]

@@ -157,7 +157,7 @@ def test_ranks_of_a_job_without_a_network_meet(box: Box, tmp_path: Path) -> None
     folder = tmp_path / "job"
     spec = write_job(folder, RANKS.replace("HOSTS", repr("::1" if IPV6.exists() else "127.0.0.1")))
     command = "torchrun --standalone --nproc-per-node 2 main.py && python main.py"
-    spec.write_text(f"name: ranks\ncommand: {command}\nresources: {{timeout: 120s}}\n")
+    spec.write_text(f"name: ranks\nbase: cpu\ncommand: {command}\nresources: {{timeout: 120s}}\n")
     run = box.json("submit", str(spec))
     assert run["state"] == "succeeded"
     said = box.type("logs", run["id"]).out

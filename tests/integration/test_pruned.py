@@ -45,7 +45,7 @@ def submit(box: Box, spec: Path, **fields: object) -> subprocess.CompletedProces
 
 def a_job(tmp_path: Path) -> Path:
     spec = write_job(tmp_path / "job", f"open('out.txt', 'w').write('{tmp_path}')")
-    spec.write_text("name: pruned-by-test\ncommand: [python, main.py]\n")
+    spec.write_text("name: pruned-by-test\nbase: cpu\ncommand: [python, main.py]\n")
     return spec
 
 

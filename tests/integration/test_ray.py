@@ -133,7 +133,9 @@ def test_ten_runs_while_a_node_is_killed_twice(team: Team, tmp_path: Path) -> No
     spec = write_job(
         tmp_path / "job", "import sys, time; time.sleep(45); open('n.txt', 'w').write(sys.argv[1])"
     )
-    spec.write_text('name: ten\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\nresources: {cpus: 1}\n')
+    spec.write_text(
+        'name: ten\nbase: cpu\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\nresources: {cpus: 1}\n'
+    )
     with ThreadPoolExecutor(3) as pool:
         runs = list(pool.map(lambda n: submit(team, spec, "-p", f"n={n}"), range(10)))
     assert len(set(runs)) == 10

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.engine]
 
 RUNS = 40
 SCRIPT = "import sys, time; time.sleep(4); open('n.txt', 'w').write(sys.argv[1])"
-SPEC = 'name: many\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\n'
+SPEC = 'name: many\nbase: cpu\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\n'
 SECONDS = 300.0
 
 

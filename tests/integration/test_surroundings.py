@@ -34,7 +34,7 @@ def test_the_user_has_a_name_and_a_home_that_is_no_output(box: Box, tmp_path: Pa
 
 def test_a_process_that_died_is_noted_under_a_command_that_succeeds(box: Box, tmp_path: Path) -> None:
     spec = write_job(tmp_path / "job", "raise RuntimeError('loss is nan')")
-    spec.write_text("name: tee\ncommand: (python main.py || true) 2>&1 | tee train.log\n")
+    spec.write_text("name: tee\nbase: cpu\ncommand: (python main.py || true) 2>&1 | tee train.log\n")
     run = box.json("submit", str(spec))
     assert run["state"] == "succeeded"
     said = "a Python process ended by an uncaught exception: RuntimeError: loss is nan at main.py:1"

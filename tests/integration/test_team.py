@@ -21,6 +21,7 @@ open('weights.txt', 'w').write(repr(accuracy))
 """
 SPEC = """
 name: digits
+base: cpu
 source: .
 command: [python, train.py, --lr, "{lr}", --opt, "{opt}"]
 params: {lr: 0.1, opt: sgd}
@@ -112,7 +113,7 @@ def test_metrics_within_the_tolerance_are_said_to_be_so(box: Box, tmp_path: Path
     )
     (folder / "main.py").write_text(script)
     (folder / "job.yaml").write_text(
-        "name: noisy\ncommand: [python, main.py]\ntolerance: {metrics: {accuracy: 0.01}}\n"
+        "name: noisy\nbase: cpu\ncommand: [python, main.py]\ntolerance: {metrics: {accuracy: 0.01}}\n"
     )
     run = box.json("submit", str(folder / "job.yaml"))
     outcomes = {box.json("rerun", run["id"])["verdict"]["outcome"] for _ in range(2)}

@@ -32,7 +32,7 @@ SCRIPT = """
 import random, sys
 open('x.txt', 'w').write(sys.argv[1] + ' ' + str(random.random()))
 """
-SPEC = 'name: two\ncommand: [python, main.py, "{word}"]\nparams: {word: first}\nseed: 5\n'
+SPEC = 'name: two\nbase: cpu\ncommand: [python, main.py, "{word}"]\nparams: {word: first}\nseed: 5\n'
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def team(
 def test_12_runs_on_two_boxes_with_a_worker_killed_meanwhile(team: Team, tmp_path: Path) -> None:
     script = "import sys, time; time.sleep(0.5); open('n.txt', 'w').write(sys.argv[1])"
     spec = write_job(tmp_path / "job", script)
-    spec.write_text('name: many\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\n')
+    spec.write_text('name: many\nbase: cpu\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\n')
     team.worker(team.alpha)
     killed = team.worker(team.beta)
 
@@ -204,7 +204,7 @@ BAD = {
 def test_a_box_that_cannot_work_leaves_the_queue_to_others(team: Team, tmp_path: Path, what: str) -> None:
     bad = Box(team.alpha.settings, {**team.alpha.variables, **BAD[what]})
     spec = write_job(tmp_path / "job", "import sys; open('n.txt', 'w').write(sys.argv[1])")
-    spec.write_text('name: many\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\n')
+    spec.write_text('name: many\nbase: cpu\ncommand: [python, main.py, "{n}"]\nparams: {n: 0}\n')
     words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
     runs = [team.person.type(*words, "-p", f"n={number}").out.strip() for number in range(4)]
     worker = team.worker(bad)

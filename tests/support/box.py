@@ -108,11 +108,12 @@ def _blobs(shared: Settings, manifest: Digest) -> list[Digest]:
 
 
 def write_job(folder: Path, script: str, extra: str = "") -> Path:
-    """A job of one Python script; `extra` is more YAML. The spec's path."""
+    """A job of one Python script, over `cpu` if `extra`, more YAML, names no other base. The spec's path."""
     folder.mkdir(parents=True)
     (folder / "main.py").write_text(script + "\n")
     spec = folder / "job.yaml"
-    spec.write_text(f"name: test\ncommand: [python, main.py]\n{extra}\n")
+    base = "" if extra.startswith("base:") or "\nbase:" in extra else "base: cpu\n"
+    spec.write_text(f"name: test\n{base}command: [python, main.py]\n{extra}\n")
     return spec
 
 

@@ -83,7 +83,7 @@ class Claims:
     def _base(self, digest: Digest) -> Base | None:
         if digest not in self._bases:
             try:
-                self._bases[digest] = resolve_base(self._session.settings, f"any@{digest}", False)
+                self._bases[digest] = resolve_base(self._session.settings, f"any@{digest}")
             except (BaseNotPinnedError, StoreError):
                 self._bases[digest] = None
         return self._bases[digest]

@@ -58,13 +58,13 @@ def flavours(settings: Settings) -> tuple[str, ...]:
     return tuple(sorted(name for name, table in found.items() if isinstance(table, dict)))
 
 
-def default_flavour(settings: Settings, gpus: bool) -> str:
+def default_flavour(settings: Settings) -> str:
     """The base of a spec that names none. UsageError where bases.toml does not say it."""
-    path, key = settings.recipes / COMMITTED, "default_with_gpus" if gpus else "default"
-    name = _read(path).get(key)
+    path = settings.recipes / COMMITTED
+    name = _read(path).get("default")
     if not isinstance(name, str):
-        hint = f'write {key} = "FLAVOUR" at its top, or a base in the spec'
-        raise UsageError(f"{path} has no {key}", hint)
+        hint = 'write default = "FLAVOUR" at its top, or a base in the spec'
+        raise UsageError(f"{path} has no default", hint)
     return name
 
 

@@ -15,20 +15,19 @@ _BY_DIGEST = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64}
 _FLAVOUR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
-def resolve_base(settings: Settings, name: str | None, gpus: bool) -> Base:
+def resolve_base(settings: Settings, name: str | None) -> Base:
     """The pinned base for a spec's `base`: a flavour, `repo@sha256:...`, or None for the default.
 
-    `gpus`: whether the spec asks for GPUs; bases.toml has another default for these.
     BaseNotPinnedError, with the command that mends it: this box has no pin of that name or digest.
     """
-    return _load(settings, find_pin(settings, name, gpus))
+    return _load(settings, find_pin(settings, name))
 
 
-def find_pin(settings: Settings, name: str | None, gpus: bool) -> BasePin:
+def find_pin(settings: Settings, name: str | None) -> BasePin:
     """As `resolve_base`, but only the pin. The base's bytes need not be on this box."""
-    if name is None:
-        name = default_flavour(settings, gpus)
     pins = list_pins(settings)
+    if name is None:
+        return _default(settings, pins)
     by_digest = _BY_DIGEST.match(name)
     if by_digest is not None:
         # The repository may be any mirror's: the digest says which bytes are meant.
@@ -48,6 +47,23 @@ def find_pin(settings: Settings, name: str | None, gpus: bool) -> BasePin:
         if pin is None:
             raise _unknown(settings, name, pins)
     return pin
+
+
+def _default(settings: Settings, pins: tuple[BasePin, ...]) -> BasePin:
+    name = default_flavour(settings)
+    pin = next((pin for pin in pins if pin.name == name), None)
+    if pin is not None:
+        return pin
+    made = [pin.name for pin in pins]
+    others = made or [known for known in flavours(settings) if known != name]
+    other = (
+        f"write `base: {others[0]}` in the job file" if others else "name a base of your own in the job file"
+    )
+    before = f" (after `reprise base build {others[0]}`)" if others and not made else ""
+    raise BaseNotPinnedError(
+        f"the job file names no base, so it gets {name}, and {name} is not made on this box yet",
+        f"run `reprise base build {name}` (gigabytes, once), or {other}{before}",
+    )
 
 
 def _unknown(settings: Settings, name: str, pins: tuple[BasePin, ...]) -> BaseNotPinnedError:

@@ -108,7 +108,7 @@ def _made_before(settings: Settings, flavour: str, key: str) -> Base | None:
     if value is None or flavour not in {pin.name for pin in list_pins(settings)}:
         return None
     try:
-        base = resolve_base(settings, flavour, gpus=False)
+        base = resolve_base(settings, flavour)
     except BaseNotPinnedError:
         return None
     layout = ImageLayout(settings.layout)

@@ -49,7 +49,7 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     spec = read_spec(request.spec_path, request.params, request.seed)
     if request.run and not request.elsewhere:
         check_gpus(spec)
-    base = _base(session, spec.base, spec.resources.gpus > 0, watch)
+    base = _base(session, spec.base, watch)
     watch.phase("source", spec.source.path)
     stamps = {name: stamp_of(Path(item.path)) for name, item in spec.inputs.items()}
     inputs = read_inputs(spec.inputs)
@@ -82,13 +82,13 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     )
 
 
-def _base(session: Session, name: str | None, gpus: bool, watch: Watch) -> Base:
+def _base(session: Session, name: str | None, watch: Watch) -> Base:
     try:
-        return resolve_base(session.settings, name, gpus)
+        return resolve_base(session.settings, name)
     except BaseNotPinnedError:
         from orchestrator.launch.move_images import base_here  # 0.1 s of imports that are seldom needed
 
-        return base_here(session, name, gpus, watch)
+        return base_here(session, name, watch)
 
 
 def check_gpus(spec: JobSpec) -> None:

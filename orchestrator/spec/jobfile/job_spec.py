@@ -121,8 +121,8 @@ class JobSpec(Value):
     description: str = Field("", description="What it is, for people.")
     base: str | None = Field(
         None,
-        description="A base's name (cpu, cuda) or REPOSITORY@sha256:...; default: cpu, and cuda for a job "
-        "with gpus. Identity.",
+        description="A base's name (cpu, cuda) or REPOSITORY@sha256:...; default: cuda, with GPUs or "
+        "without. Identity.",
     )
     source: SourceSpec = Field(
         description="The code: a folder, {path, commit}, or {git, commit}; default: the job file's folder. "
