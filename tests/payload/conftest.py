@@ -114,11 +114,3 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if torch is not None and torch.origin is not None:
         (site / "zz-packages.pth").write_text(f"{Path(torch.origin).parent.parent}\n")
     return venv
-
-
-@pytest.fixture(scope="session")
-def torch_installed() -> None:
-    if importlib.util.find_spec("torch") is None:
-        pytest.fail(
-            "these tests need PyTorch in the test environment: pip install -e '.[dev]' (make test does)"
-        )

@@ -125,7 +125,7 @@ def test_what_the_job_changes_in_its_environment_is_seen(image: Any) -> None:
     assert done.changed == {"env.OMP_NUM_THREADS": ("1", "8"), "env.MKL_DYNAMIC": ("FALSE", None)}
 
 
-@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.torch
 def test_what_is_first_readable_at_the_end_has_not_changed(image: Any) -> None:
     done = image.run("-c", "import numpy.linalg")
     assert done.one("start")["flags"]["numpy.version"] == done.one("end")["flags"]["numpy.version"]
@@ -193,7 +193,7 @@ DRAW = "import random; a = random.random(); import numpy as np; print(a, np.rand
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.torch
 def test_seeds_are_the_jobs_and_the_same_in_every_process(image: Any) -> None:
     code = DRAW.format(extra="__import__('torch').rand(1).item()")
     first, second = image.run("-c", code), image.run("-c", code)
@@ -239,7 +239,7 @@ REFUSED = "import torch\nput = torch.zeros(4).put_\nplace, value = torch.tensor(
 SAID = "reprise: put_ has no deterministic form: replace it, or set determinism.level to warn"
 
 
-@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("code", "exit_code"),
     [
@@ -261,7 +261,7 @@ def test_an_operation_that_is_refused_is_named(image: Any, code: str, exit_code:
     assert done.one("refused")["text"].startswith("put_ does not have a deterministic implementation")
 
 
-@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("code", "level"),
     [

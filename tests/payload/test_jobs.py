@@ -31,7 +31,7 @@ def twice(image: Any, tmp_path: Path, script: Path) -> tuple[dict[str, bytes], d
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.torch
 def test_digits_learns_and_gives_the_same_bytes(tmp_path: Path) -> None:
     """As any script, without the runtime: what it leaves must not hold times, paths or the like."""
     found = []
@@ -91,7 +91,7 @@ def test_identity_tells_what_it_can_read(image: Any, tmp_path: Path) -> None:
     assert (tmp_path / "identity.txt").read_text().startswith("hostname ")
 
 
-@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.torch
 def test_flags_off_is_seen_by_the_read_back(image: Any, tmp_path: Path) -> None:
     done = image.run(str(JOBS / "controls" / "flags_off" / "flags_off.py"), cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
@@ -110,7 +110,7 @@ def test_flags_off_is_seen_by_the_read_back(image: Any, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.torch
 def test_an_operation_without_a_deterministic_form_fails_under_strict(image: Any, tmp_path: Path) -> None:
     script = str(JOBS / "controls" / "nondeterministic_op" / "unpool.py")
     done = image.run(script, cwd=tmp_path)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.torch
+
 SCRIPT = """
 import os, sys
 sys.path.insert(0, sys.argv[1])

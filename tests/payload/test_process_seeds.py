@@ -35,7 +35,7 @@ def distinct(found: dict[str, list[float]]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.torch
 def test_each_process_draws_its_own_however_it_was_started(image: Any, tmp_path: Path) -> None:
     """Nor does anything depend on pids, on threads, or on other programs that were started in between."""
     first = drawn(image, tmp_path, "each")
@@ -51,7 +51,7 @@ def test_each_process_draws_its_own_however_it_was_started(image: Any, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.torch
 @pytest.mark.parametrize("way", ["spawn", "forkserver", "run env"])
 def test_torch_too(image: Any, tmp_path: Path, way: str) -> None:
     first = drawn(image, tmp_path, way, draw="numpy torch")
@@ -61,7 +61,7 @@ def test_torch_too(image: Any, tmp_path: Path, way: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("torch_installed")
+@pytest.mark.torch
 @pytest.mark.parametrize("way", ["fork", "spawn", "forkserver"])
 def test_workers_of_a_loader_draw_their_own(image: Any, way: str, tmp_path: Path) -> None:
     script = tmp_path / "main.py"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("torch_installed")
+pytestmark = pytest.mark.torch
 
 STRICT = {
     "torch.deterministic_algorithms": True,

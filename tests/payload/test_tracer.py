@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 ZOO = HERE.parents[1] / "jobs" / "zoo"
 EVENTS = ("init", "rng", "batch", "forward", "loss", "grads", "params")
 
-pytestmark = pytest.mark.usefixtures("torch_installed")
+pytestmark = pytest.mark.torch
 
 
 def usual(steps: int, **more: int) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("torch_installed")
+pytestmark = pytest.mark.torch
 
 # A loss and no optimizer: building one imports torch._dynamo, which takes a second or two.
 TRAIN = """
