@@ -2,7 +2,7 @@
 # make unit    set up Python packages, then run the tests that need no engine (minutes)
 # make test    set up what is missing, then check types and style and run every test
 # The set-up's parts: setup (virtual environment), engine (a Docker Engine that answers), base (the cpu base).
-# Each looks first and does nothing where there is nothing to do. PYTHON=... picks the interpreter.
+# Each looks first and does nothing where there is nothing to do. PYTHON=... picks the interpreter, UV=... uv.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,8 +11,8 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 export VENV
-PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet --quiet
-INSTALL := $(PIP) install --no-deps --require-hashes --only-binary :all:
+PIP := scripts/uv.sh pip install --quiet --python $(VENV)
+INSTALL := $(PIP) --no-deps --require-hashes --only-binary :all:
 
 .PHONY: help setup engine base demo unit test acceptance lint format bench lock clean dev
 
@@ -22,13 +22,15 @@ help: ## what can be made
 
 setup: $(VENV)/run.stamp ## the virtual environment with the reprise command
 
-$(VENV)/bin/python: | scripts/python.sh
-	@python="$$(scripts/python.sh)"; echo "making $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV)
+# uv makes the environment, and pip is in it, locked as any other package: the package fetches wheels by it.
+$(VENV)/bin/python: | scripts/python.sh scripts/uv.sh
+	@python="$$(scripts/python.sh)"; echo "making $(VENV) with $$("$$python" --version)"; \
+	scripts/uv.sh venv --quiet --allow-existing --python "$$python" $(VENV)
 
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 	@echo "installing reprise"
 	@$(INSTALL) --requirement requirements/run.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 engine: setup ## a Docker Engine that answers: the one that does, else the distribution's
@@ -44,12 +46,12 @@ demo: setup engine base ## the example job: run, recorded, run again, compared
 dev: $(VENV)/dev.stamp
 
 # PyTorch and NumPy as in the cpu base, and the example job's packages, from the same locks: the runtime and the
-# job are tested with them outside a container, too.
+# job are tested with them outside a container, too. PyTorch's CPU wheel is locked for one Python; under any other
+# the tests that run it are run in the base.
 $(VENV)/dev.stamp: requirements/dev.txt images/cpu/requirements.txt jobs/digits/requirements.txt $(VENV)/run.stamp
 	@echo "installing what the tests need"
 	@$(INSTALL) --requirement requirements/dev.txt
-	@$(INSTALL) --requirement images/cpu/requirements.txt
-	@$(INSTALL) --requirement jobs/digits/requirements.txt
+	@scripts/torch_for_tests.sh
 	@touch $@
 
 unit: dev ## the tests that need no engine and no server: nothing beside Python, git and bash
@@ -59,19 +61,20 @@ test: setup engine base dev ## types, style and every test, on a real engine and
 	@scripts/packages.sh "for the tests" docker-registry fish g++ git mount openssl postgresql python3-dev zsh
 	@$(MAKE) --no-print-directory lint
 	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal
+	@scripts/test_in_base.sh
 
 # Ray's own packages would fight with ours.
 $(VENV)/ray.stamp: requirements/ray.txt | $(VENV)/bin/python
 	@echo "installing Ray into $(VENV)/ray"
-	@$(VENV)/bin/python -m venv --clear $(VENV)/ray
-	@$(VENV)/ray/bin/python -m pip --disable-pip-version-check --quiet --quiet install --no-deps --require-hashes --only-binary :all: --requirement requirements/ray.txt
+	@scripts/uv.sh venv --quiet --clear --python $(VENV)/bin/python $(VENV)/ray
+	@scripts/uv.sh pip install --quiet --python $(VENV)/ray --no-deps --require-hashes --only-binary :all: --requirement requirements/ray.txt
 	@touch $@
 
 # Somebody else's validator: its packages stay out of ours.
 $(VENV)/crate.stamp: requirements/crate.txt | $(VENV)/bin/python
 	@echo "installing a validator of RO-Crates into $(VENV)/crate"
-	@$(VENV)/bin/python -m venv --clear $(VENV)/crate
-	@$(VENV)/crate/bin/python -m pip --disable-pip-version-check --quiet --quiet install --no-deps --require-hashes --only-binary :all: --requirement requirements/crate.txt
+	@scripts/uv.sh venv --quiet --clear --python $(VENV)/bin/python $(VENV)/crate
+	@scripts/uv.sh pip install --quiet --python $(VENV)/crate --no-deps --require-hashes --only-binary :all: --requirement requirements/crate.txt
 	@touch $@
 
 acceptance: setup engine base dev $(VENV)/ray.stamp $(VENV)/crate.stamp ## the long shows: two boxes, Slurm, Ray, foreign tools, all examples
@@ -96,5 +99,5 @@ lock: dev ## the requirements files, made anew
 	@PYTHON=$(VENV)/bin/python scripts/lock.sh
 
 clean: ## remove what make made in this folder; runs, bases and the engine stay
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find orchestrator tests jobs benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,33 +1,23 @@
 #!/usr/bin/env bash
-# Print a Python that can make the virtual environment: 3.11 or newer, with venv. Installs Debian's where there
-# is none. $PYTHON, if set, is the one to use. 3.11 comes first: PyTorch's wheel for the tests is locked for it.
+# Print a Python of 3.11 to 3.14 for the virtual environment. $PYTHON, if set, is the one to use. 3.11 comes first,
+# since PyTorch's wheel for the tests is locked for it; then what the system has; then one that uv brings.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-good() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
-complete() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
+known='>=3.11,<3.15'
+brought=3.11
 
-find_python() {
-    local candidate
-    for candidate in python3.11 python3 python3.12 python3.13 python3.14; do
-        if good "$candidate"; then
-            echo "$candidate"
-            return
-        fi
-    done
-    return 1
-}
+find_python() { scripts/uv.sh python find --system --no-python-downloads "$1" 2>/dev/null; }
 
-python="${PYTHON:-}"
-if [ -n "$python" ]; then
-    good "$python" || { echo "PYTHON=$python is not Python 3.11 or newer" >&2; exit 2; }
-elif ! python="$(find_python)"; then
-    scripts/packages.sh "Python 3.11 or newer" python3 python3-venv >&2
-    python="$(find_python)" || { echo "no Python 3.11 or newer here; set PYTHON to one" >&2; exit 5; }
+if [ -n "${PYTHON:-}" ]; then
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 ||
+        { echo "PYTHON=$PYTHON is not Python 3.11 or newer" >&2; exit 2; }
+    command -v "$PYTHON"
+    exit 0
 fi
-if ! complete "$python"; then
-    version="$("$python" -c 'import sys; print("python3.%d" % sys.version_info[1])')"
-    scripts/packages.sh "$python has no venv" "$version-venv" >&2
-    complete "$python" || { echo "$python cannot make virtual environments; set PYTHON to one that can" >&2; exit 5; }
-fi
-echo "$python"
+scripts/uv.sh --version >/dev/null # made here, where its messages are seen
+if find_python 3.11 || find_python "$known"; then exit 0; fi
+echo "no Python of 3.11 to 3.14 on this machine: uv fetches $brought" >&2
+scripts/uv.sh python install --quiet "$brought" >&2 ||
+    { echo "uv could not fetch it: install a Python of 3.11 to 3.14, or set PYTHON to one" >&2; exit 5; }
+scripts/uv.sh python find "$brought"
