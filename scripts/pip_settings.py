@@ -11,6 +11,7 @@ import os
 import ssl
 import subprocess
 import sys
+from pathlib import Path
 
 # pip's name: uv's, and what uv puts between several values.
 NAMES = {
@@ -34,25 +35,25 @@ def settings(listed: str, given: dict[str, str]) -> dict[str, str]:
     for section in SECTIONS:
         for line in listed.splitlines():
             key, _, value = line.partition("=")
-            start, _, name = key.rpartition(".")
-            name = ALSO.get(name, name)
+            start, _, written = key.rpartition(".")
+            name = ALSO.get(written, written)
             if start == section and name in NAMES:
                 ours[name] = str(ast.literal_eval(value)).split()
     if ours.pop("no-index", ["false"])[0].lower() in ("1", "true", "yes", "on"):
         ours["no-index"] = ["1"]
     found = {NAMES[name][0]: NAMES[name][1].join(values) for name, values in ours.items() if values}
-    # pip takes the best of all its indexes. uv would stop at the first that has a package of that name, which is
-    # safer against a stranger's package and needless here: every file is locked by its hash.
+    # pip takes the best of all its indexes. uv would stop at the first that has a package of that name, which
+    # is safer against a stranger's package and needless here: every file is locked by its hash.
     found.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     # As pip of today and Debian's pip: a company's own certificate is among the system's.
-    if "SSL_CERT_FILE" not in found and os.path.exists(ssl.get_default_verify_paths().cafile or ""):
+    if "SSL_CERT_FILE" not in found and Path(ssl.get_default_verify_paths().cafile or "/none").exists():
         found.setdefault("UV_SYSTEM_CERTS", "true")
     return {name: value for name, value in found.items() if name not in given}
 
 
 def main() -> None:
     asked = [sys.executable, "-m", "pip", "config", "list"]
-    done = subprocess.run(asked, stdout=subprocess.PIPE, universal_newlines=True, check=True)
+    done = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True)
     for name, value in settings(done.stdout, dict(os.environ)).items():
         print(f"{name}={value}")
 
