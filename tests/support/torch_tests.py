@@ -1,4 +1,4 @@
-"""Where this Python has no PyTorch, the tests that run it are left to the cpu base, counted, and that is said.
+"""Where this Python has no PyTorch, the tests that run it are left to the cpu base, counted and said.
 
 `scripts/test_in_base.sh` runs them there, as a part of `make test`.
 """
