@@ -14,7 +14,7 @@ export VENV
 PIP := scripts/uv.sh pip install --quiet --python $(VENV)
 INSTALL := $(PIP) --no-deps --require-hashes --only-binary :all:
 
-.PHONY: help setup engine base demo unit test acceptance lint format bench lock clean dev
+.PHONY: help setup engine base demo unit test acceptance machines lint format bench lock clean dev
 
 help: ## what can be made
 	@sed -n '1,5s/^# //p' Makefile
@@ -82,6 +82,9 @@ acceptance: setup engine base dev $(VENV)/ray.stamp $(VENV)/crate.stamp ## the l
 	@scripts/packages.sh "for the long shows" slurmctld slurmd slurm-client munge skopeo podman
 	@$(VENV)/bin/python -m pytest -m acceptance
 	@REPRISE_TESTS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "property and not engine"
+
+machines: setup ## fresh Debian 12, 13 and unstable: make demo and make test in each (MACHINES="trixie" picks; hours)
+	@scripts/machines.sh $(MACHINES)
 
 lint: dev ## types and style
 	@$(VENV)/bin/ruff check .
