@@ -21,7 +21,7 @@ def imports_torch(module: Path) -> bool:
     """Whether a module imports torch as soon as it is imported itself."""
     for node in ast.parse(module.read_bytes()).body:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
         if any(name.split(".")[0] == "torch" for name in names):
             return True
     return False
@@ -31,13 +31,17 @@ def _counts(config: pytest.Config) -> dict[str, int]:
     return config.stash.setdefault(_COUNTS, {"tests": 0, "files": 0})
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    if HAS_TORCH or not (collection_path.name.startswith("test_") and collection_path.suffix == ".py"):
-        return None
-    if not imports_torch(collection_path):
-        return None
-    _counts(config)["files"] += 1
-    return True
+class _LeftFile(pytest.Module):
+    """A file that cannot be imported without torch: it has no tests here."""
+
+    def collect(self) -> list[pytest.Item]:
+        _counts(self.config)["files"] += 1
+        return []
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    left = not HAS_TORCH and imports_torch(module_path)
+    return _LeftFile.from_parent(parent, path=module_path) if left else None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
