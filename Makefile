@@ -14,7 +14,7 @@ export VENV
 PIP := scripts/uv.sh pip install --quiet --python $(VENV)
 INSTALL := $(PIP) --no-deps --require-hashes --only-binary :all:
 
-.PHONY: help setup engine base demo unit test acceptance machines lint format bench lock clean dev
+.PHONY: help setup engine base demo unit test acceptance machines lint format bench gpu lock clean dev
 
 help: ## what can be made
 	@sed -n '1,5s/^# //p' Makefile
@@ -97,6 +97,11 @@ format: dev ## style, corrected
 
 bench: setup engine base ## benchmarks: benchmarks/README.md
 	@$(VENV)/bin/python benchmarks/run.py
+
+gpu: dev ## on a box with an NVIDIA GPU: what holds there, as one table in ten minutes (docs/gpu.md)
+	@[ ! -e /dev/nvidiactl ] || scripts/engine.sh || true
+	@[ ! -e /dev/nvidiactl ] || $(VENV)/bin/reprise base build cuda >/dev/null || true
+	@$(VENV)/bin/python benchmarks/gpu_box.py
 
 lock: dev ## the requirements files, made anew
 	@PYTHON=$(VENV)/bin/python scripts/lock.sh

@@ -1,0 +1,77 @@
+"""What a container sees of the GPUs that it was given, by each way in which an engine hands them on."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+from orchestrator.run.attempt_model import GpuAccess
+from orchestrator.run.engine.engine import Engine, EngineInfo
+from orchestrator.run.hardware import Gpu
+from orchestrator.run.plan import plan_container
+from orchestrator.run.workspace import Folders
+from orchestrator.spec.jobfile.job_spec import Resources
+from orchestrator.spec.program import Program
+
+# As JSON: device nodes that open, what the runtime was asked for, where Triton looks for the driver, torch.
+LOOK = """
+import glob, json, os, subprocess
+def opens(path):
+    try:
+        os.close(os.open(path, os.O_RDWR))
+        return True
+    except OSError:
+        return False
+libraries = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
+import torch
+count = torch.cuda.device_count()
+print(json.dumps({
+    "nodes": {path: opens(path) for path in sorted(glob.glob("/dev/nvidia*")) if not os.path.isdir(path)},
+    "visible": os.environ.get("NVIDIA_VISIBLE_DEVICES"),
+    "libcuda": "libcuda.so.1" in libraries,
+    "uuids": [f"GPU-{torch.cuda.get_device_properties(n).uuid}" for n in range(count)],
+    "sum": int(torch.arange(1000, device="cuda").sum()) if count else None,
+    "environment": sorted(name for name in os.environ if name.startswith("REPRISE_STAND_IN")),
+}))
+"""
+
+
+def offered(info: EngineInfo, access: GpuAccess) -> bool:
+    """Whether an engine hands GPUs on in this way."""
+    return info.cdi if access is GpuAccess.CDI else "nvidia" in info.runtimes
+
+
+def seen_inside(
+    engine: Engine, access: GpuAccess, gpus: tuple[Gpu, ...], program: Program, image: str, folder: Path
+) -> dict[str, Any]:
+    """LOOK's answer from a container as Reprise plans it for a job with these GPUs, confined as a job is."""
+    folders = Folders(folder / "workspace", folder / "report")
+    for path in (folders.workspace, folders.report):
+        path.mkdir(parents=True)
+    only = {GpuAccess.CDI: ((), True), GpuAccess.NVIDIA: (("nvidia",), False)}[access]
+    runtimes, cdi = only
+    plan = plan_container(
+        run=f"gpu{secrets.token_hex(6)}",
+        attempt=1,
+        image=image,
+        program=program,
+        resources=Resources(gpus=len(gpus)),
+        folders=folders,
+        inputs={},
+        gpus=gpus,
+        engine=engine.info().model_copy(update={"runtimes": runtimes, "cdi": cdi}),
+        home="a-test-of-gpus",
+    ).model_copy(update={"entrypoint": ("python", "-c"), "command": (LOOK,)})
+    assert plan.gpu_access is access
+    engine.create(plan)
+    try:
+        engine.start(plan.container)
+        assert engine.wait(plan.container, 60), "the container does not end"
+        said = engine.api.logs(plan.container, stdout=True, stderr=True).decode(errors="replace")
+    finally:
+        engine.remove(plan.container)
+    lines = [line for line in said.splitlines() if line.startswith("{")]
+    assert lines, said
+    return dict(json.loads(lines[-1]))
