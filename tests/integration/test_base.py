@@ -20,7 +20,7 @@ import docker
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.errors import BaseNotPinnedError, UsageError
+from orchestrator.errors import BaseNotPinnedError, EngineError, UsageError
 from orchestrator.image.base.normalise import read_tree
 from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.image.image_layout import ImageLayout
@@ -33,6 +33,15 @@ from orchestrator.launch.watch import Silent
 from orchestrator.settings import Settings, load
 
 pytestmark = pytest.mark.engine
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
 
 REPO = Path(__file__).resolve().parents[2]
 SMALL = ("filelock", "typing_extensions")  # of the shared base's own wheels
@@ -198,6 +207,50 @@ def pushed(registry: str, small) -> Iterator[str]:
         for tag in (*image.tags, *image.attrs["RepoDigests"]):
             if tag.startswith(name):
                 client.images.remove(tag)
+
+
+@pytest.fixture
+def pulled(registry: str, imported, root: Path, recipes: Path) -> Iterator[Callable[[str], None]]:
+    """The recipe starts from an image of a registry, by tag and digest, and has more lines."""
+    client = docker.from_env(version="auto")
+    name = f"{registry}/team/os"
+    image = client.images.get(imported(root.read_bytes(), []))
+    image.tag(name, "v1")
+    for line in client.api.push(name, "v1", stream=True, decode=True):
+        assert "error" not in line, line
+    (reference,) = [one for one in client.images.get(image.id).attrs["RepoDigests"] if one.startswith(name)]
+    client.images.remove(f"{name}:v1")  # and with it the reference by digest
+    path = recipes / "bases.toml"
+    before = path.read_text()
+
+    def change(more: str) -> None:
+        os_image = f"{name}:v1@{reference.partition('@')[2]}"
+        path.write_text(before.replace('"bootstrap"', f'"{os_image}"') + more)
+
+    yield change
+    path.write_text(before)
+    if client.images.list(reference):
+        client.images.remove(reference)
+
+
+def test_over_an_os_image_of_a_registry_the_same_base_is_made(pulled, new_session, small):
+    pulled("")
+    watch = Notes()
+    base = build_base(new_session(), "cpu", watch)
+    assert watch.notes == [], "it was not pulled"
+    assert base.ref.digest == small[1].ref.digest
+
+
+def test_an_os_image_without_what_the_flavour_needs_is_named(pulled, new_session):
+    pulled('packages = ["g++"]\n')
+    with pytest.raises(EngineError, match=r"the OS image has no g\+\+"):
+        build_base(new_session(), "cpu", Silent())
+    pulled('packages = ["libpython3-dev"]\n')
+    with pytest.raises(EngineError, match="the OS image has no libpython3-dev"):
+        build_base(new_session(), "cpu", Silent())
+    pulled('python = "3.14"\n')
+    with pytest.raises(UsageError, match=r"for Python 3\.14, and its OS image has 3\.11"):
+        build_base(new_session(), "cpu", Silent())
 
 
 def test_an_image_of_a_registry_keeps_the_registrys_digest(pushed: str, new_session, small):

@@ -16,7 +16,7 @@ from orchestrator.image.assembly.assemble import manifest_of
 from orchestrator.image.base.base_manifest import Parts, made_config
 from orchestrator.image.base.base_pins import list_pins
 from orchestrator.image.base.os_image import Release, bootstrap, command, environment, release
-from orchestrator.image.base.recipe import BOOTSTRAP, read_recipe
+from orchestrator.image.base.recipe import read_recipe, wheel_index
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Layer, LayerKind, PythonFacts
 from orchestrator.launch.bases import base_layers, manage_bases
@@ -70,12 +70,12 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_the_committed_recipes_can_be_read_and_are_pinned():
     committed = load({"REPRISE_HOME": "unused"})
-    assert read_recipe(committed, "cpu").os_image == BOOTSTRAP
-    cuda = read_recipe(committed, "cuda")
-    dockerfile = cuda.dockerfile.read_text()
-    assert f"ARG OS_IMAGE={cuda.os_image}\n" in dockerfile, (
-        "Dockerfile.base and bases.toml name two OS images"
-    )
+    dockerfile = committed.dockerfile.read_text()
+    for flavour in ("cpu", "cuda"):
+        recipe = read_recipe(committed, flavour)
+        assert f"ARG OS_IMAGE={recipe.os_image}\n" in dockerfile, "Dockerfile.base names another OS image"
+        assert (recipe.python, recipe.release.codename, recipe.target) == ("3.11", "bookworm", flavour)
+    assert "apt-get" not in dockerfile, "a distribution's archive moves"
     for flavour in ("cpu", "cuda"):
         assert re.search(rf"^FROM python AS {flavour}$", dockerfile, re.MULTILINE)
 
@@ -112,12 +112,33 @@ def test_the_cuda_flavour_sets_what_the_nvidia_toolkit_reads_and_cpu_does_not():
         (f"{PLAIN}packages = 3", "no usable recipe"),
         (f"{PLAIN}packages = ['g++ --yes']", "no package"),
         (f"{PLAIN}packages = 'g++'", "no package"),
+        (f"{PLAIN}python = '3'", "is not like 3.11"),
+        (f"{PLAIN}wheel_index = 'ftp://host/whl'", "not an address"),
+        (f"{PLAIN}wheel_index = 3", "is no text"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(settings: Settings, table: str, words: str):
     (settings.recipes / "bases.toml").write_text(f"[cpu]\n{table}\n")
     with pytest.raises(UsageError, match=words):
         read_recipe(settings, "cpu")
+
+
+def test_another_python_than_the_flavours_is_refused(settings: Settings):
+    (settings.recipes / "bases.toml").write_text(f'[cpu]\n{PLAIN}python = "3.11"\n')
+    recipe = read_recipe(settings, "cpu")
+    recipe.check_python("3.11.16")
+    for version in ("3.13.5", "3.1.1", "4.11.0"):
+        with pytest.raises(UsageError, match=f"for Python 3.11, and its OS image has {version}"):
+            recipe.check_python(version)
+
+
+def test_the_wheel_index_is_the_flavours_and_no_part_of_what_is_made(settings: Settings):
+    before = read_recipe(settings, "cpu")
+    (settings.recipes / "bases.toml").write_text(f'[cpu]\n{PLAIN}wheel_index = "https://example.org/whl#a"\n')
+    after = read_recipe(settings, "cpu")
+    assert (before.wheel_index, after.wheel_index) == (None, "https://example.org/whl")
+    assert before.key() == after.key()
+    assert [wheel_index(settings, name) for name in ("cpu", "other")] == ["https://example.org/whl", None]
 
 
 def test_an_unknown_flavour_names_those_there_are(settings: Settings):

@@ -7,8 +7,8 @@
     ["cpu".pin.python]              # PythonFacts, as probed
     ["cpu".pin.python.packages]
 
-Beside `pin`, a flavour's table in the committed file holds its recipe, which is not read here. Manifest and
-config bytes are blobs of the layout under these digests.
+Beside `pin`, a flavour's table holds its recipe (recipe.py reads it): the committed flavours in the one file,
+this box's own in the other. Manifest and config bytes are blobs of the layout under these digests.
 """
 
 from __future__ import annotations
@@ -54,8 +54,17 @@ def list_pins(settings: Settings) -> tuple[BasePin, ...]:
 
 def flavours(settings: Settings) -> tuple[str, ...]:
     """The names that have a recipe, pinned or not."""
-    found = _read(settings.recipes / COMMITTED)
-    return tuple(sorted(name for name, table in found.items() if isinstance(table, dict)))
+    return tuple(sorted(recipe_tables(settings)))
+
+
+def recipe_tables(settings: Settings) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Of each flavour the file and its table there; the committed one where both files have a name."""
+    found = {}
+    for path in (settings.pins, settings.recipes / COMMITTED):
+        for name, table in _read(path).items():
+            if isinstance(table, dict) and (path != settings.pins or "os_image" in table):
+                found[name] = (path, table)
+    return found
 
 
 def default_flavour(settings: Settings) -> str:

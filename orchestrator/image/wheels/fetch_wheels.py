@@ -11,6 +11,7 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.durable import fsync_folder, write_bytes
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.wheels.labelled_builds import download_labelled, labelled
 from orchestrator.image.wheels.lock import Lock, Pin
 from orchestrator.image.wheels.pip_download import download
 from orchestrator.image.wheels.read_lock import lock_bytes, read_lock
@@ -49,9 +50,12 @@ class _Resolved(Value):
     files: tuple[tuple[str, Digest, int], ...]  # filename, digest, size
 
 
-def fetch_wheels(settings: Settings, requirements: Path, python: PythonFacts) -> tuple[WheelFile, ...]:
+def fetch_wheels(
+    settings: Settings, requirements: Path, python: PythonFacts, index: str | None = None
+) -> tuple[WheelFile, ...]:
     """The wheels of a lock for the base's Python, sorted by name; fetched by pip where they are not here.
 
+    `index` is the address at which builds with a label (2.13.0+cpu) are asked for after pip's own settings.
     UsageError: the lock is not one (every problem at once), or has no wheel for the target.
     InfrastructureError: the index does not answer, or delivers other bytes than the lock names.
     """
@@ -65,7 +69,7 @@ def fetch_wheels(settings: Settings, requirements: Path, python: PythonFacts) ->
     missing = tuple(pin for pin in lock.pins if pin.name not in wheels)
     if missing:
         wanted = lock.model_copy(update={"pins": missing})
-        wheels |= {wheel.name: wheel for wheel in _fetch(settings, wanted, requirements, python)}
+        wheels |= {wheel.name: wheel for wheel in _fetch(settings, wanted, requirements, python, index)}
     result = tuple(wheels[name] for name in sorted(wheels))
     resolved = _Resolved(files=tuple((wheel.filename, wheel.digest, wheel.size) for wheel in result))
     write_bytes(_resolved_path(settings, key), resolved.model_dump_json().encode())
@@ -118,7 +122,9 @@ def _cached(settings: Settings, pin: Pin) -> WheelFile | None:
     return None
 
 
-def _fetch(settings: Settings, lock: Lock, path: Path, python: PythonFacts) -> list[WheelFile]:
+def _fetch(
+    settings: Settings, lock: Lock, path: Path, python: PythonFacts, index: str | None
+) -> list[WheelFile]:
     """Every pin's file into the cache: from the folders and files that the lock names, else by pip."""
     settings.wheels.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=settings.wheels, prefix=".download-") as temporary:
@@ -127,8 +133,12 @@ def _fetch(settings: Settings, lock: Lock, path: Path, python: PythonFacts) -> l
         rest = tuple(pin for pin in lock.pins if pin.file is None)
         if rest:
             beside = copy_found(lock, rest, room / "found", python)
+            plain, builds = labelled(rest)
             try:
-                taken += download(lock, rest, room, room / "found", path, python)
+                if builds:
+                    taken += download_labelled(lock, builds, room, room / "found", path, python, index)
+                if plain:
+                    taken += download(lock, plain, room, room / "found", path, python)
             except UsageError as error:
                 raise (other_bytes(beside[0], path) if beside else error) from error
         files = _verify(taken, lock.pins, path, python)

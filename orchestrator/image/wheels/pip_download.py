@@ -59,7 +59,6 @@ def download(
 
     UsageError: there is no such wheel. InfrastructureError: pip cannot reach, or gets other bytes.
     """
-    folder = room / "fetched"
     failure = _run(lock, pins, "==", room, beside, python)
     # A folder of wheels has no hashes: pip took the newest build of a version, 2.13.0+cpu for 2.13.0. Then
     # `===` is tried. It cannot come first: a lock written by hand may say 1.0 for a wheel of 1.0.0.
@@ -67,7 +66,7 @@ def download(
         failure = ""
     if failure:
         raise _error(failure, path, python)
-    return sorted(folder.iterdir())
+    return sorted((room / "fetched").iterdir())
 
 
 def requirement(pin: Pin, operator: str = "==") -> str:

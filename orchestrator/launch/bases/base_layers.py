@@ -41,13 +41,14 @@ def make_parts(session: Session, recipe: Recipe, watch: Watch) -> Parts:
         watch.phase("base", "python")
         _build(session, recipe, (), system, OS_STAGE, tag(OS_STAGE))
         python = probe_python(engine, tag(OS_STAGE))
+        recipe.check_python(python.version)
         watch.phase("base", f"wheels for Python {python.version}")
-        wheels = fetch_wheels(settings, recipe.requirements, python)
+        wheels = fetch_wheels(settings, recipe.requirements, python, recipe.wheel_index)
         watch.phase("base", f"installing {len(wheels)} packages")
-        _build(session, recipe, wheels, system, recipe.flavour, tag(recipe.flavour))
+        _build(session, recipe, wheels, system, recipe.target, tag(recipe.target))
         watch.phase("base", "layers")
-        layers = _layers(settings, engine.export(tag(recipe.flavour)))
-        config = made_config(engine.image_settings(tag(recipe.flavour)), layers)
+        layers = _layers(settings, engine.export(tag(recipe.target)))
+        config = made_config(engine.image_settings(tag(recipe.target)), layers)
     return Parts(manifest_of(config, layers), config, layers)
 
 

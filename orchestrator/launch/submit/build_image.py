@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchestrator.errors import BaseNotPinnedError, UsageError
 from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.base.recipe import wheel_index
 from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.image.image_model import Base, Image
 from orchestrator.image.wheels.fetch_wheels import WheelFile, fetch_wheels
@@ -63,7 +64,8 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     wheels: tuple[WheelFile, ...] = ()
     if spec.requirements is not None:
         watch.phase("wheels", spec.requirements)
-        wheels = fetch_wheels(session.settings, Path(spec.requirements), base.python)
+        index = wheel_index(session.settings, base.ref.name)
+        wheels = fetch_wheels(session.settings, Path(spec.requirements), base.python, index)
     watch.phase("image", base.ref.name)
     digests = {name: data.digest for name, data in inputs.items()}
     image = assemble(session.settings, base, program_of(spec, digests), source, wheels)
