@@ -20,6 +20,7 @@ M = TypeVar("M", bound=BaseModel)
 MAX_MARKS = 8_000_000  # commas, brackets, braces
 MAX_KEYS = 4_000_000  # colons
 MAX_OBJECTS = 1_500_000
+MAX_DEPTH = 500  # lists and objects in one another: half of what Python lets a function call itself
 MAX_WIDTH = 20_000  # keys of one object: a run has 10,000 metrics
 _STOPPING = frozenset({"list", "tuple", "set", "frozenset", "dict"})
 _SHOWN = 10_000  # mistakes; of more, only the number is shown
@@ -54,9 +55,21 @@ def _check_width(value: Any) -> None:
 def strict_json(text: str | bytes, *, nan: bool = False) -> Any:
     """Parses JSON. ValueError for a key twice in one object, and for NaN and infinities without `nan`."""
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=None if nan else _no_constant)
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=None if nan else _no_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    _check_depth(value)
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    """How deep the parser goes is a matter of Python's version, and of 3.14 far deeper than we can follow."""
+    level, depth = [value], 0
+    while level := [one for one in level if type(one) in (dict, list)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError("nested too deeply")
+        level = [inside for one in level for inside in (one.values() if type(one) is dict else one)]
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from support.box import Box, make_box
 from support.fresh_record import migrated_anew, planted_records  # noqa: F401
 from support.services import PostgresServer, S3Server, postgres_server, s3_server
 
+from orchestrator import redaction
 from orchestrator.image.image_model import LABEL_PROGRAM
 from orchestrator.settings import Settings, load
 
@@ -44,6 +45,12 @@ def pytest_configure() -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
         item.add_marker("property")
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process remembers secrets and takes them out of every text."""
+    monkeypatch.setattr(redaction, "_remembered", set(redaction._remembered))
 
 
 @pytest.fixture(scope="session")

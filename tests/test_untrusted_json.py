@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from orchestrator.digest import canonical_json
 from orchestrator.launch.bundles.bundle_form import Bundle, read_bundle, read_listing
 from orchestrator.record.transfer.import_runs import Carried
-from orchestrator.untrusted_json import first_problem, read_untrusted
+from orchestrator.untrusted_json import MAX_DEPTH, first_problem, read_untrusted, strict_json
 
 LIMITED = """
 import resource, sys
@@ -73,3 +73,16 @@ def test_the_first_mistake_is_told_with_its_place() -> None:
         read_bundle(b'{"format": 2}')
     with pytest.raises(ValueError, match=r"verdicts\.0|run: Field required"):
         Carried.from_bytes(b'{"verdicts": [1]}')
+
+
+@pytest.mark.parametrize(("depth", "read"), [(MAX_DEPTH, True), (MAX_DEPTH + 1, False), (100_000, False)])
+@pytest.mark.parametrize(("start", "end"), [("[", "]"), ('{"a":', "}")])
+def test_how_deep_a_document_may_be_is_no_matter_of_pythons_version(
+    depth: int, read: bool, start: str, end: str
+) -> None:
+    text = start * depth + "1" + end * depth
+    if read:
+        strict_json(text)
+    else:
+        with pytest.raises(ValueError, match="nested too deeply"):
+            strict_json(text)

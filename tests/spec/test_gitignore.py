@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,20 @@ def by_us(files: dict[str, bytes]) -> set[str]:
     return {path for path in PATHS if ignore.ignores(path)}
 
 
+# Two stars right after a plain beginning cross folders in git 2.39, against its manual; in 2.55 they are one star.
+# We stay with the former: another meaning would be another source, and so another digest.
+GLUED = re.compile(rb"^!?[^*?\[\\\n]*[^*?\[\\\n/]\*\*", re.MULTILINE)
+
+
+@cache
+def reads_glued_stars_as_the_beginning(folder: Path) -> bool:
+    return "abx/y/bar" in by_git(folder, {"": b"ab**/bar"})
+
+
+def test_two_stars_right_after_a_plain_beginning_cross_folders() -> None:
+    assert by_us({"": b"ab**/bar"}) == {"abx/bar", "abx/y/bar"}
+
+
 PIECES = st.sampled_from(
     ["a", "b", "d", "e", "ab", "/", "/", "*", "**", "**/", "/**", "?", "[ab]", "[!a]", "[^b]", "[a-c]",
      "[]a]", "[a", "]", "[[:alpha:]]", "[[:upper:]]", "[[:nope:]]", "[[:x]", "[a-]", "[!]", "[\\]]", "[-a]",
@@ -89,6 +105,8 @@ FILE = st.lists(LINE, min_size=1, max_size=4).map(lambda lines: "\n".join(lines)
 @example(top=b"a\\ \na  ", below=None)
 def test_patterns_mean_what_they_mean_to_git(folder: Path, top: bytes, below: bytes | None) -> None:
     files = {"": top} | ({"d": below} if below is not None else {})
+    if any(map(GLUED.search, files.values())) and not reads_glued_stars_as_the_beginning(folder):
+        return
     assert by_us(files) == by_git(folder, files), files
 
 

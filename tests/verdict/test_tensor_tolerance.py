@@ -361,7 +361,7 @@ BAD_SAFE = {
     "a header longer than the file": (struct.pack("<Q", 100) + b"{}", "a header of 100 bytes"),
     "no JSON": (_safe(b"{"), "cannot be read"),
     "a list": (_safe(b"[]"), "its header is not an object"),
-    "deep": (_safe(b'{"a":' * 50_000), "its header: nested too deeply"),
+    "deep": (_safe(b'{"a":' * 50_000 + b"1" + b"}" * 50_000), "its header: nested too deeply"),
     "a key twice": (_safe(b'{"a": 1, "a": 1}'), "a key occurs twice"),
     "NaN": (_safe(b'{"a": NaN}'), "NaN is not JSON"),
     "a huge integer": (_safe(b'{"a": ' + b"1" * 5000 + b"}"), "cannot be read"),

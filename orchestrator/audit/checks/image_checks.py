@@ -28,7 +28,10 @@ NAMED = 5  # altered images that are named one by one: further ones mostly share
 def box_findings(session: Session, progress: Progress) -> Iterator[Finding]:
     """Every blob of this box's image layout, hashed."""
     folder = ImageLayout(session.settings.layout).folder / "blobs" / "sha256"
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    try:
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return
     for done, path in enumerate(paths):
         if len(path.name) == 64:  # others are temporaries of a download that is under way
             try:

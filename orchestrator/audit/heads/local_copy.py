@@ -44,15 +44,20 @@ def keep_head(settings: Settings, database: str, origin: str, note: str) -> None
 def kept_origins(settings: Settings, database: str) -> list[str]:
     """Ledgers of which this box signed tree heads in a database."""
     path = ledgers_path(settings)
-    lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
-    pairs = (line.partition(" ") for line in lines)
+    pairs = (line.partition(" ") for line in _text_of(path).splitlines())
     return [origin for origin, _, named in pairs if named == database]
 
 
 def kept_heads(settings: Settings, origin: str) -> Sequence[str]:
     """This box's copies of the notes, without a last one that was cut off."""
     path = local_path(settings, origin)
-    if not path.is_file():
-        return ()
-    notes = split_notes(path.read_text("utf-8", "replace"))
+    notes = split_notes(_text_of(path))
     return notes if notes and is_complete(notes[-1]) else notes[:-1]
+
+
+def _text_of(path: Path) -> str:
+    """Nothing where there is no file; one that cannot be read is an error, not an empty copy."""
+    try:
+        return path.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return ""

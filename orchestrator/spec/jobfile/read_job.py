@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,21 +64,30 @@ def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | N
 def spec_file(path: Path) -> Path:
     """The file itself, or a folder's job.yaml. UsageError: it does not exist."""
     try:
-        folder = path.is_dir()
+        folder = stat.S_ISDIR(_mode(path))
         file = path / FILE_NAME if folder else path
-        if file.is_file():
-            return file
+        mode = _mode(file)
     except OSError as error:
         raise UsageError(
             f"{shorten(str(path))} cannot be read: {error.strerror}", "check the path"
         ) from error
+    if stat.S_ISREG(mode):
+        return file
     if folder:
         raise UsageError(f"{path} has no {FILE_NAME}", "name the job file itself if it is called otherwise")
-    if file.exists():
+    if mode:
         raise UsageError(
             f"{path} is neither a file nor a folder", f"name a job file, or a folder with a {FILE_NAME}"
         )
     raise UsageError(f"no such job file: {path}", f"name a job file, or a folder with a {FILE_NAME}")
+
+
+def _mode(path: Path) -> int:
+    """The mode of a file, 0 where there is none. `Path.is_file` hides other errors from Python 3.14 on."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 def _text_of(file: Path) -> str:
