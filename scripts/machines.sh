@@ -131,11 +131,11 @@ machine_up() { # its first process; the machine ends with it
         umount -l /.outside
         rmdir /.outside
         touch /run/up
-        exec sleep infinity' machine "$root" "$machine" </dev/null >"$room/$machine.log" 2>&1 &
+        while :; do sleep 60 & wait $!; done # what has no parent any more is waited for by this shell' machine "$root" "$machine" </dev/null >"$room/$machine.log" 2>&1 &
     init=$!
     for _ in $(seq 100); do
         first="$(pgrep -P "$init" || true)" # the first process inside
-        if [ -n "$first" ] && [ -e "/proc/$first/root/run/up" ] && [ "$(cat "/proc/$first/comm")" = sleep ]; then return 0; fi
+        if [ -n "$first" ] && [ -e "/proc/$first/root/run/up" ]; then return 0; fi
         sleep 0.1
     done
     tail -n 5 "$room/$machine.log" >&2

@@ -63,8 +63,8 @@ def by_us(files: dict[str, bytes]) -> set[str]:
     return {path for path in PATHS if ignore.ignores(path)}
 
 
-# Two stars right after a plain beginning cross folders in git 2.39, against its manual; in 2.55 they are one star.
-# We stay with the former: another meaning would be another source, and so another digest.
+# Two stars right after a plain beginning cross folders in git 2.39 and 2.47, against its manual; in 2.55
+# they are one star. We stay with the former: another meaning would be another source, and so another digest.
 GLUED = re.compile(rb"^!?[^*?\[\\\n]*[^*?\[\\\n/]\*\*", re.MULTILINE)
 
 
