@@ -134,7 +134,7 @@ def _fitting(text: bytes, by_name: bool) -> Callable[[bytes], object]:
     plain = re.match(rb"[^*?\[\\]*", text)
     start = plain[0] if plain is not None else b""
     try:
-        # As in git up to 2.47, the plain start is compared, and a `**` right after it counts as the beginning.
+        # As in git 2.47, the plain start is compared, and a `**` right after it counts as the beginning.
         return re.compile(re.escape(start) + _translate(text, len(start), paths=True), re.DOTALL).fullmatch
     except _NeverError:
         return lambda _: False
