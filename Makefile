@@ -58,6 +58,7 @@ unit: dev ## the tests that need no engine and no server: nothing beside Python,
 	@$(VENV)/bin/python -m pytest -n auto --dist worksteal --ignore tests/integration -m "not server and not engine and not gpu and not slow and not acceptance"
 
 test: setup engine base dev ## types, style and every test, on a real engine and registry
+	@command -v docker >/dev/null || scripts/packages.sh "for the tests" docker-cli
 	@scripts/packages.sh "for the tests" docker-registry fish g++ git mount openssl postgresql python3-dev zsh
 	@$(MAKE) --no-print-directory lint
 	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal

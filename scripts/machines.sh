@@ -5,10 +5,10 @@
 # Ends with a table of what passed, in which time; exit code 1 where something did not.
 #
 #   TARGETS="demo test"    what make is asked for, one after the other
-#   ARGUMENTS="…"          further words for make
+#   PYTEST_ADDOPTS="…"     reaches pytest: some tests only
 #   MIRROR=URL             of Debian; else the first one of this machine's apt
 #   ROOM=FOLDER            for roots (about 15 GB each while it runs) and logs; the logs stay
-#   KEEP=1                 leaves the roots
+#   KEEP=1                 leaves the roots, and uses one that is there again, with today's commit
 # Needs root, and Debian or Ubuntu. How this machine reaches packages (pip's settings and local folders, certificates
 # that its administrator added, a proxy) is handed on.
 set -euo pipefail
@@ -75,6 +75,11 @@ network_down() {
 
 root_made() { # a fresh root, with what this machine knows about the way to packages
     local root="$room/$machine"
+    if [ -n "${KEEP:-}" ] && [ -d "$root/root/reprise" ]; then
+        git -C "$root/root/reprise" fetch --quiet "$PWD" HEAD
+        git -C "$root/root/reprise" reset --quiet --hard FETCH_HEAD
+        return
+    fi
     rm -rf --one-file-system "$root"
     # A mirror may be a snapshot, whose Release file is older than it allows itself; sid's often is.
     mmdebstrap --quiet --variant=minbase --include=git,make,ca-certificates --aptopt='Acquire::Check-Valid-Until "false"' \
@@ -147,7 +152,7 @@ inside() { # COMMAND…: in the machine, with the environment of a fresh login
         HOME=/root USER=root LOGNAME=root TERM="${TERM:-dumb}" SHELL=/bin/bash \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
-        ${no_proxy:+no_proxy="$no_proxy"} "$@"
+        ${no_proxy:+no_proxy="$no_proxy"} ${PYTEST_ADDOPTS:+PYTEST_ADDOPTS="$PYTEST_ADDOPTS"} "$@"
 }
 
 row() { rows+="$(printf '%-10s %-8s %-8s %-12s %-8s %s' "$@")"$'\n'; }
@@ -155,7 +160,7 @@ row() { rows+="$(printf '%-10s %-8s %-8s %-12s %-8s %s' "$@")"$'\n'; }
 try() { # TARGET
     local target="$1" began="$SECONDS" result=passed log="$room/$machine-$1.log"
     echo "$machine: make $target (log in $log)"
-    inside make "$target" ${ARGUMENTS:-} </dev/null >"$log" 2>&1 || { result=FAILED failed=1; tail -n 30 "$log" | sed 's/^/    /'; }
+    inside make "$target" </dev/null >"$log" 2>&1 || { result=FAILED failed=1; tail -n 30 "$log" | sed 's/^/    /'; }
     local python engine
     python="$(inside .venv/bin/python --version 2>/dev/null | awk '{ print $2 }')" || python=none
     engine="$(inside docker version --format '{{.Server.Version}}' 2>/dev/null)" || engine=none
