@@ -15,7 +15,9 @@ from docker.errors import APIError, DockerException, ImageNotFound, StreamParseE
 
 from orchestrator.errors import EngineError, EngineMissingError, ImageMissingError
 
-HOW_TO_GET_ONE = "`make engine` installs and starts one; `reprise doctor` says what is wrong; see DOCKER_HOST"
+HOW_TO_GET_ONE = (
+    "install Docker (`make engine` in a checkout does); `reprise doctor` says what is wrong; see DOCKER_HOST"
+)
 
 # The engine is absent, or died before or within an answer. Errors within an answer come from the layers below
 # requests, which does not wrap them.
