@@ -1,4 +1,4 @@
-"""The package alone, as `uv tool install` gets it: a wheel has everything, and needs no checkout beside it."""
+"""The package alone, as `uv tool install` gets it: a wheel has everything and needs no checkout beside it."""
 
 from __future__ import annotations
 
