@@ -49,6 +49,7 @@ DOORS = {
     "google_crc32c": ("run/metrics/event_files.py",),
     "obstore": ("record/store/bucket_store.py",),
     "cryptography": ("audit/keys.py",),
+    "uv": ("launch/locking/run_uv.py",),
     "click": ("cli",),
     "rich": ("cli",),
     "torch": ("payload",),

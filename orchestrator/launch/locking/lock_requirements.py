@@ -1,0 +1,136 @@
+"""From requirements to a hash-locked requirements file for one base, by uv's resolver.
+
+What the base has is not locked again. Its PyTorch and what belongs to it stay as they are; of anything else a
+job may bring another version, which then comes before the base's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+from orchestrator.image.wheels.lock import Pin, make_pin
+from orchestrator.launch.locking.base_clashes import LockError, base_clash, cpu_torch_clash
+from orchestrator.launch.locking.lock_target import BUILT_ON_TORCH, LockTarget, held
+from orchestrator.launch.locking.requirement_line import MAX_LINES, MAX_PROBLEMS, Wanted, read_line
+from orchestrator.launch.locking.resolve_packages import Resolved, is_provided, resolve
+from orchestrator.value import Value
+
+_HEADER = (
+    "# Locked by `reprise lock` for Python {python}, {machine}; what the base has is left out. Do not edit.\n"
+)
+
+
+class LockedPackage(Value):
+    pin: Pin
+    needed_by: tuple[str, ...] = ()  # names of packages; empty: asked for by the person
+
+
+class LockedRequirements(Value):
+    """The packages that a job brings, and what a person should know of them."""
+
+    packages: tuple[LockedPackage, ...]  # sorted by name; what the base has is not among them
+    provided: tuple[str, ...]  # names of what the base has of all that is needed
+    notes: tuple[str, ...]
+    text: str  # the requirements file
+
+
+def lock_requirements(
+    lines: Iterable[str],
+    target: LockTarget,
+    *,
+    before: Mapping[str, str] | None = None,
+    cache: Path | None = None,
+) -> LockedRequirements:
+    """Lock requirements in the form of PEP 508, one each.
+
+    `before` has versions of an earlier lock, which are kept where they still fit. `cache`: a folder in which
+    uv keeps what indexes said. LockError: the requirements do not fit the base or each other, or have no
+    wheels. UsageError: not requirements. InfrastructureError: no uv, or the index does not answer.
+    """
+    wanted = read_lines(lines, target)
+    raise_clash(target, wanted)
+    return _result(resolve(wanted, target, before or {}, cache), target)
+
+
+def read_lines(lines: Iterable[str], target: LockTarget) -> tuple[Wanted, ...]:
+    """What is asked for on the target. UsageError with every line that is not a requirement."""
+    wanted: list[Wanted] = []
+    problems: list[str] = []
+    for number, line in enumerate(lines):
+        if number >= MAX_LINES or len(problems) >= MAX_PROBLEMS:
+            problems.append("and perhaps more")
+            break
+        try:
+            found = read_line(line, target.python)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        if found is not None:
+            wanted.append(found)
+    if problems:
+        raise UsageError("\n".join(["this cannot be locked:", *(f"  {one}" for one in problems)]))
+    return tuple(wanted)
+
+
+def raise_clash(target: LockTarget, wanted: Iterable[Wanted]) -> None:
+    """LockError where the base's PyTorch, or what belongs to it, is not what is asked for."""
+    has = target.provided()
+    wanted = tuple(wanted)
+    clashing = [
+        ("", one.name, one.specifier)
+        for one in wanted
+        if one.name in has and held(one.name) and not one.takes(has[one.name])
+    ]
+    if clashing:
+        raise base_clash(target, clashing)
+    for one in wanted:
+        if one.extras and one.name in has and held(one.name):
+            raise LockError(
+                f"{one.name}[{','.join(one.extras)}]: the base {target.base} has {one.name}, without extras",
+                "ask for the packages of the extra by their own names",
+            )
+    built = [one.name for one in wanted if one.name in BUILT_ON_TORCH and one.name not in has]
+    if built and target.cpu_torch:
+        raise cpu_torch_clash(target, [(name, ()) for name in built])
+
+
+def _result(found: tuple[Resolved, ...], target: LockTarget) -> LockedRequirements:
+    has = target.provided()
+    packages, notes = [], []
+    for one in found:
+        if is_provided(one, has):
+            continue
+        if not one.sha256:
+            raise UsageError(
+                f"{one.name}=={one.version}: the package index has no SHA-256 of it, so it cannot be locked",
+                "use an index that has hashes, such as one made by a current tool",
+            )
+        packages.append(
+            LockedPackage(pin=make_pin(one.name, one.version, one.sha256), needed_by=one.needed_by)
+        )
+        if one.name in has:
+            why = f" (needed by {', '.join(one.needed_by)})" if one.needed_by else ""
+            notes.append(
+                f"{one.name} {one.version} comes before the {has[one.name]} of the base {target.base}{why}"
+            )
+    built = [(one.pin.name, one.needed_by) for one in packages if one.pin.name in BUILT_ON_TORCH]
+    if built and target.cpu_torch:
+        raise cpu_torch_clash(target, built)
+    return LockedRequirements(
+        packages=tuple(packages),
+        provided=tuple(one.name for one in found if is_provided(one, has)),
+        notes=tuple(notes),
+        text=lock_text((one.pin for one in packages), target),
+    )
+
+
+def lock_text(pins: Iterable[Pin], target: LockTarget) -> str:
+    """A hash-locked requirements file: no addresses, sorted, the same for the same pins."""
+    version = ".".join(target.python.version.split(".")[:2])
+    lines = [_HEADER.format(python=version, machine=target.python.machine)]
+    for pin in sorted(pins, key=lambda pin: pin.name):
+        hashes = " \\\n".join(f"    --hash=sha256:{digest}" for digest in sorted(pin.sha256))
+        lines.append(f"{pin.name}=={pin.version} \\\n{hashes}\n")
+    return "".join(lines)
