@@ -124,7 +124,6 @@ def test_what_is_taken(text: str, line: str | None) -> None:
             ".",
             "./x",
             "/etc/passwd",
-            "x.whl",
             "http://h/x.whl",
         ),
         *(

@@ -42,9 +42,9 @@ class LockTarget(Value):
         return self.python.packages.get("torch", "").endswith("+cpu")
 
 
-def lock_target(settings: Settings, base: str | None, gpus: bool = False) -> LockTarget:
+def lock_target(settings: Settings, base: str | None) -> LockTarget:
     """The target for a spec's `base`. BaseNotPinnedError where this box has no such base."""
-    return target_of(find_pin(settings, base, gpus), list_pins(settings))
+    return target_of(find_pin(settings, base), list_pins(settings))
 
 
 def target_of(pin: BasePin, pins: tuple[BasePin, ...]) -> LockTarget:
