@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.launch.locking.index_settings import parse_settings, uv_environment
+from orchestrator.launch.locking.index_settings import parse_settings, uv_environment, without_index
 
 LIST = """\
 :env:.find-links='/opt/wheels /other'
@@ -73,6 +73,8 @@ def test_uv_s_own_settings_come_first(tmp_path: Path) -> None:
 
 
 def test_no_index_and_a_keyring(tmp_path: Path) -> None:
-    found = made({}, {"no-index": "true", "keyring-provider": "subprocess"}, tmp_path)
-    assert (found["UV_NO_INDEX"], found["UV_KEYRING_PROVIDER"]) == ("1", "subprocess")
-    assert "UV_NO_INDEX" not in made({}, {"no-index": "0"}, tmp_path)
+    found = made({}, {"keyring-provider": "subprocess"}, tmp_path)
+    assert found["UV_KEYRING_PROVIDER"] == "subprocess"
+    assert without_index({"no-index": "true"})
+    assert not without_index({"no-index": "0"})
+    assert not without_index({})

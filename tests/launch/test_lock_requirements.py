@@ -213,6 +213,16 @@ def test_pip_s_own_settings_say_where_packages_come_from(
     assert pins(lock_requirements(["thing", "beside"], TARGET)) == {"thing": "1.0", "beside": "1.0"}
 
 
+def test_without_an_index_only_folders_are_looked_into(
+    index: PackageIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.add("thing", "1.0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index.folder))
+    assert pins(lock_requirements(["thing"], TARGET)) == {"thing": "1.0"}
+    assert index.asked == []
+
+
 def test_an_index_that_does_not_answer_is_the_box_s_fault(
     index: PackageIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ _PASSED = {
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "NETRC",
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT",
-    "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
+    "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",
     "UV_INDEX_STRATEGY", "UV_KEYRING_PROVIDER", "UV_INSECURE_HOST", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS",
     "UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES", "UV_OFFLINE",
 }  # fmt: skip
@@ -103,8 +104,8 @@ def uv_environment(
     for key, name in _SAME.items():
         if pip.get(key):
             made.setdefault(name, pip[key])
-    if _true(pip.get("no-index", "")):
-        made.setdefault("UV_NO_INDEX", "1")
+    if "SSL_CERT_FILE" not in made and Path(ssl.get_default_verify_paths().cafile or "/none").exists():
+        made.setdefault("UV_SYSTEM_CERTS", "true")  # a company's own certificate is among the system's
     if pip.get("keyring-provider") == "subprocess":
         made.setdefault("UV_KEYRING_PROVIDER", "subprocess")
     _join(made, "UV_INDEX", " ", pip.get("extra-index-url", "").split())
@@ -135,5 +136,6 @@ def _address(place: str) -> str:
     return path.as_uri().replace(",", "%2C") if path.exists() else ""
 
 
-def _true(text: str) -> bool:
-    return text.strip().lower() in ("1", "true", "yes", "on", "y", "t")
+def without_index(pip: Mapping[str, str]) -> bool:
+    """Whether pip is told to use no index, only folders and pages; uv has no variable for it."""
+    return pip.get("no-index", "").strip().lower() in ("1", "true", "yes", "on", "y", "t")

@@ -13,7 +13,7 @@ from orchestrator.errors import UsageError
 from orchestrator.image.wheels.lock import Pin, make_pin
 from orchestrator.launch.locking.base_clashes import LockError, base_clash, cpu_torch_clash
 from orchestrator.launch.locking.lock_target import BUILT_ON_TORCH, LockTarget, held
-from orchestrator.launch.locking.requirement_line import MAX_LINES, MAX_PROBLEMS, Wanted, read_line
+from orchestrator.launch.locking.requirement_line import MAX_LINES, MAX_PROBLEMS, RequestedPackage, read_line
 from orchestrator.launch.locking.resolve_packages import Resolved, is_provided, resolve
 from orchestrator.value import Value
 
@@ -54,9 +54,9 @@ def lock_requirements(
     return _result(resolve(wanted, target, before or {}, cache), target)
 
 
-def read_lines(lines: Iterable[str], target: LockTarget) -> tuple[Wanted, ...]:
+def read_lines(lines: Iterable[str], target: LockTarget) -> tuple[RequestedPackage, ...]:
     """What is asked for on the target. UsageError with every line that is not a requirement."""
-    wanted: list[Wanted] = []
+    wanted: list[RequestedPackage] = []
     problems: list[str] = []
     for number, line in enumerate(lines):
         if number >= MAX_LINES or len(problems) >= MAX_PROBLEMS:
@@ -74,7 +74,7 @@ def read_lines(lines: Iterable[str], target: LockTarget) -> tuple[Wanted, ...]:
     return tuple(wanted)
 
 
-def raise_clash(target: LockTarget, wanted: Iterable[Wanted]) -> None:
+def raise_clash(target: LockTarget, wanted: Iterable[RequestedPackage]) -> None:
     """LockError where the base's PyTorch, or what belongs to it, is not what is asked for."""
     has = target.provided()
     wanted = tuple(wanted)

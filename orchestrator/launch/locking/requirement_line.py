@@ -32,7 +32,7 @@ _LINE = re.compile(
 )
 
 
-class Wanted(Value):
+class RequestedPackage(Value):
     """A package that somebody asks for, on the target."""
 
     name: CanonicalName
@@ -58,7 +58,7 @@ class Wanted(Value):
         return text
 
 
-def read_line(text: str, python: PythonFacts) -> Wanted | None:
+def read_line(text: str, python: PythonFacts) -> RequestedPackage | None:
     """A requirement as PEP 508 writes it; None where its marker excludes the target. ValueError: not one."""
     from packaging.requirements import InvalidRequirement, Requirement
 
@@ -95,14 +95,14 @@ def applies(marker: Marker | None, python: PythonFacts) -> bool:
         ) from None
 
 
-def _wanted(name: str, extras: set[str], specifiers: list[str]) -> Wanted:
+def _wanted(name: str, extras: set[str], specifiers: list[str]) -> RequestedPackage:
     from packaging.utils import canonicalize_name
 
     for text in specifiers:
         if _SPECIFIER.fullmatch(text) is None:
             raise ValueError(f"{escaped(name)}: not versions that are taken: {quoted(text)}")
     try:
-        found = Wanted(
+        found = RequestedPackage(
             name=canonicalize_name(name),
             extras=tuple(sorted({canonicalize_name(extra) for extra in extras})),
             specifier=",".join(sorted(specifiers)),

@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 
 from orchestrator.errors import UsageError
 from orchestrator.image.wheels.wheel_address import quoted
-from orchestrator.launch.locking.index_settings import pip_settings, uv_environment
+from orchestrator.launch.locking.index_settings import pip_settings, uv_environment, without_index
 from orchestrator.launch.locking.lock_target import LockTarget, held, public
 from orchestrator.launch.locking.provided_stubs import MARK, stub_version, write_stubs
-from orchestrator.launch.locking.requirement_line import Wanted, read_line
+from orchestrator.launch.locking.requirement_line import RequestedPackage, read_line
 from orchestrator.launch.locking.resolver_messages import missing_extra, resolver_error
 from orchestrator.launch.locking.run_uv import run_uv, uv_platform
 from orchestrator.spec.plain_file import read_plain
@@ -40,7 +40,7 @@ class Resolved(Value):
 
 
 def resolve(
-    wanted: tuple[Wanted, ...], target: LockTarget, before: Mapping[str, str], cache: Path | None
+    wanted: tuple[RequestedPackage, ...], target: LockTarget, before: Mapping[str, str], cache: Path | None
 ) -> tuple[Resolved, ...]:
     """The versions of all that is needed, what the base has among them (`is_provided`).
 
@@ -65,7 +65,7 @@ def is_provided(one: Resolved, has: Mapping[str, str]) -> bool:
 
 
 def _resolve(
-    wanted: tuple[Wanted, ...],
+    wanted: tuple[RequestedPackage, ...],
     target: LockTarget,
     before: Mapping[str, str],
     cache: Path | None,
@@ -84,9 +84,9 @@ def _resolve(
         _write(room / "constraints.txt", [*limits, *_limits_of_pip(pip, target)])
         # uv keeps the versions that its output has already, where they fit.
         _write(room / "lock.txt", (f"{name}=={version}" for name, version in sorted(kept.items())))
-        said = run_uv(
-            uv_arguments(target, cache), room, uv_environment(os.environ, pip, room / "stubs", room)
-        )
+        words = ["--no-index"] if without_index(pip) else []
+        environment = uv_environment(os.environ, pip, room / "stubs", room)
+        said = run_uv([*uv_arguments(target, cache), *words], room, environment)
         if not said.succeeded:
             raise resolver_error(said.text, target, wanted)
         problem = missing_extra(said.text, wanted, set(stubs))

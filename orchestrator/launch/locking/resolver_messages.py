@@ -10,7 +10,7 @@ from orchestrator.image.wheels.wheel_address import escaped
 from orchestrator.launch.locking.base_clashes import Clash, LockError, base_clash
 from orchestrator.launch.locking.lock_target import LockTarget, held
 from orchestrator.launch.locking.provided_stubs import MARK
-from orchestrator.launch.locking.requirement_line import Wanted
+from orchestrator.launch.locking.requirement_line import RequestedPackage
 
 MAX_TEXT = 200_000  # characters of the resolver's text that are looked at
 SHOWN_LINES = 30  # of it, behind --verbose
@@ -44,7 +44,7 @@ _NO_EXTRA = re.compile(
 _LOGIN = re.compile(r"\((?:401 Unauthorized|403 Forbidden)\)|lack of valid authentication")
 
 
-def resolver_error(said: str, target: LockTarget, wanted: Iterable[Wanted]) -> RepriseError:
+def resolver_error(said: str, target: LockTarget, wanted: Iterable[RequestedPackage]) -> RepriseError:
     """An error for what uv said on standard error."""
     lines = _cleaned(said)
     text = " ".join(lines)
@@ -147,7 +147,9 @@ def _no_version(text: str, target: LockTarget, shown: list[str]) -> LockError | 
     )
 
 
-def _no_wheel(text: str, target: LockTarget, asked: list[Wanted], shown: list[str]) -> LockError | None:
+def _no_wheel(
+    text: str, target: LockTarget, asked: list[RequestedPackage], shown: list[str]
+) -> LockError | None:
     names = [match["package"] for match in (*_NO_WHEEL.finditer(text), *_NO_TAG.finditer(text))]
     if not names:
         return None
@@ -162,7 +164,7 @@ def _no_wheel(text: str, target: LockTarget, asked: list[Wanted], shown: list[st
     )
 
 
-def _contradiction(text: str, asked: list[Wanted], shown: list[str]) -> LockError:
+def _contradiction(text: str, asked: list[RequestedPackage], shown: list[str]) -> LockError:
     named = set(re.findall(_NAME, text))
     mine = [f"you ask for {one.line()}" for one in asked if one.name in named and one.specifier]
     needs = [
@@ -178,7 +180,7 @@ def _contradiction(text: str, asked: list[Wanted], shown: list[str]) -> LockErro
     )
 
 
-def missing_extra(said: str, wanted: Iterable[Wanted], stubs: set[str]) -> LockError | None:
+def missing_extra(said: str, wanted: Iterable[RequestedPackage], stubs: set[str]) -> LockError | None:
     """An error where what was chosen for somebody's `name[extra]` has no such extra.
 
     uv then goes back to the newest version without it, which may be years old, and only warns.
