@@ -14,7 +14,7 @@ from orchestrator.image.wheels.lock import Pin, make_pin
 from orchestrator.launch.locking.base_clashes import LockError, base_clash, cpu_torch_clash
 from orchestrator.launch.locking.lock_target import BUILT_ON_TORCH, LockTarget, held
 from orchestrator.launch.locking.requirement_line import MAX_LINES, MAX_PROBLEMS, RequestedPackage, read_line
-from orchestrator.launch.locking.resolve_packages import Resolved, is_provided, resolve
+from orchestrator.launch.locking.resolve_packages import ChosenVersion, is_provided, resolve
 from orchestrator.value import Value
 
 _HEADER = (
@@ -96,7 +96,7 @@ def raise_clash(target: LockTarget, wanted: Iterable[RequestedPackage]) -> None:
         raise cpu_torch_clash(target, [(name, ()) for name in built])
 
 
-def _result(found: tuple[Resolved, ...], target: LockTarget) -> LockedRequirements:
+def _result(found: tuple[ChosenVersion, ...], target: LockTarget) -> LockedRequirements:
     has = target.provided()
     packages, notes = [], []
     for one in found:

@@ -29,7 +29,7 @@ _MAX_LOCK = 64 << 20  # bytes of what uv writes
 _MAX_LIMITS = 1 << 20  # bytes of pip's constraints
 
 
-class Resolved(Value):
+class ChosenVersion(Value):
     """A version that was chosen."""
 
     name: str
@@ -41,7 +41,7 @@ class Resolved(Value):
 
 def resolve(
     wanted: tuple[RequestedPackage, ...], target: LockTarget, before: Mapping[str, str], cache: Path | None
-) -> tuple[Resolved, ...]:
+) -> tuple[ChosenVersion, ...]:
     """The versions of all that is needed, what the base has among them (`is_provided`).
 
     Something may need an extra of a package that the base has, such as fsspec[http]. No stub knows extras, so
@@ -59,7 +59,7 @@ def resolve(
         looked_up |= more
 
 
-def is_provided(one: Resolved, has: Mapping[str, str]) -> bool:
+def is_provided(one: ChosenVersion, has: Mapping[str, str]) -> bool:
     """Whether the base has this version."""
     return one.name in has and one.version in (stub_version(has[one.name]), public(has[one.name]))
 
@@ -71,7 +71,7 @@ def _resolve(
     cache: Path | None,
     pip: Mapping[str, str],
     looked_up: set[str],
-) -> tuple[Resolved, ...]:
+) -> tuple[ChosenVersion, ...]:
     has = target.provided()
     stubs = {name: version for name, version in has.items() if name not in looked_up}
     chosen = {name: stub_version(has[name]) if name in stubs else public(has[name]) for name in has}
@@ -125,7 +125,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
-def _parse(text: str) -> tuple[Resolved, ...]:
+def _parse(text: str) -> tuple[ChosenVersion, ...]:
     found = []
     joined = re.sub(r"\n +# via", "  # via", re.sub(r" *\\\n +", " ", text))
     for line in joined.splitlines():
@@ -136,7 +136,7 @@ def _parse(text: str) -> tuple[Resolved, ...]:
             raise UsageError(f"uv resolved to something that is not locked by hash: {quoted(line)}")
         names = (name.strip() for name in (match["via"] or "").split(","))
         found.append(
-            Resolved(
+            ChosenVersion(
                 name=match["name"],
                 version=match["version"],
                 extras=tuple(match["extras"].split(",")) if match["extras"] else (),
