@@ -79,7 +79,9 @@ def escaped_line(line: str) -> str:
 
 def _broken(lines: list[str], text: str) -> RepriseError:
     causes = [
-        line.removeprefix("error: ").removeprefix("cause: ") for line in lines if "ChosenVersion" not in line
+        line.removeprefix("error: ").removeprefix("cause: ")
+        for line in lines
+        if not line.startswith("Resolved ")
     ]
     short = ": ".join(dict.fromkeys([*causes[:2], *causes[-1:]]))[:600]
     if _LOGIN.search(text):
