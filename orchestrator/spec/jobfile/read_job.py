@@ -38,7 +38,14 @@ def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | N
     has all problems of a file that cannot be used. No other file is read, and nothing is fetched.
     """
     file = spec_file(path)
-    root, problems = read_yaml(_text_of(file), str(file))
+    return read_spec_text(_text_of(file), file, params, seed)
+
+
+def read_spec_text(
+    text: str, file: Path, params: Mapping[str, str] | None = None, seed: int | None = None
+) -> JobSpec:
+    """The same of a job file's text, as if it lay in `file`. SpecError as above."""
+    root, problems = read_yaml(text, str(file))
     if root is None or not isinstance(root.value, dict):
         if not problems:
             what = "is empty" if root is None else f"is {kind_of(_plain(root))}, not a mapping"

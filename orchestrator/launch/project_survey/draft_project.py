@@ -1,0 +1,116 @@
+"""From what a survey found to the files of `reprise init`: job file, patterns, locked requirements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orchestrator.image.base.base_pins import default_flavour, list_pins
+from orchestrator.launch.project_survey.data_beside_code import Surroundings
+from orchestrator.launch.project_survey.job_text import job_text
+from orchestrator.launch.project_survey.survey_project import Survey, survey_project
+from orchestrator.settings import Settings
+from orchestrator.spec.jobfile.job_spec import JobSpec
+from orchestrator.spec.jobfile.read_job import FILE_NAME, read_spec_text
+from orchestrator.spec.source.source_selection import IGNORE_FILE
+
+_WITH_CUDA = frozenset({"torchvision", "torchaudio", "triton"})  # built against a PyTorch: of the cuda base
+_BASE = {"torch": "", "numpy": ""}  # what every flavour has
+
+
+@dataclass(frozen=True)
+class DraftedProject:
+    folder: Path
+    survey: Survey
+    spec: JobSpec  # as the strict reader reads the draft
+    files: Mapping[str, str]  # name -> text, in the order in which they are written
+    notes: tuple[str, ...]
+    next: tuple[str, ...]  # commands
+
+
+def draft_project(settings: Settings, target: Path) -> DraftedProject:
+    """Nothing is written, and nothing of the project is run. UsageError: there is nothing to run.
+
+    SpecError would be a bug: the draft is read by the reader of job files before anybody sees it.
+    """
+    made = {pin.name: pin.python.packages for pin in list_pins(settings)}
+    default = default_flavour(settings, gpus=False)
+    survey = survey_project(target, _provided(made.get(default)))
+    base, reason = _base(default, made, survey.hints.imports)
+    notes = list(survey.notes)
+    requirements, more = _requirements(survey, base)
+    notes += more
+    draft = replace(
+        survey.draft, base=base if reason else None, base_reason=reason, requirements=requirements
+    )
+    text = job_text(draft)
+    spec = read_spec_text(text, survey.folder / FILE_NAME)
+    files: dict[str, str] = {}
+    patterns = _patterns(survey.surroundings)
+    if patterns:
+        if (survey.folder / IGNORE_FILE).exists():
+            notes.append(
+                f"{IGNORE_FILE} is there and stays as it is; it should leave out {', '.join(patterns)}"
+            )
+        else:
+            files[IGNORE_FILE] = _ignore_text(patterns)
+    files[FILE_NAME] = text  # the last one: with it the job is there
+    return DraftedProject(survey.folder, survey, spec, files, tuple(notes), _next(survey, spec, base, made))
+
+
+def _provided(packages: Mapping[str, str] | None) -> Mapping[str, str]:
+    return _BASE if packages is None else packages
+
+
+def _base(default: str, made: Mapping[str, object], imports: Iterable[str]) -> tuple[str, str]:
+    """The base, and why it is another than the default one: empty where it is the default."""
+    vision = sorted(_WITH_CUDA.intersection(imports))
+    if vision:
+        return "cuda", "" if default == "cuda" else f"has {vision[0]}; it runs without a GPU, too"
+    if default not in made and "cpu" in made:
+        return "cpu", f"made on this box; the default, {default}, is not"
+    return default, ""
+
+
+def _requirements(survey: Survey, base: str) -> tuple[str | None, list[str]]:
+    needs = survey.needs
+    missing = [name for name in needs.missing if base != "cuda" or name not in _WITH_CUDA]
+    if needs.locked:
+        return needs.file, []
+    if needs.file is not None:
+        return None, [f"{needs.file} has no hashes: lock it, and name the lock under requirements"]
+    if missing:
+        return None, [f"the base lacks {', '.join(missing)}: lock them, and name the lock under requirements"]
+    return None, []
+
+
+def _patterns(surroundings: Surroundings) -> list[str]:
+    found = [f"/{item.path}{'/' * item.folder}" for item in surroundings.data]
+    return found + [f"/{folder}/" for folder in surroundings.results]
+
+
+def _ignore_text(patterns: Iterable[str]) -> str:
+    lines = [
+        "# What is not source of the job (as in a .gitignore): data, which are inputs, and earlier results."
+    ]
+    return "\n".join([*lines, *(_escaped(pattern) for pattern in patterns)]) + "\n"
+
+
+def _escaped(pattern: str) -> str:
+    for letter in "\\*?[":
+        pattern = pattern.replace(letter, f"\\{letter}")
+    end = len(pattern) - len(pattern.rstrip(" "))
+    return pattern[: len(pattern) - end] + "\\ " * end
+
+
+def _next(survey: Survey, spec: JobSpec, base: str, made: Mapping[str, object]) -> tuple[str, ...]:
+    file = FILE_NAME if survey.folder.resolve() == Path.cwd() else str(survey.folder / FILE_NAME)
+    demanded = [
+        option.name
+        for option in survey.draft.interface.options
+        if option.value is None and not option.is_seed and option.name not in spec.params
+    ]
+    given = "".join(f" -p {name}=…" for name in demanded if name not in survey.draft.literals)
+    build = () if base in made else (f"reprise base build {base}",)
+    return (*build, f"reprise submit {file}{given}")

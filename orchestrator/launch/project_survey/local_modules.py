@@ -1,0 +1,68 @@
+"""Which file of a project a module's name stands for, as Python would find it from a script."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from orchestrator.launch.project_survey.project_files import ProjectFiles
+from orchestrator.launch.project_survey.python_source import imported_modules, parse_python
+
+MAX_MODULES = 200  # of a project that are read
+
+
+@dataclass
+class LocalModules:
+    """`roots` are the folders that Python looks into, the script's own first; `""` is the project's."""
+
+    files: ProjectFiles
+    roots: tuple[str, ...]
+    _trees: dict[str, ast.Module | None] = field(default_factory=dict)
+
+    def tree(self, file: str) -> ast.Module | None:
+        if file not in self._trees:
+            full = len(self._trees) >= MAX_MODULES
+            self._trees[file] = None if full else parse_python(self.files.text(file))
+        return self._trees[file]
+
+    def find(self, module: str, importer: str) -> str | None:
+        """The file of a module: `a.b`, or `.b` as seen from the importing file."""
+        dots = len(module) - len(module.lstrip("."))
+        path = module[dots:].replace(".", "/")
+        if not dots:
+            return next((file for root in self.roots if (file := self._file(root, path))), None)
+        folder = importer.rpartition("/")[0]
+        for _ in range(dots - 1):
+            folder = folder.rpartition("/")[0]
+        return self._file(folder, path)
+
+    def root_of(self, module: str) -> str | None:
+        """The first of the roots that has the beginning of a dotted name: a module, a package or a folder."""
+        first = module.partition(".")[0]
+        return next((root for root in self.roots if self._has(root, first)), None)
+
+    def reached(self, script: str) -> dict[str, ast.Module]:
+        """The script and every module of the project that it imports, directly or not."""
+        found: dict[str, ast.Module] = {}
+        waiting = [script]
+        while waiting and len(found) < MAX_MODULES:
+            file = waiting.pop(0)
+            tree = self.tree(file) if file not in found else None
+            if tree is not None:
+                found[file] = tree
+                modules = imported_modules(tree)
+                waiting += [other for module in modules if (other := self.find(module, file))]
+        return found
+
+    def _file(self, root: str, path: str) -> str | None:
+        start = f"{root}/" if root else ""
+        places = (f"{start}{path}.py", f"{start}{path}/__init__.py") if path else (f"{start}__init__.py",)
+        return next((place for place in places if place in self.files.sizes), None)
+
+    def _has(self, root: str, first: str) -> bool:
+        place = f"{root}/{first}" if root else first
+        if f"{place}.py" in self.files.sizes:
+            return True
+        return place in self.files.folders and any(
+            name.endswith(".py") for name, _ in self.files.below(place)
+        )

@@ -1,0 +1,107 @@
+"""Which packages a project needs: the file that lists them, or what its imports say."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.launch.project_survey.entry_point import project_table, read_toml, table
+from orchestrator.launch.project_survey.local_modules import LocalModules
+from orchestrator.launch.project_survey.project_files import ProjectFiles
+
+# Module -> package, where the two have different names.
+PACKAGES = {
+    "absl": "absl-py",
+    "attr": "attrs",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python-headless",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "fitz": "pymupdf",
+    "git": "gitpython",
+    "google": "protobuf",
+    "hydra": "hydra-core",
+    "igraph": "python-igraph",
+    "ignite": "pytorch-ignite",
+    "jose": "python-jose",
+    "Levenshtein": "levenshtein",
+    "mpl_toolkits": "matplotlib",
+    "OpenGL": "pyopengl",
+    "PIL": "pillow",
+    "pytorch_lightning": "pytorch-lightning",
+    "serial": "pyserial",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "umap": "umap-learn",
+    "yaml": "pyyaml",
+    "zmq": "pyzmq",
+}
+_BASE_MODULES = frozenset({"torch", "numpy", "functorch", "torchgen", "setuptools", "pkg_resources"})
+_NOTEBOOK_MODULES = frozenset({"IPython", "ipykernel"})
+_PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,80}[A-Za-z0-9])?\Z", re.ASCII)
+_REQUIREMENTS = re.compile(r"requirements[\w.-]*\.txt\Z")
+_NOT_FOR_RUNNING = re.compile(r"dev|test|doc|lint|ci|build|optional|extra|gpu|colab", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class PackageNeeds:
+    file: str | None  # that lists them
+    locked: bool  # with hashes already
+    missing: tuple[str, ...]  # packages that imports need, and neither the file nor the base is seen to have
+
+
+def find_needs(
+    files: ProjectFiles, modules: LocalModules, imports: Iterable[str], provided: Mapping[str, str]
+) -> PackageNeeds:
+    """`provided`: the base's packages, by canonical name."""
+    file = _file(files)
+    missing = sorted(
+        {
+            package_of(module)
+            for module in imports
+            if _is_foreign(module, modules) and _canonical(package_of(module)) not in provided
+        }
+    )
+    locked = file is not None and _is_locked(files, file)
+    return PackageNeeds(file, locked, tuple(name for name in missing if _PACKAGE.match(name)))
+
+
+def package_of(module: str) -> str:
+    return PACKAGES.get(module, module.replace("_", "-"))
+
+
+def _is_foreign(module: str, modules: LocalModules) -> bool:
+    if module in sys.stdlib_module_names or module in _BASE_MODULES or module in _NOTEBOOK_MODULES:
+        return False
+    return modules.root_of(module) is None
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _file(files: ProjectFiles) -> str | None:
+    """A lock comes first, then what people write by hand; none where nothing is asked for in it."""
+    top = files.files_in("")
+    listed = [name for name in top if _REQUIREMENTS.match(name)]
+    locked = [name for name in listed if _is_locked(files, name)]
+    plain = sorted(
+        (name for name in listed if not _NOT_FOR_RUNNING.search(name)), key=lambda name: (len(name), name)
+    )
+    found = [name for name in ("pylock.toml", "uv.lock") if name in top]
+    found = [*found[:1], *(name for name in locked if not _NOT_FOR_RUNNING.search(name)), *found[1:], *plain]
+    if "pyproject.toml" in top and _has_dependencies(files):
+        found.append("pyproject.toml")
+    found += [name for name in ("environment.yml", "environment.yaml", "conda.yaml") if name in top]
+    return found[0] if found else None
+
+
+def _has_dependencies(files: ProjectFiles) -> bool:
+    poetry = table(table(read_toml(files, "pyproject.toml"), "tool"), "poetry")
+    return bool(project_table(files).get("dependencies")) or bool(poetry.get("dependencies"))
+
+
+def _is_locked(files: ProjectFiles, name: str) -> bool:
+    return name == "pylock.toml" or "--hash=sha256:" in (files.text(name) or "")

@@ -1,0 +1,199 @@
+"""Python files as syntax trees: parsed, never executed; and what in them is a constant."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+_DEPTH = 40  # of an expression that is computed
+_LARGE = 1 << 62
+_OPERATORS = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.FloorDiv: lambda a, b: a // b,
+}
+
+
+class _Unknown:
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = _Unknown()
+"""The value of an expression that only running the script would give."""
+
+
+def parse_python(text: str | None) -> ast.Module | None:
+    """The tree; None for no text, and for text that this Python's parser refuses."""
+    if text is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the script's own escapes
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def constant(node: ast.expr | None, names: Mapping[str, Any] | None = None, depth: int = 0) -> Any:
+    """A number, text, true or false, None, or a list of these; else UNKNOWN. `names` are known constants."""
+    if depth > _DEPTH:
+        return UNKNOWN
+    match node:
+        case ast.Constant(value=bool() | int() | float() | str() | None as value):
+            return value
+        case ast.Name(id=name):
+            return (names or {}).get(name, UNKNOWN)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=inner):
+            number = constant(inner, names, depth + 1)
+            if not is_number(number):
+                return UNKNOWN
+            return -number if isinstance(sign, ast.USub) else number
+        case ast.BinOp(left=left, op=operator, right=right):
+            return _computed(operator, constant(left, names, depth + 1), constant(right, names, depth + 1))
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            values = [constant(item, names, depth + 1) for item in items]
+            return UNKNOWN if any(value is UNKNOWN for value in values) else values
+        case ast.Call(func=function, args=[only], keywords=[]) if dotted_name(function) in _PATHS:
+            return constant(only, names, depth + 1)
+        case _:
+            return UNKNOWN
+
+
+_PATHS = ("Path", "pathlib.Path", "PosixPath", "pathlib.PosixPath")
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _computed(operator: ast.operator, left: Any, right: Any) -> Any:
+    if not (is_number(left) and is_number(right)) or max(abs(left), abs(right)) > _LARGE:
+        return UNKNOWN
+    if isinstance(operator, ast.Pow) and abs(left) <= 1024 and abs(right) <= 60:
+        operator_function: Any = pow
+    elif isinstance(operator, ast.LShift) and isinstance(left, int) and 0 <= right <= 60:
+        operator_function = lambda a, b: a << b  # noqa: E731
+    else:
+        operator_function = _OPERATORS.get(type(operator))
+    try:
+        value: Any = operator_function(left, right) if operator_function else UNKNOWN
+    except (ArithmeticError, TypeError, ValueError):
+        return UNKNOWN
+    return value if is_number(value) and abs(value) <= _LARGE else UNKNOWN
+
+
+def dotted_name(node: ast.AST) -> str:
+    """`torch.nn.Linear` of such an expression; empty for any other."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+
+
+def keyword(call: ast.Call, name: str) -> ast.expr | None:
+    return next((item.value for item in call.keywords if item.arg == name), None)
+
+
+def is_main_guard(node: ast.stmt) -> bool:
+    """`if __name__ == "__main__":`"""
+    if not isinstance(node, ast.If) or not isinstance(node.test, ast.Compare):
+        return False
+    sides = (node.test.left, *node.test.comparators)
+    named = any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides)
+    return named and any(isinstance(side, ast.Constant) and side.value == "__main__" for side in sides)
+
+
+def module_constants(tree: ast.Module) -> dict[str, Any]:
+    """Names that a module sets once, in its body itself, to a constant."""
+    stored: dict[str, int] = {}
+    for name in _stored(tree.body):
+        stored[name] = stored.get(name, 0) + 1
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            stored |= dict.fromkeys(node.names, 2)
+    found: dict[str, Any] = {}
+    for name, value in assignments(tree.body):
+        if stored.get(name) == 1:
+            found[name] = constant(value, found)
+    return {name: value for name, value in found.items() if value is not UNKNOWN}
+
+
+def _stored(body: Sequence[ast.AST]) -> Iterator[str]:
+    """Each time that a name of the module is set, outside of functions and classes."""
+    waiting = [*body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif not isinstance(node, ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+
+
+def assignments(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr | None]]:
+    """`name = value` in a body itself, tuples piece by piece; of `name += value` the value is None."""
+    for statement in body:
+        match statement:
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    yield from _pieces(target, value)
+            case ast.AnnAssign(target=ast.Name(id=name), value=value) if value is not None:
+                yield name, value
+            case ast.AugAssign(target=ast.Name(id=name)):
+                yield name, None
+
+
+def _pieces(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
+    if isinstance(target, ast.Name):
+        yield target.id, value
+    elif isinstance(target, ast.Tuple | ast.List):
+        values = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+        same = len(values) == len(target.elts)
+        for number, item in enumerate(target.elts):
+            if isinstance(item, ast.Name):
+                yield item.id, values[number] if same else None
+
+
+def imported_modules(tree: ast.Module) -> dict[str, int]:
+    """Dotted modules that are imported anywhere in a file, with the line; `from .x import y` is `.x`.
+
+    Imports in a `try:` with an `except ImportError` are what the script can do without, and left out.
+    """
+    found: dict[str, int] = {}
+    optional = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Try) and _forgives_imports(node)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if node in optional:
+            continue
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found.setdefault(alias.name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            found.setdefault("." * node.level + (node.module or ""), node.lineno)
+            for alias in node.names:
+                dot = "" if node.module is None or (node.level == 0 and not node.module) else "."
+                found.setdefault("." * node.level + (node.module or "") + dot + alias.name, node.lineno)
+    return found
+
+
+def _forgives_imports(node: ast.Try) -> bool:
+    kinds = {
+        dotted_name(kind)
+        for handler in node.handlers
+        for kind in (handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type])
+        if kind is not None
+    }
+    bare = any(handler.type is None for handler in node.handlers)
+    return bare or bool(kinds & {"ImportError", "ModuleNotFoundError", "Exception"})

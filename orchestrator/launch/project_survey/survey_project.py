@@ -1,0 +1,208 @@
+"""From a folder or a script to the draft of its job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+from orchestrator.launch.project_survey.code_hints import CodeHints, hints_of
+from orchestrator.launch.project_survey.data_beside_code import FoundData, Surroundings, find_data, inside
+from orchestrator.launch.project_survey.entry_point import (
+    EntryPoint,
+    find_entry,
+    notebook_error,
+    project_table,
+)
+from orchestrator.launch.project_survey.interfaces.read_interface import read_interface
+from orchestrator.launch.project_survey.interfaces.script_options import ScriptInterface, literal_words
+from orchestrator.launch.project_survey.job_text import JobDraft
+from orchestrator.launch.project_survey.package_needs import PackageNeeds, find_needs
+from orchestrator.launch.project_survey.project_files import ProjectFiles, look_at
+
+_MARKERS = (
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "uv.lock",
+    "environment.yml",
+    "requirements.txt",
+    ".git",
+)
+_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found, and the draft of it."""
+
+    folder: Path
+    draft: JobDraft
+    needs: PackageNeeds
+    surroundings: Surroundings
+    hints: CodeHints
+    notes: tuple[str, ...]
+
+
+def survey_project(target: Path, provided: Mapping[str, str]) -> Survey:
+    """`target`: a script or a folder; `provided`: the base's packages. UsageError: nothing to run there."""
+    folder, script = _place(target)
+    files = look_at(folder)
+    if script is not None and script not in files.sizes:
+        raise UsageError(f"{target} is not a plain file", "name the script itself, not a link to it")
+    entry = find_entry(files, script)
+    if files.text(entry.script) is None:
+        raise UsageError(
+            f"{folder / entry.script} cannot be read as UTF-8 text of at most 1 MiB", "is it a script?"
+        )
+    if entry.modules.tree(entry.script) is None:
+        raise UsageError(
+            f"{folder / entry.script} is not Python that can be parsed",
+            "does `python -m py_compile` take it?",
+        )
+    interface = read_interface(entry)
+    hints = hints_of(entry.modules.reached(entry.script))
+    defaults = [option.value for option in interface.options if isinstance(option.value, str)]
+    surroundings = find_data(files, defaults)
+    needs = find_needs(files, entry.modules, hints.imports, provided)
+    draft = _draft(files, entry, interface, surroundings, hints)
+    notes = tuple(_notes(files, entry, interface, surroundings, hints))
+    return Survey(folder, draft, needs, surroundings, hints, notes)
+
+
+def _place(target: Path) -> tuple[Path, str | None]:
+    """The project's folder, and the script in it where one was named."""
+    try:
+        if target.is_dir():
+            return target, None
+        if not target.exists():
+            raise UsageError(f"no such script or folder: {target}", "check the path")
+        parent = target.parent.resolve()
+    except OSError as error:
+        raise UsageError(f"{target} cannot be read: {error.strerror}", "check the path") from error
+    if target.suffix == ".ipynb":
+        raise notebook_error(str(target))
+    if target.suffix not in (".py", ""):
+        raise UsageError(f"{target} is not a Python script", "name a .py file, or write the job.yaml by hand")
+    folder = _project_of(parent)
+    return folder, (parent / target.name).relative_to(folder).as_posix()
+
+
+def _project_of(parent: Path) -> Path:
+    """The nearest project around a script; not above the current folder, nor the person's home."""
+    here, stop = Path.cwd().resolve(), Path.home().resolve()
+    for folder in (parent, *parent.parents):
+        if folder == stop or folder == folder.parent:
+            break
+        if any((folder / name).exists() for name in _MARKERS):
+            return folder
+        if folder == here:
+            return here
+    return parent
+
+
+def _draft(
+    files: ProjectFiles,
+    entry: EntryPoint,
+    interface: ScriptInterface,
+    surroundings: Surroundings,
+    hints: CodeHints,
+) -> JobDraft:
+    literals = {
+        option.name: place
+        for option in interface.options
+        if isinstance(option.value, str) and (place := _mounted(option.value, surroundings.data))
+    }
+    used = {place.split("/")[2] for place in literals.values()}
+    linked = [item for item in surroundings.data if item.named and item.name not in used]
+    taken = [item for item in surroundings.data if item.name in used or item in linked]
+    outside = {
+        option.name: option.value
+        for option in interface.options
+        if isinstance(option.value, str) and _leads_out(option.value)
+    }
+    return JobDraft(
+        name=_job_name(files, entry),
+        origin=_origin(entry, interface),
+        words=entry.words,
+        interface=interface,
+        literals=literals,
+        setup=tuple(_link(files, item, taken) for item in linked),
+        paths=entry.paths,
+        inputs={item.name: item.path for item in taken},
+        suggested_inputs=outside | {link.replace("/", "-"): link for link in surroundings.links},
+        trace=hints.trains,
+        gpus=hints.cuda,
+        network=f"{hints.fetches[0]} may want it; better: name the data in inputs" if hints.fetches else "",
+    )
+
+
+def _mounted(default: str, data: Iterable[FoundData]) -> str | None:
+    """Where an option's default is mounted, if it is data or lies in it."""
+    path = inside(default)
+    for item in data:
+        if path == item.path:
+            return item.mounted + ("/" if default.endswith("/") else "")
+        if path is not None and item.folder and path.startswith(f"{item.path}/"):
+            return item.mounted + path.removeprefix(item.path)
+    return None
+
+
+def _leads_out(default: str) -> bool:
+    """Whether a default looks like a path to data outside of the project."""
+    return bool(re.match(r"(?:/|~/|\.\./)[\w./~-]+\Z", default)) and not default.startswith(("/tmp", "/dev"))  # noqa: S108
+
+
+def _link(files: ProjectFiles, item: FoundData, taken: Iterable[FoundData]) -> str:
+    """The command that puts an input where the script looks for it."""
+    above = item.path.rpartition("/")[0]
+    away = tuple(other.path for other in taken)
+    kept = any(
+        name not in away and not name.startswith(tuple(f"{path}/" for path in away))
+        for name, _ in files.below(above)
+    )
+    make = "" if not above or kept else f"mkdir -p {literal_words([above])} && "
+    return f"{make}ln -s {literal_words([item.mounted, item.path])}"
+
+
+def _job_name(files: ProjectFiles, entry: EntryPoint) -> str:
+    own = project_table(files).get("name")
+    stem = entry.script.rpartition("/")[2].removesuffix(".py")
+    generic = stem in ("train", "main", "run", "__main__", "cli", "app")
+    name = own if isinstance(own, str) else files.folder.resolve().name
+    if own is None and not generic:
+        name = stem
+    return _NAME.sub("-", name).strip("-._")[:100] or "job"
+
+
+def _origin(entry: EntryPoint, interface: ScriptInterface) -> str:
+    return f"{entry.script} ({interface.framework})" if interface.framework else entry.script
+
+
+def _notes(
+    files: ProjectFiles,
+    entry: EntryPoint,
+    interface: ScriptInterface,
+    surroundings: Surroundings,
+    hints: CodeHints,
+) -> Iterable[str]:
+    yield from (f"{entry.script}: {note}" for note in interface.notes)
+    for item in surroundings.data:
+        if not item.named:
+            yield f"{item.path}: no file of the code names it, so it is left out of the job ({_IGNORED})"
+    for place in hints.fetches:
+        yield f"{place} may want a network, which a job has not: use inputs, or resources.network: bridge"
+    for place in hints.notebook:
+        yield f"{place} is there in a notebook only: take the line out"
+    demanded = [option.name for option in interface.options if option.value is None and not option.is_seed]
+    if demanded:
+        yield f"the script demands {', '.join(demanded)}: give a value in params, or with -p {demanded[0]}=…"
+    if files.odd:
+        yield f"{files.odd} names in the folder cannot be source: not printable, or neither files nor folders"
+    if files.unseen:
+        yield f"not everything in {', '.join(sorted(files.unseen)[:3]) or '.'} was looked at: too much"
+
+
+_IGNORED = ".repriseignore"
