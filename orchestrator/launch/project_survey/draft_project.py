@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.image.base.base_pins import default_flavour, list_pins
 from orchestrator.launch.project_survey.data_beside_code import Surroundings
-from orchestrator.launch.project_survey.job_text import job_text
+from orchestrator.launch.project_survey.job_text import demanded, job_text
 from orchestrator.launch.project_survey.survey_project import Survey, survey_project
 from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import JobSpec
@@ -56,7 +57,16 @@ def draft_project(settings: Settings, target: Path) -> DraftedProject:
         else:
             files[IGNORE_FILE] = _ignore_text(patterns)
     files[FILE_NAME] = text  # the last one: with it the job is there
-    return DraftedProject(survey.folder, survey, spec, files, tuple(notes), _next(survey, spec, base, made))
+    return DraftedProject(survey.folder, survey, spec, files, tuple(notes), _next(survey, base, made))
+
+
+def draft_files(survey: Survey) -> dict[str, str]:
+    """Name to text. The job file is the last one: with it, the job is there."""
+    files: dict[str, str] = {}
+    patterns = _patterns(survey.surroundings)
+    if patterns and not os.path.lexists(survey.folder / IGNORE_FILE):
+        files[IGNORE_FILE] = _ignore_text(patterns)
+    return files | {FILE_NAME: job_text(survey.draft)}
 
 
 def _provided(packages: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -104,13 +114,8 @@ def _escaped(pattern: str) -> str:
     return pattern[: len(pattern) - end] + "\\ " * end
 
 
-def _next(survey: Survey, spec: JobSpec, base: str, made: Mapping[str, object]) -> tuple[str, ...]:
+def _next(survey: Survey, base: str, made: Mapping[str, object]) -> tuple[str, ...]:
     file = FILE_NAME if survey.folder.resolve() == Path.cwd() else str(survey.folder / FILE_NAME)
-    demanded = [
-        option.name
-        for option in survey.draft.interface.options
-        if option.value is None and not option.is_seed and option.name not in spec.params
-    ]
-    given = "".join(f" -p {name}=…" for name in demanded if name not in survey.draft.literals)
+    given = "".join(f" -p {name}=…" for name in demanded(survey.draft))
     build = () if base in made else (f"reprise base build {base}",)
     return (*build, f"reprise submit {file}{given}")

@@ -78,12 +78,22 @@ def job_text(draft: JobDraft) -> str:
     return "".join(blocks)
 
 
-def scalar(value: Scalar) -> str:
+def demanded(draft: JobDraft) -> tuple[str, ...]:
+    """The parameters that the script has no default for."""
+    options = (option for option in draft.interface.options if not option.is_seed)
+    return tuple(
+        option.name for option in options if option.value is None and option.name not in draft.literals
+    )
+
+
+def scalar(value: Scalar | None) -> str:
     """A value as the strict reader gives it back: plain where that is safe, else in double quotes."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
+    if value is None:
+        return ""
     try:
         plain = _PLAIN.match(value) and plain_scalar(value) == value
     except ScalarError:
@@ -128,15 +138,14 @@ def _params(draft: JobDraft) -> str:
         for option in draft.interface.options
         if not option.is_seed and option.name not in draft.literals
     ]
-    lines = ["params:\n"] if shown else []
+    given = [option for option in shown if option.value is not None]
+    lines = ["params:\n"] if given else []
+    for option in given:
+        lines.append(_with_comment(f"  {scalar(option.name)}: {scalar(option.value)}", _explained(option)))
     for option in shown:
         if option.value is None:
-            line = f"  {scalar(option.name)}:"
-            lines.append(_with_comment(line, f"demanded: give it here, or with -p {option.name}=…"))
-        else:
-            lines.append(
-                _with_comment(f"  {scalar(option.name)}: {scalar(option.value)}", _explained(option))
-            )
+            how = f"demanded by the script: give it here, or with -p {option.name}=…"
+            lines.append(_with_comment(f"  # {option.name}:", how))
     return "".join(lines)
 
 

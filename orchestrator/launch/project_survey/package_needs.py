@@ -90,7 +90,7 @@ def _file(files: ProjectFiles) -> str | None:
     plain = sorted(
         (name for name in listed if not _NOT_FOR_RUNNING.search(name)), key=lambda name: (len(name), name)
     )
-    found = [name for name in ("pylock.toml", "uv.lock") if name in top]
+    found: list[str] = [name for name in ("pylock.toml", "uv.lock") if name in top]
     found = [*found[:1], *(name for name in locked if not _NOT_FOR_RUNNING.search(name)), *found[1:], *plain]
     if "pyproject.toml" in top and _has_dependencies(files):
         found.append("pyproject.toml")

@@ -196,9 +196,6 @@ def _notes(
         yield f"{place} may want a network, which a job has not: use inputs, or resources.network: bridge"
     for place in hints.notebook:
         yield f"{place} is there in a notebook only: take the line out"
-    demanded = [option.name for option in interface.options if option.value is None and not option.is_seed]
-    if demanded:
-        yield f"the script demands {', '.join(demanded)}: give a value in params, or with -p {demanded[0]}=…"
     if files.odd:
         yield f"{files.odd} names in the folder cannot be source: not printable, or neither files nor folders"
     if files.unseen:

@@ -81,12 +81,8 @@ def _reading(roots: list[FoundParser]) -> FoundParser | None:
             return group[0]
         if group:
             return None
-    return roots[0] if len(roots) == 1 and not roots[0].created.args and _is_given_on(roots[0]) else None
-
-
-def _is_given_on(parser: FoundParser) -> bool:
-    """Nothing that was followed reads the command line with it: something out of sight may."""
-    return bool(parser.arguments)
+    # Nothing that was followed reads the command line: something out of sight may.
+    return roots[0] if len(roots) == 1 and roots[0].arguments and not roots[0].fixed else None
 
 
 def _unclear(roots: list[FoundParser]) -> str:
@@ -207,7 +203,8 @@ def _take_positionals(arguments: list[_Argument], collector: OptionCollector) ->
     skipped = False
     for argument in arguments:
         typed = argument.dest.upper()
-        needed = argument.nargs in (None, "+", UNKNOWN) or isinstance(argument.nargs, int)
+        takes = argument.action in ("store", "append", "extend")
+        needed = takes and (argument.nargs in (None, "+", UNKNOWN) or isinstance(argument.nargs, int))
         value = None if needed else as_typed(argument, argument.default)
         if needed:
             collector.add(ScriptOption(argument.dest, "{}", None, argument.help, _choices(argument)), typed)

@@ -50,6 +50,7 @@ class FoundParser:
     commands: dict[str, FoundParser] = field(default_factory=dict)
     strict: bool = False  # parse_args reads the command line
     lenient: bool = False  # parse_known_args does
+    fixed: bool = False  # it reads words that the script itself gives
     opaque: bool = False  # its options or defaults change as the script runs
     sub: bool = False
 
@@ -317,8 +318,9 @@ class ParserWalk:
                     parser.opaque |= any(item.arg is None for item in node.keywords)
                     parser.defaults |= {item.arg: item.value for item in node.keywords if item.arg}
             case "parse_args" | "parse_known_args" | "parse_intermixed_args" as method:
-                # Words that the script itself gives are not the command line.
-                if not node.args or constant(node.args[0]) is None or not _is_literal(node.args[0]):
+                if node.args and _is_literal(node.args[0]) and constant(node.args[0]) is not None:
+                    parser.fixed = True
+                else:
                     parser.strict |= method != "parse_known_args"
                     parser.lenient |= method == "parse_known_args"
         return None
