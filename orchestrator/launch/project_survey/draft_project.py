@@ -36,7 +36,7 @@ def draft_project(settings: Settings, target: Path) -> DraftedProject:
     SpecError would be a bug: the draft is read by the reader of job files before anybody sees it.
     """
     made = {pin.name: pin.python.packages for pin in list_pins(settings)}
-    default = default_flavour(settings, gpus=False)
+    default = default_flavour(settings)
     survey = survey_project(target, _provided(made.get(default)))
     base, reason = _base(default, made, survey.hints.imports)
     notes = list(survey.notes)
