@@ -9,7 +9,16 @@ import re
 import socket
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 
 from orchestrator.durable import fsync_file, fsync_folder, make_folder, temporary_beside
 from orchestrator.errors import UsageError
@@ -17,9 +26,6 @@ from orchestrator.record.runs.author import person
 from orchestrator.settings import Settings
 from orchestrator.spec.plain_file import read_plain
 from orchestrator.value import Value
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ED25519 = b"\x01"  # the algorithm's byte in C2SP signed notes
 _NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,200}\Z")
@@ -49,9 +55,6 @@ class PublicKey(Value):
         return "sha256:" + hashlib.sha256(self.raw).hexdigest()
 
     def verify(self, data: bytes, signature: bytes) -> bool:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
         try:
             Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, data)
         except InvalidSignature:
@@ -59,9 +62,6 @@ class PublicKey(Value):
         return True
 
     def pem(self) -> str:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
         key = Ed25519PublicKey.from_public_bytes(self.raw)
         return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
@@ -104,9 +104,6 @@ def signing_key(settings: Settings) -> SigningKey:
 
 def _make(path: Path) -> None:
     """Make a key. Of two processes that do so at once, the first one's key stays."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
     name = re.sub(r"[^A-Za-z0-9._@-]", "-", f"{person()}@{socket.gethostname()}")
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     make_folder(path.parent)
@@ -126,9 +123,6 @@ def _make(path: Path) -> None:
 
 
 def _load(path: Path) -> SigningKey:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     first, _, pem = read_plain(path, KEY_BYTES).partition(b"\n")
     try:
         name = first.decode().removeprefix("name: ")

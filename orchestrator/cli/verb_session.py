@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from orchestrator.launch.session import Session
     from orchestrator.record.run_record import RunRecord
 
+# What a verb that runs a job needs when the job is done: the answer, the exit code, the signature.
+AT_THE_END = (
+    "orchestrator.view.runs.run_view",
+    "orchestrator.cli.exit_codes",
+    "orchestrator.audit.heads.signed_heads",
+)
+
 
 @contextmanager
 def opened(adopting: bool = False) -> Iterator[Session]:
@@ -22,6 +29,7 @@ def opened(adopting: bool = False) -> Iterator[Session]:
     from orchestrator.launch.session import Session
 
     with Session.open() as session:
+        session.at_the_end = AT_THE_END
         for text in close_home(session.settings):
             tell(f"warning: {text}")
         try:

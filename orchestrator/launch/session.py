@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from functools import cached_property
 from socket import gethostname
@@ -16,16 +17,21 @@ if TYPE_CHECKING:
     from orchestrator.record.store.blob_store import Store, StoreOwner
     from orchestrator.run.engine.engine import Engine
 
+RECORD = "orchestrator.record.record"
+
 
 class Session:
     """Settings, and lazily the record, the blob store and the engine.
 
     Opening is lazy because every verb pays only for what it uses: the record costs 0.33 s of imports,
     the engine 0.1 s.
+
+    `at_the_end` names modules that the caller needs after a job: they are imported while it runs.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.at_the_end: tuple[str, ...] = ()
         self._warming: threading.Thread | None = None
         self._store_tried = False
 
@@ -74,12 +80,14 @@ class Session:
     def _mended(self, digests: list[Digest]) -> None:
         self.record.ledger.add_event("store.mended", None, {"blobs": sorted(digests)})
 
-    def warm(self) -> None:
-        """Import the record's libraries while the caller waits for disk and engine."""
+    def warm(self, *modules: str) -> None:
+        """Import modules, by default the record's, while the caller waits for disk, engine or job."""
 
         def work() -> None:
-            import orchestrator.record.record  # noqa: F401
+            for name in modules or (RECORD,):
+                importlib.import_module(name)
 
+        self._join()
         self._warming = threading.Thread(target=work, name="warm", daemon=True)
         self._warming.start()
 

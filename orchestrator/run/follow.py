@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import Protocol, TypeVar
 
 from orchestrator.errors import EngineMissingError
@@ -99,13 +100,17 @@ class _Follower:
         return max(0.0, (now - started).total_seconds())
 
     def start(self) -> None:
-        """Start the container once: an engine that fell silent may have done it, so it is asked first."""
-        name = self._plan.container
+        """Start the container that was just seen unstarted, once: an engine that fell silent meanwhile may
+        have done it, so it is asked before another try.
+        """
+        name, tries = self._plan.container, count()
 
         def once() -> None:
-            state = self._engine.inspect(name)
-            if state is not None and state.status == "created":
-                self._engine.start(name)
+            if next(tries):
+                state = self._engine.inspect(name)
+                if state is None or state.status != "created":
+                    return
+            self._engine.start(name)
 
         self._patiently(once)
 

@@ -67,14 +67,12 @@ def command(
 
 
 def _submit(request: BuildRequest, on: str | None, detach: bool, quiet: bool, as_json: bool) -> int:
-    from orchestrator.cli.exit_codes import exit_code_of
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.dispatch.choose_place import wanted_on
     from orchestrator.launch.executors.kinds import stays_on_its_box
     from orchestrator.launch.submit.submit_run import submit, submit_elsewhere
-    from orchestrator.view.runs.run_view import run_view
 
     with opened() as session:
         with watching(as_json, quiet) as watch:
@@ -83,6 +81,9 @@ def _submit(request: BuildRequest, on: str | None, detach: bool, quiet: bool, as
             else:
                 wanted = wanted_on(session, on)
                 run = submit_elsewhere(session, request, wanted, watch, detach=detach)
+        from orchestrator.cli.exit_codes import exit_code_of  # imported while the job ran
+        from orchestrator.view.runs.run_view import run_view
+
         print_view(run_view(run), as_json, quiet)
     return exit_code_of(run) if run.state.final else ExitCode.OK
 

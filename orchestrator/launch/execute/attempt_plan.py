@@ -27,7 +27,7 @@ from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.engine import EngineInfo
 from orchestrator.run.engine.load_image import is_loaded
 from orchestrator.run.hardware import Gpu, choose_gpus, home_id
-from orchestrator.run.plan import plan_container
+from orchestrator.run.plan import NOTHING, plan_container
 from orchestrator.run.workspace import folders_of
 from orchestrator.spec.program import Program
 from orchestrator.value import Value
@@ -49,19 +49,23 @@ class ImageHere(Value):
 
 @dataclass(frozen=True)
 class Terms:
-    """What the caller sets for one attempt."""
+    """What the caller sets for one attempt, or has made sure of just now."""
 
-    inputs: Mapping[str, Path] | None  # verified just now; None: not yet (checked_inputs.py)
-    environment: Mapping[str, str]
-    visible: str | None
+    inputs: Mapping[str, Path] | None = None  # verified just now; None: not yet (checked_inputs.py)
     stamps: Mapping[str, str] | None = None  # of the inputs, from before they were verified
+    image: Image | None = None  # seen in the engine just now
+    environment: Mapping[str, str] = NOTHING  # in addition to the image's own
+    visible: str | None = None  # the GPUs that it may use (visible_gpus.py)
 
 
-def image_here(session: Session, run: RunRecord, watch: Watch) -> ImageHere:
+def image_here(session: Session, run: RunRecord, watch: Watch, seen: Image | None = None) -> ImageHere:
     """The image of a run in the engine: from this box's layers, the engine itself, or the registry.
 
-    UsageError: it is not what its program gives. InfrastructureError: no place has it.
+    `seen` was in the engine just now. UsageError: it is not what its program gives. InfrastructureError: no
+    place has it.
     """
+    if seen is not None:
+        return _of(seen)
     image = stored_image(session.settings, run.image)
     if image is None:
         known = _in_engine(session, run)

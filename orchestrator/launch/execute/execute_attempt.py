@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
 from orchestrator.errors import FencedError, ImageMissingError, UsageError
 from orchestrator.launch.crash_points import crash_point
@@ -30,14 +28,11 @@ from orchestrator.launch.execute.stop_requests import StopRequest
 from orchestrator.launch.executors.kinds import is_launched, stays_on_its_box
 from orchestrator.launch.executors.visible_gpus import visible_gpus
 from orchestrator.launch.interrupt import Interrupt
-from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import OpenRun, RunRecord
-from orchestrator.record.runs.sealed_text import asks
 from orchestrator.run.attempt_model import Failure, Plan, Result, State
 from orchestrator.run.box_seal import seal
-from orchestrator.run.collect.collect_result import collect
 from orchestrator.run.collect.output_files import useless_globs
 from orchestrator.run.container_endings import Ending, read_ending, save_ending
 from orchestrator.run.engine.check_container import check_created
@@ -45,11 +40,12 @@ from orchestrator.run.engine.engine import Engine, EngineInfo
 from orchestrator.run.engine.load_image import LOADS
 from orchestrator.run.follow import Ended, follow
 from orchestrator.run.hardware import Gpu, boot_id, box_id, gpus
-from orchestrator.run.plan import NOTHING, container_name
+from orchestrator.run.plan import container_name
 from orchestrator.run.workspace import folders_of, prepare
 from orchestrator.settings import Settings
 
 NEVER_BEGAN = "cancelled before it began"
+COLLECT = "orchestrator.run.collect.collect_result"  # imported while the job runs
 POLL = 0.5  # seconds between two looks at a run that another process executes
 
 
@@ -93,8 +89,10 @@ def _take_over(
 ) -> RunRecord:
     """Execute the run, then do what its submitter would have done: compare a rerun with its original."""
     was_final = session.record.state(run)
-    record = execute_locked(session, run, watch, only=only, visible=visible)
+    record = execute_locked(session, run, watch, Terms(visible=visible), only)
     if record.state.final and (was_final is None or not was_final.final):
+        from orchestrator.launch.judge.judge_rerun import judge
+
         judge(session, record, watch)
     return record
 
@@ -103,18 +101,10 @@ def execute_locked(
     session: Session,
     run: str,
     watch: Watch,
-    inputs: Mapping[str, Path] | None = None,
-    environment: Mapping[str, str] = NOTHING,
-    *,
-    stamps: Mapping[str, str] | None = None,
+    terms: Terms = Terms(),  # noqa: B008  (frozen)
     only: int | None = None,
-    visible: str | None = None,
 ) -> RunRecord:
-    """As `execute`, for a caller that holds the run's lock and, with `inputs`, has just verified them.
-
-    `environment` is set in addition to the image's own; `only` the one attempt that may
-    be executed, `visible` the GPUs that it may use.
-    """
+    """As `execute`, for a caller that holds the run's lock. `only`: the one attempt that may be executed."""
     record = session.record
     facts, found, asked = record.run_to_execute(run)
     if facts.state.final:
@@ -125,7 +115,6 @@ def execute_locked(
     attempt = opened.attempt
     try:
         with relayed(record, opened, folders_of(session.settings, run, attempt).log, watch):
-            terms = Terms(inputs=inputs, environment=environment, visible=visible, stamps=stamps)
             result = _attempt(session, facts, opened, attempt, watch, terms)
         if result is None:
             watch.note("told to end by what launched this: nothing is recorded")
@@ -148,6 +137,8 @@ def execute_locked(
 
 def _sealed(settings: Settings, asked: bytes, watch: Watch, statement: bytes) -> str | None:
     """The seal of the statement; None where the rows no longer ask for what was executed."""
+    from orchestrator.record.runs.sealed_text import asks  # imports the database's library
+
     if asks(statement, asked):
         return seal(settings, statement)
     watch.note("the rows of this run were altered while it ran: its record is not sealed")
@@ -207,7 +198,7 @@ def _attempt(
     if opened.state is State.PREPARING:
         session.try_store()
         watch.phase("create", container_name(run, attempt))
-    image = image_here(session, facts, watch)
+    image = image_here(session, facts, watch, terms.image)
     if (wrong := altered(facts, image)) is not None:
         return _refused(opened, wrong)
     unstarted = opened.state is State.PREPARING or _is_created(engine, container_name(run, attempt))
@@ -242,6 +233,8 @@ def _attempt(
         return Result(state=State.LOST, message="the attempt's folders are gone")
     if ended.cause is None and record.cancel_requested(run):
         ended = ended.model_copy(update={"cause": State.CANCELLED, "message": "cancelled"})
+    from orchestrator.run.collect.collect_result import collect
+
     with session.store.batch() as sink:
         result = collect(engine, info, settings, plan, image.program, used, ended, sink)
     result = result.model_copy(update={"notes": (*result.notes, *useless_globs(facts.tolerance, result))})
@@ -269,6 +262,7 @@ def _followed(
     if kept is not None:
         return kept.ended
     watch.phase("run")
+    session.warm(COLLECT, *session.at_the_end)
     with StopRequest(session.record, run, attempt, watch.note) as wish:
         ended = follow(
             session.engine,

@@ -12,14 +12,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import FencedError, RecordError
 from orchestrator.launch.executors.kinds import stays_on_its_box
 from orchestrator.launch.watch import Watch
-from orchestrator.record.record import Record
 from orchestrator.record.run_record import OpenRun
 from orchestrator.run.container_log import passed_over
 from orchestrator.run.log_spool import SpoolReader
+
+if TYPE_CHECKING:
+    from orchestrator.record.record import Record
 
 MOST = 1 << 20  # bytes of one attempt's live log
 PIECE = 1 << 16  # bytes

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from orchestrator.errors import RecordError
-from orchestrator.record.record import Record
+
+if TYPE_CHECKING:
+    from orchestrator.record.record import Record
 
 EVERY = 1.0  # seconds between two questions
 

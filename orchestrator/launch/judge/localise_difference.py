@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode, StoreError, UsageError
+from orchestrator.launch.execute.attempt_plan import Terms
 from orchestrator.launch.execute.execute_attempt import execute_locked
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.judge.open_evidence import open_evidence
@@ -136,7 +137,8 @@ def _pass(session: Session, run: RunRecord, step: int, watch: Watch) -> RunRecor
     new = new_rerun(target, run, description=_mark(step))
     with run_lock(session.settings, new.id):
         made, _ = session.record.submit(new)
-        return execute_locked(session, made, watch, inputs, {VARIABLE: f"{step}:1", **NO_TRACE})
+        environment = {VARIABLE: f"{step}:1", **NO_TRACE}
+        return execute_locked(session, made, watch, Terms(inputs=inputs, environment=environment))
 
 
 def _logs(run: RunRecord) -> list[Digest]:

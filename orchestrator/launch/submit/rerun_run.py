@@ -12,6 +12,7 @@ from orchestrator.launch.crash_points import crash_point
 from orchestrator.launch.dispatch.await_run import judged_elsewhere, wait
 from orchestrator.launch.dispatch.choose_place import here, wanted_elsewhere, wanted_on
 from orchestrator.launch.dispatch.hand_over import queue, share_image
+from orchestrator.launch.execute.attempt_plan import Terms
 from orchestrator.launch.execute.execute_attempt import execute_locked
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.executors.kinds import stays_on_its_box
@@ -81,7 +82,7 @@ def run_target(
     with run_lock(session.settings, new.id):
         run, _ = session.record.submit(new)
         crash_point("queued")
-        return execute_locked(session, run, watch, inputs)
+        return execute_locked(session, run, watch, Terms(inputs=inputs))
 
 
 def _placed(session: Session, target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:

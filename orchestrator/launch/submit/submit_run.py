@@ -7,9 +7,9 @@ from pathlib import Path
 
 from orchestrator.image.image_model import Image
 from orchestrator.launch.crash_points import crash_point
-from orchestrator.launch.dispatch.await_run import wait
 from orchestrator.launch.dispatch.choose_place import here
 from orchestrator.launch.dispatch.hand_over import queue, share_image
+from orchestrator.launch.execute.attempt_plan import Terms
 from orchestrator.launch.execute.execute_attempt import execute, execute_locked
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.session import Session
@@ -51,7 +51,8 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
         crash_point("queued")
         if created:
             _keep_warnings(session, run, built)
-            return execute_locked(session, run, watch, paths_of(built.spec), stamps=built.stamps)
+            known = Terms(inputs=paths_of(built.spec), stamps=built.stamps, image=built.image)
+            return execute_locked(session, run, watch, known)
     watch.note(f"the key {request.key!r} is known: this is run {run}")
     return execute(session, run, watch)
 
@@ -71,7 +72,11 @@ def submit_elsewhere(
         _keep_warnings(session, run, built)
     else:
         watch.note(f"the key {request.key!r} is known: this is run {run}")
-    return session.record.run(run) if detach else wait(session, run, watch)
+    if detach:
+        return session.record.run(run)
+    from orchestrator.launch.dispatch.await_run import wait
+
+    return wait(session, run, watch)
 
 
 def load(session: Session, image: Image, watch: Watch) -> None:

@@ -77,10 +77,9 @@ def _whole_run(connection: Connection, run: str) -> RunRecord:
         raise UsageError(f"no run {run} is recorded", "`reprise history` lists the runs")
     plain = fields_from(Submission, table, row._mapping, tables.SUBMITTED)
     plain |= fields_from(Result, table, row._mapping, tables.ENDED)
-    below = {
-        name: held.field(_of_run(connection, held.table, row.id))
-        for name, held in (SUBMITTED | RESULTS).items()
-    }
+    below = {name: held.field(_of_run(connection, held.table, row.id)) for name, held in SUBMITTED.items()}
+    for name, held in RESULTS.items():  # written when the run ends: before that there is nothing to ask for
+        below[name] = held.field(_of_run(connection, held.table, row.id) if row.state.final else ())
     return RunRecord(
         id=row.public_id,
         job=plain["program"]["name"],
