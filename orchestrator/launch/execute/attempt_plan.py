@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -27,7 +27,7 @@ from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.engine import EngineInfo
 from orchestrator.run.engine.load_image import is_loaded
 from orchestrator.run.hardware import Gpu, choose_gpus, home_id
-from orchestrator.run.plan import NOTHING, plan_container
+from orchestrator.run.plan import plan_container
 from orchestrator.run.workspace import folders_of
 from orchestrator.spec.program import Program
 from orchestrator.value import Value
@@ -54,7 +54,7 @@ class Terms:
     inputs: Mapping[str, Path] | None = None  # verified just now; None: not yet (checked_inputs.py)
     stamps: Mapping[str, str] | None = None  # of the inputs, from before they were verified
     image: Image | None = None  # seen in the engine just now
-    environment: Mapping[str, str] = NOTHING  # in addition to the image's own
+    environment: Mapping[str, str] = field(default_factory=dict)  # in addition to the image's own
     visible: str | None = None  # the GPUs that it may use (visible_gpus.py)
 
 
