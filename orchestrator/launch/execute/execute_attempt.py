@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from orchestrator.errors import FencedError, ImageMissingError, UsageError
@@ -130,9 +131,12 @@ def execute_locked(
             raise
         raise seen from error
     crash_point("finished")
-    try_to_clean(session, run, attempt, watch)
+    with ThreadPoolExecutor(1) as beside:  # the engine takes its time to remove a container
+        cleaned = beside.submit(try_to_clean, session, run, attempt, watch)
+        ended = record.run(run)
+        cleaned.result()
     crash_point("removed")
-    return record.run(run)
+    return ended
 
 
 def _sealed(settings: Settings, asked: bytes, watch: Watch, statement: bytes) -> str | None:

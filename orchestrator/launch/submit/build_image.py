@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import BaseNotPinnedError, UsageError
 from orchestrator.image.assembly.assemble import assemble
 from orchestrator.image.base.recipe import wheel_index
 from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.image.image_model import Base, Image
-from orchestrator.image.wheels.fetch_wheels import WheelFile, fetch_wheels
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.spec.input_stamps import stamp_of
@@ -21,6 +21,9 @@ from orchestrator.spec.program import program_of
 from orchestrator.spec.source.read_source import read_source
 from orchestrator.spec.source.source_tree import SourceTree
 from orchestrator.value import Value
+
+if TYPE_CHECKING:
+    from orchestrator.image.wheels.fetch_wheels import WheelFile
 
 
 class BuildRequest(Value):
@@ -63,6 +66,8 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
         refuse_dirty(source)
     wheels: tuple[WheelFile, ...] = ()
     if spec.requirements is not None:
+        from orchestrator.image.wheels.fetch_wheels import fetch_wheels
+
         watch.phase("wheels", spec.requirements)
         index = wheel_index(session.settings, base.ref.name)
         wheels = fetch_wheels(session.settings, Path(spec.requirements), base.python, index)
