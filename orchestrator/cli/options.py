@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from orchestrator.errors import UsageError
 from orchestrator.spec.sizes import parse_size, parse_span
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,6 +40,25 @@ def read_pairs(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...
 
 def read_paths(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, Path]:
     return {name: Path(path).expanduser().absolute() for name, path in read_pairs(ctx, param, texts).items()}
+
+
+def new_path(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
+    """A file or folder that a verb will write, as an absolute path. UsageError where its folder is not there:
+    a misspelt path would make a new one.
+    """
+    if path is None:
+        return None
+    path = path.expanduser().absolute()
+    try:
+        there = path.parent.is_dir()
+    except OSError:  # a name that no file can have
+        there = False
+    if not there:
+        raise UsageError(
+            f"there is no folder {path.parent} for {path.name}",
+            f"correct the path, or make the folder: mkdir -p {shlex.quote(str(path.parent))}",
+        )
+    return path
 
 
 def parse_since(text: str, now: datetime | None = None) -> datetime:

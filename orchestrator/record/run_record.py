@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import datetime
 from typing import Any, Self, TypeVar
@@ -154,6 +155,21 @@ class RunLine(Value):
     imported: Digest | None = None  # of the bundle that it came in; None: recorded here
     reached: dict[str, Reached] = {}  # by metric
     metrics_incomplete: str = ""  # as of RunRecord: what ranks runs by metrics says so
+    operations_of_step: int | None = None  # of a pass of `compare --operations`: the optimizer step
+
+
+_PASS = re.compile(r"localise (\d{1,9}):1\Z")
+
+
+def pass_description(step: int) -> str:
+    """The description of a pass of `compare --operations`, by which it is known again."""
+    return f"localise {step}:1"
+
+
+def step_of_pass(description: str | None, rerun_of: str | None) -> int | None:
+    """The optimizer step whose operations a pass logged; None for every other run."""
+    found = _PASS.match(description or "") if rerun_of is not None else None
+    return int(found[1]) if found else None
 
 
 class Best(Value):

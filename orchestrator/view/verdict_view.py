@@ -30,7 +30,7 @@ def verdict_page(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> Ite
     yield Text()
     yield Text(word.upper().replace("_", " "), tone_of(word))
     yield from (Text(f"  {text}") for text in explain(verdict, original, rerun))
-    if verdict.outcome is not Outcome.IDENTICAL:
+    if verdict.outcome is not Outcome.IDENTICAL and verdict.original != verdict.rerun:
         yield next_commands([f"reprise diff {verdict.original} {verdict.rerun}"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,8 +21,16 @@ LONG = "x" * 5000
     ("words", "said"),
     [
         (("ledger", "sign", "--to", "{folder}/noise"), "tree head"),
-        (("ledger", "export", "/proc/foo/bar"), "cannot be written"),
-        (("ledger", "export", "{folder}/noise/x"), "cannot be written"),
+        (("ledger", "export", "/proc/bar"), "cannot be written"),
+        (("ledger", "export", "{folder}/no/x"), "there is no folder {folder}/no for x"),
+        (("ledger", "export", "{folder}/noise/x"), "there is no folder"),
+        (("ledger", "export", f"{LONG}/x"), "there is no folder"),
+        (("ledger", "sign", "--to", "{folder}/no/x"), "cannot be written: No such file"),
+        (("attestation", "create", "aaaa", "--to", "{folder}/no/x"), "mkdir -p {folder}/no"),
+        (("export", "aaaa", "{folder}/no/x"), "mkdir -p {folder}/no"),
+        (("export", "aaaa", "{folder}/no/x", "--format", "ro-crate"), "mkdir -p {folder}/no"),
+        (("image", "sbom", "aaaa", "--to", "{folder}/no/x"), "mkdir -p {folder}/no"),
+        (("outputs", "aaaa", "--to", "{folder}/no/x"), "mkdir -p {folder}/no"),
         (("ledger", "export", LONG), "cannot be written"),
         (("audit", "--since", "99999999999d"), "or an ISO date"),
         (("audit", "--key", "nofile"), "neither a file nor a public key"),
@@ -34,7 +43,22 @@ def test_told_in_a_line(
 ) -> None:
     (tmp_path / "noise").write_bytes(bytes(range(256)) * 8)
     ran = reprise(*(word.replace("{folder}", str(tmp_path)) for word in words))
-    assert (ran.code, said in ran.err) == (2, True), ran.err[-300:]
+    assert (ran.code, said.replace("{folder}", str(tmp_path)) in ran.err) == (2, True), ran.err[-300:]
+    assert not (tmp_path / "no").exists()
+
+
+def test_what_does_not_answer_is_named_with_what_to_look_at(process: Callable[..., Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    away = {"DOCKER_HOST": "unix:///nowhere/docker.sock", "REPRISE_REGISTRY": f"127.0.0.1:{port}/team"}
+    ran = process("doctor", "--json", **away)
+    found = {check["name"]: check for check in json.loads(ran.out)["checks"]}
+    assert not found["engine"]["ok"]
+    assert f"no connection to 127.0.0.1:{port}: Connection refused" in found["registry"]["detail"]
+    for check in found.values():
+        assert "reprise doctor" not in (check["hint"] or "")
+        assert "object at" not in check["detail"]
+        assert "_Connection" not in check["detail"]
 
 
 @pytest.mark.server

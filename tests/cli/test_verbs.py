@@ -16,7 +16,7 @@ from support.records import new_run
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
 from orchestrator.launch.session import Session
-from orchestrator.record.run_record import ImageFacts, RunRecord
+from orchestrator.record.run_record import ImageFacts, RunRecord, Wanted, pass_description
 from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Output, OutputStatus, Result, State
 from orchestrator.verdict.verdict_model import Outcome, Verdict
 
@@ -132,7 +132,11 @@ def test_history_says_where_it_stops_and_what_no_run_has(
         assert (code, len(document["runs"]), document["limit"]) == (0, min(limit, 3), limit)
         assert (document["more"], "there are more than these" in err) == (more, more)
         assert len(document["notes"]) == more
-    assert "there are more than this run;" in reprise("history", "--limit", "1").err
+    cut = reprise("history", "--limit", "1").err
+    assert "there are more than this run;" in cut
+    cursor = cut.partition("--after ")[2].split()[0]
+    pages = (reprise("history", "--limit", "1", *on).out for on in ((), ("--after", cursor)))
+    assert [page.splitlines()[1].split()[0] for page in pages] == [C, B]
     recorded("dddd000000000004", metrics={"odd": 1.0}, state=State.FAILED, failure=Failure.JOB, exit_code=1)
     said = {"metrics.odd": True, "metrics.odd.max": True, "params.lr": False, "seconds": False}
     options = ("--status", "succeeded", "--sort")
@@ -276,6 +280,20 @@ def test_show_as_json(reprise: Call, session: Session, three: None) -> None:
     assert "rerun of" in reprise("show", B).out
 
 
+def test_a_pass_over_operations_is_shown_as_what_it_is(reprise: Call, session: Session, three: None) -> None:
+    made = "dddd000000000004"
+    place = Wanted(executor="worker")  # not of this box, which would finish it
+    session.record.submit(new_run(id=made, rerun_of=A, description=pass_description(3), wanted=place))
+    first, second = reprise("history", "--limit", "2").out.splitlines()[1:]
+    assert (made in first, "operations of step 3" in first, "operations" in second) == (True, True, False)
+    shown = json.loads(reprise("history", "--json").out)["runs"]
+    assert [run["operations_of_step"] for run in shown] == [3, None, None, None]
+
+
+def test_a_run_beside_itself_has_nothing_more_to_show(reprise: Call, three: None) -> None:
+    assert ["reprise diff" in reprise("compare", A, other).out for other in (A, B)] == [False, True]
+
+
 @pytest.mark.parametrize("verb", ["show", "logs", "outputs", "cancel", "rerun", "image"])
 def test_an_unknown_run(reprise: Call, verb: str) -> None:
     code, out, err = reprise(verb, "dddd")
@@ -305,6 +323,17 @@ def test_logs_are_clean(reprise: Call, three: None) -> None:
         "truncated": False,
         "lines": ["epoch 1", "100%", "done red\N{REPLACEMENT CHARACTER}"],
     }
+
+
+def test_logs_that_show_nothing_say_why(reprise: Call, session: Session, three: None) -> None:
+    queued, dropped = "dddd000000000004", "eeee000000000005"
+    for run in (queued, dropped):
+        session.record.submit(new_run(id=run, wanted=Wanted(executor="worker")))
+    never = Result(state=State.FAILED, failure=Failure.INFRASTRUCTURE, message="no engine answers")
+    session.record.finish(dropped, session.record.claim(dropped, "box", "boot", "pid 1"), never)
+    assert reprise("logs", "dddd") == (0, "", f"run {queued} is queued: it has not begun\n")
+    assert reprise("logs", "eeee").err == f"run {dropped} has no log: it never began: no engine answers\n"
+    assert reprise("logs", "aaaa", "--tail", "0").err == ""
 
 
 def test_raw_logs(three: None) -> None:

@@ -12,6 +12,7 @@ from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.launch.executors import launched_command, slurm, slurm_text
 from orchestrator.launch.executors.executor import LaunchRequest, Stage
 from orchestrator.launch.executors.visible_gpus import visible_gpus
+from orchestrator.launch.session import Session
 from orchestrator.record.run_record import Wanted
 from orchestrator.run.hardware import Gpu
 from orchestrator.settings import load
@@ -214,3 +215,21 @@ def test_the_log_of_a_job_is_read_and_nothing_else(tmp_path: Path) -> None:
     assert executor.logs("1@lab/ada", 4) == b"two\n"
     (folder / "2@lab.log").symlink_to(folder / "1@lab.log")
     assert executor.logs("2@lab/ada") == b""
+
+
+@pytest.mark.parametrize("said", ["scontrol: fatal: Could not establish a configuration source", ""])
+def test_commands_without_a_cluster_are_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    for tool in slurm.TOOLS:
+        (tmp_path / tool).write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+        (tmp_path / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    session = Session(load({"REPRISE_HOME": str(tmp_path / "home")}))
+    if not said:  # a controller that is silent takes the run later
+        assert slurm.SlurmExecutor.connect(session).kind == "slurm"
+        return
+    with pytest.raises(UsageError, match="no cluster is set up here: Could not establish") as caught:
+        slurm.SlurmExecutor.connect(session)
+    assert "slurm.conf" in (caught.value.hint or "")

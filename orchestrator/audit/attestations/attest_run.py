@@ -15,7 +15,7 @@ from orchestrator.audit.attestations.dsse import Envelope, add_signature
 from orchestrator.audit.attestations.shared_claim import original_claim, rerun_claim
 from orchestrator.audit.attestations.statement import ClaimStatement, Statement, provenance_of
 from orchestrator.audit.keys import SigningKey, signing_key
-from orchestrator.durable import locked, make_folder, write_bytes
+from orchestrator.durable import locked, write_bytes
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.judge.verify_verdicts import verify
 from orchestrator.launch.session import Session
@@ -121,7 +121,6 @@ def add_to_file(path: Path, bundle: Bundle) -> Bundle:
     UsageError: the file is not a bundle, is of another claim, or cannot be written; it stays as it was.
     """
     try:
-        make_folder(path.absolute().parent)
         with locked(path.absolute().parent):
             there = _there(path)
             _same_claim(path, there, bundle)

@@ -15,7 +15,6 @@ from typing import BinaryIO
 from orchestrator.audit.heads.local_copy import keep_head
 from orchestrator.audit.heads.signed_note import SignedHead, is_complete, parse_head, sign_head, split_notes
 from orchestrator.audit.keys import signing_key
-from orchestrator.durable import make_folder
 from orchestrator.errors import AuditError, StoreError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.read_ledger import LedgerHead, Signed
@@ -59,7 +58,6 @@ def copy_to_file(session: Session, path: Path) -> int:
     written. A note that an earlier write left half done is written again.
     """
     try:
-        make_folder(path.absolute().parent)
         with path.open("a+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             return _append(session, stream, str(path))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.options import json_option, quiet_option, read_paths
+from orchestrator.cli.options import json_option, new_path, quiet_option, read_paths
 
 if TYPE_CHECKING:
     from orchestrator.view.forms.page import View
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("export")
 @click.argument("target", metavar="DIGEST|RUN")
-@click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path), callback=new_path)
 @click.option(
     "--format",
     "form",
@@ -77,7 +77,7 @@ def command(
     if form == "ro-crate" and (thin or image_only):
         raise click.UsageError("--thin and --image-only go with --format bundle")
     common = {
-        "path": file.expanduser().absolute(),
+        "path": file,
         "inputs": inputs,
         "input_paths": paths,
         "force": force,

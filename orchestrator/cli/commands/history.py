@@ -26,7 +26,7 @@ ASPECTS = ("packages", "code", "params", "seed", "base", "hardware")
 @click.option("--changed", type=click.Choice(ASPECTS), help="Only runs that differ in it from the last.")
 @click.option("--archived", is_flag=True, help="Only runs that were put away; they are left out without it.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many runs.")
-@click.option("--after", metavar="NEXT", help="Only the runs that follow: `next` of the --json page before.")
+@click.option("--after", metavar="NEXT", help="Only the runs that follow a page: it says so at its end.")
 @json_option
 def command(
     job: str | None,
@@ -50,10 +50,11 @@ def command(
     JSON: `runs`, each with `id`, `job`, `image`, `state`, `failure`, `rerun_of`, `submitted_by`,
     `created_at`, `seconds`, `params`, `metrics` (last values), `reached` (by metric: `last_step`, `min`,
     `min_step`, `max`, `max_step`), `metrics_incomplete` (what could not be read), `verdict`, `box`,
-    `box_name`, `tags`, `names`, `archived`, `imported` (the bundle's digest); `limit`, `more` (whether there
-    are more runs than these), `next` (for --after; null at the end), `notes` (what the answer leaves out,
-    or why it is empty). With --changed: `changed`, by run: `before` (the run before), `deltas` (`name`,
-    `before`, `after`).
+    `box_name`, `tags`, `names`, `archived`, `imported` (the bundle's digest),
+    `operations_of_step` (of a pass of `compare --operations`: the step that it looked at); `limit`, `more`
+    (whether there are more runs than these), `next` (for --after; null at the end), `notes` (what the
+    answer leaves out, or why it is empty). With --changed: `changed`, by run: `before` (the run before),
+    `deltas` (`name`, `before`, `after`).
     """
     from orchestrator.cli.terminal.console import print_view, tell
     from orchestrator.cli.verb_session import opened

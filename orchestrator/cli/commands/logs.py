@@ -30,9 +30,11 @@ def command(run: str, follow: bool, tail: int | None, raw: bool, as_json: bool) 
         raise click.UsageError("--follow and --json do not go together: a document has an end")
     if raw and (as_json or tail is not None):
         raise click.UsageError("--raw goes with neither --json nor --tail: they speak of lines of text")
-    from orchestrator.cli.terminal.console import print_document
+    from orchestrator.cli.terminal.console import print_document, tell
     from orchestrator.cli.verb_session import find_run, opened
     from orchestrator.launch.dispatch.find_log import log_chunks
+    from orchestrator.view.forms.page import Tone
+    from orchestrator.view.runs.run_view import no_log
 
     with opened(adopting=True) as session:
         record = find_run(session, run)
@@ -52,9 +54,13 @@ def command(run: str, follow: bool, tail: int | None, raw: bool, as_json: bool) 
             document = {"run": record.id, "state": record.state, "truncated": truncated}
             print_document(document | {"lines": [text.removesuffix("\n") for text in lines]})
             return
+        printed = False
         for text in lines:
             sys.stdout.write(text)
             sys.stdout.flush()
+            printed = True
+        if not printed and tail != 0:
+            tell(no_log(session.record.run(record.id)), Tone.QUIET)
 
 
 def clean_lines(chunks: Iterable[bytes]) -> Iterator[str]:

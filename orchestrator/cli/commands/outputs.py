@@ -6,12 +6,18 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option
+from orchestrator.cli.options import json_option, new_path
 
 
 @click.command("outputs")
 @click.argument("run")
-@click.option("--to", "target", type=click.Path(path_type=Path, file_okay=False), help="Copy them there.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path, file_okay=False),
+    callback=new_path,
+    help="Copy them there.",
+)
 @click.option("--path", "glob", help="Only paths that match; `*` matches any characters, `/` too.")
 @click.option("--force", is_flag=True, help="With --to: replace files that are there already.")
 @json_option

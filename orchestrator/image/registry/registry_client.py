@@ -17,6 +17,7 @@ from threading import Event
 from typing import Any, NamedTuple, Self, TypeVar
 
 import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RegistryError
@@ -216,7 +217,7 @@ class Client:
                 patience = PATIENCE if self._answered else FIRST_PATIENCE
                 left = began + patience - time.monotonic() if self._patient else 0.0
                 if left <= 0 or asked > left:
-                    hint = "check the network, the registry and its name; `reprise doctor` asks it"
+                    hint = "does it run, does this machine reach it, is its name right (REPRISE_REGISTRY)?"
                     raise SilentError(f"{url}: {trouble}", hint) from error
             except requests.RequestException as error:
                 raise SilentError(f"{url}: {_cause(error)}", "check the registry's name") from error
@@ -362,4 +363,8 @@ def _cause(error: BaseException) -> str:
         error = reason
     if isinstance(error.__cause__, TimeoutError) and error.__cause__.args:  # of a `Pace`
         error = error.__cause__
+    if isinstance(error, ConnectTimeoutError | NewConnectionError):  # urllib3 names the object, not the place
+        place = error.conn if isinstance(error, NewConnectionError) else error.args[0]
+        why = error.__cause__ or error
+        return f"no connection to {place.host}:{place.port}: {getattr(why, 'strerror', None) or why}"
     return str(error) or type(error).__name__

@@ -16,6 +16,7 @@ import pwd
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -67,13 +68,14 @@ class SlurmExecutor(Launcher):
 
     @classmethod
     def connect(cls, session: Session) -> Self:
-        """UsageError on a machine without Slurm's commands."""
+        """UsageError on a machine without Slurm's commands, or where they know of no cluster."""
         missing = [tool for tool in TOOLS if shutil.which(tool) is None]
         if missing:
             raise UsageError(
                 f"no {missing[0]} on this machine: Slurm cannot be asked from here",
                 "type it on a machine of the cluster, or install Slurm's commands (Debian: slurm-client)",
             )
+        _refuse_unconfigured(os.environ.get("SLURM_CONF"))
         return cls(session.settings)
 
     def submit(self, attempt: LaunchRequest) -> str:
@@ -222,10 +224,24 @@ def _here() -> Cluster:
 
 
 @cache
+def _refuse_unconfigured(conf: str | None) -> None:
+    """UsageError where Slurm's commands know of no cluster. Asked once in a process's life."""
+    with suppress(InfrastructureError):  # a controller that is silent now takes the run later
+        _here_by(conf)
+
+
+@cache
 def _here_by(conf: str | None) -> Cluster:
     """The cluster that this shell speaks to; it does not change while a process lives."""
     del conf
     said = _ask("scontrol", "show", "config")
+    if said.returncode != 0 and "fatal:" in said.stderr:  # before any controller was asked
+        raise UsageError(
+            "Slurm's commands are on this machine, but no cluster is set up here: "
+            + _last(said.stderr).removeprefix("scontrol: fatal: "),
+            "type it on a machine of the cluster, or put its slurm.conf into /etc/slurm (SLURM_CONF names "
+            "another place)",
+        )
     found = dict(re.findall(r"^(ClusterName|PrivateData)\s*=\s*(\S+)", said.stdout, re.MULTILINE))
     if said.returncode != 0 or "ClusterName" not in found:
         raise _silent(said)

@@ -19,7 +19,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
 from orchestrator.launch.submit.rerun_target import new_rerun, resolve
 from orchestrator.launch.watch import Watch
-from orchestrator.record.run_record import HistoryFilter, RunRecord
+from orchestrator.record.run_record import HistoryFilter, RunRecord, pass_description
 from orchestrator.run.attempt_model import State
 from orchestrator.run.collect.operation_logs import VARIABLE, is_ops_log
 from orchestrator.run.hardware import box_id, choose_gpus, gpus
@@ -112,11 +112,6 @@ def _localised(
     )
 
 
-def _mark(step: int) -> str:
-    """The description of a pass, by which it is known again."""
-    return f"localise {step}:1"
-
-
 def _recorded(session: Session, run: RunRecord, step: int) -> RunRecord | None:
     """A recorded pass over the run, made on the run's box, where that is another box."""
     if run.box == box_id(session.settings):
@@ -125,7 +120,7 @@ def _recorded(session: Session, run: RunRecord, step: int) -> RunRecord | None:
         if line.rerun_of != run.id:
             continue
         found = session.record.run(line.id)
-        if found.description == _mark(step) and found.box == run.box and _logs(found):
+        if found.description == pass_description(step) and found.box == run.box and _logs(found):
             return found
     return None
 
@@ -134,7 +129,7 @@ def _pass(session: Session, run: RunRecord, step: int, watch: Watch) -> RunRecor
     target = resolve(session, run.id)
     choose_gpus(run.resources, gpus() if target.program.gpus else ())
     inputs = located_inputs(target.program.inputs, run.input_paths, session.settings.inputs)
-    new = new_rerun(target, run, description=_mark(step))
+    new = new_rerun(target, run, description=pass_description(step))
     with run_lock(session.settings, new.id):
         made, _ = session.record.submit(new)
         environment = {VARIABLE: f"{step}:1", **NO_TRACE}

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Table, func, select
 
 from orchestrator.record.database.among import among
 from orchestrator.record.history.order import executed
-from orchestrator.record.run_record import RunLine
+from orchestrator.record.run_record import RunLine, step_of_pass
 from orchestrator.record.runs.annotations import marks_of
 from orchestrator.record.runs.metric_extremes import reached_of
 from orchestrator.record.runs.unreadable_rows import readable
@@ -34,6 +34,7 @@ def lines_of(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
             run.c.submitted_by,
             run.c.created_at,
             run.c.seconds,
+            run.c.description,
             func.coalesce(run.c.metrics_incomplete, "").label("metrics_incomplete"),
             run.c.imported_from.label("imported"),
             attempt.c.box,
@@ -67,8 +68,10 @@ def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
 
     def line(held: tuple[int, dict[str, Any]]) -> RunLine:
         key, row = held
+        described = row.pop("description")
         return RunLine(
             **row,
+            operations_of_step=step_of_pass(described, row["rerun_of"]),
             params={item.name: scalar_of(item.type, item.text) for item in params[key]},
             metrics={item.name: float(item.text) for item in metrics[key]},
             reached={item.name: reached_of(item) for item in metrics[key]},

@@ -16,7 +16,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, StreamParseE
 from orchestrator.errors import EngineError, EngineMissingError, ImageMissingError
 
 HOW_TO_GET_ONE = (
-    "install Docker (`make engine` in a checkout does); `reprise doctor` says what is wrong; see DOCKER_HOST"
+    "install Docker (`make engine` in a checkout does); DOCKER_HOST names another; try `docker version`"
 )
 
 # The engine is absent, or died before or within an answer. Errors within an answer come from the layers below

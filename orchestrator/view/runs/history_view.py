@@ -51,8 +51,11 @@ def history_view(found: Answer) -> View:
 def history_notes(found: Answer) -> list[str]:
     """What the page leaves out, or why it is empty."""
     notes, runs = list(found.why_nothing), found.page.lines
+    further = f"--after {found.page.next} goes on from here"
     if found.page.left:
-        notes.append(f"looked at {LOOKED_AT:,} runs; narrow the rest with --job, --since or --where")
+        notes.append(
+            f"looked at {LOOKED_AT:,} runs; narrow the rest with --job, --since or --where, or {further}"
+        )
     if runs and found.sorted_by is not None and _value_in(runs[0], found.sorted_by) is None:
         notes.append(f"none of these runs has {found.sorted_by}: the newest come first")
     torn = sum(bool(run.metrics_incomplete) for run in runs)
@@ -60,7 +63,7 @@ def history_notes(found: Answer) -> list[str]:
         notes.append(incomplete_text(torn, "these runs"))
     if found.page.next is not None and not found.page.left:
         these = "this run" if len(runs) == 1 else f"these {len(runs):,} runs"
-        notes.append(f"there are more than {these}; --limit shows more of them")
+        notes.append(f"there are more than {these}; --limit shows more of them, {further}")
     return notes
 
 
@@ -93,9 +96,18 @@ def _columns(runs: Sequence[RunLine]) -> dict[str, list[str]]:
         "metrics": [
             _few(run.metrics, number_text) + " INCOMPLETE" * bool(run.metrics_incomplete) for run in runs
         ],
-        "verdict": [run.verdict or ("rerun" if run.rerun_of else "") for run in runs],
+        "verdict": [_verdict(run) for run in runs],
         "image": [run.image.short for run in runs],
     }
+
+
+def _verdict(run: RunLine) -> str:
+    """Of a run that repeats another: what it showed, or why it was made."""
+    if run.verdict is not None:
+        return run.verdict
+    if run.operations_of_step is not None:
+        return f"operations of step {run.operations_of_step}"
+    return "rerun" if run.rerun_of else ""
 
 
 def _box(run: RunLine) -> str:

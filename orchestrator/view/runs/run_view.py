@@ -107,6 +107,16 @@ def _fields(run: RunRecord) -> Iterator[tuple[str, str]]:
         yield "log", size_text(run.log.size) + (" (truncated)" if run.log.truncated else "")
 
 
+def no_log(run: RunRecord) -> str:
+    """Why a run's log shows nothing, in a sentence."""
+    if run.state in (State.QUEUED, State.PREPARING):
+        return f"run {run.id} is {run.state.value}: it has not begun"
+    if not run.state.final or run.log is not None:
+        return f"run {run.id} has printed nothing" + ("" if run.state.final else " yet")
+    why = f": {run.message}" if run.message else ""
+    return f"run {run.id} has no log: " + (f"it ended{why}" if run.started_at else f"it never began{why}")
+
+
 def next_page(run: RunRecord) -> Text:
     if run.state is State.SUCCEEDED:
         commands = [f"reprise rerun {run.image}"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.options import json_option
+from orchestrator.cli.options import json_option, new_path
 
 if TYPE_CHECKING:
     from orchestrator.audit.attestations.attestation_bundle import Bundle
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     "target",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
+    callback=new_path,
     help="Write them there, or add them to what others signed there.",
 )
 @click.option("--push", is_flag=True, help="Attach them to the run's image in REPRISE_REGISTRY.")
