@@ -187,12 +187,7 @@ def _hold(session: Session, opened: OpenRun, only: int | None, watch: Watch) -> 
 
 
 def _attempt(
-    session: Session,
-    facts: RunRecord,
-    opened: OpenRun,
-    attempt: int,
-    watch: Watch,
-    terms: Terms,
+    session: Session, facts: RunRecord, opened: OpenRun, attempt: int, watch: Watch, terms: Terms
 ) -> Result | None:
     """Carry the container through its life, from wherever it stands. None: see `_taken_away`."""
     record, engine, settings, run = session.record, session.engine, session.settings, facts.id
