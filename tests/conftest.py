@@ -15,6 +15,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from support.box import Box, make_box
+from support.examples import tries
 from support.fresh_record import migrated_anew, planted_records  # noqa: F401
 from support.services import PostgresServer, S3Server, postgres_server, s3_server
 
@@ -23,7 +24,7 @@ from orchestrator.image.image_model import LABEL_PROGRAM
 from orchestrator.settings import Settings, load
 
 # `make test` says the same twice, on a busy machine, too; `--hypothesis-profile search` looks for more.
-hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, max_examples=tries(100))
 hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.load_profile("same")
 

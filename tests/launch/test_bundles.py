@@ -6,8 +6,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.box import Box
 from support.examples import tries
 from support.records import new_run
 
@@ -748,15 +747,11 @@ def test_an_import_that_was_killed_is_done_by_the_next(
     session: Session, other: Session, with_inputs: Made, tmp_path: Path, point: str
 ) -> None:
     path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
-    words = [sys.executable, "-m", "orchestrator.cli", "import", str(path)]
-    environ = os.environ | {"REPRISE_HOME": str(other.settings.home)}
-    killed = subprocess.run(
-        words, env=environ | {"REPRISE_CRASH_AT": point}, capture_output=True, check=False
-    )
-    assert killed.returncode == -9
+    box = Box(other.settings)
+    assert box.type("import", str(path), REPRISE_CRASH_AT=point).code == -9
     assert other.record.history.runs_of_image(with_inputs.image.digest) == []
-    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = box.type("import", str(path))
+    assert done.code == 0, done.err
     assert documents(other, with_inputs.original) == documents(session, with_inputs.original)
     assert not (other.settings.home / "imports").exists()
     assert not list((other.settings.store / "tmp").iterdir())
@@ -766,9 +761,7 @@ def test_two_imports_at_once_record_once(
     session: Session, other: Session, made: Made, tmp_path: Path
 ) -> None:
     path = write(session, made.image.digest, tmp_path / "b.tar")
-    words = [sys.executable, "-m", "orchestrator.cli", "import", str(path), "--json"]
-    environ = os.environ | {"REPRISE_HOME": str(other.settings.home)}
-    both = [subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [Box(other.settings).start("import", str(path), "--json") for _ in range(2)]
     said = [json.loads(one.communicate()[0]) for one in both]
     assert [one.returncode for one in both] == [0, 0]
     assert sorted(run["new"] for one in said for run in one["runs"]) == [False, False, True, True]
@@ -781,22 +774,18 @@ def test_two_imports_at_once_record_once(
 def test_what_is_printed_and_how_it_ends(
     session: Session, other: Session, made: Made, tmp_path: Path
 ) -> None:
-    def typed(box: Session, *words: str) -> subprocess.CompletedProcess[str]:
-        environ = os.environ | {"REPRISE_HOME": str(box.settings.home)}
-        command = [sys.executable, "-m", "orchestrator.cli", *words]
-        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-
+    here, there = Box(session.settings), Box(other.settings)
     path = tmp_path / "b.tar"
-    wrote = typed(session, "export", made.rerun, str(path))
-    assert wrote.returncode == 0, wrote.stderr
-    assert f"{made.original} {made.rerun}" in wrote.stdout
-    assert wrote.stdout.split()[-1] == Digest.of(members(path)["reprise.json"][1])
-    assert typed(session, "export", made.rerun, str(path)).returncode == 2
-    read = typed(other, "import", str(path))
-    assert read.returncode == 0, read.stderr
-    assert f"next: reprise rerun {made.image.digest[:19]}" in read.stdout
-    assert read.stdout.split()[-1] == made.image.digest
+    wrote = here.type("export", made.rerun, str(path))
+    assert wrote.code == 0, wrote.err
+    assert f"{made.original} {made.rerun}" in wrote.out
+    assert wrote.out.split()[-1] == Digest.of(members(path)["reprise.json"][1])
+    assert here.type("export", made.rerun, str(path)).code == 2
+    read = there.type("import", str(path))
+    assert read.code == 0, read.err
+    assert f"next: reprise rerun {made.image.digest[:19]}" in read.out
+    assert read.out.split()[-1] == made.image.digest
     path.write_bytes(path.read_bytes()[:-1])
-    again = typed(other, "import", str(path), "--json")
-    assert again.returncode == 5
-    assert json.loads(again.stderr.splitlines()[-1])["error"]["hint"].endswith("nothing was recorded")
+    again = there.type("import", str(path), "--json")
+    assert again.code == 5
+    assert json.loads(again.err.splitlines()[-1])["error"]["hint"].endswith("nothing was recorded")

@@ -53,6 +53,7 @@ def test_in_a_fork_and_once(image: Any, tmp_path: Path) -> None:
     assert ended(image, script, tmp_path) == [{**SAID, "at": "main.py:3"}]
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_in_a_rank_of_torchrun(image: Any, tmp_path: Path) -> None:
     argv = (image.python, "-m", "torch.distributed.run", "--nproc-per-node", "2", "main.py")

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 ZOO = HERE.parents[1] / "jobs" / "zoo"
 EVENTS = ("init", "rng", "batch", "forward", "loss", "grads", "params")
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.slow, pytest.mark.torch]
 
 
 def usual(steps: int, **more: int) -> dict[str, int]:
@@ -160,7 +160,6 @@ def runs(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(*(run.finished() for run in started))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=IN_CPP if name == "compiled_inductor" else ()) for name in EXPECTED]
 )

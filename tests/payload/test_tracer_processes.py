@@ -56,12 +56,14 @@ def test_without_torch_there_is_no_flag(image: Any) -> None:
     assert "trace" not in done.one("end")["flags"]
 
 
+@pytest.mark.slow
 def test_without_a_folder_for_reports_nothing_is_watched(image: Any) -> None:
     """As under a plain docker run of the image."""
     done = image.run("-c", f"{TRAIN}\ntrain()", REPRISE_TRACE="all:1", REPRISE_REPORT="/nowhere")
     assert (done.code, done.err) == (0, "")
 
 
+@pytest.mark.slow
 def test_what_only_infers_pays_nothing(image: Any) -> None:
     code = f"{TRAIN}\nwith torch.no_grad(): layer(torch.zeros(1, 4))\nprint('torch._dynamo' in sys.modules)"
     done = image.run("-c", code, REPRISE_TRACE="all:1")
@@ -80,6 +82,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 def test_every_kind_of_end(image: Any) -> None:
     """Each in a forked child, which trains; the parent has nothing to trace."""
     code = f"""{TRAIN}
@@ -109,6 +112,7 @@ exec(end)
     assert not done.all("error")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wanted", "steps", "expected"),
     [
@@ -137,6 +141,7 @@ for _ in range(4):
 # What breaks
 
 
+@pytest.mark.slow
 def test_the_job_goes_on_when_the_tracer_breaks(image: Any) -> None:
     plain = image.run("-c", f"{TRAIN}\nprint(train(), train())")
     # The user replaces what we need, in the midst of training.
@@ -150,6 +155,7 @@ def test_the_job_goes_on_when_the_tracer_breaks(image: Any) -> None:
     assert done.one("end")["flags"]["trace"].startswith("failed: TypeError")
 
 
+@pytest.mark.slow
 def test_the_job_goes_on_when_the_disk_is_full(image: Any) -> None:
     code = f"""{TRAIN}
 import resource
@@ -164,6 +170,7 @@ print(train(20))
     assert b'"end"' not in file.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_job_goes_on_when_its_report_folder_is_gone(image: Any) -> None:
     code = f"{TRAIN}\ntrain(); import shutil; shutil.rmtree(os.environ['REPRISE_REPORT']); print(train())"
     plain = image.run("-c", f"{TRAIN}\ntrain(); print(train())")
@@ -202,6 +209,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_torchrun_with_two_ranks(image: Any, tmp_path: Path) -> None:
     script = tmp_path / "ranks.py"
     script.write_text(RANK)

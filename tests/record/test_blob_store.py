@@ -354,6 +354,7 @@ with store.batch() as batch:
     assert list(spool.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_huge_blob_takes_little_memory(place: Place) -> None:
     """200 MB in and out. The folder's process takes 27 MB, the bucket's 66 MB, most of it the parts."""
     script = """
