@@ -11,7 +11,8 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 export VENV
-PIP := scripts/uv.sh pip install --quiet --python $(VENV)
+# With bytecode: the processes that tests start write none, and would compile PyTorch each time that they import it.
+PIP := scripts/uv.sh pip install --quiet --compile-bytecode --python $(VENV)
 INSTALL := $(PIP) --no-deps --require-hashes --only-binary :all:
 
 .PHONY: help setup engine base demo unit test acceptance machines lint format bench gpu lock clean dev
