@@ -17,7 +17,14 @@ import pytest
 from support.box import Box, make_box
 from support.examples import tries
 from support.fresh_record import migrated_anew, planted_records  # noqa: F401
-from support.services import PostgresServer, S3Server, postgres_server, s3_server
+from support.services import (
+    PostgresServer,
+    RegistryServer,
+    S3Server,
+    postgres_server,
+    registry_server,
+    s3_server,
+)
 
 from orchestrator import redaction
 from orchestrator.image.image_model import LABEL_PROGRAM
@@ -68,6 +75,13 @@ def shared_base() -> Settings:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def team_registry() -> Iterator[RegistryServer]:
+    """For whom it may hold what others pushed: the base of a gigabyte is pushed once."""
+    with registry_server() as server:
         yield server
 
 

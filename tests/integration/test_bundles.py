@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import Box, write_job
+from support.box import Box, small_job
 from support.services import SecondEngine, engine_server
 
-from orchestrator.settings import Settings, load
+from orchestrator.settings import load
 
 pytestmark = pytest.mark.engine
 
@@ -27,25 +27,6 @@ data = open('/inputs/set/part/one.csv').read()
 open('x.txt', 'w').write(data + str(random.random()))
 json.dump({'accuracy': random.random()}, open('metrics.json', 'w'))
 """
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Iterator[Box]:
-    """A box with a base of 0.2 GB: the cpu base's operating system without PyTorch."""
-    from orchestrator.image.base.base_pins import list_pins
-
-    blobs = shared_base.layout / "blobs" / "sha256"
-    (pin,) = [one for one in list_pins(shared_base) if one.name == "cpu"]
-    layer = json.loads((blobs / pin.digest.hex).read_bytes())["layers"][0]["digest"]
-    imported = ["docker", "import", str(blobs / layer.removeprefix("sha256:")), "reprise-test:os"]
-    image = subprocess.run(imported, check=True, capture_output=True, text=True).stdout.strip()
-    box = Box(load({"REPRISE_HOME": str(tmp_path_factory.mktemp("bundles") / "here")}))
-    try:
-        pinned = box.type("base", "pin", "os", image)
-        assert pinned.code == 0, pinned.err
-        yield box
-    finally:
-        subprocess.run(["docker", "rmi", "--force", image], check=False, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +43,6 @@ def bare(home: Path, host: str) -> Box:
 @pytest.fixture
 def far(tmp_path: Path, far_engine: SecondEngine) -> Box:
     return bare(tmp_path / "far", far_engine.host)
-
-
-def small_job(folder: Path, script: str, extra: str = "") -> Path:
-    spec = write_job(folder, script, f"base: os\n{extra}")
-    spec.write_text(spec.read_text().replace("[python,", "[python3,"))
-    return spec
 
 
 def rows(box: Box) -> list[str]:

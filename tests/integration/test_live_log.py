@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.box import write_job
-from support.services import PostgresServer, registry_server
+from support.services import PostgresServer, RegistryServer
 from support.team import Team, team_of
 
 from orchestrator.launch.session import Session
@@ -19,11 +19,10 @@ pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
-def team(tmp_path: Path, shared_base: Settings, postgres: PostgresServer) -> Iterator[Team]:
-    with (
-        registry_server() as registry,
-        team_of(tmp_path, shared_base, postgres.new_record(), registry) as made,
-    ):
+def team(
+    tmp_path: Path, shared_base: Settings, team_registry: RegistryServer, postgres: PostgresServer
+) -> Iterator[Team]:
+    with team_of(tmp_path, shared_base, postgres.new_record(), team_registry) as made:
         yield made
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.box import WAITS, Box, let_go, write_job
-from support.services import PostgresServer, postgres_server, registry_server
+from support.services import PostgresServer, RegistryServer, postgres_server
 from support.team import Team, team_of
 
 from orchestrator.settings import Settings
@@ -34,11 +34,10 @@ def server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def team(tmp_path: Path, shared_base: Settings, server: PostgresServer) -> Iterator[Team]:
-    with (
-        registry_server() as registry,
-        team_of(tmp_path, shared_base, server.url(), registry) as made,
-    ):
+def team(
+    tmp_path: Path, shared_base: Settings, team_registry: RegistryServer, server: PostgresServer
+) -> Iterator[Team]:
+    with team_of(tmp_path, shared_base, server.url(), team_registry) as made:
         yield made
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import Box, Outcome, write_job
+from support.box import Box, Outcome, make_box, small_job
 from support.next_release import NUMBER
 
 pytestmark = pytest.mark.engine
@@ -33,10 +32,13 @@ def later(box: Box, *words: str, code: int = 0) -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-def test_what_a_release_made_the_next_one_reads(
-    box: Box, another_box: Callable[[str], Box], tmp_path: Path
-) -> None:
-    spec = write_job(tmp_path / "job", SCRIPT)
+@pytest.fixture
+def box(small: Box, tmp_path: Path) -> Box:
+    return make_box(tmp_path / "home", small.settings)
+
+
+def test_what_a_release_made_the_next_one_reads(small: Box, box: Box, tmp_path: Path) -> None:
+    spec = small_job(tmp_path / "job", SCRIPT)
     run = box.json("submit", str(spec))
     digest = run["image"]["digest"] if isinstance(run["image"], dict) else run["image"]
 
@@ -48,7 +50,7 @@ def test_what_a_release_made_the_next_one_reads(
     assert not [finding for finding in audited["findings"] if finding["kind"] != "not checked"]
 
     later(box, "export", run["id"], str(tmp_path / "run.tar"))
-    other = another_box("other")
+    other = make_box(tmp_path / "other", small.settings)
     later(other, "import", str(tmp_path / "run.tar"))
     assert later(other, "rerun", digest, "--json").json["verdict"]["outcome"] == "identical"
     later(other, "audit")
@@ -57,7 +59,7 @@ def test_what_a_release_made_the_next_one_reads(
 def test_what_the_next_release_makes_is_another_experiment_and_is_not_guessed_at(
     box: Box, tmp_path: Path
 ) -> None:
-    spec = write_job(tmp_path / "job", SCRIPT)
+    spec = small_job(tmp_path / "job", SCRIPT)
     now, then = box.json("build", str(spec)), json.loads(later(box, "build", str(spec), "--json").out)
     assert now["digest"] != then["digest"]
     refused = box.type("rerun", then["digest"])
@@ -67,7 +69,7 @@ def test_what_the_next_release_makes_is_another_experiment_and_is_not_guessed_at
 
 def test_one_spec_is_one_image_whatever_the_machine_has(box: Box, tmp_path: Path) -> None:
     """A machine with GPUs, as far as anything here can see one."""
-    spec = write_job(tmp_path / "job", SCRIPT)
+    spec = small_job(tmp_path / "job", SCRIPT)
     code = (
         "import sys\nfrom orchestrator.run import hardware\n"
         "gpu = hardware.Gpu(uuid='GPU-1', name='H100', compute='9.0', sms=132, memory=80 << 30,\n"

@@ -94,12 +94,14 @@ def test_an_image_that_the_engine_has_lost_comes_back_from_this_box(box: Box) ->
 )
 def test_a_control_is_caught_and_its_file_named(box: Box, control: str, file: str) -> None:
     run = box.json("submit", str(JOBS / "controls" / control / "job.yaml"))
-    again = box.json("rerun", run["id"], code=3)
-    assert again["verdict"]["outcome"] == "different"
-    named = {item["path"]: item for item in again["verdict"]["files"]}
-    assert file in named
+    told = box.type("rerun", run["id"])
+    assert told.code == 3, told.err
+    assert file in told.out
+    again = box.json("history")["runs"][0]
+    assert (again["rerun_of"], again["verdict"]) == (run["id"], "different")
+    compared = box.json("compare", run["id"], again["id"], code=3)["verdict"]
+    named = {item["path"]: item for item in compared["files"]}
     assert named[file]["first_byte"] is not None
-    assert file in box.type("rerun", run["id"]).out
 
 
 def test_flags_that_the_script_switched_off_are_shown(box: Box) -> None:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import insert, select
 from support.box import WAITS, Box, containers, let_go, write_job
 from support.forged_rows import change_run, engine_of
-from support.services import PostgresServer, RegistryServer, registry_server
+from support.services import PostgresServer, RegistryServer
 from support.team import FINAL, Team, team_of
 
 from orchestrator.launch.session import Session
@@ -23,17 +23,11 @@ from orchestrator.settings import Settings, load
 pytestmark = pytest.mark.engine
 
 
-@pytest.fixture(scope="module")
-def registry() -> Iterator[RegistryServer]:
-    with registry_server() as server:
-        yield server
-
-
 @pytest.fixture
 def team(
-    tmp_path: Path, shared_base: Settings, registry: RegistryServer, postgres: PostgresServer
+    tmp_path: Path, shared_base: Settings, team_registry: RegistryServer, postgres: PostgresServer
 ) -> Iterator[Team]:
-    with team_of(tmp_path, shared_base, postgres.new_record(), registry) as made:
+    with team_of(tmp_path, shared_base, postgres.new_record(), team_registry) as made:
         yield made
 
 

@@ -117,6 +117,13 @@ def write_job(folder: Path, script: str, extra: str = "") -> Path:
     return spec
 
 
+def small_job(folder: Path, script: str, extra: str = "") -> Path:
+    """The same over `os`, the base of the fixture `small`, whose Python is called python3."""
+    spec = write_job(folder, script, f"base: os\n{extra}")
+    spec.write_text(spec.read_text().replace("[python,", "[python3,"))
+    return spec
+
+
 # A line, and then nothing until `let_go`: what a test waits for is there for as long as it looks.
 WAITS = """
 import os, time
