@@ -20,7 +20,7 @@ from support.services import RegistryServer, registry_server
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError
 from orchestrator.image.image_model import MEDIA_MANIFEST, Base
-from orchestrator.image.registry import registry_answers, registry_client
+from orchestrator.image.registry import registry_client
 from orchestrator.image.registry.fetch_manifest import read_image
 from orchestrator.image.registry.push import check_push
 from orchestrator.image.registry.repository import read_place
@@ -117,19 +117,6 @@ def test_a_digest_that_is_not_there_is_an_error_with_the_address(real: Real) -> 
     with pytest.raises(RegistryError, match="404") as caught:
         read_image(real.name(Digest.of(b"nothing")))
     assert real.host in caught.value.message
-
-
-@pytest.mark.server
-def test_bytes_flipped_in_the_storage_are_refused(real: Real, base: Base) -> None:
-    digest = base.ref.config_digest
-    path = real.server.blob(digest)
-    data = path.read_bytes()
-    path.write_bytes(data.replace(b"linux", b"linuX"))
-    try:
-        with pytest.raises(RegistryError, match="other bytes"):
-            read_image(real.name(base.ref.digest))
-    finally:
-        path.write_bytes(data)
 
 
 @pytest.mark.server
@@ -231,13 +218,6 @@ def test_other_bytes_under_the_digest_are_refused(server: Any) -> None:
     host = server(lambda handler: send(handler, 200, b"{}"))
     with pytest.raises(RegistryError, match="other bytes"):
         read_image(f"{host}/a@{Digest.of(b'x')}")
-
-
-def test_an_answer_without_end_is_cut(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_answers, "LIMIT", 1000)
-    host = server(lambda handler: send(handler, 200, bytes(100_000)))
-    with pytest.raises(RegistryError, match="more than 1000 bytes"):
-        read_image(f"{host}/a@{Digest.of(bytes(100_000))}")
 
 
 def test_a_manifest_without_a_config_is_refused(server: Any) -> None:
