@@ -85,6 +85,7 @@ print(torch.nn.functional.max_unpool2d(x, i, 2).sum().item())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("level", "code", "says"),
     [("strict", 1, "RuntimeError"), ("warn", 0, "UserWarning"), ("off", 0, "")],
@@ -113,6 +114,7 @@ print(torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
     assert done.changed == {}
 
 
+@pytest.mark.slow
 def test_compiling_stays_deterministic(image: Any) -> None:
     done = image.run("-c", "import torch, torch._inductor.config as c; print(c.deterministic)")
     assert done.out == "True\n"
@@ -153,6 +155,7 @@ def test_data_loaders_give_the_same_batches_forked_and_spawned(image: Any, tmp_p
     assert not list(tmp_path.rglob("*.pyc"))
 
 
+@pytest.mark.slow
 def test_a_forked_child_that_imports_torch_itself_reports(image: Any, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(
         "import multiprocessing as mp\n"
@@ -171,6 +174,7 @@ def test_a_subprocess_that_imports_torch_reports(image: Any) -> None:
     assert sorted("torch.version" in report["flags"] for report in done.all("end")) == [False, True]
 
 
+@pytest.mark.slow
 def test_what_torch_takes_once_is_left_to_the_script(image: Any) -> None:
     """And read before torch is imported: what the script says there counts, and is seen."""
     code = """
