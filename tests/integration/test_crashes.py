@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.box import WAITS, Box, containers, let_go, write_job
+from support.box import WAITS, Box, containers, let_go, submit_until_up, write_job
 
 from orchestrator.digest import Digest
 from orchestrator.launch.crash_points import POINTS, VARIABLE
@@ -50,49 +50,37 @@ def test_killed_while_the_job_runs_any_verb_has_it_finished_in_the_background(
     box: Box, tmp_path: Path
 ) -> None:
     spec = write_job(tmp_path / "job", WAITS)
-    process = box.start("submit", str(spec))
-    assert process.stdout is not None
-    while "up" not in process.stdout.readline():
-        pass
+    process, run = submit_until_up(box, spec)
     process.kill()
     process.communicate()
-    (line,) = box.json("history")["runs"]
-    assert line["state"] == "running"  # until it is let go
-    let_go(box, line["id"])
+    assert box.json("show", run)["state"] == "running"  # until it is let go
+    let_go(box, run)
     deadline = time.monotonic() + 120
-    while box.json("show", line["id"])["state"] != "succeeded":
+    while box.json("show", run)["state"] != "succeeded":
         assert time.monotonic() < deadline
         time.sleep(0.3)
-    while containers(line["id"]):
+    while containers(run):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
 def test_ctrl_c_cancels_cleanly(box: Box, tmp_path: Path) -> None:
     spec = write_job(tmp_path / "job", "import time; print('up', flush=True); time.sleep(60)")
-    process = box.start("submit", str(spec))
-    assert process.stdout is not None
-    while "up" not in process.stdout.readline():
-        pass
+    process, run = submit_until_up(box, spec)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=180)
     assert process.returncode == 130
-    (line,) = box.json("history")["runs"]
-    assert line["state"] == "cancelled"
-    assert containers(line["id"]) == []
+    assert box.json("show", run)["state"] == "cancelled"
+    assert containers(run) == []
 
 
 def test_cancel_from_another_shell(box: Box, tmp_path: Path) -> None:
     spec = write_job(tmp_path / "job", "import time; print('up', flush=True); time.sleep(60)")
-    process = box.start("submit", str(spec))
-    assert process.stdout is not None
-    while "up" not in process.stdout.readline():
-        pass
-    (line,) = box.json("history")["runs"]
-    assert box.type("cancel", line["id"][:8]).code in (0, 130)
+    process, run = submit_until_up(box, spec)
+    assert box.type("cancel", run[:8]).code in (0, 130)
     process.communicate(timeout=180)
     assert process.returncode == 130
-    assert box.json("show", line["id"])["state"] == "cancelled"
+    assert box.json("show", run)["state"] == "cancelled"
 
 
 def test_32_processes_submit_at_once(box: Box, tmp_path: Path) -> None:

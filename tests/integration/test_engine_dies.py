@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.box import WAITS, Box, let_go, make_box, write_job
+from support.box import WAITS, Box, let_go, make_box, submit_until_up, write_job
 from support.services import SecondEngine, engine_server
 
 from orchestrator.settings import Settings
@@ -33,13 +33,7 @@ def plain() -> Iterator[SecondEngine]:
 
 
 def up(box: Box, tmp_path: Path) -> tuple[subprocess.Popen[str], str]:
-    """A submission whose job has printed its line."""
-    process = box.start("submit", str(write_job(tmp_path / "job", SCRIPT)))
-    assert process.stdout is not None
-    while "up" not in process.stdout.readline():
-        assert process.poll() is None, process.communicate()
-    (line,) = box.json("history")["runs"]
-    return process, line["id"]
+    return submit_until_up(box, write_job(tmp_path / "job", SCRIPT))
 
 
 def pid_of(engine: SecondEngine, run: str) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.box import WAITS, Box, let_go, make_box, write_job
+from support.box import WAITS, Box, let_go, make_box, submit_until_up, write_job
 from support.clocks import clock_off
 from support.services import SecondEngine, engine_server
 
@@ -59,32 +59,24 @@ def test_an_engine_without_the_base_gets_it_whole_and_the_rerun_is_identical(
 def test_an_engine_that_is_restarted_under_a_job_makes_it_lost_not_succeeded(
     other: Box, tmp_path: Path, second_engine: SecondEngine
 ) -> None:
-    process = other.start("submit", str(write_job(tmp_path / "job", WAITS)))
-    assert process.stdout is not None
-    while "up" not in process.stdout.readline():
-        assert process.poll() is None
+    process, run = submit_until_up(other, write_job(tmp_path / "job", WAITS))
     second_engine.stop()
     second_engine.start()
     process.communicate(timeout=180)
     assert process.returncode == 5
-    (line,) = other.json("history")["runs"]
-    assert line["state"] == "lost"
-    run = other.json("show", line["id"])
-    assert "engine" in run["message"]
+    found = other.json("show", run)
+    assert found["state"] == "lost"
+    assert "engine" in found["message"]
 
 
 def test_a_container_that_is_stopped_by_hand_is_lost_whatever_its_exit_code(box: Box, tmp_path: Path) -> None:
     script = f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n{WAITS}"
-    process = box.start("submit", str(write_job(tmp_path / "job", script)))
-    assert process.stdout is not None
-    while "up" not in process.stdout.readline():
-        assert process.poll() is None
-    (line,) = box.json("history")["runs"]
-    subprocess.run(["docker", "stop", f"run-{line['id']}-1"], check=True, capture_output=True)
+    process, run = submit_until_up(box, write_job(tmp_path / "job", script))
+    subprocess.run(["docker", "stop", f"run-{run}-1"], check=True, capture_output=True)
     process.communicate(timeout=180)
     assert process.returncode == 5
-    run = box.json("show", line["id"])
-    assert (run["state"], run["exit_code"]) == ("lost", 0)
+    found = box.json("show", run)
+    assert (found["state"], found["exit_code"]) == ("lost", 0)
 
 
 def test_a_kill_is_seen_whatever_our_clock_says(box: Box, tmp_path: Path) -> None:
@@ -95,17 +87,7 @@ def test_a_kill_is_seen_whatever_our_clock_says(box: Box, tmp_path: Path) -> Non
     engine = Engine.connect()
     try:
         for name, seconds in zip(names, ("300", "0.1"), strict=True):
-            words = [
-                "docker",
-                "run",
-                "--detach",
-                "--name",
-                name,
-                "--network",
-                "none",
-                "--entrypoint",
-                "sleep",
-            ]
+            words = ["docker", "run", "--detach", "--name", name, "--network=none", "--entrypoint=sleep"]
             subprocess.run([*words, tag, seconds], check=True, capture_output=True)
         subprocess.run(["docker", "stop", "--time", "1", names[0]], check=True, capture_output=True)
         subprocess.run(["docker", "wait", names[1]], check=True, capture_output=True)
@@ -118,19 +100,15 @@ def test_a_kill_is_seen_whatever_our_clock_says(box: Box, tmp_path: Path) -> Non
 
 
 def test_an_engine_that_hangs_is_waited_for(other: Box, tmp_path: Path, second_engine: SecondEngine) -> None:
-    process = other.start("submit", str(write_job(tmp_path / "job", WAITS)))
-    assert process.stdout is not None
-    while "up" not in process.stdout.readline():
-        assert process.poll() is None
+    process, run = submit_until_up(other, write_job(tmp_path / "job", WAITS))
     assert second_engine.process is not None
     second_engine.process.send_signal(signal.SIGSTOP)
-    (line,) = other.json("history")["runs"]
-    let_go(other, line["id"])
+    let_go(other, run)
     time.sleep(3)
     second_engine.process.send_signal(signal.SIGCONT)
     process.communicate(timeout=180)
     assert process.returncode == 0
-    assert other.json("show", line["id"])["state"] == "succeeded"
+    assert other.json("show", run)["state"] == "succeeded"
 
 
 def test_no_engine_is_an_error_that_says_how_to_get_one(box: Box, tmp_path: Path) -> None:

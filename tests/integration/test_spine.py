@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.box import WAITS, Box, let_go, write_job
+from support.box import WAITS, Box, let_go, submit_until_up, write_job
 
 pytestmark = pytest.mark.engine
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
@@ -131,11 +131,7 @@ def test_an_input_that_changes_under_the_job_is_told(box: Box, tmp_path: Path, t
     data = tmp_path / "data.csv"
     data.write_text("1")
     spec = write_job(tmp_path / "job", WAITS, extra=f"inputs: {{data: {data}}}")
-    process = box.start("submit", str(spec))
-    assert process.stdout is not None
-    while "up" not in process.stdout.readline():
-        assert process.poll() is None
-    run = box.json("history")["runs"][0]["id"]
+    process, run = submit_until_up(box, spec)
     data.write_text(text)
     let_go(box, run)
     process.communicate(timeout=180)
@@ -254,16 +250,12 @@ def test_a_box_that_was_deleted_starts_afresh(box: Box) -> None:
 
 def test_a_running_jobs_log_can_be_followed_from_another_shell(box: Box, tmp_path: Path) -> None:
     script = f"{WAITS}\nfor n in range(6):\n    print('line', n, flush=True)\n    time.sleep(0.2)"
-    process = box.start("submit", str(write_job(tmp_path / "job", script)))
-    assert process.stdout is not None
-    while "up" not in process.stdout.readline():
-        assert process.poll() is None
-    (line,) = box.json("history")["runs"]
-    assert line["state"] == "running"  # until it is let go
-    follower = box.start("logs", "-f", line["id"][:6])
+    process, run = submit_until_up(box, write_job(tmp_path / "job", script))
+    assert box.json("show", run)["state"] == "running"  # until it is let go
+    follower = box.start("logs", "-f", run[:6])
     assert follower.stdout is not None
     assert follower.stdout.readline() == "up\n"
-    let_go(box, line["id"])
+    let_go(box, run)
     out, _ = follower.communicate(timeout=180)
     assert out.splitlines() == [f"line {number}" for number in range(6)]
     process.communicate(timeout=180)

@@ -44,9 +44,11 @@ def test_each_process_draws_its_own_however_it_was_started(image: Any, tmp_path:
     assert distinct({label: numbers[:1] for label, numbers in first.items()})
     assert distinct({label: numbers for label, numbers in first.items() if not forked(label)})
     assert first == drawn(image, tmp_path, "each", NOISE="3")
-    other = drawn(image, tmp_path, "each", seed=8)
+    other = drawn(image, tmp_path, "each", draw="random alone", seed=8)
+    assert not {numbers[0] for numbers in first.values()} & {numbers[0] for numbers in other.values()}
+    some = drawn(image, tmp_path, "spawn", seed=8)
     assert not {number for each in first.values() for number in each} & {
-        number for each in other.values() for number in each
+        number for each in some.values() for number in each
     }
 
 

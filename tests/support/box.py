@@ -134,6 +134,16 @@ os.remove('go')
 """
 
 
+def submit_until_up(box: Box, spec: Path) -> tuple[subprocess.Popen[str], str]:
+    """A submission whose job has printed `up`, and its run, the only one of the box."""
+    process = box.start("submit", str(spec))
+    assert process.stdout is not None
+    while "up" not in process.stdout.readline():
+        assert process.poll() is None, process.communicate()
+    (line,) = box.json("history")["runs"]
+    return process, str(line["id"])
+
+
 def let_go(box: Box, run: str, attempt: int = 1) -> None:
     """A job that begins with WAITS goes on, once it has its source: it begins in an empty folder only."""
     workspace = box.settings.attempts / f"{run}-{attempt}" / "workspace"
