@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.box import WAITS, Box, let_go, make_box, submit_until_up, write_job
+from support.box import WAITS, Box, let_go, make_box, small_job, submit_until_up
 from support.services import SecondEngine, engine_server
-
-from orchestrator.settings import Settings
 
 pytestmark = pytest.mark.engine
 
@@ -33,7 +31,7 @@ def plain() -> Iterator[SecondEngine]:
 
 
 def up(box: Box, tmp_path: Path) -> tuple[subprocess.Popen[str], str]:
-    return submit_until_up(box, write_job(tmp_path / "job", SCRIPT))
+    return submit_until_up(box, small_job(tmp_path / "job", SCRIPT))
 
 
 def pid_of(engine: SecondEngine, run: str) -> int:
@@ -54,10 +52,8 @@ def left_over(engine: SecondEngine, box: Box) -> list[str]:
     return [*names, *(path.name for path in box.settings.attempts.iterdir())]
 
 
-def test_a_job_that_outlives_its_engine_succeeds(
-    tmp_path: Path, shared_base: Settings, restoring: SecondEngine
-) -> None:
-    box = make_box(tmp_path / "box", shared_base, DOCKER_HOST=restoring.host)
+def test_a_job_that_outlives_its_engine_succeeds(tmp_path: Path, small: Box, restoring: SecondEngine) -> None:
+    box = make_box(tmp_path / "box", small.settings, DOCKER_HOST=restoring.host)
     process, run = up(box, tmp_path)
     restoring.stop(signal.SIGKILL)
     assert process.stderr is not None
@@ -74,10 +70,10 @@ def test_a_job_that_outlives_its_engine_succeeds(
 
 
 def test_a_job_that_ended_while_its_engine_was_away_is_what_the_engine_can_say_of_it(
-    tmp_path: Path, shared_base: Settings, restoring: SecondEngine
+    tmp_path: Path, small: Box, restoring: SecondEngine
 ) -> None:
     """Its exit code where the engine finds out; where it does not, nobody can know. Never the job's fault."""
-    box = make_box(tmp_path / "box", shared_base, DOCKER_HOST=restoring.host)
+    box = make_box(tmp_path / "box", small.settings, DOCKER_HOST=restoring.host)
     process, run = up(box, tmp_path)
     pid = pid_of(restoring, run)
     restoring.stop(signal.SIGKILL)
@@ -91,12 +87,14 @@ def test_a_job_that_ended_while_its_engine_was_away_is_what_the_engine_can_say_o
     assert left_over(restoring, box) == []
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_an_engine_that_takes_its_containers_along_leaves_a_lost_run(
-    tmp_path: Path, shared_base: Settings, plain: SecondEngine
+    tmp_path: Path, small: Box, plain: SecondEngine, how: signal.Signals
 ) -> None:
-    box = make_box(tmp_path / "box", shared_base, DOCKER_HOST=plain.host)
+    """Restarted in good order it says that the job ended: not that it was ended for it."""
+    box = make_box(tmp_path / "box", small.settings, DOCKER_HOST=plain.host)
     process, run = up(box, tmp_path)
-    plain.stop(signal.SIGKILL)
+    plain.stop(how)
     plain.start()
     process.communicate(timeout=120)
     assert process.returncode == 5
@@ -106,11 +104,9 @@ def test_an_engine_that_takes_its_containers_along_leaves_a_lost_run(
     assert left_over(plain, box) == []
 
 
-def test_an_engine_that_stays_away_loses_nothing(
-    tmp_path: Path, shared_base: Settings, restoring: SecondEngine
-) -> None:
+def test_an_engine_that_stays_away_loses_nothing(tmp_path: Path, small: Box, restoring: SecondEngine) -> None:
     """The orchestrator is gone as well; whoever comes next finds the engine back, and the container."""
-    box = make_box(tmp_path / "box", shared_base, DOCKER_HOST=restoring.host)
+    box = make_box(tmp_path / "box", small.settings, DOCKER_HOST=restoring.host)
     process, run = up(box, tmp_path)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()

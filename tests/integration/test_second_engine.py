@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.box import WAITS, Box, let_go, make_box, submit_until_up, write_job
+from support.box import WAITS, Box, let_go, make_box, small_job, submit_until_up
 from support.clocks import clock_off
 from support.services import SecondEngine, engine_server
 
 from orchestrator.run.engine.engine import Engine
-from orchestrator.settings import Settings
 
 pytestmark = pytest.mark.engine
 
@@ -27,14 +26,19 @@ def second_engine() -> Iterator[SecondEngine]:
 
 
 @pytest.fixture
-def other(tmp_path: Path, shared_base: Settings, second_engine: SecondEngine) -> Box:
-    return make_box(tmp_path / "other", shared_base, DOCKER_HOST=second_engine.host)
+def box(tmp_path: Path, small: Box) -> Box:
+    return make_box(tmp_path / "home", small.settings)
+
+
+@pytest.fixture
+def other(tmp_path: Path, small: Box, second_engine: SecondEngine) -> Box:
+    return make_box(tmp_path / "other", small.settings, DOCKER_HOST=second_engine.host)
 
 
 def test_an_engine_without_the_base_gets_it_whole_and_the_rerun_is_identical(
     box: Box, other: Box, tmp_path: Path, second_engine: SecondEngine
 ) -> None:
-    spec = write_job(tmp_path / "job", "import random; open('x.txt', 'w').write(str(random.random()))")
+    spec = small_job(tmp_path / "job", "import random; open('x.txt', 'w').write(str(random.random()))")
     here = box.json("submit", str(spec))
     there = other.json("submit", str(spec))
     assert there["image"] == here["image"], "the same spec is the same digest on any box"
@@ -56,22 +60,9 @@ def test_an_engine_without_the_base_gets_it_whole_and_the_rerun_is_identical(
     assert [one["digest"] for one in again["run"]["outputs"]] == [one["digest"] for one in second["outputs"]]
 
 
-def test_an_engine_that_is_restarted_under_a_job_makes_it_lost_not_succeeded(
-    other: Box, tmp_path: Path, second_engine: SecondEngine
-) -> None:
-    process, run = submit_until_up(other, write_job(tmp_path / "job", WAITS))
-    second_engine.stop()
-    second_engine.start()
-    process.communicate(timeout=180)
-    assert process.returncode == 5
-    found = other.json("show", run)
-    assert found["state"] == "lost"
-    assert "engine" in found["message"]
-
-
 def test_a_container_that_is_stopped_by_hand_is_lost_whatever_its_exit_code(box: Box, tmp_path: Path) -> None:
     script = f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n{WAITS}"
-    process, run = submit_until_up(box, write_job(tmp_path / "job", script))
+    process, run = submit_until_up(box, small_job(tmp_path / "job", script))
     subprocess.run(["docker", "stop", f"run-{run}-1"], check=True, capture_output=True)
     process.communicate(timeout=180)
     assert process.returncode == 5
@@ -81,7 +72,7 @@ def test_a_container_that_is_stopped_by_hand_is_lost_whatever_its_exit_code(box:
 
 def test_a_kill_is_seen_whatever_our_clock_says(box: Box, tmp_path: Path) -> None:
     """The engine may be another machine's: its events are asked for by its own time."""
-    image = box.json("submit", str(write_job(tmp_path / "job", "pass")))["image"]
+    image = box.json("submit", str(small_job(tmp_path / "job", "pass")))["image"]
     tag = f"reprise:{image.removeprefix('sha256:')}"
     names = [f"reprise-clock-{secrets.token_hex(6)}" for _ in range(2)]
     engine = Engine.connect()
@@ -100,7 +91,7 @@ def test_a_kill_is_seen_whatever_our_clock_says(box: Box, tmp_path: Path) -> Non
 
 
 def test_an_engine_that_hangs_is_waited_for(other: Box, tmp_path: Path, second_engine: SecondEngine) -> None:
-    process, run = submit_until_up(other, write_job(tmp_path / "job", WAITS))
+    process, run = submit_until_up(other, small_job(tmp_path / "job", WAITS))
     assert second_engine.process is not None
     second_engine.process.send_signal(signal.SIGSTOP)
     let_go(other, run)
@@ -112,7 +103,7 @@ def test_an_engine_that_hangs_is_waited_for(other: Box, tmp_path: Path, second_e
 
 
 def test_no_engine_is_an_error_that_says_how_to_get_one(box: Box, tmp_path: Path) -> None:
-    spec = write_job(tmp_path / "job", "pass")
+    spec = small_job(tmp_path / "job", "pass")
     outcome = box.type("submit", str(spec), DOCKER_HOST="unix:///nowhere/docker.sock")
     assert outcome.code == 5
     assert "make engine" in outcome.err
