@@ -56,12 +56,12 @@ def test_a_stored_plan_starts_nothing(box: Box, first: Any, tmp_path: Path) -> N
     assert {mount["target"] for mount in made["mounts"]} == {"/workspace", "/run/reprise"}
 
 
-@pytest.mark.parametrize("plan", ["{}", "[]", "no JSON", "[" * 100_000, '{"gpu_uuids": 1e999}'])
-def test_a_stored_plan_that_cannot_be_read_is_computed_anew(box: Box, first: Any, plan: str) -> None:
-    run = forged_run(box, first["id"], plan=plan)
-    done = box.type("execute", run)
-    assert done.code == 0, done.err
-    assert box.json("show", run)["state"] == "succeeded"
+def test_a_stored_plan_that_cannot_be_read_is_computed_anew(box: Box, first: Any) -> None:
+    for plan in ("{}", "[]", "no JSON", "[" * 100_000, '{"gpu_uuids": 1e999}'):
+        run = forged_run(box, first["id"], plan=plan)
+        done = box.type("execute", run)
+        assert done.code == 0, (plan[:20], done.err)
+        assert box.json("show", run)["state"] == "succeeded"
 
 
 def test_the_image_is_taken_by_its_digest(box: Box, first: Any, tmp_path: Path) -> None:
@@ -105,15 +105,11 @@ def test_an_input_says_nothing_of_what_lies_at_its_path(box: Box, tmp_path: Path
     assert shadow.stdout[:64] not in done.err + message
 
 
-@pytest.mark.parametrize(
-    "name", ["../../../tmp/x", "--help", "a" * 15, "0123456789ABCDEF", "0123456789abcde\n"]
-)
-def test_a_run_is_called_by_16_hex_digits_or_is_no_run(
-    box: Box, first: Any, name: str, tmp_path: Path
-) -> None:
+def test_a_run_is_called_by_16_hex_digits_or_is_no_run(box: Box, first: Any, tmp_path: Path) -> None:
     """A run's name is part of paths, of containers' names and of commands."""
     change_run(box, first["id"], submitted_by="ada")
-    forged_run(box, first["id"], public_id=name)
+    for name in ("../../../tmp/x", "--help", "a" * 15, "0123456789ABCDEF", "0123456789abcde\n"):
+        forged_run(box, first["id"], public_id=name)
     before = sorted(str(path) for path in tmp_path.rglob("*") if "home" not in path.parts)
     for words in (
         ("worker", "recover"),
