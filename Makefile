@@ -15,7 +15,7 @@ export VENV
 PIP := scripts/uv.sh pip install --quiet --compile-bytecode --python $(VENV)
 INSTALL := $(PIP) --no-deps --require-hashes --only-binary :all:
 
-.PHONY: help setup engine base demo unit test acceptance machines lint format bench gpu lock clean dev
+.PHONY: help setup engine base demo unit test acceptance machines engines lint format bench gpu lock clean dev
 
 help: ## what can be made
 	@sed -n '1,5s/^# //p' Makefile
@@ -87,6 +87,10 @@ acceptance: setup engine base dev $(VENV)/ray.stamp $(VENV)/crate.stamp ## the l
 
 machines: setup ## fresh Debian 12, 13 and unstable: make demo and make test in each (MACHINES="trixie" picks; hours)
 	@scripts/machines.sh $(MACHINES)
+
+engines: setup engine base dev ## one conformance suite on other engines beside this machine's own: docs/engines.md
+	@scripts/packages.sh "for other engines" mmdebstrap gpg debian-archive-keyring
+	@tests/engines/run.sh
 
 lint: dev ## types and style
 	@$(VENV)/bin/ruff check .

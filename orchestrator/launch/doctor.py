@@ -29,6 +29,7 @@ def checks(session: Session) -> Iterator[Check]:
     """One check after another: a broken part does not hide the next."""
     parts: Parts = (
         ("engine", _engine),
+        ("jobs", _jobs),
         ("gpu", _gpu),
         ("database", _database),
         ("store", _store),
@@ -64,12 +65,26 @@ def _checked(session: Session, parts: Parts) -> Iterator[Check]:
 
 def _engine(session: Session) -> Check:
     info = session.engine.info()
-    kind = "Podman" if info.podman else "Docker Engine"
+    info.refuse_unfit()
     store = "containerd" if info.containerd_store else info.storage
-    detail = (
-        f"{kind} {info.version}, {store}, cgroup {info.cgroup}, {info.memory >> 20} MiB, {info.cpus} CPUs"
-    )
+    detail = f"{info.name}, {store}, cgroup {info.cgroup}, {info.memory >> 20} MiB, {info.cpus} CPUs"
     return Check(name="engine", ok=True, detail=detail)
+
+
+def _jobs(session: Session) -> Check:
+    """A real container: does the engine hold what a job is promised?"""
+    from orchestrator.launch.engine_trial import image_to_try_with, try_engine
+
+    image = image_to_try_with(session)
+    if image is None:
+        detail = "not tried: the engine has no base and no job's image yet"
+        return Check(name="jobs", ok=None, detail=detail)
+    wrong = try_engine(session, image)
+    if wrong:
+        detail = "this engine does not hold what a job is promised: " + "; ".join(wrong)
+        return Check(name="jobs", ok=False, detail=detail, hint="docs/engines.md says which engines do")
+    detail = "a container was held to its limits, logged, ended and removed"
+    return Check(name="jobs", ok=True, detail=detail)
 
 
 def _gpu(session: Session) -> Check:

@@ -55,6 +55,13 @@ class GpuAccess(StrEnum):
     CDI = "cdi"  # DeviceRequest with driver cdi
 
 
+class LogDriver(StrEnum):
+    """Where an engine keeps what a container writes while nobody is attached."""
+
+    LOCAL = "local"  # Docker's: two files, of which the older one goes
+    K8S_FILE = "k8s-file"  # Podman's: one file without a bound, because its rotation forgets all before it
+
+
 class Plan(Value):
     """Every setting of the container, as data: printed by --dry-run, stored before anything is started."""
 
@@ -77,6 +84,7 @@ class Plan(Value):
     timeout: float | None  # seconds
     stop_grace: float = 10.0  # seconds between TERM and KILL
     system_calls: bool = True  # our filter is set (syscall_filter.py); False: the engine cannot take it
+    log_driver: LogDriver = LogDriver.LOCAL
     gpu_uuids: tuple[str, ...] = ()
     gpu_access: GpuAccess | None = None
     labels: dict[str, str] = {}

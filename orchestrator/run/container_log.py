@@ -12,7 +12,7 @@ from typing import Protocol
 
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.image_model import REPORT
-from orchestrator.run.attempt_model import Log, Plan
+from orchestrator.run.attempt_model import Log, LogDriver, Plan
 from orchestrator.run.collect.output_files import BlobSink
 from orchestrator.run.engine.engine import Engine
 from orchestrator.run.engine.engine_logs import STDERR, STDOUT, attached, entries
@@ -24,6 +24,7 @@ ROTATED = 15_900_000  # bytes of an engine's log file that may have been rotated
 OVERLAP = 32  # bytes; two places that share so many do not agree by chance
 FRAME = 1 << 16  # bytes that are written to a spool at once
 ENTRY = 27  # bytes that the engine's driver `local` stores with each line (Engine 20.10: 27)
+LINE = 46  # bytes that Podman's driver `k8s-file` stores with each line: moment, stream, tag
 MARKER = 100  # bytes at most of the line that says how much was left out
 LOOK = 0.1  # seconds between two looks for more to show
 AGAIN = 1.0  # seconds before an engine's log that broke off is asked for once more
@@ -57,6 +58,8 @@ class LogPump:
         self._engine, self._container, self._shown = engine, plan.container, shown
         self._spool: LogSpool | None = None
         self._bytes_shown = 0
+        self._bounded = plan.log_driver is LogDriver.LOCAL
+        self._lines = 0
         self._abandoned = False
         self._heard = _attach(engine, plan.container, shown) if fresh else None
         self._dead, self._over = threading.Event(), threading.Event()
@@ -69,6 +72,12 @@ class LogPump:
         self._take = threading.Thread(target=self._take_in, name="log", daemon=True)
         self._show.start()
         self._take.start()
+
+    @property
+    def unbounded(self) -> int:
+        """Bytes that the engine's own log takes by now, about, where nothing bounds it; else 0."""
+        size = 0 if self._spool is None else self._spool.size
+        return 0 if self._bounded else size + LINE * self._lines
 
     def abandon(self) -> None:
         """Stop following the container. Its next follower goes on with the same spool."""
@@ -89,6 +98,7 @@ class LogPump:
             for stream, data in self._heard or ():
                 if self._abandoned:
                     return
+                self._lines += data.count(b"\n")
                 spool = _add(spool, stream, data, self._shown)
             # Otherwise the container may still write: the engine went away.
             if heard_all and self._dead.wait(AGAIN):
@@ -100,7 +110,7 @@ class LogPump:
             self._take_the_rest(spool)
 
     def _take_the_rest(self, spool: LogSpool) -> None:
-        log = _EngineLog(self._engine, self._container, spool, lambda: self._abandoned)
+        log = _EngineLog(self._engine, self._container, spool, self._bounded, lambda: self._abandoned)
         while not self._abandoned:
             dead = self._dead.is_set()
             try:
@@ -174,9 +184,16 @@ class _EngineLog:
     """What a spool lacks, from the engine's log, where we were not attached from the container's start."""
 
     def __init__(
-        self, engine: Engine, container: str, spool: LogSpool, stopped: Callable[[], bool] = lambda: False
+        self,
+        engine: Engine,
+        container: str,
+        spool: LogSpool,
+        bounded: bool,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`bounded`: the engine may have rotated lines away."""
         self._engine, self._container, self._spool, self._stopped = engine, container, spool, stopped
+        self._bounded = bounded
         self._last: dict[int, tuple[str, int]] = {}  # stream -> moment of the last entry, entries of it
         self._began = False
 
@@ -220,7 +237,7 @@ class _EngineLog:
             data = b"".join(piece for which, piece in found if which == stream)
             skip[stream], gap = _have(data, spool.counts[stream], spool.heads[stream], spool.tails[stream])
             lost = lost or gap
-        if lost or (not spool.size and stored >= ROTATED):
+        if lost or (self._bounded and not spool.size and stored >= ROTATED):
             spool.lose("something is missing here: the engine had rotated it away")
         for stream, piece in found:
             for place in range(skip.get(stream, 0), len(piece), FRAME):
@@ -255,7 +272,8 @@ def read_log(engine: Engine, plan: Plan, sink: BlobSink) -> Log:
     if not is_done(folder):
         spool = LogSpool(folder)
         try:
-            _EngineLog(engine, plan.container, spool).take(follow=False)
+            bounded = plan.log_driver is LogDriver.LOCAL
+            _EngineLog(engine, plan.container, spool, bounded).take(follow=False)
         except EngineMissingError:
             spool.close(done=False)
             raise

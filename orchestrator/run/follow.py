@@ -19,6 +19,7 @@ from orchestrator.value import Value
 T = TypeVar("T")
 
 LOOK = 1.0  # seconds between two looks at deadline, workspace and cancellation
+LOG_ROOM = 4 << 30  # bytes that a job's log may take in an engine that keeps all of it
 PATIENCE = 300.0  # seconds that an engine may be away before the attempt is given up as lost
 
 
@@ -58,6 +59,7 @@ def follow(
     if state.ended:
         return follower.ended()
     log = LogPump(engine, plan, listener, fresh=state.status == "created")
+    follower.log_size = lambda: log.unbounded
     try:
         if state.status == "created":
             follower.start()
@@ -83,6 +85,7 @@ class _Follower:
         self.cause: State | Failure | None = None
         self.message = ""
         self.engine_lost = False
+        self.log_size: Callable[[], int] = lambda: 0  # in an engine that keeps all of it
 
     def look(self) -> ContainerState | None:
         """The container as it is now. One that runs already has used some of its time."""
@@ -163,6 +166,9 @@ class _Follower:
             self._stop(Failure.TIMEOUT, f"still running after {plan.timeout:g} s (resources.timeout)")
         elif (excess := _excess(found, plan)) is not None:
             self._stop(Failure.POLICY, f"the job wrote more than {excess}")
+        elif self.log_size() > LOG_ROOM:
+            most = f"{LOG_ROOM >> 30} GiB of log, which this engine keeps whole on its disk"
+            self._stop(Failure.POLICY, f"the job wrote more than {most}")
 
     def _stop(self, cause: State | Failure, message: str) -> None:
         """TERM, then KILL after the grace. The first cause is the one that is recorded."""

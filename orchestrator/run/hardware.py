@@ -20,7 +20,7 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.durable import fsync_folder, write_bytes
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.run.attempt_model import Fingerprint, Readback
-from orchestrator.run.engine.engine import EngineInfo
+from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.value import Value

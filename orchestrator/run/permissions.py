@@ -99,6 +99,7 @@ def open_up(engine: Engine, image: str, folders: Iterable[Path], labels: dict[st
         Mount(source=folder, target=f"/workspace/{place}", read_only=False)
         for place, folder in enumerate(folders)
     )
+    info = engine.info()
     plan = Plan(
         run=labels.get("reprise.run", ""),
         attempt=0,
@@ -116,6 +117,8 @@ def open_up(engine: Engine, image: str, folders: Iterable[Path], labels: dict[st
         processes=PROCESSES,
         file_size=1 << 20,
         timeout=SECONDS,
+        system_calls=info.seccomp,
+        log_driver=info.log_driver,
         labels=labels,
     )
     _run(engine, plan)

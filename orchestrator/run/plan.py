@@ -10,7 +10,8 @@ from orchestrator.errors import UsageError
 from orchestrator.image.image_model import INPUTS, JOB_USER, REPORT, WORKSPACE
 from orchestrator.run.attempt_model import GpuAccess, Mount, Plan
 from orchestrator.run.engine.container_config import CACHES
-from orchestrator.run.engine.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN, EngineInfo
+from orchestrator.run.engine.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN
+from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.hardware import Gpu
 from orchestrator.run.workspace import Folders
 from orchestrator.spec.jobfile.job_spec import Resources
@@ -44,6 +45,7 @@ def plan_container(
     `home` names the record that the run belongs to, for the sweeper. `environment` is added to the
     image's own, and is not part of the identity.
     """
+    engine.refuse_unfit()
     return Plan(
         run=run,
         attempt=attempt,
@@ -70,6 +72,7 @@ def plan_container(
         file_size=resources.output_size,
         timeout=resources.timeout,
         system_calls=engine.seccomp,
+        log_driver=engine.log_driver,
         gpu_uuids=tuple(gpu.uuid for gpu in gpus),
         gpu_access=_gpu_access(engine) if gpus else None,
         labels={LABEL_RUN: run, LABEL_ATTEMPT: str(attempt), LABEL_HOME: home},

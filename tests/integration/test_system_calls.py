@@ -110,7 +110,7 @@ def test_no_other_number_of_the_same_call_is_left_open(engine: Engine, plan: Pla
 def test_a_created_container_is_its_plans(engine: Engine, plan: Plan) -> None:
     engine.create(plan)
     found = engine.api.inspect_container(plan.container)
-    assert container_differences(plan, found) == []
+    assert container_differences(plan, found, podman=engine.podman) == []
     check_created(engine, plan, [found["Image"]])
     with pytest.raises(EngineError, match="its image"):
         check_created(engine, plan, ["sha256:" + "0" * 64])
@@ -133,7 +133,7 @@ def test_a_container_of_another_plan_is_not_started(engine: Engine, plan: Plan, 
     engine.create(plan.model_copy(update=OTHERS[name]))
     engine.create(plan)  # it is there already
     found = engine.api.inspect_container(plan.container)
-    assert name in container_differences(plan, found)
+    assert name in container_differences(plan, found, podman=engine.podman)
     with pytest.raises(EngineError, match="is not what its plan says"):
         check_created(engine, plan, [found["Image"]])
 
@@ -152,7 +152,7 @@ def test_what_opens_the_host_is_seen(engine: Engine, plan: Plan, name: str) -> N
     engine.create(plan)
     found = engine.api.inspect_container(plan.container)
     found["HostConfig"][name] = HOST[name]
-    assert container_differences(plan, found) == [name]
+    assert container_differences(plan, found, podman=engine.podman) == [name]
     for item in ("Volumes", "OnBuild"):
         other = {**found, "Config": {**found["Config"], item: {"/x": {}}}}
-        assert item in container_differences(plan, other)
+        assert item in container_differences(plan, other, podman=engine.podman)

@@ -21,7 +21,8 @@ from orchestrator.record.record import Record
 from orchestrator.record.run_record import NewRun, RunRecord
 from orchestrator.run.attempt_model import Mount, Plan, Result, State
 from orchestrator.run.collect.collect_result import collect
-from orchestrator.run.engine.engine import ContainerState, EngineInfo
+from orchestrator.run.engine.engine import ContainerState
+from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.follow import Ended
 from orchestrator.run.metrics.event_files import _masked
 from orchestrator.settings import Settings

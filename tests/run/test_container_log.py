@@ -156,7 +156,7 @@ def test_a_log_that_the_engine_cannot_read_is_kept_as_far_as_it_is_here(plan: Pl
 def test_a_log_that_is_asked_again_shows_nothing_twice(plan: Plan) -> None:
     writer = LogSpool(container_log.spool_folder(plan))
     engine = Engine(LINES[:4])
-    log = container_log._EngineLog(engine, "c", writer)  # type: ignore[arg-type]
+    log = container_log._EngineLog(engine, "c", writer, True)  # type: ignore[arg-type]
     for more in (4, 5, 5, 17, 50):
         engine.lines = LINES[:more]
         log.take(follow=False)
@@ -186,3 +186,16 @@ def test_frames_arrive_in_any_pieces(frames: list[tuple[int, bytes]], step: int)
 def test_a_moment_keeps_its_nanoseconds() -> None:
     assert _unix("1970-01-02T00:00:01.123456789Z") == "86401.123456789"
     assert _unix("1970-01-01T00:00:00.5Z") == "0.500000000"
+
+
+@pytest.mark.usefixtures("doubled")
+@pytest.mark.parametrize("bounded", [True, False])
+def test_only_an_engine_that_rotates_its_log_may_have_lost_lines(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, bounded: bool
+) -> None:
+    """Nothing was heard, and the log is as long as what is left after a rotation."""
+    monkeypatch.setattr(container_log, "ROTATED", 10)
+    writer = LogSpool(container_log.spool_folder(plan))
+    log = container_log._EngineLog(Engine(LINES), "c", writer, bounded)  # type: ignore[arg-type]
+    log.take(follow=False)
+    assert log_spool.is_lost(writer.folder) is bounded

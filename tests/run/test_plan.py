@@ -10,7 +10,8 @@ from orchestrator.errors import UsageError
 from orchestrator.run.attempt_model import Failure, GpuAccess, Plan, State
 from orchestrator.run.collect.collect_result import judge
 from orchestrator.run.engine.container_config import container_config
-from orchestrator.run.engine.engine import ContainerState, EngineInfo
+from orchestrator.run.engine.engine import ContainerState
+from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.engine.syscall_filter import profile
 from orchestrator.run.follow import Ended
 from orchestrator.run.hardware import Gpu, choose_gpus

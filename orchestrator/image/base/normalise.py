@@ -30,8 +30,9 @@ _GONE = re.compile(
     r"|var/cache/debconf/[^/]*-old|var/lib/dpkg/[^/]*-old|var/lib/dpkg/lock|var/lib/dpkg/lock-frontend"
     r"|var/lib/apt/[^/]*\.bak|var/lib/systemd/random-seed)\Z"
 )
-# The engine mounts its own files over the first three; an empty machine-id is filled at boot.
-_BLANK = frozenset(("etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/machine-id"))
+# The engine mounts its own files over these. Docker makes them in each container, Podman not all.
+_MOUNTED = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+_BLANK = frozenset((*_MOUNTED, "etc/machine-id"))  # an empty machine-id is filled at boot
 _XATTR = "SCHILY.xattr."  # file capabilities travel as security.capability
 
 
@@ -70,6 +71,8 @@ def read_tree(spool: BinaryIO) -> list[Node]:
         raise StoreError(f"the engine's export cannot be read: {error}") from error
     for target, names in links.items():
         _link(found, target, names)
+    for path in _MOUNTED if "etc" in found else ():
+        found.setdefault(path, _node(path, tarfile.TarInfo(path), spool))
     return [found[path] for path in sorted(found, key=str.encode)]
 
 

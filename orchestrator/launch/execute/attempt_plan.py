@@ -24,7 +24,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import OpenRun, RunRecord
 from orchestrator.run.attempt_model import Plan
-from orchestrator.run.engine.engine import EngineInfo
+from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.engine.load_image import is_loaded
 from orchestrator.run.hardware import Gpu, choose_gpus, home_id
 from orchestrator.run.plan import plan_container

@@ -37,7 +37,8 @@ from orchestrator.run.box_seal import seal
 from orchestrator.run.collect.output_files import useless_globs
 from orchestrator.run.container_endings import Ending, read_ending, save_ending
 from orchestrator.run.engine.check_container import check_created
-from orchestrator.run.engine.engine import Engine, EngineInfo
+from orchestrator.run.engine.engine import Engine
+from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.engine.load_image import LOADS
 from orchestrator.run.follow import Ended, follow
 from orchestrator.run.hardware import Gpu, boot_id, box_id, gpus
@@ -212,7 +213,7 @@ def _attempt(
             _create(session, facts, plan, watch)
             crash_point("created")
         if unstarted:
-            check_created(engine, plan, image.ids, podman=info.podman)
+            check_created(engine, plan, image.ids)
         if opened.state is State.PREPARING:
             if (moved := changed_before(settings, plan, known.stamps or {})) is not None:
                 return _refused(opened, moved)

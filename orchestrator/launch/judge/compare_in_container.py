@@ -134,9 +134,12 @@ def _compare(
         try:
             image = image_here(session, original, Silent())
             report = prepare(settings, rerun.id, number).report
+            script = report.parent / _SCRIPT.name  # an engine may see this box's home and not its packages
+            script.write_bytes(_SCRIPT.read_bytes())
+            script.chmod(0o644)
             plan = _plan(session, image, rerun, number, report, pairs, tolerances, blobs)
             session.engine.create(plan)
-            check_created(session.engine, plan, image.ids, podman=session.engine.info().podman)
+            check_created(session.engine, plan, image.ids)
             ended = follow(session.engine, plan, Silent(), should_cancel=lambda: False)
             return [_read(report, index, ended, plan) for index in range(len(pairs))]
         finally:
@@ -159,6 +162,7 @@ def _plan(
 ) -> Plan:
     """A job's plan with another program. Under an empty level the payload sets and traces nothing."""
     largest = max(output.size for pair in pairs for output in pair)
+    info = session.engine.info()
     bounds = [f"{tolerance.abs!r}:{tolerance.rel!r}" for tolerance in tolerances]
     return Plan(
         run=rerun.id,
@@ -170,17 +174,19 @@ def _plan(
         environment=CACHES | {"NVIDIA_VISIBLE_DEVICES": "void", "REPRISE_LEVEL": ""},
         mounts=(
             Mount(source=report, target=REPORT, read_only=False),
-            Mount(source=_SCRIPT, target=_IN_IMAGE, read_only=True),
+            Mount(source=report.parent / _SCRIPT.name, target=_IN_IMAGE, read_only=True),
             *blobs,
         ),
         user=f"{JOB_USER}:{JOB_USER}",
         network="none",
         cpus=1,
-        memory=min(MEMORY + 3 * largest, int(session.engine.info().memory * MEMORY_SHARE)),
+        memory=min(MEMORY + 3 * largest, int(info.memory * MEMORY_SHARE)),
         shm=1 << 20,
         processes=PROCESSES,
         file_size=MAX_FOLDER,
         timeout=TOTAL,
+        system_calls=info.seccomp,
+        log_driver=info.log_driver,
         labels={LABEL_RUN: rerun.id, LABEL_ATTEMPT: str(number), LABEL_HOME: home_id(session.settings)},
     )
 

@@ -39,6 +39,7 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
     session.warm()
     built = build(session, request, watch)
     session.try_store()
+    session.engine.info().refuse_unfit()
     if session.settings.registry is not None:
         from orchestrator.launch.move_images import push_image
 

@@ -21,7 +21,8 @@ from orchestrator.run.collect.trace_files import Traces, read_traces
 from orchestrator.run.collect.uncaught_exceptions import read_uncaught
 from orchestrator.run.collect.walk_tree import TooManyOutputsError
 from orchestrator.run.container_log import read_log
-from orchestrator.run.engine.engine import Engine, EngineInfo
+from orchestrator.run.engine.engine import Engine
+from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.follow import Ended
 from orchestrator.run.hardware import Gpu, fingerprint
 from orchestrator.run.metrics.event_metrics import with_event_metrics

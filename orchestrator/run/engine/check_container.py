@@ -15,6 +15,7 @@ from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.container_config import container_config
 from orchestrator.run.engine.engine import Engine
 from orchestrator.run.engine.engine_errors import guard
+from orchestrator.run.engine.podman import check_mounts
 
 # Host settings that no plan sets, because they open the host to the container.
 _NEVER_SET = (
@@ -27,14 +28,13 @@ _NO_HEALTH_CHECK = ({"Test": ["NONE"]}, None)
 SHOWN = 4  # settings that the message names
 
 
-def check_created(engine: Engine, plan: Plan, images: Iterable[str], *, podman: bool = False) -> None:
-    """EngineError where the container differs from its plan, or its image is not in `images` (engine ids).
-
-    Podman reports the same settings in another form: there only image, user and mounts are compared.
-    """
+def check_created(engine: Engine, plan: Plan, images: Iterable[str]) -> None:
+    """EngineError where the container differs from its plan, or its image is not in `images` (engine ids)."""
     with guard(f"looking at container {plan.container}"):
         found = engine.api.inspect_container(plan.container)
-    problems = container_differences(plan, found, podman=podman)
+    problems = container_differences(plan, found, podman=engine.podman)
+    if engine.podman and not problems:
+        check_mounts(engine.api, plan)
     if found.get("Image") not in tuple(images):
         problems.insert(0, "its image")
     if problems:
@@ -51,17 +51,52 @@ def container_differences(plan: Plan, found: Mapping[str, Any], *, podman: bool 
     config, host = found.get("Config") or {}, found.get("HostConfig") or {}
     problems = ["User"] if config.get("User") != wanted["User"] else []
     problems += _mounts(plan, found)
+    settings = wanted["HostConfig"]
     if podman:
-        return problems
+        config, host, settings = podman_form(config), podman_form(host), podman_form(settings)
     given = [name for name in ("Cmd", "Hostname", "Entrypoint") if name in wanted]
     problems += [name for name in given if config.get(name) != wanted[name]]
     problems += [name for name in _SUBSETS if not _pairs(wanted[name]) <= _pairs(config.get(name))]
     problems += [name for name in ("Volumes", "OnBuild", "Shell") if config.get(name)]
     if config.get("Healthcheck") not in _NO_HEALTH_CHECK:
         problems.append("Healthcheck")
-    settings = wanted["HostConfig"]
     names = [name for name in dict.fromkeys((*settings, *_NEVER_SET)) if name != "Mounts"]
     return problems + [name for name in names if _plain(host.get(name)) != _plain(settings.get(name))]
+
+
+# What Podman's default set of capabilities has, and so what it says was dropped where all of them were.
+_ALL_DROPPED = {
+    *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETFCAP", "SETGID"),
+    *("SETPCAP", "SETUID", "SYS_CHROOT"),
+}
+_NOT_SAID = ("Sysctls", "Binds")  # by Podman: no sysctls, and each mount a second time
+_OWN = ("PidMode", "UTSMode", "UsernsMode")  # "private" is what Docker calls ""
+
+
+def podman_form(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a plan or of a container that Podman inspects, in a form in which they can be compared."""
+    found = {name: value for name, value in settings.items() if name not in _NOT_SAID}
+    for name in _OWN:
+        if found.get(name) == "private":
+            found[name] = ""
+    if set(found.get("CapDrop") or ()) >= _ALL_DROPPED:
+        found["CapDrop"] = ["ALL"]
+    if found.get("Ulimits"):
+        found["Ulimits"] = [
+            one | {"Name": str(one.get("Name")).lower().removeprefix("rlimit_")} for one in found["Ulimits"]
+        ]
+    if found.get("Tmpfs"):
+        found["Tmpfs"] = {
+            place: ",".join(sorted(set(options.split(",")) - {"rprivate", "tmpcopyup"}))
+            for place, options in found["Tmpfs"].items()
+        }
+    # It is asked for k8s-file, says json-file, and keeps the bound to itself.
+    kind = (found.get("LogConfig") or {}).get("Type")
+    if kind in ("k8s-file", "json-file"):
+        found["LogConfig"] = {"Type": "k8s-file"}
+    if (found.get("Healthcheck") or {}).get("Test") == ["NONE"]:
+        found["Healthcheck"] = {"Test": ["NONE"]}
+    return found
 
 
 def _mounts(plan: Plan, found: Mapping[str, Any]) -> list[str]:

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.image.image_model import JOB_HOME, JOB_NAME
-from orchestrator.run.attempt_model import GpuAccess, Plan
+from orchestrator.run.attempt_model import GpuAccess, LogDriver, Plan
 from orchestrator.run.engine.syscall_filter import profile
 
-LOG_FILE = "16m"  # two of them: after a rotation at least this much is left
-LOG_FILES = "2"
+_LOG_SETTINGS: dict[LogDriver, dict[str, str]] = {
+    # Of two files one is left after a rotation.
+    LogDriver.LOCAL: {"max-size": "16m", "max-file": "2", "compress": "false"},
+    # Said, because a machine's containers.conf may set a bound.
+    LogDriver.K8S_FILE: {"max-size": "1t"},
+}
 HOST_NAME = "reprise"  # a job that prints it prints the same everywhere
 IPV6 = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")  # absent from a kernel with ipv6.disable=1
 OPEN_FILES = 16384  # else the engine's default holds, from 1024 to 1073741816, different on each box
@@ -71,10 +75,7 @@ def _host(plan: Plan) -> dict[str, Any]:
             {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},
             {"Name": "fsize", "Soft": plan.file_size, "Hard": plan.file_size},
         ],
-        "LogConfig": {
-            "Type": "local",
-            "Config": {"max-size": LOG_FILE, "max-file": LOG_FILES, "compress": "false"},
-        },
+        "LogConfig": {"Type": plan.log_driver.value, "Config": _LOG_SETTINGS[plan.log_driver]},
         "RestartPolicy": {"Name": "no"},
         "AutoRemove": False,  # a dead container is evidence until it is collected
         "Mounts": [

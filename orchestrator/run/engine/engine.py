@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import IO, Any, Self
 
 import docker
@@ -19,8 +20,10 @@ from docker.errors import APIError, DockerException, NotFound
 from orchestrator.digest import CHUNK
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.run.attempt_model import Plan
-from orchestrator.run.engine.container_config import IPV6, container_config
-from orchestrator.run.engine.engine_errors import HOW_TO_GET_ONE, guard
+from orchestrator.run.engine.container_config import container_config
+from orchestrator.run.engine.engine_errors import HOW_TO_GET_ONE, guard, is_name_taken
+from orchestrator.run.engine.engine_info import EngineInfo, is_podman, read_info
+from orchestrator.run.engine.podman import docker_tag, was_stopped
 from orchestrator.value import YEARS, Value
 
 _RFC3339 = re.compile(r"(?P<head>[\d-]+T[\d:]+)(?:\.(?P<part>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)")
@@ -28,27 +31,6 @@ TIMEOUT = 60  # seconds for one answer of the engine; waiting for a container ha
 LABEL_RUN = "reprise.run"
 LABEL_ATTEMPT = "reprise.attempt"
 LABEL_HOME = "reprise.home"  # keyed name of the home that made the container: others are left alone
-
-
-class EngineInfo(Value):
-    """What an engine says of itself, as far as it matters to a run."""
-
-    id: str
-    version: str
-    podman: bool
-    storage: str
-    containerd_store: bool
-    cgroup: str  # "1" or "2"
-    kernel: str
-    os: str
-    root: str
-    cpus: int
-    memory: int  # bytes
-    runtimes: tuple[str, ...]
-    cdi: bool  # CDI devices can be asked for
-    live_restore: bool
-    seccomp: bool = True  # it takes a filter of system calls from us; Podman wants a file of its own host
-    ipv6: bool  # its kernel has IPv6
 
 
 class EngineImage(Value):
@@ -105,29 +87,16 @@ class Engine:
 
     # What there is
 
+    @cached_property
+    def podman(self) -> bool:
+        """Whether it is Podman, behind Docker's interface."""
+        with guard("asking the engine about itself"):
+            return is_podman(self.api.version())
+
     def info(self) -> EngineInfo:
         with guard("asking the engine about itself"):
-            info = self.api.info()
-        status = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)
-        podman = "podman" in json.dumps(self.api.version().get("Components") or []).lower()
-        return EngineInfo(
-            id=info.get("ID") or "",
-            version=info.get("ServerVersion") or "",
-            podman=podman,
-            storage=info.get("Driver") or "",
-            containerd_store="io.containerd.snapshotter" in str(status.get("driver-type", "")),
-            cgroup=str(info.get("CgroupVersion") or "1"),
-            kernel=info.get("KernelVersion") or "",
-            os=info.get("OperatingSystem") or "",
-            root=info.get("DockerRootDir") or "",
-            cpus=int(info.get("NCPU") or 1),
-            memory=int(info.get("MemTotal") or 0),
-            runtimes=tuple(sorted(info.get("Runtimes") or {})),
-            cdi=bool(info.get("CDISpecDirs")),
-            live_restore=bool(info.get("LiveRestoreEnabled")),
-            seccomp=not podman and "name=seccomp" in str(info.get("SecurityOptions")),
-            ipv6=IPV6.exists(),  # no engine reports it, but it has this machine's kernel
-        )
+            info, version = self.api.info(), self.api.version()
+        return read_info(info, version)
 
     def image(self, reference: str) -> EngineImage | None:
         """The image by tag, id or repo@digest; None where the engine has none."""
@@ -138,7 +107,7 @@ class Engine:
                 return None
         return EngineImage(
             id=found["Id"],
-            tags=tuple(found.get("RepoTags") or ()),
+            tags=tuple(map(docker_tag, found.get("RepoTags") or ())),
             diff_ids=tuple((found.get("RootFS") or {}).get("Layers") or ()),
             labels=(found.get("Config") or {}).get("Labels") or {},
         )
@@ -244,7 +213,7 @@ class Engine:
             try:
                 self.api.create_container_from_config(container_config(plan), name=plan.container)
             except APIError as error:
-                if error.status_code != 409:
+                if not is_name_taken(error):
                     raise
             else:
                 return
@@ -311,6 +280,8 @@ class Engine:
         All events that the engine remembers are searched: a start time could be wrong, by our clock or where
         the engine's was set meanwhile. A container's name is one attempt's, so no other's events are found.
         """
+        if self.podman:
+            return was_stopped(self.api, name)
         until = self.now()
         with guard(f"asking what happened to container {name}"):
             events = self.api.events(  # type: ignore[call-overload]  # its times may be texts

@@ -1,0 +1,78 @@
+"""Where Podman behind Docker's interface needs other questions than Docker, to give the same answers.
+
+`api` is docker's client, which is imported in engine.py only.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import EngineError
+from orchestrator.run.attempt_model import Plan
+from orchestrator.run.engine.engine_errors import HOW_TO_BE_SEEN, guard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_OWN_API = "v5.0.0/libpod"
+_STAT = "X-Docker-Container-Path-Stat"
+_SHORT = re.compile(r"docker\.io/library/")  # put before a name that has no host
+_PERMISSIONS = 0o777
+
+
+def docker_tag(tag: str) -> str:
+    """A tag as Docker has it."""
+    return _SHORT.sub("", tag, count=1)
+
+
+def was_stopped(api: Any, name: str) -> bool:
+    """Whether somebody had Podman stop or kill the container.
+
+    Its events do not say so: of `podman stop` there is an event only if the container's own clean-up was not
+    faster (5.8).
+    """
+    with guard(f"asking what happened to container {name}"):
+        answer = api.get(f"{api.base_url}/{_OWN_API}/containers/{name}/json")
+    if answer.status_code != 200:
+        raise EngineError(f"asking what happened to container {name}: {answer.text.strip()[:300]}")
+    return bool((answer.json().get("State") or {}).get("StoppedByUser"))
+
+
+def check_mounts(api: Any, plan: Plan) -> None:
+    """EngineError where a container that was never started has other files in its mounts than this box.
+
+    Podman makes a folder where it does not find the source of a mount. Nothing of a job has run yet, so the
+    engine may be asked what lies at a path.
+    """
+    for mount in plan.mounts:
+        with guard(f"looking at {mount.target} of container {plan.container}"):
+            url = f"{api.base_url}/v{api.api_version}/containers/{plan.container}/archive"
+            answer = api.head(url, params={"path": mount.target})
+        said = _stat(answer.headers) if answer.status_code == 200 else None
+        if said is None or not _same(mount.source, said):
+            other = f"has other files at {mount.target} than this box at {mount.source}"
+            raise EngineError(f"container {plan.container} {other}", HOW_TO_BE_SEEN)
+
+
+def _stat(headers: Mapping[str, str]) -> dict[str, Any] | None:
+    try:
+        value = json.loads(base64.b64decode(headers.get(_STAT, "")))
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _same(source: Path, said: Mapping[str, Any]) -> bool:
+    """Whether a path there has the permissions and the time of the last change that it has here."""
+    here = source.stat()
+    try:
+        changed = datetime.fromisoformat(str(said.get("mtime"))).timestamp()
+        mode = int(said.get("mode") or 0)
+    except ValueError:
+        return False
+    return int(here.st_mtime) == int(changed) and here.st_mode & _PERMISSIONS == mode & _PERMISSIONS
