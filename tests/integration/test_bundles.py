@@ -114,7 +114,7 @@ def test_a_file_is_all_that_another_box_needs(
         loaded = subprocess.run(
             ["docker", "load", "-i", str(path)], check=True, capture_output=True, text=True
         )
-        tag = loaded.stdout.split("Loaded image:")[1].split()[0].removeprefix("docker.io/library/")
+        tag = loaded.stdout.split("Loaded image:")[1].split()[0].rpartition("/")[2]
         wanted = changed if path is thin else run
         assert tag == f"reprise:{wanted['image'].removeprefix('sha256:')}"
         (there,) = json.loads(

@@ -13,8 +13,8 @@ from orchestrator.errors import ExitCode
 def command(as_json: bool) -> int:
     """Check this box: what is wrong, and how to mend it.
 
-    Engine, GPU, database, store, registry and base are looked at; `absent` is not wrong, only not there. A
-    container is started that passes its limits, writes, and is ended: `jobs` says what the engine did not hold.
+    Engine, GPU, database, store, registry and base are looked at; `absent` is not wrong, only not there.
+    A container is started that passes its limits, writes, and is ended: `jobs` says what was not held.
     The exit code is 5 where something is wrong.
 
     JSON: `checks` (`name`, `ok`, `detail`, `hint`).

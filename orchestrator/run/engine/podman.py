@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 _OWN_API = "v5.0.0/libpod"
 _STAT = "X-Docker-Container-Path-Stat"
-_SHORT = re.compile(r"docker\.io/library/")  # put before a name that has no host
+_SHORT = re.compile(r"[^/]+/library/")  # put before a name that has no host
 _PERMISSIONS = 0o777
 
 
 def docker_tag(tag: str) -> str:
     """A tag as Docker has it."""
-    return _SHORT.sub("", tag, count=1)
+    return _SHORT.sub("", tag, count=1) if _SHORT.match(tag) else tag
 
 
 def was_stopped(api: Any, name: str) -> bool:
