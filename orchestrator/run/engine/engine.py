@@ -105,9 +105,10 @@ class Engine:
                 found = self.api.inspect_image(reference)
             except NotFound:
                 return None
+        tags = tuple(found.get("RepoTags") or ())
         return EngineImage(
             id=found["Id"],
-            tags=tuple(map(docker_tag, found.get("RepoTags") or ())),
+            tags=tuple(map(docker_tag, tags)) if self.podman else tags,
             diff_ids=tuple((found.get("RootFS") or {}).get("Layers") or ()),
             labels=(found.get("Config") or {}).get("Labels") or {},
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
 
 _OWN_API = "v5.0.0/libpod"
 _STAT = "X-Docker-Container-Path-Stat"
-_SHORT = re.compile(r"[^/]+/library/")  # put before a name that has no host
 _PERMISSIONS = 0o777
 
 
 def docker_tag(tag: str) -> str:
-    """A tag as Docker has it."""
-    return _SHORT.sub("", tag, count=1) if _SHORT.match(tag) else tag
+    """A tag as Docker has it: a name without a host is given one here, and `library`."""
+    _, found, name = tag.partition("/library/")
+    return name if found and "/" not in name else tag
 
 
 def was_stopped(api: Any, name: str) -> bool:
