@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from integration.conftest import small  # noqa: F401
 from integration.test_bundles import *  # noqa: F403
 from integration.test_contents import *  # noqa: F403
 from integration.test_crashes import *  # noqa: F403

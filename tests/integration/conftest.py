@@ -20,7 +20,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> It
     (pin,) = [one for one in list_pins(shared_base) if one.name == "cpu"]
     layer = json.loads((blobs / pin.digest.hex).read_bytes())["layers"][0]["digest"]
     imported = ["docker", "import", str(blobs / layer.removeprefix("sha256:")), "reprise-test:os"]
-    image = subprocess.run(imported, check=True, capture_output=True, text=True).stdout.strip()
+    image = subprocess.run(imported, check=True, capture_output=True, text=True).stdout.split()[-1]
     box = Box(load({"REPRISE_HOME": str(tmp_path_factory.mktemp("small") / "here")}))
     try:
         pinned = box.type("base", "pin", "os", image)
