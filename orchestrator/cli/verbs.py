@@ -57,6 +57,7 @@ VERBS: dict[str, Verb] = {
     "image show": Verb(MANAGE, "Show the layers, program and packages of an image."),
     "image sbom": Verb(MANAGE, "Print the bill of materials of an image (CycloneDX 1.6, JSON)."),
     "base": Verb(MANAGE, "Make, list, pin or probe base images."),
+    "base new": Verb(MANAGE, "Make a flavour of your own, like another base but for some packages."),
     "base build": Verb(MANAGE, "Make a flavour from its recipe and pin it on this box."),
     "base list": Verb(MANAGE, "List the pinned bases, and the flavours that are not pinned yet."),
     "base pin": Verb(MANAGE, "Pin an image that is there already as the base NAME."),

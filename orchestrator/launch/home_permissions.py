@@ -15,8 +15,8 @@ from orchestrator.settings import Settings
 _OTHERS = 0o077
 _THROUGH = 0o011  # on the way to a shared store: names cannot be listed
 _OURS = frozenset(
-    {"attempts", "bases.lock", "bases.toml", "identity.key", "images", "imports", "imports.lock", "inputs"}
-    | {"keys", "spool", "store", "wheels", "worker.log"}
+    {"attempts", "bases.lock", "bases.toml", "flavours", "identity.key", "images", "imports", "imports.lock"}
+    | {"inputs", "keys", "spool", "store", "wheels", "worker.log"}
 )
 _BEGINNINGS = ("reprise.db", "crash-", ".")
 

@@ -15,6 +15,7 @@ from orchestrator.view.runs.run_view import params_text
 
 if TYPE_CHECKING:
     from orchestrator.image.base.base_pins import BasePin
+    from orchestrator.launch.bases.new_flavour import NewFlavour
     from orchestrator.launch.submit.rerun_target import Target
     from orchestrator.launch.submit.submit_run import DryRun
 
@@ -156,6 +157,18 @@ def bases_view(pins: Sequence[BasePin], not_pinned: Sequence[str]) -> View:
             yield Text(f"{name}: not pinned; `reprise base build {name}` makes it")
 
     return View({"bases": pins, "not_pinned": not_pinned}, page())
+
+
+def new_flavour_view(made: NewFlavour) -> View:
+    """A flavour that was just locked: in what it differs from its parent, and what comes next."""
+
+    def page() -> Iterator[Block]:
+        yield Fields([("base", made.name), ("like", made.parent), ("lock", str(made.lock))])
+        rows = [(item.name, item.before or "-", item.after or "-") for item in made.changed]
+        yield Table(("package", made.parent, made.name), rows)
+        yield Text(f"make it: `reprise base build {made.name}`; then `base: {made.name}` in the job file")
+
+    return View(jsonable(made), page(), made.name)
 
 
 def python_view(python: PythonFacts) -> View:

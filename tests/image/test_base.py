@@ -156,7 +156,7 @@ def test_a_pin_that_cannot_be_replaced_is_not_doubled(recipes: Path, make_base: 
 
 @given(st.text(st.characters(blacklist_categories=["Cs"])))
 def test_any_text_survives_toml(text: str) -> None:
-    assert tomllib.loads(f"a = {module._quoted(text)}") == {"a": text}
+    assert tomllib.loads(f"a = {module.quoted_toml(text)}") == {"a": text}
 
 
 @pytest.mark.parametrize("missing", ["digest", "config_digest", "reference", "python"])

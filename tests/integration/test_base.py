@@ -18,15 +18,18 @@ from pathlib import Path
 
 import docker
 import pytest
+from support.package_index import only_this_index, package_index
 
 from orchestrator.digest import Digest
 from orchestrator.errors import BaseNotPinnedError, EngineError, UsageError
 from orchestrator.image.base.normalise import read_tree
+from orchestrator.image.base.recipe import read_recipe
 from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Base
 from orchestrator.launch.bases import base_layers
 from orchestrator.launch.bases.manage_bases import BASE_REPOSITORY, build_base, pin_base
+from orchestrator.launch.bases.new_flavour import new_flavour
 from orchestrator.launch.bases.probe_python import probe_python
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
@@ -57,7 +60,8 @@ def recipes(shared_base: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
         lines.append(f"{name}=={wheel.name.split('-')[1]} --hash=sha256:{wheel.parent.name}\n")
     (folder / "cpu" / "requirements.txt").write_text("".join(lines))
     (folder / "bases.toml").write_text(
-        '[cpu]\nos_image = "bootstrap"\nrelease = "debian/bookworm"\nrequirements = "cpu/requirements.txt"\n'
+        '[cpu]\nos_image = "bootstrap"\nrelease = "debian/bookworm"\npython = "3.11"\n'
+        'requirements = "cpu/requirements.txt"\n'
     )
     shutil.copy(REPO / "Dockerfile.base", folder / "Dockerfile.base")
     return folder
@@ -153,6 +157,38 @@ def test_an_engine_that_lost_the_base_is_given_it_again(small):
     assert session.engine.image(base.reference) is None
     assert build_base(session, "cpu", Silent()).ref == base.ref
     assert session.engine.image(base.reference) is not None
+
+
+def test_a_flavour_of_ones_own_is_made_and_used(
+    root: Path, new_session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    session = new_session()
+    settings = session.settings
+    settings.wheels.unlink()  # what is fetched here stays here
+    with package_index(tmp_path / "index") as index:
+        only_this_index(monkeypatch, index)
+        index.add("filelock", "9.9")
+        index.add("rare-thing", "1.2", ["filelock>=9"])
+        for name in SMALL:
+            shutil.copy(next(shared_wheels().glob(f"*/{name}-*.whl")), index.folder)
+        made = new_flavour(settings, "mine", "cpu", ("rare-thing",), Silent())
+        assert {item.name: item.after for item in made.changed} == {"filelock": "9.9", "rare-thing": "1.2"}
+        monkeypatch.setattr(
+            base_layers, "bootstrap", lambda release, target, packages: shutil.copy(root, target)
+        )
+        base = build_base(session, "mine", Silent())
+    assert (base.ref.name, base.python.packages["rare-thing"]) == ("mine", "1.2")
+    assert base.python.packages["filelock"] == "9.9"
+    assert resolve_base(settings, "mine").ref == base.ref
+    assert read_recipe(settings, "mine").requirements == made.lock, "the pin left the recipe in the file"
+    code, out = session.engine.run_once(
+        base.reference, ["python", "-c", "import rare_thing as m; print(m.VERSION)"]
+    )
+    assert (code, out) == (0, b"1.2\n")
+
+
+def shared_wheels() -> Path:
+    return load().wheels
 
 
 # Pinned as they are

@@ -129,7 +129,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _without(text: str, name: str) -> str:
     """The file without the tables of one pin: from their headers to the next header or comment."""
-    quoted = f"(?:{re.escape(_quoted(name))}|'{re.escape(name)}'|{re.escape(name)})"
+    quoted = f"(?:{re.escape(quoted_toml(name))}|'{re.escape(name)}'|{re.escape(name)})"
     header = re.compile(rf"\s*\[\s*{quoted}\s*\.\s*pin\s*[.\]]")
     kept: list[str] = []
     inside = False
@@ -147,7 +147,7 @@ def _table(pin: BasePin) -> dict[str, Any]:
 
 
 def _block(pin: BasePin) -> str:
-    name, table = _quoted(pin.name), _table(pin)
+    name, table = quoted_toml(pin.name), _table(pin)
     python = table.pop("python")
     packages = python.pop("packages")
     parts = [
@@ -159,9 +159,9 @@ def _block(pin: BasePin) -> str:
 
 
 def _pairs(values: dict[str, str]) -> str:
-    return "".join(f"{_quoted(key)} = {_quoted(value)}\n" for key, value in values.items())
+    return "".join(f"{quoted_toml(key)} = {quoted_toml(value)}\n" for key, value in values.items())
 
 
-def _quoted(text: str) -> str:
+def quoted_toml(text: str) -> str:
     """A TOML basic string: JSON's escapes are among TOML's, but for DEL, which JSON leaves bare."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -21,6 +21,8 @@ from orchestrator.value import Value
 PACKAGES = ("ca-certificates", "python3", "python3-venv")
 _COMPONENTS = {"debian": "main", "ubuntu": "main,universe"}  # Ubuntu has python3-venv in universe
 _KEYRINGS = {"debian": "debian-archive-keyring", "ubuntu": "ubuntu-keyring"}  # packages
+_GLIBC = {"bookworm": "2.36", "trixie": "2.41", "jammy": "2.35", "noble": "2.39"}
+_OLDEST_GLIBC = "2.28"  # which PyTorch's wheels ask for
 _NAME = re.compile(r"(?P<distribution>[a-z]+)/(?P<codename>[a-z]+)")
 # As in Debian's slim images: of documentation only licences, no translations.
 _LEFT_OUT = ("doc/*", "info/*", "lintian/*", "locale/*", "man/*")
@@ -40,6 +42,11 @@ def release(name: str) -> Release:
         known = " or ".join(sorted(_COMPONENTS))
         raise ValueError(f"{name!r} is not a release: write DISTRIBUTION/CODENAME, of {known}")
     return Release(**match.groupdict())
+
+
+def glibc(release: Release) -> str:
+    """The C library of a release; of one that is not known, the oldest that a base can have."""
+    return _GLIBC.get(release.codename, _OLDEST_GLIBC)
 
 
 def bootstrap(release: Release, target: Path, packages: Sequence[str] = ()) -> None:
