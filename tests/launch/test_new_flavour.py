@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.package_index import PackageIndex, only_this_index, package_index
 
-from orchestrator.errors import StoreError, UsageError
+from orchestrator.errors import InfrastructureError, StoreError, UsageError
 from orchestrator.image.base.base_pins import flavours
 from orchestrator.image.base.recipe import read_recipe
 from orchestrator.image.base.resolve_base import resolve_base
@@ -156,6 +156,9 @@ def test_cpu_builds_come_from_the_flavours_own_index(
     assert (found["torch"], found["torchvision"]) == ("2.9.1+cpu", "0.24.1+cpu")
     assert "nvidia-thing" not in found
     assert read_recipe(settings, "older").wheel_index == makers.url
+    with pytest.raises(InfrastructureError, match="cannot reach the package index") as caught:
+        make(settings, "oldest", "torch==2.9.*")
+    assert "PIP_FIND_LINKS" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(

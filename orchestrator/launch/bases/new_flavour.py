@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.base.os_image import glibc
 from orchestrator.image.base.own_flavours import ASKED, FOLDER, LOCK, check_name, write_flavour
 from orchestrator.image.base.recipe import Recipe, read_recipe
@@ -120,7 +120,14 @@ def _another_torch(
     locked = lock_requirements(lines, empty, before=has)
     if recipe.wheel_index is not None and not any("+" in one.pin.version for one in locked.packages):
         # Of the CPU builds the package index knows nothing: those of PyTorch's own index come first.
-        locked = lock_requirements(lines, empty, before=has, more_indexes=(recipe.wheel_index,))
+        try:
+            locked = lock_requirements(lines, empty, before=has, more_indexes=(recipe.wheel_index,))
+        except InfrastructureError as error:
+            raise InfrastructureError(
+                error.message,
+                f"builds for {recipe.flavour} are at {recipe.wheel_index}, or where pip is told to look "
+                "(PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS); with --from cuda they are on the package index",
+            ) from error
     return {one.pin.name: one.pin for one in locked.packages}
 
 

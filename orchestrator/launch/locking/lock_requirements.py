@@ -42,16 +42,18 @@ def lock_requirements(
     *,
     before: Mapping[str, str] | None = None,
     cache: Path | None = None,
+    more_indexes: tuple[str, ...] = (),
 ) -> LockedRequirements:
     """Lock requirements in the form of PEP 508, one each.
 
     `before` has versions of an earlier lock, which are kept where they still fit. `cache`: a folder in which
-    uv keeps what indexes said. LockError: the requirements do not fit the base or each other, or have no
-    wheels. UsageError: not requirements. InfrastructureError: no uv, or the index does not answer.
+    uv keeps what indexes said. `more_indexes` are asked beside those of pip's configuration.
+    LockError: the requirements do not fit the base or each other, or have no wheels. UsageError: not
+    requirements. InfrastructureError: no uv, or the index does not answer.
     """
     wanted = read_lines(lines, target)
     raise_clash(target, wanted)
-    return _result(resolve(wanted, target, before or {}, cache), target)
+    return _result(resolve(wanted, target, before or {}, cache, more_indexes), target)
 
 
 def read_lines(lines: Iterable[str], target: LockTarget) -> tuple[RequestedPackage, ...]:

@@ -40,7 +40,11 @@ class ChosenVersion(Value):
 
 
 def resolve(
-    wanted: tuple[RequestedPackage, ...], target: LockTarget, before: Mapping[str, str], cache: Path | None
+    wanted: tuple[RequestedPackage, ...],
+    target: LockTarget,
+    before: Mapping[str, str],
+    cache: Path | None,
+    more_indexes: tuple[str, ...] = (),
 ) -> tuple[ChosenVersion, ...]:
     """The versions of all that is needed, what the base has among them (`is_provided`).
 
@@ -48,6 +52,7 @@ def resolve(
     such a package is then looked up in the index, at the base's version.
     """
     pip = pip_settings()
+    pip["extra-index-url"] = " ".join([pip.get("extra-index-url", ""), *more_indexes])
     looked_up = {one.name for one in wanted if one.extras}
     while True:
         found = _resolve(wanted, target, before, cache, pip, looked_up)
