@@ -62,7 +62,7 @@ def survey_project(target: Path, provided: Mapping[str, str]) -> Survey:
             f"{folder / entry.script} is not Python that can be parsed",
             "does `python -m py_compile` take it?",
         )
-    interface = read_interface(entry)
+    interface = read_interface(entry, files)
     hints = hints_of(entry.modules.reached(entry.script))
     defaults = [option.value for option in interface.options if isinstance(option.value, str)]
     surroundings = find_data(files, defaults)
@@ -93,6 +93,8 @@ def _place(target: Path) -> tuple[Path, str | None]:
 def _project_of(parent: Path) -> Path:
     """The nearest project around a script; not above the current folder, nor the person's home."""
     here, stop = Path.cwd().resolve(), Path.home().resolve()
+    while (parent / "__init__.py").exists() and parent != parent.parent:
+        parent = parent.parent  # of the outermost package
     for folder in (parent, *parent.parents):
         if folder == stop or folder == folder.parent:
             break
