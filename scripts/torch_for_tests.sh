@@ -9,6 +9,6 @@ log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
 if ! scripts/uv.sh pip install --quiet --compile-bytecode --python "$venv" --no-deps --require-hashes --only-binary :all: \
     --requirement images/cpu/requirements.txt --requirement jobs/digits/requirements.txt >"$log" 2>&1; then
-    cat "$log"
-    echo "so $("$venv/bin/python" --version) here gets no PyTorch: the tests that run it are run inside the cpu base"
+    echo "$("$venv/bin/python" --version) gets no PyTorch here, so the tests that run it are run inside the cpu base; uv says:"
+    sed 's/^/    /' "$log"
 fi
