@@ -18,6 +18,6 @@ fi
 scripts/uv.sh --version >/dev/null # made here, where its messages are seen
 if find_python 3.11 || find_python "$known"; then exit 0; fi
 echo "no Python of 3.11 to 3.14 on this machine: uv fetches $brought" >&2
-scripts/uv.sh python install --quiet "$brought" >&2 ||
-    { echo "uv could not fetch it: install a Python of 3.11 to 3.14, or set PYTHON to one" >&2; exit 5; }
+scripts/uv.sh python install --no-progress "$brought" >&2 ||
+    { echo "uv could not fetch it (its words are above): install a Python of 3.11 to 3.14, or set PYTHON to one" >&2; exit 5; }
 scripts/uv.sh python find "$brought"
