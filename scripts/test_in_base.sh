@@ -36,7 +36,8 @@ fi
 
 echo "the tests that run PyTorch, inside the cpu base (Python $version)"
 room="$(cd "$packages" && pwd)"
-docker run --rm --init --network none --user "$(id -u):$(id -g)" --tmpfs /tmp:exec --workdir /checkout \
+docker run --rm --init --network none --hostname tests --add-host tests:127.0.0.1 \
+    --user "$(id -u):$(id -g)" --tmpfs /tmp:exec --workdir /checkout \
     --volume "$PWD:/checkout:ro" --volume "$room:/packages:ro" --volume "$room/tests.pth:$purelib/zz-tests.pth:ro" \
     --env HOME=/tmp --env PYTHONDONTWRITEBYTECODE=1 --env HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis \
     "$reference" "$inside" -m pytest -p no:cacheprovider -n auto --dist worksteal -m torch "$@"
