@@ -147,7 +147,9 @@ def test_a_run_that_nobody_is_at_is_a_note(world: World) -> None:
         connection.execute("UPDATE run SET created_at = ? WHERE public_id = ?", (old, run))
     with world.opened() as session:
         found = list(audit(session, Audit(parts=(AuditPart.RUNS,)), lambda _: lambda _done, _total: None))
-    assert [(one.kind.value, one.subject, one.wrong) for one in found] == [("run stuck", f"run {run}", False)]
+    # The world's own open run is at a box that is silent once the world is a few minutes old.
+    about = [(one.kind.value, one.subject, one.wrong) for one in found if one.run == run]
+    assert about == [("run stuck", f"run {run}", False)]
 
 
 @pytest.mark.parametrize(
