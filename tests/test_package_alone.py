@@ -1,8 +1,7 @@
-"""The package alone, as `uv tool install` gets it: a wheel has everything and needs no checkout beside it."""
+"""A built wheel has every file; tests/integration/test_installed_package.py runs jobs with it."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -35,19 +34,3 @@ def test_a_wheel_has_every_file_of_the_package_and_the_recipes_of_bases(unpacked
     here = below(REPO / "orchestrator")
     recipes = {f"_images/{name}" for name in below(REPO / "images") | {"Dockerfile.base"}}
     assert below(unpacked / "orchestrator") == here | recipes
-
-
-@pytest.mark.slow
-def test_it_knows_the_bases_without_a_checkout(unpacked: Path, tmp_path: Path) -> None:
-    code = "import orchestrator.cli.main as cli; print(cli.__file__); cli.main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "base", "list"],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(unpacked)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{unpacked}/")
-    assert "`reprise base build cpu` makes it" in done.stdout

@@ -50,6 +50,7 @@ def test_all_deadlines_together_are_under_ten_minutes() -> None:
     assert sum(row.seconds for row in gpu_box.ROWS) <= gpu_box.LIMIT < 600
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", ["torch", "digests", "step", "index_add"])
 def test_a_probe_works_on_the_cpu(rehearsed: Any, name: str) -> None:
     row = next(row for row in gpu_box.ROWS if row.what == name)
@@ -58,6 +59,7 @@ def test_a_probe_works_on_the_cpu(rehearsed: Any, name: str) -> None:
     assert answer.numbers
 
 
+@pytest.mark.torch
 def test_a_probe_that_finds_a_difference_fails_its_row(
     rehearsed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
