@@ -22,6 +22,8 @@ PACKAGES = ("ca-certificates", "python3", "python3-venv")
 _COMPONENTS = {"debian": "main", "ubuntu": "main,universe"}  # Ubuntu has python3-venv in universe
 _KEYRINGS = {"debian": "debian-archive-keyring", "ubuntu": "ubuntu-keyring"}  # packages
 _GLIBC = {"bookworm": "2.36", "trixie": "2.41", "jammy": "2.35", "noble": "2.39"}
+# mmdebstrap 1.6 (Debian's unstable) writes another one than 1.4 and 1.5; all other files are the same bytes.
+_FSTAB = "--setup-hook=echo '# UNCONFIGURED FSTAB FOR BASE SYSTEM' >\"$1/etc/fstab\""
 _OLDEST_GLIBC = "2.28"  # which PyTorch's wheels ask for
 _NAME = re.compile(r"(?P<distribution>[a-z]+)/(?P<codename>[a-z]+)")
 # As in Debian's slim images: of documentation only licences, no translations.
@@ -81,7 +83,7 @@ def command(release: Release, target: Path, packages: Sequence[str] = ()) -> lis
     words += [f"--components={_COMPONENTS[release.distribution]}", '--aptopt=Acquire::Languages "none"']
     words += [f"--dpkgopt=path-exclude=/usr/share/{pattern}" for pattern in _LEFT_OUT]
     words += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
-    return [*words, release.codename, str(target)]
+    return [*words, _FSTAB, release.codename, str(target)]
 
 
 def environment(host: Mapping[str, str]) -> dict[str, str]:
