@@ -79,9 +79,10 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def team_registry() -> Iterator[RegistryServer]:
-    """For whom it may hold what others pushed: the base of a gigabyte is pushed once."""
+def team_registry(shared_base: Settings) -> Iterator[RegistryServer]:
+    """For tests that do not ask what it holds: it has the base already."""
     with registry_server() as server:
+        server.holds("team", shared_base.layout / "blobs" / "sha256")
         yield server
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import Box, make_box, write_job
+from support.box import Box, make_box, small_job
 from support.records import new_run
 from support.services import SecondEngine, engine_server, registry_server
 
@@ -23,7 +23,7 @@ from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import LABEL_PROGRAM
 from orchestrator.image.stored_image import image_of, stored_image
 from orchestrator.record.record import open_record
-from orchestrator.settings import Settings, load
+from orchestrator.settings import load
 
 pytestmark = pytest.mark.engine
 
@@ -136,11 +136,16 @@ def test_many_images_are_exported_at_about_the_cost_of_one(engine_box: Box, seco
 # The box's layout
 
 
+@pytest.fixture
+def box(small: Box, tmp_path: Path) -> Box:
+    return make_box(tmp_path / "home", small.settings)
+
+
 def test_what_was_changed_in_the_boxs_layout_is_named(box: Box, tmp_path: Path) -> None:
     """One audit of everything: it hashes the base, too."""
     images = []
     for number in range(4):
-        spec = write_job(tmp_path / f"job{number}", f"print({number})", "params: {lr: 0.1}")
+        spec = small_job(tmp_path / f"job{number}", f"print({number})", "params: {lr: 0.1}")
         images.append(Digest(box.json("build", str(spec))["digest"]))
     flipped, swapped, configured, lying = images
     forged = claim_another_parameter(box, lying)
@@ -193,12 +198,12 @@ def claim_another_parameter(box: Box, digest: Digest) -> Digest:
 # A registry
 
 
-def test_what_was_changed_in_the_registry_is_named(tmp_path: Path, shared_base: Settings) -> None:
+def test_what_was_changed_in_the_registry_is_named(tmp_path: Path, small: Box) -> None:
     with registry_server() as hub:
-        box = make_box(tmp_path / "home", shared_base, REPRISE_REGISTRY=hub.place("audit/reprise"))
+        box = make_box(tmp_path / "home", small.settings, REPRISE_REGISTRY=hub.place("audit/reprise"))
         images = []
         for number in range(4):
-            spec = write_job(tmp_path / f"job{number}", f"print({number})")
+            spec = small_job(tmp_path / f"job{number}", f"print({number})")
             images.append(Digest(box.json("build", "--push", str(spec))["digest"]))
         with open_record(box.settings) as record:
             for digest in images:
