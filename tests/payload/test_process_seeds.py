@@ -15,7 +15,7 @@ def drawn(image: Any, tmp_path: Path, *ways: str, draw: str = "numpy", **env: An
     """What each process drew, by its label."""
     path = tmp_path / "drawn"
     path.unlink(missing_ok=True)
-    done = image.run(str(FAMILY), "root", *ways, DRAWN=str(path), DRAW=draw, timeout=240, **env)
+    done = image.run(str(FAMILY), "root", *ways, DRAWN=str(path), DRAW=draw, timeout=900, **env)
     assert (done.code, done.err) == (0, "")
     assert not done.all("error")
     lines = [line.split("\t") for line in path.read_text().splitlines()]
