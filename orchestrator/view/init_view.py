@@ -10,13 +10,18 @@ from orchestrator.view.forms.page import Block, Text, Tone, View, next_commands,
 if TYPE_CHECKING:
     from orchestrator.launch.project_survey.draft_project import DraftedProject
 
-SHOWN = 60  # lines of a file: a lock is long
+SHOWN = 80  # lines of a file
 
 
 def draft_page(drafted: DraftedProject) -> Iterator[Block]:
     """The files, before they are written."""
-    for name, text in drafted.files.items():
+    for name, text in reversed(list(drafted.files.items())):  # the job file first
         lines = text.splitlines()
+        if name.endswith(".lock"):
+            yield Text(
+                f"{drafted.folder / name}: {sum('==' in line for line in lines)} packages, with hashes\n"
+            )
+            continue
         yield Text(f"{drafted.folder / name}", Tone.STRONG)
         yield Text("\n".join(f"  {line}" for line in lines[:SHOWN]))
         if len(lines) > SHOWN:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from support.terminal import Terminal
 
+from orchestrator.errors import UsageError
+from orchestrator.launch.project_survey.write_drafts import write_drafts
 from orchestrator.spec.jobfile.read_job import read_spec
 
 SCRIPT = (
@@ -46,7 +48,7 @@ def test_yes_writes_a_job_file_that_the_strict_reader_takes(
     assert (spec.name, spec.params, spec.seed) == ("my-model", {"lr": 0.1}, 7)
     assert spec.command == "python train.py --lr {lr} --seed {seed}"
     assert "# learning rate" in (project / "job.yaml").read_text()
-    assert ran.out.rstrip().endswith(f"reprise submit {project / 'job.yaml'}")
+    assert ran.out.rstrip().endswith(f"reprise submit '{project / 'job.yaml'}'")
 
 
 def test_json_is_one_document_of_what_was_written(project: Path, reprise: Callable[..., Any]) -> None:
@@ -78,15 +80,14 @@ def test_a_link_in_a_files_place_is_not_written_through(project: Path, reprise: 
     assert not (project.parent / "elsewhere").exists()
 
 
-def test_where_it_cannot_write_it_leaves_nothing(project: Path, reprise: Callable[..., Any]) -> None:
-    (project / "data").mkdir()
-    (project / "data" / "x.csv").write_text("1\n")
+def test_where_one_file_cannot_be_written_none_is(project: Path) -> None:
     before = listing(project)
-    (project / ".repriseignore").mkdir()  # nobody's file, but the name is taken
-    assert reprise("init", str(project), "--yes").code == 0
-    (project / ".repriseignore").rmdir()
-    (project / "job.yaml").unlink()
-    assert listing(project) == before
+    with pytest.raises(UsageError, match="cannot write"):
+        write_drafts(project, {".repriseignore": "/data/\n", "gone/job.yaml": "name: x\n"})
+    (project / "taken").write_text("mine")
+    with pytest.raises(UsageError, match="taken is there already"):
+        write_drafts(project, {".repriseignore": "/data/\n", "taken": "name: x\n"})
+    assert listing(project) == before | {"taken": b"mine"}
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])

@@ -39,7 +39,7 @@ def command(target: Path, yes: bool, dry_run: bool, as_json: bool) -> None:
             "init asks before it writes, and there is no terminal to ask on",
             "--yes writes the files, --dry-run prints them",
         )
-    drafted = draft_project(load(), target)
+    drafted = draft_project(load(), target, writing=not dry_run)
     if not dry_run:
         refuse_existing(drafted.folder, drafted.files)
     if ask:

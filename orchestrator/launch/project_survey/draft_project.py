@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from orchestrator.image.base.base_pins import default_flavour, list_pins
 from orchestrator.launch.project_survey.data_beside_code import Surroundings
 from orchestrator.launch.project_survey.job_text import demanded, job_text
 from orchestrator.launch.project_survey.survey_project import Survey, survey_project
+from orchestrator.launch.project_survey.write_drafts import refuse_existing
 from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import JobSpec
 from orchestrator.spec.jobfile.read_job import FILE_NAME, read_spec_text
@@ -30,14 +32,18 @@ class DraftedProject:
     next: tuple[str, ...]  # commands
 
 
-def draft_project(settings: Settings, target: Path) -> DraftedProject:
+def draft_project(settings: Settings, target: Path, writing: bool = False) -> DraftedProject:
     """Nothing is written, and nothing of the project is run. UsageError: there is nothing to run.
+
+    With `writing`, UsageError as well for a job file that is there.
 
     SpecError would be a bug: the draft is read by the reader of job files before anybody sees it.
     """
     made = {pin.name: pin.python.packages for pin in list_pins(settings)}
     default = default_flavour(settings)
     survey = survey_project(target, _provided(made.get(default)))
+    if writing:
+        refuse_existing(survey.folder, (FILE_NAME,))
     base, reason = _base(default, made, survey.hints.imports)
     notes = list(survey.notes)
     requirements, more = _requirements(survey, base)
@@ -118,4 +124,4 @@ def _next(survey: Survey, base: str, made: Mapping[str, object]) -> tuple[str, .
     file = FILE_NAME if survey.folder.resolve() == Path.cwd() else str(survey.folder / FILE_NAME)
     given = "".join(f" -p {name}=…" for name in demanded(survey.draft))
     build = () if base in made else (f"reprise base build {base}",)
-    return (*build, f"reprise submit {file}{given}")
+    return (*build, f"reprise submit {shlex.quote(file)}{given}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator.durable import fsync_folder, temporary_beside
 from orchestrator.errors import UsageError
 
 
-def refuse_existing(folder: Path, names: Mapping[str, str]) -> None:
+def refuse_existing(folder: Path, names: Iterable[str]) -> None:
     """UsageError that names every file that is there already, whatever it is."""
     there = [name for name in names if os.path.lexists(folder / name)]
     if there:

@@ -1,0 +1,176 @@
+"""What lies in a folder, and what becomes of it: entry points, data, packages; hostile folders."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.examples import tries
+
+from orchestrator.errors import UsageError
+from orchestrator.launch.project_survey.draft_project import draft_files
+from orchestrator.launch.project_survey.interfaces.script_options import is_writable
+from orchestrator.launch.project_survey.job_text import scalar
+from orchestrator.launch.project_survey.survey_project import Survey, survey_project
+from orchestrator.spec.jobfile.job_spec import JobSpec
+from orchestrator.spec.jobfile.read_job import read_spec_text
+from orchestrator.spec.jobfile.strict_yaml import read_yaml
+
+BASE = {"torch": "", "numpy": ""}
+OPTIONS = "import argparse\np = argparse.ArgumentParser()\n{}args = p.parse_args()\n"
+
+
+def filled(folder: Path, files: dict[str, str | int]) -> Path:
+    """Files by name: text, or so many bytes of a file of holes."""
+    for name, content in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, int):
+            with place.open("wb") as stream:
+                stream.truncate(content)
+        else:
+            place.write_text(content)
+    return folder
+
+
+def drafted(survey: Survey) -> JobSpec:
+    return read_spec_text(draft_files(survey)["job.yaml"], survey.folder / "job.yaml")
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"train.py": "", "main.py": "", "utils.py": ""}, "python train.py"),
+        ({"main.py": "", "utils.py": ""}, "python main.py"),
+        ({"model.py": "", "mnist.py": "if __name__ == '__main__':\n    1\n"}, "python mnist.py"),
+        ({"only.py": "", "setup.py": "", "test_only.py": ""}, "python only.py"),
+        ({"pkg/__init__.py": "", "pkg/__main__.py": ""}, "python -m pkg"),
+        ({"src/pkg/__init__.py": "", "src/pkg/__main__.py": ""}, "PYTHONPATH=src python -m pkg"),
+        (
+            {"scripts/train.py": "import lib.a\n", "lib/a.py": "", "pyproject.toml": ""},
+            "PYTHONPATH=. python scripts/train.py",
+        ),
+        (
+            {"pyproject.toml": "[project.scripts]\nfit = 'pkg.cli:run'\n", "pkg/cli.py": "def run(): pass\n"},
+            "python -c 'import sys; from pkg.cli import run; sys.exit(run())'",
+        ),
+    ],
+)
+def test_what_runs_is_found(tmp_path: Path, files: dict[str, str | int], command: str) -> None:
+    assert drafted(survey_project(filled(tmp_path, files), BASE)).command == command
+
+
+def test_data_becomes_inputs_where_the_script_looks_for_it(tmp_path: Path) -> None:
+    options = (
+        "p.add_argument('--data', default='./data/train')\np.add_argument('--conf', default='conf/a.yaml')\n"
+        "p.add_argument('--far', default='/etc/passwd')\n"
+    )
+    files: dict[str, str | int] = {
+        "train.py": OPTIONS.format(options) + "open('weights/w.bin')\n",
+        "data/train/x.csv": "1\n",
+        "conf/a.yaml": "a: 1\n",
+        "weights/w.bin": 2 << 20,
+        "big/unnamed.bin": 2 << 20,
+        "tables/loader.py": "",
+        "runs/1/events": "x",
+    }
+    survey = survey_project(filled(tmp_path, files), BASE)
+    text = draft_files(survey)["job.yaml"]
+    spec = drafted(survey)
+    assert {name: Path(item.path) for name, item in spec.inputs.items()} == {
+        "data": tmp_path / "data",
+        "w.bin": tmp_path / "weights" / "w.bin",
+    }
+    assert spec.command == (
+        "mkdir -p weights && ln -s /inputs/w.bin weights/w.bin && "
+        "python train.py --data /inputs/data/train --conf {conf} --far {far}"
+    )
+    assert "#   far: /etc/passwd" in text, "only suggested: a stranger's script could name anything"
+    assert any("big/unnamed.bin" in note for note in survey.notes)
+    patterns = draft_files(survey)[".repriseignore"].splitlines()[1:]
+    assert patterns == ["/data/", "/big/unnamed.bin", "/weights/w.bin", "/runs/"]
+
+
+def test_a_folder_of_strangers_is_read_within_bounds(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "train.py").write_text("import stolen\n")
+    folder = filled(
+        tmp_path / "project", {"train.py": "import a, b, c\n", "huge.py": 5 << 30, "evil.py": "(" * 9999}
+    )
+    (folder / "a.py").symlink_to(secret / "train.py")
+    (folder / "b").symlink_to(secret, target_is_directory=True)
+    os.mkfifo(folder / "c.py")
+    os.mkfifo(folder / "requirements.txt")
+    (folder / "pyproject.toml").symlink_to("/dev/zero")
+    (folder / "name\nforged: 1").write_text("")
+    (folder / os.fsdecode(b"bad-\xff.py")).write_text("")
+    deep = folder
+    for _ in range(60):
+        deep = deep / "d"
+    deep.mkdir(parents=True)
+    for number in range(6_000):
+        (folder / "d" / f"{number}.txt").touch()
+    start = time.monotonic()
+    survey = survey_project(folder, BASE)
+    assert time.monotonic() - start < 60, "it waited for a FIFO, or read without end"
+    assert "stolen" not in survey.hints.imports
+    assert survey.needs.file is None
+    text = draft_files(survey)["job.yaml"]
+    assert "forged" not in text
+    assert drafted(survey).command == "python train.py"
+    assert any("cannot be source" in note for note in survey.notes)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "if a:\n    pass\n" + "elif b:\n    pass\n" * 150,
+        "x = " + "+".join(["1"] * 150) + "\n",
+        "f" + "(f" * 90 + ")" * 90 + "\n",
+        "def f():\n    f()\nf()\n",
+        "class A:\n    def m(self):\n        return A().m()\nA().m()\n",
+        "import argparse\nfor i in range(9):\n    p = argparse.ArgumentParser(parents=[p])\n",
+        "import argparse\np = argparse.ArgumentParser()\np.parents = p\n"
+        "p.add_argument('--a', default=2**2**99)\n"
+        "p.parse_args()\n",
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--a;rm -rf x', default='b')\n"
+        "p.add_argument('--$(id)', type=int, default=1)\np.parse_args()\n",
+    ],
+)
+def test_a_script_that_means_harm_is_only_read(tmp_path: Path, script: str) -> None:
+    survey = survey_project(filled(tmp_path, {"train.py": script}) / "train.py", BASE)
+    assert drafted(survey).command == "python train.py"
+
+
+@pytest.mark.parametrize(
+    "script", ["if a:\n    pass\n" + "elif b:\n    pass\n" * 9000, "x = " + "-" * 90_000 + "1"]
+)
+def test_what_no_parser_takes_is_refused(tmp_path: Path, script: str) -> None:
+    with pytest.raises(UsageError, match="not Python that can be parsed"):
+        survey_project(filled(tmp_path, {"train.py": script}), BASE)
+
+
+def test_a_link_is_not_a_script(tmp_path: Path) -> None:
+    filled(tmp_path, {"real.py": ""})
+    (tmp_path / "train.py").symlink_to("real.py")
+    with pytest.raises(UsageError, match="not a plain file"):
+        survey_project(tmp_path / "train.py", BASE)
+
+
+@settings(max_examples=tries(600))
+@given(
+    value=st.one_of(
+        st.text().filter(is_writable),
+        st.booleans(),
+        st.integers(-(1 << 63), (1 << 63) - 1),
+        st.floats(allow_nan=False, allow_infinity=False),
+    )
+)
+def test_a_value_is_written_as_the_strict_reader_reads_it(value: object) -> None:
+    node, problems = read_yaml(f"a: {scalar(value)}\n", "job.yaml")  # type: ignore[arg-type]
+    assert (problems, node.value["a"].value) == ([], value)  # type: ignore[union-attr]
