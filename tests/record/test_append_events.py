@@ -16,12 +16,11 @@ from support.ledger_checks import kinds, told, wrong
 from support.records import BOX, ONE, full_result
 
 from orchestrator.errors import RecordError
-from orchestrator.record.database.connect import open_database
 from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.ledger.read_ledger import EventFilter
 from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import NewRun, Wanted
-from orchestrator.record.schema import migrate, tables
+from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import (
     MetricPoint,
     Output,
@@ -262,40 +261,6 @@ def test_a_kill_leaves_rows_and_ledger_together(settings: Settings, new_run: New
         record.finish(run, 1, full_result())
         assert record.ledger.head().size == before.size + 1
         assert wrong(record) == []
-
-
-def test_a_record_from_before_the_ledger_is_taken_in_as_it_is(settings: Settings, new_run: New) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    with open_record(settings) as record:
-        original, rerun = a_life(record, new_run)
-        open_one, _ = record.submit(new_run())
-        old = record.ledger.head().id
-    database = open_database(settings.database_url)
-    config = Config()
-    config.set_main_option("script_location", str(migrate.SCRIPTS))
-    with database.writing() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0005")
-    with open_record(settings) as record:
-        assert wrong(record) == []
-        assert kinds(record) == [
-            "job.recorded",
-            "image.recorded",
-            "input.recorded",
-            "box.introduced",
-            "run.adopted",
-            "run.adopted",
-            "verdict.adopted",
-            "run.adopted",
-        ]
-        assert record.ledger.head().id != old
-        record.claim(open_one, "box", "boot", "pid 1")
-        record.finish(open_one, 1, full_result())
-        record.annotations.tag(rerun, ["good"], "ada")
-        assert wrong(record) == []
-        assert record.state(original) is State.FAILED
 
 
 def test_a_damaged_ledger_takes_nothing_more(sqlite_settings: Settings, new_run: New) -> None:

@@ -15,6 +15,7 @@ from orchestrator.errors import RecordError
 from orchestrator.record.database import postgres as module
 from orchestrator.record.record import open_record
 from orchestrator.record.run_record import HistoryFilter, NewRun
+from orchestrator.record.schema.table_base import METADATA
 from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
 
@@ -95,3 +96,20 @@ def test_a_wrong_name_is_not_waited_for(postgres: PostgresServer, monkeypatch: p
     monkeypatch.setattr(module.time, "sleep", never)
     with pytest.raises(RecordError, match="does not exist"):
         open_record(load({"REPRISE_DATABASE_URL": postgres.url("nothing")}))
+
+
+def test_indexes_over_some_rows_hold_only_these(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = postgres.url("some_rows")
+    postgres.sql("CREATE DATABASE some_rows")
+    settings = load({"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": url})
+    query = "SELECT indexname FROM pg_indexes WHERE indexname LIKE 'ix%%' AND indexdef LIKE '%% WHERE %%'"
+    with open_record(settings) as record, record.reading() as connection:
+        partial = set(connection.exec_driver_sql(query).scalars())
+    wanted = {
+        str(index.name)
+        for table in METADATA.tables.values()
+        for index in table.indexes
+        if index.dialect_options["sqlite"]["where"] is not None
+    }
+    assert len(wanted) >= 3
+    assert partial == wanted

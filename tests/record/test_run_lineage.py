@@ -7,13 +7,10 @@ from typing import Any
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.record.database.connect import open_database
 from orchestrator.record.lineage import run_lineage as module
-from orchestrator.record.record import Record, open_record
+from orchestrator.record.record import Record
 from orchestrator.record.run_record import NewRun
-from orchestrator.record.schema import migrate
 from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
-from orchestrator.settings import Settings
 from orchestrator.spec import inputs as spec_inputs
 from orchestrator.spec.inputs import InputData, read_input
 
@@ -157,20 +154,3 @@ def test_a_long_chain_is_cut_and_says_so(
     monkeypatch.setattr(module, "MOST_RUNS", 3)
     found = record.history.lineage(runs[-1])
     assert found.cut and set(found.runs) == set(runs[-3:])
-
-
-def test_inputs_of_runs_from_before_this_schema_are_known(
-    settings: Settings, record: Record, made: Made, tmp_path: Path
-) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    maker = made("train", model="weights")
-    user = made("use", {"w": put(tmp_path / "w", "weights")})
-    config = Config()
-    config.set_main_option("script_location", str(migrate.SCRIPTS))
-    with open_database(settings.database_url).writing() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0004")
-    with open_record(settings) as opened:
-        assert [link.maker for link in opened.history.lineage(user).above] == [maker]

@@ -1,26 +1,25 @@
 from __future__ import annotations
 
-import math
-import random
 import re
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, inspect, select
+import pytest
+from sqlalchemy import create_engine, select
 from sqlmodel import Session, SQLModel
 
+from orchestrator.errors import RecordError
 from orchestrator.record.database.connect import open_database
 from orchestrator.record.database.database import Database
-from orchestrator.record.record import Record, open_record
-from orchestrator.record.run_record import HistoryFilter
+from orchestrator.record.record import open_record
 from orchestrator.record.schema import migrate, tables
 from orchestrator.record.schema.migrate import HEAD, bring_to_head, version
 from orchestrator.record.schema.row_models import MODELS
-from orchestrator.run.metrics.series import MetricPoint
 from orchestrator.settings import Settings
 from orchestrator.verdict.verdict_model import Outcome
+
+FIRST_RELEASE = Path(__file__).with_name("data") / "schema-0014.sql"
 
 
 def fresh(tmp_path: Path) -> Database:
@@ -46,7 +45,7 @@ def schema(path: Path) -> dict[str, list[str]]:
     }
 
 
-def test_migrations_give_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
+def test_a_new_record_has_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
     fresh(tmp_path)
     plain = tmp_path / "plain.db"
     tables.METADATA.create_all(create_engine(f"sqlite:///{plain}"))
@@ -90,57 +89,30 @@ def test_head_is_the_newest_migration(tmp_path: Path) -> None:
     assert version(fresh(tmp_path)) == HEAD
 
 
-def indexes(database: Database) -> set[str]:
-    with database.reading() as connection:
-        return {str(item["name"]) for item in inspect(connection).get_indexes("run")}
+def dumped(home: Path, named: str) -> Database:
+    """A record whose schema is the first release's, but for the version that it names."""
+    home.mkdir(mode=0o700)
+    with sqlite3.connect(home / "reprise.db") as connection:
+        connection.executescript(FIRST_RELEASE.read_text().replace("'0014'", f"'{named}'"))
+    return open_database(f"sqlite:///{home / 'reprise.db'}")
 
 
-def test_a_record_of_the_first_schema_is_brought_to_head_with_its_runs(
-    settings: Settings, record: Record, finished: Callable[..., str]
-) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    run = finished(params={"lr": 0.1}, result={"metrics": {"acc": 0.5}})
-    pick = random.Random(8)
-    for _ in range(20):
-        values = [pick.choice([0.0, -0.0, 1.0, 2.5, math.nan, math.inf, -math.inf]) for _ in range(6)]
-        series = [
-            MetricPoint(name=pick.choice("ab"), step=pick.choice([None, step]), value=value)
-            for step, value in enumerate(values)
-        ]
-        final = {point.name: pick.choice([point.value, 1.0]) for point in series}
-        finished(result={"metrics": final, "series": tuple(series)})
-    before, lines = record.run(run), record.history.lines(HistoryFilter())
-    database = open_database(settings.database_url)
-    config = Config()
-    config.set_main_option("script_location", str(migrate.SCRIPTS))
-    with database.writing() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0001")
-    assert version(database) == "0001"
-    assert "ix_run_seconds_id" not in indexes(database)
-    with open_record(settings) as opened:
-        assert opened.run(run) == before
-        assert repr(opened.history.lines(HistoryFilter())) == repr(
-            lines
-        )  # what was reached, too; NaN is not NaN
-        assert opened.history.best("digits", "acc").line.id == run
+def test_a_record_of_the_first_release_is_brought_to_the_tables_of_the_code(tmp_path: Path) -> None:
+    """A change of the tables without a migration fails here."""
+    database = dumped(tmp_path / "old", "0014")
+    bring_to_head(database)
     assert version(database) == HEAD
-    assert "ix_run_seconds_id" in indexes(database)
+    fresh(tmp_path)
+    assert schema(tmp_path / "old" / "reprise.db") == schema(tmp_path / "home" / "reprise.db")
 
 
-def test_a_downgrade_leaves_nothing(tmp_path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    database = fresh(tmp_path)
-    config = Config()
-    config.set_main_option("script_location", str(migrate.SCRIPTS))
-    with database.writing() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
-    assert schema(tmp_path / "home" / "reprise.db") == {}
+@pytest.mark.parametrize(("named", "said"), [("0007", "older than the first release"), ("9999", "newer")])
+def test_a_record_that_this_code_does_not_know_is_left_alone(tmp_path: Path, named: str, said: str) -> None:
+    database = dumped(tmp_path / "old", named)
+    before = (tmp_path / "old" / "reprise.db").read_bytes()
+    with pytest.raises(RecordError, match=said):
+        bring_to_head(database)
+    assert (tmp_path / "old" / "reprise.db").read_bytes() == before
 
 
 def test_the_words_of_a_verdict_are_the_verdict_rooms() -> None:

@@ -1,6 +1,6 @@
-"""New SQLite records as copies of one: to migrate takes 0.15 s of CPU, and a thousand tests want a record.
+"""New SQLite records as copies of one: to make the tables takes time, and a thousand tests want a record.
 
-What a copy holds, the migrations wrote, once per process. Tests of the migrations themselves ask for the
+What a copy holds was made as every record is, once per process. Tests of that way itself ask for the
 fixture `migrated_anew`; so does every process that a test starts, without asking.
 """
 

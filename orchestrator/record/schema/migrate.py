@@ -1,26 +1,28 @@
 """The schema's version: one cheap look in the usual case, alembic under a lock in the other.
 
-An upgrade costs a second of imports, and parallel starts race it, so processes that start together take
-a lock and only the first one migrates.
+A new record is made from the tables of the code. An older one is brought to them by alembic, which costs a
+second of imports. Processes that start together would race it, so they take a lock and one migrates.
 """
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.errors import RecordError
 from orchestrator.record.database.database import Database
+from orchestrator.record.schema import tables
 
 SCRIPTS = Path(__file__).with_name("migrations")
 _KNOWN = {path.name[:4] for path in (SCRIPTS / "versions").glob("[0-9]*.py")}
-HEAD = max(_KNOWN)
+FIRST, HEAD = min(_KNOWN), max(_KNOWN)
 
 
 def bring_to_head(database: Database) -> None:
-    """Create or upgrade the schema where needed. RecordError for a newer database than this code."""
+    """Create or upgrade the schema where needed. RecordError for a database that this code does not know."""
     if not database.untouched() and version(database) == HEAD:
         return
     database.prepare()
@@ -32,12 +34,20 @@ def _migrate(database: Database) -> None:
         found = version(database)
         if found == HEAD:
             return
-        if found is not None and found not in _KNOWN:
+        if found is None:
+            _create(database)
+        elif found in _KNOWN:
+            _upgrade(database)
+        elif found < FIRST:
+            raise RecordError(
+                f"the record {database.name} is older than the first release (schema {found})",
+                "any command of the last commit before decision 0033 brings it to schema 0014",
+            )
+        else:
             raise RecordError(
                 f"the record {database.name} was written by a newer version of Reprise (schema {found})",
                 "install that version, or name another place with REPRISE_HOME or REPRISE_DATABASE_URL",
             )
-        _upgrade(database)
 
 
 def version(database: Database) -> str | None:
@@ -54,6 +64,22 @@ def version(database: Database) -> str | None:
     return database.read(look)
 
 
+def _create(database: Database) -> None:
+    """A new record: the tables of the code, and the name of its ledger."""
+    database.before_upgrade()
+    with database.writing() as connection:
+        if connection.dialect.name == "postgresql":  # see tables.py: there it would import the dialect
+            for index in (index for table in tables.METADATA.tables.values() for index in table.indexes):
+                index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
+        tables.METADATA.create_all(connection)
+        # Another one in every database: events and tree heads of two teams cannot be mixed up.
+        connection.execute(insert(tables.ledger).values(id=secrets.token_hex(8), size=0, frontier=b""))
+        connection.execute(
+            text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        )
+        connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
 def _upgrade(database: Database) -> None:
     from alembic import command
     from alembic.config import Config
@@ -64,7 +90,3 @@ def _upgrade(database: Database) -> None:
     with database.writing() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        # Not in the migration that makes the ledger: that one stays as it is when the tables change.
-        from orchestrator.record.ledger.adopt_rows import adopt
-
-        adopt(connection)

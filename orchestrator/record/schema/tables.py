@@ -70,8 +70,8 @@ def _one_of(name: str, words: tuple[str, ...]) -> CheckConstraint:
 
 
 def _where(condition: str) -> dict[str, Any]:
-    """The condition of an index over some rows only. For Postgres the migration has it: here it would import
-    the dialect with its drivers, 25 ms in every command.
+    """The condition of an index over some rows only. Postgres gets it when a record is made (migrate.py):
+    here it would import the dialect with its drivers, 25 ms in every command.
     """
     return {"sqlite_where": sql(condition)}
 
