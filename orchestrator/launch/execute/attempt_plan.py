@@ -54,6 +54,7 @@ class Terms:
     inputs: Mapping[str, Path] | None = None  # verified just now; None: not yet (checked_inputs.py)
     stamps: Mapping[str, str] | None = None  # of the inputs, from before they were verified
     image: Image | None = None  # seen in the engine just now
+    engine: EngineInfo | None = None  # asked about itself just now
     environment: Mapping[str, str] = field(default_factory=dict)  # in addition to the image's own
     visible: str | None = None  # the GPUs that it may use (visible_gpus.py)
 

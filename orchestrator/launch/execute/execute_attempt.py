@@ -194,7 +194,7 @@ def _attempt(
     record, engine, settings, run = session.record, session.engine, session.settings, facts.id
     if _lost_with_its_boot(session, opened):
         return Result(state=State.LOST, message="the machine was restarted while the run was open")
-    info = engine.info()
+    info = terms.engine or engine.info()
     if opened.state is State.PREPARING:
         session.try_store()
         watch.phase("create", container_name(run, attempt))

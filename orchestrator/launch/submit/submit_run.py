@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from orchestrator.image.image_model import Image
@@ -20,6 +21,7 @@ from orchestrator.payload.determinism.torch_settings import SETTING_NAMES
 from orchestrator.record.run_record import NewRun, RunRecord, Wanted, new_id
 from orchestrator.record.runs.author import person
 from orchestrator.run.attempt_model import Plan
+from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.engine.load_image import ensure_loaded
 from orchestrator.run.hardware import choose_gpus, gpus, home_id
 from orchestrator.run.plan import plan_container
@@ -38,21 +40,19 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
     """
     session.warm()
     built = build(session, request, watch)
-    session.try_store()
-    session.engine.info().refuse_unfit()
-    if session.settings.registry is not None:
-        from orchestrator.launch.move_images import push_image
-
-        push_image(session, built.image, watch)
-    watch.phase("load", built.image.digest)
-    load(session, built.image, watch)
+    with ThreadPoolExecutor(1) as beside:  # the store waits for its disk, the rest for registry and engine
+        tried = beside.submit(session.try_store)
+        try:
+            info = _hand_over(session, built.image, watch)
+        finally:
+            tried.result()
     new = _new_run(session, built, request.key, here(session))
     with run_lock(session.settings, new.id):
         run, created = session.record.submit(new)
         crash_point("queued")
         if created:
             _keep_warnings(session, run, built)
-            known = Terms(inputs=paths_of(built.spec), stamps=built.stamps, image=built.image)
+            known = Terms(paths_of(built.spec), built.stamps, built.image, info)
             return execute_locked(session, run, watch, known)
     watch.note(f"the key {request.key!r} is known: this is run {run}")
     return execute(session, run, watch)
@@ -78,6 +78,19 @@ def submit_elsewhere(
     from orchestrator.launch.dispatch.await_run import wait
 
     return wait(session, run, watch)
+
+
+def _hand_over(session: Session, image: Image, watch: Watch) -> EngineInfo:
+    """To the registry, where one is set, and to this box's engine, if that is fit for runs."""
+    info = session.engine.info()
+    info.refuse_unfit()
+    if session.settings.registry is not None:
+        from orchestrator.launch.move_images import push_image
+
+        push_image(session, image, watch)
+    watch.phase("load", image.digest)
+    load(session, image, watch)
+    return info
 
 
 def load(session: Session, image: Image, watch: Watch) -> None:
