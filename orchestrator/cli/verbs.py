@@ -24,6 +24,7 @@ RUN, LOOK, MARK, PROVE, CARRY, MANAGE, SET_UP = "Run", "Look", "Mark", "Prove", 
 # By what is typed after `reprise`. A verb with verbs below it, as in `ledger log`, is a group.
 VERBS: dict[str, Verb] = {
     "submit": Verb(RUN, "Run a job spec and record everything about it."),
+    "lock": Verb(RUN, "Lock a project's packages by hash, for a base's Python and beside what it has."),
     "build": Verb(RUN, "Assemble the image of a job spec and print its digest."),
     "rerun": Verb(RUN, "Run a digest or a recorded run again and give a verdict."),
     "cancel": Verb(RUN, "Stop a run."),

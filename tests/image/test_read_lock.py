@@ -8,7 +8,7 @@ from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.lock import Pin
 from orchestrator.image.wheels.pip_download import requirement
-from orchestrator.image.wheels.read_lock import read_lock
+from orchestrator.image.wheels.read_lock import locked_file, read_lock
 from orchestrator.image.wheels.wheel_target import marker_environment, platforms, tags
 
 A, B = "a" * 64, "b" * 64
@@ -112,7 +112,7 @@ nothing \\
         "line 13: good is pinned twice for Python 3.11.2",
         "line 14: nothing: not pinned with ==",
     ]
-    assert "generate-hashes" in (caught.value.hint or "")
+    assert "reprise lock" in (caught.value.hint or "")
 
 
 def test_an_absent_or_binary_file_is_a_usage_error(tmp_path: Path, python: PythonFacts) -> None:
@@ -169,11 +169,75 @@ hashes = {{sha256 = "{a}"}}
 
 def test_a_pylock_is_read_for_the_target(tmp_path: Path, python: PythonFacts) -> None:
     path = lock(tmp_path, PYLOCK.format(a=A, b=B), "pylock.toml")
-    local, numpy = read_lock(path, python).pins
+    assert [pin.name for pin in read_lock(path, python).pins] == ["local"], "the base has this NumPy"
+    other = python.model_copy(update={"packages": {"numpy": "2.4.5"}})
+    local, numpy = read_lock(path, other).pins
     assert requirement(numpy) == (
         f"numpy @ https://files.example/numpy-2.4.6-cp311-cp311-manylinux_2_28_x86_64.whl --hash=sha256:{A}"
     )
     assert local.file == tmp_path / "wheels/local-1.0-py3-none-any.whl"
+
+
+def pylock_of(*versions: tuple[str, str]) -> str:
+    text = 'lock-version = "1.0"\ncreated-by = "a test"\n'
+    for name, version in versions:
+        wheel = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+        text += f'[[packages]]\nname = "{name}"\nversion = "{version}"\n[[packages.wheels]]\n'
+        text += f'url = "https://files.example/{wheel}"\nhashes = {{sha256 = "{A}"}}\n'
+    return text
+
+
+def test_of_a_pylock_the_base_s_pytorch_stays_with_all_that_a_gpu_build_needs(
+    tmp_path: Path, python: PythonFacts
+) -> None:
+    text = pylock_of(
+        *(("torch", "2.13.0"), ("nvidia-cublas", "13.1"), ("nvidia-cudnn-cu13", "9.2"), ("triton", "3.7")),
+        *(("nvidia-ml-py", "13.0"), ("tqdm", "4.0")),
+    )
+    path = lock(tmp_path, text, "pylock.toml")
+    assert [pin.name for pin in read_lock(path, python).pins] == ["nvidia-ml-py", "tqdm"]
+
+
+@pytest.mark.parametrize(
+    ("versions", "said"),
+    [
+        ([("torch", "2.9.1")], "torch 2.9.1 is locked, and the base has 2.13.0+cpu"),
+        (
+            [("torch", "2.13.0"), ("torchvision", "0.28.0")],
+            "torchvision is made for another build",
+        ),
+    ],
+)
+def test_a_pylock_that_clashes_with_the_base(
+    tmp_path: Path, python: PythonFacts, versions: list[tuple[str, str]], said: str
+) -> None:
+    with pytest.raises(UsageError, match="does not fit the base") as caught:
+        read_lock(lock(tmp_path, pylock_of(*versions), "pylock.toml"), python)
+    assert said in caught.value.message
+    assert ("reprise base new NAME --requirement torch==2.9.1" in (caught.value.hint or "")) is (
+        len(versions) == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("requirements.txt", "numpy\ntqdm==1.0\n"),
+        ("requirements.txt", "-e .\n--extra-index-url https://x.example/\nnumpy==1.0\n"),
+        ("requirements.in", "numpy\n"),
+        ("environment.yml", "dependencies: [numpy]\n"),
+        ("pyproject.toml", "[project]\n"),
+        ("setup.cfg", ""),
+    ],
+)
+def test_what_is_not_locked_names_the_command_that_locks_it(
+    tmp_path: Path, python: PythonFacts, name: str, text: str
+) -> None:
+    path = lock(tmp_path, text, name)
+    with pytest.raises(UsageError) as caught:
+        read_lock(locked_file(path), python)
+    assert caught.value.message == f"{path} is not locked"
+    assert caught.value.hint == f"run: reprise lock {path}; then write `requirements: requirements.lock`"
 
 
 def test_a_pylock_without_a_wheel_for_the_target_is_refused(tmp_path: Path, python: PythonFacts) -> None:
@@ -224,7 +288,7 @@ def test_a_pylock_for_another_python_is_refused(tmp_path: Path, python: PythonFa
 
 def test_of_a_million_problems_a_hundred_are_told(tmp_path: Path, python: PythonFacts) -> None:
     with pytest.raises(UsageError, match="and perhaps more") as caught:
-        read_lock(lock(tmp_path, "x\n" * 1_000_000), python)
+        read_lock(lock(tmp_path, "x --hash=md5:0\n" * 1_000_000), python)
     assert len(caught.value.message.splitlines()) == 102
 
 

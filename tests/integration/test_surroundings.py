@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.box import Box, write_job
 
-from orchestrator.run.collect.uncaught_exceptions import COMPILER
+from orchestrator.run.collect.ending_hints import COMPILER
 
 pytestmark = pytest.mark.engine
 

@@ -164,6 +164,7 @@ def test_what_cannot_be_locked_is_said_in_words(quick: PackageIndex, lines: list
 def test_the_way_out_is_a_base_that_fits_or_one_of_your_own(quick: PackageIndex) -> None:
     others = {"old": {"torch": "2.9.1+cpu"}, "vision": {"torch": "2.13.0", "torchvision": "0.28.0"}}
     target = TARGET.model_copy(update={"others": others})
+    quick.add("torchvision", "0.28.0", ["torch==2.13.0"])
     hints = {}
     for line in ("torch==2.9.*", "torch==1.13.1", "torchvision"):
         with pytest.raises(LockError) as caught:
@@ -172,6 +173,13 @@ def test_the_way_out_is_a_base_that_fits_or_one_of_your_own(quick: PackageIndex)
     assert "--base old" in hints["torch==2.9.*"]
     assert "reprise base new NAME --from cpu --requirement 'torch==1.13.1'" in hints["torch==1.13.1"]
     assert "--base vision" in hints["torchvision"]
+
+
+def test_a_torchvision_for_the_cpu_build_is_taken(quick: PackageIndex) -> None:
+    """Where this box's pip has a place for PyTorch's own builds."""
+    quick.add("torchvision", "0.28.0", ["torch==2.13.0"])
+    quick.add("torchvision", "0.28.0+cpu", ["torch==2.13.0"])
+    assert pins(lock_requirements(["torchvision"], TARGET)) == {"torchvision": "0.28.0+cpu"}
 
 
 def test_a_gpu_build_takes_torchvision_of_the_index(quick: PackageIndex) -> None:
@@ -246,8 +254,11 @@ def test_every_line_that_is_no_requirement_is_named(quick: PackageIndex) -> None
     assert quick.asked == []
 
 
-def test_uv_ends_with_the_command_that_started_it(index: PackageIndex, tmp_path: Path) -> None:
-    """An index that never answers, and Ctrl-C."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_uv_ends_with_the_command_that_started_it(
+    index: PackageIndex, tmp_path: Path, number: signal.Signals
+) -> None:
+    """An index that never answers, and a person who does not wait."""
     index.page = lambda path: time.sleep(60) or b""  # type: ignore[method-assign, func-returns-value]
     marker = f"reprise-lock-test-{os.getpid()}"
     script = (
@@ -263,7 +274,7 @@ def test_uv_ends_with_the_command_that_started_it(index: PackageIndex, tmp_path:
     try:
         _wait(lambda: bool(index.asked))
         assert _running(marker)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(30) != 0
         _wait(lambda: not _running(marker))
     finally:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.run.collect.uncaught_exceptions import COMPILER, MAX_SHOWN, NETWORK, read_uncaught
+from orchestrator.run.collect.ending_hints import COMPILER, NETWORK
+from orchestrator.run.collect.uncaught_exceptions import MAX_SHOWN, read_uncaught
 from orchestrator.spec.shown_names import fits_a_line
 
 

@@ -14,13 +14,13 @@ from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.labelled_builds import download_labelled, labelled
 from orchestrator.image.wheels.lock import Lock, Pin
 from orchestrator.image.wheels.pip_download import download
-from orchestrator.image.wheels.read_lock import lock_bytes, read_lock
+from orchestrator.image.wheels.read_lock import lock_bytes, locked_file, read_lock
 from orchestrator.image.wheels.wheel_folders import copy_found, copy_named, other_bytes
 from orchestrator.image.wheels.wheel_name import read_wheel_name
 from orchestrator.settings import Settings
 from orchestrator.value import Value
 
-_FORMAT = 2  # of the resolved locks; a change of the rules makes old ones miss
+_FORMAT = 3  # of the resolved locks; a change of the rules makes old ones miss
 
 
 class WheelFile(Value):
@@ -59,6 +59,7 @@ def fetch_wheels(
     UsageError: the lock is not one (every problem at once), or has no wheel for the target.
     InfrastructureError: the index does not answer, or delivers other bytes than the lock names.
     """
+    requirements = locked_file(requirements)
     data = lock_bytes(requirements)
     key = _key(requirements, data, python)
     found = _read_resolved(settings, key)
@@ -77,7 +78,8 @@ def fetch_wheels(
 
 
 def _key(requirements: Path, data: bytes, python: PythonFacts) -> str:
-    facts = [_FORMAT, requirements.suffix, Digest.of(data), python.version, python.glibc, python.machine]
+    target = [python.version, python.glibc, python.machine, python.packages]
+    facts = [_FORMAT, requirements.suffix, Digest.of(data), *target]
     return Digest.of(canonical_json(facts)).hex
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from orchestrator.errors import UsageError
 from orchestrator.image.wheels.wheel_address import quoted
 from orchestrator.value import Value
 
-HINT = "lock it with: uv pip compile --generate-hashes requirements.in -o requirements.txt"
+HINT = "reprise lock makes one that fits"
 
 CanonicalName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 PlainVersion = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.!+]*$")]
@@ -57,3 +58,9 @@ def make_pin(
 
 def problems_of(path: Path, problems: list[str]) -> UsageError:
     return UsageError("\n".join([f"{path} cannot be used:", *(f"  {line}" for line in problems)]), HINT)
+
+
+def not_locked(path: Path) -> UsageError:
+    """For a file that lists packages without hashes."""
+    run = f"run: reprise lock {shlex.quote(str(path))}"
+    return UsageError(f"{path} is not locked", f"{run}; then write `requirements: requirements.lock`")

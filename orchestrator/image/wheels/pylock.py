@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.packages.base_packages import cuda_part, has_cpu_torch, provided, refuse_clashes
 from orchestrator.image.wheels.lock import Lock, Pin, make_pin, problems_of
 from orchestrator.image.wheels.wheel_address import escaped, file_name, local_path, quoted, web_address
 from orchestrator.image.wheels.wheel_name import read_wheel_name
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from packaging.pylock import Package, PackageWheel
 
 # tomllib takes time and memory quadratic in the parts of a key: 60 kB of `a.a.a...` took minutes.
-_DEEP_KEY = re.compile(
+DEEP_KEY = re.compile(
     r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}"""
 )
 
@@ -27,7 +28,7 @@ def read_pylock(path: Path, text: str, python: PythonFacts) -> Lock:
     """The pins that apply to the target. UsageError with every package that cannot be taken."""
     from packaging.pylock import PackageWheel, Pylock, PylockSelectError, PylockValidationError
 
-    if _DEEP_KEY.search(text) is not None:
+    if DEEP_KEY.search(text) is not None:
         raise UsageError(f"{path}: a key with more than 32 parts", "no tool writes such a lock")
     try:
         lock = Pylock.from_dict(tomllib.loads(text))
@@ -39,8 +40,14 @@ def read_pylock(path: Path, text: str, python: PythonFacts) -> Lock:
         raise UsageError(f"{path}: {escaped(reason)}", f"the target is Python {python.version}") from None
     pins: dict[str, Pin] = {}
     problems: list[str] = []
+    versions = [(str(package.name), str(package.version)) for package, _ in selected if package.version]
+    refuse_clashes(path, versions, python)
+    # The base's build for the CPU takes the place of the build for GPUs, with all that only that one needs.
+    cpu = has_cpu_torch(python.packages) and any(name == "torch" for name, _ in versions)
     for package, file in selected:
         name = escaped(package.name)
+        if cpu and cuda_part(package.name):
+            continue
         if not isinstance(file, PackageWheel):
             problems.append(f"{name}: no wheel for Python {python.version}; only wheels are used")
             continue
@@ -54,7 +61,8 @@ def read_pylock(path: Path, text: str, python: PythonFacts) -> Lock:
         pins[pin.name] = pin
     if problems:
         raise problems_of(path, problems)
-    return Lock(pins=tuple(pins[name] for name in sorted(pins)))
+    brought = (pins[name] for name in sorted(pins))
+    return Lock(pins=tuple(pin for pin in brought if not provided(pin.name, pin.version, python)))
 
 
 def _pin(folder: Path, package: Package, wheel: PackageWheel, python: PythonFacts) -> Pin:

@@ -1,4 +1,4 @@
-"""Reads a lock, a hash-locked requirements file or a pylock.toml, for one target. Fetches nothing.
+"""Reads a lock for one target: a requirements file with hashes, a pylock.toml, a uv.lock. Fetches nothing.
 
 A lock may come from anybody. It is read into names, versions, hashes and addresses, each checked by its form.
 pip never gets its text, so it cannot give pip options.
@@ -10,12 +10,27 @@ from pathlib import Path
 
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
-from orchestrator.image.wheels.lock import Lock
+from orchestrator.image.packages.uv_lock import read_uv_lock
+from orchestrator.image.wheels.lock import Lock, not_locked
 from orchestrator.image.wheels.pylock import read_pylock
 from orchestrator.image.wheels.requirements_file import read_requirements
 from orchestrator.spec.plain_file import read_plain
 
+UV_LOCK = "uv.lock"
 MAX_LOCK = 16 << 20  # bytes; a lock of 1,000 packages has some 2 MB
+
+
+_NO_LOCK = (".yml", ".yaml", ".cfg", ".py", ".in")
+
+
+def locked_file(path: Path) -> Path:
+    """The file that holds the lock: of a pyproject.toml, the uv.lock beside it. UsageError: it is no lock."""
+    beside = path.with_name(UV_LOCK)
+    if path.name == "pyproject.toml" and beside.exists():
+        return beside
+    if path.name in ("pyproject.toml", "Pipfile") or path.suffix in _NO_LOCK:
+        raise not_locked(path)
+    return path
 
 
 def lock_bytes(path: Path) -> bytes:
@@ -31,6 +46,8 @@ def read_lock(path: Path, python: PythonFacts, data: bytes | None = None) -> Loc
         text = (lock_bytes(path) if data is None else data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8: {error}") from None
+    if path.name == UV_LOCK:
+        return read_uv_lock(path, text, python)
     if path.name.endswith(".toml"):
         return read_pylock(path, text, python)
     return read_requirements(path, text, python)

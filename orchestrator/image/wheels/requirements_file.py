@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.image.image_model import PythonFacts
-from orchestrator.image.wheels.lock import Lock, Pin, make_pin, problems_of
+from orchestrator.image.wheels.lock import Lock, Pin, make_pin, not_locked, problems_of
 from orchestrator.image.wheels.wheel_address import (
     check_characters,
     escaped,
@@ -24,7 +24,7 @@ _MAX_PROBLEMS = 100  # a hostile lock has millions
 _MAX_PLACES = 100  # indexes, pages and folders
 _MAX_REQUIREMENT = 4096  # characters without its hashes
 _COMMENT = re.compile(r"(^|[ \t])#.*$")
-_HASH = re.compile(r"[ \t]--hash[= ](?P<hash>[^ \t]+)")
+LINE_HASH = re.compile(r"[ \t]--hash[= ](?P<hash>[^ \t]+)")
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})\Z")
 # Options that tools write into locks; they change nothing for a locked file.
 _IMPLIED = re.compile(r"--(require-hashes|prefer-binary|pre|only-binary[= ]:all:)\Z")
@@ -38,7 +38,7 @@ def read_requirements(path: Path, text: str, python: PythonFacts) -> Lock:
     pins: dict[str, Pin] = {}
     options = _LockOptions(path.parent)
     problems: list[str] = []
-    for number, line in _logical_lines(text):
+    for number, line in logical_lines(text):
         if len(problems) == _MAX_PROBLEMS:
             problems.append("and perhaps more")
             break
@@ -55,12 +55,14 @@ def read_requirements(path: Path, text: str, python: PythonFacts) -> Lock:
             problems.append(f"line {number}: {pin.name} is pinned twice for Python {python.version}")
         elif pin is not None:
             pins[pin.name] = pin
+    if "--hash" not in text and any(one.endswith("no --hash=sha256:") for one in problems):
+        raise not_locked(path)
     if problems:
         raise problems_of(path, problems)
     return options.lock(tuple(pins[name] for name in sorted(pins)))
 
 
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines without comments, continuations joined, each with the number of its first line."""
     joined, start = "", 0
     for number, physical in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
@@ -139,8 +141,8 @@ def _pin(line: str, python: PythonFacts) -> Pin | None:
     """A requirement's pin; None where its marker excludes the target. ValueError says what is wrong."""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    hashes = [match.group("hash") for match in _HASH.finditer(line)]
-    text = _HASH.sub("", line).strip()
+    hashes = [match.group("hash") for match in LINE_HASH.finditer(line)]
+    text = LINE_HASH.sub("", line).strip()
     if len(text) > _MAX_REQUIREMENT:
         raise ValueError(f"too long for a requirement: {quoted(text)}")
     try:

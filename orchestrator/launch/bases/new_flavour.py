@@ -10,10 +10,11 @@ from orchestrator.image.base.os_image import glibc
 from orchestrator.image.base.own_flavours import ASKED, FOLDER, LOCK, check_name, write_flavour
 from orchestrator.image.base.recipe import Recipe, read_recipe
 from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.packages.base_packages import held
 from orchestrator.image.wheels.lock import Pin
 from orchestrator.image.wheels.read_lock import read_lock
 from orchestrator.launch.locking.lock_requirements import lock_requirements, read_lines
-from orchestrator.launch.locking.lock_target import LockTarget, held
+from orchestrator.launch.locking.lock_target import LockTarget
 from orchestrator.launch.locking.requirement_line import RequestedPackage
 from orchestrator.launch.watch import Watch
 from orchestrator.settings import Settings

@@ -10,16 +10,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.image.packages.base_packages import foreign_build, held
 from orchestrator.image.wheels.lock import Pin, make_pin
 from orchestrator.launch.locking.base_clashes import LockError, base_clash, cpu_torch_clash
-from orchestrator.launch.locking.lock_target import BUILT_ON_TORCH, LockTarget, held
+from orchestrator.launch.locking.lock_target import LockTarget
 from orchestrator.launch.locking.requirement_line import MAX_LINES, MAX_PROBLEMS, RequestedPackage, read_line
 from orchestrator.launch.locking.resolve_packages import ChosenVersion, is_provided, resolve
 from orchestrator.value import Value
 
-_HEADER = (
-    "# Locked by `reprise lock` for Python {python}, {machine}; what the base has is left out. Do not edit.\n"
-)
+_HEADER = "# Locked by `reprise lock`{files} for Python {python}, {machine}; what the base has is left out.\n"
 
 
 class LockedPackage(Value):
@@ -40,20 +39,24 @@ def lock_requirements(
     lines: Iterable[str],
     target: LockTarget,
     *,
+    limits: Iterable[str] = (),
     before: Mapping[str, str] | None = None,
     cache: Path | None = None,
+    made_from: tuple[str, ...] = (),
     more_indexes: tuple[str, ...] = (),
 ) -> LockedRequirements:
     """Lock requirements in the form of PEP 508, one each.
 
-    `before` has versions of an earlier lock, which are kept where they still fit. `cache`: a folder in which
-    uv keeps what indexes said. `more_indexes` are asked beside those of pip's configuration.
-    LockError: the requirements do not fit the base or each other, or have no wheels. UsageError: not
-    requirements. InfrastructureError: no uv, or the index does not answer.
+    `limits`, in the same form, hold where their package is needed. `before` has versions of an earlier lock,
+    which are kept where they still fit. `cache`: a folder in which uv keeps what indexes said. `made_from`:
+    names of files for the lock's first line. `more_indexes` are asked beside those of pip's configuration.
+    LockError: the requirements do not fit the base or each other,
+    or have no wheels. UsageError: not requirements. InfrastructureError: no uv, or the index does not answer.
     """
-    wanted = read_lines(lines, target)
-    raise_clash(target, wanted)
-    return _result(resolve(wanted, target, before or {}, cache, more_indexes), target)
+    wanted, limiting = read_lines(lines, target), read_lines(limits, target)
+    raise_clash(target, (*wanted, *limiting))
+    chosen = resolve(wanted, limiting, target, before or {}, cache, more_indexes)
+    return _result(chosen, target, made_from)
 
 
 def read_lines(lines: Iterable[str], target: LockTarget) -> tuple[RequestedPackage, ...]:
@@ -93,12 +96,11 @@ def raise_clash(target: LockTarget, wanted: Iterable[RequestedPackage]) -> None:
                 f"{one.name}[{','.join(one.extras)}]: the base {target.base} has {one.name}, without extras",
                 "ask for the packages of the extra by their own names",
             )
-    built = [one.name for one in wanted if one.name in BUILT_ON_TORCH and one.name not in has]
-    if built and target.cpu_torch:
-        raise cpu_torch_clash(target, [(name, ()) for name in built])
 
 
-def _result(found: tuple[ChosenVersion, ...], target: LockTarget) -> LockedRequirements:
+def _result(
+    found: tuple[ChosenVersion, ...], target: LockTarget, made_from: tuple[str, ...]
+) -> LockedRequirements:
     has = target.provided()
     packages, notes = [], []
     for one in found:
@@ -117,21 +119,24 @@ def _result(found: tuple[ChosenVersion, ...], target: LockTarget) -> LockedRequi
             notes.append(
                 f"{one.name} {one.version} comes before the {has[one.name]} of the base {target.base}{why}"
             )
-    built = [(one.pin.name, one.needed_by) for one in packages if one.pin.name in BUILT_ON_TORCH]
-    if built and target.cpu_torch:
+    built = [
+        (one.pin.name, one.needed_by) for one in packages if foreign_build(one.pin.name, one.pin.version, has)
+    ]
+    if built:
         raise cpu_torch_clash(target, built)
     return LockedRequirements(
         packages=tuple(packages),
         provided=tuple(one.name for one in found if is_provided(one, has)),
         notes=tuple(notes),
-        text=lock_text((one.pin for one in packages), target),
+        text=lock_text((one.pin for one in packages), target, made_from),
     )
 
 
-def lock_text(pins: Iterable[Pin], target: LockTarget) -> str:
+def lock_text(pins: Iterable[Pin], target: LockTarget, made_from: tuple[str, ...] = ()) -> str:
     """A hash-locked requirements file: no addresses, sorted, the same for the same pins."""
     version = ".".join(target.python.version.split(".")[:2])
-    lines = [_HEADER.format(python=version, machine=target.python.machine)]
+    files = f" from {', '.join(made_from)}" if made_from else ""
+    lines = [_HEADER.format(files=files, python=version, machine=target.python.machine)]
     for pin in sorted(pins, key=lambda pin: pin.name):
         hashes = " \\\n".join(f"    --hash=sha256:{digest}" for digest in sorted(pin.sha256))
         lines.append(f"{pin.name}=={pin.version} \\\n{hashes}\n")

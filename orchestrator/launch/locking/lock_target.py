@@ -11,10 +11,6 @@ from orchestrator.settings import Settings
 from orchestrator.value import Value
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
-# What a base is built around. A job brings no other version of these: they hold compiled code for each other.
-_HELD = re.compile(r"torch|torchvision|torchaudio|triton|(nvidia|cuda)-[a-z0-9-]+", re.ASCII)
-# Compiled against one build of PyTorch: the index has them for its own build only.
-BUILT_ON_TORCH = ("torchvision", "torchaudio", "torchtext", "torchcodec")
 
 
 class LockTarget(Value):
@@ -36,11 +32,6 @@ class LockTarget(Value):
                 found[name] = version
         return found
 
-    @property
-    def cpu_torch(self) -> bool:
-        """Whether the base's PyTorch is a build for the CPU only, which no package index has."""
-        return self.python.packages.get("torch", "").endswith("+cpu")
-
 
 def lock_target(settings: Settings, base: str | None) -> LockTarget:
     """The target for a spec's `base`. BaseNotPinnedError where this box has no such base."""
@@ -50,13 +41,3 @@ def lock_target(settings: Settings, base: str | None) -> LockTarget:
 def target_of(pin: BasePin, pins: tuple[BasePin, ...]) -> LockTarget:
     others = {other.name: other.python.packages for other in pins if other.digest != pin.digest}
     return LockTarget(base=pin.name, python=pin.python, others=others)
-
-
-def held(name: str) -> bool:
-    """Whether a job must take the base's version of a package where the base has one."""
-    return _HELD.fullmatch(name) is not None
-
-
-def public(version: str) -> str:
-    """A version without what its builder added: 2.13.0+cpu is 2.13.0."""
-    return version.partition("+")[0]

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.launch.locking.lock_target import public
+from orchestrator.image.packages.base_packages import public
 
 MARK = "reprise"  # at the end of a stub's version, after a plus
 

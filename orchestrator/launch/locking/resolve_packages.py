@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from orchestrator.errors import UsageError
+from orchestrator.image.packages.base_packages import held, public
 from orchestrator.image.wheels.wheel_address import quoted
 from orchestrator.launch.locking.index_settings import pip_settings, uv_environment, without_index
-from orchestrator.launch.locking.lock_target import LockTarget, held, public
+from orchestrator.launch.locking.lock_target import LockTarget
 from orchestrator.launch.locking.provided_stubs import MARK, stub_version, write_stubs
 from orchestrator.launch.locking.requirement_line import RequestedPackage, read_line
 from orchestrator.launch.locking.resolver_messages import missing_extra, resolver_error
@@ -41,6 +42,7 @@ class ChosenVersion(Value):
 
 def resolve(
     wanted: tuple[RequestedPackage, ...],
+    limiting: tuple[RequestedPackage, ...],
     target: LockTarget,
     before: Mapping[str, str],
     cache: Path | None,
@@ -53,9 +55,10 @@ def resolve(
     """
     pip = pip_settings()
     pip["extra-index-url"] = " ".join([pip.get("extra-index-url", ""), *more_indexes])
+    limits = [*(f"{one.name}{one.specifier}" for one in limiting), *_limits_of_pip(pip, target)]
     looked_up = {one.name for one in wanted if one.extras}
     while True:
-        found = _resolve(wanted, target, before, cache, pip, looked_up)
+        found = _resolve(wanted, limits, target, before, cache, pip, looked_up)
         # What PyTorch needs is in the base; an index may have a build of it with other needs.
         stubbed = (one for one in found if one.version.endswith(f"+{MARK}") and not held(one.name))
         more = {one.name for one in stubbed if one.extras} - looked_up
@@ -71,6 +74,7 @@ def is_provided(one: ChosenVersion, has: Mapping[str, str]) -> bool:
 
 def _resolve(
     wanted: tuple[RequestedPackage, ...],
+    limits: Sequence[str],
     target: LockTarget,
     before: Mapping[str, str],
     cache: Path | None,
@@ -81,12 +85,12 @@ def _resolve(
     stubs = {name: version for name, version in has.items() if name not in looked_up}
     chosen = {name: stub_version(has[name]) if name in stubs else public(has[name]) for name in has}
     kept = {**{name: version for name, version in before.items() if name not in has}, **chosen}
-    limits = [f"{name}=={version}" for name, version in chosen.items() if held(name)]
+    fixed = [f"{name}=={version}" for name, version in chosen.items() if held(name)]
     with TemporaryDirectory(prefix="reprise-lock-") as folder:
         room = Path(folder)
         write_stubs(room / "stubs", stubs)
         _write(room / "requirements.in", (one.line() for one in wanted))
-        _write(room / "constraints.txt", [*limits, *_limits_of_pip(pip, target)])
+        _write(room / "constraints.txt", [*fixed, *limits])
         # uv keeps the versions that its output has already, where they fit.
         _write(room / "lock.txt", (f"{name}=={version}" for name, version in sorted(kept.items())))
         words = ["--no-index"] if without_index(pip) else []

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable
 
 from orchestrator.errors import InfrastructureError, RepriseError
+from orchestrator.image.packages.base_packages import held
 from orchestrator.image.wheels.wheel_address import escaped
 from orchestrator.launch.locking.base_clashes import Clash, LockError, base_clash
-from orchestrator.launch.locking.lock_target import LockTarget, held
+from orchestrator.launch.locking.lock_target import LockTarget
 from orchestrator.launch.locking.provided_stubs import MARK
 from orchestrator.launch.locking.requirement_line import RequestedPackage
 

@@ -9,12 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.errors import InfrastructureError
 from orchestrator.image.image_model import PythonFacts
+from orchestrator.launch.interrupt import Interrupt
 
 TIME = 600.0  # seconds for one resolution; large ones take ten on an empty cache
 OUTPUT = 1 << 20  # bytes of uv's messages that are read
@@ -70,7 +72,7 @@ def run_uv(arguments: Sequence[str], room: Path, environment: Mapping[str, str])
             with contextlib.suppress(ProcessLookupError):  # it may have ended already
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_FILE, _FILE))
                 resource.prlimit(process.pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-            process.wait(timeout=TIME)
+            _wait(process)
         except subprocess.TimeoutExpired:
             raise InfrastructureError(
                 f"uv did not find versions that fit in {TIME:,.0f} s",
@@ -83,3 +85,16 @@ def run_uv(arguments: Sequence[str], room: Path, environment: Mapping[str, str])
         log.seek(max(0, log.seek(0, os.SEEK_END) - OUTPUT))
         text = log.read(OUTPUT).decode("utf-8", "replace")
         return Said(process.returncode == 0, text or f"uv ended with {process.returncode} and said nothing")
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """KeyboardInterrupt after SIGINT or SIGTERM: uv has a session of its own, and does not hear them."""
+    until = time.monotonic() + TIME
+    with Interrupt() as interrupt:
+        while process.poll() is None:
+            if interrupt.asked:
+                raise KeyboardInterrupt
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired("uv", TIME)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.1)

@@ -14,13 +14,14 @@ from signal import Signals
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.image_model import REPORT, WORKSPACE
 from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Plan, Result, State
+from orchestrator.run.collect.ending_hints import hint_of, log_end
 from orchestrator.run.collect.operation_logs import VARIABLE, read_ops
 from orchestrator.run.collect.output_files import BlobSink, Collected, collect_outputs
 from orchestrator.run.collect.reports import read_reports
 from orchestrator.run.collect.trace_files import Traces, read_traces
-from orchestrator.run.collect.uncaught_exceptions import read_uncaught
+from orchestrator.run.collect.uncaught_exceptions import Uncaught, read_uncaught
 from orchestrator.run.collect.walk_tree import TooManyOutputsError
-from orchestrator.run.container_log import read_log
+from orchestrator.run.container_log import read_log, spool_folder
 from orchestrator.run.engine.engine import Engine
 from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.follow import Ended
@@ -55,10 +56,10 @@ def collect(
     closed = _opened(engine, plan, (workspace, report))
     reports, uncaught = read_reports(report), read_uncaught(report, network=plan.network != "none")
     traces = read_traces(report, sink)
+    container, (log, lost) = ended.container, _log(engine, plan, ended, sink)
     state, failure, message = judge(ended, info)
-    hint = REFUSED.format(reports.refused) if reports.refused else uncaught.hint
-    if failure is Failure.JOB and hint:  # else the notes say what a process died of
-        message += f": {hint}"
+    if failure is Failure.JOB and (hint := _hint(plan, uncaught, reports.refused)):
+        message += f": {hint}"  # else the notes say what a process died of
     found, all_ = Collected(), state is State.SUCCEEDED
     try:
         found = collect_outputs(
@@ -70,7 +71,6 @@ def collect(
     outputs = found.outputs
     metrics = read_metrics(workspace, program.metrics, reports.began, found.written)
     metrics = with_event_metrics(metrics, workspace, outputs)
-    container, (log, lost) = ended.container, _log(engine, plan, ended, sink)
     notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes, *metrics.notes, *traces.notes]
     if VARIABLE in plan.environment:
         logs, gaps = read_ops(report, sink)
@@ -98,6 +98,15 @@ def collect(
         fingerprint=fingerprint(settings, gpus, info, reports.readbacks),
         notes=tuple(notes),
     )
+
+
+def _hint(plan: Plan, uncaught: Uncaught, refused: str | None) -> str | None:
+    """What the job lacks. Where it caught its exception, or is not Python, the end of its log says it."""
+    if refused:
+        return REFUSED.format(refused)
+    if uncaught.notes:
+        return uncaught.hint
+    return hint_of(log_end(spool_folder(plan)), network=plan.network != "none")
 
 
 def _opened(engine: Engine, plan: Plan, folders: tuple[Path, ...]) -> list[str]:

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from orchestrator.run.collect.ending_hints import hint_of
 from orchestrator.run.collect.walk_tree import read_small, report_names
 from orchestrator.spec.shown_names import in_one_line
 from orchestrator.value import Value
@@ -20,22 +21,6 @@ MAX_SHOWN = 10  # notes; equal ones count once
 MAX_BYTES = 1 << 16  # of one report; the runtime writes 4 KiB at most, plus the command line
 MAX_TEXT = 300  # characters of an error, and of a command line
 
-COMPILER = (
-    "this base has no C++ compiler, which torch.compile needs: `base: cuda` has one, for jobs without a GPU"
-    " too; or give a flavour of images/bases.toml the packages g++ and libpython3-dev"
-)
-_NO_COMPILER = re.compile(
-    r"InvalidCxxCompiler|No working C\+\+ compiler|Failed to find C compiler"
-    r"|(g\+\+|c\+\+|gcc|cc)'?: (command )?not found|No such file or directory: '(g\+\+|c\+\+|gcc|cc)'"
-)
-NETWORK = (
-    "the job has no network (resources.network: none): give it the data as `inputs`, or set"
-    " resources.network to bridge"
-)
-_NO_NETWORK = re.compile(
-    r"[Nn]ame resolution|Name or service not known|Network is unreachable|NameResolutionError"
-    r"|[Cc]ould ?n[o']t connect to|Failed to establish a new connection"
-)
 _NAME = re.compile(r"ended-([0-9]{1,10})\.json\Z")
 
 
@@ -60,10 +45,7 @@ def read_uncaught(folder: Path, *, network: bool = True) -> Uncaught:
             value = None
         text, error = _told(value)
         said[text] += 1
-        if _NO_COMPILER.search(error):
-            hint = COMPILER
-        elif not network and _NO_NETWORK.search(error):
-            hint = NETWORK
+        hint = hint_of(error, network=network) or hint
     notes = [f"{text} ({count} times)" if count > 1 else text for text, count in said.items()][:MAX_SHOWN]
     left = len(names) - sum(list(said.values())[:MAX_SHOWN])
     if left > 0:

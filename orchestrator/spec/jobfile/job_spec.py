@@ -130,8 +130,8 @@ class JobSpec(Value):
     )
     requirements: str | None = Field(
         None,
-        description="What the base does not bring: a requirements file with hashes, or a pylock.toml. "
-        "Identity.",
+        description="What the base does not bring: a requirements file with hashes (of reprise lock), "
+        "a pylock.toml or a uv.lock. Identity.",
     )
     command: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="What runs: text for bash -euo pipefail, or a list of words. {name}: a parameter, "

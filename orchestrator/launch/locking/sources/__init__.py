@@ -1,0 +1,1 @@
+"""The files that people list packages in, of pip, Python projects and conda."""

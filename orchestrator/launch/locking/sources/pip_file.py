@@ -1,0 +1,96 @@
+"""Reads what people write for pip: requirements.txt, requirements.in.
+
+`-r` and `-c` are followed inside the file's folder. Where packages come from is not a file's to say: options
+of that kind are named in a note, and what this box's pip is configured with counts.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+from orchestrator.image.wheels.requirements_file import LINE_HASH, logical_lines
+from orchestrator.image.wheels.wheel_address import check_characters, escaped, quoted
+from orchestrator.launch.locking.requirement_line import MAX_LINES
+from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements
+from orchestrator.spec.plain_file import read_plain
+
+_MAX_FILES = 20  # that refer to each other
+_MAX_PROBLEMS = 50
+_OPTION = re.compile(r"(?P<name>--[A-Za-z][A-Za-z-]*|-[A-Za-z])[= ]?(?P<value>.*)")
+_OTHERS = ("-r", "--requirement", "-c", "--constraint")
+_PLACES = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--no-index")
+_NEEDLESS = ("--require-hashes", "--prefer-binary", "--only-binary", "--no-binary", "--pre", "--use-feature")
+_ITSELF = re.compile(r"\.(\[[A-Za-z0-9,_. -]*\])?/?\Z")
+
+
+def read_pip_file(path: Path) -> FoundRequirements:
+    """UsageError with every line that cannot be read, and its number."""
+    reader = _Reader(path.parent.resolve())
+    reader.read(path, limits=False)
+    if reader.problems:
+        raise UsageError("\n".join([f"{path} cannot be locked:", *(f"  {one}" for one in reader.problems)]))
+    return FoundRequirements(
+        lines=tuple(reader.lines), limits=tuple(reader.limits), notes=tuple(dict.fromkeys(reader.notes))
+    )
+
+
+class _Reader:
+    def __init__(self, folder: Path) -> None:
+        self.lines: list[str] = []
+        self.limits: list[str] = []
+        self.notes: list[str] = []
+        self.problems: list[str] = []
+        self._folder = folder
+        self._files: set[Path] = set()
+
+    def read(self, path: Path, limits: bool) -> None:
+        if path in self._files:
+            return
+        self._files.add(path)
+        if len(self._files) > _MAX_FILES:
+            self.problems.append(f"more than {_MAX_FILES} files that refer to each other")
+            return
+        text = read_plain(path, MAX_FILE).decode("utf-8-sig", "replace")
+        for number, line in logical_lines(text):
+            if len(self.lines) + len(self.limits) > MAX_LINES or len(self.problems) >= _MAX_PROBLEMS:
+                self.problems.append("and perhaps more")
+                return
+            try:
+                self._take(line, path, limits)
+            except ValueError as error:
+                self.problems.append(f"{escaped(path.name)}, line {number}: {error}")
+
+    def _take(self, line: str, path: Path, limits: bool) -> None:
+        """ValueError: a line that cannot be followed."""
+        check_characters(line)
+        if line.startswith("-"):
+            self._option(line, path, limits)
+        elif _ITSELF.match(line):
+            self._itself(line)
+        else:
+            (self.limits if limits else self.lines).append(LINE_HASH.sub("", line).strip())
+
+    def _option(self, line: str, path: Path, limits: bool) -> None:
+        match = _OPTION.match(line)
+        name, value = (match["name"], match["value"].strip()) if match else (line, "")
+        if name in _OTHERS:
+            other = (path.parent / value).resolve()
+            if not value or not other.is_relative_to(self._folder):
+                raise ValueError(f"{quoted(value)} does not lie in {self._folder}")
+            self.read(other, limits or name in ("-c", "--constraint"))
+        elif name in _PLACES:
+            self.notes.append(
+                f"{escaped(path.name)}: {name} is left out: packages come from where this box's pip looks "
+                "(pip config list)"
+            )
+        elif name in ("-e", "--editable") and _ITSELF.match(value):
+            self._itself(value)
+        elif name in ("-e", "--editable"):
+            raise ValueError(f"{quoted(value)}: code of your own belongs into the source, not among packages")
+        elif name not in _NEEDLESS:
+            raise ValueError(f"not an option that can be followed: {escaped(name)}")
+
+    def _itself(self, line: str) -> None:
+        self.notes.append(f"{escaped(line)} is the job's own source, and is not installed")

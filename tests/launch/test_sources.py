@@ -1,0 +1,301 @@
+"""The files that people list packages in: what is read, what is left out and said, what is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.examples import tries
+
+from orchestrator.errors import UsageError
+from orchestrator.image.image_model import PythonFacts
+from orchestrator.launch.locking.sources.conda_file import read_conda_file
+from orchestrator.launch.locking.sources.pip_file import read_pip_file
+from orchestrator.launch.locking.sources.project_file import read_pyproject, read_setup_cfg
+from orchestrator.launch.locking.sources.project_sources import find_sources, is_locked, read_sources
+
+PYTHON = PythonFacts(
+    executable="/opt/python/bin/python",
+    version="3.11.2",
+    purelib="/opt/python/lib/python3.11/site-packages",
+    glibc="2.36",
+    machine="x86_64",
+    packages={},
+)
+HASH = "a" * 64
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+# pip
+
+
+def test_a_requirements_file_with_what_people_write_into_it(tmp_path: Path) -> None:
+    write(tmp_path, "base.txt", "numpy\n-r more/other.txt\n")
+    write(tmp_path, "more/other.txt", "-r ../base.txt\ntqdm>=4  # a comment\n")
+    write(tmp_path, "limits.txt", "numpy<3\n")
+    path = write(
+        tmp_path,
+        "requirements.txt",
+        "\ufeff# packages\n--extra-index-url https://user:pw@host/whl/cu118\n-f wheels\n-r base.txt\n"
+        "-cbase2.txt\n"
+        "--constraint=limits.txt\n-e .[dev]\n.\n--pre\nScikit_Learn [x] >= 1 ; python_version > '3'\n"
+        f"locked==1.0 \\\n    --hash=sha256:{HASH}\n",
+    )
+    write(tmp_path, "base2.txt", "tqdm<5")
+    found = read_pip_file(path)
+    assert found.lines == ("numpy", "tqdm>=4", "Scikit_Learn [x] >= 1 ; python_version > '3'", "locked==1.0")
+    assert found.limits == ("tqdm<5", "numpy<3")
+    said = " ".join(found.notes)
+    assert "--extra-index-url is left out" in said
+    assert "-f is left out" in said
+    assert "pw" not in said
+    assert ".[dev] is the job's own source" in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("-r ../outside.txt", "-r /etc/passwd", "-e git+https://host/r", "-e ../other", "-r", "--odd x"),
+        *("$HOME", "a==${V}", "a\x00b", "-r link.txt", "-c folder", "--global-option=x"),
+    ],
+)
+def test_a_line_that_leads_elsewhere_is_refused(tmp_path: Path, line: str) -> None:
+    write(tmp_path, "outside.txt", "evil")
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "folder").mkdir()
+    (folder / "link.txt").symlink_to("/etc/passwd")
+    with pytest.raises(UsageError):
+        read_pip_file(write(folder, "requirements.txt", f"fine\n{line}\n"))
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "other.txt")
+    with pytest.raises(UsageError, match="not a plain file"):
+        read_pip_file(write(tmp_path, "requirements.txt", "-r other.txt\n"))
+
+
+@given(st.text(max_size=300) | st.binary(max_size=300).map(lambda data: data.decode("latin-1")))
+@settings(max_examples=tries(800), suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_file_is_read_or_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    for name, read in (
+        ("requirements.txt", read_pip_file),
+        ("environment.yml", lambda path: read_conda_file(path, PYTHON)),
+        ("pyproject.toml", read_pyproject),
+        ("setup.cfg", read_setup_cfg),
+    ):
+        path = path.rename(tmp_path / name)
+        try:
+            read(path)
+        except UsageError as error:
+            assert len(error.message) < 20_000
+            assert "\x1b" not in error.message
+
+
+# conda
+
+
+def test_a_conda_environment(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "environment.yml",
+        """\
+name: lab
+channels: [pytorch, conda-forge, defaults]
+dependencies:
+  - python=3.9
+  - pytorch::pytorch=2.1
+  - pytorch-cuda=12.1
+  - cudatoolkit
+  - numpy=1.26.4=py311h64a7726_0
+  - scikit-learn>=1.3,<2
+  - pandas 2.*
+  - py-opencv
+  - libgcc-ng=13.2.0
+  - librosa
+  - pip
+  - pip:
+    - transformers==4.40.0
+    - -r extra.txt
+prefix: /home/somebody/lab
+""",
+    )
+    write(tmp_path, "extra.txt", "tqdm\n")
+    found = read_conda_file(path, PYTHON)
+    assert found.lines == (
+        "torch==2.1.*",
+        "numpy==1.26.4",
+        "scikit-learn>=1.3,<2",
+        "pandas==2.*",
+        "opencv-python-headless",
+        "librosa",
+        "transformers==4.40.0",
+        "tqdm",
+    )
+    assert found.notes == (
+        "it asks for Python 3.9; the base has 3.11.2",
+        "left out, because pip has no such package: pytorch-cuda, cudatoolkit, libgcc-ng, pip",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["dependencies: 3", "[]", "", "dependencies: [numpy|scipy]", "a: &b [*b]", "dependencies: [{x: [y]}]"],
+)
+def test_what_is_no_environment(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError):
+        read_conda_file(write(tmp_path, "environment.yml", text), PYTHON)
+
+
+# Python projects
+
+
+def test_a_project_with_extras_and_groups(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "pyproject.toml",
+        """\
+[project]
+name = "x"
+dependencies = ["numpy>=2", "tqdm"]
+[project.optional-dependencies]
+Plot_It = ["matplotlib"]
+[dependency-groups]
+train = ["rich", {include-group = "log"}]
+log = ["wandb"]
+loop = [{include-group = "loop"}]
+[tool.uv.sources]
+torch = {index = "cpu"}
+""",
+    )
+    assert read_pyproject(path).lines == ("numpy>=2", "tqdm")
+    assert "tool.uv.sources.torch is left out" in read_pyproject(path).notes[0]
+    assert read_pyproject(path, ["plot-it"], ["train"]).lines == (
+        "numpy>=2",
+        "tqdm",
+        "matplotlib",
+        "rich",
+        "wandb",
+    )
+    with pytest.raises(UsageError, match="no extra 'nope'"):
+        read_pyproject(path, ["nope"])
+    with pytest.raises(UsageError, match="include each other"):
+        read_pyproject(path, [], ["loop"])
+
+
+def test_dependencies_that_setuptools_reads_from_a_file(tmp_path: Path) -> None:
+    write(tmp_path, "requirements.txt", "numpy\n")
+    text = (
+        '[project]\nname="x"\ndynamic=["dependencies"]\n[tool.setuptools.dynamic]\ndependencies={{file={}}}\n'
+    )
+    assert read_pyproject(write(tmp_path, "pyproject.toml", text.format('["requirements.txt"]'))).lines == (
+        "numpy",
+    )
+    with pytest.raises(UsageError, match="does not lie beside it"):
+        read_pyproject(write(tmp_path, "pyproject.toml", text.format('"../x.txt"')))
+
+
+def test_a_project_of_poetry(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "pyproject.toml",
+        """\
+[tool.poetry.dependencies]
+python = "^3.9"
+numpy = "^1.26"
+old = "^0.2.3"
+tqdm = "~4.66"
+any = "*"
+exact = "1.2.3"
+star = "2.*"
+both = ">=1,<2"
+rich = {version = "^13", extras = ["jupyter"], markers = "python_version > '3'"}
+torch = {version = "2.1.0", optional = true}
+[tool.poetry.extras]
+gpu = ["torch"]
+[tool.poetry.group.dev.dependencies]
+pytest = "*"
+""",
+    )
+    lines = (
+        *("numpy>=1.26,<2", "old>=0.2.3,<0.3", "tqdm>=4.66,<4.67", "any", "exact==1.2.3", "star==2.*"),
+        *("both>=1,<2", "rich[jupyter]>=13,<14; python_version > '3'"),
+    )
+    assert read_pyproject(path).lines == lines
+    assert read_pyproject(path, ["gpu"], ["dev"]).lines == (*lines, "torch==2.1.0", "pytest")
+    with pytest.raises(UsageError, match="comes from no package index"):
+        read_pyproject(
+            write(tmp_path, "pyproject.toml", '[tool.poetry.dependencies]\nx = {git = "https://h/r"}\n')
+        )
+
+
+def test_a_setup_cfg(tmp_path: Path) -> None:
+    text = (
+        "[options]\ninstall_requires =\n  numpy>=1\n  # no\n  tqdm\n[options.extras_require]\ndev = pytest\n"
+    )
+    path = write(tmp_path, "setup.cfg", text)
+    assert read_setup_cfg(path).lines == ("numpy>=1", "tqdm")
+    assert read_setup_cfg(path, ["dev"]).lines == ("numpy>=1", "tqdm", "pytest")
+
+
+# which file, and where to
+
+
+def test_the_file_that_is_there_is_found(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no file that lists packages"):
+        find_sources(tmp_path, None)
+    write(tmp_path, "environment.yml", "dependencies: [numpy]")
+    assert _names(tmp_path) == ["environment.yml"]
+    write(tmp_path, "pyproject.toml", '[project]\nname="x"\ndependencies=["numpy"]\n')
+    assert _names(tmp_path) == ["pyproject.toml"]
+    write(tmp_path, "requirements.txt", "numpy")
+    assert _names(tmp_path) == ["requirements.txt"]
+    write(tmp_path, "requirements.in", "tqdm")
+    assert _names(tmp_path) == ["requirements.txt", "requirements.in"]
+    write(
+        tmp_path, "requirements.lock", "# Locked by `reprise lock` from environment.yml for Python 3.11, x\n"
+    )
+    assert _names(tmp_path) == ["environment.yml", "requirements.in"]
+    write(tmp_path, "requirements.lock", "# Locked by `reprise lock` from ../../x for Python 3.11, x\n")
+    assert _names(tmp_path) == ["requirements.txt", "requirements.in"]
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in find_sources(folder, None).files]
+
+
+def test_the_job_file_says_the_base_and_where_the_lock_goes(tmp_path: Path) -> None:
+    write(tmp_path, "requirements.in", "numpy")
+    job = write(
+        tmp_path, "train.yaml", "name: x\nbase: cuda\ncommand: python x.py\nrequirements: locks/a.txt\n"
+    )
+    found = find_sources(job, None)
+    assert (found.base, found.output, found.named) == ("cuda", tmp_path / "locks/a.txt", True)
+    assert find_sources(tmp_path, None).output == tmp_path / "requirements.lock"
+    job.write_text("name: x\ncommand: python x.py\nrequirements: plain.txt\n")
+    write(tmp_path, "plain.txt", "tqdm\n")
+    found = find_sources(job, None)
+    assert [path.name for path in found.files] == ["plain.txt", "requirements.in"]
+    assert (found.output.name, found.named) == ("requirements.lock", False)
+
+
+def test_what_is_locked_already_is_told(tmp_path: Path) -> None:
+    assert is_locked(write(tmp_path, "r.txt", f"a==1 --hash=sha256:{HASH}"))
+    assert not is_locked(write(tmp_path, "s.txt", "a==1"))
+    path = write(tmp_path, "uv.lock", "")
+    with pytest.raises(UsageError, match="is locked already"):
+        read_sources(find_sources(path, None), PYTHON, (), ())
+    path = write(tmp_path, "setup.py", "import os")
+    with pytest.raises(UsageError, match="is a program"):
+        read_sources(find_sources(path, None), PYTHON, (), ())
