@@ -15,11 +15,11 @@ export VENV
 PIP := scripts/uv.sh pip install --quiet --compile-bytecode --python $(VENV)
 INSTALL := $(PIP) --no-deps --require-hashes --only-binary :all:
 
-.PHONY: help setup engine base demo unit test acceptance machines engines lint format bench gpu lock clean dev
+.PHONY: help setup engine base demo unit test acceptance machines engines lint format bench gpu gpu-pack lock clean dev
 
 help: ## what can be made
 	@sed -n '1,5s/^# //p' Makefile
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/run.stamp ## the virtual environment with the reprise command
 
@@ -108,6 +108,9 @@ gpu: dev ## on a box with an NVIDIA GPU: what holds there, as one table in ten m
 	@[ ! -e /dev/nvidiactl ] || scripts/engine.sh || true
 	@[ ! -e /dev/nvidiactl ] || $(VENV)/bin/reprise base build cuda >/dev/null || true
 	@$(VENV)/bin/python benchmarks/gpu_box.py
+
+gpu-pack: dev ## for a GPU box without Docker and network: one file, 57 MiB (FOR=3.12 is that box's Python)
+	@scripts/gpu-pack.sh reprise-gpu.tar.xz $(or $(FOR),3.12)
 
 lock: dev ## the requirements files, made anew
 	@PYTHON=$(VENV)/bin/python scripts/lock.sh

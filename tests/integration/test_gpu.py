@@ -21,8 +21,6 @@ from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.launch.session import Session
 from orchestrator.run.attempt_model import GpuAccess
 from orchestrator.run.hardware import gpus
-from orchestrator.spec.jobfile.job_spec import JobSpec
-from orchestrator.spec.program import program_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.gpu]
 REPO = Path(__file__).resolve().parents[2]
@@ -55,8 +53,7 @@ def test_a_container_sees_the_gpu_that_it_was_given_and_no_other(
         pytest.skip("not run: no GPU to hand on")
     image = resolve_base(box.settings, BASE).reference
     given = gpus()[:1]
-    spec = JobSpec.model_validate({"name": "look", "command": ["python"], "resources": {"gpus": 1}})
-    seen = seen_inside(session.engine, access, given, program_of(spec, {}), image, tmp_path / "look")
+    seen = seen_inside(session.engine, access, given, image, tmp_path / "look")
     record_property("says", f"sees {', '.join(seen['nodes'])}; {seen['uuids']}; libcuda {seen['libcuda']}")
     assert seen["uuids"] == [gpu.uuid for gpu in given]
     assert seen["sum"] == 499_500

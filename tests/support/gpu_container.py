@@ -15,8 +15,8 @@ from orchestrator.run.workspace import Folders
 from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.spec.program import Program
 
-# As JSON: device nodes that open, what the runtime was asked for, where Triton looks for the driver, torch.
-LOOK = """
+# Device nodes and whether they open, what the runtime was asked for, whether Triton would find the driver.
+NODES = """
 import glob, json, os, subprocess
 def opens(path):
     try:
@@ -25,17 +25,18 @@ def opens(path):
     except OSError:
         return False
 libraries = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
-import torch
-count = torch.cuda.device_count()
-print(json.dumps({
+seen = {
     "nodes": {path: opens(path) for path in sorted(glob.glob("/dev/nvidia*")) if not os.path.isdir(path)},
     "visible": os.environ.get("NVIDIA_VISIBLE_DEVICES"),
     "libcuda": "libcuda.so.1" in libraries,
-    "uuids": [f"GPU-{torch.cuda.get_device_properties(n).uuid}" for n in range(count)],
-    "sum": int(torch.arange(1000, device="cuda").sum()) if count else None,
-    "environment": sorted(name for name in os.environ if name.startswith("REPRISE_STAND_IN")),
-}))
+}
 """
+TORCH = """
+import torch
+seen["uuids"] = [f"GPU-{torch.cuda.get_device_properties(n).uuid}" for n in range(torch.cuda.device_count())]
+seen["sum"] = int(torch.arange(1000, device="cuda").sum()) if seen["uuids"] else None
+"""
+TELL = "print(json.dumps(seen))\n"
 
 
 def offered(info: EngineInfo, access: GpuAccess) -> bool:
@@ -44,9 +45,14 @@ def offered(info: EngineInfo, access: GpuAccess) -> bool:
 
 
 def seen_inside(
-    engine: Engine, access: GpuAccess, gpus: tuple[Gpu, ...], program: Program, image: str, folder: Path
+    engine: Engine,
+    access: GpuAccess,
+    gpus: tuple[Gpu, ...],
+    image: str,
+    folder: Path,
+    script: str = NODES + TORCH + TELL,
 ) -> dict[str, Any]:
-    """LOOK's answer from a container as Reprise plans it for a job with these GPUs, confined as a job is."""
+    """What `script` prints last, in a container as Reprise plans it for a job with these GPUs."""
     folders = Folders(folder / "workspace", folder / "report")
     for path in (folders.workspace, folders.report):
         path.mkdir(parents=True)
@@ -56,14 +62,14 @@ def seen_inside(
         run=f"gpu{secrets.token_hex(6)}",
         attempt=1,
         image=image,
-        program=program,
+        program=Program(name="look", command=("python",), gpus=len(gpus)),
         resources=Resources(gpus=len(gpus)),
         folders=folders,
         inputs={},
         gpus=gpus,
         engine=engine.info().model_copy(update={"runtimes": runtimes, "cdi": cdi}),
         home="a-test-of-gpus",
-    ).model_copy(update={"entrypoint": ("python", "-c"), "command": (LOOK,)})
+    ).model_copy(update={"entrypoint": ("python", "-c"), "command": (script,)})
     assert plan.gpu_access is access
     engine.create(plan)
     try:
