@@ -20,7 +20,6 @@ import pytest
 from support.box import Box, make_box, write_job
 from support.gpu_container import NODES, TELL, seen_inside
 
-from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.launch.session import Session
 from orchestrator.run.attempt_model import GpuAccess
 from orchestrator.run.hardware import Gpu
@@ -142,17 +141,13 @@ def toolkit_host(pack: Path, toolkit: Path) -> Iterator[str]:
         yield host
 
 
-def on(host: str, tmp_path: Path, shared: Settings) -> Box:
-    """A box over that engine, which has the base: a job that asks for no GPU brings it."""
+def on(host: str, tmp_path: Path, shared: Settings) -> tuple[Box, str]:
+    """A box over that engine, and the tag of an image that is there: a job without a GPU brought it."""
     box = make_box(tmp_path / "home", shared, DOCKER_HOST=host)
-    run = box.type(
-        "submit",
-        str(write_job(tmp_path / "plain", "pass", "base: cpu")),
-        "--json",
-        timeout=600,
-    )
+    spec = write_job(tmp_path / "plain", "pass", "base: cpu")
+    run = box.type("submit", str(spec), "--json", timeout=600)
     assert run.code == 0, run.err
-    return box
+    return box, f"reprise:{run.json['image'].removeprefix('sha256:')}"
 
 
 def with_gpus(box: Box, *words: str) -> Any:
@@ -172,7 +167,7 @@ def with_gpus(box: Box, *words: str) -> Any:
 def test_a_job_has_the_gpu_that_cdi_names_and_its_rerun_is_identical(
     cdi_host: str, tmp_path: Path, shared_base: Settings
 ) -> None:
-    box = on(cdi_host, tmp_path, shared_base)
+    box, _ = on(cdi_host, tmp_path, shared_base)
     spec = write_job(tmp_path / "job", LOOK, "base: cpu\nresources: {gpus: 1}\n")
     run = with_gpus(box, "submit", str(spec))
     assert run["state"] == "succeeded", run["message"]
@@ -187,9 +182,9 @@ def test_a_job_has_the_gpu_that_cdi_names_and_its_rerun_is_identical(
 def test_both_gpus_are_asked_for_by_cdi(
     cdi_host: str, tmp_path: Path, shared_base: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    box = on(cdi_host, tmp_path, shared_base)
+    box, image = on(cdi_host, tmp_path, shared_base)
     monkeypatch.setenv("DOCKER_HOST", cdi_host)
-    session, image = Session(box.settings), resolve_base(box.settings, "cpu").reference
+    session = Session(box.settings)
     assert session.engine.info().cdi
     seen = seen_inside(session.engine, GpuAccess.CDI, GPUS, image, tmp_path / "look", LOOK)
     assert seen["nodes"] == {"/dev/nvidia0": True, "/dev/nvidia1": True, "/dev/nvidiactl": True}
@@ -198,7 +193,7 @@ def test_both_gpus_are_asked_for_by_cdi(
 def test_the_nvidia_runtime_is_asked_for_the_gpu_and_for_none_where_a_job_has_none(
     toolkit_host: str, toolkit: Path, tmp_path: Path, shared_base: Settings
 ) -> None:
-    box = on(toolkit_host, tmp_path, shared_base)
+    box, _ = on(toolkit_host, tmp_path, shared_base)
     assert visible(toolkit)[-1] == ["NVIDIA_VISIBLE_DEVICES=void"], "a base's `all` would open every GPU"
     assert not (toolkit / "hook").exists()
     run = with_gpus(
