@@ -140,6 +140,15 @@ def test_device_nodes_and_fifos_are_dropped():
     assert members(layer_of(nodes)) == {}
 
 
+def test_a_file_that_podman_leaves_out_of_its_export_is_there_all_the_same() -> None:
+    """Docker makes all three in each container that it exports."""
+    folder = entry("etc", kind=tarfile.DIRTYPE)
+    three = [entry(f"etc/{name}", b"of the engine") for name in ("hostname", "hosts", "resolv.conf")]
+    whole = layer_of([folder, *three])
+    assert layer_of([folder, three[0], three[2]]) == whole
+    assert layer_of([folder]) == whole
+
+
 @pytest.mark.parametrize("path", ["etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/machine-id"])
 def test_what_names_the_machine_is_emptied(path: str):
     layer = layer_of([entry(path, b"192.0.2.1 builder", mode=0o755)])
