@@ -163,7 +163,7 @@ try() { # TARGET
     inside make "$target" </dev/null >"$log" 2>&1 || { result=FAILED failed=1; tail -n 30 "$log" | sed 's/^/    /'; }
     local python engine
     python="$(inside .venv/bin/python --version 2>/dev/null | awk '{ print $2 }')" || python=none
-    engine="$(inside docker version --format '{{.Server.Version}}' 2>/dev/null)" || engine=none
+    engine="$(inside dockerd --version 2>/dev/null | awk '{ sub(/[+,].*/, "", $3); print $3 }')" || engine=none
     row "$machine" "${python:-none}" "${engine:-none}" "$target" "$result" "$((SECONDS - began)) s"
     grep -E '^(=+ .*(passed|failed|error).* =+$|not run here|.* passed.* in )' "$log" | sed 's/^/    /' || true
 }
