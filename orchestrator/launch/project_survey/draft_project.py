@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.image.base.base_pins import default_flavour, list_pins
 from orchestrator.launch.project_survey.data_beside_code import Surroundings
+from orchestrator.launch.project_survey.draft_lock import draft_lock
 from orchestrator.launch.project_survey.job_text import demanded, job_text
 from orchestrator.launch.project_survey.survey_project import Survey, survey_project
 from orchestrator.launch.project_survey.write_drafts import refuse_existing
@@ -35,8 +36,7 @@ class DraftedProject:
 def draft_project(settings: Settings, target: Path, writing: bool = False) -> DraftedProject:
     """Nothing is written, and nothing of the project is run. UsageError: there is nothing to run.
 
-    With `writing`, UsageError as well for a job file that is there.
-
+    With `writing`, UsageError as well for a job file that is there, before packages are looked for.
     SpecError would be a bug: the draft is read by the reader of job files before anybody sees it.
     """
     made = {pin.name: pin.python.packages for pin in list_pins(settings)}
@@ -45,25 +45,44 @@ def draft_project(settings: Settings, target: Path, writing: bool = False) -> Dr
     if writing:
         refuse_existing(survey.folder, (FILE_NAME,))
     base, reason = _base(default, made, survey.hints.imports)
-    notes = list(survey.notes)
-    requirements, more = _requirements(survey, base)
-    notes += more
+    needs = survey.needs
+    if base in made:
+        needs = replace(needs, missing=tuple(name for name in needs.missing if name not in made[base]))
+    elif base == "cuda":
+        needs = replace(needs, missing=tuple(name for name in needs.missing if name not in _WITH_CUDA))
+    lock = draft_lock(settings, survey.folder, needs, base)
     draft = replace(
-        survey.draft, base=base if reason else None, base_reason=reason, requirements=requirements
+        survey.draft,
+        base=base if reason else None,
+        base_reason=reason,
+        requirements=lock.requirements,
+        requirements_pending=lock.pending,
     )
-    text = job_text(draft)
-    spec = read_spec_text(text, survey.folder / FILE_NAME)
-    files: dict[str, str] = {}
+    survey = replace(survey, draft=draft)
+    files = lock.files | draft_files(survey)  # the job file stays the last one
+    notes = [*survey.notes, *lock.notes]
+    missing = demanded(draft)
+    if missing:
+        notes.append(f"the script demands {', '.join(missing)}: give it in params, or with -p {missing[0]}=…")
     patterns = _patterns(survey.surroundings)
-    if patterns:
-        if (survey.folder / IGNORE_FILE).exists():
-            notes.append(
-                f"{IGNORE_FILE} is there and stays as it is; it should leave out {', '.join(patterns)}"
-            )
-        else:
-            files[IGNORE_FILE] = _ignore_text(patterns)
-    files[FILE_NAME] = text  # the last one: with it the job is there
-    return DraftedProject(survey.folder, survey, spec, files, tuple(notes), _next(survey, base, made))
+    if patterns and IGNORE_FILE not in files:
+        notes.append(f"{IGNORE_FILE} is there and stays as it is; it should leave out {', '.join(patterns)}")
+    return DraftedProject(
+        folder=survey.folder,
+        survey=survey,
+        spec=_checked(survey, missing),
+        files=files,
+        notes=tuple(notes),
+        next=_next(survey, base, made, lock.pending),
+    )
+
+
+def _checked(survey: Survey, missing: Iterable[str]) -> JobSpec:
+    """The draft as the strict reader reads it; a lock that is not written yet cannot be looked for."""
+    draft = survey.draft
+    if draft.requirements is not None and not (survey.folder / draft.requirements).is_file():
+        draft = replace(draft, requirements=None)
+    return read_spec_text(job_text(draft), survey.folder / FILE_NAME, dict.fromkeys(missing, "…"))
 
 
 def draft_files(survey: Survey) -> dict[str, str]:
@@ -89,18 +108,6 @@ def _base(default: str, made: Mapping[str, object], imports: Iterable[str]) -> t
     return default, ""
 
 
-def _requirements(survey: Survey, base: str) -> tuple[str | None, list[str]]:
-    needs = survey.needs
-    missing = [name for name in needs.missing if base != "cuda" or name not in _WITH_CUDA]
-    if needs.locked:
-        return needs.file, []
-    if needs.file is not None:
-        return None, [f"{needs.file} has no hashes: lock it, and name the lock under requirements"]
-    if missing:
-        return None, [f"the base lacks {', '.join(missing)}: lock them, and name the lock under requirements"]
-    return None, []
-
-
 def _patterns(surroundings: Surroundings) -> list[str]:
     found = [f"/{item.path}{'/' * item.folder}" for item in surroundings.data]
     return found + [f"/{folder}/" for folder in surroundings.results]
@@ -120,8 +127,9 @@ def _escaped(pattern: str) -> str:
     return pattern[: len(pattern) - end] + "\\ " * end
 
 
-def _next(survey: Survey, base: str, made: Mapping[str, object]) -> tuple[str, ...]:
+def _next(survey: Survey, base: str, made: Mapping[str, object], pending: bool) -> tuple[str, ...]:
     file = FILE_NAME if survey.folder.resolve() == Path.cwd() else str(survey.folder / FILE_NAME)
     given = "".join(f" -p {name}=…" for name in demanded(survey.draft))
     build = () if base in made else (f"reprise base build {base}",)
-    return (*build, f"reprise submit {shlex.quote(file)}{given}")
+    lock = (f"reprise lock {shlex.quote(file)}",) if pending else ()
+    return (*build, *lock, f"reprise submit {shlex.quote(file)}{given}")

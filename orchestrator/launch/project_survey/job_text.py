@@ -36,6 +36,7 @@ class JobDraft:
     setup: tuple[str, ...] = ()  # commands before, as they stand in a shell
     paths: tuple[str, ...] = ()  # for PYTHONPATH
     requirements: str | None = None
+    requirements_pending: bool = False  # the file is not there yet
     base: str | None = None
     base_reason: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +70,7 @@ def job_text(draft: JobDraft) -> str:
         _left_out(draft.interface.left_out),
         _params(draft),
         _seed(draft.interface.options),
-        f"requirements: {scalar(draft.requirements)}\n" if draft.requirements else "",
+        _requirements(draft),
         _inputs(draft),
         _outputs(draft.interface.volatile),
         _determinism(draft),
@@ -103,6 +104,13 @@ def scalar(value: Scalar | None) -> str:
 
 def _base(draft: JobDraft) -> str:
     return _with_comment(f"base: {scalar(draft.base)}", draft.base_reason) if draft.base else ""
+
+
+def _requirements(draft: JobDraft) -> str:
+    if draft.requirements is None:
+        return ""
+    why = "`reprise lock` is still to write it" if draft.requirements_pending else "locked with hashes"
+    return _with_comment(f"requirements: {scalar(draft.requirements)}", why)
 
 
 def _command(pieces: Iterable[str]) -> str:

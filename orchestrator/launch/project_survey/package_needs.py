@@ -7,37 +7,12 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from orchestrator.image.packages.import_names import package_of
+from orchestrator.launch.locking.sources.project_sources import LOCK_NAME
 from orchestrator.launch.project_survey.entry_point import project_table, read_toml, table
 from orchestrator.launch.project_survey.local_modules import LocalModules
 from orchestrator.launch.project_survey.project_files import ProjectFiles
 
-# Module -> package, where the two have different names.
-PACKAGES = {
-    "absl": "absl-py",
-    "attr": "attrs",
-    "bs4": "beautifulsoup4",
-    "cv2": "opencv-python-headless",
-    "dateutil": "python-dateutil",
-    "dotenv": "python-dotenv",
-    "fitz": "pymupdf",
-    "git": "gitpython",
-    "google": "protobuf",
-    "hydra": "hydra-core",
-    "igraph": "python-igraph",
-    "ignite": "pytorch-ignite",
-    "jose": "python-jose",
-    "Levenshtein": "levenshtein",
-    "mpl_toolkits": "matplotlib",
-    "OpenGL": "pyopengl",
-    "PIL": "pillow",
-    "pytorch_lightning": "pytorch-lightning",
-    "serial": "pyserial",
-    "skimage": "scikit-image",
-    "sklearn": "scikit-learn",
-    "umap": "umap-learn",
-    "yaml": "pyyaml",
-    "zmq": "pyzmq",
-}
 _BASE_MODULES = frozenset({"torch", "numpy", "functorch", "torchgen", "setuptools", "pkg_resources"})
 _NOTEBOOK_MODULES = frozenset({"IPython", "ipykernel"})
 _PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,80}[A-Za-z0-9])?\Z", re.ASCII)
@@ -57,19 +32,10 @@ def find_needs(
 ) -> PackageNeeds:
     """`provided`: the base's packages, by canonical name."""
     file = _file(files)
-    missing = sorted(
-        {
-            package_of(module)
-            for module in imports
-            if _is_foreign(module, modules) and _canonical(package_of(module)) not in provided
-        }
-    )
+    foreign = {package_of(module) for module in imports if _is_foreign(module, modules)}
+    missing = sorted(name for name in foreign if name is not None and _canonical(name) not in provided)
     locked = file is not None and _is_locked(files, file)
     return PackageNeeds(file, locked, tuple(name for name in missing if _PACKAGE.match(name)))
-
-
-def package_of(module: str) -> str:
-    return PACKAGES.get(module, module.replace("_", "-"))
 
 
 def _is_foreign(module: str, modules: LocalModules) -> bool:
@@ -90,7 +56,7 @@ def _file(files: ProjectFiles) -> str | None:
     plain = sorted(
         (name for name in listed if not _NOT_FOR_RUNNING.search(name)), key=lambda name: (len(name), name)
     )
-    found: list[str] = [name for name in ("pylock.toml", "uv.lock") if name in top]
+    found: list[str] = [name for name in (LOCK_NAME, "pylock.toml", "uv.lock") if name in top]
     found = [*found[:1], *(name for name in locked if not _NOT_FOR_RUNNING.search(name)), *found[1:], *plain]
     if "pyproject.toml" in top and _has_dependencies(files):
         found.append("pyproject.toml")
@@ -104,4 +70,4 @@ def _has_dependencies(files: ProjectFiles) -> bool:
 
 
 def _is_locked(files: ProjectFiles, name: str) -> bool:
-    return name == "pylock.toml" or "--hash=sha256:" in (files.text(name) or "")
+    return name in ("pylock.toml", "uv.lock") or "--hash=sha256:" in (files.text(name) or "")
