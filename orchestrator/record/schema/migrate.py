@@ -41,7 +41,7 @@ def _migrate(database: Database) -> None:
         elif found < FIRST:
             raise RecordError(
                 f"the record {database.name} is older than the first release (schema {found})",
-                "any command of the last commit before decision 0034 brings it to schema 0014",
+                "any command of the last commit before decision 0035 brings it to schema 0014",
             )
         else:
             raise RecordError(
