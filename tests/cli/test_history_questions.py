@@ -38,6 +38,7 @@ def ran(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., s
         inputs: dict[str, Path] | None = None,
         patch: bytes | None = None,
         packages: dict[str, str] | None = None,
+        params: dict[str, Any] | None = None,
     ) -> str:
         like = make_run()
         files = {path: text.encode() for path, text in (source or {"train.py": "x = 1\n"}).items()}
@@ -57,7 +58,9 @@ def ran(session: Session, make_run: Callable[..., RunRecord]) -> Callable[..., s
                 base=like.base,
                 layers=(layer,),
             ),
-            program=like.program.model_copy(update={"inputs": digests}),
+            program=like.program.model_copy(
+                update={"inputs": digests, "params": params or like.program.params}
+            ),
             git=git,
             inputs=tuple(data.values()),
         )
@@ -155,6 +158,22 @@ def test_what_changed_has_a_column(reprise: Call, ran: Call) -> None:
     assert document["changed"][B]["before"] == A
 
 
+def test_what_tells_runs_apart_is_shown_before_what_they_share(reprise: Call, ran: Call) -> None:
+    shared = {"batch_size": 32, "epochs": 2, "gamma": 0.7}
+    ran(A, params=shared | {"lr": 0.1})
+    assert "batch_size=32 epochs=2 gamma=0.7 +1" in reprise("history").out
+    ran(B, params=shared | {"lr": 0.5})
+    out = reprise("history").out
+    assert "lr=0.1 batch_size=32 epochs=2 +1" in out and "lr=0.5 batch_size=32 epochs=2 +1" in out
+    assert "gamma=0.7 batch_size=32 epochs=2 +1" in reprise("history", "--sort=params.gamma", "--limit=1").out
+
+
+def test_where_no_metric_is_recorded_it_is_said_how_one_is(reprise: Call) -> None:
+    code, _, err = reprise("history", "--sort=-metrics.accuracy")
+    assert code == 2 and "no run with a metric is recorded yet; a job writes" in err
+    assert "a job writes" not in reprise("history", "--sort=params.lr").err
+
+
 def test_the_patch_is_shown_cleaned_and_given_exactly(reprise: Call, process: Call, ran: Call) -> None:
     patch = f"--- a/t.py\n+++ b/t.py\n@@ -1 +1 @@\n-x\r\n+y{EVIL}\n".encode() + b"+\xff\n"
     ran(A, patch=patch)
@@ -175,7 +194,7 @@ def test_two_sources_are_compared_as_a_patch(reprise: Call, ran: Call, session: 
     out = reprise("diff", A, B, "--code").out
     assert "-x = 1\n+x = 2\n" in out and "--- a/gone.py\n+++ /dev/null\n" in out
     assert "added: data.bin (binary)\n" in out and "\x1b" not in out
-    assert reprise("diff", A, A, "--code").out == "no differences\n"
+    assert reprise("diff", A, A, "--code").out == "no differences in the source (without --code: all else)\n"
     [binary, gone, train] = json.loads(reprise("diff", A, B, "--code", "--json").out)["code"]
     assert (binary["why"], gone["change"], train["path"]) == ("binary", "removed", "train.py")
     # Where the layer is nowhere, the record's digests still tell which files differ.

@@ -13,6 +13,7 @@ from orchestrator.record.history.filter_fields import TABLES, Field, Mismatch, P
 
 MOST = 500  # names that are searched for a similar one
 SHOWN = 10  # names in a hint
+_HOW_RECORDED = {"metrics": "; a job writes them into metrics.json or metrics.jsonl (docs/job-spec.md)"}
 
 _QUOTED = re.compile(r"""(params|metrics)\[(?:"(.*)"|'(.*)')\](?:\.(\w+))?\Z""")
 
@@ -115,7 +116,7 @@ def unknown(word: str, name: str, names: KnownNames) -> Mismatch:
         more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
         hint = f"{noun}s that runs have: {', '.join(known[:SHOWN])}{more}"
     else:
-        hint = f"no run with a {noun} is recorded yet"
+        hint = f"no run with a {noun} is recorded yet" + _HOW_RECORDED.get(word, "")
     return Mismatch(f"no run has a {noun} {name}", hint)
 
 

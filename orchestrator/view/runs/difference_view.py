@@ -74,7 +74,7 @@ def code_view(a: RunRecord, b: RunRecord, found: Sequence[FilePatch]) -> View:
 
     def page() -> Iterator[Block]:
         if not found:
-            yield Text("no differences", Tone.GOOD)
+            yield Text("no differences in the source (without --code: all else)", Tone.GOOD)
         for item in found:
             if item.patch:
                 yield Patch(item.patch)

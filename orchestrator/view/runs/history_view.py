@@ -78,27 +78,48 @@ def runs_page(found: Answer) -> Iterator[Block]:
         columns["changed"] = [changed_text(found.page.changes[run.id]) for run in runs]
     if sorted_by is not None and sorted_by.word == "metrics":
         columns[str(sorted_by)] = [_sorted_text(run, sorted_by) for run in runs]
-    columns |= _columns(runs)
+    columns |= _columns(
+        runs, sorted_by.name if sorted_by is not None and sorted_by.word == "params" else None
+    )
     marks = [", ".join((*run.names, *run.tags)) for run in runs]
     if any(marks):
         columns["alias, tags"] = marks
     yield Table(tuple(columns), list(zip(*columns.values(), strict=True)), right=("time",))
 
 
-def _columns(runs: Sequence[RunLine]) -> dict[str, list[str]]:
+def _columns(runs: Sequence[RunLine], sorted_by: str | None) -> dict[str, list[str]]:
+    """`sorted_by`: the parameter that the runs are sorted by; it is shown before all others."""
+    differing = _differing(runs)
     return {
         "state": [run.state.value + (f" ({run.failure.value})" if run.failure else "") for run in runs],
         "created": [moment_text(run.created_at) for run in runs],
         "by": [run.submitted_by for run in runs],
         "box": [_box(run) for run in runs],
         "time": [span_text(run.seconds) for run in runs],
-        "params": [_few(run.params, text_of) for run in runs],
+        "params": [
+            _few(
+                run.params, text_of, lambda name, job=run.job: (name != sorted_by, name not in differing[job])
+            )
+            for run in runs
+        ],
         "metrics": [
             _few(run.metrics, number_text) + " INCOMPLETE" * bool(run.metrics_incomplete) for run in runs
         ],
         "verdict": [_verdict(run) for run in runs],
         "image": [run.image.short for run in runs],
     }
+
+
+def _differing(runs: Sequence[RunLine]) -> dict[str, set[str]]:
+    """By job, the parameters in which its runs on this page differ: those tell one line from another."""
+    first: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        known, names = first.setdefault(run.job, run.params), found.setdefault(run.job, set())
+        names |= {
+            name for name in known.keys() | run.params.keys() if known.get(name) != run.params.get(name)
+        }
+    return found
 
 
 def _verdict(run: RunLine) -> str:
@@ -115,10 +136,15 @@ def _box(run: RunLine) -> str:
     return f"{text} (imported)" if run.imported else text
 
 
-def _few(values: Mapping[str, Any], text: Callable[[Any], str]) -> str:
-    """`a=1 b=2 c=3 +4`."""
+def _few(
+    values: Mapping[str, Any],
+    text: Callable[[Any], str],
+    rank: Callable[[str], tuple[bool, ...]] = lambda _: (),
+) -> str:
+    """`a=1 b=2 c=3 +4`; those of the least rank are shown, by name where it is equal."""
+    names = sorted(values, key=lambda name: (rank(name), name))
     more = f" +{len(values) - COLUMNS}" if len(values) > COLUMNS else ""
-    return " ".join(f"{name}={text(values[name])}" for name in sorted(values)[:COLUMNS]) + more
+    return " ".join(f"{name}={text(values[name])}" for name in names[:COLUMNS]) + more
 
 
 def _value_in(run: RunLine, field: Field) -> object:
