@@ -407,6 +407,14 @@ def test_a_seed_typed_wins_over_that_of_the_file(read: Read) -> None:
     assert problems(read, HEAD, None, 1 << 32) == {"--seed": None}
 
 
+def test_a_lock_that_is_not_made_yet_is_made_by_a_command(read: Read) -> None:
+    with pytest.raises(SpecError, match=r"`reprise lock` writes a lock"):
+        read(HEAD + "requirements: requirements.lock\n")
+    with pytest.raises(SpecError) as refused:
+        read(HEAD + "requirements: wheels.txt\n")
+    assert "reprise lock" not in str(refused.value)
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such job file"):
         read_spec(tmp_path / "nope.yaml")
@@ -414,6 +422,10 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_spec(tmp_path)
     with pytest.raises(UsageError, match="cannot be read"):
         read_spec(tmp_path / ("x" * 300))
+    (tmp_path / "train.py").write_text("import torch\nx: int = 3\n")
+    with pytest.raises(UsageError, match="is a script") as refused:
+        read_spec(tmp_path / "train.py")
+    assert refused.value.hint == f"run: reprise init {tmp_path / 'train.py'}; it drafts the job file"
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(UsageError, match="neither a file"):
         read_spec(tmp_path / "fifo")

@@ -66,7 +66,8 @@ def _requirements(data: dict[str, Any], folder: Path, root: Path, found: Collect
         return
     place = _inside(text, folder, root, ("requirements",), found)
     if place is not None and not _holds(Path.is_file, place):
-        found.add(("requirements",), f"there is no file {place}", _SEEN_FROM)
+        how = f"{_SEEN_FROM}; `reprise lock` writes a lock" if place.suffix == ".lock" else _SEEN_FROM
+        found.add(("requirements",), f"there is no file {place}", how)
     elif place is not None:
         data["requirements"] = str(place)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,6 +79,11 @@ def spec_file(path: Path) -> Path:
         raise UsageError(
             f"{shorten(str(path))} cannot be read: {error.strerror}", "check the path"
         ) from error
+    if stat.S_ISREG(mode) and path.suffix == ".py":
+        raise UsageError(
+            f"{shorten(str(path))} is a script, not a job file",
+            f"run: reprise init {shlex.quote(str(path))}; it drafts the job file",
+        )
     if stat.S_ISREG(mode):
         return file
     if folder:
