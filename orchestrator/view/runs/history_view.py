@@ -96,12 +96,7 @@ def _columns(runs: Sequence[RunLine], sorted_by: str | None) -> dict[str, list[s
         "by": [run.submitted_by for run in runs],
         "box": [_box(run) for run in runs],
         "time": [span_text(run.seconds) for run in runs],
-        "params": [
-            _few(
-                run.params, text_of, lambda name, job=run.job: (name != sorted_by, name not in differing[job])
-            )
-            for run in runs
-        ],
+        "params": [_few(run.params, text_of, differing[run.job] | {sorted_by: 0}) for run in runs],
         "metrics": [
             _few(run.metrics, number_text) + " INCOMPLETE" * bool(run.metrics_incomplete) for run in runs
         ],
@@ -110,15 +105,15 @@ def _columns(runs: Sequence[RunLine], sorted_by: str | None) -> dict[str, list[s
     }
 
 
-def _differing(runs: Sequence[RunLine]) -> dict[str, set[str]]:
-    """By job, the parameters in which its runs on this page differ: those tell one line from another."""
+def _differing(runs: Sequence[RunLine]) -> dict[str, dict[str | None, int]]:
+    """By job, the parameters in which its runs on this page differ, with a rank: they tell lines apart."""
     first: dict[str, Mapping[str, Any]] = {}
-    found: dict[str, set[str]] = {}
+    found: dict[str, dict[str | None, int]] = {}
     for run in runs:
-        known, names = first.setdefault(run.job, run.params), found.setdefault(run.job, set())
-        names |= {
-            name for name in known.keys() | run.params.keys() if known.get(name) != run.params.get(name)
-        }
+        known, ranks = first.setdefault(run.job, run.params), found.setdefault(run.job, {})
+        for name in known.keys() | run.params.keys():
+            if known.get(name) != run.params.get(name):
+                ranks[name] = 1
     return found
 
 
@@ -137,12 +132,10 @@ def _box(run: RunLine) -> str:
 
 
 def _few(
-    values: Mapping[str, Any],
-    text: Callable[[Any], str],
-    rank: Callable[[str], tuple[bool, ...]] = lambda _: (),
+    values: Mapping[str, Any], text: Callable[[Any], str], ranks: Mapping[str | None, int] | None = None
 ) -> str:
-    """`a=1 b=2 c=3 +4`; those of the least rank are shown, by name where it is equal."""
-    names = sorted(values, key=lambda name: (rank(name), name))
+    """`a=1 b=2 c=3 +4`: by rank and name; without a rank after rank 1."""
+    names = sorted(values, key=lambda name: ((ranks or {}).get(name, 2), name))
     more = f" +{len(values) - COLUMNS}" if len(values) > COLUMNS else ""
     return " ".join(f"{name}={text(values[name])}" for name in names[:COLUMNS]) + more
 
