@@ -13,45 +13,16 @@ import os
 import signal
 import subprocess
 import sys
-import sysconfig
-import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 REPO = Path(__file__).resolve().parent.parent
 PACK = REPO.parent  # engine/, site/ and digits/ lie beside the project
+COVERED = ("/tmp/", "/dev/", "/run/", "/proc/", "/sys/")  # what a container has of its own
 PATIENCE = 60  # seconds for the engine to come up
-# What a Python with torch needs of the box's file system beside its own prefix, Triton's C compiler included.
-MACHINE = "x86_64-linux-gnu"
-SYSTEM = (
-    *(
-        "bin",
-        "etc",
-        "lib",
-        "lib32",
-        "lib64",
-        "libx32",
-        "sbin",
-        "usr/bin",
-        "usr/include",
-        "usr/lib32",
-        "usr/lib64",
-    ),
-    *(
-        "usr/libx32",
-        "usr/lib/gcc",
-        f"usr/lib/{MACHINE}",
-        "usr/lib/python3",
-        "usr/libexec/gcc",
-        "usr/local/bin",
-    ),
-    *("usr/local/lib", "usr/sbin"),
-)
-LEFT_OUT = ("etc/docker", "etc/gshadow", "etc/shadow", "etc/ssh", "etc/ssl/private", "usr/local/cuda")
-DRIVER_LIBRARIES = ("libcuda.so", "libnvidia-ml.so", "libnvidia-ptxjitcompiler.so", "libnvidia-nvvm.so")
 
 
 @contextmanager
@@ -148,6 +119,7 @@ def spec_of_box() -> dict[str, Any]:
     The base is made of this box's file system, with its ld.so.cache, so they are found at these paths.
     """
     import pynvml
+    from box_python import DRIVER_LIBRARIES
 
     pynvml.nvmlInit()
     devices = {}
@@ -165,52 +137,10 @@ def spec_of_box() -> dict[str, Any]:
     return cdi_spec(devices, shared, libraries)
 
 
-def base_tar(out: IO[bytes]) -> None:
-    """The file system of a base: this box's system and the Python that runs this, readable by everyone."""
-    paths = sysconfig.get_paths()
-    prefixes = {paths["stdlib"], paths["purelib"], paths["platlib"], paths["include"]}
-    prefixes |= {prefix for prefix in (sys.prefix, sys.base_prefix) if prefix not in ("/usr", "/usr/local")}
-    own = [name.lstrip("/") for name in sorted(prefixes)]
-    own = [name for name in own if not any(name.startswith(f"{other}/") for other in (*own, *SYSTEM))]
-    settings = Path(sys.prefix, "pyvenv.cfg")  # of a virtual environment: it may see the packages below it
-    alone = settings.exists() and "system-site-packages = false" in settings.read_text()
-    foreign = Path(paths["stdlib"], "site-packages").as_posix().lstrip("/") if alone else None
-
-    def kept(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        return None if info.name == foreign else _kept(info)
-
-    given: set[str] = set()  # the engine takes no name twice
-    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        for name in (*SYSTEM, *own):
-            if Path("/", name).exists():
-                for parent in [str(one) for one in reversed(Path(name).parents[:-1])]:
-                    if parent not in given:
-                        _folder(tar, parent, 0o755)
-                        given.add(parent)
-                tar.add(f"/{name}", name, filter=kept)
-        for name in ("tmp", "proc", "sys", "dev", "run"):
-            if name not in given:
-                _folder(tar, name, 0o1777 if name == "tmp" else 0o755)
-
-
-def _folder(tar: tarfile.TarFile, name: str, mode: int) -> None:
-    info = tarfile.TarInfo(name)
-    info.type, info.mode = tarfile.DIRTYPE, mode
-    tar.addfile(info)
-
-
-def _kept(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    unwanted = info.name.startswith(LEFT_OUT) or info.name.endswith((".a", "/__pycache__", "/pkgs", "/.git"))
-    if unwanted or not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
-        return None
-    info.mode = (info.mode | (0o555 if info.isdir() or info.mode & 0o100 else 0o444)) & 0o755
-    info.uid = info.gid = 0
-    info.uname = info.gname = "root"
-    return info
-
-
 def make_base(name: str) -> None:
     """Import this box's Python as an image and pin it as a base."""
+    from box_python import write as write_base
+
     from orchestrator.run.engine.engine import Engine
 
     read, write = os.pipe()
@@ -219,7 +149,7 @@ def make_base(name: str) -> None:
         os.close(read)
         try:
             with os.fdopen(write, "wb") as out:
-                base_tar(out)
+                write_base(out)
         except BaseException as error:  # noqa: BLE001  (a child has nobody to raise to)
             print(f"the base's file system: {error!r}", file=sys.stderr)
             os._exit(1)
@@ -239,6 +169,9 @@ def main() -> int:
     parser.add_argument("--rehearse", action="store_true", help="on a box without a GPU")
     parser.add_argument("--json", type=Path, help="a file for all numbers")
     asked = parser.parse_args()
+    for prefix in {sys.prefix, sys.base_prefix}:
+        if prefix.startswith(COVERED):
+            sys.exit(f"a job's container covers the Python in {prefix}: PYTHON=... names another")
     data = place_for_layers(asked.data.absolute())
     os.environ.update(REPRISE_HOME=str(data / "home"), PYTHONPATH=f"{PACK / 'site'}:{REPO}:{REPO / 'tests'}")
     os.environ.update(PYTHONDONTWRITEBYTECODE="1", REPRISE_GPU_DIGITS=str(PACK / "digits"))
