@@ -137,12 +137,28 @@ def spec_of_box() -> dict[str, Any]:
     return cdi_spec(devices, shared, libraries)
 
 
+# A module is compiled as Triton compiles its first. /dev/shm is what can be written there; nothing can be run in it.
+WORKS = """
+import os, pathlib, subprocess, sys, sysconfig
+sys.stderr = sys.stdout
+import torch
+os.environ["TMPDIR"] = "/dev/shm"
+source, module = pathlib.Path("/dev/shm/three.c"), pathlib.Path("/dev/shm/three.so")
+source.write_text("#include <Python.h>\\nint three(void) { return 3; }\\n")
+include = f"-I{sysconfig.get_paths()['include']}"
+words = ["cc", str(source), "-O3", "-shared", "-fPIC", include, "-o", str(module)]
+subprocess.run(words, check=True, stderr=subprocess.STDOUT)
+assert module.stat().st_size and int(torch.arange(3).sum()) == 3
+"""
+
+
 def make_base(name: str) -> None:
     """Import this box's Python as an image and pin it as a base."""
     from box_python import write as write_base
 
     from orchestrator.run.engine.engine import Engine
 
+    engine = Engine.connect()
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -157,9 +173,13 @@ def make_base(name: str) -> None:
     os.close(write)
     path = f"PATH={Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     with os.fdopen(read, "rb") as archive:
-        image = Engine.connect().import_image(archive, "reprise-bare", name, [f"ENV {path}"])
+        image = engine.import_image(archive, "reprise-bare", name, [f"ENV {path}"])
     if os.waitpid(child, 0)[1]:
         sys.exit("the base's file system could not be read")
+    code, said = engine.run_once(image, [sys.executable, "-c", WORKS])
+    if code != 0:
+        text = said.decode(errors="replace")[-3000:]
+        sys.exit(f"in the base torch or the compiler does not work:\n{text}")
     subprocess.run([sys.executable, "-m", "orchestrator.cli", "base", "pin", name, image], check=True)
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import INPUTS, JOB_USER, REPORT, WORKSPACE
 from orchestrator.run.attempt_model import GpuAccess, Mount, Plan
-from orchestrator.run.engine.container_config import CACHES
+from orchestrator.run.engine.container_config import CACHES, cdi_name
 from orchestrator.run.engine.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN
 from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.hardware import Gpu
@@ -18,6 +18,7 @@ from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.spec.program import Program
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+VOID: Mapping[str, str] = MappingProxyType({"NVIDIA_VISIBLE_DEVICES": "void"})
 MEMORY_SHARE = 0.9  # of the box, where the spec sets no limit: the rest keeps the box alive
 
 
@@ -46,14 +47,16 @@ def plan_container(
     image's own, and is not part of the identity.
     """
     engine.refuse_unfit()
+    access = _gpu_access(engine, gpus) if gpus else None
     return Plan(
         run=run,
         attempt=attempt,
         container=container_name(run, attempt),
         image=image,
         command=program.command,
-        # void: a base's `all` would open every GPU to a job that asked for none, where nvidia is the default.
-        environment={**CACHES, **({} if gpus else {"NVIDIA_VISIBLE_DEVICES": "void"}), **environment},
+        # void: a base's `all` would open every GPU to a job that asked for none, or for one by CDI, if nvidia
+        # is the default runtime.
+        environment={**CACHES, **(VOID if access is not GpuAccess.NVIDIA else NOTHING), **environment},
         mounts=(
             Mount(source=folders.workspace, target=WORKSPACE, read_only=False),
             Mount(source=folders.report, target=REPORT, read_only=False),
@@ -74,7 +77,7 @@ def plan_container(
         system_calls=engine.seccomp,
         log_driver=engine.log_driver,
         gpu_uuids=tuple(gpu.uuid for gpu in gpus),
-        gpu_access=_gpu_access(engine) if gpus else None,
+        gpu_access=access,
         labels={LABEL_RUN: run, LABEL_ATTEMPT: str(attempt), LABEL_HOME: home},
     )
 
@@ -99,12 +102,15 @@ def _cpus(resources: Resources, engine: EngineInfo) -> float | None:
     return resources.cpus
 
 
-def _gpu_access(engine: EngineInfo) -> GpuAccess:
+def _gpu_access(engine: EngineInfo, gpus: tuple[Gpu, ...]) -> GpuAccess:
+    """CDI where the engine found these very GPUs. The runtime's name alone does not say that it works."""
     if engine.podman:
         raise UsageError(
             "this engine is Podman's: its Docker socket drops GPU requests in silence",
             "use a Docker Engine for jobs with a GPU",
         )
+    if {cdi_name(gpu.uuid) for gpu in gpus} <= set(engine.cdi_devices):
+        return GpuAccess.CDI
     if "nvidia" in engine.runtimes:
         return GpuAccess.NVIDIA
     if engine.cdi:

@@ -17,7 +17,6 @@ import pytest
 from support.box import Box, write_job
 from support.gpu_container import offered, seen_inside
 
-from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.launch.session import Session
 from orchestrator.run.attempt_model import GpuAccess
 from orchestrator.run.hardware import gpus
@@ -51,9 +50,12 @@ def test_a_container_sees_the_gpu_that_it_was_given_and_no_other(
         pytest.skip(f"not run: engine {info.version} does not offer {access.value}")
     if not gpus():
         pytest.skip("not run: no GPU to hand on")
-    image = resolve_base(box.settings, BASE).reference
+    # The base's own tag is in an engine only where the base was made; a job's image is where a job ran.
+    image = box.json("submit", str(write_job(tmp_path / "plain", "pass", f"base: {BASE}")))["image"]
     given = gpus()[:1]
-    seen = seen_inside(session.engine, access, given, image, tmp_path / "look")
+    seen = seen_inside(
+        session.engine, access, given, f"reprise:{image.removeprefix('sha256:')}", tmp_path / "look"
+    )
     record_property("says", f"sees {', '.join(seen['nodes'])}; {seen['uuids']}; libcuda {seen['libcuda']}")
     assert seen["uuids"] == [gpu.uuid for gpu in given]
     assert seen["sum"] == 499_500

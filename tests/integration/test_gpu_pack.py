@@ -1,6 +1,6 @@
 """The pack for a bare GPU box, rehearsed on this machine, and its Engine 28.5 with stand-ins for GPUs.
 
-The pack is made once, in a few minutes; REPRISE_GPU_PACK names a folder where it was unpacked already.
+The pack is made once, in a minute or two; REPRISE_GPU_PACK names a folder where it was unpacked already.
 """
 
 from __future__ import annotations
@@ -101,12 +101,15 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def spec_of(nodes: Path) -> Any:
+    devices = {gpu.uuid: {f"/dev/nvidia{n}": str(nodes / f"nvidia{n}")} for n, gpu in enumerate(GPUS)}
+    return gpu_bare.cdi_spec(devices, {"/dev/nvidiactl": str(nodes / "nvidiactl")}, {})
+
+
 @pytest.fixture(scope="module")
 def cdi_host(pack: Path, nodes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("cdi")
-    devices = {gpu.uuid: {f"/dev/nvidia{n}": str(nodes / f"nvidia{n}")} for n, gpu in enumerate(GPUS)}
-    spec = gpu_bare.cdi_spec(devices, {"/dev/nvidiactl": str(nodes / "nvidiactl")}, {})
-    (folder / "nvidia.json").write_text(json.dumps(spec))
+    (folder / "nvidia.json").write_text(json.dumps(spec_of(nodes)))
     config = {"features": {"cdi": True}, "cdi-spec-dirs": [str(folder)]}
     with packed_engine(pack, "cdi", config) as host:
         yield host
@@ -138,6 +141,23 @@ def toolkit_host(pack: Path, toolkit: Path) -> Iterator[str]:
     runtimes = {"nvidia": {"path": str(toolkit / "nvidia-container-runtime")}}
     config = {"runtimes": runtimes, "default-runtime": "nvidia", "features": {"cdi": False}}
     with packed_engine(pack, "toolkit", config, toolkit) as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def both_host(
+    pack: Path, nodes: Path, toolkit: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """An engine with a CDI file, whose default runtime is NVIDIA's, and without the hook on its PATH."""
+    folder = tmp_path_factory.mktemp("both")
+    (folder / "nvidia.json").write_text(json.dumps(spec_of(nodes)))
+    config = {
+        "features": {"cdi": True},
+        "cdi-spec-dirs": [str(folder)],
+        "runtimes": {"nvidia": {"path": str(toolkit / "nvidia-container-runtime")}},
+        "default-runtime": "nvidia",
+    }
+    with packed_engine(pack, "both", config) as host:
         yield host
 
 
@@ -210,6 +230,20 @@ def test_the_nvidia_runtime_is_asked_for_the_gpu_and_for_none_where_a_job_has_no
     assert seen["visible"] == GPUS[0].uuid
 
 
+def test_where_both_ways_are_offered_the_gpu_comes_by_cdi_and_the_runtime_gives_none(
+    both_host: str, toolkit: Path, tmp_path: Path, shared_base: Settings
+) -> None:
+    box, _ = on(both_host, tmp_path, shared_base)
+    hooked = (toolkit / "hook").read_bytes() if (toolkit / "hook").exists() else b""
+    spec = write_job(tmp_path / "job", LOOK, "base: cpu\nresources: {gpus: 1}\n")
+    run = with_gpus(box, "submit", str(spec))
+    assert run["state"] == "succeeded", run["message"]
+    seen = json.loads(box.type("logs", run["id"]).out.strip().splitlines()[-1])
+    assert seen["nodes"] == {"/dev/nvidia0": True, "/dev/nvidiactl": True}
+    assert visible(toolkit)[-1] == ["NVIDIA_VISIBLE_DEVICES=void"]
+    assert ((toolkit / "hook").read_bytes() if (toolkit / "hook").exists() else b"") == hooked
+
+
 def visible(toolkit: Path) -> list[list[str]]:
     """What each container was given, by the runtime's records."""
     asked = [json.loads(line) for line in (toolkit / "asked").read_text().splitlines()]
@@ -217,3 +251,34 @@ def visible(toolkit: Path) -> list[list[str]]:
         [one for one in config["process"]["env"] if one.startswith("NVIDIA_VISIBLE_DEVICES=")]
         for config in asked
     ]
+
+
+# A venv may lie in /tmp, which a job's container covers: in the namespace it is at /mnt/python, too.
+AT_MNT = (
+    'ip link set lo up; mount -t tmpfs none /mnt; mkdir /mnt/python; mount --bind "$0" /mnt/python; exec "$@"'
+)
+
+
+def test_on_a_bare_box_the_pack_rehearses_all_that_needs_no_gpu(pack: Path, tmp_path: Path) -> None:
+    """No network, no Docker on the PATH, another engine's socket out of reach."""
+    data = Path(f"/var/tmp/reprise-bare-{os.getpid()}")
+    environ = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(tmp_path),
+        "PYTHON": "/mnt/python/bin/python",
+    }
+    report = tmp_path / "rows.json"
+    words = [*BARE[:-2], AT_MNT, sys.prefix, str(pack / "run.sh"), "--data", str(data), "--json", str(report)]
+    try:
+        words.append("--rehearse")
+        done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    finally:
+        subprocess.run(["umount", "--recursive", "--lazy", str(data)], capture_output=True, check=False)
+        shutil.rmtree(data, ignore_errors=True)
+    assert done.returncode == 4, done.stdout + done.stderr
+    rows = json.loads(report.read_text())["rows"]
+    states = {name: row["state"] for name, row in rows.items()}
+    not_here = {"request by nvidia runtime", "request by CDI"}
+    assert {name for name, state in states.items() if state == "not run"} == not_here, done.stdout
+    assert set(states.values()) == {"passed", "not run"}, done.stdout
+    assert rows["digits twice, in a container"]["says"].startswith("identical"), done.stdout

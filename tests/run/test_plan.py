@@ -102,6 +102,15 @@ def test_gpus_are_given_as_the_engine_offers_them() -> None:
     nvidia = INFO.model_copy(update={"runtimes": ("nvidia", "runc"), "cdi": True})
     cdi = INFO.model_copy(update={"cdi": True})
     assert plan(nvidia, (H100,)).gpu_access is GpuAccess.NVIDIA
+    others = nvidia.model_copy(update={"cdi_devices": ("nvidia.com/gpu=0", "nvidia.com/gpu=GPU-2")})
+    assert plan(others, (H100,)).gpu_access is GpuAccess.NVIDIA, "a CDI file names other GPUs"
+    found = nvidia.model_copy(update={"cdi_devices": ("nvidia.com/gpu=GPU-1", "nvidia.com/gpu=GPU-2")})
+    assert plan(found, (H100,)).gpu_access is GpuAccess.CDI
+    hidden = "NVIDIA_VISIBLE_DEVICES=void"  # where nvidia is the default runtime it is asked, too
+    assert [hidden in container_config(plan(engine, (H100,)))["Env"] for engine in (nvidia, found)] == [
+        False,
+        True,
+    ]
     request = container_config(plan(cdi, (H100,)))["HostConfig"]["DeviceRequests"]
     assert request == [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=GPU-1"]}]
     for engine in (INFO, nvidia.model_copy(update={"podman": True})):

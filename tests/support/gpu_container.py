@@ -56,8 +56,10 @@ def seen_inside(
     folders = Folders(folder / "workspace", folder / "report")
     for path in (folders.workspace, folders.report):
         path.mkdir(parents=True)
-    only = {GpuAccess.CDI: ((), True), GpuAccess.NVIDIA: (("nvidia",), False)}[access]
-    runtimes, cdi = only
+    asked = {
+        GpuAccess.CDI: {"runtimes": (), "cdi": True},
+        GpuAccess.NVIDIA: {"runtimes": ("nvidia",), "cdi": False, "cdi_devices": ()},
+    }[access]
     plan = plan_container(
         run=f"gpu{secrets.token_hex(6)}",
         attempt=1,
@@ -67,7 +69,7 @@ def seen_inside(
         folders=folders,
         inputs={},
         gpus=gpus,
-        engine=engine.info().model_copy(update={"runtimes": runtimes, "cdi": cdi}),
+        engine=engine.info().model_copy(update=asked),
         home="a-test-of-gpus",
     ).model_copy(update={"entrypoint": ("python", "-c"), "command": (script,)})
     assert plan.gpu_access is access

@@ -108,10 +108,15 @@ def _names(plan: Plan) -> dict[str, Any]:
     }
 
 
+def cdi_name(uuid: str) -> str:
+    """A GPU's name as the container toolkit writes CDI files."""
+    return f"nvidia.com/gpu={uuid}"
+
+
 def _devices(plan: Plan) -> list[dict[str, Any]]:
     if plan.gpu_access is GpuAccess.NVIDIA:
         capabilities = [["gpu", "compute", "utility"]]
         return [{"Driver": "nvidia", "DeviceIDs": list(plan.gpu_uuids), "Capabilities": capabilities}]
     if plan.gpu_access is GpuAccess.CDI:
-        return [{"Driver": "cdi", "DeviceIDs": [f"nvidia.com/gpu={uuid}" for uuid in plan.gpu_uuids]}]
+        return [{"Driver": "cdi", "DeviceIDs": [cdi_name(uuid) for uuid in plan.gpu_uuids]}]
     return []

@@ -6,7 +6,7 @@ An engine leaves out a limit or a setting that its machine does not give it, wit
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.errors import EngineError
@@ -47,6 +47,7 @@ class EngineInfo(Value):
     rootless: bool = False  # it runs without root's rights
     not_held: tuple[str, ...] = ()  # limits of a job that it does not keep
     log_drivers: tuple[str, ...] = (LogDriver.LOCAL,)
+    cdi_devices: tuple[str, ...] = ()  # those that it found, such as nvidia.com/gpu=GPU-…; from 28.2 on
 
     @property
     def name(self) -> str:
@@ -106,6 +107,7 @@ def read_info(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineInfo
         ipv6=IPV6.exists(),  # no engine reports it, but it has this machine's kernel
         rootless="name=rootless" in security or bool(info.get("Rootless")),
         not_held=_not_held(info),
+        cdi_devices=tuple(sorted(_cdi_devices(info))),
         log_drivers=tuple(sorted((info.get("Plugins") or {}).get("Log") or ())),
     )
 
@@ -113,6 +115,12 @@ def read_info(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineInfo
 def is_podman(version: Mapping[str, Any]) -> bool:
     """By the engine's answer to `GET /version`."""
     return "podman" in json.dumps(version.get("Components") or []).lower()
+
+
+def _cdi_devices(info: Mapping[str, Any]) -> Iterator[str]:
+    for device in info.get("DiscoveredDevices") or []:
+        if device.get("Source") == "cdi" and device.get("ID"):
+            yield device["ID"]
 
 
 def _not_held(info: Mapping[str, Any]) -> tuple[str, ...]:
