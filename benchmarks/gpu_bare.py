@@ -137,7 +137,7 @@ def spec_of_box() -> dict[str, Any]:
     return cdi_spec(devices, shared, libraries)
 
 
-# A module is compiled as Triton compiles its first. /dev/shm is what can be written there; nothing can be run in it.
+# A module is compiled as Triton compiles its first, in /dev/shm: nothing else can be written there.
 WORKS = """
 import os, pathlib, subprocess, sys, sysconfig
 sys.stderr = sys.stdout
