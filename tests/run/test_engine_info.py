@@ -71,6 +71,15 @@ def test_what_an_engine_does_not_hold_is_refused_at_planning(
     assert caught.value.hint
 
 
+def test_the_way_to_a_limit_on_swapping_is_that_of_the_engine_s_own_cgroup_version() -> None:
+    """Engine 26.1.5 in the root of cgroup v2 said the first; in a cgroup below it, it holds the limit."""
+    for version, words in (("2", "cgroup of its own"), ("1", "swapaccount=1")):
+        info = said({**DOCKER, "CgroupVersion": version, "CgroupDriver": "cgroupfs", "SwapLimit": False})
+        with pytest.raises(EngineError, match="against swapping") as caught:
+            info.refuse_unfit()
+        assert words in (caught.value.hint or "")
+
+
 def answer(status: int, text: str) -> APIError:
     response = requests.Response()
     response.status_code = status

@@ -141,6 +141,12 @@ def _way_out(info: EngineInfo) -> str:
             "use an engine of root (DOCKER_HOST=unix:///var/run/docker.sock, or `docker context use default`)"
             ", or a machine with cgroup v2 whose systemd hands cpu, memory and pids to users (Delegate=)"
         )
+    if info.not_held == (_LIMITS["SwapLimit"],) and info.cgroup == "2":
+        # It looks for memory.swap.max in its own cgroup, the root has none, and then it drops the limit.
+        return (
+            "start the engine in a cgroup of its own with the controller `memory`, as systemd does, "
+            "not in the root of cgroup v2"
+        )
     if info.not_held == (_LIMITS["SwapLimit"],):
         return "boot the engine's machine with swapaccount=1, or with cgroup v2"
     return (
