@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,3 +113,18 @@ def test_a_file_written_by_hand_is_never_written_over(
     code, out, _ = typed(capsys, "requirements.txt", "--base", "lab")
     assert code == 0
     assert "write `requirements: requirements.lock` into the job file" in out
+
+
+def test_only_a_plain_file_is_replaced_and_only_in_the_job_s_source(
+    index: PackageIndex, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--output /dev/null`, typed as root, would put a file in its place."""
+    Path("requirements.in").write_text("thing\n")
+    os.mkfifo("device")
+    code, _, err = typed(capsys, "--base", "lab", "--output", "device")
+    assert (code, "device is not a plain file" in err) == (2, True)
+    assert Path("device").is_fifo()
+    Path("job.yaml").write_text(JOB.replace("requirements.lock", "../lock.txt"))
+    code, _, err = typed(capsys)
+    assert (code, "leads outside" in err) == (2, True)
+    assert not Path("../lock.txt").exists()

@@ -149,3 +149,26 @@ def test_a_damaged_lock_is_read_or_refused(tmp_path: Path, python: PythonFacts, 
         assert len(error.message) < 20_000
     else:
         assert len({pin.name for pin in pins}) == len(pins)
+
+
+def test_a_lock_whose_extras_multiply_is_refused_soon(tmp_path: Path, python: PythonFacts) -> None:
+    """Each of 2,000 sets of extras is another visit, and each visit has 2,000 dependencies."""
+    count = range(2000)
+    wanted = ", ".join(f'{{ name = "spam", extra = ["e{number}"] }}' for number in count)
+    text = f"{HEAD}dependencies = [{wanted}]\n" + package(
+        "spam", "1.0", *('{ name = "spam" }' for _ in count)
+    )
+    with pytest.raises(UsageError, match="dependencies to follow"):
+        read_lock(_written(tmp_path, text), python)
+
+
+def test_a_lock_with_hundreds_of_one_name_is_refused(tmp_path: Path, python: PythonFacts) -> None:
+    text = f"{HEAD}dependencies = []\n" + "".join(package("spam", f"{number}.0") for number in range(200))
+    with pytest.raises(UsageError, match="packages are called 'spam'"):
+        read_lock(_written(tmp_path, text), python)
+
+
+def _written(folder: Path, text: str) -> Path:
+    path = folder / "uv.lock"
+    path.write_text(text)
+    return path

@@ -299,3 +299,18 @@ def _wait(fact: object) -> None:
     while not fact():  # type: ignore[operator]
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_no_password_of_pip_s_configuration_is_said(
+    index: PackageIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    index.add("spam", "1.0")
+    configuration = tmp_path / "pip.conf"
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(configuration))
+    configuration.write_text("index https//user s3cretpass\n")
+    with pytest.raises(InfrastructureError, match="pip's configuration cannot be read") as caught:
+        lock_requirements(["spam"], TARGET)
+    assert "s3cret" not in f"{caught.value.message} {caught.value.hint}"
+    # pip reads limits from an address itself, when it fetches.
+    configuration.write_text("[global]\nconstraint = https://user:s3cretpass@127.0.0.1:9/limits.txt\n")
+    assert pins(lock_requirements(["spam"], TARGET)) == {"spam": "1.0"}

@@ -12,6 +12,8 @@ from support.examples import tries
 
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
+from orchestrator.launch.locking.lock_requirements import read_lines
+from orchestrator.launch.locking.lock_target import LockTarget
 from orchestrator.launch.locking.sources.conda_file import read_conda_file
 from orchestrator.launch.locking.sources.pip_file import read_pip_file
 from orchestrator.launch.locking.sources.project_file import read_pyproject, read_setup_cfg
@@ -103,6 +105,57 @@ def test_any_file_is_read_or_refused(tmp_path: Path, text: str) -> None:
             assert "\x1b" not in error.message
 
 
+def test_a_file_of_limits_may_be_one_of_requirements_too(tmp_path: Path) -> None:
+    write(tmp_path, "base.txt", "six==1.16.0\n")
+    found = read_pip_file(
+        write(tmp_path, "requirements.txt", "-c base.txt\n-r base.txt\n-r requirements.txt\n")
+    )
+    assert (found.lines, found.limits) == (("six==1.16.0",), ("six==1.16.0",))
+
+
+def test_a_line_that_is_no_requirement_is_named_with_its_file_and_number(tmp_path: Path) -> None:
+    write(tmp_path, "more.txt", "\nsix=1.16\ngit+https://user:pw@host/r\n")
+    with pytest.raises(UsageError) as raised:
+        read_pip_file(write(tmp_path, "requirements.txt", "-r more.txt\nnumpy scipy\n"))
+    said = raised.value.message
+    assert "more.txt, line 2: not a requirement: 'six=1.16' (one version is written with ==)" in said
+    assert "more.txt, line 3: " in said
+    assert "requirements.txt, line 2: not a requirement: 'numpy scipy'" in said
+    assert "pw" not in said
+
+
+def test_pre_releases_are_not_taken_for_all_and_that_is_said(tmp_path: Path) -> None:
+    assert "--pre is left out" in read_pip_file(write(tmp_path, "r.txt", "--pre\nsix\n")).notes[0]
+
+
+@pytest.mark.parametrize("name", ["a\\u0000b", "x" * 5000, "loop", "../outside.txt", "/etc/passwd"])
+def test_a_file_that_leads_elsewhere_is_refused_in_every_form(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    project = (
+        f'[project]\ndynamic=["dependencies"]\n[tool.setuptools.dynamic]\ndependencies={{file="{name}"}}\n'
+    )
+    with pytest.raises(UsageError):
+        read_pyproject(write(tmp_path, "pyproject.toml", project))
+    with pytest.raises(UsageError):
+        read_conda_file(write(tmp_path, "environment.yml", f'dependencies: [{{pip: ["-r {name}"]}}]'), PYTHON)
+    with pytest.raises(UsageError):
+        read_setup_cfg(write(tmp_path, "setup.cfg", f"[options]\ninstall_requires = file: {name}\n"))
+
+
+@pytest.mark.parametrize("name", ["x/" + "y" * 5000, "loop", "../new.lock", "/etc/new.lock", "out/new.lock"])
+def test_a_job_file_says_no_place_outside_of_its_source(tmp_path: Path, name: str) -> None:
+    job = tmp_path / "job"
+    write(job, "requirements.in", "six\n")
+    write(job, "job.yaml", f"command: x\nrequirements: {name}\n")
+    (job / "loop").symlink_to("loop")
+    (job / "out").symlink_to("/etc")
+    with pytest.raises(UsageError, match="leads outside"):
+        find_sources(job, None)
+    if name == "../new.lock":
+        (tmp_path / ".git").mkdir()
+        assert find_sources(job, None).output.resolve() == tmp_path / "new.lock"
+
+
 # conda
 
 
@@ -158,7 +211,62 @@ def test_what_is_no_environment(tmp_path: Path, text: str) -> None:
         read_conda_file(write(tmp_path, "environment.yml", text), PYTHON)
 
 
+def test_a_long_entry_is_refused_at_once(tmp_path: Path) -> None:
+    entry = f"six >=1{' ' * 1_000_000}x"
+    with pytest.raises(UsageError, match="line 1: not a package"):
+        read_conda_file(write(tmp_path, "environment.yml", f'dependencies: ["{entry}"]'), PYTHON)
+
+
 # Python projects
+
+
+_ODD_VALUES = ["5", "true", '"text"', "[1]", "[[]]", "{a = 1}", "1979-05-27", f'"^{"1" * 5000}"', '"\\u001b"']
+_KEYS = ["project", "project.dynamic", "project.dependencies", "project.optional-dependencies"]
+_KEYS += [
+    "project.optional-dependencies.x",
+    "dependency-groups",
+    "dependency-groups.x",
+    "tool",
+    "tool.poetry",
+]
+_KEYS += [
+    "tool.uv.sources",
+    "tool.setuptools.dynamic",
+    "tool.poetry.dependencies",
+    "tool.poetry.dependencies.six",
+]
+_KEYS += [
+    "tool.poetry.group",
+    "tool.poetry.group.x",
+    "tool.poetry.extras.x",
+    "tool.poetry.dependencies.six.version",
+]
+
+
+@pytest.mark.parametrize("value", _ODD_VALUES)
+@pytest.mark.parametrize("key", _KEYS)
+def test_any_value_at_any_key_is_read_or_refused(tmp_path: Path, key: str, value: str) -> None:
+    text = f"{key} = {value}\n"
+    if not key.startswith(("project.dyn", "tool.poetry")) and key != "project":
+        text = f'project.dynamic = ["dependencies"]\n{text}'
+    write(tmp_path, "pyproject.toml", text)
+    for extras, groups in (((), ()), (("x",), ()), ((), ("x",))):
+        try:
+            lines = read_sources(find_sources(tmp_path, None), PYTHON, extras, groups).lines
+            read_lines(lines, LockTarget(base="cpu", python=PYTHON))
+        except UsageError as error:
+            assert "\x1b" not in error.message
+
+
+def test_groups_that_include_each_other_often_are_read_once(tmp_path: Path) -> None:
+    """Each of 40 groups includes the one before twice: 2^40 lines, were each followed each time."""
+    groups = "".join(
+        f"g{n} = [{{include-group = 'g{n - 1}'}}, {{include-group = 'g{n - 1}'}}]\n" for n in range(1, 40)
+    )
+    path = write(
+        tmp_path, "pyproject.toml", f"[project]\nname = 'x'\n[dependency-groups]\ng0 = ['six']\n{groups}"
+    )
+    assert read_pyproject(path, groups=["g39", "g38"]).lines == ("six",)
 
 
 def test_a_project_with_extras_and_groups(tmp_path: Path) -> None:
@@ -247,6 +355,9 @@ def test_a_setup_cfg(tmp_path: Path) -> None:
     path = write(tmp_path, "setup.cfg", text)
     assert read_setup_cfg(path).lines == ("numpy>=1", "tqdm")
     assert read_setup_cfg(path, ["dev"]).lines == ("numpy>=1", "tqdm", "pytest")
+    write(tmp_path, "needs.txt", "six\n")
+    path.write_text("[options]\ninstall_requires = file: needs.txt\n")
+    assert read_setup_cfg(path).lines == ("six",)
 
 
 # which file, and where to

@@ -22,6 +22,8 @@ from orchestrator.image.wheels.wheel_name import read_wheel_name
 from orchestrator.image.wheels.wheel_target import marker_environment
 
 _MAX_VISITS = 50_000  # packages with sets of extras that are looked at
+_MAX_ENTRIES = 300_000  # dependencies that are followed, those of one package once for each of its visits
+_MAX_SAME = 50  # packages of one name: a lock that forks by platform has some five
 _MAX_PROBLEMS = 50
 _OWN = ("editable", "virtual", "directory")  # sources of the project's own members
 
@@ -87,10 +89,16 @@ def _walk(
         raise UsageError(f"{path}: no project in it", "uv lock, in the project's folder, writes one")
     by_name: dict[str, list[dict[str, Any]]] = {}
     for one in packages:
-        by_name.setdefault(str(one.get("name")), []).append(one)
+        same = by_name.setdefault(str(one.get("name")), [])
+        same.append(one)
+        if len(same) > _MAX_SAME:
+            raise UsageError(
+                f"{path}: more than {_MAX_SAME} packages are called {quoted(str(one.get('name')))}"
+            )
     ahead = deque(_Needed(one, ()) for one in roots)
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     found: dict[tuple[str, str], dict[str, Any]] = {}
+    followed = 0
     while ahead and len(problems) < _MAX_PROBLEMS:
         needed = ahead.popleft()
         if needed.key in seen:
@@ -106,6 +114,9 @@ def _walk(
         if not own:
             found[name, version] = package
         for entry in _entries(package, needed.extras, own or not provided(name, version, python)):
+            followed += 1
+            if followed > _MAX_ENTRIES:
+                raise UsageError(f"{path}: has more than {_MAX_ENTRIES:,} dependencies to follow")
             try:
                 ahead += _followed(entry, by_name, python)
             except ValueError as error:

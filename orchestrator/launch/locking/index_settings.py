@@ -64,10 +64,8 @@ def pip_settings(host: Mapping[str, str] = os.environ) -> dict[str, str]:
     if done.returncode and "No module named pip" in problem:
         return {}
     if done.returncode:
-        last = (problem or out).splitlines()[-1:] or ["pip said nothing"]
-        raise InfrastructureError(
-            f"pip's configuration cannot be read: {last[0][:500]}", "run: pip config list"
-        )
+        # pip's words quote the lines that it cannot read, and a password may stand in them.
+        raise InfrastructureError("pip's configuration cannot be read", "pip config list says what is wrong")
     return parse_settings(out)
 
 

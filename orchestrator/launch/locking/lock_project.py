@@ -81,7 +81,9 @@ def _refuse_other_file(sources: LockSources) -> None:
     output = sources.output
     if any(output.resolve() == path.resolve() for path in sources.files):
         raise UsageError(f"{output} is what is to be locked", "name another file with --output")
-    if output.is_dir() or (output.exists() and output.stat().st_size and not is_locked(output)):
+    if output.exists() and not output.is_file():  # a device would be replaced, /dev/null among them
+        raise UsageError(f"{output} is not a plain file", "name another file with --output")
+    if output.exists() and output.stat().st_size and not is_locked(output):
         raise UsageError(f"{output} is there, and is not a lock", "name another file with --output")
 
 

@@ -18,6 +18,7 @@ from orchestrator.value import Value
 
 if TYPE_CHECKING:
     from packaging.markers import Marker
+    from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
 MAX_LINE = 4096  # characters of a requirement
@@ -25,6 +26,7 @@ MAX_LINES = 5000  # requirements of one file; the largest known has some 600
 MAX_PROBLEMS = 50
 
 _SPECIFIER = re.compile(r"(==|!=|<=|>=|<|>|~=)[0-9][0-9A-Za-z.*+!_-]*", re.ASCII)
+_ONE_EQUALS = re.compile(r"^[^;@]*[A-Za-z0-9\] ]=[ ]*[0-9]")
 _LINE = re.compile(
     r"[a-z0-9]+(-[a-z0-9]+)*(\[[a-z0-9]+(-[a-z0-9]+)*(,[a-z0-9]+(-[a-z0-9]+)*)*\])?"
     r"((==|!=|<=|>=|<|>|~=)[0-9][0-9A-Za-z.*+!_-]*,?)*",
@@ -60,17 +62,7 @@ class RequestedPackage(Value):
 
 def read_line(text: str, python: PythonFacts) -> RequestedPackage | None:
     """A requirement as PEP 508 writes it; None where its marker excludes the target. ValueError: not one."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    if len(text) > MAX_LINE:
-        raise ValueError(f"too long for a requirement: {quoted(text)}")
-    check_characters(text)
-    if text.lstrip().startswith("-"):
-        raise ValueError(f"an option, not a requirement: {quoted(text.strip())}")
-    try:
-        requirement = Requirement(text)
-    except (InvalidRequirement, RecursionError, ValueError) as error:
-        raise ValueError(f"not a requirement: {quoted(text)} ({_reason(error)})") from None
+    requirement = parse_line(text)
     if not applies(requirement.marker, python):
         return None
     if requirement.url:
@@ -79,6 +71,22 @@ def read_line(text: str, python: PythonFacts) -> RequestedPackage | None:
             "(code of your own belongs into the source)"
         )
     return _wanted(requirement.name, requirement.extras, [str(one) for one in requirement.specifier])
+
+
+def parse_line(text: str) -> Requirement:
+    """The requirement that a text is, for whatever target. ValueError: not one."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    if len(text) > MAX_LINE:
+        raise ValueError(f"too long for a requirement: {quoted(text)}")
+    check_characters(text)
+    if text.lstrip().startswith("-"):
+        raise ValueError(f"an option, not a requirement: {quoted(text.strip())}")
+    try:
+        return Requirement(text)
+    except (InvalidRequirement, RecursionError, ValueError) as error:
+        why = "one version is written with ==" if _ONE_EQUALS.search(text) else _reason(error)
+        raise ValueError(f"not a requirement: {quoted(text)} ({why})") from None
 
 
 def applies(marker: Marker | None, python: PythonFacts) -> bool:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from orchestrator.errors import UsageError
 from orchestrator.image.packages.base_packages import held, public
-from orchestrator.image.wheels.wheel_address import quoted
+from orchestrator.image.wheels.wheel_address import has_scheme, quoted
 from orchestrator.launch.locking.index_settings import pip_settings, uv_environment, without_index
 from orchestrator.launch.locking.lock_target import LockTarget
 from orchestrator.launch.locking.provided_stubs import MARK, stub_version, write_stubs
@@ -119,6 +119,8 @@ def _limits_of_pip(pip: Mapping[str, str], target: LockTarget) -> list[str]:
     limits: list[str] = []
     has = target.provided()
     for name in pip.get("constraint", "").split():
+        if has_scheme(name):  # an address, perhaps with a password: pip reads it when it fetches
+            continue
         text = read_plain(Path(name).expanduser(), _MAX_LIMITS, named=True).decode("utf-8", "replace")
         for line in text.splitlines():
             try:

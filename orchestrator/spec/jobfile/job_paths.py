@@ -24,7 +24,7 @@ def resolve_places(data: dict[str, Any], folder: Path, found: Collector) -> None
     copy of it runs elsewhere. Inputs may lie anywhere: their bytes are checked.
     """
     real = folder.resolve()
-    root = next((place for place in (real, *real.parents) if _holds(Path.exists, place / ".git")), real)
+    root = source_root(real)
     _source(data, real, root, found)
     _requirements(data, real, root, found)
     _inputs(data, real, found)
@@ -33,6 +33,11 @@ def resolve_places(data: dict[str, Any], folder: Path, found: Collector) -> None
     if isinstance(base, str) and not _BASE.match(base):
         hint = "write the name of a base, such as cpu or cuda, or REPOSITORY@sha256:..."
         found.add(("base",), f"{shorten(base)!r} is not pinned by digest", hint)
+
+
+def source_root(folder: Path) -> Path:
+    """The git repository around a folder that is no link, else the folder itself."""
+    return next((place for place in (folder, *folder.parents) if _holds(Path.exists, place / ".git")), folder)
 
 
 def _source(data: dict[str, Any], folder: Path, root: Path, found: Collector) -> None:

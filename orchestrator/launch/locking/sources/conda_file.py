@@ -9,7 +9,8 @@ from pathlib import Path
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.wheel_address import escaped, quoted
-from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements
+from orchestrator.launch.locking.requirement_line import MAX_LINE
+from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements, place_inside
 from orchestrator.launch.locking.sources.pip_file import read_pip_file
 from orchestrator.spec.jobfile.problems import SpecError
 from orchestrator.spec.jobfile.strict_yaml import YamlNode, read_yaml
@@ -69,9 +70,9 @@ def read_conda_file(path: Path, python: PythonFacts) -> FoundRequirements:
             lines += _pip_lines(node.value["pip"], path)
             continue
         entry = node.value if isinstance(node.value, str) else None
-        match = _ENTRY.fullmatch(entry.strip()) if entry else None
+        match = _ENTRY.fullmatch(entry.strip()) if entry and len(entry) <= MAX_LINE else None
         if match is None:
-            wrong.append(f"line {node.line}: not a package: {quoted(str(entry))}")
+            wrong.append(f"line {node.line}: not a package" + (f": {quoted(entry)}" if entry else ""))
             continue
         name = match["name"].lower()
         if name == "python":
@@ -96,8 +97,8 @@ def _pip_lines(node: YamlNode, path: Path) -> list[str]:
     for one in node.value if isinstance(node.value, list) else ():
         text = one.value if isinstance(one.value, str) else ""
         if text.startswith("-r "):
-            other = (path.parent / text[3:].strip()).resolve()
-            if not other.is_relative_to(path.parent.resolve()):
+            other = place_inside(path.parent, path.parent / text[3:].strip())
+            if other is None:
                 raise UsageError(f"{path}: {quoted(text)} does not lie beside it")
             lines += read_pip_file(other).lines
         elif text and not text.startswith("-"):

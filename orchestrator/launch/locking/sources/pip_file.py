@@ -12,8 +12,8 @@ from pathlib import Path
 from orchestrator.errors import UsageError
 from orchestrator.image.wheels.requirements_file import LINE_HASH, logical_lines
 from orchestrator.image.wheels.wheel_address import check_characters, escaped, quoted
-from orchestrator.launch.locking.requirement_line import MAX_LINES
-from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements
+from orchestrator.launch.locking.requirement_line import MAX_LINES, parse_line
+from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements, place_inside
 from orchestrator.spec.plain_file import read_plain
 
 _MAX_FILES = 20  # that refer to each other
@@ -21,14 +21,15 @@ _MAX_PROBLEMS = 50
 _OPTION = re.compile(r"(?P<name>--[A-Za-z][A-Za-z-]*|-[A-Za-z])[= ]?(?P<value>.*)")
 _OTHERS = ("-r", "--requirement", "-c", "--constraint")
 _PLACES = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--no-index")
-_NEEDLESS = ("--require-hashes", "--prefer-binary", "--only-binary", "--no-binary", "--pre", "--use-feature")
+_NEEDLESS = ("--require-hashes", "--prefer-binary", "--only-binary", "--no-binary", "--use-feature")
+_PRE = "--pre is left out: a pre-release is taken where a version names one, such as >=2.0rc1"
 _ITSELF = re.compile(r"\.(\[[A-Za-z0-9,_. -]*\])?/?\Z")
 
 
 def read_pip_file(path: Path) -> FoundRequirements:
     """UsageError with every line that cannot be read, and its number."""
     reader = _Reader(path.parent.resolve())
-    reader.read(path, limits=False)
+    reader.read(path.parent.resolve() / path.name, limits=False)
     if reader.problems:
         raise UsageError("\n".join([f"{path} cannot be locked:", *(f"  {one}" for one in reader.problems)]))
     return FoundRequirements(
@@ -43,12 +44,12 @@ class _Reader:
         self.notes: list[str] = []
         self.problems: list[str] = []
         self._folder = folder
-        self._files: set[Path] = set()
+        self._files: set[tuple[Path, bool]] = set()  # with whether they are read as limits
 
     def read(self, path: Path, limits: bool) -> None:
-        if path in self._files:
+        if (path, limits) in self._files:
             return
-        self._files.add(path)
+        self._files.add((path, limits))
         if len(self._files) > _MAX_FILES:
             self.problems.append(f"more than {_MAX_FILES} files that refer to each other")
             return
@@ -70,14 +71,16 @@ class _Reader:
         elif _ITSELF.match(line):
             self._itself(line)
         else:
-            (self.limits if limits else self.lines).append(LINE_HASH.sub("", line).strip())
+            text = LINE_HASH.sub("", line).strip()
+            parse_line(text)
+            (self.limits if limits else self.lines).append(text)
 
     def _option(self, line: str, path: Path, limits: bool) -> None:
         match = _OPTION.match(line)
         name, value = (match["name"], match["value"].strip()) if match else (line, "")
         if name in _OTHERS:
-            other = (path.parent / value).resolve()
-            if not value or not other.is_relative_to(self._folder):
+            other = place_inside(self._folder, path.parent / value) if value else None
+            if other is None:
                 raise ValueError(f"{quoted(value)} does not lie in {self._folder}")
             self.read(other, limits or name in ("-c", "--constraint"))
         elif name in _PLACES:
@@ -89,6 +92,8 @@ class _Reader:
             self._itself(value)
         elif name in ("-e", "--editable"):
             raise ValueError(f"{quoted(value)}: code of your own belongs into the source, not among packages")
+        elif name == "--pre":
+            self.notes.append(f"{escaped(path.name)}: {_PRE}")
         elif name not in _NEEDLESS:
             raise ValueError(f"not an option that can be followed: {escaped(name)}")
 

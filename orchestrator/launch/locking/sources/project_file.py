@@ -12,11 +12,11 @@ from typing import Any
 from orchestrator.errors import UsageError
 from orchestrator.image.wheels.pylock import DEEP_KEY
 from orchestrator.image.wheels.wheel_address import escaped, quoted
-from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements
+from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements, place_inside
 from orchestrator.launch.locking.sources.pip_file import read_pip_file
 from orchestrator.spec.plain_file import read_plain
 
-_CARET = re.compile(r"(?P<operator>[\^~])\s*(?P<version>[0-9]+(?:\.[0-9]+){0,3})")
+_CARET = re.compile(r"(?P<operator>[\^~])\s*(?P<version>[0-9]{1,9}(?:\.[0-9]{1,9}){0,3})")
 _POETRY_BARE = re.compile(r"[0-9][0-9A-Za-z.+!]*")
 _MAX_GROUPS = 50
 
@@ -30,7 +30,7 @@ def read_pyproject(path: Path, extras: Sequence[str] = (), groups: Sequence[str]
     if not project and not groups:
         raise UsageError(f"{path} has no [project] with dependencies", "write them into requirements.in")
     lines = list(_texts(project.get("dependencies"), path, "project.dependencies"))
-    if "dependencies" in (project.get("dynamic") or ()):
+    if made_by_program(project):
         lines += _dynamic(path, _table(table, "tool", "setuptools", "dynamic"))
     optional = _table(project, "optional-dependencies")
     for extra in extras:
@@ -38,8 +38,9 @@ def read_pyproject(path: Path, extras: Sequence[str] = (), groups: Sequence[str]
             _named(optional, extra, path, "extra"), path, f"project.optional-dependencies.{extra}"
         )
     known = _table(table, "dependency-groups")
+    seen: set[str] = set()
     for group in groups:
-        lines += _group(known, group, path, ())
+        lines += _group(known, group, path, (), seen)
     return FoundRequirements(
         lines=tuple(lines), notes=tuple(_sources(_table(table, "tool", "uv", "sources")))
     )
@@ -53,6 +54,9 @@ def read_setup_cfg(path: Path, extras: Sequence[str] = ()) -> FoundRequirements:
     except (configparser.Error, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {escaped(str(error).splitlines()[0])}") from None
     lines = parser.get("options", "install_requires", fallback="").splitlines()
+    if lines and lines[0].strip().startswith("file:"):
+        named = lines[0].strip().removeprefix("file:").split(",")
+        lines = _of_files(path, [name.strip() for name in named])
     for extra in extras:
         if not parser.has_option("options.extras_require", extra):
             raise UsageError(f"{path} has no extra {extra!r}")
@@ -61,6 +65,12 @@ def read_setup_cfg(path: Path, extras: Sequence[str] = ()) -> FoundRequirements:
     if not found:
         raise UsageError(f"{path} has no install_requires", "write the packages into requirements.in")
     return FoundRequirements(lines=found)
+
+
+def made_by_program(project: dict[str, Any]) -> bool:
+    """Whether a [project] leaves its dependencies to the program that builds it."""
+    dynamic = project.get("dynamic")
+    return isinstance(dynamic, list) and "dependencies" in dynamic
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -98,17 +108,23 @@ def _named(table: dict[str, Any], name: str, path: Path, what: str) -> Any:
     return found[key]
 
 
-def _group(known: dict[str, Any], name: str, path: Path, above: tuple[str, ...]) -> list[str]:
+def _group(known: dict[str, Any], name: str, path: Path, above: tuple[str, ...], seen: set[str]) -> list[str]:
+    """The lines of a group and of those that it includes, each group once: `seen` has those that are done."""
     if name in above or len(above) > _MAX_GROUPS:
         raise UsageError(f"{path}: the dependency groups include each other: {escaped(' '.join(above))}")
+    if name in seen:
+        return []
+    seen.add(name)
     lines: list[str] = []
     entries = _named(known, name, path, "dependency group")
-    for entry in entries if isinstance(entries, list) else ():
+    for entry in entries if isinstance(entries, list) else [None]:
         inner = entry.get("include-group") if isinstance(entry, dict) else None
         if isinstance(inner, str):
-            lines += _group(known, inner, path, (*above, name))
+            lines += _group(known, inner, path, (*above, name), seen)
         elif isinstance(entry, str):
             lines.append(entry)
+        else:
+            raise UsageError(f"{path}: dependency-groups.{escaped(name)} is not a list of requirements")
     return lines
 
 
@@ -120,11 +136,16 @@ def _dynamic(path: Path, dynamic: dict[str, Any]) -> list[str]:
         raise UsageError(
             f"{path}: its dependencies are made by a program (dynamic)", "write them into requirements.in"
         )
+    return _of_files(path, [str(name) for name in files])
+
+
+def _of_files(path: Path, names: Iterable[str]) -> list[str]:
+    """The lines of requirements files that a project file names, inside its folder."""
     lines: list[str] = []
-    for name in files:
-        other = (path.parent / str(name)).resolve()
-        if not other.is_relative_to(path.parent.resolve()):
-            raise UsageError(f"{path}: {quoted(str(name))} does not lie beside it")
+    for name in names:
+        other = place_inside(path.parent, path.parent / name)
+        if other is None:
+            raise UsageError(f"{path}: {quoted(name)} does not lie beside it")
         lines += read_pip_file(other).lines
     return lines
 

@@ -9,10 +9,17 @@ from typing import Any
 
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.wheels.wheel_address import quoted
 from orchestrator.launch.locking.sources.conda_file import read_conda_file
-from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements
+from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements, place_inside
 from orchestrator.launch.locking.sources.pip_file import read_pip_file
-from orchestrator.launch.locking.sources.project_file import read_pyproject, read_setup_cfg, read_toml
+from orchestrator.launch.locking.sources.project_file import (
+    made_by_program,
+    read_pyproject,
+    read_setup_cfg,
+    read_toml,
+)
+from orchestrator.spec.jobfile.job_paths import source_root
 from orchestrator.spec.jobfile.read_job import FILE_NAME
 from orchestrator.spec.jobfile.strict_yaml import MAX_SIZE, read_yaml
 from orchestrator.spec.plain_file import read_plain
@@ -48,7 +55,7 @@ def find_sources(path: Path, output: Path | None) -> LockSources:
         raise UsageError(f"there is no {path}", "name a folder, a job file, or a file that lists packages")
     said = _mapping(job) if job.is_file() else {}
     required = said.get("requirements")
-    required_path = folder / required if isinstance(required, str) else None
+    required_path = _required_path(folder, required) if isinstance(required, str) else None
     target = output or _output(folder, required_path)
     files = (asked,) if asked is not None else tuple(_found(folder, target, required_path))
     if not files:
@@ -64,6 +71,17 @@ def find_sources(path: Path, output: Path | None) -> LockSources:
         job_file=job if job.is_file() else None,
         named=required_path is not None and _same(required_path, target),
     )
+
+
+def _required_path(folder: Path, required: str) -> Path:
+    """Where a job file has its lock. UsageError: outside of its source, where a job file may not point."""
+    root = source_root(folder.resolve())
+    if place_inside(root, folder / required) is None:
+        raise UsageError(
+            f"{folder / FILE_NAME}: requirements: {quoted(required)} leads outside {root}",
+            "write a path in the job file's folder, or name another file with --output",
+        )
+    return folder / required
 
 
 def read_sources(
@@ -158,7 +176,7 @@ def _has_dependencies(path: Path) -> bool:
     table = read_toml(path)
     tool = table.get("tool")
     project, poetry = table.get("project"), tool.get("poetry") if isinstance(tool, dict) else None
-    if isinstance(project, dict) and "dependencies" in (project.get("dynamic") or ()):
+    if isinstance(project, dict) and made_by_program(project):
         return True
     return any(isinstance(one, dict) and one.get("dependencies") for one in (project, poetry))
 
