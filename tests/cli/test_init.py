@@ -142,3 +142,19 @@ def test_of_several_scripts_it_picks_none(tmp_path: Path, reprise: Callable[...,
     assert ran.code == 2
     assert "one.py, two.py" in ran.err
     assert f"reprise init {tmp_path}" in ran.err or "reprise init one.py" in ran.err
+
+
+def test_an_interrupt_while_files_are_written_leaves_none(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def interrupted(source: Path, target: Path) -> None:
+        if target.name == "job.yaml":
+            raise KeyboardInterrupt
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_drafts(project, {".repriseignore": "/data/\n", "job.yaml": "name: x\n"})
+    assert list(listing(project)) == ["train.py"]

@@ -147,6 +147,36 @@ def test_a_script_that_means_harm_is_only_read(tmp_path: Path, script: str) -> N
     assert drafted(survey).command == "python train.py"
 
 
+def test_a_script_of_thousands_of_options_has_a_job_file_that_a_person_can_read(tmp_path: Path) -> None:
+    options = "".join(f"p.add_argument('--o{number}', default='{number}')\n" for number in range(3_000))
+    survey = survey_project(filled(tmp_path, {"train.py": OPTIONS.format(options)}), BASE)
+    assert drafted(survey).params["o499"] == "499"
+    assert "o500" not in drafted(survey).params
+    assert "#   --o500" in draft_files(survey)["job.yaml"]
+
+
+def test_what_a_project_imports_is_parsed_within_bounds(tmp_path: Path) -> None:
+    """One character of a script takes up to 1,000 bytes of memory as a tree."""
+    big = "#" * 900_000 + "\nimport torch\n"
+    files: dict[str, str | int] = {"train.py": "import a, b, c, d\n"} | dict.fromkeys(
+        ("a.py", "b.py", "c.py"), big
+    )
+    survey = survey_project(filled(tmp_path, files), BASE)
+    assert any("not all modules were read" in note for note in survey.notes)
+    assert drafted(survey).command == "python train.py"
+
+
+def test_a_name_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> None:
+    files: dict[str, str | int] = {
+        "-c.py": "x = '-rf.npy', '-p/w.npy'\n",
+        "-rf.npy": 2 << 20,
+        "-p/w.npy": 2 << 20,
+    }
+    assert drafted(survey_project(filled(tmp_path, files), BASE)).command == (
+        "mkdir -p ./-p && ln -s /inputs/w.npy ./-p/w.npy && ln -s /inputs/rf.npy ./-rf.npy && python ./-c.py"
+    )
+
+
 @pytest.mark.parametrize(
     "script", ["if a:\n    pass\n" + "elif b:\n    pass\n" * 9000, "x = " + "-" * 90_000 + "1"]
 )

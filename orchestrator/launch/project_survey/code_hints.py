@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.launch.project_survey.python_source import dotted_name, imported_modules
+from orchestrator.launch.project_survey.local_modules import LocalModules
+from orchestrator.launch.project_survey.python_source import dotted_name
 
 _TRAINS = frozenset(
     {"torch", "lightning", "pytorch_lightning", "transformers", "accelerate", "fastai", "ignite", "timm"}
@@ -35,7 +36,9 @@ class CodeHints:
     imports: frozenset[str]  # first names of all modules that are imported without a relative name
 
 
-def hints_of(trees: Mapping[str, ast.Module]) -> CodeHints:
+def hints_of(modules: LocalModules, script: str) -> CodeHints:
+    """Of a script and what it imports of its project."""
+    trees = modules.reached(script)
     fetches: list[str] = []
     notebook: list[str] = []
     cuda = False
@@ -49,13 +52,13 @@ def hints_of(trees: Mapping[str, ast.Module]) -> CodeHints:
                 fetches += (f"{file}:{node.lineno}: {text}" for text in _fetched(node))
                 if dotted_name(node.func) == "get_ipython":
                     notebook.append(f"{file}:{node.lineno}: get_ipython()")
-    modules = {name.split(".")[0] for tree in trees.values() for name in imported_modules(tree)}
+    imported = {name.split(".")[0] for file in trees for name in modules.imports(file)}
     return CodeHints(
-        trains=bool(modules & _TRAINS),
+        trains=bool(imported & _TRAINS),
         cuda=cuda,
         fetches=tuple(fetches[:5]),
         notebook=tuple(notebook[:5]),
-        imports=frozenset(modules - {""}),
+        imports=frozenset(imported - {""}),
     )
 
 

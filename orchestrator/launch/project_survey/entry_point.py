@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import UsageError
+from orchestrator.launch.project_survey.interfaces.script_options import plain_argument
 from orchestrator.launch.project_survey.local_modules import LocalModules
 from orchestrator.launch.project_survey.project_files import ProjectFiles
 from orchestrator.launch.project_survey.python_source import (
-    imported_modules,
     is_main_guard,
     parse_python,
 )
@@ -102,25 +102,28 @@ def _packages(files: ProjectFiles) -> tuple[list[str], list[str]]:
 
 
 def _has_guard(files: ProjectFiles, name: str) -> bool:
-    tree = parse_python(files.text(name))
+    text = files.text(name)
+    tree = parse_python(text) if text is not None and "__main__" in text else None
     return tree is not None and any(is_main_guard(node) for node in tree.body)
 
 
 def _of_script(files: ProjectFiles, script: str) -> EntryPoint:
     folder, _, last = script.rpartition("/")
-    tree = parse_python(files.text(script))
-    imports = imported_modules(tree) if tree is not None else {}
+    modules = LocalModules(files, _roots(files, folder))
     root, module = _package(files, script)
     inside = "." in module and (
         last == "__main__.py"
-        or any(name.startswith(".") or name.split(".")[0] == module.split(".")[0] for name in imports)
+        or any(
+            name.startswith(".") or name.split(".")[0] == module.split(".")[0]
+            for name in modules.imports(script)
+        )
     )
     if inside and _MODULE.match(module):
         modules = LocalModules(files, _roots(files, "", root))
         words = ("python", "-m", module.removesuffix(".__main__"))
         return EntryPoint(script, words, None, _paths(modules, script, "", root), modules)
-    modules = LocalModules(files, _roots(files, folder))
-    return EntryPoint(script, ("python", script), None, _paths(modules, script, folder), modules)
+    words = ("python", plain_argument(script))
+    return EntryPoint(script, words, None, _paths(modules, script, folder), modules)
 
 
 def _package(files: ProjectFiles, script: str) -> tuple[str, str]:
@@ -140,8 +143,8 @@ def _roots(files: ProjectFiles, *first: str) -> tuple[str, ...]:
 def _paths(modules: LocalModules, script: str, own: str, needed: str = "") -> tuple[str, ...]:
     """Folders that must be on Python's path, because what the script imports lies there."""
     found = [needed] if needed != own else []
-    for file, tree in modules.reached(script).items():
-        for module in imported_modules(tree):
+    for file in modules.reached(script):
+        for module in modules.imports(file):
             root = modules.root_of(module) if not module.startswith(".") else None
             if root is not None and root != own and modules.find(module, file) is not None:
                 found.append(root)

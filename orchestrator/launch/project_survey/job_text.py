@@ -137,7 +137,7 @@ def _left_out(flags: tuple[str, ...]) -> str:
             lines.append(line)
             line = "#  "
         line += f" {flag}"
-    return "\n".join([*lines, line]) + "\n"
+    return "\n".join([*lines, line + (" …" if len(flags) > 100 else "")]) + "\n"
 
 
 def _params(draft: JobDraft) -> str:

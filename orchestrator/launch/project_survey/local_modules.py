@@ -9,6 +9,7 @@ from orchestrator.launch.project_survey.project_files import ProjectFiles
 from orchestrator.launch.project_survey.python_source import imported_modules, parse_python
 
 MAX_MODULES = 200  # of a project that are read
+MAX_PARSED = 2 << 20  # characters of them: a tree takes up to 1,000 bytes for each
 
 
 @dataclass
@@ -17,13 +18,26 @@ class LocalModules:
 
     files: ProjectFiles
     roots: tuple[str, ...]
+    unread: bool = False  # there are more modules than are read
     _trees: dict[str, ast.Module | None] = field(default_factory=dict)
+    _imports: dict[str, dict[str, int]] = field(default_factory=dict)
+    _left: int = MAX_PARSED
 
     def tree(self, file: str) -> ast.Module | None:
         if file not in self._trees:
-            full = len(self._trees) >= MAX_MODULES
-            self._trees[file] = None if full else parse_python(self.files.text(file))
+            text = self.files.text(file)
+            full = len(self._trees) >= MAX_MODULES or len(text or "") > self._left
+            self._left -= 0 if full else len(text or "")
+            self._trees[file] = None if full else parse_python(text)
+            self.unread |= full
         return self._trees[file]
+
+    def imports(self, file: str) -> dict[str, int]:
+        """The modules that a file imports, each with its line."""
+        if file not in self._imports:
+            tree = self.tree(file)
+            self._imports[file] = imported_modules(tree) if tree is not None else {}
+        return self._imports[file]
 
     def find(self, module: str, importer: str) -> str | None:
         """The file of a module: `a.b`, or `.b` as seen from the importing file."""
@@ -50,8 +64,7 @@ class LocalModules:
             tree = self.tree(file) if file not in found else None
             if tree is not None:
                 found[file] = tree
-                modules = imported_modules(tree)
-                waiting += [other for module in modules if (other := self.find(module, file))]
+                waiting += [other for module in self.imports(file) if (other := self.find(module, file))]
         return found
 
     def _file(self, root: str, path: str) -> str | None:

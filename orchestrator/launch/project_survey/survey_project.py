@@ -17,7 +17,11 @@ from orchestrator.launch.project_survey.entry_point import (
     project_table,
 )
 from orchestrator.launch.project_survey.interfaces.read_interface import read_interface
-from orchestrator.launch.project_survey.interfaces.script_options import ScriptInterface, literal_words
+from orchestrator.launch.project_survey.interfaces.script_options import (
+    ScriptInterface,
+    literal_words,
+    plain_argument,
+)
 from orchestrator.launch.project_survey.job_text import JobDraft
 from orchestrator.launch.project_survey.package_needs import PackageNeeds, find_needs
 from orchestrator.launch.project_survey.project_files import ProjectFiles, look_at
@@ -63,7 +67,7 @@ def survey_project(target: Path, provided: Mapping[str, str]) -> Survey:
             "does `python -m py_compile` take it?",
         )
     interface = read_interface(entry, files)
-    hints = hints_of(entry.modules.reached(entry.script))
+    hints = hints_of(entry.modules, entry.script)
     defaults = [option.value for option in interface.options if isinstance(option.value, str)]
     surroundings = find_data(files, defaults)
     needs = find_needs(files, entry.modules, hints.imports, provided)
@@ -165,8 +169,8 @@ def _link(files: ProjectFiles, item: FoundData, taken: Iterable[FoundData]) -> s
         name not in away and not name.startswith(tuple(f"{path}/" for path in away))
         for name, _ in files.below(above)
     )
-    make = "" if not above or kept else f"mkdir -p {literal_words([above])} && "
-    return f"{make}ln -s {literal_words([item.mounted, item.path])}"
+    make = "" if not above or kept else f"mkdir -p {literal_words([plain_argument(above)])} && "
+    return f"{make}ln -s {literal_words([item.mounted, plain_argument(item.path)])}"
 
 
 def _job_name(files: ProjectFiles, entry: EntryPoint) -> str:
@@ -198,6 +202,8 @@ def _notes(
         yield f"{place} may want a network, which a job has not: use inputs, or resources.network: bridge"
     for place in hints.notebook:
         yield f"{place} is there in a notebook only: take the line out"
+    if entry.modules.unread:
+        yield "not all modules were read, because they are too many or too large: look at what it imports"
     if files.odd:
         yield f"{files.odd} names in the folder cannot be source: not printable, or neither files nor folders"
     if files.unseen:

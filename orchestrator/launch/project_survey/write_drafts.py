@@ -36,9 +36,11 @@ def write_drafts(folder: Path, texts: Mapping[str, str]) -> None:
         for place, temporary in staged.items():
             os.link(temporary, place)  # fails where the name has appeared meanwhile
             written.append(place)
-    except OSError as error:
+    except BaseException as error:  # an interrupt leaves none of them, too
         for place in written:
             place.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise UsageError(f"cannot write into {folder}: {error.strerror}", "nothing was written") from error
     finally:
         for temporary in staged.values():

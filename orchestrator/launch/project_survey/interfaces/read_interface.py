@@ -17,7 +17,6 @@ from orchestrator.launch.project_survey.interfaces.hydra_options import read_hyd
 from orchestrator.launch.project_survey.interfaces.script_options import ScriptInterface
 from orchestrator.launch.project_survey.local_modules import LocalModules
 from orchestrator.launch.project_survey.project_files import ProjectFiles
-from orchestrator.launch.project_survey.python_source import imported_modules
 
 
 def read_interface(entry: EntryPoint, files: ProjectFiles) -> ScriptInterface:
@@ -26,7 +25,7 @@ def read_interface(entry: EntryPoint, files: ProjectFiles) -> ScriptInterface:
     if tree is None:
         return ScriptInterface("")
     script, tree = _definer(entry.modules, entry.script, tree, entry.function)
-    libraries = {name.split(".")[0] for name in imported_modules(tree)}
+    libraries = {name.split(".")[0] for name in entry.modules.imports(script)}
     found: ScriptInterface | None = None
     if "hydra" in libraries:
         found = read_hydra(files, script, tree)

@@ -22,6 +22,7 @@ SEED_NAMES = frozenset(
     {"seed", "random_seed", "manual_seed", "manualseed", "rng_seed", "randomseed", "global_seed"}
 )
 LONG = 300  # characters of a value that a command line may show
+MAX_OPTIONS = 500  # that are written into a command; a person reads it, and a job file has bounds
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class OptionCollector:
             option = replace(option, is_seed=False)
             if option.name == "seed":
                 option = replace(option, name="seed_option")
-        good = _NAME.match(option.name) and option.name not in self._names
+        good = _NAME.match(option.name) and option.name not in self._names and len(self.options) < MAX_OPTIONS
         if good and is_writable(option.value) and _WRITTEN.match(option.written):
             self._names.add(option.name)
             self.options.append(option)
@@ -76,7 +77,8 @@ class OptionCollector:
             self.leave_out(typed)
 
     def leave_out(self, typed: str) -> None:
-        if typed and fits_a_line(typed) and len(typed) <= LONG and typed not in self.left_out:
+        known = len(self.left_out) >= MAX_OPTIONS or typed in self.left_out
+        if typed and fits_a_line(typed) and len(typed) <= LONG and not known:
             self.left_out.append(typed)
 
 
@@ -109,6 +111,11 @@ def placeholder(option: ScriptOption) -> str:
 def literal_words(words: Iterable[str]) -> str:
     """Words as they stand in a command of text: quoted for the shell, braces doubled."""
     return " ".join(shlex.quote(word) for word in words).replace("{", "{{").replace("}", "}}")
+
+
+def plain_argument(path: str) -> str:
+    """A relative path that no program takes for an option."""
+    return f"./{path}" if path.startswith("-") else path
 
 
 def looks_like_option(value: Scalar | None) -> bool:
