@@ -122,8 +122,8 @@ def _of_script(files: ProjectFiles, script: str) -> EntryPoint:
         modules = LocalModules(files, _roots(files, "", root))
         words = ("python", "-m", module.removesuffix(".__main__"))
         return EntryPoint(script, words, None, _paths(modules, script, "", root), modules)
-    words = ("python", plain_argument(script))
-    return EntryPoint(script, words, None, _paths(modules, script, folder), modules)
+    paths = _paths(modules, script, folder)
+    return EntryPoint(script, ("python", plain_argument(script)), None, paths, modules)
 
 
 def _package(files: ProjectFiles, script: str) -> tuple[str, str]:
