@@ -161,6 +161,31 @@ def test_what_cannot_be_locked_is_said_in_words(quick: PackageIndex, lines: list
     assert "+reprise" not in "".join([caught.value.message, caught.value.hint, *caught.value.resolver])
 
 
+def test_what_has_no_wheel_is_built_by_a_command(quick: PackageIndex) -> None:
+    quick.add_source("built", "1.0")
+    with pytest.raises(LockError) as caught:
+        lock_requirements(["built==1.*"], TARGET)
+    assert caught.value.hint is not None
+    assert "pip wheel --no-deps 'built==1.*' -w ~/wheels; export PIP_FIND_LINKS=~/w" in caught.value.hint
+    quick.add_source("built", "0.8")
+    quick.add_source("built", "2.0")
+    quick.add("outer", "1.0", ["built==1.*"])
+    with pytest.raises(LockError) as caught:
+        lock_requirements(["outer"], TARGET)
+    assert re.search(r"pip wheel --no-deps 'built==1\.0' -w", caught.value.hint or ""), caught.value.hint
+
+
+def test_a_pre_release_that_nobody_asked_for_is_noted(quick: PackageIndex) -> None:
+    """As hydra-core: each release needs antlr4-python3-runtime, which has no wheel; 1.4.0rc3 does not."""
+    quick.add("conf", "1.3", ["built"])
+    quick.add("conf", "1.4rc3")
+    quick.add_source("built", "1.0")
+    locked = lock_requirements(["conf>=1.3"], TARGET)
+    assert pins(locked) == {"conf": "1.4rc3"}
+    assert locked.notes == ("conf 1.4rc3 is a pre-release: no release fits, from wheels alone",)
+    assert lock_requirements(["conf>=1.4rc1"], TARGET).notes == ()
+
+
 def test_the_way_out_is_a_base_that_fits_or_one_of_your_own(quick: PackageIndex) -> None:
     others = {"old": {"torch": "2.9.1+cpu"}, "vision": {"torch": "2.13.0", "torchvision": "0.28.0"}}
     target = TARGET.model_copy(update={"others": others})

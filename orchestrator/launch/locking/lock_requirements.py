@@ -6,7 +6,7 @@ job may bring another version, which then comes before the base's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from orchestrator.errors import UsageError
@@ -56,7 +56,8 @@ def lock_requirements(
     wanted, limiting = read_lines(lines, target), read_lines(limits, target)
     raise_clash(target, (*wanted, *limiting))
     chosen = resolve(wanted, limiting, target, before or {}, cache, more_indexes)
-    return _result(chosen, target, made_from)
+    locked = _result(chosen, target, made_from)
+    return locked.model_copy(update={"notes": (*locked.notes, *_unasked_pre_releases(locked, wanted))})
 
 
 def read_lines(lines: Iterable[str], target: LockTarget) -> tuple[RequestedPackage, ...]:
@@ -130,6 +131,16 @@ def _result(
         notes=tuple(notes),
         text=lock_text((one.pin for one in packages), target, made_from),
     )
+
+
+def _unasked_pre_releases(locked: LockedRequirements, wanted: Iterable[RequestedPackage]) -> Iterator[str]:
+    """uv takes one where no release is left, such as when all need a package without a wheel."""
+    from packaging.version import Version
+
+    named = {one.name for one in wanted if one.versions.prereleases}
+    for one in locked.packages:
+        if one.pin.name not in named and Version(one.pin.version).is_prerelease:
+            yield f"{one.pin.name} {one.pin.version} is a pre-release: no release fits, from wheels alone"
 
 
 def lock_text(pins: Iterable[Pin], target: LockTarget, made_from: tuple[str, ...] = ()) -> str:

@@ -157,12 +157,16 @@ def _no_wheel(
     if not names:
         return None
     mine = next((one for one in asked if one.name in names), None)
-    name, versions = (mine.name, mine.specifier) if mine is not None else (names[0], "")
+    needed = (match["versions"] for match in _NO_TAG.finditer(text) if match["package"] == names[0])
+    name, versions = (
+        (mine.name, mine.specifier) if mine is not None else (names[0], next(filter(None, needed), ""))
+    )
     version = ".".join(target.python.version.split(".")[:2])
     return LockError(
         f"{name}{versions} has no wheel for Python {version} on {target.python.machine} Linux, and nothing "
         "is built from source: a strange package's build would run on this machine",
-        "ask for a version that has one, or build its wheel and tell pip its folder (PIP_FIND_LINKS)",
+        "ask for a version that has one, or build its wheel where you trust it, and lock again: "
+        f"pip wheel --no-deps '{name}{versions}' -w ~/wheels; export PIP_FIND_LINKS=~/wheels",
         shown,
     )
 
