@@ -117,9 +117,14 @@ def test_in_a_terminal_it_shows_the_files_and_asks(project: Path, home: Path, an
     [
         ("gone.py", None, "no such script"),
         ("model.ipynb", "{}", "jupyter nbconvert --to script"),
-        ("bad.py", "def (:\n", "not Python that can be parsed"),
-        ("bad.py", "x = '\0'\n", "not Python that can be parsed"),
-        ("bad.py", "-" * 100_000 + "1", "not Python that can be parsed"),
+        ("bad.py", "x = 1\ndef (:\n", "bad.py:2: not Python that can be parsed: invalid syntax"),
+        ("bad.py", "print 'old'\n", "bad.py:1: not Python that can be parsed: Missing parentheses"),
+        (
+            "bad.py",
+            "x = '\0'\n",
+            "not Python that can be parsed: source code string cannot contain null bytes",
+        ),
+        ("bad.py", "-" * 100_000 + "1", "not Python that can be parsed: "),
         ("large.py", "#" * (1 << 20) + "\n#", "1 MiB"),
         ("data.csv", "1,2", "not a Python script"),
     ],

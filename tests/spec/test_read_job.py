@@ -384,6 +384,10 @@ def test_a_placeholder_given_no_value_is_one_problem(read: Read, text: str) -> N
 
 def test_a_placeholder_that_nobody_gives_a_value_is_still_a_problem(read: Read) -> None:
     assert problems(read, ASKING) == {"command[2]": 2}
+    with pytest.raises(SpecError, match="or give it: -p lr=VALUE;"):
+        read(ASKING)
+    with pytest.raises(SpecError, match=r"\(did you mean lr2\?; \{"):
+        read(ASKING + "params: {lr2: 1}\n")
     assert problems(read, ASKING, {"lrr": "1"}) == {"-p lrr": None, "command[2]": 2}
 
 

@@ -29,14 +29,27 @@ UNKNOWN: Final = _Unknown()
 
 def parse_python(text: str | None) -> ast.Module | None:
     """The tree; None for no text, and for text that this Python's parser refuses."""
-    if text is None:
-        return None
+    found = None if text is None else _parsed(text)
+    return found if isinstance(found, ast.Module) else None
+
+
+def parse_refusal(text: str) -> tuple[int | None, str]:
+    """The line (from 1, where the parser knows it) and the reason, of a text that has no tree."""
+    found = _parsed(text)
+    if isinstance(found, ast.Module):
+        return None, "the project's other files were read first, and took all that is parsed"
+    if isinstance(found, SyntaxError):
+        return found.lineno or None, found.msg
+    return None, "nested too deeply" if isinstance(found, RecursionError | MemoryError) else str(found)
+
+
+def _parsed(text: str) -> ast.Module | Exception:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the script's own escapes
             return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return error
 
 
 def constant(node: ast.expr | None, names: Mapping[str, Any] | None = None, depth: int = 0) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from orchestrator.launch.project_survey.interfaces.script_options import (
 from orchestrator.launch.project_survey.job_text import JobDraft
 from orchestrator.launch.project_survey.package_needs import PackageNeeds, find_needs
 from orchestrator.launch.project_survey.project_files import ProjectFiles, look_at
+from orchestrator.launch.project_survey.python_source import parse_refusal
+from orchestrator.spec.jobfile.problems import shorten
 
 _MARKERS = (
     "pyproject.toml",
@@ -57,14 +60,18 @@ def survey_project(target: Path, provided: Mapping[str, str]) -> Survey:
     if script is not None and script not in files.sizes:
         raise UsageError(f"{target} is not a plain file", "name the script itself, not a link to it")
     entry = find_entry(files, script)
-    if files.text(entry.script) is None:
+    text = files.text(entry.script)
+    if text is None:
         raise UsageError(
             f"{folder / entry.script} cannot be read as UTF-8 text of at most 1 MiB", "is it a script?"
         )
     if entry.modules.tree(entry.script) is None:
+        line, reason = parse_refusal(text)
+        place = f"{folder / entry.script}{'' if line is None else f':{line}'}"
         raise UsageError(
-            f"{folder / entry.script} is not Python that can be parsed",
-            "does `python -m py_compile` take it?",
+            f"{place}: not Python that can be parsed: {shorten(reason, 200)}",
+            f"does Python {sys.version_info.major}.{sys.version_info.minor}, which reads it here, take it? "
+            "python -m py_compile tries that",
         )
     interface = read_interface(entry, files)
     hints = hints_of(entry.modules, entry.script)

@@ -48,7 +48,9 @@ def check_placeholders(data: dict[str, Any], names: set[str], found: Collector) 
         path: KeyPath = ("command",) if isinstance(command, str) else ("command", number)
         for name in placeholders(word):
             if name not in names | {"seed"}:
-                hint = f"{nearest(name, names | {'seed'})}; {{{{{name}}}}} is the text with its braces"
+                near = nearest(name, names | {"seed"}) or ""
+                given = "" if near.startswith("did") else f"; or give it: -p {shorten(name)}=VALUE"
+                hint = f"{near}{given}; {{{{{name}}}}} is the text with its braces"
                 found.add(path, f"{{{shorten(name)}}} is neither a parameter nor seed", hint)
     # Parameters whose text never needs quotes. `-p` cannot change their type.
     params = table_in(data, "params").items()
