@@ -128,3 +128,29 @@ def test_only_a_plain_file_is_replaced_and_only_in_the_job_s_source(
     code, _, err = typed(capsys)
     assert (code, "leads outside" in err) == (2, True)
     assert not Path("../lock.txt").exists()
+
+
+def test_a_lock_of_nothing_is_a_lock_and_a_damaged_one_is_made_anew(
+    index: PackageIndex, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("job.yaml").write_text(JOB)
+    Path("requirements.in").write_text("torch\n")
+    assert typed(capsys)[0] == 0
+    assert typed(capsys, "--check")[0] == 0
+    Path("requirements.in").write_text("other\n")
+    assert typed(capsys)[0] == 0
+    lock = Path("requirements.lock")
+    lock.write_text(f"{lock.read_text()}<<<<<<< HEAD\n")
+    code, _, err = typed(capsys)
+    assert (code, "line 4: not a requirement: '<<<<<<< HEAD'" in err, "--upgrade" in err) == (2, True, True)
+    assert typed(capsys, "--upgrade")[0] == 0
+    assert typed(capsys, "--check")[0] == 0
+
+
+def test_a_place_that_cannot_be_written_is_one_message(
+    index: PackageIndex, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("requirements.in").write_text("other\n")
+    Path("file").write_text("")
+    code, _, err = typed(capsys, "--base", "lab", "--output", "file/lock.txt")
+    assert (code, err.startswith("reprise: cannot write file/lock.txt: ")) == (2, True)

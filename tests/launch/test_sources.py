@@ -124,6 +124,13 @@ def test_a_line_that_is_no_requirement_is_named_with_its_file_and_number(tmp_pat
     assert "pw" not in said
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_what_powershell_writes_is_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_bytes("\ufeffsix==1.16.0\r\nnumpy\r\n".encode(encoding))
+    assert read_pip_file(path).lines == ("six==1.16.0", "numpy")
+
+
 def test_pre_releases_are_not_taken_for_all_and_that_is_said(tmp_path: Path) -> None:
     assert "--pre is left out" in read_pip_file(write(tmp_path, "r.txt", "--pre\nsix\n")).notes[0]
 
@@ -404,6 +411,15 @@ def test_the_job_file_says_the_base_and_where_the_lock_goes(tmp_path: Path) -> N
 def test_what_is_locked_already_is_told(tmp_path: Path) -> None:
     assert is_locked(write(tmp_path, "r.txt", f"a==1 --hash=sha256:{HASH}"))
     assert not is_locked(write(tmp_path, "s.txt", "a==1"))
+    assert is_locked(
+        write(tmp_path, "t.txt", "# Locked by `reprise lock` for Python 3.11, x86_64; nothing.\n")
+    )
+    for name in ("train.py", "train.ipynb"):
+        with pytest.raises(UsageError, match="does not list packages"):
+            read_sources(find_sources(write(tmp_path, name, "{}"), None), PYTHON, (), ())
+    for extras, groups in ((("x",), ()), ((), ("x",))):
+        with pytest.raises(UsageError, match="has no extras or groups"):
+            read_sources(find_sources(tmp_path / "s.txt", None), PYTHON, extras, groups)
     path = write(tmp_path, "uv.lock", "")
     with pytest.raises(UsageError, match="is locked already"):
         read_sources(find_sources(path, None), PYTHON, (), ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -66,7 +67,7 @@ def lock_project(settings: Settings, request: LockRequest) -> LockedProject:
             f"{sources.output} is not what {named} asks for on the base {target.base}", "run: reprise lock"
         )
     if changed:
-        write_bytes(sources.output, data)
+        _write(sources.output, data)
     return LockedProject(
         sources=sources,
         base=target.base,
@@ -74,6 +75,17 @@ def lock_project(settings: Settings, request: LockRequest) -> LockedProject:
         notes=(*found.notes, *locked.notes),
         changed=changed,
     )
+
+
+def _write(output: Path, data: bytes) -> None:
+    try:
+        write_bytes(output, data)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UsageError(
+            f"cannot write {output}: {error.strerror}", "name another file with --output"
+        ) from error
 
 
 def _refuse_other_file(sources: LockSources) -> None:
@@ -90,7 +102,10 @@ def _refuse_other_file(sources: LockSources) -> None:
 def _before(output: Path, target: LockTarget) -> Mapping[str, str]:
     if not output.is_file() or not output.stat().st_size:
         return {}
-    return {pin.name: pin.version for pin in read_lock(output, target.python).pins}
+    try:
+        return {pin.name: pin.version for pin in read_lock(output, target.python).pins}
+    except UsageError as error:  # a conflict of git in it, or a hand's edit
+        raise UsageError(error.message, "reprise lock --upgrade makes it anew") from error
 
 
 def _names(sources: LockSources) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ of that kind are named in a note, and what this box's pip is configured with cou
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 
@@ -53,7 +54,10 @@ class _Reader:
         if len(self._files) > _MAX_FILES:
             self.problems.append(f"more than {_MAX_FILES} files that refer to each other")
             return
-        text = read_plain(path, MAX_FILE).decode("utf-8-sig", "replace")
+        data = read_plain(path, MAX_FILE)
+        # As pip does: PowerShell's `pip freeze > requirements.txt` writes UTF-16.
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = data.decode("utf-16" if wide else "utf-8-sig", "replace")
         for number, line in logical_lines(text):
             if len(self.lines) + len(self.limits) > MAX_LINES or len(self.problems) >= _MAX_PROBLEMS:
                 self.problems.append("and perhaps more")

@@ -30,6 +30,7 @@ ADDED = "requirements.in"  # read beside any other file: what a person adds to i
 
 _CONDA = ("environment.yml", "environment.yaml", "conda.yml", "conda.yaml")
 _LOCKED_ALREADY = ("uv.lock", "pylock.toml")
+_MADE_HERE = b"# Locked by `reprise lock`"
 _FROM = re.compile(r"# Locked by `reprise lock` from (?P<names>[A-Za-z0-9._/ ,-]+) for Python ")
 
 
@@ -88,6 +89,11 @@ def read_sources(
     sources: LockSources, python: PythonFacts, extras: Sequence[str], groups: Sequence[str]
 ) -> FoundRequirements:
     """All that the files ask for. UsageError with the file and the line of what cannot be read."""
+    if (extras or groups) and not any(path.suffix in (".toml", ".cfg") for path in sources.files):
+        raise UsageError(
+            f"{', '.join(map(str, sources.files))}: has no extras or groups to choose from",
+            "leave --extra and --group out; a pyproject.toml or setup.cfg has them",
+        )
     found = FoundRequirements()
     for path in sources.files:
         found = found.and_more(_read(path, python, extras, groups))
@@ -95,10 +101,13 @@ def read_sources(
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a requirements file has hashes, or is a lock of another tool."""
+    """Whether a requirements file has hashes, says that `reprise lock` made it, or is another tool's lock."""
     if path.name in _LOCKED_ALREADY or re.fullmatch(r"pylock\.[^.]+\.toml", path.name):
         return True
-    return path.suffix != ".toml" and b"--hash=sha256:" in read_plain(path, MAX_FILE * 4, named=True)
+    if path.suffix == ".toml":
+        return False
+    data = read_plain(path, MAX_FILE * 4, named=True)
+    return data.startswith(_MADE_HERE) or b"--hash=sha256:" in data  # a lock may have no package at all
 
 
 def _read(path: Path, python: PythonFacts, extras: Sequence[str], groups: Sequence[str]) -> FoundRequirements:
@@ -111,6 +120,8 @@ def _read(path: Path, python: PythonFacts, extras: Sequence[str], groups: Sequen
         raise UsageError(
             f"{path} is a program, and is not run", f"write the packages into {path.parent / ADDED}"
         )
+    if path.suffix in (".py", ".ipynb"):
+        raise UsageError(f"{path} does not list packages", f"reprise init {path} looks for what it imports")
     if path.suffix in (".yml", ".yaml"):
         return read_conda_file(path, python)
     if path.suffix == ".toml":
