@@ -14,7 +14,7 @@ from support.examples import tries
 
 from orchestrator.launch.project_survey.draft_project import draft_files
 from orchestrator.launch.project_survey.interfaces.script_options import ScriptInterface
-from orchestrator.launch.project_survey.job_text import demanded
+from orchestrator.launch.project_survey.job_text import command_of, demanded
 from orchestrator.launch.project_survey.survey_project import Survey, survey_project
 from orchestrator.spec.jobfile.placeholders import fill_command
 from orchestrator.spec.jobfile.read_job import read_spec_text
@@ -244,6 +244,7 @@ def test_the_drafted_command_gives_what_the_script_has_without_options(
     survey = surveyed(folder, text)
     draft = draft_files(survey)["job.yaml"]
     spec = read_spec_text(draft, folder / "job.yaml", dict.fromkeys(demanded(survey.draft), "x"))
+    assert spec.command == " ".join(command_of(survey.draft)), "nothing else of the file is read as command"
     if without is None:
         return  # argparse refuses the program, or wants something
     command = fill_command(spec.command, spec.params, spec.seed)

@@ -14,7 +14,7 @@ from support.drafts import words_of
 from support.examples import tries
 
 from orchestrator.launch.project_survey.draft_project import draft_files
-from orchestrator.launch.project_survey.job_text import demanded
+from orchestrator.launch.project_survey.job_text import command_of, demanded
 from orchestrator.launch.project_survey.survey_project import survey_project
 from orchestrator.spec.jobfile.job_spec import JobSpec
 from orchestrator.spec.jobfile.read_job import read_spec_text
@@ -26,7 +26,9 @@ def drafted(folder: Path, files: dict[str, str], script: str = "train.py") -> Jo
         (folder / name).write_text(text)
     survey = survey_project(folder / script, {"torch": "", "numpy": ""})
     text = draft_files(survey)["job.yaml"]
-    return read_spec_text(text, folder / "job.yaml", dict.fromkeys(demanded(survey.draft), "given"))
+    spec = read_spec_text(text, folder / "job.yaml", dict.fromkeys(demanded(survey.draft), "given"))
+    assert spec.command == " ".join(command_of(survey.draft)), "nothing else of the file is read as command"
+    return spec
 
 
 CLICK = """

@@ -14,7 +14,7 @@ from support.examples import tries
 from orchestrator.errors import UsageError
 from orchestrator.launch.project_survey.draft_project import draft_files
 from orchestrator.launch.project_survey.interfaces.script_options import is_writable
-from orchestrator.launch.project_survey.job_text import scalar
+from orchestrator.launch.project_survey.job_text import command_of, demanded, scalar
 from orchestrator.launch.project_survey.survey_project import Survey, survey_project
 from orchestrator.spec.jobfile.job_spec import JobSpec
 from orchestrator.spec.jobfile.read_job import read_spec_text
@@ -38,7 +38,10 @@ def filled(folder: Path, files: dict[str, str | int]) -> Path:
 
 
 def drafted(survey: Survey) -> JobSpec:
-    return read_spec_text(draft_files(survey)["job.yaml"], survey.folder / "job.yaml")
+    params = dict.fromkeys(demanded(survey.draft), "given")
+    spec = read_spec_text(draft_files(survey)["job.yaml"], survey.folder / "job.yaml", params)
+    assert spec.command == " ".join(command_of(survey.draft)), "nothing else of the file is read as command"
+    return spec
 
 
 @pytest.mark.parametrize(
@@ -153,6 +156,14 @@ def test_a_script_of_thousands_of_options_has_a_job_file_that_a_person_can_read(
     assert drafted(survey).params["o499"] == "499"
     assert "o500" not in drafted(survey).params
     assert "#   --o500" in draft_files(survey)["job.yaml"]
+
+
+def test_options_that_a_script_demands_are_no_text_of_the_command(tmp_path: Path) -> None:
+    names = [f"option_with_a_long_name_{number}" for number in range(6)]
+    options = "".join(f"p.add_argument('--{name}', required=True)\n" for name in names)
+    survey = survey_project(filled(tmp_path, {"train.py": OPTIONS.format(options)}), BASE)
+    assert drafted(survey).command.endswith(f"--{names[-1]} {{{names[-1]}}}")
+    assert f"\n# params:\n#   {names[0]}:" in draft_files(survey)["job.yaml"]
 
 
 def test_what_a_project_imports_is_parsed_within_bounds(tmp_path: Path) -> None:

@@ -147,13 +147,14 @@ def _params(draft: JobDraft) -> str:
         if not option.is_seed and option.name not in draft.literals
     ]
     given = [option for option in shown if option.value is not None]
-    lines = ["params:\n"] if given else []
+    lines = ["params:\n"] if given else ["# params:\n"] if shown else []
     for option in given:
         lines.append(_with_comment(f"  {scalar(option.name)}: {scalar(option.value)}", _explained(option)))
     for option in shown:
         if option.value is None:
             how = f"demanded by the script: give it here, or with -p {option.name}=…"
-            lines.append(_with_comment(f"  # {option.name}:", how))
+            # At the left edge where no mapping is open: indented, it would be text of the command.
+            lines.append(_with_comment(f"  # {option.name}:" if given else f"#   {option.name}:", how))
     return "".join(lines)
 
 

@@ -48,7 +48,7 @@ def find_sources(path: Path, output: Path | None) -> LockSources:
     """For a folder, a job file, or a file that lists packages. UsageError: nothing to lock."""
     if path.is_dir():
         folder, job, asked = path, path / FILE_NAME, None
-    elif path.suffix in (".yaml", ".yml") and "command" in _mapping(path):
+    elif path.exists() and path.suffix in (".yaml", ".yml") and "command" in _mapping(path):
         folder, job, asked = path.parent, path, None
     elif path.exists():
         folder, job, asked = path.parent, path.parent / FILE_NAME, path
