@@ -40,6 +40,27 @@ os._exit(3)
     assert (run["failure"], run["exit_code"]) == ("job", 3)
 
 
+def test_the_limits_of_a_job_are_those_of_its_cgroup(box: Box, tmp_path: Path) -> None:
+    """As the kernel has them, on cgroup v1 or v2: an engine leaves out what its machine does not give it."""
+    script = """
+import json
+from pathlib import Path
+top = Path('/sys/fs/cgroup')
+if (top / 'cgroup.controllers').exists():
+    names = ['memory.max', 'memory.swap.max', 'pids.max', 'cpu.max']
+    memory, swap, processes, cpu = ((top / name).read_text() for name in names)
+    quota, period = map(int, cpu.split())
+    both = int(memory) + int(swap)
+else:
+    names = ['memory/memory.limit_in_bytes', 'memory/memory.memsw.limit_in_bytes', 'pids/pids.max',
+             'cpu/cpu.cfs_quota_us', 'cpu/cpu.cfs_period_us']
+    memory, both, processes, quota, period = (int((top / name).read_text()) for name in names)
+print(json.dumps([int(memory), int(both), int(processes), quota / period]))
+"""
+    run = submit(box, tmp_path, script, "resources: {memory: 256MiB, processes: 50, cpus: 0.5}")
+    assert json.loads(log(box, run)) == [256 << 20, 256 << 20, 50, 0.5]
+
+
 @pytest.mark.parametrize("child", [False, True])
 def test_a_memory_bomb_is_seen_even_where_the_exit_code_is_0(box: Box, tmp_path: Path, child: bool) -> None:
     bomb = "x = bytearray(400 << 20); print('survived', flush=True)"
