@@ -173,7 +173,7 @@ def test_what_is_no_bundle_is_refused(keys: Keys, both: Bundle, tmp_path: Path) 
 
 
 def test_a_file_of_another_claim_stays_as_it_was(keys: Keys, both: Bundle, tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "a.intoto.jsonl"
+    path = tmp_path / "a.intoto.jsonl"
     assert add_to_file(path, both) == both
     before = path.read_bytes()
     with pytest.raises(UsageError, match=r"another claim, which differs in outputs/model\.pt"):

@@ -143,11 +143,11 @@ def test_a_base_is_built_over_from_its_pin_alone(
 ) -> None:
     push_image(at(settings, team), image, Silent())
     far = at(elsewhere(settings, tmp_path / "far"), team)
-    base = base_here(far, "cpu", False, Silent())
+    base = base_here(far, "cpu", Silent())
     assert assemble(far.settings, base, program, source).digest == image.digest
     nowhere = Session(elsewhere(settings, tmp_path / "nowhere"))
     with pytest.raises(BaseNotPinnedError, match="not usable here"):
-        base_here(nowhere, "cpu", False, Silent())
+        base_here(nowhere, "cpu", Silent())
 
 
 def test_a_pinned_base_is_read_from_where_it_was_pinned(
@@ -155,7 +155,7 @@ def test_a_pinned_base_is_read_from_where_it_was_pinned(
 ) -> None:
     thin(settings, image, origin)
     far = Session(elsewhere(settings, tmp_path / "far"))
-    assert base_here(far, "cpu", False, Silent()).ref.digest == image.base.digest
+    assert base_here(far, "cpu", Silent()).ref.digest == image.base.digest
 
 
 def test_what_is_no_image_of_ours_is_an_error_of_usage(

@@ -246,7 +246,7 @@ def pushed(registry: str, small) -> Iterator[str]:
 
 
 @pytest.fixture
-def pulled(registry: str, imported, root: Path, recipes: Path) -> Iterator[Callable[[str], None]]:
+def pulled(registry: str, imported, root: Path, recipes: Path) -> Iterator[Callable[..., None]]:
     """The recipe starts from an image of a registry, by tag and digest, and has more lines."""
     client = docker.from_env(version="auto")
     name = f"{registry}/team/os"
@@ -259,9 +259,10 @@ def pulled(registry: str, imported, root: Path, recipes: Path) -> Iterator[Calla
     path = recipes / "bases.toml"
     before = path.read_text()
 
-    def change(more: str) -> None:
+    def change(more: str, python: str = "3.11") -> None:
         os_image = f"{name}:v1@{reference.partition('@')[2]}"
-        path.write_text(before.replace('"bootstrap"', f'"{os_image}"') + more)
+        recipe = before.replace('"bootstrap"', f'"{os_image}"').replace('"3.11"', f'"{python}"')
+        path.write_text(recipe + more)
 
     yield change
     path.write_text(before)
@@ -284,7 +285,7 @@ def test_an_os_image_without_what_the_flavour_needs_is_named(pulled, new_session
     pulled('packages = ["libpython3-dev"]\n')
     with pytest.raises(EngineError, match="the OS image has no libpython3-dev"):
         build_base(new_session(), "cpu", Silent())
-    pulled('python = "3.14"\n')
+    pulled("", python="3.14")
     with pytest.raises(UsageError, match=r"for Python 3\.14, and its OS image has 3\.11"):
         build_base(new_session(), "cpu", Silent())
 

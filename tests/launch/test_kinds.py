@@ -19,7 +19,7 @@ OTHERS = {
     "launch/execute/recover.py": "the same verb",
     "launch/workers/worker_loop.py": "the name of a lock",
     "record/run_record.py": "the kind of a run that names none",
-    "run/engine/container_config.py": "a log driver of Docker's",
+    "run/attempt_model.py": "a log driver of Docker's",
 }
 
 

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.engine_facts import DOCKER
 
 from orchestrator.errors import EngineError
 from orchestrator.image.image_model import LABEL_PROGRAM
 from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.engine import EngineImage
+from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.permissions import _SCRIPT, closed_to_us, open_up
 
 
@@ -63,6 +65,9 @@ class Images:
 
     def image_settings(self, reference: str) -> dict[str, list[str]]:
         return {"Entrypoint": ["/bin/evil" if reference == "other" else "/usr/bin/python3"]}
+
+    def info(self) -> EngineInfo:
+        return DOCKER
 
     def create(self, plan: Plan) -> None:
         self.plan = plan

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.engine_facts import DOCKER
 
 from orchestrator.errors import UsageError
 from orchestrator.run.attempt_model import Failure, GpuAccess, Plan, State
@@ -20,18 +21,13 @@ from orchestrator.run.workspace import Folders
 from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.spec.program import Program
 
-INFO = EngineInfo(
-    id="e", version="20.10", podman=False, storage="overlay2", containerd_store=False, cgroup="1", kernel="6",
-    os="Debian", root="/var/lib/docker", cpus=2, memory=10 << 30, runtimes=("runc",), cdi=False,
-    live_restore=False, ipv6=True,
-)  # fmt: skip
 H100 = Gpu(
     uuid="GPU-1", name="NVIDIA H100 80GB HBM3", compute="9.0", sms=132, memory=80 << 30, driver="580",
     vbios="1", mig=False,
 )  # fmt: skip
 
 
-def plan(info: EngineInfo = INFO, gpus: tuple[Gpu, ...] = (), **resources: Any) -> Plan:
+def plan(info: EngineInfo = DOCKER, gpus: tuple[Gpu, ...] = (), **resources: Any) -> Plan:
     return plan_container(
         run="a" * 16,
         attempt=1,
@@ -78,7 +74,7 @@ def test_every_setting_of_an_untrusted_job() -> None:
 @pytest.mark.parametrize("ipv6", [True, False])
 def test_names_that_processes_of_a_job_find_each_other_by(ipv6: bool) -> None:
     """A kernel without IPv6 has no such setting, and an engine refuses to start a container with it."""
-    info = INFO.model_copy(update={"ipv6": ipv6})
+    info = DOCKER.model_copy(update={"ipv6": ipv6})
     for network in ("none", "bridge"):
         config = container_config(plan(info, network=network))
         assert not config.get("NetworkDisabled")  # such a container has no /etc/hosts
@@ -99,8 +95,8 @@ def test_memory_is_nine_tenths_of_the_box_unless_said() -> None:
 
 
 def test_gpus_are_given_as_the_engine_offers_them() -> None:
-    nvidia = INFO.model_copy(update={"runtimes": ("nvidia", "runc"), "cdi": True})
-    cdi = INFO.model_copy(update={"cdi": True})
+    nvidia = DOCKER.model_copy(update={"runtimes": ("nvidia", "runc"), "cdi": True})
+    cdi = DOCKER.model_copy(update={"cdi": True})
     assert plan(nvidia, (H100,)).gpu_access is GpuAccess.NVIDIA
     others = nvidia.model_copy(update={"cdi_devices": ("nvidia.com/gpu=0", "nvidia.com/gpu=GPU-2")})
     assert plan(others, (H100,)).gpu_access is GpuAccess.NVIDIA, "a CDI file names other GPUs"
@@ -113,7 +109,7 @@ def test_gpus_are_given_as_the_engine_offers_them() -> None:
     ]
     request = container_config(plan(cdi, (H100,)))["HostConfig"]["DeviceRequests"]
     assert request == [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=GPU-1"]}]
-    for engine in (INFO, nvidia.model_copy(update={"podman": True})):
+    for engine in (DOCKER, nvidia.model_copy(update={"podman": True})):
         with pytest.raises(UsageError, match="GPU"):
             plan(engine, (H100,))
 
@@ -156,7 +152,7 @@ def container(**changes: Any) -> ContainerState:
     ],
 )
 def test_what_is_ambiguous_is_lost(ended: Ended, state: State, failure: Failure | None) -> None:
-    found, kind, message = judge(ended, INFO)
+    found, kind, message = judge(ended, DOCKER)
     assert (found, kind) == (state, failure)
     assert (message == "") == (state is State.SUCCEEDED) or state in (State.CANCELLED, State.FAILED)
 
@@ -172,10 +168,10 @@ def test_what_is_ambiguous_is_lost(ended: Ended, state: State, failure: Failure 
     ],
 )
 def test_an_exit_code_that_says_a_signal_is_put_into_words(code: int, said: str) -> None:
-    message = judge(Ended(container=container(exit_code=code)), INFO)[2]
+    message = judge(Ended(container=container(exit_code=code)), DOCKER)[2]
     assert message == f"the command ended with exit code {said}"
 
 
 def test_an_engine_with_live_restore_is_believed_after_its_restart() -> None:
-    info = INFO.model_copy(update={"live_restore": True})
+    info = DOCKER.model_copy(update={"live_restore": True})
     assert judge(Ended(container=container(), engine_lost=True), info)[0] is State.SUCCEEDED

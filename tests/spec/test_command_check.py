@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from orchestrator.spec.jobfile.command_check import warnings
@@ -24,7 +24,7 @@ NASTY = "a  b'\"$(echo run)`echo run`\\ \n#*"
 
 def shell(command: str) -> subprocess.CompletedProcess[bytes]:
     argv = fill_command(command, {"tag": NASTY, "n": 3}, 0)
-    return subprocess.run(argv, capture_output=True, check=False, timeout=30)
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30)
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,13 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, min_size=1, max_size=7).map("".join))
 @example('"it\'s"{tag}')
 @example("'\"'{tag}'\"'")
+@example("<<<{tag}")
 def test_where_the_reader_sees_a_word_bash_reads_the_value(template: str) -> None:
-    """The command's output holds the value whole as often as the reader saw a word."""
-    text, marks = marked(f"printf '[%s]' {template}")
+    """The command's output holds the value whole as often as the reader saw a word, of a here-string, too."""
+    assume(template.count("<<<") < 2)  # of two here-strings a command reads the second
+    text, marks = marked(f"show {template}")
     where = [contexts(text)[index] for index, _ in marks]
-    done = shell(f"printf '[%s]' {template}")
+    done = shell(f"show() {{{{ printf '[%s]' \"$@\"; cat; }}}}; show {template}")
     if done.returncode == 0 and all(place is ShellContext.WORD for place in where):
         assert done.stdout.count(NASTY.encode()) == len(where), (template, where)
 

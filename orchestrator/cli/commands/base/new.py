@@ -21,7 +21,7 @@ from orchestrator.cli.options import json_option, quiet_option
 @quiet_option
 @json_option
 def command(name: str, parent: str, requirements: tuple[str, ...], quiet: bool, as_json: bool) -> None:
-    """Make a flavour of your own: a base like BASE with other packages.
+    """Make a flavour of your own, like another base but for some packages.
 
     The packages are locked for the base's Python. `reprise base build NAME` then makes it, and a job file
     asks for it with `base: NAME`.
