@@ -1,6 +1,6 @@
 """The pack for a bare GPU box, rehearsed on this machine, and its Engine 28.5 with stand-ins for GPUs.
 
-The pack is made once, in a minute or two; REPRISE_GPU_PACK names a folder where it was unpacked already.
+The pack is made once, in some minutes; REPRISE_GPU_PACK names a folder where it was unpacked already.
 """
 
 from __future__ import annotations
