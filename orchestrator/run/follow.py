@@ -80,7 +80,7 @@ class _Follower:
     ) -> None:
         self._engine, self._plan, self._listener = engine, plan, listener
         self._should_cancel = should_cancel
-        self._start = time.monotonic()
+        self._start = self._running = time.monotonic()
         self._seconds: float | None = None
         self.cause: State | Failure | None = None
         self.message = ""
@@ -91,7 +91,7 @@ class _Follower:
         """The container as it is now. One that runs already has used some of its time."""
         state = self._patiently(lambda: self._engine.inspect(self._plan.container))
         if state is not None:
-            self._start = time.monotonic() - self._used(state)
+            self._start = self._running = time.monotonic() - self._used(state)
         return state
 
     def _used(self, state: ContainerState) -> float:
@@ -116,6 +116,9 @@ class _Follower:
             self._engine.start(name)
 
         self._patiently(once)
+        self._running = time.monotonic()  # a busy engine takes seconds to start, and they are not the job's
+        if self.engine_lost:
+            self.look()  # it may have run meanwhile
 
     def until_dead(self) -> None:
         while not self._patiently(lambda: self._engine.wait(self._plan.container, LOOK)):
@@ -156,7 +159,7 @@ class _Follower:
     def _keep_limits(self) -> None:
         """Stop a job that was cancelled or has passed a limit, and report its progress."""
         plan = self._plan
-        seconds = time.monotonic() - self._start
+        seconds = time.monotonic() - self._running
         folders = [mount.source for mount in plan.mounts if mount.target in (WORKSPACE, REPORT)]
         found = measure(folders, plan.file_size, MAX_FILES)
         self._listener.tick(seconds, found.size)
