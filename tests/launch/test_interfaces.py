@@ -50,6 +50,8 @@ def main(**options):
 if __name__ == "__main__":
     main()
 """
+
+
 TYPER = """
 import typer
 from typing import Annotated, Optional
@@ -269,3 +271,10 @@ def test_clicks_own_parser_gives_the_same_with_the_drafted_command(
         assert isinstance(scope["main"], click.Command)
         again = CliRunner().invoke(scope["main"], words_of(spec)[2:])
         assert again.output == without.output, spec.command
+
+
+def test_an_argument_of_click_for_any_number_of_words_is_not_demanded(tmp_path: Path) -> None:
+    files = {"train.py": CLICK.replace('@click.argument("data")', '@click.argument("data", nargs=-1)')}
+    assert "{data}" not in drafted(tmp_path, files).command
+    files = {"train.py": files["train.py"].replace("nargs=-1", "nargs=-1, required=True")}
+    assert drafted(tmp_path, files).command.endswith("{data}")

@@ -65,7 +65,7 @@ def _interface(function: Function, before: tuple[str, ...], constants: dict[str,
         if names and all(isinstance(name, str) for name in names):
             if last == "option":
                 _option(call, names, constants, collector)
-            elif constant(keyword(call, "required")) is not False and keyword(call, "default") is None:
+            elif _is_demanded(call):
                 later.add(ScriptOption(names[-1].lower(), "{}", None), names[-1].upper())
             else:
                 later.leave_out(f"[{names[-1].upper()}]")
@@ -102,6 +102,14 @@ def _option(call: ast.Call, names: list[str], constants: dict[str, Any], collect
     else:
         between = "=" if looks_like_option(value) and flag.startswith("--") else " "
         collector.add(ScriptOption(own, f"{flag}{between}{{}}", value, shown, choices), flag)
+
+
+def _is_demanded(argument: ast.Call) -> bool:
+    """Whether a script cannot do without an argument; one of any number of words it can, unless it says so."""
+    required = constant(keyword(argument, "required"))
+    if keyword(argument, "default") is not None or required is False:
+        return False
+    return constant(keyword(argument, "nargs")) != -1 or required is True
 
 
 def _kind(node: ast.expr | None, default: Any, constants: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
