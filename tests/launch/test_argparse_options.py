@@ -187,6 +187,29 @@ def test_of_several_commands_the_one_that_trains_is_meant(tmp_path: Path) -> Non
     assert written(tmp_path, text) == ["train", "--lr", "0.5"]
 
 
+def test_options_before_a_subcommand_are_named(tmp_path: Path) -> None:
+    text = PARSER + (
+        "parser.add_argument('--verbose', default='x')\n"
+        "fit = parser.add_subparsers().add_parser('train')\n"
+        "fit.add_argument('--lr', type=float, default=0.5)\n"
+        "args = parser.parse_args()\n"
+    )
+    assert written(tmp_path, text) == ["train", "--lr", "0.5"]
+    assert any("before the word train it takes --verbose" in note for note in interface(tmp_path, text).notes)
+
+
+def test_parents_that_are_named_many_times_are_read_once(tmp_path: Path) -> None:
+    """Eleven generations of eight parents each are 8^10 parsers, were each followed each time."""
+    text = (
+        "import argparse\np0 = argparse.ArgumentParser(add_help=False)\np0.add_argument('--a', default='1')\n"
+    )
+    for number in range(1, 12):
+        parents = ", ".join([f"p{number - 1}"] * 8)
+        text += f"p{number} = argparse.ArgumentParser(add_help=False, parents=[{parents}])\n"
+    assert values(tmp_path, text + "p11.parse_args()\n") == {}
+    assert values(tmp_path, text + "p9.parse_args()\n") == {"a": "1"}
+
+
 # Any parser: the drafted command gives what the script has without any option.
 
 _TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)

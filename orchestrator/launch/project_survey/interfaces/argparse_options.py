@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.launch.project_survey.interfaces.parser_walk import FoundParser, ParserCall, ParserWalk
@@ -105,7 +105,9 @@ def _interface(parser: FoundParser, before: tuple[str, ...] = ()) -> ScriptInter
         inner = _interface(parser.commands[command], (*before, command))
         if any(option.value is None for option in collector.options):
             return ScriptInterface("argparse", notes=("options before a subcommand are demanded: add them",))
-        return inner
+        before_it = ", ".join([*(option.name for option in collector.options), *collector.left_out][:20])
+        note = f"before the word {command} it takes {before_it}, too: its own defaults hold"
+        return replace(inner, notes=(*inner.notes, note)) if before_it else inner
     _take_positionals([item for item in arguments if not item.flags[0].startswith("-")], collector)
     notes = ("its parser's options change as it runs: they are not parameters",) if opaque else ()
     return ScriptInterface(
@@ -117,19 +119,27 @@ def _main_command(parser: FoundParser) -> str | None:
     return next((name for name in (*MAIN_COMMANDS, *parser.commands) if name in parser.commands), None)
 
 
-def _all_arguments(parser: FoundParser, depth: int = 0) -> list[_Argument]:
-    inherited = [
-        item for parent in parser.parents if depth < 10 for item in _all_arguments(parent, depth + 1)
-    ]
-    own = (_argument(call) for call in parser.arguments)
-    return inherited + [item for item in own if item is not None]
+def _lineage(parser: FoundParser) -> list[FoundParser]:
+    """The parser behind its parents, theirs before them; each once, however often it is named."""
+    found: dict[int, FoundParser] = {}
+
+    def follow(one: FoundParser, depth: int) -> None:
+        for parent in one.parents if depth < 10 else ():
+            if id(parent) not in found and parent is not parser:
+                follow(parent, depth + 1)
+        found.setdefault(id(one), one)
+
+    follow(parser, 0)
+    return list(found.values())
 
 
-def _all_defaults(parser: FoundParser, depth: int = 0) -> dict[str, ast.expr]:
-    found: dict[str, ast.expr] = {}
-    for parent in parser.parents if depth < 10 else ():
-        found |= _all_defaults(parent, depth + 1)
-    return found | parser.defaults
+def _all_arguments(parser: FoundParser) -> list[_Argument]:
+    calls = (call for one in _lineage(parser) for call in one.arguments)
+    return [item for call in calls if (item := _argument(call)) is not None]
+
+
+def _all_defaults(parser: FoundParser) -> dict[str, ast.expr]:
+    return {name: value for one in _lineage(parser) for name, value in one.defaults.items()}
 
 
 def _argument(found: ParserCall) -> _Argument | None:

@@ -105,7 +105,7 @@ def _option(call: ast.Call, names: list[str], constants: dict[str, Any], collect
 
 
 def _is_demanded(argument: ast.Call) -> bool:
-    """Whether a script cannot do without an argument; one of any number of words it can, unless it says so."""
+    """Whether a script cannot do without it: without one of any number of words it can, unless it says so."""
     required = constant(keyword(argument, "required"))
     if keyword(argument, "default") is not None or required is False:
         return False
