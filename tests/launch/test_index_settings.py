@@ -78,3 +78,8 @@ def test_no_index_and_a_keyring(tmp_path: Path) -> None:
     assert without_index({"no-index": "true"})
     assert not without_index({"no-index": "0"})
     assert not without_index({})
+
+
+def test_a_fraction_of_a_second_is_rounded_up_for_uv(tmp_path: Path) -> None:
+    for said, handed in (("15.5", "16"), ("60", "60"), ("inf", "inf"), ("soon", "soon")):
+        assert made({}, {"timeout": said}, tmp_path)["UV_HTTP_TIMEOUT"] == handed

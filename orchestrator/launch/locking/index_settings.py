@@ -8,6 +8,7 @@ because other users of the machine can read a command line; they may hold passwo
 from __future__ import annotations
 
 import ast
+import math
 import os
 import re
 import ssl
@@ -101,7 +102,7 @@ def uv_environment(
         made.setdefault("UV_DEFAULT_INDEX", made["UV_INDEX_URL"])
     for key, name in _SAME.items():
         if pip.get(key):
-            made.setdefault(name, pip[key])
+            made.setdefault(name, _whole(pip[key]) if key.endswith("timeout") else pip[key])
     if "SSL_CERT_FILE" not in made and Path(ssl.get_default_verify_paths().cafile or "/none").exists():
         made.setdefault("UV_SYSTEM_CERTS", "true")  # a company's own certificate is among the system's
     if pip.get("keyring-provider") == "subprocess":
@@ -118,6 +119,14 @@ def uv_environment(
         "UV_PYTHON_DOWNLOADS": "never",
         "TMPDIR": str(room),
     }
+
+
+def _whole(seconds: str) -> str:
+    """pip's seconds may have a fraction, uv's may not. What is no number is left to uv to refuse."""
+    try:
+        return str(math.ceil(float(seconds)))
+    except (ValueError, OverflowError):
+        return seconds
 
 
 def _join(made: dict[str, str], name: str, separator: str, more: list[str]) -> None:
