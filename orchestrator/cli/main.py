@@ -171,6 +171,8 @@ def _report_click(error: click.ClickException, args: list[str]) -> int:
         click.echo(error.format_message(), err=True)
         return ExitCode.USAGE
     hint = f"`{context.command_path} --help` lists what it takes" if context is not None else None
+    if context is not None and isinstance(getattr(error, "param", None), click.Argument):
+        hint = f"usage: {' '.join(context.get_usage().split()).removeprefix('Usage: ')}; {hint}"
     return _report("UsageError", error.format_message(), hint, ExitCode.USAGE, args)
 
 

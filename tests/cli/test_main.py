@@ -127,6 +127,11 @@ def test_a_group_alone_shows_its_verbs(reprise: Callable[..., object], group: st
     assert all(f"  {name} " in err for name in verbs_of(group))
 
 
+def test_a_missing_argument_is_shown_where_it_belongs(reprise: Callable[..., object]) -> None:
+    code, _, err = reprise("diff", "aaaa")
+    assert (code, "usage: reprise diff [OPTIONS] RUN RUN; " in err) == (2, True), err
+
+
 def test_usage_errors_are_2_and_have_a_hint(reprise: Callable[..., object]) -> None:
     code, out, err = reprise("best", "digits")
     assert (code, out) == (ExitCode.USAGE, "")

@@ -11,6 +11,7 @@ from support.records import digest_of
 
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Failure, MetricPoint, Output, OutputStatus, State
+from orchestrator.spec.jobfile.placeholders import SHELL
 from orchestrator.view.forms.json_form import json_text
 from orchestrator.view.runs.run_view import run_document, run_view
 
@@ -41,6 +42,19 @@ def test_what_is_said_of_a_run(read: Read) -> None:
         f"reprise outputs {run.id} --to",
     ):
         assert fact in out, fact
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ((*SHELL, "python train.py --lr 0.1"), "command    python train.py --lr 0.1\n"),
+        (("python", "a b.py"), "command    python 'a b.py'\n"),
+        ((*SHELL, "x" * 5000), "x…\n"),
+    ],
+)
+def test_a_run_says_its_command_as_the_job_file_does(read: Read, command: tuple[str, ...], said: str) -> None:
+    program = make_run().program.model_copy(update={"command": command})
+    assert said in read(run_view(make_run(program=program)).page)
 
 
 def test_a_failure_says_whose_it_is_and_why(read: Read) -> None:

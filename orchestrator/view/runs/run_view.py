@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.record.run_record import RunAnnotations, RunRecord, VerdictLine
 from orchestrator.run.attempt_model import Fingerprint, OutputStatus, State
-from orchestrator.spec.jobfile.placeholders import text_of
+from orchestrator.spec.jobfile.placeholders import SHELL, text_of
+from orchestrator.spec.jobfile.problems import shorten
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.view.forms.human_units import moment_text, number_text, size_text, span_text
 from orchestrator.view.forms.json_form import jsonable
@@ -95,6 +97,7 @@ def _fields(run: RunRecord) -> Iterator[tuple[str, str]]:
     if run.started_at:
         yield "time", f"{span_text(run.seconds)}  (started {moment_text(run.started_at)})"
     yield "submitted", f"{moment_text(run.created_at)} by {run.submitted_by}"
+    yield "command", shorten(command_text(run.program.command), 400)
     yield "params", f"{params_text(run.program.params)}  seed={run.program.seed}".strip()
     yield "metrics", "  ".join(metrics)
     yield "git", git_line(run.git)
@@ -105,6 +108,12 @@ def _fields(run: RunRecord) -> Iterator[tuple[str, str]]:
     yield "trace", _trace(run)
     if run.log is not None:
         yield "log", size_text(run.log.size) + (" (truncated)" if run.log.truncated else "")
+
+
+def command_text(command: Sequence[str]) -> str:
+    """As it stands in the job file: what a shell got as text, without the shell."""
+    shell, text = tuple(command[:-1]), command[-1] if command else ""
+    return text if shell == SHELL else shlex.join(command)
 
 
 def no_log(run: RunRecord) -> str:
