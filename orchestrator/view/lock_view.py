@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,9 @@ def lock_view(done: LockedProject, checked: bool) -> View:
         yield Text(f"{brought} {done.base}" + ("" if done.changed else "; the lock is as it was"))
         if not sources.named and not checked:
             where = sources.job_file.name if sources.job_file is not None else "the job file"
-            yield next_commands([f"write `requirements: {sources.output.name}` into {where}"])
+            folder = (sources.job_file or sources.files[0]).parent
+            lock = os.path.relpath(sources.output, folder)  # a job file's paths are seen from its folder
+            yield next_commands([f"write `requirements: {lock}` into {where}"])
         yield Text(str(sources.output))
 
     document = {

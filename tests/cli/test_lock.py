@@ -113,6 +113,8 @@ def test_a_file_written_by_hand_is_never_written_over(
     code, out, _ = typed(capsys, "requirements.txt", "--base", "lab")
     assert code == 0
     assert "write `requirements: requirements.lock` into the job file" in out
+    _, out, _ = typed(capsys, "requirements.txt", "--base", "lab", "--output", "locks/a.txt")
+    assert "write `requirements: locks/a.txt` into the job file" in out
 
 
 def test_only_a_plain_file_is_replaced_and_only_in_the_job_s_source(
