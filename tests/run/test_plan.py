@@ -172,6 +172,15 @@ def test_an_exit_code_that_says_a_signal_is_put_into_words(code: int, said: str)
     assert message == f"the command ended with exit code {said}"
 
 
+def test_a_kill_that_may_be_for_memory_is_said_to_be_that_on_cgroup_v2() -> None:
+    """Engine 26.1.5 reported no kill for memory, and the kernel's log had it."""
+    ended = Ended(container=container(exit_code=137))
+    for version, unsure in (("1", False), ("2", True)):
+        found = judge(ended, DOCKER.model_copy(update={"cgroup": version}))
+        assert found[:2] == (State.FAILED, Failure.JOB)
+        assert ("memory" in found[2]) is unsure
+
+
 def test_an_engine_with_live_restore_is_believed_after_its_restart() -> None:
     info = DOCKER.model_copy(update={"live_restore": True})
     assert judge(Ended(container=container(), engine_lost=True), info)[0] is State.SUCCEEDED

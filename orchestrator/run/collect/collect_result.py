@@ -156,7 +156,11 @@ def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
         return State.LOST, None, "the engine was restarted under the job, so its exit code proves nothing"
     if container.exit_code == 0:
         return State.SUCCEEDED, None, ""
-    return State.FAILED, Failure.JOB, f"the command ended with exit code {_coded(container.exit_code)}"
+    said = f"the command ended with exit code {_coded(container.exit_code)}"
+    if container.exit_code == 128 + Signals.SIGKILL and info.cgroup == "2":
+        # Seen on Engine 26.1.5: the kernel killed for memory, and the engine never said so.
+        said += ", by itself or for memory (resources.memory): on cgroup v2 an engine can miss that"
+    return State.FAILED, Failure.JOB, said
 
 
 def _coded(code: int | None) -> str:
