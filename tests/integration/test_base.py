@@ -159,6 +159,7 @@ def test_an_engine_that_lost_the_base_is_given_it_again(small):
     assert session.engine.image(base.reference) is not None
 
 
+@pytest.mark.acceptance
 def test_a_flavour_of_ones_own_is_made_and_used(
     root: Path, new_session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -270,6 +271,7 @@ def pulled(registry: str, imported, root: Path, recipes: Path) -> Iterator[Calla
         client.images.remove(reference)
 
 
+@pytest.mark.acceptance
 def test_over_an_os_image_of_a_registry_the_same_base_is_made(pulled, new_session, small):
     pulled("")
     watch = Notes()
@@ -278,6 +280,7 @@ def test_over_an_os_image_of_a_registry_the_same_base_is_made(pulled, new_sessio
     assert base.ref.digest == small[1].ref.digest
 
 
+@pytest.mark.acceptance
 def test_an_os_image_without_what_the_flavour_needs_is_named(pulled, new_session):
     pulled('packages = ["g++"]\n')
     with pytest.raises(EngineError, match=r"the OS image has no g\+\+"):
