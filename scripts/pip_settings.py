@@ -7,6 +7,7 @@ proxy is set up for pip. What is set for uv already stays.
 from __future__ import annotations
 
 import ast
+import math
 import os
 import ssl
 import subprocess
@@ -39,6 +40,8 @@ def settings(listed: str, given: dict[str, str]) -> dict[str, str]:
             name = ALSO.get(written, written)
             if start == section and name in NAMES:
                 ours[name] = str(ast.literal_eval(value)).split()
+    if "timeout" in ours:  # pip's seconds may have a fraction, uv's may not
+        ours["timeout"] = [str(math.ceil(float(ours["timeout"][0])))]
     if ours.pop("no-index", ["false"])[0].lower() in ("1", "true", "yes", "on"):
         ours["no-index"] = ["1"]
     found = {NAMES[name][0]: NAMES[name][1].join(values) for name, values in ours.items() if values}

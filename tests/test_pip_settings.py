@@ -79,3 +79,7 @@ def test_a_files_settings_and_the_environments_arrive(tmp_path: Path) -> None:
     assert lines["UV_DEFAULT_INDEX"] == "http://mirror/simple"
     assert lines["UV_INDEX"] == "http://a http://b"
     assert lines["UV_FIND_LINKS"] == "/wheels,/more"
+
+
+def test_a_fraction_of_a_second_is_rounded_up_for_uv() -> None:
+    assert pip_settings.settings("global.timeout='15.5'", {})["UV_HTTP_TIMEOUT"] == "16"

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.base_python import PYTHON
 
 from orchestrator.digest import Digest
 from orchestrator.errors import InfrastructureError, UsageError
@@ -26,15 +27,6 @@ from orchestrator.image.wheels.pip_download import command, environment, require
 from orchestrator.image.wheels.read_lock import read_lock
 from orchestrator.settings import Settings
 
-PYTHON = PythonFacts(
-    executable="/opt/python/bin/python",
-    version="3.11.2",
-    purelib="/opt/python/lib/python3.11/site-packages",
-    glibc="2.36",
-    machine="x86_64",
-    packages={},
-    torch=None,
-)
 A = "a" * 64
 
 # What pip would act on, were it to reach pip: each as a line, in a value, in the middle of another line.

@@ -7,19 +7,11 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.base_python import PYTHON
 from support.examples import tries
 
-from orchestrator.image.image_model import PythonFacts
 from orchestrator.launch.locking.requirement_line import read_line
 
-PYTHON = PythonFacts(
-    executable="/opt/python/bin/python",
-    version="3.11.2",
-    purelib="/opt/python/lib/python3.11/site-packages",
-    glibc="2.36",
-    machine="x86_64",
-    packages={},
-)
 SAFE = re.compile(r"[a-z0-9][a-z0-9-]*(\[[a-z0-9,-]+\])?([=!<>~]=?[0-9][0-9A-Za-z.*+!_-]*,?)*", re.ASCII)
 PIECES = st.sampled_from(
     [

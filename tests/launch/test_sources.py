@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.base_python import PYTHON
 from support.examples import tries
 
 from orchestrator.errors import UsageError
-from orchestrator.image.image_model import PythonFacts
 from orchestrator.launch.locking.lock_requirements import read_lines
 from orchestrator.launch.locking.lock_target import LockTarget
 from orchestrator.launch.locking.sources.conda_file import read_conda_file
@@ -19,14 +19,6 @@ from orchestrator.launch.locking.sources.pip_file import read_pip_file
 from orchestrator.launch.locking.sources.project_file import read_pyproject, read_setup_cfg
 from orchestrator.launch.locking.sources.project_sources import find_sources, is_locked, read_sources
 
-PYTHON = PythonFacts(
-    executable="/opt/python/bin/python",
-    version="3.11.2",
-    purelib="/opt/python/lib/python3.11/site-packages",
-    glibc="2.36",
-    machine="x86_64",
-    packages={},
-)
 HASH = "a" * 64
 
 

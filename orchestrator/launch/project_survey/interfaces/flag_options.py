@@ -121,15 +121,18 @@ def read_globals(modules: LocalModules, script: str) -> ScriptInterface | None:
 
 def _take_global(name: str, default: Any, collector: OptionCollector) -> None:
     """A value is read as Python's literal, and must have the type of the default."""
-    if isinstance(default, str):
-        try:
-            ast.literal_eval(default)
-        except (SyntaxError, ValueError):
-            pass
-        else:
-            collector.leave_out(f"--{name}=…")
-            return
+    if isinstance(default, str) and _is_literal(default):
+        collector.leave_out(f"--{name}=…")
+        return
     add_option(collector, name, f"--{name}", "=", kind_of_value(default), default)
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _reads_configurator(statement: ast.stmt, modules: LocalModules) -> bool:
