@@ -60,7 +60,7 @@ unit: dev ## the tests that need no engine and no server: nothing beside Python,
 
 test: setup engine base dev ## types, style and every test, on a real engine and registry
 	@command -v docker >/dev/null || scripts/packages.sh "for the tests" docker-cli
-	@scripts/packages.sh "for the tests" docker-registry fish g++ git mount openssl postgresql python3-dev zsh
+	@scripts/packages.sh "for the tests" chromium docker-registry fish g++ git mount openssl postgresql python3-dev zsh
 	@$(MAKE) --no-print-directory lint
 	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal
 	@scripts/test_in_base.sh
@@ -80,7 +80,7 @@ $(VENV)/crate.stamp: requirements/crate.txt | $(VENV)/bin/python
 	@touch $@
 
 acceptance: setup engine base dev $(VENV)/ray.stamp $(VENV)/crate.stamp ## the long shows: two boxes, Slurm, Ray, foreign tools, all examples
-	@scripts/packages.sh "for the tests" docker-registry fish g++ git mount openssl postgresql python3-dev zsh
+	@scripts/packages.sh "for the tests" chromium docker-registry fish g++ git mount openssl postgresql python3-dev zsh
 	@scripts/packages.sh "for the long shows" slurmctld slurmd slurm-client munge skopeo podman
 	@$(VENV)/bin/python -m pytest -m acceptance
 	@REPRISE_TESTS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "property and not engine"

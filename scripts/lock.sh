@@ -42,7 +42,7 @@ compile images/cuda/requirements.txt images/cuda/requirements.in --python-versio
 # PyTorch comes into the development environment as the cpu base's own wheels, so it is left out here, and
 # what both have must be of one version.
 echo torch >"$temporary/excludes.txt"
-compile requirements/run.txt pyproject.toml requirements/build.in --universal --python-version 3.11 \
+compile requirements/run.txt pyproject.toml requirements/build.in --extra web --universal --python-version 3.11 \
     --constraints images/cpu/requirements.txt
 compile requirements/dev.txt pyproject.toml requirements/build.in --extra dev --universal --python-version 3.11 \
     --constraints images/cpu/requirements.txt --constraints requirements/run.txt --excludes "$temporary/excludes.txt"

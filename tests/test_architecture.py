@@ -34,6 +34,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("launch",),
     ("audit",),
     ("view",),
+    ("web",),
     ("cli",),
 )
 GROUND = FLOORS[0]
@@ -51,6 +52,9 @@ DOORS = {
     "cryptography": ("audit/keys.py",),
     "uv": ("launch/locking/run_uv.py",),
     "click": ("cli",),
+    "starlette": ("web",),
+    "uvicorn": ("web/server.py",),
+    "jinja2": ("web",),
     "rich": ("cli",),
     "torch": ("payload",),
     "numpy": ("payload",),

@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "best": Verb(LOOK, "Show the run of a job with the best value of a metric."),
     "lineage": Verb(LOOK, "Show where a run's inputs came from, and what was made of its outputs."),
     "origin": Verb(LOOK, "Find the runs that made a file, by its content."),
+    "web": Verb(LOOK, "Serve the dashboard: runs, live and compared, in a browser."),
     "note": Verb(MARK, "Write a note on a run, or list its notes."),
     "tag": Verb(MARK, "Put tags on a run, or list them; `history --tag TAG` finds the runs."),
     "alias": Verb(MARK, "Give a run an alias such as `production`, or list aliases."),

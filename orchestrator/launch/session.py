@@ -34,16 +34,26 @@ class Session:
         self.at_the_end: tuple[str, ...] = ()
         self._warming: threading.Thread | None = None
         self._store_tried = False
+        self._read_for: float | None = None  # seconds; None: it may write, too
 
     @classmethod
     def open(cls) -> Self:
         return cls(load())
 
+    @classmethod
+    def to_read(cls, settings: Settings, seconds: float) -> Self:
+        """A session whose record only reads, each question for so long at most."""
+        session = cls(settings)
+        session._read_for = seconds
+        return session
+
     @cached_property
     def record(self) -> Record:
         self._join()
-        from orchestrator.record.record import open_record
+        from orchestrator.record.record import open_reading_record, open_record
 
+        if self._read_for is not None:
+            return open_reading_record(self.settings, self._read_for)
         return open_record(self.settings)
 
     @cached_property

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from orchestrator.record.database import database_clock
 from orchestrator.record.database.connect import open_database
 from orchestrator.record.database.database import Database
+from orchestrator.record.database.reading_limit import limit_reads
 from orchestrator.record.history import best_runs, changes, queries, unmet_filter
 from orchestrator.record.ledger import append_events, read_ledger
 from orchestrator.record.ledger.audit_pages import Everything
@@ -51,6 +52,15 @@ def open_record(settings: Settings) -> Record:
     """The record of this box, created or migrated where needed. RecordError where that fails."""
     database = open_database(settings.database_url)
     bring_to_head(database)
+    return Record(database)
+
+
+def open_reading_record(settings: Settings, seconds: float) -> Record:
+    """As `open_record`; what comes after only reads, and each question takes so long at most."""
+    database = open_database(settings.database_url)
+    bring_to_head(database)
+    database.close()  # what is connected from here on is read-only
+    limit_reads(database, seconds)
     return Record(database)
 
 

@@ -22,6 +22,7 @@ Work = Callable[[Connection], T]
 
 BUSY_TIMEOUT = 120.0  # seconds that a writer waits for others; SQLite lets them pass in no order
 BUSY = f"others have been writing for {BUSY_TIMEOUT:g} s; end them, then try again"
+TOO_LONG = "the question takes too long: narrow it"
 POOL_TIMEOUT = 60.0  # seconds that a thread waits for a connection
 
 

@@ -49,6 +49,7 @@ _HINTS = {
     "failed to resolve host": "mend the host in REPRISE_DATABASE_URL",
     "permission denied": "the database's owner must grant it: GRANT ALL ON SCHEMA public TO you",
     "lock timeout": database.BUSY,
+    "statement timeout": database.TOO_LONG,
     "could not extend file": "make room on the server's disk; what was recorded is intact",
     "No space left": "make room on the server's disk; what was recorded is intact",
 }

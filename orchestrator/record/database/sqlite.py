@@ -21,6 +21,7 @@ _HINTS = {
     "readonly database": "make the file and its folder writable for you, or name another (REPRISE_HOME)",
     "unable to open database": "check that the folder exists and that you may write in it (REPRISE_HOME)",
     "database is locked": database.BUSY,
+    "interrupted": database.TOO_LONG,
     "database or disk is full": "make room on the disk; what was recorded is intact",
     "disk I/O error": "check the disk, and that the folder is not on a network file system",
     "not a database": "the file is damaged or not ours; restore it from a copy, or move it away",

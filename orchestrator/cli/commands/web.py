@@ -1,0 +1,77 @@
+"""reprise web"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.options import json_option
+
+if TYPE_CHECKING:
+    from orchestrator.web.server import Bound
+
+
+@click.command("web")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen: 0.0.0.0 for a team.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8100, show_default=True, help="0: a free one.")
+@click.option(
+    "--name",
+    "names",
+    metavar="HOST[:PORT]",
+    multiple=True,
+    help="A name under which browsers reach it, such as team.example; no other is answered.",
+)
+@click.option("--root-path", default="", metavar="/PATH", help="The path below which a proxy serves it.")
+@click.option("--open", "opening", is_flag=True, help="Open it in this machine's browser.")
+@click.option("--new-tokens", is_flag=True, help="Forget the tokens that were given out; make new ones.")
+@json_option
+def command(
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    root_path: str,
+    opening: bool,
+    new_tokens: bool,
+    as_json: bool,
+) -> None:
+    """Serve the dashboard: runs, live and compared, in a browser.
+
+    It prints an address that holds a token, and serves until Ctrl-C. Whoever has the address may read,
+    and write notes, tags and aliases; with --host, another address may only read.
+
+    JSON, once it serves: `annotate`, `read` (addresses).
+    """
+    from importlib.util import find_spec
+
+    from orchestrator.errors import UsageError
+    from orchestrator.settings import load
+
+    if any(find_spec(name) is None for name in ("jinja2", "starlette", "uvicorn")):
+        raise UsageError(
+            "the dashboard needs packages that are not installed", "pip install 'reprise[web]' brings them"
+        )
+    from orchestrator.web.server import prepare, serve
+
+    def ready(bound: Bound) -> None:
+        _tell(bound, as_json)
+        if opening:
+            import webbrowser
+
+            webbrowser.open(bound.address(bound.tokens.annotate))
+
+    settings, renew = load(), new_tokens
+    serve(prepare(settings, host=host, port=port, names=names, root_path=root_path, renew=renew, ready=ready))
+
+
+def _tell(bound: Bound, as_json: bool) -> None:
+    # Not by the printer, which takes secrets out: these addresses are what the command is asked for.
+    annotate, read = (bound.address(token) for token in (bound.tokens.annotate, bound.tokens.read))
+    if as_json:
+        click.echo(json.dumps({"annotate": annotate, "read": read}, sort_keys=True))
+        return
+    click.echo(f"reprise web serves {annotate}")
+    if not bound.local:
+        click.echo(f"to read only:      {read}")
+    click.echo("Ctrl-C ends it")

@@ -1,0 +1,65 @@
+"""Who may read and who may annotate: two random tokens of a box, kept beside its record."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator.durable import write_bytes
+from orchestrator.errors import UsageError
+from orchestrator.redaction import remember
+
+FOLDER = "web"
+LENGTH = 32  # random bytes
+_LONGEST = 200  # characters of a token's file
+
+
+class Access(StrEnum):
+    READ = "read"
+    ANNOTATE = "annotate"  # reads, too
+
+
+class Tokens(NamedTuple):
+    read: str
+    annotate: str
+
+    def role_of(self, text: str) -> Access | None:
+        """None for a wrong token. Takes equally long for every wrong one."""
+        given = text.encode("utf-8", "surrogatepass")
+        found = {
+            role: hmac.compare_digest(given, token.encode())
+            for role, token in ((Access.READ, self.read), (Access.ANNOTATE, self.annotate))
+        }
+        return next((role for role, same in found.items() if same), None)
+
+    def form_token(self) -> str:
+        """What a form of ours holds, so that a form of another site cannot stand for it."""
+        return hmac.new(self.annotate.encode(), b"form", hashlib.sha256).hexdigest()
+
+
+def kept_tokens(home: Path, renew: bool = False) -> Tokens:
+    """The tokens of this box, made where they are not there. They outlive the server, and so do open tabs."""
+    folder = home / FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tokens = Tokens(_kept(folder / "read-token", renew), _kept(folder / "annotate-token", renew))
+    for token in tokens:
+        remember(token)
+    return tokens
+
+
+def _kept(path: Path, renew: bool) -> str:
+    if renew or not path.exists():
+        write_bytes(path, secrets.token_urlsafe(LENGTH).encode(), 0o600)
+    try:
+        text = path.read_bytes()[:_LONGEST].decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {error}", "`reprise web --new-tokens` makes new ones"
+        ) from error
+    if len(text) < LENGTH:
+        raise UsageError(f"{path} holds no token", "`reprise web --new-tokens` makes new ones")
+    return text

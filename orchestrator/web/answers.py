@@ -1,0 +1,107 @@
+"""How a page answers: a template, around a view or not, or the view's own document as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from orchestrator import __version__
+from orchestrator.launch.session import Session
+from orchestrator.redaction import redact_known
+from orchestrator.view.forms.json_form import json_text
+from orchestrator.view.forms.page import View
+from orchestrator.web.access_tokens import Access
+from orchestrator.web.printed_blocks import printed
+from orchestrator.web.static_files import static_path
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+@cache
+def templates() -> Environment:
+    """Every value is escaped; an unknown name is an error."""
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals |= {"printed": printed, "version": __version__}
+    return found
+
+
+def session_of(request: Request) -> Session:
+    """Of this box, whose record only reads. Safe from several threads."""
+    session = request.app.state.reader
+    assert isinstance(session, Session)  # noqa: S101  (for mypy)
+    return session
+
+
+def writer_of(request: Request) -> Session:
+    """For annotations and cancelling, behind the guard's token."""
+    session = request.app.state.writer
+    assert isinstance(session, Session)  # noqa: S101  (for mypy)
+    return session
+
+
+def may_annotate(request: Request) -> bool:
+    return request.state.role is Access.ANNOTATE
+
+
+def wants_json(request: Request) -> bool:
+    return request.query_params.get("format") == "json"
+
+
+def link(request: Request, path: str) -> str:
+    """An address of ours as a browser behind a proxy asks for it."""
+    return f"{request.scope.get('root_path', '')}{path}"
+
+
+def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """HTML of a template that extends base.html, which needs `title`. An unchanged page answers 304."""
+    role = getattr(request.state, "role", None)
+    text = (
+        templates()
+        .get_template(template)
+        .render(
+            request=request,
+            nonce=request.state.nonce,
+            link=lambda path: link(request, path),
+            static=lambda name: link(request, static_path(name)),
+            may_annotate=role is Access.ANNOTATE,
+            known=role is not None,
+            form_token=request.app.state.tokens.form_token() if role is Access.ANNOTATE else "",
+            **values,
+        )
+    )
+    mark = hashlib.sha256(text.replace(request.state.nonce, "").encode("utf-8", "replace")).hexdigest()[:32]
+    headers = {"ETag": f'"{mark}"', "Cache-Control": "private, no-cache"}
+    # A whole page is asked for with its nonce; only a part, fetched by htmx, may stay as the browser has it.
+    if status == 200 and request.headers.get("hx-request") and _has(request, mark):
+        return Response(status_code=304, headers=headers)
+    return HTMLResponse(text.encode("utf-8", "replace"), status, headers)
+
+
+def _has(request: Request, mark: str) -> bool:
+    return f'"{mark}"' in request.headers.get("if-none-match", "")
+
+
+def json_answer(document: Any, status: int = 200) -> Response:
+    """One JSON document, as `--json` prints it."""
+    return Response(redact_known(json_text(document)) + "\n", status, media_type="application/json")
+
+
+def view_page(
+    request: Request, title: str, view: View, template: str = "view.html", **values: Any
+) -> Response:
+    """A view as HTML, or with `?format=json` its document."""
+    if wants_json(request):
+        return json_answer(view.document)
+    return page(request, template, title=title, view=view, **values)

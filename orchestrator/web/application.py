@@ -1,0 +1,61 @@
+"""The dashboard as an ASGI application: its pages, behind their guard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from orchestrator.errors import ExitCode, RepriseError, UsageError
+from orchestrator.launch.session import Session
+from orchestrator.settings import Settings
+from orchestrator.web.access_tokens import Tokens
+from orchestrator.web.answers import json_answer, page, templates, wants_json
+from orchestrator.web.routes import NAVIGATION, routes
+from orchestrator.web.security import Guard, Limits
+
+READ_SECONDS = 20.0  # that one question to the record may take
+
+
+def dashboard(settings: Settings, tokens: Tokens, limits: Limits) -> ASGIApp:
+    """The application. It opens its sessions when it starts and closes them when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        with Session.to_read(settings, READ_SECONDS) as reader, Session(settings) as writer:
+            app.state.reader, app.state.writer, app.state.tokens = reader, writer, tokens
+            yield
+
+    templates().globals["navigation"] = NAVIGATION
+    app = Starlette(
+        routes=routes,
+        exception_handlers={RepriseError: _refused, HTTPException: _http_error},
+        lifespan=lifespan,
+    )
+    return Guard(app, tokens, limits)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """What was asked cannot be: the message and the hint that the command line would print."""
+    assert isinstance(error, RepriseError)  # noqa: S101  (for mypy)
+    status = 400 if isinstance(error, UsageError) else 503
+    if error.exit_code is ExitCode.INFRASTRUCTURE:
+        status = 503
+    return _told(request, status, error.message, error.hint)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  (for mypy)
+    texts = {404: "there is no such page", 405: "this page takes no such request"}
+    return _told(request, error.status_code, texts.get(error.status_code, str(error.detail)), None)
+
+
+def _told(request: Request, status: int, message: str, hint: str | None) -> Response:
+    if wants_json(request):
+        return json_answer({"error": {"message": message, "hint": hint}}, status)
+    return page(request, "message.html", status, title="Not shown", message=message, hint=hint or "")

@@ -1,0 +1,95 @@
+"""Blocks of a view's page, cleaned, as templates/blocks.html prints them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from orchestrator.redaction import redact_known
+from orchestrator.view.forms.clean_text import clean_line, clean_text
+from orchestrator.view.forms.page import Block, Fields, Patch, Table, Text, Tree, tone_of
+
+RUN_COLUMNS = frozenset({"run", "a", "b", "original", "rerun"})  # their cells lead to a run
+_RUN = re.compile(r"[0-9a-f]{16}\Z")
+_BETWEEN = "\x1f"  # no cleaned text holds it
+_PATCH = (("+++", "file"), ("---", "file"), ("diff ", "file"), ("@@", "place"), ("+", "more"), ("-", "less"))
+
+
+class Cell(NamedTuple):
+    text: str
+    tone: str = "plain"
+    run: str = ""  # the run that it leads to
+    right: bool = False
+
+
+class Printed(NamedTuple):
+    """One block as its template takes it."""
+
+    kind: str
+    text: str = ""
+    tone: str = "plain"
+    pairs: Sequence[tuple[str, Cell]] = ()
+    columns: Sequence[Cell] = ()
+    rows: Sequence[Sequence[Cell]] = ()
+    lines: Sequence[tuple[str, str]] = ()  # kind and text, of a patch
+    tree: Any = None
+
+
+class Branch(NamedTuple):
+    text: str
+    children: Sequence[Branch]
+
+
+def printed(page: Iterable[Block]) -> Iterator[Printed]:
+    """Reads the page once. Empty texts, which part blocks in a terminal, are left out."""
+    for block in page:
+        match block:
+            case Text():
+                text = redact_known(clean_text(block.text)).strip("\n")
+                if text:
+                    yield Printed("text", text=text, tone=block.tone.value)
+            case Fields():
+                pairs = [(name, value) for name, value in block.pairs if value]
+                values = clean_cells([value for _, value in pairs])
+                shown = [(name, cell_of(text)) for (name, _), text in zip(pairs, values, strict=True)]
+                if shown:
+                    yield Printed("fields", pairs=shown)
+            case Table():
+                yield _table(block)
+            case Tree():
+                yield Printed("tree", tree=_branch(block))
+            case Patch():
+                yield Printed("patch", lines=list(_patch(redact_known(clean_text(block.text)))))
+
+
+def clean_cells(texts: Sequence[str]) -> list[str]:
+    """Each in one line, without secrets: these are looked for once, in all of them together."""
+    if not texts:
+        return []
+    return redact_known(_BETWEEN.join(map(clean_line, texts))).split(_BETWEEN)
+
+
+def cell_of(text: str, column: str = "", right: bool = False) -> Cell:
+    run = text if column in RUN_COLUMNS and _RUN.match(text) else ""
+    return Cell(text, tone_of(text).value, run, right)
+
+
+def _table(block: Table) -> Printed:
+    right = [name in block.right for name in block.columns]
+    given = list(block.rows)
+    cells = iter(clean_cells([text for row in given for text in row]))
+    named = list(zip(block.columns, right, strict=True))
+    rows = [[cell_of(next(cells), name, aside) for name, aside in named] for _ in given]
+    heads = clean_cells(list(block.columns))
+    columns = [Cell(name, right=aside) for name, aside in zip(heads, right, strict=True)]
+    return Printed("table", columns=columns, rows=rows)
+
+
+def _branch(tree: Tree) -> Branch:
+    return Branch(redact_known(clean_line(tree.text)), [_branch(child) for child in tree.children])
+
+
+def _patch(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.replace("\r", "^M").removesuffix("\n").split("\n"):
+        yield next((kind for start, kind in _PATCH if line.startswith(start)), "same"), line

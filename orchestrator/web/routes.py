@@ -1,0 +1,17 @@
+"""Every page of the dashboard: a module of pages/ for each, and a line here."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from orchestrator.web import static_files
+from orchestrator.web.pages import run_table, single_run
+
+routes: list[BaseRoute] = [
+    *run_table.routes,
+    *single_run.routes,
+    *static_files.routes,
+]
+
+# What the navigation holds: path, name.
+NAVIGATION = (("/", "Runs"),)

@@ -1,0 +1,135 @@
+"""The server of `reprise web`: its addresses, its start and its end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import uvicorn
+
+from orchestrator.errors import InfrastructureError, UsageError
+from orchestrator.settings import Settings
+from orchestrator.web.access_tokens import Tokens, kept_tokens
+from orchestrator.web.application import dashboard
+from orchestrator.web.security import Limits
+
+PORT = 8100
+LONGEST_HEAD = 32_768  # bytes of a request's line and headers
+MOST_AT_ONCE = 400  # connections
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+class Bound(NamedTuple):
+    """Where the server is, before it answers."""
+
+    host: str
+    port: int
+    root_path: str
+    names: tuple[str, ...]
+    tokens: Tokens
+
+    @property
+    def local(self) -> bool:
+        return self.host in _LOCAL
+
+    def address(self, token: str) -> str:
+        name = self.names[0] if self.names else f"{_bracketed(self.host)}:{self.port}"
+        return f"http://{name}{self.root_path}/?token={token}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def allowed_hosts(host: str, port: int, names: Sequence[str]) -> frozenset[str]:
+    """`Host` headers that are answered. Any other may be a stranger's name that leads to this machine."""
+    own = {host, *_LOCAL} if host in _LOCAL else {host}
+    if host in ("0.0.0.0", "::"):  # noqa: S104  (compared, not bound to)
+        own = {*_LOCAL, socket.gethostname(), socket.getfqdn()}
+    found = {f"{_bracketed(name)}:{port}" for name in own} | set(names)
+    if port == 80:
+        found |= {_bracketed(name) for name in own}
+    return frozenset(name.lower() for name in found)
+
+
+class Prepared(NamedTuple):
+    """A server that listens and does not answer yet: `server.run(sockets=[listening])` does until it ends."""
+
+    server: uvicorn.Server
+    listening: socket.socket
+    bound: Bound
+
+
+def prepare(
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    names: Sequence[str] = (),
+    root_path: str = "",
+    renew: bool = False,
+    ready: Callable[[Bound], None],
+) -> Prepared:
+    """`ready` is called once requests are answered. UsageError for what cannot be served.
+
+    `names`: more `Host` headers that browsers send, as `team.example` or `alpha:8100`. `root_path`: the path
+    below which a proxy serves this; the proxy takes it off what it passes on. `renew`: with new tokens.
+    """
+    if root_path and (not root_path.startswith("/") or root_path.endswith("/") or "//" in root_path):
+        raise UsageError(f"{root_path!r} is no path that a proxy serves", "such as --root-path /reprise")
+    tokens = kept_tokens(settings.home, renew=renew)
+    listening = _listen(host, port)
+    bound = Bound(host, listening.getsockname()[1], root_path, tuple(names), tokens)
+    limits = Limits(allowed_hosts(host, bound.port, names), bound.port)
+    config = uvicorn.Config(
+        dashboard(settings, tokens, limits),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+        ws="none",
+        root_path=root_path,
+        limit_concurrency=MOST_AT_ONCE,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=3,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+    )
+    return Prepared(_Server(config, lambda: ready(bound)), listening, bound)
+
+
+def serve(prepared: Prepared) -> None:
+    """Until SIGINT or SIGTERM."""
+    try:
+        prepared.server.run(sockets=[prepared.listening])
+    except KeyboardInterrupt:  # uvicorn has ended in order, and says so in this way
+        return
+    finally:
+        prepared.listening.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        found = socket.socket(family, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
+        found.listen(128)
+    except (OSError, OverflowError) as error:
+        raise InfrastructureError(
+            f"{_bracketed(host)}:{port} cannot be listened on: {error}",
+            "another port: --port 0 takes a free one",
+        ) from error
+    return found
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._ready()

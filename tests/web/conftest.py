@@ -1,0 +1,1 @@
+from support.web_fixtures import *  # noqa: F403

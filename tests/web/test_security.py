@@ -1,0 +1,127 @@
+"""What stands before every page, by raw requests."""
+
+from __future__ import annotations
+
+import pytest
+from support.web_fixtures import Site
+
+PAGES = ("/", "/runs/{best}")
+
+
+def test_only_our_names_are_answered(site: Site) -> None:
+    """DNS rebinding: a page of evil.example whose name leads here is not answered, whatever it asks for."""
+    port = site.server.bound.port
+    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1", f"127.0.0.1:{port + 1}", "", "["):
+        found = site.server.ask("/", headers={"Host": host})
+        assert found.status in (400, 421), host
+        assert site.runs.best not in found.text
+    assert site.server.ask("/", headers={"Host": f"localhost:{port}"}).status == 200
+    twice = f"GET / HTTP/1.1\r\nHost: {site.server.host}\r\nHost: evil.example\r\n\r\n"
+    assert b" 200 " not in site.server.raw(twice.encode()).split(b"\r\n", 1)[0]
+
+
+def test_without_a_token_nothing_is_shown(site: Site) -> None:
+    for path in (*PAGES, "/nothing", f"/runs/{site.runs.best}?format=json"):
+        for headers in ({}, {"Cookie": f"reprise-web-{site.server.bound.port}=wrong"}):
+            found = site.server.ask(path.format(best=site.runs.best), token=None, headers=headers)
+            assert found.status == 401
+            assert "digits" not in found.text
+    wrong = site.server.ask("/?token=wrong", token=None)
+    assert wrong.status == 401
+    assert "set-cookie" not in wrong.headers
+
+
+def test_the_token_leaves_the_address(site: Site) -> None:
+    token = site.server.bound.tokens.annotate
+    found = site.server.ask(f"/?where=a%3D1&token={token}", token=None)
+    assert (found.status, found.headers["location"]) == (303, "/?where=a%3D1")
+    cookie = found.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert token in cookie
+    assert token not in found.headers["location"]
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "/\\evil.example", "/%5cevil.example", "///evil.example/x"]
+)
+def test_no_address_leads_away(site: Site, path: str) -> None:
+    found = site.server.ask(f"{path}?token={site.server.bound.tokens.read}", token=None)
+    assert not found.headers.get("location", "/").startswith(("//", "/\\", "http"))
+
+
+def test_both_tokens_read_and_a_header_can_hold_them(site: Site) -> None:
+    for token in ("read", "annotate"):
+        assert site.server.ask("/", token=token).status == 200
+        bearer = {"Authorization": f"Bearer {getattr(site.server.bound.tokens, token)}"}
+        assert site.server.ask("/", token=None, headers=bearer).status == 200
+    assert site.server.ask("/", headers={"Authorization": "Bearer wrong"}).status == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"headers": {"Origin": "http://evil.example"}}, 403),
+        ({"headers": {"Origin": "null"}}, 403),
+        ({"headers": {"Origin": ""}}, 403),
+        ({"headers": {"Sec-Fetch-Site": "cross-site"}}, 403),
+        ({"headers": {"Content-Type": "text/plain"}}, 415),
+        ({"headers": {"Content-Type": "application/json"}}, 415),
+        ({"token": "read"}, 403),
+        ({"token": None}, 401),
+        ({"form": {"form_token": "wrong"}}, 403),
+        ({"form": {"form_token": ""}}, 403),
+        ({"form": {"text": "x" * 70_000}}, 413),
+        ({"form": {f"f{number}": "" for number in range(300)}}, 400),
+    ],
+)
+def test_a_change_needs_our_page_our_form_and_the_right_token(
+    site: Site, change: dict[str, object], status: int
+) -> None:
+    asked: dict[str, object] = {"form": {"text": "hello"}, **change}
+    found = site.server.post(f"/runs/{site.runs.best}", asked.pop("form"), **asked)  # type: ignore[arg-type]
+    assert found.status == status
+
+
+def test_every_answer_has_the_headers_that_hold_a_browser(site: Site) -> None:
+    for path, token in (("/", "read"), ("/", None), ("/none", "read"), (f"/runs/{site.runs.best}", "read")):
+        headers = site.server.ask(path, token=token).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "server" not in headers
+        assert "access-control-allow-origin" not in headers
+
+
+def test_the_nonce_of_a_page_is_its_own(site: Site) -> None:
+    first, second = (site.server.ask("/").headers["content-security-policy"] for _ in range(2))
+    assert first != second
+
+
+def test_addresses_and_heads_have_a_length(site: Site) -> None:
+    assert site.server.ask("/?where=" + "a" * 20_000).status == 414
+    assert site.server.raw(b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n")[:12].endswith(b"400")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../security.py",
+        "/static/%2e%2e/%2e%2e/security.py",
+        "/static/0000000000000000/style.css",
+        "/static/x//etc/passwd",
+        "/runs/..%2f..%2fetc%2fpasswd",
+        "/runs/%00",
+    ],
+)
+def test_no_path_of_the_disk_is_in_an_address(site: Site, path: str) -> None:
+    assert site.server.ask(path).status in (400, 404)
+
+
+def test_a_message_escapes_what_was_asked(site: Site) -> None:
+    found = site.server.ask("/runs/%3Cscript%3Ealert(1)%3C%2Fscript%3E")
+    assert found.status in (400, 404)
+    assert "<script>alert" not in found.text
