@@ -13,6 +13,7 @@ from orchestrator.run.attempt_model import Failure, Plan, State
 from orchestrator.run.collect.walk_tree import MAX_FILES
 from orchestrator.run.container_log import LogPump, Shown
 from orchestrator.run.engine.engine import ContainerState, Engine
+from orchestrator.run.memory_kills import MemoryKills
 from orchestrator.run.workspace import MAX_DEPTH, Measured, measure
 from orchestrator.value import Value
 
@@ -38,6 +39,7 @@ class Ended(Value):
     engine_lost: bool = False  # the engine was away meanwhile: its word on the exit is not trusted alone
     seconds: float | None = None  # from start to end, by our monotonic clock; None: not seen to its end
     killed: bool = False  # neither the job nor we ended it: somebody by hand, or an engine that went down
+    memory_killed: bool | None = None  # a process was killed for memory; None: the engine's word alone holds
 
 
 def follow(
@@ -46,13 +48,15 @@ def follow(
     listener: Listener,
     should_cancel: Callable[[], bool],
     on_started: Callable[[], None] = lambda: None,
+    kills: MemoryKills | None = None,
 ) -> Ended:
     """Start the container unless it was started, and follow it to its end.
 
-    A container that has ended is never started again: that makes taking over safe.
+    A container that has ended is never started again: that makes taking over safe. `kills` is asked beside
+    an engine that can miss kills for memory.
     EngineMissingError if the engine stays away for longer than PATIENCE.
     """
-    follower = _Follower(engine, plan, listener, should_cancel)
+    follower = _Follower(engine, plan, listener, should_cancel, kills)
     state = follower.look()
     if state is None:
         return Ended(container=None, message="the container is gone", engine_lost=follower.engine_lost)
@@ -76,10 +80,16 @@ class _Follower:
     """Looks at a running container each second, and knows what was done to it and why."""
 
     def __init__(
-        self, engine: Engine, plan: Plan, listener: Listener, should_cancel: Callable[[], bool]
+        self,
+        engine: Engine,
+        plan: Plan,
+        listener: Listener,
+        should_cancel: Callable[[], bool],
+        kills: MemoryKills | None,
     ) -> None:
         self._engine, self._plan, self._listener = engine, plan, listener
-        self._should_cancel = should_cancel
+        self._should_cancel, self._kills = should_cancel, kills
+        self._runs: ContainerState | None = None  # as it was when its kills were first looked for
         self._start = self._running = time.monotonic()
         self._seconds: float | None = None
         self.cause: State | Failure | None = None
@@ -115,6 +125,8 @@ class _Follower:
                     return
             self._engine.start(name)
 
+        if self._kills is not None:
+            self._kills.before_start()
         self._patiently(once)
         self._running = time.monotonic()  # a busy engine takes seconds to start, and they are not the job's
         if self.engine_lost:
@@ -123,6 +135,7 @@ class _Follower:
     def until_dead(self) -> None:
         while not self._patiently(lambda: self._engine.wait(self._plan.container, LOOK)):
             self._keep_limits()
+            self._look_for_kills()
         self._seconds = time.monotonic() - self._start
 
     def ended(self) -> Ended:
@@ -132,6 +145,7 @@ class _Follower:
         killed = False
         if state is not None and state.started_at is not None and self.cause is None:
             killed = self._patiently(lambda: self._engine.was_killed(name))
+        of_memory = self._kills.of(state.id) if self._kills is not None and state is not None else None
         return Ended(
             container=state,
             cause=self.cause,
@@ -139,6 +153,7 @@ class _Follower:
             engine_lost=self.engine_lost,
             seconds=self._seconds,
             killed=killed,
+            memory_killed=of_memory,
         )
 
     def _patiently(self, ask: Callable[[], T]) -> T:
@@ -155,6 +170,14 @@ class _Follower:
                 if time.monotonic() - away_since > PATIENCE:
                     raise
                 time.sleep(LOOK)
+
+    def _look_for_kills(self) -> None:
+        if self._kills is None:
+            return
+        if self._runs is None:
+            self._runs = self._patiently(lambda: self._engine.inspect(self._plan.container))
+        if self._runs is not None:
+            self._kills.look(self._runs.id, self._runs.pid)
 
     def _keep_limits(self) -> None:
         """Stop a job that was cancelled or has passed a limit, and report its progress."""

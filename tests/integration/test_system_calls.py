@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.bare_container import bare_plan
 
 from orchestrator.errors import EngineError
-from orchestrator.image.base.base_pins import list_pins
 from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.check_container import check_created, container_differences
 from orchestrator.run.engine.engine import Engine
-from orchestrator.run.hardware import home_id
-from orchestrator.run.plan import plan_container
-from orchestrator.run.workspace import folders_of, prepare, remove_folders
 from orchestrator.settings import Settings
-from orchestrator.spec.jobfile.job_spec import Resources
-from orchestrator.spec.program import Program
 
 pytestmark = pytest.mark.engine
 ALG_PROBE = Path(__file__).parent.parent / "support" / "syscall_probe.py"
@@ -60,24 +54,8 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture
 def plan(engine: Engine, box: Any, shared_base: Settings) -> Iterator[Plan]:
-    """A container of the base alone: nothing of ours runs in it."""
-    run, pin = secrets.token_hex(8), next(one for one in list_pins(shared_base) if one.name == "cpu")
-    made = plan_container(
-        run=run,
-        attempt=1,
-        image=pin.reference,
-        program=Program(name="x", command=(SCRIPT,)),
-        resources=Resources(),
-        folders=folders_of(box.settings, run, 1),
-        inputs={},
-        gpus=(),
-        engine=engine.info(),
-        home=home_id(box.settings),
-    )
-    prepare(box.settings, run, 1)
-    yield made.model_copy(update={"entrypoint": (pin.python.executable, "-c")})
-    engine.remove(made.container)
-    remove_folders(box.settings, run, 1)
+    with bare_plan(engine, box.settings, shared_base, SCRIPT) as made:
+        yield made
 
 
 def test_no_image_can_leave_the_filter_out(engine: Engine, plan: Plan) -> None:

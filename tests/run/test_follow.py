@@ -131,7 +131,7 @@ def go(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     monkeypatch.setattr(container_log, "entries", lambda engine, *where, **how: engine.entries(*where, **how))
 
     def run(
-        engine: FakeEngine, cancel: Callable[[], bool] = lambda: False, **settings: Any
+        engine: FakeEngine, cancel: Callable[[], bool] = lambda: False, kills: Any = None, **settings: Any
     ) -> tuple[Ended, Told]:
         report = tmp_path_factory.mktemp("attempt") / "report"
         plan = Plan(
@@ -144,7 +144,7 @@ def go(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
             cpus=None, memory=1, shm=1, processes=1, **({"file_size": 1 << 20, "timeout": None} | settings),
         )  # fmt: skip
         told = Told()
-        return follow(cast(Engine, engine), plan, told, cancel), told
+        return follow(cast(Engine, engine), plan, told, cancel, kills=kills), told
 
     return run
 
@@ -170,6 +170,31 @@ def test_a_container_is_started_once_and_followed_to_its_end(go: Go, tmp_path: P
     assert (ended.cause, ended.engine_lost, ended.killed) == (None, False, False)
     assert told.logged == [b"line\n"]
     assert told.sizes == [5, 5]
+
+
+def test_kills_for_memory_are_counted_from_before_the_start_and_while_it_runs(go: Go) -> None:
+    class Kills:
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        def before_start(self) -> None:
+            self.asked.append(f"before {engine.status}")
+
+        def look(self, container: str, pid: int) -> None:
+            self.asked.append(f"look {container} {pid}")
+
+        def of(self, container: str) -> bool:
+            self.asked.append(f"of {container}, {engine.status}")
+            return True
+
+    engine, kills = FakeEngine(looks=3), Kills()
+    assert go(engine, kills=kills)[0].memory_killed is True
+    assert kills.asked == ["before created", "look 1 1", "look 1 1", "of 1, exited"]
+    assert engine.calls.count("inspect") == 3, "asked once for the process"
+
+    engine, kills = FakeEngine("exited"), Kills()  # taken over after its end
+    assert go(engine, kills=kills)[0].memory_killed is True
+    assert kills.asked == ["of 1, exited"]
 
 
 def test_a_container_that_ended_is_not_started_again(go: Go) -> None:

@@ -9,7 +9,7 @@ from support.engine_facts import DOCKER
 
 from orchestrator.errors import UsageError
 from orchestrator.run.attempt_model import Failure, GpuAccess, Plan, State
-from orchestrator.run.collect.collect_result import judge
+from orchestrator.run.collect.collect_result import judge, unsure
 from orchestrator.run.engine.container_config import container_config
 from orchestrator.run.engine.engine import ContainerState
 from orchestrator.run.engine.engine_info import EngineInfo
@@ -175,10 +175,30 @@ def test_an_exit_code_that_says_a_signal_is_put_into_words(code: int, said: str)
 def test_a_kill_that_may_be_for_memory_is_said_to_be_that_on_cgroup_v2() -> None:
     """Engine 26.1.5 reported no kill for memory, and the kernel's log had it."""
     ended = Ended(container=container(exit_code=137))
-    for version, unsure in (("1", False), ("2", True)):
+    for version, named in (("1", False), ("2", True)):
         found = judge(ended, DOCKER.model_copy(update={"cgroup": version}))
         assert found[:2] == (State.FAILED, Failure.JOB)
-        assert ("memory" in found[2]) is unsure
+        assert ("memory" in found[2]) is named
+
+
+@pytest.mark.parametrize(
+    ("killed", "outcome", "noted"),
+    [(False, State.SUCCEEDED, False), (None, State.SUCCEEDED, True), (True, State.FAILED, False)],
+)
+def test_on_cgroup_v2_an_engine_s_silence_on_memory_is_not_taken_alone(
+    killed: bool | None, outcome: State, noted: bool
+) -> None:
+    ended = Ended(container=container(), memory_killed=killed)
+    version2 = DOCKER.model_copy(update={"cgroup": "2"})
+    state, failure, _ = judge(ended, version2)
+    assert (state, failure) == (outcome, Failure.MEMORY if killed else None)
+    assert bool(unsure(ended, version2, state)) is noted
+    assert not unsure(ended, DOCKER, state), "on v1 the engine is told by the kernel"
+
+
+def test_an_exit_by_sigkill_is_not_laid_to_memory_where_the_kernel_killed_nobody() -> None:
+    ended = Ended(container=container(exit_code=137), memory_killed=False)
+    assert "memory" not in judge(ended, DOCKER.model_copy(update={"cgroup": "2"}))[2]
 
 
 def test_an_engine_with_live_restore_is_believed_after_its_restart() -> None:

@@ -42,6 +42,7 @@ from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.engine.load_image import LOADS
 from orchestrator.run.follow import Ended, follow
 from orchestrator.run.hardware import Gpu, boot_id, box_id, gpus
+from orchestrator.run.memory_kills import MemoryKills
 from orchestrator.run.plan import container_name
 from orchestrator.run.workspace import folders_of, prepare
 from orchestrator.settings import Settings
@@ -219,7 +220,7 @@ def _attempt(
                 return _refused(opened, moved)
             record.move(run, attempt, State.RUNNING)
             crash_point("running")
-        ended = _followed(session, opened, attempt, plan, watch, interrupt)
+        ended = _followed(session, opened, attempt, plan, info, watch, interrupt)
     crash_point("ended")
     if _taken_away(session, opened, ended):
         return None
@@ -254,7 +255,13 @@ def _lost_with_its_boot(session: Session, opened: OpenRun) -> bool:
 
 
 def _followed(
-    session: Session, opened: OpenRun, attempt: int, plan: Plan, watch: Watch, interrupt: Interrupt
+    session: Session,
+    opened: OpenRun,
+    attempt: int,
+    plan: Plan,
+    info: EngineInfo,
+    watch: Watch,
+    interrupt: Interrupt,
 ) -> Ended:
     """Follow the container to its end. What was seen is kept: an engine that is asked later says less."""
     settings, run = session.settings, opened.id
@@ -270,12 +277,20 @@ def _followed(
             watch,
             should_cancel=lambda: interrupt.asked or wish(),
             on_started=lambda: crash_point("started"),
+            kills=_kills(settings, run, attempt, info),
         )
     try:
         save_ending(settings, run, attempt, Ending(ended=ended))
     except OSError as error:
         watch.note(f"how the job ended could not be kept, only recorded: {error}")
     return ended
+
+
+def _kills(settings: Settings, run: str, attempt: int, info: EngineInfo) -> MemoryKills | None:
+    """What knows of kills for memory beside an engine that can miss them, where they have one kernel."""
+    if info.cgroup != "2" or info.kernel != os.uname().release:
+        return None
+    return MemoryKills(folders_of(settings, run, attempt).workspace.parent / "memory_kills")
 
 
 def _taken_away(session: Session, opened: OpenRun, ended: Ended) -> bool:

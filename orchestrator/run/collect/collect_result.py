@@ -34,6 +34,10 @@ from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
 
 UNKNOWN = 255  # the exit code that an engine shows where it was away and missed the real one
+UNSURE = (
+    "the engine reports no kill for memory, but on cgroup v2 it can miss one, and this machine's kernel could"
+    " not rule it out: a child of the job may have been killed"
+)
 REFUSED = (
     "{} has no deterministic form under determinism.level strict; use another operation, or set the level to"
     " warn (its results may then differ between runs)"
@@ -58,6 +62,7 @@ def collect(
     traces = read_traces(report, sink)
     container, (log, lost) = ended.container, _log(engine, plan, ended, sink)
     state, failure, message = judge(ended, info)
+    closed += unsure(ended, info, state)
     if failure is Failure.JOB and (hint := _hint(plan, uncaught, reports.refused)):
         message += f": {hint}"  # else the notes say what a process died of
     found, all_ = Collected(), state is State.SUCCEEDED
@@ -81,7 +86,7 @@ def collect(
         failure=failure,
         message=message,
         exit_code=container.exit_code if container else None,
-        oom_killed=container.oom_killed if container else False,
+        oom_killed=_killed_for_memory(ended),
         started_at=container.started_at if container else None,
         finished_at=container.finished_at if container else None,
         seconds=_seconds(ended),
@@ -144,7 +149,7 @@ def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
         return State.FAILED, ended.cause, ended.message
     if not container.ended:
         return State.LOST, None, f"the container is {container.status}, neither running nor ended"
-    if container.oom_killed:
+    if _killed_for_memory(ended):
         return State.FAILED, Failure.MEMORY, "a process of the job was killed for memory (resources.memory)"
     if ended.killed:
         return State.LOST, None, "the container was killed from outside: by hand, or by an engine going down"
@@ -157,10 +162,23 @@ def judge(ended: Ended, info: EngineInfo) -> tuple[State, Failure | None, str]:
     if container.exit_code == 0:
         return State.SUCCEEDED, None, ""
     said = f"the command ended with exit code {_coded(container.exit_code)}"
-    if container.exit_code == 128 + Signals.SIGKILL and info.cgroup == "2":
-        # Seen on Engine 26.1.5: the kernel killed for memory, and the engine never said so.
+    if container.exit_code == 128 + Signals.SIGKILL and _may_miss_kills(ended, info):
         said += ", by itself or for memory (resources.memory): on cgroup v2 an engine can miss that"
     return State.FAILED, Failure.JOB, said
+
+
+def _killed_for_memory(ended: Ended) -> bool:
+    return ended.memory_killed is True or (ended.container is not None and ended.container.oom_killed)
+
+
+def _may_miss_kills(ended: Ended, info: EngineInfo) -> bool:
+    """Whether only the word of an engine on cgroup v2 says that nothing was killed (memory_kills.py)."""
+    return info.cgroup == "2" and ended.memory_killed is None
+
+
+def unsure(ended: Ended, info: EngineInfo, state: State) -> list[str]:
+    """A note where a success stands on the word of such an engine alone."""
+    return [UNSURE] if state is State.SUCCEEDED and _may_miss_kills(ended, info) else []
 
 
 def _coded(code: int | None) -> str:
