@@ -11,11 +11,12 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 export VENV
-# With bytecode: the processes that tests start write none, and would compile PyTorch each time that they import it.
+# Bytecode is written: a test's processes would compile what they import each time anew, PyTorch or this package.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := scripts/uv.sh pip install --quiet --compile-bytecode --python $(VENV)
 INSTALL := $(PIP) --no-deps --require-hashes --only-binary :all:
 
-.PHONY: help setup engine base demo unit test acceptance machines engines lint format bench gpu gpu-pack lock clean dev
+.PHONY: help setup engine base demo unit test acceptance machines engines lint format bench gpu gpu-pack lock clean dev compiled programs
 
 help: ## what can be made
 	@sed -n '1,5s/^# //p' Makefile
@@ -56,14 +57,22 @@ $(VENV)/dev.stamp: requirements/dev.txt images/cpu/requirements.txt jobs/digits/
 	@touch $@
 
 unit: dev ## the tests that need no engine and no server: nothing beside Python, git and bash
-	@$(VENV)/bin/python -m pytest -n auto --dist worksteal --ignore tests/integration -m "not server and not engine and not gpu and not slow and not acceptance"
+	@$(VENV)/bin/python -m pytest -n auto --ignore tests/integration -m "not server and not engine and not gpu and not slow and not acceptance"
 
-test: setup engine base dev ## types, style and every test, on a real engine and registry
+# Side by side: the base is made while packages install and types are checked.
+test: ## types, style and every test, on a real engine and registry
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=line base lint compiled programs
+	@$(VENV)/bin/python -m pytest -n 3
+	@scripts/test_in_base.sh
+
+# What every process of the tests would else compile for itself. A fault in a test's file is told by the tests.
+compiled: dev
+	@$(VENV)/bin/python -m compileall -q orchestrator
+	@$(VENV)/bin/python -m pytest --collect-only -qq >/dev/null 2>&1 || true
+
+programs: engine dev
 	@command -v docker >/dev/null || scripts/packages.sh "for the tests" docker-cli
 	@scripts/packages.sh "for the tests" chromium docker-registry fish g++ git mount openssl postgresql python3-dev zsh
-	@$(MAKE) --no-print-directory lint
-	@$(VENV)/bin/python -m pytest -n 3 --dist worksteal
-	@scripts/test_in_base.sh
 
 # Ray's own packages would fight with ours.
 $(VENV)/ray.stamp: requirements/ray.txt | $(VENV)/bin/python
@@ -79,11 +88,10 @@ $(VENV)/crate.stamp: requirements/crate.txt | $(VENV)/bin/python
 	@scripts/uv.sh pip install --quiet --python $(VENV)/crate --no-deps --require-hashes --only-binary :all: --requirement requirements/crate.txt
 	@touch $@
 
-acceptance: setup engine base dev $(VENV)/ray.stamp $(VENV)/crate.stamp ## the long shows: two boxes, Slurm, Ray, foreign tools, all examples
-	@scripts/packages.sh "for the tests" chromium docker-registry fish g++ git mount openssl postgresql python3-dev zsh
+acceptance: base programs $(VENV)/ray.stamp $(VENV)/crate.stamp ## the long shows: two boxes, Slurm, Ray, foreign tools, all examples
 	@scripts/packages.sh "for the long shows" slurmctld slurmd slurm-client munge skopeo podman
 	@$(VENV)/bin/python -m pytest -m acceptance
-	@REPRISE_TESTS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "property and not engine"
+	@REPRISE_TESTS_ALL=1 $(VENV)/bin/python -m pytest -n 2 -m "property and not engine"
 
 machines: setup ## fresh Debian 12, 13 and unstable: make demo and make test in each (MACHINES="trixie" picks; hours)
 	@scripts/machines.sh $(MACHINES)

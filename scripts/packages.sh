@@ -22,11 +22,13 @@ if [ "$(id -u)" != 0 ]; then
     echo "$reason: not installed, and only root can: sudo apt-get install ${missing[*]}" >&2
     exit 5
 fi
+exec 9<"$0"
+flock 9 # make may run two of these side by side; apt-get does not wait. A service that it starts gets no 9
 echo "installing ${missing[*]} ($reason)"
 export DEBIAN_FRONTEND=noninteractive
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
-if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null 9<&-; then
     tail -n 15 "$log" >&2
     echo "$reason: apt-get could not install ${missing[*]}; the lines above say why" >&2
     exit 5

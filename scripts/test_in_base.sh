@@ -40,4 +40,4 @@ docker run --rm --init --network none --hostname tests --add-host tests:127.0.0.
     --user "$(id -u):$(id -g)" --tmpfs /tmp:exec --workdir /checkout \
     --volume "$PWD:/checkout:ro" --volume "$room:/packages:ro" --volume "$room/tests.pth:$purelib/zz-tests.pth:ro" \
     --env HOME=/tmp --env PYTHONDONTWRITEBYTECODE=1 --env HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis \
-    "$reference" "$inside" -m pytest -p no:cacheprovider -n auto --dist worksteal -m "torch and not engine and not gpu" "$@"
+    "$reference" "$inside" -m pytest -p no:cacheprovider -n auto -m "torch and not engine and not gpu" "$@"

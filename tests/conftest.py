@@ -35,7 +35,7 @@ hypothesis.settings.register_profile("same", derandomize=True, deadline=None, ma
 hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.load_profile("same")
 
-pytest_plugins = ["support.torch_tests", "support.unit_guard"]
+pytest_plugins = ["support.run_order", "support.torch_tests", "support.unit_guard"]
 
 ENGINE_LOCK = Path(tempfile.gettempdir()) / "reprise-tests.lock"
 ALONE = pytest.StashKey[int]()  # shared by all sessions of this machine's engine
