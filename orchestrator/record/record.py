@@ -100,6 +100,7 @@ class History(Door):
     """Questions about many runs."""
 
     page = reading(queries.history)
+    line = reading(queries.line_of)
     field = reading(queries.sorted_by)
     why_nothing = reading(unmet_filter.why_nothing)
     changes = reading(changes.changes)
@@ -175,6 +176,7 @@ class Record(Door):
     # One run.
     find = reading(queries.find)
     run = reading(read_run.whole_run)
+    run_without_series = reading(read_run.run_without_series)
     run_to_execute = reading(read_run.run_to_execute)
     image = reading(read_run.whole_image)
     sealed = reading(sealed_text.sealed)

@@ -14,8 +14,10 @@ from starlette.responses import HTMLResponse, Response
 from orchestrator import __version__
 from orchestrator.launch.session import Session
 from orchestrator.redaction import redact_known
+from orchestrator.view.forms.clean_text import clean_line, clean_text
+from orchestrator.view.forms.human_units import moment_text, size_text
 from orchestrator.view.forms.json_form import json_text
-from orchestrator.view.forms.page import View
+from orchestrator.view.forms.page import View, tone_of
 from orchestrator.web.access_tokens import Access
 from orchestrator.web.printed_blocks import printed
 from orchestrator.web.static_files import static_path
@@ -33,7 +35,15 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals |= {"printed": printed, "version": __version__}
+    found.globals |= {
+        "printed": printed,
+        "version": __version__,
+        "cleaned": lambda text: redact_known(clean_line(text)),
+        "cleaned_text": lambda text: redact_known(clean_text(text)),
+        "moment": moment_text,
+        "size": size_text,
+        "tone": lambda text: tone_of(text).value,
+    }
     return found
 
 

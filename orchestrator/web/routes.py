@@ -5,11 +5,14 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from orchestrator.web import static_files
-from orchestrator.web.pages import run_table, single_run
+from orchestrator.web.pages import annotate_run, run_log, run_outputs, run_table, single_run
 
 routes: list[BaseRoute] = [
     *run_table.routes,
     *single_run.routes,
+    *annotate_run.routes,
+    *run_log.routes,
+    *run_outputs.routes,
     *static_files.routes,
 ]
 

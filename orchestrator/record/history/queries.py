@@ -89,6 +89,11 @@ def history(connection: Connection, wanted: HistoryFilter) -> HistoryPage:
     return HistoryPage(lines=tuple(lines_of(connection, shown)), next=following)
 
 
+def line_of(connection: Connection, run: str) -> RunLine:
+    """One run as a line of the history, with its metrics' extremes. UsageError for an unknown one."""
+    return lines_of(connection, [key_of(connection, run)])[0]
+
+
 def _changed(connection: Connection, wanted: HistoryFilter, aspect: str) -> HistoryPage:
     """Runs in which the aspect changed: each of LOOKED_AT at most is compared with the run before it."""
     found: list[RunLine] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Table, select
@@ -34,8 +34,17 @@ _now_at = (
 
 def whole_run(connection: Connection, run: str) -> RunRecord:
     """The record of a run by its full id. UsageError for an unknown one, RecordError for an altered row."""
+    return _read_run(connection, run, ())
+
+
+def run_without_series(connection: Connection, run: str) -> RunRecord:
+    """As `whole_run`, but without the points of its metrics, which can be millions."""
+    return _read_run(connection, run, ("series",))
+
+
+def _read_run(connection: Connection, run: str, without: Sequence[str]) -> RunRecord:
     try:
-        return _whole_run(connection, run)
+        return _whole_run(connection, run, without)
     except WRONG as error:
         raise unreadable(f"run {run}", error) from error
 
@@ -52,7 +61,7 @@ def run_to_execute(connection: Connection, run: str) -> ToExecute:
     return ToExecute(whole_run(connection, run), open_run(connection, run), asked_as_text(connection, run))
 
 
-def _whole_run(connection: Connection, run: str) -> RunRecord:
+def _whole_run(connection: Connection, run: str, without: Sequence[str]) -> RunRecord:
     table, image, attempt = tables.run, tables.image, tables.attempt
     query = (
         select(
@@ -79,7 +88,8 @@ def _whole_run(connection: Connection, run: str) -> RunRecord:
     plain |= fields_from(Result, table, row._mapping, tables.ENDED)
     below = {name: held.field(_of_run(connection, held.table, row.id)) for name, held in SUBMITTED.items()}
     for name, held in RESULTS.items():  # written when the run ends: before that there is nothing to ask for
-        below[name] = held.field(_of_run(connection, held.table, row.id) if row.state.final else ())
+        asked = row.state.final and name not in without
+        below[name] = held.field(_of_run(connection, held.table, row.id) if asked else ())
     return RunRecord(
         id=row.public_id,
         job=plain["program"]["name"],

@@ -1,0 +1,102 @@
+"""`/runs/ID/log`: what a run wrote, searched; as `reprise logs` prints it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from orchestrator.launch.dispatch.find_log import log_chunks
+from orchestrator.launch.session import Session
+from orchestrator.record.run_record import RunRecord
+from orchestrator.redaction import redact_known
+from orchestrator.view.forms.clean_text import Cleaner
+from orchestrator.view.runs.run_view import no_log
+from orchestrator.web.answers import json_answer, page, session_of, wants_json
+
+LINES = 500  # on one page
+LONGEST_LINE = 4_000  # characters
+READ = 64 << 20  # bytes of a log that are looked at
+LONGEST_SEARCH = 200  # characters
+
+
+class LogLines(NamedTuple):
+    """Some lines of a log, with their numbers from 1."""
+
+    lines: list[tuple[int, str]]
+    total: int  # lines that were read
+    found: int | None = None  # that match, of a search
+    cut: bool = False  # the log is longer than what is looked at
+
+
+def log_lines(
+    session: Session, run: RunRecord, *, at: int | None = None, find: str = "", limit: int = LINES
+) -> LogLines:
+    """Those around line `at`; those that hold `find`, in any case; else the last ones."""
+    counted = _Counted(log_chunks(session, run, follow=False))
+    numbered = enumerate((line[:LONGEST_LINE] for line in _clean(counted)), 1)
+    if find:
+        word = find.lower()
+        total = matches = 0
+        kept: list[tuple[int, str]] = []
+        for total, line in numbered:
+            if word in line.lower():
+                matches += 1
+                if len(kept) < limit:
+                    kept.append((total, line))
+        return LogLines(kept, total, matches, counted.cut)
+    if at is not None:
+        first = max(at - limit // 4, 1)
+        kept = list(islice(numbered, first - 1, first - 1 + limit))
+        total = max(first - 1 + len(kept), sum(1 for _ in numbered) + first - 1 + len(kept))
+        return LogLines(kept, total, None, counted.cut)
+    tail = deque(numbered, maxlen=limit)
+    return LogLines(list(tail), tail[-1][0] if tail else 0, None, counted.cut)
+
+
+class _Counted(Iterable[bytes]):
+    """Chunks up to READ bytes in all."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks, self.cut = chunks, False
+
+    def __iter__(self) -> Iterator[bytes]:
+        size = 0
+        for chunk in self._chunks:
+            size += len(chunk)
+            if size > READ:
+                self.cut = True
+                return
+            yield chunk
+
+
+def _clean(chunks: Iterable[bytes]) -> Iterator[str]:
+    cleaner = Cleaner()
+    for chunk in chunks:
+        *lines, _ = cleaner.feed(chunk).split("\n")
+        yield from map(redact_known, lines)
+    yield from (redact_known(line) for line in cleaner.close().split("\n") if line)
+
+
+def run_log(request: Request) -> Response:
+    session = session_of(request)
+    run = session.record.run_without_series(session.record.find(request.path_params["run"]))
+    find = request.query_params.get("find", "")[:LONGEST_SEARCH]
+    asked = request.query_params.get("at", "")
+    at = int(asked) if asked.isdecimal() and len(asked) < 10 else None
+    found = log_lines(session, run, at=at, find=find)
+    if wants_json(request):
+        lines = [{"line": number, "text": text} for number, text in found.lines]
+        return json_answer({"run": run.id, "lines": lines, "total": found.total, "found": found.found})
+    nothing = "" if found.total else no_log(run)
+    return page(
+        request, "log.html", title=f"Log of {run.id}", run=run, log=found, find=find, at=at, nothing=nothing
+    )
+
+
+routes = [Route("/runs/{run}/log", run_log)]

@@ -1,0 +1,100 @@
+"""`/runs/ID/outputs/HEX`: an output looked at, and its bytes, by digest, where a row of the run names it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import Output
+from orchestrator.view.forms.clean_text import clean_line
+from orchestrator.web.answers import page, session_of
+from orchestrator.web.output_preview import LARGEST_IMAGE, image_type, preview
+
+_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
+# Of bytes that a job left: nothing of them runs, whatever they are opened as.
+_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
+
+
+def output_page(request: Request) -> Response:
+    run, output = _named(request)
+    assert output.digest is not None  # noqa: S101  (for mypy)
+    found = preview(session_of(request).store, output.digest, output.path, output.size)
+    blocks = () if found.table is None else (found.table,)
+    return page(
+        request,
+        "output.html",
+        title=clean_line(output.path),
+        run=run,
+        output=output,
+        preview=found,
+        blocks_shown=blocks,
+        path=path_of(run, output),
+    )
+
+
+def path_of(run: RunRecord, output: Output) -> str:
+    """Where an output is looked at. Several may have the same bytes: the first of them names them."""
+    return f"/runs/{run.id}/outputs/{output.digest.hex if output.digest else ''}"
+
+
+def image(request: Request) -> Response:
+    """A PNG, JPEG or WebP of a few MiB, for a page to show."""
+    _, output = _named(request)
+    store = session_of(request).store
+    assert output.digest is not None  # noqa: S101  (for mypy)
+    if output.size > LARGEST_IMAGE:
+        raise HTTPException(404)
+    data = b"".join(store.chunks_of(output.digest, output.size))
+    kind = image_type(data)
+    if kind is None:
+        raise HTTPException(404)
+    return Response(data, media_type=kind, headers={"Content-Security-Policy": _POLICY})
+
+
+def download(request: Request) -> Response:
+    _, output = _named(request)
+    assert output.digest is not None  # noqa: S101  (for mypy)
+    chunks = session_of(request).store.chunks_of(output.digest, output.size)
+    first = next(chunks, b"")  # an absent or damaged blob is told before anything is sent
+
+    def body() -> Iterator[bytes]:
+        yield first
+        yield from chunks
+
+    headers = {
+        "Content-Disposition": attachment(output.path),
+        "Content-Length": str(output.size),
+        "Content-Security-Policy": _POLICY,
+    }
+    return StreamingResponse(body(), media_type="application/octet-stream", headers=headers)
+
+
+def attachment(path: str) -> str:
+    """A file to be kept, never shown; its name without anything that a header or a file system could take."""
+    name = clean_line(path.rpartition("/")[2])[:150].lstrip(".") or "output"
+    return f"attachment; filename=\"{_PLAIN.sub('_', name)}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _named(request: Request) -> tuple[RunRecord, Output]:
+    """The run, and its first output of that digest. 404 where no row of that run names it."""
+    record = session_of(request).record
+    run = record.run_without_series(record.find(request.path_params["run"]))
+    wanted = request.path_params["hex"]
+    for output in run.outputs:
+        if output.digest is not None and output.digest.hex == wanted:
+            return run, output
+    raise HTTPException(404)
+
+
+routes = [
+    Route("/runs/{run}/outputs/{hex}", output_page),
+    Route("/runs/{run}/outputs/{hex}/image", image),
+    Route("/runs/{run}/outputs/{hex}/download", download),
+]

@@ -1,0 +1,95 @@
+"""Previews: bounded, and nothing of the file is run, unpacked or unpickled."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.digest import Digest
+from orchestrator.web.output_preview import LARGEST_IMAGE, LOOKED, ROWS, preview
+
+PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\0\0\0\0WEBP")
+
+
+class OneBlob:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def open(self, _digest: Digest) -> io.BytesIO:
+        return io.BytesIO(self._data)
+
+
+def look(data: bytes, path: str = "x.bin", size: int | None = None) -> Any:
+    return preview(OneBlob(data), Digest.of(data), path, len(data) if size is None else size)  # type: ignore[arg-type]
+
+
+def safetensors(header: object, length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + b"\0" * 16
+
+
+def test_text_is_cut_and_cleaned() -> None:
+    found = look(("é" * LOOKED).encode(), "x.txt")
+    assert (found.kind, found.cut) == ("text", True)
+    assert found.text == "é" * (LOOKED // 2)
+    assert look(b"\x1b[31mred\xe2\x80\xae", "x.log").text == "red"
+
+
+def test_a_table_of_text() -> None:
+    found = look(b"a,b\n1,<b>\n=1+1\n", "x.csv")
+    assert found.table == (["a", "b"], [["1", "<b>"], ["=1+1", ""]], ())
+    long = look(b"a,b\n" + b"1,2\n" * 200, "x.csv")
+    assert (len(long.table.rows), long.cut) == (ROWS, True)
+    assert look(b"a\tb\n1\t2\n", "x.tsv").kind == "table"
+
+
+@pytest.mark.parametrize("head", PICTURES)
+def test_an_image_is_known_by_its_bytes_and_is_not_large(head: bytes) -> None:
+    assert look(head, "x.html").kind == "image"
+    assert look(head, "x.png", LARGEST_IMAGE + 1).kind == "none"
+
+
+def test_shapes_come_from_the_header_alone() -> None:
+    entry = {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, 48]}
+    found = look(safetensors({"__metadata__": {"a": "b"}, "w": entry}), "m.safetensors")
+    assert found.table.rows == [("w", "F32", "3 x 4")]
+    array = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }\n"
+    assert look(array, "x.npy").table.rows == [("array", "<f4", "3 x 4")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        safetensors({"w": {"dtype": "F32"}}, length=1 << 40),
+        safetensors(b'{"w": ' + b"[" * 5000),
+        safetensors(b'{"w": 1, "w": 2}'),
+        safetensors(b"{NaN}"),
+        b"\x93NUMPY\x01\x00\xff\xff__import__('os').system('true')",
+        b"PK\x03\x04\0\0",
+        b"\x80\x05cos\nsystem\n(S'true'\ntR.",
+    ],
+)
+def test_what_is_no_header_of_tensors_is_none(data: bytes) -> None:
+    assert look(data, "model.pt").kind in ("none", "text")
+
+
+@given(st.binary(max_size=300), st.sampled_from(["x", "x.csv", "x.tsv", "x.safetensors", "x.npy"]))
+def test_any_bytes_have_a_preview_or_none(data: bytes, path: str) -> None:
+    assert look(data, path).kind in ("none", "text", "table", "image", "tensors")
+
+
+@settings(max_examples=30)
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=5),
+        lambda x: st.lists(x) | st.dictionaries(st.text(max_size=5), x),
+        max_leaves=8,
+    )
+)
+def test_any_header_is_read_or_not(header: object) -> None:
+    look(safetensors({"w": header, "v": {"shape": header, "dtype": header}}))

@@ -1,0 +1,63 @@
+"""Outputs: looked at and downloaded, by digest, where a row of the run names it."""
+
+from __future__ import annotations
+
+import pytest
+from support.seeded_record import PNG
+from support.web_fixtures import Site
+
+from orchestrator.digest import Digest
+from orchestrator.web.pages.run_outputs import attachment
+
+PAGE = Digest.of(b"<script>alert(document.cookie)</script>").hex
+DRAWING = Digest.of(b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>").hex
+PICTURE = Digest.of(PNG).hex
+
+
+@pytest.mark.parametrize("mark", [PAGE, DRAWING, PICTURE])
+def test_a_download_is_never_shown(site: Site, mark: str) -> None:
+    found = site.server.ask(f"/runs/{site.runs.best}/outputs/{mark}/download")
+    assert found.status == 200
+    assert Digest.of(found.data).hex == mark
+    assert found.headers["content-disposition"].startswith("attachment;")
+    assert found.headers["content-type"] == "application/octet-stream"
+    assert found.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in found.headers["content-security-policy"]
+
+
+def test_bytes_are_served_only_where_a_row_of_that_run_names_them(site: Site) -> None:
+    log = site.server.ask(f"/runs/{site.runs.best}?format=json").text.partition('"log"')[2]
+    of_log = log.partition("sha256:")[2][:64]
+    for run, mark in (
+        (site.runs.best, of_log),  # in the store, and no output
+        (site.runs.failed, PICTURE),  # of another run
+        (site.runs.best, "0" * 64),
+        (site.runs.best, "..%2f..%2fetc%2fpasswd"),
+        (site.runs.best, PICTURE.upper()),
+    ):
+        for what in ("", "/image", "/download"):
+            assert site.server.ask(f"/runs/{run}/outputs/{mark}{what}").status == 404
+
+
+def test_only_an_image_by_its_bytes_is_one(site: Site) -> None:
+    found = site.server.ask(f"/runs/{site.runs.best}/outputs/{PICTURE}/image")
+    assert (found.status, found.headers["content-type"]) == (200, "image/png")
+    for mark in (PAGE, DRAWING):
+        assert site.server.ask(f"/runs/{site.runs.best}/outputs/{mark}/image").status == 404
+        text = site.server.ask(f"/runs/{site.runs.best}/outputs/{mark}").text
+        assert "<svg" not in text
+        assert "<script>alert" not in text
+        assert "alert(" in text
+
+
+@pytest.mark.parametrize(
+    "path", ['a/"; x="', "a\r\nSet-Cookie: x=1", "../../.bashrc", "\u202etxt.exe", "é.pt", "", "x" * 300]
+)
+def test_a_name_cannot_leave_its_header(path: str) -> None:
+    found = attachment(path)
+    assert found.isascii()
+    assert "\r" not in found
+    assert "\n" not in found
+    assert found.count('"') == 2
+    assert "filename*=UTF-8''." not in found
+    assert len(found) < 1100

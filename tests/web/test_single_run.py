@@ -1,0 +1,54 @@
+"""The page of one run: what the terminal says of it, and all that is recorded behind it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.web_fixtures import Site
+
+
+def test_all_parts_are_there(site: Site) -> None:
+    text = site.server.ask(f"/runs/{site.runs.best}").text
+    for part in (
+        *("summary", "metrics", "parameters", "outputs", "log", "said", "patch", "source", "packages"),
+        *("hardware", "settings", "lineage", "events"),
+    ):
+        assert f'id="{part}"' in text
+    for fact in ("production", "paper", "the one to ship", "EPYC 9454", "2.13.0", "+lr = 0.01", "model.pt"):
+        assert fact in text
+    assert "epoch 39" in text
+
+
+def test_the_document_is_that_of_the_command(site: Site) -> None:
+    found = site.server.ask(f"/runs/{site.runs.best}?format=json")
+    assert found.headers["content-type"] == "application/json"
+    document = json.loads(found.text)
+    assert document["id"] == site.runs.best
+    assert document["said"]["names"] == ["production"]
+
+
+@pytest.mark.parametrize("name", ["failed", "running", "queued", "rerun", "hostile"])
+def test_every_state_has_a_page(site: Site, name: str) -> None:
+    found = site.server.ask(f"/runs/{getattr(site.runs, name)}")
+    assert found.status == 200
+    assert ("Cancel the run" in found.text) is (name in ("running", "queued"))
+
+
+def test_an_alias_and_a_short_id_lead_to_the_run(site: Site) -> None:
+    for named in ("production", site.runs.best[:12]):
+        found = site.server.ask(f"/runs/{named}")
+        assert (found.status, found.headers["location"]) == (303, f"/runs/{site.runs.best}")
+
+
+def test_who_may_only_read_is_offered_no_change(site: Site) -> None:
+    text = site.server.ask(f"/runs/{site.runs.running}", token="read").text
+    assert 'method="post"' not in text
+    assert site.server.bound.tokens.form_token() not in text
+
+
+def test_an_unknown_run_is_told_with_a_hint(site: Site) -> None:
+    found = site.server.ask("/runs/0123456789abcdef")
+    assert found.status == 400
+    assert "is recorded" in found.text
+    assert json.loads(site.server.ask("/runs/0123456789abcdef?format=json").text)["error"]["hint"]
