@@ -18,14 +18,14 @@ from typing import NamedTuple
 
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.base.base_pins import list_pins
-from orchestrator.image.image_model import JOB_USER, LABEL_PROGRAM
+from orchestrator.image.image_model import LABEL_PROGRAM
 from orchestrator.launch.session import Session
-from orchestrator.run.attempt_model import Mount, Plan
+from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.check_container import check_created
 from orchestrator.run.engine.engine import LABEL_HOME, LABEL_RUN, Engine
-from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.engine.engine_logs import attached, entries
 from orchestrator.run.hardware import home_id
+from orchestrator.run.own_container import own_plan
 
 SECONDS = 60.0  # that the container may take to its end; an idle box takes one
 MEMORY = 96 << 20  # bytes that the container may use; its child takes twice as much
@@ -97,7 +97,18 @@ def try_engine(session: Session, image: TrialImage) -> list[str]:
     _remove_stale(session)
     name = f"{_NAME}{secrets.token_hex(8)}"
     folder = session.settings.attempts / name
-    plan = _plan(session, image, name, folder, info)
+    plan = own_plan(
+        name,
+        info,
+        image.reference,
+        image.python,
+        _SCRIPT,
+        {"/workspace": folder},
+        memory=MEMORY,
+        processes=PROCESSES,
+        seconds=SECONDS,
+        labels={LABEL_RUN: name, LABEL_HOME: home_id(session.settings)},
+    )
     try:
         folder.mkdir(parents=True)
         folder.chmod(0o777)
@@ -122,31 +133,6 @@ def _remove_stale(session: Session) -> None:
         if state.name.startswith(_NAME) and state.finished_at is not None and state.finished_at < old:
             engine.remove(state.name)
             shutil.rmtree(session.settings.attempts / state.name, ignore_errors=True)
-
-
-def _plan(session: Session, image: TrialImage, name: str, folder: Path, info: EngineInfo) -> Plan:
-    return Plan(
-        run=name,
-        attempt=1,
-        container=name,
-        image=image.reference,
-        entrypoint=(image.python, "-I", "-S", "-c"),
-        command=(_SCRIPT,),
-        environment={"NVIDIA_VISIBLE_DEVICES": "void", "REPRISE_LEVEL": ""},
-        mounts=(Mount(source=folder, target="/workspace", read_only=False),),
-        user=f"{JOB_USER}:{JOB_USER}",
-        network="none",
-        ipv6=info.ipv6,
-        cpus=None,
-        memory=MEMORY,
-        shm=1 << 20,
-        processes=PROCESSES,
-        file_size=1 << 20,
-        timeout=SECONDS,
-        system_calls=info.seccomp,
-        log_driver=info.log_driver,
-        labels={LABEL_RUN: name, LABEL_HOME: home_id(session.settings)},
-    )
 
 
 def _tried(engine: Engine, plan: Plan, folder: Path) -> Iterator[str]:

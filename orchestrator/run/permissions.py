@@ -18,10 +18,11 @@ from itertools import islice
 from pathlib import Path
 
 from orchestrator.errors import EngineError
-from orchestrator.image.image_model import JOB_USER, LABEL_PROGRAM
-from orchestrator.run.attempt_model import Mount, Plan
+from orchestrator.image.image_model import LABEL_PROGRAM
+from orchestrator.run.attempt_model import Plan
 from orchestrator.run.collect.walk_tree import FOLDER_FLAGS, MAX_DEPTH, MAX_FILES
 from orchestrator.run.engine.engine import Engine
+from orchestrator.run.own_container import own_plan
 
 SECONDS = 120.0  # that the container may take; 100,000 entries take one
 MEMORY = 256 << 20  # bytes
@@ -95,30 +96,16 @@ def open_up(engine: Engine, image: str, folders: Iterable[Path], labels: dict[st
             raise EngineError("no image of a job is in the engine to open a job's files with")
         image = others[0].id
     entrypoint = engine.image_settings(image).get("Entrypoint") or ["python3"]
-    mounts = tuple(
-        Mount(source=folder, target=f"/workspace/{place}", read_only=False)
-        for place, folder in enumerate(folders)
-    )
-    info = engine.info()
-    plan = Plan(
-        run=labels.get("reprise.run", ""),
-        attempt=0,
-        container=f"open-{secrets.token_hex(8)}",
-        image=image,
-        entrypoint=(str(entrypoint[0]), "-I", "-S", "-c", _SCRIPT),
-        command=tuple(mount.target for mount in mounts),
-        environment={"NVIDIA_VISIBLE_DEVICES": "void", "REPRISE_LEVEL": ""},
-        mounts=mounts,
-        user=f"{JOB_USER}:{JOB_USER}",
-        network="none",
-        cpus=None,
+    plan = own_plan(
+        f"open-{secrets.token_hex(8)}",
+        engine.info(),
+        image,
+        str(entrypoint[0]),
+        _SCRIPT,
+        {f"/workspace/{place}": folder for place, folder in enumerate(folders)},
         memory=MEMORY,
-        shm=1 << 20,
         processes=PROCESSES,
-        file_size=1 << 20,
-        timeout=SECONDS,
-        system_calls=info.seccomp,
-        log_driver=info.log_driver,
+        seconds=SECONDS,
         labels=labels,
     )
     _run(engine, plan)

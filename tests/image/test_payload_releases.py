@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import io
 import tarfile
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.programs import load_program
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -32,11 +32,7 @@ What room `payload` does is no longer what payload {NEWEST} does, and images get
 
 
 def written() -> Mapping[str, bytes]:
-    spec = importlib.util.spec_from_file_location("write_payload", REPO / "scripts" / "payload.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: Mapping[str, bytes] = module.written()
+    found: Mapping[str, bytes] = load_program(REPO / "scripts" / "payload.py").written()
     return found
 
 

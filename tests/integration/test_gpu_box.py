@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.box import WAITS, Box, containers, write_job
+from support.programs import load_program
 
 from orchestrator.run.hardware import DRIVER
 
@@ -19,16 +19,7 @@ REPO = Path(__file__).resolve().parents[2]
 PROGRAM = REPO / "benchmarks" / "gpu_box.py"
 
 
-def program() -> Any:
-    spec = importlib.util.spec_from_file_location("gpu_box", PROGRAM)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["gpu_box"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-gpu_box = program()
+gpu_box = load_program(PROGRAM)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ The pack is made once, in some minutes; REPRISE_GPU_PACK names a folder where it
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 from support.box import Box, make_box, write_job
 from support.gpu_container import NODES, TELL, seen_inside
+from support.programs import load_program
 
 from orchestrator.launch.session import Session
 from orchestrator.run.attempt_model import GpuAccess
@@ -54,15 +54,7 @@ BARE = (
 )
 
 
-def bare() -> Any:
-    spec = importlib.util.spec_from_file_location("gpu_bare", REPO / "benchmarks" / "gpu_bare.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-gpu_bare = bare()
+gpu_bare = load_program(REPO / "benchmarks" / "gpu_bare.py")
 
 
 @pytest.fixture(scope="module")

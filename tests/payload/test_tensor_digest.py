@@ -5,7 +5,6 @@ The reference is digest_reference.py; triton_interpreted.py runs the GPU kernel 
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 import struct
@@ -14,7 +13,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,6 +20,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.examples import tries
+from support.programs import load_program
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -29,18 +28,7 @@ from orchestrator.payload.tensor_digest import digest_definition, torch_engine
 from orchestrator.payload.tensor_digest import digester as digesters
 from orchestrator.payload.tensor_digest.digester import Digester, capturing, describe, to_ints
 
-
-def _load_reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "reference", Path(__file__).with_name("digest_reference.py")
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = _load_reference()
+reference = load_program(Path(__file__).with_name("digest_reference.py"))
 NAMES = """
 bool uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64 complex32 complex64
 complex128 float8_e4m3fn float8_e5m2 float8_e8m0fnu float8_e4m3fnuz
