@@ -156,6 +156,9 @@ class RunLine(Value):
     reached: dict[str, Reached] = {}  # by metric
     metrics_incomplete: str = ""  # as of RunRecord: what ranks runs by metrics says so
     operations_of_step: int | None = None  # of a pass of `compare --operations`: the optimizer step
+    seed: int = 0
+    message: str = ""  # why it did not succeed
+    last_line: str | None = None  # of its log, where it did not succeed
 
 
 _PASS = re.compile(r"localise (\d{1,9}):1\Z")
@@ -298,6 +301,7 @@ class HistoryFilter(Value):
     box: str | None = None  # that executed: its name, or the beginning of its id
     tag: str | None = None
     archived: bool | None = None  # None: put away or not
+    reruns: bool | None = None  # only runs that repeat another, or only those that do not
 
 
 class Delta(Value):

@@ -172,6 +172,7 @@ class Result(Value):
     state: State
     failure: Failure | None = None
     message: str = ""  # one line: why it did not succeed
+    last_line: str | None = None  # of the log of a run that did not succeed: what the job said last
     exit_code: int | None = None
     oom_killed: bool = False
     started_at: Instant | None = None  # by the engine's clock, UTC

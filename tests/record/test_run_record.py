@@ -82,6 +82,7 @@ RESULT = Result(
     state=State.FAILED,
     failure=Failure.JOB,
     message="exit code 3",
+    last_line="ValueError: no",
     exit_code=3,
     oom_killed=True,
     started_at=NOON,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import tries
 
-from orchestrator.run.collect.ending_hints import LOG_END, NETWORK, hint_of, log_end
+from orchestrator.run.collect.ending_hints import LAST_LINE, LOG_END, NETWORK, hint_of, last_line, log_end
 from orchestrator.run.log_spool import LogSpool
 
 
@@ -80,3 +80,24 @@ def test_the_end_of_a_log(tmp_path: Path) -> None:
     end = log_end(tmp_path / "log")
     assert len(end) <= LOG_END
     assert hint_of(end, network=False) == NETWORK
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        ("Traceback\n  File\nValueError: no\n", "ValueError: no"),
+        ("one\n\x1b[31mred\x1b[0m  two\n \n\x1b[0m\n", "red two"),
+        (" 10%\r 50%\r100%\r\n", "100%"),
+        ("\x1b]0;title\x07\x00\u202e\n", None),
+        ("", None),
+        ("x" * 1000, "x" * (LAST_LINE - 1) + "…"),
+    ],
+)
+def test_the_last_line_of_a_log_has_words_and_nothing_else(log: str, line: str | None) -> None:
+    assert last_line(log) == line
+
+
+@given(st.text(max_size=60))
+def test_the_last_line_is_one_plain_line(log: str) -> None:
+    found = last_line(log)
+    assert found is None or (found.isprintable() and 0 < len(found) <= LAST_LINE)

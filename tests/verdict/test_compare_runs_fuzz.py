@@ -49,6 +49,7 @@ DOES_NOT_MATTER = {
     "tolerance",  # a judgement about results; the original's is used
     "input_paths",  # their digests are in the program
     "message",
+    "last_line",  # the log's words
     "attempt",
     "rerun_of",
     "submitted_by",

@@ -20,7 +20,7 @@ from orchestrator.record.history.order import Known, Order, order_of
 from orchestrator.record.history.pages import RunQuery, page
 from orchestrator.record.history.recorded_names import KnownNames, RecordedNames
 from orchestrator.record.run_record import Changed, HistoryFilter, HistoryPage, RunLine, VerdictLine
-from orchestrator.record.runs.annotations import has_tag, is_archived, is_name, named, names
+from orchestrator.record.runs.annotations import LATEST, has_tag, is_archived, is_name, named, names
 from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
@@ -38,6 +38,8 @@ _original = tables.run.alias("original")
 def find(connection: Connection, prefix: str) -> str:
     """The full id of the one run whose id begins so, or that has this name. UsageError otherwise."""
     run = tables.run
+    if prefix.strip() == LATEST:
+        return _latest(connection)
     if is_name(prefix.strip()):
         return _by_name(connection, prefix.strip())
     text = prefix.strip().lower()
@@ -67,13 +69,30 @@ def find(connection: Connection, prefix: str) -> str:
     return str(rows[0].public_id)
 
 
+def _latest(connection: Connection) -> str:
+    """The run that was submitted last, of those that are not put away."""
+    run = tables.run
+    if named(connection, LATEST) is not None:  # of a record from before the word had a meaning
+        raise UsageError(
+            f"{LATEST!r} is the run submitted last, and an alias of another run",
+            f"`reprise alias {LATEST} --remove` takes the alias away; give the run another",
+        )
+    newest = (
+        select(run.c.public_id).where(not_(is_archived())).order_by(run.c.created_at.desc(), run.c.id.desc())
+    )
+    found = connection.execute(newest.limit(1)).scalar()
+    if found is None:
+        raise UsageError("no run is recorded yet, so there is no latest", "`reprise submit` makes one")
+    return str(found)
+
+
 def _by_name(connection: Connection, word: str) -> str:
     found = named(connection, word)
     if found is not None:
         return found
     known = [item.name for item in names(connection) if item.run is not None]
     near = get_close_matches(word, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"a run is 16 hex digits, or an alias; {HISTORY}"
+    hint = f"did you mean {near[0]}?" if near else f"a run is 16 hex digits, an alias, or {LATEST}; {HISTORY}"
     raise UsageError(f"{word!r} is not a run, and no run has that alias", hint)
 
 
@@ -150,6 +169,9 @@ def _run_query(connection: Connection, wanted: HistoryFilter) -> RunQuery:
         )
     if wanted.archived is not None:
         conditions = [*conditions, is_archived() if wanted.archived else not_(is_archived())]
+    if wanted.reruns is not None:
+        again = run.c.rerun_of.is_not(None)
+        conditions = [*conditions, again if wanted.reruns else not_(again)]
     if wanted.archived:
         seeks.append(select(said.c.run_id.label("key")).where(said.c.kind == "archive"))
     return RunQuery(tuple(conditions), tuple(seeks), Known(found.certain, tuple(exact), job), order)

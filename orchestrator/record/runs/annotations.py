@@ -21,6 +21,7 @@ from orchestrator.record.runs.run_states import inserted, key_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 
+LATEST = "latest"  # the run submitted last, wherever a run is named; so no run can have it as its alias
 LONGEST_NOTE = 10_000  # characters
 _TAG = re.compile(r"\w[\w.:/+-]{0,99}\Z")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}\Z")
@@ -83,6 +84,8 @@ def name(connection: Connection, word: str, run: str, by: str) -> str | None:
             f"{word!r} cannot be an alias",
             "a letter, then letters, digits or . _ - (100 at most); never hex digits only: ids look so",
         )
+    if word == LATEST:
+        raise UsageError(f"{word!r} cannot be an alias", "it names the run submitted last, whichever that is")
     key, before = key_of(connection, run), named(connection, word)
     if before != run:
         _add(connection, key, "name", by, word=word)

@@ -14,7 +14,7 @@ from signal import Signals
 from orchestrator.errors import EngineError, EngineMissingError
 from orchestrator.image.image_model import REPORT, WORKSPACE
 from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Plan, Result, State
-from orchestrator.run.collect.ending_hints import hint_of, log_end
+from orchestrator.run.collect.ending_hints import hint_of, last_line, log_end
 from orchestrator.run.collect.operation_logs import VARIABLE, read_ops
 from orchestrator.run.collect.output_files import BlobSink, Collected, collect_outputs
 from orchestrator.run.collect.reports import read_reports
@@ -85,6 +85,7 @@ def collect(
         state=state,
         failure=failure,
         message=message,
+        last_line=None if state is State.SUCCEEDED else last_line(log_end(spool_folder(plan))),
         exit_code=container.exit_code if container else None,
         oom_killed=_killed_for_memory(ended),
         started_at=container.started_at if container else None,

@@ -24,7 +24,11 @@ MODULE = (
     "echo {package} >> requirements.in; reprise lock; reprise submit …"
 )
 LOG_END = 4096  # bytes of a log in which the last words of a job are looked for
+LAST_LINE = 300  # characters
 
+_ESCAPES = re.compile(
+    r"\x1b\[[\x20-\x3f]*[\x40-\x7e]|\x1b\][^\x07\x1b\n]*(\x07|\x1b\\)|\x1b[\x30-\x5a\x5c-\x7e]"
+)
 _NO_COMPILER = re.compile(
     r"InvalidCxxCompiler|No working C\+\+ compiler|Failed to find C compiler"
     r"|(g\+\+|c\+\+|gcc|cc)'?: (command )?not found|No such file or directory: '(g\+\+|c\+\+|gcc|cc)'"
@@ -49,6 +53,19 @@ def hint_of(text: str, *, network: bool) -> str | None:
     if module is not None and package is not None:
         return MODULE.format(module=module[1], package=package)
     return NETWORK if not network and _NO_NETWORK.search(text) else None
+
+
+def last_line(text: str) -> str | None:
+    """The last line of a log's end that has words, as plain text; None where there is none.
+
+    It is a stranger's text: escape sequences and controls are taken out, and of a progress bar the last state
+    is kept.
+    """
+    for line in reversed(_ESCAPES.sub("", text).split("\n")):
+        shown = "".join(one if one.isprintable() else " " for one in line.rstrip("\r").rpartition("\r")[2])
+        if words := " ".join(shown.split()):
+            return words if len(words) <= LAST_LINE else f"{words[: LAST_LINE - 1]}…"
+    return None
 
 
 def log_end(folder: Path) -> str:

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.record.history.filter_fields import Field
 from orchestrator.record.history.queries import LOOKED_AT
 from orchestrator.record.run_record import Best, Changed, HistoryFilter, HistoryPage, RunLine, RunRecord
-from orchestrator.spec.jobfile.placeholders import text_of
 from orchestrator.value import Plain
-from orchestrator.view.forms.human_units import (
-    incomplete_text,
-    moment_text,
-    number_text,
-    span_text,
-    step_text,
-)
+from orchestrator.view.forms.clean_text import clean_line
+from orchestrator.view.forms.human_units import incomplete_text, number_text, step_text
 from orchestrator.view.forms.page import Block, Table, Text, Tone, View
-from orchestrator.view.runs.run_view import BOX_SHOWN, next_page, run_document, run_page
+from orchestrator.view.runs.run_columns import (
+    PLAIN,
+    all_columns,
+    cell_of,
+    chosen_columns,
+    csv_text,
+    heading_of,
+    in_shown_order,
+    is_number,
+    told_apart,
+    values_in_columns,
+)
+from orchestrator.view.runs.run_view import next_page, run_document, run_page
 
-COLUMNS = 3  # parameters, metrics and changes that are shown; the rest is in `show`
+CHANGES = 3  # changes of a run that are shown; the rest is in `diff`
+WIDTH = 80  # characters of a line where no terminal says otherwise
+SHORTEST = 20  # characters, at least, of a reason that is cut to fit
+NAMED = 5  # columns that a note names
+CHANGED = "changed"
 _BEST = {"min": "least", "max": "greatest", "last": "last"}
 
 
@@ -34,7 +44,15 @@ class Answer(NamedTuple):
     why_nothing: Sequence[str]  # sentences, where no run fits
 
 
-def history_view(found: Answer) -> View:
+class ShownColumns(NamedTuple):
+    """The columns of a page: heading and cells of each, and what is said of the others."""
+
+    columns: tuple[tuple[str, list[str]], ...]
+    right: tuple[str, ...]  # headings of numbers
+    notes: tuple[str, ...] = ()
+
+
+def history_view(found: Answer, shown: ShownColumns | None = None) -> View:
     page, notes = found.page, history_notes(found)
     document: dict[str, Any] = {
         "runs": page.lines,
@@ -45,7 +63,7 @@ def history_view(found: Answer) -> View:
     }
     if found.wanted.changed is not None:
         document["changed"] = page.changes
-    return View(document, runs_page(found))
+    return View(document, runs_page(shown_columns(found) if shown is None else shown))
 
 
 def history_notes(found: Answer) -> list[str]:
@@ -67,77 +85,104 @@ def history_notes(found: Answer) -> list[str]:
     return notes
 
 
-def runs_page(found: Answer) -> Iterator[Block]:
-    """One line each. What changed, what is sorted by, aliases and tags have columns where there are any."""
-    runs, sorted_by = found.page.lines, found.sorted_by
-    if not runs:
+def history_csv(found: Answer, columns: str | None) -> str:
+    """The page as CSV: every column, or those that are asked for."""
+    runs = found.page.lines
+    names = all_columns(runs) if columns is None else chosen_columns(columns, runs)
+    return csv_text(values_in_columns(runs, names))
+
+
+def runs_page(shown: ShownColumns) -> Iterator[Block]:
+    """One line for each run."""
+    if not shown.columns:
         yield Text("no runs")
         return
-    columns = {"run": [run.id for run in runs], "job": [run.job for run in runs]}
-    if found.wanted.changed is not None:
-        columns["changed"] = [changed_text(found.page.changes[run.id]) for run in runs]
-    if sorted_by is not None and sorted_by.word == "metrics":
-        columns[str(sorted_by)] = [_sorted_text(run, sorted_by) for run in runs]
-    columns |= _columns(
-        runs, sorted_by.name if sorted_by is not None and sorted_by.word == "params" else None
-    )
-    marks = [", ".join((*run.names, *run.tags)) for run in runs]
-    if any(marks):
-        columns["alias, tags"] = marks
-    yield Table(tuple(columns), list(zip(*columns.values(), strict=True)), right=("time",))
+    rows = list(zip(*(cells for _, cells in shown.columns), strict=True))
+    yield Table([heading for heading, _ in shown.columns], rows, right=shown.right)
 
 
-def _columns(runs: Sequence[RunLine], sorted_by: str | None) -> dict[str, list[str]]:
-    """`sorted_by`: the parameter that the runs are sorted by; it is shown before all others."""
-    differing = _differing(runs)
-    return {
-        "state": [run.state.value + (f" ({run.failure.value})" if run.failure else "") for run in runs],
-        "created": [moment_text(run.created_at) for run in runs],
-        "by": [run.submitted_by for run in runs],
-        "box": [_box(run) for run in runs],
-        "time": [span_text(run.seconds) for run in runs],
-        "params": [_few(run.params, text_of, differing[run.job] | {sorted_by: 0}) for run in runs],
-        "metrics": [
-            _few(run.metrics, number_text) + " INCOMPLETE" * bool(run.metrics_incomplete) for run in runs
-        ],
-        "verdict": [_verdict(run) for run in runs],
-        "image": [run.image.short for run in runs],
-    }
+def shown_columns(found: Answer, columns: str | None = None, width: int = WIDTH) -> ShownColumns:
+    """The columns that are asked for, as wide as they are; else those that differ and fit into `width`
+    characters, and a note on the others. What is sorted by, and what changed, is always among them.
+    """
+    runs = found.page.lines
+    if columns is not None:
+        names: Sequence[str] = chosen_columns(columns, runs)
+        return _laid_out(found, names, ()) if runs else ShownColumns((), ())
+    if not runs:
+        return ShownColumns((), ())
+    first = [CHANGED] if found.wanted.changed is not None else []
+    sorted_by = _sorted_column(found.sorted_by)
+    first += [sorted_by] if sorted_by is not None else []
+    told = told_apart(runs, first)
+    fitting, left = _fitting(found, told.columns, width)
+    notes = []
+    if told.same and len(runs) > 1:
+        notes.append(_same_text(told.same))
+    if left:
+        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+        notes.append(f"not shown: {', '.join(left[:NAMED])}{more}; --columns NAME,NAME or --columns all")
+    return _laid_out(found, in_shown_order(fitting, runs, first), tuple(notes), width)
 
 
-def _differing(runs: Sequence[RunLine]) -> dict[str, dict[str | None, int]]:
-    """By job, the parameters in which its runs on this page differ, with a rank: they tell lines apart."""
-    first: dict[str, Mapping[str, Any]] = {}
-    found: dict[str, dict[str | None, int]] = {}
-    for run in runs:
-        known, ranks = first.setdefault(run.job, run.params), found.setdefault(run.job, {})
-        for name in known.keys() | run.params.keys():
-            if known.get(name) != run.params.get(name):
-                ranks[name] = 1
-    return found
+def _sorted_column(field: Field | None) -> str | None:
+    if field is None or (field.name is None and field.word not in PLAIN):
+        return None
+    return str(field)
 
 
-def _verdict(run: RunLine) -> str:
-    """Of a run that repeats another: what it showed, or why it was made."""
-    if run.verdict is not None:
-        return run.verdict
-    if run.operations_of_step is not None:
-        return f"operations of step {run.operations_of_step}"
-    return "rerun" if run.rerun_of else ""
+def _fitting(found: Answer, columns: Sequence[str], width: int) -> tuple[list[str], list[str]]:
+    """The columns that fit beside each other, by importance, and those that do not."""
+    fitting: list[str] = []
+    left: list[str] = []
+    room = width + 2
+    for name in columns:
+        cells = [len(clean_line(_cell(found, place, name))) for place in range(len(found.page.lines))]
+        needed = max(len(_heading(found, name, columns)), *cells) + 2
+        if name == "reason":
+            needed = min(needed, SHORTEST + 2)
+        if needed <= room or name in ("run", CHANGED, _sorted_column(found.sorted_by)):
+            fitting.append(name)
+            room -= needed
+        else:
+            left.append(name)
+    return fitting, left
 
 
-def _box(run: RunLine) -> str:
-    text = run.box_name or (run.box or "-")[:BOX_SHOWN]
-    return f"{text} (imported)" if run.imported else text
+def _laid_out(found: Answer, names: Sequence[str], notes: tuple[str, ...], width: int = 0) -> ShownColumns:
+    """`width`: into which the reason is cut; 0: nothing is cut."""
+    runs = found.page.lines
+    columns = [
+        (_heading(found, name, names), [_cell(found, place, name) for place in range(len(runs))])
+        for name in names
+    ]
+    if width and names and names[-1] == "reason":
+        taken = sum(max(len(head), *map(len, cells)) + 2 for head, cells in columns[:-1])
+        room = max(width - taken, SHORTEST)
+        head, cells = columns[-1]
+        columns[-1] = head, [cell if len(cell) <= room else f"{cell[: room - 1]}…" for cell in cells]
+    right = [_heading(found, name, names) for name in names if name != CHANGED and is_number(runs, name)]
+    return ShownColumns(tuple(columns), tuple(right), notes)
 
 
-def _few(
-    values: Mapping[str, Any], text: Callable[[Any], str], ranks: Mapping[str | None, int] | None = None
-) -> str:
-    """`a=1 b=2 c=3 +4`: by rank and name; without a rank after rank 1."""
-    names = sorted(values, key=lambda name: ((ranks or {}).get(name, 2), name))
-    more = f" +{len(values) - COLUMNS}" if len(values) > COLUMNS else ""
-    return " ".join(f"{name}={text(values[name])}" for name in names[:COLUMNS]) + more
+def _heading(found: Answer, name: str, among: Sequence[str]) -> str:
+    return name if name in (CHANGED, _sorted_column(found.sorted_by)) else heading_of(name, among)
+
+
+def _cell(found: Answer, place: int, name: str) -> str:
+    run = found.page.lines[place]
+    if name == CHANGED:
+        return changed_text(found.page.changes[run.id])
+    if found.sorted_by is not None and name == str(found.sorted_by) and found.sorted_by.word == "metrics":
+        return _sorted_text(run, found.sorted_by)
+    return cell_of(run, name)
+
+
+def _same_text(same: dict[str, str]) -> str:
+    """`the same in all: job digits, state succeeded, user ada, lr 0.1`."""
+    texts = [f"{heading_of(name, list(same))} {clean_line(cell)}" for name, cell in same.items()]
+    more = f" and {len(texts) - 2 * NAMED} more" if len(texts) > 2 * NAMED else ""
+    return f"the same in all: {', '.join(texts[: 2 * NAMED])}{more}"
 
 
 def _value_in(run: RunLine, field: Field) -> object:
@@ -171,8 +216,8 @@ def changed_text(changed: Changed) -> str:
             texts.append(f"-{name} {before}".rstrip())
         else:
             texts.append(f"{name} {before} -> {after}" if before else name)
-    more = len(texts) - COLUMNS
-    return ", ".join(texts[:COLUMNS]) + (f" and {more} more" if more > 0 else "")
+    more = len(texts) - CHANGES
+    return ", ".join(texts[:CHANGES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _value(value: Plain) -> str:
