@@ -7,6 +7,7 @@
 | REPRISE_REGISTRY | `host/repository` that images travel through | none: images stay in the engine |
 | REPRISE_STORE | content-addressed blobs: a folder, or `s3://BUCKET/PREFIX` | REPRISE_HOME/store |
 | AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION | for a store on S3 | |
+| REPRISE_CACHE_SIZE | what REPRISE_HOME/inputs keeps of input data, such as `200GB` | a quarter of its disk |
 | REPRISE_IMAGES | the flavours (Dockerfile.base, images/) | the checkout, else the copies in the package |
 | DOCKER_HOST | the engine | what the docker package finds |
 | REPRISE_RAY | the Ray cluster of `--on ray`: its dashboard, `http://HOST:8265` | none |
@@ -30,6 +31,7 @@ class Settings:
     store: Path  # the folder of blobs; unused with a bucket
     bucket: str | None = field(default=None, kw_only=True)  # s3://bucket/prefix
     registry: str | None = field(default=None, kw_only=True)  # host[:port]/repository
+    cache_size: str | None = field(default=None, kw_only=True)  # such as 200GB; None: a quarter of the disk
     ray: str | None = field(default=None, kw_only=True)  # address of a Ray dashboard
     ray_token: str | None = field(default=None, kw_only=True, repr=False)
     ray_token_path: Path | None = field(default=None, kw_only=True)
@@ -52,8 +54,18 @@ class Settings:
 
     @property
     def inputs(self) -> Path:
-        """Input data that came in bundles: a file or folder for each digest, called by its hex digits."""
+        """Input data that came from the store or in bundles (launch/inputs/input_cache.py)."""
         return self.home / "inputs"
+
+    @property
+    def hashes(self) -> Path:
+        """Hashes of input files that were read before (spec/known_hashes.py)."""
+        return self.home / "hashes.db"
+
+    @property
+    def shares_store(self) -> bool:
+        """Whether REPRISE_STORE names a store that other boxes can reach, too."""
+        return self.bucket is not None or self.store != self.home / "store"
 
     @property
     def pins(self) -> Path:
@@ -77,6 +89,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         store=Path(home / "store" if bucket else named or home / "store").expanduser().absolute(),
         bucket=bucket,
         registry=environ.get("REPRISE_REGISTRY") or None,
+        cache_size=environ.get("REPRISE_CACHE_SIZE") or None,
         ray=environ.get("REPRISE_RAY") or None,
         ray_token=environ.get("RAY_AUTH_TOKEN") or None,
         ray_token_path=Path(path).expanduser() if (path := environ.get("RAY_AUTH_TOKEN_PATH")) else None,

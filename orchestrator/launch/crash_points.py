@@ -27,6 +27,10 @@ IMPORT_POINTS = (
     "stored",  # evidence is stored, nothing else is
     "placed",  # inputs and image have their names, no run has a row
 )
+INPUT_POINTS = (
+    "input stored",  # some files of an input are in the store
+    "input fetched",  # some files of an input are on this box
+)
 
 
 def crash_point(name: str) -> None:

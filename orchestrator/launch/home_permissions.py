@@ -18,7 +18,7 @@ _OURS = frozenset(
     {"attempts", "bases.lock", "bases.toml", "flavours", "identity.key", "images", "imports", "imports.lock"}
     | {"inputs", "keys", "spool", "store", "wheels", "worker.log"}
 )
-_BEGINNINGS = ("reprise.db", "crash-", ".")
+_BEGINNINGS = ("reprise.db", "hashes.db", "crash-", ".")
 
 
 def close_home(settings: Settings) -> Iterator[str]:

@@ -13,9 +13,11 @@ from orchestrator.settings import Settings, load
 
 if TYPE_CHECKING:
     from orchestrator.digest import Digest
+    from orchestrator.launch.inputs.input_cache import InputCache
     from orchestrator.record.record import Record
     from orchestrator.record.store.blob_store import Store, StoreOwner
     from orchestrator.run.engine.engine import Engine
+    from orchestrator.spec.known_hashes import KnownHashes
 
 RECORD = "orchestrator.record.record"
 
@@ -74,6 +76,18 @@ class Session:
             self._store_tried = True
 
     @cached_property
+    def known_hashes(self) -> KnownHashes:
+        from orchestrator.spec.known_hashes import KnownHashes
+
+        return KnownHashes(self.settings.hashes)
+
+    @cached_property
+    def inputs(self) -> InputCache:
+        from orchestrator.launch.inputs.input_cache import InputCache
+
+        return InputCache(self.settings, self.known_hashes)
+
+    @cached_property
     def engine(self) -> Engine:
         from orchestrator.run.engine.engine import Engine
 
@@ -108,7 +122,7 @@ class Session:
 
     def close(self) -> None:
         self._join()
-        for name in ("record", "engine"):
+        for name in ("record", "engine", "known_hashes"):
             part = self.__dict__.pop(name, None)
             if part is not None:
                 part.close()

@@ -5,19 +5,28 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.digest import CHUNK, Digest, canonical_json
+from pydantic import ValidationError
+
+from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import UsageError
+from orchestrator.spec.folder_list import is_list, list_chunks, may_be_list
+from orchestrator.spec.input_stamps import Look, look_at
 from orchestrator.spec.jobfile.job_spec import InputSpec
+from orchestrator.spec.known_hashes import KnownHashes
 from orchestrator.spec.open_below import Below
 from orchestrator.spec.plain_file import open_plain
 from orchestrator.value import Value
 
 MOST = 1_000_000  # names reached through links: n folders can lead to each other in 2**n ways
 LISTED = 10_000  # files of a folder whose list is recorded, in some 50 ms; a longer list is not kept
+_THREADS = min(8, os.cpu_count() or 1)  # that hash at once
+_FEW = 64  # files for one of them at a time
 _LINKS = 40  # on one path; Linux has the same limit
 _HINT = "an input holds plain files, and relative links to what lies in it"
 
@@ -40,13 +49,20 @@ class InputData(Value):
     files: tuple[InputFile, ...] = ()  # of a folder with at most LISTED files
 
 
-def read_inputs(inputs: Mapping[str, InputSpec]) -> dict[str, InputData]:
-    """Every input, hashed. UsageError names each one that is absent or has another digest than the spec."""
+def read_inputs(
+    inputs: Mapping[str, InputSpec],
+    known: KnownHashes | None = None,
+    looks: Mapping[str, Look] | None = None,
+) -> dict[str, InputData]:
+    """Every input, hashed. UsageError names each one that is absent or has another digest than the spec.
+
+    `known`: what was hashed before; `looks`: at inputs, from just now.
+    """
     read: dict[str, InputData] = {}
     problems: list[str] = []
     for name, item in sorted(inputs.items()):
         try:
-            data = read_input(Path(item.path))
+            data = read_input(Path(item.path), known, (looks or {}).get(name))
         except UsageError as error:
             problems.append(f"input {name}: {error.message}")
             continue
@@ -63,25 +79,43 @@ def hash_inputs(inputs: Mapping[str, InputSpec]) -> dict[str, Digest]:
     return {name: data.digest for name, data in read_inputs(inputs).items()}
 
 
-def digest_of(path: Path) -> Digest:
+def digest_of(path: Path, known: KnownHashes | None = None) -> Digest:
     """The digest of a file or folder; `listing` says how links count."""
-    return read_input(path).digest
+    return read_input(path, known).digest
 
 
-def read_input(path: Path) -> InputData:
+def read_input(path: Path, known: KnownHashes | None = None, look: Look | None = None) -> InputData:
     """A file or folder with its digest.
 
     A file's digest is that of its bytes. A folder's is that of the canonical JSON list of its files,
     sorted: [path, sha256, size]; names, not times or modes, are part of it.
+
+    With `known`, what did not change since it was read is not read again.
     """
+    if known is None:
+        return _read(path, None)
+    moment, look = known.moment(), look or look_at(path)
+    kept = known.tree(look.stamp) if look.stamp else None
+    if kept is not None:
+        with suppress(ValidationError):  # of another release
+            return InputData.model_validate_json(kept)
+    data = _read(path, known)
+    known.save(moment)
+    if look_at(path) == look:
+        known.learn_tree(look.stamp, look.newest, data.model_dump_json().encode(), moment)
+    return data
+
+
+def _read(path: Path, known: KnownHashes | None) -> InputData:
     try:
         found = path.stat()
         if stat.S_ISREG(found.st_mode):
             with open_plain(path.resolve()) as stream:
-                digest, size = _hash(stream, path)
+                digest, size = _known_or_hashed(stream, path, known)
+                _refuse_list(stream, path, size)
             return InputData(digest=digest, folder=False, count=1, size=size)
         if stat.S_ISDIR(found.st_mode):
-            return _folder(listing(path))
+            return _folder(listing(path, known))
     except OSError as error:
         raise UsageError(f"{error.filename or path}: {error.strerror}") from error
     except UnicodeEncodeError:
@@ -89,9 +123,21 @@ def read_input(path: Path) -> InputData:
     raise UsageError(f"{path} is neither a file nor a folder")
 
 
-def folder_digest(entries: list[tuple[str, str, int]]) -> Digest:
+def _refuse_list(stream: BinaryIO, path: Path, size: int) -> None:
+    """UsageError for a file that has the digest of a folder: by it, nobody could tell which one is meant."""
+    stream.seek(0)
+    start = stream.read(3) or b""
+    stream.seek(0)
+    if may_be_list(start, size) and is_list(stream):
+        raise UsageError(
+            f"{path} holds exactly the list of a folder's files, and so has the digest of that folder",
+            "add a line break at its end, or name the folder itself",
+        )
+
+
+def folder_digest(entries: Iterable[tuple[str, str, int]]) -> Digest:
     """The digest of a folder with these files: [path, SHA-256 in hex, size], sorted by the paths' bytes."""
-    return Digest.of(canonical_json(entries))
+    return Digest.of_chunks(list_chunks(entries))
 
 
 def _folder(entries: list[tuple[str, str, int]]) -> InputData:
@@ -107,38 +153,73 @@ def _folder(entries: list[tuple[str, str, int]]) -> InputData:
     )
 
 
-def listing(folder: Path) -> list[tuple[str, str, int]]:
+def listing(folder: Path, known: KnownHashes | None = None) -> list[tuple[str, str, int]]:
     """Path, SHA-256 in hex, and size in bytes of every file below a folder, sorted by path.
 
     A relative link that stays inside counts as what it leads to, as the job sees it. UsageError for other
     links and for special files, OSError for what cannot be read.
     """
-    entries: list[tuple[str, str, int]] = []
+    shown, files = _walk(folder)
+    hashed: dict[str, tuple[str, int]] = {}
+    unread = []
+    for path, found in files.items():
+        hex_ = known.file(found) if known is not None else None
+        if hex_ is None:
+            unread.append(path)
+        else:
+            hashed[path] = (hex_, found.st_size)
+    hashed |= _hash_files(folder, unread, known)
+    entries = [(name, *hashed[path]) for name, path in shown]
+    return sorted(entries, key=lambda entry: entry[0].encode("utf-8", "surrogateescape"))
+
+
+def _walk(folder: Path) -> tuple[list[tuple[str, str]], dict[str, os.stat_result]]:
+    """Every path as the job sees it, with the path of its file without links; and these files."""
+    shown_paths: list[tuple[str, str]] = []
+    files: dict[str, os.stat_result] = {}  # several links may lead to one file
     through_links = 0  # names
-    known: dict[str, tuple[str, int]] = {}  # several links may lead to one file
     with Below(folder) as below:
         # Of a folder: its path as the job sees it, its path without links, the folders that lead to it.
         waiting: list[tuple[str, str, tuple[str, ...]]] = [("", "", ())]
         for shown, here, way in waiting:
             if here in way:
                 raise UsageError(f"{folder / shown} leads back to a folder that it lies in", _HINT)
-            names = below.names(here.removesuffix("/"))
+            names = below.entries(here.removesuffix("/"))
             through_links += len(names) + 1 if shown != here else 0
             if through_links > MOST:
                 raise UsageError(f"links in {folder} show more than {MOST:,} files", _HINT)
-            for name in names:
-                path = f"{here}{name}"
-                mode = below.look(path).st_mode
-                if stat.S_ISLNK(mode):
+            for name, seen in names:
+                path, found = f"{here}{name}", seen
+                if stat.S_ISLNK(found.st_mode):
                     path = _resolved(below, folder, path)
-                    mode = below.look(path).st_mode if path else stat.S_IFDIR
-                if stat.S_ISDIR(mode):
+                    found = below.look(path) if path else folder.stat()
+                if stat.S_ISDIR(found.st_mode):
                     waiting.append((f"{shown}{name}/", f"{path}/" if path else "", (*way, here)))
                     continue
-                if path not in known:
-                    known[path] = _hash_file(below, folder, path, mode)
-                entries.append((shown + name, *known[path]))
-    return sorted(entries, key=lambda entry: entry[0].encode("utf-8", "surrogateescape"))
+                if not stat.S_ISREG(found.st_mode):  # not opened at all, because opening a device can act
+                    raise _not_plain(folder / path)
+                files.setdefault(path, found)
+                shown_paths.append((shown + name, path))
+    return shown_paths, files
+
+
+def _hash_files(folder: Path, paths: list[str], known: KnownHashes | None) -> dict[str, tuple[str, int]]:
+    """Files below a folder, by their paths without links: SHA-256 in hex, and size. Several at once."""
+    moment = known.moment() if known is not None else 0
+
+    def work(part: Sequence[str]) -> list[tuple[str, tuple[str, int]]]:
+        with Below(folder) as below:
+            return [(path, _hash_file(below, folder, path, known, moment)) for path in part]
+
+    size = max(1, min(_FEW, len(paths) // _THREADS))
+    parts = [paths[start : start + size] for start in range(0, len(paths), size)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = [pool.submit(work, part) for part in parts]
+        try:
+            return dict(pair for future in futures for pair in future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def open_input(folder: Path, name: str) -> BinaryIO:
@@ -178,21 +259,44 @@ def _look(below: Below, folder: Path, name: str, path: str) -> int:
         raise _not_plain(folder / name) from None
 
 
-def _hash_file(below: Below, folder: Path, name: str, mode: int) -> tuple[str, int]:
+def _hash_file(
+    below: Below, folder: Path, name: str, known: KnownHashes | None, moment: int
+) -> tuple[str, int]:
     path = folder / name
     try:
-        if not stat.S_ISREG(mode):  # checked before it is opened, because opening a device can act
-            raise _not_plain(path)
         with below.open(name) as stream:
-            found = os.fstat(stream.fileno())
-            if not stat.S_ISREG(found.st_mode):
+            before = os.fstat(stream.fileno())
+            if not stat.S_ISREG(before.st_mode):
                 raise _not_plain(path)
             digest, size = _hash(stream, path)
+            _learn(stream, before, digest, known, moment)
             return digest.hex, size
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _not_plain(path) from error
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _known_or_hashed(stream: BinaryIO, path: Path, known: KnownHashes | None) -> tuple[Digest, int]:
+    before = os.fstat(stream.fileno())
+    if known is None:
+        return _hash(stream, path)
+    hex_, moment = known.file(before), known.moment()
+    if hex_ is not None:
+        return Digest(f"sha256:{hex_}"), before.st_size
+    digest, size = _hash(stream, path)
+    _learn(stream, before, digest, known, moment)
+    return digest, size
+
+
+def _learn(
+    stream: BinaryIO, before: os.stat_result, digest: Digest, known: KnownHashes | None, moment: int
+) -> None:
+    """Keep the hash of a file that nobody wrote to while it was read."""
+    if known is not None:
+        after = os.fstat(stream.fileno())
+        if (before.st_mtime_ns, before.st_ctime_ns) == (after.st_mtime_ns, after.st_ctime_ns):
+            known.learn(after, digest.hex, moment)
 
 
 def _hash(stream: BinaryIO, path: Path) -> tuple[Digest, int]:

@@ -42,6 +42,12 @@ class Below:
         self._go(f"{folder}/" if folder else "")
         return os.listdir(self._here)  # noqa: PTH208  (of an open folder)
 
+    def entries(self, folder: str) -> list[tuple[str, os.stat_result]]:
+        """As `names`, each with what `look` says of it."""
+        self._go(f"{folder}/" if folder else "")
+        with os.scandir(self._here) as found:
+            return [(entry.name, entry.stat(follow_symlinks=False)) for entry in found]
+
     def target(self, name: str) -> str:
         """Where a link points to."""
         holder, last = self._go(name)

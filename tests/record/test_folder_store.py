@@ -21,7 +21,7 @@ from support.examples import tries
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
-from orchestrator.record.store import folder_store
+from orchestrator.record.store import folder_batch
 from orchestrator.record.store.folder_store import BlobStore
 from orchestrator.run.collect.output_files import collect_outputs
 
@@ -120,9 +120,9 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Path]]]:
 
         return call
 
-    monkeypatch.setattr(folder_store, "fsync_file", noted("data", folder_store.fsync_file))
-    monkeypatch.setattr(folder_store, "fsync_folder", noted("folder", folder_store.fsync_folder))
-    monkeypatch.setattr(folder_store, "sync_filesystem", noted("all", folder_store.sync_filesystem))
+    monkeypatch.setattr(folder_batch, "fsync_file", noted("data", folder_batch.fsync_file))
+    monkeypatch.setattr(folder_batch, "fsync_folder", noted("folder", folder_batch.fsync_folder))
+    monkeypatch.setattr(folder_batch, "sync_filesystem", noted("all", folder_batch.sync_filesystem))
     replace = Path.replace
 
     def renamed(path: Path, target: Path) -> Path:
@@ -218,7 +218,7 @@ def test_a_full_disk_is_said_to_be_full(store: BlobStore, monkeypatch: pytest.Mo
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(folder_store, "fsync_file", full)
+    monkeypatch.setattr(folder_batch, "fsync_file", full)
     with pytest.raises(StoreError, match="No space left") as caught:
         put(store, b"one")
     assert "make room" in (caught.value.hint or "")
@@ -250,7 +250,7 @@ def killed(store: BlobStore, where: str) -> None:
 
         Path.replace = replace_or_die  # type: ignore[method-assign]
     else:
-        setattr(folder_store, where, die)
+        setattr(folder_batch, where, die)
     put(store, b"one", b"two", b"three", b"four")
 
 

@@ -40,6 +40,11 @@ BLOBS = (
 )
 
 
+# Columns that name input data, which the store may have or not; of a folder it has the files, too
+# (record/store/input_trees.py). Whoever adds a column that names some adds it here.
+INPUTS = (tables.run_input.c.digest, tables.input_file.c.digest)
+
+
 class BlobLine(NamedTuple):
     """One row that names a blob of the store."""
 
@@ -50,9 +55,9 @@ class BlobLine(NamedTuple):
 
 
 def named(connection: Connection, digests: Sequence[Digest]) -> set[Digest]:
-    """Those of the digests that some row names."""
+    """Those of the digests that some row names, as a blob or as input data."""
     found: set[Digest] = set()
-    for column in BLOBS:
+    for column in (*BLOBS, *INPUTS):
         found.update(map(Digest, connection.execute(select(column).where(column.in_(digests))).scalars()))
     return found
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 from orchestrator.digest import Digest, Hashed, chunks_of
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, UsageError
 from orchestrator.run.collect.output_files import BlobSink
 
 _HINTS = {
@@ -66,6 +66,25 @@ class Batch(BlobSink, Protocol):
     mended: list[Digest]  # those that lay there with other bytes; known after the commit
 
 
+class OtherBytesError(UsageError):
+    """What was to be stored has other bytes than its digest says: it was changed meanwhile."""
+
+
+class Uploads(Protocol):
+    """Blobs whose digests are known before, and that become durable together. From any thread."""
+
+    mended: list[Digest]
+
+    def put(
+        self, digest: Digest, size: int, opened: Callable[[], BinaryIO], *, thorough: bool = False
+    ) -> bool:
+        """Store what `opened` gives; whether its bytes went. OtherBytesError: they are not the digest's.
+
+        A blob of this size that is there is left, and made young, so that none collects it; `thorough`: only
+        where its bytes are the digest's, too.
+        """
+
+
 class Store(ABC):
     """Bytes under the name of their digest, whole or not at all. StoreError where it fails."""
 
@@ -87,19 +106,38 @@ class Store(ABC):
     def open(self, digest: Digest) -> BinaryIO:
         """The blob's stream, which can seek; its bytes are not yet checked. StoreError if it is not there."""
 
+    @abstractmethod
+    def stream(self, digest: Digest, offset: int) -> Iterator[bytes | memoryview]:
+        """The blob's bytes from `offset` on, not checked. AbsentBlobError, StoreError."""
+
     @contextmanager
     def batch(self) -> Iterator[Batch]:
         """Blobs that become durable together when the block is left. Name none of them if it raises.
 
         What is there already is compared with the bytes in hand, and mended from them.
         """
-        if self.owner is not None and not self._registered:
-            self.register(self.owner())
-            self._registered = True
+        self._register_owner()
         with self.unowned_batch() as batch:
             yield batch
         if batch.mended:
             self.on_mended(batch.mended)
+
+    @contextmanager
+    def uploads(self) -> Iterator[Uploads]:
+        """Known blobs that become durable together when the block is left."""
+        self._register_owner()
+        with self.unowned_uploads() as uploads:
+            yield uploads
+        if uploads.mended:
+            self.on_mended(uploads.mended)
+
+    def _register_owner(self) -> None:
+        if self.owner is not None and not self._registered:
+            self.register(self.owner())
+            self._registered = True
+
+    @abstractmethod
+    def unowned_uploads(self) -> AbstractContextManager[Uploads]: ...
 
     @abstractmethod
     def unowned_batch(self) -> AbstractContextManager[Batch]:

@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.record.store.blob_store import LEDGER_TEXT, Store, Stored, StoreOwner, hint_for
+from orchestrator.record.store.direct_uploads import DirectUploads
 from orchestrator.record.store.pending_uploads import YOUNG, BucketBatch
 from orchestrator.record.store.process_folder import remove_dead, temporaries
 from orchestrator.redaction import bare_address
@@ -111,7 +112,7 @@ class BucketStore(Store):
             raise self._absent(digest)
         return io.BufferedReader(_BlobReader(self, digest, found[0]), CHUNK)
 
-    def chunks(self, digest: Digest, offset: int) -> Iterator[memoryview]:
+    def stream(self, digest: Digest, offset: int) -> Iterator[memoryview]:
         """From `offset` on, in pieces as they come.
 
         A server that cannot read a range is asked for the whole blob, and the start is skipped.
@@ -163,6 +164,12 @@ class BucketStore(Store):
             what = f"storing into {self.name} by way of {self.spool} failed: {error}"
             raise StoreError(what, hint_for(error)) from error
 
+    @contextmanager
+    def unowned_uploads(self) -> Iterator[DirectUploads]:
+        uploads = DirectUploads(self)
+        yield uploads
+        uploads.commit()
+
     def register(self, ledger: StoreOwner) -> None:
         import obstore
 
@@ -200,16 +207,21 @@ class BucketStore(Store):
         return moment + timedelta(seconds=time.monotonic() - asked)
 
     def put(self, digest: Digest, stream: IO[bytes], size: int) -> None:
+        self._put(digest, stream if size > PART else stream.read(), size)
+
+    def put_chunks(self, digest: Digest, chunks: Iterator[bytes], size: int) -> None:
+        """An error among the chunks goes through, and the name shows nothing."""
+        self._put(digest, chunks if size > PART else b"".join(chunks), size)
+
+    def _put(self, digest: Digest, data: Any, size: int) -> None:
         import obstore
 
         with self._translated(f"storing blob {digest}"):
-            large = size > PART
-            data: Any = stream if large else stream.read()
             obstore.put(
                 self.client,
                 self.key(digest),
                 data,
-                use_multipart=large,
+                use_multipart=size > PART,
                 chunk_size=max(PART, size // PARTS),
                 max_concurrency=ALONGSIDE,
             )
@@ -332,7 +344,7 @@ class _BlobReader(io.RawIOBase):
         if self._at >= self._size:
             return 0
         if self._chunks is None:
-            self._chunks = self._store.chunks(self._digest, self._at)
+            self._chunks = self._store.stream(self._digest, self._at)
         if not self._rest:
             self._rest = next(self._chunks, memoryview(b""))
         count = min(len(buffer), len(self._rest))

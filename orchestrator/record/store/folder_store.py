@@ -14,14 +14,14 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.digest import CHUNK, Digest, Hashed, chunks_of
-from orchestrator.durable import fsync_file, fsync_folder, make_folder, sync_filesystem, write_bytes
+from orchestrator.digest import Digest, chunks_of
+from orchestrator.durable import fsync_folder, make_folder, write_bytes
 from orchestrator.errors import StoreError
 from orchestrator.record.store.blob_store import (
     LEDGER_TEXT,
@@ -32,11 +32,11 @@ from orchestrator.record.store.blob_store import (
     StoreOwner,
     hint_for,
 )
-from orchestrator.record.store.process_folder import entries_of, give_up, own_folder, remove_dead
+from orchestrator.record.store.folder_batch import FolderBatch
+from orchestrator.record.store.process_folder import entries_of, remove_dead
 from orchestrator.record.store.safe_folders import NoFileError, open_file, opened_folder, path_of
 
 _ASIDE = "gone-"
-FEW = 16  # files up to which one fsync each is cheaper than flushing the whole file system
 
 
 class BlobStore(Store):
@@ -99,6 +99,11 @@ class BlobStore(Store):
         except OSError as error:
             raise StoreError(f"blob {digest} cannot be read: {error.strerror}") from error
 
+    def stream(self, digest: Digest, offset: int) -> Iterator[bytes]:
+        with self.open(digest) as there:
+            there.seek(offset)
+            yield from chunks_of(there)
+
     @contextmanager
     def file(self, digest: Digest) -> Iterator[Path]:
         """The blob's file. A shared store gives a copy: others can redirect a path before it is mounted."""
@@ -127,6 +132,9 @@ class BlobStore(Store):
                     batch.discard()
         except OSError as error:
             raise StoreError(f"storing into {self.folder} failed: {error}", hint_for(error)) from error
+
+    def unowned_uploads(self) -> AbstractContextManager[FolderBatch]:
+        return self.unowned_batch()
 
     def register(self, ledger: StoreOwner) -> None:
         data = ledger.text[:LEDGER_TEXT].encode("utf-8", "replace")
@@ -246,113 +254,3 @@ class BlobStore(Store):
                 aside.unlink()
                 return
             self._put_back(aside, digest)
-
-
-class FolderBatch:
-    """Temporaries that wait for their names. Made by BlobStore.unowned_batch."""
-
-    def __init__(self, store: BlobStore, parent: Path) -> None:
-        """`parent` is the store's folder of temporaries, opened."""
-        self._store = store
-        folder, self._lock = own_folder(parent)
-        self._own = folder
-        self._temporaries = path_of(self._lock)
-        self._waiting: dict[Digest, Path] = {}
-        self._there: set[Digest] = set()  # stored before, perhaps a moment ago by another process
-        self.mended: list[Digest] = []
-
-    def add(self, stream: BinaryIO, size: int) -> Digest:
-        temporary = self._temporaries / secrets.token_hex(12)
-        passing = Hashed(chunks_of(stream, size))
-        try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
-            # Buffered: an unbuffered write to a full disk takes what fits and says so only in its result.
-            with os.fdopen(fd, "wb") as out:
-                if self._store.shared is not None:
-                    os.fchmod(fd, self._store.shared & 0o444)
-                out.writelines(passing)
-            digest = passing.digest
-            if digest in self._waiting:
-                temporary.unlink()
-            elif self._renewed(digest, temporary):
-                temporary.unlink()
-                self._there.add(digest)
-            else:
-                self._waiting[digest] = temporary
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        return digest
-
-    def _renewed(self, digest: Digest, good: Path) -> bool:
-        """Whether the blob is there with the same bytes; then it is made young, so that none collects it."""
-        try:
-            with self._store.open(digest) as there, good.open("rb") as stream:
-                same = _same(there, stream)
-                if same:
-                    os.utime(there.fileno())  # by the file system's clock
-        except AbsentBlobError:
-            return False
-        except DamagedBlobError:
-            same = False
-        except PermissionError:  # another user's: written again, under our name
-            return False
-        except StoreError as error:
-            if not isinstance(error.__cause__, PermissionError):
-                raise
-            return False
-        if not same:
-            self.mended.append(digest)
-        return same
-
-    def commit(self) -> None:
-        """Data, names, folders. A blob that was there already may lie in a folder not yet durable."""
-        if len(self._waiting) <= FEW:
-            for temporary in self._waiting.values():
-                fsync_file(temporary)
-        else:
-            sync_filesystem(self._temporaries)
-        folders: dict[str, list[Digest]] = {digest.hex[:2]: [] for digest in self._there}
-        for digest in self._waiting:
-            folders.setdefault(digest.hex[:2], []).append(digest)
-        for name, digests in folders.items():
-            with self._store.opened("sha256", name, make=True) as folder:
-                for digest in digests:
-                    self._place(self._waiting[digest], folder / digest.hex)
-        self._waiting.clear()
-        if folders:
-            self._keep(list(folders))
-
-    def _place(self, temporary: Path, target: Path) -> None:
-        try:
-            temporary.replace(target)
-        except IsADirectoryError:  # put there by hand; it goes with our temporaries
-            target.replace(self._temporaries / secrets.token_hex(12))
-            temporary.replace(target)
-
-    def _keep(self, names: list[str]) -> None:
-        """Make the entries in the folders durable, and the folders' own entries, up to the store's."""
-        root = self._store.folder
-        if len(names) > FEW:
-            sync_filesystem(root)
-            return
-        for name in names:
-            with self._store.opened("sha256", name) as folder:
-                fsync_folder(folder)
-        with self._store.opened("sha256") as folder:
-            fsync_folder(folder)
-        fsync_folder(root)
-        fsync_folder(root.parent)
-
-    def discard(self) -> None:
-        self._waiting.clear()
-        give_up(self._own, self._lock)
-
-
-def _same(one: BinaryIO, other: BinaryIO) -> bool:
-    while True:
-        left, right = one.read(CHUNK), other.read(CHUNK)
-        if left != right:
-            return False
-        if not left:
-            return True

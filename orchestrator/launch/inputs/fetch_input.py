@@ -1,0 +1,176 @@
+"""An input by its digest: from this box's cache, or out of the store into it: checked, several files at once,
+and gone on with after a kill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+from orchestrator.digest import Digest, chunks_of
+from orchestrator.disk_room import Room
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.launch.crash_points import crash_point
+from orchestrator.launch.inputs.cache_room import make_room
+from orchestrator.launch.inputs.input_cache import InputCache, entries_in, holds_list
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Watch
+from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError
+
+AT_ONCE = 8  # files that are fetched at the same time
+LARGE = 64 << 20  # bytes: of a larger file, what came before a kill is kept
+FEW = 50  # small files for one thread at a time
+
+
+class AbsentInputError(UsageError):
+    """Neither this box's cache nor the store has the input."""
+
+
+def materialise(session: Session, digest: Digest, watch: Watch, *, run: str | None = None) -> Path:
+    """Where the input with this digest lies on this box: a file, or a folder, both read-only and checked.
+
+    `run`: an open run of this box, whose lock the caller has: nothing of the input goes before its end. Two
+    processes that want one input fetch it once. AbsentInputError: no place has it. StoreError: the store
+    fails, or has other bytes, or the disk is full; what came so far is kept for the next try.
+    """
+    cache = session.inputs
+    try:
+        with cache.holding(digest):
+            path, wrong = cache.find(digest)
+            for text in wrong:
+                watch.note(f"{text}; it is fetched again")
+            if path is None:
+                path = _fetched(session, cache, digest, watch)
+            cache.used(digest)
+            if run is not None:
+                cache.pin(run, [digest])
+            return path
+    except OSError as error:
+        hint = "make room on the disk, or set REPRISE_CACHE_SIZE lower"
+        raise StoreError(f"input {digest} could not be kept in {cache.folder}: {error}", hint) from error
+
+
+def copy_out(session: Session, digest: Digest, target: Path, watch: Watch) -> None:
+    """Copy an input to a path that does not exist yet: a file, or a folder, that the caller may write to.
+
+    UsageError: something is there already. Otherwise as `materialise`.
+    """
+    if target.exists() or target.is_symlink():
+        raise UsageError(f"{target} is there already", "name a path that does not exist yet")
+    source = materialise(session, digest, watch)
+    try:
+        if source.is_dir():
+            shutil.copytree(source, target, copy_function=shutil.copyfile)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    except OSError as error:
+        raise StoreError(f"{target} could not be written: {error}", "make room on the disk") from error
+
+
+def _fetched(session: Session, cache: InputCache, digest: Digest, watch: Watch) -> Path:
+    incoming = cache.incoming(digest)
+    transfer = _Fetching(session, cache, incoming, watch)
+    if not cache.has_come(incoming, digest.hex):
+        size = _size_in_store(session, digest)
+        watch.phase("fetch", digest)
+        transfer.fetch([(digest.hex, size)], f"input {digest}")
+    if holds_list(incoming / digest.hex):
+        lacking: dict[str, int] = {}
+        for entry in entries_in(incoming / digest.hex):
+            if entry.hex not in lacking and not cache.has_come(incoming, entry.hex, entry.size):
+                lacking[entry.hex] = entry.size
+        transfer.fetch(lacking.items(), f"input {digest}")
+    return cache.keep(digest)
+
+
+def _size_in_store(session: Session, digest: Digest) -> int:
+    """Bytes of the input's own blob. AbsentInputError."""
+    try:
+        with session.store.open(digest) as stream:
+            return stream.seek(0, os.SEEK_END)
+    except AbsentBlobError:
+        session.store.check_there()
+        raise AbsentInputError(
+            f"input {digest} is neither in this box's cache nor in the store {session.store.name}",
+            "submit the job once where the data is, with REPRISE_STORE set; or bring it: --input NAME=PATH",
+        ) from None
+
+
+class _Fetching:
+    """Blobs from the store into an incoming folder."""
+
+    def __init__(self, session: Session, cache: InputCache, incoming: Path, watch: Watch) -> None:
+        self._session, self._cache, self._incoming, self._watch = session, cache, incoming, watch
+        self._lock = threading.Lock()
+        self._done = self._total = 0
+        self._room: Room | None = None
+
+    def fetch(self, wanted: Iterable[tuple[str, int]], what: str) -> None:
+        """Blobs by their hex digits and sizes in bytes, several at once. The first error ends it."""
+        files = list(wanted)
+        if not files:
+            return
+        self._done, self._total = 0, sum(size for _, size in files)
+        self._room = make_room(self._session.settings, self._cache, self._total, what)
+        parts: list[list[tuple[str, int]]] = [[]]
+        for one in files:
+            if one[1] > LARGE or len(parts[-1]) >= FEW:
+                parts.append([])
+            parts[-1].append(one)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            futures = [pool.submit(self._part, part) for part in parts]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _part(self, part: list[tuple[str, int]]) -> None:
+        for hex_, size in part:
+            self._one(hex_, size)
+        if len(part) > 1:  # not the list alone
+            crash_point("input fetched")
+
+    def _one(self, hex_: str, size: int) -> None:
+        """A blob, whole and checked under its name, or not at all. DamagedBlobError: it has other bytes."""
+        digest, begun = Digest(f"sha256:{hex_}"), self._incoming / f"{hex_}.part"
+        hasher, offset = sha256(), 0
+        with begun.open("ab+") as out:
+            if 0 < out.tell() <= size:
+                out.seek(0)
+                for chunk in chunks_of(out):
+                    hasher.update(chunk)
+                    offset += len(chunk)
+            else:
+                out.truncate(0)
+            self._moved(offset)
+            if offset < size or size == 0:
+                for piece in self._session.store.stream(digest, offset):
+                    chunk = bytes(piece[: size - offset + 1])
+                    out.write(chunk)
+                    hasher.update(chunk)
+                    offset += len(chunk)
+                    self._moved(len(chunk))
+                    if offset > size:
+                        break
+        if hasher.hexdigest() != hex_:
+            begun.unlink()
+            raise DamagedBlobError(
+                f"blob {digest} has other bytes: it was altered in {self._session.store.name}, or is damaged",
+                "`submit --rehash` where the data is puts it there again",
+            )
+        begun.chmod(0o444)  # the job's user can read it, and nobody writes it
+        begun.rename(self._incoming / hex_)
+
+    def _moved(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            if self._room is not None and count:
+                self._room.wrote(count)
+            self._watch.moved(self._done, self._total)

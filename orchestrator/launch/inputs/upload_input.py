@@ -1,0 +1,127 @@
+"""An input of this box into the store: by file, each once, several at once, gone on with after a kill."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.launch.crash_points import crash_point
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Watch
+from orchestrator.record.store.blob_store import OtherBytesError, Uploads
+from orchestrator.record.store.input_trees import put_list
+from orchestrator.spec.inputs import InputData, listing, open_input, read_input
+from orchestrator.spec.plain_file import open_plain
+
+AT_ONCE = 8  # files
+FEW = 50  # for one thread at a time
+# What becomes durable together: after a kill, so much is sent again at most, and one larger file.
+PART_FILES = 4000
+PART_BYTES = 1 << 30
+
+
+def put_input(
+    session: Session, path: Path, watch: Watch, *, data: InputData | None = None, thorough: bool = False
+) -> InputData:
+    """Put a file or a folder into the store, as far as the store lacks it. Returns its digest and files.
+
+    `data`: as it was read just now. `thorough`: each blob that is there is read and compared, and nothing is
+    taken from the record. UsageError: it cannot be an input, or changes while it is read. StoreError.
+    """
+    if data is None:
+        data = read_input(path, session.known_hashes)
+    if not thorough and is_kept(session, data.digest):
+        return data
+    watch.phase("upload", str(path))
+    if data.folder:
+        _put_folder(session, path, data, watch, thorough=thorough)
+    else:
+        work = _Upload(session, watch, data.size, thorough=thorough)
+        work.put_all(path, [(None, data.digest.hex, data.size)])
+    return data
+
+
+def is_kept(session: Session, digest: Digest) -> bool:
+    """Whether the store has the input and nothing collects it, because the record names it.
+
+    Its own blob is looked for. The files of a folder come before their list, so they are there, too.
+    """
+    return bool(session.record.everything.named([digest])) and session.store.has(digest)
+
+
+def _put_folder(session: Session, path: Path, data: InputData, watch: Watch, *, thorough: bool) -> None:
+    files = [(file.path, file.digest.hex, file.size) for file in data.files]
+    if len(files) != data.count:  # a long list: it is not kept with the rest
+        try:
+            files = listing(path, session.known_hashes)
+        except OSError as error:
+            raise UsageError(f"{error.filename or path}: {error.strerror}") from error
+    once = {hex_: (name, hex_, size) for name, hex_, size in files}
+    work = _Upload(session, watch, sum(size for _, _, size in once.values()), thorough=thorough)
+    work.put_all(path, list(once.values()))
+    if put_list(session.store, files) != data.digest:
+        raise _changed(path)
+
+
+class _Upload:
+    """Files of one input on their way."""
+
+    def __init__(self, session: Session, watch: Watch, total: int, *, thorough: bool) -> None:
+        self._store, self._watch, self._thorough = session.store, watch, thorough
+        self._lock, self._done, self._total = threading.Lock(), 0, total
+
+    def put_all(self, root: Path, files: Sequence[tuple[str | None, str, int]]) -> None:
+        """Files: name below `root`, None for `root` itself; SHA-256 in hex; size in bytes."""
+        for part in _parts(files):
+            with self._store.uploads() as uploads:
+                self._put_part(root, part, uploads)
+            crash_point("input stored")
+
+    def _put_part(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
+        few = [files[start : start + FEW] for start in range(0, len(files), FEW)]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            futures = [pool.submit(self._put_few, root, some, uploads) for some in few]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _put_few(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
+        for name, hex_, size in files:
+            opened = partial(open_plain, root.resolve()) if name is None else partial(open_input, root, name)
+            try:
+                uploads.put(Digest(f"sha256:{hex_}"), size, opened, thorough=self._thorough)
+            except OtherBytesError:
+                raise _changed(root if name is None else root / name) from None
+            except OSError as error:
+                raise UsageError(f"{root / (name or '')}: {error.strerror or error}") from error
+            with self._lock:
+                self._done += size
+                self._watch.moved(self._done, self._total)
+
+
+def _parts(files: Sequence[tuple[str | None, str, int]]) -> Iterator[list[tuple[str | None, str, int]]]:
+    part: list[tuple[str | None, str, int]] = []
+    size = 0
+    for one in files:
+        part.append(one)
+        size += one[2]
+        if len(part) >= PART_FILES or size >= PART_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _changed(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} was changed after it was hashed: the store did not take it",
+        "the same command again, when nobody writes to it",
+    )

@@ -1,0 +1,175 @@
+"""Blobs of a batch that wait as temporaries of a folder store until they get their names together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from orchestrator.digest import CHUNK, Digest, Hashed, chunks_of
+from orchestrator.durable import fsync_file, fsync_folder, sync_filesystem
+from orchestrator.errors import StoreError
+from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError, OtherBytesError
+from orchestrator.record.store.process_folder import give_up, own_folder
+from orchestrator.record.store.safe_folders import path_of
+
+if TYPE_CHECKING:
+    from orchestrator.record.store.folder_store import BlobStore
+
+FEW = 16  # files up to which one fsync each is cheaper than flushing the whole file system
+
+
+class FolderBatch:
+    """Temporaries that wait for their names. Made by BlobStore.unowned_batch."""
+
+    def __init__(self, store: BlobStore, parent: Path) -> None:
+        """`parent` is the store's folder of temporaries, opened."""
+        self._store = store
+        folder, self._lock = own_folder(parent)
+        self._own = folder
+        self._temporaries = path_of(self._lock)
+        self._waiting: dict[Digest, Path] = {}
+        self._there: set[Digest] = set()  # stored before, perhaps a moment ago by another process
+        self.mended: list[Digest] = []
+
+    def add(self, stream: BinaryIO, size: int) -> Digest:
+        temporary, digest = self._written(stream, size)
+        try:
+            if digest in self._waiting:
+                temporary.unlink()
+            elif self._renewed(digest, temporary):
+                temporary.unlink()
+                self._there.add(digest)
+            else:
+                self._waiting[digest] = temporary
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return digest
+
+    def _written(self, stream: BinaryIO, size: int) -> tuple[Path, Digest]:
+        """At most `size` bytes of a stream in a new file, and their digest."""
+        temporary = self._temporaries / secrets.token_hex(12)
+        passing = Hashed(chunks_of(stream, size))
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+            # Buffered: an unbuffered write to a full disk takes what fits and says so only in its result.
+            with os.fdopen(fd, "wb") as out:
+                if self._store.shared is not None:
+                    os.fchmod(fd, self._store.shared & 0o444)
+                out.writelines(passing)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary, passing.digest
+
+    def put(
+        self, digest: Digest, size: int, opened: Callable[[], BinaryIO], *, thorough: bool = False
+    ) -> bool:
+        """As blob_store.Uploads has it."""
+        if self._met(digest, size, thorough):
+            self._there.add(digest)
+            return False
+        if digest in self._waiting:
+            return False
+        with opened() as stream:
+            temporary, found = self._written(stream, size + 1)
+        if found != digest:
+            temporary.unlink()
+            raise OtherBytesError(f"the bytes are no longer those of {digest}")
+        self._waiting[digest] = temporary
+        return True
+
+    def _met(self, digest: Digest, size: int, thorough: bool) -> bool:
+        """Whether the blob is there; then it is made young."""
+        try:
+            with self._store.open(digest) as there:
+                same = os.fstat(there.fileno()).st_size == size
+                if same and thorough:
+                    same = Digest.of_stream(there) == digest
+                if same:
+                    os.utime(there.fileno())
+        except AbsentBlobError:
+            return False
+        except DamagedBlobError:
+            same = False
+        except PermissionError:  # another user's: written again, under our name
+            return False
+        if not same:
+            self.mended.append(digest)
+        return same
+
+    def _renewed(self, digest: Digest, good: Path) -> bool:
+        """Whether the blob is there with the same bytes; then it is made young, so that none collects it."""
+        try:
+            with self._store.open(digest) as there, good.open("rb") as stream:
+                same = _same(there, stream)
+                if same:
+                    os.utime(there.fileno())  # by the file system's clock
+        except AbsentBlobError:
+            return False
+        except DamagedBlobError:
+            same = False
+        except PermissionError:  # another user's: written again, under our name
+            return False
+        except StoreError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                raise
+            return False
+        if not same:
+            self.mended.append(digest)
+        return same
+
+    def commit(self) -> None:
+        """Data, names, folders. A blob that was there already may lie in a folder not yet durable."""
+        if len(self._waiting) <= FEW:
+            for temporary in self._waiting.values():
+                fsync_file(temporary)
+        else:
+            sync_filesystem(self._temporaries)
+        folders: dict[str, list[Digest]] = {digest.hex[:2]: [] for digest in self._there}
+        for digest in self._waiting:
+            folders.setdefault(digest.hex[:2], []).append(digest)
+        for name, digests in folders.items():
+            with self._store.opened("sha256", name, make=True) as folder:
+                for digest in digests:
+                    self._place(self._waiting[digest], folder / digest.hex)
+        self._waiting.clear()
+        if folders:
+            self._keep(list(folders))
+
+    def _place(self, temporary: Path, target: Path) -> None:
+        try:
+            temporary.replace(target)
+        except IsADirectoryError:  # put there by hand; it goes with our temporaries
+            target.replace(self._temporaries / secrets.token_hex(12))
+            temporary.replace(target)
+
+    def _keep(self, names: list[str]) -> None:
+        """Make the entries in the folders durable, and the folders' own entries, up to the store's."""
+        root = self._store.folder
+        if len(names) > FEW:
+            sync_filesystem(root)
+            return
+        for name in names:
+            with self._store.opened("sha256", name) as folder:
+                fsync_folder(folder)
+        with self._store.opened("sha256") as folder:
+            fsync_folder(folder)
+        fsync_folder(root)
+        fsync_folder(root.parent)
+
+    def discard(self) -> None:
+        self._waiting.clear()
+        give_up(self._own, self._lock)
+
+
+def _same(one: BinaryIO, other: BinaryIO) -> bool:
+    while True:
+        left, right = one.read(CHUNK), other.read(CHUNK)
+        if left != right:
+            return False
+        if not left:
+            return True

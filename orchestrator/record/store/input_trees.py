@@ -1,0 +1,59 @@
+"""Input data in the store: a file is one blob; a folder is its list, and a blob for each of its files.
+
+The list's digest is the folder's digest (spec/folder_list.py), so the digest alone says which blobs belong to
+it, and no table does. The bytes alone say whether a digest is a file's or a folder's: no file is taken as an
+input whose bytes are such a list (spec/inputs.py).
+
+Files come before their list. So a list that a row names, and that is there, has its files there, too.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, cast
+
+from orchestrator.digest import Digest
+from orchestrator.errors import StoreError
+from orchestrator.record.store.blob_store import Store
+from orchestrator.spec.folder_list import FileEntry, is_list, list_chunks, may_be_list, read_list
+
+_SPOOLED = 16 << 20  # bytes of a list that are held in memory
+
+
+def put_list(store: Store, entries: Iterable[tuple[str, str, int]]) -> Digest:
+    """Store the list of a folder, sorted by the paths' bytes: [path, SHA-256 in hex, size in bytes].
+
+    Its files must be stored before. Returns the folder's digest.
+    """
+    with tempfile.SpooledTemporaryFile(_SPOOLED) as held, store.batch() as batch:
+        size = sum(held.write(chunk) for chunk in list_chunks(entries))
+        held.seek(0)
+        return batch.add(cast("BinaryIO", held), size)
+
+
+def is_folder(store: Store, digest: Digest) -> bool:
+    """Whether the blob is the list of a folder. StoreError: it is not there, or damaged, or none answers."""
+    with store.open(digest) as stream:
+        start, size = stream.read(3), stream.seek(0, 2)
+        if not may_be_list(start, size):
+            return False
+        stream.seek(0)
+        found = is_list(stream)
+    store.verify(digest)
+    return found
+
+
+def files_of(store: Store, digest: Digest) -> Iterator[FileEntry]:
+    """The files of a folder, as its list has them; checked before the first is given.
+
+    StoreError: the list is not there, or has other bytes, or is none.
+    """
+    with tempfile.SpooledTemporaryFile(_SPOOLED) as held:
+        for chunk in store.chunks_of(digest):
+            held.write(chunk)
+        held.seek(0)
+        try:
+            yield from read_list(held)
+        except ValueError as error:
+            raise StoreError(f"blob {digest} in {store.name}: {error}") from None

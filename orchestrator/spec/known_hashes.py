@@ -1,0 +1,155 @@
+"""What was hashed before: a file with device, inode, size and times of last time is not read again.
+
+Only root, or a clock that is set back, gives a file that was written to the same times again. One more case
+is left: a file that is written twice within one tick of the file system's clock, and read in between. git
+calls such an entry racily clean. So nothing is believed of a file that was changed less than MARGIN before it
+was read; it is read again next time. The moment comes from the file system itself (docs/data.md).
+
+The file is this box's own, below its home; without it, or where it is damaged, all is read.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from orchestrator.durable import make_folder
+
+MARGIN = 2_000_000_000  # nanoseconds: FAT's clock ticks every two seconds, others' every few milliseconds
+MOST = 3_000_000  # files of which something is kept: some 300 MB
+_PATIENCE = 10  # seconds for another process that writes
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS file (
+    device INTEGER, inode INTEGER, size INTEGER, written INTEGER, changed INTEGER, hash BLOB, used INTEGER,
+    PRIMARY KEY (device, inode)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tree (stamp TEXT PRIMARY KEY, document BLOB, used INTEGER) WITHOUT ROWID;
+"""
+_DROP_FILES = "DELETE FROM file WHERE used <= (SELECT used FROM file ORDER BY used LIMIT 1 OFFSET ?)"
+_DROP_TREES = "DELETE FROM tree WHERE stamp NOT IN (SELECT stamp FROM tree ORDER BY used DESC LIMIT 1000)"
+
+
+class KnownHashes:
+    """Hashes of files and documents of whole folders, by what the file system says of them."""
+
+    def __init__(self, path: Path, *, rehash: bool = False) -> None:
+        """`rehash`: believe nothing that was kept, and keep what is read now."""
+        self.path, self._rehash = path, rehash
+        self._lock = threading.Lock()
+        self._learnt: list[tuple[int, int, int, int, int, bytes]] = []
+        self._connection: sqlite3.Connection | None = None
+
+    def moment(self) -> int:
+        """Now, in nanoseconds, by the clock that dates files. 0: it cannot be told, and none is kept."""
+        probe = self.path.with_name(f"{self.path.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            make_folder(self.path.parent)
+            probe.touch(0o600)
+            try:
+                return probe.stat().st_mtime_ns
+            finally:
+                probe.unlink()
+        except OSError:
+            return 0
+
+    def file(self, found: os.stat_result) -> str | None:
+        """The SHA-256 in hex of the file with these facts; None where it must be read."""
+        with self._lock:
+            row = self._rows("SELECT size, written, changed, hash FROM file WHERE device = ? AND inode = ?",
+                             (_signed(found.st_dev), _signed(found.st_ino)))  # fmt: skip
+        if not row or row[0][:3] != (found.st_size, found.st_mtime_ns, found.st_ctime_ns):
+            return None
+        return bytes(row[0][3]).hex()
+
+    def learn(self, found: os.stat_result, hex_: str, moment: int) -> None:
+        """Keep a file's hash, read at `moment` or later, unless the file was changed just before that."""
+        if max(found.st_mtime_ns, found.st_ctime_ns) >= moment - MARGIN:
+            return
+        facts = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        with self._lock:
+            self._learnt.append((_signed(found.st_dev), _signed(found.st_ino), *facts, bytes.fromhex(hex_)))
+
+    def tree(self, stamp: str) -> bytes | None:
+        """The document that was kept for a whole input with this stamp."""
+        with self._lock:
+            row = self._rows("SELECT document FROM tree WHERE stamp = ?", (stamp,))
+        return bytes(row[0][0]) if row else None
+
+    def learn_tree(self, stamp: str, newest: int, document: bytes, moment: int) -> None:
+        """Keep a document for a whole input, whose newest time is `newest`."""
+        if stamp and newest < moment - MARGIN:
+            with self._lock, self._writing() as connection:
+                connection.execute("INSERT OR REPLACE INTO tree VALUES (?, ?, ?)", (stamp, document, moment))
+
+    def save(self, moment: int) -> None:
+        """Write down what was learnt."""
+        with self._lock:
+            learnt, self._learnt = self._learnt, []
+            if learnt:
+                with self._writing() as connection:
+                    rows = ((*row, moment) for row in learnt)
+                    connection.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                    _forget(connection)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """Empty where the file cannot be read: then the input is."""
+        if self._rehash:
+            return []
+        with suppress(sqlite3.Error, OSError):
+            return self._opened().execute(query, values).fetchall()
+        return []
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """What cannot be kept is read again next time. A damaged file is begun anew."""
+        try:
+            with self._opened() as connection:
+                yield connection
+        except sqlite3.OperationalError:  # full, locked for long, not writable
+            pass
+        except sqlite3.DatabaseError:
+            self._connection = None
+            self.path.unlink(missing_ok=True)
+        except OSError:
+            pass
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            make_folder(self.path.parent)
+            connection = sqlite3.connect(self.path, timeout=_PATIENCE, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_TABLES)
+            self._connection = connection
+        return self._connection
+
+
+def _forget(connection: sqlite3.Connection) -> None:
+    """Drop the half that was longest not learnt, where there are more than MOST."""
+    count = connection.execute("SELECT count(*) FROM file").fetchone()[0]
+    if count > MOST:
+        connection.execute(_DROP_FILES, (count // 2,))
+    connection.execute(_DROP_TREES)
+
+
+def _signed(number: int) -> int:
+    """As SQLite's integers are."""
+    return number - (1 << 64) if number >= 1 << 63 else number

@@ -1,0 +1,401 @@
+"""Input data by digest: into the store of either kind, and out of it into another box's cache."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from support.records import new_run
+from support.services import S3Server
+
+from orchestrator.digest import Digest
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.launch.crash_points import INPUT_POINTS, VARIABLE
+from orchestrator.launch.inputs import fetch_input, upload_input
+from orchestrator.launch.inputs.cache_room import make_room, size_of
+from orchestrator.launch.inputs.fetch_input import AbsentInputError, copy_out, materialise
+from orchestrator.launch.inputs.upload_input import put_input
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
+from orchestrator.record.store.input_trees import files_of, is_folder
+from orchestrator.settings import load
+from orchestrator.spec.inputs import digest_of
+from orchestrator.spec.program import Program
+
+SILENT = Silent()
+
+
+@dataclass
+class Place:
+    """A store that two boxes share, and the record of both."""
+
+    environ: dict[str, str]
+    store: Path  # the folder with its files
+    s3: S3Server | None
+    folder: Path
+    sessions: list[Session] = field(default_factory=list)
+
+    def session(self, home: str, **more: str) -> Session:
+        made = Session(load({"REPRISE_HOME": str(self.folder / home), **self.environ, **more}))
+        self.sessions.append(made)
+        return made
+
+    def blob(self, digest: Digest) -> Path:
+        return self.store / "sha256" / digest.hex[:2] / digest.hex
+
+    def flip(self, digest: Digest) -> None:
+        flip(self.blob(digest))
+        if self.s3 is not None:
+            self.s3.touched()
+
+
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.server)])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    environ = {"REPRISE_DATABASE_URL": f"sqlite:///{tmp_path}/record.db"}
+    if request.param == "folder":
+        made = Place(environ | {"REPRISE_STORE": str(tmp_path / "store")}, tmp_path / "store", None, tmp_path)
+    else:
+        s3: S3Server = request.getfixturevalue("s3")
+        prefix = f"inputs/{secrets.token_hex(6)}"
+        for name, value in s3.environ.items():
+            monkeypatch.setenv(name, value)
+        made = Place(environ | {"REPRISE_STORE": s3.address(prefix)}, s3.path(prefix), s3, tmp_path)
+    yield made
+    for session in made.sessions:
+        session.close()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    (folder / "deep" / "er").mkdir(parents=True)
+    for number in range(20):
+        (folder / "deep" / f"{number}.bin").write_bytes(bytes([number]) * 1000)
+    (folder / "deep" / "er" / "same.bin").write_bytes(bytes(1000))
+    (folder / "ümlaut").write_text("x")
+    (folder / "empty").touch()
+    return folder
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Digest]:
+    """The blobs whose bytes a store was asked for."""
+    from orchestrator.record.store.bucket_store import BucketStore
+    from orchestrator.record.store.folder_store import BlobStore
+
+    found: list[Digest] = []
+    for kind in (BucketStore, BlobStore):
+        real = kind.stream
+
+        def noted(self, digest, offset, real=real):  # type: ignore[no-untyped-def]
+            found.append(digest)
+            return real(self, digest, offset)
+
+        monkeypatch.setattr(kind, "stream", noted)
+    return found
+
+
+def flip(path: Path) -> None:
+    mode = path.stat().st_mode
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+def tree_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_goes_into_the_store_and_out_of_it_elsewhere(
+    place: Place, data: Path, asked: list[Digest]
+) -> None:
+    here, there = place.session("here"), place.session("there")
+    sent = put_input(here, data, SILENT)
+    assert sent.digest == digest_of(data)
+    assert is_folder(here.store, sent.digest)
+    assert [file.path for file in files_of(here.store, sent.digest)] == [file.path for file in sent.files]
+    asked.clear()
+    got = materialise(there, sent.digest, SILENT)
+    assert tree_of(got) == tree_of(data)
+    assert len(asked) == len(set(asked)) == 1 + 22  # each blob once; one file is there twice
+    assert not any(path.stat().st_mode & 0o222 for path in got.rglob("*") if path.is_file())
+    asked.clear()
+    assert materialise(there, sent.digest, SILENT) == got
+    assert asked == []
+
+
+def test_a_file_stays_a_file_and_one_that_reads_as_a_list_is_refused(place: Place, tmp_path: Path) -> None:
+    here, there = place.session("here"), place.session("there")
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b'[["a"' + bytes(100))
+    sent = put_input(here, file, SILENT)
+    assert not is_folder(here.store, sent.digest)
+    assert materialise(there, sent.digest, SILENT).read_bytes() == file.read_bytes()
+    for text in ("[]", f'[["a","{"0" * 64}",1]]'):
+        file.write_text(text)
+        with pytest.raises(UsageError, match="the digest of that folder"):
+            put_input(here, file, SILENT)
+
+
+def test_what_is_there_is_not_sent_again(place: Place, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = place.session("here")
+    opened: list[str] = []
+    real = upload_input.open_input
+    monkeypatch.setattr(upload_input, "open_input", lambda *words: (opened.append(words[1]), real(*words))[1])
+    put_input(here, data, SILENT)
+    assert len(opened) == 22
+    (data / "more.csv").write_text("more")
+    opened.clear()
+    put_input(here, data, SILENT)
+    assert opened == ["more.csv"]
+
+
+def test_a_named_input_costs_one_look(place: Place, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = place.session("here")
+    sent = put_input(here, data, SILENT)
+    here.record.submit(
+        new_run(
+            inputs=(sent,), program=Program(name="job", command=("python",), inputs={"data": sent.digest})
+        )
+    )
+    monkeypatch.setattr(here.store, "uploads", None)
+    put_input(here, data, SILENT)
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_stored(
+    place: Place, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = place.session("here")
+    before = (data / "ümlaut").read_bytes()
+    real = upload_input.open_input
+
+    def changing(root: Path, name: str):  # type: ignore[no-untyped-def]
+        if name == "ümlaut":
+            (data / "ümlaut").write_text("y")
+        return real(root, name)
+
+    monkeypatch.setattr(upload_input, "open_input", changing)
+    with pytest.raises(UsageError, match="ümlaut was changed after it was hashed"):
+        put_input(here, data, SILENT)
+    for digest in (Digest.of(before), Digest.of(b"y")):
+        assert not here.store.has(digest)
+
+
+def test_a_large_file_that_changes_while_it_is_sent_is_not_stored(place: Place, tmp_path: Path) -> None:
+    """Its last bytes are others: the server has all that come before by then."""
+    here = place.session("here")
+    file = tmp_path / "large"
+    file.write_bytes(bytes(9 << 20))
+    (right,) = (digest_of(file),)
+    with file.open("r+b") as out:
+        out.seek(-1, os.SEEK_END)
+        out.write(b"1")
+    with pytest.raises(UsageError, match="no longer"), here.store.uploads() as uploads:
+        uploads.put(right, 9 << 20, lambda: file.open("rb"))
+    assert not here.store.has(right)
+    assert not here.store.has(digest_of(file))
+
+
+def test_a_byte_that_changed_in_the_store_is_named_and_mended(place: Place, data: Path) -> None:
+    here, there = place.session("here"), place.session("there")
+    sent = put_input(here, data, SILENT)
+    bad = Digest.of((data / "ümlaut").read_bytes())
+    place.flip(bad)
+    with pytest.raises(StoreError, match=f"{bad} has other bytes"):
+        materialise(there, sent.digest, SILENT)
+    assert not there.inputs.has(sent.digest)
+    put_input(place.session("here"), data, SILENT, thorough=True)
+    assert tree_of(materialise(there, sent.digest, SILENT)) == tree_of(data)
+
+
+def test_a_list_that_changed_in_the_store_makes_no_folder(place: Place, data: Path) -> None:
+    here, there = place.session("here"), place.session("there")
+    sent = put_input(here, data, SILENT)
+    place.flip(sent.digest)
+    with pytest.raises(StoreError, match=f"{sent.digest} has other bytes"):
+        materialise(there, sent.digest, SILENT)
+
+
+@pytest.mark.parametrize("victim", ["tree", "list"])
+def test_a_byte_that_changed_in_the_cache_is_named_and_fetched_again(
+    place: Place, data: Path, victim: str, asked: list[Digest]
+) -> None:
+    here, there = place.session("here"), place.session("there")
+    sent = put_input(here, data, SILENT)
+    got = materialise(there, sent.digest, SILENT)
+    flip(got / "ümlaut" if victim == "tree" else there.inputs.file(sent.digest))
+    notes: list[str] = []
+
+    class Notes(Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    asked.clear()
+    again = materialise(there, sent.digest, Notes())
+    assert tree_of(again) == tree_of(data)
+    assert asked == [Digest.of(b"x") if victim == "tree" else sent.digest]
+    assert "had other bytes; it is fetched again" in notes[0]
+
+
+def test_an_input_that_no_place_has_is_said(place: Place) -> None:
+    there = place.session("there")
+    there.store.put_bytes(b"x")
+    with pytest.raises(AbsentInputError, match="neither in this box's cache nor in the store"):
+        materialise(there, Digest.of(b"nowhere"), SILENT)
+
+
+def test_a_copy_belongs_to_its_owner(place: Place, data: Path, tmp_path: Path) -> None:
+    here, there = place.session("here"), place.session("there")
+    sent = put_input(here, data, SILENT)
+    copy_out(there, sent.digest, tmp_path / "mine", SILENT)
+    (tmp_path / "mine" / "ümlaut").write_text("changed")
+    assert tree_of(materialise(there, sent.digest, SILENT)) == tree_of(data)
+    with pytest.raises(UsageError, match="is there already"):
+        copy_out(there, sent.digest, tmp_path / "mine", SILENT)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from orchestrator.digest import Digest
+from orchestrator.launch.inputs import fetch_input, upload_input
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
+upload_input.PART_FILES, upload_input.FEW, fetch_input.FEW, fetch_input.AT_ONCE = 5, 2, 5, 1
+with Session.open() as session:
+    if sys.argv[1] == "put":
+        print(upload_input.put_input(session, Path(sys.argv[2]), Silent()).digest)
+    else:
+        print(fetch_input.materialise(session, Digest(sys.argv[2]), Silent()))
+"""
+
+
+@pytest.mark.parametrize("point", INPUT_POINTS)
+def test_a_kill_on_the_way_and_the_next_command_goes_on(
+    place: Place, data: Path, point: str, asked: list[Digest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = place.session("here"), place.session("there")
+    digest = digest_of(data)
+    words = ["put", str(data)] if point == "input stored" else ["get", digest]
+    session = here if point == "input stored" else there
+    if point == "input fetched":
+        put_input(here, data, SILENT)
+    environ = {**os.environ, **place.environ, "REPRISE_HOME": str(session.settings.home), VARIABLE: point}
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *words], env=environ, check=False)
+    assert done.returncode == -9
+    sent: list[Digest] = []
+    if point == "input stored":
+        assert not session.store.has(digest)
+        real = upload_input.open_input
+        monkeypatch.setattr(
+            upload_input, "open_input", lambda *words: (sent.append(words[1]), real(*words))[1]
+        )
+        put_input(session, data, SILENT)
+        assert 0 < len(sent) < 22
+        session.store.verify(digest)
+    else:
+        asked.clear()
+        assert not session.inputs.has(digest)
+        assert tree_of(materialise(session, digest, SILENT)) == tree_of(data)
+        assert 0 < len(asked) < 22
+
+
+def test_a_large_file_goes_on_where_it_was(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = place.session("here"), place.session("there")
+    file = tmp_path / "large"
+    file.write_bytes(secrets.token_bytes(3 << 20))
+    sent = put_input(here, file, SILENT)
+    begun = there.inputs.incoming(sent.digest) / f"{sent.digest.hex}.part"
+    begun.write_bytes(file.read_bytes()[: 2 << 20])
+    offsets: list[int] = []
+    real = there.store.stream
+    monkeypatch.setattr(there.store, "stream", lambda digest, at: (offsets.append(at), real(digest, at))[1])
+    assert materialise(there, sent.digest, SILENT).read_bytes() == file.read_bytes()
+    assert offsets == [2 << 20]
+
+
+def test_two_at_once_fetch_once(place: Place, data: Path, asked: list[Digest]) -> None:
+    here = place.session("here")
+    sent = put_input(here, data, SILENT)
+    asked.clear()
+    boxes = [place.session("there") for _ in range(2)]
+    threads = [threading.Thread(target=materialise, args=(box, sent.digest, SILENT)) for box in boxes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(asked) == len(set(asked)) == 23
+
+
+def test_what_was_not_used_for_longest_goes_and_an_open_run_keeps_its_own(
+    place: Place, tmp_path: Path
+) -> None:
+    here = place.session("here")
+    sent = []
+    for number in range(4):
+        folder = tmp_path / f"set{number}"
+        folder.mkdir()
+        (folder / "own").write_bytes(bytes([number]) * 100_000)
+        (folder / "shared").write_bytes(b"s" * 100_000)
+        sent.append(put_input(here, folder, SILENT).digest)
+    box = place.session("there", REPRISE_CACHE_SIZE="450K")
+    run = "0123456789abcdef"
+    (box.settings.attempts / f"{run}-1").mkdir(parents=True)
+    materialise(box, sent[0], SILENT, run=run)
+    for number, digest in enumerate(sent[1:], 1):
+        os.utime(box.inputs.use_of(sent[number - 1]), (number, number))
+        materialise(box, digest, SILENT)
+    assert [box.inputs.has(digest) for digest in sent] == [True, False, True, True]
+    assert size_of(box.inputs) < 450 << 10
+    (box.settings.attempts / f"{run}-1").rmdir()
+    make_room(box.settings, box.inputs, 450 << 10, "all of it")
+    assert not any(box.inputs.has(digest) for digest in sent)
+    assert size_of(box.inputs) == 0
+
+
+def test_a_link_more_or_less_costs_no_second_reading(
+    place: Place, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both change the time of change of a file that two folders share."""
+    from orchestrator.spec import inputs
+
+    here, there = place.session("here"), place.session("there")
+    first = put_input(here, data, SILENT).digest
+    (data / "more").write_text("more")
+    second = put_input(here, data, SILENT).digest
+    materialise(there, first, SILENT)
+    materialise(there, second, SILENT)
+    read: list[Path] = []
+    real = inputs._hash
+    monkeypatch.setattr(inputs, "_hash", lambda stream, path: (read.append(path), real(stream, path))[1])
+    materialise(there, first, SILENT)
+    os.utime(there.inputs.use_of(first), (1, 1))
+    there.inputs.folder.joinpath("pins").mkdir(exist_ok=True)
+    from orchestrator.launch.inputs.cache_room import remove
+
+    remove(there.inputs, first)
+    materialise(there, second, SILENT)
+    assert read == []
+
+
+def test_more_links_than_a_file_can_have(place: Place, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = place.session("here"), place.session("there")
+    sent = put_input(here, data, SILENT)
+
+    def none(*_: object) -> None:
+        raise OSError(31, "Too many links")
+
+    monkeypatch.setattr(os, "link", none)
+    assert tree_of(materialise(there, sent.digest, SILENT)) == tree_of(data)
+    assert fetch_input.AT_ONCE > 1
