@@ -23,6 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "durable",
         "settings",
         "redaction",
+        "scratch",
         "untrusted_json",
         "structural_difference",
     ),

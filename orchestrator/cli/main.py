@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import importlib
 import os
@@ -148,17 +147,20 @@ def _invoke(args: list[str]) -> int:
 
 
 def _unforeseen(error: Exception, args: list[str]) -> int:
-    """A full disk gets a message of its own. Any other unforeseen error is a bug, and gets a crash report."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    """A disk or a folder that cannot be used gets a message. Any other unforeseen error is a bug, and gets a
+    crash report.
+    """
+    from orchestrator.cli.disk_errors import disk_error
+
+    found = disk_error(error) if isinstance(error, OSError) else None
+    if found is not None:
         from orchestrator.cli.terminal.console import silence
 
-        where = error.filename or "what was to be written, or printed, did not fit"
         try:
             sys.stdout.flush()
         except OSError:
             silence(sys.stdout)  # or Python fails once more when it flushes at exit
-        hint = "make room, then try again; `reprise store gc` says what it can free"
-        return _report("NoSpaceLeft", f"no space left: {where}", hint, ExitCode.INFRASTRUCTURE, args)
+        return _report(found.kind, found.message, found.hint, ExitCode.INFRASTRUCTURE, args)
     from orchestrator.cli.crash_report import report_crash
 
     message, hint = report_crash(error, args)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.audit.attestations.attestation_bundle import CheckedBundle, SignedRun, Vouched
 from orchestrator.audit.findings import MEANINGS, Finding
+from orchestrator.verdict.verdict_wording import count as counted
 from orchestrator.view.forms.clean_text import clean_line
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Text, Tone, View
@@ -71,7 +72,7 @@ def _claim(claim: Vouched) -> Iterator[Block]:
         yield Text(f"  signatures of keys that were not given: {claim.unknown}", Tone.QUIET)
     yield from (Text(f"  {clean_line(_run_text(run))}") for run in claim.runs[:RUNS_SHOWN])
     if len(claim.runs) > RUNS_SHOWN:
-        yield Text(f"  and {len(claim.runs) - RUNS_SHOWN} more runs; --json lists all", Tone.QUIET)
+        yield Text(f"  and {counted(len(claim.runs) - RUNS_SHOWN, 'more run')}; --json lists all", Tone.QUIET)
 
 
 def _run_text(run: SignedRun) -> str:

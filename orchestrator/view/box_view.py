@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.record.run_record import BoxLine
+from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.human_units import moment_text, size_text, span_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Table, Text, View
@@ -74,9 +75,9 @@ def garbage_view(swept: Swept, spared: float, dry_run: bool) -> View:
 
     def page() -> Iterator[Block]:
         verb = "would remove" if dry_run else "removed"
-        yield Text(f"{verb} {swept.removed} of {swept.seen} blobs, {size_text(swept.bytes)}")
+        yield Text(f"{verb} {swept.removed} of {count(swept.seen, 'blob')}, {size_text(swept.bytes)}")
         if swept.young:
-            yield Text(f"{swept.young} are younger than {span_text(spared)} and were left alone")
+            yield Text(f"{count(swept.young, 'blob')} younger than {span_text(spared)} left alone")
         for name in swept.foreign[:FOREIGN_SHOWN]:
             yield Text(f"not a blob, left alone: {name}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.human_units import size_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Text, Tone, View
@@ -22,7 +23,7 @@ def exported_view(done: ExportedBundle) -> View:
         ("image", done.image),
         ("runs", " ".join(done.runs) or "none"),
         ("inputs", " ".join(done.inputs)),
-        ("left out", f"{len(done.left_out)} layers of the base" if done.left_out else ""),
+        ("left out", f"{count(len(done.left_out), 'layer')} of the base" if done.left_out else ""),
     ]
     return View(jsonable(done), (Fields(fields), Text(done.bundle)), done.bundle)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,19 @@ def layers_document(layers: Iterable[Layer]) -> list[dict[str, Any]]:
     return [{name: getattr(layer, name) for name in names} for layer in layers]
 
 
+def title_text(title: str) -> str:
+    """`source, 1 file`: the image itself says `1 files`, and what it says is part of its digest."""
+    return re.sub(r"\b1 (file|wheel)s\Z", r"1 \1", title)
+
+
 def layers_table(layers: Iterable[Layer]) -> Table:
     rows = [
-        (layer.kind.value, layer.title, size_text(layer.size) if layer.size else "-", layer.digest)
+        (
+            layer.kind.value,
+            title_text(layer.title),
+            size_text(layer.size) if layer.size else "-",
+            layer.digest,
+        )
         for layer in layers
     ]
     return Table(("layer", "title", "size", "digest"), rows, right=("size",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.page import Block, Text, Tone, View, next_commands, warning
 
 if TYPE_CHECKING:
@@ -18,14 +19,13 @@ def draft_page(drafted: DraftedProject) -> Iterator[Block]:
     for name, text in reversed(list(drafted.files.items())):  # the job file first
         lines = text.splitlines()
         if name.endswith(".lock"):
-            yield Text(
-                f"{drafted.folder / name}: {sum('==' in line for line in lines)} packages, with hashes\n"
-            )
+            packages = count(sum("==" in line for line in lines), "package")
+            yield Text(f"{drafted.folder / name}: {packages}, with hashes\n")
             continue
         yield Text(f"{drafted.folder / name}", Tone.STRONG)
         yield Text("\n".join(f"  {line}" for line in lines[:SHOWN]))
         if len(lines) > SHOWN:
-            yield Text(f"  … {len(lines) - SHOWN} more lines", Tone.QUIET)
+            yield Text(f"  … {count(len(lines) - SHOWN, 'more line')}", Tone.QUIET)
         yield Text()
     for note in drafted.notes:
         yield warning(note)

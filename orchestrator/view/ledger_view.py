@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.record.ledger.append_events import KINDS
 from orchestrator.record.ledger.read_ledger import LedgerEvent
+from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.human_units import moment_text
 from orchestrator.view.forms.page import Block, Table, Text, View
 
@@ -113,7 +114,7 @@ def _shared(verb: str, table: str, column: str | None) -> Any:
 
 def _text(value: Any) -> str:
     """A text of an event. One that was too long for it is there as digest and size."""
-    return f"({value['bytes']} bytes)" if isinstance(value, dict) else str(value)
+    return f"({count(value['bytes'], 'byte')})" if isinstance(value, dict) else str(value)
 
 
 SENTENCES: dict[str, Any] = {
@@ -140,6 +141,8 @@ SENTENCES: dict[str, Any] = {
     "verdict.given": _judged("judged"),
     "verdict.imported": _judged("brought in a verdict on"),
     "verdict.adopted": _judged("found a verdict on"),
-    "store.mended": lambda _run, data: f"put {len(data['blobs'])} altered blobs again, from good bytes",
-    "store.swept": lambda _run, data: f"removed {len(data['blobs'])} blobs from the store",
+    "store.mended": lambda _run, data: (
+        f"put {count(len(data['blobs']), 'altered blob')} again, from good bytes"
+    ),
+    "store.swept": lambda _run, data: f"removed {count(len(data['blobs']), 'blob')} from the store",
 }

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.page import Block, Table, Text, Tone, View, next_commands
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ def lock_view(done: LockedProject, checked: bool) -> View:
             ]
             yield Table(("package", "version", "needed by"), rows)
         yield from (Text(f"note: {text}", Tone.ODD) for text in done.notes)
-        brought = f"{len(locked.packages)} packages from {named}, {len(locked.provided)} more are in the base"
+        brought = (
+            f"{count(len(locked.packages), 'package')} from {named}, {len(locked.provided)} more in the base"
+        )
         yield Text(f"{brought} {done.base}" + ("" if done.changed else "; the lock is as it was"))
         if not sources.named and not checked:
             where = sources.job_file.name if sources.job_file is not None else "the job file"

@@ -24,7 +24,7 @@ def test_a_dry_run_says_what_would_go_and_then_it_goes(reprise: Call, home: Path
     assert planned.code == 0
     assert planned.out.splitlines()[:2] == [
         "would remove 1 of 3 blobs, 2.0 KiB",
-        "1 are younger than 1 d 00 h and were left alone",
+        "1 blob younger than 1 d 00 h left alone",
     ]
     assert "not a blob, left alone:" in planned.out
     assert "\x1b" not in planned.out

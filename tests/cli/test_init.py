@@ -100,6 +100,14 @@ def test_without_a_terminal_it_asks_nothing(
     assert list(listing(project)) == ["train.py"]
 
 
+def test_a_wrong_path_is_said_before_the_terminal_that_is_missing(
+    project: Path, reprise: Callable[..., Any]
+) -> None:
+    ran = reprise("init", str(project / "trian.py"))
+    assert ran.code == 2
+    assert "no such script or folder" in ran.err and "terminal" not in ran.err
+
+
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 0), ("n\n", 130)])
 def test_in_a_terminal_it_shows_the_files_and_asks(project: Path, home: Path, answer: str, code: int) -> None:
     argv = [sys.executable, "-m", "orchestrator.cli", "init", str(project)]

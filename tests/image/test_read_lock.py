@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.packages.base_packages import BaseClashError
 from orchestrator.image.wheels.lock import Pin
 from orchestrator.image.wheels.pip_download import requirement
 from orchestrator.image.wheels.read_lock import locked_file, read_lock
@@ -322,3 +323,25 @@ def test_places_that_no_command_line_holds_are_refused(
     """They ended in a traceback: Argument list too long."""
     with pytest.raises(UsageError, match=r"more than 100 places|not an address that is taken"):
         read_lock(lock(tmp_path, text), python)
+
+
+@pytest.mark.parametrize(
+    ("bases", "fits"),
+    [
+        (
+            {"cpu": {"torch": "2.13.0+cpu"}, "cuda": {"torch": "2.13.0+cu130", "torchvision": "0.28.0"}},
+            "cuda",
+        ),
+        ({"cuda": {"torch": "2.13.0+cu130", "torchvision": "0.27.0"}}, None),
+        ({"mine": {"torch": "2.12.0", "torchvision": "0.28.0"}}, None),
+    ],
+)
+def test_a_clash_names_the_base_of_this_box_that_fits(
+    tmp_path: Path, python: PythonFacts, bases: dict[str, dict[str, str]], fits: str | None
+) -> None:
+    """Of a lock for another build of PyTorch; the CUDA parts that it names come with that one."""
+    text = pylock_of(("torch", "2.13.0"), ("torchvision", "0.28.0"), ("triton", "3.7.1"), ("tqdm", "4.0"))
+    with pytest.raises(BaseClashError) as caught:
+        read_lock(lock(tmp_path, text, "pylock.toml"), python)
+    hint = caught.value.naming(bases).hint or ""
+    assert hint == (f"`base: {fits}` in the job file fits it" if fits else caught.value.hint)

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import UsageError
+from orchestrator.launch.locking.base_clashes import LockError
+from orchestrator.launch.project_survey import draft_lock
 from orchestrator.launch.project_survey.draft_project import DraftedProject, draft_project
 from orchestrator.settings import load
 
@@ -80,3 +83,30 @@ def test_what_imports_need_is_a_guess_and_is_called_one(folder: Path) -> None:
 def test_a_project_that_needs_nothing_has_no_requirements(folder: Path) -> None:
     found = drafted(folder)
     assert (found.spec.requirements, found.spec.base, set(found.files)) == (None, None, {"job.yaml"})
+
+
+def test_a_clash_with_the_base_is_mended_by_what_is_said_next(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`reprise lock` would fail again: another base is made first, or the one that fits is named."""
+    (folder / "requirements.txt").write_text("torch==2.9.1\n")
+
+    def refuse(settings: object, place: object, needs: object, base: str) -> object:
+        if base == "old":
+            raise UsageError("no index")
+        raise LockError(
+            "torch==2.9.1 is asked for", base=fits, make=None if fits else "reprise base new NAME X"
+        )
+
+    monkeypatch.setattr(draft_lock, "_locked", refuse)
+    fits: str | None = None
+    found = drafted(folder)
+    assert found.next[:3] == ("reprise base new NAME X", "reprise base build NAME", found.next[2])
+    assert found.next[2].startswith("write `base: NAME` into ")
+    assert [command.split()[:2] for command in found.next[3:]] == [["reprise", "lock"], ["reprise", "submit"]]
+
+    fits = "old"
+    found = drafted(folder)
+    assert found.spec.base == "old"
+    assert "base: old" in found.files["job.yaml"] and "fits the requirements" in found.files["job.yaml"]
+    assert found.next[0].split()[:3] == ["reprise", "base", "build"]

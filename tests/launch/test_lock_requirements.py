@@ -279,7 +279,7 @@ def test_every_line_that_is_no_requirement_is_named(quick: PackageIndex) -> None
     assert quick.asked == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_uv_ends_with_the_command_that_started_it(
     index: PackageIndex, tmp_path: Path, number: signal.Signals
 ) -> None:

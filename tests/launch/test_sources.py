@@ -197,7 +197,7 @@ prefix: /home/somebody/lab
     )
     assert found.notes == (
         "it asks for Python 3.9; the base has 3.11.2",
-        "left out, because pip has no such package: pytorch-cuda, cudatoolkit, libgcc-ng, pip",
+        "left out, because pip has no such package: pytorch-cuda, cudatoolkit, libgcc-ng",
     )
 
 

@@ -22,6 +22,7 @@ def command(as_json: bool) -> int:
     from orchestrator.cli.terminal.console import print_view, tell
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.doctor import checks
+    from orchestrator.verdict.verdict_wording import count
     from orchestrator.view.box_view import checks_view
 
     with opened() as session:
@@ -29,5 +30,5 @@ def command(as_json: bool) -> int:
     print_view(checks_view(found), as_json)
     wrong = sum(check.ok is False for check in found)
     if wrong and not as_json:
-        tell(f"\n{wrong} of {len(found)} checks found something wrong")
+        tell(f"\n{wrong} of {count(len(found), 'check')} found something wrong")
     return ExitCode.INFRASTRUCTURE if wrong else ExitCode.OK

@@ -29,17 +29,19 @@ def command(target: Path, yes: bool, dry_run: bool, as_json: bool) -> None:
     from orchestrator.cli.terminal.console import print_view, show
     from orchestrator.errors import UsageError
     from orchestrator.launch.project_survey.draft_project import draft_project
+    from orchestrator.launch.project_survey.survey_project import project_place
     from orchestrator.launch.project_survey.write_drafts import refuse_existing, write_drafts
     from orchestrator.settings import load
     from orchestrator.view.init_view import draft_page, init_view
 
-    ask = not (yes or dry_run)
+    settings, ask = load(), not (yes or dry_run)
     if ask and (as_json or not (sys.stdin.isatty() and sys.stdout.isatty())):
+        project_place(target)  # a wrong path is said first
         raise UsageError(
             "init asks before it writes, and there is no terminal to ask on",
             "--yes writes the files, --dry-run prints them",
         )
-    drafted = draft_project(load(), target, writing=not dry_run)
+    drafted = draft_project(settings, target, writing=not dry_run)
     if not dry_run:
         refuse_existing(drafted.folder, drafted.files)
     if ask:

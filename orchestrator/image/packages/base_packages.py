@@ -53,21 +53,41 @@ def provided(name: str, version: str, python: PythonFacts) -> bool:
     return name in python.packages and public(python.packages[name]) == public(version)
 
 
+class BaseClashError(UsageError):
+    """A lock has another PyTorch, or companion of it, than the base. `wanted`: which, each in its version."""
+
+    def __init__(self, message: str, hint: str, wanted: Iterable[tuple[str, str]]) -> None:
+        super().__init__(message, hint)
+        self.wanted = tuple(wanted)
+
+    def naming(self, bases: Mapping[str, Mapping[str, str]]) -> BaseClashError:
+        """The same with a base that fits, of those of this box: name -> package -> version."""
+        for base, packages in sorted(bases.items()):
+            if all(public(packages.get(name, "")) == public(version) for name, version in self.wanted):
+                return BaseClashError(self.message, f"`base: {base}` in the job file fits it", self.wanted)
+        return self
+
+
 def refuse_clashes(path: object, versions: Iterable[tuple[str, str]], python: PythonFacts) -> None:
-    """UsageError where a lock has another PyTorch, or companion of it, than the base.
+    """BaseClashError where a lock has another PyTorch, or companion of it, than the base.
 
     `versions`: name and version of each package.
     """
-    lines, wanted = [], []
+    lines, own, wanted = [], [], []
     for name, version in versions:
+        if held(name) and not (cuda_part(name) and name not in python.packages):
+            wanted.append((name, version))
         if held(name) and name in python.packages and not provided(name, version, python):
             lines.append(f"{name} {version} is locked, and the base has {python.packages[name]}")
-            wanted.append(f"--requirement {name}=={version}")
+            own.append(f"--requirement {name}=={version}")
         elif foreign_build(name, version, python.packages):
             lines.append(f"{name} is made for another build of PyTorch than the base's CPU build")
     if lines:
-        own = f", or make one of your own: reprise base new NAME {' '.join(wanted)}" if wanted else ""
-        raise UsageError(
+        make = (
+            f", or make one of your own: reprise base new NAME {' '.join(own)}" if own else ", such as cuda"
+        )
+        raise BaseClashError(
             "\n".join([f"{path} does not fit the base:", *(f"  {line}" for line in lines)]),
-            f"name a base in the job file that has it (reprise base list){own or ', such as cuda'}",
+            f"name a base in the job file that has it (reprise base list){make}",
+            wanted,
         )

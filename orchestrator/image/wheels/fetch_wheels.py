@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.durable import fsync_folder, write_bytes
 from orchestrator.errors import InfrastructureError, UsageError
+from orchestrator.image.base.base_pins import list_pins
 from orchestrator.image.image_model import PythonFacts
+from orchestrator.image.packages.base_packages import BaseClashError
 from orchestrator.image.wheels.labelled_builds import download_labelled, labelled
 from orchestrator.image.wheels.lock import Lock, Pin
 from orchestrator.image.wheels.pip_download import download
 from orchestrator.image.wheels.read_lock import lock_bytes, locked_file, read_lock
 from orchestrator.image.wheels.wheel_folders import copy_found, copy_named, other_bytes
 from orchestrator.image.wheels.wheel_name import read_wheel_name
+from orchestrator.scratch import scratch_folder
 from orchestrator.settings import Settings
 from orchestrator.value import Value
 
@@ -65,7 +67,7 @@ def fetch_wheels(
     found = _read_resolved(settings, key)
     if found is not None:
         return found
-    lock = read_lock(requirements, python, data)
+    lock = _read(settings, requirements, python, data)
     wheels = {pin.name: wheel for pin in lock.pins if (wheel := _cached(settings, pin)) is not None}
     missing = tuple(pin for pin in lock.pins if pin.name not in wheels)
     if missing:
@@ -75,6 +77,13 @@ def fetch_wheels(
     resolved = _Resolved(files=tuple((wheel.filename, wheel.digest, wheel.size) for wheel in result))
     write_bytes(_resolved_path(settings, key), resolved.model_dump_json().encode())
     return result
+
+
+def _read(settings: Settings, requirements: Path, python: PythonFacts, data: bytes) -> Lock:
+    try:
+        return read_lock(requirements, python, data)
+    except BaseClashError as error:
+        raise error.naming({pin.name: pin.python.packages for pin in list_pins(settings)}) from None
 
 
 def _key(requirements: Path, data: bytes, python: PythonFacts) -> str:
@@ -129,8 +138,7 @@ def _fetch(
 ) -> list[WheelFile]:
     """Every pin's file into the cache: from the folders and files that the lock names, else by pip."""
     settings.wheels.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=settings.wheels, prefix=".download-") as temporary:
-        room = Path(temporary)
+    with scratch_folder(".download-", settings.wheels) as room:
         taken = copy_named(lock, path, room / "named")
         rest = tuple(pin for pin in lock.pins if pin.file is None)
         if rest:

@@ -23,6 +23,7 @@ from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.lock import Lock, Pin
 from orchestrator.image.wheels.wheel_folders import MAX_WHEEL
 from orchestrator.image.wheels.wheel_target import abi, platforms
+from orchestrator.scratch import end_with_parent
 
 DEADLINE = 6 * 3600.0  # seconds for all wheels of a lock
 PATIENCE = 300.0  # seconds in which at least STEP bytes must come
@@ -114,6 +115,7 @@ def _run(
             stderr=subprocess.STDOUT,
             env=environment(os.environ, room),
             start_new_session=True,
+            preexec_fn=end_with_parent,
         )
         try:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (MAX_WHEEL, MAX_WHEEL))

@@ -14,11 +14,24 @@ Clash = tuple[str, str, str]
 
 
 class LockError(UsageError):
-    """These requirements cannot be locked for this base. `resolver`: the resolver's last lines, cleaned."""
+    """These requirements cannot be locked for this base.
 
-    def __init__(self, message: str, hint: str | None = None, resolver: Sequence[str] = ()) -> None:
+    `resolver`: the resolver's last lines, cleaned. `base`: one for which they most likely can, made here or
+    not. `make`: the command that makes one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        resolver: Sequence[str] = (),
+        *,
+        base: str | None = None,
+        make: str | None = None,
+    ) -> None:
         super().__init__(message, hint)
         self.resolver = tuple(resolver)
+        self.base, self.make = base, make
 
 
 def base_clash(target: LockTarget, clashes: Iterable[Clash], resolver: Sequence[str] = ()) -> LockError:
@@ -33,7 +46,14 @@ def base_clash(target: LockTarget, clashes: Iterable[Clash], resolver: Sequence[
     ]
     if len(distinct) > SHOWN:
         lines.append(f"and {len(distinct) - SHOWN} more")
-    return LockError("\n  ".join(lines), _way_out(target, distinct), resolver)
+    text = "\n  ".join(lines)
+    fits = _fitting(target, distinct)
+    if fits is not None:
+        hint = f"use a base that fits: --base {fits}, and `base: {fits}` in the job file"
+        return LockError(text, hint, resolver, base=fits)
+    make = _make(target, distinct)
+    hint = f"change the requirement, or make a base of your own: {make}"
+    return LockError(text, hint, resolver, make=make)
 
 
 def cpu_torch_clash(target: LockTarget, built: Iterable[tuple[str, tuple[str, ...]]]) -> LockError:
@@ -50,27 +70,38 @@ def cpu_torch_clash(target: LockTarget, built: Iterable[tuple[str, tuple[str, ..
         return LockError(
             "\n  ".join(lines),
             f"use a base that has it: --base {fitting[0]}, and `base: {fitting[0]}` in the job file",
+            base=fitting[0],
         )
     return LockError(
         "\n  ".join(lines),
         "the base cuda has torchvision and torchaudio, and runs without a GPU, too: reprise base build cuda, "
         "then `base: cuda` in the job file",
+        base="cuda",
     )
 
 
-def _way_out(target: LockTarget, clashes: Sequence[Clash]) -> str:
+def _wanted(clashes: Sequence[Clash]) -> dict[str, list[str]]:
     wanted: dict[str, list[str]] = {}
     for _, package, versions in clashes:
         wanted.setdefault(package, []).append(versions)
+    return wanted
+
+
+def _fitting(target: LockTarget, clashes: Sequence[Clash]) -> str | None:
+    """The first of this box's other bases that has what is asked for."""
+    wanted = _wanted(clashes)
     for base, packages in sorted(target.others.items()):
         if all(_fits(packages.get(package), versions) for package, versions in wanted.items()):
-            return f"use a base that fits: --base {base}, and `base: {base}` in the job file"
+            return base
+    return None
+
+
+def _make(target: LockTarget, clashes: Sequence[Clash]) -> str:
     asked = " ".join(
         f"--requirement '{package}{','.join(sorted(filter(None, set(versions))))}'"
-        for package, versions in sorted(wanted.items())
+        for package, versions in sorted(_wanted(clashes).items())
     )
-    make = f"reprise base new NAME --from {target.base} {asked}"
-    return f"change the requirement, or make a base of your own: {make}"
+    return f"reprise base new NAME --from {target.base} {asked}"
 
 
 def _fits(version: str | None, wanted: Iterable[str]) -> bool:

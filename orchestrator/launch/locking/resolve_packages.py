@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from orchestrator.errors import UsageError
 from orchestrator.image.packages.base_packages import held, public
@@ -18,6 +17,7 @@ from orchestrator.launch.locking.provided_stubs import MARK, stub_version, write
 from orchestrator.launch.locking.requirement_line import RequestedPackage, read_line
 from orchestrator.launch.locking.resolver_messages import missing_extra, resolver_error
 from orchestrator.launch.locking.run_uv import run_uv, uv_platform
+from orchestrator.scratch import scratch_folder
 from orchestrator.spec.plain_file import read_plain
 from orchestrator.value import Value
 
@@ -86,8 +86,7 @@ def _resolve(
     chosen = {name: stub_version(has[name]) if name in stubs else public(has[name]) for name in has}
     kept = {**{name: version for name, version in before.items() if name not in has}, **chosen}
     fixed = [f"{name}=={version}" for name, version in chosen.items() if held(name)]
-    with TemporaryDirectory(prefix="reprise-lock-") as folder:
-        room = Path(folder)
+    with scratch_folder("reprise-lock-") as room:
         write_stubs(room / "stubs", stubs)
         _write(room / "requirements.in", (one.line() for one in wanted))
         _write(room / "constraints.txt", [*fixed, *limits])

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from orchestrator.errors import InfrastructureError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.launch.interrupt import Interrupt
+from orchestrator.scratch import end_with_parent
 
 TIME = 600.0  # seconds for one resolution; large ones take ten on an empty cache
 OUTPUT = 1 << 20  # bytes of uv's messages that are read
@@ -67,6 +68,7 @@ def run_uv(arguments: Sequence[str], room: Path, environment: Mapping[str, str])
             stderr=log,
             env=dict(environment),
             start_new_session=True,
+            preexec_fn=end_with_parent,
         )
         try:
             with contextlib.suppress(ProcessLookupError):  # it may have ended already

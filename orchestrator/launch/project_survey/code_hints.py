@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.launch.project_survey.local_modules import LocalModules
-from orchestrator.launch.project_survey.python_source import dotted_name
+from orchestrator.launch.project_survey.python_source import dotted_name, nodes_of
 
 _TRAINS = frozenset(
     {"torch", "lightning", "pytorch_lightning", "transformers", "accelerate", "fastai", "ignite", "timm"}
@@ -43,7 +43,7 @@ def hints_of(modules: LocalModules, script: str) -> CodeHints:
     notebook: list[str] = []
     cuda = False
     for file, tree in trees.items():
-        for node in ast.walk(tree):
+        for node in nodes_of(tree):
             cuda |= (
                 isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value[:4] == "cuda"
             )

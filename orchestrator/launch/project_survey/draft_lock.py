@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.errors import RepriseError
+from orchestrator.launch.locking.base_clashes import LockError
 from orchestrator.launch.locking.lock_requirements import LockedRequirements, lock_requirements
 from orchestrator.launch.locking.lock_target import lock_target
 from orchestrator.launch.locking.sources.project_sources import ADDED, LOCK_NAME, LockSources, read_sources
@@ -20,6 +21,8 @@ class DraftedLock:
     files: dict[str, str] = field(default_factory=dict)  # name -> text, to be written
     notes: tuple[str, ...] = ()
     pending: bool = False  # `reprise lock` is still to make it
+    base: str | None = None  # where it cannot be made: another base that fits
+    make: str | None = None  # or the command that makes one
 
 
 def draft_lock(settings: Settings, folder: Path, needs: PackageNeeds, base: str) -> DraftedLock:
@@ -36,7 +39,8 @@ def draft_lock(settings: Settings, folder: Path, needs: PackageNeeds, base: str)
     except RepriseError as error:
         hint = f" ({error.hint})" if error.hint else ""
         notes.append(f"the packages are not locked yet: {error.message}{hint}")
-        return DraftedLock(LOCK_NAME, added, tuple(notes), pending=True)
+        clash = error if isinstance(error, LockError) else LockError("")
+        return DraftedLock(LOCK_NAME, added, tuple(notes), True, clash.base, clash.make)
     notes += more
     if not locked.packages:
         return DraftedLock(notes=tuple(notes))

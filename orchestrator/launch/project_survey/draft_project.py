@@ -10,8 +10,9 @@ from pathlib import Path
 
 from orchestrator.image.base.base_pins import default_flavour, list_pins
 from orchestrator.launch.project_survey.data_beside_code import Surroundings
-from orchestrator.launch.project_survey.draft_lock import draft_lock
+from orchestrator.launch.project_survey.draft_lock import DraftedLock, draft_lock
 from orchestrator.launch.project_survey.job_text import demanded, job_text
+from orchestrator.launch.project_survey.package_needs import PackageNeeds
 from orchestrator.launch.project_survey.survey_project import Survey, survey_project
 from orchestrator.launch.project_survey.write_drafts import refuse_existing
 from orchestrator.settings import Settings
@@ -45,12 +46,11 @@ def draft_project(settings: Settings, target: Path, writing: bool = False) -> Dr
     if writing:
         refuse_existing(survey.folder, (FILE_NAME,))
     base, reason = _base(default, made, survey.hints.imports)
-    needs = survey.needs
-    if base in made:
-        needs = replace(needs, missing=tuple(name for name in needs.missing if name not in made[base]))
-    elif base == "cuda":
-        needs = replace(needs, missing=tuple(name for name in needs.missing if name not in _WITH_CUDA))
-    lock = draft_lock(settings, survey.folder, needs, base)
+    lock = draft_lock(settings, survey.folder, _needs(survey, base, made), base)
+    if lock.base is not None:  # the requirements clash with this base, and not with that one
+        reason = "" if lock.base == default else f"fits the requirements, which {base} does not"
+        base = lock.base
+        lock = draft_lock(settings, survey.folder, _needs(survey, base, made), base)
     draft = replace(
         survey.draft,
         base=base if reason else None,
@@ -73,8 +73,14 @@ def draft_project(settings: Settings, target: Path, writing: bool = False) -> Dr
         spec=_checked(survey, missing),
         files=files,
         notes=tuple(notes),
-        next=_next(survey, base, made, lock.pending),
+        next=_next(survey, base, made, lock),
     )
+
+
+def _needs(survey: Survey, base: str, made: Mapping[str, Mapping[str, str]]) -> PackageNeeds:
+    """The packages that the code needs, without those of the base."""
+    has = made.get(base, _WITH_CUDA if base == "cuda" else ())
+    return replace(survey.needs, missing=tuple(name for name in survey.needs.missing if name not in has))
 
 
 def _checked(survey: Survey, missing: Iterable[str]) -> JobSpec:
@@ -127,9 +133,11 @@ def _escaped(pattern: str) -> str:
     return pattern[: len(pattern) - end] + "\\ " * end
 
 
-def _next(survey: Survey, base: str, made: Mapping[str, object], pending: bool) -> tuple[str, ...]:
+def _next(survey: Survey, base: str, made: Mapping[str, object], lock: DraftedLock) -> tuple[str, ...]:
     file = FILE_NAME if survey.folder.resolve() == Path.cwd() else str(survey.folder / FILE_NAME)
     given = "".join(f" -p {name}=…" for name in demanded(survey.draft))
-    build = () if base in made else (f"reprise base build {base}",)
-    lock = (f"reprise lock {shlex.quote(file)}",) if pending else ()
-    return (*build, *lock, f"reprise submit {shlex.quote(file)}{given}")
+    build: tuple[str, ...] = () if base in made else (f"reprise base build {base}",)
+    if lock.make is not None:
+        build = (lock.make, "reprise base build NAME", f"write `base: NAME` into {file}")
+    locking = (f"reprise lock {shlex.quote(file)}",) if lock.pending else ()
+    return (*build, *locking, f"reprise submit {shlex.quote(file)}{given}")

@@ -6,7 +6,11 @@ import ast
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
+_NODES: WeakKeyDictionary[ast.AST, list[ast.AST]] = WeakKeyDictionary()
+_OUTER: WeakKeyDictionary[ast.AST, list[ast.AST]] = WeakKeyDictionary()
+_INNER = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
 _DEPTH = 40  # of an expression that is computed
 _LARGE = 1 << 62
 _OPERATORS = {
@@ -50,6 +54,41 @@ def _parsed(text: str) -> ast.Module | Exception:
             return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return error
+
+
+def nodes_of(tree: ast.AST) -> Sequence[ast.AST]:
+    """All nodes below the top of a tree, in the order of `ast.walk`.
+
+    They are walked once: a megabyte of Python has half a million, and many readers ask for some of them.
+    """
+    found = _NODES.get(tree)
+    if found is None:
+        found = _NODES[tree] = children_of(tree)
+        for node in found:  # which grows
+            found += children_of(node)
+    return found
+
+
+def outer_nodes_of(tree: ast.Module) -> Sequence[ast.AST]:
+    """Nodes outside of functions and classes; these themselves are among them, what is in them is not."""
+    found = _OUTER.get(tree)
+    if found is None:
+        found = _OUTER[tree] = [*tree.body]
+        for node in found:  # which grows
+            if not isinstance(node, _INNER):
+                found += children_of(node)
+    return found
+
+
+def children_of(node: ast.AST) -> list[ast.AST]:
+    """The nodes right below, without the operators and `Load`s, which are shared and say nothing."""
+    below: list[ast.AST] = []
+    for value in node.__dict__.values():
+        if isinstance(value, list):
+            below += [item for item in value if isinstance(item, ast.AST)]
+        elif isinstance(value, ast.AST) and value._fields:
+            below.append(value)
+    return below
 
 
 def constant(node: ast.expr | None, names: Mapping[str, Any] | None = None, depth: int = 0) -> Any:
@@ -125,9 +164,9 @@ def is_main_guard(node: ast.stmt) -> bool:
 def module_constants(tree: ast.Module) -> dict[str, Any]:
     """Names that a module sets once, in its body itself, to a constant."""
     stored: dict[str, int] = {}
-    for name in _stored(tree.body):
+    for name in _stored(tree):
         stored[name] = stored.get(name, 0) + 1
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Global):
             stored |= dict.fromkeys(node.names, 2)
     found: dict[str, Any] = {}
@@ -137,17 +176,13 @@ def module_constants(tree: ast.Module) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not UNKNOWN}
 
 
-def _stored(body: Sequence[ast.AST]) -> Iterator[str]:
+def _stored(tree: ast.Module) -> Iterator[str]:
     """Each time that a name of the module is set, outside of functions and classes."""
-    waiting = [*body]
-    while waiting:
-        node = waiting.pop()
+    for node in outer_nodes_of(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             yield node.id
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
-        elif not isinstance(node, ast.Lambda):
-            waiting += ast.iter_child_nodes(node)
 
 
 def assignments(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr | None]]:
@@ -182,12 +217,12 @@ def imported_modules(tree: ast.Module) -> dict[str, int]:
     found: dict[str, int] = {}
     optional = {
         inner
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Try) and _forgives_imports(node)
         for statement in node.body
         for inner in ast.walk(statement)
     }
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if node in optional:
             continue
         if isinstance(node, ast.Import):

@@ -55,7 +55,7 @@ class Survey:
 
 def survey_project(target: Path, provided: Mapping[str, str]) -> Survey:
     """`target`: a script or a folder; `provided`: the base's packages. UsageError: nothing to run there."""
-    folder, script = _place(target)
+    folder, script = project_place(target)
     files = look_at(folder)
     if script is not None and script not in files.sizes:
         raise UsageError(f"{target} is not a plain file", "name the script itself, not a link to it")
@@ -83,8 +83,8 @@ def survey_project(target: Path, provided: Mapping[str, str]) -> Survey:
     return Survey(folder, draft, needs, surroundings, hints, notes)
 
 
-def _place(target: Path) -> tuple[Path, str | None]:
-    """The project's folder, and the script in it where one was named."""
+def project_place(target: Path) -> tuple[Path, str | None]:
+    """The project's folder, and the script in it where one was named. UsageError: the path is neither."""
     try:
         if target.is_dir():
             return target, None

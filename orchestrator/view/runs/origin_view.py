@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from orchestrator.digest import Digest
 from orchestrator.record.lineage.lineage_model import Made, Mention
+from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.human_units import moment_text
 from orchestrator.view.forms.page import Block, Fields, Text, Tone, View
 from orchestrator.view.runs.run_view import params_text
@@ -83,14 +84,14 @@ def _group(group: Sequence[Found]) -> Iterator[Block]:
     for item in group[:FILES_SHOWN]:
         yield Text(f"{item.path}{'' if alone or not made else f'  (as {made_as(item)})'}", Tone.STRONG)
     if len(group) > FILES_SHOWN:
-        yield Text(f"and {len(group) - FILES_SHOWN} more files; --json lists all", Tone.QUIET)
+        yield Text(f"and {count(len(group) - FILES_SHOWN, 'more file')}; --json lists all", Tone.QUIET)
     if not left_by_a_run(made, mentions):
         yield Text(f"  no run made this ({group[0].digest})" if alone else "  no run made these")
     # People mean the first run that is not a rerun.
     for run in sorted(made, key=lambda run: run.rerun_of is not None)[:RUNS_SHOWN]:
         yield _made(run, alone)
     if len(made) > RUNS_SHOWN:
-        yield Text(f"  and {len(made) - RUNS_SHOWN} more runs; --json lists all", Tone.QUIET)
+        yield Text(f"  and {count(len(made) - RUNS_SHOWN, 'more run')}; --json lists all", Tone.QUIET)
     yield from _mentions(mentions, alone)
 
 

@@ -11,6 +11,7 @@ from orchestrator.run.attempt_model import Fingerprint, OutputStatus, State
 from orchestrator.spec.jobfile.placeholders import SHELL, text_of
 from orchestrator.spec.jobfile.problems import shorten
 from orchestrator.spec.source.source_tree import GitState
+from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.human_units import moment_text, number_text, size_text, span_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Table, Text, Tone, View, next_commands, warning
@@ -215,7 +216,7 @@ def _trace(run: RunRecord) -> str:
         steps, events = (sum(getattr(trace, name) for trace in run.traces) for name in ("steps", "events"))
         size = size_text(sum(trace.size for trace in run.traces))
         several = f" in {len(run.traces)} processes" if len(run.traces) > 1 else ""
-        parts.append(f"{steps:,} steps, {events:,} events, {size}{several}")
+        parts.append(f"{count(steps, 'step')}, {count(events, 'event')}, {size}{several}")
     parts += [f"BROKEN: {trace.broken}" for trace in run.traces if trace.broken]
     parts += ["incomplete" for trace in run.traces if not trace.complete and not trace.broken]
     return ", ".join(parts)

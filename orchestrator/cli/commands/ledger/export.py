@@ -25,14 +25,16 @@ def command(folder: Path, blobs: bool, as_json: bool) -> None:
     from orchestrator.cli.terminal.console import line, print_document
     from orchestrator.cli.terminal.progress_bar import ProgressBar
     from orchestrator.cli.verb_session import opened
+    from orchestrator.verdict.verdict_wording import count
 
     with opened() as session, ProgressBar() as bar:
         done = export(session, folder, bar.step("export"), blobs=blobs)
     if as_json:
         print_document(done.model_dump(mode="json"))
         return
-    bytes_of = f"{done.copied} of {done.blobs} blobs" if blobs else f"the digests of {done.blobs} blobs"
-    line(f"{folder}: {done.events} events, {done.runs} runs, {bytes_of}")
+    stored = count(done.blobs, "blob")
+    bytes_of = f"{done.copied} of {stored}" if blobs else f"the digests of {stored}"
+    line(f"{folder}: {count(done.events, 'event')}, {count(done.runs, 'run')}, {bytes_of}")
     if done.missing:
-        line(f"{done.missing} blobs are not in the store: `reprise audit --only blobs`")
+        line(f"not in the store: {count(done.missing, 'blob')} (`reprise audit --only blobs`)")
     line(f"others check it with your public key (`reprise ledger key`): reprise audit --offline {folder}")

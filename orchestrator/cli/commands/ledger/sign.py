@@ -34,6 +34,7 @@ def command(target: str | None, as_json: bool) -> None:
     from orchestrator.audit.heads.signed_heads import copy_to_file, copy_to_git, sign_ledger
     from orchestrator.cli.terminal.console import line, print_document, tell
     from orchestrator.cli.verb_session import opened
+    from orchestrator.verdict.verdict_wording import count
 
     with opened() as session:
         new = sign_ledger(session) is not None
@@ -49,4 +50,6 @@ def command(target: str | None, as_json: bool) -> None:
         return
     line(last.text.removesuffix("\n") if last else "the ledger is empty: nothing was recorded yet")
     if copied is not None:
-        tell(f"{copied} signed tree heads copied to {target}" if copied else f"{target} had them all")
+        tell(
+            f"{count(copied, 'signed tree head')} copied to {target}" if copied else f"{target} had them all"
+        )

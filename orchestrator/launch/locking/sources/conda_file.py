@@ -34,7 +34,7 @@ _PIP_NAMES = {
 }
 # What conda has and pip does not: the interpreter, compilers, C libraries, CUDA, programs.
 _CONDA_ONLY = re.compile(
-    r"python|python_abi|pip|setuptools|wheel|conda|mamba|_.*|lib(?!rosa$|cst$|svm-official$|tmux$|sass$).*"
+    r"python|python_abi|conda|mamba|_.*|lib(?!rosa$|cst$|svm-official$|tmux$|sass$).*"
     r"|cuda.*|cudatoolkit.*|cudnn|nccl|magma.*|pytorch-cuda|pytorch-mutex|mkl.*|blas.*|openblas.*|intel-openmp"
     r"|llvm-openmp|tbb|gcc.*|gxx.*|gfortran.*|clang.*|binutils.*|ld_impl.*|sysroot.*|kernel-headers.*|make|cmake"
     r"|pkg-config|ninja|git|git-lfs|nodejs|yarn|ffmpeg|x264|x265|openh264|ca-certificates|openssl|zlib.*|zstd"
@@ -43,6 +43,7 @@ _CONDA_ONLY = re.compile(
     r"|curl|bash|vim|tmux|htop|krb5|keyutils|nettle|gnutls|p11-kit|lame|aom|dav1d|svt-av1|hdf5|eigen|boost.*|c-ares"
     r"|brotli(-bin)?|yaml|xorg-.*|fftw|suitesparse|metis|jq|graphviz|pandoc|texlive.*|r-.*|nomkl|pip-tools",
 )
+_INSTALLERS = frozenset({"pip", "setuptools", "wheel"})  # the base has them
 _ENTRY = re.compile(
     r"(?:[A-Za-z0-9_./-]+::)?(?P<name>[A-Za-z0-9_.-]+)(?P<extras>\[[^\]]*\])?\s*(?P<versions>.*)"
 )
@@ -77,6 +78,8 @@ def read_conda_file(path: Path, python: PythonFacts) -> FoundRequirements:
         name = match["name"].lower()
         if name == "python":
             notes += _about_python(match["versions"], python)
+        elif name in _INSTALLERS:
+            continue
         elif _CONDA_ONLY.fullmatch(name):
             left.append(name)
         else:

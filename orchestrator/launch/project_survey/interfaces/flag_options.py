@@ -19,6 +19,7 @@ from orchestrator.launch.project_survey.python_source import (
     dotted_name,
     keyword,
     module_constants,
+    nodes_of,
 )
 
 _ABSL = {"float": "float", "integer": "int", "string": "str", "enum": "str"}
@@ -29,7 +30,7 @@ def read_absl(tree: ast.Module) -> ScriptInterface | None:
     """`flags.DEFINE_float("lr", 0.1, "learning rate")`"""
     collector, constants = OptionCollector(), module_constants(tree)
     found = False
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         name = dotted_name(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
         if not isinstance(node, ast.Call) or not name.startswith("DEFINE_") or len(node.args) < 2:
             continue
@@ -49,7 +50,7 @@ def read_dataclasses(modules: LocalModules, script: str) -> ScriptInterface | No
     tree = modules.tree(script)
     assert tree is not None  # noqa: S101  (the script has been parsed)
     call = next(
-        (n for n in ast.walk(tree) if isinstance(n, ast.Call) and dotted_name(n.func) in _DATACLASS_PARSERS),
+        (n for n in nodes_of(tree) if isinstance(n, ast.Call) and dotted_name(n.func) in _DATACLASS_PARSERS),
         None,
     )
     if call is None or not call.args:

@@ -30,6 +30,7 @@ from orchestrator.launch.project_survey.python_source import (
     dotted_name,
     keyword,
     module_constants,
+    nodes_of,
 )
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -37,7 +38,7 @@ _WORD = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*\Z", re.ASCII)  # what fire read
 
 
 def _calls(tree: ast.Module, *names: str) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call) and dotted_name(node.func) in names)
+    return (node for node in nodes_of(tree) if isinstance(node, ast.Call) and dotted_name(node.func) in names)
 
 
 def read_typer(tree: ast.Module) -> ScriptInterface | None:

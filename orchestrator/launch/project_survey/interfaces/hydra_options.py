@@ -15,7 +15,7 @@ from orchestrator.launch.project_survey.interfaces.script_options import (
 )
 from orchestrator.launch.project_survey.interfaces.typed_defaults import decorators
 from orchestrator.launch.project_survey.project_files import ProjectFiles
-from orchestrator.launch.project_survey.python_source import constant, keyword
+from orchestrator.launch.project_survey.python_source import constant, keyword, nodes_of
 from orchestrator.spec.jobfile.problems import SpecError
 from orchestrator.spec.jobfile.strict_yaml import YamlNode, read_yaml
 
@@ -34,7 +34,7 @@ def read_hydra(files: ProjectFiles, script: str, tree: ast.Module) -> ScriptInte
     call = next(
         (
             call
-            for node in ast.walk(tree)
+            for node in nodes_of(tree)
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             for name, call in decorators(node)
             if name == "hydra.main" and call is not None

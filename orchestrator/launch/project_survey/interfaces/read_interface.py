@@ -17,6 +17,7 @@ from orchestrator.launch.project_survey.interfaces.hydra_options import read_hyd
 from orchestrator.launch.project_survey.interfaces.script_options import ScriptInterface
 from orchestrator.launch.project_survey.local_modules import LocalModules
 from orchestrator.launch.project_survey.project_files import ProjectFiles
+from orchestrator.launch.project_survey.python_source import nodes_of, outer_nodes_of
 
 
 def read_interface(entry: EntryPoint, files: ProjectFiles) -> ScriptInterface:
@@ -51,7 +52,7 @@ def _definer(
         found = next(
             (
                 (node, alias)
-                for node in ast.walk(tree)
+                for node in nodes_of(tree)
                 if isinstance(node, ast.ImportFrom)
                 for alias in node.names
                 if (alias.asname or alias.name) in called
@@ -71,12 +72,8 @@ def _definer(
 
 def _called_at_start(tree: ast.Module) -> set[str | None]:
     """Names that the module's own body calls, outside of functions and classes."""
-    names: set[str | None] = set()
-    waiting: list[ast.AST] = [*tree.body]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            names.add(node.func.id)
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            waiting += ast.iter_child_nodes(node)
-    return names
+    return {
+        node.func.id
+        for node in outer_nodes_of(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
