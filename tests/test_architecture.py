@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("image",),
     ("run",),
     ("record",),
-    ("verdict",),
+    ("verdict", "analysis"),
     ("launch",),
     ("audit",),
     ("view",),

@@ -25,6 +25,7 @@ from orchestrator.record.runs import (
     boxes,
     commit_recovery,
     finish_run,
+    metric_series,
     read_run,
     run_states,
     sealed_text,
@@ -178,6 +179,7 @@ class Record(Door):
     run = reading(read_run.whole_run)
     run_without_series = reading(read_run.run_without_series)
     run_to_execute = reading(read_run.run_to_execute)
+    series = reading(metric_series.metric_series)
     image = reading(read_run.whole_image)
     sealed = reading(sealed_text.sealed)
     state = reading(read_run.state_of)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.records import new_run
+from support.records import finish_run, new_run
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
@@ -240,6 +241,23 @@ def test_best_is_the_best_point(reprise: Call, recorded: Callable[..., str]) -> 
     least = json.loads(reprise("best", "digits", "--metric", "acc.min", "--json").out)["best"]
     assert (least["part"], least["value"], least["step"]) == ("min", 0.5, 0)
     assert reprise("best", "digits", "--metric", "acc.min", "--last").code == ExitCode.USAGE
+
+
+def test_best_says_what_mattered_or_that_it_cannot_be_told(session: Session, reprise: Call) -> None:
+    for number in range(24):
+        new = new_run(params={"lr": number / 10, "note": "\x1b[31m<b>"})
+        finish_run(session.record, new, metrics={"loss": 3.0 - number / 10})
+    code, out, _ = reprise("best", "digits", "--metric", "loss", "--minimize", "--importance")
+    assert code == 0
+    assert "\nwhat mattered for the least loss\n" in out
+    assert re.search(r"\nlr +100% +-1\.00\n", out)
+    assert "24 runs were weighed" in out
+    assert "the same in all these runs: note" in out
+    finish_run(session.record, new_run(), metrics={"other": 1.0})
+    told = json.loads(reprise("best", "digits", "--metric", "other", "--importance", "--json").out)
+    assert told["importance"]["told"] is False
+    assert told["importance"]["why_not"] == "20 runs with this metric are needed, and 1 has it"
+    assert told["importance"]["without"] == 24
 
 
 def test_incomplete_metrics_are_marked_wherever_they_are_ranked(

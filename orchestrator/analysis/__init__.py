@@ -1,0 +1,1 @@
+"""What many runs show together: pure functions over plain values."""

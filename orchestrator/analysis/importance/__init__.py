@@ -1,0 +1,1 @@
+"""Which parameter a metric depends on, and how much."""

@@ -1,0 +1,82 @@
+"""A metric's points, smoothed and made few enough to be drawn, so that no spike is lost.
+
+Smoothing comes first: of points that were thinned out before, an average says nothing. Then each stretch of
+the axis, about a pixel wide, keeps its least and its greatest value; the first and the last point stay, too.
+A million points become a thousand stretches in about a twentieth of a second of plain Python.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import compress, islice
+from typing import NamedTuple
+
+MOST_STRETCHES = 4000  # wider than any screen
+HEAVIEST = 0.999  # of the weight of what came before
+
+
+class Line(NamedTuple):
+    """What is drawn, from left to right, and what was left out."""
+
+    x: list[float]
+    y: list[float]
+    points: int  # that there were
+    not_numbers: int  # of those, how many are NaN or infinite, and not drawn
+    first_not_number: float | None  # where the first of them lies
+
+    @property
+    def reduced(self) -> bool:
+        return len(self.x) < self.points - self.not_numbers
+
+
+def drawn_line(x: Sequence[float], y: Sequence[float], stretches: int, weight: float = 0.0) -> Line:
+    """`x`: one for each value, in any order and finite. `weight`: 0 for no smoothing, to 1 for the most."""
+    places: Sequence[float] = x
+    values: Sequence[float] = y
+    if any(second < first for first, second in zip(x, islice(x, 1, None), strict=False)):
+        order = sorted(range(len(x)), key=x.__getitem__)
+        places, values = [x[at] for at in order], [y[at] for at in order]
+    good = list(map(math.isfinite, values))
+    lost = len(good) - sum(good)
+    first = places[good.index(False)] if lost else None
+    if lost:
+        places, values = list(compress(places, good)), list(compress(values, good))
+    if weight > 0:
+        values = smooth(values, weight)
+    kept = _kept(places, values, max(1, min(stretches, MOST_STRETCHES)))
+    return Line([places[at] for at in kept], [values[at] for at in kept], len(y), lost, first)
+
+
+def smooth(values: Sequence[float], weight: float) -> list[float]:
+    """The average of what came so far, each older value counting `weight` times as much as the next.
+
+    The beginning is not pulled towards zero. Values are finite.
+    """
+    weight = min(max(weight, 0.0), HEAVIEST)
+    found, average, counted = [], 0.0, 0.0
+    for value in values:
+        counted = counted * weight + (1 - weight)
+        # As a step towards the value: of equal values the average is exactly that value.
+        average += (value - average) * ((1 - weight) / counted)
+        found.append(average)
+    return found
+
+
+def _kept(x: Sequence[float], y: Sequence[float], stretches: int) -> list[int]:
+    """Places of the points that are drawn, in order."""
+    if len(x) <= 2 * stretches + 2:
+        return list(range(len(x)))
+    least, greatest = x[0], x[-1]
+    found = {0, len(x) - 1}
+    start = 0
+    for number in range(1, stretches + 1):
+        edge = least + (greatest - least) * (number / stretches)
+        end = bisect_left(x, edge, start) if number < stretches else len(x)
+        if end > start:
+            part = y[start:end]
+            found.add(start + part.index(min(part)))
+            found.add(start + part.index(max(part)))
+        start = end
+    return sorted(found)
