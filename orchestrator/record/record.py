@@ -102,6 +102,7 @@ class History(Door):
 
     page = reading(queries.history)
     line = reading(queries.line_of)
+    named_lines = reading(queries.named_lines)
     field = reading(queries.sorted_by)
     why_nothing = reading(unmet_filter.why_nothing)
     changes = reading(changes.changes)

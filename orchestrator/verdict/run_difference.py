@@ -56,24 +56,34 @@ def difference(a: RunRecord, b: RunRecord) -> Difference:
     asked), flags (what the process that trains read back last), hardware (`bit_class.*`, `perf_class.*`),
     resources, metrics, outputs (path -> digest, or why it was rejected), result.
     """
-    programs = a.program, b.program
+    facts = facts_of(a), facts_of(b)
+    plain = {name: _section(name, *(one[name] for one in facts)) for name in facts[0]}
     sections = (
-        _section("job", _job(a), _job(b)),
-        _section("params", *(program.params for program in programs)),
-        _section("env", *(program.env for program in programs)),
-        _section("inputs", *({name: str(d) for name, d in program.inputs.items()} for program in programs)),
-        _section("code", a.source, b.source),
-        _section("git", _git(a), _git(b)),
-        _section("packages", a.packages, b.packages),
-        _section("determinism", *(flat(program.determinism.model_dump(mode="json")) for program in programs)),
-        _section("flags", _flags(a), _flags(b)),
-        _section("hardware", _hardware(a), _hardware(b)),
-        _section("resources", *(flat(run.resources.model_dump(mode="json")) for run in (a, b))),
+        *(plain[name] for name in plain if name != "result"),
         _metrics(a, b),
         _outputs(a, b),
-        _section("result", _result(a), _result(b)),
+        plain["result"],
     )
     return Difference(a=a.id, b=b.id, sections=sections)
+
+
+def facts_of(run: RunRecord) -> dict[str, Mapping[str, Cell]]:
+    """The sections of `difference` but metrics and outputs, which are compared in ways of their own."""
+    program = run.program
+    return {
+        "job": _job(run),
+        "params": program.params,
+        "env": program.env,
+        "inputs": {name: str(digest) for name, digest in program.inputs.items()},
+        "code": run.source,
+        "git": _git(run),
+        "packages": run.packages,
+        "determinism": flat(program.determinism.model_dump(mode="json")),
+        "flags": _flags(run),
+        "hardware": _hardware(run),
+        "resources": flat(run.resources.model_dump(mode="json")),
+        "result": _result(run),
+    }
 
 
 def _section(name: str, a: Mapping[str, Cell], b: Mapping[str, Cell]) -> Section:
@@ -149,11 +159,11 @@ def _result(run: RunRecord) -> dict[str, Cell]:
 
 
 def _metrics(a: RunRecord, b: RunRecord) -> Section:
-    plain = _section("metrics", _all_metrics(a), _all_metrics(b))
+    plain = _section("metrics", all_metrics(a), all_metrics(b))
     return plain.model_copy(update={"differing": tuple(map(_with_delta, plain.differing))})
 
 
-def _all_metrics(run: RunRecord) -> dict[str, Cell]:
+def all_metrics(run: RunRecord) -> dict[str, Cell]:
     """The values, and a note where some could not be read."""
     return {**run.metrics, **({INCOMPLETE: run.metrics_incomplete} if run.metrics_incomplete else {})}
 
@@ -168,13 +178,13 @@ def _outputs(a: RunRecord, b: RunRecord) -> Section:
     return _split(
         "outputs",
         (
-            (FieldPair(name=path, a=_output(left), b=_output(right)), same_output(left, right))
+            (FieldPair(name=path, a=output_cell(left), b=output_cell(right)), same_output(left, right))
             for path, left, right in pair_runs(a, b).pairs
         ),
     )
 
 
-def _output(output: Output | None) -> Cell:
+def output_cell(output: Output | None) -> Cell:
     if output is None:
         return None
     if output.status is OutputStatus.REJECTED:

@@ -19,6 +19,7 @@ from orchestrator.view.forms.human_units import moment_text, size_text
 from orchestrator.view.forms.json_form import json_text
 from orchestrator.view.forms.page import View, tone_of
 from orchestrator.web.access_tokens import Access
+from orchestrator.web.chart_lists import charts_of
 from orchestrator.web.printed_blocks import printed
 from orchestrator.web.static_files import static_path
 
@@ -43,6 +44,7 @@ def templates() -> Environment:
         "moment": moment_text,
         "size": size_text,
         "tone": lambda text: tone_of(text).value,
+        "charts_of": charts_of,
     }
     return found
 

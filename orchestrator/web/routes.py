@@ -5,7 +5,16 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from orchestrator.web import static_files
-from orchestrator.web.pages import annotate_run, run_log, run_outputs, run_table, single_run
+from orchestrator.web.pages import (
+    annotate_run,
+    compared_runs,
+    metric_charts,
+    metric_importance,
+    run_log,
+    run_outputs,
+    run_table,
+    single_run,
+)
 
 routes: list[BaseRoute] = [
     *run_table.routes,
@@ -13,8 +22,11 @@ routes: list[BaseRoute] = [
     *annotate_run.routes,
     *run_log.routes,
     *run_outputs.routes,
+    *metric_charts.routes,
+    *compared_runs.routes,
+    *metric_importance.routes,
     *static_files.routes,
 ]
 
 # What the navigation holds: path, name.
-NAVIGATION = (("/", "Runs"),)
+NAVIGATION = (("/", "Runs"), ("/importance", "What mattered"))

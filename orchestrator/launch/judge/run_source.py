@@ -12,13 +12,15 @@ from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
 
 
-def source_of(session: Session, run: RunRecord, watch: Watch) -> dict[str, SourceText]:
+def source_of(
+    session: Session, run: RunRecord, watch: Watch, *, pulling: bool = True
+) -> dict[str, SourceText]:
     """Path -> file. Where the layer cannot be had, that is noted, and files have a digest only: what the
-    run's entry point found.
+    run's entry point found. Without `pulling` no registry is asked.
     """
     layers = session.record.image(run.image)[0].layers
     layer = next((one for one in layers if one.kind is LayerKind.SOURCE), None)
-    if layer is not None and _here(session, layer, watch):
+    if layer is not None and _here(session, layer, watch, pulling):
         try:
             return source_texts(ImageLayout(session.settings.layout), layer)
         except StoreError as error:
@@ -27,11 +29,11 @@ def source_of(session: Session, run: RunRecord, watch: Watch) -> dict[str, Sourc
     return {path: SourceText(digest=Digest(f"sha256:{text}")) for path, text in run.source.items()}
 
 
-def _here(session: Session, layer: Layer, watch: Watch) -> bool:
+def _here(session: Session, layer: Layer, watch: Watch, pulling: bool) -> bool:
     settings = session.settings
     if ImageLayout(settings.layout).has(layer.digest, layer.size):
         return True
-    if settings.registry is None:
+    if settings.registry is None or not pulling:
         return False
     from orchestrator.image.registry.pull import pull
     from orchestrator.image.registry.registry_client import Client

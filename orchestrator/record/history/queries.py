@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -111,6 +112,11 @@ def history(connection: Connection, wanted: HistoryFilter) -> HistoryPage:
 def line_of(connection: Connection, run: str) -> RunLine:
     """One run as a line of the history, with its metrics' extremes. UsageError for an unknown one."""
     return lines_of(connection, [key_of(connection, run)])[0]
+
+
+def named_lines(connection: Connection, runs: Sequence[str]) -> list[RunLine]:
+    """Runs by their full ids, as lines of the history, in that order. UsageError for an unknown one."""
+    return lines_of(connection, [key_of(connection, run) for run in runs])
 
 
 def _changed(connection: Connection, wanted: HistoryFilter, aspect: str) -> HistoryPage:

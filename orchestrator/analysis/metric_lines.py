@@ -1,0 +1,31 @@
+"""One metric of one run as a line of a chart, over what a reader chose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.analysis.series_reduction import Line, drawn_line
+
+if TYPE_CHECKING:
+    from orchestrator.record.runs.metric_series import MetricSeries
+
+
+def metric_line(
+    points: MetricSeries, axis: MetricSeries | None, stretches: int, weight: float, by_order: bool
+) -> Line:
+    """`axis`: another metric, whose value at the same step is a point's place; points without are left out.
+
+    Else a point lies at its step, or `by_order` at its number, which also holds where a job gave no steps.
+    """
+    if axis is not None:
+        at = {step: value for step, value in zip(axis.steps, axis.values, strict=True) if value - value == 0}
+        pairs = [
+            (at[step], value)
+            for step, value in zip(points.steps, points.values, strict=True)
+            if step is not None and step in at
+        ]
+        return drawn_line([x for x, _ in pairs], [y for _, y in pairs], stretches, weight)
+    steps = points.steps
+    if by_order or None in steps:
+        steps = range(len(points.values))
+    return drawn_line(steps, points.values, stretches, weight)  # type: ignore[arg-type]
