@@ -34,6 +34,7 @@ def test_what_needs_torch_is_left_out_and_said() -> None:
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_and_the_same_are_chosen_where_it_is() -> None:
     found = collect("-m", "torch", without=False)
     assert "test_hello_draws" not in found

@@ -569,8 +569,20 @@ def team(
         assert look(session, *HERE) == []
 
 
+def one_of_each_type() -> list[Any]:
+    """Of each table a column of each type, as drivers convert types; in the long shows every column."""
+    met: set[tuple[str, str]] = set()
+    found = []
+    for table, column in columns():
+        kind = tables.METADATA.tables[table].c[column].type
+        key = (table, f"{type(kind).__name__} {kind}")
+        found.append(pytest.param(table, column, marks=[pytest.mark.acceptance] if key in met else []))
+        met.add(key)
+    return found
+
+
 @pytest.mark.server
-@pytest.mark.parametrize(("table", "column"), columns())
+@pytest.mark.parametrize(("table", "column"), one_of_each_type())
 def test_on_postgres_a_changed_column_is_found(
     team: tuple[Session, psycopg.Connection], table: str, column: str
 ) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden.json"
+UV = str(HERE.parents[1] / "scripts" / "uv.sh")  # with pip's settings
 MINORS = ("3.11", "3.12", "3.13")
 NEEDED = ("pydantic", "installer")
 
@@ -100,8 +101,10 @@ def equipped(tmp_path_factory: pytest.TempPathFactory) -> Any:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _runs(inside, f"import {', '.join(NEEDED)}") if place.exists() else True:
                 shutil.rmtree(place, ignore_errors=True)
-                _run([python, "-m", "venv", str(place)])
-                _run([inside, "-m", "pip", "install", "-q", "--only-binary=:all:", *NEEDED])
+                _run([UV, "venv", "--quiet", "--python", python, str(place)])
+                _run(
+                    [UV, "pip", "install", "--quiet", "--python", str(place), "--only-binary=:all:", *NEEDED]
+                )
         return inside
 
     return equip

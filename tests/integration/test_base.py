@@ -1,7 +1,7 @@
 """Bases on a real engine and a real registry: made twice with one digest, and pinned as they are.
 
-The real Dockerfile.base with two small wheels instead of PyTorch; its OS image is the shared base's own first
-layer, so that nothing is downloaded and a build takes some ten seconds.
+The real Dockerfile.base with two small wheels instead of PyTorch; its OS image is most of the first layer of
+the shared base, so that nothing is downloaded and a build takes some five seconds.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import socket
-import subprocess
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
 import pytest
 from support.package_index import only_this_index, package_index
+from support.services import registry_server
 
 from orchestrator.digest import Digest
 from orchestrator.errors import BaseNotPinnedError, EngineError, UsageError
@@ -92,19 +90,12 @@ def new_session(
 
 
 @pytest.fixture(scope="module")
-def root(shared_base: Settings) -> Path:
-    """An OS image's tar: the shared base without its Python packages."""
-    layer = resolve_base(shared_base, "cpu").layers[0]
-    return ImageLayout(shared_base.layout).path(layer.digest)
-
-
-@pytest.fixture(scope="module")
-def make(root: Path, new_session: Callable[[], Session]) -> Callable[[], tuple[Session, Base]]:
+def make(os_archive: Path, new_session: Callable[[], Session]) -> Callable[[], tuple[Session, Base]]:
     def make() -> tuple[Session, Base]:
         session = new_session()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                base_layers, "bootstrap", lambda release, target, packages: shutil.copy(root, target)
+                base_layers, "bootstrap", lambda release, target, packages: shutil.copy(os_archive, target)
             )
             return session, build_base(session, "cpu", Silent())
 
@@ -161,7 +152,7 @@ def test_an_engine_that_lost_the_base_is_given_it_again(small):
 
 @pytest.mark.acceptance
 def test_a_flavour_of_ones_own_is_made_and_used(
-    root: Path, new_session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    os_archive: Path, new_session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     session = new_session()
     settings = session.settings
@@ -175,7 +166,7 @@ def test_a_flavour_of_ones_own_is_made_and_used(
         made = new_flavour(settings, "mine", "cpu", ("rare-thing",), Silent())
         assert {item.name: item.after for item in made.changed} == {"filelock": "9.9", "rare-thing": "1.2"}
         monkeypatch.setattr(
-            base_layers, "bootstrap", lambda release, target, packages: shutil.copy(root, target)
+            base_layers, "bootstrap", lambda release, target, packages: shutil.copy(os_archive, target)
         )
         base = build_base(session, "mine", Silent())
     assert (base.ref.name, base.python.packages["rare-thing"]) == ("mine", "1.2")
@@ -196,34 +187,9 @@ def shared_wheels() -> Path:
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.fail(
-            "docker-registry is not installed (Debian's package of that name has it; make test installs it)"
-        )
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = folder / "config.yml"
-    config.write_text(
-        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n"
-    )
-    process = subprocess.Popen(
-        [program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(100):
-            with socket.socket() as attempt:
-                if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
+def registry() -> Iterator[str]:
+    with registry_server() as server:
+        yield server.host
 
 
 @pytest.fixture(scope="module")
@@ -247,11 +213,11 @@ def pushed(registry: str, small) -> Iterator[str]:
 
 
 @pytest.fixture
-def pulled(registry: str, imported, root: Path, recipes: Path) -> Iterator[Callable[..., None]]:
+def pulled(registry: str, imported, os_archive: Path, recipes: Path) -> Iterator[Callable[..., None]]:
     """The recipe starts from an image of a registry, by tag and digest, and has more lines."""
     client = docker.from_env(version="auto")
     name = f"{registry}/team/os"
-    image = client.images.get(imported(root.read_bytes(), []))
+    image = client.images.get(imported(os_archive.read_bytes(), []))
     image.tag(name, "v1")
     for line in client.api.push(name, "v1", stream=True, decode=True):
         assert "error" not in line, line
@@ -364,11 +330,11 @@ def test_an_image_without_python_is_refused(new_session, imported):
     assert not session.settings.pins.exists()
 
 
-def test_an_image_that_sets_what_no_base_may_is_refused(root: Path, new_session, imported):
+def test_an_image_that_sets_what_no_base_may_is_refused(os_archive: Path, new_session, imported):
     session = new_session()
     client = docker.from_env(version="auto")
     before = {tag for image in client.images.list(BASE_REPOSITORY) for tag in image.tags}
-    image = imported(root.read_bytes(), ["VOLUME /data", "ENV LD_PRELOAD=/x.so"])
+    image = imported(os_archive.read_bytes(), ["VOLUME /data", "ENV LD_PRELOAD=/x.so"])
     with pytest.raises(UsageError, match="VOLUME /data") as caught:
         pin_base(session, "mine", image, Silent())
     assert "LD_PRELOAD" in caught.value.message
@@ -376,8 +342,8 @@ def test_an_image_that_sets_what_no_base_may_is_refused(root: Path, new_session,
     assert {tag for image in client.images.list(BASE_REPOSITORY) for tag in image.tags} == before
 
 
-def test_an_image_with_the_distributions_own_python_is_a_base(root: Path, new_session, imported):
-    base = pin_base(new_session(), "mine", imported(root.read_bytes(), ["ENV A=1"]), Silent())
+def test_an_image_with_the_distributions_own_python_is_a_base(os_archive: Path, new_session, imported):
+    base = pin_base(new_session(), "mine", imported(os_archive.read_bytes(), ["ENV A=1"]), Silent())
     assert base.python.executable == "/usr/bin/python3"
     assert base.python.purelib.startswith(("/usr/lib/python3", "/usr/local/lib/python3"))
 

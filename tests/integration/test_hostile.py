@@ -94,11 +94,12 @@ while True:
     assert "2 s" in run["message"]
 
 
-def test_a_gigabyte_of_output_is_cut_and_said_so(box: Box, tmp_path: Path) -> None:
-    script = """
+@pytest.mark.parametrize("mebibytes", [96, pytest.param(1024, marks=pytest.mark.acceptance)])
+def test_a_flood_of_output_is_cut_and_said_so(box: Box, tmp_path: Path, mebibytes: int) -> None:
+    script = f"""
 import sys
 line = 'x' * 1023 + '\\n'
-for _ in range(1 << 10):
+for _ in range({mebibytes}):
     sys.stdout.write(line * (1 << 10))
 print('the end')
 """
@@ -138,16 +139,17 @@ except PermissionError as error:
     assert "\x1b" not in shown
 
 
-def test_ten_thousand_files_are_kept(box: Box, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folders", [20, pytest.param(100, marks=pytest.mark.acceptance)])
+def test_thousands_of_files_are_kept(box: Box, tmp_path: Path, folders: int) -> None:
     script = """
 import os
-for folder in range(100):
+for folder in range(FOLDERS):
     os.mkdir(f'd{folder:03}')
     for number in range(100):
         open(f'd{folder:03}/{number:03}.txt', 'w').write(f'{folder} {number}')
 """
-    run = submit(box, tmp_path, script)
-    assert len(run["outputs"]) == 10_000
+    run = submit(box, tmp_path, script.replace("FOLDERS", str(folders)))
+    assert len(run["outputs"]) == folders * 100
     assert {output["status"] for output in run["outputs"]} == {"kept"}
 
 

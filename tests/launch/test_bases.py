@@ -412,6 +412,7 @@ def test_every_package_of_the_project_is_in_the_locks():
                 )
 
 
+@pytest.mark.slow
 def test_what_a_base_is_asked_is_there_and_answers() -> None:
     """The program is a file of another room, named by its path."""
     script = probe_module._SCRIPT.read_text(encoding="utf-8")

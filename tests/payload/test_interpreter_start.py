@@ -265,6 +265,7 @@ def forked(image: Any, folder: Path, codes: list[str], **env: Any) -> list[tuple
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_an_operation_that_is_refused_is_named(image: Any, tmp_path: Path) -> None:
     codes = {
         f"{REFUSED}try: put(place, value)\nexcept RuntimeError as e: raise KeyError(0) from e": 1,
@@ -283,6 +284,7 @@ def test_an_operation_that_is_refused_is_named(image: Any, tmp_path: Path) -> No
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_nothing_was_refused(image: Any, tmp_path: Path) -> None:
     caught = f"{REFUSED}try: put(place, value)\nexcept RuntimeError: pass"
     found = forked(image, tmp_path, [caught, "raise RuntimeError('of another kind')"])

@@ -37,6 +37,7 @@ STRICT = {
 }
 
 
+@pytest.mark.slow
 def test_what_was_set_is_read_back_at_start_and_end(image: Any) -> None:
     code = "import torch, numpy.linalg, sys; print(torch.cuda.is_initialized(), torch.initial_seed())"
     done = image.run("-W", "error", "-c", code, threads=2)
@@ -54,6 +55,7 @@ def test_what_was_set_is_read_back_at_start_and_end(image: Any) -> None:
     assert [end[f"openblas.libscipy_openblas64_.{what}"] for what in ("threads", "kernel")] == [2, "Haswell"]
 
 
+@pytest.mark.slow
 def test_what_a_script_switches_off_is_seen(image: Any) -> None:
     code = """
 import torch
@@ -101,6 +103,7 @@ def test_levels(image: Any, level: str, code: int, says: str) -> None:
     assert flags["torch.num_threads"] == 1
 
 
+@pytest.mark.slow
 def test_imported_in_a_thread_and_as_a_part(image: Any) -> None:
     code = """
 import threading
@@ -168,6 +171,7 @@ def test_a_forked_child_that_imports_torch_itself_reports(image: Any, tmp_path: 
     assert len(done.all("start")) == len(done.all("end")) == 2
 
 
+@pytest.mark.slow
 def test_a_subprocess_that_imports_torch_reports(image: Any) -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import torch'], check=True)"
     done = image.run("-c", code)

@@ -36,6 +36,7 @@ def kinds(lines: list[dict[str, Any]]) -> set[str]:
 
 
 @pytest.mark.parametrize("option", ["-E", "-I"])
+@pytest.mark.slow
 def test_started_without_the_environments_variables(image: Any, option: str) -> None:
     done = image.run(option, "-c", f"{TRAIN}\ntrain()", REPRISE_TRACE="all:1")
     (lines,) = traces(image)
@@ -44,6 +45,7 @@ def test_started_without_the_environments_variables(image: Any, option: str) -> 
         assert done.one(kind)["flags"]["trace"] == "all:1"
 
 
+@pytest.mark.slow
 def test_without_the_variable_nothing_is_loaded(image: Any) -> None:
     code = f"{TRAIN}\ntrain(); print([name for name in sys.modules if 'reprise.t' in name])"
     done = image.run("-c", code)

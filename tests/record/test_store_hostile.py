@@ -124,6 +124,7 @@ def put_often(folder: Path) -> None:
             put(BlobStore(folder), str(number).encode())
 
 
+@pytest.mark.slow
 def test_nobody_is_kept_waiting_by_who_takes_folders_away(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     thief = fork.Process(target=take_away, args=(str(tmp_path / "tmp"),))

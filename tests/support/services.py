@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
 import pytest
 
 from orchestrator.record.record import open_record
@@ -57,16 +58,16 @@ class PostgresServer:
                 self.migrated = True
         return self.new_database("migrated")
 
-    def sql(self, text: str, database: str = "postgres") -> str:
-        done = self.run(
-            "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "reprise", "-qAt", "-c", text, database
-        )
-        return done.stdout.strip()
+    def sql(self, command: str) -> None:
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(command.encode())
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
         # The files need not outlive this machine; a killed server finds what it wrote all the same.
         options += " -c max_connections=200 -c fsync=off -c full_page_writes=off"
+        # Hundreds of databases of a moment: to look after each would keep a process busy.
+        options += " -c autovacuum=off -c checkpoint_timeout=1h"
         log = self.folder / "log"
         self.run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-l", str(log), "-o", options, "start")
 
