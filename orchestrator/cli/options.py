@@ -94,6 +94,11 @@ read_size = _reader(parse_size, "a size such as 512MiB or 8GiB")  # bytes
 read_span = _reader(parse_span, "a time such as 90s or 2h")  # seconds
 
 
+rehash_option = click.option(
+    "--rehash", is_flag=True, help="Read each file of an input again, also where it seems unchanged."
+)
+
+
 def spec_options(function: F) -> F:
     """What `submit` and `build` take: the spec, and what is changed in it."""
     decorators = [

@@ -1,4 +1,4 @@
-"""gc: remove old blobs of the store that no row names.
+"""gc: remove old blobs of the store that no row names, and no list of a folder that a row names.
 
 Bytes are stored before the row that names them, so young blobs are left alone: a batch that meets an old
 blob makes it young again, and `Store.remove` looks at its age last (docs/decisions/0015-garbage.md).
@@ -13,6 +13,7 @@ from itertools import islice
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.launch.inputs.kept_files import kept_files
 from orchestrator.launch.session import Session
 from orchestrator.record.store.blob_store import Stored
 from orchestrator.value import Value
@@ -37,7 +38,7 @@ class Swept(Value):
 def collect(
     session: Session, grace: timedelta, step: Callable[[float], None], *, dry_run: bool = False
 ) -> Swept:
-    """Remove every blob older than `grace` that no row names. `step` gets the share that is done, 0 to 1.
+    """Remove every blob older than `grace` that nothing names. `step` gets the share that is done, 0 to 1.
 
     UsageError where another record uses the store, or for a grace so short that a blob could go although a
     run has just met it; StoreError where the store fails. The ledger names a blob before it is removed.
@@ -54,20 +55,21 @@ def collect(
     size = 0 if dry_run else session.store.clean()
     foreign: list[str] = []
     events: list[int] = []
-    for page in _pages(session.store.blobs()):
-        seen += len(page)
-        foreign += [one.name for one in page if one.digest is None]
-        old = {one.digest: one for one in page if one.digest is not None and one.modified < limit}
-        young += sum(one.digest is not None and one.modified >= limit for one in page)
-        named = session.record.everything.named(list(old))
-        unnamed = {digest: one.size for digest, one in old.items() if digest not in named}
-        if unnamed and not dry_run:
-            check_alone(session)  # another record may have begun to use the store
-            events.append(_record_removal(session, unnamed, limit))
-            unnamed = _remove(session, unnamed, limit)
-        removed += len(unnamed)
-        size += sum(unnamed.values())
-        step(_share(page))
+    with kept_files(session) as kept:
+        for page in _pages(session.store.blobs()):
+            seen += len(page)
+            foreign += [one.name for one in page if one.digest is None]
+            old = {one.digest: one for one in page if one.digest is not None and one.modified < limit}
+            young += sum(one.digest is not None and one.modified >= limit for one in page)
+            named = session.record.everything.named(list(old)) | kept.among(old)
+            unnamed = {digest: one.size for digest, one in old.items() if digest not in named}
+            if unnamed and not dry_run:
+                check_alone(session)  # another record may have begun to use the store
+                events.append(_record_removal(session, unnamed, limit))
+                unnamed = _remove(session, unnamed, limit)
+            removed += len(unnamed)
+            size += sum(unnamed.values())
+            step(_share(page))
     return Swept(
         seen=seen, young=young, foreign=tuple(foreign), removed=removed, bytes=size, events=tuple(events)
     )

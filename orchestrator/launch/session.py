@@ -36,6 +36,7 @@ class Session:
         self.at_the_end: tuple[str, ...] = ()
         self._warming: threading.Thread | None = None
         self._store_tried = False
+        self.rehash = False  # read each file of an input, also one that seems unchanged; set before first use
         self._read_for: float | None = None  # seconds; None: it may write, too
 
     @classmethod
@@ -79,7 +80,7 @@ class Session:
     def known_hashes(self) -> KnownHashes:
         from orchestrator.spec.known_hashes import KnownHashes
 
-        return KnownHashes(self.settings.hashes)
+        return KnownHashes(self.settings.hashes, rehash=self.rehash)
 
     @cached_property
     def inputs(self) -> InputCache:

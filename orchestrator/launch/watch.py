@@ -11,8 +11,8 @@ class Watch(Protocol):
     def phase(self, name: str, detail: str = "") -> None:
         """A new step begins.
 
-        One of `base`, `source`, `wheels`, `image`, `push`, `pull`, `load`, `queue`, `create`, `run`,
-        `collect`, `verdict`, `export`, `import`.
+        One of `base`, `source`, `wheels`, `image`, `upload`, `fetch`, `push`, `pull`, `load`, `queue`,
+        `create`, `run`, `collect`, `verdict`, `export`, `import`.
         """
 
     def log(self, data: bytes) -> None:

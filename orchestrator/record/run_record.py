@@ -282,6 +282,8 @@ class Queued(Value):
     resources: Resources
     wanted: Wanted
     cancel_requested: bool
+    inputs: dict[str, Digest] = {}  # name -> digest
+    input_paths: dict[str, str] = {}  # where they lay on the box that submitted
 
 
 class HistoryFilter(Value):

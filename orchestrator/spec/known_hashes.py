@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS file (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tree (stamp TEXT PRIMARY KEY, document BLOB, used INTEGER) WITHOUT ROWID;
 """
+_KEEP_FILE = "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)"
+_KEEP_TREE = "INSERT OR REPLACE INTO tree VALUES (?, ?, ?)"
 _DROP_FILES = "DELETE FROM file WHERE used <= (SELECT used FROM file ORDER BY used LIMIT 1 OFFSET ?)"
 _DROP_TREES = "DELETE FROM tree WHERE stamp NOT IN (SELECT stamp FROM tree ORDER BY used DESC LIMIT 1000)"
 
@@ -84,18 +86,17 @@ class KnownHashes:
     def learn_tree(self, stamp: str, newest: int, document: bytes, moment: int) -> None:
         """Keep a document for a whole input, whose newest time is `newest`."""
         if stamp and newest < moment - MARGIN:
-            with self._lock, self._writing() as connection:
-                connection.execute("INSERT OR REPLACE INTO tree VALUES (?, ?, ?)", (stamp, document, moment))
+            row = (stamp, document, moment)
+            with self._lock:
+                self._write(lambda connection: connection.execute(_KEEP_TREE, row))
 
     def save(self, moment: int) -> None:
         """Write down what was learnt."""
         with self._lock:
-            learnt, self._learnt = self._learnt, []
-            if learnt:
-                with self._writing() as connection:
-                    rows = ((*row, moment) for row in learnt)
-                    connection.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-                    _forget(connection)
+            rows, self._learnt = [(*row, moment) for row in self._learnt], []
+            if rows:
+                self._write(lambda connection: connection.executemany(_KEEP_FILE, rows))
+                self._write(_forget)
 
     def close(self) -> None:
         with self._lock:
@@ -117,17 +118,17 @@ class KnownHashes:
             return self._opened().execute(query, values).fetchall()
         return []
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """What cannot be kept is read again next time. A damaged file is begun anew."""
         try:
             with self._opened() as connection:
-                yield connection
-        except sqlite3.OperationalError:  # full, locked for long, not writable
+                work(connection)
+        except sqlite3.OperationalError:  # full, locked for long, not writable, of another form
             pass
         except sqlite3.DatabaseError:
             self._connection = None
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
         except OSError:
             pass
 

@@ -382,7 +382,7 @@ def test_input_data_comes_over_and_is_found(
     done = import_bundle(other, path, SILENT)
     assert {item.folder for item in done.inputs} == {True, False}
     run = other.record.run(with_inputs.original)
-    found = located_inputs(run.program.inputs, run.input_paths, other.settings.inputs)
+    found = located_inputs(other, run.program.inputs, run.input_paths, SILENT).paths
     assert (found["set"] / "deep/er/a.csv").read_text() == "1,2"
     assert found["weights"] == tmp_path / "weights.bin", "what lies where it lay is taken"
     assert (found["set"].stat().st_mode & 0o777, (found["set"] / "same.csv").stat().st_mode & 0o777) == (

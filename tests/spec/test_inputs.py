@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.launch.submit.find_inputs import located_inputs
 from orchestrator.spec import inputs as module
 from orchestrator.spec.inputs import _hash, digest_of, hash_inputs, listing, open_input, read_input
 from orchestrator.spec.jobfile.job_spec import InputSpec
@@ -173,17 +172,6 @@ def test_all_problems_are_told_at_once(folder: Path, tmp_path: Path) -> None:
 def test_demanded_digests_that_fit_pass(folder: Path) -> None:
     digest = digest_of(folder)
     assert hash_inputs({"set": InputSpec(path=str(folder), sha256=digest)}) == {"set": digest}
-
-
-def test_inputs_of_a_rerun_are_found_by_name_and_checked(folder: Path) -> None:
-    wanted = {"set": digest_of(folder)}
-    assert located_inputs(wanted, {"set": str(folder), "more": "/elsewhere"}) == {"set": folder}
-    with pytest.raises(UsageError, match="does not know where") as caught:
-        located_inputs(wanted, {})
-    assert caught.value.hint == "--input set=PATH"
-    (folder / "a").write_bytes(b"changed")
-    with pytest.raises(UsageError, match="input set"):
-        located_inputs(wanted, {"set": str(folder)})
 
 
 @pytest.mark.parametrize("path", ["/proc/self/pagemap", "/proc/self/status", "/proc/kmsg"])

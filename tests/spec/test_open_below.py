@@ -126,18 +126,13 @@ def test_below_a_folder_that_becomes_a_link_nothing_of_a_source_is_read(
     assert source(folder) == {"a.py": b"plain", "z.py": b"plain"}
 
 
+@pytest.mark.parametrize(("call", "name"), [("entries", "lib"), ("open", "lib/a.py")])
 def test_an_input_with_a_folder_that_becomes_a_link_is_refused(
-    folder: Path, meanwhile: Callable[..., None]
+    folder: Path, meanwhile: Callable[..., None], call: str, name: str
 ) -> None:
-    meanwhile("look", "z.py", lambda: swap(folder, "lib"))
+    meanwhile(call, name, lambda: swap(folder, "lib"))
     with pytest.raises(UsageError, match="Not a directory"):
         digest_of(folder)
-
-
-def test_a_folder_that_is_being_read_is_read_to_its_end(folder: Path, meanwhile: Callable[..., None]) -> None:
-    plain = digest_of(folder)
-    meanwhile("look", "lib/a.py", lambda: swap(folder, "lib"))
-    assert digest_of(folder) == plain
 
 
 def test_the_names_of_a_folder_come_from_where_its_files_come_from(

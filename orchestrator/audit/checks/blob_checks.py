@@ -15,6 +15,7 @@ from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.audit.reachability import is_away
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
+from orchestrator.launch.inputs.kept_files import KeptFiles, kept_files
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.read_ledger import EventFilter
 from orchestrator.record.ledger.snapshot import BlobLine
@@ -58,8 +59,9 @@ def blob_findings(session: Session, since: datetime | None, progress: Progress) 
             progress(len(checked), max(len(there), len(checked)))
         if since is None:
             rest = iter([there[digest] for digest in there.keys() - checked])
-            while some := list(islice(rest, PAGE)):
-                yield from _unnamed(session, some, pool)
+            with kept_files(session, damaged=True) as kept:
+                while some := list(islice(rest, PAGE)):
+                    yield from _unnamed(session, some, kept, pool)
     progress(len(there), len(there))
 
 
@@ -72,8 +74,10 @@ def _finding(kind: Kind, line: BlobLine, detail: str) -> Finding:
     )
 
 
-def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> Iterator[Finding]:
-    """Blobs that no row named when rows were read. A run recorded since may name them."""
+def _unnamed(
+    session: Session, rest: list[Stored], kept: KeptFiles, pool: ThreadPoolExecutor
+) -> Iterator[Finding]:
+    """Blobs of input data, and those that no row named when rows were read. A newer run may name them."""
     digests = [one.digest for one in rest if one.digest is not None]
     sizes = [one.size for one in rest if one.digest is not None]
     troubles = list(
@@ -81,7 +85,7 @@ def _unnamed(session: Session, rest: list[Stored], pool: ThreadPoolExecutor) -> 
             lambda digest, size: _trouble(session, digest, size) if size <= LARGE else None, digests, sizes
         )
     )
-    named = session.record.everything.named(digests)  # by runs recorded since
+    named = session.record.everything.named(digests) | kept.among(digests)
     for one, digest, trouble in zip(rest, digests, troubles, strict=True):
         if trouble is None and digest not in named:
             detail = f"{one.size} bytes, stored {one.modified.isoformat(timespec='seconds')}"

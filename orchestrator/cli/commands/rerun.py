@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.options import json_option, quiet_option, read_paths, read_size, read_span
+from orchestrator.cli.options import (
+    json_option,
+    quiet_option,
+    read_paths,
+    read_size,
+    read_span,
+    rehash_option,
+)
 from orchestrator.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Where the rerun differs, run once more: is it the script, or the boxes?",
 )
+@rehash_option
 @quiet_option
 @json_option
 def command(
@@ -53,6 +61,7 @@ def command(
     detach: bool,
     predict: bool,
     replay: bool,
+    rehash: bool,
     quiet: bool,
     as_json: bool,
     **limits: Any,
@@ -86,6 +95,7 @@ def command(
     _refuse_odd_places(request, on is not None, detach, predict or replay)
     answer = _predict if predict else _detached if detach else _replay if replay else _rerun
     with opened() as session, watching(as_json, quiet) as watch:
+        session.rehash = rehash
         view, code = answer(session, request, watch)
     print_view(view, as_json, quiet)
     return code

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.options import json_option, quiet_option, spec_options
+from orchestrator.cli.options import json_option, quiet_option, rehash_option, spec_options
 from orchestrator.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print the digest, layers, container and determinism settings; run nothing.",
 )
+@rehash_option
 @quiet_option
 @json_option
 def command(
@@ -37,6 +38,7 @@ def command(
     detach: bool,
     twice: bool,
     dry_run: bool,
+    rehash: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -62,11 +64,15 @@ def command(
     if dry_run and twice:
         raise click.UsageError("--dry-run runs nothing, so there is nothing to run --twice")
     if dry_run:
-        return _dry_run(request, quiet, as_json)
-    return _twice(request, quiet, as_json) if twice else _submit(request, on, detach, quiet, as_json)
+        return _dry_run(request, rehash, quiet, as_json)
+    if twice:
+        return _twice(request, rehash, quiet, as_json)
+    return _submit(request, on, detach, rehash, quiet, as_json)
 
 
-def _submit(request: BuildRequest, on: str | None, detach: bool, quiet: bool, as_json: bool) -> int:
+def _submit(
+    request: BuildRequest, on: str | None, detach: bool, rehash: bool, quiet: bool, as_json: bool
+) -> int:
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.verb_session import opened
@@ -75,6 +81,7 @@ def _submit(request: BuildRequest, on: str | None, detach: bool, quiet: bool, as
     from orchestrator.launch.submit.submit_run import submit, submit_elsewhere
 
     with opened() as session:
+        session.rehash = rehash
         with watching(as_json, quiet) as watch:
             if on is None or stays_on_its_box(on):
                 run = submit(session, request, watch)
@@ -88,7 +95,7 @@ def _submit(request: BuildRequest, on: str | None, detach: bool, quiet: bool, as
     return exit_code_of(run) if run.state.final else ExitCode.OK
 
 
-def _twice(request: BuildRequest, quiet: bool, as_json: bool) -> int:
+def _twice(request: BuildRequest, rehash: bool, quiet: bool, as_json: bool) -> int:
     """Run the job and rerun it at once: if the two differ, the script itself does not repeat its bits."""
     from orchestrator.cli.exit_codes import exit_code_of, exit_code_of_rerun
     from orchestrator.cli.terminal.console import print_view, show
@@ -103,6 +110,7 @@ def _twice(request: BuildRequest, quiet: bool, as_json: bool) -> int:
 
     second = verdict = None
     with opened() as session:
+        session.rehash = rehash
         with watching(as_json, quiet) as watch:
             run = submit(session, request, watch)
         succeeded = run.state is State.SUCCEEDED
@@ -115,7 +123,7 @@ def _twice(request: BuildRequest, quiet: bool, as_json: bool) -> int:
     return exit_code_of(run) if second is None else exit_code_of_rerun(second, verdict)
 
 
-def _dry_run(request: BuildRequest, quiet: bool, as_json: bool) -> int:
+def _dry_run(request: BuildRequest, rehash: bool, quiet: bool, as_json: bool) -> int:
     """Nothing is loaded, recorded or started."""
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
@@ -124,6 +132,7 @@ def _dry_run(request: BuildRequest, quiet: bool, as_json: bool) -> int:
     from orchestrator.view.image_view import dry_run_view
 
     with opened() as session, watching(as_json, quiet) as watch:
+        session.rehash = rehash
         found = dry_run(session, request, watch)
     print_view(dry_run_view(found), as_json, quiet)
     return ExitCode.OK

@@ -12,8 +12,8 @@ bytes that must follow. The digest of `reprise.json` is in the index's annotatio
 from __future__ import annotations
 
 import json
-from itertools import pairwise
-from typing import Annotated, Any, Literal
+from io import BytesIO
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -21,6 +21,7 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.assembly import tar
 from orchestrator.image.assembly.load_archive import Loadable, descriptors
 from orchestrator.record.run_record import RunRecord
+from orchestrator.spec.folder_list import read_list
 from orchestrator.untrusted_json import first_problem, marks, read_untrusted
 from orchestrator.value import Value
 
@@ -35,7 +36,6 @@ MAX_BLOBS = 1_000_000
 MAX_RECORD = 256 << 20  # bytes of one run: a million points of metrics make 60 MB
 MAX_SMALL = 64 << 20  # bytes of a folder's listing
 MAX_CONFIG = 8 << 20  # bytes of a manifest or a config; the same limit as for a registry's
-_ENTRY = 70  # bytes of an entry of a listing at least
 _PARTS = 3 * MAX_BLOBS  # of a `reprise.json`
 
 Size = Annotated[int, Field(ge=0, lt=1 << 50)]  # bytes
@@ -114,27 +114,4 @@ def evidence(run: RunRecord) -> dict[Digest, int | None]:
 
 def read_listing(data: bytes) -> list[tuple[str, Digest, int]]:
     """A folder's listing as spec/inputs.py hashes it: path, digest, size. ValueError for anything else."""
-    if data.count(b"[") > 1 + len(data) // _ENTRY:  # empty lists of two bytes fill the memory
-        raise ValueError("not the listing of a folder")
-    try:
-        value: Any = json.loads(data)
-        entries = [(path, Digest(f"sha256:{text}"), size) for path, text, size in value]
-        canonical = canonical_json([[path, digest.hex, size] for path, digest, size in entries]) == data
-    except (ValueError, TypeError, RecursionError, UnicodeEncodeError):
-        raise ValueError("not the listing of a folder") from None
-    names = [path for path, _, _ in entries]
-    if not canonical or not all(isinstance(size, int) and size >= 0 for _, _, size in entries):
-        raise ValueError("not the listing of a folder")
-    _check_names(names)
-    return entries
-
-
-def _check_names(names: list[str]) -> None:
-    for name in names:
-        if not isinstance(name, str) or "\0" in name or set(name.split("/")) & {"", ".", ".."}:
-            raise ValueError(f"a path leaves its folder: {name!r:.100}")
-    if len(set(names)) != len(names) or names != sorted(names, key=str.encode):
-        raise ValueError("the listing of a folder is not sorted")
-    # In this order, an entry below a file follows it directly. A set of all parents would fill the memory.
-    if any(two.startswith(f"{one}\0") for one, two in pairwise(sorted(n.replace("/", "\0") for n in names))):
-        raise ValueError("the listing of a folder has a file that is a folder, too")
+    return [(entry.path, entry.digest, entry.size) for entry in read_list(BytesIO(data))]

@@ -202,7 +202,7 @@ class _BundleParts:
         known = {name: str(path) for run in runs for name, path in run.input_paths.items()}
         paths = known | {name: str(path) for name, path in given.items()}
         wanted = image.program.inputs
-        for name, path in find_inputs(wanted, paths, self._session.settings.inputs).items():
+        for name, path in find_inputs(self._session, wanted, paths).items():
             try:
                 self._add_input(name, wanted[name], path)
             except (OSError, UnicodeEncodeError) as error:

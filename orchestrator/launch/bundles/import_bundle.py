@@ -84,7 +84,7 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> ImportedBundle:
     the disk, or no place has the base that it leaves out. After an error nothing is recorded.
     """
     watch.phase("import", str(path))
-    with open_archive(path) as archive, staging(session.settings) as stage:
+    with open_archive(path) as archive, staging(session.settings, session.inputs) as stage:
         bundle, source = archive.bundle, Digest.of(archive.document)
 
         def carried() -> Iterator[Carried]:

@@ -1,4 +1,4 @@
-"""The folder in which an import collects files until all are there, and the folder of imported inputs."""
+"""The folder in which an import collects files until all are there."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.digest import Digest, Hashed, chunks_of
-from orchestrator.durable import fsync_folder, locked, make_folder, sync_filesystem
-from orchestrator.errors import StoreError, UsageError
+from orchestrator.durable import locked, make_folder
+from orchestrator.errors import StoreError
 from orchestrator.launch.bundles.bundle_form import BundleInput, read_listing
+from orchestrator.launch.inputs.input_cache import InputCache, holds_list
 from orchestrator.settings import Settings
-from orchestrator.spec.inputs import digest_of
 
 
 class Staging:
     """A folder of files named by digest. One import at a time has it; it is removed at the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, cache: InputCache) -> None:
         self.folder = settings.home / "imports"
-        self._inputs = settings.inputs
+        self._cache = cache
 
     def path(self, digest: Digest) -> Path:
         return self.folder / digest.hex
@@ -39,37 +39,30 @@ class Staging:
         return digest
 
     def has_input(self, item: BundleInput) -> bool:
-        """Whether an undamaged copy is here from an earlier import."""
-        path = self._inputs / item.digest.hex
-        try:
-            return path.exists() and path.is_dir() == item.folder and digest_of(path) == item.digest
-        except UsageError:  # somebody put a link into it: it is imported again
-            return False
+        """Whether an undamaged copy is in the cache of inputs."""
+        with self._cache.holding(item.digest):
+            return self._cache.find(item.digest)[0] is not None
 
     def place_input(self, item: BundleInput) -> None:
-        """Move kept files to their place as an input."""
-        made = self.folder / f"made-{item.digest.hex}"
-        if item.folder:
-            made.mkdir(mode=0o755)
-            for name, digest, _ in read_listing(self.path(item.digest).read_bytes()):
-                target = made / name
-                target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        """Put kept files into the cache of inputs."""
+        with self._cache.holding(item.digest):
+            incoming = self._cache.incoming(item.digest)
+            names = {item.digest}
+            if item.folder:
+                names |= {digest for _, digest, _ in read_listing(self.path(item.digest).read_bytes())}
+            for digest in names:
+                target = incoming / digest.hex
+                target.unlink(missing_ok=True)
                 os.link(self.path(digest), target)
-        else:
-            os.link(self.path(item.digest), made)
-        sync_filesystem(self.folder)
-        make_folder(self._inputs)
-        target = self._inputs / item.digest.hex
-        if target.exists() or target.is_symlink():  # damaged: `has_input` said so
-            target.rename(self.folder / f"damaged-{item.digest.hex}")
-        made.rename(target)
-        fsync_folder(self._inputs)
+            if holds_list(incoming / item.digest.hex) != item.folder:
+                raise StoreError(f"the bundle is wrong about input {item.digest}: a file, or a folder")
+            self._cache.keep(item.digest)
 
 
 @contextmanager
-def staging(settings: Settings) -> Iterator[Staging]:
+def staging(settings: Settings, cache: InputCache) -> Iterator[Staging]:
     """An empty folder under REPRISE_HOME, without what a killed import left. StoreError if the disk fails."""
-    made = Staging(settings)
+    made = Staging(settings, cache)
     try:
         make_folder(settings.home)
         with locked(settings.home / "imports.lock"):

@@ -216,7 +216,7 @@ def _attempt(
         if unstarted:
             check_created(engine, plan, image.ids)
         if opened.state is State.PREPARING:
-            if (moved := changed_before(settings, plan, known.stamps or {})) is not None:
+            if (moved := changed_before(session, facts.program.inputs, plan, known.stamps or {})) is not None:
                 return _refused(opened, moved)
             record.move(run, attempt, State.RUNNING)
             crash_point("running")
@@ -239,7 +239,7 @@ def _attempt(
     with session.store.batch() as sink:
         result = collect(engine, info, settings, plan, image.program, used, ended, sink)
     result = result.model_copy(update={"notes": (*result.notes, *useless_globs(facts.tolerance, result))})
-    result = judged_by_inputs(settings, facts, attempt, result)
+    result = judged_by_inputs(session, facts, attempt, result)
     for digest in sink.mended:
         watch.note(f"blob {digest} had been altered in the store, and was put again from this run's bytes")
     crash_point("collected")

@@ -94,7 +94,8 @@ def _size_in_store(session: Session, digest: Digest) -> int:
         with session.store.open(digest) as stream:
             return stream.seek(0, os.SEEK_END)
     except AbsentBlobError:
-        session.store.check_there()
+        if session.settings.shares_store:
+            session.store.check_there()
         raise AbsentInputError(
             f"input {digest} is neither in this box's cache nor in the store {session.store.name}",
             "submit the job once where the data is, with REPRISE_STORE set; or bring it: --input NAME=PATH",

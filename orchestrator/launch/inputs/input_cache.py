@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.digest import CHUNK, Digest
-from orchestrator.durable import locked, make_folder, sync_filesystem
+from orchestrator.durable import locked, make_folder, sync_filesystem, write_bytes
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.settings import Settings
@@ -192,21 +192,19 @@ class InputCache:
 
     def pin(self, run: str, digests: Iterable[Digest]) -> None:
         """Nothing of these goes while the run is open. For a caller that has the run's lock."""
-        hexes = [digest.hex for digest in digests]
-        if hexes:
-            make_folder(self.folder / "pins")
-            (self.folder / "pins" / run).write_text(json.dumps(hexes))
+        pin = self.folder / "pins" / run
+        make_folder(pin.parent)
+        write_bytes(pin, json.dumps(sorted(_pinned(pin) | {digest.hex for digest in digests})).encode())
 
     def pinned(self) -> set[str]:
         """Hex digits of inputs that open runs of this box use. Pins of runs that are over are removed."""
         found: set[str] = set()
         for pin in names_in(self.folder / "pins"):
-            with suppress(FileNotFoundError, ValueError), pin.open("rb") as stream:
-                hexes = json.loads(stream.read(_MOST_PIN))
-                if self._is_over(pin.name):
-                    pin.unlink(missing_ok=True)
-                else:
-                    found.update(hexes)
+            hexes = _pinned(pin)
+            if self._is_over(pin.name):
+                pin.unlink(missing_ok=True)
+            else:
+                found |= hexes
         return found
 
     def _is_over(self, run: str) -> bool:
@@ -230,6 +228,14 @@ class InputCache:
     def _aside(self) -> Path:
         make_folder(self.folder / "gone")
         return self.folder / "gone" / secrets.token_hex(8)
+
+
+def _pinned(pin: Path) -> set[str]:
+    try:
+        with pin.open("rb") as stream:
+            return set(map(str, json.loads(stream.read(_MOST_PIN))))
+    except (FileNotFoundError, ValueError, TypeError):
+        return set()
 
 
 def holds_list(path: Path) -> bool:

@@ -128,12 +128,14 @@ def _recorded(session: Session, run: RunRecord, step: int) -> RunRecord | None:
 def _pass(session: Session, run: RunRecord, step: int, watch: Watch) -> RunRecord:
     target = resolve(session, run.id)
     choose_gpus(run.resources, gpus() if target.program.gpus else ())
-    inputs = located_inputs(target.program.inputs, run.input_paths, session.settings.inputs)
     new = new_rerun(target, run, description=pass_description(step))
     with run_lock(session.settings, new.id):
+        found = located_inputs(session, target.program.inputs, run.input_paths, watch, run=new.id)
         made, _ = session.record.submit(new)
         environment = {VARIABLE: f"{step}:1", **NO_TRACE}
-        return execute_locked(session, made, watch, Terms(inputs=inputs, environment=environment))
+        return execute_locked(
+            session, made, watch, Terms(inputs=found.paths, stamps=found.stamps, environment=environment)
+        )
 
 
 def _logs(run: RunRecord) -> list[Digest]:

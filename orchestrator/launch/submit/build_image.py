@@ -12,7 +12,7 @@ from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.image.image_model import Base, Image
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
-from orchestrator.spec.input_stamps import stamp_of
+from orchestrator.spec.input_stamps import look_at
 from orchestrator.spec.inputs import InputData, read_inputs
 from orchestrator.spec.jobfile.command_check import warnings
 from orchestrator.spec.jobfile.job_spec import JobSpec
@@ -55,8 +55,8 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
         check_gpus(spec)
     base = _base(session, spec.base, watch)
     watch.phase("source", spec.source.path)
-    stamps = {name: stamp_of(Path(item.path)) for name, item in spec.inputs.items()}
-    inputs = read_inputs(spec.inputs)
+    looks = {name: look_at(Path(item.path)) for name, item in spec.inputs.items()}
+    inputs = read_inputs(spec.inputs, session.known_hashes, looks) if spec.inputs else {}
     # A changed timeout or comment in the spec file does not make another experiment (docs/decisions/0009).
     inputs_lie = (Path(item.path) for item in spec.inputs.values())
     specs = spec_file(request.spec_path).absolute(), Path(spec.source.path) / FILE_NAME
@@ -84,7 +84,7 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
         source=source,
         image=image,
         inputs=tuple(inputs.values()),
-        stamps=stamps,
+        stamps={name: look.stamp for name, look in looks.items()},
         warnings=noted,
     )
 

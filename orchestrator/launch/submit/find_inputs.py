@@ -1,64 +1,117 @@
-"""Where the inputs of a program lie on this box, verified by digest before they are mounted."""
+"""Where the inputs of a program lie on this box, verified by digest before they are mounted.
+
+They are looked for in this order: the path that the caller gives, the path in the record if its bytes are
+right, this box's cache, the store.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.launch.inputs.fetch_input import AbsentInputError, materialise
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent, Watch
 from orchestrator.record.run_record import RunRecord
-from orchestrator.settings import Settings
-from orchestrator.spec.inputs import hash_inputs
-from orchestrator.spec.jobfile.job_spec import InputSpec
+from orchestrator.spec.input_stamps import look_at, stamp_of
+from orchestrator.spec.inputs import read_input
+from orchestrator.value import Value
+
+
+class FoundInputs(Value):
+    """Inputs that were just verified."""
+
+    paths: dict[str, Path] = {}
+    stamps: dict[str, str] = {}  # from before they were verified
 
 
 def located_inputs(
-    wanted: Mapping[str, Digest], paths: Mapping[str, str], imported: Path | None = None
-) -> dict[str, Path]:
-    """Name to path for every input; UsageError where one is not to be found or has other bytes.
+    session: Session,
+    wanted: Mapping[str, Digest],
+    paths: Mapping[str, str],
+    watch: Watch,
+    *,
+    given: Collection[str] = (),
+    run: str | None = None,
+    tell: bool = True,
+) -> FoundInputs:
+    """Every input, verified. UsageError names those that no place has; StoreError where the store fails.
 
-    `imported` is the folder of inputs that came in bundles (Settings.inputs).
+    `paths`: where inputs lay; of those in `given` the person said so just now, and only that path counts.
+    `run`: an open run of this box, whose lock the caller has: its inputs stay in the cache. `tell`: note what
+    is at a path that has other bytes.
     """
-    found = find_inputs(wanted, paths, imported)
-    hash_inputs({name: InputSpec(path=str(found[name]), sha256=digest) for name, digest in wanted.items()})
-    return found
+    found: dict[str, Path] = {}
+    stamps: dict[str, str] = {}
+    problems: list[str] = []
+    for name, digest in sorted(wanted.items()):
+        path = Path(paths[name]) if name in paths else None
+        trouble = f"input {name} is not known to lie anywhere on this box"
+        if path is not None:
+            look = look_at(path)
+            trouble = _trouble(session, name, digest, path)
+            if not trouble:
+                found[name], stamps[name] = path, look.stamp
+                continue
+        if name in given:
+            problems.append(trouble)
+            continue
+        try:
+            found[name] = materialise(session, digest, watch, run=run)
+        except AbsentInputError:
+            problems.append(f"{trouble}; Reprise has kept no copy of {digest.short}")
+            continue
+        stamps[name] = stamp_of(found[name])
+        if path is not None and tell and path.exists():
+            watch.note(f"{trouble}; the copy that Reprise kept is used")
+    if problems:
+        lacking = sorted(name for name in wanted if name not in found)
+        raise UsageError("\n".join(problems), " ".join(f"--input {name}=PATH" for name in lacking))
+    return FoundInputs(paths=found, stamps=stamps)
 
 
-def recorded_inputs(settings: Settings, run: RunRecord) -> dict[str, Path]:
-    """The inputs of a run where its row says that they lie, verified.
+def _trouble(session: Session, name: str, digest: Digest, path: Path) -> str:
+    """Why a path cannot be taken for the input; empty where its bytes are right."""
+    try:
+        there = read_input(path, session.known_hashes).digest
+    except UsageError as error:
+        return f"input {name}: {error.message}"
+    return "" if there == digest else f"input {name}: {path} is {there}, not {digest}"
+
+
+def recorded_inputs(session: Session, run: RunRecord, watch: Watch) -> FoundInputs:
+    """The inputs of an open run, verified, for its executor: where its row says, else by their digests.
 
     UsageError, which does not say what is at the path: whoever writes rows could ask for any file.
     """
-    wanted = run.program.inputs
-    find_inputs(wanted, run.input_paths, settings.inputs)
-    found: dict[str, Path] = {}
-    for name, digest in sorted(wanted.items()):
+    paths: dict[str, Path] = {}
+    stamps: dict[str, str] = {}
+    for name, digest in sorted(run.program.inputs.items()):
         try:
-            found |= located_inputs({name: digest}, run.input_paths, settings.inputs)
+            found = located_inputs(session, {name: digest}, run.input_paths, watch, run=run.id, tell=False)
         except UsageError as error:
             raise UsageError(
-                f"input {name} of run {run.id} is not on this box: nothing of {digest} lies at its path",
+                f"input {name} of run {run.id} is not on this box: nothing of {digest} lies at its path, "
+                "in this box's cache or in the store",
                 f"bring it to where the job's spec says, or `reprise rerun {run.id} --input {name}=PATH`",
             ) from error
-    return found
+        paths |= found.paths
+        stamps |= found.stamps
+    return FoundInputs(paths=paths, stamps=stamps)
 
 
-def find_inputs(
-    wanted: Mapping[str, Digest], paths: Mapping[str, str], imported: Path | None = None
-) -> dict[str, Path]:
-    """As `located_inputs`, but nothing is read. Where a path is absent, a bundle's copy is taken."""
-    found: dict[str, Path] = {}
-    for name, digest in wanted.items():
-        copy = None if imported is None else imported / digest.hex
-        if name in paths and (copy is None or Path(paths[name]).exists() or not copy.exists()):
-            found[name] = Path(paths[name])
-        elif copy is not None and copy.exists():
-            found[name] = copy
-    missing = sorted(wanted.keys() - found.keys())
-    if missing:
-        raise UsageError(
-            "this box does not know where these inputs are: " + ", ".join(missing),
-            " ".join(f"--input {name}=PATH" for name in missing),
-        )
+def find_inputs(session: Session, wanted: Mapping[str, Digest], paths: Mapping[str, str]) -> dict[str, Path]:
+    """Where inputs lie, for a caller that checks each byte as it goes: at a path that is there, or a copy."""
+    found = {name: Path(paths[name]) for name in wanted if name in paths and Path(paths[name]).exists()}
+    missing = {name: digest for name, digest in wanted.items() if name not in found}
+    for name, digest in sorted(missing.items()):
+        try:
+            found[name] = materialise(session, digest, Silent())
+        except AbsentInputError as error:
+            raise UsageError(
+                f"this box does not know where input {name} is, and no copy was kept: {error.message}",
+                " ".join(f"--input {one}=PATH" for one in sorted(missing)),
+            ) from error
     return found

@@ -16,6 +16,7 @@ from orchestrator.launch.execute.attempt_plan import Terms
 from orchestrator.launch.execute.execute_attempt import execute_locked
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.executors.kinds import stays_on_its_box
+from orchestrator.launch.inputs.share_inputs import offer_inputs
 from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
@@ -57,6 +58,7 @@ def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRec
 def rerun_detached(session: Session, request: RerunRequest, watch: Watch) -> RunRecord:
     """Queue a rerun for another box, which executes it and records the verdict."""
     new = _placed(session, *_target(session, request), request)
+    offer_inputs(session, new, request.inputs, watch)
     share_image(session, new, watch)
     run, _ = queue(session, new, watch)
     return session.record.run(run)
@@ -74,15 +76,17 @@ def run_target(
     """One more run of an image, recorded as a rerun of `original`, and not judged yet."""
     new = _placed(session, target, original, request)
     if request.remote:
+        offer_inputs(session, new, request.inputs, watch)
         share_image(session, new, watch)
         run, _ = queue(session, new, watch)
         return wait(session, run, watch)
     choose_gpus(new.resources, gpus() if target.program.gpus else ())
-    inputs = located_inputs(target.program.inputs, new.input_paths, session.settings.inputs)
     with run_lock(session.settings, new.id):
+        wanted, given = target.program.inputs, request.inputs
+        found = located_inputs(session, wanted, new.input_paths, watch, given=given, run=new.id)
         run, _ = session.record.submit(new)
         crash_point("queued")
-        return execute_locked(session, run, watch, Terms(inputs=inputs))
+        return execute_locked(session, run, watch, Terms(inputs=found.paths, stamps=found.stamps))
 
 
 def _placed(session: Session, target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:

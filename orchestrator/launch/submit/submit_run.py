@@ -13,6 +13,7 @@ from orchestrator.launch.dispatch.hand_over import queue, share_image
 from orchestrator.launch.execute.attempt_plan import Terms
 from orchestrator.launch.execute.execute_attempt import execute, execute_locked
 from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.inputs.share_inputs import share_inputs
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.build_image import BuildRequest, Built, build
 from orchestrator.launch.submit.rerun_target import facts_of
@@ -46,6 +47,8 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
             info = _hand_over(session, built.image, watch)
         finally:
             tried.result()
+    if session.settings.shares_store:
+        share_inputs(session, built.spec.inputs, built.inputs, watch)
     new = _new_run(session, built, request.key, here(session))
     with run_lock(session.settings, new.id):
         run, created = session.record.submit(new)
@@ -67,6 +70,7 @@ def submit_elsewhere(
     session.warm()
     built = build(session, request.model_copy(update={"elsewhere": True}), watch)
     new = _new_run(session, built, request.key, wanted)
+    share_inputs(session, built.spec.inputs, built.inputs, watch)
     share_image(session, new, watch)
     run, created = queue(session, new, watch)
     if created:

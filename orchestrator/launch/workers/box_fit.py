@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator.launch.session import Session
+from orchestrator.launch.workers.input_reach import absent_from_store
 from orchestrator.record.run_record import BoxFacts, BoxLine, Queued, Submission
 from orchestrator.run.attempt_model import State
 
@@ -64,7 +65,12 @@ def why_queued(session: Session, run: str) -> str:
     record = session.record.run(run)
     if record.state is not State.QUEUED:
         return ""
-    return why_waiting(as_queued(record, record.attempt), session.record.boxes.all())
+    queued = as_queued(record, record.attempt)
+    why = why_waiting(queued, session.record.boxes.all())
+    absent = absent_from_store(session, queued)
+    if absent:
+        why += f"; in the store there is no input {', '.join(absent)}: only a box that has it takes the run"
+    return why
 
 
 def as_queued(run: Submission, attempt: int) -> Queued:
@@ -75,4 +81,6 @@ def as_queued(run: Submission, attempt: int) -> Queued:
         resources=run.resources,
         wanted=run.wanted,
         cancel_requested=False,
+        inputs=run.program.inputs,
+        input_paths=run.input_paths,
     )

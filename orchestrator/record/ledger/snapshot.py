@@ -45,6 +45,10 @@ BLOBS = (
 INPUTS = (tables.run_input.c.digest, tables.input_file.c.digest)
 
 
+# Those of them whose digest can be a folder's.
+ROOTS = (tables.run_input.c.digest,)
+
+
 class BlobLine(NamedTuple):
     """One row that names a blob of the store."""
 
@@ -60,6 +64,15 @@ def named(connection: Connection, digests: Sequence[Digest]) -> set[Digest]:
     for column in (*BLOBS, *INPUTS):
         found.update(map(Digest, connection.execute(select(column).where(column.in_(digests))).scalars()))
     return found
+
+
+def input_roots(connection: Connection, number: int, after: str) -> tuple[list[Digest], str | None]:
+    """(the next digests of input data that the column ROOTS[number] names, the last text). None: the end."""
+    column = ROOTS[number]
+    query = select(column).where(column > after).distinct().order_by(column).limit(PAGE)
+    rows = connection.execute(query).scalars().all()
+    found = [digest for row in rows if (digest := Digest.parse(row)) is not None]
+    return found, rows[-1] if rows else None
 
 
 def blob_lines(
@@ -259,6 +272,14 @@ class Pages(ABC):
             after: str | None = ""
             while after is not None:
                 page, after = self._read(partial(blob_lines, number=number, after=after, since=since))
+                yield from page
+
+    def input_roots(self) -> Iterator[Digest]:
+        """Digests of input data that the record names: of files, and of folders, not of what these hold."""
+        for number in range(len(ROOTS)):
+            after: str | None = ""
+            while after is not None:
+                page, after = self._read(partial(input_roots, number=number, after=after))
                 yield from page
 
     def runs(self, since: datetime | None = None) -> Iterator[list[RunEvidence]]:

@@ -173,6 +173,7 @@ def waiting(connection: Connection, executor: str) -> Iterator[Queued]:
             run.c.attempt,
             run.c.resources,
             run.c.program,
+            run.c.input_paths,
             run.c.cancel_requested_at,
             *wanted_columns(),
         )
@@ -200,13 +201,16 @@ def first_waiting(connection: Connection, executor: str, fits: Callable[[Queued]
 
 
 def queued_of(row: Row[Any], *, cancelled: bool = False) -> Queued:
+    program = json.loads(row.program)
     return Queued(
         id=row.public_id,
         attempt=row.attempt,
-        gpus=int(json.loads(row.program).get("gpus", 0)),
+        gpus=int(program.get("gpus", 0)),
         resources=Resources.model_validate(json.loads(row.resources)),
         wanted=wanted_of(row),
         cancel_requested=cancelled,
+        inputs=program.get("inputs", {}),
+        input_paths=json.loads(row.input_paths),
     )
 
 

@@ -90,6 +90,9 @@ class InputSpec(Value):
     sha256: Digest | None = Field(
         None, description="The digest that the input must have, 64 hex digits, sha256: before it or not."
     )
+    upload: bool = Field(
+        True, description="Whether a store that is shared gets a copy, so that other boxes can have it."
+    )
 
 
 class Tolerance(Value):

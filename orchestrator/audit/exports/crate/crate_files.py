@@ -146,7 +146,7 @@ def input_parts(session: Session, run: RunRecord, given: Mapping[str, Path]) -> 
     wanted = run.program.inputs
     paths = run.input_paths | {name: str(path) for name, path in given.items()}
     parts: list[CrateFile] = []
-    for name, path in find_inputs(wanted, paths, session.settings.inputs).items():
+    for name, path in find_inputs(session, wanted, paths).items():
         try:
             parts += _input(name, wanted[name], path)
         except (OSError, UnicodeEncodeError) as error:

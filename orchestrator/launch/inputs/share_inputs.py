@@ -1,0 +1,74 @@
+"""Inputs of a run that other boxes may execute: into the store, as far as this box has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.launch.inputs.fetch_input import materialise
+from orchestrator.launch.inputs.upload_input import put_input
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Watch
+from orchestrator.record.run_record import NewRun
+from orchestrator.spec.inputs import InputData, read_input
+from orchestrator.spec.jobfile.job_spec import InputSpec
+
+
+def share_inputs(
+    session: Session, inputs: Mapping[str, InputSpec], data: Iterable[InputData], watch: Watch
+) -> None:
+    """Put the inputs of a job file into the store; `data`: as they were read just now, by their names' order.
+
+    UsageError: one changes meanwhile. StoreError.
+    """
+    for (name, item), read in zip(sorted(inputs.items()), data, strict=True):
+        if item.upload:
+            put_input(session, Path(item.path), watch, data=read, thorough=session.rehash)
+        else:
+            watch.note(
+                f"input {name} stays here (upload: false): a box without the same bytes at {item.path} needs "
+                f"--input {name}=PATH"
+            )
+
+
+def offer_inputs(session: Session, new: NewRun, given: Iterable[str], watch: Watch) -> None:
+    """Make sure that another box can get the inputs of a rerun, from wherever this box has them.
+
+    UsageError where nobody is known to have one.
+    """
+    given = set(given)
+    for name, digest in sorted(new.program.inputs.items()):
+        path = Path(new.input_paths[name]) if name in new.input_paths else None
+        if name not in given and session.store.has(digest):
+            continue
+        if path is not None and _put(session, path, digest, watch):
+            continue
+        if name in given:
+            raise UsageError(f"input {name}: {path} is not {digest}", f"--input {name}=PATH")
+        if session.inputs.has(digest):
+            put_input(session, materialise(session, digest, watch), watch)
+            continue
+        if path is None:
+            raise UsageError(
+                f"nobody is known to have input {name}, {digest}: it is neither here nor in the store "
+                f"{session.store.name}",
+                f"--input {name}=PATH, where it is; or submit the job once where the data is",
+            )
+        watch.note(
+            f"input {name} is neither here nor in the store: only a box that has {digest.short} at {path}, "
+            "or in its cache, can run this"
+        )
+
+
+def _put(session: Session, path: Path, digest: Digest, watch: Watch) -> bool:
+    """Whether the path has these bytes, which are in the store then."""
+    try:
+        data = read_input(path, session.known_hashes)
+    except UsageError:
+        return False
+    if data.digest != digest:
+        return False
+    put_input(session, path, watch, data=data)
+    return True

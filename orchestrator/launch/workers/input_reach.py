@@ -1,0 +1,58 @@
+"""Whether this box can get the inputs of a queued run: at their paths, in its cache, or out of the store."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from orchestrator.digest import Digest
+from orchestrator.launch.session import Session
+from orchestrator.record.run_record import Queued
+
+AGAIN = 15.0  # seconds until the store is asked again for what it did not have
+KEPT = 600.0  # seconds for which it is believed to have what it had
+MOST = 100_000  # answers that are remembered
+
+
+class InputReach:
+    """Remembers what the store said: a worker looks at the queue several times a second."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._said: dict[Digest, tuple[bool, float]] = {}  # digest -> whether it was there, when
+
+    def lacking(self, run: Queued) -> list[str]:
+        """Names of inputs that this box cannot get. StoreError where the store does not answer.
+
+        At a path anything counts: its bytes are checked by whoever executes the run, who gives it back.
+        """
+        return sorted(name for name, digest in run.inputs.items() if not self._reaches(run, name, digest))
+
+    def _reaches(self, run: Queued, name: str, digest: Digest) -> bool:
+        path = run.input_paths.get(name)
+        return (
+            (path is not None and _is_there(path))
+            or self._session.inputs.has(digest)
+            or self._is_stored(digest)
+        )
+
+    def _is_stored(self, digest: Digest) -> bool:
+        there, since = self._said.get(digest, (False, -KEPT))
+        if time.monotonic() - since > (KEPT if there else AGAIN):
+            if len(self._said) >= MOST:
+                self._said.clear()
+            there = self._session.store.has(digest)
+            self._said[digest] = (there, time.monotonic())
+        return there
+
+
+def absent_from_store(session: Session, run: Queued) -> list[str]:
+    """Names of a run's inputs that the store has not. StoreError where it does not answer."""
+    return sorted(name for name, digest in run.inputs.items() if not session.store.has(digest))
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # no path at all: somebody wrote it into the row
+        return False

@@ -1,0 +1,89 @@
+"""Where a run's inputs are taken from: the path that was given, the recorded one, the cache, the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.launch.inputs.upload_input import put_input
+from orchestrator.launch.session import Session
+from orchestrator.launch.submit.find_inputs import find_inputs, located_inputs
+from orchestrator.launch.watch import Silent
+from orchestrator.settings import load
+from orchestrator.spec.inputs import digest_of
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    variables = {"REPRISE_HOME": str(tmp_path / "home"), "REPRISE_STORE": str(tmp_path / "store")}
+    (tmp_path / "store").mkdir()
+    with Session(load(variables)) as made:
+        yield made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "set"
+    (folder / "b").mkdir(parents=True)
+    (folder / "a").write_bytes(b"A")
+    (folder / "b" / "ü").write_bytes(b"BB")
+    return folder
+
+
+def test_inputs_of_a_rerun_are_found_by_name_and_checked(session: Session, folder: Path) -> None:
+    wanted, watch = {"set": digest_of(folder)}, Notes()
+    paths = {"set": str(folder), "more": "/elsewhere"}
+    assert located_inputs(session, wanted, paths, watch).paths == {"set": folder}
+    with pytest.raises(UsageError, match="is not known to lie anywhere") as caught:
+        located_inputs(session, wanted, {}, watch)
+    assert caught.value.hint == "--input set=PATH"
+    (folder / "a").write_bytes(b"changed")
+    with pytest.raises(UsageError, match=r"set is sha256:\w+, not sha256:\w+; Reprise has kept no copy"):
+        located_inputs(session, wanted, paths, watch)
+    assert watch.said == []
+
+
+@pytest.mark.parametrize("change", ["other bytes", "gone"])
+def test_a_copy_takes_the_place_of_what_changed_and_the_message_says_so(
+    session: Session, folder: Path, change: str
+) -> None:
+    digest = put_input(session, folder, Silent()).digest
+    if change == "gone":
+        folder.rename(folder.with_name("aside"))
+    else:
+        (folder / "a").write_bytes(b"changed")
+    watch = Notes()
+    found = located_inputs(session, {"set": digest}, {"set": str(folder)}, watch)
+    assert (found.paths["set"] / "a").read_bytes() == b"A"
+    assert found.stamps["set"]
+    assert [text.endswith("the copy that Reprise kept is used") for text in watch.said] == (
+        [] if change == "gone" else [True]
+    )
+    assert find_inputs(session, {"set": digest}, {})["set"] == found.paths["set"]
+
+
+def test_a_path_that_was_given_must_be_right(session: Session, folder: Path) -> None:
+    digest = put_input(session, folder, Silent()).digest
+    (folder / "a").write_bytes(b"changed")
+    with pytest.raises(UsageError, match="not sha256"):
+        located_inputs(session, {"set": digest}, {"set": str(folder)}, Silent(), given=["set"])
+
+
+def test_an_input_that_nobody_has_is_said(session: Session, tmp_path: Path) -> None:
+    nowhere = {"set": str(tmp_path / "nowhere")}
+    with pytest.raises(UsageError, match=r"nowhere: No such file.*kept no copy"):
+        located_inputs(session, {"set": Digest.of(b"x")}, nowhere, Silent())
+    with pytest.raises(UsageError, match="no copy was kept"):
+        find_inputs(session, {"set": Digest.of(b"x")}, nowhere)
