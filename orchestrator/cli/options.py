@@ -42,6 +42,16 @@ def read_paths(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...
     return {name: Path(path).expanduser().absolute() for name, path in read_pairs(ctx, param, texts).items()}
 
 
+def read_places(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """`NAME=PATH` options, in which a path may be a reference such as `run:RUN/model.pt`."""
+    from orchestrator.spec.jobfile.input_reference import is_reference
+
+    return {
+        name: place if is_reference(place) else str(Path(place).expanduser().absolute())
+        for name, place in read_pairs(ctx, param, texts).items()
+    }
+
+
 def new_path(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
     """A file or folder that a verb will write, as an absolute path. UsageError where its folder is not there:
     a misspelt path would make a new one.
@@ -113,6 +123,14 @@ def spec_options(function: F) -> F:
             help="Change a parameter of the spec; may be given several times.",
         ),
         click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), help="Change the seed of the spec."),
+        click.option(
+            "--input",
+            "inputs",
+            metavar="NAME=PATH",
+            multiple=True,
+            callback=read_places,
+            help="Take an input of the spec from here: a path, data:NAME or run:RUN/PATH.",
+        ),
         click.option("--require-clean", is_flag=True, help="Refuse source that differs from its git commit."),
     ]
     for decorate in reversed(decorators):

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 
 from sqlalchemy import Connection
 
+from orchestrator.record.data_sets import data_versions
 from orchestrator.record.database import database_clock
 from orchestrator.record.database.connect import open_database
 from orchestrator.record.database.database import Database
@@ -78,6 +79,18 @@ class Annotations(Door):
     names = reading(said.names)
 
 
+class DataSets(Door):
+    """Names that people give to data."""
+
+    add = writing(data_versions.add)
+    find = reading(data_versions.find)
+    versions = reading(data_versions.versions)
+    names_of = reading(data_versions.names_of)
+    uses = reading(data_versions.uses)
+    mentions = reading(data_versions.mentions)
+    known_input = reading(data_versions.known_input)
+
+
 class Boxes(Door):
     """Machines that take queued runs."""
 
@@ -105,8 +118,10 @@ class History(Door):
     named_lines = reading(queries.named_lines)
     field = reading(queries.sorted_by)
     why_nothing = reading(unmet_filter.why_nothing)
+    files_of_folders = reading(changes.files_of_folders)
     changes = reading(changes.changes)
     best = reading(best_runs.best)
+    latest_of_job = reading(queries.latest_of_job)
     runs_of_image = reading(queries.runs_of_image)
     verdicts = reading(queries.verdicts)
     origin = reading(file_origin.origin)
@@ -155,6 +170,7 @@ class Record(Door):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.annotations = Annotations(database)
+        self.data_sets = DataSets(database)
         self.boxes = Boxes(database)
         self.history = History(database)
         self.ledger = Ledger(database)

@@ -29,6 +29,16 @@ class Wanted(Value):
     attempts: int = 3  # after so many the run is lost
 
 
+class InputOrigin(Value):
+    """Where an input was looked up when it was not a path: a named data set, or outputs of an earlier run."""
+
+    asked: str  # as it was written: `data:mnist`, `run:digits@best(accuracy)/model.pt`
+    data: str | None = None  # the data set's name
+    version: int | None = None  # of the data set
+    run: RunId | None = None  # that left the outputs
+    path: str | None = None  # of the output, or of the folder of outputs; empty: all of them
+
+
 class ImageFacts(Value):
     """What the record keeps of an image, whether it was assembled here or only found in an engine."""
 
@@ -50,6 +60,7 @@ class Submission(Value):
     resources: Resources
     tolerance: Tolerances
     input_paths: dict[str, str] = {}  # where the inputs lay on the box that submitted
+    input_origins: dict[str, InputOrigin] = {}  # of the inputs that were looked up in the record
     git: GitState | None = None  # without the patch's bytes; patch_digest names the blob
     rerun_of: RunId | None = None
     submitted_by: str

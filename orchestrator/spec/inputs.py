@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import ValidationError
 
@@ -18,10 +18,12 @@ from orchestrator.errors import UsageError
 from orchestrator.spec.folder_list import is_list, list_chunks, may_be_list
 from orchestrator.spec.input_stamps import Look, look_at
 from orchestrator.spec.jobfile.job_spec import InputSpec
-from orchestrator.spec.known_hashes import KnownHashes
 from orchestrator.spec.open_below import Below
 from orchestrator.spec.plain_file import open_plain
 from orchestrator.value import Value
+
+if TYPE_CHECKING:  # it imports sqlite3, which an audit of an export does without
+    from orchestrator.spec.known_hashes import KnownHashes
 
 MOST = 1_000_000  # names reached through links: n folders can lead to each other in 2**n ways
 LISTED = 10_000  # files of a folder whose list is recorded, in some 50 ms; a longer list is not kept

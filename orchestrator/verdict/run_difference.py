@@ -49,14 +49,28 @@ class Difference(Value):
         return next(section for section in self.sections if section.name == name)
 
 
-def difference(a: RunRecord, b: RunRecord) -> Difference:
+def inputs_apart(a: RunRecord, b: RunRecord) -> list[str]:
+    """Digests of the inputs that both runs have under one name, and that differ."""
+    one, other = a.program.inputs, b.program.inputs
+    names = sorted(one.keys() & other.keys())
+    return [digest for name in names if one[name] != other[name] for digest in (one[name], other[name])]
+
+
+def difference(
+    a: RunRecord, b: RunRecord, folders: Mapping[str, Mapping[str, Cell]] | None = None
+) -> Difference:
     """Compare any two records.
+
+    `folders`: the files of inputs by the folder's digest, path to SHA-256 in hex; where both are known, the
+    files that differ stand beside their input.
 
     Sections: job, params, env, inputs, code (path -> sha256 hex), git, packages, determinism (what was
     asked), flags (what the process that trains read back last), hardware (`bit_class.*`, `perf_class.*`),
     resources, metrics, outputs (path -> digest, or why it was rejected), result.
     """
     facts = facts_of(a), facts_of(b)
+    for one, files in zip(facts, _input_files(a, b, folders or {}), strict=True):
+        one["inputs"] = {**one["inputs"], **files}
     plain = {name: _section(name, *(one[name] for one in facts)) for name in facts[0]}
     sections = (
         *(plain[name] for name in plain if name != "result"),
@@ -100,6 +114,20 @@ def _split(name: str, entries: Iterable[tuple[FieldPair, bool]]) -> Section:
         differing=tuple(entry for entry, equal in listed if not equal),
         equal=tuple(entry for entry, equal in listed if equal),
     )
+
+
+def _input_files(
+    a: RunRecord, b: RunRecord, folders: Mapping[str, Mapping[str, Cell]]
+) -> tuple[dict[str, Cell], dict[str, Cell]]:
+    """Of inputs that are folders and differ, the files that do: `set/a.png` -> SHA-256 in hex."""
+    sides: tuple[dict[str, Cell], dict[str, Cell]] = ({}, {})
+    for name in a.program.inputs.keys() & b.program.inputs.keys():
+        before, after = (folders.get(run.program.inputs[name]) for run in (a, b))
+        if before and after:
+            for path in unequal_names(before, after):
+                for side, files in zip(sides, (before, after), strict=True):
+                    side.update({f"{name}/{path}": files[path]} if path in files else {})
+    return sides
 
 
 def _job(run: RunRecord) -> dict[str, Cell]:

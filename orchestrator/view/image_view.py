@@ -12,11 +12,13 @@ from orchestrator.spec.program import Program
 from orchestrator.view.forms.human_units import size_text, span_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Table, Text, Tone, View
+from orchestrator.view.runs.input_words import input_lines
 from orchestrator.view.runs.run_view import params_text
 
 if TYPE_CHECKING:
     from orchestrator.image.base.base_pins import BasePin
     from orchestrator.launch.bases.new_flavour import NewFlavour
+    from orchestrator.launch.submit.build_image import Built
     from orchestrator.launch.submit.rerun_target import Target
     from orchestrator.launch.submit.submit_run import DryRun
 
@@ -73,10 +75,12 @@ def _image_document(image: Image) -> dict[str, Any]:
     return {name: getattr(image, name) for name in names} | {"layers": layers_document(image.layers)}
 
 
-def built_view(image: Image) -> View:
+def built_view(built: Built) -> View:
     """An image that was just assembled; its digest is the last line."""
-    page = (layers_table(image.layers), Text(image.digest))
-    return View(_image_document(image), page, image.digest)
+    image = built.image
+    inputs = Fields(input_lines(image.program.inputs, built.origins))
+    document = _image_document(image) | {"input_origins": built.origins}
+    return View(document, (inputs, layers_table(image.layers), Text(image.digest)), image.digest)
 
 
 def image_view(found: Target) -> View:

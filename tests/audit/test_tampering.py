@@ -101,6 +101,8 @@ def owner_of(world: World, table: str, row: dict[str, Any]) -> str:
             return f"input_data {row['digest']}"
         if table == "input_file":
             return f"input_data {row['folder']}"
+        if table == "data_version":
+            return f"data_version {row['name']}"
         if table == "event":
             return f"event {row['idx']}"
         return {"ledger": "the table `ledger`", "checkpoint": f"tree head over {row.get('size')} events"}[
@@ -224,7 +226,7 @@ def test_a_row_that_is_gone_or_put_in_is_found_and_named(world: World, table: st
         # Into another table first: so that the same rows can be put back elsewhere.
         connection.execute(f"DELETE FROM {table} WHERE rowid = (SELECT min(rowid) FROM {table})")
     gone = world.findings(*LEDGER_AND_ROWS)
-    key = owner if not table.startswith(("job", "image", "box")) or table == "image_layer" else table
+    key = owner if not table.startswith(("job", "image", "box", "data_")) or table == "image_layer" else table
     assert any(one.subject.startswith(key) for one in gone), gone
     assert {one.kind.value for one in gone} & {"row missing", "row altered"}
 
@@ -249,6 +251,7 @@ def _quoted(names: list[str]) -> str:
 def _other_key(table: str, name: str, value: Any) -> Any:
     column = tables.METADATA.tables[table].c[name]
     unique = [("run", "key"), ("run", "public_id"), ("job", "name"), ("image", "digest")]
+    unique += [("data_version", "version")]
     if not (column.primary_key or (table, name) in unique) or name in ("run_id", "image_id", "folder"):
         return value
     return value + 1000 if isinstance(value, int) else f"{value}x"
@@ -419,12 +422,13 @@ def test_rows_of_what_was_cut_off_are_unaccounted_for(world: World) -> None:
 
 
 def test_not_found_the_end_after_the_last_tree_head(world: World) -> None:
-    """Events 24 and 25, and their run with them: nothing was signed after it."""
+    """Events 24 to 26, and their run and named data with them: nothing was signed after it."""
     rewrite(world, everything_kept, SIGNED[-1])
     with world.sql() as connection:
         for table in ("attempt", "wanted", "log_chunk"):
             connection.execute(f"DELETE FROM {table} WHERE run_id = 3")
         connection.execute("DELETE FROM run WHERE id = 3")
+        connection.execute("DELETE FROM data_version")
     assert world.findings() == []
 
 
@@ -436,6 +440,7 @@ def test_not_found_what_was_cut_where_no_copy_is_left(world: World) -> None:
             key = "id" if table == "run" else "run_id"
             connection.execute(f"DELETE FROM {table} WHERE {key} > 1")
         connection.execute("DELETE FROM annotation")
+        connection.execute("DELETE FROM data_version")
         for table in tables.METADATA.tables.values():
             if "run_id" in table.columns:
                 connection.execute(f"DELETE FROM {table.name} WHERE run_id > 1")

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event
+from support.records import ONE, finish_run
 
 from orchestrator.digest import Digest
+from orchestrator.record.history import changes
 from orchestrator.record.history.changes import ASPECTS
 from orchestrator.record.record import Record
+from orchestrator.record.run_record import NewRun
 from orchestrator.run.attempt_model import Fingerprint, State
+from orchestrator.spec.inputs import read_input
+from orchestrator.spec.program import Program
 
 Finished = Callable[..., str]
 
@@ -60,6 +66,38 @@ def test_params_seed_base_and_hardware(record: Record, finished: Finished) -> No
     assert deltas(record, runs, "seed") == {second: [("seed", 1, 2)]}
     assert deltas(record, runs, "hardware") == {third: [("cpu", "amd", "arm")]}
     assert deltas(record, runs, "base") == {}
+
+
+def test_files_of_an_input_that_changed_are_named(
+    record: Record, new_run: Callable[..., NewRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_AT_ONCE", 1)
+    runs = []
+    for number, files in enumerate(({"a": "1", "b/c": "2"}, {"a": "1", "b/c": "3", "d": "4"}, {"a": "1"})):
+        for path, text in files.items():
+            (tmp_path / str(number) / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / str(number) / path).write_text(text)
+        data = read_input(tmp_path / str(number))
+        program = Program(name="x", command=("true",), inputs={"set": data.digest, "same": ONE})
+        runs.append(finish_run(record, new_run(program=program, image=str(number), inputs=(data,))))
+    found = record.history.changes(runs, "inputs")
+    first, second, third = (record.run(run).program.inputs["set"] for run in runs)
+    hashes = {text: Digest.of(text.encode()).hex for text in "1234"}
+
+    def deltas_of(run: str) -> list[tuple[object, ...]]:
+        return [(delta.name, delta.before, delta.after) for delta in found[run].deltas]
+
+    assert set(found) == {runs[1], runs[2]}
+    assert deltas_of(runs[1]) == [
+        ("set", first, second),
+        ("set/b/c", hashes["2"], hashes["3"]),
+        ("set/d", None, hashes["4"]),
+    ]
+    assert deltas_of(runs[2]) == [
+        ("set", second, third),
+        ("set/b/c", hashes["3"], None),
+        ("set/d", hashes["4"], None),
+    ]
 
 
 @pytest.mark.parametrize("aspect", ASPECTS)

@@ -15,7 +15,7 @@ from support.ledger_checks import wrong_of
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import ImageFacts, NewRun
+from orchestrator.record.run_record import ImageFacts, InputOrigin, NewRun
 from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.run.attempt_model import (
     Failure,
@@ -98,6 +98,14 @@ gits = st.builds(
     patch_digest=st.none() | digests,
     submodules=st.dictionaries(texts, texts, max_size=2),
 )
+origins = st.builds(
+    InputOrigin,
+    asked=texts,
+    data=st.none() | texts,
+    version=st.none() | st.integers(1, (1 << 31) - 1),
+    run=st.none() | st.builds(lambda: secrets.token_hex(8)),
+    path=st.none() | texts,
+)
 runs = st.builds(
     NewRun.of,
     id=st.builds(lambda: secrets.token_hex(8)),  # shrinking must not meet a run of an earlier example
@@ -114,6 +122,7 @@ runs = st.builds(
     resources=st.builds(Resources, cpus=st.none() | st.floats(0.1, 100), timeout=st.none() | st.floats(1, 9)),
     tolerance=tolerances,
     input_paths=st.dictionaries(names, texts, max_size=2),
+    input_origins=st.dictionaries(names, origins, max_size=2),
     git=st.none() | gits,
     submitted_by=texts,
     reference=texts,

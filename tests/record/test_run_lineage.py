@@ -9,7 +9,7 @@ import pytest
 from orchestrator.digest import Digest
 from orchestrator.record.lineage import run_lineage as module
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import NewRun
+from orchestrator.record.run_record import InputOrigin, NewRun
 from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.spec import inputs as spec_inputs
 from orchestrator.spec.inputs import InputData, read_input
@@ -35,7 +35,13 @@ def kept(**files: str) -> dict[str, Any]:
 def made(record: Record, new_run: Callable[..., NewRun]) -> Made:
     """A finished run: a job's name, its inputs by name, its outputs by path."""
 
-    def make(job: str, takes: dict[str, InputData] | None = None, known: bool = True, **outputs: str) -> str:
+    def make(
+        job: str,
+        takes: dict[str, InputData] | None = None,
+        known: bool = True,
+        origins: dict[str, InputOrigin] | None = None,
+        **outputs: str,
+    ) -> str:
         takes = takes or {}
         new = new_run(job=job)
         digests = {name: data.digest for name, data in takes.items()}
@@ -43,6 +49,7 @@ def made(record: Record, new_run: Callable[..., NewRun]) -> Made:
             update={
                 "program": new.program.model_copy(update={"inputs": digests}),
                 "inputs": tuple(takes.values()) if known else (),
+                "input_origins": origins or {},
             }
         )
         record.submit(new)
@@ -154,3 +161,39 @@ def test_a_long_chain_is_cut_and_says_so(
     monkeypatch.setattr(module, "MOST_RUNS", 3)
     found = record.history.lineage(runs[-1])
     assert found.cut and set(found.runs) == set(runs[-3:])
+
+
+def test_the_run_that_was_asked_for_made_it(record: Record, made: Made, tmp_path: Path) -> None:
+    """Not the first one that left the same bytes; and a file that is empty, too."""
+    first, second = made("train", model="weights", log=""), made("train", model="weights", log="")
+    takes = {"w": put(tmp_path / "w", "weights"), "log": put(tmp_path / "l", "")}
+    asked = {"w": "run:train@latest/model", "log": "run:train@latest/log"}
+    origins = {
+        name: InputOrigin(asked=text, run=second, path=text.rpartition("/")[2])
+        for name, text in asked.items()
+    }
+    user = made("use", takes, origins=origins)
+    found = record.history.lineage(user)
+    assert [(link.maker, link.input, link.asked, link.count, link.also) for link in found.above] == [
+        (second, "log", asked["log"], 0, ()),
+        (second, "w", asked["w"], 1, (first,)),
+    ]
+    assert found.unmade == ()
+    assert [link.asked for link in record.history.lineage(second).below] == [asked["log"], asked["w"]]
+    [link] = record.history.lineage(first).below
+    assert (link.user, link.input, link.asked) == (user, "w", None)
+
+
+def test_files_too_many_to_be_recorded_lead_to_the_run_that_was_asked_for(record: Record, made: Made) -> None:
+    maker = made("prepare", part="one")
+    long = InputData(digest=Digest.of(b"a list"), folder=True, count=20_000, size=20_000)
+    origins = {"data": InputOrigin(asked=f"run:{maker}", run=maker, path="")}
+    [link] = record.history.lineage(made("train", {"data": long}, origins=origins)).above
+    assert (link.maker, link.matches, link.asked) == (maker, (), f"run:{maker}")
+
+
+def test_named_data_is_said(record: Record, made: Made, tmp_path: Path) -> None:
+    origins = {"set": InputOrigin(asked="data:mnist", data="mnist", version=3)}
+    user = made("train", {"set": put(tmp_path / "a", "pictures")}, origins=origins)
+    [item] = record.history.lineage(user).unmade
+    assert item.data == "mnist@3"

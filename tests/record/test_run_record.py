@@ -16,7 +16,7 @@ from support.ledger_checks import told
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import ImageFacts, NewRun, Wanted
+from orchestrator.record.run_record import ImageFacts, InputOrigin, NewRun, Wanted
 from orchestrator.run.attempt_model import (
     Failure,
     Fingerprint,
@@ -62,6 +62,7 @@ NEW = NewRun.of(
     description="a\nb",
     tolerance=Tolerances(metrics={"accuracy": Tolerance(abs=0.1)}, volatile=("*.log",)),
     input_paths={"d": "/data"},
+    input_origins={"d": InputOrigin(asked="run:digits@latest/ckpt", run=QUEUED, path="ckpt")},
     git=GitState(
         remote="https://example.org/x",
         commit="c" * 40,

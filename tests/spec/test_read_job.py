@@ -464,3 +464,30 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Path, "open", refuse)  # root may read anything, so chmod would not do
     with pytest.raises(UsageError, match="cannot be read: Permission denied"):
         read_spec(tmp_path)
+
+
+def test_inputs_that_the_record_knows_are_left_as_they_are(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "job" / "data:x").write_text("")
+    names = {"a": "data:mnist", "b": "data:mnist@3", "c": "run:0123abcd/ckpt/", "d": "run:j@best(acc)/m.pt"}
+    digest = "ab" * 32
+    more = f" e: {{path: 'run:prod/m', sha256: {digest}}},\n f: './data:x'}}\n"
+    spec = read(HEAD + "inputs: {" + "".join(f"{name}: '{text}',\n " for name, text in names.items()) + more)
+    assert {name: spec.inputs[name].path for name in names} == names
+    assert spec.inputs["e"].path == "run:prod/m" and spec.inputs["e"].sha256 == f"sha256:{digest}"
+    assert spec.inputs["f"].path == str(tmp_path / "job" / "data:x")
+
+
+def test_a_reference_of_no_known_form_is_told_at_its_line(read: Read) -> None:
+    text = HEAD + "inputs:\n  a: data:no name\n  b: run:x/../y\n  c: {path: 'run:j@worst(a)/m'}\n"
+    assert problems(read, text) == {"inputs.a": 4, "inputs.b": 5, "inputs.c": 6}
+
+
+def test_inputs_are_replaced_on_the_command_line(read: Read, tmp_path: Path) -> None:
+    """The place in the file need not be there then; a digest that the file demands stays."""
+    (tmp_path / "data").write_text("")
+    digest = "ab" * 32
+    text = HEAD + f"inputs: {{a: nowhere, b: {{path: data:x, sha256: {digest}}}}}\n"
+    spec = read(text, {}, None, {"a": str(tmp_path / "data"), "b": "run:prod/m"})
+    assert spec.inputs["a"].path == str(tmp_path / "data") and spec.inputs["b"].path == "run:prod/m"
+    assert spec.inputs["b"].sha256 == f"sha256:{digest}"
+    assert problems(read, text, {}, None, {"a": "data:-", "q": "x"}) == {"inputs.a": 3, "--input q": None}

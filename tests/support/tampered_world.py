@@ -23,7 +23,7 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.merkle import Frontier, leaf_hash
-from orchestrator.record.run_record import ImageFacts, Wanted
+from orchestrator.record.run_record import ImageFacts, InputOrigin, Wanted
 from orchestrator.record.schema import tables
 from orchestrator.record.store.blob_store import Store
 from orchestrator.run.attempt_model import (
@@ -43,7 +43,7 @@ from orchestrator.spec.source.source_tree import GitState
 from orchestrator.verdict.compare_runs import compare
 from support.records import BOX, ONE, full_result, new_run
 
-EVENTS = 26  # of the world below
+EVENTS = 27  # of the world below
 SIGNED = (15, 24)  # sizes of its tree heads
 LEDGER_AND_ROWS = (AuditPart.LEDGER, AuditPart.ROWS)
 HERE = (
@@ -127,7 +127,9 @@ def a_life(session: Session) -> tuple[str, str]:
     program = Program(
         name="digits", command=("python", "train.py"), params=params, seed=0, inputs={"data": ONE}
     )
+    origins = {"data": InputOrigin(asked="data:set", data="set", version=1)}
     facts = {"image": image("image"), "program": program, "git": git, "inputs": (inputs,)}
+    facts |= {"input_origins": origins}
     wanted = Wanted(executor="slurm", box="b0", not_box="b1")
     new = new_run(wanted=wanted, description="a try", input_paths={"data": "/data"}, **facts)
     original, _ = record.submit(new)
@@ -158,6 +160,7 @@ def a_life(session: Session) -> tuple[str, str]:
     waiting, _ = record.submit(new_run(image=image("image")))
     record.claim(waiting, "b0", "boot", "pid 5")
     record.append_log(waiting, 1, 0, b"passing")
+    record.data_sets.add("set", inputs, "ada")
     return original, rerun
 
 

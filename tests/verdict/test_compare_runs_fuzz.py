@@ -48,6 +48,7 @@ DOES_NOT_MATTER = {
     "resources",  # limits; the number of GPUs is in the program
     "tolerance",  # a judgement about results; the original's is used
     "input_paths",  # their digests are in the program
+    "input_origins",  # likewise
     "message",
     "last_line",  # the log's words
     "attempt",

@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from support.finished_run import make_run
 
-from orchestrator.verdict.run_difference import difference
+from orchestrator.digest import Digest
+from orchestrator.record.run_record import RunRecord
+from orchestrator.spec.program import Program
+from orchestrator.verdict.run_difference import difference, inputs_apart
 from orchestrator.view.runs.difference_view import cell_text, difference_view
 
 
@@ -53,3 +56,28 @@ def test_values_that_differ_never_look_the_same() -> None:
 def test_values_are_clean() -> None:
     assert cell_text("a\x1b[2Jb\u202ec\n") == "'a\\x1b[2Jb\\u202ec\\n'"
     assert "\x1b" not in cell_text("a\x1b[2Jb")
+
+
+def test_files_of_an_input_that_differs_are_named(read: Callable[..., str]) -> None:
+    digests = {name: Digest.of(name.encode()) for name in ("one", "two", "file", "other")}
+
+    def run(id_: str, data: str, file: str) -> RunRecord:
+        inputs = {"set": digests[data], "file": digests[file], "same": digests["one"]}
+        return make_run(id=id_ * 16, program=Program(name="x", command=("true",), inputs=inputs))
+
+    a, b = run("a", "one", "file"), run("b", "two", "other")
+    assert inputs_apart(a, b) == [digests[name] for name in ("file", "other", "one", "two")]
+    folders = {
+        digests["one"]: {"p/a": "1" * 64, "b": "2" * 64, "gone": "c3" * 32},
+        digests["two"]: {"p/a": "4" * 64, "b": "2" * 64, "new": "5" * 64},
+    }
+    found = difference(a, b, folders).section("inputs")
+    assert [(entry.name, entry.a, entry.b) for entry in found.differing] == [
+        ("file", digests["file"], digests["other"]),
+        ("set", digests["one"], digests["two"]),
+        ("set/gone", "c3" * 32, None),
+        ("set/new", None, "5" * 64),
+        ("set/p/a", "1" * 64, "4" * 64),
+    ]
+    assert [entry.name for entry in found.equal] == ["same"]
+    assert "  set/gone\n  - c3" in read(difference_view(difference(a, b, folders), everything=False).page)

@@ -79,7 +79,7 @@ def _short(value: Any) -> str:
 
 
 class SharedRow(NamedTuple):
-    """A job, an image with its layers, input data, or a box."""
+    """A job, an image with its layers, input data, a version of named data, or a box."""
 
     table: str
     key: str
@@ -107,7 +107,7 @@ def compare_shared(
             yield Finding(kind=Kind.UNREADABLE, subject=f"{name} {key}", detail=trouble)
             continue
         row = value[name][key]
-        subject = f"{name} {row.get('digest') or row.get('name') or key}"
+        subject = f"{name} {_called(row) or key}"
         if not indexes:
             yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=subject, detail=NOT_TOLD)
         elif digest != _digest(value):
@@ -116,6 +116,13 @@ def compare_shared(
                 yield _row_finding(subject, where, expected, found, None)
     for name, key in told:
         yield Finding(kind=Kind.ROW_MISSING, subject=f"{name} {key}", detail=NO_ROW)
+
+
+def _called(row: Mapping[str, Any]) -> object:
+    """What a shared row is called: a digest, a name, or of named data both name and version."""
+    if "version" in row:
+        return f"{row.get('name')}@{row['version']}"
+    return row.get("digest") or row.get("name")
 
 
 SharedEvents = dict[tuple[str, str], tuple[list[int], bytes | None]]

@@ -19,6 +19,7 @@ def command(
     spec: Path,
     params: dict[str, str],
     seed: int | None,
+    inputs: dict[str, str],
     require_clean: bool,
     load: bool,
     push: bool,
@@ -30,7 +31,8 @@ def command(
     Nothing is run, and without --load no engine is needed, not to --push either. The digest is the last
     line of standard output.
 
-    JSON: `digest`, `config_digest`, `base`, `layers`, `packages`, `program`.
+    JSON: `digest`, `config_digest`, `base`, `layers`, `packages`, `program`, `input_origins` (of inputs that
+    were looked up: `asked`, and `data` and `version`, or `run` and `path`).
     """
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
@@ -38,9 +40,12 @@ def command(
     from orchestrator.launch.submit.build_image import BuildRequest, build
     from orchestrator.view.image_view import built_view
 
-    request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean, run=False)
+    request = BuildRequest(
+        spec_path=spec, params=params, seed=seed, inputs=inputs, require_clean=require_clean, run=False
+    )
     with opened() as session, watching(as_json, quiet) as watch:
-        image = build(session, request, watch).image
+        built = build(session, request, watch)
+        image = built.image
         if push:
             from orchestrator.launch.move_images import push_image
 
@@ -50,4 +55,4 @@ def command(
 
             watch.phase("load", image.tag)
             load_image(session, image, watch)
-    print_view(built_view(image), as_json, quiet)
+    print_view(built_view(built), as_json, quiet)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def command(run_a: str, run_b: str, everything: bool, code: bool, as_json: bool) -> None:
     """Show what differs between two runs.
 
-    Job, parameters, code, git, packages, hardware, flags, metrics and outputs; equal fields are hidden.
+    Job, parameters, inputs with their files, code, git, packages, hardware, flags, metrics and outputs;
+    equal fields are hidden.
     The exit code is 0 whether they differ or not: `compare` gives a verdict.
 
     JSON: `a`, `b`, `sections` (`name`, `differing`, and with --all `equal`; each entry has `name`, `a`,
@@ -32,7 +33,7 @@ def command(run_a: str, run_b: str, everything: bool, code: bool, as_json: bool)
     """
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.verb_session import find_run, opened
-    from orchestrator.verdict.run_difference import difference
+    from orchestrator.verdict.run_difference import difference, inputs_apart
     from orchestrator.view.runs.difference_view import code_view, difference_view
 
     with opened(adopting=True) as session:
@@ -40,7 +41,8 @@ def command(run_a: str, run_b: str, everything: bool, code: bool, as_json: bool)
         if code:
             view = code_view(a, b, _code(session, a, b))
         else:
-            view = difference_view(difference(a, b), everything)
+            folders = session.record.history.files_of_folders(inputs_apart(a, b))
+            view = difference_view(difference(a, b, folders), everything)
     print_view(view, as_json)
 
 

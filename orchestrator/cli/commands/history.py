@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.view.runs.history_view import Answer
 
 STATES = ("queued", "preparing", "running", "collecting", "succeeded", "failed", "cancelled", "lost")
-ASPECTS = ("packages", "code", "params", "seed", "base", "hardware")
+ASPECTS = ("packages", "code", "params", "seed", "base", "inputs", "hardware")
 
 
 @click.command("history")

@@ -24,13 +24,14 @@ def command(files: tuple[Path, ...], as_json: bool) -> ExitCode:
 
     What the file is called by now, and where it lies, does not matter. Of a folder every file is looked at;
     links are not followed. Runs that took a file as an input are named, too, and those whose log, trace or
-    patch it is. Exit code 4 where no run made any of them.
+    patch it is, and named data that it is or lies in. Exit code 4 where no run made any of them.
 
     JSON: `files`, each with `file`, `digest`, `made_by`: `run`, `job`, `path` (as the run called it),
     `state`, `submitted_by`, `created_at`, `image`, `commit`, `dirty`, `params`, `rerun_of`, `verdicts`,
     `names`, `archived`; and `known_as`: `run`, `job`, `role` (input, input file, log, trace, patch), `what`,
-    `submitted_by`, `created_at`. `folders`: those that are an input as a whole (`folder`, `digest`,
-    `known_as`).
+    `submitted_by`, `created_at`; and `data`: `name`, `version`, `path` (null: the data is this file), `by`,
+    `at`. `folders`: those that are an input or named data as a whole (`folder`, `digest`, `known_as`,
+    `data`).
     """
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.progress_bar import ProgressBar
@@ -47,8 +48,10 @@ def command(files: tuple[Path, ...], as_json: bool) -> ExitCode:
     folders = {path: digest for path in files if (digest := _folder_digest(path, read)) is not None}
     with opened() as session:
         made = session.record.history.origin([*read.values()])
-        mentions = session.record.history.mentions([*read.values(), *folders.values()])
-    print_view(origin_view(read, folders, made, mentions), as_json)
+        every = [*read.values(), *folders.values()]
+        mentions = session.record.history.mentions(every)
+        data = session.record.data_sets.mentions(every)
+    print_view(origin_view(read, folders, made, mentions, data), as_json)
     return ExitCode.OK if left_by_a_run(made, mentions) else ExitCode.NOT_COMPARABLE
 
 

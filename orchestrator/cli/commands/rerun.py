@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +9,7 @@ import click
 from orchestrator.cli.options import (
     json_option,
     quiet_option,
-    read_paths,
+    read_places,
     read_size,
     read_span,
     rehash_option,
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     "inputs",
     metavar="NAME=PATH",
     multiple=True,
-    callback=read_paths,
-    help="Where an input lies on this box; its digest must be the recorded one.",
+    callback=read_places,
+    help="Where an input lies: a path, data:NAME or run:RUN/PATH; its digest must be the recorded one.",
 )
 @click.option("--against", metavar="RUN", help="Compare with this run, not with the first of the digest.")
 @click.option("--memory", metavar="SIZE", callback=read_size, help="Another memory limit, such as 8GiB.")
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
 @json_option
 def command(
     target: str,
-    inputs: dict[str, Path],
+    inputs: dict[str, str],
     against: str | None,
     on: str | None,
     elsewhere: bool,

@@ -32,6 +32,7 @@ def command(
     spec: Path,
     params: dict[str, str],
     seed: int | None,
+    inputs: dict[str, str],
     require_clean: bool,
     key: str | None,
     on: str | None,
@@ -56,7 +57,9 @@ def command(
     from orchestrator.launch.executors.kinds import stays_on_its_box
     from orchestrator.launch.submit.build_image import BuildRequest
 
-    request = BuildRequest(spec_path=spec, params=params, seed=seed, require_clean=require_clean, key=key)
+    request = BuildRequest(
+        spec_path=spec, params=params, seed=seed, inputs=inputs, require_clean=require_clean, key=key
+    )
     if detach and (on is None or stays_on_its_box(on)):
         raise click.UsageError("--detach goes with --on: a run of this box ends with its command")
     if on is not None and (dry_run or twice):

@@ -11,7 +11,9 @@ from orchestrator.image.base.recipe import wheel_index
 from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.image.image_model import Base, Image
 from orchestrator.launch.session import Session
+from orchestrator.launch.submit.look_up_inputs import look_up_inputs
 from orchestrator.launch.watch import Watch
+from orchestrator.record.run_record import InputOrigin
 from orchestrator.spec.input_stamps import look_at
 from orchestrator.spec.inputs import InputData, read_inputs
 from orchestrator.spec.jobfile.command_check import warnings
@@ -32,6 +34,7 @@ class BuildRequest(Value):
     spec_path: Path
     params: dict[str, str] = {}
     seed: int | None = None
+    inputs: dict[str, str] = {}  # in place of the file's: absolute paths, or references
     require_clean: bool = False
     key: str | None = None  # idempotency key: the same key is the same run
     elsewhere: bool = False  # another box will run it: its GPUs count, not this box's
@@ -44,21 +47,25 @@ class Built(Value):
     source: SourceTree
     image: Image
     inputs: tuple[InputData, ...] = ()
+    origins: dict[str, InputOrigin] = {}  # of the inputs that were looked up in the record
     stamps: dict[str, str] = {}  # of the inputs, from before they were hashed
     warnings: tuple[str, ...] = ()  # shown while it was built; its run keeps them as notes
 
 
 def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     """Read, check, assemble. The GPU is asked for first: without one nothing else is worth the wait."""
-    spec = read_spec(request.spec_path, request.params, request.seed)
+    spec = read_spec(request.spec_path, request.params, request.seed, request.inputs)
     if request.run and not request.elsewhere:
         check_gpus(spec)
     base = _base(session, spec.base, watch)
     watch.phase("source", spec.source.path)
-    looks = {name: look_at(Path(item.path)) for name, item in spec.inputs.items()}
-    inputs = read_inputs(spec.inputs, session.known_hashes, looks) if spec.inputs else {}
+    looked_up = look_up_inputs(session, spec.inputs)
+    at_paths = {name: item for name, item in spec.inputs.items() if name not in looked_up}
+    looks = {name: look_at(Path(item.path)) for name, item in at_paths.items()}
+    inputs = read_inputs(at_paths, session.known_hashes, looks) if at_paths else {}
+    inputs = inputs | {name: one.data for name, one in looked_up.items()}
     # A changed timeout or comment in the spec file does not make another experiment (docs/decisions/0009).
-    inputs_lie = (Path(item.path) for item in spec.inputs.values())
+    inputs_lie = (Path(item.path) for item in at_paths.values())
     specs = spec_file(request.spec_path).absolute(), Path(spec.source.path) / FILE_NAME
     not_source = (*specs, *inputs_lie)
     source = read_source(spec.source, exclude=not_source)
@@ -84,6 +91,7 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
         source=source,
         image=image,
         inputs=tuple(inputs.values()),
+        origins={name: one.origin for name, one in looked_up.items()},
         stamps={name: look.stamp for name, look in looks.items()},
         warnings=noted,
     )

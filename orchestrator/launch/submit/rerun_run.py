@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,11 +19,12 @@ from orchestrator.launch.inputs.share_inputs import offer_inputs
 from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
+from orchestrator.launch.submit.look_up_inputs import look_up_inputs
 from orchestrator.launch.submit.rerun_target import Target, new_rerun, resolve
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import NewRun, RunRecord
 from orchestrator.run.hardware import choose_gpus, gpus
-from orchestrator.spec.jobfile.job_spec import Resources
+from orchestrator.spec.jobfile.job_spec import InputSpec, Resources
 from orchestrator.spec.program import Program
 from orchestrator.value import Value
 from orchestrator.verdict.verdict_model import Verdict
@@ -33,7 +33,7 @@ from orchestrator.verdict.verdict_model import Verdict
 class RerunRequest(Value):
     target: str  # a digest, a run, or a part of either
     against: str | None = None  # compare with this run; default: the first that succeeded with this digest
-    inputs: dict[str, Path] = {}  # where inputs are here, if not where they were
+    inputs: dict[str, str] = {}  # where inputs are, if not where they were: absolute paths, or references
     resources: dict[str, Any] = {}  # fields of Resources to change: limits, never what defines the result
     on: str | None = None  # the word after --on; None: this box
     elsewhere: bool = False  # any box but the original's
@@ -58,7 +58,7 @@ def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRec
 def rerun_detached(session: Session, request: RerunRequest, watch: Watch) -> RunRecord:
     """Queue a rerun for another box, which executes it and records the verdict."""
     new = _placed(session, *_target(session, request), request)
-    offer_inputs(session, new, request.inputs, watch)
+    offer_inputs(session, new, _at_paths(new, request), watch)
     share_image(session, new, watch)
     run, _ = queue(session, new, watch)
     return session.record.run(run)
@@ -76,22 +76,27 @@ def run_target(
     """One more run of an image, recorded as a rerun of `original`, and not judged yet."""
     new = _placed(session, target, original, request)
     if request.remote:
-        offer_inputs(session, new, request.inputs, watch)
+        offer_inputs(session, new, _at_paths(new, request), watch)
         share_image(session, new, watch)
         run, _ = queue(session, new, watch)
         return wait(session, run, watch)
     choose_gpus(new.resources, gpus() if target.program.gpus else ())
     with run_lock(session.settings, new.id):
-        wanted, given = target.program.inputs, request.inputs
+        wanted, given = target.program.inputs, _at_paths(new, request)
         found = located_inputs(session, wanted, new.input_paths, watch, given=given, run=new.id)
         run, _ = session.record.submit(new)
         crash_point("queued")
         return execute_locked(session, run, watch, Terms(inputs=found.paths, stamps=found.stamps))
 
 
+def _at_paths(new: NewRun, request: RerunRequest) -> set[str]:
+    """Inputs for which the person named a path; those that were looked up are in the store."""
+    return request.inputs.keys() & new.input_paths.keys()
+
+
 def _placed(session: Session, target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
     """The run with its place. UsageError where no box fits what is asked."""
-    new = _new_run(target, original, request)
+    new = _new_run(session, target, original, request)
     if request.elsewhere:
         if original is None or original.box is None:
             raise UsageError("--elsewhere: no earlier run of this digest is known", "name a box with --on")
@@ -118,10 +123,22 @@ def refuse_ignored(program: Program, request: RerunRequest) -> None:
         raise UsageError("--gpu: the job asks for no GPU", "leave it out: this job runs on the CPU")
 
 
-def _new_run(target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
+def _new_run(session: Session, target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
     refuse_ignored(target.program, request)
     before = original.resources if original else Resources(gpus=target.program.gpus)
     fields = before.model_dump() | request.resources
-    paths = {name: str(path.absolute()) for name, path in request.inputs.items()}
-    known = original.input_paths if original else {}
-    return new_rerun(target, original, resources=_resources(fields), input_paths=known | paths)
+    given = {
+        name: InputSpec(path=place, sha256=target.program.inputs[name])
+        for name, place in request.inputs.items()
+    }
+    looked_up = look_up_inputs(session, given)
+    paths = {name: place for name, place in request.inputs.items() if name not in looked_up}
+    lay, came = (original.input_paths, original.input_origins) if original else ({}, {})
+    return new_rerun(
+        target,
+        original,
+        resources=_resources(fields),
+        input_paths={name: path for name, path in lay.items() if name not in looked_up} | paths,
+        input_origins={name: origin for name, origin in came.items() if name not in paths}
+        | {name: one.origin for name, one in looked_up.items()},
+    )

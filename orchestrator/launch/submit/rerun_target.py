@@ -38,7 +38,7 @@ def new_rerun(target: Target, original: RunRecord | None, **changes: Any) -> New
     """One more run of an image, as `original` was asked for. `changes`: fields of NewRun."""
     asked: dict[str, Any] = {"tolerance": Tolerances()}
     if original is not None:
-        like = ("resources", "tolerance", "input_paths", "git")
+        like = ("resources", "tolerance", "input_paths", "input_origins", "git")
         asked = {"rerun_of": original.id} | {name: getattr(original, name) for name in like}
     of_image: dict[str, Any] = {"program": target.program, "reference": target.reference}
     return NewRun.of(target.image, **of_image, **(asked | {"submitted_by": person()} | changes))

@@ -27,7 +27,6 @@ from orchestrator.run.engine.load_image import ensure_loaded
 from orchestrator.run.hardware import choose_gpus, gpus, home_id
 from orchestrator.run.plan import plan_container
 from orchestrator.run.workspace import folders_of
-from orchestrator.spec.jobfile.job_spec import JobSpec
 from orchestrator.value import Value
 
 NOTED_BY = "reprise"  # in place of a person
@@ -48,17 +47,23 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
         finally:
             tried.result()
     if session.settings.shares_store:
-        share_inputs(session, built.spec.inputs, built.inputs, watch)
+        _share(session, built, watch)
     new = _new_run(session, built, request.key, here(session))
     with run_lock(session.settings, new.id):
         run, created = session.record.submit(new)
         crash_point("queued")
         if created:
             _keep_warnings(session, run, built)
-            known = Terms(paths_of(built.spec), built.stamps, built.image, info)
+            known = _known(built, info)
             return execute_locked(session, run, watch, known)
     watch.note(f"the key {request.key!r} is known: this is run {run}")
     return execute(session, run, watch)
+
+
+def _known(built: Built, info: EngineInfo) -> Terms:
+    """What was made sure of while the image was built. Inputs that were looked up are not here yet."""
+    inputs, stamps = (None, None) if built.origins else (paths_of(built), built.stamps)
+    return Terms(inputs, stamps, built.image, info)
 
 
 def submit_elsewhere(
@@ -70,7 +75,7 @@ def submit_elsewhere(
     session.warm()
     built = build(session, request.model_copy(update={"elsewhere": True}), watch)
     new = _new_run(session, built, request.key, wanted)
-    share_inputs(session, built.spec.inputs, built.inputs, watch)
+    _share(session, built, watch)
     share_image(session, new, watch)
     run, created = queue(session, new, watch)
     if created:
@@ -82,6 +87,12 @@ def submit_elsewhere(
     from orchestrator.launch.dispatch.await_run import wait
 
     return wait(session, run, watch)
+
+
+def _share(session: Session, built: Built, watch: Watch) -> None:
+    """Inputs that were looked up are in the store."""
+    at_paths = {name: item for name, item in built.spec.inputs.items() if name not in built.origins}
+    share_inputs(session, at_paths, built.inputs[: len(at_paths)], watch)
 
 
 def _hand_over(session: Session, image: Image, watch: Watch) -> EngineInfo:
@@ -108,9 +119,9 @@ def load(session: Session, image: Image, watch: Watch) -> None:
     ensure_loaded(session.engine, session.settings, image, fetch)
 
 
-def paths_of(spec: JobSpec) -> dict[str, Path]:
+def paths_of(built: Built) -> dict[str, Path]:
     """Where the inputs lie that were hashed while the image was built."""
-    return {name: Path(item.path) for name, item in spec.inputs.items()}
+    return {name: Path(item.path) for name, item in built.spec.inputs.items() if name not in built.origins}
 
 
 def _new_run(session: Session, built: Built, key: str | None, wanted: Wanted) -> NewRun:
@@ -124,7 +135,8 @@ def _new_run(session: Session, built: Built, key: str | None, wanted: Wanted) ->
         description=built.spec.description,
         resources=built.spec.resources,
         tolerance=built.spec.tolerance,
-        input_paths={name: item.path for name, item in built.spec.inputs.items()},
+        input_paths={name: str(path) for name, path in paths_of(built).items()},
+        input_origins=built.origins,
         git=git,
         submitted_by=person(),
         reference=built.image.tag,
@@ -158,7 +170,7 @@ def dry_run(session: Session, request: BuildRequest, watch: Watch) -> DryRun:
         program=program,
         resources=spec.resources,
         folders=folders_of(settings, run, 1),
-        inputs=paths_of(spec),
+        inputs=paths_of(built) | {name: settings.inputs / name for name in built.origins},
         gpus=choose_gpus(spec.resources, gpus()) if program.gpus else (),
         engine=session.engine.info(),
         home=home_id(settings),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, exists, select, true
@@ -14,6 +14,8 @@ from orchestrator.record.schema import tables
 from orchestrator.value import Plain, flat
 
 Facts = dict[int, dict[str, Plain]]
+_AT_ONCE = 5  # runs whose files are compared at a time: a folder has 10,000 of them
+Files = dict[str, Plain]  # path -> SHA-256 in hex
 
 # What is known only of a run that has executed: any other is skipped.
 _RECORDED: dict[str, Table] = {
@@ -21,7 +23,7 @@ _RECORDED: dict[str, Table] = {
     "code": tables.source_file,
     "hardware": tables.fingerprint,
 }
-_IN_THE_IMAGE = ("packages", "code", "base", "params", "seed")  # the same in two runs of one image
+_IN_THE_IMAGE = ("packages", "code", "base", "params", "seed", "inputs")  # the same in two runs of one image
 
 
 def changes(connection: Connection, runs: Sequence[str], aspect: str) -> dict[str, Changed]:
@@ -36,6 +38,39 @@ def changes(connection: Connection, runs: Sequence[str], aspect: str) -> dict[st
         deltas = tuple(_deltas(facts.get(pair.id_before, {}), facts.get(pair.id, {})))
         if deltas:
             found[pair.public_id] = Changed(run=pair.public_id, before=pair.before, deltas=deltas)
+    return _with_files(connection, found) if aspect == "inputs" else found
+
+
+def _with_files(connection: Connection, found: dict[str, Changed]) -> dict[str, Changed]:
+    """Beside each input that changed from one folder to another, the files that did: `images/a.png`."""
+    runs, more = list(found), {}
+    for start in range(0, len(runs), _AT_ONCE):
+        some = runs[start : start + _AT_ONCE]
+        deltas = [delta for run in some for delta in found[run].deltas]
+        digests = {str(value) for delta in deltas for value in (delta.before, delta.after) if value}
+        listed = files_of_folders(connection, sorted(digests))
+        for run in some:
+            more[run] = found[run].model_copy(update={"deltas": _file_deltas(found[run], listed)})
+    return more
+
+
+def _file_deltas(item: Changed, listed: Mapping[str, Files]) -> tuple[Delta, ...]:
+    deltas = list(item.deltas)
+    for delta in item.deltas:
+        before, after = listed.get(str(delta.before)), listed.get(str(delta.after))
+        if before and after:
+            deltas += (
+                one.model_copy(update={"name": f"{delta.name}/{one.name}"}) for one in _deltas(before, after)
+            )
+    return tuple(sorted(deltas, key=lambda one: one.name))
+
+
+def files_of_folders(connection: Connection, digests: Sequence[str]) -> dict[str, Files]:
+    """Digest of an input that is a folder -> its files, path to SHA-256 in hex; where they are recorded."""
+    table = tables.input_file
+    found: dict[str, Files] = {}
+    for row in connection.execute(select(table).where(among(connection, table.c.folder, digests))):
+        found.setdefault(row.folder, {})[row.path] = row.digest.removeprefix("sha256:")
     return found
 
 
@@ -121,6 +156,7 @@ _READ: dict[str, Callable[[Connection, Sequence[int]], Facts]] = {
     "params": _named(tables.param, "name", "text"),
     "seed": _seed,
     "base": _base,
+    "inputs": _named(tables.run_input, "name", "digest"),
     "hardware": _hardware,
 }
 ASPECTS = tuple(_READ)

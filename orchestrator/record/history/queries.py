@@ -25,6 +25,7 @@ from orchestrator.record.runs.annotations import LATEST, has_tag, is_archived, i
 from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
+from orchestrator.run.attempt_model import State
 
 LOOKED_AT = 2000  # runs, at most, for those in which something changed
 AT_ONCE = 200
@@ -95,6 +96,20 @@ def _by_name(connection: Connection, word: str) -> str:
     near = get_close_matches(word, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"a run is 16 hex digits, an alias, or {LATEST}; {HISTORY}"
     raise UsageError(f"{word!r} is not a run, and no run has that alias", hint)
+
+
+def latest_of_job(connection: Connection, job: str) -> str:
+    """The newest run of a job that succeeded, is no rerun and is not put away. UsageError without one."""
+    key, run = job_key(connection, job), tables.run
+    counting = (run.c.state == State.SUCCEEDED, run.c.rerun_of.is_(None), not_(is_archived()))
+    query = select(run.c.public_id).where(run.c.job_id == key, *counting)
+    found = connection.execute(query.order_by(run.c.created_at.desc(), run.c.id.desc()).limit(1)).scalar()
+    if found is None:
+        jobs = list(connection.execute(select(tables.job.c.name).order_by(tables.job.c.name)).scalars())
+        near = get_close_matches(job, [name for name in jobs if name != job], 1) if key is None else []
+        what = f"no run of the job {job} has succeeded" if key is not None else f"no job is called {job}"
+        raise UsageError(what, f"did you mean {near[0]}?" if near else HISTORY)
+    return str(found)
 
 
 def history(connection: Connection, wanted: HistoryFilter) -> HistoryPage:

@@ -31,6 +31,7 @@ KINDS = {
     "job.recorded": "a job's name was used for the first time",
     "image.recorded": "an image was named for the first time",
     "input.recorded": "input data was named for the first time",
+    "data.named": "data got a name, or its next version",
     "box.introduced": "a worker started, or its box changed",
     "run.adopted": "a run from before the ledger, as it was when the ledger began",
     "run.imported": "a run of another record was brought in",

@@ -14,13 +14,13 @@ from orchestrator.value import Value
 
 # Rows with a key of their own, below a run and in common; table -> the column with the key.
 KEYED = {"attempt": "number", "launch": "number", "verdict": "id", "annotation": "id"}
-SHARED = {"job": "id", "image": "id", "input_data": "digest", "box": "id"}
+SHARED = {"job": "id", "image": "id", "input_data": "digest", "box": "id", "data_version": "id"}
 # Lists below a shared row: table -> (the table of the row, the column with its key).
 OWNED = {"image_layer": ("image", "image_id"), "input_file": ("input_data", "folder")}
 # All rows of a run in one of these tables are one value, replaced whole.
 LIST_NAMES = (
     *("wanted", "param", "run_input", "git_state", "metric", "metric_point", "output", "package"),
-    *("source_file", "flag", "trace", "note", "log", "fingerprint"),
+    *("source_file", "flag", "trace", "note", "log", "fingerprint", "input_origin"),
 )
 
 

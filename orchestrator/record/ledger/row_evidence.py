@@ -4,7 +4,8 @@ An event's data is a mapping from tables to values, so that all events of a run,
 must be now. What a table's value is depends on its shape:
 
 - `run`: one row, column -> value; a later event changes the columns that it names.
-- KEYED (attempt, launch, verdict, annotation; job, image, input_data, box): key -> row, changed likewise.
+- KEYED (attempt, launch, verdict, annotation; job, image, input_data, box, data_version): key -> row, changed
+  likewise.
 - every other: all rows in the order of their key, replaced whole. Up to LISTED rows they are there in full;
   of more, and always of DIGESTED tables, `{"rows": count, "sha256": hex}` over the canonical rows, each
   followed by a newline.

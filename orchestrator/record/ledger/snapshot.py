@@ -42,11 +42,11 @@ BLOBS = (
 
 # Columns that name input data, which the store may have or not; of a folder it has the files, too
 # (record/store/input_trees.py). Whoever adds a column that names some adds it here.
-INPUTS = (tables.run_input.c.digest, tables.input_file.c.digest)
+INPUTS = (tables.run_input.c.digest, tables.input_file.c.digest, tables.data_version.c.digest)
 
 
 # Those of them whose digest can be a folder's.
-ROOTS = (tables.run_input.c.digest,)
+ROOTS = (tables.run_input.c.digest, tables.data_version.c.digest)
 
 
 class BlobLine(NamedTuple):

@@ -63,7 +63,11 @@ class Match(Value):
 
 
 class Link(Value):
-    """Outputs of one run that another took as an input: the same bytes, made before they were used."""
+    """Outputs of one run that another took as an input: the same bytes, made before they were used.
+
+    Where the record says which run the input came from, `asked` is how it was asked for. Then there may be no
+    matches: the files of a very large folder are not recorded.
+    """
 
     maker: str
     user: str
@@ -71,6 +75,7 @@ class Link(Value):
     matches: tuple[Match, ...]  # some, sorted
     count: int  # of all
     also: tuple[str, ...]  # some other runs that had left the same bytes by then, reruns mostly
+    asked: str | None = None  # `run:digits@latest/model.pt`; None: found by its bytes alone
 
 
 class Unmade(Value):
@@ -81,6 +86,7 @@ class Unmade(Value):
     digest: Digest
     folder: bool | None  # None: not recorded, as of runs of older versions
     files: int | None
+    data: str | None = None  # `mnist@3`, where it was asked for so
     looked_at: bool  # False: its files are not recorded, so one of them may be an output all the same
 
 

@@ -1,15 +1,16 @@
-"""Where one run's output is another's input: by content, under any file name.
+"""Where one run's output is another's input: by content, under any file name, or because it was asked for so.
 
 An output is taken for an input where it holds the same bytes and its run was submitted before the other.
-Empty files say nothing, and are left out.
+Empty files say nothing, and are left out. Where a run asked for the outputs of another one, the record says
+so, and that run is the maker even if others left the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, null, select
+from sqlalchemy import Connection, Row, Select, false, null, select, true, union_all
 
 from orchestrator.digest import Digest
 from orchestrator.record.lineage.lineage_model import Kin, Lineage, Link, Match, Unmade
@@ -34,6 +35,7 @@ class _Edge(NamedTuple):
     output: str
     digest: str
     rerun: bool  # whether the maker is a rerun
+    named: bool  # whether the user asked for the maker's outputs
 
 
 def lineage(connection: Connection, run: str) -> Lineage:
@@ -41,14 +43,15 @@ def lineage(connection: Connection, run: str) -> Lineage:
     key = key_of(connection, run)
     above, higher, cut_above = _walk(connection, key, upwards=True)
     below, lower, cut_below = _walk(connection, key, upwards=False)
-    kin = _kin(connection, higher | lower)
+    kin = _kin(connection, higher | lower | {edge.maker for edge in above})
     ids = {number: item.id for number, item in kin.items()}
+    asked = _asked(connection, higher | lower)
     return Lineage(
         run=run,
         runs={item.id: item for item in kin.values()},
-        above=tuple(_links(above, ids)),
-        below=tuple(_links(below, ids)),
-        unmade=tuple(_unmade(connection, higher, above, ids)),
+        above=tuple(_links(above, ids, asked)),
+        below=tuple(_links(below, ids, asked)),
+        unmade=tuple(_unmade(connection, higher, above, ids, asked)),
         cut=cut_above or cut_below,
     )
 
@@ -60,11 +63,28 @@ def _walk(connection: Connection, start: int, *, upwards: bool) -> tuple[list[_E
         found = [_Edge(*row) for row in connection.execute(_edges(frontier, upwards=upwards))]
         cut = cut or len(found) >= MOST_ROWS
         edges += found
-        reached = {edge.maker if upwards else edge.user for edge in found} - seen
+        beside = _beside(found) if upwards else set()
+        reached = {edge.maker if upwards else edge.user for edge in found if edge not in beside} - seen
         frontier = sorted(reached)[: MOST_RUNS - len(seen)]
         cut = cut or len(frontier) < len(reached)
         seen |= set(frontier)
-    return [edge for edge in edges if edge.maker in seen and edge.user in seen], seen, cut
+    beside = _beside(edges) if upwards else set()
+    return (
+        [edge for edge in edges if edge.user in seen and (edge.maker in seen or edge in beside)],
+        seen,
+        cut,
+    )
+
+
+def _beside(edges: Sequence[_Edge]) -> set[_Edge]:
+    """From runs that left the same bytes as the one that was asked for: not followed further."""
+    wanted = _wanted(edges)
+    return {edge for edge in edges if wanted.get((edge.user, edge.input), edge.maker) != edge.maker}
+
+
+def _wanted(edges: Sequence[_Edge]) -> dict[tuple[int, str], int]:
+    """Key of a run and name of its input -> the run whose outputs were asked for."""
+    return {(edge.user, edge.input): edge.maker for edge in edges if edge.named}
 
 
 def _edges(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
@@ -73,10 +93,11 @@ def _edges(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
     maker, user = tables.run.alias("maker"), tables.run.alias("user_run")
     ends = (output.run_id.label("maker"), item.run_id.label("user"), item.name)
     rerun = maker.c.rerun_of.is_not(None).label("rerun")
-    whole = select(*ends, null().label("file"), output.path, output.digest, rerun).select_from(
+    flags = (rerun, false().label("named"))
+    whole = select(*ends, null().label("file"), output.path, output.digest, *flags).select_from(
         tables.run_input.join(tables.output, output.digest == item.digest)
     )
-    part = select(*ends, file.path.label("file"), output.path, output.digest, rerun).select_from(
+    part = select(*ends, file.path.label("file"), output.path, output.digest, *flags).select_from(
         tables.run_input.join(tables.input_file, file.folder == item.digest).join(
             tables.output, output.digest == file.digest
         )
@@ -90,19 +111,52 @@ def _edges(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
             .where(maker.c.created_at < user.c.created_at)
         )
 
-    both = narrowed(whole).union_all(narrowed(part)).subquery()
+    both = union_all(narrowed(whole), narrowed(part), _named(keys, upwards=upwards)).subquery()
     return select(both).order_by(both.c.maker, both.c.user).limit(MOST_ROWS)
 
 
-def _links(edges: Sequence[_Edge], ids: dict[int, str]) -> Iterator[Link]:
-    """Of several runs that left the same bytes, the maker is the first one that is not a rerun."""
+def _named(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
+    """Inputs that were asked for as outputs of a run; of a single output with its bytes."""
+    origin, item = tables.input_origin.c, tables.run_input.c
+    maker, user = tables.run.alias("maker"), tables.run.alias("user_run")
+    rerun = maker.c.rerun_of.is_not(None).label("rerun")
+    ends = (maker.c.id.label("maker"), origin.run_id.label("user"), origin.name)
+    return (
+        select(*ends, null().label("file"), origin.path, item.digest, rerun, true().label("named"))
+        .select_from(tables.input_origin)
+        .join(tables.run_input, (item.run_id == origin.run_id) & (item.name == origin.name))
+        .join(maker, maker.c.public_id == origin.run)
+        .join(user, user.c.id == origin.run_id)
+        .where((origin.run_id if upwards else maker.c.id).in_(keys), maker.c.created_at < user.c.created_at)
+    )
+
+
+def _asked(connection: Connection, keys: set[int]) -> dict[tuple[int, str], Row[Any]]:
+    """Key of a run and name of its input -> how that was asked for."""
+    origin = tables.input_origin
+    rows = connection.execute(select(origin).where(origin.c.run_id.in_(sorted(keys))))
+    return {(row.run_id, row.name): row for row in rows}
+
+
+_Asked = Mapping[tuple[int, str], Row[Any]]
+
+
+def _links(edges: Sequence[_Edge], ids: dict[int, str], asked: _Asked) -> Iterator[Link]:
+    """Of several runs that left the same bytes, the maker is the one that was asked for, else the first one
+    that is not a rerun.
+    """
+    wanted = _wanted(edges)
     by_place: dict[tuple[int, str, str | None], list[_Edge]] = {}
     for edge in edges:
-        by_place.setdefault((edge.user, edge.input, edge.file), []).append(edge)
-    chosen: dict[tuple[int, int, str], list[_Edge]] = {}
-    others: dict[tuple[int, int, str], set[int]] = {}
+        if not edge.named:
+            by_place.setdefault((edge.user, edge.input, edge.file), []).append(edge)
+    chosen: dict[tuple[int, int, str], list[_Edge]] = {
+        (maker, user, name): [] for (user, name), maker in wanted.items()
+    }
+    others: dict[tuple[int, int, str], set[int]] = {link: set() for link in chosen}
     for same in by_place.values():
-        first = min(same, key=lambda edge: (edge.rerun, edge.maker, edge.output))
+        maker = wanted.get((same[0].user, same[0].input))
+        first = min(same, key=lambda edge: (edge.maker != maker, edge.rerun, edge.maker, edge.output))
         link = first.maker, first.user, first.input
         chosen.setdefault(link, []).append(first)
         others.setdefault(link, set()).update(edge.maker for edge in same if edge.maker != first.maker)
@@ -118,11 +172,12 @@ def _links(edges: Sequence[_Edge], ids: dict[int, str]) -> Iterator[Link]:
             ),
             count=len(found),
             also=tuple(ids[key] for key in sorted(others[maker, user, name])[:SHOWN]),
+            asked=asked[user, name].asked if wanted.get((user, name)) == maker else None,
         )
 
 
 def _unmade(
-    connection: Connection, keys: set[int], edges: Sequence[_Edge], ids: dict[int, str]
+    connection: Connection, keys: set[int], edges: Sequence[_Edge], ids: dict[int, str], asked: _Asked
 ) -> Iterator[Unmade]:
     item, data = tables.run_input.c, tables.input_data.c
     made = {(edge.user, edge.input) for edge in edges}
@@ -134,6 +189,7 @@ def _unmade(
     )
     for row in connection.execute(query):
         if (row.run_id, row.name) not in made:
+            origin = asked.get((row.run_id, row.name))
             listed = row.folder is not None and (not row.folder or row.files <= LISTED)
             yield Unmade(
                 run=ids[row.run_id],
@@ -141,6 +197,7 @@ def _unmade(
                 digest=row.digest,
                 folder=row.folder,
                 files=row.files,
+                data=f"{origin.data}@{origin.version}" if origin is not None and origin.data else None,
                 looked_at=listed,
             )
 

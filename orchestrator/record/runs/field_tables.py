@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Row, Table
 
-from orchestrator.record.run_record import Submission, Wanted
+from orchestrator.record.run_record import InputOrigin, Submission, Wanted
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import comparable, indexable, scalar_columns
 from orchestrator.record.schema.stored_values import columns_of, value_from
@@ -67,6 +67,12 @@ def _points(series: Any) -> Iterator[Columns]:
 SUBMITTED: dict[str, FieldTable] = {
     "wanted": _one(tables.wanted, Wanted, Wanted()),
     "git": _one(tables.git_state, GitState),
+    "input_origins": _named(
+        tables.input_origin,
+        "name",
+        lambda item: columns_of(tables.input_origin, item),
+        lambda row: value_from(InputOrigin, tables.input_origin, row),
+    ),
 }
 RESULTS: dict[str, FieldTable] = {
     "metrics": _named(tables.metric, "name", _float, lambda row: float(row.text)),

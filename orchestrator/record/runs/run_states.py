@@ -64,7 +64,7 @@ def submit(connection: Connection, new: NewRun, *, quiet: bool = False) -> tuple
     for table, rows in lists:
         insert_rows(connection, table, rows)
     for data in new.inputs:
-        _input_data(connection, data)
+        record_input_data(connection, data)
     if not quiet:
         names = {"id": key, "job": program.name, "image": new.image, "original": new.rerun_of}
         data_of_run = {"run": row_evidence.run_value(row | names), **row_evidence.lists_value(lists)}
@@ -79,11 +79,11 @@ def _job(connection: Connection, name: str, moment: datetime) -> int:
         return int(known)
     row = {"name": name, "created_at": moment}
     key = inserted(connection, job, row)
-    _record_shared(connection, "job.recorded", job, key, row)
+    record_shared(connection, "job.recorded", job, key, row)
     return key
 
 
-def _record_shared(
+def record_shared(
     connection: Connection, kind: str, table: Table, key: Any, row: dict[str, Any], **lists: Any
 ) -> None:
     """Append the event of a row that runs share, and of the lists that belong to it."""
@@ -112,11 +112,11 @@ def _image(connection: Connection, facts: ImageFacts, moment: datetime) -> int:
     ]
     insert_rows(connection, tables.image_layer, layers)
     held = row_evidence.rows_value(tables.image_layer, layers)
-    _record_shared(connection, "image.recorded", image, key, row, image_layer=held)
+    record_shared(connection, "image.recorded", image, key, row, image_layer=held)
     return key
 
 
-def _input_data(connection: Connection, data: InputData) -> None:
+def record_input_data(connection: Connection, data: InputData) -> None:
     """Written once per digest, as it stands for the same files."""
     table = tables.input_data
     if connection.execute(select(table.c.digest).where(table.c.digest == data.digest)).first():
@@ -129,7 +129,7 @@ def _input_data(connection: Connection, data: InputData) -> None:
     ]
     insert_rows(connection, tables.input_file, rows)
     held = row_evidence.rows_value(tables.input_file, rows)
-    _record_shared(connection, "input.recorded", table, data.digest, row, input_file=held)
+    record_shared(connection, "input.recorded", table, data.digest, row, input_file=held)
 
 
 def claim(

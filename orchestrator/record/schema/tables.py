@@ -17,13 +17,14 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    UniqueConstraint,
     func,
     literal_column,
 )
 from sqlalchemy import text as sql
 
 from orchestrator.image.image_model import Layer
-from orchestrator.record.run_record import BoxFacts, Submission, Wanted
+from orchestrator.record.run_record import BoxFacts, InputOrigin, Submission, Wanted
 from orchestrator.record.schema.ledger_tables import checkpoint as checkpoint
 from orchestrator.record.schema.ledger_tables import event as event
 from orchestrator.record.schema.ledger_tables import ledger as ledger
@@ -296,4 +297,25 @@ input_file = table(
     text("folder", primary_key=True),  # the folder's digest
     whole("position", primary_key=True),
     *fields_of(InputFile, options={"digest": _INDEXED}),
+)
+
+# The inputs that were looked up in the record when their run was submitted.
+input_origin = table(
+    "input_origin",
+    *of_run(text("name")),
+    *fields_of(InputOrigin, options={"version": _32_BITS}),
+    Index(None, "run"),
+    Index(None, "data", "version"),
+)
+
+# Names that people gave to data. Rows are only added: the last version of a name is the name's.
+data_version = table(
+    "data_version",
+    key(),
+    text("name"),
+    whole("version"),  # 1, 2, 3 … of each name
+    text("digest", index=True),
+    text("added_by"),
+    moment("added_at"),
+    UniqueConstraint("name", "version"),
 )

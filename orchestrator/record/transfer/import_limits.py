@@ -17,6 +17,7 @@ TEXT = 1 << 16  # bytes: a message, a description, a note
 PATH = 1 << 15  # bytes of a path with its escapes
 NOTES = 10_000
 ATTEMPTS = 1_000_000
+VERSIONS = (1 << 31) - 1
 _LINES = ("submitted_by", "box", "reference")
 CODES = range(-(1 << 31), 1 << 31)
 
@@ -49,6 +50,10 @@ def _sizes(run: RunRecord) -> Iterator[tuple[str, int, int]]:
         yield "packages", _bytes(text), LINE
     for path in (*run.source, *(output.path for output in run.outputs), *run.input_paths.values()):
         yield "paths", _bytes(path), PATH
+    for origin in run.input_origins.values():
+        for name, most in (("asked", PATH), ("data", NAME), ("path", PATH)):
+            yield f"input_origins.{name}", _bytes(getattr(origin, name)), most
+        yield "input_origins.version", origin.version or 0, VERSIONS
     for output in run.outputs:
         yield "outputs.reason", _bytes(output.reason), LINE
     if run.git is not None:

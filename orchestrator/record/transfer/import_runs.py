@@ -16,6 +16,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.record.data_sets.data_versions import known_input
 from orchestrator.record.history.queries import verdicts
 from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord, VerdictLine
@@ -25,7 +26,7 @@ from orchestrator.record.runs.run_states import insert_rows, key_of, submit, wri
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document
 from orchestrator.record.transfer.import_limits import beyond
-from orchestrator.spec.inputs import InputData, InputFile, folder_digest
+from orchestrator.spec.inputs import InputData, folder_digest
 from orchestrator.structural_difference import differences
 from orchestrator.untrusted_json import first_problem, read_untrusted
 from orchestrator.value import YEARS, Value
@@ -127,18 +128,9 @@ def carry(connection: Connection, run: str) -> Carried:
 
 
 def _known_inputs(connection: Connection, run: RunRecord) -> Iterator[InputData]:
-    data, file = tables.input_data, tables.input_file
     for digest in sorted(set(run.program.inputs.values())):
-        row = connection.execute(select(data).where(data.c.digest == digest)).one_or_none()
-        if row is not None:
-            files = connection.execute(select(file).where(file.c.folder == digest).order_by(file.c.position))
-            yield InputData(
-                digest=digest,
-                folder=row.folder,
-                count=row.files,
-                size=row.size,
-                files=tuple(InputFile(path=one.path, digest=one.digest, size=one.size) for one in files),
-            )
+        if (data := known_input(connection, digest)) is not None:
+            yield data
 
 
 def beside(connection: Connection, item: Carried) -> list[str] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.spec.globs import glob_problem
+from orchestrator.spec.jobfile.input_reference import read_reference
 from orchestrator.spec.jobfile.problem_collector import Collector
 from orchestrator.spec.jobfile.problems import KeyPath, shorten
 from orchestrator.spec.jobfile.short_forms import table_in
@@ -80,7 +81,7 @@ def _requirements(data: dict[str, Any], folder: Path, root: Path, found: Collect
 def _inputs(data: dict[str, Any], folder: Path, found: Collector) -> None:
     for name, item in table_in(data, "inputs").items():
         text = item.get("path") if isinstance(item, dict) else None
-        if not isinstance(text, str):
+        if not isinstance(text, str) or _is_reference(text, ("inputs", name), found):
             continue
         if _REMOTE.match(text):
             message = f"{_without_secrets(text)} is not on this machine"
@@ -92,6 +93,16 @@ def _inputs(data: dict[str, Any], folder: Path, found: Collector) -> None:
             found.add(("inputs", name), message, _SEEN_FROM)
         else:
             item["path"] = str(place)
+
+
+def _is_reference(text: str, path: KeyPath, found: Collector) -> bool:
+    """Whether an input is looked up in the record. One of a wrong form is reported."""
+    try:
+        return read_reference(text) is not None
+    except ValueError as error:
+        hint = f"a path that begins so is written ./{shorten(text)}"
+        found.add(path, f"{shorten(text)} {error}", hint)
+        return True
 
 
 def _holds(test: Callable[[Path], bool], place: Path) -> bool:

@@ -86,7 +86,11 @@ class SourceSpec(Value):
 
 
 class InputSpec(Value):
-    path: str = Field(description="A file or folder, as seen from the job file's folder.")
+    path: str = Field(
+        description="A file or folder, as seen from the job file's folder; data:NAME or data:NAME@VERSION, "
+        "named data; run:RUN/PATH, run:ALIAS/PATH, run:JOB@latest/PATH, run:JOB@best(METRIC)/PATH or "
+        "run:JOB@least(METRIC)/PATH, outputs of an earlier run."
+    )
     sha256: Digest | None = Field(
         None, description="The digest that the input must have, 64 hex digits, sha256: before it or not."
     )
@@ -149,8 +153,8 @@ class JobSpec(Value):
     )
     inputs: dict[Name, InputSpec] = Field(
         {},
-        description="Data, read-only at /inputs/NAME: a path, or {path, sha256}. Its digest is identity, its "
-        "place is not.",
+        description="Data, read-only at /inputs/NAME: a path, data:NAME, run:RUN/PATH, or {path, sha256}. "
+        "Its digest is identity, its place is not.",
     )
     outputs: tuple[str, ...] = Field(
         ("**",), description="Globs under the working directory; default: all that the job writes. Identity."

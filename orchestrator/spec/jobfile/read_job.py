@@ -18,7 +18,7 @@ from orchestrator.spec.jobfile.job_spec import JobSpec, Scalar
 from orchestrator.spec.jobfile.problem_collector import COMMAND_LINE, Collector
 from orchestrator.spec.jobfile.problem_wording import report
 from orchestrator.spec.jobfile.problems import KeyPath, Problem, SpecError, nearest, shorten
-from orchestrator.spec.jobfile.short_forms import drop_covered, kind_of, write_out
+from orchestrator.spec.jobfile.short_forms import drop_covered, kind_of, table_in, write_out
 from orchestrator.spec.jobfile.strict_yaml import (
     BAD,
     MAX_SIZE,
@@ -32,18 +32,28 @@ from orchestrator.spec.jobfile.strict_yaml import (
 FILE_NAME = "job.yaml"
 
 
-def read_spec(path: Path, params: Mapping[str, str] | None = None, seed: int | None = None) -> JobSpec:
+def read_spec(
+    path: Path,
+    params: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    inputs: Mapping[str, str] | None = None,
+) -> JobSpec:
     """The spec in a file, or in a folder's job.yaml, with what the command line changes in it.
 
-    `params` are values as typed; they are read by the rules of the file. UsageError: no such file. SpecError
-    has all problems of a file that cannot be used. No other file is read, and nothing is fetched.
+    `params` are values as typed; they are read by the rules of the file. `inputs`: absolute paths, or
+    references, in place of those in the file. UsageError: no such file. SpecError has all problems of a file
+    that cannot be used. No other file is read, and nothing is fetched.
     """
     file = spec_file(path)
-    return read_spec_text(_text_of(file), file, params, seed)
+    return read_spec_text(_text_of(file), file, params, seed, inputs)
 
 
 def read_spec_text(
-    text: str, file: Path, params: Mapping[str, str] | None = None, seed: int | None = None
+    text: str,
+    file: Path,
+    params: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    inputs: Mapping[str, str] | None = None,
 ) -> JobSpec:
     """The same of a job file's text, as if it lay in `file`. SpecError as above."""
     root, problems = read_yaml(text, str(file))
@@ -57,6 +67,7 @@ def read_spec_text(
     data: dict[str, Any] = _plain(root)
     _drop_bad(root, (), found)
     write_out(data, found)
+    _replace_inputs(data, root, inputs or {}, found)
     resolve_places(data, file.parent, found)
     drop_covered(data)
     _override(data, root, params or {}, found)
@@ -168,6 +179,18 @@ def _override(data: dict[str, Any], root: YamlNode, typed: Mapping[str, str], fo
                 params[name] = _typed_value(params.get(name), text)
             except ScalarError as error:
                 found.add_typed(option, error.message, error.hint)
+
+
+def _replace_inputs(data: dict[str, Any], root: YamlNode, typed: Mapping[str, str], found: Collector) -> None:
+    """`--input name=PATH`: another place for an input. A digest that the file demands of it stays."""
+    node = root.value.get("inputs")
+    known = set(node.value) if node is not None and isinstance(node.value, dict) else set()
+    for name, place in typed.items():
+        if name not in known:
+            hint = nearest(name, known) or "it has none"
+            found.add_typed(f"--input {shorten(name)}", "the job file has no such input", hint)
+        elif isinstance(item := table_in(data, "inputs").get(name), dict):
+            item["path"] = place
 
 
 def _typed_value(old: Scalar | None, text: str) -> Scalar:

@@ -175,7 +175,7 @@ def _inputs(data: dict[str, Any], found: Collector) -> None:
         if isinstance(value, str):
             inputs[name] = {"path": value}
         elif not isinstance(value, dict):
-            _refuse(inputs, ("inputs", name), found, "a path, or {path, sha256}")
+            _refuse(inputs, ("inputs", name), found, "a path, data:NAME, run:RUN/PATH, or {path, sha256}")
         elif isinstance(digest := value.get("sha256"), str):
             value["sha256"] = "sha256:" + digest.lower().removeprefix("sha256:")
 

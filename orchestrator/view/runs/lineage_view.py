@@ -32,7 +32,8 @@ def _sources(found: Lineage, run: str, shown: set[str]) -> list[Tree]:
     """One branch per input, with the inputs of the run that made it. Each run's inputs are listed once."""
     branches = []
     for link in (link for link in found.above if link.user == run):
-        text = f"{link.input} <- {_files_text(link)} of {_kin_text(found.runs[link.maker])}{_also_text(link)}"
+        files = f"{_files_text(link)} of {_kin_text(found.runs[link.maker])}"
+        text = f"{link.input} <- {files}{_asked_text(link)}{_also_text(link)}"
         branches.append(_branch(text, link.maker, _sources, found, shown))
     return branches + [Tree(_unmade_text(item)) for item in found.unmade if item.run == run]
 
@@ -40,7 +41,7 @@ def _sources(found: Lineage, run: str, shown: set[str]) -> list[Tree]:
 def _uses(found: Lineage, run: str, shown: set[str]) -> list[Tree]:
     branches = []
     for link in (link for link in found.below if link.maker == run):
-        text = f"{_kin_text(found.runs[link.user])}: {link.input} <- {_files_text(link)}"
+        text = f"{_kin_text(found.runs[link.user])}: {link.input} <- {_files_text(link)}{_asked_text(link)}"
         branches.append(_branch(text, link.user, _uses, found, shown))
     return branches
 
@@ -65,8 +66,14 @@ def _files_text(link: Link) -> str:
         match.output if match.file in (None, match.output) else f"{match.output} (as {match.file})"
         for match in link.matches[:FILES_SHOWN]
     ]
+    if not texts:  # asked for, and too many files to be recorded
+        return "outputs"
     more = link.count - len(texts)
     return ", ".join(texts) + (f" and {more} more" if more else "")
+
+
+def _asked_text(link: Link) -> str:
+    return f", asked for as {link.asked}" if link.asked is not None else ""
 
 
 def _also_text(link: Link) -> str:
@@ -81,4 +88,5 @@ def _unmade_text(item: Unmade) -> str:
         kind += "" if item.looked_at else ", too many to be recorded one by one"
     else:
         kind = ""
-    return f"{item.input}: no run made it ({item.digest.short}{kind})"
+    named = f"data {item.data}, " if item.data is not None else ""
+    return f"{item.input}: {named}no run made it ({item.digest.short}{kind})"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.digest import Digest
+from orchestrator.record.data_sets.data_model import DataMention
 from orchestrator.record.lineage.lineage_model import Made, Mention
 from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.human_units import moment_text
@@ -24,6 +25,7 @@ class Found(NamedTuple):
     digest: Digest
     made: Sequence[Made]
     mentions: Sequence[Mention]
+    data: Sequence[DataMention]
 
 
 def origin_view(
@@ -31,18 +33,18 @@ def origin_view(
     folders: Mapping[Path, Digest],
     made: Sequence[Made],
     mentions: Sequence[Mention],
+    data: Sequence[DataMention],
 ) -> View:
-    """`made` and `mentions`: all that the record knows of these digests."""
-    found = _found(files, made, mentions)
-    whole = [item for item in _found(folders, (), mentions) if item.mentions]
-    document = {
-        "files": [
-            {"file": one.path, "digest": one.digest, "made_by": one.made, "known_as": one.mentions}
-            for one in found
-        ],
-        "folders": [{"folder": one.path, "digest": one.digest, "known_as": one.mentions} for one in whole],
-    }
-    return View(document, _page(found, whole))
+    """`made`, `mentions` and `data`: all that the record knows of these digests."""
+    found = _found(files, made, mentions, data)
+    whole = [item for item in _found(folders, (), mentions, data) if item.mentions or item.data]
+
+    def document(one: Found) -> dict[str, Any]:
+        return {"digest": one.digest, "known_as": one.mentions, "data": one.data}
+
+    files_document = [{"file": one.path, "made_by": one.made, **document(one)} for one in found]
+    folders_document = [{"folder": one.path, **document(one)} for one in whole]
+    return View({"files": files_document, "folders": folders_document}, _page(found, whole))
 
 
 def left_by_a_run(made: Sequence[Made], mentions: Sequence[Mention]) -> bool:
@@ -50,7 +52,15 @@ def left_by_a_run(made: Sequence[Made], mentions: Sequence[Mention]) -> bool:
     return bool(made) or any(item.role not in ("input", "input file") for item in mentions)
 
 
-def _found(paths: Mapping[Path, Digest], made: Sequence[Made], mentions: Sequence[Mention]) -> list[Found]:
+def _found(
+    paths: Mapping[Path, Digest],
+    made: Sequence[Made],
+    mentions: Sequence[Mention],
+    data: Sequence[DataMention],
+) -> list[Found]:
+    sets: dict[Digest, list[DataMention]] = {}
+    for item in data:
+        sets.setdefault(item.digest, []).append(item)
     makers: dict[Digest, list[Made]] = {}
     for one in made:
         makers.setdefault(one.digest, []).append(one)
@@ -58,7 +68,8 @@ def _found(paths: Mapping[Path, Digest], made: Sequence[Made], mentions: Sequenc
     for mention in mentions:
         known.setdefault(mention.digest, []).append(mention)
     return [
-        Found(path, digest, makers.get(digest, []), known.get(digest, [])) for path, digest in paths.items()
+        Found(path, digest, makers.get(digest, []), known.get(digest, []), sets.get(digest, []))
+        for path, digest in paths.items()
     ]
 
 
@@ -66,13 +77,15 @@ def _page(found: Sequence[Found], whole: Sequence[Found]) -> Iterator[Block]:
     """Files in groups that the same runs made, in the order in which the user named them."""
     for item in whole:
         yield Text(f"{item.path} as a whole", Tone.STRONG)
+        yield from _data_sets(item.data, alone=True)
         yield from _mentions(item.mentions, alone=True)
         yield Text()
     groups: dict[tuple[object, ...], list[Found]] = {}
     for item in found:
         known = {(mention.run, mention.role, _input_of(mention)) for mention in item.mentions}
         runs = tuple(made.run for made in item.made)
-        groups.setdefault((runs, frozenset(known)), []).append(item)
+        sets = frozenset((one.name, one.version) for one in item.data)
+        groups.setdefault((runs, frozenset(known), sets), []).append(item)
     for number, group in enumerate(groups.values()):
         if number:
             yield Text()
@@ -92,6 +105,7 @@ def _group(group: Sequence[Found]) -> Iterator[Block]:
         yield _made(run, alone)
     if len(made) > RUNS_SHOWN:
         yield Text(f"  and {count(len(made) - RUNS_SHOWN, 'more run')}; --json lists all", Tone.QUIET)
+    yield from _data_sets(group[0].data, alone)
     yield from _mentions(mentions, alone)
 
 
@@ -118,6 +132,16 @@ def _made(item: Made, alone: bool) -> Fields:
         ],
         indent=2,
     )
+
+
+def _data_sets(found: Sequence[DataMention], alone: bool) -> Iterator[Block]:
+    """`data mnist@3 (ada, when)`, oldest first; for one file alone, with its path in the data."""
+    for item in found[:RUNS_SHOWN]:
+        where = f"{item.path} in " if alone and item.path is not None else ""
+        what = "in data" if item.path is not None and not where else "data"
+        yield Text(f"  {where}{what} {item.name}@{item.version} ({item.by}, {moment_text(item.at)})")
+    if len(found) > RUNS_SHOWN:
+        yield Text(f"  and in {len(found) - RUNS_SHOWN} more; --json lists all", Tone.QUIET)
 
 
 def _input_of(mention: Mention) -> str:

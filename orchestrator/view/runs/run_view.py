@@ -16,6 +16,7 @@ from orchestrator.view.forms.human_units import moment_text, number_text, size_t
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Table, Text, Tone, View, next_commands, warning
 from orchestrator.view.runs.annotation_view import marks_document, marks_page
+from orchestrator.view.runs.input_words import input_lines
 from orchestrator.view.runs.outputs_view import outputs_page
 
 OUTPUTS_SHOWN = 20
@@ -100,6 +101,7 @@ def _fields(run: RunRecord) -> Iterator[tuple[str, str]]:
     yield "submitted", f"{moment_text(run.created_at)} by {run.submitted_by}"
     yield "command", shorten(command_text(run.program.command), 400)
     yield "params", f"{params_text(run.program.params)}  seed={run.program.seed}".strip()
+    yield from input_lines(run.program.inputs, run.input_origins)
     yield "metrics", "  ".join(metrics)
     yield "git", git_line(run.git)
     yield "submodules", submodules_line(run.git)

@@ -1,0 +1,1 @@
+"""The verbs of `reprise data`, one module each."""

@@ -1,0 +1,1 @@
+"""Names that people give to data."""
