@@ -90,6 +90,7 @@ def test_a_folder_of_outputs_can_be_fetched_by_its_digest(session: Session, ran:
     ("text", "said", "hint"),
     [
         ("run:nobody/m.pt", "is not a run", "a run is 16 hex digits"),
+        ("run:digits/m.pt", "is not a run", "run:digits@latest/m.pt and run:digits@best(METRIC)/m.pt"),
         ("run:digit@latest/m.pt", "no job is called digit", "did you mean digits?"),
         ("run:digits@best(accuracy)/m.pt", "no run of digits succeeded with a metric accuracy", "are: acc"),
         ("run:digits@latest/m.pth", "has no output m.pth", "did you mean m.pt?"),

@@ -13,7 +13,7 @@ from orchestrator.errors import UsageError
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.output_as_input import Entries, output_as_input
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import InputOrigin, RunRecord
+from orchestrator.record.run_record import HistoryFilter, InputOrigin, RunRecord
 from orchestrator.record.store.input_trees import is_folder, put_list
 from orchestrator.run.attempt_model import State
 from orchestrator.spec.inputs import InputData
@@ -102,12 +102,24 @@ def _outputs(session: Session, text: str, reference: RunReference) -> LookedUp:
 def _run_of(record: Record, reference: RunReference) -> str:
     match reference.pick:
         case None:
-            return record.find(reference.run)
+            return _named_run(record, reference)
         case "latest":
             return record.history.latest_of_job(reference.run)
         case pick:
             metric = reference.metric or ""
             return record.history.best(reference.run, metric, minimize=pick == "least").line.id
+
+
+def _named_run(record: Record, reference: RunReference) -> str:
+    """By id or alias. UsageError; where a job is called so, it says how its runs are chosen."""
+    try:
+        return record.find(reference.run)
+    except UsageError as error:
+        if not record.history.lines(HistoryFilter(job=reference.run, limit=1)):
+            raise
+        forms = (f"run:{reference.run}@{pick}/{reference.path}" for pick in ("latest", "best(METRIC)"))
+        hint = f"a job is called {reference.run}; of its runs, {' and '.join(forms)} choose one"
+        raise UsageError(error.message, hint) from None
 
 
 def _refuse_unfinished(run: RunRecord) -> None:
