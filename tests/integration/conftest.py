@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.box import Box
+from support.services import PostgresServer, RegistryServer
+from support.team import Team, team_of
 
 from orchestrator.image.base.base_pins import list_pins
 from orchestrator.settings import Settings, load
@@ -45,3 +47,11 @@ def small(tmp_path_factory: pytest.TempPathFactory, os_archive: Path) -> Iterato
         yield box
     finally:
         subprocess.run(["docker", "rmi", "--force", image], check=False, capture_output=True)
+
+
+@pytest.fixture
+def team(
+    tmp_path: Path, shared_base: Settings, team_registry: RegistryServer, postgres: PostgresServer
+) -> Iterator[Team]:
+    with team_of(tmp_path, shared_base, postgres.new_record(), team_registry) as made:
+        yield made

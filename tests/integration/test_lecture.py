@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import Box, git
+from support.box import Box, committed_job, git
 
 pytestmark = pytest.mark.engine
 
@@ -66,14 +66,7 @@ NAMES = ("lr", "batch_size", "optimizer", "activation")
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    (folder / "train.py").write_text(TRAIN)
-    (folder / "job.yaml").write_text(SPEC)
-    git(folder, "init", "-q")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-qm", "Digits")
-    return folder / "job.yaml"
+    return committed_job(tmp_path / "repository", TRAIN, SPEC)
 
 
 def submit_all(box: Box, job: Path, person: str) -> list[dict[str, Any]]:

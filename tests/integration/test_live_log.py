@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.box import write_job
-from support.services import PostgresServer, RegistryServer
-from support.team import Team, team_of
+from support.team import Team
 
 from orchestrator.launch.session import Session
-from orchestrator.settings import Settings, load
+from orchestrator.settings import load
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture
-def team(
-    tmp_path: Path, shared_base: Settings, team_registry: RegistryServer, postgres: PostgresServer
-) -> Iterator[Team]:
-    with team_of(tmp_path, shared_base, postgres.new_record(), team_registry) as made:
-        yield made
 
 
 def test_it_goes_on_after_a_takeover_and_says_nothing_twice(team: Team, tmp_path: Path) -> None:

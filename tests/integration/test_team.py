@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.box import Box, git
+from support.box import Box, committed_job, git
 
 pytestmark = pytest.mark.engine
 
@@ -32,14 +32,7 @@ tolerance: {metrics: {accuracy: 0.5}}
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    (folder / "train.py").write_text(SCRIPT)
-    (folder / "job.yaml").write_text(SPEC)
-    git(folder, "init", "-q")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-qm", "First try")
-    return folder / "job.yaml"
+    return committed_job(tmp_path / "repository", SCRIPT, SPEC)
 
 
 def test_the_winner_is_found_with_its_parameters_code_packages_and_seed_and_is_rerun(

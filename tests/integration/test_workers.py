@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,22 +12,13 @@ import pytest
 from sqlalchemy import insert, select
 from support.box import WAITS, Box, containers, let_go, write_job
 from support.forged_rows import change_run, engine_of
-from support.services import PostgresServer, RegistryServer
-from support.team import FINAL, Team, team_of
+from support.team import FINAL, Team
 
 from orchestrator.launch.session import Session
 from orchestrator.record.schema import tables
-from orchestrator.settings import Settings, load
+from orchestrator.settings import load
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture
-def team(
-    tmp_path: Path, shared_base: Settings, team_registry: RegistryServer, postgres: PostgresServer
-) -> Iterator[Team]:
-    with team_of(tmp_path, shared_base, postgres.new_record(), team_registry) as made:
-        yield made
 
 
 @pytest.mark.acceptance

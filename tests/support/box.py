@@ -167,3 +167,14 @@ def git(folder: Path, *words: str, **environ: str) -> str:
     command, variables = ["git", *identity, *words], os.environ | environ
     done = subprocess.run(command, cwd=folder, check=True, capture_output=True, env=variables)
     return os.fsdecode(done.stdout).strip()
+
+
+def committed_job(folder: Path, script: str, spec: str) -> Path:
+    """The job file of a repository whose one commit has it, and the script as train.py."""
+    folder.mkdir()
+    (folder / "train.py").write_text(script)
+    (folder / "job.yaml").write_text(spec)
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "First try")
+    return folder / "job.yaml"
