@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := scripts/uv.sh pip install --quiet --compile-bytecode --python $(VENV)
 INSTALL := $(PIP) --no-deps --require-hashes --only-binary :all:
 
-.PHONY: help setup engine base demo unit test acceptance machines engines lint format bench gpu gpu-pack lock clean dev compiled programs
+.PHONY: help setup engine base demo unit test acceptance machines engines team lint format bench gpu gpu-pack lock clean dev compiled programs
 
 help: ## what can be made
 	@sed -n '1,5s/^# //p' Makefile
@@ -99,6 +99,10 @@ machines: setup ## fresh Debian 12, 13 and unstable: make demo and make test in 
 engines: setup engine base dev ## one conformance suite on other engines beside this machine's own: docs/engines.md
 	@scripts/packages.sh "for other engines" mmdebstrap gpg debian-archive-keyring
 	@tests/engines/run.sh
+
+team: setup engine base ## the commands of docs/team.md, typed on a hub, a box and a laptop of namespaces, and timed
+	@scripts/packages.sh "for a team on one machine" mmdebstrap iproute2 util-linux debian-archive-keyring
+	@$(VENV)/bin/python scripts/team.py
 
 lint: dev ## types and style
 	@$(VENV)/bin/ruff check .

@@ -38,6 +38,11 @@ def disk_error(error: OSError) -> DiskError | None:
             f"no space left: {what}",
             "make room, then try again; `reprise store gc` says what it can free",
         )
+    folder, _, name = where.rpartition(os.sep)
+    if name.startswith(".") and name.endswith(
+        ".tmp"
+    ):  # a file that would have got its name when it was whole
+        where = folder
     how = _REFUSED.get(error.errno or 0)
     if how is None or not (where or error.errno in (errno.EMFILE, errno.ENFILE)):
         return None

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.disk_errors import disk_error
+from orchestrator.durable import temporary_beside
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR])
@@ -20,6 +21,12 @@ def test_a_folder_of_the_box_that_cannot_be_used_is_named(home: Path, code: int)
     assert found is not None
     assert found.message == f"{home}/images/blobs: {os.strerror(code)}"
     assert found.hint.endswith(f"or name another folder: REPRISE_HOME (now {home})")
+
+
+def test_of_a_file_that_was_being_written_the_folder_is_named(home: Path) -> None:
+    temporary = temporary_beside(home / "images" / "index" / "key.json")
+    found = disk_error(OSError(errno.EROFS, os.strerror(errno.EROFS), str(temporary)))
+    assert found is not None and found.message == f"{home}/images/index: Read-only file system"
 
 
 def test_a_place_that_is_not_the_box_s_is_named_without_it(home: Path) -> None:

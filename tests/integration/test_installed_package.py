@@ -64,8 +64,14 @@ def submit_and_rerun(installed: Path, box: Box, folder: Path) -> None:
     assert (first["state"], again["verdict"]["outcome"]) == ("succeeded", "identical")
 
 
-def test_a_job_runs_and_reruns(installed: Path, box: Box, tmp_path: Path) -> None:
-    submit_and_rerun(installed, box, job(tmp_path / "job"))
+def test_a_script_is_drafted_run_and_rerun(installed: Path, box: Box, tmp_path: Path) -> None:
+    """From `reprise init`: its recipes, its lock and its payload come from the wheel alone."""
+    folder = job(tmp_path / "job")
+    (folder / "job.yaml").unlink()
+    more = {"cwd": folder, "env": environment(box)}
+    drafted = json.loads(run(installed / "reprise", "init", "--yes", "--json", **more))
+    assert (drafted["written"], drafted["command"]) == (True, "python main.py")
+    submit_and_rerun(installed, box, folder)
 
 
 def test_its_recipes_are_the_checkouts(installed: Path, box: Box, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from orchestrator.launch.project_survey import draft_lock
 from orchestrator.launch.project_survey.draft_project import DraftedProject, draft_project
 from orchestrator.settings import load
 
+MAKE = "reprise base new NAME --from cpu --requirement 'torch==2.9.1'"
 HASHED = "tabulate==0.9.0 --hash=sha256:" + "0" * 64 + "\n"
 
 
@@ -94,16 +95,17 @@ def test_a_clash_with_the_base_is_mended_by_what_is_said_next(
     def refuse(settings: object, place: object, needs: object, base: str) -> object:
         if base == "old":
             raise UsageError("no index")
-        raise LockError(
-            "torch==2.9.1 is asked for", base=fits, make=None if fits else "reprise base new NAME X"
-        )
+        raise LockError("torch==2.9.1 is asked for", base=fits, make=None if fits else MAKE)
 
     monkeypatch.setattr(draft_lock, "_locked", refuse)
     fits: str | None = None
     found = drafted(folder)
-    assert found.next[:3] == ("reprise base new NAME X", "reprise base build NAME", found.next[2])
-    assert found.next[2].startswith("write `base: NAME` into ")
-    assert [command.split()[:2] for command in found.next[3:]] == [["reprise", "lock"], ["reprise", "submit"]]
+    assert found.spec.base == "torch-2-9-1"
+    assert [command.split(" --")[0] for command in found.next[:2]] == [
+        "reprise base new torch-2-9-1",
+        "reprise base build torch-2-9-1",
+    ]
+    assert [command.split()[:2] for command in found.next[2:]] == [["reprise", "lock"], ["reprise", "submit"]]
 
     fits = "old"
     found = drafted(folder)

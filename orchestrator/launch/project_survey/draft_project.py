@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -51,6 +52,8 @@ def draft_project(settings: Settings, target: Path, writing: bool = False) -> Dr
         reason = "" if lock.base == default else f"fits the requirements, which {base} does not"
         base = lock.base
         lock = draft_lock(settings, survey.folder, _needs(survey, base, made), base)
+    if lock.make is not None:
+        base, reason = _own_name(lock.make), "to be made: no base of this box fits the requirements"
     draft = replace(
         survey.draft,
         base=base if reason else None,
@@ -75,6 +78,12 @@ def draft_project(settings: Settings, target: Path, writing: bool = False) -> Dr
         notes=tuple(notes),
         next=_next(survey, base, made, lock),
     )
+
+
+def _own_name(make: str) -> str:
+    """A name for a base that is to be made: `torch-2-9-1` for one with `--requirement 'torch==2.9.1'`."""
+    asked = make.partition("--requirement ")[2].partition(" --requirement")[0]
+    return "-".join(re.findall(r"[a-z0-9]+", asked.lower()))[:40].rstrip("-") or "own"
 
 
 def _needs(survey: Survey, base: str, made: Mapping[str, Mapping[str, str]]) -> PackageNeeds:
@@ -138,6 +147,6 @@ def _next(survey: Survey, base: str, made: Mapping[str, object], lock: DraftedLo
     given = "".join(f" -p {name}=…" for name in demanded(survey.draft))
     build: tuple[str, ...] = () if base in made else (f"reprise base build {base}",)
     if lock.make is not None:
-        build = (lock.make, "reprise base build NAME", f"write `base: NAME` into {file}")
+        build = (lock.make.replace(" NAME ", f" {base} "), f"reprise base build {base}")
     locking = (f"reprise lock {shlex.quote(file)}",) if lock.pending else ()
     return (*build, *locking, f"reprise submit {shlex.quote(file)}{given}")
