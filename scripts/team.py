@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -96,23 +97,39 @@ def network() -> Iterator[None]:
 
 
 def hub_root() -> Path:
-    """A fresh Debian 12; the packages that the page installs lie in it, for the hub has no way out."""
-    root = ROOM / "hub"
-    if root.exists():
-        run("rm", "-rf", "--one-file-system", root)
+    """A fresh Debian 12; the packages that the page installs lie in it, for the hub has no way out.
+
+    It is made once for one list of packages (ROOM/fresh-…), and copied.
+    """
+    typed = "".join(block.commands for block in blocks_of(PAGE.read_text()))
+    wanted = " ".join(re.findall(r"apt-get install -y (.+)", typed))
+    fresh, root = ROOM / f"fresh-{zlib.crc32(wanted.encode()):08x}", ROOM / "hub"
+    if not fresh.exists():
+        _debian(ROOM / "making", wanted).rename(fresh)
+    _gone(root)
+    run("cp", "-a", "--reflink=auto", fresh, root)
+    return root
+
+
+def _debian(root: Path, packages: str) -> Path:
+    _gone(root)
     listed = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"]
     lines = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines()
     mirror = next(line.split()[1] for line in lines if line.startswith("Debian "))
-    wanted = " ".join(
-        re.findall(r"apt-get install -y (.+)", "".join(b.commands for b in blocks_of(PAGE.read_text())))
-    )
     run(
         *("mmdebstrap", "--quiet", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"'),
+        # What is recommended beside them, a mail server among it, is no part of a team.
+        '--aptopt=APT::Install-Recommends "false"',
         "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg",
-        f'--customize-hook=chroot "$1" apt-get install --yes --download-only {wanted}',
+        f'--customize-hook=chroot "$1" apt-get install --yes --quiet=2 --download-only {packages}',
         *("--skip=cleanup/apt", "bookworm", root, f"deb {mirror} bookworm main"),
     )
     return root
+
+
+def _gone(folder: Path) -> None:
+    if folder.exists():
+        run("rm", "-rf", "--one-file-system", folder)
 
 
 # What a place's first process does, with $1 its folder: then it stays, and the place ends with it.
@@ -248,7 +265,7 @@ def main() -> int:
         print(f"FAILED: {failed}", file=sys.stderr)
         return 1
     for name in ("hub", "box", "laptop"):
-        run("rm", "-rf", "--one-file-system", ROOM / name)
+        _gone(ROOM / name)
     return 0
 
 
