@@ -243,7 +243,7 @@ def main() -> int:
     shared = Path(os.environ.get("REPRISE_HOME") or Path.home() / ".local/share/reprise")
     homes(shared)
     hub = hub_root()
-    (hub / "srv" / "reprise").mkdir(parents=True)
+    (hub / "srv" / "reprise").mkdir(parents=True, exist_ok=True)
     rows, failed = [("(made)", "", time.monotonic() - began)], ""
     blocks = blocks_of(PAGE.read_text())
     with ExitStack() as stack:
