@@ -8,6 +8,7 @@ from functools import partial
 
 from orchestrator.errors import RepriseError
 from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
 from orchestrator.run.hardware import box_id
 from orchestrator.value import Value
 
@@ -125,14 +126,15 @@ def _registry(session: Session, *, pushes: bool = True) -> Check:
 
 
 def _base(session: Session) -> Check:
+    """A base of a registry counts: to submit elsewhere takes no more."""
     from orchestrator.image.base.base_pins import list_pins
-    from orchestrator.image.base.resolve_base import resolve_base
+    from orchestrator.launch.move_images import base_here
 
     names = [pin.name for pin in list_pins(session.settings)]
     if not names:
         hint = "run: reprise base build cpu"
         return Check(name="base", ok=False, detail="no base is pinned on this box", hint=hint)
-    pins = [resolve_base(session.settings, name) for name in names]
+    pins = [base_here(session, name, Silent()) for name in names]
     detail = ", ".join(f"{pin.ref.name} {pin.ref.digest.short} (torch {pin.python.torch})" for pin in pins)
     return Check(name="base", ok=True, detail=detail)
 

@@ -89,6 +89,10 @@ def test_without_any_docker_a_job_is_built_and_pushed_and_looked_at(
     assert shown.json["program"]["name"] == "test"
     assert held(there) == 0, "looking stores nothing"
 
+    told = there.type("doctor", "--json", DOCKER_HOST=NO_ENGINE)
+    (base,) = (check for check in told.json["checks"] if check["name"] == "base")
+    assert base["ok"] is True, "what it needs of the base is in the registry"
+
     # With the pin alone, another machine without an engine assembles the same image over the same base.
     built = there.type("build", "--push", str(spec), DOCKER_HOST=NO_ENGINE)
     assert built.code == 0, built.err
