@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ MOST = 1_000_000  # names reached through links: n folders can lead to each othe
 LISTED = 10_000  # files of a folder whose list is recorded, in some 50 ms; a longer list is not kept
 _THREADS = min(8, os.cpu_count() or 1)  # that hash at once
 _FEW = 64  # files for one of them at a time
+_SMALL = 1 << 20  # bytes of a file that is read at once
 _LINKS = 40  # on one path; Linux has the same limit
 _HINT = "an input holds plain files, and relative links to what lies in it"
 
@@ -162,15 +164,9 @@ def listing(folder: Path, known: KnownHashes | None = None) -> list[tuple[str, s
     links and for special files, OSError for what cannot be read.
     """
     shown, files = _walk(folder)
-    hashed: dict[str, tuple[str, int]] = {}
-    unread = []
-    for path, found in files.items():
-        hex_ = known.file(found) if known is not None else None
-        if hex_ is None:
-            unread.append(path)
-        else:
-            hashed[path] = (hex_, found.st_size)
-    hashed |= _hash_files(folder, unread, known)
+    seen = known.files(files) if known is not None else {}
+    hashed = {path: (hex_, files[path].st_size) for path, hex_ in seen.items()}
+    hashed |= _hash_files(folder, [path for path in files if path not in seen], known)
     entries = [(name, *hashed[path]) for name, path in shown]
     return sorted(entries, key=lambda entry: entry[0].encode("utf-8", "surrogateescape"))
 
@@ -270,9 +266,9 @@ def _hash_file(
             before = os.fstat(stream.fileno())
             if not stat.S_ISREG(before.st_mode):
                 raise _not_plain(path)
-            digest, size = _hash(stream, path)
-            _learn(stream, before, digest, known, moment)
-            return digest.hex, size
+            hex_, size = _hash(stream, path)
+            _learn(stream, before, hex_, known, moment)
+            return hex_, size
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _not_plain(path) from error
@@ -282,31 +278,44 @@ def _hash_file(
 def _known_or_hashed(stream: BinaryIO, path: Path, known: KnownHashes | None) -> tuple[Digest, int]:
     before = os.fstat(stream.fileno())
     if known is None:
-        return _hash(stream, path)
-    hex_, moment = known.file(before), known.moment()
-    if hex_ is not None:
-        return Digest(f"sha256:{hex_}"), before.st_size
-    digest, size = _hash(stream, path)
-    _learn(stream, before, digest, known, moment)
-    return digest, size
+        hex_, size = _hash(stream, path)
+        return Digest(f"sha256:{hex_}"), size
+    seen, moment = known.file(before), known.moment()
+    if seen is not None:
+        return Digest(f"sha256:{seen}"), before.st_size
+    hex_, size = _hash(stream, path)
+    _learn(stream, before, hex_, known, moment)
+    return Digest(f"sha256:{hex_}"), size
 
 
 def _learn(
-    stream: BinaryIO, before: os.stat_result, digest: Digest, known: KnownHashes | None, moment: int
+    stream: BinaryIO, before: os.stat_result, hex_: str, known: KnownHashes | None, moment: int
 ) -> None:
     """Keep the hash of a file that nobody wrote to while it was read."""
     if known is not None:
         after = os.fstat(stream.fileno())
         if (before.st_mtime_ns, before.st_ctime_ns) == (after.st_mtime_ns, after.st_ctime_ns):
-            known.learn(after, digest.hex, moment)
+            known.learn(after, hex_, moment)
 
 
-def _hash(stream: BinaryIO, path: Path) -> tuple[Digest, int]:
-    """Digest and size. UsageError for more or fewer bytes than the file's size, or where reading would wait.
+def _hash_small(stream: BinaryIO, size: int) -> str | None:
+    """SHA-256 in hex by one read, which is faster; None where that does not give the whole file."""
+    if 0 < size <= _SMALL:
+        data = os.read(stream.fileno(), size + 1)
+        if len(data) == size and not os.read(stream.fileno(), 1):
+            return hashlib.sha256(data).hexdigest()
+        stream.seek(0)
+    return None
+
+
+def _hash(stream: BinaryIO, path: Path) -> tuple[str, int]:
+    """SHA-256 in hex, and size. UsageError for more or fewer bytes than that, or where reading would wait.
 
     Then somebody writes to the file, or the kernel generates its bytes, perhaps without end.
     """
     size, read = os.fstat(stream.fileno()).st_size, 0
+    if (small := _hash_small(stream, size)) is not None:
+        return small, size
 
     def chunks() -> Iterator[bytes]:
         nonlocal read
@@ -322,7 +331,7 @@ def _hash(stream: BinaryIO, path: Path) -> tuple[Digest, int]:
         raise UsageError(
             f"{path} does not have the {size} bytes of its size: somebody writes to it, or no disk holds it"
         )
-    return digest, size
+    return digest.hex, size
 
 
 def _not_plain(path: Path) -> UsageError:

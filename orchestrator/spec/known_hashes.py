@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +22,7 @@ from orchestrator.durable import make_folder
 
 MARGIN = 2_000_000_000  # nanoseconds: FAT's clock ticks every two seconds, others' every few milliseconds
 MOST = 3_000_000  # files of which something is kept: some 300 MB
+_AT_ONCE = 500  # files in one query
 _PATIENCE = 10  # seconds for another process that writes
 
 _TABLES = """
@@ -33,6 +34,7 @@ CREATE TABLE IF NOT EXISTS tree (stamp TEXT PRIMARY KEY, document BLOB, used INT
 """
 _KEEP_FILE = "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)"
 _KEEP_TREE = "INSERT OR REPLACE INTO tree VALUES (?, ?, ?)"
+_KNOWN_FILES = "SELECT inode, size, written, changed, hash FROM file WHERE device = ? AND inode IN (MARKS)"
 _DROP_FILES = "DELETE FROM file WHERE used <= (SELECT used FROM file ORDER BY used LIMIT 1 OFFSET ?)"
 _DROP_TREES = "DELETE FROM tree WHERE stamp NOT IN (SELECT stamp FROM tree ORDER BY used DESC LIMIT 1000)"
 
@@ -68,6 +70,27 @@ class KnownHashes:
         if not row or row[0][:3] != (found.st_size, found.st_mtime_ns, found.st_ctime_ns):
             return None
         return bytes(row[0][3]).hex()
+
+    def files(self, found: Mapping[str, os.stat_result]) -> dict[str, str]:
+        """As `file`, for many at once: name -> SHA-256, of those that are known."""
+        names = list(found)
+        return {
+            name: hex_
+            for start in range(0, len(names), _AT_ONCE)
+            for name, hex_ in self._some({name: found[name] for name in names[start : start + _AT_ONCE]})
+        }
+
+    def _some(self, found: Mapping[str, os.stat_result]) -> Iterator[tuple[str, str]]:
+        for device in {one.st_dev for one in found.values()}:
+            inodes = [_signed(one.st_ino) for one in found.values() if one.st_dev == device]
+            marks = ",".join("?" * len(inodes))
+            query = _KNOWN_FILES.replace("MARKS", marks)
+            with self._lock:
+                rows = {row[0]: row[1:] for row in self._rows(query, (_signed(device), *inodes))}
+            for name, one in found.items():
+                row = rows.get(_signed(one.st_ino)) if one.st_dev == device else None
+                if row and row[:3] == (one.st_size, one.st_mtime_ns, one.st_ctime_ns):
+                    yield name, bytes(row[3]).hex()
 
     def learn(self, found: os.stat_result, hex_: str, moment: int) -> None:
         """Keep a file's hash, read at `moment` or later, unless the file was changed just before that."""

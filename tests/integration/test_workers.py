@@ -207,21 +207,23 @@ def test_a_box_that_cannot_work_leaves_the_queue_to_others(team: Team, tmp_path:
 
 
 def test_a_run_that_cannot_begin_on_one_box_is_given_to_another(team: Team, tmp_path: Path) -> None:
-    """Its data is at one box only: no trial of the other box could have known."""
+    """Other bytes lie at its data's path there: only who reads them knows. Nobody kept a copy."""
     data = tmp_path / "data"
     data.mkdir()
     (data / "x.txt").write_text("x")
-    spec = write_job(tmp_path / "job", "open('out', 'w').write('y')", f"inputs: {{data: {data}}}")
+    spec = write_job(
+        tmp_path / "job", "open('out', 'w').write('y')", f"inputs: {{data: {{path: {data}, upload: false}}}}"
+    )
     words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
     done = team.person.type(*words)
     assert done.code == 0, done.err
     run = done.out.strip()
-    data.rename(tmp_path / "aside")
+    (data / "x.txt").write_text("other")
     team.worker(team.alpha)
     team.until_told(run, "run.requeued")
     shown = team.person.json("show", run)
     assert (shown["state"], shown["attempt"]) == ("queued", 1)
-    (tmp_path / "aside").rename(data)
+    (data / "x.txt").write_text("x")
     team.worker(team.beta)
     shown = team.until(run, *FINAL)
     assert (shown["state"], shown["attempt"], shown["box_name"]) == ("succeeded", 2, "beta")
