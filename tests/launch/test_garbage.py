@@ -14,9 +14,11 @@ from support.records import new_run
 from support.services import S3Server
 
 from orchestrator.digest import Digest
-from orchestrator.errors import UsageError
+from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.garbage import collect
+from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
 from orchestrator.record.ledger.audit_pages import BLOBS
 from orchestrator.record.ledger.read_ledger import EventFilter
 from orchestrator.record.ledger.snapshot import INPUTS
@@ -24,6 +26,8 @@ from orchestrator.record.schema import tables
 from orchestrator.record.store.folder_store import BlobStore
 from orchestrator.run.attempt_model import Log, Output, OutputStatus, Result, State, TraceFile
 from orchestrator.settings import load
+from orchestrator.spec.inputs import InputData
+from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
 
 DAY = timedelta(days=1)
@@ -289,3 +293,39 @@ def test_what_is_mended_is_told_in_the_ledger(session: Session) -> None:
     session.store.verify(blob)
     (event,) = session.record.ledger.events(EventFilter(kinds=("store.mended",)))
     assert event.data["blobs"] == [blob]
+
+
+def folder_of_input(session: Session, tmp_path: Path) -> InputData:
+    """A folder in the store whose list is too long for rows, so that only the list names its files."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / name).write_text(name)
+    data = put_input(session, folder, Silent()).model_copy(update={"files": ()})
+    program = Program(name="job", command=("python",), inputs={"data": data.digest})
+    session.record.submit(new_run(inputs=(data,), program=program))
+    return data
+
+
+def test_the_files_of_an_input_stay_because_its_list_names_them(session: Session, tmp_path: Path) -> None:
+    data = folder_of_input(session, tmp_path)
+    useless = session.store.put_bytes(b"useless")
+    files = [Digest.of(name.encode()) for name in ("a", "b", "c")]
+    age(session, data.digest, useless, *files)
+    assert collect(session, DAY, lambda _: None).removed == 1
+    assert not session.store.has(useless)
+    assert [session.store.is_whole(digest) for digest in (data.digest, *files)] == [True] * 4
+
+
+def test_a_damaged_list_stops_it_because_nothing_says_what_it_names(session: Session, tmp_path: Path) -> None:
+    data = folder_of_input(session, tmp_path)
+    assert isinstance(session.store, BlobStore)
+    listed = session.store.path(data.digest)
+    content = listed.read_bytes().replace(b'"a"', b'"A"')
+    listed.unlink()
+    listed.write_bytes(content)
+    useless = session.store.put_bytes(b"useless")
+    age(session, data.digest, useless)
+    with pytest.raises(StoreError, match=f"{data.digest} has other bytes"):
+        collect(session, DAY, lambda _: None)
+    assert session.store.has(useless)
