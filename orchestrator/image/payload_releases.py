@@ -25,6 +25,7 @@ FOLDER = Path(__file__).parent / "payloads"
 
 DIGESTS: dict[int, Digest] = {
     1: Digest("sha256:2bc8cb95018bec0818381f30e0a2452e691c72a64489cf773016c3422ea2708a"),
+    2: Digest("sha256:e9922131ec111843c05b8d89b11473e04fcb102832aaaacc5c991db4a1199322"),
 }
 """Every payload that an image may name: number -> `payload_digest` of its files."""
 

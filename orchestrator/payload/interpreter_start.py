@@ -6,7 +6,8 @@ random have been imported. Nothing in here may raise into the user's program: an
 
 Two kinds of processes write a report: those that import torch, and the first Python process of each command
 that the entry point's process tree runs (it removes REPRISE_MAIN from its environment). A process that was
-killed, or left by os._exit, has a report of its start and none of its end.
+killed, or left by os._exit, has a report of its start and none of its end; where its flags had moved while it
+trained, it has one of what they were last.
 """
 
 # Importing pathlib costs 9 ms, and every exception here is reported instead of raised.
@@ -32,6 +33,7 @@ LOCALISE = "REPRISE_LOCALISE"  # `12:1`: log every operation of one step from st
 
 _begun = False
 _first: dict[str, object] = {}  # flags as first seen by this process
+_seen: dict[str, object] = {}  # flags as last written while this process trained
 _reporting = 0  # pid of the process that reports; a forked child inherits the number and has another pid
 _unset: dict[str, str] = {}  # settings that could not be set, and why
 _trace = "off"  # the flag `trace`; "" where the tracer is installed and gives the flag itself
@@ -133,7 +135,7 @@ def start_trace(torch: Any, wanted: str) -> str:
     from .tracer import install_tracer
 
     tensors, _, every = wanted.partition(":")
-    install_tracer.install(torch, tensors, int(every))
+    install_tracer.install(torch, tensors, int(every), write_moved)
     return ""
 
 
@@ -142,39 +144,62 @@ def write_start() -> None:
     pid = os.getpid()
     if pid != _reporting:  # a forked child that imports torch itself starts its own report
         _first.clear()
+        _seen.clear()
         _reporting = pid
         from .exit_calls import call_at_exit
 
         call_at_exit(end)
     for name, value in read().items():
         _first.setdefault(name, value)
-    report_writer.write(f"start-{pid}.json", {"pid": pid, "argv": report_writer.argv(), "flags": _first})
+    _report("start", _first)
+
+
+def write_moved() -> None:
+    """While the process trains: write the flags where they have moved, for a kill leaves no end."""
+    global _reporting
+    if os.getpid() != _reporting:
+        return
+    try:
+        flags = {**_first, **read(libraries=False)}
+        if flags == (_seen or _first):
+            return
+        _seen.update(flags)
+        if not flags.keys() <= _first.keys():  # they could not be read before, and have not changed
+            for name, value in flags.items():
+                _first.setdefault(name, value)
+            _report("start", _first)
+        _report("now", flags)
+    except Exception as error:
+        _reporting = 0  # once
+        report_writer.failed("the read-back while the job trains", error)
+
+
+def _report(kind: str, flags: dict[str, object]) -> None:
+    pid = os.getpid()
+    report_writer.write(f"{kind}-{pid}.json", {"pid": pid, "argv": report_writer.argv(), "flags": flags})
 
 
 def end() -> None:
     """Write the flags as they are now. A flag that could not be read before is added to the start's report,
     too: it was seen once and has not changed.
     """
-    pid = os.getpid()
-    if pid != _reporting:
+    if os.getpid() != _reporting:
         return
     try:
         if not _trace:
             finish_trace()
         flags = read()
-        report_writer.write(f"end-{pid}.json", {"pid": pid, "argv": report_writer.argv(), "flags": flags})
+        _report("end", flags)
         if not flags.keys() <= _first.keys():
-            report_writer.write(
-                f"start-{pid}.json", {"pid": pid, "argv": report_writer.argv(), "flags": {**flags, **_first}}
-            )
+            _report("start", {**flags, **_first})
     except Exception as error:
         report_writer.failed("the read-back at the end", error)
 
 
-def read() -> dict[str, object]:
+def read(libraries: bool = True) -> dict[str, object]:
     from .determinism import readback
 
-    flags: dict[str, object] = dict(readback.flags())
+    flags: dict[str, object] = dict(readback.flags(libraries))
     if "torch" in sys.modules:
         flags["trace"] = _trace or trace_flag()
         flags["settings.unset"] = "; ".join(f"{name}: {why}" for name, why in sorted(_unset.items()))

@@ -187,6 +187,7 @@ class Record(Door):
     save_plan = writing(run_states.save_plan)
     move = writing(run_states.move, commit_recovery.moved)
     append_log = writing(attempts.append_log, commit_recovery.appended)
+    put_live = writing(attempts.put_live)
     request_cancel = writing(run_states.request_cancel)
     requeue = writing(attempts.requeue, commit_recovery.requeued)
     finish = writing(finish_run.finish, commit_recovery.finished)
@@ -204,6 +205,7 @@ class Record(Door):
     stop_asked = reading(read_run.stop_asked)
     launched = reading(attempts.launched)
     live_log = reading(attempts.live_log)
+    live_state = reading(attempts.live_state)
 
     # Work to do.
     open_run = reading(read_run.open_run)

@@ -63,6 +63,8 @@ class Submission(Value):
     input_origins: dict[str, InputOrigin] = {}  # of the inputs that were looked up in the record
     git: GitState | None = None  # without the patch's bytes; patch_digest names the blob
     rerun_of: RunId | None = None
+    # Of a rerun: it is stopped so many steps after the first difference from its original; None: never.
+    stop_after: int | None = None
     submitted_by: str
     reference: str  # what the engine is asked to run
     wanted: Wanted = Wanted()

@@ -140,7 +140,8 @@ class Readback(Value):
     pid: int
     argv: tuple[str, ...]
     start: dict[str, Any] | None
-    end: dict[str, Any] | None  # None: the process was killed, or ended by os._exit
+    # Of a process that was killed or left by os._exit: what it last wrote where they had moved, else None.
+    end: dict[str, Any] | None
 
     @property
     def changed(self) -> dict[str, tuple[Any, Any]]:
@@ -178,6 +179,7 @@ class Result(Value):
     started_at: Instant | None = None  # by the engine's clock, UTC
     finished_at: Instant | None = None
     seconds: Seconds | None = None  # the container's run time
+    parted_at: int | None = None  # it was stopped because its trace parted from its original's: at this step
     outputs: tuple[Output, ...] = ()
     metrics: dict[str, float] = {}  # final values
     metrics_incomplete: str = ""  # which metrics could not be read, in a sentence; empty: all were

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from orchestrator.durable import sync_filesystem, temporary_beside
-from orchestrator.run.follow import Ended
+from orchestrator.run.follow import Ended, Parting
 from orchestrator.run.workspace import folders_of
 from orchestrator.settings import Settings
 from orchestrator.value import Value
 
+T = TypeVar("T", bound=Value)
 _MOST = 1 << 20  # bytes
 
 
@@ -28,13 +30,25 @@ class Ending(Value):
 
 def save_ending(settings: Settings, run: str, attempt: int, ending: Ending) -> None:
     """Save the whole ending or nothing. OSError where the disk refuses it."""
-    path = _path(settings, run, attempt)
+    _save(_path(settings, run, attempt), ending)
+
+
+def _save(path: Path, value: Value) -> None:
     temporary = temporary_beside(path)
     try:
-        temporary.write_bytes(ending.model_dump_json().encode())
+        temporary.write_bytes(value.model_dump_json().encode())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_parting(settings: Settings, run: str, attempt: int, parting: Parting) -> None:
+    """Save, before the job is stopped, that it parted from its original. OSError as in `save_ending`."""
+    _save(_path(settings, run, attempt, "parted.json"), parting)
+
+
+def read_parting(settings: Settings, run: str, attempt: int) -> Parting | None:
+    return _read(_path(settings, run, attempt, "parted.json"), Parting)
 
 
 def make_durable(settings: Settings, run: str, attempt: int) -> None:
@@ -49,17 +63,21 @@ def make_durable(settings: Settings, run: str, attempt: int) -> None:
 
 def read_ending(settings: Settings, run: str, attempt: int) -> Ending | None:
     """None where no ending was kept, or its file is damaged."""
+    return _read(_path(settings, run, attempt), Ending)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
     try:
-        fd = os.open(_path(settings, run, attempt), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     with os.fdopen(fd, "rb") as stream:
         data = stream.read(_MOST)
     try:
-        return Ending.model_validate_json(data)
+        return kind.model_validate_json(data)
     except ValidationError:
         return None
 
 
-def _path(settings: Settings, run: str, attempt: int) -> Path:
-    return folders_of(settings, run, attempt).workspace.parent / "ended.json"
+def _path(settings: Settings, run: str, attempt: int, name: str = "ended.json") -> Path:
+    return folders_of(settings, run, attempt).workspace.parent / name

@@ -30,12 +30,25 @@ class Listener(Shown, Protocol):
     def tick(self, seconds: float, workspace_bytes: int) -> None: ...
 
 
+class Parting(Value):
+    """Where the trace of a rerun parted from its original's."""
+
+    step: int
+    phase: str
+    original: str  # run
+
+    @property
+    def message(self) -> str:
+        return f"its training parted from that of run {self.original} at step {self.step:,} ({self.phase})"
+
+
 class Ended(Value):
     """How a container ended, as far as it was watched."""
 
     container: ContainerState | None  # None: it is gone
     cause: State | Failure | None = None  # CANCELLED, TIMEOUT, POLICY: we ended it; None: it ended itself
     message: str = ""
+    parting: Parting | None = None  # for which we ended it
     engine_lost: bool = False  # the engine was away meanwhile: its word on the exit is not trusted alone
     seconds: float | None = None  # from start to end, by our monotonic clock; None: not seen to its end
     killed: bool = False  # neither the job nor we ended it: somebody by hand, or an engine that went down
@@ -48,15 +61,20 @@ def follow(
     listener: Listener,
     should_cancel: Callable[[], bool],
     on_started: Callable[[], None] = lambda: None,
+    parted: Callable[[], Parting | None] | None = None,
+    every: float = LOOK,
     kills: MemoryKills | None = None,
 ) -> Ended:
     """Start the container unless it was started, and follow it to its end.
 
     A container that has ended is never started again: that makes taking over safe. `kills` is asked beside
-    an engine that can miss kills for memory.
+    an engine that can miss kills for memory; `parted`, each `every` seconds, whether the job is to be stopped
+    because it parted from another.
     EngineMissingError if the engine stays away for longer than PATIENCE.
     """
     follower = _Follower(engine, plan, listener, should_cancel, kills)
+    if parted is not None:
+        follower.ask_parted, follower.every = parted, every
     state = follower.look()
     if state is None:
         return Ended(container=None, message="the container is gone", engine_lost=follower.engine_lost)
@@ -89,6 +107,9 @@ class _Follower:
     ) -> None:
         self._engine, self._plan, self._listener = engine, plan, listener
         self._should_cancel, self._kills = should_cancel, kills
+        self.ask_parted: Callable[[], Parting | None] = lambda: None
+        self.parting: Parting | None = None
+        self.every = LOOK  # seconds between two looks at the container
         self._runs: ContainerState | None = None  # as it was when its kills were first looked for
         self._start = self._running = time.monotonic()
         self._seconds: float | None = None
@@ -133,9 +154,13 @@ class _Follower:
             self.look()  # it may have run meanwhile
 
     def until_dead(self) -> None:
-        while not self._patiently(lambda: self._engine.wait(self._plan.container, LOOK)):
-            self._keep_limits()
-            self._look_for_kills()
+        due = time.monotonic()
+        while not self._patiently(lambda: self._engine.wait(self._plan.container, self.every)):
+            self._stop_where_it_parted()
+            if self.every == LOOK or time.monotonic() >= due:
+                due = time.monotonic() + LOOK - self.every
+                self._keep_limits()
+                self._look_for_kills()
         self._seconds = time.monotonic() - self._start
 
     def ended(self) -> Ended:
@@ -150,6 +175,7 @@ class _Follower:
             container=state,
             cause=self.cause,
             message=self.message,
+            parting=self.parting,
             engine_lost=self.engine_lost,
             seconds=self._seconds,
             killed=killed,
@@ -178,6 +204,12 @@ class _Follower:
             self._runs = self._patiently(lambda: self._engine.inspect(self._plan.container))
         if self._runs is not None:
             self._kills.look(self._runs.id, self._runs.pid)
+
+    def _stop_where_it_parted(self) -> None:
+        parting = self.ask_parted() if self.cause is None else None
+        if parting is not None:
+            self.parting = parting
+            self._stop(State.CANCELLED, f"stopped: {parting.message}")
 
     def _keep_limits(self) -> None:
         """Stop a job that was cancelled or has passed a limit, and report its progress."""

@@ -12,6 +12,7 @@ import os
 import platform
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,29 @@ def gpus() -> tuple[Gpu, ...]:
         ) from error
     finally:
         pynvml.nvmlShutdown()
+
+
+def gpu_use(uuids: Iterable[str]) -> list[tuple[str, int | None, int, int]]:
+    """Name, percent busy, bytes in use and in all, of each GPU that answers; percent None of a MIG slice."""
+    if not DRIVER.exists():
+        return []
+    import pynvml
+
+    nvml: Any = pynvml
+    found: list[tuple[str, int | None, int, int]] = []
+    with suppress(pynvml.NVMLError):
+        nvml.nvmlInit()
+        try:
+            for uuid in uuids:
+                handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+                memory, busy = nvml.nvmlDeviceGetMemoryInfo(handle), None
+                with suppress(pynvml.NVMLError):
+                    busy = int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+                name = str(nvml.nvmlDeviceGetName(handle))
+                found.append((name, busy, int(memory.used), int(memory.total)))
+        finally:
+            nvml.nvmlShutdown()
+    return found
 
 
 def _gpu(nvml: Any, handle: Any, driver: str) -> Gpu:

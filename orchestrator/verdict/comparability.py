@@ -24,6 +24,7 @@ def failure_of(run: RunRecord) -> str | None:
             else "",
             f"failure {run.failure.value}" if run.failure else "",
             "an out-of-memory kill" if run.oom_killed else "",
+            "a stop before its end" if run.parted_at is not None else "",
         ]
         found = " and ".join(filter(None, against))
         return f"is recorded as succeeded with {found}, which cannot be" if found else None
@@ -35,8 +36,15 @@ def failure_of(run: RunRecord) -> str | None:
     return f"{words[run.state]}{kind}" + (f": {message}" if message not in ("", run.state.value) else "")
 
 
+def was_stopped(run: RunRecord) -> bool:
+    """Whether a rerun was stopped where its trace parted from its original's."""
+    return run.state is State.CANCELLED and run.parted_at is not None
+
+
 def says_nothing(run: RunRecord) -> bool:
     """Whether a run ended, or did not begin, for reasons outside its job: no verdict can rest on it."""
+    if was_stopped(run):
+        return False
     return run.state in (State.CANCELLED, State.LOST) or run.failure is Failure.INFRASTRUCTURE
 
 

@@ -13,14 +13,21 @@ from orchestrator.run.attempt_model import OutputStatus
 from orchestrator.run.collect.trace_files import LOSS
 from orchestrator.verdict.causes.rank_causes import Evidence, causes
 from orchestrator.verdict.causes.readback_flags import flags_changed
-from orchestrator.verdict.comparability import failure_of, not_the_same_program
+from orchestrator.verdict.comparability import failure_of, not_the_same_program, was_stopped
 from orchestrator.verdict.compared_parts import Contents, Findings, find
 from orchestrator.verdict.instrumentation import missing_evidence, nothing_to_trace
 from orchestrator.verdict.outputs.compare_files import OpenBlob
-from orchestrator.verdict.sentences import Equal, difference_sentence, equal_sentence, named_metrics
+from orchestrator.verdict.sentences import (
+    Equal,
+    difference_sentence,
+    equal_sentence,
+    named_metrics,
+    stopped_sentence,
+)
+from orchestrator.verdict.traces.compare_metrics import NO_METRICS
 from orchestrator.verdict.traces.compare_traces import compare_traces
 from orchestrator.verdict.traces.drift import drifts
-from orchestrator.verdict.verdict_model import Outcome, Verdict
+from orchestrator.verdict.verdict_model import Outcome, Stopped, Verdict
 from orchestrator.verdict.verdict_wording import count, listed
 
 _NO_CONTENTS: Contents = MappingProxyType({})
@@ -42,6 +49,8 @@ def compare(
     reasons = not_the_same_program(original, rerun)
     if reasons:
         return _of_another_program(original, rerun, reasons, open_blob)
+    if was_stopped(rerun):
+        return _of_a_stopped_rerun(original, rerun, open_blob)
     findings = find(original, rerun, open_blob, contents)
     outcome, sentence = _decide(original, rerun, findings)
     return _verdict(
@@ -82,7 +91,8 @@ def _verdict(
 def _refuse(original: RunRecord, rerun: RunRecord) -> tuple[Outcome, list[str]] | None:
     if original.id == rerun.id:
         return Outcome.NOT_COMPARABLE, ["a run compared with itself shows nothing"]
-    before, again = failure_of(original), failure_of(rerun)
+    before = failure_of(original)
+    again = None if was_stopped(rerun) else failure_of(rerun)
     if again is not None and rerun.state.final:
         alike = "; so did the original" if before and _alike(original, rerun) else ""
         return Outcome.FAILED, [f"the rerun {again}{alike}", *([f"the original {before}"] if before else [])]
@@ -119,6 +129,36 @@ def _of_another_program(
         drift=drifts(original, rerun),
         notes=(*reasons, *apart, *traces.problems),
     )
+
+
+def _of_a_stopped_rerun(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob) -> Verdict:
+    """By its trace alone: what a stopped job left says nothing. The trace is read again, and must show it."""
+    traces = compare_traces(original, rerun, open_blob)
+    evidence = Evidence(first=traces.first, traced=traces.traced, reordered=traces.reordered)
+    stopped = _stopped(original, rerun)
+    if traces.first is None:
+        outcome, sentence = Outcome.NOT_COMPARABLE, "the rerun was stopped, and its trace shows no difference"
+    else:
+        outcome, sentence = Outcome.DIFFERENT, difference_sentence(traces.first, 0, [], NO_METRICS)
+        sentence += f"; {stopped_sentence(stopped)}"
+    return _verdict(
+        outcome,
+        original,
+        rerun,
+        sentence,
+        traced=traces.traced,
+        first=traces.first,
+        stopped=stopped,
+        causes=causes(original, rerun, evidence),
+        drift=drifts(original, rerun),
+        notes=tuple(traces.problems),
+    )
+
+
+def _stopped(original: RunRecord, rerun: RunRecord) -> Stopped:
+    both = rerun.seconds, original.seconds
+    saved = max(0.0, both[1] - both[0]) if both[0] is not None and both[1] is not None else None
+    return Stopped(seconds=both[0], original=both[1], saved=saved)
 
 
 def _decide(original: RunRecord, rerun: RunRecord, findings: Findings) -> tuple[Outcome, str]:

@@ -9,7 +9,7 @@ from orchestrator.run.attempt_model import OutputStatus
 from orchestrator.run.metrics.series import points_of
 from orchestrator.verdict.outputs.compare_files import JudgedFile, Pair
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared
-from orchestrator.verdict.verdict_model import Traced, TraceDifference
+from orchestrator.verdict.verdict_model import Stopped, Traced, TraceDifference
 from orchestrator.verdict.verdict_wording import beside, count
 
 
@@ -64,6 +64,16 @@ def difference_sentence(
     if len(metrics.differences) > 1:
         parts[-1] += f" and {count(len(metrics.differences) - 1, 'more metric')}"
     return "; ".join(parts)
+
+
+def stopped_sentence(stopped: Stopped) -> str:
+    """`the rerun was stopped there after 3.2 s, where the original took 61.0 s: 57.8 s saved`."""
+    if stopped.seconds is None or stopped.original is None or stopped.saved is None:
+        return "the rerun was stopped there"
+    return (
+        f"the rerun was stopped there after {stopped.seconds:,.1f} s, where the original took"
+        f" {stopped.original:,.1f} s: {stopped.saved:,.1f} s saved"
+    )
 
 
 def _where(item: JudgedFile) -> str:

@@ -153,6 +153,14 @@ class Traced(Value):
     tensors: int = 0  # digests
 
 
+class Stopped(Value):
+    """A rerun that was stopped where it parted from its original."""
+
+    seconds: float | None  # its run time
+    original: float | None  # the original's
+    saved: float | None  # seconds less
+
+
 class Verdict(Value):
     outcome: Outcome
     original: str  # run id
@@ -166,6 +174,7 @@ class Verdict(Value):
     renamed: tuple[Renamed, ...] = ()
     traced: Traced | None = None  # None: nothing was traced in either run
     first: TraceDifference | None = None
+    stopped: Stopped | None = None  # None: the rerun went to its end
     causes: tuple[Cause, ...] = ()
     drift: tuple[Drift, ...] = ()  # series that differ
     left_out: tuple[LeftOut, ...] = ()

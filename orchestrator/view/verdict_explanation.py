@@ -39,7 +39,7 @@ def explain(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> list[str
     lines = [verdict.summary.removeprefix(f"{verdict.outcome.value.replace('_', ' ')}: ")]
     lines += _first(verdict)
     lines += _causes(verdict)
-    compared = verdict.outcome not in (Outcome.FAILED, Outcome.NOT_COMPARABLE)
+    compared = verdict.outcome not in (Outcome.FAILED, Outcome.NOT_COMPARABLE) and verdict.stopped is None
     if compared:
         lines += _files(verdict.files)
         lines += _metrics(verdict, original, rerun)
@@ -172,7 +172,7 @@ def _flags(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> Iterator[
         readback = main_readback(run)
         if readback is None:
             yield f"flags: no Python process of the {name} reported any"
-        elif readback.end is None:
+        elif readback.end is None and not (verdict.stopped and run is rerun):
             yield f"flags: the main process of the {name} left a report at its start only"
 
 

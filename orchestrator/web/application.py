@@ -16,6 +16,7 @@ from orchestrator.launch.session import Session
 from orchestrator.settings import Settings
 from orchestrator.web.access_tokens import Tokens
 from orchestrator.web.answers import json_answer, page, templates, wants_json
+from orchestrator.web.live_hub import Hub
 from orchestrator.web.routes import NAVIGATION, routes
 from orchestrator.web.security import Guard, Limits
 
@@ -29,7 +30,9 @@ def dashboard(settings: Settings, tokens: Tokens, limits: Limits) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         with Session.to_read(settings, READ_SECONDS) as reader, Session(settings) as writer:
             app.state.reader, app.state.writer, app.state.tokens = reader, writer, tokens
+            app.state.live_hub = Hub(reader)
             yield
+            app.state.live_hub.close()
 
     templates().globals["navigation"] = NAVIGATION
     app = Starlette(

@@ -151,10 +151,11 @@ def test_what_is_not_covered_is_known() -> None:
     assert {*rest, "checkpoint.at"} == {
         *("box.state", "box.seen_at", "box.trouble"),
         *("log_chunk.run_id", "log_chunk.number", "log_chunk.start", "log_chunk.data"),
+        *("live_state.run_id", "live_state.number", "live_state.document", "live_state.at"),
         "checkpoint.at",
     }
     text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
-    for name in ("box.state", "box.seen_at", "box.trouble", "log_chunk", "checkpoint.at"):
+    for name in ("box.state", "box.seen_at", "box.trouble", "log_chunk", "live_state", "checkpoint.at"):
         assert f"`{name}`" in text
 
 
@@ -425,7 +426,7 @@ def test_not_found_the_end_after_the_last_tree_head(world: World) -> None:
     """Events 24 to 26, and their run and named data with them: nothing was signed after it."""
     rewrite(world, everything_kept, SIGNED[-1])
     with world.sql() as connection:
-        for table in ("attempt", "wanted", "log_chunk"):
+        for table in ("attempt", "wanted", "log_chunk", "live_state"):
             connection.execute(f"DELETE FROM {table} WHERE run_id = 3")
         connection.execute("DELETE FROM run WHERE id = 3")
         connection.execute("DELETE FROM data_version")
@@ -436,7 +437,7 @@ def test_not_found_what_was_cut_where_no_copy_is_left(world: World) -> None:
     rewrite(world, everything_kept, SIGNED[0])
     with world.sql() as connection:
         connection.execute("DELETE FROM checkpoint WHERE size > ?", (SIGNED[0],))
-        for table in ("verdict", "annotation", "log_chunk", "run"):
+        for table in ("verdict", "annotation", "log_chunk", "live_state", "run"):
             key = "id" if table == "run" else "run_id"
             connection.execute(f"DELETE FROM {table} WHERE {key} > 1")
         connection.execute("DELETE FROM annotation")

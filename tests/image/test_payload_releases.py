@@ -83,6 +83,8 @@ def test_every_number_has_its_files_or_its_digest() -> None:
     assert payload_digest(payload(NEWEST)) == room.DIGESTS[NEWEST]
     for number in range(1, NEWEST):
         assert number in room.DIGESTS
+    for path in room.FOLDER.iterdir():
+        assert payload_digest(payload(int(path.stem))) == room.DIGESTS[int(path.stem)]
 
 
 def test_what_is_not_used_in_an_image_is_not_in_it() -> None:

@@ -52,7 +52,7 @@ def test_a_script_as_published_is_identical_on_one_cpu_and_on_two(
     losses = box.json("show", first["id"], "--series")["series"]
     assert sum(point["name"] == "trace.loss" for point in losses) >= STEPS[script]
 
-    again = box.json("rerun", first["image"], "--cpus", "1")
+    again = box.json("rerun", first["image"], "--cpus", "1", "--stop-at-difference")  # which finds none
     assert again["verdict"]["outcome"] == "identical", again["explanation"]
     assert again["verdict"]["traced"]["steps"] == STEPS[script]
     assert again["verdict"]["first"] is None
@@ -65,7 +65,7 @@ def test_a_script_as_published_is_identical_on_one_cpu_and_on_two(
     spec.write_text(spec.read_text() + "determinism:\n  threads: 2\n")
     two = box.json("submit", str(spec), "-p", f"script={script}")
     if script not in SAME_ON_TWO_THREADS:
-        again = box.json("rerun", two["image"])
+        again = box.json("rerun", two["image"], "--stop-at-difference")
         assert again["verdict"]["outcome"] == "identical", again["explanation"]
     compared = box.json("compare", first["id"], two["id"], code=4)["verdict"]
     assert compared["outcome"] == "not_comparable"

@@ -234,3 +234,26 @@ def test_torchrun_with_two_ranks(image: Any, tmp_path: Path) -> None:
     assert digests[0] == digests[1]  # of both ranks: their gradients were averaged
     batches = [[line["v"] for line in lines if line.get("e") == "batch"] for lines in found[0]]
     assert batches[0] != batches[1]
+
+
+def test_a_killed_process_has_written_what_it_did_until_a_second_ago(image: Any) -> None:
+    """Its steps, those before an evaluation, and the flags that the script had moved."""
+    code = f"""{TRAIN}
+import signal, time
+optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+torch.backends.mkldnn.deterministic = False
+for _ in range(3):
+    layer(torch.ones(3, 4)).sum().backward()
+    optimizer.step()
+    time.sleep(0.6)
+with torch.no_grad():
+    layer(torch.ones(3, 4))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = image.run("-c", code, REPRISE_TRACE="all:1")
+    (lines,) = traces(image)
+    assert [line["s"] for line in lines if line.get("e") == "params"] == [0, 1, 2]
+    assert "end" not in lines[-1]
+    assert done.one("start")["flags"]["mkldnn.deterministic"] is True
+    assert done.one("now")["flags"]["mkldnn.deterministic"] is False
+    assert done.all("end") == []

@@ -75,6 +75,7 @@ NEW = NewRun.of(
         submodules={"lib": "d" * 40},
     ),
     rerun_of=QUEUED,
+    stop_after=3,
     wanted=Wanted(executor="slurm", box=None, not_box="b0c5", attempts=2),
     inputs=(InputData(digest=ONE, folder=False, count=1, size=1),),
     **FIELDS,
@@ -89,6 +90,7 @@ RESULT = Result(
     started_at=NOON,
     finished_at=NOON,
     seconds=1.5,
+    parted_at=12,
     outputs=(
         Output(path="w.pt", status=OutputStatus.KEPT, digest=ONE, size=1),
         Output(path="l", status=OutputStatus.REJECTED, reason="symlink", target="/etc"),

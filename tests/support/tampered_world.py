@@ -161,6 +161,7 @@ def a_life(session: Session) -> tuple[str, str]:
     record.claim(waiting, "b0", "boot", "pid 5")
     record.append_log(waiting, 1, 0, b"passing")
     record.data_sets.add("set", inputs, "ada")
+    record.put_live(waiting, 1, "{}")
     return original, rerun
 
 

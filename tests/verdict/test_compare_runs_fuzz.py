@@ -39,6 +39,7 @@ MATTERS = {
     "reports_missing",
     "readbacks",  # only whether the process was traced; other flags are named, and equal bits are equal bits
     "traces",  # but for the pid
+    "parted_at",
 }
 DOES_NOT_MATTER = {
     "id",  # each run has its own
@@ -53,6 +54,7 @@ DOES_NOT_MATTER = {
     "last_line",  # the log's words
     "attempt",
     "rerun_of",
+    "stop_after",
     "submitted_by",
     "box",
     "box_name",

@@ -23,7 +23,19 @@ if TYPE_CHECKING:
     from orchestrator.view.forms.page import View
 
 
-@click.command("rerun")
+STOP = "--stop-at-difference"
+
+
+class _Rerun(click.Command):
+    """Takes `--stop-at-difference` without a value, too: click would take the next word for it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        words = [f"{STOP}=0" if word == STOP else word for word in args[:end]]
+        return super().parse_args(ctx, words + args[end:])
+
+
+@click.command("rerun", cls=_Rerun)
 @click.argument("target", metavar="DIGEST|RUN")
 @click.option(
     "--input",
@@ -48,6 +60,13 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Where the rerun differs, run once more: is it the script, or the boxes?",
 )
+@click.option(
+    STOP,
+    "stop_after",
+    metavar="[=N]",
+    type=click.IntRange(min=0),
+    help="Stop it N steps (0) after its first difference from the original.",
+)
 @rehash_option
 @quiet_option
 @json_option
@@ -60,6 +79,7 @@ def command(
     detach: bool,
     predict: bool,
     replay: bool,
+    stop_after: int | None,
     rehash: bool,
     quiet: bool,
     as_json: bool,
@@ -70,6 +90,10 @@ def command(
     Only limits can be changed; what defines the result is in the digest. The verdict compares every
     output with the first successful run of the digest, or with --against. With --quiet only the verdict
     is printed, and with --replay what it comes from.
+
+    --stop-at-difference compares the trace while the job runs, and cancels the run once training has parted
+    from the original's: the verdict is the same as a whole rerun's, at once, and says what time was saved.
+    It never stops for anything else: outputs, metrics and times do not count.
 
     --predict compares this box with the one that made the run, before any GPU time: an expectation, never
     a guarantee. The exit code is 0 where both boxes are of one bit class, else 4.
@@ -89,8 +113,16 @@ def command(
         raise click.UsageError("--predict runs nothing, so there is nothing to --replay")
     changed = {name: value for name, value in limits.items() if value is not None}
     request = RerunRequest(
-        target=target, against=against, inputs=inputs, resources=changed, on=on, elsewhere=elsewhere
+        target=target,
+        against=against,
+        inputs=inputs,
+        resources=changed,
+        on=on,
+        elsewhere=elsewhere,
+        stop_after=stop_after,
     )
+    if stop_after is not None and (predict or replay):
+        raise click.UsageError(f"{STOP} ends a rerun early: --predict runs none, --replay needs whole ones")
     _refuse_odd_places(request, on is not None, detach, predict or replay)
     answer = _predict if predict else _detached if detach else _replay if replay else _rerun
     with opened() as session, watching(as_json, quiet) as watch:

@@ -10,6 +10,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import FencedError, ImageMissingError, UsageError
 from orchestrator.launch.crash_points import crash_point
@@ -25,6 +26,12 @@ from orchestrator.launch.execute.attempt_plan import (
 from orchestrator.launch.execute.checked_inputs import changed_before, checked, judged_by_inputs
 from orchestrator.launch.execute.log_relay import relayed
 from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.execute.stop_at_difference import (
+    difference_watch,
+    look_every,
+    parted_at,
+    stopped_by_us,
+)
 from orchestrator.launch.execute.stop_requests import StopRequest
 from orchestrator.launch.executors.kinds import is_launched, stays_on_its_box
 from orchestrator.launch.executors.visible_gpus import visible_gpus
@@ -46,6 +53,9 @@ from orchestrator.run.memory_kills import MemoryKills
 from orchestrator.run.plan import container_name
 from orchestrator.run.workspace import folders_of, prepare
 from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.run.live.live_attempt import LiveAttempt
 
 NEVER_BEGAN = "cancelled before it began"
 COLLECT = "orchestrator.run.collect.collect_result"  # imported while the job runs
@@ -117,7 +127,8 @@ def execute_locked(
         return record.run(run)
     attempt = opened.attempt
     try:
-        with relayed(record, opened, folders_of(session.settings, run, attempt).log, watch):
+        spool = folders_of(session.settings, run, attempt).log
+        with relayed(record, opened, spool, watch, partial(_live, session, facts, attempt)):
             result = _attempt(session, facts, opened, attempt, watch, terms)
         if result is None:
             watch.note("told to end by what launched this: nothing is recorded")
@@ -139,6 +150,12 @@ def execute_locked(
         cleaned.result()
     crash_point("removed")
     return ended
+
+
+def _live(session: Session, facts: RunRecord, attempt: int) -> LiveAttempt:
+    from orchestrator.launch.execute.follow_attempt import follow_attempt  # only where it is relayed
+
+    return follow_attempt(session, facts, attempt)
 
 
 def _sealed(settings: Settings, asked: bytes, watch: Watch, statement: bytes) -> str | None:
@@ -220,7 +237,7 @@ def _attempt(
                 return _refused(opened, moved)
             record.move(run, attempt, State.RUNNING)
             crash_point("running")
-        ended = _followed(session, opened, attempt, plan, info, watch, interrupt)
+        ended = _followed(session, facts, opened, attempt, plan, info, watch, interrupt)
     crash_point("ended")
     if _taken_away(session, opened, ended):
         return None
@@ -238,7 +255,8 @@ def _attempt(
 
     with session.store.batch() as sink:
         result = collect(engine, info, settings, plan, image.program, used, ended, sink)
-    result = result.model_copy(update={"notes": (*result.notes, *useless_globs(facts.tolerance, result))})
+    more = {"notes": (*result.notes, *useless_globs(facts.tolerance, result)), "parted_at": parted_at(ended)}
+    result = result.model_copy(update=more)
     result = judged_by_inputs(session, facts, attempt, result)
     for digest in sink.mended:
         watch.note(f"blob {digest} had been altered in the store, and was put again from this run's bytes")
@@ -256,6 +274,7 @@ def _lost_with_its_boot(session: Session, opened: OpenRun) -> bool:
 
 def _followed(
     session: Session,
+    facts: RunRecord,
     opened: OpenRun,
     attempt: int,
     plan: Plan,
@@ -270,7 +289,10 @@ def _followed(
         return kept.ended
     watch.phase("run")
     session.warm(COLLECT, *session.at_the_end)
-    with StopRequest(session.record, run, attempt, watch.note) as wish:
+    with (
+        StopRequest(session.record, run, attempt, watch.note) as wish,
+        difference_watch(session, facts, attempt, watch.note) as parted,
+    ):
         ended = follow(
             session.engine,
             plan,
@@ -278,7 +300,10 @@ def _followed(
             should_cancel=lambda: interrupt.asked or wish(),
             on_started=lambda: crash_point("started"),
             kills=_kills(settings, run, attempt, info),
+            parted=parted,
+            every=look_every(parted),
         )
+        ended = stopped_by_us(ended, parted)
     try:
         save_ending(settings, run, attempt, Ending(ended=ended))
     except OSError as error:
@@ -299,7 +324,9 @@ def _taken_away(session: Session, opened: OpenRun, ended: Ended) -> bool:
     Pre-emption, a time limit or a node that is taken down say nothing about the job, so nothing is recorded.
     The engine's own word decides what becomes of the run, as after a node's death.
     """
-    if ended.cause is not State.CANCELLED or not is_launched(opened.wanted.executor):
+    if ended.parting is not None or ended.cause is not State.CANCELLED:
+        return False
+    if not is_launched(opened.wanted.executor):
         return False
     return not session.record.stop_asked(opened.id, opened.attempt)
 

@@ -1,4 +1,5 @@
-"""The live log of a run that executes elsewhere, through the record: small, capped, gone at the end.
+"""What a run that executes elsewhere prints, measures and traces, through the record: small, capped, gone at
+its end.
 
 A piece a second at most, and MOST bytes per attempt; the whole log is in the store when the run is over.
 So a team needs nothing but the record to follow a run, and a job that prints without end costs its database
@@ -9,12 +10,12 @@ that takes an attempt over goes on where the one before was killed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import FencedError, RecordError
+from orchestrator.errors import FencedError, RecordError, RepriseError
 from orchestrator.launch.executors.kinds import stays_on_its_box
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import OpenRun
@@ -23,8 +24,10 @@ from orchestrator.run.log_spool import SpoolReader
 
 if TYPE_CHECKING:
     from orchestrator.record.record import Record
+    from orchestrator.run.live.live_attempt import LiveAttempt
 
 MOST = 1 << 20  # bytes of one attempt's live log
+MOST_STATE = 1 << 18  # bytes of what it has measured and traced; what is larger is not relayed
 PIECE = 1 << 16  # bytes
 EVERY = 1.0  # seconds between two pieces
 AGAIN = 10.0  # seconds before a record that could not be written to is tried again
@@ -89,13 +92,58 @@ class Relay:
 
 
 @contextmanager
-def relayed(record: Record, opened: OpenRun, spool: Path, watch: Watch) -> Iterator[None]:
-    """Relay the log, but not of a run of this box: everybody who can see the run can read its spool."""
+def relayed(
+    record: Record, opened: OpenRun, spool: Path, watch: Watch, live: Callable[[], LiveAttempt] | None = None
+) -> Iterator[None]:
+    """Relay the log, but not of a run of this box: everybody who can see the run can read its spool.
+
+    `live` begins to follow what the job measures and traces, which is relayed, too.
+    """
     if stays_on_its_box(opened.wanted.executor):
         yield
         return
     relay = Relay(record, opened.id, opened.attempt, spool, watch)
+    states = StateRelay(record, opened.id, opened.attempt, live, watch) if live is not None else None
     try:
         yield
     finally:
         relay.close()
+        if states is not None:
+            states.close()
+
+
+class StateRelay:
+    """Puts what an attempt has measured and traced so far into the record: one row, each second, in place."""
+
+    def __init__(
+        self, record: Record, run: str, attempt: int, live: Callable[[], LiveAttempt], watch: Watch
+    ) -> None:
+        self._record, self._run, self._attempt, self._live, self._watch = record, run, attempt, live, watch
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="live", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join(EVERY)
+
+    def _work(self) -> None:
+        attempt: LiveAttempt | None = None
+        said = ""
+        wait = EVERY
+        while not self._over.wait(wait):
+            wait = EVERY
+            try:
+                attempt = attempt or self._live()
+                text = attempt.look().model_dump_json()
+                if text != said and len(text) <= MOST_STATE:
+                    self._record.put_live(self._run, self._attempt, text)
+                    said = text
+            except FencedError:
+                break
+            except RepriseError as error:
+                if wait == EVERY:
+                    self._watch.note(f"what the job measures cannot be followed now: {error.message}")
+                wait = AGAIN
+        if attempt is not None:
+            attempt.close()

@@ -27,6 +27,7 @@ from orchestrator.run.hardware import choose_gpus, gpus
 from orchestrator.spec.jobfile.job_spec import InputSpec, Resources
 from orchestrator.spec.program import Program
 from orchestrator.value import Value
+from orchestrator.verdict.traces.stopping_rules import why_not_to_stop
 from orchestrator.verdict.verdict_model import Verdict
 
 
@@ -37,6 +38,7 @@ class RerunRequest(Value):
     resources: dict[str, Any] = {}  # fields of Resources to change: limits, never what defines the result
     on: str | None = None  # the word after --on; None: this box
     elsewhere: bool = False  # any box but the original's
+    stop_after: int | None = None  # end it so many steps after the first difference; None: let it go on
 
     @property
     def remote(self) -> bool:
@@ -123,8 +125,17 @@ def refuse_ignored(program: Program, request: RerunRequest) -> None:
         raise UsageError("--gpu: the job asks for no GPU", "leave it out: this job runs on the CPU")
 
 
+def _refuse_stopping(original: RunRecord | None) -> None:
+    """UsageError where a first difference would decide nothing."""
+    why = "no earlier run of this digest is known here" if original is None else why_not_to_stop(original)
+    if why is not None:
+        raise UsageError(f"--stop-at-difference: {why}", "leave it out: a whole rerun is judged at its end")
+
+
 def _new_run(session: Session, target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
     refuse_ignored(target.program, request)
+    if request.stop_after is not None:
+        _refuse_stopping(original)
     before = original.resources if original else Resources(gpus=target.program.gpus)
     fields = before.model_dump() | request.resources
     given = {
@@ -138,6 +149,7 @@ def _new_run(session: Session, target: Target, original: RunRecord | None, reque
         target,
         original,
         resources=_resources(fields),
+        stop_after=request.stop_after,
         input_paths={name: path for name, path in lay.items() if name not in looked_up} | paths,
         input_origins={name: origin for name, origin in came.items() if name not in paths}
         | {name: one.origin for name, one in looked_up.items()},

@@ -23,7 +23,8 @@ _interop: object = None  # the size of torch's inter-op pool when torch had just
 MAX_DEVICES = 16  # GPUs described; no box of today has more
 
 
-def flags() -> dict[str, object]:
+def flags(libraries: bool = True) -> dict[str, object]:
+    """`libraries`: with those of the mapped libraries, which take some milliseconds to find."""
     found: dict[str, object] = {f"env.{name}": os.environ.get(name) for name in SETTING_NAMES}
     found["python.version"] = sys.version.split()[0]
     # 0 where PYTHONHASHSEED=0 was heeded; 1 under `python -E` or `-I`, which do not read it.
@@ -36,7 +37,7 @@ def flags() -> dict[str, object]:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         _numpy(numpy, found)
-    if torch is not None or numpy is not None:
+    if libraries and (torch is not None or numpy is not None):
         from . import mapped_libraries
 
         found.update(mapped_libraries.openblas())

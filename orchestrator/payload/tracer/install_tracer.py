@@ -6,8 +6,8 @@ which calls count, process_trace.py makes events of them, parameter_names.py nam
 trace_writer.py writes the file.
 
 Rules. Nothing here raises into the user's program, or changes a result, a generator, or what a model or an
-optimizer pickles to. Digests stay on their device, and come to the host every 50 steps in one copy. A failure
-switches the tracer off for good, and leaves a "broken" line and a report; the job goes on.
+optimizer pickles to. Digests stay on their device, and come to the host in one copy, after 50 steps or one
+second. A failure switches the tracer off for good, and leaves a "broken" line and a report; the job goes on.
 
 Not seen: batches and outputs within a compiled function, and of any module that is not compiled itself once
 the job has used torch.compile; steps within code compiled with fullgraph=True; optimizers that never call
@@ -22,20 +22,23 @@ from .tracer import Tracer
 
 TYPE_CHECKING = False  # importing typing costs 4 ms
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _tracer: Tracer | None = None
 
 
-def install(torch: Any, tensors: str, every: int) -> None:
+def install(torch: Any, tensors: str, every: int, beside: Callable[[], None]) -> None:
     """Watch this process and those it forks. `tensors`: all or params; `every`: how many steps apart.
+
+    `beside` writes what belongs to the lines that are about to be written because a second has passed.
 
     Raises what torch raises where its interface is another than the known one; then nothing stays installed.
     """
     global _tracer
     if _tracer is not None:
         return
-    tracer = Tracer(torch, tensors == "all", every)
+    tracer = Tracer(torch, tensors == "all", every, beside)
     attach(torch, tracer)
     _tracer = tracer
 

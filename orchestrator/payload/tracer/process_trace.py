@@ -9,6 +9,7 @@ modules and the first CALLS batches are recorded: a loop over single time steps 
 from __future__ import annotations
 
 import os
+import time
 import weakref
 
 from ..report_writer import encode
@@ -19,10 +20,11 @@ from .trace_writer import TraceWriter
 
 TYPE_CHECKING = False  # importing typing costs 4 ms
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 FLUSH = 50  # steps between two copies to the host
+SECONDS = 1.0  # after so long the lines of fewer steps are written: others read the file while it grows
 CALLS = 16  # calls of outermost modules seen in a step
 
 
@@ -46,7 +48,15 @@ class SeenOptimizer:
 class ProcessTrace:
     """The trace of one process since it began to train. Its methods may raise what torch raises."""
 
-    def __init__(self, torch: Any, creation: CreationOrder, everything: bool, every: int) -> None:
+    def __init__(
+        self,
+        torch: Any,
+        creation: CreationOrder,
+        everything: bool,
+        every: int,
+        beside: Callable[[], None],
+    ) -> None:
+        self.beside = beside
         self.torch = torch
         self.everything = everything
         self.every = every
@@ -59,15 +69,15 @@ class ProcessTrace:
         ] = {}  # by id; valid only while the reference is to it
         self.count = 0  # of optimizers
         self.steps = 0
-        self.flushed = 0
+        self.flushed = 0  # steps
+        self.written = time.monotonic()  # the last copy, or the begin
+        self.stream: Any = None  # of the GPU, at the last step: whose digests are pending
         self.drawn = -1  # the step whose generators are recorded
         self.calls = 0
         self.batches = 0
         self.initialised = False
 
     def header(self) -> dict[str, object]:
-        import time
-
         number, world = rank()
         return {
             "trace": 1,
@@ -226,9 +236,33 @@ class ProcessTrace:
             self.digests("params", f',"o":{seen.index}', seen.params, params + buffers)
         self.steps += 1
         self.calls = self.batches = 0
-        if self.steps - self.flushed >= FLUSH or self.writer.full():
-            self.flushed = self.steps
-            self.writer.flush()
+        self.stream = self.current_stream()
+        if self.due():
+            self.beside()
+            self.flush()
+        elif self.steps - self.flushed >= FLUSH or self.writer.full():
+            self.flush()
+
+    def due(self) -> bool:
+        return time.monotonic() - self.written >= SECONDS
+
+    def flush(self) -> None:
+        self.flushed = self.steps
+        self.writer.flush()
+        self.written = time.monotonic()
+
+    def evaluated(self) -> None:
+        """Write what waits while the job evaluates, which may take long and makes no events.
+
+        Only from the stream of the last step: another one may be ahead of the digests that are pending.
+        """
+        if self.writer.lines and self.current_stream() == self.stream:
+            self.beside()
+            self.flush()
+
+    def current_stream(self) -> Any:
+        cuda = self.torch.cuda
+        return cuda.current_stream() if cuda.is_initialized() else None
 
     def seen(self, optimizer: Any) -> SeenOptimizer:
         found = self.optimizers.get(id(optimizer))

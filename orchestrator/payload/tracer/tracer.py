@@ -32,7 +32,8 @@ class ThreadState(threading.local):
 class Tracer:
     """What the hooks call, in any thread; none of it raises."""
 
-    def __init__(self, torch: Any, everything: bool, every: int) -> None:
+    def __init__(self, torch: Any, everything: bool, every: int, beside: Callable[[], None]) -> None:
+        self.beside = beside
         self.torch = torch
         self.everything = everything
         self.every = every
@@ -49,7 +50,7 @@ class Tracer:
         """Set the state of a process that has not trained: at installation, and in a forked child."""
         self.lock = threading.RLock()
         self.local = ThreadState()
-        self.trace = ProcessTrace(self.torch, self.creation, self.everything, self.every)
+        self.trace = ProcessTrace(self.torch, self.creation, self.everything, self.every, self.beside)
         self.trainer: int | None = None
         self.done = False
 
@@ -141,6 +142,8 @@ class Tracer:
         if local.depth > 1:
             return
         local.module = ""
+        if not self.torch.is_grad_enabled() and self.trace.due():
+            self.guarded(False, self.trace.evaluated)
         if not self.torch.is_grad_enabled() or self.graph_task() != -1 or vars(module).get("_is_replica"):
             return
         local.module = self.guarded(False, self.trace.called, module, args) or ""

@@ -25,6 +25,7 @@ from orchestrator.spec.jobfile.job_spec import Resources
 
 LIVE = 2 << 20  # bytes of a live log that are read at once; log_relay.py writes half of it
 LIVE_PIECE = 1 << 16  # bytes of one piece
+LIVE_DOCUMENT = 1 << 19  # characters of what is said of a running attempt
 LIVE_PAGE = 16  # pieces that are read at a time
 _FARTHEST = 1 << 62
 PAGE = 20  # queued runs that are read at a time: mostly the first one fits
@@ -237,6 +238,27 @@ def append_log(connection: Connection, run: str, number: int, start: int, data: 
     key = hold(connection, run, number)
     row = {"run_id": key, "number": number, "start": start, "data": data}
     connection.execute(insert(tables.log_chunk), [row])
+
+
+def put_live(connection: Connection, run: str, number: int, document: str) -> None:
+    """Say how far an attempt is, in place of what was said before. FencedError for one that is over."""
+    key, table = hold(connection, run, number), tables.live_state
+    row = {"document": document, "at": now(connection)}
+    mine = (table.c.run_id == key) & (table.c.number == number)
+    if not connection.execute(update(table).where(mine).values(**row)).rowcount:
+        connection.execute(insert(table), [{"run_id": key, "number": number, **row}])
+
+
+def live_state(connection: Connection, run: str, number: int) -> str | None:
+    """What was last said of an attempt that runs on another box, LIVE_DOCUMENT of it. Reads only."""
+    table = tables.live_state
+    query = (
+        select(func.substr(table.c.document, 1, LIVE_DOCUMENT))
+        .join(tables.run, tables.run.c.id == table.c.run_id)
+        .where(tables.run.c.public_id == run, table.c.number == number)
+    )
+    found = connection.execute(query).scalar()
+    return None if found is None else str(found)
 
 
 def live_log(connection: Connection, run: str, number: int, start: int) -> list[tuple[int, bytes]]:

@@ -61,7 +61,9 @@ def finish(
 
 
 def drop_log(connection: Connection, key: int) -> None:
-    connection.execute(delete(tables.log_chunk).where(tables.log_chunk.c.run_id == key))
+    """What was only there for readers on other boxes while the attempt ran."""
+    for table in (tables.log_chunk, tables.live_state):
+        connection.execute(delete(table).where(table.c.run_id == key))
 
 
 def _with_extremes(rows: Iterable[dict[str, Any]], job: int, result: Result) -> list[dict[str, Any]]:

@@ -53,7 +53,10 @@ PREFIX = 100  # characters of a text parameter that are indexed, and sorted by
 ANNOTATIONS = ("note", "tag", "untag", "name", "unname", "archive", "restore")
 
 # Fields of a submission that are columns of `run`.
-SUBMITTED = ("reference", "description", "submitted_by", "program", "resources", "tolerance", "input_paths")
+SUBMITTED = (
+    *("reference", "description", "submitted_by", "program", "resources", "tolerance", "input_paths"),
+    "stop_after",
+)
 # Fields of a result that have tables of their own (field_tables.py); the others are columns of `run`.
 _LISTS = {
     *("metrics", "outputs", "packages", "source", "readbacks", "traces", "notes", "log", "fingerprint"),
@@ -171,6 +174,9 @@ box = table(
 
 # What an open run wrote, for readers on other boxes; removed with the end of the attempt.
 log_chunk = table("log_chunk", *of_run(whole("number"), big("start")), column("data", LargeBinary))
+
+# What an attempt on another box has measured and traced so far, reduced; removed with it, too.
+live_state = table("live_state", *of_run(whole("number")), text("document"), moment("at"))
 
 param = table(
     "param",

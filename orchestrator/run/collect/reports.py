@@ -23,7 +23,7 @@ MAX_TEXT = 4096  # characters of one value
 MAX_WORDS = 256  # of a command line
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
-_NAME = re.compile(r"(start|end|error|refused)-([0-9]{1,10})\.json\Z")
+_NAME = re.compile(r"(start|now|end|error|refused)-([0-9]{1,10})\.json\Z")
 
 
 class Reports(Value):
@@ -97,7 +97,7 @@ class _Processes:
         self.refused: str | None = None
         self._notes = notes
         self._argv: dict[int, tuple[str, ...]] = {}
-        self._flags: dict[str, dict[int, dict[str, Any]]] = {"start": {}, "end": {}}
+        self._flags: dict[str, dict[int, dict[str, Any]]] = {"start": {}, "now": {}, "end": {}}
 
     def add(self, kind: str, pid: int, value: dict[str, Any]) -> None:
         if kind == "error":
@@ -113,7 +113,7 @@ class _Processes:
                 self._flags[kind][pid] = _flags(flags)
 
     def readbacks(self) -> tuple[Readback, ...]:
-        start, end = self._flags["start"], self._flags["end"]
+        start, end = self._flags["start"], self._flags["now"] | self._flags["end"]
         return tuple(
             Readback(pid=pid, argv=self._argv[pid], start=start.get(pid), end=end.get(pid))
             for pid in sorted(self._argv)

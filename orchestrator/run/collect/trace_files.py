@@ -29,7 +29,7 @@ MAX_PARSED = 1 << 20  # bytes of a line that is parsed: the first, the last, one
 MAX_POINTS = 100_000  # in the series of losses; also the most lines of losses that are parsed
 MAX_WORD = 300  # characters of the reason why a tracer stopped
 
-_NAME = re.compile(r"trace-([0-9]{1,10})\.jsonl\Z")
+TRACE_NAME = re.compile(r"trace-([0-9]{1,10})\.jsonl\Z")
 _MAX_RANK = 1 << 20
 _MAX_NUMBER = (1 << 63) - 1  # a column of the record holds 64 bits
 
@@ -56,7 +56,7 @@ def read_traces(folder: Path, sink: BlobSink) -> Traces:
     found: list[_Read] = []
     first: _Read | None = None  # of rank 0; only its losses are kept
     left = MAX_TOTAL
-    names, _ = report_names(folder, _NAME)  # reports.py notes a folder with too many
+    names, _ = report_names(folder, TRACE_NAME)  # reports.py notes a folder with too many
     if len(names) > MAX_FILES:
         notes.append(f"{len(names)} processes left a trace; {MAX_FILES} were read")
     for name in names[:MAX_FILES]:

@@ -212,6 +212,13 @@ def _read_lines(stream: BinaryIO, brought: int, file: MetricFile, reading: Readi
     ignored.tell(file.path, reading)
 
 
+def one_line(value: Any) -> tuple[int | None, list[tuple[str, float]]]:
+    """Step and numbers of one line's object, by the rules above. ValueError for another value."""
+    if not isinstance(value, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - of content, not of a caller
+    return _step(value, 0, _Broken("")), list(_numbers(value, _Ignored()))
+
+
 class _Broken:
     """Lines that could not be read. The first is named, the others are counted."""
 

@@ -36,6 +36,9 @@ class MetricsCompared:
         return all(difference.within for difference in self.differences)
 
 
+NO_METRICS = MetricsCompared((), frozenset())
+
+
 def compare_metrics(
     original: RunRecord, rerun: RunRecord, losses: bool = True, volatile: frozenset[str] = frozenset()
 ) -> MetricsCompared:

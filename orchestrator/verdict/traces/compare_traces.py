@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import TraceFile
+from orchestrator.verdict.comparability import was_stopped
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.traces.event_differences import (
     GENERATOR_TOO,
@@ -24,6 +26,7 @@ from orchestrator.verdict.traces.event_differences import (
     table_difference,
 )
 from orchestrator.verdict.traces.trace_lines import (
+    CUT_OFF,
     MAX_LINE,
     TABLE,
     TableLine,
@@ -58,25 +61,43 @@ class TracesCompared:
 
 
 def compare_traces(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob) -> TracesCompared:
-    """Never raises for what a job wrote, nor for blobs that cannot be read."""
+    """Never raises for what a job wrote, nor for blobs that cannot be read.
+
+    The traces of a rerun that was stopped where it parted are compared as far as they go.
+    """
     if not original.traces and not rerun.traces:
         return TracesCompared()
-    problems = [*_recorded_problems("original", original), *_recorded_problems("rerun", rerun)]
-    unlike = "" if problems else _other_processes(original, rerun)
+    cut = was_stopped(rerun)
+    problems = [*_recorded_problems("original", original)]
+    problems += [] if cut else _recorded_problems("rerun", rerun)
+    unlike = "" if problems or cut else _other_processes(original, rerun)
     found: list[TraceDifference] = []
     total, reordered = Traced(), False
-    for pair in _pairs(original.traces, rerun.traces, open_blob):
-        compared = _compare_pair(pair, open_blob)
+    for pair in pairs_of(original.traces, rerun.traces, open_blob, cut=cut):
+        compared = _compare_pair(pair, open_blob, cut=cut)
         problems += [text for text in compared.problems if text not in problems]
         unlike = unlike or compared.unlike
         total = _sum(total, compared)
         if compared.first is not None:
             found.append(compared.first)
             reordered = reordered or compared.reordered
-    first = min(found, key=lambda item: (item.step, _ORDER.index(item.phase), item.rank), default=None)
+    first = earliest(found)
     if first is not None:
         total, unlike = total.model_copy(update={"steps": min(total.steps, first.step)}), ""
     return TracesCompared(total, first, unlike, tuple(problems), reordered)
+
+
+def earliest(found: Iterable[TraceDifference]) -> TraceDifference | None:
+    return min(found, key=lambda item: (item.step, _ORDER.index(item.phase), item.rank), default=None)
+
+
+def differences_in(
+    original: tuple[TraceFile, BinaryIO], rerun: tuple[TraceFile, BinaryIO]
+) -> TraceDifference | None:
+    """The first difference of two open traces, of which the rerun's may still grow."""
+    walk = _Walk(TraceReader(*original), TraceReader(*rerun), cut=True)
+    walk.run()
+    return walk.first
 
 
 def _recorded_problems(name: str, run: RunRecord) -> Iterator[str]:
@@ -99,13 +120,13 @@ def _other_processes(original: RunRecord, rerun: RunRecord) -> str:
     return "traced processes of other ranks" if ranks[0] != ranks[1] else ""
 
 
-def _pairs(
-    original: tuple[TraceFile, ...], rerun: tuple[TraceFile, ...], open_blob: OpenBlob
+def pairs_of(
+    original: tuple[TraceFile, ...], rerun: tuple[TraceFile, ...], open_blob: OpenBlob, *, cut: bool
 ) -> Iterator[FilePair]:
     for rank in sorted({file.rank for file in (*original, *rerun)}):
         left, right = ([file for file in files if file.rank == rank] for files in (original, rerun))
         if len(left) > 1 or len(right) > 1:
-            same = _same_content(left, right, open_blob)
+            same = _same_so_far(left, right, open_blob) if cut else _same_content(left, right, open_blob)
             yield from same
             left = [file for file in left if all(file is not pair[0] for pair in same)]
             right = [file for file in right if all(file is not pair[1] for pair in same)]
@@ -122,6 +143,33 @@ def _same_content(left: list[TraceFile], right: list[TraceFile], open_blob: Open
         if others:
             pairs.append((file, others.pop(0)))
     return pairs
+
+
+def _same_so_far(left: list[TraceFile], right: list[TraceFile], open_blob: OpenBlob) -> list[FilePair]:
+    """Traces of a stopped rerun, each with one of the original that goes on as it does. Those that fit the
+    fewest choose first.
+    """
+    fits = [([one for one in left if _goes_on(one, file, open_blob)], file) for file in right]
+    pairs: list[FilePair] = []
+    for files, file in sorted(fits, key=lambda item: len(item[0])):
+        free = [one for one in files if all(one is not pair[0] for pair in pairs)]
+        if free:
+            pairs.append((free[0], file))
+    return pairs
+
+
+def _goes_on(original: TraceFile, rerun: TraceFile, open_blob: OpenBlob) -> bool:
+    """Whether all whole lines of a stopped trace after its header are the original's, too."""
+    try:
+        with open_blob(original.digest) as left, open_blob(rerun.digest) as right:
+            for stream in (left, right):
+                stream.readline(MAX_LINE)
+            while (line := right.readline(MAX_LINE)).endswith(b"\n"):
+                if left.readline(MAX_LINE) != line:
+                    return False
+            return True
+    except (RepriseError, OSError):
+        return False
 
 
 def _after_header(file: TraceFile, open_blob: OpenBlob) -> str:
@@ -144,10 +192,10 @@ def _sum(total: Traced, compared: TracesCompared) -> Traced:
     )
 
 
-def _compare_pair(pair: FilePair, open_blob: OpenBlob) -> TracesCompared:
+def _compare_pair(pair: FilePair, open_blob: OpenBlob, *, cut: bool) -> TracesCompared:
     try:
         with open_blob(pair[0].digest) as left, open_blob(pair[1].digest) as right:
-            walk = _Walk(TraceReader(pair[0], left), TraceReader(pair[1], right))
+            walk = _Walk(TraceReader(pair[0], left), TraceReader(pair[1], right), cut=cut)
             walk.run()
             return walk.result()
     except (RepriseError, OSError) as error:
@@ -162,6 +210,7 @@ class _Walk:
 
     left: TraceReader
     right: TraceReader
+    cut: bool  # the right one was stopped before its end, or still grows
     events: int = 0
     tensors: int = 0
     first: TraceDifference | None = None
@@ -275,22 +324,25 @@ class _Walk:
                 return
             self._count_batches(a, b)
 
+    def _same_batches(self) -> bool:
+        """Whether both had the same batches; of a stopped rerun: whether the original had all of its."""
+        left = self.batches.values()
+        return min(left, default=0) >= 0 if self.cut else not any(left)
+
     def result(self) -> TracesCompared:
         problems = []
         for name, reader in (("original", self.left), ("rerun", self.right)):
             reader.finish()
-            if reader.problem:
+            if reader.problem and not (self.cut and reader.problem == CUT_OFF and reader is self.right):
                 problems.append(f"the trace of rank {reader.file.rank} of the {name} {reader.problem}")
         damaged = any("damaged" in text for text in problems)
-        steps = min(self.left.file.steps, self.right.file.steps)
+        steps = self.left.file.steps if self.cut else min(self.left.file.steps, self.right.file.steps)
         return TracesCompared(
             traced=Traced(ranks=1, steps=steps, events=self.events, tensors=self.tensors),
             first=None if damaged else self.first,
             unlike="" if problems else self.unlike,
             problems=tuple(problems),
-            reordered=self.first is not None
-            and self.first.phase is Phase.BATCH
-            and not any(self.batches.values()),
+            reordered=self.first is not None and self.first.phase is Phase.BATCH and self._same_batches(),
         )
 
 

@@ -20,6 +20,7 @@ MAX_LINE = 16 << 20  # bytes; the digests of 100,000 tensors are 1.6 MB, their t
 MAX_TABLES = 128 << 20  # bytes of tables that are kept to name tensors by; what comes later has no names
 MAX_TEXT = 200  # characters of a name
 HEX = 16  # digits of a digest
+CUT_OFF = "was cut off before its end"
 
 EVENT, TABLE = b'{"e":', b'{"table":'
 
@@ -107,7 +108,7 @@ class TraceReader:
             return None
         line = self._line()
         if line is None:
-            self.problem = self.problem or "was cut off before its end"
+            self.problem = self.problem or CUT_OFF
             return None
         if line.startswith(EVENT):
             self._events += 1
@@ -224,6 +225,14 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{word(value)[:40]!r} is not a text")  # noqa: TRY004
     return word(value)
+
+
+def header_of(line: bytes) -> dict[str, Any]:
+    """The fields of a trace's first line; none where it cannot be read."""
+    try:
+        return _scalars(_object(line))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _last(value: dict[str, Any]) -> Last:

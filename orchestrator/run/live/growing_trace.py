@@ -1,0 +1,119 @@
+"""What a growing trace says so far: steps, phases, and for a rerun which of its events are the original's."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from orchestrator.run.collect.trace_files import LOSS
+from orchestrator.run.live.live_state import LiveStep
+from orchestrator.run.live.reduce_points import GrowingSeries
+
+MOST = 120  # steps, or groups of steps, that are shown; twice as many are held at most
+LONGEST = 16 << 20  # bytes of a line
+PHASES = {
+    **{name: name for name in ("init", "rng", "batch", "forward")},
+    "loss": "forward",
+    "grads": "backward",
+    "params": "optimizer",
+}
+_EVENT = re.compile(rb'\{"e":"([a-z]{1,20})","s":([0-9]{1,18})[,}]')
+_LOSS = re.compile(rb'"x":\[([-+.0-9e]{1,40})[,\]]')
+_HEX = 16
+
+Original = Callable[[int], BinaryIO | None]  # by rank; positioned behind its header
+
+
+@dataclass
+class _StepGroup:
+    """Steps that follow each other."""
+
+    first: int
+    last: int
+    phases: Counter[str] = field(default_factory=Counter)
+    apart: set[str] = field(default_factory=set)
+
+    def join(self, other: _StepGroup) -> None:
+        self.last = other.last
+        self.phases.update(other.phases)
+        self.apart |= other.apart
+
+
+class GrowingTrace:
+    """One process. `original` gives the trace that its rank left in the original run, None for no rerun."""
+
+    def __init__(self, original: Original | None) -> None:
+        self._original = original
+        self._beside: BinaryIO | None = None
+        self.rank: int | None = None  # None: its header was not read
+        self.steps = self.events = self.tensors = 0
+        self.phase = ""
+        self.losses = GrowingSeries(LOSS)
+        self.ended = False
+        self._width = 1  # steps of a group
+        self._groups: list[_StepGroup] = []
+
+    @property
+    def compared(self) -> bool:
+        return self._beside is not None
+
+    def add(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            if self.rank is None:
+                self._begin(line)
+                continue
+            event = _EVENT.match(line)
+            other = self._beside.readline(LONGEST) if self._beside is not None and not self.ended else line
+            if event is None:
+                self.ended = self.ended or line.startswith((b'{"end"', b'{"broken"'))
+            elif (name := event[1].decode()) in PHASES:
+                self._count(PHASES[name], int(event[2]), line, same=other == line)
+                if name == "loss" and (loss := _LOSS.search(line, max(len(line) - 200, 0))) is not None:
+                    with suppress(ValueError):
+                        self.losses.add(int(event[2]), float(loss[1]))
+
+    def _begin(self, line: bytes) -> None:
+        found = re.search(rb'"rank":([0-9]{1,7})[,}]', line[:2000])
+        self.rank = int(found[1]) if found else 0
+        self._beside = self._original(self.rank) if self._original is not None else None
+
+    def _count(self, phase: str, step: int, line: bytes, *, same: bool) -> None:
+        self.events += 1
+        self.phase = phase
+        start = line.find(b'"d":"')
+        if start >= 0:
+            self.tensors += max(line.find(b'"', start + 5) - start - 5, 0) // _HEX
+        else:
+            self.tensors += line.count(b'"],[') + (b'"v":[[' in line)
+        self.steps = max(self.steps, step + (phase == "optimizer"))
+        last = self._groups[-1] if self._groups else None
+        if last is None or (step > last.last and step >= last.first + self._width):
+            self._groups.append(last := _StepGroup(step, step))
+            if len(self._groups) >= 2 * MOST:
+                self._halve()
+                last = self._groups[-1]
+        last.last = max(last.last, step)
+        last.phases[phase] += 1
+        if not same:
+            last.apart.add(phase)
+
+    def _halve(self) -> None:
+        for a, b in zip(self._groups[::2], self._groups[1::2], strict=True):
+            a.join(b)
+        self._groups = self._groups[::2]
+        self._width *= 2
+
+    def ribbon(self) -> tuple[LiveStep, ...]:
+        return tuple(
+            LiveStep(first=one.first, last=one.last, phases=dict(one.phases), apart=tuple(sorted(one.apart)))
+            for one in self._groups
+        )
+
+    def close(self) -> None:
+        if self._beside is not None:
+            self._beside.close()
+            self._beside = None

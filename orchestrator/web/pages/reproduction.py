@@ -1,0 +1,78 @@
+"""`/runs/ID/reproduction`: a rerun beside its original, live while it runs, and how a difference spread."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from orchestrator.errors import UsageError
+from orchestrator.launch.judge.open_evidence import open_evidence
+from orchestrator.launch.session import Session
+from orchestrator.record.run_record import RunRecord
+from orchestrator.verdict.traces.difference_map import DifferenceMap, difference_map
+from orchestrator.verdict.verdict_model import Verdict
+from orchestrator.view.reproduction_view import (
+    grid_picture,
+    phases_table,
+    reproduction_view,
+    tensors_table,
+)
+from orchestrator.web.answers import json_answer, page, session_of, wants_json
+
+_KEPT = 16  # maps of finished runs
+
+
+def reproduction(request: Request) -> Response:
+    session = session_of(request)
+    record = session.record
+    rerun = record.run_without_series(record.find(request.path_params["run"]))
+    if rerun.rerun_of is None:
+        raise UsageError(
+            f"run {rerun.id} is no rerun, so there is nothing beside it", "open one of its reruns"
+        )
+    original = record.run_without_series(rerun.rerun_of)
+    lines = [line for line in record.history.verdicts(rerun.id) if line.run == rerun.id]
+    verdict = Verdict.model_validate(lines[-1].document) if lines else None
+    found = _map(_Pair(session, original, rerun)) if rerun.state.final else DifferenceMap()
+    view = reproduction_view(original, rerun, verdict, found)
+    if wants_json(request):
+        return json_answer(view.document)
+    return page(
+        request,
+        "reproduction.html",
+        title=f"Reproduction {rerun.id}",
+        run=rerun,
+        original=original,
+        view=view,
+        map=found,
+        ribbon=grid_picture(found.phases),
+        spread=grid_picture(found.tensors),
+        phases=phases_table(found),
+        tensors=tensors_table(found),
+    )
+
+
+class _Pair:
+    """Two finished runs, known again by their ids."""
+
+    def __init__(self, session: Session, original: RunRecord, rerun: RunRecord) -> None:
+        self.session, self.original, self.rerun = session, original, rerun
+        self._ids = (id(session), original.id, rerun.id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Pair) and self._ids == other._ids
+
+    def __hash__(self) -> int:
+        return hash(self._ids)
+
+
+@lru_cache(maxsize=_KEPT)
+def _map(pair: _Pair) -> DifferenceMap:
+    opened = open_evidence(pair.session.store, pair.original, pair.rerun)
+    return difference_map(pair.original, pair.rerun, opened)
+
+
+routes = [Route("/runs/{run}/reproduction", reproduction, methods=["GET"])]

@@ -1,0 +1,216 @@
+"""`rerun --stop-at-difference`: each planted difference is stopped at its step, honest reruns never are."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.box import Box, containers, make_box, write_job
+from support.flips import FLIPS, SCRIPT, Flip
+
+from orchestrator.launch.crash_points import VARIABLE
+from orchestrator.launch.execute import attempt_plan
+from orchestrator.launch.session import Session
+from orchestrator.launch.submit.build_image import BuildRequest
+from orchestrator.launch.submit.rerun_run import RerunRequest, rerun
+from orchestrator.launch.submit.submit_run import submit
+from orchestrator.launch.watch import Silent
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.attempt_model import State
+from orchestrator.settings import Settings
+from orchestrator.verdict.verdict_model import CauseKind, Verdict
+
+pytestmark = pytest.mark.engine
+
+PAUSE = 1.2  # seconds of a step, so that what is stopped at step 4 of 6 is stopped before its end
+SLOW = (
+    SCRIPT.replace("import json,", "import time, json,")
+    .replace("    optimizer.step()\n", f"    optimizer.step()\n    time.sleep({PAUSE})\n")
+    # What the script moves is known of a job that was killed, too.
+    .replace('if flip == "flag":', 'if flip in ("flag", "gradient"):')
+)
+# Flips of the world outside an image; the others are of another program, which no rerun has.
+RERUNS = [flip for flip in FLIPS if flip.seed is None and not flip.data]
+EQUAL = ("precision of", "a determinism flag", "a file, not")  # they move no bit of the training here
+PARTING = [flip for flip in RERUNS if not flip.name.startswith(EQUAL)]
+QUICK = next(flip for flip in PARTING if flip.name == "one gradient at step 2")
+# Differs from itself, at step 2.
+RESTLESS = """
+import time
+import torch
+model = torch.nn.Linear(4, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for step in range({steps}):
+    loss = model(torch.ones(2, 4)).sum()
+    loss.backward()
+    if step == 2:
+        model.bias.grad += time.monotonic_ns() % 1000003
+    optimizer.step()
+    time.sleep({pause})
+open("done.txt", "w").write("done")
+"""
+
+
+@pytest.fixture(scope="module")
+def own_box(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Box:
+    return make_box(tmp_path_factory.mktemp("stopped") / "home", shared_base)
+
+
+@pytest.fixture(scope="module")
+def session(own_box: Box) -> Iterator[Session]:
+    with Session(own_box.settings) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def original(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Flip], RunRecord]:
+    made: dict[bool, RunRecord] = {}
+
+    def find(flip: Flip) -> RunRecord:
+        by_set = "set" in flip.name.split()
+        if by_set not in made:
+            folder = tmp_path_factory.mktemp("original")
+            (folder / "data").write_bytes(bytes(index * 37 % 251 for index in range(64 * 256)))
+            more = "env: {BY_SET: '1'}\n" if by_set else ""
+            spec = write_job(folder / "job", SLOW, f"inputs: {{data: {folder / 'data'}}}\n{more}")
+            made[by_set] = submit(session, BuildRequest(spec_path=spec), Silent())
+            assert made[by_set].state == "succeeded", made[by_set].message
+        return made[by_set]
+
+    return find
+
+
+@pytest.fixture
+def flipped(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Flip, RunRecord, int | None], tuple[RunRecord, Verdict]]:
+    plain = attempt_plan.plan_container
+
+    def run(flip: Flip, before: RunRecord, stop_after: int | None) -> tuple[RunRecord, Verdict]:
+        def elsewhere(**arguments: Any) -> Any:
+            plan = plain(**arguments)
+            return plan.model_copy(update={"environment": plan.environment | flip.environment})
+
+        monkeypatch.setattr(attempt_plan, "plan_container", elsewhere)
+        record, verdict = rerun(session, RerunRequest(target=before.id, stop_after=stop_after), Silent())
+        assert verdict is not None
+        return record, verdict
+
+    return run
+
+
+def last_step(session: Session, run: RunRecord) -> int:
+    with session.store.open(run.traces[0].digest) as stream:
+        lines = [json.loads(line) for line in stream if line.endswith(b"\n")]
+    return max(line["s"] for line in lines if "e" in line)
+
+
+def stopped_as_it_would_be_judged(
+    session: Session, before: RunRecord, flip: Flip, flipped: Callable[..., tuple[RunRecord, Verdict]]
+) -> None:
+    run, verdict = flipped(flip, before, 0)
+    assert (run.state, run.parted_at) == (State.CANCELLED, verdict.first and verdict.first.step)
+    whole, at_its_end = flipped(flip, before, None)
+    assert whole.state is State.SUCCEEDED
+    assert verdict.outcome is at_its_end.outcome
+    assert verdict.first == at_its_end.first
+    assert [cause.kind for cause in verdict.causes] == [cause.kind for cause in at_its_end.causes]
+    assert verdict.causes[0].text.replace(run.id, whole.id) == at_its_end.causes[0].text
+    assert verdict.flags_changed == at_its_end.flags_changed
+    assert verdict.stopped is not None and verdict.stopped.saved is not None
+    assert verdict.stopped.saved > 0
+    assert verdict.first is not None
+    # A step takes PAUSE: the job was ended less than 2 seconds after the step, or not long after.
+    assert last_step(session, run) <= verdict.first.step + 1
+
+
+def test_a_planted_difference_is_stopped_at_its_step(
+    session: Session,
+    original: Callable[[Flip], RunRecord],
+    flipped: Callable[..., tuple[RunRecord, Verdict]],
+) -> None:
+    run, verdict = flipped(QUICK, original(QUICK), 0)
+    assert (run.state, run.parted_at) == (State.CANCELLED, 2)
+    assert verdict.outcome.exit_code == 3
+    assert verdict.first is not None
+    assert (verdict.first.step, verdict.first.phase, verdict.first.tensor) == (2, "backward", "0.bias")
+    assert "mkldnn.deterministic" in verdict.flags_changed
+    assert verdict.causes[0].kind is CauseKind.FLAGS_CHANGED
+    assert verdict.stopped is not None and verdict.stopped.saved is not None
+    assert verdict.stopped.saved > PAUSE
+    assert last_step(session, run) <= 3
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("flip", PARTING, ids=[flip.name for flip in PARTING])
+def test_each_planted_difference_is_stopped_at_its_step(
+    session: Session,
+    original: Callable[[Flip], RunRecord],
+    flip: Flip,
+    flipped: Callable[..., tuple[RunRecord, Verdict]],
+) -> None:
+    stopped_as_it_would_be_judged(session, original(flip), flip, flipped)
+
+
+@pytest.mark.acceptance
+def test_what_differs_beside_the_training_stops_nothing(
+    session: Session,
+    original: Callable[[Flip], RunRecord],
+    flipped: Callable[..., tuple[RunRecord, Verdict]],
+) -> None:
+    for flip in RERUNS:
+        if flip not in PARTING:
+            run, verdict = flipped(flip, original(flip), 0)
+            assert (run.state, run.parted_at, verdict.stopped) == (State.SUCCEEDED, None, None)
+            assert verdict.first is None
+
+
+@pytest.mark.acceptance
+def test_200_honest_reruns_are_not_stopped(session: Session) -> None:
+    """Of the zoo. Some of them run in every test run: test_zoo.py."""
+    spec = Path(__file__).resolve().parents[2] / "jobs" / "zoo" / "job.yaml"
+    originals = []
+    for script in ("cnn", "transformer", "vae", "lstm", "gan", "rl"):
+        run = submit(session, BuildRequest(spec_path=spec, params={"script": script}), Silent())
+        assert run.state is State.SUCCEEDED, run.message
+        originals.append(run)
+    for number in range(200):
+        before = originals[number % len(originals)]
+        run, verdict = rerun(session, RerunRequest(target=before.id, stop_after=0), Silent())
+        assert (run.state, verdict and verdict.outcome) == (State.SUCCEEDED, "identical"), (number, before.id)
+
+
+def test_killed_after_it_was_found_the_next_process_ends_the_run_for_the_same_reason(
+    own_box: Box, tmp_path: Path
+) -> None:
+    made = own_box.json("submit", str(write_job(tmp_path / "job", RESTLESS.format(steps=6, pause=1))))
+    process = own_box.start("rerun", "--stop-at-difference", made["id"])
+    deadline = time.monotonic() + 120
+    while not (found := list(own_box.settings.attempts.glob("*/parted.json"))):
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    run = found[0].parent.name.partition("-")[0]
+    own_box.type("worker", "recover")
+    shown = own_box.json("show", run)
+    assert (shown["state"], shown["parted_at"]) == ("cancelled", 2)
+    assert [line["outcome"] for line in shown["verdicts"]] == ["different"]
+    assert containers(run) == []
+
+
+@pytest.mark.acceptance
+def test_killed_before_it_was_seen_the_next_process_compares_from_the_start(
+    own_box: Box, tmp_path: Path
+) -> None:
+    made = own_box.json("submit", str(write_job(tmp_path / "job", RESTLESS.format(steps=6, pause=1))))
+    killed = own_box.type("rerun", "--stop-at-difference", made["id"], **{VARIABLE: "started"})
+    assert killed.code == -signal.SIGKILL
+    own_box.type("worker", "recover")
+    (line,) = [line for line in own_box.json("history")["runs"] if line["rerun_of"] == made["id"]]
+    assert (line["state"], line["verdict"]) == ("cancelled", "different")

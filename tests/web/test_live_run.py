@@ -1,0 +1,188 @@
+"""The stream of a run that is not over: everything at first, then what is new, within limits."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from support.running_run import RunningJob, running_job, step_lines
+from support.web_fixtures import Site
+from support.web_server import WebServer
+
+from orchestrator.launch.execute.log_relay import StateRelay
+from orchestrator.launch.watch import Silent
+from orchestrator.record.record import Record, open_record
+from orchestrator.run.live.live_attempt import LiveAttempt
+from orchestrator.run.workspace import folders_of
+from orchestrator.web import live_hub
+
+
+class Stream:
+    """Server-sent events, as a browser reads them."""
+
+    def __init__(self, server: WebServer, path: str, last: str = "") -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.bound.port, timeout=30)
+        headers = {"Host": server.host, **server.cookie("read")} | ({"Last-Event-ID": last} if last else {})
+        self._connection.request("GET", path, headers=headers)
+        self.answer = self._connection.getresponse()
+        self.last = ""
+
+    def next(self) -> tuple[str, Any]:
+        """Name and data of the next event."""
+        fields: dict[str, str] = {}
+        while line := self.answer.readline().decode().rstrip("\n"):
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        if not fields or "" in fields:  # a comment that keeps the connection
+            return self.next() if fields else ("", None)
+        self.last = fields["id"]
+        return fields["event"], json.loads(fields["data"])
+
+    def until(self, fits: Callable[[str, Any], bool]) -> Any:
+        for _ in range(200):
+            event, data = self.next()
+            if not event:
+                break
+            if fits(event, data):
+                return data
+        pytest.fail("the event never came")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.fixture
+def record(empty_site: Site) -> Iterator[Record]:
+    with open_record(empty_site.server.settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def job(empty_site: Site, record: Record) -> Iterator[RunningJob]:
+    with running_job(empty_site.server.settings, record) as found:
+        yield found
+
+
+@contextmanager
+def streaming(site: Site, job: RunningJob, last: str = "") -> Iterator[Stream]:
+    stream = Stream(site.server, f"/runs/{job.run}/events", last)
+    try:
+        yield stream
+    finally:
+        stream.close()
+
+
+def test_everything_and_then_what_is_new(empty_site: Site, job: RunningJob) -> None:
+    job.prints("one\n")
+    job.measures({"step": 1, "loss": 0.5})
+    with streaming(empty_site, job) as stream:
+        event, data = stream.next()
+        assert (event, data["state"]) == ("reset", "running")
+        assert data["log"] == {"first": 1, "lines": ["one"]}
+        job.prints("two\nthr")
+        assert stream.until(lambda event, _: event == "log") == {"first": 2, "lines": ["two"], "missed": 0}
+        job.measures({"step": 2, "loss": 0.25})
+        job.traces(*step_lines(0, 0.7))
+        state = stream.until(
+            lambda event, data: event == "state" and data["trace"] and len(data["series"]) == 2
+        )
+        assert [(one["name"], one["points"]) for one in state["series"]] == [("trace.loss", 1), ("loss", 2)]
+        assert state["trace"]["steps"] == 1
+        job.ends()
+        assert stream.until(lambda event, _: event == "end") == {"state": "succeeded"}
+        assert stream.next() == ("", None)
+    assert empty_site.server.ask(f"/runs/{job.run}/events").status == 204
+    ended = empty_site.server.ask(f"/runs/{job.run}/live")
+    assert json.loads(ended.text)["state"] == "succeeded"
+
+
+def test_a_broken_connection_is_told_what_it_missed_or_everything(empty_site: Site, job: RunningJob) -> None:
+    job.prints("one\n")
+    with streaming(empty_site, job) as other:
+        other.next()
+        with streaming(empty_site, job) as stream:
+            assert stream.next()[0] == "reset"
+            last = stream.last
+        job.prints("two\n")
+        other.until(lambda event, _: event == "log")
+        with streaming(empty_site, job, last) as again:
+            missed = again.until(lambda event, _: event in ("log", "reset"))
+            assert missed["lines"] == ["two"]
+        for wrong in ("0123abcd-1", "x", f"{last.partition('-')[0]}-{'9' * 30}x"):
+            with streaming(empty_site, job, wrong) as again:
+                assert again.next()[0] == "reset"
+
+
+def test_a_question_of_who_polls(empty_site: Site, job: RunningJob) -> None:
+    job.prints("one\n")
+    first = empty_site.server.ask(f"/runs/{job.run}/live")
+    assert json.loads(first.text)["run"] == job.run
+    job.prints("two\n")
+    path, mark = f"/runs/{job.run}/live", first.headers["etag"]
+    for _ in range(100):
+        again = empty_site.server.ask(path, headers={"If-None-Match": mark})
+        if again.status == 200 and "two" in again.text:
+            break
+        assert again.status in (200, 304)
+    else:
+        pytest.fail("the new line never came")
+
+
+def test_more_streams_than_are_served_are_refused(
+    empty_site: Site, job: RunningJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.web.pages.live_run.STREAMS", 1)
+    with streaming(empty_site, job) as stream:
+        stream.next()
+        refused = empty_site.server.ask(f"/runs/{job.run}/events")
+        assert refused.status == 503
+        assert empty_site.server.ask(f"/runs/{job.run}/live").status == 200
+    assert empty_site.server.ask(f"/runs/{job.run}/events", token=None).status == 401
+    assert empty_site.server.ask("/runs/0000000000000000/events").status == 400
+
+
+def test_a_tab_that_does_not_read_is_given_everything_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import asyncio
+
+    async def fill() -> list[str]:
+        tab = live_hub.Tab(asyncio.get_running_loop())
+        for number in range(20):
+            message = live_hub.Message(number, "log", "{}")
+            tab.send(message, lambda: live_hub.Message(99, "reset", "{}"))
+        await asyncio.sleep(0)
+        found = []
+        while not tab.queue.empty():
+            one = tab.queue.get_nowait()
+            found.append(one.event if one else "")
+        return found
+
+    assert asyncio.run(fill())[0] == "reset"
+
+
+def test_a_run_of_another_box_is_followed_through_the_record(empty_site: Site, record: Record) -> None:
+    """What its box relays: one row, in place, gone with the attempt."""
+    settings = empty_site.server.settings
+    with running_job(settings, record, box="b" * 16) as job:
+        live = lambda: LiveAttempt(folders_of(settings, job.run, job.attempt), None)  # noqa: E731
+        relay = StateRelay(record, job.run, job.attempt, live, Silent())
+        record.append_log(job.run, job.attempt, 0, b"from afar\n")
+        job.measures({"step": 1, "loss": 0.5})
+        with streaming(empty_site, job) as stream:
+            state = stream.until(
+                lambda event, data: bool((data if event == "state" else data.get("live")) or 0)
+            )
+            series = (state.get("live") or state)["series"]
+            assert [(one["name"], one["value"]) for one in series] == [("loss", 0.5)]
+            job.measures({"step": 2, "loss": 0.25})
+            stream.until(lambda event, data: event == "state" and data["series"][0]["points"] == 2)
+        relay.close()
+        record.put_live(job.run, job.attempt, '{"series": 7}')  # by others
+        assert empty_site.server.ask(f"/runs/{job.run}/live").status == 200
+        job.ends()
+        assert record.live_state(job.run, job.attempt) is None
