@@ -2,7 +2,7 @@
 
 Smoothing comes first: of points that were thinned out before, an average says nothing. Then each stretch of
 the axis, about a pixel wide, keeps its least and its greatest value; the first and the last point stay, too.
-A million points become a thousand stretches in about a twentieth of a second of plain Python.
+A million points become a thousand stretches in a fraction of a second of plain Python.
 """
 
 from __future__ import annotations

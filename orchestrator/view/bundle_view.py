@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.human_units import size_text
@@ -37,6 +38,39 @@ def crate_view(done: Crated) -> View:
         yield Text(str(done.path))
 
     return View(jsonable(done), page(), str(done.path))
+
+
+class ProofPage(Protocol):
+    """What web/proof_page.py wrote; that room stands above this one."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def badge(self) -> Path: ...
+    @property
+    def run(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def events(self) -> int: ...
+    @property
+    def key(self) -> str: ...
+
+
+def page_view(done: ProofPage) -> View:
+    """A page that proves itself; its path is the last line."""
+    fields = [
+        ("run", done.run),
+        ("proven", f"{done.events} entries of the ledger"),
+        ("badge", str(done.badge)),
+        ("key", done.key),
+    ]
+    said = Text(
+        "readers compare the key's fingerprint: tell it to them by another way than the page", Tone.QUIET
+    )
+    names = ("path", "badge", "run", "size", "events", "key")
+    document = jsonable({name: getattr(done, name) for name in names})
+    return View(document, (Fields(fields), said, Text(str(done.path))), str(done.path))
 
 
 def imported_view(done: ImportedBundle) -> View:

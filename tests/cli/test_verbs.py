@@ -260,6 +260,23 @@ def test_best_says_what_mattered_or_that_it_cannot_be_told(session: Session, rep
     assert told["importance"]["without"] == 24
 
 
+def test_a_run_becomes_a_page_and_the_page_is_audited(
+    session: Session, reprise: Call, tmp_path: Path
+) -> None:
+    run = finish_run(session.record, new_run(), metrics={"loss": 0.5})
+    page, key = tmp_path / "run.html", reprise("ledger", "key").out.strip()
+    done = json.loads(reprise("export", run, str(page), "--format", "html", "--json").out)
+    assert (done["path"], done["run"], done["events"]) == (str(page), run, 3)
+    assert done["badge"] == str(tmp_path / "run.svg")
+    assert reprise("export", run, str(page), "--format", "html").code == ExitCode.USAGE, "it is there already"
+    assert reprise("export", run, str(tmp_path / "x.txt"), "--format", "html").code == ExitCode.USAGE
+    assert reprise("audit", "--offline", str(page), "--key", key).code == 0
+    page.write_text(page.read_text().replace("loss 0.5", "loss 0.4"))
+    code, out, _ = reprise("audit", "--offline", str(page), "--key", key)
+    assert code == ExitCode.AUDIT
+    assert "what the page shows is not what was signed" in out
+
+
 def test_incomplete_metrics_are_marked_wherever_they_are_ranked(
     reprise: Call, recorded: Callable[..., str]
 ) -> None:

@@ -53,8 +53,8 @@ PARTS = ("ledger", "rows", "runs", "blobs", "verdicts", "images", "engine", "reg
 @click.option(
     "--offline",
     type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Audit a folder of `reprise ledger export`: no database, no engine, public keys only.",
+    metavar="DIR|PAGE",
+    help="Audit a folder of `reprise ledger export`, or a page of `export --format html`: public keys only.",
 )
 @json_option
 def command(
@@ -94,6 +94,12 @@ def command(
         raise UsageError("RUN... or --job goes with --only verdicts", "`reprise audit` looks at every run")
     keys = tuple(public for text in key for public in read_public(text))
     parts = [part for part in PARTS if (not only or part in only) and part not in skip]
+    if offline is not None and offline.is_file():
+        from orchestrator.audit.exports.page_evidence import check_page
+
+        if witness:
+            raise UsageError("--witness goes with a folder, not with a page", "give --key alone")
+        return _answer(check_page(offline, keys), f"the page {offline}", as_json)
     if offline is not None:
         with ProgressBar() as bar:
             findings = list(audit_offline(offline, keys, witness, bar.step))

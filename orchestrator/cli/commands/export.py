@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(("bundle", "ro-crate")),
+    type=click.Choice(("bundle", "ro-crate", "html")),
     default="bundle",
     show_default=True,
-    help="What to write: a file that `reprise import` takes, or an RO-Crate.",
+    help="What to write: a file that `reprise import` takes, an RO-Crate, or a page that proves itself.",
 )
 @click.option("--inputs", is_flag=True, help="Take the input data along.")
 @click.option(
@@ -52,7 +52,7 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Write an image with its runs, or one run as an RO-Crate, for another place.
+    """Write an image with its runs, or one run as an RO-Crate or a page, for another place.
 
     \b
     bundle    one file for a box without a network: `reprise import FILE` takes it in,
@@ -64,18 +64,25 @@ def command(
               program, source, outputs, log and traces, described in the Workflow Run
               Crate profile: parameters, metrics, packages, container image, who,
               when, verdicts.
+    html      a finished RUN as one FILE.html that opens anywhere and asks no network:
+              what was run, charts, verdicts, and the run's entries of the ledger with
+              the proof that a signed tree head covers them, checked in the reader's
+              browser. FILE.svg beside it is a badge that links to it.
 
     Every byte is checked while it is copied. The same runs with the same verdicts give the same bytes.
 
     JSON of a bundle: `path`, `size` (bytes), `bundle` (digest), `image`, `runs`, `left_out` (layers),
     `inputs`. JSON of a crate: `path`, `run`, `files`, `size`, `left_out` (what is not in it, and why).
+    JSON of a page: `path`, `badge`, `run`, `size`, `events`, `key` (the fingerprint that readers compare).
     """
     from orchestrator.cli.terminal.console import print_view
 
-    if form == "bundle" and licence is not None:
+    if form != "ro-crate" and licence is not None:
         raise click.UsageError("--licence goes with --format ro-crate")
-    if form == "ro-crate" and (thin or image_only):
+    if form != "bundle" and (thin or image_only):
         raise click.UsageError("--thin and --image-only go with --format bundle")
+    if form == "html" and (inputs or paths):
+        raise click.UsageError("--inputs and --input go with --format bundle or ro-crate")
     common = {
         "path": file,
         "inputs": inputs,
@@ -84,6 +91,8 @@ def command(
     }
     if form == "ro-crate":
         view = _crate(target, common | {"licence": licence}, quiet, as_json)
+    elif form == "html":
+        view = _page(target, file, force)
     elif file.is_dir():
         raise click.UsageError(f"{file} is a folder: a bundle is one file")
     else:
@@ -110,3 +119,22 @@ def _crate(run: str, request: dict[str, Any], quiet: bool, as_json: bool) -> Vie
 
     with opened() as session, watching(as_json, quiet) as watch:
         return crate_view(write_crate(session, find_run(session, run), CrateRequest(**request), watch))
+
+
+def _page(run: str, file: Path, force: bool) -> View:
+    from importlib.util import find_spec
+
+    from orchestrator.cli.verb_session import find_run, opened
+    from orchestrator.errors import UsageError
+    from orchestrator.view.bundle_view import page_view
+
+    if find_spec("jinja2") is None or find_spec("starlette") is None:
+        raise UsageError(
+            "a page needs packages that are not installed", "pip install 'reprise[web]' brings them"
+        )
+    if file.suffix != ".html":
+        raise click.UsageError(f"{file} is the page of a run: name it FILE.html")
+    from orchestrator.web.proof_page import PageRequest, write_page
+
+    with opened() as session:
+        return page_view(write_page(session, find_run(session, run), PageRequest(path=file, force=force)))

@@ -110,7 +110,7 @@ def _plots(gathered: Gathered, found: Importance) -> list[Plot]:
     plots = []
     for name in names:
         across = axis_of(name, [trial.params.get(name) for trial in trials])
-        if across is not None and len(set(across.places)) > 1:
+        if across is not None and len(set(across.places) - {None}) > 1:
             plots.append(_plot(name, known.get(name), across, up))
     return plots[:PLOTS]
 

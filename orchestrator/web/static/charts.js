@@ -113,7 +113,7 @@
       if (lost.length) {
         const count = lost.reduce((sum, line) => sum + line.not_numbers, 0);
         const first = Math.min(...lost.map((line) => line.first_not_number));
-        found.push(`${short(count)} points are no finite numbers, the first at ${short(first)}`);
+        found.push(`${short(count)} ${count === 1 ? "point is no finite number" : "points are no finite numbers"}, the first at ${short(first)}`);
       }
       if (dropped) found.push(`${short(dropped)} points are not above zero: a logarithmic axis has no place for them`);
       const points = this.lines.reduce((sum, line) => sum + line.points, 0);

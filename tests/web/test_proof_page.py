@@ -1,0 +1,113 @@
+"""A page that proves itself: what holds is said to hold, and one changed byte anywhere is found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from support.web_fixtures import Site
+
+from orchestrator.audit.exports.page_evidence import check_page
+from orchestrator.audit.keys import PublicKey, signing_key
+from orchestrator.errors import UsageError
+from orchestrator.launch.session import Session
+from orchestrator.web.proof_page import PageRequest, write_page
+
+
+@pytest.fixture(scope="module")
+def proof(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PublicKey]:
+    """The page of the best run, and the key that signed it."""
+    path = tmp_path_factory.mktemp("proof") / "best run.html"
+    with Session(site.server.settings) as session:
+        write_page(session, session.record.run(site.runs.best), PageRequest(path=path))
+        return path, signing_key(site.server.settings).public
+
+
+def test_all_of_it_holds_with_the_key_that_is_known(proof: tuple[Path, PublicKey]) -> None:
+    path, key = proof
+    assert check_page(path, [key]) == []
+    [note] = check_page(path, [])
+    assert not note.wrong
+    assert key.fingerprint in note.detail
+    assert "reprise audit --offline &#39;best run.html&#39; --key KEY" in path.read_text()
+
+
+def test_another_key_proves_nothing(proof: tuple[Path, PublicKey]) -> None:
+    other = PublicKey(name="eve", raw=bytes(32))
+    assert [one.wrong for one in check_page(proof[0], [other])] == [True]
+
+
+PARTS = {
+    "the key": r'"key":"[^"]+\+[0-9a-f]{8}\+(.)',
+    "the tree head": r'"head":"reprise/[0-9a-f]+\\n(\d)',
+    "its signature": r'"head":"[^"]*— \S+ .{20}(.)',
+    "an entry": r'\\"kind\\":\\"run.(.)',
+    "a hash of the way": r'"path":\["(.)',
+    "the page's signature": r'"page":"[^"]*— \S+ .{20}(.)',
+    "a metric shown": r"<dt>metrics</dt><dd>accuracy 0\.(\d)",
+    "a chart": r'<path d="M2\.(\d)',
+    "the run": r'"run":"(.)',
+    "the form": r'"format":"reprise-page/(.)',
+}
+
+
+def changed(html: str, pattern: str) -> str:
+    """One character another one, where the pattern's group is."""
+    found = re.search(pattern, html)
+    assert found is not None, pattern
+    at, old = found.start(1), found[1]
+    return html[:at] + ("1" if old != "1" else "2") + html[at + 1 :]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_one_changed_byte_is_found(proof: tuple[Path, PublicKey], tmp_path: Path, part: str) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(changed(proof[0].read_text(), PARTS[part]))
+    try:
+        found = check_page(path, [proof[1]])
+    except UsageError:
+        return  # no longer a page, or no key
+    assert any(one.wrong for one in found), part
+
+
+@pytest.mark.parametrize("text", ["<p>accuracy 1.0</p>", "accuracy 1.0", "<!-- x -->"])
+def test_what_is_added_is_found_wherever_it_stands(
+    proof: tuple[Path, PublicKey], tmp_path: Path, text: str
+) -> None:
+    html = proof[0].read_text()
+    for place in ("<main>", "</body>", "</html>"):
+        path = tmp_path / "page.html"
+        path.write_text(html.replace(place, place + text))
+        assert any(one.wrong for one in check_page(path, [proof[1]])), place
+
+
+def test_what_is_no_page_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.html"
+    for text in ("", "<p>hello", '<script id="evidence">{"format":1}</script>', '<script id="evidence">[[['):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="no page of a run"):
+            check_page(path, [])
+
+
+def test_hostile_strings_stay_text_and_the_badge_is_plain(
+    site_of: Callable[..., Site], tmp_path: Path
+) -> None:
+    site = site_of()
+    path = tmp_path / "a&b.html"
+    with Session(site.server.settings) as session:
+        run = session.record.run(site.runs.hostile)
+        write_page(session, run, PageRequest(path=path))
+        assert check_page(path, [signing_key(session.settings).public]) == []
+        with pytest.raises(UsageError, match="is there already"):
+            write_page(session, run, PageRequest(path=path))
+        with pytest.raises(UsageError, match="is queued"):
+            write_page(session, session.record.run(site.runs.queued), PageRequest(path=tmp_path / "q.html"))
+    html = path.read_text()
+    assert html.count("<script") == 2, "ours only"
+    for wrong in ("<img", "<b hx-get", "<svg/onload", "\x1b", "\u202e"):
+        assert wrong not in html.split('<script type="application/json"')[0]
+    badge = ElementTree.fromstring(path.with_suffix(".svg").read_text())
+    assert badge.find("{*}a").attrib == {"href": "a%26b.html"}  # type: ignore[union-attr]
