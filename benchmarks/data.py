@@ -132,6 +132,7 @@ def _measured(variants: dict[str, Callable[[], object]]) -> dict[str, list[float
     for name, action in variants.items():
         os.sync()  # what earlier steps left to be written is not this one's to wait for
         found[name] = [timed(action)]
+        print(f"{found[name][0]:9.2f} s  {name}", file=sys.stderr)
     return found
 
 
