@@ -26,9 +26,9 @@ def test_what_others_made_is_what_their_packages_hold() -> None:
 def test_they_are_small() -> None:
     sizes = {name: len(found.data) for name, found in static_files().items()}
     assert sum(sizes.values()) < 300_000
-    assert (
-        sum(size for name, size in sizes.items() if name.endswith(".css") and "vendor" not in name) < 15_360
-    )
+    own = {name: size for name, size in sizes.items() if name.endswith(".css") and "vendor" not in name}
+    assert own.pop("style.css") < 15_360, "every page loads it"
+    assert all(size < 5_120 for size in own.values()), "a page that needs more loads one of these"
 
 
 def test_they_are_kept_for_ever_under_their_hash_and_need_no_token(site: Site) -> None:
