@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("audit",),
     ("view",),
     ("web",),
-    ("cli",),
+    ("api", "cli"),
 )
 GROUND = FLOORS[0]
 # It runs in the image. The orchestrator reads its files, and calls one function of it.

@@ -38,6 +38,7 @@ class Session:
         self._store_tried = False
         self.rehash = False  # read each file of an input, also one that seems unchanged; set before first use
         self._read_for: float | None = None  # seconds; None: it may write, too
+        self._as_it_is = False
 
     @classmethod
     def open(cls) -> Self:
@@ -50,11 +51,20 @@ class Session:
         session._read_for = seconds
         return session
 
+    @classmethod
+    def as_it_is(cls, settings: Settings) -> Self:
+        """A session whose record only reads, and is neither made nor migrated."""
+        session = cls(settings)
+        session._as_it_is = True
+        return session
+
     @cached_property
     def record(self) -> Record:
         self._join()
-        from orchestrator.record.record import open_reading_record, open_record
+        from orchestrator.record.record import open_reading_record, open_record, open_record_as_it_is
 
+        if self._as_it_is:
+            return open_record_as_it_is(self.settings)
         if self._read_for is not None:
             return open_reading_record(self.settings, self._read_for)
         return open_record(self.settings)

@@ -32,10 +32,12 @@ from orchestrator.record.runs import (
     sealed_text,
 )
 from orchestrator.record.schema.columns import document
-from orchestrator.record.schema.migrate import bring_to_head
+from orchestrator.record.schema.migrate import bring_to_head, refuse_other
 from orchestrator.record.transaction import Door, reading, writing
 from orchestrator.record.transfer import import_runs
 from orchestrator.settings import Settings
+
+LONGEST_LOOK = 600.0  # seconds that one question of a person's own program may take
 
 
 class Judged(Protocol):
@@ -63,6 +65,16 @@ def open_reading_record(settings: Settings, seconds: float) -> Record:
     bring_to_head(database)
     database.close()  # what is connected from here on is read-only
     limit_reads(database, seconds)
+    return Record(database)
+
+
+def open_record_as_it_is(settings: Settings) -> Record:
+    """A record that only reads, and is neither made nor migrated. RecordError where it is not there, or of
+    another release.
+    """
+    database = open_database(settings.database_url)
+    limit_reads(database, LONGEST_LOOK)
+    refuse_other(database)
     return Record(database)
 
 

@@ -29,6 +29,21 @@ def bring_to_head(database: Database) -> None:
     database.patiently(lambda _again: _migrate(database))
 
 
+def refuse_other(database: Database) -> None:
+    """RecordError unless the record is there, in the form of this code: for those who only look."""
+    found = None if database.untouched() else version(database)
+    if found is None:
+        raise RecordError(
+            f"there is no record {database.name} yet",
+            "`reprise submit` makes it; REPRISE_HOME or REPRISE_DATABASE_URL says where it is",
+        )
+    if found != HEAD:
+        raise RecordError(
+            f"the record {database.name} has schema {found}, and this release reads {HEAD}",
+            "`reprise history` brings an older record to it; a newer one needs a newer release",
+        )
+
+
 def _migrate(database: Database) -> None:
     with database.migrating():
         found = version(database)

@@ -1,0 +1,121 @@
+"""What writes: to submit a job, and to run a digest again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator.api.run_handle import Run
+from orchestrator.errors import UsageError
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent, Watch
+from orchestrator.spec.jobfile.job_spec import Scalar
+from orchestrator.spec.jobfile.placeholders import text_of
+from orchestrator.verdict.verdict_model import Verdict
+
+
+class Rerun(NamedTuple):
+    run: Run
+    verdict: Verdict | None  # None: nothing is known to compare with, or --detach
+
+
+def submit(
+    spec: str | Path,
+    *,
+    params: Mapping[str, Scalar] | None = None,
+    seed: int | None = None,
+    require_clean: bool = False,
+    key: str | None = None,
+    on: str | None = None,
+    detach: bool = False,
+    watch: Watch | None = None,
+) -> Run:
+    """Run a job file and record it, as `reprise submit` does; returns when the run is over.
+
+    `params` and `seed` change those of the file. `on`: another place (`worker`, `slurm`, `ray`, a box); with
+    `detach` it returns when the run is queued there. `watch` hears of progress. A job that fails is a run
+    whose state is `failed`, not an error. SpecError, UsageError or InfrastructureError where nothing was run.
+    """
+    from orchestrator.launch.dispatch.choose_place import wanted_on
+    from orchestrator.launch.executors.kinds import stays_on_its_box
+    from orchestrator.launch.submit.build_image import BuildRequest
+    from orchestrator.launch.submit.submit_run import submit as submit_here
+    from orchestrator.launch.submit.submit_run import submit_elsewhere
+
+    local = on is None or stays_on_its_box(on)
+    if detach and local:
+        raise UsageError("detach goes with on: a run of this box ends with its process")
+    request = BuildRequest(
+        spec_path=Path(spec),
+        params={name: text_of(value) for name, value in (params or {}).items()},
+        seed=seed,
+        require_clean=require_clean,
+        key=key,
+    )
+    with _writing() as session:
+        heard = watch or Silent()
+        if local:
+            record = submit_here(session, request, heard)
+        else:
+            wanted = wanted_on(session, on or "")
+            record = submit_elsewhere(session, request, wanted, heard, detach=detach)
+    return Run.whole(session.settings, record)
+
+
+def rerun(
+    target: str | Run,
+    *,
+    against: str | Run | None = None,
+    on: str | None = None,
+    elsewhere: bool = False,
+    inputs: Mapping[str, str | Path] | None = None,
+    detach: bool = False,
+    watch: Watch | None = None,
+) -> Rerun:
+    """Run a digest, or a run's digest, again and compare, as `reprise rerun` does.
+
+    `against`: the run to compare with; default: the first that succeeded with this digest. `inputs`: where
+    inputs are on this box, if not where they were. A rerun that differs is a verdict, not an error.
+    """
+    from orchestrator.launch.submit.rerun_run import RerunRequest, rerun_detached
+    from orchestrator.launch.submit.rerun_run import rerun as rerun_now
+
+    request = RerunRequest(
+        target=_name_of(target),
+        against=None if against is None else _name_of(against),
+        inputs={name: Path(path).expanduser().absolute() for name, path in (inputs or {}).items()},
+        on=on,
+        elsewhere=elsewhere,
+    )
+    if detach and not request.remote:
+        raise UsageError("detach goes with on or elsewhere: a run of this box ends with its process")
+    with _writing() as session:
+        heard = watch or Silent()
+        if detach:
+            record, verdict = rerun_detached(session, request, heard), None
+        else:
+            record, verdict = rerun_now(session, request, heard)
+    return Rerun(Run.whole(session.settings, record), verdict)
+
+
+def _name_of(target: str | Run) -> str:
+    return target.id if isinstance(target, Run) else target
+
+
+@contextmanager
+def _writing() -> Iterator[Session]:
+    """This box, as a verb of the command line opens it: at the end the ledger is signed where that is due."""
+    from orchestrator.audit.heads.signed_heads import sign_if_due
+    from orchestrator.launch.home_permissions import close_home
+
+    with Session.open() as session:
+        for text in close_home(session.settings):
+            warnings.warn(text, stacklevel=4)
+        try:
+            yield session
+        finally:
+            if "record" in vars(session) and session.record.wrote:
+                sign_if_due(session)
