@@ -27,6 +27,7 @@ from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.follow import Ended
 from orchestrator.run.hardware import Gpu, fingerprint
 from orchestrator.run.metrics.event_metrics import with_event_metrics
+from orchestrator.run.metrics.logged_params import param_notes
 from orchestrator.run.metrics.read_metrics import Metrics, read_metrics
 from orchestrator.run.metrics.series import Series, points_of
 from orchestrator.run.permissions import closed_to_us, open_up
@@ -76,7 +77,9 @@ def collect(
     outputs = found.outputs
     metrics = read_metrics(workspace, program.metrics, reports.began, found.written)
     metrics = with_event_metrics(metrics, workspace, outputs)
-    notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes, *metrics.notes, *traces.notes]
+    logged = param_notes(workspace, program, found.written)
+    notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes, *metrics.notes, *logged]
+    notes += traces.notes
     if VARIABLE in plan.environment:
         logs, gaps = read_ops(report, sink)
         outputs += logs

@@ -132,7 +132,7 @@ def _plain_scalar(data: bytes) -> tuple[str, int, float] | None:
 def _step_and_scalars(data: bytes) -> tuple[int, list[Scalar]]:
     step = 0
     scalars: list[Scalar] = []
-    for number, kind, start, end, value in _spans(data, 0, len(data)):
+    for number, kind, start, end, value in spans(data, 0, len(data)):
         if number == 2 and kind == _VARINT:
             step = _signed(value)
         elif number == 5 and kind == _BYTES:
@@ -144,11 +144,11 @@ def _step_and_scalars(data: bytes) -> tuple[int, list[Scalar]]:
 
 
 def _scalars(data: bytes, begin: int, stop: int) -> Iterator[Scalar]:
-    for number, kind, start, end, _ in _spans(data, begin, stop):
+    for number, kind, start, end, _ in spans(data, begin, stop):
         if number != 1 or kind != _BYTES:
             continue
         tag, found = b"", None
-        for inner, form, first, last, _value in _spans(data, start, end):
+        for inner, form, first, last, _value in spans(data, start, end):
             if inner == 1 and form == _BYTES:
                 tag = data[first : min(last, first + 4 * MAX_TAG + 1)]
             elif inner == 2 and form == _FIXED32:
@@ -171,7 +171,7 @@ def one_number(data: bytes) -> float | None:
 
 def _one_number(data: bytes, begin: int, stop: int) -> float | None:
     kind, content = 0, b""
-    for number, form, start, end, value in _spans(data, begin, stop):
+    for number, form, start, end, value in spans(data, begin, stop):
         if number == 1 and form == _VARINT:
             kind = value
         elif number in (4, 5, 6) and form == _BYTES:
@@ -188,13 +188,13 @@ def _one_number(data: bytes, begin: int, stop: int) -> float | None:
 def fields(data: bytes) -> Iterator[tuple[int, int, bytes, int]]:
     """(number, wire type, raw bytes with their length, value of a varint) of each field of a message."""
     before = 0
-    for number, kind, _, end, value in _spans(data, 0, len(data)):
+    for number, kind, _, end, value in spans(data, 0, len(data)):
         _, start = _varint(data, before)
         yield number, kind, bytes((kind,)) + data[start:end], value
         before = end
 
 
-def _spans(data: bytes, begin: int, stop: int) -> Iterator[tuple[int, int, int, int, int]]:
+def spans(data: bytes, begin: int, stop: int) -> Iterator[tuple[int, int, int, int, int]]:
     """(number, wire type, first byte and end of the content, value of a varint) of each field."""
     place, count = begin, 0
     while place < stop:

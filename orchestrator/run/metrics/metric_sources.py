@@ -2,7 +2,8 @@
 
 `metrics.json` and `metrics.jsonl` in the working directory come first. Many tools write into a folder for
 each run, named by a moment, a number or an id. Where the job wrote neither file, the layouts of hydra,
-lightning (CSVLogger), wandb (offline) and mlflow (file store) are looked for.
+lightning (CSVLogger), W&B (offline), mlflow (file store), DVCLive, Hugging Face's Trainer and Keras'
+CSVLogger are looked for.
 """
 
 from __future__ import annotations
@@ -27,8 +28,14 @@ _SECONDS = r"1\d{9}(\d{3})?(\.\d+)?"
 _HEX = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,64}"
 _OWN = re.compile(rf"(?<![0-9A-Za-z])({_DATE}[T_ -]?({_TIME})?|{_TIME}|{_SECONDS}|{_HEX})(?![0-9A-Za-z])")
 _VERSION = re.compile(r"(^|/)version_\d+\Z")
+WANDB_LOG = re.compile(r"(^|/)wandb/(offline-)?run-[^/]+/run-[^/]+\.wandb\Z")
+MLFLOW_PARAMS = re.compile(r"(^|/)mlruns/\d+/[0-9a-f]{32}/params/")
 _WANDB = re.compile(r"(^|/)wandb/(offline-)?run-[^/]+/files\Z")
 _MLFLOW = re.compile(r"(^|/)mlruns/\d+/[0-9a-f]{32}/metrics/")
+_DVCLIVE = re.compile(r"(?P<root>(.*/)?)plots/metrics/(?P<name>.+)\.tsv\Z")
+_CHECKPOINT = re.compile(r"(.*/)?checkpoint-(\d{1,12})/\Z")
+TRAINER_STATE = "trainer_state.json"
+TABLES = (".csv", ".log")  # what a Keras CSVLogger's file may end with
 
 
 class MetricFormat(Enum):
@@ -38,6 +45,9 @@ class MetricFormat(Enum):
     LINES = "lines"  # each an object of JSON
     TABLE = "table"  # CSV with a line of names
     POINTS = "points"  # mlflow's: `milliseconds value step`, one metric a file
+    TABS = "tabs"  # DVCLive's: a table with tabs, one metric a file
+    TRAINER = "trainer"  # the state of Hugging Face's Trainer, whose `log_history` is lines
+    WANDB = "wandb"  # W&B's log of a run
 
 
 class MetricFile(Value):
@@ -46,6 +56,7 @@ class MetricFile(Value):
     folder: str = ""  # stands before a metric's name that other files have as well
     name: str = ""  # of the one metric, where the file holds one
     hidden: bool = False  # names that begin with _ are the tool's own
+    maybe: bool = False  # only where its first line says that it is a Keras CSVLogger's
 
     @property
     def prefix(self) -> str:
@@ -85,16 +96,40 @@ def _kind(path: str) -> MetricFormat:
 
 
 def _in_own_folders(written: Iterable[str]) -> Iterable[MetricFile]:
-    for path in sorted(written):
+    there = set(written)
+    logs = {path.rpartition("/")[0] for path in there if WANDB_LOG.search(path)}
+    states = set(_last_states(there))
+    for path in sorted(there):
         folder, _, name = path.rpartition("/")
         if points := _MLFLOW.search(path):
             yield MetricFile(path=path, kind=MetricFormat.POINTS, name=path[points.end() :])
+        elif (live := _DVCLIVE.match(path)) and f"{live['root']}{FINAL}" in there:
+            yield MetricFile(path=path, kind=MetricFormat.TABS, name=live["name"])
+        elif WANDB_LOG.search(path):
+            yield MetricFile(path=path, kind=MetricFormat.WANDB)
         elif name == "wandb-summary.json" and _WANDB.search(folder):
-            yield MetricFile(path=path, kind=MetricFormat.OBJECT, hidden=True)
-        elif name == "metrics.csv" and _VERSION.search(folder):
+            if folder.rpartition("/")[0] not in logs:
+                yield MetricFile(path=path, kind=MetricFormat.OBJECT, hidden=True)
+        elif name == "metrics.csv" and (_VERSION.search(folder) or f"{folder}/hparams.yaml" in there):
             yield MetricFile(path=path, kind=MetricFormat.TABLE)
+        elif path in states:
+            yield MetricFile(path=path, kind=MetricFormat.TRAINER)
         elif name in (FINAL, SERIES) and (_OWN.search(folder) or _VERSION.search(folder)):
             yield MetricFile(path=path, kind=_kind(name))
+        elif name.endswith(TABLES):
+            yield MetricFile(path=path, kind=MetricFormat.TABLE, maybe=True)
+
+
+def _last_states(written: Iterable[str]) -> Iterable[str]:
+    """Of each Trainer its last state, in its folder or its last checkpoint. Each holds all before it."""
+    last: dict[str, tuple[int, str]] = {}
+    for path in written:
+        folder, slash, name = path.rpartition("/")
+        if name == TRAINER_STATE:
+            at = _CHECKPOINT.match(folder + slash)
+            root, step = ((at[1] or ""), int(at[2])) if at else (folder + slash, 1 << 60)
+            last[root] = max(last.get(root, (-1, "")), (step, path))
+    return [path for _, path in last.values()]
 
 
 def _apart(files: list[MetricFile]) -> list[MetricFile]:
@@ -114,6 +149,9 @@ def _apart(files: list[MetricFile]) -> list[MetricFile]:
 
 
 def _folder(file: MetricFile) -> str:
-    """The folder of a file; for mlflow the run's, because each metric has a file of its own."""
+    """The folder of a file; for mlflow and DVCLive the run's, because each metric has a file of its own."""
     points = _MLFLOW.search(file.path)
-    return file.path[: points.end() - 1] if points else file.path.rpartition("/")[0]
+    if points:
+        return file.path[: points.end() - 1]
+    live = _DVCLIVE.match(file.path) if file.kind is MetricFormat.TABS else None
+    return live["root"].rstrip("/") if live else file.path.rpartition("/")[0]

@@ -15,17 +15,19 @@ MAX_CELLS = 20_000_000  # ten seconds
 STEPS = ("step", "global_step", "iteration", "epoch")  # the first one that a table has is its step
 
 
-def read_table(stream: BinaryIO) -> Iterator[Point]:
+def read_table(stream: BinaryIO, name: str | None = None) -> Iterator[Point]:
     """Every number of a CSV file under its column's name. Other cells are left out.
+
+    `name`: of the one metric of a table with tabs, whose last column it is.
 
     ValueError or csv.Error where it is not a table.
     """
     names: list[str] | None = None
     step, left = -1, MAX_CELLS
     for line in _lines(stream):
-        cells = next(csv.reader([line], strict=True), [])
+        cells = next(csv.reader([line], strict=True, delimiter="," if name is None else "\t"), [])
         if names is None:
-            names = cells
+            names = cells if name is None else [*cells[:-1], name]
             step = next((names.index(key) for key in STEPS if key in names), -1)
             continue
         if not cells:
@@ -40,6 +42,12 @@ def read_table(stream: BinaryIO) -> Iterator[Point]:
             value = None if place == step else _number(cell)
             if value is not None:
                 yield Point(names[place], at, value)
+
+
+def is_keras_log(stream: BinaryIO) -> bool:
+    """Whether a table is one of Keras' CSVLogger: `epoch` first, and a loss or what Keras calls a metric."""
+    names = stream.readline(4096).decode("utf-8", "replace").strip().split(",")
+    return names[0] == "epoch" and "loss" in names and all(name and "\0" not in name for name in names)
 
 
 def read_points(stream: BinaryIO, name: str) -> Iterator[Point]:

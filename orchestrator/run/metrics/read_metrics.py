@@ -24,8 +24,10 @@ from orchestrator.run.metrics.metric_sources import (
     short_names,
 )
 from orchestrator.run.metrics.metric_sources import SERIES as SERIES
-from orchestrator.run.metrics.metric_tables import STEPS, read_points, read_table
+from orchestrator.run.metrics.metric_tables import STEPS, is_keras_log, read_points, read_table
 from orchestrator.run.metrics.series import Points, Series, points_of
+from orchestrator.run.metrics.wandb_log import MAX_SIZE as MAX_WANDB
+from orchestrator.run.metrics.wandb_log import read_wandb
 from orchestrator.spec.shown_names import is_plain
 from orchestrator.value import Value
 
@@ -37,6 +39,7 @@ MAX_METRICS = 10_000
 MAX_NAME = 200  # characters
 OURS = "trace."  # beginning of the names of series that the tracer makes; a job's are left out
 MAX_POINTS = 1_000_000  # of all series
+TRAINER_CLOCKS = ("_runtime", "_samples_per_second", "_steps_per_second", "_tokens_per_second")
 _STEPS_FIT = range(-(1 << 63), 1 << 63)
 
 
@@ -61,7 +64,7 @@ def read_metrics(
     `began`: a file that came with the source holds no measurement of this run, and a note says so.
     """
     reading = Reading()
-    files = metric_files(named, written)
+    files = [file for file in metric_files(named, written) if not file.maybe or _is_table(workspace, file)]
     if not files:
         reading.notes.append(f"metrics: nothing that the job wrote fits {named!r}")
     elif named is None and len(files) > 2:
@@ -79,10 +82,20 @@ def read_metrics(
     return reading.metrics(short_names(names))
 
 
+def _is_table(workspace: Path, file: MetricFile) -> bool:
+    """Whether a file that could be any table is a Keras CSVLogger's."""
+    try:
+        handle, _ = open_plain(workspace, file.path, MAX_LINES_FILE)
+    except (OSError, ValueError):
+        return False
+    with os.fdopen(handle, "rb") as stream:
+        return is_keras_log(stream)
+
+
 def _read(workspace: Path, file: MetricFile, began: StartingSource, reading: Reading) -> bool:
     """Read a file, unless all of it came with the source. False where it is absent."""
     try:
-        limit = MAX_FILE if file.kind is MetricFormat.OBJECT else MAX_LINES_FILE
+        limit = _LIMITS.get(file.kind, MAX_LINES_FILE)
         handle, size = open_plain(workspace, file.path, limit)
     except FileNotFoundError:
         return False
@@ -172,7 +185,11 @@ def _read_object(stream: BinaryIO, _brought: int, file: MetricFile, reading: Rea
 
 def _read_table(stream: BinaryIO, _brought: int, file: MetricFile, reading: Reading) -> None:
     ignored = _Ignored()
-    for row in read_table(stream) if file.kind is MetricFormat.TABLE else read_points(stream, file.name):
+    if file.kind is MetricFormat.POINTS:
+        rows = read_points(stream, file.name)
+    else:
+        rows = read_table(stream, file.name or None)
+    for row in rows:
         if reading.full:
             reading.overflow()
             break
@@ -199,15 +216,8 @@ def _read_lines(stream: BinaryIO, brought: int, file: MetricFile, reading: Readi
         value = _line(line, number, broken)
         if value is None:
             continue
-        step = _step(value, number, broken)
-        for metric, amount in _numbers(value, ignored, file.prefix):
-            if reading.full:
-                reading.overflow()
-                break
-            reading.add(metric, step, amount)
-        else:
-            continue
-        break
+        if not _add(value, _step(value, number, broken), file, ignored, reading):
+            break
     broken.tell(reading)
     ignored.tell(file.path, reading)
 
@@ -217,6 +227,58 @@ def one_line(value: Any) -> tuple[int | None, list[tuple[str, float]]]:
     if not isinstance(value, dict):
         raise ValueError("not an object")  # noqa: TRY004 - of content, not of a caller
     return _step(value, 0, _Broken("")), list(_numbers(value, _Ignored()))
+
+
+def _read_trainer(stream: BinaryIO, _brought: int, file: MetricFile, reading: Reading) -> None:
+    """The `log_history` of Hugging Face's Trainer: objects with a step. How fast it ran is left out: that is
+    no result, and differs in every rerun.
+    """
+    state = parse_json(stream.read(MAX_FILE))
+    history = state.get("log_history") if isinstance(state, dict) else None
+    if not isinstance(history, list):
+        reading.lose(f"metrics: {file.path} has no log_history")
+        return
+    broken, ignored = _Broken(file.path), _Ignored()
+    for number, entry in enumerate(history, 1):
+        if not isinstance(entry, dict):
+            broken.add(number, "is not an object")
+            continue
+        timeless = {name: value for name, value in entry.items() if not name.endswith(TRAINER_CLOCKS)}
+        if not _add(timeless, _step(timeless, number, broken), file, ignored, reading):
+            break
+    broken.tell(reading)
+    ignored.tell(file.path, reading)
+
+
+def _read_wandb(stream: BinaryIO, _brought: int, file: MetricFile, reading: Reading) -> None:
+    """W&B's history as series; what a script put into the summary is a final value, where no point is it."""
+    ignored = _Ignored()
+    summary: dict[str, Any] = {}
+    try:
+        for record in read_wandb(stream, ("history", "summary")):
+            if record.kind == "summary":
+                if len(summary) < MAX_METRICS:
+                    summary.update(record.items)
+            elif not _add(dict(record.items), record.step, file, ignored, reading):
+                break
+    finally:
+        names = reading.series.names()
+        for name, value in _numbers(summary, ignored, file.prefix):
+            if name not in names:
+                reading.final[name] = value
+        ignored.tell(file.path, reading)
+
+
+def _add(
+    entry: dict[str, Any], step: int | None, file: MetricFile, ignored: _Ignored, reading: Reading
+) -> bool:
+    """Add the numbers of an object. False where no more points are taken."""
+    for name, amount in _numbers(entry, ignored, file.prefix):
+        if reading.full:
+            reading.overflow()
+            return False
+        reading.add(name, step, amount)
+    return True
 
 
 class _Broken:
@@ -307,6 +369,14 @@ _READERS = {
     MetricFormat.LINES: _read_lines,
     MetricFormat.TABLE: _read_table,
     MetricFormat.POINTS: _read_table,
+    MetricFormat.TABS: _read_table,
+    MetricFormat.TRAINER: _read_trainer,
+    MetricFormat.WANDB: _read_wandb,
+}
+_LIMITS = {
+    MetricFormat.OBJECT: MAX_FILE,
+    MetricFormat.TRAINER: MAX_FILE,
+    MetricFormat.WANDB: MAX_WANDB,
 }
 
 

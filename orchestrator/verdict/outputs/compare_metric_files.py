@@ -34,7 +34,7 @@ class Excuse:
 
 
 def is_metrics_file(path: str, run: RunRecord) -> bool:
-    return any(file.path == path for file in metric_files(run.program.metrics, [path]))
+    return any(file.path == path and not file.maybe for file in metric_files(run.program.metrics, [path]))
 
 
 def excuse_metrics(difference: FileDifference, metrics: MetricsCompared, open_blob: OpenBlob) -> Excuse:
