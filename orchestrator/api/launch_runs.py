@@ -29,13 +29,15 @@ def submit(
     seed: int | None = None,
     require_clean: bool = False,
     key: str | None = None,
+    reuse: bool = False,
     on: str | None = None,
     detach: bool = False,
     watch: Watch | None = None,
 ) -> Run:
     """Run a job file and record it, as `reprise submit` does; returns when the run is over.
 
-    `params` and `seed` change those of the file. `on`: another place (`worker`, `slurm`, `ray`, a box); with
+    `params` and `seed` change those of the file; `reuse` takes a run of the same digest that succeeded.
+    `on`: another place (`worker`, `slurm`, `ray`, a box); with
     `detach` it returns when the run is queued there. `watch` hears of progress. A job that fails is a run
     whose state is `failed`, not an error. SpecError, UsageError or InfrastructureError where nothing was run.
     """
@@ -54,6 +56,7 @@ def submit(
         seed=seed,
         require_clean=require_clean,
         key=key,
+        reuse=reuse,
     )
     with _writing() as session:
         heard = watch or Silent()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.record.run_record import RunRecord
@@ -42,6 +42,20 @@ def comparison_view(verdict: Verdict, original: RunRecord, rerun: RunRecord, rec
     explanation = explain(verdict, original, rerun)
     document = {"verdict": verdict, "explanation": explanation, "recorded": recorded}
     return View(document, page(), verdict.outcome.value)
+
+
+def verdicts_view(original: RunRecord, verdicts: Sequence[Verdict]) -> View:
+    """Many runs, each beside the first."""
+    rows = [(verdict.rerun, verdict.outcome.value, verdict.summary) for verdict in verdicts]
+
+    def page() -> Iterator[Block]:
+        yield Text(f"original: {original.id} ({original.job})\n")
+        yield Table(("run", "verdict", "why"), rows)
+        if any(verdict.outcome is not Outcome.IDENTICAL for verdict in verdicts):
+            yield next_commands([f"reprise diff {' '.join([original.id, *(row[0] for row in rows)])}"])
+
+    words = "\n".join(f"{run} {word}" for run, word, _ in rows)
+    return View({"original": original.id, "verdicts": verdicts}, page(), words)
 
 
 def rerun_view(run: RunRecord, original: RunRecord | None, verdict: Verdict | None) -> View:

@@ -549,3 +549,42 @@ def test_whence_of_what_nobody_made_has_an_exit_code_of_its_own(
     code, _, err = reprise("origin", str(tmp_path / "gone"))
     assert code == 2
     assert "neither a file nor a folder" in err
+
+
+def test_many_runs_make_one_table_of_what_differs(reprise: Call, three: None) -> None:
+    out = reprise("diff", A, B, C).out
+    assert out.splitlines()[0].split() == ["FIELD", *(run[:8].upper() for run in (A, B, C))]
+    assert ["params.lr", "0.1", "0.5", "2"] in [line.split() for line in out.splitlines()]
+    assert max(map(len, out.splitlines())) <= 80 and "equal fields are hidden" in out
+    document = json.loads(reprise("diff", A, B, C, "--json").out)
+    assert (document["runs"], document["fields"]["params.lr"]) == ([A, B, C], [0.1, 0.5, 2.0])
+    assert "metrics.accuracy" in document["fields"] and "job.job" not in document["fields"]
+    names, *lines = reprise("diff", A, B, "latest", "--csv").out.splitlines()
+    assert names.startswith("run,params.lr,metrics.accuracy,") and [line[:16] for line in lines] == [A, B, C]
+    ran = reprise("compare", A, A, B, C)
+    assert ran.code == ExitCode.NOT_COMPARABLE, "the worst"
+    assert [line.split()[:1] for line in ran.out.splitlines()[3:5]] == [[B], [C]]
+    for wrong in (("diff", A), ("compare", A), ("diff", A, B, C, "--code"), ("compare", A, B, C, "--record")):
+        assert reprise(*wrong).code == ExitCode.USAGE
+    assert "100 at most" in reprise("diff", *[A] * 101).err
+
+
+def test_a_curve_and_its_points(reprise: Call, recorded: Callable[..., str]) -> None:
+    points = [MetricPoint(name="loss", step=step, value=1.0 / step) for step in (1, 2, 4)]
+    recorded(A, metrics={"loss": 0.25}, series=tuple(points))
+    out = reprise("show", A, "--metric", "loss").out
+    assert "3 points, last 0.25 at step 4" in out and out.count("*") == 3
+    assert reprise("show", A, "--metric", "loss", "--csv").out.splitlines()[1:] == [
+        "loss,1,1.0",
+        "loss,2,0.5",
+        "loss,4,0.25",
+    ]
+    assert reprise("show", A, "--series", "--csv").out.startswith("metric,step,value\nloss,1,1.0\n")
+    assert json.loads(reprise("show", A, "--metric", "loss", "--json").out)["points"][2] == {
+        "step": 4,
+        "value": 0.25,
+    }
+    assert "did you mean loss" in reprise("show", A, "--metric", "los").err
+    assert reprise("show", A, "--csv").code == ExitCode.USAGE
+    shown = reprise("best", "digits", "--metric", "loss.min").out
+    assert "command    " in shown and "settings   strict, 1 thread, portable CPU instructions" in shown

@@ -119,4 +119,4 @@ def test_no_text_is_a_formula_in_csv_and_nothing_else_changes(text: str) -> None
 def test_numbers_and_moments_are_exact_in_csv() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
     text = csv_text({"a": [-0.1, float("nan"), None], "b": [moment, float("-inf"), -3]})
-    assert text == "a,b\r\n-0.1,2026-01-02T03:04:05.600000Z\r\nNaN,-Infinity\r\n,-3\r\n"
+    assert text == "a,b\n-0.1,2026-01-02T03:04:05.600000Z\nNaN,-Infinity\n,-3\n"

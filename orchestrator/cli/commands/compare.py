@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compare")
-@click.argument("original", metavar="RUN")
-@click.argument("rerun", metavar="RUN")
+@click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True)
 @click.option("--record", is_flag=True, help="Write the verdict down, as one on the second run.")
 @click.option(
     "--operations",
@@ -30,19 +29,18 @@ if TYPE_CHECKING:
 @quiet_option
 @json_option
 def command(
-    original: str,
-    rerun: str,
+    runs: tuple[str, ...],
     record: bool,
     operations: bool,
     step: int | None,
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Give a verdict over two recorded runs.
+    """Give a verdict over two recorded runs, or over each of many beside the first.
 
     Judges as `rerun` does, with the first run as the original (its tolerances hold) and the second as
     the rerun. Nothing is run, and nothing is written without --record. `diff` shows what differs in
-    everything else. The exit code is the verdict's.
+    everything else. The exit code is the verdict's; of more than two runs, 100 at most, the worst one.
 
     With --operations both are run once more here, from their own images, with every operation of one
     optimizer step digested; these slow passes are recorded. A run that was made on another box is compared
@@ -52,12 +50,19 @@ def command(
     JSON: `verdict`, `explanation`, `recorded`. With --operations: `original`, `rerun`, `passes`, `step`,
     `conclusion` (`operation`, `input`, `path`, `equal`, `unknown`), `difference` (null, or `kind`, `op`,
     `step`, `call`, `phase`, `where`, `random`, `tensor`, `original`, `rerun`, `other`, `rank`, `equal`),
-    `operations`, `summary`, `state`.
+    `operations`, `summary`, `state`. Of more runs: `original`, `verdicts`, one a run.
     """
+    if len(runs) < 2:
+        raise click.UsageError("a second run is missing")
+    if len(runs) > 2 and (operations or record):
+        raise click.UsageError("--operations and --record take two runs")
     if operations and record:
         raise click.UsageError("--operations gives no verdict, so there is nothing to --record")
     if step is not None and not operations:
         raise click.UsageError("--step goes with --operations")
+    if len(runs) > 2:
+        return _many(runs, quiet, as_json)
+    original, rerun = runs
     if operations:
         return _operations(original, rerun, step, quiet, as_json)
     from orchestrator.cli.terminal.console import print_view
@@ -75,6 +80,25 @@ def command(
             record_verdict(session, verdict, second)
     print_view(comparison_view(verdict, first, second, record), as_json, quiet)
     return verdict.outcome.exit_code
+
+
+def _many(runs: tuple[str, ...], quiet: bool, as_json: bool) -> int:
+    from orchestrator.cli.terminal.console import print_view
+    from orchestrator.cli.terminal.run_progress import notes_only
+    from orchestrator.cli.verb_session import opened
+    from orchestrator.launch.judge.judge_rerun import verdict_of
+    from orchestrator.verdict.difference_table import MOST
+    from orchestrator.view.verdict_view import verdicts_view
+
+    if len(runs) > MOST:
+        raise click.UsageError(f"{len(runs)} runs; {MOST} at most are compared at a time")
+    with opened(adopting=True) as session:
+        record = session.record
+        first, *others = dict.fromkeys(record.find(run) for run in runs)
+        original = record.run(first)
+        verdicts = [verdict_of(session, original, record.run(run), notes_only()) for run in others]
+    print_view(verdicts_view(original, verdicts), as_json, quiet)
+    return max((verdict.outcome.exit_code for verdict in verdicts), default=0)
 
 
 def _operations(original: str, rerun: str, step: int | None, quiet: bool, as_json: bool) -> int:

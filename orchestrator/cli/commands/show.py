@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,22 @@ if TYPE_CHECKING:
 @click.command("show")
 @click.argument("run")
 @click.option("--packages", is_flag=True, help="List the packages that were found in the container.")
-@click.option("--series", is_flag=True, help="With --json: every point of every metric, too.")
+@click.option("--metric", metavar="NAME", help="Show this metric's points as a curve.")
+@click.option("--series", is_flag=True, help="With --json or --csv: every point of every metric.")
+@click.option("--csv", "as_csv", is_flag=True, help="With --metric or --series: print the points as CSV.")
 @click.option("--patch", is_flag=True, help="Print what the source changed against its commit, and no more.")
 @click.option("--raw", is_flag=True, help="With --patch: the exact bytes, as `git apply` takes them.")
 @json_option
-def command(run: str, packages: bool, series: bool, patch: bool, raw: bool, as_json: bool) -> None:
+def command(
+    run: str,
+    packages: bool,
+    metric: str | None,
+    series: bool,
+    as_csv: bool,
+    patch: bool,
+    raw: bool,
+    as_json: bool,
+) -> None:
     """Show one run.
 
     JSON: the run as one object, with `state`, `failure`, `image`, `program`, `metrics`, `outputs`,
@@ -31,6 +43,11 @@ def command(run: str, packages: bool, series: bool, patch: bool, raw: bool, as_j
     """
     if raw and (as_json or not patch):
         raise click.UsageError("--raw goes with --patch, and not with --json")
+    if as_csv and (as_json or not (series or metric)):
+        raise click.UsageError("--csv goes with --metric or --series, and not with --json")
+    if metric is not None or as_csv:
+        _points(run, metric, as_csv, as_json)
+        return
     from orchestrator.cli.terminal.console import print_document, print_view
     from orchestrator.cli.verb_session import find_run, opened
     from orchestrator.view.runs.run_view import shown_run
@@ -48,6 +65,20 @@ def command(run: str, packages: bool, series: bool, patch: bool, raw: bool, as_j
         write_patch(changed, raw)
     else:
         print_view(view, as_json)
+
+
+def _points(run: str, metric: str | None, as_csv: bool, as_json: bool) -> None:
+    from orchestrator.cli.terminal.console import print_view
+    from orchestrator.cli.verb_session import find_run, opened
+    from orchestrator.redaction import redact_known
+    from orchestrator.view.runs.curve_view import curve_view, series_csv
+
+    with opened(adopting=True) as session:
+        record = find_run(session, run)
+    if as_csv:
+        sys.stdout.write(redact_known(series_csv(record, metric)))
+    elif metric is not None:
+        print_view(curve_view(record, metric, shutil.get_terminal_size().columns), as_json)
 
 
 def write_patch(patch: bytes, raw: bool) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.command("submit")
 @spec_options
 @click.option("--key", help="Idempotency key: submitting the same key again is the same run.")
+@click.option("--reuse", is_flag=True, help="Take a run of the same digest that succeeded, if there is one.")
 @click.option("--on", metavar="PLACE", help="Run it elsewhere: worker, slurm, ray, or the name of a box.")
 @click.option("--detach", is_flag=True, help="With --on: do not wait for its end.")
 @click.option("--twice", is_flag=True, help="Rerun it at once by its digest, and end with the verdict.")
@@ -35,6 +36,7 @@ def command(
     inputs: dict[str, str],
     require_clean: bool,
     key: str | None,
+    reuse: bool,
     on: str | None,
     detach: bool,
     twice: bool,
@@ -58,7 +60,13 @@ def command(
     from orchestrator.launch.submit.build_image import BuildRequest
 
     request = BuildRequest(
-        spec_path=spec, params=params, seed=seed, inputs=inputs, require_clean=require_clean, key=key
+        spec_path=spec,
+        params=params,
+        seed=seed,
+        inputs=inputs,
+        require_clean=require_clean,
+        key=key,
+        reuse=reuse,
     )
     if detach and (on is None or stays_on_its_box(on)):
         raise click.UsageError("--detach goes with --on: a run of this box ends with its command")

@@ -37,6 +37,7 @@ class BuildRequest(Value):
     inputs: dict[str, str] = {}  # in place of the file's: absolute paths, or references
     require_clean: bool = False
     key: str | None = None  # idempotency key: the same key is the same run
+    reuse: bool = False  # take a run of the same digest that succeeded, where there is one
     elsewhere: bool = False  # another box will run it: its GPUs count, not this box's
     run: bool = True  # False: it is assembled only, for which no GPU is needed
 

@@ -16,6 +16,7 @@ from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.inputs.share_inputs import share_inputs
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.build_image import BuildRequest, Built, build
+from orchestrator.launch.submit.earlier_run import earlier_run
 from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.launch.watch import Watch
 from orchestrator.payload.determinism.torch_settings import SETTING_NAMES
@@ -40,6 +41,8 @@ def submit(session: Session, request: BuildRequest, watch: Watch) -> RunRecord:
     """
     session.warm()
     built = build(session, request, watch)
+    if (before := earlier_run(session, built.image.digest, request.reuse, watch)) is not None:
+        return before
     with ThreadPoolExecutor(1) as beside:  # the store waits for its disk, the rest for registry and engine
         tried = beside.submit(session.try_store)
         try:
@@ -74,6 +77,8 @@ def submit_elsewhere(
     """
     session.warm()
     built = build(session, request.model_copy(update={"elsewhere": True}), watch)
+    if (before := earlier_run(session, built.image.digest, request.reuse, watch)) is not None:
+        return before
     new = _new_run(session, built, request.key, wanted)
     _share(session, built, watch)
     share_image(session, new, watch)

@@ -18,6 +18,7 @@ from orchestrator.run.collect.ending_hints import hint_of, last_line, log_end
 from orchestrator.run.collect.operation_logs import VARIABLE, read_ops
 from orchestrator.run.collect.output_files import BlobSink, Collected, collect_outputs
 from orchestrator.run.collect.reports import read_reports
+from orchestrator.run.collect.starting_source import StartingSource
 from orchestrator.run.collect.trace_files import Traces, read_traces
 from orchestrator.run.collect.uncaught_exceptions import Uncaught, read_uncaught
 from orchestrator.run.collect.walk_tree import TooManyOutputsError
@@ -75,11 +76,8 @@ def collect(
         if state is not State.CANCELLED:
             state, failure, message = State.FAILED, Failure.POLICY, error.message
     outputs = found.outputs
-    metrics = read_metrics(workspace, program.metrics, reports.began, found.written)
-    metrics = with_event_metrics(metrics, workspace, outputs)
-    logged = param_notes(workspace, program, found.written)
-    notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes, *metrics.notes, *logged]
-    notes += traces.notes
+    metrics, logged = _logged(workspace, program, reports.began, found)
+    notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes, *logged, *traces.notes]
     if VARIABLE in plan.environment:
         logs, gaps = read_ops(report, sink)
         outputs += logs
@@ -107,6 +105,15 @@ def collect(
         fingerprint=fingerprint(settings, gpus, info, reports.readbacks),
         notes=tuple(notes),
     )
+
+
+def _logged(
+    workspace: Path, program: Program, began: StartingSource, found: Collected
+) -> tuple[Metrics, list[str]]:
+    """The metrics, and notes on them and on the parameters that the script logged."""
+    metrics = read_metrics(workspace, program.metrics, began, found.written)
+    metrics = with_event_metrics(metrics, workspace, found.outputs)
+    return metrics, [*metrics.notes, *param_notes(workspace, program, found.written)]
 
 
 def _hint(plan: Plan, uncaught: Uncaught, refused: str | None) -> str | None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.record.run_record import RunRecord
+from orchestrator.verdict.difference_table import DifferenceTable
 from orchestrator.verdict.run_difference import Cell, Difference, FieldPair
 from orchestrator.verdict.source_difference import FilePatch, shown_path
 from orchestrator.view.forms.clean_text import clean_line
+from orchestrator.view.forms.human_units import number_text
 from orchestrator.view.forms.json_form import jsonable
-from orchestrator.view.forms.page import Block, Patch, Text, Tone, View
+from orchestrator.view.forms.page import Block, Patch, Table, Text, Tone, View
+from orchestrator.view.runs.run_columns import csv_text
 
+BESIDE = 5  # runs that stand beside each other; more stand under each other
+CELL = 24  # characters of a cell in a table of many runs; --csv and --json have all of it
+SHORT = 8  # digits of a run's id over its column
+NAMED = 5  # fields that a note names
 ENTRIES_SHOWN = 40  # of one section; --all and --json show every one
 
 
@@ -67,6 +74,65 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def table_view(found: DifferenceTable, everything: bool, width: int) -> View:
+    """Many runs: fields beside a few runs, or runs under each other with the fields that fit into `width`."""
+
+    def page() -> Iterator[Block]:
+        if not found.fields:
+            yield Text("no differences", Tone.GOOD)
+        elif len(found.runs) <= BESIDE:
+            yield from _fields_table(found, everything, width)
+        else:
+            yield from _runs_table(found, everything, width)
+        yield Text(f"\n{found.equal:,} equal fields are hidden", Tone.QUIET)
+
+    return View({"runs": found.runs, "fields": found.fields, "equal": found.equal}, page())
+
+
+def table_csv(found: DifferenceTable) -> str:
+    return csv_text({"run": found.runs, **found.fields})
+
+
+def _short(value: Cell, most: int = CELL) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return number_text(value)
+    text = cell_text(value).removeprefix("sha256:")
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _fields_table(found: DifferenceTable, everything: bool, width: int) -> Iterator[Block]:
+    names = list(found.fields)
+    shown = names if everything else names[:ENTRIES_SHOWN]
+    field = max(len(clean_line(name)) for name in shown)
+    most = max(min((width - field) // len(found.runs) - 2, CELL), SHORT)
+    rows = [(name, *(_short(cell, most) for cell in found.fields[name])) for name in shown]
+    yield Table(("field", *(run[:SHORT] for run in found.runs)), rows)
+    if len(shown) < len(names):
+        yield Text(f"and {len(names) - len(shown)} more; --all, --csv and --json have them", Tone.QUIET)
+
+
+def _runs_table(found: DifferenceTable, everything: bool, width: int) -> Iterator[Block]:
+    room = width - len(found.runs[0])
+    columns: dict[str, list[str]] = {"run": list(found.runs)}
+    left = []
+    for name, values in found.fields.items():
+        cells = [_short(value) for value in values]
+        needed = max(map(len, (clean_line(name), *cells))) + 2
+        if everything or needed <= room:
+            columns[name] = cells
+            room -= needed
+        else:
+            left.append(name)
+    yield Table(tuple(columns), list(zip(*columns.values(), strict=True)))
+    if left:
+        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+        yield Text(
+            f"\nnot shown: {', '.join(left[:NAMED])}{more}; --all, --csv and --json have them", Tone.QUIET
+        )
 
 
 def code_view(a: RunRecord, b: RunRecord, found: Sequence[FilePatch]) -> View:

@@ -259,16 +259,19 @@ def exact_text(value: CellValue) -> str:
 
 
 def csv_text(columns: Mapping[str, Sequence[CellValue]]) -> str:
-    """RFC 4180, with a line of names. No text can be taken for a formula: a quote is put before it.
-
-    A job chooses names and texts, and a spreadsheet would run `=HYPERLINK(…)`.
+    """CSV with a line of names; line ends are Unix's. No text can be taken for a formula: a quote is put
+    before it. A job chooses names and texts, and a spreadsheet would run `=HYPERLINK(…)`.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([_no_formula(name) for name in columns])
+    rows = [[_no_formula(name) for name in columns]]
     for row in zip(*columns.values(), strict=True):
-        writer.writerow([_no_formula(one) if isinstance(one, str) else exact_text(one) for one in row])
-    return out.getvalue()
+        rows.append([_no_formula(one) if isinstance(one, str) else exact_text(one) for one in row])
+    return "".join(map(_csv_line, rows))
+
+
+def _csv_line(row: Sequence[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow(row)  # so that both are quoted inside a cell
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _no_formula(text: str) -> str:

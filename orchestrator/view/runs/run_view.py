@@ -102,6 +102,7 @@ def _fields(run: RunRecord) -> Iterator[tuple[str, str]]:
     yield "command", shorten(command_text(run.program.command), 400)
     yield "params", f"{params_text(run.program.params)}  seed={run.program.seed}".strip()
     yield from input_lines(run.program.inputs, run.input_origins)
+    yield "settings", determinism_line(run)
     yield "metrics", "  ".join(metrics)
     yield "git", git_line(run.git)
     yield "submodules", submodules_line(run.git)
@@ -172,6 +173,17 @@ def first_difference(document: Mapping[str, Any]) -> str:
 
 def params_text(params: Mapping[str, Any]) -> str:
     return "  ".join(f"{name}={text_of(value)}" for name, value in sorted(params.items()))
+
+
+def determinism_line(run: RunRecord) -> str:
+    """`strict, 1 thread, portable CPU instructions, trace of all tensors at every step`."""
+    asked = run.program.determinism
+    threads = "1 thread" if asked.threads == 1 else f"{asked.threads} threads"
+    cpu = "portable CPU instructions" if asked.portable_cpu else "this CPU's own instructions"
+    every = "every step" if asked.trace.every == 1 else f"every {asked.trace.every} steps"
+    tensors = asked.trace.tensors.value
+    trace = "no trace" if tensors == "off" else f"trace of {tensors} tensors, {every}"
+    return f"{asked.level.value}, {threads}, {cpu}, {trace}"
 
 
 def git_line(git: GitState | None) -> str:

@@ -1,0 +1,99 @@
+"""The points of a run's metrics: as a curve of characters, as a document, as CSV."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+
+from orchestrator.errors import UsageError
+from orchestrator.record.run_record import RunRecord
+from orchestrator.run.metrics.series import Point, points_of
+from orchestrator.view.forms.human_units import number_text, step_text
+from orchestrator.view.forms.page import Block, Text, Tone, View
+from orchestrator.view.runs.run_columns import csv_text
+
+HEIGHT = 15  # lines of a curve
+WIDEST = 120  # characters of a line
+
+
+def points_named(run: RunRecord, name: str) -> list[Point]:
+    """The points of one metric; its final value where it has no series. UsageError for an unknown metric."""
+    found = [point for point in points_of(run.series) if point.name == name]
+    if not found and name in run.metrics:
+        return [Point(name, None, run.metrics[name])]
+    if not found:
+        names = sorted({*run.metrics, *(point.name for point in points_of(run.series))})
+        near = get_close_matches(name, names, 1)
+        known = f"it has {', '.join(names[:20])}" if names else "it has none"
+        raise UsageError(f"run {run.id} has no metric {name}", f"did you mean {near[0]}?" if near else known)
+    return found
+
+
+def curve_view(run: RunRecord, name: str, width: int) -> View:
+    points = points_named(run, name)
+    listed = [{"step": point.step, "value": point.value} for point in points]
+    return View({"run": run.id, "metric": name, "points": listed}, _page(run, name, points, width))
+
+
+def series_csv(run: RunRecord, name: str | None) -> str:
+    """`metric,step,value` of every point, or of those of one metric."""
+    points = list(points_of(run.series)) if name is None else points_named(run, name)
+    return csv_text(
+        {
+            "metric": [point.name for point in points],
+            "step": [point.step for point in points],
+            "value": [point.value for point in points],
+        }
+    )
+
+
+def _page(run: RunRecord, name: str, points: Sequence[Point], width: int) -> Iterator[Block]:
+    yield Text(f"{name} of {run.id} ({run.job})", Tone.STRONG)
+    last = points[-1]
+    finite = [point for point in points if math.isfinite(point.value)]
+    texts = [f"{len(points):,} points", f"last {_at(last)}"] if len(points) > 1 else [_at(last)]
+    if len(finite) > 1:
+        least, most = (pick(finite, key=lambda point: point.value) for pick in (min, max))
+        texts += [f"least {_at(least)}", f"greatest {_at(most)}"]
+    if len(finite) < len(points):
+        texts.append(f"{len(points) - len(finite):,} not finite")
+    yield Text(", ".join(texts))
+    if len(finite) > 1:
+        yield Text("\n" + "\n".join(curve_lines(finite, min(width, WIDEST))))
+
+
+def _at(point: Point) -> str:
+    return number_text(point.value) + step_text(point.step)
+
+
+def curve_lines(points: Sequence[Point], width: int, height: int = HEIGHT) -> list[str]:
+    """Finite points as lines of characters: `*` where one is, the axes beside and below.
+
+    Across runs the step, or the place where some point has none. Several points in one place are one.
+    """
+    steps = [point.step for point in points]
+    stepped = None not in steps and len(set(steps)) > 1
+    across = [float(step or 0) for step in steps] if stepped else [float(n) for n in range(len(points))]
+    low, high = min(point.value for point in points), max(point.value for point in points)
+    labels = [number_text(high), number_text(low)]
+    margin = max(map(len, labels))
+    columns = max(width - margin - 3, 10)
+    cells = [[" "] * columns for _ in range(height)]
+    first, last = min(across), max(across)
+    for place, point in zip(across, points, strict=True):
+        column = round(_share(place, first, last) * (columns - 1))
+        row = round((1 - _share(point.value, low, high)) * (height - 1))
+        cells[row][column] = "*"
+    sides = [labels[0], *[""] * (height - 2), labels[1]]
+    lines = [f"{side:>{margin}} |{''.join(row).rstrip()}" for side, row in zip(sides, cells, strict=True)]
+    ends = f"{first:,.0f}", f"{last:,.0f}"
+    lines.append(" " * margin + " +" + "-" * columns)
+    under = f"{ends[0]}{ends[1]:>{max(columns - len(ends[0]), 1)}}"
+    return [*lines, f"{' ' * margin}  {under}  {'step' if stepped else 'point'}"]
+
+
+def _share(value: float, low: float, high: float) -> float:
+    """Where between the two, from 0 to 1. By halves, because the distance may be beyond a float."""
+    half = high / 2 - low / 2
+    return 0.5 if half == 0 else min(max((value / 2 - low / 2) / half, 0.0), 1.0)

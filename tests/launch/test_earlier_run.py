@@ -1,0 +1,52 @@
+"""A digest that ran before is said at once, and its run can be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.records import finish_run, image_facts, new_run
+
+from orchestrator.launch.session import Session
+from orchestrator.launch.submit.earlier_run import earlier_run
+from orchestrator.launch.watch import Silent
+from orchestrator.run.attempt_model import Failure, State
+
+A, B = "aaaa000000000001", "bbbb000000000002"
+IMAGE = image_facts("image").digest
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setenv("REPRISE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("REPRISE_DATABASE_URL", raising=False)
+    with Session.open() as session:
+        yield session
+
+
+def test_the_run_that_succeeded_is_taken_where_it_is_asked_for(session: Session) -> None:
+    heard = Heard()
+    assert earlier_run(session, IMAGE, True, heard) is None and heard.notes == []
+    finish_run(session.record, new_run(id=A, image="image"))
+    finish_run(session.record, new_run(id=B, image="image"), state=State.FAILED, failure=Failure.JOB)
+    taken = earlier_run(session, IMAGE, True, heard)
+    assert taken is not None and taken.id == A
+    assert earlier_run(session, IMAGE, False, heard) is None
+    assert heard.notes[0] == f"ran before as {A}, identical: the same digest"
+    assert "--reuse takes that run" in heard.notes[1]
+
+
+def test_a_run_that_failed_is_said_and_never_taken(session: Session) -> None:
+    heard = Heard()
+    finish_run(session.record, new_run(id=B, image="image"), state=State.FAILED, failure=Failure.JOB)
+    assert earlier_run(session, IMAGE, True, heard) is None
+    assert heard.notes == [f"submitted before as {B}, identical: the same digest; it is failed"]
