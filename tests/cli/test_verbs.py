@@ -109,7 +109,7 @@ def test_history_as_columns_and_csv(reprise: Call, three: None, tmp_path: Path) 
     ]
     whole = reprise("history", "--csv").out.splitlines()
     assert whole[0].startswith(
-        "run,job,alias,tags,state,failure,created,user,box,seconds,seed,params.lr,metrics."
+        "run,job,alias,tags,state,failure,imported,created,user,box,seconds,seed,params.lr,metrics."
     )
     assert len(whole) == 1 + 3
     assert reprise("history", "--csv", "--json").code == ExitCode.USAGE

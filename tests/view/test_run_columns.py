@@ -78,6 +78,14 @@ def test_a_reason_is_what_the_job_said_last_where_the_job_failed() -> None:
     assert cell_of(line(failure=Failure.JOB, **failed), "state") == "failed (job)"
 
 
+def test_a_run_of_a_bundle_is_told_from_those_made_here() -> None:
+    bundle = Digest.of(b"bundle")
+    runs = [line(), line(id="f" * 16, imported=bundle)]
+    assert told_apart(runs).columns == ("run", "imported")
+    assert [cell_of(run, "imported") for run in runs] == ["", "imported"]
+    assert value_of(runs[1], "imported") == bundle
+
+
 def test_parts_of_a_metric_and_a_metric_with_such_a_name() -> None:
     run = line(metrics={"loss": 0.5, "acc.max": 3.0, "acc": 1.0}, reached={"acc": Reached(max=2.0)})
     assert value_of(line(), "metrics.loss.min") == 0.25

@@ -38,8 +38,7 @@ def reason_of(run: RunLine) -> str:
 
 
 def box_of(run: RunLine) -> str:
-    text = run.box_name or (run.box or "")[:BOX_SHOWN]
-    return f"{text} (imported)".lstrip() if run.imported else text
+    return run.box_name or (run.box or "")[:BOX_SHOWN]
 
 
 def verdict_of(run: RunLine) -> str:
@@ -59,6 +58,7 @@ _PLAIN: dict[str, Callable[[RunLine], CellValue]] = {
     "tags": lambda run: ", ".join(run.tags),
     "state": lambda run: run.state.value,
     "failure": lambda run: run.failure.value if run.failure else None,
+    "imported": lambda run: run.imported and str(run.imported),
     "created": lambda run: run.created_at,
     "user": lambda run: run.submitted_by,
     "box": box_of,
@@ -155,6 +155,8 @@ def cell_of(run: RunLine, column: str) -> str:
         return f"{value} ({run.failure.value})"
     if column == "image":
         return run.image.short
+    if column == "imported":  # the bundle's digest, for programs
+        return "imported" if value else ""
     if column == "incomplete":
         return "INCOMPLETE" if value else ""
     if value is None:
@@ -203,7 +205,7 @@ def told_apart(runs: Sequence[RunLine], first: Sequence[str] = ()) -> ToldApart:
     params = [name for name in there if name.startswith(f"{PARAMS}.") and name in differing]
     params.sort(key=lambda name: (not _differs_in_a_job(runs, held[name]), name))
     metrics = [name for name in there if name.startswith(f"{METRICS}.") and name in differing]
-    order = ["run", *first, "alias", "tags", "state", "job", "incomplete", "verdict", *params[:2]]
+    order = ["run", *first, "alias", "tags", "state", "imported", "job", "incomplete", "verdict", *params[:2]]
     order += [*metrics[:2], "created", "reason", *params[2:], *metrics[2:], "seconds", "user", "box", "seed"]
     order += ["rerun_of", "image"]
     shown = [name for name in dict.fromkeys(order) if name in first or name in differing]
