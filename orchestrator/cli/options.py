@@ -56,8 +56,11 @@ def new_path(_ctx: click.Context, _param: click.Parameter, path: Path | None) ->
     """A file or folder that a verb will write, as an absolute path. UsageError where its folder is not there:
     a misspelt path would make a new one.
     """
-    if path is None:
-        return None
+    return None if path is None else existing_folder(path)
+
+
+def existing_folder(path: Path) -> Path:
+    """The same for a path that is no option."""
     path = path.expanduser().absolute()
     try:
         there = path.parent.is_dir()

@@ -34,7 +34,7 @@ from orchestrator.record.runs import (
 from orchestrator.record.schema.columns import document
 from orchestrator.record.schema.migrate import bring_to_head, refuse_other
 from orchestrator.record.transaction import Door, reading, writing
-from orchestrator.record.transfer import import_runs
+from orchestrator.record.transfer import import_runs, whole_record
 from orchestrator.settings import Settings
 
 LONGEST_LOOK = 600.0  # seconds that one question of a person's own program may take
@@ -169,6 +169,9 @@ class Transfer(Door):
     carry = reading(import_runs.carry)
     try_in = writing(import_runs.try_in)
     bring_in = writing(import_runs.bring_in)
+    finished = reading(whole_record.finished)
+    all_remarks = reading(whole_record.all_remarks)
+    bring_all = writing(whole_record.bring_all)
 
 
 class Record(Door):

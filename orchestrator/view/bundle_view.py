@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.audit.exports.crate.write_crate import Crated
     from orchestrator.launch.bundles.export_bundle import ExportedBundle
     from orchestrator.launch.bundles.import_bundle import ImportedBundle
+    from orchestrator.launch.bundles.record_file import ExportedRecord, ImportedRecord
 
 
 def exported_view(done: ExportedBundle) -> View:
@@ -85,3 +86,29 @@ def imported_view(done: ImportedBundle) -> View:
     ]
     page = (Fields(fields), Text(f"next: reprise rerun {done.image[:19]}"), Text(done.image))
     return View(jsonable(done), page, done.image)
+
+
+def exported_record_view(done: ExportedRecord) -> View:
+    """A whole record; the file's digest is the last line."""
+    fields = [
+        ("file", f"{done.path}  {size_text(done.size)}"),
+        ("runs", f"{done.runs:,}"),
+        ("remarks", f"{done.remarks:,}" if done.remarks else ""),
+        ("left out", f"{done.open:,} runs that are not over" if done.open else ""),
+    ]
+    stay = Text("images stay in their registry; outputs, logs and traces in the store", Tone.QUIET)
+    return View(jsonable(done), (Fields(fields), stay, Text(done.record)), done.record)
+
+
+def imported_record_view(done: ImportedRecord) -> View:
+    """What came in; the file's digest is the last line."""
+    new = sum(item.new for item in done.runs)
+    fields = [
+        ("new runs", f"{new:,}"),
+        ("known", f"{len(done.runs) - new:,}" if new < len(done.runs) else ""),
+        ("verdicts", f"{sum(item.verdicts for item in done.runs):,} new"),
+        ("remarks", f"{done.remarks:,} new"),
+        ("aliases", f"{', '.join(done.kept)} stay with runs of this record" if done.kept else ""),
+    ]
+    stay = Text("outputs, logs and traces: copy the old store's folder into this one's", Tone.QUIET)
+    return View(jsonable(done), (Fields(fields), stay, Text(done.record)), done.record)

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.options import json_option, new_path, quiet_option, read_paths
+from orchestrator.cli.options import existing_folder, json_option, new_path, quiet_option, read_paths
 
 if TYPE_CHECKING:
     from orchestrator.view.forms.page import View
 
 
 @click.command("export")
-@click.argument("target", metavar="DIGEST|RUN")
-@click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path), callback=new_path)
+@click.argument("target", metavar="[DIGEST|RUN]")
+@click.argument(
+    "file", metavar="FILE|FOLDER", type=click.Path(path_type=Path), callback=new_path, required=False
+)
+@click.option("--all", "everything", is_flag=True, help="The whole record, for another database.")
 @click.option(
     "--format",
     "form",
@@ -40,17 +43,7 @@ if TYPE_CHECKING:
 @quiet_option
 @json_option
 def command(
-    target: str,
-    file: Path,
-    form: str,
-    inputs: bool,
-    paths: dict[str, Path],
-    thin: bool,
-    image_only: bool,
-    licence: str | None,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
+    target: str, file: Path | None, everything: bool, form: str, quiet: bool, as_json: bool, **asked: Any
 ) -> None:
     """Write an image with its runs, or one run as an RO-Crate or a page, for another place.
 
@@ -69,36 +62,70 @@ def command(
               the proof that a signed tree head covers them, checked in the reader's
               browser. FILE.svg beside it is a badge that links to it.
 
+    With --all and a FILE alone: every finished run of the record with its verdicts and attempts, and what
+    people said (notes, tags, aliases), for `reprise import` into another database. Images stay in their
+    registry; outputs, logs and traces in the store, which can be copied as it is.
+
     Every byte is checked while it is copied. The same runs with the same verdicts give the same bytes.
 
     JSON of a bundle: `path`, `size` (bytes), `bundle` (digest), `image`, `runs`, `left_out` (layers),
     `inputs`. JSON of a crate: `path`, `run`, `files`, `size`, `left_out` (what is not in it, and why).
     JSON of a page: `path`, `badge`, `run`, `size`, `events`, `key` (the fingerprint that readers compare).
+    JSON with --all: `path`, `size`, `record` (digest), `runs`, `remarks`, `open` (counts; open runs stay).
     """
     from orchestrator.cli.terminal.console import print_view
 
+    if everything:
+        if file is not None or form != "bundle" or any(asked[name] for name in asked if name != "force"):
+            raise click.UsageError("--all takes a FILE and --force, and nothing else")
+        view = _whole(target, asked["force"], quiet, as_json)
+    elif file is None:
+        raise click.UsageError("the FILE to write is missing: reprise export RUN FILE, or export --all FILE")
+    else:
+        view = _some(target, file, form, quiet, as_json, **asked)
+    print_view(view, as_json, quiet)
+
+
+def _some(
+    target: str,
+    file: Path,
+    form: str,
+    quiet: bool,
+    as_json: bool,
+    *,
+    inputs: bool,
+    paths: dict[str, Path],
+    thin: bool,
+    image_only: bool,
+    licence: str | None,
+    force: bool,
+) -> View:
     if form != "ro-crate" and licence is not None:
         raise click.UsageError("--licence goes with --format ro-crate")
     if form != "bundle" and (thin or image_only):
         raise click.UsageError("--thin and --image-only go with --format bundle")
     if form == "html" and (inputs or paths):
         raise click.UsageError("--inputs and --input go with --format bundle or ro-crate")
-    common = {
-        "path": file,
-        "inputs": inputs,
-        "input_paths": paths,
-        "force": force,
-    }
+    common = {"path": file, "inputs": inputs, "input_paths": paths, "force": force}
     if form == "ro-crate":
-        view = _crate(target, common | {"licence": licence}, quiet, as_json)
-    elif form == "html":
-        view = _page(target, file, force)
-    elif file.is_dir():
+        return _crate(target, common | {"licence": licence}, quiet, as_json)
+    if form == "html":
+        return _page(target, file, force)
+    if file.is_dir():
         raise click.UsageError(f"{file} is a folder: a bundle is one file")
-    else:
-        request = common | {"target": target, "thin": thin, "image_only": image_only}
-        view = _bundle(request, quiet, as_json)
-    print_view(view, as_json, quiet)
+    request = common | {"target": target, "thin": thin, "image_only": image_only}
+    return _bundle(request, quiet, as_json)
+
+
+def _whole(target: str, force: bool, quiet: bool, as_json: bool) -> View:
+    from orchestrator.cli.terminal.run_progress import watching
+    from orchestrator.cli.verb_session import opened
+    from orchestrator.launch.bundles.record_file import export_record
+    from orchestrator.view.bundle_view import exported_record_view
+
+    path = existing_folder(Path(target))
+    with opened() as session, watching(as_json, quiet) as watch:
+        return exported_record_view(export_record(session, path, force, watch))
 
 
 def _bundle(request: dict[str, Any], quiet: bool, as_json: bool) -> View:

@@ -21,14 +21,20 @@ def command(file: Path, quiet: bool, as_json: bool) -> None:
     `reprise rerun DIGEST` needs no network.
 
     JSON: `bundle` (digest), `image`, `name`, `runs` (each with `run`, `new`, `verdicts`: how many were
-    new), `inputs` (`digest`, `folder`), `left_out` (layers of the base).
+    new), `inputs` (`digest`, `folder`), `left_out` (layers of the base). Of `export --all`: `record`
+    (digest), `runs`, `remarks` (how many notes, tags … were new), `kept` (aliases that runs here keep).
     """
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.bundles.import_bundle import import_bundle
-    from orchestrator.view.bundle_view import imported_view
+    from orchestrator.launch.bundles.record_file import import_record, is_record_file
+    from orchestrator.view.bundle_view import imported_record_view, imported_view
 
+    path = file.expanduser()
     with opened() as session, watching(as_json, quiet) as watch:
-        done = import_bundle(session, file.expanduser(), watch)
-    print_view(imported_view(done), as_json, quiet)
+        if is_record_file(path):
+            view = imported_record_view(import_record(session, path, watch))
+        else:
+            view = imported_view(import_bundle(session, path, watch))
+    print_view(view, as_json, quiet)

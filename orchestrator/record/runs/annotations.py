@@ -27,7 +27,7 @@ _TAG = re.compile(r"\w[\w.:/+-]{0,99}\Z")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}\Z")
 _HEX = re.compile(r"[0-9A-Fa-f]+\Z")
 # Kind of annotation -> the kind of its event in the ledger.
-_EVENTS = {
+EVENTS = {
     "note": "run.noted",
     "tag": "run.tagged",
     "untag": "run.tagged",
@@ -42,6 +42,20 @@ _WORDS = ("tag", "untag", "name", "unname", "archive", "restore")
 def is_name(text: str) -> bool:
     """Whether a run can have this name. What could be the beginning of an id cannot be a name."""
     return bool(_NAME.match(text)) and not _HEX.match(text)
+
+
+def is_tag(text: str) -> bool:
+    return bool(_TAG.match(text))
+
+
+def is_alias(text: str) -> bool:
+    """Whether people can give a run this name: `latest` has a meaning already."""
+    return is_name(text) and text != LATEST
+
+
+def every_remark(connection: Connection) -> list[Remark]:
+    """All that was ever said of any run, oldest first."""
+    return list(readable(connection.execute(_remarks()), _remark, lambda row: row.public_id))
 
 
 def note(connection: Connection, run: str, text: str, by: str) -> bool:
@@ -65,7 +79,7 @@ def tag(
 ) -> list[str]:
     """Add or remove tags: those that changed."""
     for word in words:
-        if not remove and not _TAG.match(word):
+        if not remove and not is_tag(word):
             raise UsageError(
                 f"{word!r} is no tag", "100 letters, digits or . : / + - _ at most, a letter or digit first"
             )
@@ -117,7 +131,7 @@ def _add(connection: Connection, key: int, kind: str, by: str, *, word: str = ""
     added = inserted(connection, tables.annotation, row)
     held = {str(added): row_evidence.row_value(tables.annotation, row)}
     run = connection.execute(select(tables.run.c.public_id).where(tables.run.c.id == key)).scalar_one()
-    append_events.append(connection, _EVENTS[kind], run, {"annotation": held})
+    append_events.append(connection, EVENTS[kind], run, {"annotation": held})
 
 
 def marks(connection: Connection, run: str) -> RunAnnotations:

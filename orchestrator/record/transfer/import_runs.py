@@ -25,17 +25,27 @@ from orchestrator.record.runs.read_run import state_of, whole_image, whole_run
 from orchestrator.record.runs.run_states import insert_rows, key_of, submit, write_verdict
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document
-from orchestrator.record.transfer.import_limits import beyond
+from orchestrator.record.transfer.import_limits import LINE, beyond
 from orchestrator.spec.inputs import InputData, folder_digest
 from orchestrator.structural_difference import differences
 from orchestrator.untrusted_json import first_problem, read_untrusted
-from orchestrator.value import YEARS, Value
+from orchestrator.value import YEARS, Instant, Value
 
 SHOWN = 4  # differences that a message names
 _WHOLE = "the bundle was altered, or made by another program: export the run again"
 _ID = re.compile(r"[0-9a-f]{16}\Z")
 # What differs between records: the name that a worker gives its box, and the bundle that the run came in.
 _NOT_CARRIED = {"box_name": None, "imported": None}
+
+
+class PastAttempt(Value):
+    """An attempt that was given up before the one which ended the run."""
+
+    number: int
+    box: str
+    boot: str
+    executor: str
+    claimed_at: Instant
 
 
 class Carried(Value):
@@ -46,10 +56,12 @@ class Carried(Value):
     image: ImageFacts
     verdicts: tuple[VerdictLine, ...] = ()
     inputs: tuple[InputData, ...] = ()  # what is known of the program's inputs; not their bytes
+    attempts: tuple[PastAttempt, ...] = ()  # by number; only where a whole record travels
 
     def to_bytes(self) -> bytes:
         """The same run gives the same bytes. NaN and infinities are kept, as words that JSON has not."""
-        return document(self.model_dump(mode="json")).encode()
+        left_out = None if self.attempts else {"attempts"}  # a bundle's form is as it always was
+        return document(self.model_dump(mode="json", exclude=left_out)).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Carried:
@@ -71,6 +83,7 @@ class Carried(Value):
             raise ValueError(f"run {run.id} names another image than its own")
         for known in item.inputs:
             _check_input(known, run)
+        _check_attempts(item.attempts, run)
         moments = [run.created_at, run.started_at, run.finished_at, run.git.committed_at if run.git else None]
         moments += [line.created_at for line in item.verdicts]
         if any(moment is not None and moment.tzinfo is None for moment in moments):
@@ -100,6 +113,17 @@ def _check_verdict(line: VerdictLine, run: str) -> None:
         raise ValueError(f"a verdict over run {run} speaks of others")
 
 
+def _check_attempts(attempts: tuple[PastAttempt, ...], run: RunRecord) -> None:
+    numbers = [one.number for one in attempts]
+    if numbers != sorted(set(numbers)) or (numbers and not (numbers[0] >= 1 and numbers[-1] < run.attempt)):
+        raise ValueError(f"run {run.id} has attempts that are out of order")
+    texts = (text for one in attempts for text in (one.box, one.boot, one.executor))
+    if any(len(text.encode("utf-8", "replace")) > LINE for text in texts):
+        raise ValueError(f"run {run.id} has an attempt with a text of more than {LINE} bytes")
+    if any(one.claimed_at.tzinfo is None for one in attempts):
+        raise ValueError(f"run {run.id} has an attempt at a moment without a time zone")
+
+
 def _check_input(data: InputData, run: RunRecord) -> None:
     entries = [(file.path, file.digest.hex, file.size) for file in data.files]
     known = not entries or (
@@ -111,8 +135,8 @@ def _check_input(data: InputData, run: RunRecord) -> None:
         raise ValueError(f"run {run.id} has no input of these files: {data.digest}")
 
 
-def carry(connection: Connection, run: str) -> Carried:
-    """A finished run. UsageError for an unknown or an open one."""
+def carry(connection: Connection, run: str, *, attempts: bool = False) -> Carried:
+    """A finished run; with the attempts before its last where asked for. UsageError for any other run."""
     found = whole_run(connection, run)
     if not found.state.final:
         raise UsageError(
@@ -124,7 +148,15 @@ def carry(connection: Connection, run: str) -> Carried:
         image=whole_image(connection, found.image)[0],
         verdicts=tuple(line for line in verdicts(connection, run) if line.run == run),
         inputs=tuple(_known_inputs(connection, found)),
+        attempts=tuple(_past_attempts(connection, found)) if attempts else (),
     )
+
+
+def _past_attempts(connection: Connection, run: RunRecord) -> Iterator[PastAttempt]:
+    table = tables.attempt
+    mine = (table.c.run_id == key_of(connection, run.id)) & (table.c.number < run.attempt)
+    for row in connection.execute(select(table).where(mine).order_by(table.c.number)):
+        yield PastAttempt(**{name: getattr(row, name) for name in PastAttempt.model_fields})
 
 
 def _known_inputs(connection: Connection, run: RunRecord) -> Iterator[InputData]:
@@ -214,6 +246,7 @@ def _write(connection: Connection, item: Carried, by: str, source: Digest) -> No
             attempt = {"number": run.attempt, "box": run.box, "boot": "", "executor": executor}
             moment = run.started_at or run.created_at
             insert_rows(connection, tables.attempt, [{"run_id": key, **attempt, "claimed_at": moment}])
+        insert_rows(connection, tables.attempt, ({"run_id": key, **dict(one)} for one in item.attempts))
         append_events.append(
             connection, "run.imported", run.id, {"bundle": source, **row_evidence.of_run(connection, key)}
         )

@@ -1,0 +1,123 @@
+"""All that a record holds of its finished runs and of what people said of them, for another record.
+
+`finished` and `all_remarks` read; `bring_all` takes a connection inside a writing transaction (database.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import Connection, select
+
+from orchestrator.digest import Digest
+from orchestrator.errors import UsageError
+from orchestrator.record.ledger import append_events, row_evidence
+from orchestrator.record.run_record import Remark
+from orchestrator.record.runs.annotations import EVENTS, LONGEST_NOTE, every_remark, is_alias, is_tag, named
+from orchestrator.record.runs.run_states import inserted, key_of
+from orchestrator.record.schema import tables
+from orchestrator.record.transfer.import_limits import LINE
+from orchestrator.record.transfer.import_runs import Brought, Carried, bring_in
+from orchestrator.run.attempt_model import State
+from orchestrator.value import YEARS, Value
+
+
+class BroughtAll(Value):
+    runs: tuple[Brought, ...]
+    remarks: int  # that were not here
+    kept: tuple[str, ...]  # aliases that stay with runs of this record
+
+
+def finished(connection: Connection) -> list[str]:
+    """Ids of all finished runs, originals before their reruns."""
+    run = tables.run
+    final = [state for state in State if state.final]
+    query = select(run.c.public_id).where(run.c.state.in_(final)).order_by(run.c.id)
+    return list(connection.execute(query).scalars())
+
+
+def all_remarks(connection: Connection) -> list[Remark]:
+    """All that was ever said of any run, oldest first."""
+    return every_remark(connection)
+
+
+def _check(remark: Remark) -> None:
+    """UsageError for what no person could have said here."""
+    if (what := _wrong(remark)) is not None:
+        raise UsageError(
+            f"what is said of run {remark.run} cannot be recorded: {what}",
+            "the file was altered, or made by another program: export the record again",
+        )
+
+
+def _wrong(remark: Remark) -> str | None:
+    word, kind = remark.word, remark.kind
+    if kind in ("tag", "untag"):
+        fits = is_tag(word)
+    elif kind in ("name", "unname"):
+        fits = is_alias(word)
+    else:
+        fits = not word and kind in tables.ANNOTATIONS
+    if not fits:
+        return f"{kind!r:.20} {word!r:.120}"
+    if len(remark.text) > LONGEST_NOTE or bool(remark.text.strip()) is not (kind == "note"):
+        return "a note without text, or longer than notes are"
+    if not remark.by or len(remark.by.encode("utf-8", "replace")) > LINE:
+        return "it is by nobody"
+    if remark.at.tzinfo is None or not YEARS[0] <= remark.at <= YEARS[1]:
+        return "its moment is none of the years 1970 to 2200"
+    return None
+
+
+def bring_all(
+    connection: Connection,
+    items: Callable[[], Iterable[Carried]],
+    remarks: Iterable[Remark],
+    by: str,
+    source: Digest,
+) -> BroughtAll:
+    """Write down what is not here yet: runs as `bring_in` does, then what was said of them, by whom and when.
+
+    An alias that a run of this record has stays with it. UsageError as of `bring_in`, and for a remark that
+    cannot be recorded, or on a run that is not here; then nothing is written.
+    """
+    brought = bring_in(connection, items, by, source)
+    ours = _aliases_here(connection, {item.run for item in brought})
+    new, kept = 0, set()
+    for remark in remarks:
+        _check(remark)
+        if remark.kind in ("name", "unname") and remark.word in ours:
+            kept.add(remark.word)
+        elif not _is_said(connection, remark):
+            _say(connection, remark)
+            new += 1
+    return BroughtAll(runs=tuple(brought), remarks=new, kept=tuple(sorted(kept)))
+
+
+def _aliases_here(connection: Connection, brought: set[str]) -> set[str]:
+    """Aliases of runs that are not among those which come in."""
+    table = tables.annotation
+    words = connection.execute(select(table.c.word).where(table.c.kind == "name").distinct()).scalars()
+    holders = {word: named(connection, word) for word in list(words)}
+    return {word for word, run in holders.items() if run is not None and run not in brought}
+
+
+def _is_said(connection: Connection, remark: Remark) -> bool:
+    table = tables.annotation
+    same = (table.c.kind == remark.kind) & (table.c.word == remark.word) & (table.c.text == remark.text)
+    who = (table.c.made_by == remark.by) & (table.c.made_at == remark.at)
+    mine = table.c.run_id == key_of(connection, remark.run)
+    return connection.execute(select(table.c.id).where(mine & same & who)).first() is not None
+
+
+def _say(connection: Connection, remark: Remark) -> None:
+    row = {
+        "run_id": key_of(connection, remark.run),
+        "kind": remark.kind,
+        "word": remark.word,
+        "text": remark.text,
+        "made_by": remark.by,
+        "made_at": remark.at,
+    }
+    held = {str(inserted(connection, tables.annotation, row)): row_evidence.row_value(tables.annotation, row)}
+    append_events.append(connection, EVENTS[remark.kind], remark.run, {"annotation": held})
