@@ -1,4 +1,4 @@
-"""What differs among many runs, as one flat table for a terminal or a file: one value a run for each field."""
+"""What differs among many runs, as one flat table for a terminal or a file: a value a run for each field."""
 
 from __future__ import annotations
 

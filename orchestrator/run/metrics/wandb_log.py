@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from orchestrator.run.metrics.event_files import EventFileError, spans
 
-MAX_SIZE = 128 << 20  # bytes of a file
+MAX_SIZE = 64 << 20  # bytes of a file
 MAX_RECORD = 16 << 20  # bytes; an artifact's manifest may be long
 MAX_ITEMS = 20_000  # of one record
 MAX_VALUE = 1 << 16  # bytes of one value's JSON that are read
