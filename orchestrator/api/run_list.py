@@ -10,7 +10,7 @@ from orchestrator.api.run_handle import Run
 from orchestrator.record.history.filter_fields import Field
 from orchestrator.record.run_record import HistoryFilter, HistoryPage
 from orchestrator.settings import Settings
-from orchestrator.view.runs import frames
+from orchestrator.view.forms import frames
 from orchestrator.view.runs.history_view import Answer, shown_columns
 from orchestrator.view.runs.run_columns import CellValue, all_columns, chosen_columns, values_in_columns
 

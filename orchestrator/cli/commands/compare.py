@@ -87,7 +87,7 @@ def _many(runs: tuple[str, ...], quiet: bool, as_json: bool) -> int:
     from orchestrator.cli.terminal.run_progress import notes_only
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.judge.judge_rerun import verdict_of
-    from orchestrator.verdict.difference_table import MOST
+    from orchestrator.verdict.many_runs_difference import MOST
     from orchestrator.view.verdict_view import verdicts_view
 
     if len(runs) > MOST:

@@ -64,7 +64,7 @@ def _many(runs: tuple[str, ...], everything: bool, as_csv: bool, as_json: bool) 
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.verb_session import opened
     from orchestrator.redaction import redact_known
-    from orchestrator.verdict.difference_table import MOST, difference_table
+    from orchestrator.verdict.many_runs_difference import MOST, difference_table
     from orchestrator.view.runs.difference_view import table_csv, table_view
 
     if len(runs) > MOST:

@@ -121,8 +121,8 @@ def _print_csv(found: Answer, columns: str | None) -> None:
 
 def _write_parquet(found: Answer, columns: str | None, path: Path) -> None:
     from orchestrator.cli.terminal.console import tell
+    from orchestrator.view.forms.frames import write_parquet
     from orchestrator.view.forms.page import Tone
-    from orchestrator.view.runs.frames import write_parquet
     from orchestrator.view.runs.history_view import history_notes
     from orchestrator.view.runs.run_columns import all_columns, chosen_columns, values_in_columns
 

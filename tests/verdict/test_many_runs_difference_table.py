@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.records import digest_of, kept, run_record
 
-from orchestrator.verdict.difference_table import difference_table
+from orchestrator.verdict.many_runs_difference import difference_table
 from orchestrator.verdict.run_difference import difference
 
 
