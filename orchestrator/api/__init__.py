@@ -11,9 +11,20 @@ Names are the command line's. Looking writes nothing, and brings no older record
 """
 
 from orchestrator.api.ask import run, runs
-from orchestrator.api.launch_runs import Rerun, rerun, submit
+from orchestrator.api.launch_runs import JudgedRerun, rerun, submit
 from orchestrator.api.run_handle import Curve, Run
 from orchestrator.api.run_list import Runs
 from orchestrator.errors import RepriseError, UsageError
 
-__all__ = ["Curve", "RepriseError", "Rerun", "Run", "Runs", "UsageError", "rerun", "run", "runs", "submit"]
+__all__ = [
+    "Curve",
+    "JudgedRerun",
+    "RepriseError",
+    "Run",
+    "Runs",
+    "UsageError",
+    "rerun",
+    "run",
+    "runs",
+    "submit",
+]

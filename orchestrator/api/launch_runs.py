@@ -17,7 +17,7 @@ from orchestrator.spec.jobfile.placeholders import text_of
 from orchestrator.verdict.verdict_model import Verdict
 
 
-class Rerun(NamedTuple):
+class JudgedRerun(NamedTuple):
     run: Run
     verdict: Verdict | None  # None: nothing is known to compare with, or --detach
 
@@ -77,7 +77,7 @@ def rerun(
     inputs: Mapping[str, str | Path] | None = None,
     detach: bool = False,
     watch: Watch | None = None,
-) -> Rerun:
+) -> JudgedRerun:
     """Run a digest, or a run's digest, again and compare, as `reprise rerun` does.
 
     `against`: the run to compare with; default: the first that succeeded with this digest. `inputs`: where
@@ -101,7 +101,7 @@ def rerun(
             record, verdict = rerun_detached(session, request, heard), None
         else:
             record, verdict = rerun_now(session, request, heard)
-    return Rerun(Run.whole(session.settings, record), verdict)
+    return JudgedRerun(Run.whole(session.settings, record), verdict)
 
 
 def _name_of(target: str | Run) -> str:
