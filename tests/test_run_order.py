@@ -10,6 +10,8 @@ def test_a_file_with_a_fixture_of_its_own_stays_whole_and_so_does_a_file_of_quic
         assert share_of(f"{whole}::test_a[x::y]") == whole
     single = "tests/integration/test_spine.py::test_a[x::y]"
     assert share_of(single) == single
+    visits = {share_of(f"tests/integration/test_web_{name}.py::test_a") for name in ("runs", "compare")}
+    assert len(visits) == 1
 
 
 def test_what_takes_long_begins_first():

@@ -3,7 +3,8 @@
 - What takes long begins first, so that no process works alone at the end: tests with an engine or a server,
   then the others. Of each, files before single tests, and long files before short ones.
 - A file's tests share a process, so that what its fixtures make is made once. Tests in tests/integration and
-  tests/engines take seconds each: there a file without a fixture of its own scope is dealt out test by test.
+  tests/engines take seconds each: there a file without a fixture of its own scope is dealt out test by test,
+  and the tests of a browser share one.
 """
 
 from __future__ import annotations
@@ -23,19 +24,24 @@ if TYPE_CHECKING:
 _TESTS = Path(__file__).resolve().parents[1]
 _LONG = ("tests/integration/", "tests/engines/")
 _HEAVY = ("engine", "server", "slow", "torch")
+_BROWSER = "from support.browser import"  # a Chromium of 0.5 GB, and the site that it visits
 _SHARES = re.compile(r"""^@pytest\.fixture\(.*scope=["'](module|package)["']""", re.MULTILINE)
 
 
 @functools.cache
-def stays_whole(file: str) -> bool:
-    """Whether the tests of a file, named from the checkout, share a process."""
-    return not file.startswith(_LONG) or bool(_SHARES.search((_TESTS.parent / file).read_text()))
+def _share_of_file(file: str) -> str | None:
+    """What all tests of a file, named from the checkout, belong to; None where each is for itself."""
+    if not file.startswith(_LONG):
+        return file
+    text = (_TESTS.parent / file).read_text()
+    if _BROWSER in text:
+        return _BROWSER
+    return file if _SHARES.search(text) else None
 
 
 def share_of(nodeid: str) -> str:
-    """What is given to one process in one piece: a file, or a test."""
-    file = nodeid.partition("::")[0]
-    return file if stays_whole(file) else nodeid
+    """What is given to one process in one piece: a file, a test, or all that ask for a browser."""
+    return _share_of_file(nodeid.partition("::")[0]) or nodeid
 
 
 def in_turn(tests: Mapping[str, bool]) -> list[str]:
@@ -45,7 +51,7 @@ def in_turn(tests: Mapping[str, bool]) -> list[str]:
 
     def turn(test: str) -> tuple[bool, bool, int, str]:
         share = share_of(test)
-        return not share.startswith(_LONG), share not in heavy, -sizes[share], share
+        return not test.startswith(_LONG), share not in heavy, -sizes[share], share
 
     return sorted(tests, key=turn)
 
