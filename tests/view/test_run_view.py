@@ -25,15 +25,15 @@ def test_what_is_said_of_a_run(read: Read) -> None:
     run = make_run(program=program, outputs=outputs, metrics={"accuracy": 0.9812345678, "loss": float("nan")})
     out = read(run_view(run).page)
     for fact in (
-        "run        0123456789abcdef",
-        "state      succeeded",
+        "run         0123456789abcdef",
+        "state       succeeded",
         run.image,
         "12.3 s",
         "epochs=3  lr=0.1  seed=7",
         "accuracy 0.981235",
         "loss nan",
         "cccccccccccc  DIRTY",
-        "packages   2",
+        "packages    2",
         "benchmark: False -> True",
         "5 B",
         digest_of("model").short,
@@ -47,8 +47,8 @@ def test_what_is_said_of_a_run(read: Read) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ((*SHELL, "python train.py --lr 0.1"), "command    python train.py --lr 0.1\n"),
-        (("python", "a b.py"), "command    python 'a b.py'\n"),
+        ((*SHELL, "python train.py --lr 0.1"), "command     python train.py --lr 0.1\n"),
+        (("python", "a b.py"), "command     python 'a b.py'\n"),
         ((*SHELL, "x" * 5000), "x…\n"),
     ],
 )
@@ -61,7 +61,7 @@ def test_a_failure_says_whose_it_is_and_why(read: Read) -> None:
     message = "killed\x1b[2J for memory"
     run = make_run(state=State.FAILED, failure=Failure.MEMORY, message=message, outputs=(), git=None)
     out = read(run_view(run).page)
-    assert "state      failed (memory): killed for memory" in out
+    assert "state       failed (memory): killed for memory" in out
     assert f"reprise logs {run.id}" in out
     assert "reprise outputs" not in out
 
