@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := scripts/uv.sh pip install --quiet --compile-bytecode --python $(VENV)
 INSTALL := $(PIP) --no-deps --require-hashes --only-binary :all:
 
-.PHONY: help setup engine base demo unit test acceptance machines engines team lint format bench gpu gpu-pack lock clean dev compiled programs
+.PHONY: help setup engine base demo unit test acceptance machines engines team lint format bench gpu gpu-pack screenshots lock clean dev compiled programs
 
 help: ## what can be made
 	@sed -n '1,5s/^# //p' Makefile
@@ -123,6 +123,10 @@ gpu: dev ## on a box with an NVIDIA GPU: what holds there, as one table in ten m
 
 gpu-pack: dev ## for a GPU box without Docker and network: one file, 57 MiB (FOR=3.12 is that box's Python)
 	@scripts/gpu-pack.sh reprise-gpu.tar.xz $(or $(FOR),3.12)
+
+screenshots: setup dev ## the gallery of the dashboard: docs/screenshots/
+	@scripts/packages.sh "for the screenshots" chromium
+	@$(VENV)/bin/python scripts/screenshots.py
 
 lock: dev ## the requirements files, made anew
 	@PYTHON=$(VENV)/bin/python scripts/lock.sh

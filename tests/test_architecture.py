@@ -245,6 +245,7 @@ def test_the_runtime_imports_torch_and_numpy_only_when_needed():
 # Folders with more modules, and why.
 LARGE_FOLDERS = {
     "cli/commands": "one file for each verb",
+    "web/pages": "one file for each page",
     "record/schema/migrations/versions": "one file for each change of the schema",
     "payload": "copied into images as it is",
 }

@@ -16,7 +16,7 @@ _OTHERS = 0o077
 _THROUGH = 0o011  # on the way to a shared store: names cannot be listed
 _OURS = frozenset(
     {"attempts", "bases.lock", "bases.toml", "flavours", "identity.key", "images", "imports", "imports.lock"}
-    | {"inputs", "keys", "spool", "store", "wheels", "worker.log"}
+    | {"inputs", "keys", "last-audit.json", "spool", "store", "web", "wheels", "worker.log"}
 )
 _BEGINNINGS = ("reprise.db", "hashes.db", "crash-", ".")
 

@@ -15,7 +15,7 @@ from orchestrator.record.database import database_clock
 from orchestrator.record.database.connect import open_database
 from orchestrator.record.database.database import Database
 from orchestrator.record.database.reading_limit import limit_reads
-from orchestrator.record.history import best_runs, changes, queries, unmet_filter
+from orchestrator.record.history import best_runs, changes, queries, recorded_names, unmet_filter
 from orchestrator.record.ledger import append_events, read_ledger
 from orchestrator.record.ledger.audit_pages import Everything
 from orchestrator.record.lineage import file_origin, run_lineage
@@ -129,6 +129,7 @@ class History(Door):
     line = reading(queries.line_of)
     named_lines = reading(queries.named_lines)
     field = reading(queries.sorted_by)
+    fields = reading(recorded_names.filter_fields)
     why_nothing = reading(unmet_filter.why_nothing)
     files_of_folders = reading(changes.files_of_folders)
     changes = reading(changes.changes)

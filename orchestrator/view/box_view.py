@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from orchestrator.record.run_record import BoxLine
+from orchestrator.record.run_record import BoxLine, RunLine
 from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.human_units import moment_text, size_text, span_text
 from orchestrator.view.forms.json_form import jsonable
@@ -49,6 +49,32 @@ def hardware_text(box: BoxLine) -> str:
     models = Counter(gpu.name for gpu in box.gpus)
     parts = [f"{count} x {name}" if count > 1 else name for name, count in models.items()]
     return ", ".join([*parts, f"{box.cpus} cores", size_text(box.memory)])
+
+
+def open_runs_view(runs: Sequence[RunLine], waiting: Mapping[str, str], more: bool) -> View:
+    """Runs that are not over, the newest first. `waiting`: by run, why no box has taken it yet."""
+
+    def page() -> Iterator[Block]:
+        if not runs:
+            yield Text("no run is open")
+            return
+        rows = [
+            (
+                run.id,
+                run.job,
+                run.state.value,
+                run.box_name or (run.box or "")[:BOX_SHOWN],
+                moment_text(run.created_at),
+                run.submitted_by,
+                waiting.get(run.id, ""),
+            )
+            for run in runs
+        ]
+        yield Table(("run", "job", "state", "box", "submitted", "by", "waits because"), rows)
+        if more:
+            yield Text("and more; `reprise history --status queued` lists them")
+
+    return View({"open": runs, "waiting": waiting, "more": more}, page())
 
 
 def recovery_view(adopted: Sequence[Adopted], leftovers: Sequence[Leftover]) -> View:

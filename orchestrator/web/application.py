@@ -37,7 +37,7 @@ def dashboard(settings: Settings, tokens: Tokens, limits: Limits) -> ASGIApp:
     templates().globals["navigation"] = NAVIGATION
     app = Starlette(
         routes=routes,
-        exception_handlers={RepriseError: _refused, HTTPException: _http_error},
+        exception_handlers={RepriseError: _refused, HTTPException: _http_error, Exception: _crashed},
         lifespan=lifespan,
     )
     return Guard(app, tokens, limits)
@@ -56,6 +56,11 @@ def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  (for mypy)
     texts = {404: "there is no such page", 405: "this page takes no such request"}
     return _told(request, error.status_code, texts.get(error.status_code, str(error.detail)), None)
+
+
+def _crashed(request: Request, _error: Exception) -> Response:
+    """The server goes on, and writes where the error came from to its standard error."""
+    return _told(request, 500, "this page could not be made: that is a bug", "the server's output says more")
 
 
 def _told(request: Request, status: int, message: str, hint: str | None) -> Response:

@@ -11,7 +11,9 @@ from orchestrator.view.forms.clean_text import clean_line, clean_text
 from orchestrator.view.forms.page import Block, Fields, Patch, Table, Text, Tree, tone_of
 
 RUN_COLUMNS = frozenset({"run", "a", "b", "original", "rerun"})  # their cells lead to a run
+RUN_FIELDS = RUN_COLUMNS | {"rerun of"}
 _RUN = re.compile(r"[0-9a-f]{16}\Z")
+_ID_INSIDE = re.compile(r"(?<![0-9A-Za-z])([0-9a-f]{16})(?![0-9A-Za-z])")
 _BETWEEN = "\x1f"  # no cleaned text holds it
 _PATCH = (("+++", "file"), ("---", "file"), ("diff ", "file"), ("@@", "place"), ("+", "more"), ("-", "less"))
 
@@ -23,13 +25,20 @@ class Cell(NamedTuple):
     right: bool = False
 
 
+class TextPiece(NamedTuple):
+    """Of a text: plain, or a run's id, which leads to the run."""
+
+    text: str
+    run: bool = False
+
+
 class Printed(NamedTuple):
     """One block as its template takes it."""
 
     kind: str
-    text: str = ""
+    text: Sequence[TextPiece] = ()
     tone: str = "plain"
-    pairs: Sequence[tuple[str, Cell]] = ()
+    pairs: Sequence[tuple[str, str, Sequence[TextPiece]]] = ()  # name, tone, value
     columns: Sequence[Cell] = ()
     rows: Sequence[Sequence[Cell]] = ()
     lines: Sequence[tuple[str, str]] = ()  # kind and text, of a patch
@@ -37,7 +46,7 @@ class Printed(NamedTuple):
 
 
 class Branch(NamedTuple):
-    text: str
+    text: Sequence[TextPiece]
     children: Sequence[Branch]
 
 
@@ -48,11 +57,14 @@ def printed(page: Iterable[Block]) -> Iterator[Printed]:
             case Text():
                 text = redact_known(clean_text(block.text)).strip("\n")
                 if text:
-                    yield Printed("text", text=text, tone=block.tone.value)
+                    yield Printed("text", text=pieces(text), tone=block.tone.value)
             case Fields():
                 pairs = [(name, value) for name, value in block.pairs if value]
                 values = clean_cells([value for _, value in pairs])
-                shown = [(name, cell_of(text)) for (name, _), text in zip(pairs, values, strict=True)]
+                shown = [
+                    (name, tone_of(text).value, pieces(text) if name in RUN_FIELDS else [TextPiece(text)])
+                    for (name, _), text in zip(pairs, values, strict=True)
+                ]
                 if shown:
                     yield Printed("fields", pairs=shown)
             case Table():
@@ -61,6 +73,12 @@ def printed(page: Iterable[Block]) -> Iterator[Printed]:
                 yield Printed("tree", tree=_branch(block))
             case Patch():
                 yield Printed("patch", lines=list(_patch(redact_known(clean_text(block.text)))))
+
+
+def pieces(text: str) -> list[TextPiece]:
+    """A sentence with the ids in it apart: 16 hex digits between other characters."""
+    parts = _ID_INSIDE.split(text)
+    return [TextPiece(part, place % 2 == 1) for place, part in enumerate(parts) if part]
 
 
 def clean_cells(texts: Sequence[str]) -> list[str]:
@@ -87,7 +105,7 @@ def _table(block: Table) -> Printed:
 
 
 def _branch(tree: Tree) -> Branch:
-    return Branch(redact_known(clean_line(tree.text)), [_branch(child) for child in tree.children])
+    return Branch(pieces(redact_known(clean_line(tree.text))), [_branch(child) for child in tree.children])
 
 
 def _patch(text: str) -> Iterator[tuple[str, str]]:

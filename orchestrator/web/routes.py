@@ -7,7 +7,10 @@ from starlette.routing import BaseRoute
 from orchestrator.web import static_files
 from orchestrator.web.pages import (
     annotate_run,
+    boxes_and_queue,
     compared_runs,
+    file_digest,
+    last_audit,
     live_run,
     metric_charts,
     metric_importance,
@@ -29,8 +32,17 @@ routes: list[BaseRoute] = [
     *metric_charts.routes,
     *compared_runs.routes,
     *metric_importance.routes,
+    *file_digest.routes,
+    *boxes_and_queue.routes,
+    *last_audit.routes,
     *static_files.routes,
 ]
 
 # What the navigation holds: path, name.
-NAVIGATION = (("/", "Runs"), ("/importance", "What mattered"))
+NAVIGATION = (
+    ("/", "Runs"),
+    ("/importance", "What mattered"),
+    ("/origin", "Origin"),
+    ("/boxes", "Boxes"),
+    ("/audit", "Audit"),
+)

@@ -17,6 +17,7 @@ from orchestrator.web.security import Limits
 PORT = 8100
 LONGEST_HEAD = 32_768  # bytes of a request's line and headers
 MOST_AT_ONCE = 400  # connections
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (compared, not bound to)
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -34,7 +35,8 @@ class Bound(NamedTuple):
         return self.host in _LOCAL
 
     def address(self, token: str) -> str:
-        name = self.names[0] if self.names else f"{_bracketed(self.host)}:{self.port}"
+        host = socket.gethostname() if self.host in _EVERYWHERE else self.host
+        name = self.names[0] if self.names else f"{_bracketed(host)}:{self.port}"
         return f"http://{name}{self.root_path}/?token={token}"
 
 
@@ -45,9 +47,10 @@ def _bracketed(host: str) -> str:
 def allowed_hosts(host: str, port: int, names: Sequence[str]) -> frozenset[str]:
     """`Host` headers that are answered. Any other may be a stranger's name that leads to this machine."""
     own = {host, *_LOCAL} if host in _LOCAL else {host}
-    if host in ("0.0.0.0", "::"):  # noqa: S104  (compared, not bound to)
+    if host in _EVERYWHERE:
         own = {*_LOCAL, socket.gethostname(), socket.getfqdn()}
-    found = {f"{_bracketed(name)}:{port}" for name in own} | set(names)
+    found = {f"{_bracketed(name)}:{port}" for name in own}
+    found |= {*names, *(f"{name}:{port}" for name in names if ":" not in name)}
     if port == 80:
         found |= {_bracketed(name) for name in own}
     return frozenset(name.lower() for name in found)

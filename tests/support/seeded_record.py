@@ -163,7 +163,7 @@ def _hostile(session: Session) -> str:
     run = finish_run(
         record,
         new_run(
-            job="digits",
+            job="hostile",
             description=HOSTILE[0],
             params={**texts, "lr": 0.01},
             image="hostile",

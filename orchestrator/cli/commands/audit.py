@@ -113,6 +113,7 @@ def command(
             wanted = tuple(map(AuditPart, parts))
             asked = Audit(parts=wanted, since=since, witnesses=witness, keys=keys)
             findings, what = list(audit(session, asked, bar.step)), ", ".join(parts)
+        _keep(session, findings, what)
     return _answer(findings, what, as_json)
 
 
@@ -125,6 +126,18 @@ def _answer(findings: Sequence[Finding], what: str, as_json: bool) -> ExitCode:
     if any(one.wrong for one in findings):
         return ExitCode.AUDIT
     return ExitCode.INFRASTRUCTURE if any(one.unknown for one in findings) else ExitCode.OK
+
+
+def _keep(session: Session, findings: Sequence[Finding], what: str) -> None:
+    """For `reprise web`. A disk or a record that takes nothing more must not spoil the answer."""
+    from orchestrator.audit.kept_audit import keep_audit
+    from orchestrator.cli.terminal.console import tell
+    from orchestrator.errors import RepriseError
+
+    try:
+        keep_audit(session, findings, what)
+    except (OSError, RepriseError) as error:
+        tell(f"this audit is not kept for the dashboard: {error}")
 
 
 def _verdicts(

@@ -74,4 +74,5 @@ def _tell(bound: Bound, as_json: bool) -> None:
     click.echo(f"reprise web serves {annotate}")
     if not bound.local:
         click.echo(f"to read only:      {read}")
+        click.echo("whoever reads along on the network reads the token: put a proxy with TLS before it")
     click.echo("Ctrl-C ends it")

@@ -9,12 +9,13 @@ from typing import Protocol
 
 from sqlalchemy import Connection, func, select
 
-from orchestrator.record.history.filter_fields import TABLES, Field, Mismatch, Part, field_named
+from orchestrator.record.history.filter_fields import PLAIN, TABLES, Field, Mismatch, Part, field_named
 
 MOST = 500  # names that are searched for a similar one
 SHOWN = 10  # names in a hint
 _HOW_RECORDED = {"metrics": "; a job writes them into metrics.json or metrics.jsonl (docs/job-spec.md)"}
 
+_DOTTED = re.compile(r"[^\W\d]\w*(?:[./][^\W\d]\w*)*\Z")
 _QUOTED = re.compile(r"""(params|metrics)\[(?:"(.*)"|'(.*)')\](?:\.(\w+))?\Z""")
 
 
@@ -60,6 +61,16 @@ class RecordedNames:
             if name is None:
                 return
             yield name
+
+
+def filter_fields(connection: Connection) -> list[str]:
+    """What a filter or an order can name, as it is written: for completion. MOST of each word at most."""
+    names = RecordedNames(connection)
+    found = list(PLAIN)
+    for word in TABLES:
+        for name in names.some(word):
+            found.append(f"{word}.{name}" if _DOTTED.match(name) else f"{word}[{name!r}]")
+    return found
 
 
 def field_of(text: str, names: KnownNames) -> Field:

@@ -14,9 +14,9 @@ from orchestrator.launch.session import Session
 from orchestrator.record.ledger.read_ledger import EventFilter
 from orchestrator.record.run_record import RunAnnotations, RunRecord
 from orchestrator.record.runs.author import person
+from orchestrator.view.dashboard import run_sections
 from orchestrator.view.forms.human_units import size_text
 from orchestrator.view.forms.page import Block, Patch, Text, Tone
-from orchestrator.view.runs import run_sections
 from orchestrator.view.runs.lineage_view import lineage_view
 from orchestrator.view.runs.run_view import shown_run
 from orchestrator.web.answers import json_answer, link, page, session_of, wants_json

@@ -1,0 +1,45 @@
+"""The last audit and the signed heads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from support.records import finish_run, new_run
+from support.seeded_record import HOSTILE
+from support.web_fixtures import Site
+
+from orchestrator.audit.findings import Finding, Kind
+from orchestrator.audit.heads.signed_heads import sign_ledger
+from orchestrator.audit.kept_audit import NAME, keep_audit
+from orchestrator.launch.session import Session
+
+
+def test_before_any_audit_the_command_is_offered(site: Site) -> None:
+    text = site.server.ask("/audit").text
+    assert "has run no audit yet" in text
+    assert "reprise audit" in text
+    assert "nothing is signed yet" in text
+
+
+def test_findings_are_told_with_what_they_mean(site_of: Callable[..., Site]) -> None:
+    site = site_of(seeded=False)
+    finding = Finding(kind=Kind.ROW_ALTERED, subject=f"run {HOSTILE[0]}", detail=HOSTILE[1])
+    with Session(site.server.settings) as session:
+        finish_run(session.record, new_run())
+        keep_audit(session, [finding], "ledger, rows")
+        sign_ledger(session)
+    text = site.server.ask("/audit").text
+    assert "it was changed by hand" in text
+    assert "1 wrong, 0 to note; looked at: ledger, rows" in text
+    assert "&lt;script&gt;alert(1)" in text
+    document = json.loads(site.server.ask("/audit?format=json").text)
+    assert document["audit"]["wrong"] == 1
+    assert len(document["heads"]) == 1
+
+
+def test_a_file_that_holds_no_audit_is_none(site_of: Callable[..., Site]) -> None:
+    site = site_of(seeded=False)
+    for data in (b"", b"[]", b"{", b'{"at": 1}', b"[" * 100_000):
+        (site.server.settings.home / NAME).write_bytes(data)
+        assert "has run no audit yet" in site.server.ask("/audit").text
