@@ -72,7 +72,7 @@ def test_hostile_runs_are_compared_in_both_themes(site: Site, visit: Visit) -> N
 def test_what_mattered_is_reached_and_readable(site: Site, visit: Visit) -> None:
     page = visit(site.server, "/", theme="dark")
     page.get_by_role("link", name="What mattered").click()
-    page.get_by_label("Metric").select_option("accuracy")
+    page.locator("select[name=metric]").select_option("accuracy")
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_text("cannot be told")).to_be_visible()
     expect(page.get_by_role("img", name="accuracy over lr")).to_be_visible()
