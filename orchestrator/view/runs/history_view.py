@@ -181,7 +181,7 @@ def _cell(found: Answer, place: int, name: str) -> str:
 def _same_text(same: dict[str, str]) -> str:
     """`the same in all: job digits, state succeeded, user ada, lr 0.1`."""
     texts = [  # `imported`, and not `imported imported`
-        cell if cell == name else f"{heading_of(name, list(same))} {clean_line(cell)}"
+        cell if name == "imported" else f"{heading_of(name, list(same))} {clean_line(cell)}"
         for name, cell in same.items()
     ]
     more = f" and {len(texts) - 2 * NAMED} more" if len(texts) > 2 * NAMED else ""
