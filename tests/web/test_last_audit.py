@@ -15,8 +15,8 @@ from orchestrator.audit.kept_audit import NAME, keep_audit
 from orchestrator.launch.session import Session
 
 
-def test_before_any_audit_the_command_is_offered(site: Site) -> None:
-    text = site.server.ask("/audit").text
+def test_before_any_audit_the_command_is_offered(empty_site: Site) -> None:
+    text = empty_site.server.ask("/audit").text
     assert "has run no audit yet" in text
     assert "reprise audit" in text
     assert "nothing is signed yet" in text
