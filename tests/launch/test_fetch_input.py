@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.records import new_run
+from support.records import finish_run, new_run
 from support.services import S3Server
 
 from orchestrator.digest import Digest
@@ -25,8 +28,11 @@ from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.record.store.input_trees import files_of, is_folder
+from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.settings import load
-from orchestrator.spec.inputs import digest_of
+from orchestrator.spec import folder_list
+from orchestrator.spec.folder_list import list_chunks
+from orchestrator.spec.inputs import digest_of, read_input
 from orchestrator.spec.program import Program
 
 SILENT = Silent()
@@ -399,3 +405,83 @@ def test_more_links_than_a_file_can_have(place: Place, data: Path, monkeypatch: 
     monkeypatch.setattr(os, "link", none)
     assert tree_of(materialise(there, sent.digest, SILENT)) == tree_of(data)
     assert fetch_input.AT_ONCE > 1
+
+
+def test_a_job_that_wrote_a_folders_list_does_not_stand_for_its_files(place: Place, data: Path) -> None:
+    """The record names the folder, which lies on a disk; the store has its list as an output."""
+    here, there = place.session("here"), place.session("there")
+    known = read_input(data)
+    program = Program(name="job", command=("python",), inputs={"data": known.digest})
+    listed = b"".join(list_chunks([(file.path, file.digest.hex, file.size) for file in known.files]))
+    assert here.store.put_bytes(listed) == known.digest
+    output = Output(path="x.json", status=OutputStatus.KEPT, digest=known.digest, size=len(listed))
+    finish_run(here.record, new_run(inputs=(known,), program=program), outputs=(output,))
+    put_input(here, data, SILENT)
+    assert tree_of(materialise(there, known.digest, SILENT)) == tree_of(data)
+
+
+def test_a_folder_whose_list_nobody_would_read_is_not_stored(
+    place: Place, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a box that fetched it would take the list for a file."""
+    here = place.session("here")
+    monkeypatch.setattr(folder_list, "MOST_LIST", 100)
+    with pytest.raises(UsageError, match="more than 100 bytes"):
+        put_input(here, data, SILENT)
+    assert not here.store.has(digest_of(data))
+
+
+def test_what_a_collection_took_during_a_long_upload_is_put_again(
+    place: Place, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = place.session("here")
+    victim, real, asked = Digest.of(b"x"), here.store.uploads, []
+    monkeypatch.setattr(upload_input, "PART_FILES", 5)
+
+    @contextmanager
+    def slow():  # type: ignore[no-untyped-def]
+        asked.append(1)
+        with real() as uploads:
+            yield uploads
+        if len(asked) == 5:  # the last part of the first pass
+            here.store.remove(victim, here.store.now() + timedelta(days=1))
+            monkeypatch.setattr(upload_input, "SOON", 0.0)
+        elif len(asked) > 5:
+            monkeypatch.setattr(upload_input, "SOON", 3600.0)
+
+    monkeypatch.setattr(here.store, "uploads", slow)
+    put_input(here, data, SILENT)
+    assert len(asked) == 6
+    here.store.verify(victim)
+
+
+def test_the_jobs_user_reads_a_folder_whatever_the_umask_is(place: Place, data: Path) -> None:
+    here, there = place.session("here"), place.session("there")
+    sent = put_input(here, data, SILENT)
+    before = os.umask(0o077)
+    try:
+        got = materialise(there, sent.digest, SILENT)
+    finally:
+        os.umask(before)
+    folders = [got, *(path for path in got.rglob("*") if path.is_dir())]
+    assert [path.stat().st_mode & 0o777 for path in folders] == [0o755] * 3
+    assert {path.stat().st_mode & 0o777 for path in got.rglob("*") if path.is_file()} == {0o444}
+
+
+def test_half_a_copy_never_has_the_name(
+    place: Place, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = place.session("here")
+    sent = put_input(here, data, SILENT)
+    real, copied = shutil.copyfile, []
+
+    def full(*words: Path, **more: bool) -> object:
+        copied.append(words)
+        if len(copied) > 3:
+            raise OSError(28, "No space left on device")
+        return real(*words, **more)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(StoreError, match="No space left"):
+        copy_out(here, sent.digest, tmp_path / "new" / "mine", SILENT)
+    assert list((tmp_path / "new").iterdir()) == []

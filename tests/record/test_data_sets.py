@@ -8,7 +8,7 @@ from sqlalchemy import text
 from support.records import finish_run
 
 from orchestrator.digest import Digest
-from orchestrator.errors import UsageError
+from orchestrator.errors import RepriseError, UsageError
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import InputOrigin, NewRun
 from orchestrator.record.runs import unreadable_rows
@@ -119,3 +119,21 @@ def test_a_row_that_was_altered_is_left_out_and_said(
     record._database.write(lambda connection: connection.execute(altered))
     assert [one.reference for one in record.data_sets.versions()] == ["mnist@2"]
     assert "left out" in caplog.text and "\x1b" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        "DELETE FROM input_data WHERE digest = :last",
+        "UPDATE data_version SET digest = 'none' WHERE version = 2",
+    ],
+)
+def test_an_older_version_never_stands_for_one_that_cannot_be_read(
+    record: Record, sets: list[InputData], alteration: str
+) -> None:
+    for data in sets[:2]:
+        record.data_sets.add("mnist", data, "ada")
+    with record._database.engine.begin() as connection:
+        connection.execute(text(alteration), {"last": sets[1].digest} if ":last" in alteration else {})
+    with pytest.raises(RepriseError, match="mnist"):
+        record.data_sets.find("mnist")

@@ -20,6 +20,7 @@ from orchestrator.launch.inputs.input_cache import InputCache, entries_in, holds
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError
+from orchestrator.scratch import scratch_folder
 
 AT_ONCE = 8  # files that are fetched at the same time
 LARGE = 64 << 20  # bytes: of a larger file, what came before a kill is kept
@@ -64,11 +65,14 @@ def copy_out(session: Session, digest: Digest, target: Path, watch: Watch) -> No
         raise UsageError(f"{target} is there already", "name a path that does not exist yet")
     source = materialise(session, digest, watch)
     try:
-        if source.is_dir():
-            shutil.copytree(source, target, copy_function=shutil.copyfile)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(".reprise-get-", target.parent) as above:  # half a copy never has the name
+            made = above / "whole"
+            if source.is_dir():
+                shutil.copytree(source, made, copy_function=shutil.copyfile)
+            else:
+                shutil.copyfile(source, made)
+            made.rename(target)
     except OSError as error:
         raise StoreError(f"{target} could not be written: {error}", "make room on the disk") from error
 

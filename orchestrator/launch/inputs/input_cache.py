@@ -255,13 +255,15 @@ def entries_in(path: Path) -> Iterator[FileEntry]:
 
 def _link_tree(incoming: Path, digest: Digest) -> None:
     made, above = incoming / _TREE, ""
-    made.mkdir(mode=0o755)
+    made.mkdir()
     for entry in entries_in(incoming / digest.hex):
         parent = entry.path.rpartition("/")[0]
         if parent != above:
-            (made / parent).mkdir(mode=0o755, parents=True, exist_ok=True)
+            (made / parent).mkdir(parents=True, exist_ok=True)
             above = parent
         _link(incoming / entry.hex, made / entry.path)
+    for folder, _, _ in os.walk(made):
+        Path(folder).chmod(0o755)  # whatever the umask is: the job's user is another one
 
 
 def _link(source: Path, target: Path) -> None:

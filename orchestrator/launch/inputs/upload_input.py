@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -23,6 +24,7 @@ FEW = 50  # for one thread at a time
 # What becomes durable together: after a kill, so much is sent again at most, and one larger file.
 PART_FILES = 4000
 PART_BYTES = 1 << 30
+SOON = 3600.0  # seconds: no collection takes what is younger, unless a person asks for that
 
 
 def put_input(
@@ -49,9 +51,10 @@ def put_input(
 def is_kept(session: Session, digest: Digest) -> bool:
     """Whether the store has the input and nothing collects it, because the record names it.
 
-    Its own blob is looked for. The files of a folder come before their list, so they are there, too.
+    Its own blob is looked for. The files of a folder come before their list, so they are there, too: unless
+    the list came as something else, as a file that a job wrote. Then nothing is known of them.
     """
-    return bool(session.record.everything.named([digest])) and session.store.has(digest)
+    return bool(session.record.everything.named_as_inputs_only([digest])) and session.store.has(digest)
 
 
 def _put_folder(session: Session, path: Path, data: InputData, watch: Watch, *, thorough: bool) -> None:
@@ -63,9 +66,19 @@ def _put_folder(session: Session, path: Path, data: InputData, watch: Watch, *, 
             raise UsageError(f"{error.filename or path}: {error.strerror}") from error
     once = {hex_: (name, hex_, size) for name, hex_, size in files}
     work = _Upload(session, watch, sum(size for _, _, size in once.values()), thorough=thorough)
+    began = time.monotonic()
     work.put_all(path, list(once.values()))
+    while time.monotonic() - began >= SOON:  # no row names the files yet: a collection can have taken some
+        began = time.monotonic()
+        work.put_all(path, _gone(session, once))
     if put_list(session.store, files) != data.digest:
         raise _changed(path)
+
+
+def _gone(session: Session, files: dict[str, tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        there = pool.map(lambda hex_: session.store.has(Digest(f"sha256:{hex_}")), files)
+        return [file for file, kept in zip(files.values(), there, strict=True) if not kept]
 
 
 class _Upload:

@@ -17,7 +17,7 @@ from orchestrator.record.data_sets.data_model import DataMention, DataUse, DataV
 from orchestrator.record.database.among import among
 from orchestrator.record.database.database_clock import now
 from orchestrator.record.runs.run_states import inserted, record_input_data, record_shared
-from orchestrator.record.runs.unreadable_rows import readable
+from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.spec.inputs import InputData, InputFile
 
@@ -168,14 +168,17 @@ def _files(connection: Connection, folder: Digest) -> Iterator[InputFile]:
 
 
 def _first(connection: Connection, *conditions: Any) -> DataVersion | None:
-    """The last version that fits."""
+    """The last version that fits. UnreadableError where its row was altered: no other one is taken for it."""
     query = _versions().where(*conditions).order_by(_table.c.version.desc()).limit(1)
-    rows = connection.execute(query)
-    return next(readable(rows, _version, lambda row: row.name, "data"), None)
+    row = connection.execute(query).one_or_none()
+    try:
+        return None if row is None else _version(row)
+    except WRONG as error:
+        raise unreadable(f"data {row.name}", error) from error  # type: ignore[union-attr]
 
 
 def _versions() -> Select[Any]:
-    return select(_table, _data.c.folder, _data.c.files, _data.c.size).join(
+    return select(_table, _data.c.folder, _data.c.files, _data.c.size).outerjoin(
         _data, _data.c.digest == _table.c.digest
     )
 

@@ -23,6 +23,7 @@ from orchestrator.record.ledger.snapshot import (
     Snapshot,
     T,
     named,
+    named_as_inputs_only,
 )
 from orchestrator.record.schema import tables
 from orchestrator.record.transaction import Door, reading
@@ -133,6 +134,7 @@ class Everything(Door, Pages):
     source_of = reading(source_of)
     oldest_open = reading(oldest_open)
     named = reading(named)
+    named_as_inputs_only = reading(named_as_inputs_only)
     runs_without_rows = reading(runs_without_rows)
     orphans = reading(all_orphans)
     judged = reading(judged)

@@ -66,6 +66,19 @@ def named(connection: Connection, digests: Sequence[Digest]) -> set[Digest]:
     return found
 
 
+def named_as_inputs_only(connection: Connection, digests: Sequence[Digest]) -> set[Digest]:
+    """Those of the digests that are input data as a whole, and that no row names as anything else."""
+    named = [
+        {digest for column in columns for digest in connection.execute(_among(column, digests)).scalars()}
+        for columns in (ROOTS, (*BLOBS, tables.input_file.c.digest))
+    ]
+    return set(map(Digest, named[0] - named[1]))
+
+
+def _among(column: Any, digests: Sequence[Digest]) -> Select[Any]:
+    return select(column).where(column.in_(digests))
+
+
 def input_roots(connection: Connection, number: int, after: str) -> tuple[list[Digest], str | None]:
     """(the next digests of input data that the column ROOTS[number] names, the last text). None: the end."""
     column = ROOTS[number]

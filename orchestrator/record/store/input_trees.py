@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, cast
 
-from orchestrator.digest import Digest
-from orchestrator.errors import StoreError
+from orchestrator.digest import Digest, Readable
+from orchestrator.errors import StoreError, UsageError
 from orchestrator.record.store.blob_store import Store
 from orchestrator.spec.folder_list import FileEntry, is_list, list_chunks, may_be_list, read_list
 
@@ -24,12 +24,26 @@ _SPOOLED = 16 << 20  # bytes of a list that are held in memory
 def put_list(store: Store, entries: Iterable[tuple[str, str, int]]) -> Digest:
     """Store the list of a folder, sorted by the paths' bytes: [path, SHA-256 in hex, size in bytes].
 
-    Its files must be stored before. Returns the folder's digest.
+    Its files must be stored before. Returns the folder's digest. UsageError, and nothing stored, for a list
+    that reading refuses: by its digest, others would take it for a file.
     """
     with tempfile.SpooledTemporaryFile(_SPOOLED) as held, store.batch() as batch:
         size = sum(held.write(chunk) for chunk in list_chunks(entries))
         held.seek(0)
+        _refuse_unreadable(held)
+        held.seek(0)
         return batch.add(cast("BinaryIO", held), size)
+
+
+def _refuse_unreadable(held: Readable) -> None:
+    try:
+        for _ in read_list(held):
+            pass
+    except ValueError as error:
+        raise UsageError(
+            f"the folder cannot be put into a store: {error}",
+            "divide it into several inputs; or `upload: false` in the job file, and it stays on this box",
+        ) from None
 
 
 def is_folder(store: Store, digest: Digest) -> bool:
