@@ -370,6 +370,20 @@ def test_what_was_not_used_for_longest_goes_and_an_open_run_keeps_its_own(
     assert size_of(box.inputs) == 0
 
 
+def test_room_is_made_after_a_kill_and_none_for_what_no_disk_holds(place: Place, data: Path) -> None:
+    """What a killed command was writing is no pin; a blob that claims the size of a disk empties no cache."""
+    here, box = place.session("here"), place.session("there", REPRISE_CACHE_SIZE="1M")
+    sent = put_input(here, data, SILENT)
+    materialise(box, sent.digest, SILENT)
+    (box.inputs.folder / "pins").mkdir()
+    (box.inputs.folder / "pins" / ".0123456789abcdef.ab12.tmp").write_text("[")
+    with pytest.raises(StoreError, match="bytes more are to be written"):
+        make_room(box.settings, box.inputs, 1 << 60, "a blob")
+    assert box.inputs.has(sent.digest)
+    make_room(box.settings, box.inputs, 1 << 20, "the limit")
+    assert not box.inputs.has(sent.digest)
+
+
 def test_a_link_more_or_less_costs_no_second_reading(
     place: Place, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,7 +133,7 @@ def test_an_older_version_never_stands_for_one_that_cannot_be_read(
 ) -> None:
     for data in sets[:2]:
         record.data_sets.add("mnist", data, "ada")
-    with record._database.engine.begin() as connection:
-        connection.execute(text(alteration), {"last": sets[1].digest} if ":last" in alteration else {})
+    words = {"last": sets[1].digest} if ":last" in alteration else {}
+    record._database.write(lambda connection: connection.execute(text(alteration), words))
     with pytest.raises(RepriseError, match="mnist"):
         record.data_sets.find("mnist")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from support.ledger_checks import wrong
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -20,7 +22,7 @@ from orchestrator.record.schema import tables
 from orchestrator.record.transfer.import_runs import Brought, Carried
 from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.settings import Settings
-from orchestrator.spec.inputs import InputData, InputFile, folder_digest
+from orchestrator.spec.inputs import InputData, InputFile, folder_digest, read_input
 from orchestrator.spec.program import Program
 from orchestrator.structural_difference import differences
 from orchestrator.value import Value
@@ -278,6 +280,30 @@ def test_what_is_known_of_the_inputs_comes_along(
         forged = item.model_copy(update={"inputs": (known.model_copy(update=lie),)})
         with pytest.raises(ValueError, match="no input of these files"):
             Carried.from_bytes(forged.to_bytes())
+
+
+def test_what_a_bundle_says_of_an_input_yields_to_who_has_its_bytes(
+    record: Record, run_there: Callable[..., str], elsewhere: Record, tmp_path: Path
+) -> None:
+    """Nothing proves a size without a list of files; and a lie would hide the files from `origin`."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.csv").write_text("a")
+    true = read_input(tmp_path / "set")
+    lie = InputData(digest=true.digest, folder=False, count=1, size=7)
+    program = Program(name="digits", command=("python",), inputs={"set": true.digest})
+    item = elsewhere.transfer.carry(run_there(program=program, inputs=(lie,)))
+    bring(record, item)
+    assert record.data_sets.known_input(true.digest) == lie
+    version, _ = record.data_sets.add("mnist", true, "ada")
+    assert (version.folder, version.files, version.size) == (True, 1, 1)
+    assert record.data_sets.known_input(true.digest) == true
+    assert [one.path for one in record.data_sets.mentions([Digest.of(b"a")])] == ["a.csv"]
+    events = record.ledger.head().size
+    record.data_sets.add("again", true, "ada")
+    assert record.ledger.head().size == events + 1
+    bring(record, elsewhere.transfer.carry(run_there(program=program, inputs=(lie,))))
+    assert record.data_sets.known_input(true.digest) == true
+    assert wrong(record) == []
 
 
 @pytest.mark.parametrize("data", [b"", b"[" * 100_000, b"\xff", b"null", b'{"run": {}}'])

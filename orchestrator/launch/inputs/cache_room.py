@@ -27,7 +27,8 @@ def make_room(settings: Settings, cache: InputCache, needed: int, what: str) -> 
     """
     limit = limit_of(settings)
     taken = size_of(cache)
-    for digest in _oldest_first(cache):
+    fits = needed <= taken + shutil.disk_usage(_nearest(settings)).free  # else nothing need go for it
+    for digest in _oldest_first(cache) if fits else ():
         if taken + needed <= limit:
             break
         taken -= remove(cache, digest)
@@ -42,10 +43,15 @@ def limit_of(settings: Settings) -> int:
         except ValueError:
             said = f"REPRISE_CACHE_SIZE {settings.cache_size[:100]!r} is no size"
             raise UsageError(said, "such as 200GB") from None
+    return shutil.disk_usage(_nearest(settings)).total // SHARE
+
+
+def _nearest(settings: Settings) -> Path:
+    """A folder that is there, on the disk of the cache."""
     there = settings.inputs
     while not there.exists():
         there = there.parent
-    return shutil.disk_usage(there).total // SHARE
+    return there
 
 
 def size_of(cache: InputCache) -> int:

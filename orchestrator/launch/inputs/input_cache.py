@@ -200,6 +200,8 @@ class InputCache:
         """Hex digits of inputs that open runs of this box use. Pins of runs that are over are removed."""
         found: set[str] = set()
         for pin in names_in(self.folder / "pins"):
+            if pin.name.startswith("."):  # of a command that was killed, or is writing
+                continue
             hexes = _pinned(pin)
             if self._is_over(pin.name):
                 pin.unlink(missing_ok=True)

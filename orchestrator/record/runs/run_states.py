@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, Table, insert, or_, select, true, update
+from sqlalchemy import Connection, Table, delete, insert, or_, select, true, update
 
 from orchestrator.errors import FencedError, RecordError, UsageError
 from orchestrator.record.database.database_clock import now
@@ -64,7 +64,7 @@ def submit(connection: Connection, new: NewRun, *, quiet: bool = False) -> tuple
     for table, rows in lists:
         insert_rows(connection, table, rows)
     for data in new.inputs:
-        record_input_data(connection, data)
+        record_input_data(connection, data, seen=not quiet)
     if not quiet:
         names = {"id": key, "job": program.name, "image": new.image, "original": new.rerun_of}
         data_of_run = {"run": row_evidence.run_value(row | names), **row_evidence.lists_value(lists)}
@@ -116,12 +116,21 @@ def _image(connection: Connection, facts: ImageFacts, moment: datetime) -> int:
     return key
 
 
-def record_input_data(connection: Connection, data: InputData) -> None:
-    """Written once per digest, as it stands for the same files."""
-    table = tables.input_data
-    if connection.execute(select(table.c.digest).where(table.c.digest == data.digest)).first():
-        return
+def record_input_data(connection: Connection, data: InputData, *, seen: bool = True) -> None:
+    """Written once per digest, as it stands for the same files.
+
+    `seen`: somebody hashed the bytes here. That puts right what a bundle said of them, which may be wrong.
+    """
+    table, listed = tables.input_data, tables.input_file
     row = {"digest": data.digest, "folder": data.folder, "files": data.count, "size": data.size}
+    there = connection.execute(select(table).where(table.c.digest == data.digest)).one_or_none()
+    if there is not None:
+        files = select(listed.c.position).where(listed.c.folder == data.digest)
+        lacking = data.files and connection.execute(files).first() is None
+        if not seen or (there._asdict() == row and not lacking):
+            return
+        connection.execute(delete(listed).where(listed.c.folder == data.digest))
+        connection.execute(delete(table).where(table.c.digest == data.digest))
     insert_rows(connection, table, [row])
     rows = [
         {"folder": data.digest, "position": position, **columns_of(tables.input_file, file)}

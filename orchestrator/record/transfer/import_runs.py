@@ -231,8 +231,7 @@ def _write(connection: Connection, item: Carried, by: str, source: Digest) -> No
         )
     asked, result = dict(run.submission), run.result
     assert result is not None  # noqa: S101  (of a finished run)
-    proven = tuple(data for data in item.inputs if data.files)  # of others, only a bundle says what they are
-    new = NewRun(**asked, key=run.id, layers=item.image.layers, inputs=proven)
+    new = NewRun(**asked, key=run.id, layers=item.image.layers, inputs=item.inputs)
     try:
         submit(connection, new, quiet=True)
         finish(connection, run.id, 0, result, queued=True, quiet=True)
