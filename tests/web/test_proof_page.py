@@ -84,6 +84,32 @@ def test_what_is_added_is_found_wherever_it_stands(
         assert any(one.wrong for one in check_page(path, [proof[1]])), place
 
 
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("</head>", "<p>accuracy 1.0</p>"),  # a browser begins the body here
+        ("<title>", "accuracy 1.0"),
+        ("<style>", "main{display:none}"),
+        ('addEventListener("DOM', "document.body.textContent='accuracy 1.0';"),
+        ('"evidence">', "<!--<script"),  # what follows would be evidence to a browser
+        ("<!doctype html>", "<script id='evidence' type='application/json'>"),
+    ],
+)
+def test_what_a_browser_would_not_look_at_is_signed_too(
+    proof: tuple[Path, PublicKey], tmp_path: Path, place: str, text: str
+) -> None:
+    html = proof[0].read_text()
+    path = tmp_path / "page.html"
+    for changed_page in (html.replace(place, place + text, 1), html.replace(place, text + place, 1)):
+        assert changed_page != html
+        path.write_text(changed_page)
+        try:
+            found = check_page(path, [proof[1]])
+        except UsageError:
+            continue  # no page any more
+        assert any(one.wrong for one in found)
+
+
 def test_what_is_no_page_is_said(tmp_path: Path) -> None:
     path = tmp_path / "x.html"
     for text in ("", "<p>hello", '<script id="evidence">{"format":1}</script>', '<script id="evidence">[[['):

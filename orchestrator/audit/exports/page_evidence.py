@@ -5,9 +5,12 @@ The page is one HTML file (web/proof_page.py makes it). In it stand, as JSON in 
     format, run, key         the key as `reprise ledger key` prints it: believe it only if you know it
     head                     the signed tree head
     events                   each event of the run: index, exact document, hashes beside its way to the root
-    page                     a signed note over the hash of what `<body>` shows (`shown_text`)
+    page                     a signed note over two hashes: of what `<body>` shows (`shown_text`), and of all of
+                             the file but this JSON (`frame_of`)
 
-The same is checked in two places: templates/verify.js in a reader's browser, and `check_page` here.
+The page is checked in two places: by templates/verify.js in a reader's browser, and by `check_page` here. A
+script sees only what a browser made of the file. Here every byte counts: a style, a title, a script or a text
+before `<body>` can say what was never recorded.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from orchestrator.value import Value
 
 FORMAT = "reprise-page/1"
 LARGEST = 64 << 20  # bytes of a page
-EVIDENCE = "evidence"  # the id of the element that holds it
+_START, _END = '<script type="application/json" id="evidence">', "</script>"  # around the evidence
 _NOT_OURS = "`reprise export RUN FILE.html --format html` writes such a page"
 
 
@@ -81,8 +84,23 @@ def signed_page(evidence: PageEvidence, html: str, key: SigningKey) -> PageEvide
 
 
 def _body(run: str, html: str) -> str:
-    digest = hashlib.sha256(shown_text(html).encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{FORMAT}\n{run}\nsha256:{digest}\n"
+    shown, frame = (
+        hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        for text in (shown_text(html), frame_of(html)[0])
+    )
+    return f"{FORMAT}\n{run}\nsha256:{shown}\nsha256:{frame}\n"
+
+
+def frame_of(html: str) -> tuple[str, str]:
+    """All of a page but its evidence, and the evidence. ValueError where there is not exactly one.
+
+    It holds no `<`, as we write it: with `<!--<script` a browser takes what follows for evidence, too.
+    """
+    before, start, rest = html.partition(_START)
+    evidence, end, after = rest.partition(_END)
+    if not start or not end or _START in after or "<" in evidence:
+        raise ValueError("it does not hold one piece of evidence")
+    return before + start + end + after, evidence
 
 
 class _Body(HTMLParser):
@@ -91,13 +109,11 @@ class _Body(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.shown: list[str] = []
-        self.evidence: list[str] = []
-        self._inside = False
-        self._script: str | None = None  # the id of the one that is read now
+        self._inside = self._script = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "script":
-            self._script = dict(attrs).get("id") or ""
+            self._script = True
         elif tag == "body":
             self._inside = True
         elif self._inside:
@@ -106,31 +122,24 @@ class _Body(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "script":
-            self._script = None
+            self._script = False
         elif self._inside and tag not in ("body", "html"):  # what follows them is shown, too
             self.shown.append("</>")
 
     def handle_data(self, data: str) -> None:
-        if self._script is not None:
-            if self._script == EVIDENCE:
-                self.evidence.append(data)
-        elif self._inside:
+        if self._inside and not self._script:
             self.shown.append(data)
 
     def handle_comment(self, data: str) -> None:  # noqa: ARG002  (the parser's)
         self.shown.append("<!>")  # no page of ours has one
 
 
-def _parsed(html: str) -> _Body:
+def shown_text(html: str) -> str:
+    """What a reader's browser can check of a page."""
     parser = _Body()
     parser.feed(html)
     parser.close()
-    return parser
-
-
-def shown_text(html: str) -> str:
-    """What is signed of a page."""
-    return "".join(_parsed(html).shown)
+    return "".join(parser.shown)
 
 
 def check_page(path: Path, keys: Sequence[PublicKey]) -> list[Finding]:
@@ -139,9 +148,8 @@ def check_page(path: Path, keys: Sequence[PublicKey]) -> list[Finding]:
     Without `keys` the key in the page is used, and a finding says so.
     """
     html = read_plain(path, LARGEST, named=True).decode("utf-8", "replace")
-    parser = _parsed(html)
     try:
-        evidence = PageEvidence.model_validate(json.loads("".join(parser.evidence)))
+        evidence = PageEvidence.model_validate(json.loads(frame_of(html)[1]))
         if evidence.format != FORMAT:
             raise ValueError(f"its format is {evidence.format[:40]!r}")  # noqa: TRY301
     except (ValueError, RecursionError) as error:
