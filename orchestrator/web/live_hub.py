@@ -59,15 +59,19 @@ class Tab:
 
     loop: asyncio.AbstractEventLoop
     queue: asyncio.Queue[Message | None] = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    number: int = -1  # of the last message that it was given
 
     def send(self, message: Message, everything: Callable[[], Message]) -> None:
         def put() -> None:
+            if message.number <= self.number:
+                return  # "everything" held it, made while this one waited for its turn
+            given = message
             if self.queue.full():
                 while not self.queue.empty():
                     self.queue.get_nowait()
-                self.queue.put_nowait(everything())
-            else:
-                self.queue.put_nowait(message)
+                given = everything()
+            self.queue.put_nowait(given)
+            self.number = given.number
 
         _soon(self.loop, put)
 
@@ -109,8 +113,12 @@ class Channel:
             self._tabs.discard(tab)
             self.asked = time.monotonic()
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Soon; `close` waits for it."""
         self.over = True
+
+    def close(self) -> None:
+        self.end()
         self._thread.join(2 * RECORD)
 
     def snapshot(self, wait: float = 2.0) -> tuple[str, str]:
@@ -300,5 +308,8 @@ class Hub:
             return found
 
     def close(self) -> None:
-        for channel in self._channels.values():
+        channels = list(self._channels.values())
+        for channel in channels:  # all are told first: waiting for one after the other took seconds for each
+            channel.end()
+        for channel in channels:
             channel.close()

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from urllib.parse import quote
 
+import pytest
 from support.web_fixtures import Site
+
+from orchestrator.launch.session import Session
+from orchestrator.web.pages import run_log
+from orchestrator.web.pages.run_log import log_lines
 
 
 def test_a_search_finds_lines_by_their_numbers(site: Site) -> None:
@@ -34,3 +39,26 @@ def test_escapes_are_gone(site: Site) -> None:
 
 def test_no_log_is_told(site: Site) -> None:
     assert "has not begun" in site.server.ask(f"/runs/{site.runs.queued}/log").text
+
+
+@pytest.mark.parametrize("size", [5_000, 70_000, 300_000])
+def test_what_stands_in_a_long_line_is_found(site: Site, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """A progress bar, a printed tensor, a base64 text: longer than a line that is shown, or that is held."""
+    text = b"first\n" + b"x" * size + b"needle" + b"y" * size + b"\nlast"
+    monkeypatch.setattr(run_log, "log_chunks", lambda *_, **__: iter(_pieces(text, 1 << 16)))
+    with Session(site.server.settings) as session:
+        run = session.record.run(site.runs.best)
+        found = log_lines(session, run, find="NEEDLE")
+        assert found.found == 1
+        assert found.lines[0][0] == 2
+        assert "needle" in found.lines[0][1]
+        assert len(found.lines[0][1]) <= run_log.LONGEST_LINE + 2
+        whole = log_lines(session, run)
+        assert [number for number, _ in whole.lines] == [1, 2, 3]
+        assert whole.lines[1][1].endswith("x…"), "what is left out is marked"
+        monkeypatch.setattr(run_log, "LONGEST_HELD", 40_000)
+        assert log_lines(session, run).lines[-1][1] == "last"
+
+
+def _pieces(text: bytes, size: int) -> list[bytes]:
+    return [text[start : start + size] for start in range(0, len(text), size)]

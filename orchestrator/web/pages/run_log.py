@@ -20,7 +20,8 @@ from orchestrator.view.runs.run_view import no_log
 from orchestrator.web.answers import json_answer, page, session_of, wants_json
 
 LINES = 500  # on one page
-LONGEST_LINE = 4_000  # characters
+LONGEST_LINE = 4_000  # characters that are shown of one
+LONGEST_HELD = 1 << 20  # characters that are searched as one line
 READ = 64 << 20  # bytes of a log that are looked at
 LONGEST_SEARCH = 200  # characters
 
@@ -39,17 +40,18 @@ def log_lines(
 ) -> LogLines:
     """Those around line `at`; those that hold `find`, in any case; else the last ones."""
     counted = _Counted(log_chunks(session, run, follow=False))
-    numbered = enumerate((line[:LONGEST_LINE] for line in _clean(counted)), 1)
+    whole = _clean(counted)
     if find:
         word = find.lower()
         total = matches = 0
         kept: list[tuple[int, str]] = []
-        for total, line in numbered:
+        for total, line in enumerate(whole, 1):
             if word in line.lower():
                 matches += 1
                 if len(kept) < limit:
-                    kept.append((total, line))
+                    kept.append((total, _around(line, word)))
         return LogLines(kept, total, matches, counted.cut)
+    numbered = enumerate(map(_shortened, whole), 1)
     if at is not None:
         first = max(at - limit // 4, 1)
         kept = list(islice(numbered, first - 1, first - 1 + limit))
@@ -57,6 +59,17 @@ def log_lines(
         return LogLines(kept, total, None, counted.cut)
     tail = deque(numbered, maxlen=limit)
     return LogLines(list(tail), tail[-1][0] if tail else 0, None, counted.cut)
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…"
+
+
+def _around(line: str, word: str) -> str:
+    """Of a long line the part that holds `word`."""
+    start = max(line.lower().find(word) + len(word) - LONGEST_LINE, 0)
+    part = line[start : start + LONGEST_LINE]
+    return f"{'…' if start else ''}{part}{'…' if start + len(part) < len(line) else ''}"
 
 
 class _Counted(Iterable[bytes]):
@@ -76,11 +89,17 @@ class _Counted(Iterable[bytes]):
 
 
 def _clean(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Whole lines; one that the cleaner hands out in pieces, and one of more than LONGEST_HELD in as many."""
     cleaner = Cleaner()
+    rest = ""
     for chunk in chunks:
-        *lines, _ = cleaner.feed(chunk).split("\n")
+        *lines, rest = (rest + cleaner.feed(chunk)).split("\n")
         yield from map(redact_known, lines)
-    yield from (redact_known(line) for line in cleaner.close().split("\n") if line)
+        while len(rest) > LONGEST_HELD:
+            yield redact_known(rest[:LONGEST_HELD])
+            rest = rest[LONGEST_HELD:]
+    *lines, rest = (rest + cleaner.close()).split("\n")
+    yield from map(redact_known, lines if not rest else [*lines, rest])
 
 
 def run_log(request: Request) -> Response:
