@@ -59,7 +59,12 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
     for value in values:
         counted = counted * weight + (1 - weight)
         # As a step towards the value: of equal values the average is exactly that value.
-        average += (value - average) * ((1 - weight) / counted)
+        share = (1 - weight) / counted
+        apart = value - average
+        if math.isfinite(apart):
+            average += apart * share
+        else:  # more than a double can say
+            average = average * (1 - share) + value * share
         found.append(average)
     return found
 
@@ -72,7 +77,8 @@ def _kept(x: Sequence[float], y: Sequence[float], stretches: int) -> list[int]:
     found = {0, len(x) - 1}
     start = 0
     for number in range(1, stretches + 1):
-        edge = least + (greatest - least) * (number / stretches)
+        share = number / stretches  # weighed apart: their distance may be more than a double can say
+        edge = least * (1 - share) + greatest * share
         end = bisect_left(x, edge, start) if number < stretches else len(x)
         if end > start:
             part = y[start:end]

@@ -114,9 +114,8 @@ def _drawn(session: Session, run: RunRecord, name: str) -> _Drawn:
     if not line.x:
         return _Drawn(name, last, "", "", "", "no points")
     low, high, left, right = min(line.y), max(line.y), line.x[0], line.x[-1]
-    across, up = 296 / ((right - left) or 1), 114 / ((high - low) or 1)
     path = "L".join(
-        f"{(x - left) * across + 2:.1f} {132 - (y - low) * up:.1f}"
+        f"{_share(x, left, right) * 296 + 2:.1f} {132 - _share(y, low, high) * 114:.1f}"
         for x, y in zip(line.x, line.y, strict=True)
     )
     said = f"{line.points:,} points"
@@ -125,6 +124,12 @@ def _drawn(session: Session, run: RunRecord, name: str) -> _Drawn:
     if line.reduced:
         said += "; drawn: the least and the greatest of each stretch"
     return _Drawn(name, last, number_text(low), number_text(high), f"M{path}", said)
+
+
+def _share(value: float, low: float, high: float) -> float:
+    """0 at `low` to 1 at `high`; by halves, as their distance may be more than a double can say."""
+    span = high / 2 - low / 2
+    return (value / 2 - low / 2) / span if span else 0.0
 
 
 def _badge(verdicts: Sequence[VerdictLine], file: str) -> str:

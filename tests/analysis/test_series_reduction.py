@@ -70,3 +70,11 @@ def test_a_smoothed_value_lies_between_what_there_was(values: list[float], weigh
 
 def test_equal_values_stay_as_they_are() -> None:
     assert smooth([0.1] * 1000, 0.97) == [0.1] * 1000
+
+
+def test_values_at_both_ends_of_a_double_are_smoothed_and_parted() -> None:
+    y = [1.7e308, -1.7e308] * 3
+    assert all(map(math.isfinite, smooth(y, 0.5)))
+    x = [(at - 50) * 3.4e306 for at in range(101)]
+    line = drawn_line(x, [float(at % 7) for at in range(101)], 10)
+    assert len(line.x) > 15, "each stretch has its own least and greatest"

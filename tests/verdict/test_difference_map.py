@@ -89,7 +89,14 @@ def test_other_paths_and_what_cannot_be_read_end_the_map(
     )
     assert found.problem
     gone = rerun(traces=(original.traces[0].model_copy(update={"digest": Digest("sha256:" + "0" * 64)}),))
-    assert "no blob" in difference_map(original, gone, blobs.open).problem
+    without = difference_map(original, gone, blobs.open)
+    assert "no blob" in without.problem
+    assert without.unread
+    assert not found.unread
+    several = gone.model_copy(update={"traces": gone.traces * 2})  # processes of a rank, to be paired
+    without = difference_map(original, several, blobs.open)
+    assert "no blob" in without.problem
+    assert without.unread
     monkeypatch.setattr(room, "LINES", 5)
     assert "only the first 5" in difference_map(original, rerun(), blobs.open).problem
     json.loads(found.model_dump_json())

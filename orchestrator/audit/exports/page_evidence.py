@@ -5,8 +5,8 @@ The page is one HTML file (web/proof_page.py makes it). In it stand, as JSON in 
     format, run, key         the key as `reprise ledger key` prints it: believe it only if you know it
     head                     the signed tree head
     events                   each event of the run: index, exact document, hashes beside its way to the root
-    page                     a signed note over two hashes: of what `<body>` shows (`shown_text`), and of all of
-                             the file but this JSON (`frame_of`)
+    page                     a signed note over two hashes: of what `<body>` shows (`shown_text`), and of the
+                             whole file without this JSON (`frame_of`)
 
 The page is checked in two places: by templates/verify.js in a reader's browser, and by `check_page` here. A
 script sees only what a browser made of the file. Here every byte counts: a style, a title, a script or a text

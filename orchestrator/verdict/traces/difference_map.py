@@ -43,29 +43,38 @@ class DifferenceMap(Value):
     more_tensors: int = 0  # that differ and are not shown
     equal_tensors: int = 0  # that never differ
     problem: str = ""  # why the map ends early
+    unread: bool = False  # it ends there as a trace could not be read now; it may be, another time
     rank: int = 0
 
 
 def difference_map(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob) -> DifferenceMap:
     """Of the first rank that differs, else of the first. Empty where a run has no trace. Never raises."""
     found = DifferenceMap()
-    for number, pair in enumerate(pairs_of(original.traces, rerun.traces, open_blob, cut=was_stopped(rerun))):
-        one = _of_pair(pair, open_blob)
-        if any(row.first is not None for row in one.phases):
-            return one
-        found = found if number else one
+    pairs = pairs_of(original.traces, rerun.traces, open_blob, cut=was_stopped(rerun))
+    try:
+        for number, pair in enumerate(pairs):
+            one = _of_pair(pair, open_blob)
+            if any(row.first is not None for row in one.phases):
+                return one
+            found = found if number else one
+    except (RepriseError, OSError) as error:  # pairing the processes of a rank reads their traces, too
+        return found.model_copy(update={"problem": _why(error), "unread": True})
     return found
 
 
 def _of_pair(pair: tuple[TraceFile, TraceFile], open_blob: OpenBlob) -> DifferenceMap:
     grid = _Grid()
-    problem = ""
+    problem, unread = "", False
     try:
         with open_blob(pair[0].digest) as left, open_blob(pair[1].digest) as right:
             problem = _walk(grid, pair, left, right)
     except (RepriseError, OSError) as error:
-        problem = error.message if isinstance(error, RepriseError) else str(error)
-    return grid.map(problem, pair[0].rank)
+        problem, unread = _why(error), True
+    return grid.map(problem, pair[0].rank).model_copy(update={"unread": unread})
+
+
+def _why(error: RepriseError | OSError) -> str:
+    return error.message if isinstance(error, RepriseError) else str(error)
 
 
 def _walk(grid: _Grid, pair: tuple[TraceFile, TraceFile], left: BinaryIO, right: BinaryIO) -> str:

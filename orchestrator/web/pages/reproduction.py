@@ -34,9 +34,13 @@ def reproduction(request: Request) -> Response:
             f"run {rerun.id} is no rerun, so there is nothing beside it", "open one of its reruns"
         )
     original = record.run_without_series(rerun.rerun_of)
-    lines = [line for line in record.history.verdicts(rerun.id) if line.run == rerun.id]
+    lines = [
+        line
+        for line in record.history.verdicts(rerun.id)
+        if (line.run, line.original) == (rerun.id, original.id)
+    ]
     verdict = Verdict.model_validate(lines[-1].document) if lines else None
-    found = _map(_Pair(session, original, rerun)) if rerun.state.final else DifferenceMap()
+    found = _map_of(_Pair(session, original, rerun)) if rerun.state.final else DifferenceMap()
     view = reproduction_view(original, rerun, verdict, found)
     if wants_json(request):
         return json_answer(view.document)
@@ -72,7 +76,25 @@ class _Pair:
 @lru_cache(maxsize=_KEPT)
 def _map(pair: _Pair) -> DifferenceMap:
     opened = open_evidence(pair.session.store, pair.original, pair.rerun)
-    return difference_map(pair.original, pair.rerun, opened)
+    found = difference_map(pair.original, pair.rerun, opened)
+    if found.unread:
+        raise _UnreadError(found)
+    return found
+
+
+class _UnreadError(Exception):
+    """A trace could not be had: a cache must not keep that, as the next time it may be there."""
+
+    def __init__(self, found: DifferenceMap) -> None:
+        super().__init__(found.problem)
+        self.found = found
+
+
+def _map_of(pair: _Pair) -> DifferenceMap:
+    try:
+        return _map(pair)
+    except _UnreadError as error:
+        return error.found
 
 
 routes = [Route("/runs/{run}/reproduction", reproduction, methods=["GET"])]

@@ -109,7 +109,7 @@
     const [left, right] = [buckets[0][0], buckets[buckets.length - 1][1]];
     const [low, high] = [series.low, series.high];
     const x = (step) => right > left ? ((step - left) / (right - left)) * 300 : 150;
-    const y = (value) => high > low ? 58 - ((value - low) / (high - low)) * 56 : 30;
+    const y = (value) => high > low ? 58 - ((value / 2 - low / 2) / (high / 2 - low / 2)) * 56 : 30;
     const top = buckets.map((one) => `${x((one[0] + one[1]) / 2).toFixed(1)} ${y(one[3]).toFixed(1)}`);
     const bottom = buckets.map((one) => `${x((one[0] + one[1]) / 2).toFixed(1)} ${y(one[2]).toFixed(1)}`);
     const picture = draw("svg", { viewBox: "0 0 300 60", preserveAspectRatio: "none", role: "img", "aria-label": `${series.name}: ${number(series.value)} after ${number(series.points)} points${range}` });

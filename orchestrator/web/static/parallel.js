@@ -40,11 +40,12 @@
       if (!this.numbers) return this.categories.length < 2 ? 0.5 : place / (this.categories.length - 1);
       const scale = this.log ? Math.log10 : (value) => value;
       const low = scale(this.least), high = scale(this.greatest);
-      return high > low ? (scale(place) - low) / (high - low) : 0.5;
+      // By halves: the distance may be more than a double can say.
+      return high > low ? (scale(place) / 2 - low / 2) / (high / 2 - low / 2) : 0.5;
     }
     value(share) {
       if (!this.numbers) return share * Math.max(0, this.categories.length - 1);
-      if (!this.log) return this.least + share * (this.greatest - this.least);
+      if (!this.log) return this.least * (1 - share) + share * this.greatest;
       const low = Math.log10(this.least), high = Math.log10(this.greatest);
       return 10 ** (low + share * (high - low));
     }

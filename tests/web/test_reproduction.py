@@ -1,0 +1,43 @@
+"""A rerun beside its original: what cannot be read now is said, and is not kept for the next time."""
+
+from __future__ import annotations
+
+import json
+
+from support.records import finish_run, new_run
+from support.running_run import HEADER, step_lines
+from support.web_fixtures import Site
+
+from orchestrator.digest import Digest
+from orchestrator.launch.session import Session
+from orchestrator.run.attempt_model import TraceFile
+
+
+def test_a_trace_that_is_away_is_said_and_looked_for_again(empty_site: Site) -> None:
+    lines = [HEADER, {"table": 0, "of": "SGD", "tensors": [["w", "float32[2]"]]}, *step_lines(0, 0.5)]
+    data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
+    trace = TraceFile(
+        rank=0,
+        world=1,
+        pid=7,
+        digest=Digest.of(data),
+        size=len(data),
+        steps=1,
+        events=4,
+        complete=False,
+    )
+    settings = empty_site.server.settings
+    with Session(settings) as session:
+        record = session.record
+        first = finish_run(record, new_run(seed=1, image="a"), box="b0", traces=(trace,))
+        again = new_run(seed=1, image="a", rerun_of=first)
+        rerun = finish_run(record, again, box="b0", traces=(trace,))
+        path = f"/runs/{rerun}/reproduction"
+        page = empty_site.server.ask(path)
+        assert page.status == 200
+        assert "is not in the store" in page.text
+        assert "nothing was traced" not in page.text, "both were traced"
+        session.store.put_bytes(data)
+    page = empty_site.server.ask(path)
+    assert "is not in the store" not in page.text
+    assert "Steps and phases" in page.text
