@@ -165,3 +165,30 @@ def test_any_records_are_read_or_refused(tmp_path_factory: pytest.TempPathFactor
                 assert record.step is None or 0 <= record.step < 1 << 63
         except EventFileError as error:
             assert str(error)
+
+
+def field(number: int, data: bytes) -> bytes:
+    size = len(data)
+    assert size < 1 << 14
+    return bytes([number << 3 | 2, size & 127 | 128, size >> 7]) + data
+
+
+def said(number: int, **values: str) -> bytes:
+    items = (
+        field(1, field(1, name.encode()) + b"\x82\x01" + field(0, text.encode())[1:])
+        for name, text in values.items()
+    )
+    return piece(field(number, b"".join(items)))
+
+
+def test_lists_in_values_are_dropped_as_they_are_read(tmp_path: Path) -> None:
+    """64 MiB of `[[],[],…` would be 1.6 GB, kept until the end of the log."""
+    path = tmp_path / "wandb" / "offline-run-1" / "run-1.wandb"
+    path.parent.mkdir(parents=True)
+    many = f"[{','.join(['[]'] * 500)}]"
+    log = [said(3, a=many, b=f'{{"c":{many},"d":2}}', e="1"), said(3, e="3"), said(2, loss="0.5")]
+    path.write_bytes(WANDB[:7] + b"".join(log))
+    with path.open("rb") as stream:
+        assert next(read_wandb(stream)).items == (("b", {"d": 2}), ("e", 1))
+    metrics = read_metrics(tmp_path, None, written=["wandb/offline-run-1/run-1.wandb"])
+    assert metrics.final == {"b.d": 2.0, "e": 3.0, "loss": 0.5} and metrics.incomplete == ""

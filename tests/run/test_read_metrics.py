@@ -209,3 +209,14 @@ def test_nested_metrics_cost_no_more_than_their_bytes(tmp_path: Path) -> None:
     start = time.monotonic()
     assert read_metrics(tmp_path, None).final == {"a": 1.0}
     assert time.monotonic() - start < 4  # 30 s and more where every step moves the whole queue
+
+
+def test_two_columns_of_one_name_are_no_metric(tmp_path: Path) -> None:
+    """Else the points of both would be one series, and its last value that of the second."""
+    (tmp_path / "results.csv").write_text("step,loss,loss\n1,0.5,9\n")
+    metrics = read_metrics(tmp_path, "results.csv", written=["results.csv"])
+    assert metrics.final == {} and "two columns are called loss" in metrics.incomplete
+    (tmp_path / "results.csv").write_text("," * 300_000 + "\n")
+    start = time.monotonic()
+    read_metrics(tmp_path, "results.csv", written=["results.csv"])
+    assert time.monotonic() - start < 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -29,6 +30,8 @@ def read_table(stream: BinaryIO, name: str | None = None) -> Iterator[Point]:
         if names is None:
             names = cells if name is None else [*cells[:-1], name]
             step = next((names.index(key) for key in STEPS if key in names), -1)
+            if twice := [one for one, count in Counter(names).items() if one and count > 1]:
+                raise ValueError(f"two columns are called {twice[0]}")
             continue
         if not cells:
             continue

@@ -252,21 +252,24 @@ def _read_trainer(stream: BinaryIO, _brought: int, file: MetricFile, reading: Re
 
 def _read_wandb(stream: BinaryIO, _brought: int, file: MetricFile, reading: Reading) -> None:
     """W&B's history as series; what a script put into the summary is a final value, where no point is it."""
-    ignored = _Ignored()
-    summary: dict[str, Any] = {}
+    ignored, last = _Ignored(), _Ignored()
+    summary: dict[str, float] = {}  # numbers only: values may be large, and a log says them again and again
     try:
         for record in read_wandb(stream, ("history", "summary")):
             if record.kind == "summary":
-                if len(summary) < MAX_METRICS:
-                    summary.update(record.items)
+                last = _Ignored()
+                for name, value in _numbers(dict(record.items), last, file.prefix):
+                    if name in summary or len(summary) < MAX_METRICS:
+                        summary[name] = value
             elif not _add(dict(record.items), record.step, file, ignored, reading):
                 break
     finally:
         names = reading.series.names()
-        for name, value in _numbers(summary, ignored, file.prefix):
+        for name, value in summary.items():
             if name not in names:
                 reading.final[name] = value
         ignored.tell(file.path, reading)
+        last.tell(file.path, reading)
 
 
 def _add(

@@ -150,8 +150,15 @@ def _item(data: bytes, begin: int, stop: int) -> tuple[str, Any] | None:
 
 
 def _json(text: bytes) -> Any:
-    """None for what is not JSON."""
+    """A value without its lists: no metric, and large in memory. None for what is no JSON."""
     try:
-        return json.loads(text)
+        return _without_lists(json.loads(text))
     except (ValueError, RecursionError):
         return None
+
+
+def _without_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {key: _without_lists(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in kept.items() if inner is not None} or None
+    return None if isinstance(value, list) else value
