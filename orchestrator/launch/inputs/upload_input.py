@@ -37,7 +37,7 @@ def put_input(
     """
     if data is None:
         data = read_input(path, session.known_hashes)
-    if not thorough and is_kept(session, data.digest):
+    if not thorough and is_kept(session, data):
         return data
     watch.phase("upload", str(path))
     if data.folder:
@@ -48,13 +48,15 @@ def put_input(
     return data
 
 
-def is_kept(session: Session, digest: Digest) -> bool:
+def is_kept(session: Session, data: InputData) -> bool:
     """Whether the store has the input and nothing collects it, because the record names it.
 
     Its own blob is looked for. The files of a folder come before their list, so they are there, too: unless
     the list came as something else, as a file that a job wrote. Then nothing is known of them.
     """
-    return bool(session.record.everything.named_as_inputs_only([digest])) and session.store.has(digest)
+    rows = session.record.everything
+    names = rows.named_as_inputs_only if data.folder else rows.named
+    return bool(names([data.digest])) and session.store.has(data.digest)
 
 
 def _put_folder(session: Session, path: Path, data: InputData, watch: Watch, *, thorough: bool) -> None:
