@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,14 +17,19 @@ from orchestrator.launch.session import Session
 from orchestrator.settings import Settings
 from orchestrator.web.access_tokens import Tokens
 from orchestrator.web.answers import json_answer, page, templates, wants_json
-from orchestrator.web.live_hub import Hub
+from orchestrator.web.live_hub import Hub, hub_of
 from orchestrator.web.routes import NAVIGATION, routes
 from orchestrator.web.security import Guard, Limits
 
 READ_SECONDS = 20.0  # that one question to the record may take
 
 
-def dashboard(settings: Settings, tokens: Tokens, limits: Limits) -> ASGIApp:
+class Dashboard(NamedTuple):
+    application: ASGIApp
+    end_streams: Callable[[], object]  # answers that have no end of their own; only while it serves
+
+
+def dashboard(settings: Settings, tokens: Tokens, limits: Limits) -> Dashboard:
     """The application. It opens its sessions when it starts and closes them when it ends."""
 
     @asynccontextmanager
@@ -40,7 +46,7 @@ def dashboard(settings: Settings, tokens: Tokens, limits: Limits) -> ASGIApp:
         exception_handlers={RepriseError: _refused, HTTPException: _http_error, Exception: _crashed},
         lifespan=lifespan,
     )
-    return Guard(app, tokens, limits)
+    return Dashboard(Guard(app, tokens, limits), lambda: hub_of(app).end())
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from starlette.applications import Starlette
+
 from orchestrator.errors import RepriseError
 from orchestrator.launch.dispatch.await_run import LiveLog
 from orchestrator.launch.execute.follow_attempt import follow_attempt
@@ -307,9 +309,21 @@ class Hub:
                 found = self._channels[run.id] = Channel(self._session, run)
             return found
 
-    def close(self) -> None:
+    def end(self) -> list[Channel]:
+        """All streams, soon: a channel that is over tells its tabs."""
         channels = list(self._channels.values())
-        for channel in channels:  # all are told first: waiting for one after the other took seconds for each
-            channel.end()
         for channel in channels:
+            channel.end()
+        return channels
+
+    def close(self) -> None:
+        for (
+            channel
+        ) in self.end():  # all are told first: waiting for one after the other took seconds for each
             channel.close()
+
+
+def hub_of(app: Starlette) -> Hub:
+    found = app.state.live_hub
+    assert isinstance(found, Hub)  # noqa: S101  (for mypy)
+    return found

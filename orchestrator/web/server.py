@@ -85,8 +85,9 @@ def prepare(
     listening = _listen(host, port)
     bound = Bound(host, listening.getsockname()[1], root_path, tuple(names), tokens)
     limits = Limits(allowed_hosts(host, bound.port, names), bound.port)
+    served = dashboard(settings, tokens, limits)
     config = uvicorn.Config(
-        dashboard(settings, tokens, limits),
+        served.application,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -99,7 +100,7 @@ def prepare(
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=LONGEST_HEAD,
     )
-    return Prepared(_Server(config, lambda: ready(bound)), listening, bound)
+    return Prepared(_Server(config, lambda: ready(bound), served.end_streams), listening, bound)
 
 
 def serve(prepared: Prepared) -> None:
@@ -128,9 +129,15 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], end_streams: Callable[[], object]
+    ) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._end_streams = ready, end_streams
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end_streams()  # else each open tab holds it for as long as a slow answer may take
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

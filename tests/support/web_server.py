@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -27,6 +27,7 @@ class Answer(NamedTuple):
 class WebServer(NamedTuple):
     settings: Settings
     bound: Bound
+    stop: Callable[[], None]
 
     @property
     def host(self) -> str:
@@ -100,11 +101,15 @@ def web_server(settings: Settings, **options: Any) -> Iterator[WebServer]:
         target=prepared.server.run, kwargs={"sockets": [prepared.listening]}, daemon=True
     )
     thread.start()
+
+    def stop() -> None:
+        prepared.server.should_exit = True
+
     try:
         assert started.wait(30), "the server does not answer"
-        yield WebServer(settings, prepared.bound)
+        yield WebServer(settings, prepared.bound, stop)
     finally:
-        prepared.server.should_exit = True
+        stop()
         thread.join(20)
         prepared.listening.close()
         assert not thread.is_alive(), "the server does not end"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -130,6 +131,22 @@ def test_a_question_of_who_polls(empty_site: Site, job: RunningJob) -> None:
         assert again.status in (200, 304)
     else:
         pytest.fail("the new line never came")
+
+
+def test_the_server_ends_at_once_under_an_open_tab(site_of: Callable[..., Site]) -> None:
+    """Not when a grace for slow answers is over: a stream has no end of its own."""
+    site = site_of(seeded=False)
+    with (
+        open_record(site.server.settings) as record,
+        running_job(site.server.settings, record) as job,
+        streaming(site, job) as stream,
+    ):
+        assert stream.next()[0] == "reset"
+        site.server.stop()
+        begun = time.monotonic()
+        while stream.answer.readline():
+            pass
+        assert time.monotonic() - begun < 2.5
 
 
 def test_more_streams_than_are_served_are_refused(

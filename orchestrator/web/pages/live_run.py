@@ -12,15 +12,9 @@ from starlette.routing import Route
 
 from orchestrator.record.run_record import RunRecord
 from orchestrator.web.answers import json_answer, session_of
-from orchestrator.web.live_hub import STREAMS, Channel, Hub, Message, Tab
+from orchestrator.web.live_hub import STREAMS, Channel, Hub, Message, Tab, hub_of
 
 ALIVE = 15.0  # seconds after which a silent stream says that it is there
-
-
-def hub_of(request: Request) -> Hub:
-    found = request.app.state.live_hub
-    assert isinstance(found, Hub)  # noqa: S101  (for mypy)
-    return found
 
 
 def _run_of(request: Request) -> RunRecord:
@@ -30,7 +24,7 @@ def _run_of(request: Request) -> RunRecord:
 
 async def events(request: Request) -> Response:
     """Server-sent events: `reset` with everything, then `run`, `state`, `log`, `problem`, at last `end`."""
-    hub = hub_of(request)
+    hub = hub_of(request.app)
     if hub.streams >= STREAMS:
         return PlainTextResponse(f"{STREAMS} streams are open; poll /live instead\n", 503)
     run = await run_in_threadpool(_run_of, request)
@@ -73,7 +67,7 @@ def live(request: Request) -> Response:
     run = _run_of(request)
     if run.state.final:
         return json_answer({"run": run.id, "state": run.state.value, "log": None, "live": None})
-    mark, text = hub_of(request).channel(run).snapshot()
+    mark, text = hub_of(request.app).channel(run).snapshot()
     headers = {"ETag": f'"{mark}"', "Cache-Control": "private, no-cache"}
     if f'"{mark}"' in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
