@@ -384,6 +384,19 @@ def test_room_is_made_after_a_kill_and_none_for_what_no_disk_holds(place: Place,
     assert not box.inputs.has(sent.digest)
 
 
+def test_a_kill_while_an_input_is_removed_leaves_nothing_for_ever(place: Place, data: Path) -> None:
+    """Else what is left counts against the limit, and every other input goes for it."""
+    here, box = place.session("here"), place.session("there", REPRISE_CACHE_SIZE="1M")
+    sent = put_input(here, data, SILENT)
+    materialise(box, sent.digest, SILENT)
+    box.inputs.use_of(sent.digest).unlink()
+    (box.inputs.folder / "gone").mkdir(exist_ok=True)
+    box.inputs.tree(sent.digest).rename(box.inputs.folder / "gone" / "ab12")
+    assert size_of(box.inputs) > 20_000
+    make_room(box.settings, box.inputs, 1, "one byte")
+    assert size_of(box.inputs) == 0 and not list((box.inputs.folder / "gone").iterdir())
+
+
 def test_a_link_more_or_less_costs_no_second_reading(
     place: Place, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def make_room(settings: Settings, cache: InputCache, needed: int, what: str) -> 
     The limit gives way to what open runs use. StoreError where the disk has no room for `needed`.
     """
     limit = limit_of(settings)
+    _clear(cache)
     taken = size_of(cache)
     fits = needed <= taken + shutil.disk_usage(_nearest(settings)).free  # else nothing need go for it
     for digest in _oldest_first(cache) if fits else ():
@@ -83,6 +84,17 @@ def remove(cache: InputCache, digest: Digest) -> int:
         began = _incoming(cache, digest.hex)
         shutil.rmtree(cache.folder / "incoming" / digest.hex, ignore_errors=True)
         return _sweep(cache) + began
+
+
+def _clear(cache: InputCache) -> None:
+    """Remove what commands that were killed had put aside: its links kept files that nothing else names."""
+    left = names_in(cache.folder / "gone")
+    for path in left:
+        with suppress(OSError):  # whoever put it aside may be removing it
+            path.unlink() if path.is_symlink() or not path.is_dir() else shutil.rmtree(path)
+    if left:
+        with locked(cache.folder / "lock"):
+            _sweep(cache)
 
 
 def _sweep(cache: InputCache) -> int:
