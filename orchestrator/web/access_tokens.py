@@ -41,6 +41,24 @@ class Tokens(NamedTuple):
         return hmac.new(self.annotate.encode(), b"form", hashlib.sha256).hexdigest()
 
 
+class Ticket:
+    """Opens the dashboard once, to annotate: for an address that other users of this machine can read.
+
+    A program's arguments are such a place, and a browser is told by them where to go.
+    """
+
+    def __init__(self) -> None:
+        self.text = secrets.token_urlsafe(LENGTH)
+        self._left = True
+        remember(self.text)
+
+    def takes(self, text: str) -> bool:
+        """Whether it is this one, and was not taken before."""
+        same = hmac.compare_digest(text.encode("utf-8", "surrogatepass"), self.text.encode())
+        taken, self._left = same and self._left, self._left and not same
+        return taken
+
+
 def kept_tokens(home: Path, renew: bool = False) -> Tokens:
     """The tokens of this box, made where they are not there. They outlive the server, and so do open tabs."""
     folder = home / FOLDER

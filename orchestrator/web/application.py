@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from orchestrator.errors import ExitCode, RepriseError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.settings import Settings
-from orchestrator.web.access_tokens import Tokens
+from orchestrator.web.access_tokens import Ticket, Tokens
 from orchestrator.web.answers import json_answer, page, templates, wants_json
 from orchestrator.web.live_hub import Hub, hub_of
 from orchestrator.web.routes import NAVIGATION, routes
@@ -29,7 +29,7 @@ class Dashboard(NamedTuple):
     end_streams: Callable[[], object]  # answers that have no end of their own; only while it serves
 
 
-def dashboard(settings: Settings, tokens: Tokens, limits: Limits) -> Dashboard:
+def dashboard(settings: Settings, tokens: Tokens, limits: Limits, ticket: Ticket) -> Dashboard:
     """The application. It opens its sessions when it starts and closes them when it ends."""
 
     @asynccontextmanager
@@ -46,7 +46,7 @@ def dashboard(settings: Settings, tokens: Tokens, limits: Limits) -> Dashboard:
         exception_handlers={RepriseError: _refused, HTTPException: _http_error, Exception: _crashed},
         lifespan=lifespan,
     )
-    return Dashboard(Guard(app, tokens, limits), lambda: hub_of(app).end())
+    return Dashboard(Guard(app, tokens, limits, ticket), lambda: hub_of(app).end())
 
 
 def _refused(request: Request, error: Exception) -> Response:

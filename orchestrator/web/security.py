@@ -17,7 +17,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.web.access_tokens import Access, Tokens
+from orchestrator.web.access_tokens import Access, Ticket, Tokens
 
 LONGEST_BODY = 1 << 16  # bytes: a note is 10,000 characters
 LONGEST_QUERY = 16_384  # bytes
@@ -41,8 +41,8 @@ class Limits(NamedTuple):
 class Guard:
     """ASGI: lets through what may pass, with `role`, `nonce` and `form` in the request's state."""
 
-    def __init__(self, app: ASGIApp, tokens: Tokens, limits: Limits) -> None:
-        self._app, self._tokens, self._limits = app, tokens, limits
+    def __init__(self, app: ASGIApp, tokens: Tokens, limits: Limits, ticket: Ticket) -> None:
+        self._app, self._tokens, self._limits, self._ticket = app, tokens, limits, ticket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -92,7 +92,8 @@ class Guard:
         given = [value for name, value in pairs if name == "token"]
         if not given or scope["method"] != "GET":
             return None
-        if self._tokens.role_of(given[0]) is None:
+        token = self._tokens.annotate if self._ticket.takes(given[0]) else given[0]
+        if self._tokens.role_of(token) is None:
             return PlainTextResponse("this token is not the server's; `reprise web` prints it\n", 401)
         rest = urlencode([pair for pair in pairs if pair[0] != "token"])
         # Without a host: the browser stays where it is, whatever a path holds.
@@ -101,7 +102,7 @@ class Guard:
         response = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
         response.set_cookie(
             self._limits.cookie,
-            given[0],
+            token,
             max_age=30 * 86400,
             path=f"{root}/",
             httponly=True,

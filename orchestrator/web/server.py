@@ -10,7 +10,7 @@ import uvicorn
 
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.settings import Settings
-from orchestrator.web.access_tokens import Tokens, kept_tokens
+from orchestrator.web.access_tokens import Ticket, Tokens, kept_tokens
 from orchestrator.web.application import dashboard
 from orchestrator.web.security import Limits
 
@@ -29,6 +29,7 @@ class Bound(NamedTuple):
     root_path: str
     names: tuple[str, ...]
     tokens: Tokens
+    ticket: Ticket
 
     @property
     def local(self) -> bool:
@@ -83,9 +84,9 @@ def prepare(
         raise UsageError(f"{root_path!r} is no path that a proxy serves", "such as --root-path /reprise")
     tokens = kept_tokens(settings.home, renew=renew)
     listening = _listen(host, port)
-    bound = Bound(host, listening.getsockname()[1], root_path, tuple(names), tokens)
+    bound = Bound(host, listening.getsockname()[1], root_path, tuple(names), tokens, Ticket())
     limits = Limits(allowed_hosts(host, bound.port, names), bound.port)
-    served = dashboard(settings, tokens, limits)
+    served = dashboard(settings, tokens, limits, bound.ticket)
     config = uvicorn.Config(
         served.application,
         log_config=None,

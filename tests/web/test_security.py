@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from support.web_fixtures import Site
 
@@ -125,3 +127,37 @@ def test_a_message_escapes_what_was_asked(site: Site) -> None:
     found = site.server.ask("/runs/%3Cscript%3Ealert(1)%3C%2Fscript%3E")
     assert found.status in (400, 404)
     assert "<script>alert" not in found.text
+
+
+def test_the_address_that_a_browser_is_started_with_opens_it_once(site_of: Callable[..., Site]) -> None:
+    """Other users of the machine read a program's arguments: what they hold must be worth nothing after."""
+    server = site_of(seeded=False).server
+    ticket = server.bound.ticket.text
+    assert ticket not in server.bound.tokens
+    assert server.ask("/?token=wrong", token=None).status == 401
+    assert server.ask("/", token=None, headers={"Authorization": f"Bearer {ticket}"}).status == 401
+    found = server.ask(f"/?token={ticket}", token=None)
+    assert found.status == 303
+    assert server.bound.tokens.annotate in found.headers["set-cookie"]
+    assert server.ask(f"/?token={ticket}", token=None).status == 401
+
+
+def test_a_browser_is_not_started_with_a_token_that_lasts(
+    site_of: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import webbrowser
+
+    from click.testing import CliRunner
+
+    from orchestrator.cli.commands.web import command
+    from orchestrator.web import server as room
+
+    bound = site_of(seeded=False).server.bound
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(room, "prepare", lambda *_, ready, **__: ready(bound))
+    monkeypatch.setattr(room, "serve", lambda _prepared: None)
+    said = CliRunner().invoke(command, ["--open"]).output
+    assert bound.tokens.annotate in said
+    assert len(opened) == 1
+    assert not any(token in opened[0] for token in bound.tokens)

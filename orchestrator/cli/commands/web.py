@@ -59,7 +59,8 @@ def command(
         if opening:
             import webbrowser
 
-            webbrowser.open(bound.address(bound.tokens.annotate))
+            # By its arguments: all users of this machine see them, so they hold what opens it only once.
+            webbrowser.open(bound.address(bound.ticket.text))
 
     settings, renew = load(), new_tokens
     serve(prepare(settings, host=host, port=port, names=names, root_path=root_path, renew=renew, ready=ready))

@@ -27,15 +27,20 @@ def follow_attempt(session: Session, run: RunRecord, attempt: int) -> LiveAttemp
 
 
 def _original(session: Session, run: RunRecord) -> Callable[[int], BinaryIO | None]:
-    """The trace of a rank of the original, behind its header; None where it left none, or it is gone."""
+    """The trace of a rank of the original, behind its header; None where it left none, or it is gone.
+
+    None, too, where it left several: processes of a rank have no order, and beside the wrong one every step
+    differs. The verdict pairs them by what they say.
+    """
     from orchestrator.launch.judge.open_evidence import open_evidence
 
     def opened(rank: int) -> BinaryIO | None:
         try:
             before = session.record.run_without_series(run.rerun_of or "")
-            file = next((one for one in before.traces if one.rank == rank), None)
-            if file is None:
+            files = [one for one in before.traces if one.rank == rank]
+            if len(files) != 1:
                 return None
+            file = files[0]
             stream = open_evidence(session.store, before)(file.digest)
         except RepriseError:  # then nothing is compared; the verdict says why, at the end
             return None
