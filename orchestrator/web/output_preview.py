@@ -48,8 +48,8 @@ def preview(store: Store, digest: Digest, path: str, size: int) -> Preview:
             if size > LARGEST_IMAGE:
                 return Preview("none", why=f"an image of more than {LARGEST_IMAGE >> 20} MiB")
             return Preview("image")
-        if (table := _safetensors(head, stream, size)) is not None or (table := _npy(head)) is not None:
-            return Preview("tensors", table=table)
+        if (found := _safetensors(head, stream, size) or _npy(head)) is not None:
+            return found
     text = _text(head, size > len(head))
     if text is None:
         return Preview("none", why="no text, image or table that can be shown without opening the file")
@@ -83,10 +83,12 @@ def _text(head: bytes, cut: bool) -> str | None:
 
 def _csv(text: str, delimiter: str, cut: bool) -> Preview | None:
     rows: list[list[str]] = []
+    wider = False
     lines = text if not cut else text.rpartition("\n")[0]
     try:
         for row in csv.reader(io.StringIO(lines), delimiter=delimiter):
             rows.append(row[:COLUMNS])
+            wider = wider or len(row) > COLUMNS
             if len(rows) > ROWS:
                 break
     except csv.Error:
@@ -95,11 +97,11 @@ def _csv(text: str, delimiter: str, cut: bool) -> Preview | None:
         return None
     wide = max(map(len, rows))
     padded = [row + [""] * (wide - len(row)) for row in rows]
-    more = cut or len(rows) > ROWS
+    more = cut or wider or len(rows) > ROWS
     return Preview("table", table=Table(padded[0], padded[1 : ROWS + 1]), cut=more)
 
 
-def _safetensors(head: bytes, stream: Any, size: int) -> Table | None:
+def _safetensors(head: bytes, stream: Any, size: int) -> Preview | None:
     """Names, types and shapes from the header, which is JSON behind its length."""
     length = int.from_bytes(head[:8], "little")
     if len(head) < 10 or head[8:9] != b"{" or not 2 <= length <= min(LONGEST_HEADER, size - 8):
@@ -113,25 +115,31 @@ def _safetensors(head: bytes, stream: Any, size: int) -> Table | None:
     if not isinstance(found, dict):
         return None
     rows: list[tuple[str, str, str]] = []
-    for name, entry in found.items():
-        if name != "__metadata__" and isinstance(entry, dict) and len(rows) < TENSORS:
+    named = [(name, entry) for name, entry in found.items() if name != "__metadata__"]
+    for name, entry in named[:TENSORS]:
+        if isinstance(entry, dict):
             shape, kind = entry.get("shape"), entry.get("dtype")
             known = isinstance(shape, list) and all(type(one) is int for one in shape)
             rows.append(
                 (name, str(kind) if _DTYPE.match(str(kind)) else "?", _shape(shape) if known else "?")
             )
-    return Table(("tensor", "type", "shape"), rows)
+    return Preview("tensors", table=Table(("tensor", "type", "shape"), rows), cut=len(named) > TENSORS)
 
 
-def _npy(head: bytes) -> Table | None:
+def _npy(head: bytes) -> Preview | None:
     if not head.startswith(b"\x93NUMPY"):
         return None
     found = _NPY.search(head[:1024].decode("latin-1"))
     if found is None:
         return None
     shape = [int(part) for part in found[2].split(",") if part.strip().isdigit()]
-    return Table(("tensor", "type", "shape"), [("array", found[1], _shape(shape))])
+    table = Table(("tensor", "type", "shape"), [("array", found[1], _shape(shape))])
+    return Preview("tensors", table=table)
 
 
 def _shape(shape: Any) -> str:
-    return " x ".join(str(one)[:20] for one in shape[:16]) or "scalar"
+    more = " x …" if len(shape) > 16 else ""
+    return (
+        " x ".join(one if len(one) <= 20 else f"{one[:20]}…" for one in map(str, shape[:16])) + more
+        or "scalar"
+    )

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
+from orchestrator.web import output_preview as room
 from orchestrator.web.output_preview import LARGEST_IMAGE, LOOKED, ROWS, preview
 
 PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\0\0\0\0WEBP")
@@ -93,3 +94,17 @@ def test_any_bytes_have_a_preview_or_none(data: bytes, path: str) -> None:
 )
 def test_any_header_is_read_or_not(header: object) -> None:
     look(safetensors({"w": header, "v": {"shape": header, "dtype": header}}))
+
+
+def test_what_is_not_shown_is_said() -> None:
+    """A table that ends at a column looks whole, and so does a list of tensors."""
+    for columns, cut in ((room.COLUMNS, False), (room.COLUMNS + 1, True)):
+        found = look(",".join(map(str, range(columns))).encode() + b"\n1,2\n", "x.csv")
+        assert (found.kind, len(found.table.columns), found.cut) == ("table", room.COLUMNS, cut)
+    assert look(b"a,b\n" + b",".join([b"1"] * 40) + b"\n", "x.csv").cut
+    entry = {"dtype": "F32", "shape": [2] * 17, "data_offsets": [0, 0]}
+    for count, cut in ((room.TENSORS, False), (room.TENSORS + 1, True)):
+        found = look(safetensors({f"t{number}": entry for number in range(count)} | {"__metadata__": {}}))
+        rows = list(found.table.rows)
+        assert (found.kind, len(rows), found.cut) == ("tensors", room.TENSORS, cut)
+        assert rows[0][2].endswith(" x …")

@@ -106,7 +106,8 @@ def _sections(session: Session, run: RunRecord) -> Iterator[PagePart]:
         yield PagePart("traces", "Traces", run_sections.traces_page(run), str(len(run.traces)))
     yield PagePart("lineage", "Lineage", lineage_view(session.record.history.lineage(run.id)).page)
     events = session.record.ledger.events(EventFilter(run=run.id, limit=EVENTS))
-    yield PagePart("events", "Ledger events", run_sections.events_page(events), str(len(events)))
+    number = f"the newest {EVENTS}" if len(events) == EVENTS else str(len(events))
+    yield PagePart("events", "Ledger events", run_sections.events_page(events), number)
 
 
 def _patch(session: Session, run: RunRecord) -> Iterator[Block]:
