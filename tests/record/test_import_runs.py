@@ -282,6 +282,12 @@ def test_what_is_known_of_the_inputs_comes_along(
             Carried.from_bytes(forged.to_bytes())
 
 
+def test_a_run_of_the_future_is_refused(record: Record, pair: list[Carried]) -> None:
+    """It would be `run:JOB@latest` for ever."""
+    with pytest.raises(UsageError, match="created in the future"):
+        bring(record, changed(pair[0], created_at=datetime(2199, 1, 1, tzinfo=UTC)))
+
+
 def test_what_a_bundle_says_of_an_input_yields_to_who_has_its_bytes(
     record: Record, run_there: Callable[..., str], elsewhere: Record, tmp_path: Path
 ) -> None:

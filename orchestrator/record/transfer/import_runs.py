@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.record.data_sets.data_versions import known_input
+from orchestrator.record.database.database_clock import now
 from orchestrator.record.history.queries import verdicts
 from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord, VerdictLine
@@ -33,6 +35,7 @@ from orchestrator.value import YEARS, Instant, Value
 
 SHOWN = 4  # differences that a message names
 _WHOLE = "the bundle was altered, or made by another program: export the run again"
+_AHEAD = timedelta(days=1)  # by which the clock of another record may be before ours
 _ID = re.compile(r"[0-9a-f]{16}\Z")
 # What differs between records: the name that a worker gives its box, and the bundle that the run came in.
 _NOT_CARRIED = {"box_name": None, "imported": None}
@@ -229,6 +232,8 @@ def _write(connection: Connection, item: Carried, by: str, source: Digest) -> No
         raise UsageError(
             f"run {run.id} is a rerun of {run.rerun_of}, which is neither here nor in the bundle", _WHOLE
         )
+    if run.created_at > now(connection) + _AHEAD:  # it would be its job's latest run for ever
+        raise UsageError(f"run {run.id} was created in the future, at {run.created_at.isoformat()}", _WHOLE)
     asked, result = dict(run.submission), run.result
     assert result is not None  # noqa: S101  (of a finished run)
     new = NewRun(**asked, key=run.id, layers=item.image.layers, inputs=item.inputs)
