@@ -317,9 +317,8 @@ class Hub:
         return channels
 
     def close(self) -> None:
-        for (
-            channel
-        ) in self.end():  # all are told first: waiting for one after the other took seconds for each
+        # All are told before the first is waited for: one after the other took seconds for each.
+        for channel in self.end():
             channel.close()
 
 
