@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from orchestrator.launch.bundles.import_bundle import ImportedBundle
     from orchestrator.launch.bundles.record_file import ExportedRecord, ImportedRecord
 
+SHOWN = 8  # names on one line
+
 
 def exported_view(done: ExportedBundle) -> View:
     """A bundle; its digest is the last line."""
@@ -94,9 +96,10 @@ def exported_record_view(done: ExportedRecord) -> View:
         ("file", f"{done.path}  {size_text(done.size)}"),
         ("runs", f"{done.runs:,}"),
         ("remarks", f"{done.remarks:,}" if done.remarks else ""),
+        ("data", f"{count(done.data, 'version')} of named data" if done.data else ""),
         ("left out", f"{done.open:,} runs that are not over" if done.open else ""),
     ]
-    stay = Text("images stay in their registry; outputs, logs and traces in the store", Tone.QUIET)
+    stay = Text("images stay in their registry; outputs, logs, traces and data in the store", Tone.QUIET)
     return View(jsonable(done), (Fields(fields), stay, Text(done.record)), done.record)
 
 
@@ -109,6 +112,21 @@ def imported_record_view(done: ImportedRecord) -> View:
         ("verdicts", f"{sum(item.verdicts for item in done.runs):,} new"),
         ("remarks", f"{done.remarks:,} new"),
         ("aliases", f"{', '.join(done.kept)} stay with runs of this record" if done.kept else ""),
+        ("data", f"{_some(done.data)} new" if done.data else ""),
+        ("data kept", _data_kept(done.data_kept)),
     ]
-    stay = Text("outputs, logs and traces: copy the old store's folder into this one's", Tone.QUIET)
+    stay = Text("outputs, logs, traces and data: copy the old store's folder into this one's", Tone.QUIET)
     return View(jsonable(done), (Fields(fields), stay, Text(done.record)), done.record)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """The first names; JSON has all."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _data_kept(names: tuple[str, ...]) -> str:
+    if not names:
+        return ""
+    mend = "`reprise data get` there and `data add --name` here brings one under another name"
+    return f"{_some(names)}: other bytes have the name in this record; {mend}"

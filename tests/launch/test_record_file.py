@@ -7,17 +7,24 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text
+from support.ledger_checks import wrong
 from support.records import finish_run, new_run, result
 
-from orchestrator.errors import StoreError, UsageError
+from orchestrator.audit.run_audit import Audit, AuditPart, audit
+from orchestrator.errors import RecordError, StoreError, UsageError
 from orchestrator.launch.bundles.record_file import HEADER, export_record, import_record, is_record_file
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.record.run_record import HistoryFilter
 from orchestrator.settings import Settings, load
+from orchestrator.spec.inputs import InputData, read_input
 from orchestrator.verdict.verdict_model import Outcome, Verdict
+from orchestrator.view.bundle_view import imported_record_view
+from orchestrator.view.forms.page import Fields
 
 A, B, C = "aaaa000000000001", "bbbb000000000002", "cccc000000000003"
 
@@ -49,10 +56,29 @@ def mine(home: Settings) -> Iterator[Session]:
 
 
 @pytest.fixture
-def team(home: Settings) -> Iterator[Session]:
+def team(home: Settings, request: pytest.FixtureRequest) -> Iterator[Session]:
+    """Another record: SQLite's, or Postgres's where a test asks for it."""
     folder = home.home.parent / "team"
-    with Session(replace(load({"REPRISE_HOME": str(folder)}), home=folder)) as session:
+    variables = {"REPRISE_HOME": str(folder)}
+    if getattr(request, "param", "sqlite") == "postgres":
+        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_record()
+    with Session(replace(load(variables), home=folder)) as session:
         yield session
+
+
+def data_of(path: Path, *words: str) -> InputData:
+    """A folder of so many files."""
+    path.mkdir(parents=True)
+    for number, word in enumerate(words):
+        (path / f"{number}.txt").write_text(word)
+    return read_input(path)
+
+
+def told_by_audit(session: Session) -> list[str]:
+    """What an audit of all rows finds."""
+    parts = Audit(parts=(AuditPart.ROWS,))
+    done = audit(session, parts, lambda _: lambda _done, _total: None)
+    return [f"{one.kind.value} {one.subject}: {one.detail}" for one in done]
 
 
 def end_of_b(session: Session) -> None:
@@ -62,11 +88,19 @@ def end_of_b(session: Session) -> None:
     record.add_verdict(Verdict(outcome=Outcome.IDENTICAL, original=A, rerun=B, summary=""), "box", "ada")
 
 
+@pytest.mark.parametrize(
+    "team", ["sqlite", pytest.param("postgres", marks=pytest.mark.server)], indirect=True
+)
 def test_everything_comes_in_once_and_is_what_it_was(mine: Session, team: Session, tmp_path: Path) -> None:
     end_of_b(mine)
+    sets = [data_of(tmp_path / name, "1", name) for name in ("one", "two")]
+    for data in sets:
+        mine.record.data_sets.add("mnist", data, "ada")
+    (tmp_path / "file").write_text("weights")
+    mine.record.data_sets.add("weights", read_input(tmp_path / "file"), "böb")
     path = tmp_path / "record"
     told = export_record(mine, path, False, Silent())
-    assert (told.runs, told.remarks, told.open) == (3, 7, 1)
+    assert (told.runs, told.remarks, told.data, told.open) == (3, 7, 3, 1)
     with pytest.raises(UsageError, match="there already"):
         export_record(mine, path, False, Silent())
     done = import_record(team, path, Silent())
@@ -82,8 +116,14 @@ def test_everything_comes_in_once_and_is_what_it_was(mine: Session, team: Sessio
     assert [line.outcome for line in team.record.history.verdicts(B)] == ["identical"]
     (first,) = team.record.transfer.carry(B, attempts=True).attempts
     assert (first.number, first.box) == (1, "box")
+    assert (done.data, done.data_kept) == (("mnist@1", "mnist@2", "weights@1"), ())
+    assert team.record.data_sets.versions() == mine.record.data_sets.versions()
+    assert [team.record.data_sets.known_input(data.digest) for data in sets] == sets
+    assert told_by_audit(team) == [] and wrong(team.record) == []
+    size = team.record.ledger.head().size
     again = import_record(team, path, Silent())
-    assert (any(item.new for item in again.runs), again.remarks) == (False, 0)
+    assert (any(item.new for item in again.runs), again.remarks, again.data) == (False, 0, ())
+    assert team.record.ledger.head().size == size
     assert len(team.record.history.lines(HistoryFilter())) == 3
 
 
@@ -93,6 +133,36 @@ def test_an_alias_of_the_team_stays_where_it_is(mine: Session, team: Session, tm
     export_record(mine, tmp_path / "record", False, Silent())
     done = import_record(team, tmp_path / "record", Silent())
     assert (done.kept, team.record.find("best")) == (("best",), "eeee000000000005")
+
+
+def test_a_name_of_data_never_changes_its_meaning(mine: Session, team: Session, tmp_path: Path) -> None:
+    one, two, three = (data_of(tmp_path / name, name) for name in ("one", "two", "three"))
+    for name, here, there in (
+        ("longer", [one, two, three], [one, two]),
+        ("shorter", [one], [one, two]),
+        ("other", [one, two], [one, three]),
+        ("swapped", [two, one], [one, two]),
+        ("twice", [one, two], [one, three, two]),
+    ):
+        for session, sets in ((mine, here), (team, there)):
+            for data in sets:
+                session.record.data_sets.add(name, data, "ada" if session is mine else "cyd")
+    before = team.record.data_sets.versions()
+    export_record(mine, tmp_path / "record", False, Silent())
+    done = import_record(team, tmp_path / "record", Silent())
+    assert (done.data, done.data_kept) == (("longer@3",), ("other", "swapped", "twice"))
+    after = team.record.data_sets.versions()
+    assert [item for item in after if item in before] == before
+    assert [(item.reference, item.digest, item.by) for item in after if item not in before] == [
+        ("longer@3", three.digest, "ada")
+    ]
+    assert wrong(team.record) == []
+    page = imported_record_view(done)
+    assert page.document["data_kept"] == ["other", "swapped", "twice"]
+    (fields, *_) = page.page
+    assert isinstance(fields, Fields)
+    printed = "\n".join(f"{name} {words}" for name, words in fields.pairs)
+    assert "longer@3 new" in printed and "other, swapped, twice: other bytes" in printed
 
 
 @pytest.mark.parametrize(
@@ -153,3 +223,84 @@ def test_a_forged_remark_brings_nothing(
     with pytest.raises(StoreError, match="another kind"):
         import_record(team, path, Silent())
     assert is_record_file(path) and not is_record_file(tmp_path / "none")
+
+
+FORGED: list[tuple[dict[str, Any], str]] = [
+    ({"name": "../up"}, "name"),
+    ({"name": "x" * 101}, "name"),
+    ({"version": 0}, "version"),
+    ({"version": 2}, "mnist@2 does not follow"),
+    ({"version": 1 << 31}, "version"),
+    ({"version": "x"}, "version"),
+    ({"by": ""}, "by"),
+    ({"by": "x" * 5000}, "more than 4096 bytes"),
+    ({"at": "1900-01-01T00:00:00Z"}, "years 1970 to 2200"),
+    ({"at": "2026-01-01T00:00:00"}, "without a time zone"),
+    ({"more": 1}, "more"),
+    ({"data": {"size": 3}}, "no folder of these files"),
+    ({"data": {"size": -1, "files": []}}, "size that no data have"),
+    ({"data": {"count": 1 << 63, "files": []}}, "size that no data have"),
+    ({"data": {"folder": False}}, "no folder of these files"),
+    ({"data": {"digest": f"sha256:{'0' * 64}"}}, "no folder of these files"),
+    ({"data": {"digest": "sha256:0"}}, "digest"),
+]
+
+
+def test_forged_named_data_bring_nothing(mine: Session, team: Session, tmp_path: Path) -> None:
+    path, data = tmp_path / "record", data_of(tmp_path / "set", "1", "2")
+    mine.record.data_sets.add("mnist", data, "ada")
+    export_record(mine, path, False, Silent())
+    team.record.data_sets.add("here", data, "cyd")
+    lines = path.read_bytes().splitlines(keepends=True)
+    runs = [line for line in lines if line.startswith(b"run ")]
+    whole = json.loads(next(line for line in lines if line.startswith(b"data "))[5:])
+    before = team.record.ledger.head().size
+    for forged, said in FORGED:
+        document = whole | forged | {"data": whole["data"] | forged.get("data", {})}
+        resealed(path, [*runs, b"data " + json.dumps(document).encode() + b"\n"])
+        with pytest.raises((StoreError, UsageError), match=said):
+            import_record(team, path, Silent())
+        assert team.record.history.lines(HistoryFilter()) == [] and team.record.ledger.head().size == before
+
+
+def test_what_proves_itself_puts_right_what_a_file_without_a_list_says(
+    mine: Session, team: Session, tmp_path: Path
+) -> None:
+    path, data = tmp_path / "record", data_of(tmp_path / "set", "1", "2")
+    mine.record.data_sets.add("mnist", data, "ada")
+    export_record(mine, path, False, Silent())
+    lines = path.read_bytes().splitlines(keepends=True)[1:-1]
+    whole = json.loads(next(line for line in lines if line.startswith(b"data "))[5:])
+    whole |= {"name": "lie", "data": whole["data"] | {"size": 9, "files": []}}
+    lie = b"data " + json.dumps(whole).encode() + b"\n"
+    for lines_of_file, size in (([lie], 9), (lines, data.size), ([lie], data.size)):
+        resealed(path, lines_of_file)
+        import_record(team, path, Silent())
+        known = team.record.data_sets.known_input(data.digest)
+        assert known is not None and known.size == size
+    assert known == data and wrong(team.record) == []
+
+
+def test_the_same_bytes_twice_under_a_name_bring_nothing(
+    mine: Session, team: Session, tmp_path: Path
+) -> None:
+    path = tmp_path / "record"
+    mine.record.data_sets.add("mnist", data_of(tmp_path / "set", "1"), "ada")
+    export_record(mine, path, False, Silent())
+    line = next(line for line in path.read_bytes().splitlines(keepends=True) if line.startswith(b"data "))
+    resealed(path, [line, line.replace(b'"version":1', b'"version":2')])
+    with pytest.raises(UsageError, match="mnist@2 does not follow"):
+        import_record(team, path, Silent())
+    assert team.record.data_sets.versions() == []
+
+
+def test_a_record_whose_names_were_altered_is_not_exported(mine: Session, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        mine.record.data_sets.add("mnist", data_of(tmp_path / name, name), "ada")
+    with mine.record._database.writing() as connection:
+        connection.execute(text("UPDATE data_version SET version = 3 WHERE version = 1"))
+    with pytest.raises(
+        RecordError, match="data mnist@2 cannot be read: ValueError: a version before it is missing"
+    ):
+        export_record(mine, tmp_path / "record", False, Silent())
+    assert not (tmp_path / "record").exists()

@@ -63,15 +63,16 @@ def command(
               browser. FILE.svg beside it is a badge that links to it.
 
     With --all and a FILE alone: every finished run of the record with its verdicts and attempts, and what
-    people said (notes, tags, aliases), for `reprise import` into another database. Images stay in their
-    registry; outputs, logs and traces in the store, which can be copied as it is.
+    people said (notes, tags, aliases, names of data), for `reprise import` into another database. Images
+    stay in their registry; outputs, logs, traces and data in the store, which can be copied as it is.
 
     Every byte is checked while it is copied. The same runs with the same verdicts give the same bytes.
 
     JSON of a bundle: `path`, `size` (bytes), `bundle` (digest), `image`, `runs`, `left_out` (layers),
     `inputs`. JSON of a crate: `path`, `run`, `files`, `size`, `left_out` (what is not in it, and why).
     JSON of a page: `path`, `badge`, `run`, `size`, `events`, `key` (the fingerprint that readers compare).
-    JSON with --all: `path`, `size`, `record` (digest), `runs`, `remarks`, `open` (counts; open runs stay).
+    JSON with --all: `path`, `size`, `record` (digest), `runs`, `remarks`, `data` (versions
+    of named data), `open` (counts; open runs stay).
     """
     from orchestrator.cli.terminal.console import print_view
 

@@ -3,9 +3,10 @@
     reprise record 1
     run {…}             each finished run, as a bundle carries it; originals before their reruns
     said {…}            each note, tag, alias and archiving, oldest first
+    data {…}            each version of named data, with the list of its files; 1, 2, 3 … of each name
     end COUNT DIGEST    how many lines came before, and the SHA-256 of their bytes
 
-Bytes of outputs, logs and traces stay in the store, and images in their registry.
+Bytes of outputs, logs, traces and data stay in the store, and images in their registry.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from pydantic import ValidationError
 
@@ -26,11 +27,15 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import HistoryFilter, Remark
 from orchestrator.record.runs.author import person
+from orchestrator.record.runs.unreadable_rows import unreadable
+from orchestrator.record.transfer.data_names import CarriedData
 from orchestrator.record.transfer.import_runs import Brought, Carried
 from orchestrator.run.attempt_model import State
 from orchestrator.untrusted_json import first_problem, read_untrusted
 from orchestrator.value import Value
 from orchestrator.verdict.verdict_model import Verdict
+
+M = TypeVar("M", bound=Value)
 
 HEADER = b"reprise record 1\n"
 MAX_LINES = 10_000_000
@@ -45,6 +50,7 @@ class ExportedRecord(Value):
     record: Digest  # of the file
     runs: int
     remarks: int
+    data: int  # versions of named data
     open: int  # runs that stay behind: they are not over
 
 
@@ -53,6 +59,8 @@ class ImportedRecord(Value):
     runs: tuple[Brought, ...]
     remarks: int  # that were not here
     kept: tuple[str, ...]  # aliases that stay with runs of this record
+    data: tuple[str, ...]  # versions of named data that were not here: mnist@2
+    data_kept: tuple[str, ...]  # names of data that stay what they are in this record
 
 
 def export_record(session: Session, path: Path, force: bool, watch: Watch) -> ExportedRecord:
@@ -76,6 +84,10 @@ def export_record(session: Session, path: Path, force: bool, watch: Watch) -> Ex
                 watch.moved(number, len(runs))
             for remark in said:
                 lines.write(b"said " + remark.model_dump_json().encode() + b"\n")
+            names = 0
+            for item in _named_data(session):
+                lines.write(b"data " + item.model_dump_json().encode() + b"\n")
+                names += 1
             size = lines.end()
     except OSError as error:
         raise UsageError(
@@ -84,8 +96,30 @@ def export_record(session: Session, path: Path, force: bool, watch: Watch) -> Ex
     with path.open("rb") as stream:
         digest = Digest.of_stream(stream)
     return ExportedRecord(
-        path=path, size=size, record=digest, runs=len(runs), remarks=len(said), open=len(open_runs)
+        path=path,
+        size=size,
+        record=digest,
+        runs=len(runs),
+        remarks=len(said),
+        data=names,
+        open=len(open_runs),
     )
+
+
+def _named_data(session: Session) -> Iterator[CarriedData]:
+    """Each version, the first of a name first. RecordError for one that was altered."""
+    sets, last = session.record.data_sets, ("", 0)
+    for item in sorted(sets.versions(), key=lambda item: (item.name, item.version)):
+        if item.version != (last[1] + 1 if item.name == last[0] else 1):  # its row cannot be read
+            missing = ValueError("a version before it is missing")
+            raise unreadable(f"data {item.reference}", missing)
+        data = sets.known_input(item.digest)
+        try:
+            carried = CarriedData(name=item.name, version=item.version, data=data, by=item.by, at=item.at)
+        except ValidationError as error:
+            raise unreadable(f"data {item.reference}", error) from error
+        yield carried
+        last = (item.name, item.version)
 
 
 class _Lines:
@@ -117,7 +151,7 @@ def is_record_file(path: Path) -> bool:
 
 
 def import_record(session: Session, path: Path, watch: Watch) -> ImportedRecord:
-    """Bring in every run and remark that is not here yet, in one transaction.
+    """Bring in every run, remark and name of data that is not here yet, in one transaction.
 
     UsageError: a run that is here with other values. StoreError: a damaged file. Then nothing is recorded.
     """
@@ -130,9 +164,21 @@ def import_record(session: Session, path: Path, watch: Watch) -> ImportedRecord:
                 if kind == b"run":
                     yield _run(path, data)
 
+        def data() -> Iterator[CarriedData]:
+            for kind, line in _lines(path, stream):
+                if kind == b"data":
+                    yield _data(path, line)
+
         said = [_remark(path, data) for kind, data in _lines(path, stream) if kind == b"said"]
-        done = session.record.transfer.bring_all(runs, said, person(), source)
-    return ImportedRecord(record=source, runs=done.runs, remarks=done.remarks, kept=done.kept)
+        done = session.record.transfer.bring_all(runs, said, data, person(), source)
+    return ImportedRecord(
+        record=source,
+        runs=done.runs,
+        remarks=done.remarks,
+        kept=done.kept,
+        data=done.data.new,
+        data_kept=done.data.kept,
+    )
 
 
 def _check(path: Path, stream: BinaryIO) -> Digest:
@@ -160,7 +206,7 @@ def _lines(path: Path, stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         kind, _, data = line.rstrip(b"\n").partition(b" ")
         if kind == b"end":
             return
-        if kind not in (b"run", b"said"):
+        if kind not in (b"run", b"said", b"data"):
             raise _wrong(path, f"a line of another kind: {kind!r:.40}")
         yield kind, data
 
@@ -180,8 +226,16 @@ def _run(path: Path, data: bytes) -> Carried:
 def _remark(path: Path, data: bytes) -> Remark:
     if len(data) > MAX_REMARK:
         raise _wrong(path, "a remark of more than a megabyte")
+    return _read(path, Remark, data)
+
+
+def _data(path: Path, data: bytes) -> CarriedData:
+    return _read(path, CarriedData, data)
+
+
+def _read(path: Path, model: type[M], data: bytes) -> M:
     try:
-        return read_untrusted(Remark, data)
+        return read_untrusted(model, data)
     except ValidationError as error:
         raise _wrong(path, first_problem(error)) from None
     except ValueError as error:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from orchestrator.spec.inputs import InputData, folder_digest
+
 if TYPE_CHECKING:
     from orchestrator.record.run_record import RunRecord
 
@@ -20,6 +22,7 @@ ATTEMPTS = 1_000_000
 VERSIONS = (1 << 31) - 1
 _LINES = ("submitted_by", "box", "reference")
 CODES = range(-(1 << 31), 1 << 31)
+SIZES = range(1 << 63)  # files, bytes: as a column takes them
 
 
 def beyond(run: RunRecord) -> str | None:
@@ -29,6 +32,28 @@ def beyond(run: RunRecord) -> str | None:
             return f"{name} has {size}, more than {most}"
     if run.exit_code is not None and run.exit_code not in CODES:
         return "exit_code is out of range"
+    return None
+
+
+def input_problem(data: InputData) -> str | None:
+    """What keeps this from being data that somebody hashed, as words after its name; None without a problem.
+
+    The list of a folder's files has the folder's digest. Without a list only the digest's form is known.
+    """
+    if (
+        data.count not in SIZES
+        or data.size not in SIZES
+        or any(file.size not in SIZES for file in data.files)
+    ):
+        return "has a size that no data have"
+    if any(_bytes(file.path) > PATH for file in data.files):
+        return f"has a path of more than {PATH} bytes"
+    entries = [(file.path, file.digest.hex, file.size) for file in data.files]
+    told = (len(entries), sum(size for _, _, size in entries))
+    if entries and not (
+        data.folder and (data.count, data.size) == told and folder_digest(entries) == data.digest
+    ):
+        return f"is no folder of these files: {data.digest}"
     return None
 
 

@@ -27,8 +27,8 @@ from orchestrator.record.runs.read_run import state_of, whole_image, whole_run
 from orchestrator.record.runs.run_states import insert_rows, key_of, submit, write_verdict
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document
-from orchestrator.record.transfer.import_limits import LINE, beyond
-from orchestrator.spec.inputs import InputData, folder_digest
+from orchestrator.record.transfer.import_limits import LINE, beyond, input_problem
+from orchestrator.spec.inputs import InputData
 from orchestrator.structural_difference import differences
 from orchestrator.untrusted_json import first_problem, read_untrusted
 from orchestrator.value import YEARS, Instant, Value
@@ -128,14 +128,10 @@ def _check_attempts(attempts: tuple[PastAttempt, ...], run: RunRecord) -> None:
 
 
 def _check_input(data: InputData, run: RunRecord) -> None:
-    entries = [(file.path, file.digest.hex, file.size) for file in data.files]
-    known = not entries or (
-        data.folder
-        and (data.count, data.size) == (len(entries), sum(size for _, _, size in entries))
-        and folder_digest(entries) == data.digest
-    )
-    if data.digest not in run.program.inputs.values() or not known:
-        raise ValueError(f"run {run.id} has no input of these files: {data.digest}")
+    if data.digest not in run.program.inputs.values():
+        raise ValueError(f"run {run.id} has no input of this digest: {data.digest}")
+    if (what := input_problem(data)) is not None:
+        raise ValueError(f"an input of run {run.id} {what}")
 
 
 def carry(connection: Connection, run: str, *, attempts: bool = False) -> Carried:

@@ -1,4 +1,4 @@
-"""All that a record holds of its finished runs and of what people said of them, for another record.
+"""All that a record holds for another: finished runs, what people said of them, named data.
 
 `finished` and `all_remarks` read; `bring_all` takes a connection inside a writing transaction (database.py).
 """
@@ -16,6 +16,7 @@ from orchestrator.record.run_record import Remark
 from orchestrator.record.runs.annotations import EVENTS, LONGEST_NOTE, every_remark, is_alias, is_tag, named
 from orchestrator.record.runs.run_states import inserted, key_of
 from orchestrator.record.schema import tables
+from orchestrator.record.transfer.data_names import BroughtNames, CarriedData, bring_names
 from orchestrator.record.transfer.import_limits import LINE
 from orchestrator.record.transfer.import_runs import Brought, Carried, bring_in
 from orchestrator.run.attempt_model import State
@@ -26,6 +27,7 @@ class BroughtAll(Value):
     runs: tuple[Brought, ...]
     remarks: int  # that were not here
     kept: tuple[str, ...]  # aliases that stay with runs of this record
+    data: BroughtNames
 
 
 def finished(connection: Connection) -> list[str]:
@@ -73,12 +75,14 @@ def bring_all(
     connection: Connection,
     items: Callable[[], Iterable[Carried]],
     remarks: Iterable[Remark],
+    data: Callable[[], Iterable[CarriedData]],
     by: str,
     source: Digest,
 ) -> BroughtAll:
-    """Write down what is not here yet: runs as `bring_in` does, then what was said of them, by whom and when.
+    """Write down what is not here yet: runs as `bring_in` does, then what was said of them, by whom and
+    when, and named data as `bring_names` does.
 
-    An alias that a run of this record has stays with it. UsageError as of `bring_in`, and for a remark that
+    An alias that a run of this record has stays with it. UsageError as of both, and for a remark that
     cannot be recorded, or on a run that is not here; then nothing is written.
     """
     brought = bring_in(connection, items, by, source)
@@ -91,7 +95,8 @@ def bring_all(
         elif not _is_said(connection, remark):
             _say(connection, remark)
             new += 1
-    return BroughtAll(runs=tuple(brought), remarks=new, kept=tuple(sorted(kept)))
+    names = bring_names(connection, data)
+    return BroughtAll(runs=tuple(brought), remarks=new, kept=tuple(sorted(kept)), data=names)
 
 
 def _aliases_here(connection: Connection, brought: set[str]) -> set[str]:
