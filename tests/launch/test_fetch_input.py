@@ -24,6 +24,7 @@ from orchestrator.launch.crash_points import INPUT_POINTS, VARIABLE
 from orchestrator.launch.inputs import fetch_input, upload_input
 from orchestrator.launch.inputs.cache_room import make_room, size_of
 from orchestrator.launch.inputs.fetch_input import AbsentInputError, copy_out, materialise
+from orchestrator.launch.inputs.share_inputs import share_inputs
 from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
@@ -33,6 +34,7 @@ from orchestrator.settings import load
 from orchestrator.spec import folder_list
 from orchestrator.spec.folder_list import list_chunks
 from orchestrator.spec.inputs import digest_of, read_input
+from orchestrator.spec.jobfile.job_spec import InputSpec
 from orchestrator.spec.program import Program
 
 SILENT = Silent()
@@ -480,6 +482,34 @@ def test_what_a_collection_took_during_a_long_upload_is_put_again(
     put_input(here, data, SILENT)
     assert len(asked) == 6
     here.store.verify(victim)
+
+
+def test_what_a_collection_took_of_one_input_while_the_next_went_is_put_again(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = place.session("here")
+    real, asked, specs = here.store.uploads, [], {}
+    for name in ("first", "second"):
+        (tmp_path / name).write_text(name)
+        specs[name] = InputSpec(path=str(tmp_path / name))
+    read = [read_input(tmp_path / name) for name in specs]
+
+    @contextmanager
+    def slow():  # type: ignore[no-untyped-def]
+        asked.append(1)
+        with real() as uploads:
+            yield uploads
+        if len(asked) == 2:  # hours later, the second is stored
+            here.store.remove(read[0].digest, here.store.now() + timedelta(days=1))
+            monkeypatch.setattr(upload_input, "SOON", 0.0)
+        elif len(asked) > 2:
+            monkeypatch.setattr(upload_input, "SOON", 3600.0)
+
+    monkeypatch.setattr(here.store, "uploads", slow)
+    share_inputs(here, specs, read, SILENT)
+    assert len(asked) == 4
+    for one in read:
+        here.store.verify(one.digest)
 
 
 def test_the_jobs_user_reads_a_folder_whatever_the_umask_is(place: Place, data: Path) -> None:

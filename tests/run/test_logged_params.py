@@ -102,6 +102,9 @@ def test_parameters_are_compared_with_those_of_the_job_file(tmp_path: Path, trac
         ("- 1\n? x\nlr: 'two words'\r\n", "lr=two words"),
         ("\tlr: 1\nx: \x1b]0;t\x07\n", "x=\\x1b]0;t\\x07"),
         ("lr: 1_000\n", "lr=1_000"),
+        ("lr: 0.1  # tuned\n# b: 2\n", "lr=0.1"),
+        ("opt: # of torch\n  lr: 0.1\n", "opt.lr=0.1"),
+        ("a: 'x # y' # z\nb: \"it's # w\"\nc: x#y\n", "a=x # y, b=it's # w, c=x#y"),
     ],
 )
 def test_yaml_is_only_plain_lines(tmp_path: Path, text: str, said: str) -> None:

@@ -30,6 +30,8 @@ NAMED = 12  # parameters that a note names
 SHOWN = 80  # characters of a value
 
 _LINE = re.compile(r"( *)([A-Za-z_][\w.-]{0,199}):(?: +(.*?))?\s*\Z")
+_QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"\\]|\\.)*")[ \t]+#""")
+_COMMENT = re.compile(r"(?:\A|[ \t])#")
 _YAML = ("hparams.yaml", "params.yaml")
 Logged = dict[str, Scalar]
 
@@ -137,7 +139,7 @@ def _yaml_lines(data: bytes) -> Iterator[tuple[str, Scalar]]:
         found = _LINE.match(line.removesuffix("\r"))
         if found is None:
             continue
-        indent, name, text = len(found[1]), found[2], found[3] or ""
+        indent, name, text = len(found[1]), found[2], _without_comment(found[3] or "")
         while groups and groups[-1][0] >= indent:
             groups.pop()
         full = ".".join([*(group for _, group in groups), name])
@@ -149,6 +151,14 @@ def _yaml_lines(data: bytes) -> Iterator[tuple[str, Scalar]]:
             if count > MAX_PARAMS:
                 return
             yield full, _scalar(text.strip("'\"") if text[0] in "'\"" else text)
+
+
+def _without_comment(text: str) -> str:
+    """`0.1  # tuned` is 0.1; a `#` inside quotes, or right after another character, is part of the value."""
+    if text[:1] in ("'", '"'):
+        quoted = _QUOTED.match(text)
+        return quoted[1] if quoted else text
+    return _COMMENT.split(text, 1)[0].rstrip()
 
 
 def _scalar(text: str) -> Scalar:
