@@ -11,6 +11,7 @@ from orchestrator.view.forms.clean_text import clean_line, clean_text
 from orchestrator.view.forms.page import Block, Fields, Patch, Table, Text, Tree, tone_of
 
 RUN_COLUMNS = frozenset({"run", "a", "b", "original", "rerun"})  # their cells lead to a run
+RUNS_COLUMN = "runs"  # each id in its cells leads to a run
 RUN_FIELDS = RUN_COLUMNS | {"rerun of"}
 _RUN = re.compile(r"[0-9a-f]{16}\Z")
 _ID_INSIDE = re.compile(r"(?<![0-9A-Za-z])([0-9a-f]{16})(?![0-9A-Za-z])")
@@ -18,18 +19,19 @@ _BETWEEN = "\x1f"  # no cleaned text holds it
 _PATCH = (("+++", "file"), ("---", "file"), ("diff ", "file"), ("@@", "place"), ("+", "more"), ("-", "less"))
 
 
-class Cell(NamedTuple):
-    text: str
-    tone: str = "plain"
-    run: str = ""  # the run that it leads to
-    right: bool = False
-
-
 class TextPiece(NamedTuple):
     """Of a text: plain, or a run's id, which leads to the run."""
 
     text: str
     run: bool = False
+
+
+class Cell(NamedTuple):
+    text: str
+    tone: str = "plain"
+    run: str = ""  # the run that it leads to
+    right: bool = False
+    pieces: Sequence[TextPiece] = ()  # where several runs stand in it
 
 
 class Printed(NamedTuple):
@@ -90,7 +92,7 @@ def clean_cells(texts: Sequence[str]) -> list[str]:
 
 def cell_of(text: str, column: str = "", right: bool = False) -> Cell:
     run = text if column in RUN_COLUMNS and _RUN.match(text) else ""
-    return Cell(text, tone_of(text).value, run, right)
+    return Cell(text, tone_of(text).value, run, right, pieces(text) if column == RUNS_COLUMN else ())
 
 
 def _table(block: Table) -> Printed:

@@ -12,6 +12,7 @@ from support.web_fixtures import Site
 
 from orchestrator.view.forms.page import Fields, Patch, Table, Text, Tree
 from orchestrator.web.answers import templates
+from orchestrator.web.printed_blocks import printed
 
 ELEMENTS = {
     *("p", "dl", "div", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td"),
@@ -82,3 +83,13 @@ def test_pages_of_hostile_runs_hold_no_element_of_theirs(site: Site, path: str) 
     assert all(source.startswith("/static/") for source in sources)
     assert page.tags.count("script") + page.tags.count("img") == len(sources)
     assert {"\u202e", "\x1b"} & set("".join(page.texts)) == set()
+
+
+def test_each_run_of_a_column_of_runs_leads_to_it() -> None:
+    held = "0123456789abcdef fedcba9876543210"
+    [table] = printed([Table(("box", "runs"), [("alpha", held), ("beta", "3")])])
+    pieces = [[(piece.text, piece.run) for piece in row[1].pieces] for row in table.rows]
+    assert pieces == [
+        [("0123456789abcdef", True), (" ", False), ("fedcba9876543210", True)],
+        [("3", False)],
+    ]

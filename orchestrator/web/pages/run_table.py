@@ -169,7 +169,19 @@ def _table(answer: Answer, question: TableQuestion) -> dict[str, object]:
         "next": answer.page.next,
         "notes": notes,
         "choices": [(name, name in columns) for name in all_columns(runs)],
+        "mattered": _mattered(runs, question),
     }
+
+
+def _mattered(runs: Sequence[RunLine], question: TableQuestion) -> str:
+    """What the page of importance is asked for these runs; empty where they are of several jobs."""
+    jobs = {run.job for run in runs}
+    if len(jobs) != 1 or not any(run.metrics for run in runs):
+        return ""
+    sort = (question.get("sort") or "").removeprefix("-")
+    metric = sort.removeprefix(f"{METRICS}.") if sort.startswith(f"{METRICS}.") else ""
+    values = {"job": jobs.pop(), "metric": metric, "where": question.get("where")}
+    return urlencode({name: text for name, text in values.items() if text})
 
 
 def _columns(runs: Sequence[RunLine], question: TableQuestion) -> tuple[list[str], int]:

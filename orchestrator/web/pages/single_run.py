@@ -42,6 +42,7 @@ class OutputRow(NamedTuple):
     size: str
     what: str  # the digest, shortened, or why there is none
     link: str  # where it is looked at; empty for what was not kept
+    digest: str = ""
 
 
 def single_run(request: Request) -> Response:
@@ -75,7 +76,7 @@ def single_run(request: Request) -> Response:
 def _outputs(run: RunRecord) -> Iterator[OutputRow]:
     for one in run.outputs[:OUTPUTS]:
         if one.digest is not None:
-            yield OutputRow(one.path, size_text(one.size), one.digest.short, path_of(run, one))
+            yield OutputRow(one.path, size_text(one.size), one.digest.short, path_of(run, one), one.digest)
         else:
             yield OutputRow(one.path, "", f"-> {one.target}" if one.link else f"rejected: {one.reason}", "")
 
