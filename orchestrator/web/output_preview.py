@@ -19,6 +19,7 @@ from orchestrator.view.forms.page import Table
 
 LOOKED = 1 << 16  # bytes of a text that are shown
 LARGEST_IMAGE = 8 << 20  # bytes
+MOST_PIXELS = 40_000_000  # a browser holds four bytes for each
 LONGEST_HEADER = 1 << 20  # bytes of the header of a file of tensors
 ROWS, COLUMNS, TENSORS = 50, 30, 500
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -47,6 +48,9 @@ def preview(store: Store, digest: Digest, path: str, size: int) -> Preview:
         if image_type(head) is not None:
             if size > LARGEST_IMAGE:
                 return Preview("none", why=f"an image of more than {LARGEST_IMAGE >> 20} MiB")
+            why = too_many_pixels(head + stream.read(LONGEST_HEADER - len(head)))
+            if why:
+                return Preview("none", why=why)
             return Preview("image")
         if (found := _safetensors(head, stream, size) or _npy(head)) is not None:
             return found
@@ -67,6 +71,62 @@ def image_type(head: bytes) -> str | None:
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     return "image/webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
+
+
+def too_many_pixels(head: bytes) -> str:
+    """Why an image is not given to a browser, which decodes all of it: 8 MiB may hold 30,000 x 30,000 pixels.
+
+    `head`: its first `LONGEST_HEADER` bytes. Empty for one that may be shown.
+    """
+    pixels = image_pixels(head)
+    if pixels is None:
+        return "an image whose width and height cannot be read"
+    return f"an image of {pixels:,} pixels; {MOST_PIXELS:,} are shown" if pixels > MOST_PIXELS else ""
+
+
+def image_pixels(head: bytes) -> int | None:
+    """Width times height, as a browser believes them, from the first bytes of an image; None: not found."""
+    if head.startswith(b"\x89PNG"):
+        # The header of a PNG is its first chunk.
+        return _product(head[16:20], head[20:24]) if head[12:16] == b"IHDR" else None
+    return _jpeg_pixels(head) if head.startswith(b"\xff\xd8") else _webp_pixels(head)
+
+
+def _jpeg_pixels(head: bytes) -> int | None:
+    """From the frame header (ITU T.81, B.2.2). A line count of 0 comes later in the file: not found."""
+    at = 2
+    while at + 9 <= len(head) and head[at] == 0xFF:
+        marker = head[at + 1]
+        if marker == 0xFF:  # filling
+            at += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # without a length
+            at += 2
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return _product(head[at + 5 : at + 7], head[at + 7 : at + 9])
+        else:
+            at += 2 + max(2, int.from_bytes(head[at + 2 : at + 4], "big"))
+    return None
+
+
+def _webp_pixels(head: bytes) -> int | None:
+    """From the first chunk: VP8 (RFC 6386, 9.1), VP8L or VP8X (RFC 9649)."""
+    kind, data = head[12:16], head[20:30]
+    if len(data) < 10:
+        return None
+    if kind == b"VP8 " and data[3:6] == b"\x9d\x01\x2a":
+        width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+        return width * height or None
+    if kind == b"VP8L" and data[0] == 0x2F:
+        bits = int.from_bytes(data[1:5], "little")
+        return ((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1)
+    if kind == b"VP8X":
+        return (int.from_bytes(data[4:7], "little") + 1) * (int.from_bytes(data[7:10], "little") + 1)
+    return None
+
+
+def _product(width: bytes, height: bytes) -> int | None:
+    """None for 0, and for bytes that are not there."""
+    return int.from_bytes(width, "big") * int.from_bytes(height, "big") or None
 
 
 def _text(head: bytes, cut: bool) -> str | None:

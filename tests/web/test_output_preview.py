@@ -14,7 +14,38 @@ from orchestrator.digest import Digest
 from orchestrator.web import output_preview as room
 from orchestrator.web.output_preview import LARGEST_IMAGE, LOOKED, ROWS, preview
 
-PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\0\0\0\0WEBP")
+
+def png(width: int, height: int) -> bytes:
+    sides = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + sides + b"\x08\x02\0\0\0"
+
+
+def jpeg(width: int, height: int) -> bytes:
+    """With 300 KB of tables and a profile before the frame, as cameras write them."""
+    sides = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    tables = b"\xff\xe1\xff\xff" + b"\xff\xc0" * 32766 + b"\0"
+    return b"\xff\xd8" + 5 * tables + b"\xff\xff\xff\xc4\0\x04ab" + b"\xff\xc2\0\x11\x08" + sides + b"\x03"
+
+
+def webp(kind: bytes, data: bytes) -> bytes:
+    return b"RIFF\0\0\0\0WEBP" + kind + b"\x0a\0\0\0" + data
+
+
+def lossy(width: int, height: int) -> bytes:
+    return webp(b"VP8 ", b"\0\0\0\x9d\x01\x2a" + width.to_bytes(2, "little") + height.to_bytes(2, "little"))
+
+
+def lossless(width: int, height: int) -> bytes:
+    return webp(b"VP8L", b"\x2f" + ((width - 1) | (height - 1) << 14).to_bytes(4, "little") + b"\0" * 5)
+
+
+def extended(width: int, height: int) -> bytes:
+    sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return webp(b"VP8X", b"\0\0\0\0" + sides)
+
+
+IMAGES = (png, jpeg, lossy, lossless, extended)
+PICTURES = tuple(image(40, 30) for image in IMAGES)
 
 
 class OneBlob:
@@ -53,6 +84,17 @@ def test_a_table_of_text() -> None:
 def test_an_image_is_known_by_its_bytes_and_is_not_large(head: bytes) -> None:
     assert look(head, "x.html").kind == "image"
     assert look(head, "x.png", LARGEST_IMAGE + 1).kind == "none"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_that_a_browser_would_not_bear_is_not_shown(image: Any) -> None:
+    """Of 16,000 x 16,000 pixels a browser makes a gigabyte, and a file of them may have some KB."""
+    assert room.image_pixels(image(40, 30)) == 1200
+    assert look(image(8000, 5000), "x.png").kind == "image"
+    found = look(image(16_000, 16_000), "x.png")
+    assert (found.kind, found.why) == ("none", "an image of 256,000,000 pixels; 40,000,000 are shown")
+    assert look(image(40, 30)[:20], "x.png").kind == "none"
+    assert room.too_many_pixels(image(16_000, 16_000))
 
 
 def test_shapes_come_from_the_header_alone() -> None:

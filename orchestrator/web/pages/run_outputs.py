@@ -15,7 +15,13 @@ from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Output
 from orchestrator.view.forms.clean_text import clean_line
 from orchestrator.web.answers import page, session_of
-from orchestrator.web.output_preview import LARGEST_IMAGE, image_type, preview
+from orchestrator.web.output_preview import (
+    LARGEST_IMAGE,
+    LONGEST_HEADER,
+    image_type,
+    preview,
+    too_many_pixels,
+)
 
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 # Of bytes that a job left: nothing of them runs, whatever they are opened as.
@@ -53,7 +59,7 @@ def image(request: Request) -> Response:
         raise HTTPException(404)
     data = b"".join(store.chunks_of(output.digest, output.size))
     kind = image_type(data)
-    if kind is None:
+    if kind is None or too_many_pixels(data[:LONGEST_HEADER]):
         raise HTTPException(404)
     return Response(data, media_type=kind, headers={"Content-Security-Policy": _POLICY})
 
