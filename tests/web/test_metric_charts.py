@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from urllib.parse import quote
 
+import pytest
 from support.seeded_record import HOSTILE, STEPS
 from support.web_fixtures import Site
+
+from orchestrator.web.pages import metric_charts
 
 
 def test_points_of_several_runs_come_in_one_answer(site: Site) -> None:
@@ -32,3 +35,23 @@ def test_odd_questions_have_plain_answers(site: Site) -> None:
         assert json.loads(answer.text)["lines"][0]["x"] == []
     assert site.server.ask("/series?metric=loss").status == 400
     assert site.server.ask(f"/series?runs={','.join('f' * 16 for _ in range(3))}x&metric=a").status == 400
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "drawn"),
+    [
+        ("MOST_READ", STEPS + 1, 2),
+        ("MOST_READ", STEPS, 1),
+        ("MOST_SECONDS", 0.0, 1),
+        ("MOST_READ", 3 * STEPS, 3),
+    ],
+)
+def test_one_answer_ends_and_says_what_it_left_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch, limit: str, most: float, drawn: int
+) -> None:
+    """A hundred runs with a million points each held a thread of the server for half an hour."""
+    monkeypatch.setattr(metric_charts, limit, most)
+    runs = site.runs.grid[:3]
+    answer = json.loads(site.server.ask(f"/series?runs={','.join(runs)}&metric=loss").text)
+    assert [line["run"] for line in answer["lines"]] == list(runs[:drawn])
+    assert answer["left_out"] == list(runs[drawn:])

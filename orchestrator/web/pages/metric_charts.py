@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 from typing import Any
 
 from starlette.requests import Request
@@ -19,6 +20,9 @@ from orchestrator.web.answers import session_of
 MOST_RUNS = 100
 WIDEST = 2000  # pixels
 POINTS = 120_000  # of all lines of one answer together, about
+# Of one answer. Whoever reads them holds a thread of the server, and a run may have a million points.
+MOST_READ = 4_000_000  # points
+MOST_SECONDS = 15.0
 _RUN = re.compile(r"[0-9a-f]{16}\Z")
 
 
@@ -31,7 +35,10 @@ def asked_runs(record: Record, text: str, most: int = MOST_RUNS) -> list[str]:
 
 
 def series(request: Request) -> Response:
-    """`runs`, `metric`; `x`: step, order, or `metric:NAME`; `smooth`: 0 to 1; `width`: pixels."""
+    """`runs`, `metric`; `x`: step, order, or `metric:NAME`; `smooth`: 0 to 1; `width`: pixels.
+
+    `left_out`: the last of these runs, where those before them had `MOST_READ` points or took `MOST_SECONDS`.
+    """
     asked, record = request.query_params, session_of(request).record
     runs = asked_runs(record, asked.get("runs", ""))
     name, x = asked.get("metric", ""), asked.get("x", "step")
@@ -39,15 +46,20 @@ def series(request: Request) -> Response:
     stretches = max(50, int(min(width, WIDEST, POINTS / 2 / len(runs))))
     other = x.removeprefix("metric:") if x.startswith("metric:") else None
     lines: list[dict[str, Any]] = []
+    read, end = 0, time.monotonic() + MOST_SECONDS
     for run in runs:
+        if lines and (read >= MOST_READ or time.monotonic() >= end):
+            break
         points = record.series(run, name)
         axis = None if other is None else record.series(run, other)
+        read += len(points.values) + (0 if axis is None else len(axis.values))
         line = metric_line(points, axis, stretches, weight, by_order=x == "order")
         facts = line._asdict() | {"run": run, "reduced": line.reduced}
         if x == "step" and None in points.steps:
             facts["without_steps"] = True
         lines.append(facts)
-    return Response(json.dumps({"lines": lines}, separators=(",", ":")), media_type="application/json")
+    document = {"lines": lines, "left_out": runs[len(lines) :]}
+    return Response(json.dumps(document, separators=(",", ":")), media_type="application/json")
 
 
 def _number(text: str | None, default: float) -> float:

@@ -57,6 +57,7 @@
       }
       if (asked !== this.asked) return; // a newer question was asked meanwhile
       this.lines = answer.lines;
+      this.leftOut = answer.left_out.length;
       this.draw();
     }
 
@@ -109,6 +110,7 @@
 
     notes(dropped) {
       const found = [];
+      if (this.leftOut) found.push(`the last ${short(this.leftOut)} of ${short(this.runs.length)} runs are left out: the others have too many points for one chart`);
       const lost = this.lines.filter((line) => line.not_numbers);
       if (lost.length) {
         const count = lost.reduce((sum, line) => sum + line.not_numbers, 0);
