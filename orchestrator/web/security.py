@@ -7,6 +7,7 @@ leaves gets headers that make a browser hold what a stored text might try (docs/
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestrator.web.access_tokens import Access, Ticket, Tokens
 
 LONGEST_BODY = 1 << 16  # bytes: a note is 10,000 characters
+BODY_SECONDS = 20.0  # for all of it
 LONGEST_QUERY = 16_384  # bytes
 MOST_FIELDS = 200
 FORM = "application/x-www-form-urlencoded"
@@ -121,7 +123,11 @@ class Guard:
             return 403, "this token may read, not change; `reprise web` prints the other one\n"
         if headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
             return 415, f"a change is a form: {FORM}\n"
-        body = await _body(receive)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _body(receive)
+        except TimeoutError:
+            return 408, f"a form has {BODY_SECONDS:g} s to arrive\n"
         if body is None:
             return 413, f"a form has {LONGEST_BODY:,} bytes at most\n"
         try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.settings import Settings
@@ -16,6 +18,7 @@ from orchestrator.web.security import Limits
 
 PORT = 8100
 LONGEST_HEAD = 32_768  # bytes of a request's line and headers
+HEAD_SECONDS = 20.0  # from a connection's start, or from an answer's end, to the end of the next head
 MOST_AT_ONCE = 400  # connections
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (compared, not bound to)
 _LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -89,6 +92,7 @@ def prepare(
     served = dashboard(settings, tokens, limits, bound.ticket)
     config = uvicorn.Config(
         served.application,
+        http=_TimedConnection,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -127,6 +131,36 @@ def _listen(host: str, port: int) -> socket.socket:
             "another port: --port 0 takes a free one",
         ) from error
     return found
+
+
+class _TimedConnection(H11Protocol):
+    """Ended where no request comes in time. uvicorn waits for a head for ever, once a byte of it is there."""
+
+    _head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._no_longer()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._no_longer()
+        self._head = self.loop.call_later(HEAD_SECONDS, self._late)
+
+    def _no_longer(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+
+    def _late(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:  # else a request is being answered
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from support.web_fixtures import Site
+
+from orchestrator.web import security, server
 
 PAGES = ("/", "/runs/{best}")
 
@@ -161,3 +166,50 @@ def test_a_browser_is_not_started_with_a_token_that_lasts(
     assert bound.tokens.annotate in said
     assert len(opened) == 1
     assert not any(token in opened[0] for token in bound.tokens)
+
+
+def _until_the_end(site: Site, sent: bytes, drip: bytes = b"") -> tuple[bytes, float]:
+    """What the server says until it ends the connection, and after how many seconds."""
+    began, said = time.monotonic(), b""
+    with socket.create_connection(("127.0.0.1", site.server.bound.port), timeout=0.05) as connection:
+        connection.sendall(sent)
+        while time.monotonic() < began + 10:
+            try:
+                part = connection.recv(65_536)
+            except TimeoutError:
+                with suppress(OSError):
+                    connection.sendall(drip)
+                continue
+            except ConnectionResetError:
+                part = b""
+            if not part:
+                return said, time.monotonic() - began
+            said += part
+    pytest.fail("the connection is still held")
+
+
+def test_a_connection_that_asks_nothing_is_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four hundred of them, without any token, held the server for as long as they liked."""
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+    host = f"Host: {site.server.host}\r\n".encode()
+    for sent, drip in ((b"", b""), (b"GET / HT", b""), (b"GET / HTTP/1.1\r\nA: ", b"a")):
+        said, seconds = _until_the_end(site, sent, drip)
+        assert said == b"", sent
+        assert seconds >= 0.25, sent
+    said, _ = _until_the_end(site, b"GET /none HTTP/1.1\r\n" + host + b"\r\nGET / HT", b"a")
+    assert said.startswith(b"HTTP/1.1 401 "), "an answered connection waits no longer for the next"
+
+
+def test_a_form_has_a_time_to_arrive(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(security, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+    headers = {
+        "Host": site.server.host,
+        "Origin": site.server.origin,
+        "Content-Type": security.FORM,
+        "Content-Length": "5000",
+        **site.server.cookie("annotate"),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    said, _ = _until_the_end(site, f"POST /runs/{site.runs.best} HTTP/1.1\r\n{head}\r\n".encode(), b"a")
+    assert said.startswith(b"HTTP/1.1 408 ")
