@@ -22,7 +22,9 @@ def limit_reads(database: Database, seconds: float) -> None:
 
     def begun(connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+            # Both until this transaction ends, in one round trip; also of one that asked to write.
+            limits = f"set_config('statement_timeout', '{milliseconds}', true)"
+            connection.exec_driver_sql(f"SELECT {limits}, set_config('transaction_read_only', 'on', true)")
             return
         end = time.monotonic() + seconds
         raw = connection.connection.driver_connection
