@@ -108,6 +108,8 @@ class Guard:
             max_age=30 * 86400,
             path=f"{root}/",
             httponly=True,
+            # Said by the proxy, or by a browser's owner, who can only harm themselves with it.
+            secure=Headers(scope=scope).get("x-forwarded-proto", "").lower() == "https",
             samesite="strict",
         )
         return response

@@ -38,6 +38,14 @@ def test_without_a_token_nothing_is_shown(site: Site) -> None:
     assert "set-cookie" not in wrong.headers
 
 
+def test_behind_tls_the_cookie_goes_over_tls_only(site: Site) -> None:
+    """Else one address of the same host in plain http is enough to read it on the way."""
+    path = f"/?token={site.server.bound.tokens.read}"
+    for said, secure in (("https", True), ("http", False), ("", False)):
+        found = site.server.ask(path, token=None, headers={"X-Forwarded-Proto": said})
+        assert ("; Secure" in found.headers["set-cookie"]) is secure, said
+
+
 def test_the_token_leaves_the_address(site: Site) -> None:
     token = site.server.bound.tokens.annotate
     found = site.server.ask(f"/?where=a%3D1&token={token}", token=None)
