@@ -126,7 +126,7 @@ def rows_for_mlflow(runs: int) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
             found["tags"] += [(name, value, key) for name, value in tags.items()]
         for number, name, _, text, _ in page["param"]:
             found["params"].append((name, text, uuid_of(number)))
-        for number, name, _, value, _ in page["metric"]:
+        for number, name, _, value, *_ in page["metric"]:
             found["metrics"].append((name, value, times[number], uuid_of(number), 0, False))
         found["latest_metrics"] = found["metrics"]
         yield from found.items()
