@@ -29,11 +29,11 @@ def metric_and_part(asked: str, known: Iterable[str]) -> tuple[str, str]:
 
 
 def gather(lines: Iterable[RunLine], metric: str, part: str) -> Gathered:
-    """`part`: one of PARTS. Passes of `compare --operations` are no trials: they repeat a run."""
+    """`part`: one of PARTS. A rerun is no trial: what it repeats would be told from itself."""
     trials, runs, without = [], [], 0
     ended: Counter[str] = Counter()
     for line in lines:
-        if line.operations_of_step is not None:
+        if line.rerun_of is not None:
             continue
         ended[line.state.value if line.state.final else "open"] += 1
         if line.state is not State.SUCCEEDED:
