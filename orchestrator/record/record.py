@@ -18,7 +18,7 @@ from orchestrator.record.database.reading_limit import limit_reads
 from orchestrator.record.history import best_runs, changes, queries, recorded_names, unmet_filter
 from orchestrator.record.ledger import append_events, read_ledger
 from orchestrator.record.ledger.audit_pages import Everything
-from orchestrator.record.lineage import file_origin, run_lineage
+from orchestrator.record.lineage import file_origin, origin_claims, run_lineage
 from orchestrator.record.run_record import BoxFacts, HistoryFilter, RunLine
 from orchestrator.record.runs import annotations as said
 from orchestrator.record.runs import (
@@ -140,6 +140,7 @@ class History(Door):
     origin = reading(file_origin.origin)
     mentions = reading(file_origin.mentions)
     lineage = reading(run_lineage.lineage)
+    untrue_origins = reading(origin_claims.untrue_origins)
 
     def lines(self, wanted: HistoryFilter) -> list[RunLine]:
         return list(self.page(wanted).lines)

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 
 from orchestrator.digest import Digest
 from orchestrator.record.lineage import run_lineage as module
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import InputOrigin, NewRun
+from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.spec import inputs as spec_inputs
 from orchestrator.spec.inputs import InputData, read_input
@@ -190,6 +192,50 @@ def test_files_too_many_to_be_recorded_lead_to_the_run_that_was_asked_for(record
     origins = {"data": InputOrigin(asked=f"run:{maker}", run=maker, path="")}
     [link] = record.history.lineage(made("train", {"data": long}, origins=origins)).above
     assert (link.maker, link.matches, link.asked) == (maker, (), f"run:{maker}")
+
+
+def test_what_an_imported_run_says_of_its_inputs_counts_where_the_bytes_are_the_same(
+    record: Record, made: Made, tmp_path: Path
+) -> None:
+    """Of a run that was submitted here, they were looked up here."""
+    maker = made("prepare", **{"part/a": "one", "part/b": "two", "model": "weights"})
+    for name, text in (("a", "one"), ("b", "two")):
+        put(tmp_path / "part" / name, text)
+    file, folder = put(tmp_path / "m", "weights"), read_input(tmp_path / "part")
+    other = put(tmp_path / "o", "pictures")
+    record.data_sets.add("mnist", other, "ada")
+
+    def out(path: str) -> InputOrigin:
+        return InputOrigin(asked=f"run:{maker}/{path}", run=maker, path=path)
+
+    set_ = InputOrigin(asked="data:mnist", data="mnist", version=1)
+    later = InputOrigin(asked="data:mnist", data="mnist", version=7)  # of the other record alone
+    takes = {"file": file, "folder": folder, "set": other, "later": file.model_copy()}
+    true = {"file": out("model"), "folder": out("part"), "set": set_, "later": later}
+    moved = {"file": out("part/a"), "folder": out("model"), "set": out("gone"), "later": set_}
+    honest, liar = made("train", takes, origins=true), made("train", takes, origins=moved)
+    assert record.history.untrue_origins(liar) == set()
+    both = sqlalchemy.update(tables.run).where(tables.run.c.public_id.in_([honest, liar]))
+    imported = both.values(imported_from=Digest.of(b"bundle"))
+    record._database.write(lambda connection: connection.execute(imported))
+    assert record.history.untrue_origins(honest) == set()
+    assert record.history.untrue_origins(liar) == {"file", "folder", "set", "later"}
+    found = record.history.lineage(honest)
+    assert {(link.maker, link.input, link.asked is None) for link in found.above} == {
+        (maker, "file", False),
+        (maker, "folder", False),
+        (maker, "later", True),  # by its bytes
+    }
+    assert [item.data for item in found.unmade] == ["mnist@1"]
+    found = record.history.lineage(liar)
+    assert {(link.input, link.asked) for link in found.above} == {
+        ("file", None),
+        ("folder", None),
+        ("later", None),
+    }
+    assert [(item.input, item.data) for item in found.unmade] == [("set", None)]
+    below = record.history.lineage(maker).below
+    assert {link.input for link in below if link.user == liar and link.asked is not None} == set()
 
 
 def test_named_data_is_said(record: Record, made: Made, tmp_path: Path) -> None:

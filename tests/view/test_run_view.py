@@ -9,11 +9,11 @@ import pytest
 from support.finished_run import make_run
 from support.records import digest_of
 
-from orchestrator.record.run_record import RunRecord
+from orchestrator.record.run_record import InputOrigin, RunAnnotations, RunRecord
 from orchestrator.run.attempt_model import Failure, MetricPoint, Output, OutputStatus, State
 from orchestrator.spec.jobfile.placeholders import SHELL
 from orchestrator.view.forms.json_form import json_text
-from orchestrator.view.runs.run_view import run_document, run_view
+from orchestrator.view.runs.run_view import run_document, run_view, shown_run
 
 Read = Callable[..., str]
 
@@ -42,6 +42,17 @@ def test_what_is_said_of_a_run(read: Read) -> None:
         f"reprise outputs {run.id} --to",
     ):
         assert fact in out, fact
+
+
+def test_an_origin_that_is_not_so_here_is_only_said(read: Read) -> None:
+    program = make_run().program.model_copy(update={"inputs": {"set": digest_of("set")}})
+    origins = {"set": InputOrigin(asked="data:mnist", data="mnist", version=1)}
+    run = make_run(program=program, input_origins=origins)
+    assert "(mnist@1, asked for as data:mnist)" in read(shown_run(run, RunAnnotations(), ()).page)
+    shown = shown_run(run, RunAnnotations(), (), untrue={"set"})
+    said = "(said to be mnist@1, asked for as data:mnist, which is other bytes here)"
+    assert said in " ".join(read(shown.page).split())
+    assert shown.document["untrue_origins"] == ["set"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ def command(
     JSON: the run as one object, with `state`, `failure`, `image`, `program`, `metrics`, `outputs`,
     `packages`, `fingerprint`, `git`, `readbacks`, `flags_changed`, `log`, `notes`, the rest of the
     record, and `verdicts` in which it is the rerun or the original; `said`: `notes` of people (`by`, `at`,
-    `text`), `tags`, `names`, `archived` (`by`, `at`, or null). With --patch, `patch` as text, too.
+    `text`), `tags`, `names`, `archived` (`by`, `at`, or null); `untrue_origins`: inputs of an imported run
+    that are not what it says they are, by this record. With --patch, `patch` as text, too.
     """
     if raw and (as_json or not patch):
         raise click.UsageError("--raw goes with --patch, and not with --json")
@@ -58,7 +59,10 @@ def command(
         marks = session.record.annotations.marks(record.id)
         changed = read_patch(session, record) if patch else b""
         waiting = why_waiting(session, record)
-    view = shown_run(record, marks, verdicts, series=series, packages=packages, waiting=waiting)
+        untrue = session.record.history.untrue_origins(record.id)
+    view = shown_run(
+        record, marks, verdicts, series=series, packages=packages, waiting=waiting, untrue=untrue
+    )
     if patch and as_json:
         print_document({**view.document, "patch": changed.decode("utf-8", "replace")})
     elif patch:

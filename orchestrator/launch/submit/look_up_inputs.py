@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.launch.session import Session
-from orchestrator.launch.submit.output_as_input import Entries, output_as_input
+from orchestrator.record.lineage.output_as_input import Entries, output_as_input
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import HistoryFilter, InputOrigin, RunRecord
 from orchestrator.record.store.input_trees import is_folder, put_list

@@ -2,7 +2,8 @@
 
 An output is taken for an input where it holds the same bytes and its run was submitted before the other.
 Empty files say nothing, and are left out. Where a run asked for the outputs of another one, the record says
-so, and that run is the maker even if others left the same bytes.
+so, and that run is the maker even if others left the same bytes. Of an imported run, that counts only where
+this record has the same bytes there (origin_claims.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Row, Select, false, null, select, true, union
 
 from orchestrator.digest import Digest
 from orchestrator.record.lineage.lineage_model import Kin, Lineage, Link, Match, Unmade
+from orchestrator.record.lineage.origin_claims import untrue
 from orchestrator.record.runs.annotations import is_archived
 from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.unreadable_rows import WRONG, unreadable
@@ -62,6 +64,8 @@ def _walk(connection: Connection, start: int, *, upwards: bool) -> tuple[list[_E
     while frontier:
         found = [_Edge(*row) for row in connection.execute(_edges(frontier, upwards=upwards))]
         cut = cut or len(found) >= MOST_ROWS
+        wrong = untrue(connection, {edge.user for edge in found if edge.named})
+        found = [edge for edge in found if not (edge.named and (edge.user, edge.input) in wrong)]
         edges += found
         beside = _beside(found) if upwards else set()
         reached = {edge.maker if upwards else edge.user for edge in found if edge not in beside} - seen
@@ -132,10 +136,11 @@ def _named(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
 
 
 def _asked(connection: Connection, keys: set[int]) -> dict[tuple[int, str], Row[Any]]:
-    """Key of a run and name of its input -> how that was asked for."""
+    """Key of a run and name of its input -> how that was asked for, unless it is untrue here."""
     origin = tables.input_origin
     rows = connection.execute(select(origin).where(origin.c.run_id.in_(sorted(keys))))
-    return {(row.run_id, row.name): row for row in rows}
+    wrong = untrue(connection, keys)
+    return {(row.run_id, row.name): row for row in rows if (row.run_id, row.name) not in wrong}
 
 
 _Asked = Mapping[tuple[int, str], Row[Any]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from orchestrator.digest import Digest
 from orchestrator.record.run_record import InputOrigin
@@ -22,9 +22,17 @@ def found_text(origin: InputOrigin) -> str:
 
 
 def input_lines(
-    inputs: Mapping[str, Digest], origins: Mapping[str, InputOrigin]
+    inputs: Mapping[str, Digest], origins: Mapping[str, InputOrigin], untrue: Collection[str] = ()
 ) -> Iterator[tuple[str, str]]:
-    """`input NAME` and its digest, with where it was looked up."""
+    """`input NAME` and its digest, with where it was looked up.
+
+    `untrue`: names of inputs that have other bytes there, in this record.
+    """
     for name, digest in sorted(inputs.items()):
         origin = origins.get(name)
-        yield f"input {name}", digest if origin is None else f"{digest}  ({origin_text(origin)})"
+        if origin is None:
+            yield f"input {name}", digest
+        elif name in untrue:
+            yield f"input {name}", f"{digest}  (said to be {origin_text(origin)}, which is other bytes here)"
+        else:
+            yield f"input {name}", f"{digest}  ({origin_text(origin)})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.record.run_record import RunAnnotations, RunRecord, VerdictLine
@@ -55,11 +55,15 @@ def shown_run(
     series: bool = False,
     packages: bool = False,
     waiting: str = "",
+    untrue: Collection[str] = (),
 ) -> View:
-    """Everything that the record holds of a run. `waiting`: why it is still queued."""
+    """Everything that the record holds of a run. `waiting`: why it is still queued.
+
+    `untrue`: inputs that are not what the run says they are, by this record.
+    """
 
     def page() -> Iterator[Block]:
-        yield from run_page(run)
+        yield from run_page(run, untrue)
         yield from marks_page(marks)
         if packages:
             yield Text()
@@ -69,11 +73,12 @@ def shown_run(
         yield from _verdict_lines(run, verdicts)
         yield next_page(run)
 
-    return View(run_document(run, series) | {"verdicts": verdicts, "said": marks_document(marks)}, page())
+    known = {"verdicts": verdicts, "said": marks_document(marks), "untrue_origins": sorted(untrue)}
+    return View(run_document(run, series) | known, page())
 
 
-def run_page(run: RunRecord) -> Iterator[Block]:
-    yield Fields(_fields(run))
+def run_page(run: RunRecord, untrue: Collection[str] = ()) -> Iterator[Block]:
+    yield Fields(_fields(run, untrue))
     for name, (before, after) in flags_changed(run).items():
         yield warning(f"the script changed the determinism flag {name}: {before} -> {after}")
     if run.metrics_incomplete:
@@ -85,7 +90,7 @@ def run_page(run: RunRecord) -> Iterator[Block]:
     yield from outputs_page(run.outputs, limit=OUTPUTS_SHOWN)
 
 
-def _fields(run: RunRecord) -> Iterator[tuple[str, str]]:
+def _fields(run: RunRecord, untrue: Collection[str]) -> Iterator[tuple[str, str]]:
     metrics = (f"{name} {number_text(value)}" for name, value in sorted(run.metrics.items()))
     yield "run", run.id
     yield "job", run.job
@@ -101,7 +106,7 @@ def _fields(run: RunRecord) -> Iterator[tuple[str, str]]:
     yield "submitted", f"{moment_text(run.created_at)} by {run.submitted_by}"
     yield "command", shorten(command_text(run.program.command), 400)
     yield "params", f"{params_text(run.program.params)}  seed={run.program.seed}".strip()
-    yield from input_lines(run.program.inputs, run.input_origins)
+    yield from input_lines(run.program.inputs, run.input_origins, untrue)
     yield "settings", determinism_line(run)
     yield "metrics", "  ".join(metrics)
     yield "git", git_line(run.git)

@@ -53,8 +53,9 @@ def single_run(request: Request) -> Response:
     if named != run.id:  # a shortened id or an alias: one run has one address
         return RedirectResponse(link(request, f"/runs/{run.id}"), 303)
     marks, verdicts = record.annotations.marks(run.id), record.history.verdicts(run.id)
+    untrue = record.history.untrue_origins(run.id)
     if wants_json(request):
-        return json_answer(shown_run(run, marks, verdicts).document)
+        return json_answer(shown_run(run, marks, verdicts, untrue=untrue).document)
     return page(
         request,
         "run.html",
@@ -62,7 +63,7 @@ def single_run(request: Request) -> Response:
         run=run,
         marks=marks,
         # Outputs and notes have parts of their own on this page.
-        view=shown_run(run.model_copy(update={"outputs": ()}), RunAnnotations(), verdicts),
+        view=shown_run(run.model_copy(update={"outputs": ()}), RunAnnotations(), verdicts, untrue=untrue),
         metrics=run_sections.metrics_page(record.history.line(run.id)),
         parameters=run_sections.parameters_page(run),
         outputs=list(_outputs(run)),

@@ -8,8 +8,8 @@ import pytest
 from support.records import digest_of, kept
 
 from orchestrator.errors import UsageError
-from orchestrator.launch.submit import output_as_input as module
-from orchestrator.launch.submit.output_as_input import output_as_input
+from orchestrator.record.lineage import output_as_input as module
+from orchestrator.record.lineage.output_as_input import output_as_input
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.spec.inputs import read_input
 
