@@ -99,6 +99,7 @@ def named(spec: Path, name: str) -> Path:
     return spec
 
 
+@pytest.mark.acceptance
 def test_a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_weights(box: Box) -> None:
     """The example in jobs/resume: 3 epochs and 3 more are 6, bit for bit."""
     job = ROOT / "jobs" / "resume"

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import Table, create_engine, insert, make_url, select, update
-from support.examples import share, tries
+from support.examples import EVERYTHING, share, tries
 from support.records import ONE, full_result
 
 from orchestrator.cli.terminal.console import print_document, print_view, show
@@ -184,7 +184,8 @@ OF_RUNS = [
 def test_a_row_that_somebody_wrote_costs_that_row(
     table: Table, record: Record, settings: Settings, new_run: New
 ) -> None:
-    """Each column of each table of a run, values of every kind that the database takes there."""
+    """Each column of each table of a run, values of every kind that the database takes there. On Postgres one
+    column of each type, as its driver converts types; in the long shows every column."""
     first, second = whole(record, new_run), whole(record, new_run)
     url = make_url(settings.database_url)
     engine = create_engine(url.set(drivername="postgresql+psycopg") if "postgres" in url.drivername else url)
@@ -193,9 +194,13 @@ def test_a_row_that_somebody_wrote_costs_that_row(
     with engine.connect() as connection:
         key = connection.execute(select(tables.run.c.id).where(tables.run.c.public_id == second)).scalar_one()
         before = connection.execute(select(table).where(owner == key)).mappings().first()
+    of_each_type: set[str] = set()
     for number, column in enumerate(table.columns):
         if before is None or column.name in keys:
             continue
+        if engine.dialect.name != "sqlite" and not EVERYTHING and str(column.type) in of_each_type:
+            continue
+        of_each_type.add(str(column.type))
         for value in share(IN_ROWS, number):
             with engine.connect() as connection:
                 try:
