@@ -103,7 +103,7 @@ def step(torch: Any, device: str, small: bool) -> dict[str, Any]:
     flags = per_step(torch, device, train, blocks, length)
     with tempfile.TemporaryDirectory() as folder:
         report_writer.FOLDER = folder
-        install_tracer.install(torch, "all", 1)
+        install_tracer.install(torch, "all", 1, lambda: None)
         traced = per_step(torch, device, train, blocks, length)
         install_tracer.finish()
         written = (Path(folder) / f"trace-{os.getpid()}.jsonl").read_text().splitlines()

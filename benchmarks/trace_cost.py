@@ -82,7 +82,7 @@ def train(name: str, threads: int, steps: int, folder: str) -> tuple[float, floa
         from orchestrator.payload.tracer import install_tracer
 
         report_writer.FOLDER = folder
-        install_tracer.install(torch, "all", 1)
+        install_tracer.install(torch, "all", 1, lambda: None)
         timed(install_tracer._tracer, spent)
     model, batch = MODELS[name](torch)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
