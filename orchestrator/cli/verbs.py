@@ -32,8 +32,8 @@ VERBS: dict[str, Verb] = {
     "show": Verb(LOOK, "Show one run."),
     "logs": Verb(LOOK, "Print what a run wrote to its standard output and error."),
     "outputs": Verb(LOOK, "List a run's outputs, or copy them into a folder."),
-    "diff": Verb(LOOK, "Show what differs between two runs."),
-    "compare": Verb(LOOK, "Give a verdict over two recorded runs."),
+    "diff": Verb(LOOK, "Show what differs between two runs, or among many."),
+    "compare": Verb(LOOK, "Give a verdict over two recorded runs, or over each of many beside the first."),
     "best": Verb(LOOK, "Show the run of a job with the best value of a metric."),
     "lineage": Verb(LOOK, "Show where a run's inputs came from, and what was made of its outputs."),
     "origin": Verb(LOOK, "Find the runs that made a file, by its content."),
@@ -53,7 +53,9 @@ VERBS: dict[str, Verb] = {
         PROVE, "Sign what a run made of what; of an identical rerun, its original's claim."
     ),
     "attestation verify": Verb(PROVE, "Say who vouches for what, offline, with public keys only."),
-    "export": Verb(CARRY, "Write an image with its runs, or one run as an RO-Crate, for another place."),
+    "export": Verb(
+        CARRY, "Write an image with its runs, or one run as an RO-Crate or a page, for another place."
+    ),
     "import": Verb(CARRY, "Take in a file of `reprise export`: image, runs, evidence, inputs."),
     "data": Verb(CARRY, "Name data, and find and copy what has a name."),
     "data add": Verb(CARRY, "Put a file or folder into the store under a name and the next version."),

@@ -128,8 +128,10 @@ def test_a_group_alone_shows_its_verbs(reprise: Callable[..., object], group: st
 
 
 def test_a_missing_argument_is_shown_where_it_belongs(reprise: Callable[..., object]) -> None:
+    code, _, err = reprise("show")
+    assert (code, "usage: reprise show [OPTIONS] RUN; " in err) == (2, True), err
     code, _, err = reprise("diff", "aaaa")
-    assert (code, "usage: reprise diff [OPTIONS] RUN RUN; " in err) == (2, True), err
+    assert (code, "a second run is missing" in err) == (2, True), err
 
 
 def test_usage_errors_are_2_and_have_a_hint(reprise: Callable[..., object]) -> None:

@@ -290,7 +290,7 @@ def test_every_column_that_names_a_blob_is_taken_along() -> None:
     images = {"image.digest", "image.config_digest", "image.base_digest", "image.base_config_digest"}
     images |= {"image_layer.digest"}
     # Of input data, which lies outside of the store: `--inputs` takes its bytes along.
-    inputs = {"run_input.digest", "input_data.digest", "input_file.digest"}
+    inputs = {"run_input.digest", "input_data.digest", "input_file.digest", "data_version.digest"}
     values = {"fingerprint.bit_digest", "box.bit_digest"}
     carried = {"output.digest", "log.digest", "trace.digest", "git_state.patch_digest"}
     assert columns - images - inputs - values == carried
