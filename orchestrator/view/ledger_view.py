@@ -121,6 +121,7 @@ SENTENCES: dict[str, Any] = {
     "job.recorded": _shared("first used the job's name", "job", "name"),
     "image.recorded": _shared("first used image", "image", "digest"),
     "input.recorded": _shared("first used input data", "input_data", None),
+    "data.named": _shared("named data", "data_version", "name"),
     "box.introduced": _shared("introduced box", "box", "name"),
     "run.submitted": _submitted,
     "run.adopted": lambda run, data: f"found {run} of {data['run']['job']}, from before the ledger",
