@@ -15,7 +15,8 @@ import orchestrator
 from orchestrator.digest import Digest, Hashed, checked_chunks, chunks_of
 
 PACKAGE = Path(orchestrator.__path__[0])
-# What hashes step by step and copies nothing: an upload or a fetch that goes on, rows, a record's file, the lines of a trace.
+# What hashes step by step and copies nothing: an upload or a fetch that goes on, rows, a record's file, the
+# lines of a trace.
 STEP_BY_STEP = {
     "spec/input_stamps.py",
     "digest.py",
