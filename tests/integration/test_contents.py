@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.box import Box, write_job
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.acceptance]
 
 TOLERANT = "tolerance: {outputs: {'model.pt': {abs: 0.0}}}"
 CHECKPOINT = """

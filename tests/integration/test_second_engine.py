@@ -16,7 +16,7 @@ from support.services import SecondEngine, engine_server
 
 from orchestrator.run.engine.engine import Engine
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.acceptance]
 
 
 @pytest.fixture(scope="module")

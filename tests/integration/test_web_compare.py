@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 from support.browser import *  # noqa: F403
 from support.browser import axe
@@ -43,6 +44,7 @@ def test_runs_are_compared_narrowed_and_drawn(site: Site, visit: Visit) -> None:
     assert axe(page) == []
 
 
+@pytest.mark.acceptance
 def test_an_axis_is_brushed_by_the_mouse(site: Site, visit: Visit) -> None:
     page = visit(site.server, f"/compare?runs={','.join(site.runs.grid)}")
     canvas = page.locator(".lanes canvas")
@@ -58,6 +60,7 @@ def test_an_axis_is_brushed_by_the_mouse(site: Site, visit: Visit) -> None:
     expect(page.locator("#beside tbody tr:visible")).to_have_count(9)
 
 
+@pytest.mark.acceptance
 def test_hostile_runs_are_compared_in_both_themes(site: Site, visit: Visit) -> None:
     asked = f"/compare?runs={site.runs.hostile},{site.runs.best},{site.runs.failed}"
     page = visit(site.server, asked, theme="dark", width=400)

@@ -78,6 +78,7 @@ def points(tab: Page) -> int:
     return int(text.split(" points")[0].split()[-1].replace(",", ""))
 
 
+@pytest.mark.acceptance
 def test_a_server_that_is_started_again_is_found_by_open_tabs(
     empty_site: Site, job: RunningJob, visit: Visit
 ) -> None:

@@ -27,6 +27,7 @@ def test_a_run_is_found_and_opened(site: Site, visit: Visit) -> None:
     assert axe(page) == []
 
 
+@pytest.mark.acceptance
 def test_a_theme_is_chosen_and_kept(site: Site, visit: Visit) -> None:
     page = visit(site.server, theme="dark")
     assert axe(page) == []
@@ -115,6 +116,7 @@ def test_a_new_run_appears_and_place_and_selection_stay(site_of: Callable[..., S
     assert page.locator(".tall").evaluate("part => part.scrollTop") >= place
 
 
+@pytest.mark.acceptance
 def test_a_view_has_a_name_in_this_browser(site: Site, visit: Visit) -> None:
     page = visit(site.server, "/?where=params.lr+%3C+1&group=seed")
     page.get_by_role("button", name="Save this view").click()
@@ -137,7 +139,9 @@ def test_columns_are_chosen_without_scripts(site: Site, visit: Visit) -> None:
     page.wait_for_url("**sort=-created*")
 
 
-@pytest.mark.parametrize(("theme", "width"), [("dark", 320), ("light", 3840)])
+@pytest.mark.parametrize(
+    ("theme", "width"), [("dark", 320), pytest.param("light", 3840, marks=pytest.mark.acceptance)]
+)
 def test_the_table_fits_any_screen(site: Site, visit: Visit, theme: str, width: int) -> None:
     page = visit(site.server, theme=theme, width=width, height=900)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
