@@ -260,9 +260,8 @@ def identity_key(settings: Settings) -> bytes:
         mine = path.with_name(f".identity.{secrets.token_hex(6)}")
         write_bytes(mine, secrets.token_bytes(32), mode=0o600)
         try:
-            path.hardlink_to(mine)
-        except FileExistsError:
-            pass  # another process was first: its key is everybody's
+            with suppress(FileExistsError):  # another process was first: its key is everybody's
+                path.hardlink_to(mine)
         finally:
             mine.unlink()
         fsync_folder(path.parent)

@@ -160,11 +160,12 @@ def _decoded(raw: bytes) -> tuple[str, bytes]:
         if b"\\" not in raw:
             return raw.decode(), raw
         path = json.loads(b'"%b"' % raw)
-        if canonical_json(path)[1:-1] == raw:
-            return path, path.encode()
-    except ValueError:
-        pass
-    raise _no_list()
+        encoded, again = path.encode(), canonical_json(path)[1:-1]
+    except ValueError as error:
+        raise _no_list() from error
+    if again != raw:
+        raise _no_list()
+    return path, encoded
 
 
 def _no_list() -> ValueError:

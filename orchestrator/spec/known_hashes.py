@@ -142,18 +142,17 @@ class KnownHashes:
         return []
 
     def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
-        """What cannot be kept is read again next time. A damaged file is begun anew."""
-        try:
-            with self._opened() as connection:
-                work(connection)
-        except sqlite3.OperationalError:  # full, locked for long, not writable, of another form
-            pass
-        except sqlite3.DatabaseError:
-            self._connection = None
-            with suppress(OSError):
+        """What cannot be kept (a full disk, a lock held for long) costs time later, and is no reason to end
+        a run now: it is read again next time. A damaged file is begun anew."""
+        with suppress(sqlite3.OperationalError, OSError):
+            try:
+                with self._opened() as connection:
+                    work(connection)
+            except sqlite3.OperationalError:  # not damaged
+                raise
+            except sqlite3.DatabaseError:
+                self._connection = None
                 self.path.unlink(missing_ok=True)
-        except OSError:
-            pass
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:

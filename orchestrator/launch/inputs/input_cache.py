@@ -77,16 +77,20 @@ class InputCache:
         if not self.is_folder(digest):
             return self.file(digest), []
         tree = self.tree(digest)
-        try:
-            if read_input(tree, self._known).digest == digest:
-                return tree, []
-        except UsageError:  # somebody put a link into it, or it is gone
-            pass
+        if self._holds(tree, digest):
+            return tree, []
         bad = [entry.path for entry in self.files(digest) if not self.is_whole(entry.hex, entry.size)]
         self._drop(digest)
         return None, [f"{path} of {digest} in {self.folder} had other bytes" for path in bad[:3]] or [
             f"the copy of {digest} in {self.folder} was altered"
         ]
+
+    def _holds(self, tree: Path, digest: Digest) -> bool:
+        """Not where somebody put a link into it, or where it is gone: such a tree cannot be read."""
+        try:
+            return read_input(tree, self._known).digest == digest
+        except UsageError:
+            return False
 
     def is_folder(self, digest: Digest) -> bool:
         """Whether the cached bytes, which were checked, are the list of a folder."""

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from orchestrator.durable import make_folder
@@ -72,14 +72,13 @@ def _locked(folder: Path) -> int | None:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, PermissionError):  # PermissionError: another user's batch
         return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if folder.exists():
-            return fd
-    except BlockingIOError:
-        pass  # another process has it
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return None
+    with ExitStack() as unless_ours:
+        unless_ours.callback(os.close, fd)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # another process has it
+            return None
+        if not folder.exists():
+            return None
+        unless_ours.pop_all()
+        return fd
