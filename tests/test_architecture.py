@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "scratch",
         "untrusted_json",
         "structural_difference",
+        "several_at_once",
     ),
     ("spec",),
     ("image",),

@@ -7,7 +7,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import UsageError
+from orchestrator.several_at_once import each
 from orchestrator.spec.folder_list import is_list, list_chunks, may_be_list
 from orchestrator.spec.input_stamps import Look, look_at
 from orchestrator.spec.jobfile.job_spec import InputSpec
@@ -211,13 +211,7 @@ def _hash_files(folder: Path, paths: list[str], known: KnownHashes | None) -> di
 
     size = max(1, min(_FEW, len(paths) // _THREADS))
     parts = [paths[start : start + size] for start in range(0, len(paths), size)]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        futures = [pool.submit(work, part) for part in parts]
-        try:
-            return dict(pair for future in futures for pair in future.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    return dict(pair for done in each(work, parts, _THREADS) for pair in done)
 
 
 def open_input(folder: Path, name: str) -> BinaryIO:

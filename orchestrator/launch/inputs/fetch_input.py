@@ -7,7 +7,6 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError
 from orchestrator.scratch import scratch_folder
+from orchestrator.several_at_once import each
 
 AT_ONCE = 8  # files that are fetched at the same time
 LARGE = 64 << 20  # bytes: of a larger file, what came before a kill is kept
@@ -128,14 +128,7 @@ class _Fetching:
             if one[1] > LARGE or len(parts[-1]) >= FEW:
                 parts.append([])
             parts[-1].append(one)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            futures = [pool.submit(self._part, part) for part in parts]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        each(self._part, parts, AT_ONCE)
 
     def _part(self, part: list[tuple[str, int]]) -> None:
         for hex_, size in part:

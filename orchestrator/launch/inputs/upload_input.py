@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.store.blob_store import OtherBytesError, Uploads
 from orchestrator.record.store.input_trees import put_list
+from orchestrator.several_at_once import each
 from orchestrator.spec.inputs import InputData, listing, open_input, read_input
 from orchestrator.spec.plain_file import open_plain
 
@@ -78,9 +78,8 @@ def _put_folder(session: Session, path: Path, data: InputData, watch: Watch, *, 
 
 
 def _gone(session: Session, files: dict[str, tuple[str, str, int]]) -> list[tuple[str, str, int]]:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        there = pool.map(lambda hex_: session.store.has(Digest(f"sha256:{hex_}")), files)
-        return [file for file, kept in zip(files.values(), there, strict=True) if not kept]
+    there = each(lambda hex_: session.store.has(Digest(f"sha256:{hex_}")), files, AT_ONCE)
+    return [file for file, kept in zip(files.values(), there, strict=True) if not kept]
 
 
 class _Upload:
@@ -99,14 +98,7 @@ class _Upload:
 
     def _put_part(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
         few = [files[start : start + FEW] for start in range(0, len(files), FEW)]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            futures = [pool.submit(self._put_few, root, some, uploads) for some in few]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        each(lambda some: self._put_few(root, some, uploads), few, AT_ONCE)
 
     def _put_few(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
         for name, hex_, size in files:
