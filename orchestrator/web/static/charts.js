@@ -7,22 +7,7 @@
   const charts = [];
   let chosen = null; // a Set of runs; null: all
 
-  const colour = (number) => {
-    const probe = document.createElement("span");
-    probe.className = "c" + (number % 8);
-    document.body.append(probe);
-    const found = getComputedStyle(probe).color;
-    probe.remove();
-    return found;
-  };
-  const token = (name) => {
-    const probe = document.createElement("span");
-    probe.className = name;
-    document.body.append(probe);
-    const found = getComputedStyle(probe).color;
-    probe.remove();
-    return found;
-  };
+  const colourOf = window.repriseColour;
   const short = (value) => value === null || value === undefined ? "–"
     : Number.isInteger(value) && Math.abs(value) < 1e9 ? value.toLocaleString("en") : String(Number(value.toPrecision(6)));
   const tick = (value) => value === null ? "" : Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3)
@@ -86,8 +71,8 @@
       this.say(null);
       if (!some) { this.readout.textContent = ["no points to draw", ...this.told].join("; "); return; }
       const data = tables.length === 1 ? tables[0] : uPlot.join(tables);
-      const grid = { stroke: token("chart-grid") , width: 1 };
-      const axis = { stroke: token("quiet"), grid, ticks: grid, values: (_, all) => all.map(tick), font: "11px sans-serif" };
+      const grid = { stroke: colourOf("chart-grid") , width: 1 };
+      const axis = { stroke: colourOf("quiet"), grid, ticks: grid, values: (_, all) => all.map(tick), font: "11px sans-serif" };
       this.plot = new uPlot({
         width: Math.max(200, this.place.clientWidth),
         height: 220,
@@ -97,7 +82,7 @@
         cursor: { sync: { key: "reprise", setSeries: false }, focus: { prox: 1e6 }, points: { size: 6 } },
         focus: { alpha: this.lines.length > 1 ? 0.35 : 1 },
         series: [{}, ...this.lines.map((line, number) => ({
-          label: line.run, stroke: colour(number), width: 1.5, dash: DASHES[Math.floor(number / 8) % 4],
+          label: line.run, stroke: colourOf("c" + number % 8), width: 1.5, dash: DASHES[Math.floor(number / 8) % 4],
           spanGaps: true, show: !chosen || chosen.has(line.run), points: { show: data[0].length < 3 },
         }))],
         hooks: {

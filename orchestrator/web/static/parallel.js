@@ -8,14 +8,7 @@
 
   const short = (value) => value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3)
     ? value.toExponential(2).replace(/\.?0+e/, "e") : String(Number(value.toPrecision(4)));
-  const colourOf = (name) => {
-    const probe = document.createElement("span");
-    probe.className = name;
-    document.body.append(probe);
-    const found = getComputedStyle(probe).color;
-    probe.remove();
-    return found;
-  };
+  const colourOf = window.repriseColour;
   const element = (name, attributes = {}, ...children) => {
     const found = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) found.setAttribute(key, value);

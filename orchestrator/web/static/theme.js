@@ -5,6 +5,15 @@
   let chosen = null;
   try { chosen = localStorage.getItem("reprise-theme"); } catch { chosen = null; }
   if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
+  // A canvas knows no classes: the colour that a class of the style sheet has in the theme of now.
+  window.repriseColour = (name) => {
+    const probe = document.createElement("span");
+    probe.className = name;
+    document.body.append(probe);
+    const found = getComputedStyle(probe).color;
+    probe.remove();
+    return found;
+  };
   addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
     if (!button) return;
