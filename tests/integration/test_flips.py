@@ -6,15 +6,14 @@ The table in docs/verdict.md says what was flipped and what was said; it is held
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.box import Box, make_box, write_job
-from support.flips import FLIPS, SCRIPT, Flip
+from support.box import Box, make_box
+from support.flipped_jobs import Originals, flip_world, flipped_job
+from support.flips import FLIPS, Flip
 
-from orchestrator.launch.execute import attempt_plan
 from orchestrator.launch.judge.judge_rerun import verdict_of
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.build_image import BuildRequest
@@ -34,17 +33,6 @@ def own_box(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> 
     return make_box(tmp_path_factory.mktemp("flips") / "home", shared_base)
 
 
-def job(folder: Path, flip: Flip) -> Path:
-    data = bytearray(index * 37 % 251 for index in range(64 * 256))
-    if flip.data:
-        data[1000] ^= 1
-    data_file = folder / "data"
-    folder.mkdir(parents=True)
-    data_file.write_bytes(data)
-    by_set = "env: {BY_SET: '1'}\n" if "set" in flip.name.split() else ""
-    return write_job(folder / "job", SCRIPT, f"inputs: {{data: {data_file}}}\n{by_set}{flip.spec}")
-
-
 @pytest.fixture(scope="module")
 def session(own_box: Box) -> Iterator[Session]:
     with Session(own_box.settings) as opened:
@@ -52,35 +40,17 @@ def session(own_box: Box) -> Iterator[Session]:
 
 
 @pytest.fixture(scope="module")
-def original(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Flip], RunRecord]:
-    """The unflipped run of a job, made once."""
-    made: dict[bool, RunRecord] = {}
-
-    def find(flip: Flip) -> RunRecord:
-        by_set = "set" in flip.name.split()
-        if by_set not in made:
-            spec = job(tmp_path_factory.mktemp("original") / "of", Flip(flip.name))
-            made[by_set] = submit(session, BuildRequest(spec_path=spec), Silent())
-            assert made[by_set].state == "succeeded", made[by_set].message
-        return made[by_set]
-
-    return find
+def originals(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Originals:
+    return Originals(session, tmp_path_factory.mktemp("original"))
 
 
 def flipped(
     session: Session, flip: Flip, before: RunRecord, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Verdict:
     if flip.seed is not None or flip.data:
-        request = BuildRequest(spec_path=job(folder / "flipped", flip), seed=flip.seed)
+        request = BuildRequest(spec_path=flipped_job(folder / "flipped", flip), seed=flip.seed)
         return verdict_of(session, before, submit(session, request, Silent()), Silent())
-    plain = attempt_plan.plan_container
-
-    def elsewhere(**arguments: Any) -> Any:
-        """The world outside the image is another one."""
-        plan = plain(**arguments)
-        return plan.model_copy(update={"environment": plan.environment | flip.environment})
-
-    monkeypatch.setattr(attempt_plan, "plan_container", elsewhere)
+    flip_world(monkeypatch, flip)
     _, verdict = rerun(session, RerunRequest(target=before.id), Silent())
     assert verdict is not None
     return verdict
@@ -105,12 +75,12 @@ def table() -> dict[str, tuple[str, str, str]]:
 @pytest.mark.parametrize("flip", FLIPS, ids=[flip.name for flip in FLIPS])
 def test_what_is_flipped_is_named(
     session: Session,
-    original: Callable[[Flip], RunRecord],
+    originals: Originals,
     flip: Flip,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = original(flip)
+    before = originals.of(flip)
     verdict = flipped(session, flip, before, tmp_path, monkeypatch)
     print(f"| {flip.name} | {' | '.join(said(verdict))} |", [cause.text for cause in verdict.causes])
     assert table().get(flip.name) == said(verdict), verdict.model_dump_json(indent=1)

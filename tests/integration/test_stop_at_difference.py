@@ -7,14 +7,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.box import Box, containers, make_box, write_job
+from support.flipped_jobs import Originals, flip_world
 from support.flips import FLIPS, SCRIPT, Flip
 
 from orchestrator.launch.crash_points import VARIABLE
-from orchestrator.launch.execute import attempt_plan
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.build_image import BuildRequest
 from orchestrator.launch.submit.rerun_run import RerunRequest, rerun
@@ -68,35 +67,16 @@ def session(own_box: Box) -> Iterator[Session]:
 
 
 @pytest.fixture(scope="module")
-def original(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Flip], RunRecord]:
-    made: dict[bool, RunRecord] = {}
-
-    def find(flip: Flip) -> RunRecord:
-        by_set = "set" in flip.name.split()
-        if by_set not in made:
-            folder = tmp_path_factory.mktemp("original")
-            (folder / "data").write_bytes(bytes(index * 37 % 251 for index in range(64 * 256)))
-            more = "env: {BY_SET: '1'}\n" if by_set else ""
-            spec = write_job(folder / "job", SLOW, f"inputs: {{data: {folder / 'data'}}}\n{more}")
-            made[by_set] = submit(session, BuildRequest(spec_path=spec), Silent())
-            assert made[by_set].state == "succeeded", made[by_set].message
-        return made[by_set]
-
-    return find
+def originals(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Originals:
+    return Originals(session, tmp_path_factory.mktemp("original"), SLOW)
 
 
 @pytest.fixture
 def flipped(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Flip, RunRecord, int | None], tuple[RunRecord, Verdict]]:
-    plain = attempt_plan.plan_container
-
     def run(flip: Flip, before: RunRecord, stop_after: int | None) -> tuple[RunRecord, Verdict]:
-        def elsewhere(**arguments: Any) -> Any:
-            plan = plain(**arguments)
-            return plan.model_copy(update={"environment": plan.environment | flip.environment})
-
-        monkeypatch.setattr(attempt_plan, "plan_container", elsewhere)
+        flip_world(monkeypatch, flip)
         record, verdict = rerun(session, RerunRequest(target=before.id, stop_after=stop_after), Silent())
         assert verdict is not None
         return record, verdict
@@ -131,10 +111,10 @@ def stopped_as_it_would_be_judged(
 
 def test_a_planted_difference_is_stopped_at_its_step(
     session: Session,
-    original: Callable[[Flip], RunRecord],
+    originals: Originals,
     flipped: Callable[..., tuple[RunRecord, Verdict]],
 ) -> None:
-    run, verdict = flipped(QUICK, original(QUICK), 0)
+    run, verdict = flipped(QUICK, originals.of(QUICK), 0)
     assert (run.state, run.parted_at) == (State.CANCELLED, 2)
     assert verdict.outcome.exit_code == 3
     assert verdict.first is not None
@@ -148,22 +128,22 @@ def test_a_planted_difference_is_stopped_at_its_step(
 @pytest.mark.parametrize("flip", PARTING, ids=[flip.name for flip in PARTING])
 def test_each_planted_difference_is_stopped_at_its_step(
     session: Session,
-    original: Callable[[Flip], RunRecord],
+    originals: Originals,
     flip: Flip,
     flipped: Callable[..., tuple[RunRecord, Verdict]],
 ) -> None:
-    stopped_as_it_would_be_judged(session, original(flip), flip, flipped)
+    stopped_as_it_would_be_judged(session, originals.of(flip), flip, flipped)
 
 
 @pytest.mark.acceptance
 def test_what_differs_beside_the_training_stops_nothing(
     session: Session,
-    original: Callable[[Flip], RunRecord],
+    originals: Originals,
     flipped: Callable[..., tuple[RunRecord, Verdict]],
 ) -> None:
     for flip in RERUNS:
         if flip not in PARTING:
-            run, verdict = flipped(flip, original(flip), 0)
+            run, verdict = flipped(flip, originals.of(flip), 0)
             assert (run.state, run.parted_at, verdict.stopped) == (State.SUCCEEDED, None, None)
             assert verdict.first is None
 
