@@ -12,6 +12,13 @@ RESERVE = 256 << 20  # bytes that are left free
 LOOK = 64 << 20  # bytes that are written between two looks
 
 
+def nearest_folder(path: Path) -> Path:
+    """The path, or the folder nearest above it that is there: on the disk where it would be made."""
+    while not path.exists():
+        path = path.parent
+    return path
+
+
 class Room:
     """Room for bytes, checked before the first is written and after every LOOK bytes: others write, too."""
 
@@ -20,9 +27,7 @@ class Room:
         self._what, self._written = what, 0
         self._disks: dict[int, tuple[Path, int]] = {}  # by device: a folder on it, and bytes
         for folder, size in sizes.items():
-            there = folder
-            while not there.exists():
-                there = there.parent
+            there = nearest_folder(folder)
             disk = there.stat().st_dev
             place, planned = self._disks.get(disk, (there, 0))
             self._disks[disk] = (place, planned + size)

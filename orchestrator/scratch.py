@@ -36,17 +36,17 @@ def scratch_folder(prefix: str, above: Path | None = None) -> Iterator[Path]:
     place = Path(tempfile.gettempdir()) if above is None else above
     _remove_left(place, prefix)
     folder = Path(tempfile.mkdtemp(prefix="reprise-new-", dir=place))
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(held, fcntl.LOCK_EX)
         try:
-            fcntl.flock(held, fcntl.LOCK_EX)
             # It has its name only now, so that nobody finds it without a lock.
             folder = folder.rename(place / f"{prefix}{secrets.token_hex(8)}")
             yield folder
         finally:
-            os.close(held)
+            shutil.rmtree(folder)  # before the lock goes: another command would remove it, too
     finally:
-        shutil.rmtree(folder)
+        os.close(held)
 
 
 def _remove_left(place: Path, prefix: str) -> None:

@@ -13,9 +13,11 @@ def is_logarithmic(numbers: Collection[float]) -> bool:
     """All above zero, three different ones or more, and the greatest at least a hundred times the least."""
     if len(set(numbers)) < DISTINCT or min(numbers) <= 0:
         return False
-    return log10(max(numbers)) - log10(min(numbers)) >= DECADES
+    return math.log10(max(numbers)) - math.log10(min(numbers)) >= DECADES
 
 
-def log10(number: float) -> float:
-    """Also of an integer that no float holds."""
-    return math.log10(number)
+def share_between(value: float, low: float, high: float) -> float:
+    """Where a number lies, 0 at `low` to 1 at `high`; 0.5 where these are one. By halves, as their distance
+    may be more than a double can say."""
+    half = high / 2 - low / 2
+    return min(max((value / 2 - low / 2) / half, 0.0), 1.0) if half > 0 else 0.5

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from orchestrator.analysis.importance.parameter_column import Scalar
-from orchestrator.analysis.number_scale import is_logarithmic
+from orchestrator.analysis.number_scale import is_logarithmic, share_between
 
 MOST_CATEGORIES = 60  # of one axis; of more no two could be told apart
 
@@ -48,10 +48,8 @@ def along(axis: Axis, logarithmic: bool) -> list[float | None]:
     def scaled(place: float) -> float:
         return math.log10(place) if logged else place
 
-    least, span = scaled(min(known)), scaled(max(known)) - scaled(min(known))
-    if not 0 < span < math.inf:  # one place only, or farther apart than a double can say
-        return [None if place is None else 0.5 for place in axis.places]
-    return [None if place is None else (scaled(place) - least) / span for place in axis.places]
+    ends = scaled(min(known)), scaled(max(known))
+    return [None if place is None else share_between(scaled(place), *ends) for place in axis.places]
 
 
 def _number(value: Scalar) -> float | None:

@@ -157,7 +157,7 @@ class _Follower:
         due = time.monotonic()
         while not self._patiently(lambda: self._engine.wait(self._plan.container, self.every)):
             self._stop_where_it_parted()
-            if self.every == LOOK or time.monotonic() >= due:
+            if time.monotonic() >= due:
                 due = time.monotonic() + LOOK - self.every
                 self._keep_limits()
                 self._look_for_kills()

@@ -117,15 +117,19 @@ def gpu_use(uuids: Iterable[str]) -> list[tuple[str, int | None, int, int]]:
         nvml.nvmlInit()
         try:
             for uuid in uuids:
-                handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
-                memory, busy = nvml.nvmlDeviceGetMemoryInfo(handle), None
                 with suppress(pynvml.NVMLError):
-                    busy = int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
-                name = str(nvml.nvmlDeviceGetName(handle))
-                found.append((name, busy, int(memory.used), int(memory.total)))
+                    found.append(_one_gpu_use(nvml, uuid))
         finally:
             nvml.nvmlShutdown()
     return found
+
+
+def _one_gpu_use(nvml: Any, uuid: str) -> tuple[str, int | None, int, int]:
+    handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+    memory, busy = nvml.nvmlDeviceGetMemoryInfo(handle), None
+    with suppress(nvml.NVMLError):
+        busy = int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+    return str(nvml.nvmlDeviceGetName(handle)), busy, int(memory.used), int(memory.total)
 
 
 def _gpu(nvml: Any, handle: Any, driver: str) -> Gpu:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from orchestrator.analysis.metric_lines import metric_line
+from orchestrator.analysis.number_scale import share_between
 from orchestrator.audit.attestations.attest_run import sound_verdicts
 from orchestrator.audit.exports.page_evidence import PageEvidence, evidence_of, signed_page
 from orchestrator.audit.keys import signing_key
@@ -62,10 +63,11 @@ def write_page(session: Session, run: RunRecord, request: PageRequest) -> Writte
         if os.path.lexists(path) and not request.force:
             raise UsageError(f"{path} is there already", "name another file, or replace it: --force")
     evidence, verdicts = evidence_of(session, run.id), sound_verdicts(session, run)
-    html = _html(session, run, verdicts, evidence, request.path.name)
+    charts = [_drawn(session, run, name) for name in sorted(run.metrics)[:CHARTS]]
+    html = _html(run, charts, verdicts, evidence, request.path.name)
     key = signing_key(session.settings)
     signed = signed_page(evidence, html, key)
-    data = _html(session, run, verdicts, signed, request.path.name).encode("utf-8", "replace")
+    data = _html(run, charts, verdicts, signed, request.path.name).encode("utf-8", "replace")
     write_bytes(request.path, data)
     write_bytes(badge, _badge(verdicts, request.path.name).encode())
     return WrittenPage(
@@ -79,7 +81,11 @@ def write_page(session: Session, run: RunRecord, request: PageRequest) -> Writte
 
 
 def _html(
-    session: Session, run: RunRecord, verdicts: Sequence[VerdictLine], evidence: PageEvidence, file: str
+    run: RunRecord,
+    charts: Sequence[_Drawn],
+    verdicts: Sequence[VerdictLine],
+    evidence: PageEvidence,
+    file: str,
 ) -> str:
     script, style = ((TEMPLATES / name).read_text("utf-8") for name in ("verify.js", "proof.css"))
     # Inside a script element only `</script` and `<!--` end or change it: no `<` is left.
@@ -91,7 +97,7 @@ def _html(
         .render(
             run=run,
             fields=fields,
-            charts=[_drawn(session, run, name) for name in sorted(run.metrics)[:CHARTS]],
+            charts=charts,
             verdicts=verdicts,
             file=shlex.quote(file),
             evidence=Markup(told),  # noqa: S704  (see above)
@@ -115,7 +121,7 @@ def _drawn(session: Session, run: RunRecord, name: str) -> _Drawn:
         return _Drawn(name, last, "", "", "", "no points")
     low, high, left, right = min(line.y), max(line.y), line.x[0], line.x[-1]
     path = "L".join(
-        f"{_share(x, left, right) * 296 + 2:.1f} {132 - _share(y, low, high) * 114:.1f}"
+        f"{share_between(x, left, right) * 296 + 2:.1f} {132 - share_between(y, low, high) * 114:.1f}"
         for x, y in zip(line.x, line.y, strict=True)
     )
     said = f"{line.points:,} points"
@@ -124,12 +130,6 @@ def _drawn(session: Session, run: RunRecord, name: str) -> _Drawn:
     if line.reduced:
         said += "; drawn: the least and the greatest of each stretch"
     return _Drawn(name, last, number_text(low), number_text(high), f"M{path}", said)
-
-
-def _share(value: float, low: float, high: float) -> float:
-    """0 at `low` to 1 at `high`; by halves, as their distance may be more than a double can say."""
-    span = high / 2 - low / 2
-    return (value / 2 - low / 2) / span if span else 0.0
 
 
 def _badge(verdicts: Sequence[VerdictLine], file: str) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.analysis.importance import bounded_importance as bounded
-from orchestrator.analysis.importance.parameter_importance import Trial, parameter_importance
+from orchestrator.analysis.importance.parameter_importance import MOST_RUNS, Trial, parameter_importance
+from orchestrator.analysis.importance.trials_of_runs import trials_filter
 from orchestrator.errors import InfrastructureError
 
 _chance = random.Random(5)
@@ -74,3 +75,10 @@ def test_why_its_process_ended_is_told(
     assert not found.told
     assert said in found.why_not
     assert bounded.AT_ONCE._value == 2
+
+
+def test_runs_beyond_those_that_are_weighed_are_counted() -> None:
+    wanted = trials_filter("digits")
+    assert (wanted.reruns, wanted.limit) == (False, 2 * MOST_RUNS)
+    trials = [Trial({"lr": index / 7}, float(index % 11)) for index in range(MOST_RUNS + 100)]
+    assert bounded.bounded_importance(trials).over == 100

@@ -353,7 +353,7 @@ def test_a_deep_header_is_no_header(judge, blobs, lines, depth):
 
 
 def test_long_lines_end_the_reading(judge, blobs, lines, monkeypatch):
-    monkeypatch.setattr(trace_lines, "MAX_LINE", 200)
+    monkeypatch.setattr(trace_lines, "LONGEST_LINE", 200)
     lines[6] = {"e": "loss", "s": 0, "v": [["x" * 300, "", "0" * 16]]}
     assert "has a line of more than" in judge(lines).summary
 

@@ -17,7 +17,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from orchestrator.analysis.importance.parameter_importance import (
-    MOST_RUNS,
     Importance,
     Share,
     Trial,
@@ -41,8 +40,7 @@ def bounded_importance(trials: Sequence[Trial], wall_seconds: float = WALL_SECON
 
     Safe from several threads. InfrastructureError where others are computed, for longer than `PATIENCE`.
     """
-    # Twice as many runs as count, so that those without a number do not displace others; `over` stays right.
-    text = json.dumps(trials[: 2 * MOST_RUNS])
+    text = json.dumps(trials)
     key = hashlib.sha256(text.encode()).hexdigest()
     with _guard:
         known = _kept.get(key)
@@ -54,7 +52,7 @@ def bounded_importance(trials: Sequence[Trial], wall_seconds: float = WALL_SECON
         _kept.move_to_end(key)
         while len(_kept) > KEPT:
             _kept.popitem(last=False)
-    return found._replace(over=found.over + max(0, len(trials) - 2 * MOST_RUNS))
+    return found
 
 
 def _computed(text: str, wall_seconds: float) -> Importance | str:

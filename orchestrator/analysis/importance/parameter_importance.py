@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from orchestrator.analysis.importance.association import correlation_ratio, groups, sign
 from orchestrator.analysis.importance.extra_trees import grow
 from orchestrator.analysis.importance.parameter_column import Column, Scalar, columns_of
-from orchestrator.analysis.number_scale import is_logarithmic, log10
+from orchestrator.analysis.number_scale import is_logarithmic
 
 MOST_RUNS = 1000
 MOST_PARAMETERS = 20
@@ -54,7 +54,7 @@ def parameter_importance(trials: Sequence[Trial]) -> Importance:
     usable = [trial for trial in trials if _finite(trial.value)]
     seen = usable[:MOST_RUNS]
     logged = is_logarithmic([trial.value for trial in seen])
-    target = _scaled([log10(trial.value) if logged else trial.value for trial in seen])
+    target = _scaled([math.log10(trial.value) if logged else trial.value for trial in seen])
     columns = columns_of([trial.params for trial in seen], target)
     varied = [column for column in columns if not column.constant]
     kept = sorted(varied, key=lambda column: (-_strength(column, target), column.name))[:MOST_PARAMETERS]

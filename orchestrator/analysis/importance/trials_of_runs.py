@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from orchestrator.analysis.importance.parameter_importance import Trial
-from orchestrator.record.run_record import RunLine
+from orchestrator.analysis.importance.parameter_importance import MOST_RUNS, Trial
+from orchestrator.record.run_record import HistoryFilter, RunLine
 from orchestrator.run.attempt_model import State
 
 PARTS = ("last", "min", "max")
@@ -26,6 +26,11 @@ def metric_and_part(asked: str, known: Iterable[str]) -> tuple[str, str]:
     """`loss.min` -> (`loss`, `min`), unless a metric bears that whole name; `last` where nothing is said."""
     found = None if asked in set(known) else _PART.match(asked)
     return (found["name"], found["part"]) if found else (asked, "last")
+
+
+def trials_filter(job: str, where: str | None = None) -> HistoryFilter:
+    """The runs that can be trials, the newest first: twice as many as are weighed, because some failed."""
+    return HistoryFilter(job=job, where=where, archived=False, reruns=False, limit=2 * MOST_RUNS)
 
 
 def gather(lines: Iterable[RunLine], metric: str, part: str) -> Gathered:

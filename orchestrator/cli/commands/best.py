@@ -54,14 +54,11 @@ def command(job: str, metric: str, minimize: bool, last: bool, importance: bool,
 
 def _with_importance(session: Session, view: View, job: str, best: Best) -> View:
     from orchestrator.analysis.importance.bounded_importance import bounded_importance
-    from orchestrator.analysis.importance.parameter_importance import MOST_RUNS
-    from orchestrator.analysis.importance.trials_of_runs import gather
-    from orchestrator.record.run_record import HistoryFilter
+    from orchestrator.analysis.importance.trials_of_runs import gather, trials_filter
     from orchestrator.view.forms.page import Text
     from orchestrator.view.runs.importance_view import ImportanceQuestion, importance_view
 
-    wanted = HistoryFilter(job=job, archived=False, limit=MOST_RUNS)
-    gathered = gather(session.record.history.lines(wanted), best.metric, best.part)
+    gathered = gather(session.record.history.lines(trials_filter(job)), best.metric, best.part)
     asked = ImportanceQuestion(metric=best.metric, part=best.part)
     more = importance_view(asked, gathered, bounded_importance(gathered.trials))
     return view._replace(

@@ -54,18 +54,33 @@ def provided(name: str, version: str, python: PythonFacts) -> bool:
 
 
 class BaseClashError(UsageError):
-    """A lock has another PyTorch, or companion of it, than the base. `wanted`: which, each in its version."""
+    """A lock has another PyTorch, or companion of it, than the base. `wanted`: which, each in its version;
+    `built_on`: packages that need another build of PyTorch than the base's."""
 
-    def __init__(self, message: str, hint: str, wanted: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        message: str,
+        hint: str,
+        wanted: Iterable[tuple[str, str]],
+        built_on: Iterable[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(message, hint)
-        self.wanted = tuple(wanted)
+        self.wanted, self.built_on = tuple(wanted), tuple(built_on)
 
     def naming(self, bases: Mapping[str, Mapping[str, str]]) -> BaseClashError:
         """The same with a base that fits, of those of this box: name -> package -> version."""
         for base, packages in sorted(bases.items()):
-            if all(public(packages.get(name, "")) == public(version) for name, version in self.wanted):
-                return BaseClashError(self.message, f"`base: {base}` in the job file fits it", self.wanted)
+            if self._fits(packages):
+                hint = f"`base: {base}` in the job file fits it"
+                return BaseClashError(self.message, hint, self.wanted, self.built_on)
         return self
+
+    def _fits(self, packages: Mapping[str, str]) -> bool:
+        if self.built_on and "torch" not in packages:
+            return False
+        if any(foreign_build(name, version, packages) for name, version in self.built_on):
+            return False
+        return all(public(packages.get(name, "")) == public(version) for name, version in self.wanted)
 
 
 def refuse_clashes(path: object, versions: Iterable[tuple[str, str]], python: PythonFacts) -> None:
@@ -73,7 +88,7 @@ def refuse_clashes(path: object, versions: Iterable[tuple[str, str]], python: Py
 
     `versions`: name and version of each package.
     """
-    lines, own, wanted = [], [], []
+    lines, own, wanted, built_on = [], [], [], []
     for name, version in versions:
         if held(name) and not (cuda_part(name) and name not in python.packages):
             wanted.append((name, version))
@@ -82,6 +97,7 @@ def refuse_clashes(path: object, versions: Iterable[tuple[str, str]], python: Py
             own.append(f"--requirement {name}=={version}")
         elif foreign_build(name, version, python.packages):
             lines.append(f"{name} is made for another build of PyTorch than the base's CPU build")
+            built_on.append((name, version))
     if lines:
         make = (
             f", or make one of your own: reprise base new NAME {' '.join(own)}" if own else ", such as cuda"
@@ -90,4 +106,5 @@ def refuse_clashes(path: object, versions: Iterable[tuple[str, str]], python: Py
             "\n".join([f"{path} does not fit the base:", *(f"  {line}" for line in lines)]),
             f"name a base in the job file that has it (reprise base list){make}",
             wanted,
+            built_on,
         )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import BinaryIO
 
 from orchestrator.errors import EngineError, RepriseError
+from orchestrator.launch.execute.attempt_plan import stored_plan
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import RunRecord
+from orchestrator.run.collect.trace_line import LONGEST_LINE
 from orchestrator.run.engine.engine import Engine
-from orchestrator.run.live.growing_trace import LONGEST
 from orchestrator.run.live.live_attempt import LiveAttempt
 from orchestrator.run.live.live_state import LiveUse
 from orchestrator.run.live.usage import UsageReader
@@ -44,7 +44,7 @@ def _original(session: Session, run: RunRecord) -> Callable[[int], BinaryIO | No
             stream = open_evidence(session.store, before)(file.digest)
         except RepriseError:  # then nothing is compared; the verdict says why, at the end
             return None
-        stream.readline(LONGEST)
+        stream.readline(LONGEST_LINE)
         return stream
 
     return opened
@@ -81,6 +81,5 @@ class _Use:
         return UsageReader(state.pid, self._gpus(), self._run.resources.memory)
 
     def _gpus(self) -> tuple[str, ...]:
-        plan = self._session.record.open_run(self._run.id).plan
-        found = json.loads(plan).get("gpu_uuids", ()) if plan else ()
-        return tuple(uuid for uuid in found if isinstance(uuid, str))
+        plan = stored_plan(self._session.record.open_run(self._run.id))
+        return plan.gpu_uuids if plan is not None else ()

@@ -129,21 +129,22 @@ class StateRelay:
 
     def _work(self) -> None:
         attempt: LiveAttempt | None = None
-        said = ""
-        wait = EVERY
-        while not self._over.wait(wait):
-            wait = EVERY
-            try:
-                attempt = attempt or self._live()
-                text = attempt.look().model_dump_json()
-                if text != said and len(text) <= MOST_STATE:
-                    self._record.put_live(self._run, self._attempt, text)
-                    said = text
-            except FencedError:
-                break
-            except RepriseError as error:
-                if wait == EVERY:
-                    self._watch.note(f"what the job measures cannot be followed now: {error.message}")
-                wait = AGAIN
-        if attempt is not None:
-            attempt.close()
+        said, wait, noted = "", EVERY, False
+        try:
+            while not self._over.wait(wait):
+                wait = EVERY
+                try:
+                    attempt = attempt or self._live()
+                    text = attempt.look().model_dump_json()
+                    if text != said and len(text) <= MOST_STATE:
+                        self._record.put_live(self._run, self._attempt, text)
+                        said = text
+                except FencedError:
+                    break
+                except RepriseError as error:
+                    if not noted:
+                        self._watch.note(f"what the job measures cannot be followed now: {error.message}")
+                    noted, wait = True, AGAIN
+        finally:
+            if attempt is not None:
+                attempt.close()

@@ -18,13 +18,13 @@ from orchestrator.launch.session import Session
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import State
 from orchestrator.run.collect.trace_files import MAX_FILES, MAX_SIZE, TRACE_NAME
+from orchestrator.run.collect.trace_line import LONGEST_LINE
 from orchestrator.run.collect.walk_tree import report_names
 from orchestrator.run.container_endings import read_parting, save_parting
 from orchestrator.run.follow import LOOK, Ended, Parting
 from orchestrator.run.live.growing_file import GrowingFile
 from orchestrator.run.workspace import folders_of
 from orchestrator.verdict.traces.live_comparison import LiveComparison
-from orchestrator.verdict.traces.trace_lines import MAX_LINE
 
 EVERY = 0.25  # seconds between two looks at the traces
 NO_STOP = "the rerun is not stopped, even if it differs"
@@ -51,7 +51,7 @@ class DifferenceWatch:
         """Read what is new. False when no more looks are needed."""
         names, _ = report_names(self._folder, TRACE_NAME)
         for name in names[:MAX_FILES]:
-            file = self._files.setdefault(name, GrowingFile(self._folder, name, MAX_SIZE, MAX_LINE))
+            file = self._files.setdefault(name, GrowingFile(self._folder, name, MAX_SIZE, LONGEST_LINE))
             if lines := file.more():
                 self._comparison.feed(name, lines, file.again)
             if file.problem:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.digest import Digest
-from orchestrator.disk_room import Room
+from orchestrator.disk_room import Room, nearest_folder
 from orchestrator.durable import locked
 from orchestrator.errors import UsageError
 from orchestrator.launch.inputs.input_cache import InputCache, names_in
@@ -28,7 +28,7 @@ def make_room(settings: Settings, cache: InputCache, needed: int, what: str) -> 
     limit = limit_of(settings)
     _clear(cache)
     taken = size_of(cache)
-    fits = needed <= taken + shutil.disk_usage(_nearest(settings)).free  # else nothing need go for it
+    fits = needed <= taken + shutil.disk_usage(nearest_folder(settings.inputs)).free
     for digest in _oldest_first(cache) if fits else ():
         if taken + needed <= limit:
             break
@@ -44,15 +44,7 @@ def limit_of(settings: Settings) -> int:
         except ValueError:
             said = f"REPRISE_CACHE_SIZE {settings.cache_size[:100]!r} is no size"
             raise UsageError(said, "such as 200GB") from None
-    return shutil.disk_usage(_nearest(settings)).total // SHARE
-
-
-def _nearest(settings: Settings) -> Path:
-    """A folder that is there, on the disk of the cache."""
-    there = settings.inputs
-    while not there.exists():
-        there = there.parent
-    return there
+    return shutil.disk_usage(nearest_folder(settings.inputs)).total // SHARE
 
 
 def size_of(cache: InputCache) -> int:
@@ -75,12 +67,12 @@ def remove(cache: InputCache, digest: Digest) -> int:
     with _held(cache, digest) as held, locked(cache.folder / "lock"):
         if not held or digest.hex in cache.pinned():
             return 0
+        known: set[str] = set()
         with suppress(OSError, ValueError):  # its list is damaged: files that nothing links go all the same
             known = {entry.hex for entry in cache.files(digest) if _stamp_holds(cache, entry.hex)}
-            cache.remove_tree(digest)
-            cache.relearn(known)
         cache.use_of(digest).unlink(missing_ok=True)
         cache.remove_tree(digest)
+        cache.relearn(known)
         began = _incoming(cache, digest.hex)
         shutil.rmtree(cache.folder / "incoming" / digest.hex, ignore_errors=True)
         return _sweep(cache) + began

@@ -75,6 +75,7 @@ class InputCache:
             self._drop(digest)
             return None, [f"the copy of {digest} in {self.folder} had other bytes"]
         if not self.is_folder(digest):
+            self._known.save(self._known.moment())
             return self.file(digest), []
         tree = self.tree(digest)
         if self._holds(tree, digest):

@@ -50,13 +50,12 @@ def kept_files(session: Session, *, damaged: bool = False) -> Iterator[KeptFiles
         closing(sqlite3.connect(Path(folder) / "files", isolation_level=None)) as connection,
     ):
         connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("BEGIN")  # never committed: the file goes when all is read
         found = KeptFiles(connection)
         for digest in session.record.everything.input_roots():
             try:
                 if is_folder(session.store, digest):
-                    connection.execute("BEGIN")
                     found.add(entry.hex for entry in files_of(session.store, digest))
-                    connection.execute("COMMIT")
             except AbsentBlobError:  # it was never put there
                 continue
             except DamagedBlobError:

@@ -53,10 +53,11 @@ def offer_inputs(session: Session, new: NewRun, given: Iterable[str], watch: Wat
         path = Path(new.input_paths[name]) if name in new.input_paths else None
         if name not in given and session.store.has(digest):
             continue
-        if path is not None and _put(session, path, digest, watch):
+        trouble = _put(session, path, digest, watch) if path is not None else "it has no path"
+        if not trouble:
             continue
         if name in given:
-            raise UsageError(f"input {name}: {path} is not {digest}", f"--input {name}=PATH")
+            raise UsageError(f"input {name}: {trouble}", f"--input {name}=PATH")
         if session.inputs.has(digest):
             put_input(session, materialise(session, digest, watch), watch)
             continue
@@ -72,13 +73,13 @@ def offer_inputs(session: Session, new: NewRun, given: Iterable[str], watch: Wat
         )
 
 
-def _put(session: Session, path: Path, digest: Digest, watch: Watch) -> bool:
-    """Whether the path has these bytes, which are in the store then."""
+def _put(session: Session, path: Path, digest: Digest, watch: Watch) -> str:
+    """Why the path cannot be taken; empty where it has these bytes, which are in the store then."""
     try:
         data = read_input(path, session.known_hashes)
-    except UsageError:
-        return False
+    except UsageError as error:
+        return error.message
     if data.digest != digest:
-        return False
+        return f"{path} is {data.digest}, not {digest}"
     put_input(session, path, watch, data=data)
-    return True
+    return ""

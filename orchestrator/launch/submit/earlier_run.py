@@ -25,5 +25,6 @@ def earlier_run(session: Session, image: Digest, reuse: bool, watch: Watch) -> R
 
 def _latest(session: Session, image: Digest, states: tuple[State, ...]) -> RunLine | None:
     where = f"image == '{image}'"
-    found = session.record.history.lines(HistoryFilter(where=where, states=states, archived=False, limit=1))
+    wanted = HistoryFilter(where=where, states=states, archived=False, reruns=False, limit=1)
+    found = session.record.history.lines(wanted)
     return found[0] if found else None

@@ -6,7 +6,6 @@ Nothing is copied: the bytes are in the store. A folder of outputs gets its list
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -16,6 +15,7 @@ from orchestrator.record.record import Record
 from orchestrator.record.run_record import HistoryFilter, InputOrigin, RunRecord
 from orchestrator.record.store.input_trees import is_folder, put_list
 from orchestrator.run.attempt_model import State
+from orchestrator.several_at_once import each
 from orchestrator.spec.inputs import InputData
 from orchestrator.spec.jobfile.input_reference import DataReference, RunReference, read_reference
 from orchestrator.spec.jobfile.job_spec import InputSpec
@@ -140,9 +140,8 @@ def _refuse_unfinished(run: RunRecord) -> None:
 def _refuse_missing(session: Session, run: str, entries: Entries) -> None:
     """UsageError where the store lacks one of these outputs: no box could fetch it."""
     paths = {Digest(f"sha256:{hex_}"): path for path, hex_, _ in entries}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        there = dict(zip(paths, pool.map(session.store.has, paths), strict=True))
-    missing = sorted(path for digest, path in paths.items() if not there[digest])
+    there = each(session.store.has, paths, _AT_ONCE)
+    missing = sorted(path for path, kept in zip(paths.values(), there, strict=True) if not kept)
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UsageError(

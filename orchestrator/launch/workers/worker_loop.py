@@ -210,9 +210,8 @@ class Worker:
         def fits(run: Queued) -> bool:
             if run.cancel_requested or unfit(run, self.facts) is not None or self._left_alone(run, others):
                 return False
-            if self._reach.lacking(run):
-                return False
-            return len(_choice(run, free)) == run.gpus if run.gpus else places > 0
+            has_room = len(_choice(run, free)) == run.gpus if run.gpus else places > 0
+            return has_room and not self._reach.lacking(run)  # last, as it may ask the store
 
         record = self._session.record
         if record.first_waiting(QUEUE, fits) is None or not self._engine_answers():

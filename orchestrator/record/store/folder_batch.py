@@ -36,10 +36,15 @@ class FolderBatch:
 
     def add(self, stream: BinaryIO, size: int) -> Digest:
         temporary, digest = self._written(stream, size)
+
+        def is_same(there: BinaryIO) -> bool:
+            with temporary.open("rb") as good:
+                return _same(there, good)
+
         try:
             if digest in self._waiting:
                 temporary.unlink()
-            elif self._renewed(digest, temporary):
+            elif self._renewed(digest, is_same):
                 temporary.unlink()
                 self._there.add(digest)
             else:
@@ -69,7 +74,12 @@ class FolderBatch:
         self, digest: Digest, size: int, opened: Callable[[], BinaryIO], *, thorough: bool = False
     ) -> bool:
         """As blob_store.Uploads has it."""
-        if self._met(digest, size, thorough):
+
+        def is_same(there: BinaryIO) -> bool:
+            right = os.fstat(there.fileno()).st_size == size
+            return right and (not thorough or Digest.of_stream(there) == digest)
+
+        if self._renewed(digest, is_same):
             self._there.add(digest)
             return False
         if digest in self._waiting:
@@ -82,30 +92,11 @@ class FolderBatch:
         self._waiting[digest] = temporary
         return True
 
-    def _met(self, digest: Digest, size: int, thorough: bool) -> bool:
-        """Whether the blob is there; then it is made young."""
+    def _renewed(self, digest: Digest, is_same: Callable[[BinaryIO], bool]) -> bool:
+        """Whether the blob is there with the right bytes; then it is made young, so that none collects it."""
         try:
             with self._store.open(digest) as there:
-                same = os.fstat(there.fileno()).st_size == size
-                if same and thorough:
-                    same = Digest.of_stream(there) == digest
-                if same:
-                    os.utime(there.fileno())
-        except AbsentBlobError:
-            return False
-        except DamagedBlobError:
-            same = False
-        except PermissionError:  # another user's: written again, under our name
-            return False
-        if not same:
-            self.mended.append(digest)
-        return same
-
-    def _renewed(self, digest: Digest, good: Path) -> bool:
-        """Whether the blob is there with the same bytes; then it is made young, so that none collects it."""
-        try:
-            with self._store.open(digest) as there, good.open("rb") as stream:
-                same = _same(there, stream)
+                same = is_same(there)
                 if same:
                     os.utime(there.fileno())  # by the file system's clock
         except AbsentBlobError:

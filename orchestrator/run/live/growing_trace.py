@@ -10,20 +10,18 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from orchestrator.run.collect.trace_files import LOSS
+from orchestrator.run.collect.trace_line import EVENT_HEAD, LONGEST_LINE, tensors_in
 from orchestrator.run.live.live_state import LiveStep
 from orchestrator.run.live.reduce_points import GrowingSeries
 
 MOST = 120  # steps, or groups of steps, that are shown; twice as many are held at most
-LONGEST = 16 << 20  # bytes of a line
 PHASES = {
     **{name: name for name in ("init", "rng", "batch", "forward")},
     "loss": "forward",
     "grads": "backward",
     "params": "optimizer",
 }
-_EVENT = re.compile(rb'\{"e":"([a-z]{1,20})","s":([0-9]{1,18})[,}]')
 _LOSS = re.compile(rb'"x":\[([-+.0-9e]{1,40})[,\]]')
-_HEX = 16
 
 Original = Callable[[int], BinaryIO | None]  # by rank; positioned behind its header
 
@@ -66,8 +64,10 @@ class GrowingTrace:
             if self.rank is None:
                 self._begin(line)
                 continue
-            event = _EVENT.match(line)
-            other = self._beside.readline(LONGEST) if self._beside is not None and not self.ended else line
+            event = EVENT_HEAD.match(line)
+            other = (
+                self._beside.readline(LONGEST_LINE) if self._beside is not None and not self.ended else line
+            )
             if event is None:
                 self.ended = self.ended or line.startswith((b'{"end"', b'{"broken"'))
             elif (name := event[1].decode()) in PHASES:
@@ -84,11 +84,7 @@ class GrowingTrace:
     def _count(self, phase: str, step: int, line: bytes, *, same: bool) -> None:
         self.events += 1
         self.phase = phase
-        start = line.find(b'"d":"')
-        if start >= 0:
-            self.tensors += max(line.find(b'"', start + 5) - start - 5, 0) // _HEX
-        else:
-            self.tensors += line.count(b'"],[') + (b'"v":[[' in line)
+        self.tensors += tensors_in(line)
         self.steps = max(self.steps, step + (phase == "optimizer"))
         last = self._groups[-1] if self._groups else None
         if last is None or (step > last.last and step >= last.first + self._width):

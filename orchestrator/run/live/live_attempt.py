@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from orchestrator.run.collect.job_files import parse_json
 from orchestrator.run.collect.trace_files import MAX_SIZE, TRACE_NAME
+from orchestrator.run.collect.trace_line import LONGEST_LINE
 from orchestrator.run.collect.walk_tree import report_names
 from orchestrator.run.live.growing_file import GrowingFile
-from orchestrator.run.live.growing_trace import LONGEST, GrowingTrace, Original
+from orchestrator.run.live.growing_trace import GrowingTrace, Original
 from orchestrator.run.live.live_state import LiveSeries, LiveState, LiveTrace, LiveUse
 from orchestrator.run.live.reduce_points import GrowingSeries
 from orchestrator.run.metrics.read_metrics import MAX_LINE, MAX_LINES_FILE, SERIES, one_line
@@ -81,7 +82,7 @@ class LiveAttempt:
             return
         for name in names[:TRACES]:
             if name not in self._traces:
-                file = GrowingFile(self._folders.report, name, MAX_SIZE, LONGEST)
+                file = GrowingFile(self._folders.report, name, MAX_SIZE, LONGEST_LINE)
                 self._traces[name] = file, GrowingTrace(self._original)
             file, trace = self._traces[name]
             trace.add(file.more())

@@ -17,6 +17,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import TraceFile
+from orchestrator.run.collect.trace_line import LONGEST_LINE, tensors_in
 from orchestrator.verdict.comparability import was_stopped
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.traces.event_differences import (
@@ -27,12 +28,10 @@ from orchestrator.verdict.traces.event_differences import (
 )
 from orchestrator.verdict.traces.trace_lines import (
     CUT_OFF,
-    MAX_LINE,
     TABLE,
     TableLine,
     TraceEvent,
     TraceReader,
-    tensors_in,
     word,
 )
 from orchestrator.verdict.verdict_model import Phase, Traced, TraceDifference
@@ -163,9 +162,9 @@ def _goes_on(original: TraceFile, rerun: TraceFile, open_blob: OpenBlob) -> bool
     try:
         with open_blob(original.digest) as left, open_blob(rerun.digest) as right:
             for stream in (left, right):
-                stream.readline(MAX_LINE)
-            while (line := right.readline(MAX_LINE)).endswith(b"\n"):
-                if left.readline(MAX_LINE) != line:
+                stream.readline(LONGEST_LINE)
+            while (line := right.readline(LONGEST_LINE)).endswith(b"\n"):
+                if left.readline(LONGEST_LINE) != line:
                     return False
             return True
     except (RepriseError, OSError):
@@ -176,7 +175,7 @@ def _after_header(file: TraceFile, open_blob: OpenBlob) -> str:
     """A digest of the lines after the first. A file that cannot be read has a digest that equals no other."""
     try:
         with open_blob(file.digest) as stream:
-            stream.readline(MAX_LINE)
+            stream.readline(LONGEST_LINE)
             return Digest.of_stream(stream)
     except (RepriseError, OSError):
         return file.digest

@@ -8,20 +8,19 @@ the original's of its rank.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from orchestrator.digest import Digest
 from orchestrator.run.attempt_model import TraceFile
+from orchestrator.run.collect.trace_line import EVENT_HEAD, LONGEST_LINE
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.traces.compare_traces import differences_in, earliest
-from orchestrator.verdict.traces.trace_lines import EVENT, MAX_LINE, TABLE, header_of
+from orchestrator.verdict.traces.trace_lines import EVENT, TABLE, header_of
 from orchestrator.verdict.verdict_model import TraceDifference
 
 SETTLE = 3.0  # seconds that other processes have to reach the step of a difference
-_STEP = re.compile(rb'\{"e":"([a-z]{1,20})","s":([0-9]{1,18})[,}]')
 _NOTHING = Digest.of(b"")
 
 
@@ -53,14 +52,14 @@ class _Growing:
             return
         if self.ended:
             return
-        event = _STEP.match(line)
+        event = EVENT_HEAD.match(line)
         if event is None and not line.startswith((EVENT, TABLE)):
             self.ended = True
             return
         step = int(event[2]) if event is not None else self.done + 1
         if self.parted is None and self.beside:
             for one in self.beside:
-                one.same = one.same and one.stream.readline(MAX_LINE + 1) == line
+                one.same = one.same and one.stream.readline(LONGEST_LINE + 1) == line
             if not any(one.same for one in self.beside):
                 self.parted = step
         if event is not None:  # a step's last event is that of its parameters
@@ -117,7 +116,7 @@ class LiveComparison:
         for file in self._originals:
             if file.rank == one.rank:
                 stream = self._open_blob(file.digest)
-                stream.readline(MAX_LINE + 1)
+                stream.readline(LONGEST_LINE + 1)
                 one.beside.append(_Beside(file, stream))
 
     def _judge(self, one: _Growing) -> TraceDifference | None:

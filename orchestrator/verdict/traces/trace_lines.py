@@ -14,12 +14,11 @@ from typing import Any, BinaryIO
 from orchestrator.digest import CHUNK
 from orchestrator.run.attempt_model import TraceFile
 from orchestrator.run.collect.job_files import refuse_large
+from orchestrator.run.collect.trace_line import HEX, LONGEST_LINE
 from orchestrator.verdict.verdict_model import Phase
 
-MAX_LINE = 16 << 20  # bytes; the digests of 100,000 tensors are 1.6 MB, their table 6 MB
 MAX_TABLES = 128 << 20  # bytes of tables that are kept to name tensors by; what comes later has no names
 MAX_TEXT = 200  # characters of a name
-HEX = 16  # digits of a digest
 CUT_OFF = "was cut off before its end"
 
 EVENT, TABLE = b'{"e":', b'{"table":'
@@ -165,25 +164,14 @@ class TraceReader:
             self.problem = "contradicts the record of it in its rank"
 
     def _line(self) -> bytes | None:
-        line = self._stream.readline(MAX_LINE + 1)
+        line = self._stream.readline(LONGEST_LINE + 1)
         self._size += len(line)
         self._hasher.update(line)
         if line.endswith(b"\n"):
             return line
-        if len(line) > MAX_LINE:
-            self.problem = f"has a line of more than {MAX_LINE >> 20} MiB"
+        if len(line) > LONGEST_LINE:
+            self.problem = f"has a line of more than {LONGEST_LINE >> 20} MiB"
         return None
-
-
-def tensors_in(line: bytes) -> int:
-    """How many digests an event holds, without parsing it."""
-    start = line.find(b'"d":"')
-    if start >= 0:
-        end = line.find(b'"', start + 5)
-        return max(end - start - 5, 0) // HEX
-    if b'"v":[[' in line:
-        return line.count(b'"],[') + 1
-    return 1 if b'"c":"' in line else 0
 
 
 def word(value: object) -> str:

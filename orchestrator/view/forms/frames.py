@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.durable import writing
 from orchestrator.errors import UsageError
 from orchestrator.view.runs.run_columns import CellValue
 
@@ -25,17 +25,10 @@ def to_polars(columns: Columns) -> Any:
 
 
 def write_parquet(columns: Columns, path: Path) -> None:
-    """A whole file, or none. UsageError where pyarrow is not installed or the file cannot be written."""
+    """A whole file, or none. UsageError where pyarrow is not installed; OSError."""
     arrow, parquet = _installed("pyarrow"), _installed("pyarrow.parquet")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            parquet.write_table(arrow.table({name: list(values) for name, values in columns.items()}), beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+    with writing(path) as stream:
+        parquet.write_table(arrow.table({name: list(values) for name, values in columns.items()}), stream)
 
 
 def _installed(name: str) -> Any:

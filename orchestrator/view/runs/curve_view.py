@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
+from orchestrator.analysis.number_scale import share_between
 from orchestrator.errors import UsageError
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.metrics.series import Point, points_of
@@ -82,8 +83,8 @@ def curve_lines(points: Sequence[Point], width: int, height: int = HEIGHT) -> li
     cells = [[" "] * columns for _ in range(height)]
     first, last = min(across), max(across)
     for place, point in zip(across, points, strict=True):
-        column = round(_share(place, first, last) * (columns - 1))
-        row = round((1 - _share(point.value, low, high)) * (height - 1))
+        column = round(share_between(place, first, last) * (columns - 1))
+        row = round((1 - share_between(point.value, low, high)) * (height - 1))
         cells[row][column] = "*"
     sides = [labels[0], *[""] * (height - 2), labels[1]]
     lines = [f"{side:>{margin}} |{''.join(row).rstrip()}" for side, row in zip(sides, cells, strict=True)]
@@ -91,9 +92,3 @@ def curve_lines(points: Sequence[Point], width: int, height: int = HEIGHT) -> li
     lines.append(" " * margin + " +" + "-" * columns)
     under = f"{ends[0]}{ends[1]:>{max(columns - len(ends[0]), 1)}}"
     return [*lines, f"{' ' * margin}  {under}  {'step' if stepped else 'point'}"]
-
-
-def _share(value: float, low: float, high: float) -> float:
-    """Where between the two, from 0 to 1. By halves, because the distance may be beyond a float."""
-    half = high / 2 - low / 2
-    return 0.5 if half == 0 else min(max((value / 2 - low / 2) / half, 0.0), 1.0)

@@ -10,8 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from orchestrator.analysis.importance.bounded_importance import bounded_importance
-from orchestrator.analysis.importance.parameter_importance import MOST_RUNS, Importance, Share
-from orchestrator.analysis.importance.trials_of_runs import PARTS, Gathered, gather, metric_and_part
+from orchestrator.analysis.importance.parameter_importance import Importance, Share
+from orchestrator.analysis.importance.trials_of_runs import (
+    PARTS,
+    Gathered,
+    gather,
+    metric_and_part,
+    trials_filter,
+)
 from orchestrator.analysis.parallel_axes import Axis, along, axis_of
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import HistoryFilter, RunLine
@@ -84,7 +90,7 @@ def metric_importance(request: Request) -> Response:
 
 
 def _lines(record: Record, job: str, where: str | None) -> Sequence[RunLine]:
-    return record.history.lines(HistoryFilter(job=job, where=where, archived=False, limit=MOST_RUNS))
+    return record.history.lines(trials_filter(job, where))
 
 
 def _bar(share: Share) -> Bar:

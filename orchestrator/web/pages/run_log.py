@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -41,23 +40,25 @@ def log_lines(
     """Those around line `at`; those that hold `find`, in any case; else the last ones."""
     counted = _Counted(log_chunks(session, run, follow=False))
     whole = _clean(counted)
+    kept: list[tuple[int, str]] = []
     if find:
         word = find.lower()
         total = matches = 0
-        kept: list[tuple[int, str]] = []
         for total, line in enumerate(whole, 1):
             if word in line.lower():
                 matches += 1
                 if len(kept) < limit:
                     kept.append((total, _around(line, word)))
         return LogLines(kept, total, matches, counted.cut)
-    numbered = enumerate(map(_shortened, whole), 1)
     if at is not None:
-        first = max(at - limit // 4, 1)
-        kept = list(islice(numbered, first - 1, first - 1 + limit))
-        total = max(first - 1 + len(kept), sum(1 for _ in numbered) + first - 1 + len(kept))
-        return LogLines(kept, total, None, counted.cut)
-    tail = deque(numbered, maxlen=limit)
+        first, total, kept = max(at - limit // 4, 1), 0, []
+        for total, line in enumerate(whole, 1):
+            if first <= total < first + limit:
+                kept.append((total, _shortened(line)))
+        if kept:
+            return LogLines(kept, total, None, counted.cut)
+        return log_lines(session, run, limit=limit)  # `at` is beyond the end
+    tail = deque(enumerate(map(_shortened, whole), 1), maxlen=limit)
     return LogLines(list(tail), tail[-1][0] if tail else 0, None, counted.cut)
 
 

@@ -34,7 +34,6 @@ AT_ONCE, MOST = 50, 500  # runs on a page
 GROUPED = 1_000  # runs that are looked at for groups
 SHOWN = 18  # columns, where nobody chose
 LONGEST = 4_000  # characters of one value of the address
-MOST_CHOSEN = 100  # runs that are compared
 _KEPT = ("where", "sort", "tag", "job", "columns", "archived", "reruns", "group", "limit")
 
 
@@ -238,7 +237,7 @@ def _text(value: object) -> str:
 
 def chosen_runs(request: Request) -> Response:
     """`/select?run=A&run=B`: what the table's form sends, without scripts, to the page that compares."""
-    runs = request.query_params.getlist("run")[:MOST_CHOSEN]
+    runs = request.query_params.getlist("run")
     known = [run for run in runs if len(run) == 16 and set(run) <= set("0123456789abcdef")]
     if not known:
         raise UsageError("no run is selected", "tick some rows of the table, then compare")
