@@ -325,6 +325,22 @@ def test_a_difference_before_a_cut_is_a_difference(judge, lines):
     assert verdict.notes == ("the trace of rank 0 of the rerun was cut off before its end",)
 
 
+def upto(lines: list[Any], kind: str, step: int) -> list[Any]:
+    return lines[: lines.index(event(lines, kind, step)) + 1]
+
+
+def test_only_steps_that_a_trace_holds_are_called_equal(judge, blobs, record, rerun, lines, trace_of):
+    """A cut trace's steps may stand in the record all the same: a job can write what it likes."""
+    for kind, step, equal in (("batch", 0, 0), ("params", 0, 1), ("grads", 1, 1), ("params", 1, 2)):
+        verdict = judge(lines, traces=(blobs.traced(upto(lines, kind, step), steps=3),))
+        assert verdict.traced.steps == equal
+        assert f"{equal} step{'' if equal == 1 else 's'} of training equal" in verdict.summary
+    whole = [trace_of(rank=rank, world=2, pid=rank) for rank in (0, 1)]
+    original = record(traces=tuple(blobs.traced(one) for one in whole))
+    again = blobs.traced(whole[0]), blobs.traced(upto(whole[1], "loss", 1))
+    assert compare(original, rerun(traces=again), blobs.open).traced.steps == 1  # of the two processes
+
+
 def test_a_damaged_or_missing_blob_is_no_evidence(judge, blobs, lines):
     file = blobs.traced(lines)
     change_digest(event(lines, "params", 0), 0)
@@ -333,6 +349,7 @@ def test_a_damaged_or_missing_blob_is_no_evidence(judge, blobs, lines):
     assert damaged.outcome is Outcome.NOT_INSTRUMENTED
     assert "the trace of rank 0 of the rerun is damaged in the store" in damaged.summary
     assert damaged.first is None
+    assert damaged.traced.tensors == damaged.traced.steps == 0
     del blobs.held[file.digest]
     assert "a trace of rank 0 cannot be read: no blob" in judge(lines, traces=(file,)).summary
 

@@ -204,6 +204,9 @@ def test_a_stop_without_a_difference_in_the_trace_proves_nothing(blobs, original
     verdict = compare(original, stopped, blobs.open)
     assert verdict.outcome is Outcome.NOT_COMPARABLE
     assert "shows no difference" in verdict.summary
+    assert (verdict.traced.steps, verdict.traced.events) == (1, 7), (
+        "what the cut trace does not hold is not equal"
+    )
 
 
 def test_where_a_first_difference_would_not_decide_nothing_is_stopped(

@@ -17,7 +17,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import TraceFile
-from orchestrator.run.collect.trace_line import LONGEST_LINE, tensors_in
+from orchestrator.run.collect.trace_line import EVENT_HEAD, LONGEST_LINE, tensors_in
 from orchestrator.verdict.comparability import was_stopped
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.traces.event_differences import (
@@ -53,6 +53,7 @@ class TracesCompared:
     unlike: str = ""  # why the two cannot be set side by side; only where nothing differed before that
     problems: tuple[str, ...] = ()  # traces that are incomplete, damaged, or contradict the record
     reordered: bool = False  # the same batches came in another order
+    whole: bool = False  # of one pair: both were read to their ends, and nothing differs
 
     @property
     def equal(self) -> bool:
@@ -71,19 +72,19 @@ def compare_traces(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob) -
     problems += [] if cut else _recorded_problems("rerun", rerun)
     unlike = "" if problems or cut else _other_processes(original, rerun)
     found: list[TraceDifference] = []
-    total, reordered = Traced(), False
+    parts, reordered = [], False
     for pair in pairs_of(original.traces, rerun.traces, open_blob, cut=cut):
         compared = _compare_pair(pair, open_blob, cut=cut)
         problems += [text for text in compared.problems if text not in problems]
         unlike = unlike or compared.unlike
-        total = _sum(total, compared)
+        parts.append(compared)
         if compared.first is not None:
             found.append(compared.first)
             reordered = reordered or compared.reordered
     first = earliest(found)
     if first is not None:
-        total, unlike = total.model_copy(update={"steps": min(total.steps, first.step)}), ""
-    return TracesCompared(total, first, unlike, tuple(problems), reordered)
+        unlike = ""
+    return TracesCompared(_sum(parts), first, unlike, tuple(problems), reordered)
 
 
 def earliest(found: Iterable[TraceDifference]) -> TraceDifference | None:
@@ -181,13 +182,15 @@ def _after_header(file: TraceFile, open_blob: OpenBlob) -> str:
         return file.digest
 
 
-def _sum(total: Traced, compared: TracesCompared) -> Traced:
-    one = compared.traced or Traced()
+def _sum(parts: list[TracesCompared]) -> Traced:
+    """Of all pairs. Nothing is counted past the step at which one of them was cut, or differs."""
+    each = [part.traced or Traced() for part in parts]
+    ends = [one.steps for one, part in zip(each, parts, strict=True) if not part.whole]
     return Traced(
-        ranks=total.ranks + 1,
-        steps=max(total.steps, one.steps),
-        events=total.events + one.events,
-        tensors=total.tensors + one.tensors,
+        ranks=len(each),
+        steps=min([max((one.steps for one in each), default=0), *ends]),
+        events=sum(one.events for one in each),
+        tensors=sum(one.tensors for one in each),
     )
 
 
@@ -212,6 +215,7 @@ class _Walk:
     cut: bool  # the right one was stopped before its end, or still grows
     events: int = 0
     tensors: int = 0
+    same: bytes = b""  # the last event that both hold
     first: TraceDifference | None = None
     unlike: str = ""
     batches: Counter[bytes] = field(default_factory=Counter)  # the original's less the rerun's
@@ -233,6 +237,7 @@ class _Walk:
             else:
                 self.events += 1
                 self.tensors += tensors_in(a)
+                self.same = a
 
     def _other_header(self) -> str:
         a, b = self.left.header, self.right.header
@@ -326,6 +331,8 @@ class _Walk:
     def _same_batches(self) -> bool:
         """Whether both had the same batches; of a stopped rerun: whether the original had all of its."""
         left = self.batches.values()
+        if len(left) >= MAX_BATCHES:
+            return False  # not all were held
         return min(left, default=0) >= 0 if self.cut else not any(left)
 
     def result(self) -> TracesCompared:
@@ -334,15 +341,26 @@ class _Walk:
             reader.finish()
             if reader.problem and not (self.cut and reader.problem == CUT_OFF and reader is self.right):
                 problems.append(f"the trace of rank {reader.file.rank} of the {name} {reader.problem}")
-        damaged = any("damaged" in text for text in problems)
-        steps = self.left.file.steps if self.cut else min(self.left.file.steps, self.right.file.steps)
+        if any("damaged" in text for text in problems):
+            return TracesCompared(Traced(ranks=1), problems=tuple(problems))
+        whole = not (self.first or self.unlike or self.left.problem or self.right.problem)
+        steps = self.left.file.steps if whole else self._equal_steps()
         return TracesCompared(
             traced=Traced(ranks=1, steps=steps, events=self.events, tensors=self.tensors),
-            first=None if damaged else self.first,
+            first=self.first,
             unlike="" if problems else self.unlike,
             problems=tuple(problems),
             reordered=self.first is not None and self.first.phase is Phase.BATCH and self._same_batches(),
+            whole=whole,
         )
+
+    def _equal_steps(self) -> int:
+        """Steps before the first difference, or those that both traces hold where one of them was cut."""
+        if self.first is not None:
+            return self.first.step
+        head = EVENT_HEAD.match(self.same)
+        # The event of its parameters is a step's last one.
+        return 0 if head is None else int(head[2]) + (head[1] == b"params")
 
 
 def _rank_of(difference: TraceDifference) -> int:
