@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
@@ -206,6 +207,22 @@ def wall_clocks(module: Module) -> list[str]:
         for call in calls
         if ast.unparse(call.func) in _CLOCKS and module.where not in WALL_CLOCKS
     ]
+
+
+def test_the_table_of_rooms_in_the_docs_is_the_packages():
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text().partition("## The rooms")[2]
+    rows = [line.split("|") for line in text.partition("## Where")[0].splitlines() if line.startswith("| `")]
+    said = {
+        room.rstrip("/"): set(re.findall(r"`(\w+)/`", row[3]))
+        for row in rows
+        for room in re.findall(r"`([\w/]+)`", row[1])
+    }
+    folders = {
+        room: {path.name for path in (PACKAGE / room).glob("[a-z]*") if any(path.glob("[!_]*"))}
+        for floor in (*FLOORS, APART)
+        for room in floor
+    }
+    assert said == folders
 
 
 def test_what_orders_or_expires_anything_asks_no_clients_clock():

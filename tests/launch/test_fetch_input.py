@@ -492,7 +492,7 @@ def test_what_a_collection_took_of_one_input_while_the_next_went_is_put_again(
     for name in ("first", "second"):
         (tmp_path / name).write_text(name)
         specs[name] = InputSpec(path=str(tmp_path / name))
-    read = [read_input(tmp_path / name) for name in specs]
+    read = {name: read_input(tmp_path / name) for name in specs}
 
     @contextmanager
     def slow():  # type: ignore[no-untyped-def]
@@ -500,7 +500,7 @@ def test_what_a_collection_took_of_one_input_while_the_next_went_is_put_again(
         with real() as uploads:
             yield uploads
         if len(asked) == 2:  # hours later, the second is stored
-            here.store.remove(read[0].digest, here.store.now() + timedelta(days=1))
+            here.store.remove(read["first"].digest, here.store.now() + timedelta(days=1))
             monkeypatch.setattr(upload_input, "SOON", 0.0)
         elif len(asked) > 2:
             monkeypatch.setattr(upload_input, "SOON", 3600.0)
@@ -508,7 +508,7 @@ def test_what_a_collection_took_of_one_input_while_the_next_went_is_put_again(
     monkeypatch.setattr(here.store, "uploads", slow)
     share_inputs(here, specs, read, SILENT)
     assert len(asked) == 4
-    for one in read:
+    for one in read.values():
         here.store.verify(one.digest)
 
 

@@ -19,16 +19,17 @@ from orchestrator.spec.jobfile.job_spec import InputSpec
 
 
 def share_inputs(
-    session: Session, inputs: Mapping[str, InputSpec], data: Iterable[InputData], watch: Watch
+    session: Session, inputs: Mapping[str, InputSpec], data: Mapping[str, InputData], watch: Watch
 ) -> None:
-    """Put the inputs of a job file into the store; `data`: as they were read just now, by their names' order.
+    """Put the inputs of a job file into the store; `data`: as they were read just now, by name.
 
     UsageError: one changes meanwhile. StoreError.
     """
     stored: list[tuple[Path, InputData]] = []
     began = time.monotonic()
-    for (name, item), read in zip(sorted(inputs.items()), data, strict=True):
+    for name, item in sorted(inputs.items()):
         if item.upload:
+            read = data[name]
             put_input(session, Path(item.path), watch, data=read, thorough=session.rehash)
             stored.append((Path(item.path), read))
         else:

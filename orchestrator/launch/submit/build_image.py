@@ -47,7 +47,7 @@ class Built(Value):
     base: Base
     source: SourceTree
     image: Image
-    inputs: tuple[InputData, ...] = ()
+    inputs: dict[str, InputData] = {}
     origins: dict[str, InputOrigin] = {}  # of the inputs that were looked up in the record
     stamps: dict[str, str] = {}  # of the inputs, from before they were hashed
     warnings: tuple[str, ...] = ()  # shown while it was built; its run keeps them as notes
@@ -91,7 +91,7 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
         base=base,
         source=source,
         image=image,
-        inputs=tuple(inputs.values()),
+        inputs=inputs,
         origins={name: one.origin for name, one in looked_up.items()},
         stamps={name: look.stamp for name, look in looks.items()},
         warnings=noted,

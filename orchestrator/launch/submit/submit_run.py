@@ -97,7 +97,7 @@ def submit_elsewhere(
 def _share(session: Session, built: Built, watch: Watch) -> None:
     """Inputs that were looked up are in the store."""
     at_paths = {name: item for name, item in built.spec.inputs.items() if name not in built.origins}
-    share_inputs(session, at_paths, built.inputs[: len(at_paths)], watch)
+    share_inputs(session, at_paths, built.inputs, watch)
 
 
 def _hand_over(session: Session, image: Image, watch: Watch) -> EngineInfo:
@@ -146,7 +146,7 @@ def _new_run(session: Session, built: Built, key: str | None, wanted: Wanted) ->
         submitted_by=person(),
         reference=built.image.tag,
         wanted=wanted,
-        inputs=built.inputs,
+        inputs=tuple(built.inputs.values()),
     )
 
 

@@ -6,6 +6,7 @@ Writes take a connection inside a writing transaction (database.py).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
@@ -35,19 +36,20 @@ def add(connection: Connection, name: str, data: InputData, by: str) -> tuple[Da
         return known, False
     record_input_data(connection, data)
     last = connection.execute(select(func.max(_table.c.version)).where(_table.c.name == name)).scalar()
-    moment, number = now(connection), (last or 0) + 1
-    row = {
-        "name": name,
-        "version": number,
-        "digest": data.digest,
-        "added_by": by,
-        "added_at": moment,
-    }
-    key = inserted(connection, _table, row)
-    record_shared(connection, "data.named", _table, key, row)
+    key = append_version(connection, name, (last or 0) + 1, data.digest, by, now(connection))
     made = _first(connection, _table.c.id == key)
     assert made is not None  # noqa: S101  (it was written just now)
     return made, True
+
+
+def append_version(
+    connection: Connection, name: str, version: int, digest: Digest, by: str, at: datetime
+) -> int:
+    """Write down a version as it is, and its event in the ledger: its key. The caller has checked it."""
+    row = {"name": name, "version": version, "digest": digest, "added_by": by, "added_at": at}
+    key = inserted(connection, _table, row)
+    record_shared(connection, "data.named", _table, key, row)
+    return key
 
 
 def find(connection: Connection, name: str, version: int | None = None) -> DataVersion:

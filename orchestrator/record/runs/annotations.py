@@ -70,7 +70,7 @@ def note(connection: Connection, run: str, text: str, by: str) -> bool:
     last = select(table.c.text).where(mine).order_by(table.c.id.desc()).limit(1)
     if connection.execute(last).scalar() == text:
         return False
-    _add(connection, key, "note", by, text=text)
+    _say(connection, run, "note", by, text=text)
     return True
 
 
@@ -87,7 +87,7 @@ def tag(
     present = set(marks_of(connection, [key])[key].tags)
     changed = [word for word in dict.fromkeys(words) if (word in present) is remove]
     for word in changed:
-        _add(connection, key, "untag" if remove else "tag", by, word=word)
+        _say(connection, run, "untag" if remove else "tag", by, word=word)
     return changed
 
 
@@ -100,9 +100,9 @@ def name(connection: Connection, word: str, run: str, by: str) -> str | None:
         )
     if word == LATEST:
         raise UsageError(f"{word!r} cannot be an alias", "it names the run submitted last, whichever that is")
-    key, before = key_of(connection, run), named(connection, word)
+    before = named(connection, word)
     if before != run:
-        _add(connection, key, "name", by, word=word)
+        _say(connection, run, "name", by, word=word)
     return before
 
 
@@ -111,7 +111,7 @@ def unname(connection: Connection, word: str, by: str) -> str:
     run = named(connection, word)
     if run is None:
         raise UsageError(f"no run has the alias {word}", "`reprise alias` lists aliases")
-    _add(connection, key_of(connection, run), "unname", by, word=word)
+    _say(connection, run, "unname", by, word=word)
     return run
 
 
@@ -121,17 +121,28 @@ def archive(connection: Connection, runs: Sequence[str], by: str, *, restore: bo
     for run in dict.fromkeys(runs):
         key = key_of(connection, run)
         if (marks_of(connection, [key])[key].archived is not None) is restore:
-            _add(connection, key, "restore" if restore else "archive", by)
+            _say(connection, run, "restore" if restore else "archive", by)
             changed.append(run)
     return changed
 
 
-def _add(connection: Connection, key: int, kind: str, by: str, *, word: str = "", text: str = "") -> None:
-    row = {"run_id": key, "kind": kind, "word": word, "text": text, "made_by": by, "made_at": now(connection)}
-    added = inserted(connection, tables.annotation, row)
-    held = {str(added): row_evidence.row_value(tables.annotation, row)}
-    run = connection.execute(select(tables.run.c.public_id).where(tables.run.c.id == key)).scalar_one()
-    append_events.append(connection, EVENTS[kind], run, {"annotation": held})
+def _say(connection: Connection, run: str, kind: str, by: str, *, word: str = "", text: str = "") -> None:
+    said = Remark(run=run, kind=kind, word=word, text=text, by=by, at=now(connection))
+    append_remark(connection, said)
+
+
+def append_remark(connection: Connection, said: Remark) -> None:
+    """Write down what was said as it is, and its event in the ledger. The caller has checked it."""
+    row = {
+        "run_id": key_of(connection, said.run),
+        "kind": said.kind,
+        "word": said.word,
+        "text": said.text,
+        "made_by": said.by,
+        "made_at": said.at,
+    }
+    held = {str(inserted(connection, tables.annotation, row)): row_evidence.row_value(tables.annotation, row)}
+    append_events.append(connection, EVENTS[said.kind], said.run, {"annotation": held})
 
 
 def marks(connection: Connection, run: str) -> RunAnnotations:

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, select
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.record.runs.run_states import inserted, record_input_data, record_shared
+from orchestrator.record.data_sets.data_versions import append_version
+from orchestrator.record.runs.run_states import record_input_data
 from orchestrator.record.schema import tables
 from orchestrator.record.transfer.import_limits import LINE, VERSIONS, input_problem
 from orchestrator.spec.inputs import InputData
@@ -71,7 +72,9 @@ def bring_names(connection: Connection, items: Callable[[], Iterable[CarriedData
     new = []
     for item in items():
         if item.name not in kept and item.version not in ours[item.name]:
-            _write(connection, item)
+            # A list of files that has the digest proves itself. Without one, what is known here stays.
+            record_input_data(connection, item.data, seen=bool(item.data.files))
+            append_version(connection, item.name, item.version, item.data.digest, item.by, item.at)
             new.append(item.reference)
     return BroughtNames(new=tuple(new), kept=tuple(sorted(kept)))
 
@@ -87,16 +90,3 @@ def _differ(here: dict[int, str], there: list[Digest]) -> bool:
     return any(here.get(number, digest) != digest for number, digest in enumerate(there, 1)) or (
         len(set(both.values())) < len(both)
     )
-
-
-def _write(connection: Connection, item: CarriedData) -> None:
-    # A list of files that has the digest proves itself. Without one, what is known here stays.
-    record_input_data(connection, item.data, seen=bool(item.data.files))
-    row = {
-        "name": item.name,
-        "version": item.version,
-        "digest": item.data.digest,
-        "added_by": item.by,
-        "added_at": item.at,
-    }
-    record_shared(connection, "data.named", _table, inserted(connection, _table, row), row)

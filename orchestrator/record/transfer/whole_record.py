@@ -11,10 +11,16 @@ from sqlalchemy import Connection, select
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.run_record import Remark
-from orchestrator.record.runs.annotations import EVENTS, LONGEST_NOTE, every_remark, is_alias, is_tag, named
-from orchestrator.record.runs.run_states import inserted, key_of
+from orchestrator.record.runs.annotations import (
+    LONGEST_NOTE,
+    append_remark,
+    every_remark,
+    is_alias,
+    is_tag,
+    named,
+)
+from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.schema import tables
 from orchestrator.record.transfer.data_names import BroughtNames, CarriedData, bring_names
 from orchestrator.record.transfer.import_limits import LINE
@@ -93,7 +99,7 @@ def bring_all(
         if remark.kind in ("name", "unname") and remark.word in ours:
             kept.add(remark.word)
         elif not _is_said(connection, remark):
-            _say(connection, remark)
+            append_remark(connection, remark)
             new += 1
     names = bring_names(connection, data)
     return BroughtAll(runs=tuple(brought), remarks=new, kept=tuple(sorted(kept)), data=names)
@@ -113,16 +119,3 @@ def _is_said(connection: Connection, remark: Remark) -> bool:
     who = (table.c.made_by == remark.by) & (table.c.made_at == remark.at)
     mine = table.c.run_id == key_of(connection, remark.run)
     return connection.execute(select(table.c.id).where(mine & same & who)).first() is not None
-
-
-def _say(connection: Connection, remark: Remark) -> None:
-    row = {
-        "run_id": key_of(connection, remark.run),
-        "kind": remark.kind,
-        "word": remark.word,
-        "text": remark.text,
-        "made_by": remark.by,
-        "made_at": remark.at,
-    }
-    held = {str(inserted(connection, tables.annotation, row)): row_evidence.row_value(tables.annotation, row)}
-    append_events.append(connection, EVENTS[remark.kind], remark.run, {"annotation": held})
