@@ -31,7 +31,8 @@ _USERINFO = re.compile(
 _NAMED = re.compile(
     r"(?i)(?P<name>\b(?:\w*(?:password|passwd|secret|secret_?(?:access_?)?key|token|api_?key)|pwd|sig|signature"
     r"|x-amz-(?:signature|credential|security-token))(?:\s*=\s*|['\"]\s*:\s*(?=['\"])))"
-    r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s&,;'\"]+)"
+    # What a hint asks for stays: an input may be called `token`, and then `--input token=PATH` mends it.
+    r"(?!(?-i:PATH|VALUE)(?![^\s,;`]))(?P<value>\"[^\"]*\"|'[^']*'|[^\s&,;'\"]+)"
 )
 _HEADER = re.compile(r"\b(?P<kind>[Bb]asic|[Bb]earer)\s+(?=[\w+/.~-]*[0-9=])[\w+/=.~-]{8,}")
 _UNPRINTED = re.compile(r"[^!-~]")

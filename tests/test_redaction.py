@@ -96,6 +96,7 @@ def test_remotes_as_they_are_recorded(remote: str, kept: str) -> None:
         "https://b.example/x?X-Amz-Credential=abc&X-Amz-Signature=0123",
         "PGPASSWORD=abc",
         '{"access_token": "abc"}',
+        "password=PATHabc&token=VALUE0123",
     ],
 )
 def test_secrets_of_texts(text: str) -> None:
@@ -105,7 +106,14 @@ def test_secrets_of_texts(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a basic transformation", "no token, answered 200", "user@host", "pass 2: done"]
+    "text",
+    [
+        "a basic transformation",
+        "no token, answered 200",
+        "user@host",
+        "pass 2: done",
+        "`reprise rerun --input token=PATH`, where it is; or give it: -p api_key=VALUE",
+    ],
 )
 def test_plain_words_stay(text: str) -> None:
     assert redact(text) == text or text == "pass 2: done"

@@ -20,23 +20,22 @@ def missing_evidence(original: RunRecord, rerun: RunRecord, problems: tuple[str,
     if wanted.tensors is TracedTensors.OFF:
         return None
     for name, run in (("original", original), ("rerun", rerun)):
-        gap = _not_watched(run, f"{wanted.tensors.value}:{wanted.every}")
+        gap = _not_watched(name, run, f"{wanted.tensors.value}:{wanted.every}")
         if gap:
-            return gap.format(name)
+            return gap
     return problems[0] if problems else None
 
 
-def _not_watched(run: RunRecord, asked: str) -> str | None:
-    """With {} where the run's name belongs."""
+def _not_watched(name: str, run: RunRecord, asked: str) -> str | None:
     if not run.readbacks:
-        return "no Python process of the {} reported itself, so nothing says that it was watched"
+        return f"no Python process of the {name} reported itself, so nothing says that it was watched"
     for readback in run.readbacks:
         found = last_flags(readback).get("trace")
         if with_torch(readback) and found != asked:
-            said = "nothing" if found is None else str(found).replace("{", "(").replace("}", ")")[:200]
-            return f"process {readback.pid} of the {{}} was not traced as asked ({asked}): it says {said}"
+            said = "nothing" if found is None else str(found)[:200]
+            return f"process {readback.pid} of the {name} was not traced as asked ({asked}): it says {said}"
     if run.traces and not any(map(with_torch, run.readbacks)):
-        return "the {} left a trace, but none of its processes reported torch"
+        return f"the {name} left a trace, but none of its processes reported torch"
     return None
 
 

@@ -223,7 +223,7 @@ UNWATCHED: dict[str, tuple[dict[str, Any], str]] = {
                 Readback(pid=10, argv=(), start={**TORCH, "trace": "failed: no {hook}"}, end=None),
             )
         },
-        "process 10 of the rerun was not traced as asked (all:1): it says failed: no (hook)",
+        "process 10 of the rerun was not traced as asked (all:1): it says failed: no {hook}",
     ),
     "switched off later": (
         {
