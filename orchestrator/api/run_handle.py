@@ -17,11 +17,11 @@ from orchestrator.launch.dispatch.find_log import log_chunks
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import RunLine, RunRecord, VerdictLine
 from orchestrator.run.attempt_model import Output, OutputStatus
-from orchestrator.run.metrics.series import points_of
 from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import Scalar
 from orchestrator.view.forms.clean_text import Cleaner
 from orchestrator.view.forms.page import Fields
+from orchestrator.view.runs.curve_view import points_named
 from orchestrator.view.runs.run_view import run_page
 
 IN_MEMORY = 64 << 20  # bytes of an output that are held in memory; a larger one lies in a temporary file
@@ -132,13 +132,10 @@ class Run:
             return session.record.history.verdicts(self.id)
 
     def series(self, name: str) -> Curve:
-        """Every point of a metric, such as `loss`. UsageError for a metric without points."""
-        found = [point for point in points_of(self.record.series) if point.name == name]
-        if not found:
-            names = sorted({point.name for point in points_of(self.record.series)})
-            near = get_close_matches(name, names, 1)
-            known = f"did you mean {near[0]}?" if near else f"it has {', '.join(names[:20]) or 'no series'}"
-            raise UsageError(f"run {self.id} has no series {name!r}", known)
+        """Every point of a metric, such as `loss`; its last value where it has no series. UsageError for an
+        unknown metric.
+        """
+        found = points_named(self.record, name)
         return Curve([point.step for point in found], [point.value for point in found])
 
     def open(self, path: str) -> BinaryIO:

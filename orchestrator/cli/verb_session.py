@@ -60,10 +60,9 @@ def _seal(session: Session) -> None:
 def _adopt(session: Session) -> None:
     """Usually no run is open, and the engine's libraries (0.1 s) are not imported."""
     from orchestrator.record.run_record import HistoryFilter
-    from orchestrator.run.attempt_model import State
+    from orchestrator.run.attempt_model import OPEN_STATES
 
-    open_states = tuple(state for state in State if not state.final)
-    if session.record.history.lines(HistoryFilter(states=open_states, limit=1)):
+    if session.record.history.lines(HistoryFilter(states=OPEN_STATES, limit=1)):
         from orchestrator.cli.terminal.run_progress import notes_only
         from orchestrator.launch.execute.recover import adopt, dispatch_soon
 

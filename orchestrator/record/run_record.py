@@ -97,6 +97,11 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
+def is_run_id(text: str) -> bool:
+    """Whether it is a whole id, as `new_id` makes them."""
+    return len(text) == 16 and set(text) <= set("0123456789abcdef")
+
+
 class Placement(Value):
     """Where a run is executed, and how it came into this record."""
 

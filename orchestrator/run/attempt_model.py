@@ -32,6 +32,10 @@ class State(StrEnum):
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.LOST)
 
 
+OPEN_STATES = tuple(state for state in State if not state.final)
+FINAL_STATES = tuple(state for state in State if state.final)
+
+
 class Failure(StrEnum):
     """Whose fault a failure is."""
 

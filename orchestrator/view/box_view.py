@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.record.run_record import BoxLine, RunLine
+from orchestrator.run.attempt_model import OPEN_STATES
 from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.human_units import moment_text, size_text, span_text
 from orchestrator.view.forms.json_form import jsonable
@@ -72,7 +73,8 @@ def open_runs_view(runs: Sequence[RunLine], waiting: Mapping[str, str], more: bo
         ]
         yield Table(("run", "job", "state", "box", "submitted", "by", "waits because"), rows)
         if more:
-            yield Text("and more; `reprise history --status queued` lists them")
+            states = " ".join(f"--status {state}" for state in OPEN_STATES)
+            yield Text(f"and older ones: `reprise history {states} --limit {10 * len(runs)}` lists more")
 
     return View({"open": runs, "waiting": waiting, "more": more}, page())
 

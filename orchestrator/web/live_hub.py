@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 
@@ -87,7 +87,8 @@ class Channel:
         self.over = False
         self.asked = time.monotonic()
         self._session, self._facts = session, run
-        self._lock = threading.Lock()
+        # A change and its message are one step under it: a tab that enters is never told a line twice.
+        self._lock = threading.RLock()
         self._tabs: set[Tab] = set()
         self._kept: deque[Message] = deque(maxlen=KEPT)
         self._number = 0
@@ -166,22 +167,27 @@ class Channel:
     def _another(self, before: _Followed | None, opened: OpenRun) -> _Followed:
         if before is not None:
             before.close()
-        self._log = _LogTail()
+        with self._lock:
+            self._log = _LogTail()
         return _Followed(self._session, self._facts, opened)
 
     def _read(self, source: _Followed, *, send: bool) -> None:
-        first, lines, missed = self._log.add(source.log())
-        if lines or missed:
-            self._tell("log", {"first": first, "lines": lines, "missed": missed})
+        new = self._log.read(source.log())
+        with self._lock:
+            first, lines, missed = self._log.add(new)
+            if lines or missed:
+                self._tell("log", {"first": first, "lines": lines, "missed": missed})
         if send and (text := source.state()) and text != self._live:
-            self._live = text
-            self._tell("state", None)
+            with self._lock:
+                self._live = text
+                self._tell("state", None)
 
     def _move(self, state: State) -> None:
         if state is self._state:
             return
-        self._state = state
-        self._tell("run", {"state": state.value})
+        with self._lock:
+            self._state = state
+            self._tell("run", {"state": state.value})
         if state.final:
             self._tell("end", {"state": state.value})
             self.over = True
@@ -217,8 +223,13 @@ def _ended(queue: asyncio.Queue[Message | None]) -> None:
     queue.put_nowait(None)
 
 
+class _NewLines(NamedTuple):
+    last: deque[str]
+    count: int  # of all
+
+
 class _LogTail:
-    """The last lines of a log, numbered from 1."""
+    """The last lines of a log, numbered from 1. Only `add` changes `lines` and `first`."""
 
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=LINES)
@@ -226,8 +237,8 @@ class _LogTail:
         self._cleaner = Cleaner()
         self._rest = ""
 
-    def add(self, chunks: Iterator[bytes]) -> tuple[int, list[str], int]:
-        """Number of the first new line, the new lines, and how many before them were left out."""
+    def read(self, chunks: Iterator[bytes]) -> _NewLines:
+        """The lines that these bytes complete: all of them are counted, the last ones kept."""
         found: deque[str] = deque(maxlen=LINES)
         count = 0
         for chunk in chunks:
@@ -235,11 +246,15 @@ class _LogTail:
             self._rest = self._rest[-LONGEST:]
             count += len(whole)
             found.extend(redact_known(line[:LONGEST]) for line in whole)
+        return _NewLines(found, count)
+
+    def add(self, new: _NewLines) -> tuple[int, list[str], int]:
+        """Number of the first new line, the new lines, and how many before them were left out."""
         start = self.first + len(self.lines)
-        missed = count - len(found)
-        self.lines.extend(found)
-        self.first = start + count - len(self.lines)
-        return start + missed, list(found), missed
+        missed = new.count - len(new.last)
+        self.lines.extend(new.last)
+        self.first = start + new.count - len(self.lines)
+        return start + missed, list(new.last), missed
 
 
 class _Followed:

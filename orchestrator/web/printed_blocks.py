@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from orchestrator.record.run_record import is_run_id
 from orchestrator.redaction import redact_known
 from orchestrator.view.forms.clean_text import clean_line, clean_text
 from orchestrator.view.forms.page import Block, Fields, Patch, Table, Text, Tree, tone_of
@@ -13,7 +14,6 @@ from orchestrator.view.forms.page import Block, Fields, Patch, Table, Text, Tree
 RUN_COLUMNS = frozenset({"run", "a", "b", "original", "rerun"})  # their cells lead to a run
 RUNS_COLUMN = "runs"  # each id in its cells leads to a run
 RUN_FIELDS = RUN_COLUMNS | {"rerun of"}
-_RUN = re.compile(r"[0-9a-f]{16}\Z")
 _ID_INSIDE = re.compile(r"(?<![0-9A-Za-z])([0-9a-f]{16})(?![0-9A-Za-z])")
 _BETWEEN = "\x1f"  # no cleaned text holds it
 _PATCH = (("+++", "file"), ("---", "file"), ("diff ", "file"), ("@@", "place"), ("+", "more"), ("-", "less"))
@@ -91,7 +91,7 @@ def clean_cells(texts: Sequence[str]) -> list[str]:
 
 
 def cell_of(text: str, column: str = "", right: bool = False) -> Cell:
-    run = text if column in RUN_COLUMNS and _RUN.match(text) else ""
+    run = text if column in RUN_COLUMNS and is_run_id(text) else ""
     return Cell(text, tone_of(text).value, run, right, pieces(text) if column == RUNS_COLUMN else ())
 
 

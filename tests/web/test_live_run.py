@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from support.web_fixtures import Site
 from support.web_server import WebServer
 
 from orchestrator.launch.execute.log_relay import StateRelay
+from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.record.record import Record, open_record
 from orchestrator.run.live.live_attempt import LiveAttempt
@@ -165,8 +168,6 @@ def test_more_streams_than_are_served_are_refused(
 def test_a_tab_that_does_not_read_is_given_everything_once_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import asyncio
-
     async def fill() -> list[str]:
         tab = live_hub.Tab(asyncio.get_running_loop())
         for number in range(20):
@@ -180,6 +181,41 @@ def test_a_tab_that_does_not_read_is_given_everything_once_more(
         return found
 
     assert asyncio.run(fill()) == ["reset"], "everything holds what came before it: no line twice"
+
+
+def test_a_tab_that_enters_while_a_line_is_told_has_it_once(
+    empty_site: Site, job: RunningJob, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It enters between the reading of the line and the message of it, which no test can hit otherwise."""
+    real = live_hub.Channel._tell
+
+    async def lines() -> list[str]:
+        tab, given, entering = live_hub.Tab(asyncio.get_running_loop()), [], []
+
+        def tell(channel: live_hub.Channel, event: str, data: Any) -> None:
+            if event == "log" and not entering:
+                entering.append(threading.Thread(target=lambda: given.extend(channel.enter(tab, ""))))
+                entering[0].start()
+                entering[0].join(0.3)  # it waits for the message
+            real(channel, event, data)
+
+        monkeypatch.setattr(live_hub.Channel, "_tell", tell)
+        with Session.as_it_is(empty_site.server.settings) as session:
+            channel = live_hub.Channel(session, record.run(job.run))
+            job.prints("one\n")
+            while not given:
+                await asyncio.sleep(0.01)
+            channel.close()
+        await asyncio.sleep(0)
+        while not tab.queue.empty():
+            given += [message for message in [tab.queue.get_nowait()] if message is not None]
+        told = [(one.event, json.loads(one.data)) for one in given]
+        logs = [
+            data["log"] if event == "reset" else data for event, data in told if event in ("reset", "log")
+        ]
+        return [line for log in logs for line in log["lines"]]
+
+    assert asyncio.run(asyncio.wait_for(lines(), 30)) == ["one"]
 
 
 def test_a_run_of_another_box_is_followed_through_the_record(empty_site: Site, record: Record) -> None:

@@ -10,7 +10,7 @@ from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.session import Session
 from orchestrator.launch.workers.box_fit import state_of
 from orchestrator.record.run_record import HistoryFilter
-from orchestrator.run.attempt_model import State
+from orchestrator.run.attempt_model import OPEN_STATES, State
 from orchestrator.run.hardware import box_id
 
 LONG = timedelta(hours=24)  # that a run may wait in a queue, or be on an unknown box
@@ -21,8 +21,7 @@ def stuck_findings(session: Session) -> Iterator[Finding]:
     here = box_id(session.settings)
     boxes = {box.id: box for box in session.record.boxes.all()}
     moment = session.record.now()
-    open_states = tuple(state for state in State if not state.final)
-    for line in session.record.history.lines(HistoryFilter(states=open_states)):
+    for line in session.record.history.lines(HistoryFilter(states=OPEN_STATES)):
         opened = session.record.open_run(line.id)
         if opened.state.final:  # it ended meanwhile
             continue

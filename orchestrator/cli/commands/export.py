@@ -150,16 +150,11 @@ def _crate(run: str, request: dict[str, Any], quiet: bool, as_json: bool) -> Vie
 
 
 def _page(run: str, file: Path, force: bool) -> View:
-    from importlib.util import find_spec
-
     from orchestrator.cli.verb_session import find_run, opened
-    from orchestrator.errors import UsageError
+    from orchestrator.cli.web_packages import need_web_packages
     from orchestrator.view.bundle_view import page_view
 
-    if find_spec("jinja2") is None or find_spec("starlette") is None:
-        raise UsageError(
-            "a page needs packages that are not installed", "pip install 'reprise[web]' brings them"
-        )
+    need_web_packages("a page")
     if file.suffix != ".html":
         raise click.UsageError(f"{file} is the page of a run: name it FILE.html")
     from orchestrator.web.proof_page import PageRequest, write_page

@@ -43,15 +43,10 @@ def command(
 
     JSON, once it serves: `annotate`, `read` (addresses).
     """
-    from importlib.util import find_spec
-
-    from orchestrator.errors import UsageError
+    from orchestrator.cli.web_packages import need_web_packages
     from orchestrator.settings import load
 
-    if any(find_spec(name) is None for name in ("jinja2", "starlette", "uvicorn")):
-        raise UsageError(
-            "the dashboard needs packages that are not installed", "pip install 'reprise[web]' brings them"
-        )
+    need_web_packages("the dashboard")
     from orchestrator.web.server import prepare, serve
 
     def ready(bound: Bound) -> None:

@@ -30,7 +30,7 @@ from orchestrator.record.runs.author import person
 from orchestrator.record.runs.unreadable_rows import unreadable
 from orchestrator.record.transfer.data_names import CarriedData
 from orchestrator.record.transfer.import_runs import Brought, Carried
-from orchestrator.run.attempt_model import State
+from orchestrator.run.attempt_model import OPEN_STATES
 from orchestrator.untrusted_json import first_problem, read_untrusted
 from orchestrator.value import Value
 from orchestrator.verdict.verdict_model import Verdict
@@ -72,7 +72,7 @@ def export_record(session: Session, path: Path, force: bool, watch: Watch) -> Ex
     runs, remarks = transfer.finished(), transfer.all_remarks()
     carried = set(runs)
     said = [remark for remark in remarks if remark.run in carried]
-    open_runs = session.record.history.lines(_open())
+    open_runs = session.record.history.lines(HistoryFilter(states=OPEN_STATES))
     try:
         with writing(path, 0o600) as out:
             lines = _Lines(out)
@@ -244,7 +244,3 @@ def _read(path: Path, model: type[M], data: bytes) -> M:
 
 def _wrong(path: Path, what: str) -> StoreError:
     return StoreError(f"{path} is no record file, or damaged: {what}", _AGAIN)
-
-
-def _open() -> HistoryFilter:
-    return HistoryFilter(states=tuple(state for state in State if not state.final))

@@ -41,6 +41,11 @@ def state_of(box: BoxLine) -> str:
     return "silent" if box.state != "down" and box.silence >= SILENT else box.state
 
 
+def boxes_now(session: Session) -> list[BoxLine]:
+    """All boxes with a worker, each with its `state_of` this moment."""
+    return [box.model_copy(update={"state": state_of(box)}) for box in session.record.boxes.all()]
+
+
 def why_waiting(run: Queued, boxes: Iterable[BoxLine]) -> str:
     """In one line, why a run is still queued."""
     boxes = tuple(boxes)

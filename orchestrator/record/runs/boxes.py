@@ -10,11 +10,10 @@ from sqlalchemy import Connection, Row, insert, select, update
 from orchestrator.record.database.database_clock import now, seconds_since
 from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.run_record import BoxFacts, BoxLine
-from orchestrator.record.runs.run_states import OPEN
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.stored_values import columns_of, fields_from
-from orchestrator.run.attempt_model import State
+from orchestrator.run.attempt_model import OPEN_STATES, State
 
 
 def introduce(connection: Connection, facts: BoxFacts) -> datetime:
@@ -58,7 +57,7 @@ def _running(connection: Connection) -> dict[str, list[str]]:
     query = (
         select(attempt.c.box, run.c.public_id)
         .join(run, (run.c.id == attempt.c.run_id) & (run.c.attempt == attempt.c.number))
-        .where(run.c.state.in_([state for state in OPEN if state is not State.QUEUED]))
+        .where(run.c.state.in_([state for state in OPEN_STATES if state is not State.QUEUED]))
         .order_by(run.c.id)
     )
     found: dict[str, list[str]] = {}

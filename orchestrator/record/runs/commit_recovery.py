@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from orchestrator.record.run_record import Queued
 from orchestrator.record.runs.attempts import live_log, queued_of, wanted_columns
 from orchestrator.record.schema import tables
-from orchestrator.run.attempt_model import State
+from orchestrator.run.attempt_model import FINAL_STATES, State
 
 
 def claimed(connection: Connection, run: str, box: str, boot: str, executor: str) -> int | None:
@@ -85,7 +85,7 @@ def moved(connection: Connection, run: str, number: int, state: State) -> bool |
 
 def finished(connection: Connection, run: str, attempt: int) -> bool | None:
     """A final state under an attempt's number: only the process that holds the attempt can write it."""
-    return _is_in(connection, run, attempt, tuple(state for state in State if state.final))
+    return _is_in(connection, run, attempt, FINAL_STATES)
 
 
 def _is_in(connection: Connection, run: str, number: int, states: tuple[State, ...]) -> bool | None:

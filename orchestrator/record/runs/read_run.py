@@ -13,12 +13,11 @@ from orchestrator.image.image_model import BaseRef, Layer
 from orchestrator.record.run_record import ImageFacts, OpenRun, RunRecord, Submission, Wanted
 from orchestrator.record.runs.attempts import wanted_columns, wanted_of
 from orchestrator.record.runs.field_tables import RESULTS, SUBMITTED
-from orchestrator.record.runs.run_states import OPEN
 from orchestrator.record.runs.sealed_text import asked_as_text
 from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.stored_values import fields_from, value_from
-from orchestrator.run.attempt_model import Result, State
+from orchestrator.run.attempt_model import OPEN_STATES, Result, State
 from orchestrator.spec.program import Program
 
 FETCHED = 5000  # rows of a long list that are fetched at a time
@@ -183,14 +182,14 @@ def open_runs(connection: Connection, box: str) -> list[OpenRun]:
     local = wanted.executor.is_(None) | (wanted.executor == Wanted().executor)
     mine = local & (wanted.box.is_(None) | (wanted.box == box))
     here = ((table.c.state == State.QUEUED) & mine) | (tables.attempt.c.box == box)
-    query = _open_runs().where(table.c.state.in_(OPEN), here).order_by(table.c.id)
+    query = _open_runs().where(table.c.state.in_(OPEN_STATES), here).order_by(table.c.id)
     return list(readable(connection.execute(query), _opened, lambda row: row.id))
 
 
 def open_elsewhere(connection: Connection, ours: tuple[str, ...]) -> list[OpenRun]:
     """Oldest first: open runs that wait for other kinds of executors than `ours`."""
     table = tables.run
-    query = _open_runs().where(table.c.state.in_(OPEN), tables.wanted.c.executor.not_in(ours))
+    query = _open_runs().where(table.c.state.in_(OPEN_STATES), tables.wanted.c.executor.not_in(ours))
     rows = connection.execute(query.order_by(table.c.id))
     return list(readable(rows, _opened, lambda row: row.id))
 

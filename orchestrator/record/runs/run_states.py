@@ -23,7 +23,6 @@ from orchestrator.run.attempt_model import Result, State
 from orchestrator.spec.inputs import InputData
 
 BATCH = 5_000  # rows of one statement
-OPEN = tuple(state for state in State if not state.final)
 
 # State -> the states that it may be entered from. Only finish_run.py enters final ones.
 _BEFORE = {State.RUNNING: State.PREPARING, State.COLLECTING: State.RUNNING}

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, Literal
@@ -21,7 +20,7 @@ from orchestrator.record.data_sets.data_versions import known_input
 from orchestrator.record.database.database_clock import now
 from orchestrator.record.history.queries import verdicts
 from orchestrator.record.ledger import append_events, row_evidence
-from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord, VerdictLine
+from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord, VerdictLine, is_run_id
 from orchestrator.record.runs.finish_run import finish
 from orchestrator.record.runs.read_run import state_of, whole_image, whole_run
 from orchestrator.record.runs.run_states import insert_rows, key_of, submit, write_verdict
@@ -36,7 +35,6 @@ from orchestrator.value import YEARS, Instant, Value
 SHOWN = 4  # differences that a message names
 _WHOLE = "the bundle was altered, or made by another program: export the run again"
 _AHEAD = timedelta(days=1)  # by which the clock of another record may be before ours
-_ID = re.compile(r"[0-9a-f]{16}\Z")
 # What differs between records: the name that a worker gives its box, and the bundle that the run came in.
 _NOT_CARRIED = {"box_name": None, "imported": None}
 
@@ -74,7 +72,7 @@ class Carried(Value):
         except ValidationError as error:
             raise ValueError(first_problem(error)) from None
         run = item.run
-        if not _ID.match(run.id) or (run.rerun_of is not None and not _ID.match(run.rerun_of)):
+        if not is_run_id(run.id) or (run.rerun_of is not None and not is_run_id(run.rerun_of)):
             raise ValueError("a run is not named by 16 hex digits")
         if not run.state.final or run.attempt < 0:
             raise ValueError(f"run {run.id} is {run.state.value}, attempt {run.attempt}: not a finished one")
@@ -110,7 +108,7 @@ class Brought(Value):
 
 def _check_verdict(line: VerdictLine, run: str) -> None:
     named = (line.document.get("rerun"), line.document.get("original"), line.document.get("outcome"))
-    if line.outcome not in tables.OUTCOMES or not _ID.match(line.original):
+    if line.outcome not in tables.OUTCOMES or not is_run_id(line.original):
         raise ValueError(f"a verdict over run {run} has no outcome that is known, or no original")
     if line.run != run or named != (run, line.original, line.outcome):
         raise ValueError(f"a verdict over run {run} speaks of others")

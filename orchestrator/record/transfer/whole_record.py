@@ -25,7 +25,7 @@ from orchestrator.record.schema import tables
 from orchestrator.record.transfer.data_names import BroughtNames, CarriedData, bring_names
 from orchestrator.record.transfer.import_limits import LINE
 from orchestrator.record.transfer.import_runs import Brought, Carried, bring_in
-from orchestrator.run.attempt_model import State
+from orchestrator.run.attempt_model import FINAL_STATES
 from orchestrator.value import YEARS, Value
 
 
@@ -39,8 +39,7 @@ class BroughtAll(Value):
 def finished(connection: Connection) -> list[str]:
     """Ids of all finished runs, originals before their reruns."""
     run = tables.run
-    final = [state for state in State if state.final]
-    query = select(run.c.public_id).where(run.c.state.in_(final)).order_by(run.c.id)
+    query = select(run.c.public_id).where(run.c.state.in_(FINAL_STATES)).order_by(run.c.id)
     return list(connection.execute(query).scalars())
 
 

@@ -7,7 +7,8 @@ run `lost`, whatever the engine says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from signal import Signals
 
@@ -65,7 +66,8 @@ def collect(
     container, (log, lost) = ended.container, _log(engine, plan, ended, sink)
     state, failure, message = judge(ended, info)
     closed += unsure(ended, info, state)
-    if failure is Failure.JOB and (hint := _hint(plan, uncaught, reports.refused)):
+    last_words = cache(partial(log_end, spool_folder(plan)))
+    if failure is Failure.JOB and (hint := _hint(plan, uncaught, reports.refused, last_words)):
         message += f": {hint}"  # else the notes say what a process died of
     found, all_ = Collected(), state is State.SUCCEEDED
     try:
@@ -86,7 +88,7 @@ def collect(
         state=state,
         failure=failure,
         message=message,
-        last_line=None if state is State.SUCCEEDED else last_line(log_end(spool_folder(plan))),
+        last_line=None if state is State.SUCCEEDED else last_line(last_words()),
         exit_code=container.exit_code if container else None,
         oom_killed=_killed_for_memory(ended),
         started_at=container.started_at if container else None,
@@ -116,13 +118,13 @@ def _logged(
     return metrics, [*metrics.notes, *param_notes(workspace, program, found.written)]
 
 
-def _hint(plan: Plan, uncaught: Uncaught, refused: str | None) -> str | None:
+def _hint(plan: Plan, uncaught: Uncaught, refused: str | None, last_words: Callable[[], str]) -> str | None:
     """What the job lacks. Where it caught its exception, or is not Python, the end of its log says it."""
     if refused:
         return REFUSED.format(refused)
     if uncaught.notes:
         return uncaught.hint
-    return hint_of(log_end(spool_folder(plan)), network=plan.network != "none")
+    return hint_of(last_words(), network=plan.network != "none")
 
 
 def _opened(engine: Engine, plan: Plan, folders: tuple[Path, ...]) -> list[str]:

@@ -13,6 +13,7 @@ from orchestrator.run.collect.trace_files import LOSS
 from orchestrator.run.collect.trace_line import EVENT_HEAD, LONGEST_LINE, tensors_in
 from orchestrator.run.live.live_state import LiveStep
 from orchestrator.run.live.reduce_points import GrowingSeries
+from orchestrator.run.live.step_groups import StepGroups
 
 MOST = 120  # steps, or groups of steps, that are shown; twice as many are held at most
 PHASES = {
@@ -27,18 +28,17 @@ Original = Callable[[int], BinaryIO | None]  # by rank; positioned behind its he
 
 
 @dataclass
-class _StepGroup:
-    """Steps that follow each other."""
+class _StepPhases:
+    """Of a group of steps: events of each phase, and the phases in which one is not the original's."""
 
     first: int
     last: int
     phases: Counter[str] = field(default_factory=Counter)
     apart: set[str] = field(default_factory=set)
 
-    def join(self, other: _StepGroup) -> None:
-        self.last = other.last
-        self.phases.update(other.phases)
-        self.apart |= other.apart
+    def join(self, later: _StepPhases) -> None:
+        self.phases.update(later.phases)
+        self.apart |= later.apart
 
 
 class GrowingTrace:
@@ -52,8 +52,7 @@ class GrowingTrace:
         self.phase = ""
         self.losses = GrowingSeries(LOSS)
         self.ended = False
-        self._width = 1  # steps of a group
-        self._groups: list[_StepGroup] = []
+        self._groups = StepGroups(MOST, _StepPhases)
 
     @property
     def compared(self) -> bool:
@@ -86,22 +85,10 @@ class GrowingTrace:
         self.phase = phase
         self.tensors += tensors_in(line)
         self.steps = max(self.steps, step + (phase == "optimizer"))
-        last = self._groups[-1] if self._groups else None
-        if last is None or (step > last.last and step >= last.first + self._width):
-            self._groups.append(last := _StepGroup(step, step))
-            if len(self._groups) >= 2 * MOST:
-                self._halve()
-                last = self._groups[-1]
-        last.last = max(last.last, step)
-        last.phases[phase] += 1
+        group = self._groups.at(step)
+        group.phases[phase] += 1
         if not same:
-            last.apart.add(phase)
-
-    def _halve(self) -> None:
-        for a, b in zip(self._groups[::2], self._groups[1::2], strict=True):
-            a.join(b)
-        self._groups = self._groups[::2]
-        self._width *= 2
+            group.apart.add(phase)
 
     def ribbon(self) -> tuple[LiveStep, ...]:
         return tuple(

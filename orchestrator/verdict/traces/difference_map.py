@@ -13,6 +13,7 @@ from typing import BinaryIO
 from orchestrator.errors import RepriseError
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import TraceFile
+from orchestrator.run.live.step_groups import StepGroups
 from orchestrator.value import Value
 from orchestrator.verdict.comparability import was_stopped
 from orchestrator.verdict.outputs.compare_files import OpenBlob
@@ -104,15 +105,18 @@ class _StepColumn:
     there: Counter[tuple[str, Phase]] = field(default_factory=Counter)
     apart: Counter[tuple[str, Phase]] = field(default_factory=Counter)
 
+    def join(self, later: _StepColumn) -> None:
+        self.there.update(later.there)
+        self.apart.update(later.apart)
+
 
 class _Grid:
     def __init__(self) -> None:
-        self._columns: list[_StepColumn] = []
-        self._width = 1
+        self._columns = StepGroups(COLUMNS, _StepColumn)
         self._first: dict[tuple[str, Phase], int] = {}  # step of the first difference
 
     def add(self, one: TraceEvent, other: TraceEvent, *, same: bool) -> None:
-        column = self._column(one.step)
+        column = self._columns.at(one.step)
         phase = one.phase
         self._mark(column, ("", phase), one.step, apart=not same)
         if phase not in _OF_TENSORS:
@@ -125,26 +129,6 @@ class _Grid:
         if apart:
             column.apart[key] += 1
             self._first.setdefault(key, step)
-
-    def _column(self, step: int) -> _StepColumn:
-        last = self._columns[-1] if self._columns else None
-        if last is None or (step > last.last and step >= last.first + self._width):
-            if len(self._columns) + 1 >= 2 * COLUMNS:
-                self._halve()
-            self._columns.append(last := _StepColumn(step, step))
-        last.last = max(last.last, step)
-        return last
-
-    def _halve(self) -> None:
-        joined = []
-        for place in range(0, len(self._columns), 2):
-            first = self._columns[place]
-            for second in self._columns[place + 1 : place + 2]:
-                first.last = second.last
-                first.there.update(second.there)
-                first.apart.update(second.apart)
-            joined.append(first)
-        self._columns, self._width = joined, self._width * 2
 
     def map(self, problem: str, rank: int) -> DifferenceMap:
         keys = {key for column in self._columns for key in column.there if key[0]}

@@ -28,11 +28,12 @@ def outputs_page(outputs: Sequence[Output], limit: int | None = None) -> Iterato
 
 
 def _outputs_table(outputs: Sequence[Output]) -> Table:
-    rows = [(item.path, size_text(item.size) if item.digest else "", _what(item)) for item in outputs]
+    rows = [(item.path, size_text(item.size) if item.digest else "", stands_for(item)) for item in outputs]
     return Table(("output", "size", "sha256"), rows, right=("size",))
 
 
-def _what(item: Output) -> str:
+def stands_for(item: Output) -> str:
+    """What a list shows of an output: its digest, shortened, or why it has none."""
     if item.digest is not None:
         return item.digest.short
     return f"-> {item.target}" if item.link is not None else f"rejected: {item.reason}"

@@ -9,24 +9,21 @@ from starlette.routing import Route
 from orchestrator.errors import RepriseError
 from orchestrator.launch.dispatch.dispatch_run import why_queued
 from orchestrator.launch.session import Session
-from orchestrator.launch.workers.box_fit import state_of
+from orchestrator.launch.workers.box_fit import boxes_now
 from orchestrator.record.run_record import HistoryFilter, RunLine
-from orchestrator.run.attempt_model import State
+from orchestrator.run.attempt_model import OPEN_STATES, State
 from orchestrator.view.box_view import boxes_view, open_runs_view
 from orchestrator.web.answers import json_answer, page, session_of, wants_json
 
 MOST = 200  # open runs that are shown
 ASKED = 20  # queued runs of which it is asked why they wait
-OPEN = tuple(state for state in State if not state.final)
 
 
 def boxes_and_queue(request: Request) -> Response:
     session = session_of(request)
-    record = session.record
-    boxes = [box.model_copy(update={"state": state_of(box)}) for box in record.boxes.all()]
-    found = record.history.page(HistoryFilter(states=OPEN, limit=MOST))
+    found = session.record.history.page(HistoryFilter(states=OPEN_STATES, limit=MOST))
     waiting = {line.id: why for line in found.lines[:ASKED] if (why := _why(session, line))}
-    boxes_shown = boxes_view(boxes)
+    boxes_shown = boxes_view(boxes_now(session))
     runs_shown = open_runs_view(found.lines, waiting, more=found.next is not None)
     if wants_json(request):
         return json_answer({**boxes_shown.document, **runs_shown.document})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import time
 from typing import Any
 
@@ -15,6 +14,7 @@ from starlette.routing import Route
 from orchestrator.analysis.metric_lines import metric_line
 from orchestrator.errors import UsageError
 from orchestrator.record.record import Record
+from orchestrator.record.run_record import is_run_id
 from orchestrator.web.answers import session_of
 
 MOST_RUNS = 100
@@ -23,7 +23,6 @@ POINTS = 120_000  # of all lines of one answer together, about
 # Of one answer. Whoever reads them holds a thread of the server, and a run may have a million points.
 MOST_READ = 4_000_000  # points
 MOST_SECONDS = 15.0
-_RUN = re.compile(r"[0-9a-f]{16}\Z")
 
 
 def asked_runs(record: Record, text: str, most: int = MOST_RUNS) -> list[str]:
@@ -31,7 +30,7 @@ def asked_runs(record: Record, text: str, most: int = MOST_RUNS) -> list[str]:
     words = list(dict.fromkeys(word for word in text.split(",") if word))
     if not 1 <= len(words) <= most:
         raise UsageError(f"{len(words)} runs are asked for", f"name 1 to {most} of them: runs=ID,ID")
-    return list(dict.fromkeys(word if _RUN.match(word) else record.find(word) for word in words))
+    return list(dict.fromkeys(word if is_run_id(word) else record.find(word) for word in words))
 
 
 def series(request: Request) -> Response:

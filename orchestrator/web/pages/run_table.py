@@ -12,8 +12,10 @@ from starlette.routing import Route
 
 from orchestrator.errors import UsageError
 from orchestrator.record.history.filter_fields import PLAIN as SORTED_BY
-from orchestrator.record.run_record import HistoryFilter, RunLine
+from orchestrator.record.run_record import HistoryFilter, RunLine, is_run_id
 from orchestrator.redaction import redact_known
+from orchestrator.spec.jobfile.job_spec import Scalar
+from orchestrator.spec.jobfile.placeholders import text_of
 from orchestrator.view.dashboard.run_groups import differing_params, group_documents, grouped
 from orchestrator.view.runs.history_view import Answer, history_csv, history_view
 from orchestrator.view.runs.run_columns import (
@@ -212,7 +214,7 @@ def _groups(answer: Answer) -> dict[str, object]:
     jobs = len({group.job for group in groups}) > 1
     heads = ["job"] * jobs + params
     texts = [
-        [*([group.job] * jobs), *(_text(group.params.get(name)) for name in params)]
+        [*([group.job] * jobs), *(_value(group.params.get(name)) for name in params)]
         + [group.metrics[name].text if name in group.metrics else "" for name in metrics]
         for group in groups
     ]
@@ -231,14 +233,14 @@ def _groups(answer: Answer) -> dict[str, object]:
     }
 
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+def _value(value: Scalar | None) -> str:
+    return "" if value is None else text_of(value)
 
 
 def chosen_runs(request: Request) -> Response:
     """`/select?run=A&run=B`: what the table's form sends, without scripts, to the page that compares."""
     runs = request.query_params.getlist("run")
-    known = [run for run in runs if len(run) == 16 and set(run) <= set("0123456789abcdef")]
+    known = [run for run in runs if is_run_id(run)]
     if not known:
         raise UsageError("no run is selected", "tick some rows of the table, then compare")
     return RedirectResponse(link(request, f"/compare?{urlencode({'runs': ','.join(known)})}"), 303)

@@ -18,6 +18,7 @@ from orchestrator.view.dashboard import run_sections
 from orchestrator.view.forms.human_units import size_text
 from orchestrator.view.forms.page import Block, Patch, Text, Tone
 from orchestrator.view.runs.lineage_view import lineage_view
+from orchestrator.view.runs.outputs_view import stands_for
 from orchestrator.view.runs.run_view import shown_run
 from orchestrator.web.answers import json_answer, link, page, session_of, wants_json
 from orchestrator.web.pages.run_log import LogLines, log_lines
@@ -77,9 +78,9 @@ def single_run(request: Request) -> Response:
 def _outputs(run: RunRecord) -> Iterator[OutputRow]:
     for one in run.outputs[:OUTPUTS]:
         if one.digest is not None:
-            yield OutputRow(one.path, size_text(one.size), one.digest.short, path_of(run, one), one.digest)
+            yield OutputRow(one.path, size_text(one.size), stands_for(one), path_of(run, one), one.digest)
         else:
-            yield OutputRow(one.path, "", f"-> {one.target}" if one.link else f"rejected: {one.reason}", "")
+            yield OutputRow(one.path, "", stands_for(one), "")
 
 
 def _log(session: Session, run: RunRecord) -> LogLines | str:

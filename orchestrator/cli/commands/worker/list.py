@@ -21,9 +21,9 @@ def command(as_json: bool) -> None:
     """
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.verb_session import opened
-    from orchestrator.launch.workers.box_fit import state_of
+    from orchestrator.launch.workers.box_fit import boxes_now
     from orchestrator.view.box_view import boxes_view
 
     with opened() as session:
-        boxes = [box.model_copy(update={"state": state_of(box)}) for box in session.record.boxes.all()]
+        boxes = boxes_now(session)
     print_view(boxes_view(boxes), as_json)
