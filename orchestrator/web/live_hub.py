@@ -225,7 +225,7 @@ def _ended(queue: asyncio.Queue[Message | None]) -> None:
 
 class _NewLines(NamedTuple):
     last: deque[str]
-    count: int  # of all
+    total: int  # those before them, too
 
 
 class _LogTail:
@@ -251,9 +251,9 @@ class _LogTail:
     def add(self, new: _NewLines) -> tuple[int, list[str], int]:
         """Number of the first new line, the new lines, and how many before them were left out."""
         start = self.first + len(self.lines)
-        missed = new.count - len(new.last)
+        missed = new.total - len(new.last)
         self.lines.extend(new.last)
-        self.first = start + new.count - len(self.lines)
+        self.first = start + new.total - len(self.lines)
         return start + missed, list(new.last), missed
 
 

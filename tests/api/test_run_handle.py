@@ -98,6 +98,7 @@ def test_a_bad_question_is_a_usage_error(two: None, asked: dict[str, object]) ->
 def test_a_run_has_its_series_outputs_and_log(two: None) -> None:
     run = api.run("latest")
     assert (run.id, run.series("loss")) == (B, api.Curve([1, 2], [1.0, 0.5]))
+    assert run.series(MARKS) == api.Curve([None], [1.0]), "a metric of one value"
     with pytest.raises(UsageError) as caught:
         run.series("los")
     assert "did you mean loss" in (caught.value.hint or "")
