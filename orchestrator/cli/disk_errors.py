@@ -39,9 +39,8 @@ def disk_error(error: OSError) -> DiskError | None:
             "make room, then try again; `reprise store gc` says what it can free",
         )
     folder, _, name = where.rpartition(os.sep)
-    if name.startswith(".") and name.endswith(
-        ".tmp"
-    ):  # a file that would have got its name when it was whole
+    # A file gets its own name when it is whole; until then the folder says more.
+    if name.startswith(".") and name.endswith(".tmp"):
         where = folder
     how = _REFUSED.get(error.errno or 0)
     if how is None or not (where or error.errno in (errno.EMFILE, errno.ENFILE)):

@@ -209,4 +209,4 @@ class _FilterReader:
     def _error(self, what: str, column: int, hint: str | None = None) -> UsageError:
         rest = self.text[column : column + 30]
         where = f" at column {column + 1}: `{rest}`" if rest else ""
-        return UsageError(f"--where: {what}{where}", hint or _HINT)
+        return UsageError(f"where: {what}{where}", hint or _HINT)

@@ -223,7 +223,7 @@ def _order(sort: str | None, names: KnownNames) -> Order:
     try:
         return order_of(sort, names)
     except Mismatch as mismatch:
-        raise UsageError(f"--sort: {mismatch.what}: {sort}", mismatch.hint) from mismatch
+        raise UsageError(f"sort: {mismatch.what}: {sort}", mismatch.hint) from mismatch
 
 
 def runs_of_image(connection: Connection, text: str) -> list[str]:

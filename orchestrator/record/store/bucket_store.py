@@ -147,11 +147,7 @@ class BucketStore(Store):
     @contextmanager
     def file(self, digest: Digest) -> Iterator[Path]:
         with temporaries(self.spool) as folder:
-            path = folder / digest.hex
-            with path.open("wb") as out:
-                out.writelines(self.chunks_of(digest))
-            path.chmod(0o444)  # for a container's user, by the mount; no user of this box reaches it
-            yield path
+            yield self.copied(digest, folder)
 
     @contextmanager
     def unowned_batch(self) -> Iterator[BucketBatch]:

@@ -114,11 +114,7 @@ class BlobStore(Store):
             yield self.path(digest)
             return
         with tempfile.TemporaryDirectory(prefix="reprise-") as above:
-            path = Path(above, digest.hex)
-            with path.open("wb") as out:
-                out.writelines(self.chunks_of(digest))
-            path.chmod(0o444)  # for a container's user, by the mount; no user of this box reaches it
-            yield path
+            yield self.copied(digest, Path(above))
 
     @contextmanager
     def unowned_batch(self) -> Iterator[FolderBatch]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO
 
 from orchestrator.digest import Digest, Hashed, chunks_of
 from orchestrator.errors import StoreError
+from orchestrator.several_at_once import each
 
 if TYPE_CHECKING:
     from orchestrator.record.store.bucket_store import BucketStore
@@ -20,8 +19,6 @@ AT_ONCE = 8  # uploads
 TRIES = 3  # of one blob that the server took and does not have
 PAUSE = 0.3  # seconds between them
 YOUNG = timedelta(hours=1)  # a blob met again after that is put again, so that no collection takes it
-
-T = TypeVar("T")
 
 
 class BucketBatch:
@@ -53,10 +50,12 @@ class BucketBatch:
 
         A server's success is not believed: each blob is read back, and put again where it is not there.
         """
+        # A server that is away is waited for once, not once per blob: the first error ends it.
         digests = list(self._waiting)
-        put = [digest for digest, done in zip(digests, _all(self._ensure, digests), strict=True) if done]
+        done = each(self._ensure, digests, AT_ONCE)
+        put = [digest for digest, new in zip(digests, done, strict=True) if new]
         if put and self._store.wait_for_removals():
-            _all(self._ensure, put)
+            each(self._ensure, put, AT_ONCE)
 
     def _ensure(self, digest: Digest) -> bool:
         """Whether it had to be put. StoreError where the server does not keep it."""
@@ -78,14 +77,3 @@ class BucketBatch:
             "or has other bytes",
             "look at the server: its disk, what stands between, its log; `reprise doctor` tries the store",
         )
-
-
-def _all(work: Callable[[Digest], T], digests: Sequence[Digest]) -> list[T]:
-    """In order. The first error ends it: a server that is away is waited for once, not once per blob."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        futures = [pool.submit(work, digest) for digest in digests]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -101,7 +101,7 @@ def chosen_columns(text: str, runs: Sequence[RunLine]) -> tuple[str, ...]:
             near = get_close_matches(word, [*there, ALL, PARAMS, METRICS], 1)
             known = f"columns are {', '.join(PLAIN)}, {PARAMS}.NAME, {METRICS}.NAME, and all"
             raise UsageError(
-                f"--columns: no column is called {word!r}" if word else "--columns: a name is missing",
+                f"columns: no column is called {word!r}" if word else "columns: a name is missing",
                 f"did you mean {near[0]}?" if near else known,
             )
     return tuple(dict.fromkeys(found))
