@@ -307,5 +307,5 @@ def test_a_name_that_no_run_has_is_refused(stored: Stored, text: str, message: s
     "text", ["params.learning", "metrics.seldum", "-metrics['m.min']", "-metrics.m.mean"]
 )
 def test_nothing_is_sorted_by_a_name_that_no_run_has(stored: Stored, text: str) -> None:
-    with pytest.raises(UsageError, match="^sort: no run has a"):
+    with pytest.raises(UsageError, match=r"^sort: no run has a"):
         stored.record.history.lines(HistoryFilter(sort=text))

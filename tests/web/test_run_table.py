@@ -61,6 +61,12 @@ def test_what_cannot_be_read_is_told_where_it_can_be_mended(site: Site, values: 
     assert 'name="where"' in found.text
 
 
+def test_a_message_of_a_page_is_whole(site: Site) -> None:
+    words = "job = '--where: <b>[/] --columns: x'"
+    found = site.server.ask(f"/?{urlencode({'where': words})}")
+    assert f"`{words[4:34]}`" in unescape(found.text).partition('role="alert">')[2]
+
+
 def test_pages_follow_each_other_and_miss_no_run(site: Site) -> None:
     seen: list[str] = []
     path = "/?limit=5"
