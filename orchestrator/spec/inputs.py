@@ -78,11 +78,6 @@ def read_inputs(
     return read
 
 
-def hash_inputs(inputs: Mapping[str, InputSpec]) -> dict[str, Digest]:
-    """The digest of each input. UsageError as in `read_inputs`."""
-    return {name: data.digest for name, data in read_inputs(inputs).items()}
-
-
 def digest_of(path: Path, known: KnownHashes | None = None) -> Digest:
     """The digest of a file or folder; `listing` says how links count."""
     return read_input(path, known).digest
@@ -119,7 +114,7 @@ def _read(path: Path, known: KnownHashes | None) -> InputData:
                 _refuse_list(stream, path, size)
             return InputData(digest=digest, folder=False, count=1, size=size)
         if stat.S_ISDIR(found.st_mode):
-            return _folder(listing(path, known))
+            return folder_input(listing(path, known))
     except OSError as error:
         raise UsageError(f"{error.filename or path}: {error.strerror}") from error
     except UnicodeEncodeError:
@@ -144,7 +139,8 @@ def folder_digest(entries: Iterable[tuple[str, str, int]]) -> Digest:
     return Digest.of_chunks(list_chunks(entries))
 
 
-def _folder(entries: list[tuple[str, str, int]]) -> InputData:
+def folder_input(entries: list[tuple[str, str, int]]) -> InputData:
+    """A folder with these files, as `folder_digest` takes them; of many, their list is left out."""
     kept = entries if len(entries) <= LISTED else ()
     return InputData(
         digest=folder_digest(entries),

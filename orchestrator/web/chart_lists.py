@@ -8,8 +8,6 @@ from typing import NamedTuple
 from orchestrator.record.run_record import RunLine
 from orchestrator.view.forms.human_units import number_text, step_text
 
-COLOURS = 8  # of style; a ninth line has the first one's colour and another dash
-
 
 class ChartRow(NamedTuple):
     """One run's values of the chart's metric, in words."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from support.ledger_checks import wrong
+from support.ledger_checks import every_run, wrong
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -124,7 +124,7 @@ def test_the_ledger_tells_of_every_row_that_was_brought_in(
                 .all()
             )
         )
-        found = database.read(lambda connection: dict(row_evidence.every_run(connection)))
+        found = database.read(every_run)
     finally:
         database.close()
     said: dict[str, Any] = {}

@@ -11,6 +11,7 @@ from orchestrator.errors import UsageError
 from orchestrator.record.lineage import output_as_input as module
 from orchestrator.record.lineage.output_as_input import output_as_input
 from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.spec import inputs
 from orchestrator.spec.inputs import read_input
 
 RUN = "0123456789abcdef"
@@ -110,7 +111,7 @@ def test_an_absent_output_says_what_is_there() -> None:
 
 
 def test_a_long_list_is_not_kept_with_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LISTED", 1)
+    monkeypatch.setattr(inputs, "LISTED", 1)
     data, entries = output_as_input(RUN, OUTPUTS, "ckpt/1")
     assert (data.files, data.count, len(entries)) == ((), 2, 2)
     assert entries[0] == ("a.pt", digest_of("a").hex, 1)

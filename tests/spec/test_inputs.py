@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.spec import inputs as module
-from orchestrator.spec.inputs import _hash, digest_of, hash_inputs, listing, open_input, read_input
+from orchestrator.spec.inputs import _hash, digest_of, listing, open_input, read_input, read_inputs
 from orchestrator.spec.jobfile.job_spec import InputSpec
 
 
@@ -157,7 +157,7 @@ def test_a_fifo_itself_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 def test_all_problems_are_told_at_once(folder: Path, tmp_path: Path) -> None:
     other = Digest.of(b"other")
     with pytest.raises(UsageError) as caught:
-        hash_inputs(
+        read_inputs(
             {
                 "good": InputSpec(path=str(folder)),
                 "absent": InputSpec(path=str(tmp_path / "gone")),
@@ -171,7 +171,7 @@ def test_all_problems_are_told_at_once(folder: Path, tmp_path: Path) -> None:
 
 def test_demanded_digests_that_fit_pass(folder: Path) -> None:
     digest = digest_of(folder)
-    assert hash_inputs({"set": InputSpec(path=str(folder), sha256=digest)}) == {"set": digest}
+    assert read_inputs({"set": InputSpec(path=str(folder), sha256=digest)})["set"].digest == digest
 
 
 @pytest.mark.parametrize("path", ["/proc/self/pagemap", "/proc/self/status", "/proc/kmsg"])

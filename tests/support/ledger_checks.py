@@ -51,9 +51,14 @@ def wrong_in(connection: Connection) -> list[tuple[str, Any, Any]]:
         row_evidence.fold(shared if line.run is None else runs.setdefault(line.run, {}), line.data)
     for _, _, value, _ in shared_rows(connection):
         row_evidence.fold(rows, value)
-    found = dict(row_evidence.every_run(connection))
+    found = every_run(connection)
     lost = [(f"{table} of {owner}", None, owner) for table, owner in row_evidence.orphans(connection)]
     return [*differences(runs, found), *differences(shared, rows), *lost]
+
+
+def every_run(connection: Connection) -> dict[str, Any]:
+    """Public id -> rows of the run."""
+    return dict(row_evidence.of_runs(connection, 0, (1 << 31) - 1))
 
 
 def wrong_of(record: Record, run: str) -> list[tuple[str, Any, Any]]:

@@ -32,7 +32,6 @@ from orchestrator.errors import UsageError
 from orchestrator.spec.plain_file import open_plain
 from orchestrator.value import Value
 
-SUFFIX = ".intoto.jsonl"
 MOST_BYTES = 256 << 20  # of a bundle: 100,000 outputs take 16 MB in the claim, and in each run's line
 
 

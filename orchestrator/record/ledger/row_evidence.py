@@ -42,7 +42,6 @@ from orchestrator.record.schema.columns import Moment, NoMoment, Words, storable
 
 LISTED = 50  # rows
 LONG = 1000  # bytes of a text that an event holds in full
-PAGE = 500  # runs that are read at a time
 FETCHED = 5000  # rows that are fetched at a time
 
 Value = dict[str, Any]
@@ -183,18 +182,6 @@ def _owner(table: Table) -> str:
 def of_run(connection: Connection, key: int) -> Value:
     """All rows of one run by its key."""
     return next(of_runs(connection, key, key))[1]
-
-
-def every_run(connection: Connection) -> Iterator[tuple[str, Value]]:
-    """(public id, its rows) of all runs, in bounded memory."""
-    keys, last = tables.run.c.id, None
-    while True:
-        query = select(keys).order_by(keys).limit(PAGE)
-        page = connection.execute(query if last is None else query.where(keys > last)).scalars().all()
-        if not page:
-            return
-        yield from of_runs(connection, page[0], page[-1])
-        last = page[-1]
 
 
 def of_runs(connection: Connection, low: int, high: int) -> Iterator[tuple[str, Value]]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.run.attempt_model import Output, OutputStatus
-from orchestrator.spec.inputs import LISTED, InputData, InputFile, folder_digest
+from orchestrator.spec.inputs import InputData, folder_input
 
 MOST = 1_000_000  # files that are reached through links: n folders can lead to each other in 2**n ways
 SHOWN = 8  # outputs that a message names
@@ -37,17 +36,7 @@ def output_as_input(run: str, outputs: Sequence[Output], path: str) -> tuple[Inp
     entries = sorted(tree.entries(run, real), key=lambda entry: entry[0].encode("utf-8", "surrogateescape"))
     if not entries:
         raise _absent(run, outputs, path)
-    listed = entries if len(entries) <= LISTED else []
-    data = InputData(
-        digest=folder_digest(entries),
-        folder=True,
-        count=len(entries),
-        size=sum(size for _, _, size in entries),
-        files=tuple(
-            InputFile(path=name, digest=Digest(f"sha256:{hex_}"), size=size) for name, hex_, size in listed
-        ),
-    )
-    return data, entries
+    return folder_input(entries), entries
 
 
 class _OutputTree:

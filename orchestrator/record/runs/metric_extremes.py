@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select
 
 from orchestrator.record.run_record import Reached
+from orchestrator.record.runs.metric_series import number_in
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import indexable
 
@@ -93,20 +94,12 @@ def without_extremes(
     points = _Points(connection, low, high)
     for key, group in groupby(rows, lambda row: row["run_id"]):
         mine = list(group)
-        expected = reached({row["name"]: _number(row["text"]) for row in mine}, points.of(key))
+        expected = reached({row["name"]: number_in(row["text"]) for row in mine}, points.of(key))
         for row in mine:
             said = {column: row[column] for column in COLUMNS}
             true = columns_of(expected[row["name"]])
             plain = {name: value for name, value in row.items() if name not in COLUMNS}
             yield plain | {column: value for column, value in said.items() if value != true[column]}
-
-
-def _number(text: str) -> float:
-    """The number in a row; NaN for other text, which the audit finds in its own column."""
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
 
 
 class _Points:
@@ -127,5 +120,5 @@ class _Points:
             self._next = next(self._rows, None)
         while self._next is not None and self._next.run_id == key:
             row = self._next
-            yield row.name, row.step, _number(row.text)
+            yield row.name, row.step, number_in(row.text)
             self._next = next(self._rows, None)

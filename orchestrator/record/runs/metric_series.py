@@ -32,11 +32,12 @@ def metric_series(connection: Connection, run: str, name: str) -> MetricSeries:
     values: list[float] = []
     for step, number, text in connection.execute(query, execution_options={"yield_per": FETCHED}):
         steps.append(step)
-        values.append(_number(text) if number is None else number)
+        values.append(number_in(text) if number is None else number)
     return MetricSeries(steps, values)
 
 
-def _number(text: str) -> float:
+def number_in(text: str) -> float:
+    """The number in a row; NaN for other text, which the audit finds in its own column."""
     try:
         return float(text)
     except ValueError:
