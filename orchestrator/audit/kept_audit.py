@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from orchestrator.audit.findings import Finding
 from orchestrator.durable import write_bytes
 from orchestrator.launch.session import Session
@@ -45,7 +43,7 @@ def keep_audit(session: Session, findings: Sequence[Finding], what: str) -> None
 
 
 def kept_audit(home: Path) -> KeptAudit | None:
-    """None where no audit was run, or what lies there is none."""
+    """None where no audit was run, or its file is not one that this release can read."""
     try:
         with (home / NAME).open("rb") as stream:
             data = stream.read(LONGEST + 1)
@@ -53,5 +51,5 @@ def kept_audit(home: Path) -> KeptAudit | None:
         return None
     try:
         return read_untrusted(KeptAudit, data) if len(data) <= LONGEST else None
-    except (ValidationError, ValueError):
+    except ValueError:
         return None

@@ -96,7 +96,7 @@ def _killed_in(log: Path) -> Iterator[str]:
                 record = os.read(fd, _RECORD)
             except BrokenPipeError:  # written over meanwhile: the next read goes on with the oldest
                 continue
-            except OSError:  # its end, where there is no line to wait for
+            except OSError:  # EAGAIN: all lines were read
                 return
             if not record:
                 return

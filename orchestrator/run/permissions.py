@@ -1,4 +1,4 @@
-"""Opening files of a job to this box's user, who cannot read or remove them unless he is root.
+"""Opening files of a job to this box's user, who cannot read or remove them without being root.
 
 A job's files belong to the job's user, with the modes that the job gave them. So their owner opens them: a
 container that is confined as a job is (same user, no capabilities, no network, only this attempt's folders)

@@ -255,7 +255,7 @@ def holds_list(path: Path) -> bool:
 
 
 def entries_in(path: Path) -> Iterator[FileEntry]:
-    """The files that a list names. ValueError where it is none."""
+    """The files that a list names. ValueError where these bytes are not such a list."""
     with path.open("rb") as stream:
         yield from read_list(stream)
 

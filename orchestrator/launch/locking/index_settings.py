@@ -136,7 +136,7 @@ def _join(made: dict[str, str], name: str, separator: str, more: list[str]) -> N
 
 
 def _address(place: str) -> str:
-    """A folder as a file address, its commas escaped; empty where there is none: pip ignores that, too."""
+    """A folder as a file address, its commas escaped; empty where it is absent: pip ignores that, too."""
     if has_scheme(place):
         return place.replace(",", "%2C")
     path = Path(place).expanduser().absolute()

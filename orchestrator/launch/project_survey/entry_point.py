@@ -193,7 +193,7 @@ def project_table(files: ProjectFiles) -> dict[str, Any]:
 
 
 def read_toml(files: ProjectFiles, name: str) -> dict[str, Any]:
-    """A TOML file; empty where it is not there, or is none: what reads it for real says what is wrong."""
+    """A TOML file's table; empty where it is absent or not TOML: its real reader says what is wrong."""
     try:
         return tomllib.loads(files.text(name) or "")
     except (tomllib.TOMLDecodeError, RecursionError):

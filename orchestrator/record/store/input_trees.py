@@ -61,7 +61,7 @@ def is_folder(store: Store, digest: Digest) -> bool:
 def files_of(store: Store, digest: Digest) -> Iterator[FileEntry]:
     """The files of a folder, as its list has them; checked before the first is given.
 
-    StoreError: the list is not there, or has other bytes, or is none.
+    StoreError: the list is not there, has other bytes, or is not a list of files.
     """
     with tempfile.SpooledTemporaryFile(_SPOOLED) as held:
         for chunk in store.chunks_of(digest):

@@ -135,7 +135,7 @@ def _opened(engine: Engine, plan: Plan, folders: tuple[Path, ...]) -> list[str]:
     except EngineMissingError:
         raise
     except (EngineError, OSError) as error:
-        return [f"files that this user may not read could not be opened to him: {error}"]
+        return [f"files that this box's user may not read stayed closed: {error}"]
     return []
 
 

@@ -74,7 +74,7 @@ def made_by_program(project: dict[str, Any]) -> bool:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A file of TOML. UsageError: it is none, or one that takes minutes to read."""
+    """A TOML file's table. UsageError: it is not TOML, or takes minutes to read."""
     try:
         text = read_plain(path, MAX_FILE).decode("utf-8-sig")
         if DEEP_KEY.search(text) is not None:
