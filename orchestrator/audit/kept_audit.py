@@ -30,7 +30,7 @@ class KeptAudit(Value):
 
 
 def keep_audit(session: Session, findings: Sequence[Finding], what: str) -> None:
-    """In place of the one before."""
+    """Keep these findings, in place of the last audit's."""
     kept = KeptAudit(
         at=session.record.now(),
         by=author(),

@@ -60,7 +60,7 @@ def new_path(_ctx: click.Context, _param: click.Parameter, path: Path | None) ->
 
 
 def existing_folder(path: Path) -> Path:
-    """The same for a path that is no option."""
+    """The path made absolute. UsageError where the folder that it is to lie in is not there."""
     path = path.expanduser().absolute()
     try:
         there = path.parent.is_dir()

@@ -94,7 +94,7 @@ def predict(original: RunRecord, here: Mapping[str, Any], here_box: str | None =
 
 
 def unknown(why: str, original: str | None = None) -> Prediction:
-    """Nothing can be said, and why."""
+    """The prediction that nothing can be said; `why` is a sentence."""
     return Prediction(original=original, same=False, expected=Expected.UNKNOWN, summary=why)
 
 

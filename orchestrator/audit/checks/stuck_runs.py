@@ -12,6 +12,7 @@ from orchestrator.launch.workers.box_fit import state_of
 from orchestrator.record.run_record import HistoryFilter
 from orchestrator.run.attempt_model import OPEN_STATES, State
 from orchestrator.run.hardware import box_id
+from orchestrator.verdict.verdict_wording import count
 
 LONG = timedelta(hours=24)  # that a run may wait in a queue, or be on an unknown box
 
@@ -36,6 +37,6 @@ def stuck_findings(session: Session) -> Iterator[Finding]:
         elif opened.box in boxes and state_of(boxes[opened.box]) in ("silent", "down"):
             detail = f"its box {boxes[opened.box].name} is {state_of(boxes[opened.box])}"
         elif age > LONG:
-            detail = f"submitted {age.days} day(s) ago"
+            detail = f"submitted {count(age.days, 'day')} ago"
         if detail is not None:
             yield Finding.of_run(Kind.RUN_STUCK, line.id, f"{opened.state.value}; {detail}")

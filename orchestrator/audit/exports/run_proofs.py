@@ -1,6 +1,6 @@
 """Proof that a run is in a signed ledger, without the others' events: its events' paths, a signed tree head.
 
-A reader needs one run's proof, the documents of its events, and a public key that is trusted: `proof_problem`.
+A reader needs the proof of one run, the documents of its events, and a trusted public key: `proof_problem`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from orchestrator.audit.heads.signed_note import parse_head, split_notes, verify
 from orchestrator.audit.keys import PublicKey
 from orchestrator.errors import UsageError
 from orchestrator.spec.plain_file import read_plain
+from orchestrator.verdict.verdict_wording import count
 
 if TYPE_CHECKING:
     from orchestrator.record.ledger.read_ledger import Signed
@@ -77,10 +78,10 @@ class TreeHeads:
             yield Finding(kind=Kind.NO_HEAD, subject="ledger", detail=detail)
 
     def rest(self) -> Iterator[Finding]:
-        for name, count in sorted(self._unknown.items()):
+        for name, notes in sorted(self._unknown.items()):
             yield Finding(
                 kind=Kind.NOT_CHECKED,
-                subject=f"{count} tree head(s) signed by {name}",
+                subject=f"{count(notes, 'tree head')} signed by {name}",
                 detail="its key is not this box's and was not given with --key",
             )
 

@@ -135,7 +135,7 @@ def _twice(request: BuildRequest, rehash: bool, quiet: bool, as_json: bool) -> i
 
 
 def _dry_run(request: BuildRequest, rehash: bool, quiet: bool, as_json: bool) -> int:
-    """Nothing is loaded, recorded or started."""
+    """Print what would be run. Nothing is loaded, recorded or started."""
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching
     from orchestrator.cli.verb_session import opened

@@ -8,6 +8,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.workers.input_reach import absent_from_store
 from orchestrator.record.run_record import BoxFacts, BoxLine, Queued, Submission
 from orchestrator.run.attempt_model import State
+from orchestrator.verdict.verdict_wording import count
 
 SILENT = 60.0  # seconds without a heartbeat after which a box is taken for gone
 
@@ -24,7 +25,7 @@ def unfit(run: Queued, box: BoxFacts) -> str | None:
         fitting = [gpu for gpu in box.gpus if model in gpu.name.lower()]
         if len(fitting) < run.gpus:
             have = ", ".join(gpu.name for gpu in box.gpus) or "no GPU"
-            asked = f"{run.gpus} GPU(s)" + (f" of model {resources.gpu}" if resources.gpu else "")
+            asked = count(run.gpus, "GPU") + (f" of model {resources.gpu}" if resources.gpu else "")
             return f"the run asks for {asked}; the box has {have}"
     if resources.memory is not None and resources.memory > box.memory:
         return f"the run asks for {resources.memory} bytes of memory; the box has {box.memory}"

@@ -121,7 +121,7 @@ class Postgres(Database):
         return False
 
     def prepare(self) -> None:
-        """Nothing: a person makes the database."""
+        """There is nothing to make: a person makes the database."""
 
     @contextmanager
     def migrating(self) -> Iterator[None]:
@@ -136,7 +136,7 @@ class Postgres(Database):
                 connection.commit()
 
     def before_upgrade(self) -> None:
-        """Nothing."""
+        """Postgres needs none."""
 
     def no_such_table(self, error: DBAPIError) -> bool:
         return isinstance(error.orig, psycopg.errors.UndefinedTable)

@@ -149,7 +149,7 @@ def value_of(run: RunLine, column: str) -> CellValue:
 
 
 def cell_of(run: RunLine, column: str) -> str:
-    """The same for people."""
+    """`value_of`, as people read it."""
     value = value_of(run, column)
     if column == "state" and run.failure:
         return f"{value} ({run.failure.value})"
