@@ -122,7 +122,7 @@ def test_a_run_for_a_gpu_that_nobody_has_stays_queued_and_says_why(team: Team, t
     run = done.out.strip()
     time.sleep(2)
     shown = team.person.type("show", run).out
-    assert "no box fits: alpha: the run asks for 1 GPU(s) of model H100" in shown
+    assert "no box fits: alpha: the run asks for 1 GPU of model H100" in shown
     assert team.person.json("cancel", run)["state"] == "cancelled"
 
 
