@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from difflib import get_close_matches
 from functools import cached_property
 from typing import BinaryIO, NamedTuple, cast
 
@@ -19,6 +18,7 @@ from orchestrator.record.run_record import RunLine, RunRecord, VerdictLine
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import Scalar
+from orchestrator.spec.shown_names import did_you_mean
 from orchestrator.view.forms.clean_text import Cleaner
 from orchestrator.view.forms.page import Fields
 from orchestrator.view.runs.curve_view import points_named
@@ -163,10 +163,8 @@ class Run:
         for item in self.outputs:
             if item.path == path:
                 raise UsageError(f"output {path} of run {self.id} was not kept: {item.reason}")
-        near = get_close_matches(path, kept, 1)
-        some = ", ".join(sorted(kept)[:10]) or "none"
-        hint = f"did you mean {near[0]}?" if near else f"kept are: {some}"
-        raise UsageError(f"run {self.id} has no output {path!r}", hint)
+        some = f"kept are: {', '.join(sorted(kept)[:10]) or 'none'}"
+        raise UsageError(f"run {self.id} has no output {path!r}", did_you_mean(path, kept, some))
 
     @property
     def log(self) -> str:

@@ -11,6 +11,7 @@ from orchestrator.audit.checks.ledger_checks import UNREADABLE
 from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.digest import canonical_json
 from orchestrator.record.ledger.fold_events import OWNED, SHARED, LedgerEvent, fold
+from orchestrator.spec.shown_names import shortened
 from orchestrator.structural_difference import differences
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ def _row_finding(subject: str, where: str, expected: Any, found: Any, run: str |
 def _short(value: Any) -> str:
     if value is None:
         return "nothing"
-    text = repr(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return shortened(repr(value), SHOWN)
 
 
 class SharedRow(NamedTuple):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, literal, null, select
@@ -21,6 +20,7 @@ from orchestrator.record.runs.run_states import inserted, record_input_data, rec
 from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.spec.inputs import InputData, InputFile
+from orchestrator.spec.shown_names import did_you_mean
 
 MOST = 1000  # rows of one answer about uses or files
 NAMED = 20  # names that a hint lists
@@ -69,9 +69,8 @@ def find(connection: Connection, name: str, version: int | None = None) -> DataV
 
 
 def _instead(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, 1)
-    if near:
-        return f"did you mean {near[0]}? `reprise data list` names all"
+    if near := did_you_mean(name, known, ""):
+        return f"{near} `reprise data list` names all"
     there = f"there is {', '.join(known[:NAMED])}" + (" …" if len(known) > NAMED else "")
     return f"{there if known else 'no data has a name yet'}; `reprise data add PATH --name {name}` names some"
 

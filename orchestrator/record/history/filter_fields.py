@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from sqlalchemy import ColumnElement, Float, Integer, Table, and_, exists, false
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import comparable
 from orchestrator.run.attempt_model import Failure, State
+from orchestrator.spec.shown_names import did_you_mean
 
 Literal = bool | int | float | str
 
@@ -95,9 +95,9 @@ class Comparison(NamedTuple):
 def field_named(word: str, name: str | None) -> Field:
     """Mismatch for an unknown name."""
     if (word in TABLES) != (name is not None) or (word not in TABLES and word not in PLAIN):
-        near = get_close_matches(word if name is None else f"{word}.{name}", PLAIN, 1)
-        known = f"{', '.join(PLAIN)}, params.NAME, metrics.NAME"
-        raise Mismatch("an unknown name", f"did you mean {near[0]}?" if near else f"known are {known}")
+        known = f"known are {', '.join(PLAIN)}, params.NAME, metrics.NAME"
+        asked = word if name is None else f"{word}.{name}"
+        raise Mismatch("an unknown name", did_you_mean(asked, PLAIN, known))
     return Field(word, name)
 
 
@@ -173,8 +173,8 @@ def _word(field: Field, operator: str, value: Literal) -> ColumnElement[bool]:
     column, words = _WORDS[field.word]
     known = [word.value for word in words]
     if operator != "==" or value not in known:
-        near = get_close_matches(str(value), known, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"== or != one of: {', '.join(known)}"
+        words_are = f"== or != one of: {', '.join(known)}"
+        hint = did_you_mean(repr(value), map(repr, known), words_are)
         raise Mismatch(f"{field.word} is one of a few words", hint)
     return _held(column, operator, words(value))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, false, not_, select, true
@@ -26,6 +25,7 @@ from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import State
+from orchestrator.spec.shown_names import did_you_mean
 
 LOOKED_AT = 2000  # runs, at most, for those in which something changed
 AT_ONCE = 200
@@ -93,8 +93,7 @@ def _by_name(connection: Connection, word: str) -> str:
     if found is not None:
         return found
     known = [item.name for item in names(connection) if item.run is not None]
-    near = get_close_matches(word, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"a run is 16 hex digits, an alias, or {LATEST}; {HISTORY}"
+    hint = did_you_mean(word, known, f"a run is 16 hex digits, an alias, or {LATEST}; {HISTORY}")
     raise UsageError(f"{word!r} is not a run, and no run has that alias", hint)
 
 
@@ -106,9 +105,9 @@ def latest_of_job(connection: Connection, job: str) -> str:
     found = connection.execute(query.order_by(run.c.created_at.desc(), run.c.id.desc()).limit(1)).scalar()
     if found is None:
         jobs = list(connection.execute(select(tables.job.c.name).order_by(tables.job.c.name)).scalars())
-        near = get_close_matches(job, [name for name in jobs if name != job], 1) if key is None else []
-        what = f"no run of the job {job} has succeeded" if key is not None else f"no job is called {job}"
-        raise UsageError(what, f"did you mean {near[0]}?" if near else HISTORY)
+        if key is not None:
+            raise UsageError(f"no run of the job {job} has succeeded", HISTORY)
+        raise UsageError(f"no job is called {job}", did_you_mean(job, jobs, HISTORY))
     return str(found)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Protocol
 
 from sqlalchemy import Connection, func, select
 
 from orchestrator.record.history.filter_fields import PLAIN, TABLES, Field, Mismatch, Part, field_named
+from orchestrator.spec.shown_names import did_you_mean
 
 MOST = 500  # names that are searched for a similar one
 SHOWN = 10  # names in a hint
@@ -120,12 +120,9 @@ def quoted_field(word: str, name: str, part: str | None, names: KnownNames) -> F
 
 def unknown(word: str, name: str, names: KnownNames) -> Mismatch:
     noun, known = _noun(word), names.some(word)
-    near = get_close_matches(name, known, 1)
-    if near:
-        hint = f"did you mean {near[0]}?"
-    elif known:
+    if known:
         more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
-        hint = f"{noun}s that runs have: {', '.join(known[:SHOWN])}{more}"
+        hint = did_you_mean(name, known, f"{noun}s that runs have: {', '.join(known[:SHOWN])}{more}")
     else:
         hint = f"no run with a {noun} is recorded yet" + _HOW_RECORDED.get(word, "")
     return Mismatch(f"no run has a {noun} {name}", hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -14,6 +13,7 @@ from orchestrator.record.history.queries import history, job_key, on_box
 from orchestrator.record.history.recorded_names import MOST, RecordedNames
 from orchestrator.record.run_record import HistoryFilter
 from orchestrator.record.schema import tables
+from orchestrator.spec.shown_names import did_you_mean
 
 
 def why_nothing(connection: Connection, wanted: HistoryFilter) -> list[str]:
@@ -66,8 +66,8 @@ def _near(connection: Connection, column: Any, text: str) -> str:
 
 
 def _hint(text: str, known: list[str]) -> str:
-    near = get_close_matches(text, known, 1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    near = did_you_mean(text, known, "")
+    return f" ({near})" if near else ""
 
 
 def _each(connection: Connection, column: Any, *conditions: Any) -> Iterator[str]:

@@ -6,11 +6,11 @@ Outputs are what a job left, so their names and links are a stranger's; nothing 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 
 from orchestrator.errors import UsageError
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.spec.inputs import InputData, folder_input
+from orchestrator.spec.shown_names import did_you_mean
 
 MOST = 1_000_000  # files that are reached through links: n folders can lead to each other in 2**n ways
 SHOWN = 8  # outputs that a message names
@@ -128,8 +128,7 @@ def _absent(run: str, outputs: Sequence[Output], path: str) -> UsageError:
     if path in said:
         why = said[path].reason or "no reason recorded"
         return UsageError(f"output {path} of run {run} was not kept: {why}", _listing(run, said))
-    near = get_close_matches(path, said, 1)
-    hint = f"did you mean {near[0]}? {_listing(run, said)}" if near else _listing(run, said)
+    hint = f"{did_you_mean(path, said, '')} {_listing(run, said)}".lstrip()
     return UsageError(f"run {run} has no output {path}", hint)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.image.packages.import_names import package_of
 from orchestrator.run.log_spool import SpoolReader
+from orchestrator.spec.shown_names import shortened
 
 COMPILER = (
     "this base has no C++ compiler, which torch.compile needs: `base: cuda` has one, for jobs without a GPU"
@@ -64,7 +65,7 @@ def last_line(text: str) -> str | None:
     for line in reversed(_ESCAPES.sub("", text).split("\n")):
         shown = "".join(one if one.isprintable() else " " for one in line.rstrip("\r").rpartition("\r")[2])
         if words := " ".join(shown.split()):
-            return words if len(words) <= LAST_LINE else f"{words[: LAST_LINE - 1]}…"
+            return shortened(words, LAST_LINE)
     return None
 
 

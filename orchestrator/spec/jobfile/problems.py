@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import UsageError
-from orchestrator.spec.shown_names import fits_a_line
+from orchestrator.spec.shown_names import did_you_mean, fits_a_line, shortened
 
 SHOWN = 50  # problems in the message; `problems` has all
 
@@ -57,15 +57,10 @@ def dotted(path: KeyPath) -> str:
 def shorten(text: str, limit: int = 60) -> str:
     """Text for a message: one line, printable, at most `limit` characters."""
     clean = "".join(letter if fits_a_line(letter) else "?" for letter in text)
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+    return shortened(clean, limit)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """`did you mean seed?`, or the list of known names; None without known names."""
-    import difflib
-
     names = sorted(known)
-    close = difflib.get_close_matches(name[:100].lower(), names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]}?"
-    return "known: " + ", ".join(names) if names else None
+    return did_you_mean(name.lower(), names, f"known: {', '.join(names)}") if names else None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 
 from orchestrator.analysis.number_scale import share_between
 from orchestrator.errors import UsageError
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.metrics.series import Point, points_of
+from orchestrator.spec.shown_names import did_you_mean
 from orchestrator.view.forms.human_units import number_text, step_text
 from orchestrator.view.forms.page import Block, Text, Tone, View
 from orchestrator.view.runs.run_columns import csv_text
@@ -25,9 +25,8 @@ def points_named(run: RunRecord, name: str) -> list[Point]:
         return [Point(name, None, run.metrics[name])]
     if not found:
         names = sorted({*run.metrics, *(point.name for point in points_of(run.series))})
-        near = get_close_matches(name, names, 1)
-        known = f"it has {', '.join(names[:20])}" if names else "it has none"
-        raise UsageError(f"run {run.id} has no metric {name}", f"did you mean {near[0]}?" if near else known)
+        known = f"it has {', '.join(names[:20]) or 'none'}"
+        raise UsageError(f"run {run.id} has no metric {name}", did_you_mean(name, names, known))
     return found
 
 

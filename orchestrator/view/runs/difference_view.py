@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.record.run_record import RunRecord
+from orchestrator.spec.shown_names import shortened
 from orchestrator.verdict.many_runs_difference import DifferenceTable
 from orchestrator.verdict.run_difference import Cell, Difference, FieldPair
 from orchestrator.verdict.source_difference import FilePatch, shown_path
@@ -100,8 +101,7 @@ def _short(value: Cell, most: int = CELL) -> str:
         return "-"
     if isinstance(value, float):
         return number_text(value)
-    text = cell_text(value).removeprefix("sha256:")
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return shortened(cell_text(value).removeprefix("sha256:"), most)
 
 
 def _fields_table(found: DifferenceTable, everything: bool, width: int) -> Iterator[Block]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from orchestrator.record.history.filter_fields import Field
 from orchestrator.record.history.queries import LOOKED_AT
 from orchestrator.record.run_record import Best, Changed, HistoryFilter, HistoryPage, RunLine, RunRecord
+from orchestrator.spec.shown_names import shortened
 from orchestrator.value import Plain
 from orchestrator.view.forms.clean_text import clean_line
 from orchestrator.view.forms.human_units import incomplete_text, number_text, step_text
@@ -160,7 +161,7 @@ def _laid_out(found: Answer, names: Sequence[str], notes: tuple[str, ...], width
         taken = sum(max(len(head), *map(len, cells)) + 2 for head, cells in columns[:-1])
         room = max(width - taken, SHORTEST)
         head, cells = columns[-1]
-        columns[-1] = head, [cell if len(cell) <= room else f"{cell[: room - 1]}…" for cell in cells]
+        columns[-1] = head, [shortened(cell, room) for cell in cells]
     right = [_heading(found, name, names) for name in names if name != CHANGED and is_number(runs, name)]
     return ShownColumns(tuple(columns), tuple(right), notes)
 

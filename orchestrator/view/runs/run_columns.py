@@ -11,13 +11,13 @@ import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from orchestrator.errors import UsageError
 from orchestrator.record.history.filter_fields import Part
 from orchestrator.record.run_record import RunLine
 from orchestrator.spec.jobfile.placeholders import text_of
+from orchestrator.spec.shown_names import did_you_mean
 from orchestrator.view.forms.human_units import moment_text, number_text, span_text
 
 CellValue = bool | int | float | str | datetime | None
@@ -98,11 +98,10 @@ def chosen_columns(text: str, runs: Sequence[RunLine]) -> tuple[str, ...]:
         elif word in PLAIN or _is_known(word, runs):
             found.append(word)
         else:
-            near = get_close_matches(word, [*there, ALL, PARAMS, METRICS], 1)
             known = f"columns are {', '.join(PLAIN)}, {PARAMS}.NAME, {METRICS}.NAME, and all"
             raise UsageError(
                 f"columns: no column is called {word!r}" if word else "columns: a name is missing",
-                f"did you mean {near[0]}?" if near else known,
+                did_you_mean(word, [*there, ALL, PARAMS, METRICS], known),
             )
     return tuple(dict.fromkeys(found))
 

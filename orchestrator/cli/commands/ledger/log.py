@@ -54,16 +54,15 @@ def command(
 
 def _refuse_unknown(kinds: tuple[str, ...]) -> None:
     """UsageError for a kind that no event can have."""
-    from difflib import get_close_matches
 
     from orchestrator.errors import UsageError
     from orchestrator.record.ledger.append_events import KINDS
+    from orchestrator.spec.shown_names import did_you_mean
 
     known = sorted({*KINDS, *(kind.partition(".")[0] for kind in KINDS)})
     for kind in kinds:
         if kind not in known:
-            near = get_close_matches(kind, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"kinds are {', '.join(known)}"
+            hint = did_you_mean(kind, known, f"kinds are {', '.join(known)}")
             raise UsageError(f"--kind: there are no events of the kind {kind}", hint)
 
 
