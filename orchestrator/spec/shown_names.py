@@ -9,7 +9,6 @@ differs between releases of Python.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 """Marks that turn the direction of text, for use inside a regular expression's brackets."""
@@ -42,16 +41,3 @@ def _hex(match: re.Match[str]) -> str:
     except UnicodeEncodeError:  # the other half of a pair: JSON may hold it, file names cannot
         data = match.group().encode("utf-8", "surrogatepass")
     return "".join(f"\\x{byte:02x}" for byte in data)
-
-
-def shortened(text: str, limit: int) -> str:
-    """At most `limit` characters; the last one is … where others were cut."""
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
-    """A hint: the known name that is spelt like the word; `otherwise` where none is."""
-    from difflib import get_close_matches  # mostly nothing is misspelt
-
-    near = get_close_matches(word[:100], list(known), 1)
-    return f"did you mean {near[0]}?" if near else otherwise

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import OutputStatus
 from orchestrator.run.collect.trace_files import LOSS
+from orchestrator.spec.message_wording import count, listed
 from orchestrator.verdict.causes.rank_causes import Evidence, causes
 from orchestrator.verdict.causes.readback_flags import flags_changed
 from orchestrator.verdict.comparability import failure_of, not_the_same_program, was_stopped
@@ -28,7 +29,6 @@ from orchestrator.verdict.traces.compare_metrics import NO_METRICS
 from orchestrator.verdict.traces.compare_traces import compare_traces
 from orchestrator.verdict.traces.drift import drifts
 from orchestrator.verdict.verdict_model import Outcome, Stopped, Verdict
-from orchestrator.verdict.verdict_wording import count, listed
 
 _NO_CONTENTS: Contents = MappingProxyType({})
 

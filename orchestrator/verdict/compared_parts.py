@@ -11,6 +11,7 @@ from orchestrator.run.collect.trace_files import LOSS
 from orchestrator.run.metrics.series import points_of
 from orchestrator.spec.globs import matcher
 from orchestrator.spec.jobfile.job_spec import Tolerance
+from orchestrator.spec.message_wording import listed
 from orchestrator.verdict.causes.clock_habits import clock_note
 from orchestrator.verdict.causes.rank_causes import Evidence
 from orchestrator.verdict.causes.tolerance_advice import NO_MARKS, SuggestedMarks, marks
@@ -36,7 +37,6 @@ from orchestrator.verdict.sentences import both_kept, named_metrics
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared, compare_metrics
 from orchestrator.verdict.traces.compare_traces import TracesCompared, compare_traces
 from orchestrator.verdict.verdict_model import LeftOut, Renamed, TensorFinding
-from orchestrator.verdict.verdict_wording import listed
 
 Contents = Mapping[str, TensorFinding]
 """Files of tensors that a container has compared, by path. Files that are not in it are compared here."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from enum import StrEnum
 
 from orchestrator.record.run_record import RunRecord
+from orchestrator.spec.message_wording import listed
 from orchestrator.structural_difference import unequal_names
 from orchestrator.value import Value
 from orchestrator.verdict.comparability import failure_of
 from orchestrator.verdict.predict_bits import Cell, Pair, class_differences, listed_pairs, plain
 from orchestrator.verdict.verdict_model import Outcome, Verdict
-from orchestrator.verdict.verdict_wording import listed
 
 
 class Source(StrEnum):

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from orchestrator.errors import ExitCode
 from orchestrator.record.run_record import RunRecord
 from orchestrator.spec.jobfile.job_spec import Level
+from orchestrator.spec.message_wording import listed
 from orchestrator.spec.program import Program
 from orchestrator.structural_difference import unequal_names
 from orchestrator.value import Value
 from orchestrator.verdict.comparability import failure_of
-from orchestrator.verdict.verdict_wording import listed
 
 Cell = bool | int | float | str | None
 Pair = tuple[Cell, Cell]

@@ -7,10 +7,11 @@ from typing import NamedTuple
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import OutputStatus
 from orchestrator.run.metrics.series import points_of
+from orchestrator.spec.message_wording import count
 from orchestrator.verdict.outputs.compare_files import JudgedFile, Pair
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared
 from orchestrator.verdict.verdict_model import Stopped, Traced, TraceDifference
-from orchestrator.verdict.verdict_wording import beside, count
+from orchestrator.verdict.verdict_wording import beside
 
 
 class Equal(NamedTuple):

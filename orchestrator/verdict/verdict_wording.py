@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """`1 output`, `1,204 outputs`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
 
 def number(value: float | None) -> str:
     return "nothing" if value is None else f"{value:.6g}"
@@ -20,9 +13,3 @@ def beside(original: float | None, rerun: float | None) -> str:
     if short[0] == short[1] and original is not None and rerun is not None:
         short = repr(original), repr(rerun)
     return f"{short[0]} vs {short[1]}"
-
-
-def listed(items: Sequence[str], limit: int = 3) -> str:
-    """`a, b, c and 4 more`."""
-    rest = len(items) - limit
-    return ", ".join(items[:limit]) + (f" and {rest:,} more" if rest > 0 else "")

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.record.ledger.append_events import KINDS
 from orchestrator.record.ledger.read_ledger import LedgerEvent
-from orchestrator.verdict.verdict_wording import count
+from orchestrator.spec.message_wording import count
 from orchestrator.view.forms.human_units import moment_text
 from orchestrator.view.forms.page import Block, Table, Text, View
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.collect.trace_files import LOSS
 from orchestrator.run.metrics.series import points_of
+from orchestrator.spec.message_wording import count, listed
 from orchestrator.verdict.causes.hardware_causes import boxes, labelled
 from orchestrator.verdict.causes.readback_flags import main_readback
 from orchestrator.verdict.tolerance import same_bits
@@ -22,7 +23,7 @@ from orchestrator.verdict.verdict_model import (
     TraceDifference,
     Verdict,
 )
-from orchestrator.verdict.verdict_wording import beside, count, listed, number
+from orchestrator.verdict.verdict_wording import beside, number
 
 FILES_SHOWN = 4
 METRICS_SHOWN = 5

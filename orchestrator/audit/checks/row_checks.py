@@ -11,7 +11,7 @@ from orchestrator.audit.checks.ledger_checks import UNREADABLE
 from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.digest import canonical_json
 from orchestrator.record.ledger.fold_events import OWNED, SHARED, LedgerEvent, fold
-from orchestrator.spec.shown_names import shortened
+from orchestrator.spec.message_wording import shortened
 from orchestrator.structural_difference import differences
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from orchestrator.launch.workers.box_fit import state_of
 from orchestrator.record.run_record import HistoryFilter
 from orchestrator.run.attempt_model import OPEN_STATES, State
 from orchestrator.run.hardware import box_id
-from orchestrator.verdict.verdict_wording import count
+from orchestrator.spec.message_wording import count
 
 LONG = timedelta(hours=24)  # that a run may wait in a queue, or be on an unknown box
 

@@ -11,8 +11,8 @@ from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.heads.signed_note import parse_head, split_notes, verify_head
 from orchestrator.audit.keys import PublicKey
 from orchestrator.errors import UsageError
+from orchestrator.spec.message_wording import count
 from orchestrator.spec.plain_file import read_plain
-from orchestrator.verdict.verdict_wording import count
 
 if TYPE_CHECKING:
     from orchestrator.record.ledger.read_ledger import Signed

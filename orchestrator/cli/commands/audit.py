@@ -147,7 +147,7 @@ def _verdicts(
     from orchestrator.audit.checks.verdict_checks import verdict_findings
     from orchestrator.audit.findings import Finding, Kind
     from orchestrator.launch.judge.verify_verdicts import judged_runs
-    from orchestrator.verdict.verdict_wording import count
+    from orchestrator.spec.message_wording import count
 
     named = list(dict.fromkeys(session.record.find(text) for text in texts))
     runs = named or judged_runs(session, job)

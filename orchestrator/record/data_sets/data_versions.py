@@ -20,7 +20,7 @@ from orchestrator.record.runs.run_states import inserted, record_input_data, rec
 from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.spec.inputs import InputData, InputFile
-from orchestrator.spec.shown_names import did_you_mean
+from orchestrator.spec.message_wording import did_you_mean
 
 MOST = 1000  # rows of one answer about uses or files
 NAMED = 20  # names that a hint lists

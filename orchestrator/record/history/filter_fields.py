@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Float, Integer, Table, and_, exists, false
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import comparable
 from orchestrator.run.attempt_model import Failure, State
-from orchestrator.spec.shown_names import did_you_mean
+from orchestrator.spec.message_wording import did_you_mean
 
 Literal = bool | int | float | str
 

@@ -25,7 +25,7 @@ from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import State
-from orchestrator.spec.shown_names import did_you_mean
+from orchestrator.spec.message_wording import did_you_mean
 
 LOOKED_AT = 2000  # runs, at most, for those in which something changed
 AT_ONCE = 200

@@ -9,7 +9,7 @@ from typing import Protocol
 from sqlalchemy import Connection, func, select
 
 from orchestrator.record.history.filter_fields import PLAIN, TABLES, Field, Mismatch, Part, field_named
-from orchestrator.spec.shown_names import did_you_mean
+from orchestrator.spec.message_wording import did_you_mean
 
 MOST = 500  # names that are searched for a similar one
 SHOWN = 10  # names in a hint

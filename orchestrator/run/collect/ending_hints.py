@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.image.packages.import_names import package_of
 from orchestrator.run.log_spool import SpoolReader
-from orchestrator.spec.shown_names import shortened
+from orchestrator.spec.message_wording import shortened
 
 COMPILER = (
     "this base has no C++ compiler, which torch.compile needs: `base: cuda` has one, for jobs without a GPU"

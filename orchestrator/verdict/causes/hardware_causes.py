@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.record.run_record import RunRecord
+from orchestrator.spec.message_wording import listed
 from orchestrator.verdict.causes.readback_flags import main_readback
 from orchestrator.verdict.predict_bits import Differences, Pair, class_differences
-from orchestrator.verdict.verdict_wording import listed
 
 FIELDS_SHOWN = 3
 

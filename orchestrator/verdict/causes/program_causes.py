@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.record.run_record import RunRecord
+from orchestrator.spec.message_wording import listed
 from orchestrator.structural_difference import unequal_names
 from orchestrator.verdict.causes.readback_flags import reported
 from orchestrator.verdict.verdict_model import Cause, CauseKind, Phase
-from orchestrator.verdict.verdict_wording import listed
 
 # Which kind of change explains the first difference best, by its phase.
 _FITS = {

@@ -23,6 +23,7 @@ from typing import Any
 
 from orchestrator.record.run_record import RunRecord
 from orchestrator.spec.jobfile.job_spec import Level
+from orchestrator.spec.message_wording import count, listed
 from orchestrator.verdict.causes.clock_habits import CLOCK
 from orchestrator.verdict.causes.hardware_causes import boxes, labelled, sides
 from orchestrator.verdict.causes.program_causes import program_causes
@@ -38,7 +39,6 @@ from orchestrator.verdict.verdict_model import (
     Traced,
     TraceDifference,
 )
-from orchestrator.verdict.verdict_wording import count, listed
 
 FIELDS_IN_TEXT = 3
 FIELDS_KEPT = 20

@@ -22,10 +22,11 @@ from orchestrator.run.metrics.event_files import (
     read_events,
     timeless,
 )
+from orchestrator.spec.message_wording import count
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.outputs.event_records import settled
 from orchestrator.verdict.tolerance import bits
-from orchestrator.verdict.verdict_wording import count, number
+from orchestrator.verdict.verdict_wording import number
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from orchestrator.errors import RepriseError
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.collect.job_files import refuse_large
 from orchestrator.run.metrics.metric_sources import metric_files
+from orchestrator.spec.message_wording import listed
 from orchestrator.untrusted_json import strict_json
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.tolerance import bits, same_bits
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared
 from orchestrator.verdict.verdict_model import FileDifference
-from orchestrator.verdict.verdict_wording import listed
 
 READ_LIMIT = 32 << 20  # bytes of a metrics file that are read to see whether only metrics differ
 

@@ -18,6 +18,7 @@ from orchestrator.errors import RepriseError
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import TraceFile
 from orchestrator.run.collect.trace_line import EVENT_HEAD, LONGEST_LINE, tensors_in
+from orchestrator.spec.message_wording import count
 from orchestrator.verdict.comparability import was_stopped
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.traces.event_differences import (
@@ -35,7 +36,6 @@ from orchestrator.verdict.traces.trace_lines import (
     word,
 )
 from orchestrator.verdict.verdict_model import Phase, Traced, TraceDifference
-from orchestrator.verdict.verdict_wording import count
 
 LOOK_AHEAD = 10_000  # lines of the same step that are read for what comes before the first difference
 MAX_BATCHES = 1_000_000  # digests that are held to see whether the same batches came in another order

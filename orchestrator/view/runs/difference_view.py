@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.record.run_record import RunRecord
-from orchestrator.spec.shown_names import shortened
+from orchestrator.spec.message_wording import shortened
 from orchestrator.verdict.many_runs_difference import DifferenceTable
 from orchestrator.verdict.run_difference import Cell, Difference, FieldPair
 from orchestrator.verdict.source_difference import FilePatch, shown_path

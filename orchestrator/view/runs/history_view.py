@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from orchestrator.record.history.filter_fields import Field
 from orchestrator.record.history.queries import LOOKED_AT
 from orchestrator.record.run_record import Best, Changed, HistoryFilter, HistoryPage, RunLine, RunRecord
-from orchestrator.spec.shown_names import shortened
+from orchestrator.spec.message_wording import shortened
 from orchestrator.value import Plain
 from orchestrator.view.forms.clean_text import clean_line
 from orchestrator.view.forms.human_units import incomplete_text, number_text, step_text

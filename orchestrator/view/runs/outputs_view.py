@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.run.attempt_model import Output
-from orchestrator.verdict.verdict_wording import count
+from orchestrator.spec.message_wording import count
 from orchestrator.view.forms.human_units import size_text
 from orchestrator.view.forms.page import Block, Table, Text, Tone, View
 

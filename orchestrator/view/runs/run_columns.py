@@ -17,7 +17,7 @@ from orchestrator.errors import UsageError
 from orchestrator.record.history.filter_fields import Part
 from orchestrator.record.run_record import RunLine
 from orchestrator.spec.jobfile.placeholders import text_of
-from orchestrator.spec.shown_names import did_you_mean
+from orchestrator.spec.message_wording import did_you_mean
 from orchestrator.view.forms.human_units import moment_text, number_text, span_text
 
 CellValue = bool | int | float | str | datetime | None

@@ -10,8 +10,8 @@ from orchestrator.record.run_record import RunAnnotations, RunRecord, VerdictLin
 from orchestrator.run.attempt_model import Fingerprint, OutputStatus, State
 from orchestrator.spec.jobfile.placeholders import SHELL, text_of
 from orchestrator.spec.jobfile.problems import shorten
+from orchestrator.spec.message_wording import count
 from orchestrator.spec.source.source_tree import GitState
-from orchestrator.verdict.verdict_wording import count
 from orchestrator.view.forms.human_units import moment_text, number_text, size_text, span_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Table, Text, Tone, View, next_commands, warning

@@ -57,7 +57,7 @@ def _refuse_unknown(kinds: tuple[str, ...]) -> None:
 
     from orchestrator.errors import UsageError
     from orchestrator.record.ledger.append_events import KINDS
-    from orchestrator.spec.shown_names import did_you_mean
+    from orchestrator.spec.message_wording import did_you_mean
 
     known = sorted({*KINDS, *(kind.partition(".")[0] for kind in KINDS)})
     for kind in kinds:
