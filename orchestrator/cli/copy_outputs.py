@@ -15,6 +15,7 @@ from typing import BinaryIO
 from orchestrator.digest import Digest, Hashed, chunks_of
 from orchestrator.errors import InfrastructureError, StoreError, UsageError
 from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.spec.message_wording import listed
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -82,9 +83,8 @@ def _parts(path: str) -> tuple[str, ...]:
 def _refuse_existing(target: Path, paths: list[str]) -> None:
     there = [path for path in paths if os.path.lexists(target / path)]
     if there:
-        more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
         raise UsageError(
-            f"already in {target}: {', '.join(there[:_SHOWN])}{more}",
+            f"already in {target}: {listed(there, _SHOWN)}",
             "name another folder, or --force to replace them",
         )
 

@@ -31,6 +31,7 @@ from orchestrator.image.image_model import (
     PythonFacts,
 )
 from orchestrator.settings import Settings
+from orchestrator.spec.message_wording import listed
 from orchestrator.structural_difference import differences
 
 SHOWN = 4  # differences that a message names
@@ -81,9 +82,7 @@ def check_settings(name: str, settings: Mapping[str, Any]) -> None:
 
 
 def _refused(name: str, problems: list[str]) -> UsageError:
-    more = len(problems) - SHOWN
-    named = "; ".join(problems[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
-    return UsageError(f"image {name} is not what its program gives: {named}", _HINT)
+    return UsageError(f"image {name} is not what its program gives: {listed(problems, SHOWN, '; ')}", _HINT)
 
 
 def _layer_problems(image: Image) -> list[str]:

@@ -10,10 +10,10 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def listed(items: Sequence[str], limit: int = 3) -> str:
+def listed(items: Sequence[str], limit: int = 3, between: str = ", ") -> str:
     """`a, b, c and 4 more`."""
     rest = len(items) - limit
-    return ", ".join(items[:limit]) + (f" and {rest:,} more" if rest > 0 else "")
+    return between.join(items[:limit]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def shortened(text: str, limit: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.spec.message_wording import count
+from orchestrator.spec.message_wording import count, listed
 from orchestrator.view.forms.human_units import size_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Text, Tone, View
@@ -121,8 +121,7 @@ def imported_record_view(done: ImportedRecord) -> View:
 
 def _some(names: tuple[str, ...]) -> str:
     """The first names; JSON has all."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+    return listed(names, SHOWN)
 
 
 def _data_kept(names: tuple[str, ...]) -> str:

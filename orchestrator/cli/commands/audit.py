@@ -166,6 +166,7 @@ def _verdicts(
 def _refuse(session: Session, runs: list[str], job: str | None) -> None:
     """Raise UsageError because no named run has a verdict: that nothing is wrong was not checked."""
     from orchestrator.errors import UsageError
+    from orchestrator.spec.message_wording import listed
 
     if job is not None:
         raise UsageError(
@@ -178,5 +179,4 @@ def _refuse(session: Session, runs: list[str], job: str | None) -> None:
         hint = f"to compare the two: `reprise compare {' '.join(runs)}`"
     else:
         hint = f"`reprise rerun {runs[0]}` makes one"
-    named = ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
-    raise UsageError(f"no verdict on {named} is recorded, so there is nothing to compute again", hint)
+    raise UsageError(f"no verdict on {listed(runs)} is recorded, so there is nothing to compute again", hint)

@@ -9,7 +9,7 @@ from typing import Protocol
 from sqlalchemy import Connection, func, select
 
 from orchestrator.record.history.filter_fields import PLAIN, TABLES, Field, Mismatch, Part, field_named
-from orchestrator.spec.message_wording import did_you_mean
+from orchestrator.spec.message_wording import did_you_mean, listed
 
 MOST = 500  # names that are searched for a similar one
 SHOWN = 10  # names in a hint
@@ -121,8 +121,7 @@ def quoted_field(word: str, name: str, part: str | None, names: KnownNames) -> F
 def unknown(word: str, name: str, names: KnownNames) -> Mismatch:
     noun, known = _noun(word), names.some(word)
     if known:
-        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
-        hint = did_you_mean(name, known, f"{noun}s that runs have: {', '.join(known[:SHOWN])}{more}")
+        hint = did_you_mean(name, known, f"{noun}s that runs have: {listed(known, SHOWN)}")
     else:
         hint = f"no run with a {noun} is recorded yet" + _HOW_RECORDED.get(word, "")
     return Mismatch(f"no run has a {noun} {name}", hint)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from orchestrator.errors import UsageError
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.spec.inputs import InputData, folder_input
-from orchestrator.spec.message_wording import did_you_mean
+from orchestrator.spec.message_wording import did_you_mean, listed
 
 MOST = 1_000_000  # files that are reached through links: n folders can lead to each other in 2**n ways
 SHOWN = 8  # outputs that a message names
@@ -133,6 +133,5 @@ def _absent(run: str, outputs: Sequence[Output], path: str) -> UsageError:
 
 
 def _listing(run: str, said: Mapping[str, Output]) -> str:
-    names = sorted(said)
-    more = f" and {len(names) - SHOWN} more (`reprise outputs {run}`)" if len(names) > SHOWN else ""
-    return f"it left {', '.join(names[:SHOWN])}{more}"
+    more = f" (`reprise outputs {run}`)" if len(said) > SHOWN else ""
+    return f"it left {listed(sorted(said), SHOWN)}{more}"

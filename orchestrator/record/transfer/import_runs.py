@@ -28,6 +28,7 @@ from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document
 from orchestrator.record.transfer.import_limits import LINE, beyond, input_problem
 from orchestrator.spec.inputs import InputData
+from orchestrator.spec.message_wording import listed, shortened
 from orchestrator.structural_difference import differences
 from orchestrator.untrusted_json import first_problem, read_untrusted
 from orchestrator.value import YEARS, Instant, Value
@@ -174,15 +175,12 @@ def beside(connection: Connection, item: Carried) -> list[str] | None:
 def _short(value: Any) -> str:
     if isinstance(value, list):
         return f"{len(value)} entries"
-    text = document(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return shortened(document(value), 80)
 
 
 def _refused(run: str, differences: list[str]) -> UsageError:
-    more = len(differences) - SHOWN
-    named = "; ".join(differences[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
     return UsageError(
-        f"run {run} is here with other values: {named}",
+        f"run {run} is here with other values: {listed(differences, SHOWN, '; ')}",
         "one of the two was altered: compare `reprise show --json` on both boxes",
     )
 

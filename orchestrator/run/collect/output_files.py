@@ -18,6 +18,7 @@ from orchestrator.run.collect.starting_source import NOTHING, SourceFate, Starti
 from orchestrator.run.collect.walk_tree import FoundEntry, TooManyOutputsError, escaped, name_problem, walk
 from orchestrator.spec.globs import matcher, unmatched
 from orchestrator.spec.jobfile.job_spec import Tolerances
+from orchestrator.spec.message_wording import listed
 from orchestrator.value import Value
 
 EVERYTHING = "**"
@@ -73,7 +74,7 @@ def collect_outputs(
     useless = unmatched((glob for glob in globs if glob != EVERYTHING), (*seen.written, *seen.others))
     if useless:
         notes.append(
-            f"outputs: nothing that the job wrote fits {_listed([repr(glob) for glob in useless], GLOBS)}"
+            f"outputs: nothing that the job wrote fits {listed([repr(glob) for glob in useless], GLOBS)}"
         )
     if keep_all and globs and seen.written and not any(map(wanted, seen.written)):
         wanted, said = _everything(seen, limit)
@@ -98,7 +99,7 @@ def useless_globs(tolerance: Tolerances, result: Result) -> list[str]:
         return []
     globs = dict.fromkeys((*tolerance.outputs, *tolerance.volatile))
     useless = unmatched(globs, [output.path for output in result.outputs])
-    said = _listed([repr(glob) for glob in useless], GLOBS)
+    said = listed([repr(glob) for glob in useless], GLOBS)
     return [f"tolerance: no output fits {said}"] if useless else []
 
 
@@ -128,7 +129,7 @@ def _of_the_source(seen: _Workspace, began: StartingSource) -> list[str]:
     brought = {*seen.untouched, *seen.again, *seen.changed}
     gone = sorted(path for path in began.hashes if escaped(path) not in brought)
     return [
-        f"source: the job {did} {_listed(sorted(paths))}"
+        f"source: the job {did} {listed(sorted(paths), NAMED)}"
         for did, paths in (
             ("changed", seen.changed),
             ("wrote again, with the same bytes,", seen.again),
@@ -147,11 +148,6 @@ def _everything(seen: _Workspace, limit: int) -> tuple[Callable[[str], bool], st
         )
         return lambda _: False, said
     return lambda _: True, f"outputs: no file fits the globs, so {files} {'is' if count == 1 else 'are'} kept"
-
-
-def _listed(names: list[str], most: int = NAMED) -> str:
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _output(entry: FoundEntry, sink: BlobSink) -> Output:

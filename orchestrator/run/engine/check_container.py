@@ -16,6 +16,7 @@ from orchestrator.run.engine.container_config import container_config
 from orchestrator.run.engine.engine import Engine
 from orchestrator.run.engine.engine_errors import guard
 from orchestrator.run.engine.podman import check_mounts
+from orchestrator.spec.message_wording import listed
 
 # Host settings that no plan sets, because they open the host to the container.
 _NEVER_SET = (
@@ -38,9 +39,8 @@ def check_created(engine: Engine, plan: Plan, images: Iterable[str]) -> None:
     if found.get("Image") not in tuple(images):
         problems.insert(0, "its image")
     if problems:
-        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise EngineError(
-            f"container {plan.container} is not what its plan says: {', '.join(problems[:SHOWN])}{more}",
+            f"container {plan.container} is not what its plan says: {listed(problems, SHOWN)}",
             f"it was not started; `docker inspect {plan.container}` shows it, where it is still there",
         )
 

@@ -20,6 +20,7 @@ from orchestrator.run.metrics.wandb_log import MAX_SIZE as MAX_WANDB
 from orchestrator.run.metrics.wandb_log import read_wandb
 from orchestrator.spec.jobfile.job_spec import Scalar
 from orchestrator.spec.jobfile.placeholders import text_of
+from orchestrator.spec.message_wording import listed
 from orchestrator.spec.program import Program
 
 MAX_FILES = 500  # mlflow has one for each parameter
@@ -51,9 +52,7 @@ def param_notes(workspace: Path, program: Program, written: Sequence[str]) -> li
             notes.append(f"params: {source} has {_pair(name, logged)}, and the job file {_pair(name, given)}")
         more = sorted(logged.keys() - given.keys())
         if more:
-            rest = f" and {len(more) - NAMED} more" if len(more) > NAMED else ""
-            pairs = ", ".join(_pair(name, logged) for name in more[:NAMED])
-            notes.append(f"params: {source} has also {pairs}{rest}")
+            notes.append(f"params: {source} has also {listed([_pair(name, logged) for name in more], NAMED)}")
     return notes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.record.run_record import RunRecord
-from orchestrator.spec.message_wording import shortened
+from orchestrator.spec.message_wording import listed, shortened
 from orchestrator.verdict.many_runs_difference import DifferenceTable
 from orchestrator.verdict.run_difference import Cell, Difference, FieldPair
 from orchestrator.verdict.source_difference import FilePatch, shown_path
@@ -129,10 +129,7 @@ def _runs_table(found: DifferenceTable, everything: bool, width: int) -> Iterato
             left.append(name)
     yield Table(tuple(columns), list(zip(*columns.values(), strict=True)))
     if left:
-        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-        yield Text(
-            f"\nnot shown: {', '.join(left[:NAMED])}{more}; --all, --csv and --json have them", Tone.QUIET
-        )
+        yield Text(f"\nnot shown: {listed(left, NAMED)}; --all, --csv and --json have them", Tone.QUIET)
 
 
 def code_view(a: RunRecord, b: RunRecord, found: Sequence[FilePatch]) -> View:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from orchestrator.record.history.filter_fields import Field
 from orchestrator.record.history.queries import LOOKED_AT
 from orchestrator.record.run_record import Best, Changed, HistoryFilter, HistoryPage, RunLine, RunRecord
-from orchestrator.spec.message_wording import shortened
+from orchestrator.spec.message_wording import listed, shortened
 from orchestrator.value import Plain
 from orchestrator.view.forms.clean_text import clean_line
 from orchestrator.view.forms.human_units import incomplete_text, number_text, step_text
@@ -121,8 +121,7 @@ def shown_columns(found: Answer, columns: str | None = None, width: int = WIDTH)
     if told.same and len(runs) > 1:
         notes.append(_same_text(told.same))
     if left:
-        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-        notes.append(f"not shown: {', '.join(left[:NAMED])}{more}; --columns NAME,NAME or --columns all")
+        notes.append(f"not shown: {listed(left, NAMED)}; --columns NAME,NAME or --columns all")
     return _laid_out(found, in_shown_order(fitting, runs, first), tuple(notes), width)
 
 
@@ -185,8 +184,7 @@ def _same_text(same: dict[str, str]) -> str:
         cell if name == "imported" else f"{heading_of(name, list(same))} {clean_line(cell)}"
         for name, cell in same.items()
     ]
-    more = f" and {len(texts) - 2 * NAMED} more" if len(texts) > 2 * NAMED else ""
-    return f"the same in all: {', '.join(texts[: 2 * NAMED])}{more}"
+    return f"the same in all: {listed(texts, 2 * NAMED)}"
 
 
 def _value_in(run: RunLine, field: Field) -> object:
@@ -220,8 +218,7 @@ def changed_text(changed: Changed) -> str:
             texts.append(f"-{name} {before}".rstrip())
         else:
             texts.append(f"{name} {before} -> {after}" if before else name)
-    more = len(texts) - CHANGES
-    return ", ".join(texts[:CHANGES]) + (f" and {more} more" if more > 0 else "")
+    return listed(texts, CHANGES)
 
 
 def _value(value: Plain) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.analysis.parallel_axes import Axis, axis_of
 from orchestrator.record.run_record import RunRecord
+from orchestrator.spec.message_wording import count
 from orchestrator.verdict.many_runs_difference import FieldRow, FieldSection, ManyDifferences
 from orchestrator.view.forms.human_units import number_text
 from orchestrator.view.forms.page import Block, Table, Text, Tone, View
@@ -72,7 +73,7 @@ def _values(row: FieldRow) -> str:
         text = _cell(value)
         counts[text] = counts.get(text, 0) + 1
     ordered = sorted(counts.items(), key=lambda pair: -pair[1])
-    texts = [f"{text} in {count} run{'s' * (count != 1)}" for text, count in ordered[:VALUES]]
+    texts = [f"{text} in {count(runs, 'run')}" for text, runs in ordered[:VALUES]]
     return ", ".join(texts) + (f", and {len(ordered) - VALUES} more values" if len(ordered) > VALUES else "")
 
 
