@@ -17,6 +17,7 @@ from orchestrator.launch.project_survey.python_source import (
     is_main_guard,
     parse_python,
 )
+from orchestrator.spec.jobfile.short_forms import table_in
 
 _TRAINS = re.compile(r"(?:train|main|run|run_train(?:ing)?|training|experiment)\.py\Z")
 _TRAINS_TOO = re.compile(
@@ -161,8 +162,8 @@ def _console_scripts(files: ProjectFiles) -> list[_ConsoleScript]:
     """Those of pyproject.toml; only those whose name says so, where some say that they train."""
     project = project_table(files)
     found: dict[str, _ConsoleScript] = {}
-    poetry = table(table(table(read_toml(files, "pyproject.toml"), "tool"), "poetry"), "scripts")
-    for name, target in (table(project, "scripts") | poetry).items():
+    poetry = table_in(table_in(table_in(read_toml(files, "pyproject.toml"), "tool"), "poetry"), "scripts")
+    for name, target in (table_in(project, "scripts") | poetry).items():
         match = _TARGET.match(target) if isinstance(target, str) else None
         if match is not None:
             found[name] = _ConsoleScript(match["module"], match["function"])
@@ -189,7 +190,7 @@ def _of_console_script(files: ProjectFiles, script: _ConsoleScript) -> EntryPoin
 
 
 def project_table(files: ProjectFiles) -> dict[str, Any]:
-    return table(read_toml(files, "pyproject.toml"), "project")
+    return table_in(read_toml(files, "pyproject.toml"), "project")
 
 
 def read_toml(files: ProjectFiles, name: str) -> dict[str, Any]:
@@ -198,8 +199,3 @@ def read_toml(files: ProjectFiles, name: str) -> dict[str, Any]:
         return tomllib.loads(files.text(name) or "")
     except (tomllib.TOMLDecodeError, RecursionError):
         return {}
-
-
-def table(holder: dict[str, Any], key: str) -> dict[str, Any]:
-    found = holder.get(key)
-    return found if isinstance(found, dict) else {}

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from orchestrator.image.packages.import_names import package_of
 from orchestrator.launch.locking.sources.project_sources import LOCK_NAME
-from orchestrator.launch.project_survey.entry_point import project_table, read_toml, table
+from orchestrator.launch.project_survey.entry_point import project_table, read_toml
 from orchestrator.launch.project_survey.local_modules import LocalModules
 from orchestrator.launch.project_survey.project_files import ProjectFiles
+from orchestrator.spec.jobfile.short_forms import table_in
 
 _BASE_MODULES = frozenset({"torch", "numpy", "functorch", "torchgen", "setuptools", "pkg_resources"})
 _NOTEBOOK_MODULES = frozenset({"IPython", "ipykernel"})
@@ -65,7 +66,7 @@ def _file(files: ProjectFiles) -> str | None:
 
 
 def _has_dependencies(files: ProjectFiles) -> bool:
-    poetry = table(table(read_toml(files, "pyproject.toml"), "tool"), "poetry")
+    poetry = table_in(table_in(read_toml(files, "pyproject.toml"), "tool"), "poetry")
     return bool(project_table(files).get("dependencies")) or bool(poetry.get("dependencies"))
 
 
