@@ -12,6 +12,7 @@ from orchestrator.api.run_handle import Run
 from orchestrator.errors import UsageError
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent, Watch
+from orchestrator.spec.jobfile.input_reference import input_place
 from orchestrator.spec.jobfile.job_spec import Scalar
 from orchestrator.spec.jobfile.placeholders import text_of
 from orchestrator.verdict.verdict_model import Verdict
@@ -19,7 +20,7 @@ from orchestrator.verdict.verdict_model import Verdict
 
 class JudgedRerun(NamedTuple):
     run: Run
-    verdict: Verdict | None  # None: nothing is known to compare with, or --detach
+    verdict: Verdict | None  # None: nothing is known to compare with, or it was detached
 
 
 def submit(
@@ -37,9 +38,9 @@ def submit(
     """Run a job file and record it, as `reprise submit` does; returns when the run is over.
 
     `params` and `seed` change those of the file; `reuse` takes a run of the same digest that succeeded.
-    `on`: another place (`worker`, `slurm`, `ray`, a box); with
-    `detach` it returns when the run is queued there. `watch` hears of progress. A job that fails is a run
-    whose state is `failed`, not an error. SpecError, UsageError or InfrastructureError where nothing was run.
+    `on`: another place (`worker`, `slurm`, `ray`, a box); with `detach` it returns when the run is queued
+    there. `watch` hears of progress. A job that fails is a run whose state is `failed`, not an error.
+    SpecError, UsageError or InfrastructureError where nothing was run.
     """
     from orchestrator.launch.dispatch.choose_place import wanted_on
     from orchestrator.launch.executors.kinds import stays_on_its_box
@@ -81,7 +82,8 @@ def rerun(
     """Run a digest, or a run's digest, again and compare, as `reprise rerun` does.
 
     `against`: the run to compare with; default: the first that succeeded with this digest. `inputs`: where
-    inputs are on this box, if not where they were. A rerun that differs is a verdict, not an error.
+    inputs are on this box, if not where they were: paths, `data:NAME`, `run:RUN/PATH`. A rerun that differs
+    is a verdict, not an error.
     """
     from orchestrator.launch.submit.rerun_run import RerunRequest, rerun_detached
     from orchestrator.launch.submit.rerun_run import rerun as rerun_now
@@ -89,7 +91,7 @@ def rerun(
     request = RerunRequest(
         target=_name_of(target),
         against=None if against is None else _name_of(against),
-        inputs={name: Path(path).expanduser().absolute() for name, path in (inputs or {}).items()},
+        inputs={name: input_place(str(place)) for name, place in (inputs or {}).items()},
         on=on,
         elsewhere=elsewhere,
     )

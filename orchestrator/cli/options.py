@@ -44,12 +44,9 @@ def read_paths(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...
 
 def read_places(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
     """`NAME=PATH` options, in which a path may be a reference such as `run:RUN/model.pt`."""
-    from orchestrator.spec.jobfile.input_reference import is_reference
+    from orchestrator.spec.jobfile.input_reference import input_place
 
-    return {
-        name: place if is_reference(place) else str(Path(place).expanduser().absolute())
-        for name, place in read_pairs(ctx, param, texts).items()
-    }
+    return {name: input_place(place) for name, place in read_pairs(ctx, param, texts).items()}
 
 
 def new_path(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:

@@ -16,6 +16,7 @@ from orchestrator import api
 from orchestrator.errors import RecordError, StoreError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Output, OutputStatus, Result, State
+from orchestrator.spec.jobfile.input_reference import input_place
 
 A, B = "aaaa000000000001", "bbbb000000000002"
 MODEL = b"\x00weights" * 1000
@@ -180,3 +181,10 @@ def test_what_needs_another_place_says_so(home: Path) -> None:
         api.rerun(A, detach=True)
     with pytest.raises(api.RepriseError):
         api.submit(home / "none.yaml", params={"lr": 0.1})
+
+
+def test_inputs_of_a_rerun_are_given_as_paths_or_references(home: Path) -> None:
+    with pytest.raises(UsageError, match="no run 0123 is recorded"):
+        api.rerun("0123", inputs={"set": home, "more": "~/set", "named": "data:mnist@2"})
+    assert input_place("data:mnist@2") == "data:mnist@2"
+    assert input_place("set") == str(Path.cwd() / "set")

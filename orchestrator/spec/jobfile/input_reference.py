@@ -7,6 +7,7 @@ path that begins so is written with `./` before it.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from orchestrator.value import Value
 
@@ -43,6 +44,11 @@ InputReference = DataReference | RunReference
 
 def is_reference(text: str) -> bool:
     return text.startswith((DATA, RUN))
+
+
+def input_place(text: str) -> str:
+    """What a person gave as an input: a reference as it is, a path absolute, `~` being their home."""
+    return text if is_reference(text) else str(Path(text).expanduser().absolute())
 
 
 def read_reference(text: str) -> InputReference | None:
