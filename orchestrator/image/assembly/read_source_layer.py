@@ -85,8 +85,11 @@ def source_texts(layout: ImageLayout, layer: Layer) -> dict[str, SourceText]:
 
 
 def _text(entry: SourceEntry) -> SourceText:
-    facts = {"size": entry.size, "executable": entry.executable, "symlink": entry.symlink}
-    if entry.size > MAX_TEXT:
-        return SourceText(digest=Digest.of_stream(entry.stream), **facts)
-    data = entry.stream.read()
-    return SourceText(digest=Digest.of(data), data=data, **facts)
+    data = None if entry.size > MAX_TEXT else entry.stream.read()
+    return SourceText(
+        digest=Digest.of_stream(entry.stream) if data is None else Digest.of(data),
+        size=entry.size,
+        data=data,
+        executable=entry.executable,
+        symlink=entry.symlink,
+    )

@@ -113,9 +113,9 @@ def _named_data(session: Session) -> Iterator[CarriedData]:
         if item.version != (last[1] + 1 if item.name == last[0] else 1):  # its row cannot be read
             missing = ValueError("a version before it is missing")
             raise unreadable(f"data {item.reference}", missing)
-        data = sets.known_input(item.digest)
+        facts = {"name": item.name, "version": item.version, "by": item.by, "at": item.at}
         try:
-            carried = CarriedData(name=item.name, version=item.version, data=data, by=item.by, at=item.at)
+            carried = CarriedData.model_validate({**facts, "data": sets.known_input(item.digest)})
         except ValidationError as error:
             raise unreadable(f"data {item.reference}", error) from error
         yield carried

@@ -19,6 +19,7 @@ from orchestrator.several_at_once import each
 from orchestrator.spec.inputs import InputData
 from orchestrator.spec.jobfile.input_reference import DataReference, RunReference, read_reference
 from orchestrator.spec.jobfile.job_spec import InputSpec
+from orchestrator.spec.message_wording import listed
 from orchestrator.value import Value
 
 _AT_ONCE = 16  # questions to the store
@@ -143,8 +144,7 @@ def _refuse_missing(session: Session, run: str, entries: Entries) -> None:
     there = each(session.store.has, paths, _AT_ONCE)
     missing = sorted(path for path, kept in zip(paths.values(), there, strict=True) if not kept)
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UsageError(
-            f"{session.store.name} has not output {missing[0]}{more} of run {run}",
+            f"{session.store.name} has not output {listed(missing, 1)} of run {run}",
             "name the store that has it (REPRISE_STORE), or bring it: `reprise export`, `reprise import`",
         )

@@ -204,8 +204,7 @@ def _salvaged(connection: Connection, index: int) -> LedgerEvent:
             no_value(error)
             value = None
         found[name] = value if isinstance(value, kind) else _EMPTY.get(name)
-    by = found.pop("made_by")
-    return LedgerEvent(index=index, by=by, **found)
+    return LedgerEvent.model_validate({"index": index, "by": found.pop("made_by"), **found})
 
 
 def events_of_no_run(connection: Connection, after: int | None) -> list[LedgerEvent]:
