@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from orchestrator.digest import Digest
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Output
 from orchestrator.view.forms.clean_text import clean_line
@@ -29,9 +30,8 @@ _POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
 
 def output_page(request: Request) -> Response:
-    run, output = _named(request)
-    assert output.digest is not None  # noqa: S101  (for mypy)
-    found = preview(session_of(request).store, output.digest, output.path, output.size)
+    run, output, digest = _named(request)
+    found = preview(session_of(request).store, digest, output.path, output.size)
     blocks = () if found.table is None else (found.table,)
     return page(
         request,
@@ -52,12 +52,10 @@ def path_of(run: RunRecord, output: Output) -> str:
 
 def image(request: Request) -> Response:
     """A PNG, JPEG or WebP of a few MiB, for a page to show."""
-    _, output = _named(request)
-    store = session_of(request).store
-    assert output.digest is not None  # noqa: S101  (for mypy)
+    _, output, digest = _named(request)
     if output.size > LARGEST_IMAGE:
         raise HTTPException(404)
-    data = b"".join(store.chunks_of(output.digest, output.size))
+    data = b"".join(session_of(request).store.chunks_of(digest, output.size))
     kind = image_type(data)
     if kind is None or too_many_pixels(data[:LONGEST_HEADER]):
         raise HTTPException(404)
@@ -65,9 +63,8 @@ def image(request: Request) -> Response:
 
 
 def download(request: Request) -> Response:
-    _, output = _named(request)
-    assert output.digest is not None  # noqa: S101  (for mypy)
-    chunks = session_of(request).store.chunks_of(output.digest, output.size)
+    _, output, digest = _named(request)
+    chunks = session_of(request).store.chunks_of(digest, output.size)
     first = next(chunks, b"")  # an absent or damaged blob is told before anything is sent
 
     def body() -> Iterator[bytes]:
@@ -88,14 +85,14 @@ def attachment(path: str) -> str:
     return f"attachment; filename=\"{_PLAIN.sub('_', name)}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _named(request: Request) -> tuple[RunRecord, Output]:
-    """The run, and its first output of that digest. 404 where no row of that run names it."""
+def _named(request: Request) -> tuple[RunRecord, Output, Digest]:
+    """The run, its first output of that digest, and the digest. 404 where no row of that run names it."""
     record = session_of(request).record
     run = record.run_without_series(record.find(request.path_params["run"]))
     wanted = request.path_params["hex"]
     for output in run.outputs:
         if output.digest is not None and output.digest.hex == wanted:
-            return run, output
+            return run, output, output.digest
     raise HTTPException(404)
 
 
