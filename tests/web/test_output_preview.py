@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
-from orchestrator.web import output_preview as room
-from orchestrator.web.output_preview import LARGEST_IMAGE, LOOKED, ROWS, preview
+from orchestrator.web.previews import output_preview as room
+from orchestrator.web.previews.output_preview import LARGEST_IMAGE, LOOKED, ROWS, preview
 
 
 def png(width: int, height: int) -> bytes:
@@ -114,11 +115,44 @@ def test_shapes_come_from_the_header_alone() -> None:
         safetensors(b"{NaN}"),
         b"\x93NUMPY\x01\x00\xff\xff__import__('os').system('true')",
         b"PK\x03\x04\0\0",
+        b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.",
         b"\x80\x05cos\nsystem\n(S'true'\ntR.",
     ],
 )
 def test_what_is_no_header_of_tensors_is_none(data: bytes) -> None:
     assert look(data, "model.pt").kind in ("none", "text")
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def test_tensors_within_a_zip() -> None:
+    """By hand, as torch.save writes it; what PyTorch itself writes is read in test_torch_file.py."""
+    array = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }\n"
+    found = look(zipped({"w.npy": array, "b.npy": b"no"}), "x.npz")
+    assert found.table.rows == [("w", "<f4", "3 x 4"), ("b", "?", "?")]
+    stored = b"(X\x07\0\0\0storagectorch\nHalfStorage\nX\x01\0\0\x000NK\x06tQ"
+    weights = b"(" + stored + b"K\0K\x02K\x03\x86K\x03K\x01\x86\x89Nt"
+    both = (
+        b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n" + weights + b"RsK\x07cmine\nNet\n)\x81s."
+    )
+    found = look(zipped({"a/data.pkl": both, "a/data/0": b"\0" * 8}), "x.pt")
+    assert found.table.rows == [("w", "float16", "2 x 3 (needs 12 bytes and has 8)")]
+    assert found.note.startswith("It also holds objects of mine.Net: none is made")
+    found = look(zipped({"a/data.pkl": b"\x80\x02cmine\nNet\n)\x81."}), "x.pt")
+    assert (found.kind, found.why.partition(".")[0]) == (
+        "none",
+        "a file of PyTorch in which no tensor is found",
+    )
+    assert look(zipped({"a/data.pkl": b"S'x'\n."}), "x.pt").why.startswith(
+        "its tensors are not read: its pickle"
+    )
+    assert look(zipped({"a.txt": b"x"}), "x.zip").why.startswith("no text, image or table")
 
 
 @given(st.binary(max_size=300), st.sampled_from(["x", "x.csv", "x.tsv", "x.safetensors", "x.npy"]))

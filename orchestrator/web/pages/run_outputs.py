@@ -16,7 +16,7 @@ from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Output
 from orchestrator.view.forms.clean_text import clean_line
 from orchestrator.web.answers import page, session_of
-from orchestrator.web.output_preview import (
+from orchestrator.web.previews.output_preview import (
     LARGEST_IMAGE,
     LONGEST_HEADER,
     image_type,

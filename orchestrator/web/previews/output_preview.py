@@ -16,12 +16,18 @@ from orchestrator.record.store.blob_store import Store
 from orchestrator.untrusted_json import strict_json
 from orchestrator.view.forms.clean_text import clean_text
 from orchestrator.view.forms.page import Table
+from orchestrator.web.previews.bounded_zip import BoundedZip, opened_zip
+from orchestrator.web.previews.pickle_reading import UnreadFileError
+from orchestrator.web.previews.torch_file import LEGACY, PICKLE, read_torch_file
 
 LOOKED = 1 << 16  # bytes of a text that are shown
 LARGEST_IMAGE = 8 << 20  # bytes
 MOST_PIXELS = 40_000_000  # a browser holds four bytes for each
 LONGEST_HEADER = 1 << 20  # bytes of the header of a file of tensors
 ROWS, COLUMNS, TENSORS = 50, 30, 500
+ARRAYS = 100  # of an .npz: each is another place of the file to read from
+NAMED = 5  # classes of objects
+_HEADS = ("tensor", "type", "shape")
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _DTYPE = re.compile(r"[A-Z0-9_]{1,12}\Z")
 _NPY = re.compile(
@@ -37,6 +43,7 @@ class Preview(NamedTuple):
     table: Table | None = None
     cut: bool = False  # there is more than is shown
     why: str = ""
+    note: str = ""  # what else to know of the tensors
 
 
 def preview(store: Store, digest: Digest, path: str, size: int) -> Preview:
@@ -52,7 +59,7 @@ def preview(store: Store, digest: Digest, path: str, size: int) -> Preview:
             if why:
                 return Preview("none", why=why)
             return Preview("image")
-        if (found := _safetensors(head, stream, size) or _npy(head)) is not None:
+        if (found := _safetensors(head, stream, size) or _npy(head) or _saved(head, stream)) is not None:
             return found
     text = _text(head, size > len(head))
     if text is None:
@@ -183,7 +190,50 @@ def _safetensors(head: bytes, stream: Any, size: int) -> Preview | None:
             rows.append(
                 (name, str(kind) if _DTYPE.match(str(kind)) else "?", _shape(shape) if known else "?")
             )
-    return Preview("tensors", table=Table(("tensor", "type", "shape"), rows), cut=len(named) > TENSORS)
+    return Preview("tensors", table=Table(_HEADS, rows), cut=len(named) > TENSORS)
+
+
+def _saved(head: bytes, stream: Any) -> Preview | None:
+    """A file of torch.save, or numpy's `.npz`."""
+    if head.startswith(LEGACY):
+        return Preview("none", why="a file in the form of PyTorch before 1.6, which is not read")
+    if not head.startswith(b"PK\x03\x04"):
+        return None
+    try:
+        with opened_zip(stream) as archive:
+            names = [member.filename for member in archive.members]
+            if any(name.endswith(PICKLE) for name in names):
+                return _torch(archive)
+            if all(name.endswith(".npy") for name in names):
+                return _npz(archive)
+    except UnreadFileError as error:
+        return Preview("none", why=f"its tensors are not read: {error}")
+    return None
+
+
+def _torch(archive: BoundedZip) -> Preview:
+    found = read_torch_file(archive, TENSORS)
+    names = ", ".join(found.classes[:NAMED])
+    more = f" and {len(found.classes) - NAMED:,} more" if len(found.classes) > NAMED else ""
+    note = (
+        f"It also holds objects of {names}{more}: none is made, tensors in them are listed." if names else ""
+    )
+    if not found.tensors:
+        return Preview("none", why=f"a file of PyTorch in which no tensor is found. {note}".strip())
+    rows = [
+        (one.name, one.dtype, _shape(one.shape) + (f" ({one.doubt})" if one.doubt else ""))
+        for one in found.tensors
+    ]
+    return Preview("tensors", table=Table(_HEADS, rows), cut=found.cut, note=note)
+
+
+def _npz(archive: BoundedZip) -> Preview:
+    rows: list[tuple[str, str, str]] = []
+    for member in archive.members[:ARRAYS]:
+        found = _npy(archive.head(member, 1024))
+        words = ("?", "?") if found is None or found.table is None else found.table.rows[0][1:]
+        rows.append((member.filename.removesuffix(".npy"), *map(str, words)))
+    return Preview("tensors", table=Table(_HEADS, rows), cut=len(archive.members) > ARRAYS)
 
 
 def _npy(head: bytes) -> Preview | None:
@@ -193,7 +243,7 @@ def _npy(head: bytes) -> Preview | None:
     if found is None:
         return None
     shape = [int(part) for part in found[2].split(",") if part.strip().isdigit()]
-    table = Table(("tensor", "type", "shape"), [("array", found[1], _shape(shape))])
+    table = Table(_HEADS, [("array", found[1], _shape(shape))])
     return Preview("tensors", table=table)
 
 

@@ -1,0 +1,1 @@
+"""What outputs look like: bounded readings of a stranger's files."""
