@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.series_reduction import Line, drawn_line
@@ -29,3 +30,10 @@ def metric_line(
     if by_order or None in steps:
         steps = range(len(points.values))
     return drawn_line(steps, points.values, stretches, weight)  # type: ignore[arg-type]
+
+
+def timed_line(points: MetricSeries, stretches: int, weight: float) -> Line:
+    """A point lies at its seconds since the run's start; a point without a time is left out."""
+    timed = [at is not None for at in points.seconds]
+    places = [at for at in points.seconds if at is not None]
+    return drawn_line(places, list(compress(points.values, timed)), stretches, weight)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import math
 
-from support.records import finish_run, new_run
+import pytest
+from pydantic import ValidationError
+from support.records import NOON, finish_run, new_run
 
+from orchestrator.record.ledger.row_evidence import row_value
 from orchestrator.record.record import open_record
+from orchestrator.record.runs import field_tables
+from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import MetricPoint
 from orchestrator.settings import Settings
+
+AT = NOON.timestamp()
 
 
 def test_one_metrics_points_come_in_the_order_they_were_written(settings: Settings) -> None:
@@ -25,3 +32,30 @@ def test_one_metrics_points_come_in_the_order_they_were_written(settings: Settin
         assert repr(list(found.values)) == "[2.0, nan, -inf]"
         assert record.series(run, "nothing").values == []
         assert record.series("f" * 16, "loss").values == []
+
+
+def test_times_are_seconds_since_the_start(settings: Settings) -> None:
+    def points(*times: float | None) -> tuple[MetricPoint, ...]:
+        return tuple(MetricPoint(name="loss", value=1.0, at=at) for at in times)
+
+    with open_record(settings) as record:
+        known = finish_run(record, new_run(), started_at=NOON, series=points(AT + 1.5, None, AT + 4))
+        unknown = finish_run(record, new_run(), started_at=None, series=points(AT + 1.5, AT + 4))
+        without = finish_run(record, new_run(), started_at=NOON, series=points(None, None))
+        assert record.series(known, "loss").seconds == [1.5, None, 4.0]
+        assert record.series(unknown, "loss").seconds == [0.0, 2.5]
+        assert record.series(without, "loss").seconds == ()
+
+
+def test_a_point_without_a_time_is_written_as_it_always_was(settings: Settings) -> None:
+    """Documents and ledger hold its time only where it has one: what was kept before still verifies."""
+    timed, plain = MetricPoint(name="a", value=1.0, at=AT), MetricPoint(name="a", value=1.0)
+    assert plain.model_dump() == {"name": "a", "step": None, "value": 1.0}
+    assert timed.model_dump() == plain.model_dump() | {"at": AT}
+    rows = list(field_tables.RESULTS["series"].rows((plain, timed)))
+    values = [row_value(tables.metric_point, row) for row in rows]
+    assert values[0].keys() == {"position", "name", "text", "num"}
+    assert values[1].keys() - values[0].keys() == {"at"}
+    for at in (math.nan, math.inf, -1.0, 1.0, 1e300):
+        with pytest.raises(ValidationError):
+            MetricPoint(name="a", value=1.0, at=at)

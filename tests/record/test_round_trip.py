@@ -162,7 +162,11 @@ results = st.builds(
     metrics=st.dictionaries(texts, floats, max_size=4),
     series=some(
         st.builds(
-            MetricPoint, name=texts, step=st.none() | st.integers(-(1 << 63), (1 << 63) - 1), value=floats
+            MetricPoint,
+            name=texts,
+            step=st.none() | st.integers(-(1 << 63), (1 << 63) - 1),
+            value=floats,
+            at=st.none() | st.floats(1e9, 7e9),
         )
     ),
     packages=st.dictionaries(texts, texts, max_size=3),

@@ -107,6 +107,8 @@ def test_scalars_become_metrics_unless_the_job_said_them_itself(tmp_path: Path) 
     assert found.final == {"accuracy": 0.5, "loss/train": float(numpy.float32(0.2))}
     assert [point.step for point in found.series if point.name == "loss/train"] == [0, 1, 2, 3, 4]
     assert [point for point in found.series if point.name == "accuracy"] == list(own)
+    times = [point.at for point in found.series if point.name == "loss/train"]
+    assert None not in times and times == sorted(times)
     assert found.notes == ()
 
 

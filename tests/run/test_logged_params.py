@@ -58,6 +58,12 @@ def test_metrics_and_series_of_each_tracker(tmp_path: Path, tracker: str, loss: 
     assert not any("runtime" in name or name.startswith("_") for name in metrics.final)
 
 
+def test_points_of_wandb_have_times(tmp_path: Path) -> None:
+    metrics = read_metrics(tmp_path, None, written=brought(tmp_path, "wandb"))
+    times = [point.at for point in metrics.series if point.name == "loss"]
+    assert times and None not in times and times == sorted(times)
+
+
 def test_wandbs_summary_is_a_final_value(tmp_path: Path) -> None:
     metrics = read_metrics(tmp_path, None, written=brought(tmp_path, "wandb"))
     assert metrics.final["best"] == 0.7 and str(metrics.final["loss"]) == "nan"

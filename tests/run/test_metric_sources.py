@@ -101,6 +101,7 @@ def test_mlflow(tmp_path: Path) -> None:
     )
     assert found.final.keys() == {"loss", "val/acc"}
     assert [point.step for point in found.series] == [0, 1, 0]
+    assert [point.at for point in found.series] == [1764424226.0, 1764424227.0, 1764424226.0]
 
 
 def test_several_runs_of_one_job_are_told_apart_without_their_moments(tmp_path: Path) -> None:

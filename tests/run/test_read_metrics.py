@@ -31,6 +31,32 @@ def test_final_values_and_series(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "at"),
+    [
+        ('"timestamp": 1764424226.5', 1764424226.5),
+        ('"_timestamp": 1764424226', 1764424226.0),
+        ('"wall_time": 1764424226500', 1764424226.5),  # milliseconds
+        ('"time": 12.5, "timestamp": 1764424226', 1764424226.0),
+        ('"time": 12.5', None),  # how long it took, or since the start of something
+        ('"time": true', None),
+        ('"time": "2026-11-23T12:00:00Z"', None),
+        ('"time": NaN', None),
+        ('"time": ' + "9" * 400, None),
+        ('"timestamp": -1764424226', None),
+    ],
+)
+def test_a_line_says_when_it_was_written_by_a_number_that_is_a_moment(
+    tmp_path: Path, said: str, at: float | None
+) -> None:
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "loss": 2.5, {said}}}\n{{"loss": 2.0}}\n')
+    loss = [point for point in read_metrics(tmp_path, None).series if point.name == "loss"]
+    assert [(point.step, point.value, point.at) for point in loss] == [(1, 2.5, at), (None, 2.0, None)]
+    names, values = "step,loss,timestamp", f"1,2.5,{at or 7}"
+    (tmp_path / "m.csv").write_text(f"{names}\n{values}\n")
+    assert read_metrics(tmp_path, "m.csv", written=["m.csv"]).series[0].at == at
+
+
 def test_a_named_file_that_is_not_there_is_noted(tmp_path: Path) -> None:
     assert "out/m.json" in read_metrics(tmp_path, "out/m.json").notes[0]
     assert read_metrics(tmp_path, None).notes == ()

@@ -26,6 +26,19 @@ def test_points_of_several_runs_come_in_one_answer(site: Site) -> None:
     assert across["x"][-1] < 1
 
 
+def test_points_go_by_the_time_since_each_runs_start(site: Site) -> None:
+    a, b = site.runs.grid[:2]
+    first, second = json.loads(site.server.ask(f"/series?runs={a},{b}&metric=loss&x=time").text)["lines"]
+    assert first["x"] == second["x"] == [step * 1.5 for step in range(STEPS)]
+    assert "without_times" not in first
+    [line] = json.loads(site.server.ask(f"/series?runs={a}&metric=accuracy&x=time").text)["lines"]
+    assert (line["x"], line["without_times"]) == ([], STEPS)
+    for page in (f"/runs/{a}", f"/compare?runs={a},{b}"):
+        mark = '<option value="time" selected>'
+        assert mark in site.server.ask(page + ("&" if "?" in page else "?") + "x=time").text
+        assert mark not in site.server.ask(page).text
+
+
 def test_odd_questions_have_plain_answers(site: Site) -> None:
     run = site.runs.best
     for asked in ("smooth=nan", "smooth=1e999", "width=-5", "width=1e9", "smooth=x&width=", "x=metric:"):

@@ -13,7 +13,7 @@ from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import comparable, indexable, scalar_columns
 from orchestrator.record.schema.stored_values import columns_of, value_from
 from orchestrator.run.attempt_model import Fingerprint, Log, Output, Readback, TraceFile
-from orchestrator.run.metrics.series import Series, points_of
+from orchestrator.run.metrics.series import Series, TimedPoint, timed_points
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.value import Value
 
@@ -60,8 +60,8 @@ def _float(value: float) -> Columns:
 
 
 def _points(series: Any) -> Iterator[Columns]:
-    for position, (name, step, value) in enumerate(points_of(series)):
-        yield {"position": position, "name": name, "step": step, **_float(value)}
+    for position, (name, step, value, at) in enumerate(timed_points(series)):
+        yield {"position": position, "name": name, "step": step, **_float(value), "at": at}
 
 
 SUBMITTED: dict[str, FieldTable] = {
@@ -93,7 +93,7 @@ RESULTS: dict[str, FieldTable] = {
     "series": FieldTable(
         tables.metric_point,
         _points,
-        lambda rows: Series((row.name, row.step, float(row.text)) for row in rows),
+        lambda rows: Series(TimedPoint(row.name, row.step, float(row.text), row.at) for row in rows),
     ),
 }
 

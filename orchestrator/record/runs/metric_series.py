@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from orchestrator.record.schema import tables
+from orchestrator.record.schema.columns import NoMoment
 
 FETCHED = 20_000  # rows at a time
 
@@ -17,6 +18,7 @@ class MetricSeries(NamedTuple):
 
     steps: Sequence[int | None]
     values: Sequence[float]  # NaN and infinities, too
+    seconds: Sequence[float | None] = ()  # since the run's start; none at all where no point has a time
 
 
 def metric_series(connection: Connection, run: str, name: str) -> MetricSeries:
@@ -24,16 +26,29 @@ def metric_series(connection: Connection, run: str, name: str) -> MetricSeries:
     point = tables.metric_point.c
     key = select(tables.run.c.id).where(tables.run.c.public_id == run).scalar_subquery()
     query = (
-        select(point.step, point.num, point.text)
+        select(point.step, point.num, point.text, point.at)
         .where(point.run_id == key, point.name == name)
         .order_by(point.position)
     )
     steps: list[int | None] = []
     values: list[float] = []
-    for step, number, text in connection.execute(query, execution_options={"yield_per": FETCHED}):
+    moments: list[float | None] = []
+    for step, number, text, at in connection.execute(query, execution_options={"yield_per": FETCHED}):
         steps.append(step)
         values.append(number_in(text) if number is None else number)
-    return MetricSeries(steps, values)
+        moments.append(at if isinstance(at, float) else None)
+    first = next((at for at in moments if at is not None), None)
+    if first is None:
+        return MetricSeries(steps, values)
+    start = _start(connection, run, first)
+    return MetricSeries(steps, values, [None if at is None else at - start for at in moments])
+
+
+def _start(connection: Connection, run: str, first: float) -> float:
+    """When the run began, in seconds since 1970; the first point's moment where nobody saw it begin."""
+    query = select(tables.run.c.started_at).where(tables.run.c.public_id == run)
+    began = connection.execute(query).scalar()
+    return first if began is None or isinstance(began, NoMoment) else began.timestamp()
 
 
 def number_in(text: str) -> float:

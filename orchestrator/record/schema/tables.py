@@ -216,6 +216,7 @@ metric_point = table(
     big("step", nullable=True),
     text("text"),
     number("num"),
+    number("at"),  # seconds since 1970 by the job's clock
 )
 
 output = table(

@@ -31,7 +31,7 @@ from orchestrator.run.hardware import Gpu, fingerprint
 from orchestrator.run.metrics.event_metrics import with_event_metrics
 from orchestrator.run.metrics.logged_params import param_notes
 from orchestrator.run.metrics.read_metrics import Metrics, read_metrics
-from orchestrator.run.metrics.series import Series, points_of
+from orchestrator.run.metrics.series import Series, points_of, timed_points
 from orchestrator.run.permissions import closed_to_us, open_up
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
@@ -208,7 +208,7 @@ def _with_losses(metrics: Metrics, traces: Traces) -> Sequence[MetricPoint]:
     if not traces.losses:
         return found
     if not isinstance(found, Series):
-        found = Series(points_of(found))
+        found = Series(timed_points(found))
     for name, step, value in points_of(traces.losses):
         found.add(name, step, value)
     return found

@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 import google_crc32c
 
+from orchestrator.run.metrics.series import TimedPoint, moment
 from orchestrator.spec.shown_names import is_plain
 
 MARK = ".tfevents."  # in the name: events.out.tfevents.TIME.HOST.PID.N
@@ -77,14 +78,15 @@ def read_events(stream: BinaryIO) -> Iterator[EventRecord]:
         yield EventRecord(step, tuple(payload), tuple(scalars))
 
 
-def read_scalars(stream: BinaryIO) -> Iterator[tuple[str, int, float]]:
-    """Tag, step and value of every scalar, as `read_events` finds them; nothing else is held."""
+def read_scalars(stream: BinaryIO) -> Iterator[TimedPoint]:
+    """Tag, step, value and time of every scalar, as `read_events` finds them; nothing else is held."""
     for record in _records(stream):
         plain = _plain_scalar(record)
         if plain is None:
             step, scalars = _step_and_scalars(record)
+            at = _clock(record) if scalars else None
             for scalar in scalars:
-                yield scalar.tag, step, scalar.value
+                yield TimedPoint(scalar.tag, step, scalar.value, at)
         elif _is_shown(plain[0]):
             yield plain
 
@@ -108,7 +110,15 @@ def _records(stream: BinaryIO) -> Iterator[bytes]:
         yield data
 
 
-def _plain_scalar(data: bytes) -> tuple[str, int, float] | None:
+def _clock(data: bytes) -> float | None:
+    """The wall time of a record that has one."""
+    for number, kind, start, _, _ in spans(data, 0, len(data)):
+        if number == 1 and kind == _FIXED64:
+            return moment(struct.unpack_from("<d", data, start)[0])
+    return None
+
+
+def _plain_scalar(data: bytes) -> TimedPoint | None:
     """The scalar of a record in its usual form: clock, step, summary(value(tag, float)), lengths of a byte.
 
     None for any other record. This saves nine tenths of the time of a long file.
@@ -126,7 +136,8 @@ def _plain_scalar(data: bytes) -> tuple[str, int, float] | None:
     if max(summary, value, tag) > 0x7F or (summary, value, len(data)) != (tag + 9, tag + 7, end + 5):
         return None
     (found,) = struct.unpack_from("<f", data, end + 1)
-    return data[place + 6 : end].decode("utf-8", "replace"), _signed(step), found
+    (at,) = struct.unpack_from("<d", data, 1)
+    return TimedPoint(data[place + 6 : end].decode("utf-8", "replace"), _signed(step), found, moment(at))
 
 
 def _step_and_scalars(data: bytes) -> tuple[int, list[Scalar]]:

@@ -34,8 +34,8 @@ def with_event_metrics(metrics: Metrics, workspace: Path, outputs: tuple[Output,
     if long := [key for key, name in new.items() if len(name) > MAX_NAME]:
         reading.lose(f"metrics: {len(long)} tags whose names with their folders are longer than {MAX_NAME}")
         new = {key: name for key, name in new.items() if len(name) <= MAX_NAME}
-    for name, step, value in points.renamed(new).rows():
-        reading.add(name, step, value)
+    for point in points.renamed(new).timed_rows():
+        reading.add(*point)
     return reading.metrics()
 
 
@@ -50,13 +50,13 @@ def _points(workspace: Path, files: list[str], reading: Reading) -> Series:
             handle, size = open_plain(workspace, path, left)
             left -= size
             with os.fdopen(handle, "rb") as stream:
-                for tag, step, value in read_scalars(stream):
+                for tag, step, value, at in read_scalars(stream):
                     if len(found) >= room:
                         reading.overflow()
                         return found
                     name = f"{folder}{_BETWEEN}{tag}"
                     if not tag.startswith(OURS) and reading.takes(found, name):
-                        found.add(name, step, value)
+                        found.add(name, step, value, at)
     return found
 
 

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from orchestrator.run.collect.job_files import lines
-from orchestrator.run.metrics.series import Point
+from orchestrator.run.metrics.series import TimedPoint, moment
 
 MAX_LINE = 1 << 20  # bytes
 MAX_LINES = 4_000_000
 MAX_CELLS = 20_000_000  # ten seconds
+CLOCKS = ("timestamp", "_timestamp", "wall_time", "time")  # a number of these that is a moment is a point's
 STEPS = ("step", "global_step", "iteration", "epoch")  # the first one that a table has is its step
 
 
-def read_table(stream: BinaryIO, name: str | None = None) -> Iterator[Point]:
+def read_table(stream: BinaryIO, name: str | None = None) -> Iterator[TimedPoint]:
     """Every number of a CSV file under its column's name. Other cells are left out.
 
     `name`: of the one metric of a table with tabs, whose last column it is.
@@ -25,11 +26,13 @@ def read_table(stream: BinaryIO, name: str | None = None) -> Iterator[Point]:
     """
     names: list[str] | None = None
     step, left = -1, MAX_CELLS
+    clocks: list[int] = []
     for line in _lines(stream):
         cells = next(csv.reader([line], strict=True, delimiter="," if name is None else "\t"), [])
         if names is None:
             names = cells if name is None else [*cells[:-1], name]
             step = next((names.index(key) for key in STEPS if key in names), -1)
+            clocks = [names.index(key) for key in CLOCKS if key in names]
             if twice := [one for one, count in Counter(names).items() if one and count > 1]:
                 raise ValueError(f"two columns are called {twice[0]}")
             continue
@@ -40,11 +43,13 @@ def read_table(stream: BinaryIO, name: str | None = None) -> Iterator[Point]:
             raise ValueError(f"more than {MAX_CELLS} cells; the first are read")
         if len(cells) != len(names):
             raise ValueError(f"a line has {len(cells)} cells where the first has {len(names)}")
-        at = _whole(cells[step]) if step >= 0 else None
+        number = _whole(cells[step]) if step >= 0 else None
+        moments = (moment(_number(cells[place])) for place in clocks)
+        at = next((found for found in moments if found is not None), None)
         for place, cell in enumerate(cells):
             value = None if place == step else _number(cell)
             if value is not None:
-                yield Point(names[place], at, value)
+                yield TimedPoint(names[place], number, value, at)
 
 
 def is_keras_log(stream: BinaryIO) -> bool:
@@ -53,14 +58,15 @@ def is_keras_log(stream: BinaryIO) -> bool:
     return names[0] == "epoch" and "loss" in names and all(name and "\0" not in name for name in names)
 
 
-def read_points(stream: BinaryIO, name: str) -> Iterator[Point]:
+def read_points(stream: BinaryIO, name: str) -> Iterator[TimedPoint]:
     """The points of one metric, a line each: milliseconds, value, step. ValueError for another line."""
     for line in _lines(stream):
         parts = line.split()
         value = _number(parts[1]) if len(parts) in (2, 3) else None
         if value is None:
             raise ValueError("a line that is not `milliseconds value step`")
-        yield Point(name, _whole(parts[2]) if len(parts) == 3 else None, value)
+        step = _whole(parts[2]) if len(parts) == 3 else None
+        yield TimedPoint(name, step, value, moment(_number(parts[0])))
 
 
 def _lines(stream: BinaryIO) -> Iterator[str]:

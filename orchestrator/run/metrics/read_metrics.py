@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from orchestrator.run.collect.job_files import bounded, clean, costs_that_file, lines, parse_json, reason
+from orchestrator.run.collect.job_files import bounded, costs_that_file, lines, parse_json, reason
 from orchestrator.run.collect.starting_source import NOTHING, StartingSource
 from orchestrator.run.collect.walk_tree import open_plain
 from orchestrator.run.metrics.metric_sources import FINAL as FINAL
@@ -24,8 +24,9 @@ from orchestrator.run.metrics.metric_sources import (
     short_names,
 )
 from orchestrator.run.metrics.metric_sources import SERIES as SERIES
-from orchestrator.run.metrics.metric_tables import STEPS, is_keras_log, read_points, read_table
-from orchestrator.run.metrics.series import Points, Series, points_of
+from orchestrator.run.metrics.metric_tables import CLOCKS, STEPS, is_keras_log, read_points, read_table
+from orchestrator.run.metrics.series import Points, Series, moment, timed_points
+from orchestrator.run.metrics.unread_metrics import Broken, Ignored
 from orchestrator.run.metrics.wandb_log import MAX_SIZE as MAX_WANDB
 from orchestrator.run.metrics.wandb_log import read_wandb
 from orchestrator.spec.shown_names import is_plain
@@ -118,7 +119,7 @@ class Reading:
     """The metrics read so far, within the limits, and notes on what was not read."""
 
     def __init__(self, before: Metrics | None = None) -> None:
-        self.series = Series() if before is None else Series(points_of(before.series))
+        self.series = Series() if before is None else Series(timed_points(before.series))
         self.final = {} if before is None else dict(before.final)
         self.notes = [] if before is None else list(before.notes)
         self._lost = [before.incomplete] if before is not None and before.incomplete else []
@@ -133,9 +134,9 @@ class Reading:
     def full(self) -> bool:
         return len(self.series) >= MAX_POINTS
 
-    def add(self, name: str, step: int | None, value: float) -> None:
+    def add(self, name: str, step: int | None, value: float, at: float | None = None) -> None:
         if self.takes(self.series, name):
-            self.series.add(name, step, value)
+            self.series.add(name, step, value, at)
 
     def takes(self, series: Series, name: str) -> bool:
         """Whether one more name fits: a job can give each point another name."""
@@ -176,7 +177,7 @@ def _read_object(stream: BinaryIO, _brought: int, file: MetricFile, reading: Rea
     if not isinstance(value, dict):
         reading.lose(f"metrics: {file.path} is not an object")
         return
-    ignored = _Ignored()
+    ignored = Ignored()
     if file.hidden:
         value = {key: item for key, item in value.items() if not key.startswith("_")}
     reading.final.update(_numbers(value, ignored, file.prefix))
@@ -184,7 +185,7 @@ def _read_object(stream: BinaryIO, _brought: int, file: MetricFile, reading: Rea
 
 
 def _read_table(stream: BinaryIO, _brought: int, file: MetricFile, reading: Reading) -> None:
-    ignored = _Ignored()
+    ignored = Ignored()
     if file.kind is MetricFormat.POINTS:
         rows = read_points(stream, file.name)
     else:
@@ -195,7 +196,7 @@ def _read_table(stream: BinaryIO, _brought: int, file: MetricFile, reading: Read
             break
         name = file.prefix + row.name
         if (why := _no_name(name)) is None:
-            reading.add(name, row.step, row.value)
+            reading.add(name, row.step, row.value, row.at)
         else:
             ignored.add(name, why)
     ignored.tell(file.path, reading)
@@ -203,7 +204,7 @@ def _read_table(stream: BinaryIO, _brought: int, file: MetricFile, reading: Read
 
 def _read_lines(stream: BinaryIO, brought: int, file: MetricFile, reading: Reading) -> None:
     """Read an object a line, from behind the first `brought` bytes, which came with the source."""
-    broken, ignored = _Broken(file.path), _Ignored()
+    broken, ignored = Broken(file.path), Ignored()
     if brought:
         reading.notes.append(
             f"metrics: the first {brought:,} bytes of {file.path} came with the source: not read"
@@ -216,7 +217,7 @@ def _read_lines(stream: BinaryIO, brought: int, file: MetricFile, reading: Readi
         value = _line(line, number, broken)
         if value is None:
             continue
-        if not _add(value, _step(value, number, broken), file, ignored, reading):
+        if not _add(value, _step(value, number, broken), _moment(value), file, ignored, reading):
             break
     broken.tell(reading)
     ignored.tell(file.path, reading)
@@ -226,7 +227,7 @@ def one_line(value: Any) -> tuple[int | None, list[tuple[str, float]]]:
     """Step and numbers of one line's object, by the rules above. ValueError for another value."""
     if not isinstance(value, dict):
         raise ValueError("not an object")  # noqa: TRY004 - of content, not of a caller
-    return _step(value, 0, _Broken("")), list(_numbers(value, _Ignored()))
+    return _step(value, 0, Broken("")), list(_numbers(value, Ignored()))
 
 
 def _read_trainer(stream: BinaryIO, _brought: int, file: MetricFile, reading: Reading) -> None:
@@ -238,13 +239,13 @@ def _read_trainer(stream: BinaryIO, _brought: int, file: MetricFile, reading: Re
     if not isinstance(history, list):
         reading.lose(f"metrics: {file.path} has no log_history")
         return
-    broken, ignored = _Broken(file.path), _Ignored()
+    broken, ignored = Broken(file.path), Ignored()
     for number, entry in enumerate(history, 1):
         if not isinstance(entry, dict):
             broken.add(number, "is not an object")
             continue
         timeless = {name: value for name, value in entry.items() if not name.endswith(TRAINER_CLOCKS)}
-        if not _add(timeless, _step(timeless, number, broken), file, ignored, reading):
+        if not _add(timeless, _step(timeless, number, broken), None, file, ignored, reading):
             break
     broken.tell(reading)
     ignored.tell(file.path, reading)
@@ -252,16 +253,16 @@ def _read_trainer(stream: BinaryIO, _brought: int, file: MetricFile, reading: Re
 
 def _read_wandb(stream: BinaryIO, _brought: int, file: MetricFile, reading: Reading) -> None:
     """W&B's history as series; what a script put into the summary is a final value, where no point is it."""
-    ignored, last = _Ignored(), _Ignored()
+    ignored, last = Ignored(), Ignored()
     summary: dict[str, float] = {}  # numbers only: values may be large, and a log says them again and again
     try:
         for record in read_wandb(stream, ("history", "summary")):
             if record.kind == "summary":
-                last = _Ignored()
+                last = Ignored()
                 for name, value in _numbers(dict(record.items), last, file.prefix):
                     if name in summary or len(summary) < MAX_METRICS:
                         summary[name] = value
-            elif not _add(dict(record.items), record.step, file, ignored, reading):
+            elif not _add(dict(record.items), record.step, record.at, file, ignored, reading):
                 break
     finally:
         names = reading.series.names()
@@ -273,54 +274,23 @@ def _read_wandb(stream: BinaryIO, _brought: int, file: MetricFile, reading: Read
 
 
 def _add(
-    entry: dict[str, Any], step: int | None, file: MetricFile, ignored: _Ignored, reading: Reading
+    entry: dict[str, Any],
+    step: int | None,
+    at: float | None,
+    file: MetricFile,
+    ignored: Ignored,
+    reading: Reading,
 ) -> bool:
     """Add the numbers of an object. False where no more points are taken."""
     for name, amount in _numbers(entry, ignored, file.prefix):
         if reading.full:
             reading.overflow()
             return False
-        reading.add(name, step, amount)
+        reading.add(name, step, amount, at)
     return True
 
 
-class _Broken:
-    """Lines that could not be read. The first is named, the others are counted."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._count = 0
-        self._first = ""
-
-    def add(self, number: int, why: str) -> None:
-        self._count += 1
-        self._first = self._first or f"metrics: {self._name}:{number} {why}"
-
-    def tell(self, reading: Reading) -> None:
-        rest = self._count - 1
-        more = "" if rest < 1 else "; so is one more line" if rest == 1 else f"; so are {rest:,} more lines"
-        if self._count:
-            reading.lose(self._first + more)
-
-
-class _Ignored:
-    """Numbers whose names cannot be a metric's. The first is named, the others are counted."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._first = ""
-
-    def add(self, name: str, why: str) -> None:
-        self._count += 1
-        self._first = self._first or f"{clean(name, 60)!r} {why}"
-
-    def tell(self, name: str, reading: Reading) -> None:
-        more = f", and {self._count - 1} more numbers" if self._count > 1 else ""
-        if self._count:
-            reading.lose(f"metrics: {name}: left out: {self._first}{more}")
-
-
-def _line(line: bytes | None, number: int, broken: _Broken) -> dict[str, Any] | None:
+def _line(line: bytes | None, number: int, broken: Broken) -> dict[str, Any] | None:
     """The object in a line. None for an empty line and for anything else, which is noted."""
     if line is None:
         broken.add(number, f"is longer than {MAX_LINE} bytes")
@@ -338,7 +308,7 @@ def _line(line: bytes | None, number: int, broken: _Broken) -> dict[str, Any] | 
     return None
 
 
-def _step(value: dict[str, Any], number: int, broken: _Broken) -> int | None:
+def _step(value: dict[str, Any], number: int, broken: Broken) -> int | None:
     """The step of a line, which is taken out of it."""
     for key in STEPS:
         step = value.get(key)
@@ -351,7 +321,15 @@ def _step(value: dict[str, Any], number: int, broken: _Broken) -> int | None:
     return None
 
 
-def _numbers(value: dict[str, Any], ignored: _Ignored, prefix: str = "") -> Iterator[tuple[str, float]]:
+def _moment(value: dict[str, Any]) -> float | None:
+    """When a line was written, if it says so. It stays in the line: it is a number that the job wrote."""
+    for key in CLOCKS:
+        if key in value and (found := moment(value[key])) is not None:
+            return found
+    return None
+
+
+def _numbers(value: dict[str, Any], ignored: Ignored, prefix: str = "") -> Iterator[tuple[str, float]]:
     """Names and numbers. Names of nested objects are joined by dots, up to the length of a name."""
     for key, item in value.items():
         if isinstance(item, float | int):  # and bool

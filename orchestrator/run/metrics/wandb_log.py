@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 from orchestrator.run.metrics.event_files import EventFileError, spans
+from orchestrator.run.metrics.series import moment
 
 MAX_SIZE = 64 << 20  # bytes of a file
 MAX_RECORD = 16 << 20  # bytes; an artifact's manifest may be long
@@ -45,6 +46,7 @@ class LoggedItems(NamedTuple):
     kind: str  # one of KINDS
     step: int | None
     items: tuple[tuple[str, Any], ...]  # name with dots -> JSON value
+    at: float | None = None  # seconds since 1970
 
 
 def read_wandb(stream: BinaryIO, kinds: Sequence[str] = KINDS) -> Iterator[LoggedItems]:
@@ -112,8 +114,9 @@ def _history(data: bytes, begin: int, stop: int) -> LoggedItems:
     for name, value in found:
         if name == "_step" and type(value) is int:
             step = value
+    at = next((moment(value) for name, value in found if name == "_timestamp"), None)
     kept = tuple((name, value) for name, value in found if name not in _OWN)
-    return LoggedItems("history", step if step is None or 0 <= step < 1 << 63 else None, kept)
+    return LoggedItems("history", step if step is None or 0 <= step < 1 << 63 else None, kept, at)
 
 
 def _run(data: bytes, begin: int, stop: int) -> Iterator[LoggedItems]:

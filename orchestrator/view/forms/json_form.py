@@ -41,7 +41,12 @@ def jsonable(value: Any) -> Any:
     if is_dataclass(value):
         return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
     if hasattr(type(value), "model_fields"):
-        return {name: jsonable(getattr(value, name)) for name in type(value).model_fields}
+        known = ((name, getattr(value, name), field) for name, field in type(value).model_fields.items())
+        return {
+            name: jsonable(item)
+            for name, item, field in known
+            if field.exclude_if is None or not field.exclude_if(item)
+        }
     raise TypeError(f"not for a document: {type(value).__name__}")
 
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from orchestrator.analysis.metric_lines import metric_line
+from orchestrator.analysis.metric_lines import metric_line, timed_line
 from orchestrator.errors import UsageError
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import is_run_id
@@ -34,8 +34,9 @@ def asked_runs(record: Record, text: str, most: int = MOST_RUNS) -> list[str]:
 
 
 def series(request: Request) -> Response:
-    """`runs`, `metric`; `x`: step, order, or `metric:NAME`; `smooth`: 0 to 1; `width`: pixels.
+    """`runs`, `metric`; `x`: step, time, order, or `metric:NAME`; `smooth`: 0 to 1; `width`: pixels.
 
+    `time` is seconds since each run's own start; `without_times`: points that have none and are not drawn.
     `left_out`: the last of these runs, where those before them had `MOST_READ` points or took `MOST_SECONDS`.
     """
     asked, record = request.query_params, session_of(request).record
@@ -52,8 +53,13 @@ def series(request: Request) -> Response:
         points = record.series(run, name)
         axis = None if other is None else record.series(run, other)
         read += len(points.values) + (0 if axis is None else len(axis.values))
-        line = metric_line(points, axis, stretches, weight, by_order=x == "order")
+        if x == "time":
+            line = timed_line(points, stretches, weight)
+        else:
+            line = metric_line(points, axis, stretches, weight, by_order=x == "order")
         facts = line._asdict() | {"run": run, "reduced": line.reduced}
+        if x == "time" and line.points < len(points.values):
+            facts["without_times"] = len(points.values) - line.points
         if x == "step" and None in points.steps:
             facts["without_steps"] = True
         lines.append(facts)

@@ -108,6 +108,12 @@
       if (this.lines.some((line) => line.reduced)) {
         found.push(`${short(points)} points drawn as ${short(drawn)}: the least and the greatest of each stretch`);
       }
+      const timeless = this.lines.filter((line) => line.without_times);
+      if (timeless.length) {
+        const count = timeless.reduce((sum, line) => sum + line.without_times, 0);
+        const whose = this.lines.length > 1 ? ` of ${short(timeless.length)} of ${short(this.lines.length)} runs` : "";
+        found.push(`${short(count)} ${count === 1 ? "point" : "points"}${whose} not drawn: no time is recorded with them`);
+      }
       if (this.lines.some((line) => line.without_steps)) found.push("some points have no step: those lines go by their order");
       return found;
     }
