@@ -8,7 +8,7 @@ time follow from the bounds on bytes and steps; nothing follows from sizes that 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,9 +44,18 @@ class Held:
     def __init__(self, made_by: Any = None, args: Any = None) -> None:
         self.made_by = made_by  # a ClassName, or whatever else the file wanted to call
         self.args = args
-        self.items: list[Any] = []
-        self.pairs: list[tuple[Any, Any]] = []
+        # Lists come with what is in them: half a million empty ones would take 60 MB.
+        self.items: Sequence[Any] = ()
+        self.pairs: Sequence[tuple[Any, Any]] = ()
         self.state: Any = None
+
+    def put(self, values: Iterable[Any]) -> None:
+        self.items = self.items if isinstance(self.items, list) else []
+        self.items.extend(values)
+
+    def put_pairs(self, pairs: Iterable[tuple[Any, Any]]) -> None:
+        self.pairs = self.pairs if isinstance(self.pairs, list) else []
+        self.pairs.extend(pairs)
 
 
 _MARK = object()
@@ -185,30 +194,30 @@ def _tuple(machine: _Machine, _: Any) -> None:
 
 def _frozen_set(machine: _Machine, _: Any) -> None:
     found = Held()
-    found.items = machine.pop_to_mark()
+    found.put(machine.pop_to_mark())
     machine.push(found)
 
 
 def _append(machine: _Machine, _: Any) -> None:
     value = machine.pop()
-    machine.container().items.append(value)
+    machine.container().put((value,))
 
 
 def _append_all(machine: _Machine, _: Any) -> None:
     values = machine.pop_to_mark()
-    machine.container().items.extend(values)
+    machine.container().put(values)
 
 
 def _set_item(machine: _Machine, _: Any) -> None:
     key, value = machine.pop_some(2)
-    machine.container().pairs.append((key, value))
+    machine.container().put_pairs(((key, value),))
 
 
 def _set_items(machine: _Machine, _: Any) -> None:
     values = machine.pop_to_mark()
     if len(values) % 2:
         raise UnreadFileError("its pickle has a key without a value")
-    machine.container().pairs.extend(zip(values[::2], values[1::2], strict=True))
+    machine.container().put_pairs(zip(values[::2], values[1::2], strict=True))
 
 
 def _put(machine: _Machine, number: Any) -> None:
