@@ -49,7 +49,7 @@ def opened_zip(stream: BinaryIO) -> Iterator[BoundedZip]:
     """UnreadFileError for what is no zip, and for one with too many members. OSError of the stream passes."""
     bounded = _Bounded(stream)
     with _told():
-        archive = zipfile.ZipFile(bounded)  # type: ignore[arg-type]
+        archive = zipfile.ZipFile(bounded)
     with archive:
         yield BoundedZip(archive, bounded.size)
 

@@ -230,21 +230,26 @@ def _torch(archive: BoundedZip) -> Preview:
 def _npz(archive: BoundedZip) -> Preview:
     rows: list[tuple[str, str, str]] = []
     for member in archive.members[:ARRAYS]:
-        found = _npy(archive.head(member, 1024))
-        words = ("?", "?") if found is None or found.table is None else found.table.rows[0][1:]
-        rows.append((member.filename.removesuffix(".npy"), *map(str, words)))
+        found = _npy_words(archive.head(member, 1024))
+        kind, shape = found or ("?", "?")
+        rows.append((member.filename.removesuffix(".npy"), kind, shape))
     return Preview("tensors", table=Table(_HEADS, rows), cut=len(archive.members) > ARRAYS)
 
 
 def _npy(head: bytes) -> Preview | None:
+    found = _npy_words(head)
+    return None if found is None else Preview("tensors", table=Table(_HEADS, [("array", *found)]))
+
+
+def _npy_words(head: bytes) -> tuple[str, str] | None:
+    """Type and shape of an array in numpy's own form."""
     if not head.startswith(b"\x93NUMPY"):
         return None
     found = _NPY.search(head[:1024].decode("latin-1"))
     if found is None:
         return None
     shape = [int(part) for part in found[2].split(",") if part.strip().isdigit()]
-    table = Table(_HEADS, [("array", found[1], _shape(shape))])
-    return Preview("tensors", table=table)
+    return found[1], _shape(shape)
 
 
 def _shape(shape: Any) -> str:

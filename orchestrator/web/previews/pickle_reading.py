@@ -271,6 +271,10 @@ def _stored(machine: _Machine, _: Any) -> None:
     machine.push(StoredPart(machine.pop()))
 
 
+def _drop_to_mark(machine: _Machine, _: Any) -> None:
+    machine.pop_to_mark()
+
+
 def _nothing(_machine: _Machine, _: Any) -> None:
     """PROTO and FRAME say nothing of the value."""
 
@@ -324,5 +328,5 @@ _INSTRUCTIONS: dict[bytes, tuple[Callable[[_Reader], Any] | None, _Act]] = {
     b"b": (None, _build),
     b"Q": (None, _stored),  # BINPERSID
     b"0": (None, lambda machine, _: machine.drop()),
-    b"1": (None, lambda machine, _: machine.pop_to_mark()),
+    b"1": (None, _drop_to_mark),
 }
