@@ -41,7 +41,7 @@ def test_runs_are_compared_narrowed_and_drawn(site: Site, visit: Visit) -> None:
     page.wait_for_url("**smooth=0.9**")
     page.get_by_role("button", name="All runs").click()
     expect(page.locator("#beside tbody tr:visible")).to_have_count(9)
-    page.get_by_label("Across").select_option("time")
+    page.locator(".chart-controls select[name=x]").select_option("time")
     page.wait_for_url("**x=time**")
     accuracy = page.locator("[data-metric=accuracy] .readout")
     accuracy.scroll_into_view_if_needed()
