@@ -47,7 +47,7 @@ class BoundedZip:
 @contextmanager
 def opened_zip(stream: BinaryIO) -> Iterator[BoundedZip]:
     """UnreadFileError for what is no zip, and for one with too many members. OSError of the stream passes."""
-    bounded = _Bounded(stream)
+    bounded = _BoundedFile(stream)
     with _told():
         archive = zipfile.ZipFile(bounded)
     with archive:
@@ -64,7 +64,7 @@ def _told() -> Iterator[None]:
         raise UnreadFileError(f"its zip cannot be read: {str(error)[:100] or type(error).__name__}") from None
 
 
-class _Bounded:
+class _BoundedFile:
     """What zipfile asks of a file. It reads as many bytes as a zip says, and seeks to where it says."""
 
     def __init__(self, stream: BinaryIO) -> None:

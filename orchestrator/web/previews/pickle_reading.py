@@ -66,7 +66,7 @@ def read_pickle(data: bytes) -> Any:
 
     A value may be found in many places, a Held one also in itself. Raises UnreadFileError and nothing else.
     """
-    machine, reader = _Machine(), _Reader(data)
+    machine, reader = _Machine(), _Instructions(data)
     for _ in range(MOST_STEPS):
         code = reader.take(1)
         if code == _STOP:
@@ -79,7 +79,7 @@ def read_pickle(data: bytes) -> Any:
     raise UnreadFileError(f"its pickle has more than {MOST_STEPS:,} instructions")
 
 
-class _Reader:
+class _Instructions:
     """Bytes from left to right; never more than there are."""
 
     def __init__(self, data: bytes) -> None:
@@ -105,27 +105,27 @@ class _Reader:
         return found.decode("utf-8", "replace")
 
 
-def _number(form: str) -> Callable[[_Reader], Any]:
+def _number(form: str) -> Callable[[_Instructions], Any]:
     packed = struct.Struct(form)
     return lambda reader: packed.unpack(reader.take(packed.size))[0]
 
 
-def _bytes(form: str) -> Callable[[_Reader], bytes]:
+def _bytes(form: str) -> Callable[[_Instructions], bytes]:
     length = _number(form)
     return lambda reader: reader.take(length(reader))
 
 
-def _text(form: str) -> Callable[[_Reader], str]:
+def _text(form: str) -> Callable[[_Instructions], str]:
     data = _bytes(form)
     return lambda reader: data(reader).decode("utf-8", "replace")
 
 
-def _long(form: str) -> Callable[[_Reader], int]:
+def _long(form: str) -> Callable[[_Instructions], int]:
     data = _bytes(form)
     return lambda reader: int.from_bytes(data(reader), "little", signed=True)
 
 
-def _class_lines(reader: _Reader) -> tuple[str, str]:
+def _class_lines(reader: _Instructions) -> tuple[str, str]:
     return reader.line(), reader.line()
 
 
@@ -285,7 +285,7 @@ _STOP = b"."
 
 # What pickle's protocols 2 to 5 write: pickletools.py of Python 3.11 has each. The text of protocols 0 and 1
 # is not among it: torch.save never wrote it into a zip.
-_INSTRUCTIONS: dict[bytes, tuple[Callable[[_Reader], Any] | None, _Act]] = {
+_INSTRUCTIONS: dict[bytes, tuple[Callable[[_Instructions], Any] | None, _Act]] = {
     b"\x80": (_number(_BYTE), _nothing),  # PROTO
     b"\x95": (_number(_EIGHT), _nothing),  # FRAME
     b"J": (_number("<i"), _keep),  # BININT

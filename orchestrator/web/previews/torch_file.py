@@ -96,10 +96,10 @@ def read_torch_file(archive: BoundedZip, most: int) -> SavedFile:
         for member in archive.members
         if member.filename.startswith(folder)
     }
-    return _Walk(sizes, most).over(read_pickle(data))
+    return _TensorSearch(sizes, most).over(read_pickle(data))
 
 
-class _Walk:
+class _TensorSearch:
     """Through what a pickle holds, each container once, so that it ends: a file can put one into itself."""
 
     def __init__(self, sizes: dict[str, int], most: int) -> None:
