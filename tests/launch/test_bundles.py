@@ -176,9 +176,11 @@ def documents(session: Session, *runs: str) -> list[bytes]:
 
 
 def everything(session: Session) -> dict[str, bytes]:
-    """Files below a home: blobs, inputs; not the database."""
+    """Files below a home: blobs, inputs; not the database, nor the cache of hashes: what is young is not kept
+    there, so a slow machine fills it later than a fast one.
+    """
     home = session.settings.home
-    files = (path for path in home.rglob("*") if path.is_file() and "reprise.db" not in path.name)
+    files = (path for path in home.rglob("*") if path.is_file() and ".db" not in path.name)
     return {str(path.relative_to(home)): path.read_bytes() for path in files}
 
 
