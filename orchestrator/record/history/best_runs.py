@@ -37,7 +37,7 @@ def best(
     try:
         field = _best_field(RecordedNames(connection, key), metric, minimize, last)
     except Ambiguous as mismatch:
-        raise UsageError(f"--metric: {mismatch.what}", mismatch.hint) from mismatch
+        raise UsageError(f"metric: {mismatch.what}", mismatch.hint) from mismatch
     except Mismatch as mismatch:
         raise _none(connection, job, metric) from mismatch
     counting = (tables.run.c.state == State.SUCCEEDED, not_(is_archived()))
@@ -68,10 +68,10 @@ def _best_field(names: KnownNames, metric: str, minimize: bool, last: bool) -> F
     """Mismatch for an unknown metric."""
     field = field_of(metric if metric.startswith("metrics[") else f"metrics.{metric}", names)
     if field.part in (Part.MIN_STEP, Part.MAX_STEP, Part.LAST_STEP):
-        raise UsageError(f"--metric: {metric} is a step, no value", f"such as {field.name}.min")
+        raise UsageError(f"metric: {metric} is a step, no value", f"such as {field.name}.min")
     named = metric not in (field.name, f'metrics["{field.name}"]')
     if named and last:
-        raise UsageError(f"--last: {metric} names a value already", f"write --metric {field.name} --last")
+        raise UsageError(f"last: {metric} names a value already", f"write --metric {field.name} --last")
     if named or last:
         return field
     return field._replace(part=Part.MIN if minimize else Part.MAX)
