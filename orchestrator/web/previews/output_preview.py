@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.digest import Digest
 from orchestrator.record.store.blob_store import Store
+from orchestrator.spec.message_wording import listed
 from orchestrator.untrusted_json import strict_json
 from orchestrator.view.forms.clean_text import clean_text
 from orchestrator.view.forms.page import Table
@@ -213,11 +214,8 @@ def _saved(head: bytes, stream: Any) -> Preview | None:
 
 def _torch(archive: BoundedZip) -> Preview:
     found = read_torch_file(archive, TENSORS)
-    names = ", ".join(found.classes[:NAMED])
-    more = f" and {len(found.classes) - NAMED:,} more" if len(found.classes) > NAMED else ""
-    note = (
-        f"It also holds objects of {names}{more}: none is made, tensors in them are listed." if names else ""
-    )
+    names = listed(found.classes, NAMED)
+    note = f"It also holds objects of {names}: none is made, tensors in them are listed." if names else ""
     if not found.tensors:
         return Preview("none", why=f"a file of PyTorch in which no tensor is found. {note}".strip())
     rows = [
