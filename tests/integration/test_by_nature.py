@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.box import Box, write_job
+from support.box import Box, make_box, write_job
+
+from orchestrator.settings import Settings
 
 pytestmark = pytest.mark.engine
 LOCK = Path(__file__).parent / "data" / "tensorboard.txt"
@@ -26,6 +28,12 @@ outputs: ["**", {glob: "*.log", volatile: true}]
 """
 
 
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Box:
+    """One for both: it unpacks the packages once."""
+    return make_box(tmp_path_factory.mktemp("by_nature") / "home", shared_base)
+
+
 def job(folder: Path, noise: str) -> Path:
     spec = write_job(folder, SCRIPT.replace("NOISE", noise), EXTRA)
     shutil.copy(LOCK, folder / "tensorboard.txt")
@@ -36,7 +44,7 @@ def test_a_clock_in_event_files_and_logs_is_left_out_and_said(box: Box, tmp_path
     run = box.json("submit", str(job(tmp_path / "job", "0")))
     assert run["metrics"]["val/accuracy"] == 0.75
     assert box.json("best", "test", "--metric", "val/accuracy")["id"] == run["id"]
-    assert len(box.json("history", "--where", 'metrics["val/accuracy"] > 0.7')["runs"]) == 1
+    assert len(box.json("history", "--job", "test", "--where", 'metrics["val/accuracy"] > 0.7')["runs"]) == 1
 
     again = box.json("rerun", run["id"])
     verdict = again["verdict"]
@@ -52,7 +60,9 @@ def test_a_clock_in_event_files_and_logs_is_left_out_and_said(box: Box, tmp_path
 
 def test_another_value_in_an_event_file_is_named(box: Box, tmp_path: Path) -> None:
     noisy = "(int.from_bytes(os.urandom(4), 'big') / 2**32 if step == 2 else 0)"
-    run = box.json("submit", str(job(tmp_path / "job", noisy)))
+    spec = job(tmp_path / "job", noisy)
+    spec.write_text(spec.read_text().replace("name: test", "name: noisy"))
+    run = box.json("submit", str(spec))
     verdict = box.json("rerun", run["id"], code=3)["verdict"]
     assert verdict["outcome"] == "different"
     (difference,) = verdict["files"]

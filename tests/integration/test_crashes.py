@@ -58,10 +58,10 @@ def test_killed_while_the_job_runs_any_verb_has_it_finished_in_the_background(
     deadline = time.monotonic() + 120
     while box.json("show", run)["state"] != "succeeded":
         assert time.monotonic() < deadline
-        time.sleep(0.3)
+        time.sleep(1)
     while containers(run):
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 def test_ctrl_c_cancels_cleanly(box: Box, tmp_path: Path) -> None:
@@ -83,15 +83,17 @@ def test_cancel_from_another_shell(box: Box, tmp_path: Path) -> None:
     assert box.json("show", run)["state"] == "cancelled"
 
 
-def test_32_processes_submit_at_once(box: Box, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [8, pytest.param(32, marks=pytest.mark.acceptance)])
+def test_many_processes_submit_at_once(box: Box, tmp_path: Path, count: int) -> None:
     specs = [
-        write_job(tmp_path / f"job{number}", f"open('n.txt', 'w').write('{number}')") for number in range(32)
+        write_job(tmp_path / f"job{number}", f"open('n.txt', 'w').write('{number}')")
+        for number in range(count)
     ]
-    with ThreadPoolExecutor(32) as pool:
+    with ThreadPoolExecutor(count) as pool:
         ends = list(pool.map(lambda spec: box.type("submit", str(spec), "-q", timeout=280), specs))
-    assert [end.code for end in ends] == [0] * 32, next(end.err for end in ends if end.code)
+    assert [end.code for end in ends] == [0] * count, next(end.err for end in ends if end.code)
     ids = {end.out.strip() for end in ends}
     lines = box.json("history", "--limit", "100")["runs"]
     assert {line["id"] for line in lines} == ids
-    assert len(ids) == 32
+    assert len(ids) == count
     assert {line["state"] for line in lines} == {"succeeded"}

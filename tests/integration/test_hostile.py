@@ -241,8 +241,12 @@ def test_a_log_that_would_move_the_terminal_is_shown_clean(box: Box, tmp_path: P
         assert character not in outcome.out + outcome.err
 
 
+@pytest.mark.acceptance
 def test_megabytes_of_short_lines_are_kept_whole(box: Box, tmp_path: Path) -> None:
-    """The engine's own log stores 27 bytes more with each line, and has forgotten the first ones."""
+    """The engine's own log stores 27 bytes more with each line, and has forgotten the first ones.
+
+    A flood of longer lines, which makes it forget as much, is in every test run: test_logs.py.
+    """
     run = submit(box, tmp_path, "import sys\nfor _ in range(130): sys.stdout.write('7\\n' * 10_000)")
     assert run["log"]["size"] == 2_600_000
     assert not run["log"]["truncated"]

@@ -85,7 +85,7 @@ def test_who_takes_over_goes_on_where_the_listener_was_killed(box: Box, tmp_path
     deadline = time.monotonic() + 120
     while box.json("show", run["id"])["state"] != "succeeded":  # any verb has it finished
         assert time.monotonic() < deadline
-        time.sleep(0.5)
+        time.sleep(1)
     wanted = [f"n {n} {'x' * 20000}" for n in range(80)]
     assert kept(box, run["id"]).decode().splitlines() == wanted
     out, _ = follower.communicate(timeout=180)

@@ -130,25 +130,31 @@ def test_localhost_and_the_own_name_are_addresses_to_listen_at(
 
 
 RANKS = """
-import os, socket, torch, torch.distributed as dist, torch.multiprocessing as mp
+import os, socket, torch, torch.distributed as dist
 
-def rank(number, host, port):
-    os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port), RANK=str(number), WORLD_SIZE='2')
+number = int(os.environ['RANK'])
+
+def meet():
     dist.init_process_group('gloo')
     total = torch.tensor([number + 1.0])
     dist.all_reduce(total)
     assert total.item() == 3
-    dist.destroy_process_group()
 
-if __name__ == '__main__':
-    if 'RANK' in os.environ:  # by torchrun, which has told where to meet
-        rank(int(os.environ['RANK']), os.environ['MASTER_ADDR'], os.environ['MASTER_PORT'])
-    else:
-        for host in ('localhost', socket.gethostname(), HOSTS):
-            with socket.create_server(('', 0)) as free:
-                port = free.getsockname()[1]
-            mp.spawn(rank, (host, port), nprocs=2)
-            print('met at', host)
+def free_port():
+    with socket.create_server(('', 0)) as free:
+        return free.getsockname()[1]
+
+meet()  # where torchrun has told to
+os.environ['TORCHELASTIC_USE_AGENT_STORE'] = 'False'  # from here on rank 0 listens itself
+for host in ('localhost', socket.gethostname(), HOSTS):
+    port = torch.tensor([free_port()])
+    dist.broadcast(port, 0)
+    dist.destroy_process_group()
+    os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port.item()))
+    meet()
+    if number == 0:
+        print('met at', host)
+dist.destroy_process_group()
 """
 
 
@@ -156,7 +162,7 @@ def test_ranks_of_a_job_without_a_network_meet(box: Box, tmp_path: Path) -> None
     """`torchrun --standalone` goes by the machine's own name; each process gives up only after minutes."""
     folder = tmp_path / "job"
     spec = write_job(folder, RANKS.replace("HOSTS", repr("::1" if IPV6.exists() else "127.0.0.1")))
-    command = "torchrun --standalone --nproc-per-node 2 main.py && python main.py"
+    command = "torchrun --standalone --nproc-per-node 2 main.py"
     spec.write_text(f"name: ranks\nbase: cpu\ncommand: {command}\nresources: {{timeout: 120s}}\n")
     run = box.json("submit", str(spec))
     assert run["state"] == "succeeded"

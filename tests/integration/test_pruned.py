@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.box import Box, write_job
+from support.box import Box, make_box, small_job
 
 pytestmark = pytest.mark.engine
 
@@ -43,9 +43,14 @@ def submit(box: Box, spec: Path, **fields: object) -> subprocess.CompletedProces
     return subprocess.run(words, env=box.environ, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture
+def box(small: Box, tmp_path: Path) -> Box:
+    return make_box(tmp_path / "home", small.settings)
+
+
 def a_job(tmp_path: Path) -> Path:
-    spec = write_job(tmp_path / "job", f"open('out.txt', 'w').write('{tmp_path}')")
-    spec.write_text("name: pruned-by-test\nbase: cpu\ncommand: [python, main.py]\n")
+    spec = small_job(tmp_path / "job", f"open('out.txt', 'w').write('{tmp_path}')")
+    spec.write_text(spec.read_text().replace("name: test", "name: pruned-by-test"))
     return spec
 
 

@@ -99,9 +99,7 @@ def test_flags_that_the_script_switched_off_are_shown(box: Box) -> None:
     run = box.json("submit", str(JOBS / "controls/flags_off/job.yaml"))
     assert run["state"] == "succeeded"
     assert run["flags_changed"]["torch.deterministic_algorithms"] == [True, False]
-    assert "torch.deterministic_algorithms" in box.type("show", run["id"]).out
-    again = box.json("rerun", run["id"])
-    assert "torch.deterministic_algorithms" in again["verdict"]["flags_changed"]
+    assert "torch.deterministic_algorithms" in box.type("show", run["id"]).out  # of verdicts: test_flips.py
 
 
 def test_an_operation_without_a_deterministic_form_fails_the_job(box: Box) -> None:
@@ -146,7 +144,7 @@ def test_a_cancel_is_heard_while_an_input_is_hashed(box: Box, tmp_path: Path) ->
     end = time.monotonic() + 120
     while not any(one["kind"] == "run.claimed" for one in box.json("ledger", "log", "--run", run)["events"]):
         assert time.monotonic() < end
-        time.sleep(0.2)
+        time.sleep(0.7)
     box.json("cancel", run)
     process.communicate(timeout=120)
     assert box.json("show", run)["message"] == "cancelled before it began"

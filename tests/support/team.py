@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.settings import Settings
+from orchestrator.record.ledger.read_ledger import EventFilter
+from orchestrator.record.record import open_record
+from orchestrator.settings import Settings, load
 from support.box import Box, make_box
 from support.services import RegistryServer
 
 FINAL = ("succeeded", "failed", "cancelled", "lost")
+# Seconds between two looks at the record, in this process: a `reprise show` costs 0.3 s of CPU each time.
+LOOKS = 0.2
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 
@@ -45,8 +49,8 @@ class Team:
     person: Box  # a shell without any engine
     stack: ExitStack
 
-    def worker(self, box: Box, *words: str) -> Worker:
-        name = "alpha" if box.settings == self.alpha.settings else "beta"
+    def worker(self, box: Box, *words: str, name: str = "") -> Worker:
+        name = name or ("alpha" if box.settings == self.alpha.settings else "beta")
         process = box.start("worker", "start", "--name", name, *words)
         worker = Worker(box, process)
         self.stack.callback(_end, worker)
@@ -57,21 +61,23 @@ class Team:
     def until_told(self, run: str, what: str, seconds: float = 180) -> None:
         """Wait for an event of the ledger, which stays: a kind, or the state that a `run.moved` tells of."""
         end = time.monotonic() + seconds
-        while True:
-            events = self.person.json("ledger", "log", "--run", run)["events"]
-            if any(what in (one["kind"], one["data"].get("run", {}).get("state")) for one in events):
-                return
-            assert time.monotonic() < end, events
-            time.sleep(0.2)
+        with open_record(load(self.person.environ)) as record:
+            while True:
+                events = record.ledger.events(EventFilter(run=run))
+                if any(what in (one.kind, one.data.get("run", {}).get("state")) for one in events):
+                    return
+                assert time.monotonic() < end, events
+                time.sleep(LOOKS)
 
     def until(self, run: str, *states: str, seconds: float = 180) -> dict[str, object]:
         """States that stay: the final ones."""
         assert {*states} <= {*FINAL}
         end = time.monotonic() + seconds
-        while (found := self.person.json("show", run))["state"] not in states:
-            assert time.monotonic() < end, found
-            time.sleep(0.2)
-        return dict(found)
+        with open_record(load(self.person.environ)) as record:
+            while (found := record.open_run(run)).state not in states:
+                assert time.monotonic() < end, found
+                time.sleep(LOOKS)
+        return dict(self.person.json("show", run))
 
     def boxes(self) -> dict[str, dict[str, object]]:
         return {box["name"]: box for box in self.person.json("worker", "list")["boxes"]}
