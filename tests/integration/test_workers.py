@@ -194,7 +194,7 @@ def test_boxes_that_cannot_work_leave_the_queue_to_others(
     words = ("submit", str(spec), "--on", "worker", "--detach", "-q")
     runs = [team.person.type(*words, "-p", f"n={number}").out.strip() for number in range(3)]
     for what, variables in BAD.items():
-        bad = Box(another_box(what).settings, {**team.alpha.variables, **variables})
+        bad = Box(another_box(f"box-{what}").settings, {**team.alpha.variables, **variables})
         stderr = team.worker(bad, name=what).process.stderr
         assert stderr is not None
         assert "nothing is taken" in stderr.readline(), what
