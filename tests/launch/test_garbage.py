@@ -148,6 +148,28 @@ def test_runs_that_are_recorded_while_it_works_lose_nothing(session: Session, tm
         session.store.verify(digest)
 
 
+@pytest.mark.parametrize("moment", ["before it is young", "after it is young"])
+def test_a_blob_that_goes_while_a_batch_reads_it_is_written_again(
+    session: Session, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The batch has it open: it is the same file for it, with a name or without."""
+    blob = session.store.put_bytes(b"met")
+    age(session, blob)
+    really, removed = os.utime, []
+
+    def utime(fd: int) -> None:
+        if moment == "after it is young":
+            really(fd)
+        removed.append(session.store.remove(blob, datetime.now(UTC) - DAY))
+        if moment == "before it is young":
+            really(fd)
+
+    monkeypatch.setattr("orchestrator.record.store.folder_batch.os.utime", utime)
+    assert session.store.put_bytes(b"met") == blob
+    assert removed == [moment == "before it is young"]
+    session.store.verify(blob)
+
+
 @pytest.mark.parametrize("met", [True, False])
 def test_a_blob_that_a_killed_collection_put_aside_comes_back(session: Session, met: bool) -> None:
     """A run may have met it just before, and names it now."""

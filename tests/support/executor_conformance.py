@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -62,6 +62,7 @@ class Lab:
 
     box: Box
     place: str  # after --on
+    pushed: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -89,8 +90,9 @@ class Lab:
         opened = session.record.open_run(run)
         with run_lock(self.box.settings, run) as free:
             pass
-        if free and not opened.state.final:
-            self.launch(session, run, opened.attempt or 1)
+        last = self.pushed.get(run)
+        if free and not opened.state.final and (last is None or last.poll() is not None):
+            self.launch(session, run, opened.attempt or 1)  # it takes a second to come to the lock
 
     def launch(self, session: Session, run: str, number: int) -> str | None:
         """Start an attempt, or leave it to workers. Returns what an engine calls it, where one starts it."""
@@ -98,7 +100,7 @@ class Lab:
         if isinstance(executor, Launcher):
             return executor.submit(attempt_of(session, run, number))
         if isinstance(executor, OwnBox):
-            subprocess.Popen(
+            self.pushed[run] = subprocess.Popen(
                 execute_command(run, number),
                 env=self.box.environ,
                 stdin=subprocess.DEVNULL,

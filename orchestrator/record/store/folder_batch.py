@@ -93,12 +93,19 @@ class FolderBatch:
         return True
 
     def _renewed(self, digest: Digest, is_same: Callable[[BinaryIO], bool]) -> bool:
-        """Whether the blob is there with the right bytes; then it is made young, so that none collects it."""
+        """Whether the blob is there with the right bytes; then it is made young, so that none collects it.
+
+        A collection puts a blob aside and then looks at its age. So this makes it young and then looks at
+        its name: one of the two sees the other.
+        """
         try:
             with self._store.open(digest) as there:
                 same = is_same(there)
                 if same:
                     os.utime(there.fileno())  # by the file system's clock
+                    with self._store.at(digest) as path:
+                        if not os.path.samestat(path.lstat(), os.fstat(there.fileno())):
+                            return False
         except AbsentBlobError:
             return False
         except DamagedBlobError:
