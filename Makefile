@@ -72,7 +72,7 @@ compiled: dev
 
 programs: engine dev
 	@command -v docker >/dev/null || scripts/packages.sh "for the tests" docker-cli
-	@scripts/packages.sh "for the tests" chromium docker-registry fish g++ git mount openssl postgresql python3-dev zsh
+	@scripts/packages.sh "for the tests" chromium-headless-shell docker-registry fish g++ git mount openssl postgresql python3-dev zsh
 
 # Ray's own packages would fight with ours.
 $(VENV)/ray.stamp: requirements/ray.txt | $(VENV)/bin/python
@@ -125,7 +125,7 @@ gpu-pack: dev ## for a GPU box without Docker and network: one file, 57 MiB (FOR
 	@scripts/gpu-pack.sh reprise-gpu.tar.xz $(or $(FOR),3.12)
 
 screenshots: setup dev ## the gallery of the dashboard: docs/screenshots/
-	@scripts/packages.sh "for the screenshots" chromium
+	@scripts/packages.sh "for the screenshots" chromium-headless-shell
 	@$(VENV)/bin/python scripts/screenshots.py
 
 lock: dev ## the requirements files, made anew

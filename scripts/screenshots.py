@@ -1,6 +1,6 @@
 """`make screenshots`: pages of the dashboard over the tests' own study, in docs/screenshots/.
 
-A page that another change adds gets a line of SHOTS. Needs Debian's chromium.
+A page that another change adds gets a line of SHOTS. Needs Debian's chromium-headless-shell.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", chromium_sandbox=os.geteuid() != 0
+            executable_path="/usr/bin/chromium-headless-shell", chromium_sandbox=os.geteuid() != 0
         )
         for empty in (False, True):
             home = Path(made) / ("empty" if empty else "study")

@@ -36,10 +36,16 @@ KEYS = "b','.join(b'\"%x\":1' % number for number in range(3_900_000))"
     [
         ("b'{\"format\":1,\"runs\":[' + b'1,' * 2_900_000 + b'1]}'", "read_bundle"),
         ("b'{\"format\":1,\"runs\":[' + b'[],' * 20_000_000 + b'1]}'", "read_bundle"),
-        ("b'{\"format\":1,\"verdicts\":[' + b'1,' * 4_000_000 + b'1]}'", "Carried.from_bytes"),
+        pytest.param(
+            "b'{\"format\":1,\"verdicts\":[' + b'1,' * 4_000_000 + b'1]}'",
+            "Carried.from_bytes",
+            marks=pytest.mark.acceptance,  # as the first
+        ),
         ("b'{\"format\":1,\"verdicts\":[' + b'[],' * 40_000_000 + b'1]}'", "Carried.from_bytes"),
-        ("b'{\"format\":1,' + {keys} + b'}'", "Carried.from_bytes"),
-        ("b'{\"format\":1,\"run\":{' + {keys} + b'}}'", "Carried.from_bytes"),
+        pytest.param("b'{\"format\":1,' + {keys} + b'}'", "Carried.from_bytes", marks=pytest.mark.acceptance),
+        pytest.param(
+            "b'{\"format\":1,\"run\":{' + {keys} + b'}}'", "Carried.from_bytes", marks=pytest.mark.acceptance
+        ),
         ('b\'{"format":1,"verdicts":[{"document":{\' + {keys} + b\'}}]}\'', "Carried.from_bytes"),
         ('b\'{"format":1,"run":{"image":[\' + b\'{"a":{}},\' * 740_000 + b\'1]}}\'', "Carried.from_bytes"),
         ("b'[' + b'[],' * 20_000_000 + b'[]]'", "read_listing"),
