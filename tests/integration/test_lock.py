@@ -12,7 +12,7 @@ from orchestrator.launch.locking.lock_target import lock_target
 
 pytestmark = pytest.mark.engine
 
-SCRIPT = "import six, numpy, torch\nopen('found.txt', 'w').write(six.__version__)\n"
+SCRIPT = "import six, numpy\nopen('found.txt', 'w').write(six.__version__)\n"
 
 
 def test_the_two_commands_that_a_missing_module_names_mend_it(

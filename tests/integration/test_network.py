@@ -57,7 +57,7 @@ def listener(box: Box, tmp_path: Path) -> Iterator[tuple[str, str]]:
         deadline = time.monotonic() + 120
         while "listening" not in docker("logs", name):
             assert time.monotonic() < deadline
-            time.sleep(0.1)
+            time.sleep(0.3)
         yield docker("inspect", "--format", "{{.NetworkSettings.Networks.bridge.IPAddress}}", name), word
     finally:
         docker("rm", "--force", name)
