@@ -1,7 +1,7 @@
 """A process that draws, and starts others in every way that Python has. Each writes one line: label, draws.
 
 `process_family.py LABEL WAY... `: the first way for its children, the rest for theirs; `each`: two by every
-way, and one by the next way below each of these.
+way, and one by the next way below the second of these.
 """
 
 import multiprocessing
@@ -99,8 +99,10 @@ def live(label, ways):
     if ways and ways[0] == "each":
         names = list(WAYS)
         for way, below in zip(names, names[1:] + names[:1], strict=True):
-            for number in (1, 2):
-                WAYS[way](f"{label}/{way} {number}", [below] if number == 2 else [])
+            WAYS[way](f"{label}/{way} 1", [])
+            WAYS[way](f"{label}/{way} 2", ["once", below])
+    elif ways[:1] == ["once"]:
+        WAYS[ways[1]](f"{label}/{ways[1]} 1", [])
     elif ways:
         for number in (1, 2):
             WAYS[ways[0]](f"{label}/{ways[0]} {number}", ways[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,50 +40,74 @@ def distinct(found: dict[str, list[float]]) -> bool:
 def test_each_process_draws_its_own_however_it_was_started(image: Any, tmp_path: Path) -> None:
     """Nor does anything depend on pids, on threads, or on other programs that were started in between."""
     first = drawn(image, tmp_path, "each")
-    assert len(first) == 1 + 15 * 4
+    assert len(first) == 1 + 15 * 3
     assert first["root"][0] == 0.32383276483316237  # random.seed(7)
     assert distinct({label: numbers[:1] for label, numbers in first.items()})
     assert distinct({label: numbers for label, numbers in first.items() if not forked(label)})
-    assert first == drawn(image, tmp_path, "each", NOISE="3")
-    other = drawn(image, tmp_path, "each", draw="random alone", seed=8)
-    assert not {numbers[0] for numbers in first.values()} & {numbers[0] for numbers in other.values()}
-    some = drawn(image, tmp_path, "spawn", seed=8)
+    again = drawn(image, tmp_path, "each", draw="random alone", NOISE="3")
+    assert again == {label: numbers[:1] for label, numbers in first.items()}
+    other = drawn(image, tmp_path, "spawn", "fork", "run", seed=8)
     assert not {number for each in first.values() for number in each} & {
-        number for each in some.values() for number in each
+        number for each in other.values() for number in each
     }
 
 
-@pytest.mark.slow
-@pytest.mark.torch
-@pytest.mark.parametrize("way", ["spawn", "forkserver", "run env"])
-def test_torch_too(image: Any, tmp_path: Path, way: str) -> None:
-    first = drawn(image, tmp_path, way, draw="numpy torch")
-    assert len(first) == 3
-    assert distinct(first)
-    assert first == drawn(image, tmp_path, way, draw="numpy torch")
+# Each process that imports torch takes seconds: these few are looked at for all they tell.
+TORCH = """
+import json, multiprocessing, os, random, subprocess, sys
+import numpy, torch
+
+def draw():
+    return random.random(), numpy.random.rand(), torch.rand(1).item()
+
+own = draw()  # also in a worker that is not forked: it imports the script before the loader seeds it
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+    def __getitem__(self, index):
+        return torch.tensor([index, *draw(), *own], dtype=torch.float64)
+
+if sys.argv[1:]:
+    print(json.dumps(own))
+elif __name__ == "__main__":
+    rows, state = {}, torch.get_rng_state()
+    for way in ("fork", "spawn", "forkserver"):
+        torch.set_rng_state(state)  # of which the loader draws the seed of its workers
+        context = multiprocessing.get_context(way)
+        loader = torch.utils.data.DataLoader(
+            Numbers(), num_workers=2, shuffle=True, multiprocessing_context=context
+        )
+        rows[way] = [row for batch in loader for row in batch.tolist()]
+    print(json.dumps([own, rows]), flush=True)
+    subprocess.run([sys.executable, __file__, "child"], check=True, env=dict(os.environ))
+"""
 
 
 @pytest.mark.slow
 @pytest.mark.torch
-@pytest.mark.parametrize("way", ["fork", "spawn", "forkserver"])
-def test_workers_of_a_loader_draw_their_own(image: Any, way: str, tmp_path: Path) -> None:
-    script = tmp_path / "main.py"
-    script.write_text(
-        "import random, sys, numpy, torch\n"
-        "class Numbers(torch.utils.data.Dataset):\n"
-        "    def __len__(self): return 4\n"
-        "    def __getitem__(self, index):\n"
-        "        drawn = random.random(), numpy.random.rand(), torch.rand(1).item()\n"
-        "        return torch.tensor(drawn, dtype=torch.float64)\n"
-        "if __name__ == '__main__':\n"
-        "    loader = torch.utils.data.DataLoader(Numbers(), num_workers=2,\n"
-        "        multiprocessing_context=sys.argv[1])\n"
-        "    print([row for batch in loader for row in batch.tolist()])\n"
-    )
-    first = image.run(str(script), way, timeout=240)
-    rows = ast.literal_eval(first.out)
-    assert all(len(set(column)) == 4 for column in zip(*rows, strict=True))
-    assert first.out == image.run(str(script), way, timeout=240).out
+def test_torch_and_the_workers_of_loaders_too(image: Any, tmp_path: Path) -> None:
+    """Forked, spawned or of a forkserver, the workers give the same batches, and all is the same again."""
+    (tmp_path / "main.py").write_text(TORCH)
+    done = image.run("main.py", cwd=tmp_path, timeout=240)
+    assert (done.code, done.err) == (0, "")
+    (root, rows), child = map(json.loads, done.out.splitlines())
+    batches = {way: [row[:4] for row in found] for way, found in rows.items()}
+    assert batches["fork"] == batches["spawn"] == batches["forkserver"]
+    assert all(len(set(column)) == 4 for column in zip(*batches["fork"], strict=True))
+    assert all(row[4:] == root for row in rows["fork"])
+    owns = {tuple(row[4:]) for way in ("spawn", "forkserver") for row in rows[way]} | {
+        tuple(root),
+        tuple(child),
+    }
+    assert len(owns) == 6
+    assert all(len(set(column)) == 6 for column in zip(*owns, strict=True))
+    # Workers that are forked after torch was imported are the same program; a forkserver's leave by os._exit.
+    assert (len(done.all("start")), len(done.all("end"))) == (6, 4)
+    for report in done.all("end"):
+        assert report["flags"]["torch.deterministic_algorithms"] is True
+    assert not list(tmp_path.rglob("*.pyc"))
+    assert image.run("main.py", cwd=tmp_path, timeout=240).out == done.out
 
 
 def test_a_script_that_seeds_itself_is_left_alone_in_what_it_starts(image: Any, tmp_path: Path) -> None:
@@ -127,7 +152,7 @@ def test_a_child_that_is_given_another_environment_is_given_that_one(image: Any)
 @pytest.mark.parametrize("text", ["", "zz", "-1", "0x", "f" * 5000, "1_0"])
 def test_a_place_that_is_no_place(image: Any, text: str) -> None:
     """The job can write the variable: whatever stands there, the job runs and draws the same each time."""
-    code = "import random; import numpy.random; print(random.random())"
+    code = "import random; print(random.random())"
     first = image.run("-c", code, REPRISE_LINEAGE=text)
     assert (first.code, first.err) == (0, "")
     assert first.out == image.run("-c", code, REPRISE_LINEAGE=text).out

@@ -124,40 +124,6 @@ def test_compiling_stays_deterministic(image: Any) -> None:
     assert done.one("end")["flags"]["inductor.deterministic"] is True
 
 
-LOADER = """
-import random, sys
-import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
-
-class Noise(Dataset):
-    def __len__(self):
-        return 6
-    def __getitem__(self, index):
-        return index, random.random(), np.random.rand(), torch.rand(1).item()
-
-if __name__ == "__main__":
-    loader = DataLoader(Noise(), num_workers=2, shuffle=True, multiprocessing_context=sys.argv[1])
-    for batch in loader:
-        print(*(value.item() for value in batch))
-"""
-
-
-@pytest.mark.slow
-def test_data_loaders_give_the_same_batches_forked_and_spawned(image: Any, tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(LOADER)
-    forked = image.run("train.py", "fork", cwd=tmp_path)
-    spawned = image.run("train.py", "spawn", cwd=tmp_path)
-    assert forked.err == spawned.err == ""
-    assert forked.out == spawned.out
-    assert len(set(forked.out.split())) > 18  # workers differ from each other
-    assert len(forked.all("start")) == len(forked.all("end")) == 1  # forked workers are the same program
-    assert len(spawned.all("start")) == len(spawned.all("end")) == 3
-    for report in spawned.all("end"):
-        assert report["flags"]["torch.deterministic_algorithms"] is True
-    assert not list(tmp_path.rglob("*.pyc"))
-
-
 @pytest.mark.slow
 def test_a_forked_child_that_imports_torch_itself_reports(image: Any, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(
