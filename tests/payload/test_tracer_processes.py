@@ -35,22 +35,13 @@ def kinds(lines: list[dict[str, Any]]) -> set[str]:
     return {line["e"] for line in lines if "e" in line}
 
 
-@pytest.mark.parametrize("option", ["-E", "-I"])
 @pytest.mark.slow
-def test_started_without_the_environments_variables(image: Any, option: str) -> None:
-    done = image.run(option, "-c", f"{TRAIN}\ntrain()", REPRISE_TRACE="all:1")
+def test_started_without_the_environments_variables(image: Any) -> None:
+    done = image.run("-I", "-c", f"{TRAIN}\ntrain()", REPRISE_TRACE="all:1")
     (lines,) = traces(image)
     assert (done.code, done.err, lines[-1]["end"]) == (0, "", True)
     for kind in ("start", "end"):
         assert done.one(kind)["flags"]["trace"] == "all:1"
-
-
-@pytest.mark.slow
-def test_without_the_variable_nothing_is_loaded(image: Any) -> None:
-    code = f"{TRAIN}\ntrain(); print([name for name in sys.modules if 'reprise.t' in name])"
-    done = image.run("-c", code)
-    assert (done.code, done.out, traces(image)) == (0, "[]\n", [])
-    assert done.one("end")["flags"]["trace"] == "off"
 
 
 def test_without_torch_there_is_no_flag(image: Any) -> None:
@@ -67,11 +58,19 @@ def test_without_a_folder_for_reports_nothing_is_watched(image: Any) -> None:
 
 @pytest.mark.slow
 def test_what_only_infers_pays_nothing(image: Any) -> None:
-    code = f"{TRAIN}\nwith torch.no_grad(): layer(torch.zeros(1, 4))\nprint('torch._dynamo' in sys.modules)"
+    code = f"""{TRAIN}
+if os.fork() == 0:
+    with torch.no_grad(): layer(torch.zeros(1, 4))
+    print('torch._dynamo' in sys.modules, flush=True)
+    os._exit(0)
+os.wait()
+train()
+print('torch._dynamo' in sys.modules)
+"""
     done = image.run("-c", code, REPRISE_TRACE="all:1")
-    assert (done.code, done.out, traces(image)) == (0, "False\n", [])
-    done = image.run("-c", f"{TRAIN}\ntrain(); print('torch._dynamo' in sys.modules)", REPRISE_TRACE="all:1")
-    assert done.out == "False\n"
+    (lines,) = traces(image)
+    assert (done.code, done.out) == (0, "False\nFalse\n")
+    assert lines[0]["pid"] == done.one("end")["pid"]
 
 
 ENDS = {
@@ -143,42 +142,49 @@ for _ in range(4):
 # What breaks
 
 
+# A forked child that trains for longer under a LIMIT on its files, and what the process itself trains.
+TWICE = f"""{TRAIN}
+import resource, shutil
+if os.fork() == 0:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what it says of its own loss
+    os.write(1, repr(train(20)).encode())
+    os._exit(0)
+assert os.wait()[1] == 0
+print(' then', train(), end=' ')
+BREAK
+print(train())
+"""
+
+
 @pytest.mark.slow
 def test_the_job_goes_on_when_the_tracer_breaks(image: Any) -> None:
-    plain = image.run("-c", f"{TRAIN}\nprint(train(), train())")
-    # The user replaces what we need, in the midst of training.
-    code = f"{TRAIN}\nfirst = train(); torch.cuda.is_initialized = 7; print(first, train())"
-    done = image.run("-c", code, REPRISE_TRACE="all:1")
-    assert (done.code, done.out, done.err) == (0, plain.out, "")
-    (lines,) = traces(image)
-    assert lines[-1]["broken"].startswith("TypeError: 'int' object is not callable")
-    assert done.one("error")["where"] == "the trace"
+    """When the disk is full (of a forked child), what we need was replaced, the report folder is gone."""
+    script = TWICE.replace("LIMIT, LIMIT", "-1, -1")
+    plain = image.run("-c", script.replace("BREAK", "print([n for n in sys.modules if 'reprise.t' in n])"))
+    assert (plain.code, traces(image)) == (0, [])  # without the variable nothing is loaded, either
+    assert plain.one("end")["flags"]["trace"] == "off"
+    assert "[]\n" in plain.out
+    computed = plain.out.replace("[]\n", "")
+
+    script = TWICE.replace("LIMIT, LIMIT", "1000, 1000").replace("BREAK", "torch.cuda.is_initialized = 7")
+    done = image.run("-c", script, REPRISE_TRACE="all:1")
+    assert (done.code, done.out, done.err) == (0, computed, "")
+    whole = image.root / "report" / f"trace-{done.one('end')['pid']}.jsonl"
+    (cut,) = set(whole.parent.glob("trace-*.jsonl")) - {whole}
+    assert cut.stat().st_size <= 1000
+    assert b'"end"' not in cut.read_bytes()
+    last = json.loads(whole.read_text().splitlines()[-1])
+    assert last["broken"].startswith("TypeError: 'int' object is not callable")
+    assert {report["where"] for report in done.all("error")} == {"the trace"}
     assert done.one("start")["flags"]["trace"] == "all:1"
     assert done.one("end")["flags"]["trace"].startswith("failed: TypeError")
 
-
-@pytest.mark.slow
-def test_the_job_goes_on_when_the_disk_is_full(image: Any) -> None:
-    code = f"""{TRAIN}
-import resource
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-print(train(20))
-"""
-    plain = image.run("-c", f"{TRAIN}\nprint(train(20))")
-    done = image.run("-c", code, REPRISE_TRACE="all:1")
-    assert (done.code, done.out) == (0, plain.out)
-    file = next((image.root / "report").glob("trace-*.jsonl"))
-    assert file.stat().st_size <= 1000
-    assert b'"end"' not in file.read_bytes()
-
-
-@pytest.mark.slow
-def test_the_job_goes_on_when_its_report_folder_is_gone(image: Any) -> None:
-    code = f"{TRAIN}\ntrain(); import shutil; shutil.rmtree(os.environ['REPRISE_REPORT']); print(train())"
-    plain = image.run("-c", f"{TRAIN}\ntrain(); print(train())")
-    done = image.run("-c", code, REPRISE_TRACE="all:1")
+    script = TWICE.replace("LIMIT, LIMIT", "-1, -1")
+    script = script.replace("BREAK", "shutil.rmtree(os.environ['REPRISE_REPORT'])")
+    done = image.run("-c", script, REPRISE_TRACE="all:1")
     (image.root / "report").mkdir()
-    assert (done.code, done.out) == (0, plain.out)
+    assert (done.code, done.out) == (0, computed)
     assert "reprise: the trace failed, the job goes on without it" in done.err
 
 
