@@ -36,6 +36,8 @@ class RepriseError(Exception):
         self.message = redact(message)
         self.hint = None if hint is None else redact(hint)
         super().__init__(self.message)
+        if self.hint:
+            self.add_note(self.hint)  # a traceback, as in a notebook, shows it below the message
 
 
 class UsageError(RepriseError):

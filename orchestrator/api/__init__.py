@@ -15,6 +15,7 @@ from orchestrator.api.launch_runs import JudgedRerun, rerun, submit
 from orchestrator.api.run_handle import Curve, Run
 from orchestrator.api.run_list import Runs
 from orchestrator.errors import RepriseError, UsageError
+from orchestrator.launch.watch import Silent, Watch
 
 __all__ = [
     "Curve",
@@ -22,7 +23,9 @@ __all__ = [
     "RepriseError",
     "Run",
     "Runs",
+    "Silent",
     "UsageError",
+    "Watch",
     "rerun",
     "run",
     "runs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.api.run_handle import Run
-from orchestrator.errors import UsageError
+from orchestrator.errors import RepriseError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent, Watch
 from orchestrator.spec.jobfile.input_reference import input_place
 from orchestrator.spec.jobfile.job_spec import Scalar
 from orchestrator.spec.jobfile.placeholders import text_of
 from orchestrator.verdict.verdict_model import Verdict
+from orchestrator.view.forms.clean_text import clean_line
 
 
 class JudgedRerun(NamedTuple):
@@ -23,11 +25,21 @@ class JudgedRerun(NamedTuple):
     verdict: Verdict | None  # None: nothing is known to compare with, or it was detached
 
 
+class Notes(Silent):
+    """What a person should know, as warnings of the logger `reprise`: where nobody set up logging, Python
+    prints them to standard error.
+    """
+
+    def note(self, text: str) -> None:
+        logging.getLogger("reprise").warning("%s", clean_line(text))
+
+
 def submit(
     spec: str | Path,
     *,
     params: Mapping[str, Scalar] | None = None,
     seed: int | None = None,
+    inputs: Mapping[str, str | Path] | None = None,
     require_clean: bool = False,
     key: str | None = None,
     reuse: bool = False,
@@ -37,9 +49,10 @@ def submit(
 ) -> Run:
     """Run a job file and record it, as `reprise submit` does; returns when the run is over.
 
-    `params` and `seed` change those of the file; `reuse` takes a run of the same digest that succeeded.
-    `on`: another place (`worker`, `slurm`, `ray`, a box); with `detach` it returns when the run is queued
-    there. `watch` hears of progress. A job that fails is a run whose state is `failed`, not an error.
+    `params`, `seed` and `inputs` (paths, `data:NAME` or `run:RUN/PATH`) change those of the file; numbers may
+    be NumPy's. `reuse` takes a run of the same digest that succeeded. `on`: another place (`worker`, `slurm`,
+    `ray`, a box); with `detach` it returns when the run is queued there. `watch` hears of progress; without
+    one, notes go to the logger `reprise`. A job that fails is a run whose state is `failed`, not an error.
     SpecError, UsageError or InfrastructureError where nothing was run.
     """
     from orchestrator.launch.dispatch.choose_place import wanted_on
@@ -52,15 +65,16 @@ def submit(
     if detach and local:
         raise UsageError("detach goes with on: a run of this box ends with its process")
     request = BuildRequest(
-        spec_path=Path(spec),
-        params={name: text_of(value) for name, value in (params or {}).items()},
+        spec_path=Path(spec).expanduser(),
+        params={name: _param_text(name, value) for name, value in (params or {}).items()},
         seed=seed,
+        inputs={name: input_place(place) for name, place in (inputs or {}).items()},
         require_clean=require_clean,
         key=key,
         reuse=reuse,
     )
     with _writing() as session:
-        heard = watch or Silent()
+        heard = watch or Notes()
         if local:
             record = submit_here(session, request, heard)
         else:
@@ -82,8 +96,8 @@ def rerun(
     """Run a digest, or a run's digest, again and compare, as `reprise rerun` does.
 
     `against`: the run to compare with; default: the first that succeeded with this digest. `inputs`: where
-    inputs are on this box, if not where they were: paths, `data:NAME`, `run:RUN/PATH`. A rerun that differs
-    is a verdict, not an error.
+    inputs are, if not where they were (paths, `data:NAME` or `run:RUN/PATH`). A rerun that differs is a
+    verdict, not an error.
     """
     from orchestrator.launch.submit.rerun_run import RerunRequest, rerun_detached
     from orchestrator.launch.submit.rerun_run import rerun as rerun_now
@@ -91,14 +105,14 @@ def rerun(
     request = RerunRequest(
         target=_name_of(target),
         against=None if against is None else _name_of(against),
-        inputs={name: input_place(str(place)) for name, place in (inputs or {}).items()},
+        inputs={name: input_place(place) for name, place in (inputs or {}).items()},
         on=on,
         elsewhere=elsewhere,
     )
     if detach and not request.remote:
         raise UsageError("detach goes with on or elsewhere: a run of this box ends with its process")
     with _writing() as session:
-        heard = watch or Silent()
+        heard = watch or Notes()
         if detach:
             record, verdict = rerun_detached(session, request, heard), None
         else:
@@ -108,6 +122,14 @@ def rerun(
 
 def _name_of(target: str | Run) -> str:
     return target.id if isinstance(target, Run) else target
+
+
+def _param_text(name: str, value: Scalar) -> str:
+    """As `-p NAME=VALUE` gives it. A number of NumPy's counts as the Python number that it stands for."""
+    plain = value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+    if not isinstance(plain, bool | int | float | str):
+        raise UsageError(f"params: {name} is {type(value).__name__}", "a number, a text, True or False")
+    return text_of(plain)
 
 
 @contextmanager
@@ -123,4 +145,7 @@ def _writing() -> Iterator[Session]:
             yield session
         finally:
             if "record" in vars(session) and session.record.wrote:
-                sign_if_due(session)
+                try:
+                    sign_if_due(session)
+                except (RepriseError, OSError) as error:  # the run is recorded: its caller gets it
+                    warnings.warn(f"no tree head was signed: {error}", stacklevel=4)

@@ -141,6 +141,7 @@ class History(Door):
     mentions = reading(file_origin.mentions)
     lineage = reading(run_lineage.lineage)
     untrue_origins = reading(origin_claims.untrue_origins)
+    proved_origins = reading(origin_claims.proved_origins)
 
     def lines(self, wanted: HistoryFilter) -> list[RunLine]:
         return list(self.page(wanted).lines)

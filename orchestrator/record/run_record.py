@@ -38,6 +38,13 @@ class InputOrigin(Value):
     run: RunId | None = None  # that left the outputs
     path: str | None = None  # of the output, or of the folder of outputs; empty: all of them
 
+    @property
+    def reference(self) -> str | None:
+        """What a job file writes to have exactly this: `data:mnist@2`, `run:ID/model.pt`."""
+        if self.data is not None:
+            return f"data:{self.data}@{self.version}"
+        return None if self.run is None else f"run:{self.run}/{self.path or ''}".removesuffix("/")
+
 
 class ImageFacts(Value):
     """What the record keeps of an image, whether it was assembled here or only found in an engine."""

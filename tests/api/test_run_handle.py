@@ -13,6 +13,7 @@ import pytest
 from support.records import new_run
 
 from orchestrator import api
+from orchestrator.api.launch_runs import _param_text
 from orchestrator.errors import RecordError, StoreError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Output, OutputStatus, Result, State
@@ -188,3 +189,12 @@ def test_inputs_of_a_rerun_are_given_as_paths_or_references(home: Path) -> None:
         api.rerun("0123", inputs={"set": home, "more": "~/set", "named": "data:mnist@2"})
     assert input_place("data:mnist@2") == "data:mnist@2"
     assert input_place("set") == str(Path.cwd() / "set")
+
+
+def test_numbers_of_numpy_are_parameters_and_lists_are_not() -> None:
+    numpy = pytest.importorskip("numpy")
+    found = [_param_text("lr", value) for value in (numpy.float64(0.1), numpy.int64(3), numpy.bool_(True))]
+    assert found == ["0.1", "3", "true"]
+    for value in ([1, 2], None, numpy.zeros(2)):
+        with pytest.raises(UsageError, match="params: lr"):
+            _param_text("lr", value)  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.registry.repository import read_place
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
-from orchestrator.record.run_record import RunRecord
+from orchestrator.record.run_record import InputOrigin, RunRecord
 from orchestrator.run.attempt_model import State
 from orchestrator.settings import load
 from orchestrator.spec.inputs import digest_of
@@ -125,6 +125,32 @@ def test_inputs_that_came_along_are_data() -> None:
     assert found["inputs/two/"]["hasPart"] == {"@id": "inputs/two/b"}
     kinds = [found[f"#formal/input/{name}"]["additionalType"] for name in ("one", "two")]
     assert kinds == ["File", "Dataset"]
+
+
+MAKER = "ab" * 8
+ORIGINS = {
+    "set": InputOrigin(asked="data:mnist", data="mnist", version=2),
+    "weights": InputOrigin(asked="run:train@latest/model.pt", run=MAKER, path="model.pt"),
+    "log": InputOrigin(asked=f"run:{MAKER}/log.txt", run=MAKER, path="log.txt"),
+}
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["with the data", "without it"])
+def test_inputs_that_were_looked_up_say_what_they_are(whole: bool) -> None:
+    inputs = {name: digest(name) for name in (*ORIGINS, "plain")}
+    program = Program(name="digits", command=("python",), inputs=inputs)
+    given = [part(f"inputs/{name}", role=Role.INPUT, name=name) for name in ("log", "plain")]
+    given.append(part("inputs/set/a", role=Role.INPUT, name="set/a"))
+    found = graph(make_run(program=program, input_origins=ORIGINS), *(given if whole else []))
+    data = found["inputs/set/" if whole else "#input/set"]
+    facts = [data[name] for name in ("identifier", "alternateName", "version", "name")]
+    assert facts == ["data:mnist@2", "mnist", "2", "set"]
+    assert "identifier" not in found["inputs/plain" if whole else "#input/plain"]
+    maker = found[f"#run/{MAKER}"]
+    assert maker["result"] == [{"@id": "inputs/log" if whole else "#input/log"}, {"@id": "#input/weights"}]
+    assert "input weights was asked for as run:train@latest/model.pt" in maker["description"]
+    assert {"@id": maker["@id"]} in found["./"]["mentions"]
+    assert found[maker["instrument"]["@id"]]["@type"] == "SoftwareApplication"
 
 
 def test_a_failed_run_is_told_as_failed() -> None:

@@ -19,6 +19,7 @@ from support.records import kept
 from orchestrator.audit.attestations.statement import claim_of, provenance_of, read_statement
 from orchestrator.digest import canonical_json
 from orchestrator.image.image_model import BaseRef
+from orchestrator.record.run_record import InputOrigin
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.spec.program import Program
@@ -97,6 +98,7 @@ def test_the_provenance_tells_what_the_record_knows() -> None:
     assert by_name["source"]["uri"] == f"git+https://example.org/ada/digits@{'c' * 40}"
     assert by_name["source.patch"]["digest"] == {"sha256": digest("patch").hex}
     assert by_name["inputs/data"]["digest"] == {"sha256": digest("data").hex}
+    assert "annotations" not in by_name["inputs/data"], "it lay at a path"
     assert by_name["torch"]["uri"] == "pkg:pypi/torch@2.13.0%2Bcpu"
     assert by_name["Typing_Extensions"]["uri"] == "pkg:pypi/typing-extensions@4.16"
     assert details["builder"]["id"] == "urn:reprise:box:b0c5"
@@ -110,6 +112,24 @@ def test_the_provenance_tells_what_the_record_knows() -> None:
     text = told.to_bytes().decode()
     assert "/home/ada" not in text, "paths of the box are nobody's business"
     assert "host" not in text, "nor who it is"
+
+
+@pytest.mark.parametrize(
+    ("origin", "reference"),
+    [
+        ({"asked": "data:mnist", "data": "mnist", "version": 2}, "data:mnist@2"),
+        ({"asked": "run:train@latest/ckpt", "run": "ab" * 8, "path": "ckpt"}, f"run:{'ab' * 8}/ckpt"),
+        ({"asked": "run:train@latest", "run": "ab" * 8, "path": ""}, f"run:{'ab' * 8}"),
+    ],
+)
+def test_the_provenance_says_what_an_input_was_looked_up_as(origin: dict[str, Any], reference: str) -> None:
+    run = make_run(input_origins={"data": InputOrigin(**origin)})
+    told = provenance_of(run, claim_of(run, VOLATILE).subject, [])
+    [item] = [
+        one for one in told.predicate.build_definition.resolved_dependencies if one.name == "inputs/data"
+    ]
+    assert item.annotations == {"asked": origin["asked"], "origin": reference}
+    assert claim_of(run, VOLATILE) == claim_of(make_run(), VOLATILE), "a claim is of the bytes alone"
 
 
 def test_foreign_tools_read_both_kinds_without_a_field_that_they_do_not_know() -> None:

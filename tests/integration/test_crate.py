@@ -26,6 +26,7 @@ data = open('/inputs/set/part one.csv').read() + open('/inputs/one').read()
 os.makedirs('out dir')
 open('out dir/ä b%#?.txt', 'w').write(data + str(random.random()))
 open('a\\..\\b:c', 'w').write('odd')
+open('one copy', 'w').write(open('/inputs/one').read())
 os.symlink('/etc/passwd', 'link')
 json.dump({'accuracy': random.random(), 'odd/name': float('nan')}, open('metrics.json', 'w'))
 print('hello')
@@ -33,7 +34,7 @@ print('hello')
 EXTRA = """
 params: {lr: 0.1, big: true, n: 3, act: relu}
 env: {FOO: bar}
-inputs: {set: {path: data}, one: {path: one.txt}}
+inputs: {set: data:parts, one: {path: one.txt}}
 """
 LONG = "0123456789" * 30_000  # more than is held of a source file
 LICENCE = "https://spdx.org/licenses/CC0-1.0"
@@ -45,6 +46,7 @@ class Crate(NamedTuple):
     run: str
     folder: Path  # without the inputs
     zipped: Path  # with them
+    again: Path  # with them, of a rerun that took one of them from the first run
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,9 @@ def crate(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Cr
     here = tmp_path_factory.mktemp("crate")
     box = make_box(here / "home", shared_base)
     spec = write_job(here / "job", SCRIPT, EXTRA)
-    (spec.parent / "data").mkdir()
-    (spec.parent / "data" / "part one.csv").write_text("a,b\n")
+    (here / "data").mkdir()
+    (here / "data" / "part one.csv").write_text("a,b\n")
+    box.json("data", "add", str(here / "data"), "--name", "parts")
     (spec.parent / "one.txt").write_text("one\n")
     (spec.parent / "long.txt").write_text(LONG)
     git(spec.parent, "init", "--quiet")
@@ -61,12 +64,13 @@ def crate(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Cr
     git(spec.parent, "commit", "--quiet", "-m", "a job")
     (spec.parent / "main.py").write_text(SCRIPT + "# dirty\n")
     run = box.json("submit", str(spec))["id"]
-    again = box.json("rerun", run)
+    again = box.json("rerun", run, "--input", f"one=run:{run}/one copy")
     assert again["verdict"]["outcome"] == "identical"
+    box.json("export", "--format", "ro-crate", again["run"]["id"], str(here / "again"), "--inputs")
     told = box.json("export", "--format", "ro-crate", run, str(here / "crate"))
     assert told["left_out"] == ["output link (symlink to /etc/passwd)"]
     box.json("export", "--format", "ro-crate", run, str(here / "crate.zip"), "--inputs", "--licence", LICENCE)
-    return Crate(box, run, here / "crate", here / "crate.zip")
+    return Crate(box, run, here / "crate", here / "crate.zip", here / "again")
 
 
 def graph(folder: Path) -> dict[str, Any]:
@@ -78,7 +82,7 @@ def test_it_holds_the_runs_bytes_and_says_so(crate: Crate) -> None:
     found = graph(crate.folder)
     names = {one.relative_to(crate.folder).as_posix() for one in crate.folder.rglob("*") if one.is_file()}
     odd = {"outputs/a%5C..%5Cb%3Ac", "outputs/out dir/ä b%25#%3F.txt"}
-    fixed = {"ro-crate-metadata.json", "program.json", "log.txt", "outputs/metrics.json"}
+    fixed = {"ro-crate-metadata.json", "program.json", "log.txt", "outputs/metrics.json", "outputs/one copy"}
     assert odd | fixed <= names
     assert names - odd - fixed == {"source.patch", "source/main.py", "source/long.txt"}
     assert (crate.folder / "source" / "long.txt").read_text() == LONG
@@ -94,6 +98,16 @@ def test_it_holds_the_runs_bytes_and_says_so(crate: Crate) -> None:
     assert found["#verdict/0"]["name"].startswith("identical: rerun ")
     made = crate.box.json("origin", str(crate.folder / "outputs" / "metrics.json"))["files"][0]["made_by"]
     assert crate.run in {one["run"] for one in made}
+
+
+def test_inputs_say_which_data_they_are_and_which_run_made_them(crate: Crate) -> None:
+    found = graph(crate.again)
+    assert (crate.again / "inputs" / "set" / "part one.csv").read_text() == "a,b\n"
+    assert found["inputs/set/"]["identifier"] == "data:parts@1"
+    maker = found[f"#run/{crate.run}"]
+    assert maker["result"] == {"@id": "inputs/one"}
+    assert f"run:{crate.run}/one copy" in maker["description"]
+    assert graph(crate.folder)["#input/set"]["alternateName"] == "parts", "which has not the data"
 
 
 def test_the_same_run_gives_the_same_file_and_an_altered_store_none(crate: Crate, tmp_path: Path) -> None:
@@ -188,7 +202,7 @@ def validate(tmp_path_factory: pytest.TempPathFactory) -> Validate:
 @pytest.mark.acceptance
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_validator_not_written_here_finds_nothing(crate: Crate, validate: Validate, profile: str) -> None:
-    for target in (crate.folder, crate.zipped):
+    for target in (crate.folder, crate.zipped, crate.again):
         valid, said = validate(target, profile)
         assert valid, said
 
@@ -232,6 +246,6 @@ print(json.dumps({
     read = json.loads(done.stdout)
     assert read["main"] == "program.json"
     assert read["values"] == {"act": "relu", "big": True, "lr": 0.1, "n": 3, "seed": 0}
-    names = ["a\\..\\b:c", "accuracy", "metrics.json", "odd/name", "out dir/ä b%#?.txt"]
+    names = ["a\\..\\b:c", "accuracy", "metrics.json", "odd/name", "one copy", "out dir/ä b%#?.txt"]
     assert read["results"] == names
     assert read["image"] == crate.box.json("show", crate.run)["image"].removeprefix("sha256:")

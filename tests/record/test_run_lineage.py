@@ -42,6 +42,7 @@ def made(record: Record, new_run: Callable[..., NewRun]) -> Made:
         takes: dict[str, InputData] | None = None,
         known: bool = True,
         origins: dict[str, InputOrigin] | None = None,
+        rerun_of: str | None = None,
         **outputs: str,
     ) -> str:
         takes = takes or {}
@@ -52,6 +53,7 @@ def made(record: Record, new_run: Callable[..., NewRun]) -> Made:
                 "program": new.program.model_copy(update={"inputs": digests}),
                 "inputs": tuple(takes.values()) if known else (),
                 "input_origins": origins or {},
+                "rerun_of": rerun_of,
             }
         )
         record.submit(new)
@@ -218,6 +220,10 @@ def test_what_an_imported_run_says_of_its_inputs_counts_where_the_bytes_are_the_
     both = sqlalchemy.update(tables.run).where(tables.run.c.public_id.in_([honest, liar]))
     imported = both.values(imported_from=Digest.of(b"bundle"))
     record._database.write(lambda connection: connection.execute(imported))
+    rerun = made("train", takes, origins=moved, rerun_of=liar)
+    assert record.history.untrue_origins(rerun) == record.history.untrue_origins(liar)
+    assert record.history.proved_origins(rerun) == set()
+    assert record.history.proved_origins(honest) == {"file", "folder", "set"}
     assert record.history.untrue_origins(honest) == set()
     assert record.history.untrue_origins(liar) == {"file", "folder", "set", "later"}
     found = record.history.lineage(honest)

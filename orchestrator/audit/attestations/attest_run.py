@@ -55,7 +55,15 @@ def attest(session: Session, run: RunRecord) -> Bundle:
     if run.rerun_of is not None:
         _check_rerun(run, original, claim, verdicts)
     key = signing_key(session.settings)
-    return (_sign(claim, key), _sign(provenance_of(run, claim.subject, verdicts), key))
+    told = provenance_of(_with_proved_origins(session, run), claim.subject, verdicts)
+    return (_sign(claim, key), _sign(told, key))
+
+
+def _with_proved_origins(session: Session, run: RunRecord) -> RunRecord:
+    """A rerun has its original's origins, which may be a bundle's words: this record must bear them out."""
+    proved = session.record.history.proved_origins(run.id)
+    origins = {name: origin for name, origin in run.input_origins.items() if name in proved}
+    return run.model_copy(update={"input_origins": origins})
 
 
 def made_here(session: Session, run: RunRecord) -> bool:

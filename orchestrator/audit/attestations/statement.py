@@ -249,9 +249,17 @@ def _dependencies(run: RunRecord) -> Iterable[Resource]:
         if git.patch_digest is not None:
             yield Resource(name="source.patch", digest=_sha256(git.patch_digest))
     for name, digest in sorted(run.program.inputs.items()):
-        yield Resource(name=f"inputs/{name}", digest=_sha256(digest))
+        yield Resource(name=f"inputs/{name}", digest=_sha256(digest), annotations=_origin(run, name))
     for name, version in sorted(run.packages.items()):
         yield Resource(name=name, uri=purl(name, version))
+
+
+def _origin(run: RunRecord, name: str) -> dict[str, Any] | None:
+    """Which data set or output an input is, and what was asked for; None for one that was at a path."""
+    origin = run.input_origins.get(name)
+    if origin is None or origin.reference is None:
+        return None
+    return {"asked": origin.asked, "origin": origin.reference}
 
 
 def _byproducts(run: RunRecord, verdicts: Iterable[VerdictLine]) -> Iterable[Resource]:

@@ -1,14 +1,15 @@
 """What a bundle's run says of where its inputs came from, held against this record: words prove nothing.
 
-A run that was submitted here had its inputs looked up here, so its origins are not asked about.
+A run that was submitted here had its inputs looked up here, so its origins are not asked about. A rerun has
+those of its original, which a bundle may have brought.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from orchestrator.errors import UsageError
 from orchestrator.record.database.among import among
@@ -27,11 +28,29 @@ def untrue_origins(connection: Connection, run: str) -> set[str]:
     return {name for _, name in untrue(connection, [key_of(connection, run)])}
 
 
+def proved_origins(connection: Connection, run: str) -> set[str]:
+    """Names of a run's inputs whose data set or outputs are known here, with the same bytes.
+
+    UsageError for an unknown run.
+    """
+    return {name for _, name, same in _held(connection, [key_of(connection, run)], told=False) if same}
+
+
 def untrue(connection: Connection, keys: Iterable[int]) -> set[tuple[int, str]]:
     """Key of a run, name of its input: as `untrue_origins`."""
+    return {(key, name) for key, name, same in _held(connection, keys, told=True) if same is False}
+
+
+def _held(
+    connection: Connection, keys: Iterable[int], *, told: bool
+) -> Iterator[tuple[int, str, bool | None]]:
+    """Key of a run, name of its input, whether its bytes are those of its origin; None: not known here.
+
+    `told`: only of runs whose origins may be a bundle's words.
+    """
     origin, item, run = tables.input_origin.c, tables.run_input.c, tables.run.c
     version, maker = tables.data_version.c, tables.run.alias("maker")
-    imported = (
+    joined = (
         tables.input_origin.join(
             tables.run_input, (item.run_id == origin.run_id) & (item.name == origin.name)
         )
@@ -49,9 +68,11 @@ def untrue(connection: Connection, keys: Iterable[int]) -> set[tuple[int, str]]:
             version.digest.label("named"),
             maker.c.id.label("maker"),
         )
-        .select_from(imported)
-        .where(among(connection, origin.run_id, sorted(set(keys))), run.imported_from.is_not(None))
+        .select_from(joined)
+        .where(among(connection, origin.run_id, sorted(set(keys))))
     )
+    if told:
+        asked = asked.where(or_(run.imported_from.is_not(None), run.rerun_of.is_not(None)))
 
     @cache
     def outputs(maker: int) -> tuple[Output, ...]:
@@ -59,14 +80,11 @@ def untrue(connection: Connection, keys: Iterable[int]) -> set[tuple[int, str]]:
         rows = connection.execute(select(table).where(table.c.run_id == maker).order_by(table.c.position))
         return tuple(RESULTS["outputs"].field(rows))
 
-    found = set()
     for row in list(connection.execute(asked)):
-        other = row.named is not None and row.named != row.digest
-        if row.maker is not None and not other:
-            other = not _left(row.run, outputs(row.maker), row.path or "", row.digest)
-        if other:
-            found.add((row.run_id, row.name))
-    return found
+        same = None if row.named is None else row.named == row.digest
+        if row.maker is not None and same is not False:
+            same = _left(row.run, outputs(row.maker), row.path or "", row.digest)
+        yield row.run_id, row.name, same
 
 
 def _left(run: str, outputs: tuple[Output, ...], path: str, digest: str) -> bool:

@@ -46,9 +46,11 @@ def is_reference(text: str) -> bool:
     return text.startswith((DATA, RUN))
 
 
-def input_place(text: str) -> str:
-    """What a person gave as an input: a reference as it is, a path absolute, `~` being their home."""
-    return text if is_reference(text) else str(Path(text).expanduser().absolute())
+def input_place(text: str | Path) -> str:
+    """A place that a person names for an input, as a request has it: an absolute path, or the reference."""
+    if isinstance(text, str) and is_reference(text):
+        return text
+    return str(Path(text).expanduser().absolute())
 
 
 def read_reference(text: str) -> InputReference | None:

@@ -67,6 +67,7 @@ def metadata(
         _container(run, place),
         *_values(run),
         *_inputs(run, parts),
+        *_makers(run, parts),
         *_environment(run),
         *_metrics(run),
         *(_verdict(run, number, line) for number, line in enumerate(verdicts)),
@@ -112,7 +113,13 @@ def _root(
         conformsTo=_refs(PROFILES),
         hasPart=_refs([*held, *given]),
         mainEntity={"@id": PROGRAM},
-        mentions=_refs([_run(run), *(f"#verdict/{number}" for number in range(len(verdicts)))]),
+        mentions=_refs(
+            [
+                _run(run),
+                *(one["@id"] for one in _makers(run, parts) if one["@type"] == "CreateAction"),
+                *(f"#verdict/{number}" for number in range(len(verdicts))),
+            ]
+        ),
     )
 
 
@@ -251,11 +258,11 @@ def _objects(run: RunRecord, parts: Sequence[CrateFile]) -> Iterator[str]:
 
 
 def _inputs(run: RunRecord, parts: Sequence[CrateFile]) -> Iterator[Entity]:
-    """Each input as data where the crate has it, else by its digest."""
+    """Each input as data where the crate has it, else by its digest; named data with its name and version."""
     for name, digest in sorted(run.program.inputs.items()):
         key, files = f"input/{name}", [part for part in parts if part.role is Role.INPUT]
         inside = [part for part in files if part.name.startswith(f"{name}/")]
-        work = {"exampleOfWork": {"@id": f"#formal/{key}"}}
+        work = {"exampleOfWork": {"@id": f"#formal/{key}"}, **_data_name(run, name)}
         if inside:
             at = f"inputs/{name}/"
             yield _formal(key, name, "Dataset", at)
@@ -269,6 +276,37 @@ def _inputs(run: RunRecord, parts: Sequence[CrateFile]) -> Iterator[Entity]:
             yield _formal(key, name, "PropertyValue", f"#{key}")
             said = "digest of the input data, which is not in this crate"
             yield _value(f"#{key}", name, digest) | {"description": said} | work
+
+
+def _data_name(run: RunRecord, name: str) -> dict[str, str]:
+    """What named data is called: by `identifier` a job file takes it again."""
+    origin = run.input_origins.get(name)
+    if origin is None or origin.data is None:
+        return {}
+    facts = {"identifier": origin.reference or "", "alternateName": origin.data}
+    return facts | {"version": str(origin.version)}
+
+
+def _makers(run: RunRecord, parts: Sequence[CrateFile]) -> Iterator[Entity]:
+    """The earlier runs whose outputs are inputs of this one: their own crates have the same ids."""
+    entities = {one["name"]: one["@id"] for one in _inputs(run, parts) if one["@type"] != "FormalParameter"}
+    made: dict[str, list[str]] = {}
+    for name in sorted(run.program.inputs.keys() & run.input_origins.keys()):
+        maker = run.input_origins[name].run
+        if maker is not None and maker != run.id:
+            made.setdefault(maker, []).append(name)
+    for maker, names in sorted(made.items()):
+        asked = [f"input {name} was asked for as {run.input_origins[name].asked}" for name in names]
+        yield _entity(
+            f"#run/{maker}",
+            "CreateAction",
+            name=f"run {maker}",
+            description="; ".join(asked),
+            identifier=maker,
+            instrument={"@id": f"#program/{maker}"},
+            result=_refs(entities[name] for name in names),
+        )
+        yield _entity(f"#program/{maker}", "SoftwareApplication", name=f"the program of run {maker}")
 
 
 def _whole(run: RunRecord, part: CrateFile) -> bool:

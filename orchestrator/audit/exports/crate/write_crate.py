@@ -56,10 +56,23 @@ def write_crate(session: Session, run: RunRecord, request: CrateRequest, watch: 
         parts += input_parts(session, run, request.input_paths)
     parts.sort(key=lambda part: part.path)
     place = read_place(session.settings.registry) if session.settings.registry else None
+    run, unsaid = _without_untrue_origins(session, run)
+    left_out += unsaid
     data = metadata(run, parts, sound_verdicts(session, run), request.licence, place)
     files = [_first(data), *parts]
     size = write_files(request.path, files, request.force, watch)
     return Crated(path=request.path, run=run.id, files=len(files), size=size, left_out=tuple(left_out))
+
+
+def _without_untrue_origins(session: Session, run: RunRecord) -> tuple[RunRecord, list[str]]:
+    """A crate does not repeat what this record knows to be untrue; that it does not, in words."""
+    untrue = session.record.history.untrue_origins(run.id)
+    origins = {name: origin for name, origin in run.input_origins.items() if name not in untrue}
+    said = [
+        f"origin of input {name} (said to be {run.input_origins[name].reference}, which is other bytes here)"
+        for name in sorted(untrue)
+    ]
+    return run.model_copy(update={"input_origins": origins}), said
 
 
 def _first(data: bytes) -> CrateFile:
