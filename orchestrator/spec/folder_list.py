@@ -15,12 +15,14 @@ from itertools import islice
 from typing import NamedTuple
 
 from orchestrator.digest import CHUNK, Digest, Readable, canonical_json
+from orchestrator.spec.shown_names import in_one_line
 
 MOST_LIST = 256 << 20  # bytes of a list: of some 2.5 million files
 MOST_SIZE = 1 << 50  # bytes of one file
 _PATH = 4096  # bytes of a path; Linux takes no longer one
 _LONGEST = 6 * _PATH + 128  # bytes of one entry: each control character takes six
 _AT_ONCE = 1000  # entries
+_SHOWN = 200  # characters of a path in a message
 
 _SLASH = ord("/")
 # An empty name, `.`, `..`, a NUL, or a name that is longer than any file system takes.
@@ -37,6 +39,11 @@ class FileEntry(NamedTuple):
     path: str
     hex: str  # of its SHA-256
     size: int  # bytes
+
+    @property
+    def shown(self) -> str:
+        """The path for a message: in one line, and not endless."""
+        return in_one_line(self.path)[:_SHOWN]
 
     @property
     def digest(self) -> Digest:
@@ -110,7 +117,9 @@ class _ListBytes:
         self._fill(_LONGEST)
         found = _ENTRY.match(self._held, self._at)
         if found is None:
-            raise _no_list()
+            raise ValueError(
+                f"not the list of a folder: no entry at byte {self._read - len(self._held) + self._at}"
+            )
         self._at = found.end()
         path, digits, size = found.groups()
         return path, digits.decode(), int(size)
@@ -139,16 +148,20 @@ class _ListPaths:
     def entry(self, raw: bytes, digits: str, size: int) -> FileEntry:
         path, data = _decoded(raw)
         if self._last is not None and data <= self._last:
-            raise ValueError("the list of a folder is not sorted")
-        if len(data) > _PATH or size >= MOST_SIZE:
-            raise ValueError("the list of a folder has a path or a size that no disk has")
+            raise ValueError(f"the list of a folder is not sorted: {path!r:.100} comes too late, or twice")
+        if len(data) > _PATH:
+            raise ValueError(f"a path in the list of a folder is longer than any: {path!r:.100}")
+        if size >= MOST_SIZE:
+            raise ValueError(f"in the list of a folder, {path!r:.100} has {size:,} bytes, as no file has")
         if _STRAY.search(data):
             raise ValueError(f"a path leaves its folder: {path!r:.100}")
         while self._starts and not data.startswith(self._starts[-1]):
             self._starts.pop()
         for start in self._starts:
             if data[len(start)] == _SLASH:
-                raise ValueError("the list of a folder has a file that is a folder, too")
+                raise ValueError(
+                    f"the list of a folder has a file that is a folder, too: {start.decode()!r:.100}"
+                )
         self._starts.append(data)
         self._last = data
         return FileEntry(path, digits, size)

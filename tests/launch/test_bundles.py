@@ -32,6 +32,7 @@ from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.bundles.bundle_archive import Piece, write_archive
 from orchestrator.launch.bundles.bundle_form import (
     Bundle,
+    BundleInput,
     evidence,
     in_order,
     index_files,
@@ -433,6 +434,24 @@ def test_input_data_that_has_changed_is_refused(
 def test_a_listing_that_leaves_its_folder_is_refused(entries: Any) -> None:
     with pytest.raises(ValueError, match=r".+"):
         read_listing(canonical_json(entries))
+
+
+@pytest.mark.parametrize(("size", "held"), [(4, True), (5, False)], ids=["its size", "its bytes"])
+def test_a_list_that_is_wrong_about_a_file_is_refused_and_the_file_named(
+    session: Session, other: Session, tmp_path: Path, size: int, held: bool
+) -> None:
+    content = b"12345"
+    listing = canonical_json([["deep/a.csv", Digest.of(content).hex, size]])
+    item = BundleInput(digest=Digest.of(listing), folder=True)
+    image = make_image(session, {"set": item.digest})
+    found = members(write(session, record_run(session, image, "one"), tmp_path / "b.tar"))
+    blobs = {Digest.of(data): data for name, (_, data) in found.items() if name.startswith("blobs/")}
+    bundle = read_bundle(found["reprise.json"][1]).model_copy(update={"inputs": (item,)})
+    forged = Draft(bundle, image, blobs)
+    for data in (listing, content)[: 1 + held]:
+        forged.put(data)
+    said = f"input {item.digest} lists deep/a.csv with {size} bytes, and its blob {Digest.of(content)}"
+    refused(other, forged.write(tmp_path / "c.tar"), said, "has 5 bytes" if held else "is not in it")
 
 
 # Thin

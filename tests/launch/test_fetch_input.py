@@ -23,7 +23,12 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.crash_points import INPUT_POINTS, VARIABLE
 from orchestrator.launch.inputs import fetch_input, upload_input
 from orchestrator.launch.inputs.cache_room import make_room, size_of
-from orchestrator.launch.inputs.fetch_input import AbsentInputError, copy_out, materialise
+from orchestrator.launch.inputs.fetch_input import (
+    AbsentInputError,
+    FalseListError,
+    copy_out,
+    materialise,
+)
 from orchestrator.launch.inputs.share_inputs import share_inputs
 from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
@@ -542,3 +547,62 @@ def test_half_a_copy_never_has_the_name(
     with pytest.raises(StoreError, match="No space left"):
         copy_out(here, sent.digest, tmp_path / "new" / "mine", SILENT)
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def listed(session: Session, *entries: tuple[str, bytes, int]) -> Digest:
+    """A list in the store that nobody made by hashing: paths, the files' bytes, the sizes that it says."""
+    found = [(path, session.store.put_bytes(content).hex, size) for path, content, size in entries]
+    return session.store.put_bytes(b"".join(list_chunks(found)))
+
+
+@pytest.mark.parametrize("size", [900, 1100], ids=["too small", "too large"])
+@pytest.mark.parametrize("held", [2000, 100], ids=["in memory", "on disk"])
+def test_a_list_that_lies_of_a_size_is_said_to_lie_and_not_the_store(
+    place: Place, size: int, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_input, "SMALL", held)
+    there = place.session("there")
+    false = listed(there, ("a/right", b"r" * 500, 500), ("b/wrong", b"w" * 1000, size))
+    with pytest.raises(FalseListError) as caught:
+        materialise(there, false, SILENT)
+    wrong = Digest.of(b"w" * 1000).hex
+    assert f"input {false} is false: b/wrong is to have SHA-256 {wrong} and {size} bytes" in str(caught.value)
+    assert "that file has 1000" in str(caught.value) and "another digest" in (caught.value.hint or "")
+    assert not there.inputs.has(false)
+
+
+def test_a_list_that_lies_takes_nothing_good_out_of_the_cache(
+    place: Place, data: Path, asked: list[Digest]
+) -> None:
+    there = place.session("there")
+    sent = put_input(place.session("here"), data, SILENT)
+    materialise(there, sent.digest, SILENT)
+    content = (data / "deep" / "3.bin").read_bytes()
+    with pytest.raises(FalseListError, match=r"x is to have .* 7 bytes, and that file has 1000"):
+        materialise(there, listed(there, ("x", content, 7)), SILENT)
+    twice = listed(there, ("x", b"new", 3), ("y", b"new", 4))
+    with pytest.raises(FalseListError, match=r"y is to have .* 4 bytes, and the list also says 3"):
+        materialise(there, twice, SILENT)
+    asked.clear()
+    assert tree_of(materialise(there, sent.digest, SILENT)) == tree_of(data) and asked == []
+
+
+def test_a_file_of_a_folder_that_the_store_lacks_or_has_cut_is_named(place: Place, data: Path) -> None:
+    there = place.session("there")
+    sent = put_input(place.session("here"), data, SILENT)
+    blob = place.blob(Digest.of((data / "deep" / "3.bin").read_bytes()))
+    blob.chmod(0o644)
+    for change, said in (
+        (
+            lambda: blob.write_bytes(b"\3" * 999),
+            "other bytes, with 999 bytes in place of 1000: it was altered",
+        ),
+        (blob.unlink, "is not in"),
+    ):
+        change()
+        if place.s3 is not None:
+            place.s3.touched()
+        with pytest.raises(StoreError, match=said) as caught:
+            materialise(there, sent.digest, SILENT)
+        assert f"it is deep/3.bin of input {sent.digest}" in caught.value.message
+        assert "submit --rehash" in (caught.value.hint or "")

@@ -21,7 +21,7 @@ from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.assembly import tar
 from orchestrator.image.assembly.load_archive import Loadable, descriptors
 from orchestrator.record.run_record import RunRecord
-from orchestrator.spec.folder_list import read_list
+from orchestrator.spec.folder_list import FileEntry, read_list
 from orchestrator.untrusted_json import first_problem, marks, read_untrusted
 from orchestrator.value import Value
 
@@ -112,6 +112,6 @@ def evidence(run: RunRecord) -> dict[Digest, int | None]:
     return found | {item.digest: item.size for item in run.outputs if item.digest is not None}
 
 
-def read_listing(data: bytes) -> list[tuple[str, Digest, int]]:
-    """A folder's listing as spec/inputs.py hashes it: path, digest, size. ValueError for anything else."""
-    return [(entry.path, entry.digest, entry.size) for entry in read_list(BytesIO(data))]
+def read_listing(data: bytes) -> list[FileEntry]:
+    """A folder's listing as spec/inputs.py hashes it. ValueError for anything else."""
+    return list(read_list(BytesIO(data)))

@@ -197,7 +197,15 @@ def _add_input(archive: BundleArchive, stage: Staging, item: BundleInput, image:
             entries = read_listing(stage.path(item.digest).read_bytes())
         except ValueError as error:
             raise archive.wrong(f"input {item.digest}: {error}") from None
-        files |= {digest: size for _, digest, size in entries}
+        for entry in entries:
+            held = roles.sizes.get(entry.digest)
+            if held != entry.size:
+                said = "is not in it" if held is None else f"has {held} bytes"
+                raise archive.wrong(
+                    f"input {item.digest} lists {entry.shown} with {entry.size} bytes, and its blob "
+                    f"{entry.digest} {said}"
+                )
+            files[entry.digest] = entry.size
     roles.add(roles.inputs, files, f"input {item.digest}")
     if not stage.has_input(item):
         roles.to_keep.update(files)

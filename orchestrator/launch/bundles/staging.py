@@ -49,13 +49,16 @@ class Staging:
             incoming = self._cache.incoming(item.digest)
             names = {item.digest}
             if item.folder:
-                names |= {digest for _, digest, _ in read_listing(self.path(item.digest).read_bytes())}
+                names |= {entry.digest for entry in read_listing(self.path(item.digest).read_bytes())}
             for digest in names:
                 target = incoming / digest.hex
                 target.unlink(missing_ok=True)
                 os.link(self.path(digest), target)
             if holds_list(incoming / item.digest.hex) != item.folder:
-                raise StoreError(f"the bundle is wrong about input {item.digest}: a file, or a folder")
+                raise StoreError(
+                    f"the bundle calls input {item.digest} a file, and its bytes are the list of a folder",
+                    "export it again where it came from",
+                )
             self._cache.keep(item.digest)
 
 

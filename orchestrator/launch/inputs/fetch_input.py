@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 from orchestrator.digest import Digest, chunks_of
 from orchestrator.disk_room import Room
@@ -21,11 +22,14 @@ from orchestrator.launch.watch import Watch
 from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError
 from orchestrator.scratch import scratch_folder
 from orchestrator.several_at_once import each
+from orchestrator.spec.folder_list import FileEntry
 
 AT_ONCE = 8  # files that are fetched at the same time
 LARGE = 64 << 20  # bytes: of a larger file, what came before a kill is kept
 SMALL = 1 << 20  # bytes of a file that is held in memory
 FEW = 50  # small files for one thread at a time
+LOOKED_AT = 1 << 30  # bytes: a blob up to this is read to tell whether it or a list is wrong
+_SENT_AGAIN = "`submit --rehash` where the data is puts it there again"
 
 
 class AbsentInputError(UsageError):
@@ -79,18 +83,42 @@ def copy_out(session: Session, digest: Digest, target: Path, watch: Watch) -> No
 
 def _fetched(session: Session, cache: InputCache, digest: Digest, watch: Watch) -> Path:
     incoming = cache.incoming(digest)
-    transfer = _Fetching(session, cache, incoming, watch)
+    transfer = _Fetching(session, cache, digest, incoming, watch)
     if not cache.has_come(incoming, digest.hex):
         size = _size_in_store(session, digest)
         watch.phase("fetch", digest)
         transfer.fetch([(digest.hex, size)], f"input {digest}")
     if holds_list(incoming / digest.hex):
-        lacking: dict[str, int] = {}
-        for entry in entries_in(incoming / digest.hex):
-            if entry.hex not in lacking and not cache.has_come(incoming, entry.hex, entry.size):
-                lacking[entry.hex] = entry.size
-        transfer.fetch(lacking.items(), f"input {digest}")
+        transfer.fetch(_lacking(cache, digest, incoming).items(), f"input {digest}")
     return cache.keep(digest)
+
+
+def _lacking(cache: InputCache, digest: Digest, incoming: Path) -> dict[str, int]:
+    """The files of a folder that have not come: hex digits -> bytes. FalseListError."""
+    lacking: dict[str, int] = {}
+    for entry in entries_in(incoming / digest.hex):
+        if entry.hex in lacking:
+            _compare(digest, entry, lacking[entry.hex], "the list also says")
+        elif cache.has_come(incoming, entry.hex):
+            _compare(digest, entry, (incoming / entry.hex).stat().st_size, "that file has")
+        else:
+            lacking[entry.hex] = entry.size
+    return lacking
+
+
+class FalseListError(StoreError):
+    """The list of a folder gives a file another size than the file with that SHA-256 has."""
+
+
+def _compare(digest: Digest, entry: FileEntry, size: int, by: str) -> None:
+    """FalseListError unless the entry of a list has this size in bytes; `by`: who says so."""
+    if entry.size != size:
+        raise FalseListError(
+            f"the list of input {digest} is false: {entry.shown} is to have SHA-256 {entry.hex} and "
+            f"{entry.size} bytes, and {by} {size}",
+            "no folder has this digest, so no copy of it helps: submit the job anew where its data is, "
+            "which gives the input another digest",
+        )
 
 
 def _size_in_store(session: Session, digest: Digest) -> int:
@@ -110,8 +138,11 @@ def _size_in_store(session: Session, digest: Digest) -> int:
 class _Fetching:
     """Blobs from the store into an incoming folder."""
 
-    def __init__(self, session: Session, cache: InputCache, incoming: Path, watch: Watch) -> None:
+    def __init__(
+        self, session: Session, cache: InputCache, digest: Digest, incoming: Path, watch: Watch
+    ) -> None:
         self._session, self._cache, self._incoming, self._watch = session, cache, incoming, watch
+        self._input = digest
         self._lock = threading.Lock()
         self._done = self._total = 0
         self._room: Room | None = None
@@ -137,7 +168,7 @@ class _Fetching:
             crash_point("input fetched")
 
     def _one(self, hex_: str, size: int) -> None:
-        """A blob, whole and checked under its name, or not at all. DamagedBlobError: it has other bytes."""
+        """A blob, whole and checked under its name, or not at all. As `_refuse` for other bytes."""
         digest = Digest(f"sha256:{hex_}")
         if size <= SMALL:
             self._small(digest, size)
@@ -154,7 +185,7 @@ class _Fetching:
                 out.truncate(0)
             self._moved(offset)
             if offset < size:
-                for piece in self._session.store.stream(digest, offset):
+                for piece in self._stream(digest, offset):
                     chunk = bytes(piece[: size - offset + 1])
                     out.write(chunk)
                     hasher.update(chunk)
@@ -162,34 +193,64 @@ class _Fetching:
                     self._moved(len(chunk))
                     if offset > size:
                         break
-        if hasher.hexdigest() != hex_:
+        if hasher.hexdigest() != hex_ or offset != size:
             begun.unlink()
-            raise self._damaged(digest)
+            self._refuse(digest, size)
         begun.chmod(0o444)  # the job's user can read it, and nobody writes it
         begun.rename(self._incoming / hex_)
 
     def _small(self, digest: Digest, size: int) -> None:
         """As `_one`, by way of memory: half a file that a kill leaves is found when it is looked at."""
         parts, count = [], 0
-        for piece in self._session.store.stream(digest, 0):
+        for piece in self._stream(digest, 0):
             parts.append(bytes(piece[: size - count + 1]))
             count += len(parts[-1])
             if count > size:
                 break
         data = b"".join(parts)
-        if sha256(data).hexdigest() != digest.hex:
-            raise self._damaged(digest)
+        if sha256(data).hexdigest() != digest.hex or count != size:
+            self._refuse(digest, size)
         fd = os.open(self._incoming / digest.hex, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
         with os.fdopen(fd, "wb") as out:
             out.write(data)
             os.fchmod(fd, 0o444)  # the job's user can read it, and nobody writes it
         self._moved(size)
 
-    def _damaged(self, digest: Digest) -> DamagedBlobError:
-        return DamagedBlobError(
-            f"blob {digest} has other bytes: it was altered in {self._session.store.name}, or is damaged",
-            "`submit --rehash` where the data is puts it there again",
+    def _stream(self, digest: Digest, offset: int) -> Iterator[bytes | memoryview]:
+        try:
+            yield from self._session.store.stream(digest, offset)
+        except AbsentBlobError:
+            if self._session.settings.shares_store:
+                self._session.store.check_there()
+            said = f"blob {digest} is not in {self._session.store.name}{self._as_file(self._entry(digest))}"
+            raise AbsentBlobError(said, _SENT_AGAIN) from None
+
+    def _refuse(self, digest: Digest, size: int) -> NoReturn:
+        """Say what is wrong where a blob has not the bytes and the size that were expected.
+
+        FalseListError: the blob is whole, and the list has another size. DamagedBlobError.
+        """
+        store, entry = self._session.store, self._entry(digest)
+        with store.open(digest) as stream:
+            found = stream.seek(0, os.SEEK_END)
+        if entry is not None and found != size and found <= LOOKED_AT and store.is_whole(digest):
+            _compare(self._input, entry, found, f"in {store.name} that file has")
+        sizes = "" if found == size else f", with {found} bytes in place of {size}"
+        raise DamagedBlobError(
+            f"blob {digest} has other bytes{sizes}: it was altered in {store.name}, or is damaged"
+            f"{self._as_file(entry)}",
+            _SENT_AGAIN,
         )
+
+    def _entry(self, digest: Digest) -> FileEntry | None:
+        """The first file of the folder with this digest; None where the blob is the input itself."""
+        if digest == self._input:
+            return None
+        entries = entries_in(self._incoming / self._input.hex)
+        return next((entry for entry in entries if entry.hex == digest.hex), None)
+
+    def _as_file(self, entry: FileEntry | None) -> str:
+        return "" if entry is None else f"; it is {entry.shown} of input {self._input}"
 
     def _moved(self, count: int) -> None:
         with self._lock:

@@ -80,7 +80,7 @@ class InputCache:
         tree = self.tree(digest)
         if self._holds(tree, digest):
             return tree, []
-        bad = [entry.path for entry in self.files(digest) if not self.is_whole(entry.hex, entry.size)]
+        bad = [entry.path for entry in self.files(digest) if not self.is_whole(entry.hex)]
         self._drop(digest)
         return None, [f"{path} of {digest} in {self.folder} had other bytes" for path in bad[:3]] or [
             f"the copy of {digest} in {self.folder} was altered"
@@ -101,12 +101,15 @@ class InputCache:
         """The files of a folder whose list is here and was checked."""
         return entries_in(self.file(digest))
 
-    def is_whole(self, hex_: str, size: int | None = None) -> bool:
+    def is_whole(self, hex_: str) -> bool:
         """Whether the file is here with its digest's bytes; one that has others is removed."""
-        return self.checked(self.file(hex_), hex_, size)
+        return self.checked(self.file(hex_), hex_)
 
-    def checked(self, path: Path, hex_: str, size: int | None = None) -> bool:
-        """Whether a file of the cache has these bytes; one that has others is removed."""
+    def checked(self, path: Path, hex_: str) -> bool:
+        """Whether a file of the cache has these bytes; one that has others is removed.
+
+        What a list says of its size is not asked: a list that lies must not remove a good file.
+        """
         try:
             found = path.lstat()
             if not stat.S_ISREG(found.st_mode):
@@ -114,7 +117,7 @@ class InputCache:
                 return False
             if self._known.file(found) == hex_:
                 return True
-            right = size in (None, found.st_size) and Digest.of_file(path).hex == hex_
+            right = Digest.of_file(path).hex == hex_
         except FileNotFoundError:
             return False
         if not right:
@@ -130,16 +133,16 @@ class InputCache:
         shutil.rmtree(folder / _TREE, ignore_errors=True)
         return folder
 
-    def has_come(self, folder: Path, hex_: str, size: int | None = None) -> bool:
+    def has_come(self, folder: Path, hex_: str) -> bool:
         """Whether a file is in an incoming folder, checked; it is linked there from the cache."""
         path = folder / hex_
-        if self.checked(path, hex_, size):
+        if self.checked(path, hex_):
             return True
         try:
             _link(self.file(hex_), path)  # then nobody takes it away
         except FileNotFoundError:
             return False
-        if self.checked(path, hex_, size):
+        if self.checked(path, hex_):
             return True
         self.file(hex_).unlink(missing_ok=True)
         return False
