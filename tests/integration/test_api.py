@@ -49,7 +49,7 @@ def test_a_submitted_job_is_a_run_when_the_call_returns(done: api.Run) -> None:
     assert done.metrics == {"score": 7.0}
     with done.open("words.txt") as stream:
         assert stream.read().decode() == WORDS
-    assert api.run(done.id).record == done.record == api.runs(where="params.rate = 0.5")[0].record
+    assert api.run(done.id).record == done.record == api.runs(where="params.rate == 0.5")[0].record
 
 
 def test_what_ran_before_is_said_and_taken_where_it_is_asked_for(
