@@ -112,6 +112,14 @@ class Run:
         return dict(known.params if isinstance(known, RunLine) else known.program.params)
 
     @property
+    def logged(self) -> dict[str, Scalar]:
+        """Parameters that the script logged for its tracker; `record.logged` says in which file."""
+        known = self._known
+        if isinstance(known, RunLine):
+            return dict(known.logged)
+        return {name: item.value for name, item in known.logged.items()}
+
+    @property
     def seed(self) -> int:
         return self._known.seed if isinstance(self._known, RunLine) else self._known.program.seed
 

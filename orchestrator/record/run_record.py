@@ -170,6 +170,7 @@ class RunLine(Value):
     created_at: Instant
     seconds: Seconds | None
     params: dict[str, Scalar]
+    logged: dict[str, Scalar] = {}  # parameters that the script logged for its tracker
     metrics: dict[str, float]  # last values
     verdict: str | None  # the latest verdict of this run as a rerun
     box: str | None = None  # keyed hash of the machine that executed it

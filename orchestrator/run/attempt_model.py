@@ -12,6 +12,7 @@ from orchestrator.digest import Digest
 from orchestrator.run.fingerprint_limits import checked_facts
 from orchestrator.run.metrics.series import MetricPoint as MetricPoint
 from orchestrator.run.metrics.series import Points
+from orchestrator.spec.jobfile.job_spec import Scalar
 from orchestrator.value import Instant, Seconds, Value
 
 
@@ -171,6 +172,13 @@ class TraceFile(Value):
     broken: str | None = None  # why the tracer stopped before the job did
 
 
+class LoggedParam(Value):
+    """A parameter that the script logged for its tracker."""
+
+    value: Scalar
+    source: str  # the file or folder of the workspace that says so
+
+
 class Result(Value):
     """What is known of an attempt whose container is dead. Turned into rows in one transaction."""
 
@@ -188,6 +196,7 @@ class Result(Value):
     metrics: dict[str, float] = {}  # final values
     metrics_incomplete: str = ""  # which metrics could not be read, in a sentence; empty: all were
     series: Points = ()
+    logged: dict[str, LoggedParam] = {}  # parameters that the script logged for its tracker, by name
     packages: dict[str, str] = {}  # as found in the container
     source: dict[str, str] = {}  # path -> sha256 hex of each source file, as the entry point found them
     readbacks: tuple[Readback, ...] = ()

@@ -64,9 +64,10 @@ def difference(
     `folders`: the files of inputs by the folder's digest, path to SHA-256 in hex; where both are known, the
     files that differ stand beside their input.
 
-    Sections: job, params, env, inputs, code (path -> sha256 hex), git, packages, determinism (what was
-    asked), flags (what the process that trains read back last), hardware (`bit_class.*`, `perf_class.*`),
-    resources, metrics, outputs (path -> digest, or why it was rejected), result.
+    Sections: job, params, logged (what the script logged for its tracker), env, inputs, code (path -> sha256
+    hex), git, packages, determinism (what was asked), flags (what the process that trains read back last),
+    hardware (`bit_class.*`, `perf_class.*`), resources, metrics, outputs (path -> digest, or why it was
+    rejected), result.
     """
     facts = facts_of(a), facts_of(b)
     for one, files in zip(facts, _input_files(a, b, folders or {}), strict=True):
@@ -87,6 +88,7 @@ def facts_of(run: RunRecord) -> dict[str, Mapping[str, Cell]]:
     return {
         "job": _job(run),
         "params": program.params,
+        "logged": {name: item.value for name, item in run.logged.items()},
         "env": program.env,
         "inputs": {name: str(digest) for name, digest in program.inputs.items()},
         "code": run.source,

@@ -19,7 +19,7 @@ from orchestrator.record.history.filter_fields import Part
 from orchestrator.record.history.filter_language import read_condition
 from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import HistoryFilter, RunLine
-from orchestrator.run.attempt_model import Failure, Result, State
+from orchestrator.run.attempt_model import Failure, LoggedParam, Result, State
 from orchestrator.settings import load
 
 
@@ -55,7 +55,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     """60 runs with every kind of parameter and metric, or without."""
     import random
 
-    pick = random.Random(1)
+    pick, other = random.Random(1), random.Random(2)
     folder: Path = tmp_path_factory.mktemp("where")
     params = [*NUMBERS, *STRINGS, True, False, None]
     metrics = [0.0, 0.1, 1.0, -1.0, 5.0, math.nan, math.inf, -math.inf, None]
@@ -66,7 +66,9 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
             if number == 7:
                 chosen["seldom"], found["seldom"] = 1, 1.0
             state = pick.choice(STATES)
+            logged = {"a": other.choice(params), "b": other.choice(params)}
             result = Result(
+                logged={k: LoggedParam(value=v, source="f") for k, v in logged.items() if v is not None},
                 state=state,
                 failure=Failure.JOB if state is State.FAILED else None,
                 seconds=pick.choice([None, 0.1, 1.0, 5.0]),
@@ -86,7 +88,7 @@ def holds(kind: str, have: Any, symbol: str, want: Any) -> bool:
     """The documented meaning of one comparison."""
     if have is None:
         return False
-    equal_kinds = kind != "param" or (
+    equal_kinds = kind not in ("param", "logged") or (
         type(have) is type(want) or (not isinstance(have, bool | str) and not isinstance(want, bool | str))
     )
     if not equal_kinds:
@@ -99,6 +101,8 @@ def holds(kind: str, have: Any, symbol: str, want: Any) -> bool:
 def value_of(line: RunLine, kind: str, name: str) -> Any:
     if kind == "param":
         return line.params.get(name)
+    if kind == "logged":
+        return line.logged.get(name)
     if kind == "metric":
         return line.metrics.get(name)
     value = getattr(line, name)
@@ -116,6 +120,8 @@ FIELDS = [
     ("param", "b", 'params["b"]'),
     ("param", "odd.na-me", "params['odd.na-me']"),
     ("param", "seldom", "params.seldom"),
+    ("logged", "a", "logged.a"),
+    ("logged", "b", "logged['b']"),
     ("metric", "m", "metrics.m"),
     ("metric", "n/o", 'metrics["n/o"]'),
     ("metric", "n/o", "metrics.n/o"),

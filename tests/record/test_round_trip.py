@@ -21,6 +21,7 @@ from orchestrator.run.attempt_model import (
     Failure,
     Fingerprint,
     Log,
+    LoggedParam,
     MetricPoint,
     Output,
     OutputStatus,
@@ -160,6 +161,7 @@ results = st.builds(
     seconds=st.none() | st.floats(0, 1e9),
     outputs=some(outputs),
     metrics=st.dictionaries(texts, floats, max_size=4),
+    logged=st.dictionaries(texts, st.builds(LoggedParam, value=scalars, source=texts), max_size=3),
     series=some(
         st.builds(
             MetricPoint,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.examples import tries
 
 from orchestrator.run.metrics.event_files import EventFileError
-from orchestrator.run.metrics.logged_params import param_notes
+from orchestrator.run.metrics.logged_params import MAX_PARAMS, logged_params
 from orchestrator.run.metrics.read_metrics import Metrics, read_metrics
 from orchestrator.run.metrics.series import points_of
 from orchestrator.run.metrics.wandb_log import read_wandb
@@ -29,6 +29,10 @@ def brought(folder: Path, name: str) -> list[str]:
     """A tracker's files as a job's: the paths that it wrote."""
     shutil.copytree(DATA / name, folder / name)
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def param_notes(folder: Path, program: Program, written: list[str]) -> list[str]:
+    return logged_params(folder, program, written).notes
 
 
 def series(metrics: Metrics, name: str) -> tuple[list[int | None], list[float]]:
@@ -97,7 +101,26 @@ def test_parameters_are_compared_with_those_of_the_job_file(tmp_path: Path, trac
     assert first.startswith(f"params: {tracker}/") and first.endswith(" has lr=0.1, and the job file lr=0.2")
     assert second.endswith(" has also model.width=8")
     same = Program(name="x", command=("x",), params={"lr": 0.1, "epochs": 3, "model.width": 8})
-    assert param_notes(tmp_path, same, written) == []
+    found, none = logged_params(tmp_path, same, written)
+    assert none == [] and {name: found[name].value for name in same.params} == same.params
+    [source] = {item.source for item in found.values()}
+    assert source.startswith(f"{tracker}/") and source in first
+
+
+def test_the_first_of_two_trackers_is_kept_and_the_second_noted(tmp_path: Path) -> None:
+    for folder, text in (("a", f"lr: 0.1\nlong: {'x' * 9000}"), ("b", "lr: 0.2\nflag: true\nx: nan")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "hparams.yaml").write_text(text)
+    written = [f"{folder}/{name}" for folder in "ab" for name in ("hparams.yaml", "metrics.csv")]
+    found, notes = logged_params(tmp_path, Program(name="x", command=("x",), params={"lr": 0.1}), written)
+    assert {name: (item.value, item.source[0]) for name, item in found.items()} == {
+        "lr": (0.1, "a"),
+        "flag": (True, "b"),
+        "x": ("nan", "b"),
+    }
+    assert "params: b/hparams.yaml has lr=0.2, and the job file lr=0.1" in notes
+    (tmp_path / "a" / "hparams.yaml").write_text("\n".join(f"p{number}: 1" for number in range(3000)))
+    assert len(logged_params(tmp_path, Program(name="x", command=("x",)), written).params) == MAX_PARAMS
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from orchestrator.run.attempt_model import (
     Failure,
     Fingerprint,
     Log,
+    LoggedParam,
     MetricPoint,
     Output,
     OutputStatus,
@@ -173,6 +174,7 @@ def _hostile(session: Session) -> str:
         box="b0",
         message=HOSTILE[1],
         metrics=dict.fromkeys(HOSTILE, 1.0),
+        logged={text: LoggedParam(value=text, source=text) for text in HOSTILE},
         packages={HOSTILE[0]: HOSTILE[1]},
         outputs=tuple(
             Output(path=text, status=OutputStatus.KEPT, digest=digest, size=len(log)) for text in HOSTILE[:7]

@@ -67,6 +67,7 @@ DOES_NOT_MATTER = {
     "git",  # the source is compared file by file
     "log",
     "notes",
+    "logged",  # what it comes from is a file, and an output where that is kept
     "metrics_incomplete",
     "imported",  # where its record came from
 }

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from orchestrator.digest import Digest
-from orchestrator.run.attempt_model import Failure, Fingerprint, Readback, State
+from orchestrator.run.attempt_model import Failure, Fingerprint, LoggedParam, Readback, State
 from orchestrator.spec.jobfile.job_spec import Determinism, Resources
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.verdict.run_difference import Difference, difference
@@ -13,6 +13,7 @@ from orchestrator.verdict.run_difference import Difference, difference
 SECTIONS = (
     "job",
     "params",
+    "logged",
     "env",
     "inputs",
     "code",
@@ -36,7 +37,7 @@ def test_a_run_differs_from_itself_in_nothing(original):
     result = difference(original, original)
     assert tuple(section.name for section in result.sections) == SECTIONS
     assert result.differing == 0
-    assert all(section.equal for section in result.sections)
+    assert [section.name for section in result.sections if not section.equal] == ["logged"]
 
 
 def _program(run, **changes):
@@ -58,6 +59,11 @@ CASES = {
         lambda run: _program(run, params={"lr": 0.2, "epochs": 3.0, "augment": 0, "new": "x"}),
         "params",
         {"lr": (0.1, 0.2), "epochs": (3, 3.0), "augment": (False, 0), "new": (None, "x")},
+    ),
+    "logged": (
+        lambda run: {"logged": {"lr": LoggedParam(value=0.3, source="hparams.yaml")}},
+        "logged",
+        {"lr": (None, 0.3)},
     ),
     "env": (lambda run: _program(run, env={}), "env", {"MODE": ("fast", None)}),
     "inputs": (

@@ -10,7 +10,7 @@ from support.finished_run import make_run
 from support.records import digest_of
 
 from orchestrator.record.run_record import InputOrigin, RunAnnotations, RunRecord
-from orchestrator.run.attempt_model import Failure, MetricPoint, Output, OutputStatus, State
+from orchestrator.run.attempt_model import Failure, LoggedParam, MetricPoint, Output, OutputStatus, State
 from orchestrator.spec.jobfile.placeholders import SHELL
 from orchestrator.view.forms.json_form import json_text
 from orchestrator.view.runs.run_view import run_document, run_view, shown_run
@@ -42,6 +42,15 @@ def test_what_is_said_of_a_run(read: Read) -> None:
         f"reprise outputs {run.id} --to",
     ):
         assert fact in out, fact
+
+
+def test_what_a_script_logged_is_said_with_its_file(read: Read) -> None:
+    many = {f"p{number:02}": LoggedParam(value=number, source="b/params.yaml") for number in range(14)}
+    run = make_run(logged={"lr": LoggedParam(value=0.2, source="a/hparams.yaml"), **many})
+    out = " ".join(read(run_view(run).page).split())
+    assert "logged lr=0.2 (a/hparams.yaml)" in out
+    assert "p11=11 and 2 more (b/params.yaml)" in out and "p12" not in out
+    assert run_document(run)["logged"]["lr"] == {"value": 0.2, "source": "a/hparams.yaml"}
 
 
 def test_an_origin_that_is_not_so_here_is_only_said(read: Read) -> None:

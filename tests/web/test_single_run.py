@@ -35,6 +35,11 @@ def test_every_state_has_a_page(site: Site, name: str) -> None:
     assert ("Cancel the run" in found.text) is (name in ("running", "queued"))
 
 
+def test_what_a_script_logged_stands_beside_its_parameters(site: Site) -> None:
+    assert "logged by the script" in site.server.ask(f"/runs/{site.runs.hostile}").text
+    assert "logged by the script" not in site.server.ask(f"/runs/{site.runs.best}").text
+
+
 def test_an_alias_and_a_short_id_lead_to_the_run(site: Site) -> None:
     for named in ("production", site.runs.best[:12]):
         found = site.server.ask(f"/runs/{named}")

@@ -35,7 +35,7 @@ ASPECTS = ("packages", "code", "params", "seed", "base", "inputs", "hardware")
 @click.option(
     "--columns",
     metavar="NAME,NAME",
-    help="Such as run,params.lr,metrics.loss.min,reason; params, metrics and all are many.",
+    help="Such as run,params.lr,metrics.loss.min,reason; params, logged, metrics and all are many.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV: all columns, or those of --columns.")
 @click.option(
@@ -64,7 +64,8 @@ def command(
     With --changed, each run is compared with the run of the same job before it, and what differs is listed.
 
     JSON: `runs`, each with `id`, `job`, `image`, `state`, `failure`, `rerun_of`, `submitted_by`,
-    `created_at`, `seconds`, `params`, `metrics` (last values), `reached` (by metric: `last_step`, `min`,
+    `created_at`, `seconds`, `params`, `logged` (by the script, for its tracker), `metrics` (last values),
+    `reached` (by metric: `last_step`, `min`,
     `min_step`, `max`, `max_step`), `metrics_incomplete` (what could not be read), `verdict`, `box`,
     `box_name`, `tags`, `names`, `archived`, `imported` (the bundle's digest),
     `operations_of_step` (of a pass of `compare --operations`: the step that it looked at), `seed`, `message`

@@ -36,7 +36,8 @@ def command(
 ) -> None:
     """Show one run.
 
-    JSON: the run as one object, with `state`, `failure`, `image`, `program`, `metrics`, `outputs`,
+    JSON: the run as one object, with `state`, `failure`, `image`, `program`, `logged` (parameters that the
+    script logged for its tracker, by name: `value`, `source`), `metrics`, `outputs`,
     `packages`, `fingerprint`, `git`, `readbacks`, `flags_changed`, `log`, `notes`, the rest of the
     record, and `verdicts` in which it is the rerun or the original; `said`: `notes` of people (`by`, `at`,
     `text`), `tags`, `names`, `archived` (`by`, `at`, or null); `untrue_origins`: inputs of an imported run

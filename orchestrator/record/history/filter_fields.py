@@ -31,7 +31,12 @@ _WORDS: dict[str, tuple[Any, type[StrEnum]]] = {
 _MOMENTS = {"created": _RUN.created_at}
 _DIGESTS = {"image": _IMAGE.digest}
 PLAIN = (*_TEXTS, *_NUMBERS, *_WORDS, *_MOMENTS, *_DIGESTS)
-TABLES: dict[str, Table] = {"params": tables.param, "metrics": tables.metric}
+TABLES: dict[str, Table] = {
+    "params": tables.param,
+    "metrics": tables.metric,
+    "logged": tables.logged_param,  # parameters that the script logged for its tracker
+}
+PARAMETERS = ("params", "logged")  # their values may be texts, numbers, and truth
 LONGEST_LIST = 500  # values after `in`; SQLite reads an expression no deeper than 1000
 _SHORT = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})\Z")
 ORDERS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
@@ -72,7 +77,7 @@ _PARTS = {
 
 
 class Field(NamedTuple):
-    word: str  # one of PLAIN, or params, or metrics
+    word: str  # one of PLAIN or of TABLES
     name: str | None  # of the parameter or metric
     part: Part = Part.LAST  # of a metric
 
@@ -95,7 +100,7 @@ class Comparison(NamedTuple):
 def field_named(word: str, name: str | None) -> Field:
     """Mismatch for an unknown name."""
     if (word in TABLES) != (name is not None) or (word not in TABLES and word not in PLAIN):
-        known = f"known are {', '.join(PLAIN)}, params.NAME, metrics.NAME"
+        known = "known are " + ", ".join([*PLAIN, *(f"{one}.NAME" for one in TABLES)])
         asked = word if name is None else f"{word}.{name}"
         raise Mismatch("an unknown name", did_you_mean(asked, PLAIN, known))
     return Field(word, name)
@@ -131,10 +136,10 @@ def column_of(field: Field) -> Any:
 def _test(field: Field, operator: str, value: Literal) -> ColumnElement[bool]:
     """One field against one value, with one of < <= > >= ==."""
     word = field.word
-    if isinstance(value, bool) and (word != "params" or operator != "=="):
+    if isinstance(value, bool) and (word not in PARAMETERS or operator != "=="):
         raise Mismatch("true and false are values of parameters, equal or not", "params.flag == true")
-    if word == "params":
-        return _param(operator, value)
+    if word in PARAMETERS:
+        return _param(TABLES[word].c, operator, value)
     if word in _WORDS:
         return _word(field, operator, value)
     if word in _MOMENTS:
@@ -160,8 +165,7 @@ def number_for(column: Any, value: float) -> Any:
     return literal(number, Float())
 
 
-def _param(operator: str, value: Literal) -> ColumnElement[bool]:
-    param = tables.param.c
+def _param(param: Any, operator: str, value: Literal) -> ColumnElement[bool]:
     if isinstance(value, bool):
         return and_(param.type == "bool", param.text == ("true" if value else "false"))
     if isinstance(value, str):

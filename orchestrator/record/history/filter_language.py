@@ -3,9 +3,10 @@
 Python's own grammar reads it, a short list of node types is let through, and what comes out is SQL with
 bound parameters: no text of the user becomes SQL, and nothing is evaluated in Python.
 
-- Names: `params.NAME`, `metrics.NAME`, `metrics.val/NAME` (`params["odd name"]` where NAME is not a plain
-  word), and the fields in `filter_fields.py`. A metric is its last value; `metrics.NAME.min`, `.max`, and the
-  steps `.min_step`, `.max_step`, `.last_step` are the others. A name that no run has is refused.
+- Names: `params.NAME`, `logged.NAME`, `metrics.NAME`, `metrics.val/NAME` (`params["odd name"]` where NAME
+  is not a plain word), and the fields in `filter_fields.py`. A metric is its last value; `metrics.NAME.min`,
+  `.max`, and the steps `.min_step`, `.max_step`, `.last_step` are the others. A name that no run has is
+  refused.
 - `<  <=  >  >=  ==  !=  in  not in`, chained as `0.01 < params.lr < 0.1`; `and  or  not  ( )`.
 - Numbers, strings, true, false; dates are strings (`created >= '2026-01-31'`, local where no zone is
   named); `image == 'sha256:12ab'` may be shortened.
@@ -51,7 +52,7 @@ _OPERATORS: dict[type[ast.cmpop], str] = {
 }
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 # `metrics.val/accuracy`: a name as TensorBoard writes it. Other divisions are refused.
-_TAG = re.compile(r"(metrics|params)\.([^\W\d]\w*(?:[./][^\W\d]\w*)*)")
+_TAG = re.compile(r"(metrics|params|logged)\.([^\W\d]\w*(?:[./][^\W\d]\w*)*)")
 _WORDS: dict[str, bool] = {"true": True, "false": False}
 
 

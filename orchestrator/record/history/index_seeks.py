@@ -60,7 +60,7 @@ def runs_where(condition: ColumnElement[bool]) -> Select[Any]:
 
 
 def within(one: Comparison, table: FromClause) -> ColumnElement[bool]:
-    """A condition on the indexed columns of `param` or `metric`: it holds wherever the comparison does."""
+    """A condition on the indexed columns of one of TABLES: it holds wherever the comparison does."""
     if one.operator in ("!=", "not in"):
         return true()
     if isinstance(one.value, tuple):

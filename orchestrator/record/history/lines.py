@@ -59,10 +59,13 @@ def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
     rows = [row._asdict() for row in page]
     keys = [row.pop("run_key") for row in rows]
     params: dict[int, list[Row[Any]]] = {key: [] for key in keys}
+    logged: dict[int, list[Row[Any]]] = {key: [] for key in keys}
     metrics: dict[int, list[Row[Any]]] = {key: [] for key in keys}
     judged: dict[int, str] = {}
     for item in _for_runs(connection, tables.param, keys):
         params[item.run_id].append(item)
+    for item in _for_runs(connection, tables.logged_param, keys):
+        logged[item.run_id].append(item)
     for item in _for_runs(connection, tables.metric, keys):
         metrics[item.run_id].append(item)
     for item in _for_runs(connection, tables.verdict, keys):
@@ -76,6 +79,7 @@ def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
             **row,
             operations_of_step=step_of_pass(described, row["rerun_of"]),
             params={item.name: scalar_of(item.type, item.text) for item in params[key]},
+            logged={item.name: scalar_of(item.type, item.text) for item in logged[key]},
             metrics={item.name: float(item.text) for item in metrics[key]},
             reached={item.name: reached_of(item) for item in metrics[key]},
             verdict=judged.get(key),

@@ -31,7 +31,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.visitors import iterate
 
-from orchestrator.record.history.filter_fields import TABLES, Comparison, Field, column_of, compare
+from orchestrator.record.history.filter_fields import (
+    PARAMETERS,
+    TABLES,
+    Comparison,
+    Field,
+    column_of,
+    compare,
+)
 from orchestrator.record.history.index_seeks import SELECTIVE, within
 from orchestrator.record.history.recorded_names import KnownNames, field_of
 from orchestrator.record.schema import tables
@@ -114,7 +121,7 @@ class Order(NamedTuple):
         found = [(NUMBERS, Stretch(ordered, None))]
         has = [again.c.run_id == _RUN.c.id, again.c.name == field.name]
         always = bool(mine)
-        if table is tables.param:
+        if field.word in PARAMETERS:
             texts = keys.where(value.c.num.is_(None))
             found.append(
                 (TEXTS, Stretch(self._directed(texts, TEXTS, prefix_of(value), value.c.run_id), None))
@@ -152,7 +159,7 @@ class Order(NamedTuple):
             value = null() if self.field is None else column_of(self.field)
             of_run = _RUN.c.id.label("key"), value.label("value"), null().label("text")
             return select(*of_run) if self.field is None else _of_runs(self.field, *of_run)
-        text = prefix_of(table) if table is tables.param else null()
+        text = prefix_of(table) if self.field.word in PARAMETERS else null()
         columns = _RUN.c.id.label("key"), table.c[self.field.number].label("value"), text.label("text")
         # From the run, or SQLite reads the whole index of the name.
         mine = and_(table.c.run_id == _RUN.c.id, table.c.name == self.field.name)

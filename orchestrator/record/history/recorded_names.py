@@ -13,10 +13,14 @@ from orchestrator.spec.message_wording import did_you_mean, listed
 
 MOST = 500  # names that are searched for a similar one
 SHOWN = 10  # names in a hint
-_HOW_RECORDED = {"metrics": "; a job writes them into metrics.json or metrics.jsonl (docs/job-spec.md)"}
+_HOW_RECORDED = {
+    "metrics": "; a job writes them into metrics.json or metrics.jsonl (docs/job-spec.md)",
+    "logged": "; they are read from what W&B, mlflow, DVCLive and Lightning leave (docs/job-spec.md)",
+}
+_NOUNS = {"params": "parameter", "metrics": "metric", "logged": "logged parameter"}
 
 _DOTTED = re.compile(r"[^\W\d]\w*(?:[./][^\W\d]\w*)*\Z")
-_QUOTED = re.compile(r"""(params|metrics)\[(?:"(.*)"|'(.*)')\](?:\.(\w+))?\Z""")
+_QUOTED = re.compile(r"""(params|metrics|logged)\[(?:"(.*)"|'(.*)')\](?:\.(\w+))?\Z""")
 
 
 class Ambiguous(Mismatch):
@@ -24,7 +28,7 @@ class Ambiguous(Mismatch):
 
 
 class KnownNames(Protocol):
-    """Names of one word, `params` or `metrics`."""
+    """Names of one word of TABLES."""
 
     def knows(self, word: str, name: str) -> bool: ...
 
@@ -128,4 +132,4 @@ def unknown(word: str, name: str, names: KnownNames) -> Mismatch:
 
 
 def _noun(word: str) -> str:
-    return word.removesuffix("s").replace("param", "parameter")
+    return _NOUNS[word]

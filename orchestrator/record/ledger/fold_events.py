@@ -21,6 +21,7 @@ OWNED = {"image_layer": ("image", "image_id"), "input_file": ("input_data", "fol
 LIST_NAMES = (
     *("wanted", "param", "run_input", "git_state", "metric", "metric_point", "output", "package"),
     *("source_file", "flag", "trace", "note", "log", "fingerprint", "input_origin"),
+    "logged_param",
 )
 
 

@@ -10,9 +10,9 @@ from sqlalchemy import Row, Table
 
 from orchestrator.record.run_record import InputOrigin, Submission, Wanted
 from orchestrator.record.schema import tables
-from orchestrator.record.schema.columns import comparable, indexable, scalar_columns
+from orchestrator.record.schema.columns import comparable, indexable, scalar_columns, scalar_of
 from orchestrator.record.schema.stored_values import columns_of, value_from
-from orchestrator.run.attempt_model import Fingerprint, Log, Output, Readback, TraceFile
+from orchestrator.run.attempt_model import Fingerprint, Log, LoggedParam, Output, Readback, TraceFile
 from orchestrator.run.metrics.series import Series, TimedPoint, timed_points
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.value import Value
@@ -76,6 +76,12 @@ SUBMITTED: dict[str, FieldTable] = {
 }
 RESULTS: dict[str, FieldTable] = {
     "metrics": _named(tables.metric, "name", _float, lambda row: float(row.text)),
+    "logged": _named(
+        tables.logged_param,
+        "name",
+        lambda item: {"source": item.source, **scalar_columns(item.value)},
+        lambda row: LoggedParam(value=scalar_of(row.type, row.text), source=row.source),
+    ),
     "outputs": _listed(tables.output, Output),
     "packages": _named(
         tables.package, "name", lambda text: {"version": indexable(text)}, lambda row: row.version

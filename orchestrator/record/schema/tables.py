@@ -60,7 +60,7 @@ SUBMITTED = (
 # Fields of a result that have tables of their own (field_tables.py); the others are columns of `run`.
 _LISTS = {
     *("metrics", "outputs", "packages", "source", "readbacks", "traces", "notes", "log", "fingerprint"),
-    "series",
+    *("series", "logged"),
 }
 ENDED = tuple(name for name in Result.model_fields if name not in _LISTS)
 
@@ -187,6 +187,18 @@ param = table(
     Index(None, "name", "num", "run_id"),
     # An index takes no long text.
     Index("ix_param_name_text_run_id", "name", _PREFIX, "run_id", **_where("num IS NULL")),
+    _one_of("type", SCALAR_TYPES),
+)
+
+# Parameters that a script logged for its tracker; `source`: the file or folder that says so.
+logged_param = table(
+    "logged_param",
+    *of_run(text("name")),
+    text("source"),
+    text("type"),
+    text("text"),
+    number("num"),
+    Index(None, "name", "num", "run_id"),
     _one_of("type", SCALAR_TYPES),
 )
 

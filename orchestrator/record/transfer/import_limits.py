@@ -18,6 +18,7 @@ LINE = 4096  # bytes: who submitted, a box, a reference, a branch
 TEXT = 1 << 16  # bytes: a message, a description, a note
 PATH = 1 << 15  # bytes of a path with its escapes
 NOTES = 10_000
+LOGGED = 10_000  # parameters that a script logged
 ATTEMPTS = 1_000_000
 VERSIONS = (1 << 31) - 1
 _LINES = ("submitted_by", "box", "reference")
@@ -79,6 +80,11 @@ def _sizes(run: RunRecord) -> Iterator[tuple[str, int, int]]:
         for name, most in (("asked", PATH), ("data", NAME), ("path", PATH)):
             yield f"input_origins.{name}", _bytes(getattr(origin, name)), most
         yield "input_origins.version", origin.version or 0, VERSIONS
+    yield "logged", len(run.logged), LOGGED
+    for name, item in run.logged.items():
+        yield "logged", _bytes(name), NAME
+        yield "logged.source", _bytes(item.source), PATH
+        yield "logged.value", _bytes(str(item.value)) if isinstance(item.value, str) else 0, TEXT
     for output in run.outputs:
         yield "outputs.reason", _bytes(output.reason), LINE
     if run.git is not None:

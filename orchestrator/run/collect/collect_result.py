@@ -29,7 +29,7 @@ from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.follow import Ended
 from orchestrator.run.hardware import Gpu, fingerprint
 from orchestrator.run.metrics.event_metrics import with_event_metrics
-from orchestrator.run.metrics.logged_params import param_notes
+from orchestrator.run.metrics.logged_params import LoggedParams, logged_params
 from orchestrator.run.metrics.read_metrics import Metrics, read_metrics
 from orchestrator.run.metrics.series import Series, points_of, timed_points
 from orchestrator.run.permissions import closed_to_us, open_up
@@ -79,7 +79,8 @@ def collect(
             state, failure, message = State.FAILED, Failure.POLICY, error.message
     outputs = found.outputs
     metrics, logged = _logged(workspace, program, reports.began, found)
-    notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes, *logged, *traces.notes]
+    notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes]
+    notes += [*metrics.notes, *logged.notes, *traces.notes]
     if VARIABLE in plan.environment:
         logs, gaps = read_ops(report, sink)
         outputs += logs
@@ -98,6 +99,7 @@ def collect(
         metrics=metrics.final,
         metrics_incomplete=metrics.incomplete,
         series=_with_losses(metrics, traces),
+        logged=logged.params,
         traces=traces.files,
         packages=reports.packages,
         source=reports.source,
@@ -111,11 +113,11 @@ def collect(
 
 def _logged(
     workspace: Path, program: Program, began: StartingSource, found: Collected
-) -> tuple[Metrics, list[str]]:
-    """The metrics, and notes on them and on the parameters that the script logged."""
+) -> tuple[Metrics, LoggedParams]:
+    """The metrics, and the parameters that the script logged."""
     metrics = read_metrics(workspace, program.metrics, began, found.written)
     metrics = with_event_metrics(metrics, workspace, found.outputs)
-    return metrics, [*metrics.notes, *param_notes(workspace, program, found.written)]
+    return metrics, logged_params(workspace, program, found.written)
 
 
 def _hint(plan: Plan, uncaught: Uncaught, refused: str | None, last_words: Callable[[], str]) -> str | None:

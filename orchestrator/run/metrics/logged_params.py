@@ -1,4 +1,4 @@
-"""Hyperparameters that a script logged for its tracker, beside those of the job file: notes say what differs.
+"""Hyperparameters that a script logged for its tracker, with where, and how they differ from the job file's.
 
 Read are W&B's configuration of an offline run, mlflow's `params` folder, Lightning's `hparams.yaml` and
 DVCLive's `params.yaml`. All of it is a stranger's text: sizes are capped, and of YAML only plain lines
@@ -7,12 +7,15 @@ DVCLive's `params.yaml`. All of it is a stranger's text: sizes are capped, and o
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from orchestrator.run.attempt_model import LoggedParam
 from orchestrator.run.collect.job_files import clean, costs_that_file
 from orchestrator.run.collect.walk_tree import open_plain
 from orchestrator.run.metrics.metric_sources import MLFLOW_PARAMS, WANDB_LOG
@@ -26,9 +29,12 @@ from orchestrator.spec.program import Program
 MAX_FILES = 500  # mlflow has one for each parameter
 MAX_YAML = 1 << 20  # bytes
 MAX_TEXT = 1 << 13  # bytes of an mlflow parameter; it takes 6,000 itself
-MAX_PARAMS = 2000  # of one source
+MAX_PARAMS = 2000  # of one source, and of a run
+MAX_NAME = 200  # characters
+MAX_VALUE = 1 << 13  # characters of a text; a longer one is left out
 NAMED = 12  # parameters that a note names
 SHOWN = 80  # characters of a value
+MAX_SOURCE = 4096  # characters of a path
 
 _LINE = re.compile(r"( *)([A-Za-z_][\w.-]{0,199}):(?: +(.*?))?\s*\Z")
 _QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"\\]|\\.)*")[ \t]+#""")
@@ -37,14 +43,22 @@ _YAML = ("hparams.yaml", "params.yaml")
 Logged = dict[str, Scalar]
 
 
-def param_notes(workspace: Path, program: Program, written: Sequence[str]) -> list[str]:
-    """What the script logged and the job file says otherwise, or does not say. No content makes it raise.
+class LoggedParams(NamedTuple):
+    params: dict[str, LoggedParam]  # where several sources have a name, what the first says
+    notes: list[str]
 
-    A parameter of the job file is compared with a logged one of the same name, whatever folder or group.
+
+def logged_params(workspace: Path, program: Program, written: Sequence[str]) -> LoggedParams:
+    """What the script logged, and notes on what the job file says otherwise, or does not say.
+
+    A parameter of the job file is compared with a logged one of the same name, whatever folder or group. No
+    content makes it raise.
     """
     notes: list[str] = []
+    found: dict[str, LoggedParam] = {}
     given: Logged = {**program.params, "seed": program.seed}
     for source, logged in _sources(workspace, written, notes.append):
+        found = dict(islice({**found, **_kept(source, logged), **found}.items(), MAX_PARAMS))
         differing = [
             name for name in sorted(given.keys() & logged.keys()) if not _same(given[name], logged[name])
         ]
@@ -53,7 +67,24 @@ def param_notes(workspace: Path, program: Program, written: Sequence[str]) -> li
         more = sorted(logged.keys() - given.keys())
         if more:
             notes.append(f"params: {source} has also {listed([_pair(name, logged) for name in more], NAMED)}")
-    return notes
+    return LoggedParams(found, notes)
+
+
+def _kept(source: str, logged: Logged) -> dict[str, LoggedParam]:
+    """As every column and page takes them."""
+    where = clean(source, MAX_SOURCE)
+    return {
+        clean(name, MAX_NAME): LoggedParam(value=_plain(value), source=where)
+        for name, value in logged.items()
+        if not isinstance(value, str) or len(value) <= MAX_VALUE
+    }
+
+
+def _plain(value: Scalar) -> Scalar:
+    """NaN and infinities as texts, which documents give back as they are."""
+    if isinstance(value, str):
+        return clean(value, MAX_VALUE)
+    return text_of(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _pair(name: str, values: Mapping[str, Scalar]) -> str:

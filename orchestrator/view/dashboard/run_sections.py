@@ -18,8 +18,12 @@ FILES_SHOWN = 2_000
 
 
 def parameters_page(run: RunRecord) -> Iterator[Block]:
+    """Those of the job file, and those that the script logged for its tracker, each with the file."""
     rows = [(name, text_of(value)) for name, value in sorted(run.program.params.items())]
     yield Table(("parameter", "value"), [*rows, ("seed", str(run.program.seed))])
+    if run.logged:
+        logged = [(name, text_of(one.value), one.source) for name, one in sorted(run.logged.items())]
+        yield Table(("logged by the script", "value", "in"), logged)
 
 
 def metrics_page(line: RunLine) -> Iterator[Block]:
@@ -102,5 +106,5 @@ def events_page(events: Sequence[LedgerEvent]) -> Iterator[Block]:
 
 
 def gaps_page(run: RunRecord) -> Iterator[Block]:
-    """What could not be read of what the job left, and why."""
+    """What is to be known of what the job left: what could not be read, and what it logged otherwise."""
     yield from (Text(note, Tone.ODD) for note in run.notes)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.record.history.filter_fields import Field
+from orchestrator.record.history.filter_fields import PARAMETERS, Field
 from orchestrator.record.history.queries import LOOKED_AT
 from orchestrator.record.run_record import Best, Changed, HistoryFilter, HistoryPage, RunLine, RunRecord
 from orchestrator.spec.message_wording import listed, shortened
@@ -189,8 +189,8 @@ def _same_text(same: dict[str, str]) -> str:
 
 def _value_in(run: RunLine, field: Field) -> object:
     """A run's value of a parameter or metric; True for its other fields, which every run has."""
-    if field.word == "params":
-        return run.params.get(str(field.name))
+    if field.word in PARAMETERS:
+        return (run.params if field.word == "params" else run.logged).get(str(field.name))
     if field.word != "metrics":
         return True
     if field.part.value == "last":

@@ -23,6 +23,7 @@ from orchestrator.view.forms.human_units import moment_text, number_text, span_t
 CellValue = bool | int | float | str | datetime | None
 BOX_SHOWN = 8  # hex digits of a box's id
 ALL, PARAMS, METRICS = "all", "params", "metrics"  # words for many columns at once
+LOGGED = "logged"  # parameters that scripts logged: many, so that only who asks for them sees them
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
 _PARTS = frozenset(part.value for part in Part)
 _FITS = range(-(1 << 63), 1 << 63)
@@ -93,27 +94,29 @@ def chosen_columns(text: str, runs: Sequence[RunLine]) -> tuple[str, ...]:
     for word in (part.strip() for part in text.split(",")):
         if word == ALL:
             found += there
+        elif word == LOGGED:
+            found += [f"{LOGGED}.{name}" for name in sorted({name for run in runs for name in run.logged})]
         elif word in (PARAMS, METRICS):
             found += [name for name in there if name.startswith(f"{word}.")]
         elif word in PLAIN or _is_known(word, runs):
             found.append(word)
         else:
-            known = f"columns are {', '.join(PLAIN)}, {PARAMS}.NAME, {METRICS}.NAME, and all"
+            known = f"columns are {', '.join(PLAIN)}, {PARAMS}.NAME, {METRICS}.NAME, {LOGGED}.NAME, and all"
             raise UsageError(
                 f"columns: no column is called {word!r}" if word else "columns: a name is missing",
-                did_you_mean(word, [*there, ALL, PARAMS, METRICS], known),
+                did_you_mean(word, [*there, ALL, PARAMS, METRICS, LOGGED], known),
             )
     return tuple(dict.fromkeys(found))
 
 
 def _is_known(word: str, runs: Sequence[RunLine]) -> bool:
     kind, dot, name = word.partition(".")
-    if kind not in (PARAMS, METRICS) or not dot or not name:
+    if kind not in (PARAMS, METRICS, LOGGED) or not dot or not name:
         return False
     if not runs:
         return True
-    if kind == PARAMS:
-        return any(name in run.params for run in runs)
+    if kind in (PARAMS, LOGGED):
+        return any(name in (run.params if kind == PARAMS else run.logged) for run in runs)
     return any(_metric_of(run, name) is not None for run in runs)
 
 
@@ -134,8 +137,8 @@ def value_of(run: RunLine, column: str) -> CellValue:
         value = plain(run)
         return None if value == "" else value
     kind, _, name = column.partition(".")
-    if kind == PARAMS:
-        return run.params.get(name)
+    if kind in (PARAMS, LOGGED):
+        return (run.params if kind == PARAMS else run.logged).get(name)
     found = _metric_of(run, name)
     if found is None:
         return None
@@ -164,7 +167,7 @@ def cell_of(run: RunLine, column: str) -> str:
         return moment_text(value)[:-3]
     if column == "seconds" and isinstance(value, float):
         return span_text(value)
-    if isinstance(value, float) and not column.startswith(f"{PARAMS}."):
+    if isinstance(value, float) and not column.startswith((f"{PARAMS}.", f"{LOGGED}.")):
         return number_text(value)
     return text_of(value)
 

@@ -20,6 +20,8 @@ from orchestrator.view.runs.input_words import input_lines
 from orchestrator.view.runs.outputs_view import outputs_page
 
 OUTPUTS_SHOWN = 20
+LOGGED_SHOWN = 12  # parameters that a script logged, of one file; --json lists all
+LOGGED_VALUE = 40  # characters
 BOX_SHOWN = 8  # hex digits of a box's id
 
 
@@ -106,6 +108,7 @@ def _fields(run: RunRecord, untrue: Collection[str]) -> Iterator[tuple[str, str]
     yield "submitted", f"{moment_text(run.created_at)} by {run.submitted_by}"
     yield "command", shorten(command_text(run.program.command), 400)
     yield "params", f"{params_text(run.program.params)}  seed={run.program.seed}".strip()
+    yield from logged_lines(run)
     yield from input_lines(run.program.inputs, run.input_origins, untrue)
     yield "settings", determinism_line(run)
     yield "metrics", "  ".join(metrics)
@@ -117,6 +120,16 @@ def _fields(run: RunRecord, untrue: Collection[str]) -> Iterator[tuple[str, str]
     yield "trace", _trace(run)
     if run.log is not None:
         yield "log", size_text(run.log.size) + (" (truncated)" if run.log.truncated else "")
+
+
+def logged_lines(run: RunRecord) -> Iterator[tuple[str, str]]:
+    """Parameters that the script logged for its tracker, one line for each file that has some."""
+    by_source: dict[str, list[str]] = {}
+    for name, item in sorted(run.logged.items()):
+        by_source.setdefault(item.source, []).append(f"{name}={shorten(text_of(item.value), LOGGED_VALUE)}")
+    for source, pairs in sorted(by_source.items()):
+        more = f"  and {len(pairs) - LOGGED_SHOWN} more" if len(pairs) > LOGGED_SHOWN else ""
+        yield "logged", f"{'  '.join(pairs[:LOGGED_SHOWN])}{more}  ({source})"
 
 
 def command_text(command: Sequence[str]) -> str:

@@ -94,7 +94,7 @@ def _log(session: Session, run: RunRecord) -> LogLines | str:
 def _sections(session: Session, run: RunRecord) -> Iterator[PagePart]:
     """Those that hold something."""
     if run.notes:
-        yield PagePart("gaps", "What could not be read", run_sections.gaps_page(run), str(len(run.notes)))
+        yield PagePart("gaps", "What was noticed", run_sections.gaps_page(run), str(len(run.notes)))
     if run.git is not None and run.git.patch_digest is not None:
         yield PagePart("patch", "Patch against the commit", _patch(session, run))
     if run.source:
