@@ -19,6 +19,7 @@ from orchestrator.view.runs.run_columns import (
     all_columns,
     cell_of,
     chosen_columns,
+    columns_to_choose,
     csv_text,
     heading_of,
     in_shown_order,
@@ -105,6 +106,18 @@ def test_columns_are_chosen_by_name() -> None:
         with pytest.raises(UsageError) as caught:
             chosen_columns(wrong, runs)
         assert said in (caught.value.hint or "")
+
+
+def test_what_scripts_logged_is_there_for_who_asks() -> None:
+    runs = [line(logged={"lr": 0.1, "deep": True}), line(logged={"lr": 0.2})]
+    assert chosen_columns("logged", runs) == ("logged.deep", "logged.lr")
+    assert [value_of(run, "logged.deep") for run in runs] == [True, None]
+    assert cell_of(runs[1], "logged.lr") == "0.2"
+    assert "logged.lr" in columns_to_choose(runs) and "logged.lr" not in all_columns(runs)
+    assert "logged.lr" in told_apart(runs, ["logged.lr"]).columns
+    with pytest.raises(UsageError) as caught:
+        chosen_columns("logged.dep", runs)
+    assert "logged.deep" in (caught.value.hint or "")
 
 
 def test_a_column_has_values_of_one_type() -> None:

@@ -84,18 +84,27 @@ def all_columns(runs: Iterable[RunLine]) -> tuple[str, ...]:
     return (*(name for name in PLAIN if name not in _BEHIND), *middle, *_BEHIND)
 
 
+def columns_to_choose(runs: Sequence[RunLine]) -> tuple[str, ...]:
+    """Every column that can be asked for by name: also what scripts logged."""
+    return (*all_columns(runs), *_logged_columns(runs))
+
+
+def _logged_columns(runs: Iterable[RunLine]) -> list[str]:
+    return [f"{LOGGED}.{name}" for name in sorted({name for run in runs for name in run.logged})]
+
+
 def chosen_columns(text: str, runs: Sequence[RunLine]) -> tuple[str, ...]:
     """The columns of `a,b,c`: names, or `params`, `metrics`, `all`. UsageError for an unknown one.
 
     Where there are no runs, every parameter and metric is known.
     """
-    there = all_columns(runs)
+    there, choice = all_columns(runs), columns_to_choose(runs)
     found: list[str] = []
     for word in (part.strip() for part in text.split(",")):
         if word == ALL:
             found += there
         elif word == LOGGED:
-            found += [f"{LOGGED}.{name}" for name in sorted({name for run in runs for name in run.logged})]
+            found += _logged_columns(runs)
         elif word in (PARAMS, METRICS):
             found += [name for name in there if name.startswith(f"{word}.")]
         elif word in PLAIN or _is_known(word, runs):
@@ -104,7 +113,7 @@ def chosen_columns(text: str, runs: Sequence[RunLine]) -> tuple[str, ...]:
             known = f"columns are {', '.join(PLAIN)}, {PARAMS}.NAME, {METRICS}.NAME, {LOGGED}.NAME, and all"
             raise UsageError(
                 f"columns: no column is called {word!r}" if word else "columns: a name is missing",
-                did_you_mean(word, [*there, ALL, PARAMS, METRICS, LOGGED], known),
+                did_you_mean(word, [*choice, ALL, PARAMS, METRICS, LOGGED], known),
             )
     return tuple(dict.fromkeys(found))
 

@@ -19,11 +19,12 @@ from orchestrator.spec.jobfile.placeholders import text_of
 from orchestrator.view.dashboard.run_groups import differing_params, group_documents, grouped
 from orchestrator.view.runs.history_view import Answer, history_csv, history_view
 from orchestrator.view.runs.run_columns import (
+    LOGGED,
     METRICS,
     PARAMS,
-    all_columns,
     cell_of,
     chosen_columns,
+    columns_to_choose,
     heading_of,
     is_number,
     told_apart,
@@ -169,7 +170,7 @@ def _table(answer: Answer, question: TableQuestion) -> dict[str, object]:
         "rows": rows,
         "next": answer.page.next,
         "notes": notes,
-        "choices": [(name, name in columns) for name in all_columns(runs)],
+        "choices": [(name, name in columns) for name in columns_to_choose(runs)],
         "mattered": _mattered(runs, question),
     }
 
@@ -191,14 +192,14 @@ def _columns(runs: Sequence[RunLine], question: TableQuestion) -> tuple[list[str
     if chosen is not None and runs:
         return list(dict.fromkeys(("run", *chosen_columns(chosen, runs)))), 0
     sort = (question.get("sort") or "").removeprefix("-")
-    first = [sort] if sort in all_columns(runs) else []
+    first = [sort] if sort in columns_to_choose(runs) else []
     told = told_apart(runs, first).columns if runs else ()
     return list(dict.fromkeys(("run", *told[:SHOWN]))), max(len(told) - SHOWN, 0)
 
 
 def _head(runs: Sequence[RunLine], columns: Sequence[str], name: str, question: TableQuestion) -> Head:
     text, right = heading_of(name, columns), is_number(runs, name)
-    if name not in SORTED_BY and not name.startswith((f"{PARAMS}.", f"{METRICS}.")):
+    if name not in SORTED_BY and not name.startswith((f"{PARAMS}.", f"{METRICS}.", f"{LOGGED}.")):
         return Head(text, name, right)
     sort = question.get("sort") or ""
     order = {name: "ascending", f"-{name}": "descending"}.get(sort, "")
