@@ -28,6 +28,7 @@ from orchestrator.record.schema import tables
 from orchestrator.record.store.blob_store import Store
 from orchestrator.run.attempt_model import (
     Log,
+    LoggedParam,
     MetricPoint,
     Output,
     OutputStatus,
@@ -80,6 +81,7 @@ def result(store: Store, text: str = "", **changes: Any) -> Result:
             Output(path="x.pt", status=OutputStatus.KEPT, digest=more, size=more_size),
         ),
         "metrics": {"accuracy": 0.9, "loss": 0.25},
+        "logged": {"lr": LoggedParam(value=0.2, source="hparams.yaml")},
         "series": tuple(MetricPoint(name="loss", step=step, value=1 / step) for step in range(1, 4)),
         "packages": {"torch": "2.13.0", "numpy": "2.3"},
         "source": {"train.py": ONE.hex, "net.py": weights.hex},
