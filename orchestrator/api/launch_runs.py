@@ -25,7 +25,7 @@ class JudgedRerun(NamedTuple):
     verdict: Verdict | None  # None: nothing is known to compare with, or it was detached
 
 
-class Notes(Silent):
+class NotesToLogger(Silent):
     """What a person should know, as warnings of the logger `reprise`: where nobody set up logging, Python
     prints them to standard error.
     """
@@ -74,7 +74,7 @@ def submit(
         reuse=reuse,
     )
     with _writing() as session:
-        heard = watch or Notes()
+        heard = watch or NotesToLogger()
         if local:
             record = submit_here(session, request, heard)
         else:
@@ -112,7 +112,7 @@ def rerun(
     if detach and not request.remote:
         raise UsageError("detach goes with on or elsewhere: a run of this box ends with its process")
     with _writing() as session:
-        heard = watch or Notes()
+        heard = watch or NotesToLogger()
         if detach:
             record, verdict = rerun_detached(session, request, heard), None
         else:

@@ -77,10 +77,8 @@ def collect(
     except TooManyOutputsError as error:
         if state is not State.CANCELLED:
             state, failure, message = State.FAILED, Failure.POLICY, error.message
-    outputs = found.outputs
-    metrics, logged = _logged(workspace, program, reports.began, found)
-    notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes]
-    notes += [*metrics.notes, *logged.notes, *traces.notes]
+    outputs, (metrics, logged) = found.outputs, _logged(workspace, program, reports.began, found)
+    notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes, *logged.notes, *traces.notes]
     if VARIABLE in plan.environment:
         logs, gaps = read_ops(report, sink)
         outputs += logs
@@ -114,10 +112,11 @@ def collect(
 def _logged(
     workspace: Path, program: Program, began: StartingSource, found: Collected
 ) -> tuple[Metrics, LoggedParams]:
-    """The metrics, and the parameters that the script logged."""
+    """The metrics, and the parameters that the script logged, with the notes on both."""
     metrics = read_metrics(workspace, program.metrics, began, found.written)
     metrics = with_event_metrics(metrics, workspace, found.outputs)
-    return metrics, logged_params(workspace, program, found.written)
+    logged = logged_params(workspace, program, found.written)
+    return metrics, logged._replace(notes=[*metrics.notes, *logged.notes])
 
 
 def _hint(plan: Plan, uncaught: Uncaught, refused: str | None, last_words: Callable[[], str]) -> str | None:
