@@ -386,13 +386,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certificates")
     openssl(
         *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=Lab CA"),
+        *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),  # Python asks for it since 3.13
         *("-keyout", str(folder / "ca.key"), "-out", str(folder / "ca.crt")),
     )
     openssl(
         *("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1"),
         *("-keyout", str(folder / "server.key"), "-out", str(folder / "server.csr")),
     )
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    (folder / "names").write_text(
+        "subjectAltName=IP:127.0.0.1\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    )
     openssl(
         *("x509", "-req", "-in", str(folder / "server.csr"), "-days", "2", "-CAcreateserial"),
         *("-CA", str(folder / "ca.crt"), "-CAkey", str(folder / "ca.key")),

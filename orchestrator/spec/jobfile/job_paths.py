@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestrator.spec.follow_links import follow_links
 from orchestrator.spec.globs import glob_problem
 from orchestrator.spec.jobfile.input_reference import read_reference
 from orchestrator.spec.jobfile.problem_collector import Collector
@@ -116,7 +117,7 @@ def _holds(test: Callable[[Path], bool], place: Path) -> bool:
 def _resolved(text: str, folder: Path) -> Path | None:
     """A path, wherever it lies; None where it cannot be resolved (a loop of links, an unknown `~user`)."""
     try:
-        return (folder / Path(text).expanduser()).resolve()
+        return follow_links(folder / Path(text).expanduser())
     except (OSError, RuntimeError):
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from orchestrator.spec.follow_links import follow_links
 from orchestrator.value import Value
 
 MAX_FILE = 4 << 20  # bytes of a file of requirements
@@ -12,10 +13,10 @@ MAX_FILE = 4 << 20  # bytes of a file of requirements
 def place_inside(folder: Path, path: Path) -> Path | None:
     """A path with its links followed; None where it leads out of `folder`, or nowhere."""
     try:
-        place = path.resolve()
+        place = follow_links(path)
         place.exists()  # says what resolving does not: too long a name
         return place if place.is_relative_to(folder.resolve()) else None
-    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, a null character
+    except (OSError, ValueError):  # too long, a loop of links, a null character
         return None
 
 
