@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "untrusted_json",
         "structural_difference",
         "several_at_once",
+        "message_wording",
     ),
     ("spec",),
     ("image",),

@@ -14,11 +14,11 @@ from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.launch.dispatch.find_log import log_chunks
 from orchestrator.launch.session import Session
+from orchestrator.message_wording import did_you_mean
 from orchestrator.record.run_record import RunLine, RunRecord, VerdictLine
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import Scalar
-from orchestrator.spec.message_wording import did_you_mean
 from orchestrator.view.forms.clean_text import Cleaner
 from orchestrator.view.forms.page import Fields
 from orchestrator.view.runs.curve_view import points_named

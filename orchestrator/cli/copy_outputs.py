@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 from orchestrator.digest import Digest, Hashed, chunks_of
 from orchestrator.errors import InfrastructureError, StoreError, UsageError
+from orchestrator.message_wording import listed
 from orchestrator.run.attempt_model import Output, OutputStatus
-from orchestrator.spec.message_wording import listed
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

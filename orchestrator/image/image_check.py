@@ -30,8 +30,8 @@ from orchestrator.image.image_model import (
     LayerKind,
     PythonFacts,
 )
+from orchestrator.message_wording import listed
 from orchestrator.settings import Settings
-from orchestrator.spec.message_wording import listed
 from orchestrator.structural_difference import differences
 
 SHOWN = 4  # differences that a message names

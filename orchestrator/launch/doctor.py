@@ -103,7 +103,7 @@ def _gpu(session: Session) -> Check:
 
 
 def _database(session: Session) -> Check:
-    from orchestrator.spec.message_wording import count
+    from orchestrator.message_wording import count
 
     open_runs = count(len(session.record.open_runs(box_id(session.settings))), "open run")
     return Check(name="database", ok=True, detail=f"{session.record.address}, {open_runs}")

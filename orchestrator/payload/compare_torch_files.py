@@ -73,15 +73,19 @@ def harmless() -> list[Any]:
     found: list[Any] = [datetime.datetime, datetime.date, datetime.time]
     found += [datetime.timedelta, datetime.timezone]
     found += [argparse.Namespace, pathlib.PosixPath, pathlib.PurePosixPath]
+    return found + harmless_of_numpy()
+
+
+def harmless_of_numpy() -> list[Any]:
+    """Empty for a numpy that lacks some of these: it does not write them."""
     try:
         import numpy
 
         core = getattr(numpy, "_core", None) or numpy.core
-        found += [numpy.ndarray, numpy.dtype, core.multiarray.scalar, core.multiarray._reconstruct]
-        found += [type(numpy.dtype(code)) for code in "?bBhHiIlLqQefdFD"]
+        own = [numpy.ndarray, numpy.dtype, core.multiarray.scalar, core.multiarray._reconstruct]
+        return own + [type(numpy.dtype(code)) for code in "?bBhHiIlLqQefdFD"]
     except (ImportError, AttributeError, TypeError):
-        pass  # a numpy that lacks these does not write them
-    return found
+        return []
 
 
 def why_it_died(status: int, seconds: int) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from orchestrator.message_wording import listed
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Failure, State
-from orchestrator.spec.message_wording import listed
 from orchestrator.structural_difference import unequal_names
 from orchestrator.verdict.causes.readback_flags import reported
 

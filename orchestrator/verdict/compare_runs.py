@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from orchestrator.message_wording import count, listed
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import OutputStatus
 from orchestrator.run.collect.trace_files import LOSS
-from orchestrator.spec.message_wording import count, listed
 from orchestrator.verdict.causes.rank_causes import Evidence, causes
 from orchestrator.verdict.causes.readback_flags import flags_changed
 from orchestrator.verdict.comparability import failure_of, not_the_same_program, was_stopped

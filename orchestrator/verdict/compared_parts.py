@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 
+from orchestrator.message_wording import listed
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.collect.trace_files import LOSS
 from orchestrator.run.metrics.series import points_of
 from orchestrator.spec.globs import matcher
 from orchestrator.spec.jobfile.job_spec import Tolerance
-from orchestrator.spec.message_wording import listed
 from orchestrator.verdict.causes.clock_habits import clock_note
 from orchestrator.verdict.causes.rank_causes import Evidence
 from orchestrator.verdict.causes.tolerance_advice import NO_MARKS, SuggestedMarks, marks

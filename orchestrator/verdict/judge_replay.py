@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from orchestrator.message_wording import listed
 from orchestrator.record.run_record import RunRecord
-from orchestrator.spec.message_wording import listed
 from orchestrator.structural_difference import unequal_names
 from orchestrator.value import Value
 from orchestrator.verdict.comparability import failure_of

@@ -14,9 +14,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from orchestrator.errors import ExitCode
+from orchestrator.message_wording import listed
 from orchestrator.record.run_record import RunRecord
 from orchestrator.spec.jobfile.job_spec import Level
-from orchestrator.spec.message_wording import listed
 from orchestrator.spec.program import Program
 from orchestrator.structural_difference import unequal_names
 from orchestrator.value import Value

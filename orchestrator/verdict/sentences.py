@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from orchestrator.message_wording import count
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import OutputStatus
 from orchestrator.run.metrics.series import points_of
-from orchestrator.spec.message_wording import count
 from orchestrator.verdict.outputs.compare_files import JudgedFile, Pair
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared
 from orchestrator.verdict.verdict_model import Stopped, Traced, TraceDifference

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.audit.attestations.attestation_bundle import CheckedBundle, SignedRun, Vouched
 from orchestrator.audit.findings import MEANINGS, Finding
-from orchestrator.spec.message_wording import count as counted
+from orchestrator.message_wording import count as counted
 from orchestrator.view.forms.clean_text import clean_line
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Text, Tone, View

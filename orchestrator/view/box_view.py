@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from orchestrator.message_wording import count
 from orchestrator.record.run_record import BoxLine, RunLine
 from orchestrator.run.attempt_model import OPEN_STATES
-from orchestrator.spec.message_wording import count
 from orchestrator.view.forms.human_units import moment_text, size_text, span_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Table, Text, View

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.spec.message_wording import count, listed
+from orchestrator.message_wording import count, listed
 from orchestrator.view.forms.human_units import size_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Text, Tone, View

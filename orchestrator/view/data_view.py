@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.digest import Digest
+from orchestrator.message_wording import count
 from orchestrator.record.data_sets.data_model import DataUse, DataVersion
 from orchestrator.spec.inputs import InputFile
-from orchestrator.spec.message_wording import count
 from orchestrator.view.forms.human_units import moment_text, size_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Table, Text, Tone, View, next_commands

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orchestrator.spec.message_wording import count
+from orchestrator.message_wording import count
 from orchestrator.view.forms.page import Block, Text, Tone, View, next_commands, warning
 
 if TYPE_CHECKING:

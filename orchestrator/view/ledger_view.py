@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from orchestrator.message_wording import count
 from orchestrator.record.ledger.append_events import KINDS
 from orchestrator.record.ledger.read_ledger import LedgerEvent
-from orchestrator.spec.message_wording import count
 from orchestrator.view.forms.human_units import moment_text
 from orchestrator.view.forms.page import Block, Table, Text, View
 

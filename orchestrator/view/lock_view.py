@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orchestrator.spec.message_wording import count
+from orchestrator.message_wording import count
 from orchestrator.view.forms.page import Block, Table, Text, Tone, View, next_commands
 
 if TYPE_CHECKING:

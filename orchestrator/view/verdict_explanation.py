@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from orchestrator.message_wording import count, listed
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.collect.trace_files import LOSS
 from orchestrator.run.metrics.series import points_of
-from orchestrator.spec.message_wording import count, listed
 from orchestrator.verdict.causes.hardware_causes import boxes, labelled
 from orchestrator.verdict.causes.readback_flags import main_readback
 from orchestrator.verdict.tolerance import same_bits

@@ -26,8 +26,8 @@ from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.move_images import read_remote
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.rerun_target import facts_of
+from orchestrator.message_wording import count
 from orchestrator.record.ledger.audit_pages import ImageLine
-from orchestrator.spec.message_wording import count
 from orchestrator.spec.program import Program
 from orchestrator.structural_difference import differences
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from orchestrator.audit.checks.ledger_checks import UNREADABLE
 from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.digest import canonical_json
+from orchestrator.message_wording import shortened
 from orchestrator.record.ledger.fold_events import OWNED, SHARED, LedgerEvent, fold
-from orchestrator.spec.message_wording import shortened
 from orchestrator.structural_difference import differences
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from orchestrator.audit.findings import Finding, Kind
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.session import Session
 from orchestrator.launch.workers.box_fit import state_of
+from orchestrator.message_wording import count
 from orchestrator.record.run_record import HistoryFilter
 from orchestrator.run.attempt_model import OPEN_STATES, State
 from orchestrator.run.hardware import box_id
-from orchestrator.spec.message_wording import count
 
 LONG = timedelta(hours=24)  # that a run may wait in a queue, or be on an unknown box
 

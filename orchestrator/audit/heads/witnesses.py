@@ -11,7 +11,7 @@ from orchestrator.audit.findings import Finding, Kind
 from orchestrator.audit.heads.signed_note import parse_head, split_notes, verify_head
 from orchestrator.audit.keys import PublicKey
 from orchestrator.errors import UsageError
-from orchestrator.spec.message_wording import count
+from orchestrator.message_wording import count
 from orchestrator.spec.plain_file import read_plain
 
 if TYPE_CHECKING:

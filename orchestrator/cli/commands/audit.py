@@ -147,7 +147,7 @@ def _verdicts(
     from orchestrator.audit.checks.verdict_checks import verdict_findings
     from orchestrator.audit.findings import Finding, Kind
     from orchestrator.launch.judge.verify_verdicts import judged_runs
-    from orchestrator.spec.message_wording import count
+    from orchestrator.message_wording import count
 
     named = list(dict.fromkeys(session.record.find(text) for text in texts))
     runs = named or judged_runs(session, job)
@@ -166,7 +166,7 @@ def _verdicts(
 def _refuse(session: Session, runs: list[str], job: str | None) -> None:
     """Raise UsageError because no named run has a verdict: that nothing is wrong was not checked."""
     from orchestrator.errors import UsageError
-    from orchestrator.spec.message_wording import listed
+    from orchestrator.message_wording import listed
 
     if job is not None:
         raise UsageError(

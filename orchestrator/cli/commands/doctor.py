@@ -22,7 +22,7 @@ def command(as_json: bool) -> int:
     from orchestrator.cli.terminal.console import print_view, tell
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.doctor import checks
-    from orchestrator.spec.message_wording import count
+    from orchestrator.message_wording import count
     from orchestrator.view.box_view import checks_view
 
     with opened() as session:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.launch.session import Session
+from orchestrator.message_wording import listed
 from orchestrator.record.lineage.output_as_input import Entries, output_as_input
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import HistoryFilter, InputOrigin, RunRecord
@@ -19,7 +20,6 @@ from orchestrator.several_at_once import each
 from orchestrator.spec.inputs import InputData
 from orchestrator.spec.jobfile.input_reference import DataReference, RunReference, read_reference
 from orchestrator.spec.jobfile.job_spec import InputSpec
-from orchestrator.spec.message_wording import listed
 from orchestrator.value import Value
 
 _AT_ONCE = 16  # questions to the store

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from orchestrator.launch.session import Session
 from orchestrator.launch.workers.input_reach import absent_from_store
+from orchestrator.message_wording import count
 from orchestrator.record.run_record import BoxFacts, BoxLine, Queued, Submission
 from orchestrator.run.attempt_model import State
-from orchestrator.spec.message_wording import count
 
 SILENT = 60.0  # seconds without a heartbeat after which a box is taken for gone
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Select, func, literal, null, select
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.message_wording import did_you_mean
 from orchestrator.record.data_sets.data_model import DataMention, DataUse, DataVersion
 from orchestrator.record.database.among import among
 from orchestrator.record.database.database_clock import now
@@ -20,7 +21,6 @@ from orchestrator.record.runs.run_states import inserted, record_input_data, rec
 from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.spec.inputs import InputData, InputFile
-from orchestrator.spec.message_wording import did_you_mean
 
 MOST = 1000  # rows of one answer about uses or files
 NAMED = 20  # names that a hint lists

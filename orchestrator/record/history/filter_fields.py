@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Float, Integer, Table, and_, exists, false, literal, not_, or_
 
+from orchestrator.message_wording import did_you_mean
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import comparable
 from orchestrator.run.attempt_model import Failure, State
-from orchestrator.spec.message_wording import did_you_mean
 
 Literal = bool | int | float | str
 

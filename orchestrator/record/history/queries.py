@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, false, not_, select, true
 
 from orchestrator.errors import UsageError
+from orchestrator.message_wording import did_you_mean
 from orchestrator.record.history.changes import changes
 from orchestrator.record.history.cursor import cursor_of, place_at
 from orchestrator.record.history.filter_fields import Field, Mismatch
@@ -25,7 +26,6 @@ from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import State
-from orchestrator.spec.message_wording import did_you_mean
 
 LOOKED_AT = 2000  # runs, at most, for those in which something changed
 AT_ONCE = 200

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from sqlalchemy import Connection, func, select
 
+from orchestrator.message_wording import did_you_mean, listed
 from orchestrator.record.history.filter_fields import PLAIN, TABLES, Field, Mismatch, Part, field_named
-from orchestrator.spec.message_wording import did_you_mean, listed
 
 MOST = 500  # names that are searched for a similar one
 SHOWN = 10  # names in a hint

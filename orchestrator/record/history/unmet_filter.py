@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from orchestrator.message_wording import did_you_mean
 from orchestrator.record.history.filter_fields import TABLES
 from orchestrator.record.history.filter_language import read_condition
 from orchestrator.record.history.queries import history, job_key, on_box
 from orchestrator.record.history.recorded_names import MOST, RecordedNames
 from orchestrator.record.run_record import HistoryFilter
 from orchestrator.record.schema import tables
-from orchestrator.spec.message_wording import did_you_mean
 
 
 def why_nothing(connection: Connection, wanted: HistoryFilter) -> list[str]:

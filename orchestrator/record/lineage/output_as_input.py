@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.errors import UsageError
+from orchestrator.message_wording import did_you_mean, listed
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.spec.inputs import InputData, folder_input
-from orchestrator.spec.message_wording import did_you_mean, listed
 
 MOST = 1_000_000  # files that are reached through links: n folders can lead to each other in 2**n ways
 SHOWN = 8  # outputs that a message names

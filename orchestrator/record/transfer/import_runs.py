@@ -16,6 +16,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.message_wording import listed, shortened
 from orchestrator.record.data_sets.data_versions import known_input
 from orchestrator.record.database.database_clock import now
 from orchestrator.record.history.queries import verdicts
@@ -28,7 +29,6 @@ from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document
 from orchestrator.record.transfer.import_limits import LINE, beyond, input_problem
 from orchestrator.spec.inputs import InputData
-from orchestrator.spec.message_wording import listed, shortened
 from orchestrator.structural_difference import differences
 from orchestrator.untrusted_json import first_problem, read_untrusted
 from orchestrator.value import YEARS, Instant, Value

@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 from orchestrator.image.packages.import_names import package_of
+from orchestrator.message_wording import shortened
 from orchestrator.run.log_spool import SpoolReader
-from orchestrator.spec.message_wording import shortened
 
 COMPILER = (
     "this base has no C++ compiler, which torch.compile needs: `base: cuda` has one, for jobs without a GPU"

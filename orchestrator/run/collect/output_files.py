@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from orchestrator.digest import Digest
+from orchestrator.message_wording import listed
 from orchestrator.run.attempt_model import LINK, Output, OutputStatus, Result, State
 from orchestrator.run.collect.starting_source import NOTHING, SourceFate, StartingSource
 from orchestrator.run.collect.walk_tree import FoundEntry, TooManyOutputsError, escaped, name_problem, walk
 from orchestrator.spec.globs import matcher, unmatched
 from orchestrator.spec.jobfile.job_spec import Tolerances
-from orchestrator.spec.message_wording import listed
 from orchestrator.value import Value
 
 EVERYTHING = "**"

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orchestrator.errors import EngineError
+from orchestrator.message_wording import listed
 from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.container_config import container_config
 from orchestrator.run.engine.engine import Engine
 from orchestrator.run.engine.engine_errors import guard
 from orchestrator.run.engine.podman import check_mounts
-from orchestrator.spec.message_wording import listed
 
 # Host settings that no plan sets, because they open the host to the container.
 _NEVER_SET = (

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from orchestrator.message_wording import listed
 from orchestrator.run.attempt_model import LoggedParam
 from orchestrator.run.collect.job_files import clean, costs_that_file
 from orchestrator.run.collect.walk_tree import open_plain
@@ -23,7 +24,6 @@ from orchestrator.run.metrics.wandb_log import MAX_SIZE as MAX_WANDB
 from orchestrator.run.metrics.wandb_log import read_wandb
 from orchestrator.spec.jobfile.job_spec import Scalar
 from orchestrator.spec.jobfile.placeholders import text_of
-from orchestrator.spec.message_wording import listed
 from orchestrator.spec.program import Program
 
 MAX_FILES = 500  # mlflow has one for each parameter

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import UsageError
-from orchestrator.spec.message_wording import did_you_mean, shortened
+from orchestrator.message_wording import did_you_mean, shortened
 from orchestrator.spec.shown_names import fits_a_line
 
 SHOWN = 50  # problems in the message; `problems` has all

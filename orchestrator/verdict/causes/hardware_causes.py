@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.message_wording import listed
 from orchestrator.record.run_record import RunRecord
-from orchestrator.spec.message_wording import listed
 from orchestrator.verdict.causes.readback_flags import main_readback
 from orchestrator.verdict.predict_bits import Differences, Pair, class_differences
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.message_wording import listed
 from orchestrator.record.run_record import RunRecord
-from orchestrator.spec.message_wording import listed
 from orchestrator.structural_difference import unequal_names
 from orchestrator.verdict.causes.readback_flags import reported
 from orchestrator.verdict.verdict_model import Cause, CauseKind, Phase

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from orchestrator.message_wording import count, listed
 from orchestrator.record.run_record import RunRecord
 from orchestrator.spec.jobfile.job_spec import Level
-from orchestrator.spec.message_wording import count, listed
 from orchestrator.verdict.causes.clock_habits import CLOCK
 from orchestrator.verdict.causes.hardware_causes import boxes, labelled, sides
 from orchestrator.verdict.causes.program_causes import program_causes

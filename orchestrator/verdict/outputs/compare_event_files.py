@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
+from orchestrator.message_wording import count
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.run.metrics.event_files import (
     EventFileError,
@@ -22,7 +23,6 @@ from orchestrator.run.metrics.event_files import (
     read_events,
     timeless,
 )
-from orchestrator.spec.message_wording import count
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.outputs.event_records import settled
 from orchestrator.verdict.tolerance import bits

@@ -9,10 +9,10 @@ from typing import Any
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
+from orchestrator.message_wording import listed
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.collect.job_files import refuse_large
 from orchestrator.run.metrics.metric_sources import metric_files
-from orchestrator.spec.message_wording import listed
 from orchestrator.untrusted_json import strict_json
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.tolerance import bits, same_bits

@@ -15,10 +15,10 @@ from typing import BinaryIO
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
+from orchestrator.message_wording import count
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import TraceFile
 from orchestrator.run.collect.trace_line import EVENT_HEAD, LONGEST_LINE, tensors_in
-from orchestrator.spec.message_wording import count
 from orchestrator.verdict.comparability import was_stopped
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.traces.event_differences import (

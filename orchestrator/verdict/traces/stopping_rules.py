@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from orchestrator.message_wording import listed
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import OutputStatus
 from orchestrator.spec.jobfile.job_spec import Tolerance
-from orchestrator.spec.message_wording import listed
 from orchestrator.verdict.comparability import failure_of, not_the_same_program
 from orchestrator.verdict.instrumentation import nothing_to_trace
 from orchestrator.verdict.outputs.compare_files import tolerance_glob

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.analysis.number_scale import share_between
 from orchestrator.errors import UsageError
+from orchestrator.message_wording import did_you_mean
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.metrics.series import Point, points_of
-from orchestrator.spec.message_wording import did_you_mean
 from orchestrator.view.forms.human_units import number_text, step_text
 from orchestrator.view.forms.page import Block, Text, Tone, View
 from orchestrator.view.runs.run_columns import csv_text

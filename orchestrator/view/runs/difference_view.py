@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from orchestrator.message_wording import listed, shortened
 from orchestrator.record.run_record import RunRecord
-from orchestrator.spec.message_wording import listed, shortened
 from orchestrator.verdict.many_runs_difference import DifferenceTable
 from orchestrator.verdict.run_difference import Cell, Difference, FieldPair
 from orchestrator.verdict.source_difference import FilePatch, shown_path

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from orchestrator.message_wording import listed, shortened
 from orchestrator.record.history.filter_fields import PARAMETERS, Field
 from orchestrator.record.history.queries import LOOKED_AT
 from orchestrator.record.run_record import Best, Changed, HistoryFilter, HistoryPage, RunLine, RunRecord
-from orchestrator.spec.message_wording import listed, shortened
 from orchestrator.value import Plain
 from orchestrator.view.forms.clean_text import clean_line
 from orchestrator.view.forms.human_units import incomplete_text, number_text, step_text
@@ -23,6 +23,7 @@ from orchestrator.view.runs.run_columns import (
     heading_of,
     in_shown_order,
     is_number,
+    parameters_of,
     told_apart,
     values_in_columns,
 )
@@ -190,7 +191,7 @@ def _same_text(same: dict[str, str]) -> str:
 def _value_in(run: RunLine, field: Field) -> object:
     """A run's value of a parameter or metric; True for its other fields, which every run has."""
     if field.word in PARAMETERS:
-        return (run.params if field.word == "params" else run.logged).get(str(field.name))
+        return parameters_of(run, field.word).get(str(field.name))
     if field.word != "metrics":
         return True
     if field.part.value == "last":

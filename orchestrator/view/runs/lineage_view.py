@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from orchestrator.message_wording import count
 from orchestrator.record.lineage.lineage_model import Kin, Lineage, Link, Unmade
-from orchestrator.spec.message_wording import count
 from orchestrator.view.forms.human_units import moment_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Text, Tone, Tree, View

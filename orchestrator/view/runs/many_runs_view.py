@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.analysis.parallel_axes import Axis, axis_of
+from orchestrator.message_wording import count
 from orchestrator.record.run_record import RunRecord
-from orchestrator.spec.message_wording import count
 from orchestrator.verdict.many_runs_difference import FieldRow, FieldSection, ManyDifferences
 from orchestrator.view.forms.human_units import number_text
 from orchestrator.view.forms.page import Block, Table, Text, Tone, View

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.digest import Digest
+from orchestrator.message_wording import count
 from orchestrator.record.data_sets.data_model import DataMention
 from orchestrator.record.lineage.lineage_model import Made, Mention
-from orchestrator.spec.message_wording import count
 from orchestrator.view.forms.human_units import moment_text
 from orchestrator.view.forms.page import Block, Fields, Text, Tone, View
 from orchestrator.view.runs.run_view import params_text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from orchestrator.message_wording import count
 from orchestrator.run.attempt_model import Output
-from orchestrator.spec.message_wording import count
 from orchestrator.view.forms.human_units import size_text
 from orchestrator.view.forms.page import Block, Table, Text, Tone, View
 

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from orchestrator.errors import UsageError
+from orchestrator.message_wording import did_you_mean
 from orchestrator.record.history.filter_fields import Part
 from orchestrator.record.run_record import RunLine
+from orchestrator.spec.jobfile.job_spec import Scalar
 from orchestrator.spec.jobfile.placeholders import text_of
-from orchestrator.spec.message_wording import did_you_mean
 from orchestrator.view.forms.human_units import moment_text, number_text, span_text
 
 CellValue = bool | int | float | str | datetime | None
@@ -89,6 +90,11 @@ def columns_to_choose(runs: Sequence[RunLine]) -> tuple[str, ...]:
     return (*all_columns(runs), *_logged_columns(runs))
 
 
+def parameters_of(run: RunLine, word: str) -> dict[str, Scalar]:
+    """Those of the job file (PARAMS), or those that the script logged (LOGGED)."""
+    return run.params if word == PARAMS else run.logged
+
+
 def _logged_columns(runs: Iterable[RunLine]) -> list[str]:
     return [f"{LOGGED}.{name}" for name in sorted({name for run in runs for name in run.logged})]
 
@@ -125,7 +131,7 @@ def _is_known(word: str, runs: Sequence[RunLine]) -> bool:
     if not runs:
         return True
     if kind in (PARAMS, LOGGED):
-        return any(name in (run.params if kind == PARAMS else run.logged) for run in runs)
+        return any(name in parameters_of(run, kind) for run in runs)
     return any(_metric_of(run, name) is not None for run in runs)
 
 
@@ -147,7 +153,7 @@ def value_of(run: RunLine, column: str) -> CellValue:
         return None if value == "" else value
     kind, _, name = column.partition(".")
     if kind in (PARAMS, LOGGED):
-        return (run.params if kind == PARAMS else run.logged).get(name)
+        return parameters_of(run, kind).get(name)
     found = _metric_of(run, name)
     if found is None:
         return None

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from orchestrator.message_wording import count
 from orchestrator.record.run_record import RunAnnotations, RunRecord, VerdictLine
 from orchestrator.run.attempt_model import Fingerprint, OutputStatus, State
 from orchestrator.spec.jobfile.placeholders import SHELL, text_of
 from orchestrator.spec.jobfile.problems import shorten
-from orchestrator.spec.message_wording import count
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.view.forms.human_units import moment_text, number_text, size_text, span_text
 from orchestrator.view.forms.json_form import jsonable

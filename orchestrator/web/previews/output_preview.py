@@ -12,8 +12,8 @@ import re
 from typing import Any, NamedTuple
 
 from orchestrator.digest import Digest
+from orchestrator.message_wording import listed
 from orchestrator.record.store.blob_store import Store
-from orchestrator.spec.message_wording import listed
 from orchestrator.untrusted_json import strict_json
 from orchestrator.view.forms.clean_text import clean_text
 from orchestrator.view.forms.page import Table

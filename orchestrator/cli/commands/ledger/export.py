@@ -25,7 +25,7 @@ def command(folder: Path, blobs: bool, as_json: bool) -> None:
     from orchestrator.cli.terminal.console import line, print_document
     from orchestrator.cli.terminal.progress_bar import ProgressBar
     from orchestrator.cli.verb_session import opened
-    from orchestrator.spec.message_wording import count
+    from orchestrator.message_wording import count
 
     with opened() as session, ProgressBar() as bar:
         done = export(session, folder, bar.step("export"), blobs=blobs)

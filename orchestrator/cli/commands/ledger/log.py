@@ -54,10 +54,9 @@ def command(
 
 def _refuse_unknown(kinds: tuple[str, ...]) -> None:
     """UsageError for a kind that no event can have."""
-
     from orchestrator.errors import UsageError
+    from orchestrator.message_wording import did_you_mean
     from orchestrator.record.ledger.append_events import KINDS
-    from orchestrator.spec.message_wording import did_you_mean
 
     known = sorted({*KINDS, *(kind.partition(".")[0] for kind in KINDS)})
     for kind in kinds:

@@ -34,7 +34,7 @@ def command(target: str | None, as_json: bool) -> None:
     from orchestrator.audit.heads.signed_heads import copy_to_file, copy_to_git, sign_ledger
     from orchestrator.cli.terminal.console import line, print_document, tell
     from orchestrator.cli.verb_session import opened
-    from orchestrator.spec.message_wording import count
+    from orchestrator.message_wording import count
 
     with opened() as session:
         new = sign_ledger(session) is not None

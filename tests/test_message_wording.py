@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from orchestrator.spec.message_wording import count, did_you_mean, listed, shortened
+from orchestrator.message_wording import count, did_you_mean, listed, shortened
 
 
 def test_what_is_cut_is_said() -> None:
