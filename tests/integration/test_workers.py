@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from support.forged_rows import change_run, engine_of
 from support.team import FINAL, Team
 
 from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
+from orchestrator.launch.workers.worker_loop import Worker as WorkerLoop
 from orchestrator.record.schema import tables
 from orchestrator.settings import load
 
@@ -149,6 +152,24 @@ def test_a_box_that_falls_silent_loses_its_runs_to_another(team: Team, tmp_path:
     while containers(run) or (team.alpha.settings.attempts / f"{run}-1").exists():
         assert time.monotonic() < end
         time.sleep(0.5)
+
+
+def test_a_run_whose_process_here_has_not_ended_is_not_taken_again(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives the run back, and then ends: a worker that looks for work between the two leaves it alone."""
+    begun: list[str] = []
+    monkeypatch.setattr(WorkerLoop, "_spawn", lambda self, run, *rest: begun.append(run))
+    spec = write_job(tmp_path / "job", "pass")
+    run = team.person.type("submit", str(spec), "--on", "worker", "--detach", "-q").out.strip()
+    with Session(load(team.alpha.environ)) as session, subprocess.Popen(["sleep", "5"]) as process:
+        worker = WorkerLoop(session, Silent(), name="alpha")
+        session.record.boxes.introduce(worker.facts)
+        worker._children[run] = process
+        assert not worker._take([])
+        del worker._children[run]
+        assert worker._take([])
+    assert begun == [run]
 
 
 def test_altered_rows_cost_themselves_and_no_worker(team: Team, tmp_path: Path) -> None:

@@ -262,6 +262,8 @@ class Worker:
 
     def _left_alone(self, run: Queued, others: tuple[BoxLine, ...]) -> bool:
         """Whether a run that could not begin here is left to other boxes, or for AGAIN seconds to none."""
+        if run.id in self._children:  # it has just given the run back: `_judge` hears of it when it has ended
+            return True
         since = self._left.get(run.id)
         if since is None:
             return False
