@@ -165,8 +165,12 @@ def test_a_run_whose_process_here_has_not_ended_is_not_taken_again(
     with Session(load(team.alpha.environ)) as session, subprocess.Popen(["sleep", "5"]) as process:
         worker = WorkerLoop(session, Silent(), name="alpha")
         session.record.boxes.introduce(worker.facts)
+        while not worker._health.fit():  # this box is tried first
+            assert worker._health.trouble == "it is being tried"
+            time.sleep(0.1)
         worker._children[run] = process
         assert not worker._take([])
+        assert begun == []
         del worker._children[run]
         assert worker._take([])
     assert begun == [run]
