@@ -19,6 +19,7 @@ class Kind(StrEnum):
     EVENT_ALTERED = "event altered"
     EVENT_MISSING = "event missing"
     EVENT_ORDER = "event out of order"
+    EVENT_RULES = "event against the rules"
     TREE = "tree differs"
     HEAD = "tree head differs"
     HEAD_FORGED = "tree head not signed"
@@ -52,6 +53,8 @@ MEANINGS: dict[Kind, str] = {
     Kind.EVENT_ALTERED: "an entry of the ledger was changed after it was written",
     Kind.EVENT_MISSING: "an entry of the ledger was taken out",
     Kind.EVENT_ORDER: "entries of the ledger were moved, or put in between",
+    Kind.EVENT_RULES: "Reprise writes no such entry there: it changes what was over or said before, so "
+    "somebody put it in; the entries before it have what was written",
     Kind.TREE: "the ledger's entries do not give the root that was kept: some were altered, added or removed",
     Kind.HEAD: "the ledger is not the one that was signed: its beginning was rewritten since",
     Kind.HEAD_FORGED: "a tree head has no good signature of a known key: it proves nothing",

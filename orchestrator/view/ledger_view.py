@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.message_wording import count
 from orchestrator.record.ledger.append_events import KINDS
 from orchestrator.record.ledger.read_ledger import LedgerEvent
+from orchestrator.record.runs.unreadable_rows import WRONG
 from orchestrator.view.forms.human_units import moment_text
 from orchestrator.view.forms.page import Block, Table, Text, View
 
@@ -28,7 +29,7 @@ def data_of(event: LedgerEvent) -> dict[str, Any] | None:
     """The new values of rows; None if the event's document is damaged."""
     try:
         return event.data
-    except (ValueError, KeyError, TypeError):
+    except WRONG:
         return None
 
 
@@ -36,7 +37,7 @@ def event_text(event: LedgerEvent) -> str:
     """`submitted digits as 3f2c…`. Control characters of a name are still in it."""
     try:
         text = SENTENCES[event.kind](event.run or "", event.data)
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+    except (*WRONG, StopIteration):
         text = KINDS.get(event.kind, event.kind) + (f": {event.run}" if event.run else "")
     return " ".join(text.split())
 

@@ -6,6 +6,7 @@ import base64
 import os
 import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,18 @@ def test_rows_in_another_order_are_found(world: World, table: str, columns: tupl
     assert not same
     assert {one.kind.value for one in findings} == {"row altered"}
     assert all(one.detail.startswith(table) for one in findings)
+
+
+def test_a_run_whose_moment_was_moved_back_is_looked_at_all_the_same(world: World) -> None:
+    """Where only what is new is asked for, too: else its row says how far an audit goes."""
+    since = datetime.now(UTC) - timedelta(days=1)
+    assert world.findings(*HERE, since=since) == []
+    with world.sql() as connection:
+        connection.execute("UPDATE run SET seed = 1, created_at = '2001-01-01 00:00:00.000000' WHERE id = 1")
+    found = said(world.findings(AuditPart.ROWS, since=since))
+    assert found == {("row altered", f"run {world.original}")}
+    found = said(world.findings(AuditPart.ROWS, since=datetime.now(UTC) + timedelta(days=1)))
+    assert found == set()
 
 
 # Events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,11 @@ from xml.etree import ElementTree
 import pytest
 from support.web_fixtures import Site
 
-from orchestrator.audit.exports.page_evidence import check_page
+from orchestrator.audit.exports.page_evidence import check_page, frame_of
 from orchestrator.audit.keys import PublicKey, signing_key
 from orchestrator.errors import UsageError
 from orchestrator.launch.session import Session
+from orchestrator.record.ledger import append_events
 from orchestrator.web.proof_page import PageRequest, write_page
 
 
@@ -108,6 +110,27 @@ def test_what_a_browser_would_not_look_at_is_signed_too(
         except UsageError:
             continue  # no page any more
         assert any(one.wrong for one in found)
+
+
+def test_an_event_that_is_nested_too_deeply_is_told(proof: tuple[Path, PublicKey], tmp_path: Path) -> None:
+    html = proof[0].read_text()
+    _, evidence = frame_of(html)
+    forged = json.loads(evidence)
+    forged["events"][0]["document"] = "[" * 100_000
+    (tmp_path / "page.html").write_text(html.replace(evidence, json.dumps(forged)))
+    assert any(one.wrong for one in check_page(tmp_path / "page.html", [proof[1]]))
+
+
+def test_a_page_of_a_run_whose_past_was_changed_is_told(site_of: Callable[..., Site], tmp_path: Path) -> None:
+    """By an event that was appended: the page is signed, and the event is in the tree."""
+    site, path = site_of(), tmp_path / "page.html"
+    with Session(site.server.settings) as session:
+        end = {"run": {"message": "fine"}}
+        write = session.record._database.write
+        write(lambda connection: append_events.append(connection, "run.finished", site.runs.best, end))
+        write_page(session, session.record.run(site.runs.best), PageRequest(path=path))
+        (found,) = check_page(path, [signing_key(session.settings).public])
+    assert "run.finished stands after the run's end" in found.detail
 
 
 def test_what_is_no_page_is_said(tmp_path: Path) -> None:

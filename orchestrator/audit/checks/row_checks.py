@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +12,7 @@ from orchestrator.audit.checks.ledger_checks import UNREADABLE
 from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.digest import canonical_json
 from orchestrator.message_wording import shortened
+from orchestrator.record.ledger.event_rules import broken_rules, changes_shared, said_too_much
 from orchestrator.record.ledger.fold_events import OWNED, SHARED, LedgerEvent, fold
 from orchestrator.structural_difference import differences
 
@@ -43,7 +45,9 @@ def run_findings(
 
 
 def compare_run(run: str, events: Iterable[LedgerEvent], rows: Mapping[str, Any]) -> Iterator[Finding]:
-    said = _folded(events)
+    said: dict[str, Any] = {}
+    for index, problem in broken_rules((line.document for line in events), said):
+        yield _rules_finding(index, problem, run)
     if not said:
         yield Finding.of_run(Kind.ROW_UNACCOUNTED, run, NOT_TOLD)
         return
@@ -51,15 +55,8 @@ def compare_run(run: str, events: Iterable[LedgerEvent], rows: Mapping[str, Any]
         yield _row_finding(f"run {run}", where, expected, found, run)
 
 
-def _folded(events: Iterable[LedgerEvent], key: str | None = None) -> dict[str, Any]:
-    """What events say of a run, or of one key of shared rows. event_findings reports the damaged ones."""
-    said: dict[str, Any] = {}
-    for line in events:
-        try:
-            fold(said, line.data if key is None else _only(line.data, key))
-        except UNREADABLE:
-            continue
-    return said
+def _rules_finding(index: int, problem: str, run: str | None) -> Finding:
+    return Finding(kind=Kind.EVENT_RULES, subject=f"event {index}", detail=problem, run=run)
 
 
 def _row_finding(subject: str, where: str, expected: Any, found: Any, run: str | None) -> Finding:
@@ -100,7 +97,8 @@ def compare_shared(
     find: Callable[[list[int]], Iterable[LedgerEvent]],
 ) -> Iterator[Finding]:
     """`find` reads events a second time, by their indexes."""
-    told = _events_of_shared(events)
+    told: SharedEvents = {}
+    yield from _gather(events, told)
     for name, key, value, trouble in rows:
         indexes, digest = told.pop((name, key), ([], None))
         if value is None:
@@ -111,7 +109,10 @@ def compare_shared(
         if not indexes:
             yield Finding(kind=Kind.ROW_UNACCOUNTED, subject=subject, detail=NOT_TOLD)
         elif digest != _digest(value):
-            said = _folded(find(indexes), key)
+            said: dict[str, Any] = {}
+            for line in find(indexes):
+                with suppress(*UNREADABLE):
+                    fold(said, _only(line.data, key))
             for where, expected, found in differences(said, value):
                 yield _row_finding(subject, where, expected, found, None)
     for name, key in told:
@@ -128,24 +129,24 @@ def _called(row: Mapping[str, Any]) -> object:
 SharedEvents = dict[tuple[str, str], tuple[list[int], bytes | None]]
 
 
-def _events_of_shared(events: Iterable[LedgerEvent]) -> SharedEvents:
-    """(table, key) -> the indexes of its events, and where it has one event, a digest of what that says.
+def _gather(events: Iterable[LedgerEvent], told: SharedEvents) -> Iterator[Finding]:
+    """Collect (table, key) -> the indexes of its events; where it has one event, a digest of what that says.
 
-    Events themselves are not kept: a million must fit in memory.
+    Events themselves are not kept: a million must fit in memory. Findings are about events that were put in.
     """
-    told: SharedEvents = {}
     for line in events:
-        try:
-            data = line.data
+        with suppress(*UNREADABLE):  # the event itself is a finding of its own (ledger_checks.py)
+            number, kind, data = line.told
+            problem = said_too_much(kind, data)
             keys = [(name, key) for name, rows in data.items() if name in SHARED for key in rows]
             for name, key in keys:
                 indexes, _ = told.setdefault((name, key), ([], None))
+                problem = problem or changes_shared(kind, name, data[name][key], new=not indexes)
                 digest = None if indexes else _digest(_only(data, key))
                 indexes.append(line.index)
                 told[name, key] = (indexes, digest)
-        except UNREADABLE:
-            continue  # the event itself is a finding of its own (ledger_checks.py)
-    return told
+            if problem is not None:
+                yield _rules_finding(number, problem, None)
 
 
 def _only(data: Mapping[str, Any], key: str) -> dict[str, Any]:

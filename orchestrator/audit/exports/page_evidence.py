@@ -29,6 +29,7 @@ from orchestrator.audit.heads.signed_note import add_signature, parse_head, veri
 from orchestrator.audit.keys import PublicKey, SigningKey, from_base64, parse_public, signing_key
 from orchestrator.errors import UsageError
 from orchestrator.launch.session import Session
+from orchestrator.record.ledger.event_rules import broken_rules
 from orchestrator.record.ledger.merkle import leaf_hash
 from orchestrator.spec.plain_file import read_plain
 from orchestrator.value import Value
@@ -174,8 +175,10 @@ def _events_problem(evidence: PageEvidence, keys: Sequence[PublicKey]) -> str | 
         if not documents or any(json.loads(text)["run"] != evidence.run for text in documents.values()):
             return "its events are not of the run that it names"
         origin = parse_head(evidence.head).origin
-    except (UsageError, ValueError, TypeError, LookupError, UnicodeEncodeError) as error:
+    except (UsageError, ValueError, TypeError, LookupError, RecursionError) as error:
         return str(error)
+    for index, problem in broken_rules((documents[number] for number in sorted(documents)), {}):
+        return f"event {index} was put in: {problem}"
     events = tuple(
         EventProof(index=one.index, leaf=leaf_hash(documents[one.index]).hex(), path=one.path)
         for one in evidence.events

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, LargeBinary, bindparam, insert, select, updat
 from orchestrator.digest import canonical_json
 from orchestrator.errors import RecordError
 from orchestrator.record.database.database_clock import now
+from orchestrator.record.ledger.event_rules import said_too_much
 from orchestrator.record.ledger.fold_events import moment_text
 from orchestrator.record.ledger.merkle import Frontier, leaf_hash
 from orchestrator.record.schema import tables
@@ -72,11 +73,12 @@ _BOTH = _ADDED.add_cte(_GROWN.returning(_ledger.c.size).cte("grown_ledger"))
 def append(connection: Connection, kind: str, run: str | None, data: Mapping[str, Any]) -> int:
     """Write down what this transaction has changed: the event's index.
 
-    `run`: the public id. `connection` is inside a writing transaction. ValueError for an unknown kind or data
-    that are not JSON, RecordError for a damaged ledger; then the whole change is refused.
+    `run`: the public id. `connection` is inside a writing transaction. ValueError for an unknown kind, rows
+    of which it says nothing (event_rules.py), or data that are not JSON; RecordError for a damaged ledger.
+    Then the whole change is refused.
     """
-    if kind not in KINDS:
-        raise ValueError(f"no kind of event: {kind}")
+    if (problem := said_too_much(kind, data)) is not None:
+        raise ValueError(problem)
     ledger, frontier = read_ledger(connection)
     at, by = now(connection), storable(connection.get_execution_options().get("by", "unknown"))
     index = frontier.size

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Table, exists, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from orchestrator.digest import Digest
 from orchestrator.record.database.database_clock import seconds_since
@@ -24,6 +24,7 @@ from orchestrator.record.ledger.snapshot import (
     T,
     named,
     named_as_inputs_only,
+    runs_since,
 )
 from orchestrator.record.schema import tables
 from orchestrator.record.transaction import Door, reading
@@ -80,17 +81,16 @@ def images(connection: Connection, after: int, since: datetime | None) -> tuple[
 
 
 def count_images(connection: Connection, since: datetime | None = None) -> int:
-    return _count(connection, tables.image, since)
+    query = select(func.count()).select_from(tables.image)
+    if since is not None:
+        query = query.where(tables.image.c.created_at >= since)
+    return int(connection.execute(query).scalar_one())
 
 
 def count_runs(connection: Connection, since: datetime | None = None) -> int:
-    return _count(connection, tables.run, since)
-
-
-def _count(connection: Connection, table: Table, since: datetime | None) -> int:
-    query = select(func.count()).select_from(table)
+    query = select(func.count()).select_from(tables.run)
     if since is not None:
-        query = query.where(table.c.created_at >= since)
+        query = query.where(runs_since(since))
     return int(connection.execute(query).scalar_one())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.value import Value
 
@@ -36,6 +36,12 @@ class LedgerHead(Value):
         return f"reprise/{self.id}"
 
 
+class Told(NamedTuple):
+    index: int
+    kind: str
+    data: dict[str, Any]
+
+
 class LedgerEvent(Value):
     """A row of the ledger: the columns, and the document whose copies they are."""
 
@@ -49,7 +55,21 @@ class LedgerEvent(Value):
     @property
     def data(self) -> dict[str, Any]:
         """What the document says of rows (row_evidence.py). ValueError or KeyError where it is damaged."""
-        return dict(json.loads(self.document)["data"])
+        return self.told.data
+
+    @property
+    def told(self) -> Told:
+        """What the document says; the columns may say something else. Errors as of `data`."""
+        return told_in(self.document)
+
+
+def told_in(document: bytes) -> Told:
+    """ValueError, LookupError, TypeError or RecursionError for a damaged one."""
+    found = json.loads(document)
+    index, kind = found["index"], found["kind"]
+    if not (isinstance(index, int) and isinstance(kind, str)):
+        raise TypeError("its index or kind is no such thing")
+    return Told(index, kind, dict(found["data"]))
 
 
 def moment_text(moment: datetime) -> str:

@@ -6,12 +6,13 @@ All but `save_signed_head` only read. Every query is answered by an index at a m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from heapq import nlargest
 from itertools import product
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select
+from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.errors import RecordError
 from orchestrator.record.database.database_clock import now
@@ -22,6 +23,10 @@ from orchestrator.record.schema import tables
 from orchestrator.value import Value
 
 _event, _checkpoint = tables.event, tables.checkpoint
+
+
+# What the reading of a column raises that was filled behind Reprise's back: SQLite takes anything anywhere.
+NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, OperationalError, DataError)
 
 
 class EventFilter(Value):
@@ -60,17 +65,17 @@ def find_events(connection: Connection, wanted: EventFilter) -> list[LedgerEvent
     # One query for each kind and author: each walks down an index and stops at the limit.
     kinds = _words(connection, _event.c.kind, wanted.kinds, ".") if wanted.kinds else [None]
     authors = _words(connection, _event.c.made_by, (wanted.by,), "@") if wanted.by else [None]
-    rows: list[Row[Any]] = []
+    lines: list[LedgerEvent] = []
     for kind, by in product(kinds, authors):
         query = select(_event).where(*some).order_by(_event.c.idx.desc()).limit(wanted.limit)
         if kind is not None:
             query = query.where(_event.c.kind == kind)
         if by is not None:
             query = query.where(_event.c.made_by == by)
-        rows += connection.execute(query)
+        lines += event_lines(connection, query)
     if wanted.limit is not None:
-        rows = nlargest(wanted.limit, rows, key=lambda row: row.idx)
-    return [event_line(row) for row in sorted(rows, key=lambda row: row.idx)]
+        lines = nlargest(wanted.limit, lines, key=lambda line: line.index)
+    return sorted(lines, key=lambda line: line.index)
 
 
 def _first_since(connection: Connection, since: datetime) -> int | None:
@@ -94,10 +99,47 @@ def _words(
     return found
 
 
-def event_line(row: Row[Any]) -> LedgerEvent:
+def event_lines(connection: Connection, query: Select[Any]) -> list[LedgerEvent]:
+    """Events from rows. A column that holds another kind of value is empty in the event."""
+    try:
+        return [_event_line(row) for row in connection.execute(query)]
+    except NO_VALUE as error:
+        no_value(error)
+        indexes = connection.execute(query.with_only_columns(tables.event.c.idx)).scalars().all()
+        return [_salvaged(connection, index) for index in indexes]
+
+
+_EMPTY: dict[str, Any] = {"at": datetime.min.replace(tzinfo=UTC), "made_by": "", "kind": "", "document": b""}
+
+
+def _salvaged(connection: Connection, index: int) -> LedgerEvent:
+    event, found = tables.event, {}
+    for name in (*_EMPTY, "run"):
+        query = select(event.c[name]).where(event.c.idx == index)
+        kind = {"at": datetime, "document": bytes}.get(name, str)
+        try:
+            value = connection.execute(query).scalar_one()
+        except NO_VALUE as error:
+            no_value(error)
+            value = None
+        found[name] = value if isinstance(value, kind) else _EMPTY.get(name)
+    return LedgerEvent.model_validate({"index": index, "by": found.pop("made_by"), **found})
+
+
+def _event_line(row: Row[Any]) -> LedgerEvent:
     return LedgerEvent(
         index=row.idx, at=row.at, by=row.made_by, kind=row.kind, run=row.run, document=row.document
     )
+
+
+def no_value(error: Exception) -> str:
+    """What is wrong with a column, in words; another error of the database is raised again."""
+    said: object = error
+    if isinstance(error, OperationalError):
+        said = error.orig
+        if "decode" not in str(said):  # SQLite's "Could not decode to UTF-8"
+            raise error
+    return f"a column holds what is no value of it: {type(error).__name__}: {' '.join(str(said).split())}"
 
 
 # Signed tree heads

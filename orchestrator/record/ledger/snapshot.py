@@ -8,17 +8,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, null, select
-from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.digest import Digest
 from orchestrator.record.ledger.fold_events import OWNED, SHARED, LedgerEvent, LedgerHead
-from orchestrator.record.ledger.read_ledger import Signed, event_line, head, signed_heads
+from orchestrator.record.ledger.read_ledger import (
+    NO_VALUE,
+    Signed,
+    event_lines,
+    head,
+    no_value,
+    signed_heads,
+)
 from orchestrator.record.ledger.row_evidence import of_runs, row_value, rows_value
 from orchestrator.record.schema import tables
 
@@ -26,10 +32,6 @@ T = TypeVar("T")
 
 PAGE = 500  # rows
 EVENTS = 5000  # events of the whole ledger that are read at a time
-
-# What the reading of a column raises that was filled behind Reprise's back: SQLite takes anything anywhere.
-NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, OperationalError, DataError)
-
 
 # Every column that names a blob of the store; a test classifies all columns.
 BLOBS = (
@@ -106,7 +108,7 @@ def blob_lines(
         .limit(PAGE)
     )
     if since is not None:
-        query = query.where(run.c.created_at >= since)
+        query = query.where(runs_since(since))
     rows = connection.execute(query).all()
     lines = [
         BlobLine(digest, column.table.name, row.run, row.size)
@@ -114,6 +116,17 @@ def blob_lines(
         if (digest := Digest.parse(row.digest)) is not None
     ]
     return lines, rows[-1].digest if rows else None
+
+
+def runs_since(moment: datetime) -> ColumnElement[bool]:
+    """A condition over `run`: it was submitted, or an event is about it, since then.
+
+    By the row alone, who moves its moment back would hide the run. The events' moments are in the ledger,
+    which an audit reads whole.
+    """
+    event = tables.event.c
+    told = select(event.run).where(event.at >= moment, event.run.is_not(None))
+    return (tables.run.c.created_at >= moment) | tables.run.c.public_id.in_(told)
 
 
 class RunEvidence(NamedTuple):
@@ -135,7 +148,7 @@ def run_evidence(
     table = tables.run
     query = _beyond(select(table.c.id, table.c.public_id), table.c.id, after).limit(PAGE)
     if since is not None:
-        query = query.where(table.c.created_at >= since)
+        query = query.where(runs_since(since))
     wanted = {key: str(name) for key, name in connection.execute(query)}
     if not wanted:
         return [], after
@@ -161,16 +174,6 @@ def _alone(connection: Connection, key: int, run: str, events: list[LedgerEvent]
         return RunEvidence(run, events, None, no_value(error))
 
 
-def no_value(error: Exception) -> str:
-    """What is wrong with a column, in words; another error of the database is raised again."""
-    said: object = error
-    if isinstance(error, OperationalError):
-        said = error.orig
-        if "decode" not in str(said):  # SQLite's "Could not decode to UTF-8"
-            raise error
-    return f"a column holds what is no value of it: {type(error).__name__}: {' '.join(str(said).split())}"
-
-
 def events_of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, list[LedgerEvent]]:
     """Run -> its events, oldest first."""
     found: dict[str, list[LedgerEvent]] = {run: [] for run in runs}
@@ -178,33 +181,6 @@ def events_of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, lis
     for line in event_lines(connection, select(event).where(event.c.run.in_(runs)).order_by(event.c.idx)):
         found[str(line.run)].append(line)
     return found
-
-
-def event_lines(connection: Connection, query: Select[Any]) -> list[LedgerEvent]:
-    """Events from rows. A column that holds another kind of value is empty in the event."""
-    try:
-        return [event_line(row) for row in connection.execute(query)]
-    except NO_VALUE as error:
-        no_value(error)
-        indexes = connection.execute(query.with_only_columns(tables.event.c.idx)).scalars().all()
-        return [_salvaged(connection, index) for index in indexes]
-
-
-_EMPTY: dict[str, Any] = {"at": datetime.min.replace(tzinfo=UTC), "made_by": "", "kind": "", "document": b""}
-
-
-def _salvaged(connection: Connection, index: int) -> LedgerEvent:
-    event, found = tables.event, {}
-    for name in (*_EMPTY, "run"):
-        query = select(event.c[name]).where(event.c.idx == index)
-        kind = {"at": datetime, "document": bytes}.get(name, str)
-        try:
-            value = connection.execute(query).scalar_one()
-        except NO_VALUE as error:
-            no_value(error)
-            value = None
-        found[name] = value if isinstance(value, kind) else _EMPTY.get(name)
-    return LedgerEvent.model_validate({"index": index, "by": found.pop("made_by"), **found})
 
 
 def events_of_no_run(connection: Connection, after: int | None) -> list[LedgerEvent]:
