@@ -9,9 +9,11 @@ import pytest
 from support.box import git
 from support.records import new_run
 
+from orchestrator.audit.heads.local_copy import local_path
 from orchestrator.audit.heads.signed_heads import BRANCH, copy_to_file, copy_to_git, sign_if_due, sign_ledger
 from orchestrator.audit.heads.signed_note import parse_head, split_notes, verify_head
 from orchestrator.audit.keys import key_path, signing_key
+from orchestrator.audit.run_audit import Audit, AuditPart, audit
 from orchestrator.errors import AuditError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.merkle import MerkleTree, leaf_hash
@@ -222,3 +224,26 @@ def test_git_gets_a_branch_of_its_own(session: Session, tmp_path: Path) -> None:
         copy_to_git(session, folder)
     with pytest.raises(UsageError, match="not in a git repository"):
         copy_to_git(session, tmp_path)
+
+
+@pytest.mark.parametrize("left", [1, 40, 100, -1])
+def test_a_copy_that_a_full_disk_cut_off_accuses_nobody(session: Session, left: int) -> None:
+    """The box's own copy of what it signed: whatever is left of a note goes before the next one comes."""
+    end_a_run(session)
+    first = sign_ledger(session) or ""
+    end_a_run(session)
+    second = sign_ledger(session) or ""
+    path = local_path(session.settings, session.record.ledger.head().origin)
+    whole = path.read_bytes()
+    assert whole == (first + second).encode()
+    path.write_bytes(whole[: len(first.encode())] + second.encode()[:left])
+    end_a_run(session)
+    third = sign_ledger(session) or ""
+    assert path.read_bytes() == (first + third).encode()
+    path.write_bytes((first + third).encode() + bytes(100))  # as a file system that lost power has it
+    end_a_run(session)
+    fourth = sign_ledger(session) or ""
+    assert path.read_bytes() == (first + third + fourth).encode()
+    parts = Audit(parts=(AuditPart.LEDGER,))
+    found = audit(session, parts, lambda _: lambda _done, _total: None)
+    assert [one for one in found if one.wrong] == []

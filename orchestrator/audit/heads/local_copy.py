@@ -7,12 +7,13 @@ finds a ledger that was put in another's place, too.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.audit.heads.signed_note import is_complete, split_notes
-from orchestrator.durable import make_folder, write_bytes
+from orchestrator.audit.heads.signed_note import is_complete, split_notes, whole_notes
+from orchestrator.durable import locked, make_folder, write_bytes
 from orchestrator.settings import Settings
 
 LIMIT = 1 << 20  # bytes; beyond that the older half is removed: newer tree heads cover more events
@@ -28,17 +29,28 @@ def ledgers_path(settings: Settings) -> Path:
 
 
 def keep_head(settings: Settings, database: str, origin: str, note: str) -> None:
-    """Append a note that this box has just signed. `database`: its address, without a password."""
+    """Append a note that this box has just signed. `database`: its address, without a password.
+
+    A note that a full disk or the end of the machine cut off goes first: with it, the next one would read as
+    one that nobody signed.
+    """
     path = local_path(settings, origin)
     make_folder(path.parent)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(note)
-    if path.stat().st_size > LIMIT:
-        notes = split_notes(path.read_text(encoding="utf-8"))
-        write_bytes(path, "".join(notes[len(notes) // 2 :]).encode(), 0o600)
-    if origin not in kept_origins(settings, database):
-        with ledgers_path(settings).open("a", encoding="utf-8") as stream:
-            stream.write(f"{origin} {database}\n")
+    with locked(path.parent):
+        with path.open("a+b") as stream:
+            stream.seek(0)
+            data = stream.read()
+            stream.truncate(len(whole_notes(data)))
+            stream.write(note.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+            size = stream.tell()
+        if size > LIMIT:
+            notes = split_notes(path.read_text(encoding="utf-8"))
+            write_bytes(path, "".join(notes[len(notes) // 2 :]).encode(), 0o600)
+        if origin not in kept_origins(settings, database):
+            with ledgers_path(settings).open("a", encoding="utf-8") as stream:
+                stream.write(f"{origin} {database}\n")
 
 
 def kept_origins(settings: Settings, database: str) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.audit.heads.local_copy import keep_head
-from orchestrator.audit.heads.signed_note import SignedHead, is_complete, parse_head, sign_head, split_notes
+from orchestrator.audit.heads.signed_note import SignedHead, parse_head, sign_head, split_notes, whole_notes
 from orchestrator.audit.keys import signing_key
 from orchestrator.errors import AuditError, StoreError, UsageError
 from orchestrator.launch.session import Session
@@ -70,7 +70,7 @@ def copy_to_file(session: Session, path: Path) -> int:
 def _append(session: Session, stream: BinaryIO, name: str) -> int:
     stream.seek(0)
     data = stream.read()
-    there = _whole_notes(data)
+    there = whole_notes(data)
     notes = _missing(session, there.decode("utf-8", "replace"), name)
     added = "".join(notes).encode()
     if not added.startswith(data[len(there) :]):
@@ -83,15 +83,6 @@ def _append(session: Session, stream: BinaryIO, name: str) -> int:
             raise StoreError(f"{name} could not be written whole", "make room on its disk")
         os.fsync(stream.fileno())
     return len(notes)
-
-
-def _whole_notes(data: bytes) -> bytes:
-    """The data without a last note that was cut off."""
-    text = data.decode("utf-8", "surrogateescape")
-    notes = split_notes(text)
-    if not notes or (text.endswith("\n") and is_complete(notes[-1])):
-        return data
-    return data[: data.rindex(notes[-1].partition("\n")[0].encode("utf-8", "surrogateescape"))]
 
 
 def copy_to_git(session: Session, folder: Path) -> int:

@@ -108,6 +108,15 @@ def split_notes(text: str) -> list[str]:
     return ["".join(lines) for lines in notes]
 
 
+def whole_notes(data: bytes) -> bytes:
+    """The data without a last note that was cut off."""
+    text = data.decode("utf-8", "surrogateescape")
+    notes = split_notes(text)
+    if not notes or (text.endswith("\n") and is_complete(notes[-1])):
+        return data
+    return data[: data.rindex(notes[-1].partition("\n")[0].encode("utf-8", "surrogateescape"))]
+
+
 def is_complete(note: str) -> bool:
     """Whether a note was not cut off: it ends with a newline after a signature."""
     return note.endswith("\n") and "\n\n— " in note
