@@ -105,13 +105,13 @@ def exported_record_view(done: ExportedRecord) -> View:
 
 def imported_record_view(done: ImportedRecord) -> View:
     """What came in; the file's digest is the last line."""
-    new = sum(item.new for item in done.runs)
+    new, kept = sum(item.new for item in done.runs), done.kept or done.marks_kept
     fields = [
         ("new runs", f"{new:,}"),
         ("known", f"{len(done.runs) - new:,}" if new < len(done.runs) else ""),
         ("verdicts", f"{sum(item.verdicts for item in done.runs):,} new"),
         ("remarks", f"{done.remarks:,} new"),
-        ("aliases", f"{', '.join(done.kept)} stay with runs of this record" if done.kept else ""),
+        ("kept", f"what was said here of {_some((*done.kept, *done.marks_kept))}" if kept else ""),
         ("data", f"{_some(done.data)} new" if done.data else ""),
         ("data kept", _data_kept(done.data_kept)),
     ]

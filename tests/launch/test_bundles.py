@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select, update
 from support.box import Box
 from support.examples import tries
 from support.records import new_run
 
 from orchestrator import disk_room
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.errors import RepriseError, StoreError, UsageError
+from orchestrator.errors import RecordError, RepriseError, StoreError, UsageError
 from orchestrator.image.assembly import tar
 from orchestrator.image.assembly.assemble import assemble
 from orchestrator.image.assembly.load_archive import blob_name
@@ -312,6 +313,16 @@ def test_an_open_run_stays_here(session: Session, made: Made, tmp_path: Path) ->
     assert not (tmp_path / "b.tar").exists()
 
 
+def test_reruns_of_each_other_are_told(session: Session, made: Made, tmp_path: Path) -> None:
+    """As no command writes them: who has the database can."""
+    run = tables.run
+    rerun = select(run.c.id).where(run.c.public_id == made.rerun).scalar_subquery()
+    circle = update(run).where(run.c.public_id == made.original).values(rerun_of=rerun)
+    session.record._database.write(lambda connection: connection.execute(circle))
+    with pytest.raises(RecordError, match="a rerun of its own rerun"):
+        write(session, made.rerun, tmp_path / "b.tar")
+
+
 def test_a_file_that_is_there_is_kept_unless_forced(session: Session, made: Made, tmp_path: Path) -> None:
     path = tmp_path / "b.tar"
     path.write_text("precious")
@@ -541,6 +552,9 @@ def test_a_draft_that_is_not_changed_is_the_same_file(draft: Draft, tmp_path: Pa
         (1, lambda d: d["run"].update(id=Digest.of(b"one").hex[:16]), ""),
         (1, lambda d: d["verdicts"][0].update(outcome="different"), "speaks of others"),
         (1, lambda d: d["verdicts"][0]["document"].update(surprise=1), "surprise: Extra"),
+        (1, lambda d: d["verdicts"][0].update(by="x" * 5000), "a text of more than 4096 bytes"),
+        (0, lambda d: d["image"]["layers"].pop(), "names other layers than its image has"),
+        (0, lambda d: d["image"]["layers"][0].update(title="x" * 5000), "a text of more than 4096 bytes"),
         (0, lambda d: d["run"]["outputs"].pop(0), "is named by nothing in it"),
         (0, lambda d: d["run"]["log"].update(digest=Digest.of(b"x")), "is not in it"),
         (0, lambda d: d["run"]["log"].update(size=5), "has 4 bytes, run"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.records import finish_run, new_run, result
 
 from orchestrator.audit.run_audit import Audit, AuditPart, audit
 from orchestrator.errors import RecordError, StoreError, UsageError
+from orchestrator.launch.bundles.bundle_archive import open_archive
 from orchestrator.launch.bundles.record_file import HEADER, export_record, import_record, is_record_file
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
@@ -135,6 +137,48 @@ def test_an_alias_of_the_team_stays_where_it_is(mine: Session, team: Session, tm
     assert (done.kept, team.record.find("best")) == (("best",), "eeee000000000005")
 
 
+def test_what_was_decided_here_later_stays(mine: Session, team: Session, tmp_path: Path) -> None:
+    """Of runs that both have, too: an import is no way to move an alias, take a tag or hide a run."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    export_record(mine, first, False, Silent())
+    import_record(team, first, Silent())
+    here = team.record.annotations
+    here.name("best", A, "cyd")
+    here.tag(A, ["keep"], "cyd", remove=True)
+    here.archive([C], "cyd", restore=True)
+    there = mine.record.annotations
+    there.name("best", A, "ada")
+    there.name("best", C, "ada")
+    there.tag(A, ["keep"], "ada", remove=True)
+    there.tag(A, ["keep", "new"], "ada")
+    there.archive([C], "ada", restore=True)
+    there.archive([C], "ada")
+    there.note(A, "later", "ada")
+    export_record(mine, second, False, Silent())
+    before = here.marks(A), here.marks(C), team.record.find("best")
+    done = import_record(team, second, Silent())
+    assert (done.kept, done.marks_kept) == (("best",), (f"{A} tag keep", f"{C} archive"))
+    marks = here.marks(A)
+    assert (marks.tags, [one.text for one in marks.notes][-1]) == (("new",), "later")
+    assert (marks.names, here.marks(C), team.record.find("best")) == (before[0].names, *before[1:])
+    assert wrong(team.record) == []
+
+
+def test_what_the_other_record_decided_later_comes_in(mine: Session, team: Session, tmp_path: Path) -> None:
+    export_record(mine, tmp_path / "first", False, Silent())
+    import_record(team, tmp_path / "first", Silent())
+    there = mine.record.annotations
+    there.name("best", A, "ada")
+    there.tag(A, ["keep"], "ada", remove=True)
+    there.archive([C], "ada", restore=True)
+    export_record(mine, tmp_path / "second", False, Silent())
+    done = import_record(team, tmp_path / "second", Silent())
+    assert (done.kept, done.marks_kept, done.remarks) == ((), (), 3)
+    assert team.record.find("best") == A
+    for run in (A, C):
+        assert team.record.annotations.marks(run) == there.marks(run)
+
+
 def test_a_name_of_data_never_changes_its_meaning(mine: Session, team: Session, tmp_path: Path) -> None:
     one, two, three = (data_of(tmp_path / name, name) for name in ("one", "two", "three"))
     for name, here, there in (
@@ -223,6 +267,29 @@ def test_a_forged_remark_brings_nothing(
     with pytest.raises(StoreError, match="another kind"):
         import_record(team, path, Silent())
     assert is_record_file(path) and not is_record_file(tmp_path / "none")
+
+
+def test_a_file_says_nothing_of_runs_that_it_does_not_hold(
+    mine: Session, team: Session, tmp_path: Path
+) -> None:
+    path, ours = tmp_path / "record", "eeee000000000005"
+    finish_run(team.record, new_run(id=ours))
+    export_record(mine, path, False, Silent())
+    runs = [line for line in path.read_bytes().splitlines(keepends=True) if line.startswith(b"run ")]
+    for kind, words in (("archive", ""), ("note", "it is wrong")):
+        remark = {"run": ours, "kind": kind, "word": "", "text": words, "by": "cyd"}
+        remark |= {"at": "2026-01-01T00:00:00Z"}
+        resealed(path, [*runs, b"said " + json.dumps(remark).encode() + b"\n"])
+        with pytest.raises(UsageError, match="does not hold that run"):
+            import_record(team, path, Silent())
+    assert team.record.annotations.remarks(ours) == []
+
+
+def test_nothing_waits_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_record_file(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="not a plain file"), open_archive(tmp_path / "pipe"):
+        pass
 
 
 FORGED: list[tuple[dict[str, Any], str]] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,20 @@ def test_a_verdict_that_came_later_is_added(record: Record, elsewhere: Record, p
         1,
     ]
     assert [line.outcome for line in record.history.verdicts(rerun)] == ["different", "identical"]
+
+
+def test_a_run_of_this_record_gets_no_verdict_from_elsewhere(elsewhere: Record, pair: list[Carried]) -> None:
+    """Its evidence is here: a stranger's word would stand in the place of what was judged here."""
+    assert not any(one.new or one.verdicts for one in bring(elsewhere, *pair))
+    rerun = pair[1]
+    line = rerun.verdicts[0]
+    document = line.document | {"outcome": "identical"}
+    forged = line.model_copy(update={"outcome": "identical", "document": document})
+    later = forged.model_copy(update={"created_at": line.created_at + timedelta(hours=1)})
+    for verdicts in ((line, forged), (later,)):
+        with pytest.raises(UsageError, match="was not given here"):
+            bring(elsewhere, pair[0], rerun.model_copy(update={"verdicts": verdicts}))
+    assert [one.outcome for one in elsewhere.history.verdicts(rerun.run.id)] == ["different"]
 
 
 def test_an_imported_run_can_be_found_and_rerun(

@@ -18,13 +18,14 @@ def command(file: Path, quiet: bool, as_json: bool) -> None:
 
     Every byte is checked against its digest before it has a name. A run that is here with the same values
     stays as it is; one with other values is refused, and nothing is recorded then. Afterwards
-    `reprise rerun DIGEST` needs no network. An alias of a run, or a name of data, that means something else
-    here stays as it is, and is named.
+    `reprise rerun DIGEST` needs no network. An alias, a tag or an archiving that somebody here decided later,
+    and a name of data with other bytes here, stays as it is, and is named.
 
     JSON: `bundle` (digest), `image`, `name`, `runs` (each with `run`, `new`, `verdicts`: how many were
     new), `inputs` (`digest`, `folder`), `left_out` (layers of the base). Of `export --all`: `record`
-    (digest), `runs`, `remarks` (how many notes, tags … were new), `kept` (aliases that runs here keep),
-    `data` (versions of named data that were new), `data_kept` (names whose bytes here are others).
+    (digest), `runs`, `remarks` (how many notes, tags … were new), `kept` (aliases that stay as they are
+    here), `marks_kept` (tags and archivings that do), `data` (versions of named data that were new),
+    `data_kept` (names whose bytes here are others).
     """
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import watching

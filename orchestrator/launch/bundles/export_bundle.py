@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,6 +31,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import find_inputs
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import RunRecord
+from orchestrator.record.runs.unreadable_rows import unreadable
 from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.spec.inputs import listing, open_input
 from orchestrator.value import Value
@@ -135,7 +136,10 @@ def _gather(session: Session, chosen: list[str], parts: _BundleParts) -> None:
     for run in sorted(found, key=lambda run: (found[run][0], run)):
         above = found[run][1]
         sorter.add(run, *([above] if above else []))
-    parts.order(list(sorter.static_order()))
+    try:
+        parts.order(list(sorter.static_order()))
+    except CycleError as error:
+        raise unreadable(f"run {error.args[1][0]}", ValueError("it is a rerun of its own rerun")) from error
 
 
 def _image(session: Session, digest: Digest, thin: bool, watch: Watch) -> Image:

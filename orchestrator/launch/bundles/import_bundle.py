@@ -185,6 +185,9 @@ def _check_run(archive: BundleArchive, stage: Staging, digest: Digest, image: Im
     )
     if run.image == image.digest and theirs != ours:
         raise archive.wrong(f"run {run.id} names another program than its image has")
+    layers, true_layers = ([layer.diff_id for layer in one.layers] for one in (item.image, image))
+    if run.image == image.digest and layers != true_layers:
+        raise archive.wrong(f"run {run.id} names other layers than its image has")
     return run
 
 

@@ -31,6 +31,7 @@ from orchestrator.record.runs.unreadable_rows import unreadable
 from orchestrator.record.transfer.data_names import CarriedData
 from orchestrator.record.transfer.import_runs import Brought, Carried
 from orchestrator.run.attempt_model import OPEN_STATES
+from orchestrator.spec.plain_file import open_plain
 from orchestrator.untrusted_json import first_problem, read_untrusted
 from orchestrator.value import Value
 from orchestrator.verdict.verdict_model import Verdict
@@ -58,7 +59,8 @@ class ImportedRecord(Value):
     record: Digest
     runs: tuple[Brought, ...]
     remarks: int  # that were not here
-    kept: tuple[str, ...]  # aliases that stay with runs of this record
+    kept: tuple[str, ...]  # aliases that stay what they are in this record
+    marks_kept: tuple[str, ...]  # tags and archivings that do: `RUN tag WORD`, `RUN archive`
     data: tuple[str, ...]  # versions of named data that were not here: mnist@2
     data_kept: tuple[str, ...]  # names of data that stay what they are in this record
 
@@ -144,9 +146,9 @@ class _Lines:
 
 def is_record_file(path: Path) -> bool:
     try:
-        with path.open("rb") as stream:
+        with open_plain(path, named=True) as stream:
             return stream.read(len(HEADER)) == HEADER
-    except OSError:
+    except (UsageError, OSError):
         return False  # the reader of bundles says what is wrong
 
 
@@ -156,7 +158,7 @@ def import_record(session: Session, path: Path, watch: Watch) -> ImportedRecord:
     UsageError: a run that is here with other values. StoreError: a damaged file. Then nothing is recorded.
     """
     watch.phase("import", str(path))
-    with path.open("rb") as stream:
+    with open_plain(path, named=True) as stream:
         source = _check(path, stream)
 
         def runs() -> Iterator[Carried]:
@@ -169,13 +171,18 @@ def import_record(session: Session, path: Path, watch: Watch) -> ImportedRecord:
                 if kind == b"data":
                     yield _data(path, line)
 
-        said = [_remark(path, data) for kind, data in _lines(path, stream) if kind == b"said"]
+        def said() -> Iterator[Remark]:
+            for kind, line in _lines(path, stream):
+                if kind == b"said":
+                    yield _remark(path, line)
+
         done = session.record.transfer.bring_all(runs, said, data, person(), source)
     return ImportedRecord(
         record=source,
         runs=done.runs,
         remarks=done.remarks,
         kept=done.kept,
+        marks_kept=done.marks_kept,
         data=done.data.new,
         data_kept=done.data.kept,
     )

@@ -36,7 +36,8 @@ EVENTS = {
     "archive": "run.archived",
     "restore": "run.archived",
 }
-_WORDS = ("tag", "untag", "name", "unname", "archive", "restore")
+_PAIRS = (("tag", "untag"), ("name", "unname"), ("archive", "restore"))  # of each the last one counts
+_WORDS = tuple(kind for pair in _PAIRS for kind in pair)
 
 
 def is_name(text: str) -> bool:
@@ -163,9 +164,24 @@ def remarks(connection: Connection, run: str) -> list[Remark]:
 def named(connection: Connection, word: str) -> str | None:
     """The run that has this name now."""
     table = tables.annotation
-    rows = _remarks().where(table.c.kind.in_(("name", "unname")), table.c.word == word)
-    last = connection.execute(rows.order_by(None).order_by(table.c.id.desc()).limit(1)).one_or_none()
+    last = _last(connection, table.c.kind.in_(("name", "unname")), table.c.word == word)
     return last.public_id if last is not None and last.kind == "name" else None
+
+
+def last_said(connection: Connection, like: Remark) -> Remark | None:
+    """The last remark here on the same alias, or on the same tag or archiving of the run."""
+    table = tables.annotation
+    pair = next(pair for pair in _PAIRS if like.kind in pair)
+    same = [table.c.kind.in_(pair), table.c.word == like.word]
+    if "name" not in pair:  # an alias goes from run to run
+        same.append(tables.run.c.public_id == like.run)
+    last = _last(connection, *same)
+    return None if last is None else _remark(last)
+
+
+def _last(connection: Connection, *conditions: ColumnElement[bool]) -> Row[Any] | None:
+    rows = _remarks().where(*conditions).order_by(None).order_by(tables.annotation.c.id.desc())
+    return connection.execute(rows.limit(1)).one_or_none()
 
 
 def names(connection: Connection) -> list[RunName]:
@@ -265,7 +281,7 @@ def _remarks() -> Select[Any]:
     return (
         select(table, run.c.public_id, job.c.name.label("job"))
         .join(run, run.c.id == table.c.run_id)
-        .join(job, job.c.id == run.c.job_id)
+        .outerjoin(job, job.c.id == run.c.job_id)
         .order_by(table.c.id)
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.spec.inputs import InputData, folder_digest
 
 if TYPE_CHECKING:
-    from orchestrator.record.run_record import RunRecord
+    from orchestrator.record.run_record import ImageFacts, RunRecord
 
 NAME = 1300  # bytes: of a metric, package; as an index takes it
 LINE = 4096  # bytes: who submitted, a box, a reference, a branch
@@ -20,6 +20,7 @@ PATH = 1 << 15  # bytes of a path with its escapes
 NOTES = 10_000
 LOGGED = 10_000  # parameters that a script logged
 ATTEMPTS = 1_000_000
+LAYERS = 1000  # of an image; engines take 127
 VERSIONS = (1 << 31) - 1
 _LINES = ("submitted_by", "box", "reference")
 CODES = range(-(1 << 31), 1 << 31)
@@ -33,6 +34,16 @@ def beyond(run: RunRecord) -> str | None:
             return f"{name} has {size}, more than {most}"
     if run.exit_code is not None and run.exit_code not in CODES:
         return "exit_code is out of range"
+    return None
+
+
+def image_problem(image: ImageFacts) -> str | None:
+    """What no image of ours has, as words after its name; None without such."""
+    if len(image.layers) > LAYERS:
+        return f"has more than {LAYERS} layers"
+    texts = (image.base.name, *(text for one in image.layers for text in (one.title, one.media_type)))
+    if any(_bytes(text) > LINE for text in texts):
+        return f"has a text of more than {LINE} bytes"
     return None
 
 

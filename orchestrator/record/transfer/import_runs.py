@@ -25,9 +25,10 @@ from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord, Verdic
 from orchestrator.record.runs.finish_run import finish
 from orchestrator.record.runs.read_run import state_of, whole_image, whole_run
 from orchestrator.record.runs.run_states import insert_rows, key_of, submit, write_verdict
+from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document
-from orchestrator.record.transfer.import_limits import LINE, beyond, input_problem
+from orchestrator.record.transfer.import_limits import LINE, beyond, image_problem, input_problem
 from orchestrator.spec.inputs import InputData
 from orchestrator.structural_difference import differences
 from orchestrator.untrusted_json import first_problem, read_untrusted
@@ -83,6 +84,8 @@ class Carried(Value):
             run.base,
         ):
             raise ValueError(f"run {run.id} names another image than its own")
+        if (what := image_problem(item.image)) is not None:
+            raise ValueError(f"the image of run {run.id} {what}")
         for known in item.inputs:
             _check_input(known, run)
         _check_attempts(item.attempts, run)
@@ -111,6 +114,8 @@ def _check_verdict(line: VerdictLine, run: str) -> None:
     named = (line.document.get("rerun"), line.document.get("original"), line.document.get("outcome"))
     if line.outcome not in tables.OUTCOMES or not is_run_id(line.original):
         raise ValueError(f"a verdict over run {run} has no outcome that is known, or no original")
+    if any(len((text or "").encode("utf-8", "replace")) > LINE for text in (line.by, line.box)):
+        raise ValueError(f"a verdict over run {run} has a text of more than {LINE} bytes")
     if line.run != run or named != (run, line.original, line.outcome):
         raise ValueError(f"a verdict over run {run} speaks of others")
 
@@ -154,7 +159,10 @@ def _past_attempts(connection: Connection, run: RunRecord) -> Iterator[PastAttem
     table = tables.attempt
     mine = (table.c.run_id == key_of(connection, run.id)) & (table.c.number < run.attempt)
     for row in connection.execute(select(table).where(mine).order_by(table.c.number)):
-        yield PastAttempt(**{name: getattr(row, name) for name in PastAttempt.model_fields})
+        try:
+            yield PastAttempt(**{name: getattr(row, name) for name in PastAttempt.model_fields})
+        except WRONG as error:
+            raise unreadable(f"run {run.id}", error) from error
 
 
 def _known_inputs(connection: Connection, run: RunRecord) -> Iterator[InputData]:
@@ -191,7 +199,8 @@ def bring_in(
     """Write down what is not here yet; originals come before their reruns. `source`: the bundle's digest.
 
     UsageError, and nothing written, for a run that is here with other values, whose original is neither
-    here nor came before it, or with values that the record would give back changed.
+    here nor came before it, or with values that the record would give back changed; and for a new verdict
+    over a run of this record: a rerun is judged where it was executed.
     """
     brought = []
     lines: list[VerdictLine] = []
@@ -201,9 +210,15 @@ def bring_in(
             raise _refused(item.run.id, differences)
         if differences is None:
             _write(connection, item, by, source)
-        before = len(lines)
-        lines += [line for line in item.verdicts if not _is_here(connection, line)]
-        brought.append(Brought(run=item.run.id, new=differences is None, verdicts=len(lines) - before))
+        new = [line for line in item.verdicts if not _is_here(connection, line)]
+        if new and _was_executed_here(connection, item.run.id):
+            raise UsageError(
+                f"run {item.run.id} was executed in this record, and a verdict over it comes in that was not "
+                "given here",
+                "`reprise audit --only verdicts` computes those that were; leave the run out of the file",
+            )
+        lines += new
+        brought.append(Brought(run=item.run.id, new=differences is None, verdicts=len(new)))
     for line in lines:  # last: a verdict may be over a run that came after this one
         _write_verdict(connection, line)
     return brought
@@ -263,6 +278,12 @@ def _plain(error: Exception) -> str:
     return " ".join(str(getattr(error, "orig", error)).split())[:200]
 
 
+def _was_executed_here(connection: Connection, run: str) -> bool:
+    table = tables.run
+    ours = select(table.c.id).where(table.c.public_id == run, table.c.imported_from.is_(None))
+    return connection.execute(ours).first() is not None
+
+
 def _is_here(connection: Connection, line: VerdictLine) -> bool:
     table, rerun, first = tables.verdict, tables.run, tables.run.alias("original")
     query = (
@@ -275,8 +296,11 @@ def _is_here(connection: Connection, line: VerdictLine) -> bool:
             table.c.created_at == line.created_at,
         )
     )
-    text = document(line.document)
-    return any(document(json.loads(row.document)) == text for row in connection.execute(query))
+    text, rows = document(line.document), connection.execute(query)
+    there = readable(
+        rows, lambda row: document(json.loads(row.document)), lambda _: line.run, "verdict on run"
+    )
+    return text in there
 
 
 def _write_verdict(connection: Connection, line: VerdictLine) -> None:

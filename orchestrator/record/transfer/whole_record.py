@@ -18,7 +18,7 @@ from orchestrator.record.runs.annotations import (
     every_remark,
     is_alias,
     is_tag,
-    named,
+    last_said,
 )
 from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.schema import tables
@@ -33,6 +33,9 @@ class BroughtAll(Value):
     runs: tuple[Brought, ...]
     remarks: int  # that were not here
     kept: tuple[str, ...]  # aliases that stay with runs of this record
+    marks_kept: tuple[
+        str, ...
+    ]  # tags and archivings that stay as they are here: `RUN tag WORD`, `RUN archive`
     data: BroughtNames
 
 
@@ -48,9 +51,10 @@ def all_remarks(connection: Connection) -> list[Remark]:
     return every_remark(connection)
 
 
-def _check(remark: Remark) -> None:
-    """UsageError for what no person could have said here."""
-    if (what := _wrong(remark)) is not None:
+def _check(remark: Remark, runs: set[str]) -> None:
+    """UsageError for what no person could have said of a run that comes in."""
+    what = _wrong(remark) if remark.run in runs else "the file does not hold that run"
+    if what is not None:
         raise UsageError(
             f"what is said of run {remark.run} cannot be recorded: {what}",
             "the file was altered, or made by another program: export the record again",
@@ -79,7 +83,7 @@ def _wrong(remark: Remark) -> str | None:
 def bring_all(
     connection: Connection,
     items: Callable[[], Iterable[Carried]],
-    remarks: Iterable[Remark],
+    remarks: Callable[[], Iterable[Remark]],
     data: Callable[[], Iterable[CarriedData]],
     by: str,
     source: Digest,
@@ -87,29 +91,60 @@ def bring_all(
     """Write down what is not here yet: runs as `bring_in` does, then what was said of them, by whom and
     when, and named data as `bring_names` does.
 
-    An alias that a run of this record has stays with it. UsageError as of both, and for a remark that
-    cannot be recorded, or on a run that is not here; then nothing is written.
+    An alias, a tag or an archiving stays what it is here where somebody here spoke last of it, and the other
+    record does not know that. UsageError as of both, and for a remark that cannot be recorded, or on a run
+    that does not come in; then nothing is written.
     """
     brought = bring_in(connection, items, by, source)
-    ours = _aliases_here(connection, {item.run for item in brought})
-    new, kept = 0, set()
-    for remark in remarks:
-        _check(remark)
-        if remark.kind in ("name", "unname") and remark.word in ours:
-            kept.add(remark.word)
-        elif not _is_said(connection, remark):
+    kept = _kept(connection, remarks(), {item.run for item in brought})
+    new = 0
+    for remark in remarks():
+        if _subject(remark) not in kept and not _is_said(connection, remark):
             append_remark(connection, remark)
             new += 1
     names = bring_names(connection, data)
-    return BroughtAll(runs=tuple(brought), remarks=new, kept=tuple(sorted(kept)), data=names)
+    aliases = sorted(subject[-1] for subject in kept if subject[0] == "alias")
+    marks = sorted(" ".join(subject) for subject in kept if subject[0] != "alias")
+    return BroughtAll(
+        runs=tuple(brought), remarks=new, kept=tuple(aliases), marks_kept=tuple(marks), data=names
+    )
 
 
-def _aliases_here(connection: Connection, brought: set[str]) -> set[str]:
-    """Aliases of runs that are not among those which come in."""
-    table = tables.annotation
-    words = connection.execute(select(table.c.word).where(table.c.kind == "name").distinct()).scalars()
-    holders = {word: named(connection, word) for word in list(words)}
-    return {word for word, run in holders.items() if run is not None and run not in brought}
+Subject = tuple[str, ...]
+
+
+def _subject(remark: Remark) -> Subject:
+    """What it decides together with others: of these the last one counts. Empty for a note."""
+    match remark.kind:
+        case "name" | "unname":
+            return ("alias", remark.word)
+        case "tag" | "untag":
+            return (remark.run, "tag", remark.word)
+        case "archive" | "restore":
+            return (remark.run, "archive")
+        case _:
+            return ()
+
+
+def _kept(connection: Connection, remarks: Iterable[Remark], runs: set[str]) -> set[Subject]:
+    """What was decided here and not there, and would be decided otherwise by what comes in."""
+    here: dict[Subject, Remark | None] = {}
+    theirs: dict[Subject, tuple[str, str]] = {}
+    for remark in remarks:
+        _check(remark, runs)
+        subject = _subject(remark)
+        if not subject:
+            continue
+        if subject not in here:
+            here[subject] = last_said(connection, remark)
+        if here[subject] == remark:  # they know it: what they said later counts
+            here[subject] = None
+        theirs[subject] = (remark.kind, remark.run)
+    return {
+        subject
+        for subject, last in here.items()
+        if last is not None and (last.kind, last.run) != theirs[subject]
+    }
 
 
 def _is_said(connection: Connection, remark: Remark) -> bool:
