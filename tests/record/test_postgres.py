@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from support.ledger_checks import told, wrong
+from support.records import finish_run
 from support.services import PostgresServer, free_port, postgres_server
 
 from orchestrator.errors import RecordError
 from orchestrator.record.database import postgres as module
+from orchestrator.record.ledger.snapshot import Snapshot
 from orchestrator.record.record import open_record
 from orchestrator.record.run_record import HistoryFilter, NewRun
 from orchestrator.record.schema.table_base import METADATA
@@ -113,3 +116,74 @@ def test_indexes_over_some_rows_hold_only_these(postgres: PostgresServer, tmp_pa
     }
     assert len(wanted) >= 3
     assert partial == wanted
+
+
+def test_what_a_server_is_set_to_changes_nothing_that_is_read(
+    postgres: PostgresServer, new_run: Callable[..., NewRun], tmp_path: Path
+) -> None:
+    """Its owner may set how values are written, and what a transaction sees, for each session."""
+    url = postgres.new_record()
+    for setting in (
+        "default_transaction_isolation = 'repeatable read'",
+        "DateStyle = 'German'",
+        "extra_float_digits = 0",
+        "timezone = 'Asia/Tokyo'",
+        "client_encoding = 'LATIN1'",
+        "bytea_output = 'escape'",
+    ):
+        postgres.sql(f"ALTER DATABASE {url.rpartition('/')[2]} SET {setting}")
+    settings = load({"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": url})
+    trouble: list[Exception] = []
+
+    def work(number: int) -> None:
+        try:
+            with open_record(settings) as record:
+                for _ in range(8):
+                    finish_run(record, new_run(), seconds=number + 0.1 + 0.2, metrics={"loss": 1 / 3})
+        except Exception as error:  # noqa: BLE001  (told below)
+            trouble.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert trouble == []
+    with open_record(settings) as record:
+        lines = record.history.lines(HistoryFilter())
+        assert len(lines) == 32 and {line.seconds for line in lines} == {n + 0.1 + 0.2 for n in range(4)}
+        record.annotations.note(lines[0].id, "naïve 中文", "ada")
+        assert record.annotations.marks(lines[0].id).notes[0].text == "naïve 中文"
+        assert wrong(record) == []
+
+
+def test_a_database_of_bytes_holds_texts(
+    postgres: PostgresServer, new_run: Callable[..., NewRun], tmp_path: Path
+) -> None:
+    """SQL_ASCII, as `initdb` makes it where no language is set: drivers take its texts for bytes."""
+    postgres.sql("CREATE DATABASE plain ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    settings = load({"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": postgres.url("plain")})
+    with open_record(settings) as record:
+        run = finish_run(record, new_run(description="naïve 中文"))
+        assert record.run(run).description == "naïve 中文"
+        assert wrong(record) == []
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "0044-03-15 BC", "20000-01-01"])
+def test_a_moment_that_python_cannot_hold_costs_its_row(
+    postgres: PostgresServer, new_run: Callable[..., NewRun], tmp_path: Path, moment: str
+) -> None:
+    url = postgres.new_record()
+    with open_record(load({"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": url})) as record:
+        good, bad = finish_run(record, new_run()), finish_run(record, new_run())
+        with psycopg.connect(url, autocommit=True) as others:
+            changed = "UPDATE run SET created_at = %s, finished_at = %s WHERE public_id = %s"
+            others.execute(changed, (moment, moment, bad))
+            others.execute("UPDATE event SET at = %s WHERE run = %s", (moment, bad))
+        assert [line.id for line in record.history.lines(HistoryFilter())] == [good]
+        with pytest.raises(RecordError, match=bad):
+            record.run(bad)
+        with record.reading() as connection:
+            found = {one.run: one.rows is None for page in Snapshot(connection).runs() for one in page}
+            assert found == {good: False, bad: True}
+            assert len(list(Snapshot(connection).ledger_events())) == record.ledger.head().size

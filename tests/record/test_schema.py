@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,19 @@ def test_a_record_that_this_code_does_not_know_is_left_alone(tmp_path: Path, nam
     with pytest.raises(RecordError, match=said):
         bring_to_head(database)
     assert (tmp_path / "old" / "reprise.db").read_bytes() == before
+
+
+def test_a_record_without_its_version_is_left_alone(tmp_path: Path) -> None:
+    """Taken for an empty one, it would get a second ledger."""
+    fresh(tmp_path).close()
+    path = tmp_path / "home" / "reprise.db"
+    for lost in ("DELETE FROM alembic_version", "DROP TABLE alembic_version"):
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(lost)
+        with pytest.raises(RecordError, match="a table annotation already"):
+            bring_to_head(open_database(f"sqlite:///{path}"))
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT count(*) FROM ledger").fetchone() == (1,)
 
 
 def test_the_words_of_a_verdict_are_the_verdict_rooms() -> None:

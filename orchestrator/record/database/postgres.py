@@ -11,15 +11,21 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import psycopg
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import Format
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.errors import RecordError
 from orchestrator.record.database import database
 from orchestrator.record.database.database import POOL_TIMEOUT, Database, T, Work, shown
 from orchestrator.record.database.database_clock import BEGAN
+from orchestrator.record.schema.columns import NO_MOMENT
 
 PATIENCE = 60.0  # seconds that a server may be away; a restart with recovery took 1 to 3
 PAUSE = 0.25  # seconds between two tries
@@ -34,6 +40,10 @@ _LIVELY = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds
 }
+
+# How values are written: of a float all digits, of a moment a form that is read again.
+_FORMS = b"SELECT set_config('DateStyle', 'ISO', false), set_config('extra_float_digits', '1', false)"
+_MOMENTS = psycopg.adapters.types["timestamptz"].oid
 
 # Keys of the advisory locks: "Reprise" as bytes, and one more for the schema.
 WRITER = 0x52657072697365
@@ -61,9 +71,17 @@ class Postgres(Database):
     def __init__(self, url: URL) -> None:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
-            connect_args={"connect_timeout": CONNECT_TIMEOUT, "application_name": "reprise", **_LIVELY},
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT,
+                "application_name": "reprise",
+                "client_encoding": "utf8",
+                **_LIVELY,
+            },
+            # Of writes: a snapshot from before our turn would not see what was written until then.
+            isolation_level="READ COMMITTED",
             pool_timeout=POOL_TIMEOUT,
         )
+        event.listen(engine, "connect", _on_connect)
         event.listen(engine, "begin", _on_begin)
         super().__init__(shown(url), engine)
 
@@ -156,6 +174,31 @@ def _is_refusal(text: str) -> bool:
     """Whether waiting would not help. By text: psycopg gives no state for errors before a session begins."""
     said = ("password", "does not exist", "authentication", "no pg_hba", "resolve host", "translate host")
     return any(part in text for part in said)
+
+
+class _MomentLoader(Loader):
+    """Moments that Python cannot hold (`infinity`, before the year 1) are none, and cost only their row."""
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        plain = psycopg.adapters.get_loader(oid, Format.TEXT)
+        assert plain is not None  # noqa: S101  (for mypy)
+        self._plain = plain(oid, context)
+
+    def load(self, data: Buffer) -> datetime:
+        try:
+            moment: datetime = self._plain.load(data)
+        except psycopg.DataError:
+            return NO_MOMENT
+        return moment
+
+
+def _on_connect(connection: psycopg.Connection, _entry: ConnectionPoolEntry) -> None:
+    """What a server, a database or a role may have set otherwise, and what is read rests on."""
+    connection.adapters.register_loader(_MOMENTS, _MomentLoader)
+    connection.autocommit = True  # one round trip, and no transaction
+    connection.execute(_FORMS)
+    connection.autocommit = False
 
 
 def _on_begin(connection: Connection) -> None:

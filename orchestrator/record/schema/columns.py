@@ -21,6 +21,9 @@ class NoMoment(datetime):
     """Stands where a row holds no moment: later than any year that our values take."""
 
 
+NO_MOMENT = NoMoment(9999, 12, 31, tzinfo=UTC)
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware datetime, stored in UTC with microseconds, so that text order is time order.
 
@@ -38,7 +41,7 @@ class Moment(TypeDecorator[datetime]):
             try:
                 return value if inner is None else inner(value)
             except (ValueError, TypeError, OverflowError):
-                return NoMoment(9999, 12, 31, tzinfo=UTC)
+                return NO_MOMENT
 
         return read
 

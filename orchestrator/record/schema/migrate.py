@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.errors import RecordError
@@ -83,6 +83,12 @@ def _create(database: Database) -> None:
     """A new record: the tables of the code, and the name of its ledger."""
     database.before_upgrade()
     with database.writing() as connection:
+        there = sorted(tables.METADATA.tables.keys() & set(inspect(connection).get_table_names()))
+        if there:  # a ledger of another name would be put beside its own
+            raise RecordError(
+                f"{database.name} has a table {there[0]} already, and does not say that it is a record",
+                "name an empty database; where it was a record, restore the table alembic_version, too",
+            )
         if connection.dialect.name == "postgresql":  # see tables.py: there it would import the dialect
             for index in (index for table in tables.METADATA.tables.values() for index in table.indexes):
                 index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
