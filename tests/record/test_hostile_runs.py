@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import secrets
+import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -18,18 +20,24 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import Table, create_engine, insert, make_url, select, update
 from support.examples import EVERYTHING, share, tries
-from support.records import ONE, full_result
+from support.records import BOX, ONE, finish_run, full_result
 
 from orchestrator.cli.terminal.console import print_document, print_view, show
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
-from orchestrator.record.record import Record
+from orchestrator.record.history.changes import ASPECTS
+from orchestrator.record.ledger.read_ledger import EventFilter
+from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import HistoryFilter, NewRun
 from orchestrator.record.schema import tables
 from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.run.attempt_model import Fingerprint
 from orchestrator.settings import Settings
+from orchestrator.spec.inputs import InputData
+from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
+from orchestrator.verdict.verdict_model import Outcome, Verdict
+from orchestrator.view.ledger_view import events_view
 from orchestrator.view.runs.history_view import Answer, history_view
 from orchestrator.view.runs.run_view import run_document, run_page
 
@@ -251,3 +259,135 @@ def test_a_live_log_of_others_is_read_up_to_a_size(record: Record, settings: Set
         start = pieces[-1][0] + len(pieces[-1][1])
         seen += len(pieces)
     assert seen == 60, "the rest comes when it is asked for"
+
+
+def others(settings: Settings) -> sqlite3.Connection:
+    """Somebody's own tool: it asks for no constraint."""
+    return sqlite3.connect(settings.home / "reprise.db", isolation_level=None)
+
+
+@pytest.mark.parametrize("table", ["job", "image"])
+def test_a_run_whose_job_or_image_is_gone_costs_itself(
+    sqlite_settings: Settings, new_run: New, table: str
+) -> None:
+    with open_record(sqlite_settings) as record:
+        first, second = whole(record, new_run), whole(record, new_run, job="other", image="other")
+        with closing(others(sqlite_settings)) as connection:
+            connection.execute(f"DELETE FROM {table} WHERE id = 2")
+        look(record, second)
+        for limit in (None, 10):
+            assert [line.id for line in record.history.lines(HistoryFilter(limit=limit))] == [first]
+        with pytest.raises(RepriseError):
+            record.history.line(second)
+
+
+def test_bytes_that_are_no_text_are_written_out(sqlite_settings: Settings, new_run: New) -> None:
+    with open_record(sqlite_settings) as record:
+        run = whole(record, new_run)
+        record.annotations.note(run, "a note", "ada")
+        with closing(others(sqlite_settings)) as connection:
+            for column in ("message", "submitted_by", "description"):
+                connection.execute(f"UPDATE run SET {column} = CAST(x'61ff' AS TEXT)")
+            connection.execute("UPDATE annotation SET text = CAST(x'61ff' AS TEXT)")
+            connection.execute("UPDATE event SET made_by = CAST(x'61ff' AS TEXT) WHERE idx = 3")
+        look(record, run)
+        (line,) = record.history.lines(HistoryFilter())
+        assert (line.message, record.run(run).submitted_by) == ("a\\xff", "a\\xff")
+        assert record.annotations.marks(run).notes[0].text == "a\\xff"
+        assert record.annotations.tag(run, ["seen"], "ada") == ["seen"]
+        events = record.ledger.events(EventFilter())
+        assert [event.by for event in events][3] == ""
+        assert len(events) == record.ledger.head().size
+
+
+@pytest.mark.parametrize(
+    "document", [b"[" * 100_000, b"{}", b'{"index":3,"kind":"run.noted","data":7}', "text"], ids=range(4)
+)
+def test_a_damaged_event_costs_its_line(sqlite_settings: Settings, new_run: New, document: Any) -> None:
+    with open_record(sqlite_settings) as record:
+        whole(record, new_run)
+        with closing(others(sqlite_settings)) as connection:
+            connection.execute("UPDATE event SET document = ? WHERE idx = 3", (document,))
+        events = record.ledger.events(EventFilter())
+        view = events_view(events, len(events), more=False)
+        assert view.document["events"][3]["data"] is None
+        assert list(view.page)
+
+
+def test_the_best_run_that_can_be_read_is_the_best(sqlite_settings: Settings, new_run: New) -> None:
+    with open_record(sqlite_settings) as record:
+        first, second, third = (finish_run(record, new_run(), metrics={"accuracy": 0.5}) for _ in range(3))
+        with closing(others(sqlite_settings)) as connection:
+            for run in (first, third):
+                connection.execute("UPDATE run SET seconds = 'x' WHERE public_id = ?", (run,))
+        assert record.history.best("digits", "accuracy").line.id == second
+
+
+ODD = ["x", "[" * 3000, "CAST(x'ff' AS TEXT)", "2026-01-01"]
+
+
+@pytest.mark.parametrize("table", tables.METADATA.tables)
+def test_what_stands_in_a_row_ends_no_verb(sqlite_settings: Settings, new_run: New, table: str) -> None:
+    """Each column of each table, beside those that `look` reads: what a verb says is an error for people."""
+    names = [
+        column.name for column in tables.METADATA.tables[table].columns if column.type.python_type is str
+    ]
+    with open_record(sqlite_settings) as record:
+        run, rerun = judged_pair(record, new_run)
+        item = record.transfer.carry(rerun)
+        history, sets = record.history, record.data_sets
+        ask: list[Callable[[], Any]] = [
+            *(partial(history.page, HistoryFilter(limit=5, changed=aspect)) for aspect in ASPECTS),
+            lambda: history.best("digits", "accuracy"),
+            lambda: history.line(run),
+            lambda: record.transfer.carry(rerun, attempts=True),
+            lambda: record.transfer.try_in(lambda: [item], SOURCE),
+            lambda: (sets.known_input(ONE), sets.versions(), sets.mentions([ONE]), sets.find("set")),
+            lambda: record.image(item.image.digest),
+            lambda: (record.boxes.all(), record.annotations.names(), record.annotations.marks(run)),
+            lambda: (history.lineage(run), history.lineage(rerun)),
+            lambda: (
+                record.everything.oldest_open(),
+                record.everything.named([ONE]),
+                record.series(run, "loss"),
+            ),
+            lambda: (record.ledger.head(), record.ledger.events(EventFilter()), record.ledger.head_due()),
+        ]
+        with closing(others(sqlite_settings)) as connection:
+            for name in names:
+                for value in share(ODD, names.index(name)):
+                    before = connection.execute(f'SELECT rowid, "{name}" FROM "{table}"').fetchall()
+                    raw = value if value.startswith("CAST") else f"'{value}'"
+                    try:
+                        connection.execute(f'UPDATE "{table}" SET "{name}" = {raw}')
+                    except sqlite3.IntegrityError:  # the database does not take it
+                        continue
+                    for question in ask:
+                        with suppress(RepriseError):
+                            question()
+                    for rowid, old in before:
+                        connection.execute(f'UPDATE "{table}" SET "{name}" = ? WHERE rowid = ?', (old, rowid))
+
+
+def judged_pair(record: Record, new_run: New) -> tuple[str, str]:
+    """A run and its judged rerun, with rows in the tables that several runs share."""
+    record.boxes.introduce(BOX)
+    files = [{"path": path, "digest": ONE, "size": 3} for path in ("a.csv", "b.csv")]
+    inputs = InputData.model_validate({"digest": ONE, "folder": True, "count": 2, "size": 6, "files": files})
+    program = Program(name="digits", command=("python", "t.py"), params={"lr": 0.1}, inputs={"data": ONE})
+    record.data_sets.add("set", inputs, "ada")
+    made = []
+    for original in (None, 0):
+        rerun_of = None if original is None else made[original]
+        run, _ = record.submit(new_run(program=program, inputs=(inputs,), rerun_of=rerun_of))
+        record.claim(run, "b0", "boot", "pid 1")
+        record.requeue(run, 1, "its node died")
+        record.claim(run, "b0", "boot", "pid 2")
+        bits = {"gpus": [], "cpu_isa": ["avx2"], "effective": {}}
+        print_ = Fingerprint(bit_class=bits, perf_class={}, identity={"box": "b", "gpus": []}, bit_digest=ONE)
+        record.finish(run, 2, full_result(metrics={"accuracy": 0.5}, fingerprint=print_))
+        made.append(run)
+    verdict = Verdict(outcome=Outcome.IDENTICAL, original=made[0], rerun=made[1], summary="")
+    record.add_verdict(verdict, "b0", "ada")
+    record.annotations.name("prod", made[0], "ada")
+    return made[0], made[1]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +250,21 @@ def test_named_data_is_said(record: Record, made: Made, tmp_path: Path) -> None:
     user = made("train", {"set": put(tmp_path / "a", "pictures")}, origins=origins)
     [item] = record.history.lineage(user).unmade
     assert item.data == "mnist@3"
+
+
+def test_a_clock_that_was_set_back_hides_no_link(record: Record, made: Made, tmp_path: Path) -> None:
+    """Runs of this record come in the order of their keys; those of another one by their moments alone."""
+    weights = put(tmp_path / "model", "weights")
+    maker = made("train", model="weights")
+    origin = InputOrigin(asked=f"run:{maker}/model", run=maker, path="model")
+    users = {made("use", {"m": weights}), made("ask", {"m": weights}, origins={"m": origin})}
+    run = tables.run
+    earlier = sqlalchemy.update(run).values(created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    back = earlier.where(run.c.public_id.in_(users))
+    record._database.write(lambda connection: connection.execute(back))
+    for user in users:
+        assert [link.maker for link in record.history.lineage(user).above] == [maker]
+    assert {link.user for link in record.history.lineage(maker).below} == users
+    brought = sqlalchemy.update(run).values(imported_from=Digest.of(b"bundle"))
+    record._database.write(lambda connection: connection.execute(brought))
+    assert record.history.lineage(maker).below == ()

@@ -28,6 +28,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.message_wording import count
 from orchestrator.record.ledger.audit_pages import ImageLine
+from orchestrator.record.runs.unreadable_rows import UnreadableError
 from orchestrator.spec.program import Program
 from orchestrator.structural_difference import differences
 
@@ -109,7 +110,11 @@ class Claims:
         yield from _payload(image)
 
     def _recorded(self, image: Image, line: ImageLine) -> Iterator[Finding]:
-        facts, _ = self._session.record.image(image.digest)
+        try:
+            facts, _ = self._session.record.image(image.digest)
+        except UnreadableError as error:
+            yield Finding.of_image(Kind.UNREADABLE, image.digest, error.message)
+            return
         for name, ours, theirs in (
             ("config digest", facts.config_digest, image.config_digest),
             ("base", facts.base.digest, image.base.digest),

@@ -19,6 +19,7 @@ from orchestrator.image.registry.registry_client import AbsentError, Client, Sil
 from orchestrator.image.stored_image import image_of
 from orchestrator.launch.move_images import registry
 from orchestrator.launch.session import Session
+from orchestrator.record.runs.unreadable_rows import UnreadableError
 from orchestrator.record.store.safe_folders import NoFileError, open_file
 
 TOGETHER = 200  # images in one archive of the engine, where a shared layer is read once
@@ -111,7 +112,7 @@ def _saved_findings(session: Session, image: SavedImage) -> Iterator[Finding]:
                 yield Finding.of_image(Kind.ENGINE_ALTERED, digest, detail)
         try:
             facts, _ = session.record.image(digest)
-        except UsageError:  # it belongs to another record
+        except (UsageError, UnreadableError):  # it belongs to another record; or its rows are found altered
             continue
         if image.config_digest not in (facts.config_digest, facts.digest):
             detail = f"its config should be {facts.config_digest}, and is {image.config_digest}"

@@ -149,17 +149,18 @@ def _mention(digest: Any, path: Any) -> Select[Any]:
 
 
 def known_input(connection: Connection, digest: Digest) -> InputData | None:
-    """What the record holds of an input: the files of a folder, where they were recorded. None: nothing."""
+    """What the record holds of an input: the files of a folder, where they were recorded. None: nothing.
+
+    UnreadableError where a row of it was altered.
+    """
     row = connection.execute(select(_data).where(_data.c.digest == digest)).one_or_none()
     if row is None:
         return None
-    return InputData(
-        digest=digest,
-        folder=row.folder,
-        count=row.files,
-        size=row.size,
-        files=tuple(_files(connection, digest)),
-    )
+    try:
+        files = tuple(_files(connection, digest))
+        return InputData(digest=digest, folder=row.folder, count=row.files, size=row.size, files=files)
+    except WRONG as error:
+        raise unreadable(f"input data {digest}", error) from error
 
 
 def _files(connection: Connection, folder: Digest) -> Iterator[InputFile]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -15,7 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from orchestrator.durable import locked
 from orchestrator.errors import RecordError
 from orchestrator.record.database import database
-from orchestrator.record.database.database import POOL_TIMEOUT, Database
+from orchestrator.record.database.database import POOL_TIMEOUT, Database, T, Work
 
 _HINTS = {
     "readonly database": "make the file and its folder writable for you, or name another (REPRISE_HOME)",
@@ -27,6 +28,9 @@ _HINTS = {
     "not a database": "the file is damaged or not ours; restore it from a copy, or move it away",
     "malformed": "the file is damaged; restore it from a copy, or move it away",
 }
+
+
+_NO_TEXT = "Could not decode to UTF-8"
 
 
 class Sqlite(Database):
@@ -46,6 +50,21 @@ class Sqlite(Database):
         event.listen(engine, "connect", _on_connect)
         event.listen(engine, "begin", _on_begin)
         super().__init__(str(self.path), engine)
+
+    def read(self, work: Work[T]) -> T:
+        return self._whatever_stands_there(super().read, work)
+
+    def write(self, work: Work[T], settled: Work[T | None] | None = None) -> T:
+        return self._whatever_stands_there(super().write, work, settled)
+
+    def _whatever_stands_there(self, do: Callable[..., T], work: Work[T], *more: Any) -> T:
+        """Do it; once more, with odd bytes written out, where a column of text holds what is no UTF-8."""
+        try:
+            return do(work, *more)
+        except RecordError as error:
+            if _NO_TEXT not in error.message:
+                raise
+        return do(lambda connection: _work_on_odd_text(connection, work), *more)
 
     def refusal(self, error: DBAPIError) -> str | None:
         return str(error.orig) if isinstance(error.orig, sqlite3.DatabaseError) else None
@@ -83,6 +102,17 @@ class Sqlite(Database):
 
     def no_such_table(self, error: DBAPIError) -> bool:
         return "no such table" in str(error.orig)
+
+
+def _work_on_odd_text(connection: Connection, work: Work[T]) -> T:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)  # noqa: S101  (for mypy)
+    # Not always: SQLite's own reading of text is twice as fast.
+    raw.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
+    try:
+        return work(connection)
+    finally:
+        raw.text_factory = str
 
 
 def _on_connect(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Table, exists, select, true
 
 from orchestrator.record.database.among import among
 from orchestrator.record.run_record import Changed, Delta
+from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 from orchestrator.value import Plain, flat
 
@@ -131,7 +132,8 @@ def _rows(connection: Connection, table: Table, keys: Sequence[int]) -> Iterable
 def _hardware(connection: Connection, keys: Sequence[int]) -> Facts:
     """The hardware that can change bits."""
     rows = _rows(connection, tables.fingerprint, keys)
-    return {row.run_id: flat(json.loads(row.bit_class)) for row in rows}
+    read = readable(rows, lambda row: (row.run_id, flat(json.loads(row.bit_class))), lambda row: row.run_id)
+    return dict(read)
 
 
 def _seed(connection: Connection, keys: Sequence[int]) -> Facts:

@@ -43,8 +43,8 @@ def lines_of(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
             attempt.c.box,
             tables.box.c.name.label("box_name"),
         )
-        .join(job, job.c.id == run.c.job_id)
-        .join(image, image.c.id == run.c.image_id)
+        .outerjoin(job, job.c.id == run.c.job_id)  # where it is gone, the run is left out, with a warning
+        .outerjoin(image, image.c.id == run.c.image_id)
         .outerjoin(_original, _original.c.id == run.c.rerun_of)
         .outerjoin(attempt, executed())
         .outerjoin(tables.box, tables.box.c.id == attempt.c.box)

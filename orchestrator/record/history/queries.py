@@ -23,7 +23,7 @@ from orchestrator.record.history.recorded_names import KnownNames, RecordedNames
 from orchestrator.record.run_record import Changed, HistoryFilter, HistoryPage, RunLine, VerdictLine
 from orchestrator.record.runs.annotations import LATEST, has_tag, is_archived, is_name, named, names
 from orchestrator.record.runs.run_states import key_of
-from orchestrator.record.runs.unreadable_rows import readable
+from orchestrator.record.runs.unreadable_rows import readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import State
 
@@ -124,8 +124,13 @@ def history(connection: Connection, wanted: HistoryFilter) -> HistoryPage:
 
 
 def line_of(connection: Connection, run: str) -> RunLine:
-    """One run as a line of the history, with its metrics' extremes. UsageError for an unknown one."""
-    return lines_of(connection, [key_of(connection, run)])[0]
+    """One run as a line of the history, with its metrics' extremes. UsageError for an unknown one,
+    RecordError for an altered one.
+    """
+    found = lines_of(connection, [key_of(connection, run)])
+    if not found:
+        raise unreadable(f"run {run}", ValueError("it makes no line of the history"))
+    return found[0]
 
 
 def named_lines(connection: Connection, runs: Sequence[str]) -> list[RunLine]:

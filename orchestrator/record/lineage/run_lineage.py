@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, false, null, select, true, union_all
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, false, null, select, true, union_all
 
 from orchestrator.digest import Digest
 from orchestrator.record.lineage.lineage_model import Kin, Lineage, Link, Match, Unmade
@@ -112,7 +112,7 @@ def _edges(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
             query.join(maker, maker.c.id == output.run_id)
             .join(user, user.c.id == item.run_id)
             .where((item.run_id if upwards else output.run_id).in_(keys), output.size > 0)
-            .where(maker.c.created_at < user.c.created_at)
+            .where(_before(maker, user))
         )
 
     both = union_all(narrowed(whole), narrowed(part), _named(keys, upwards=upwards)).subquery()
@@ -131,8 +131,16 @@ def _named(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
         .join(tables.run_input, (item.run_id == origin.run_id) & (item.name == origin.name))
         .join(maker, maker.c.public_id == origin.run)
         .join(user, user.c.id == origin.run_id)
-        .where((origin.run_id if upwards else maker.c.id).in_(keys), maker.c.created_at < user.c.created_at)
+        .where((origin.run_id if upwards else maker.c.id).in_(keys), _before(maker, user))
     )
+
+
+def _before(one: Any, other: Any) -> ColumnElement[bool]:
+    """Whether a run was submitted before another. Those of this record are by their keys, whatever its clock
+    said; others have only their moments.
+    """
+    here = one.c.imported_from.is_(None) & other.c.imported_from.is_(None)
+    return case((here, one.c.id < other.c.id), else_=one.c.created_at < other.c.created_at)
 
 
 def _asked(connection: Connection, keys: set[int]) -> dict[tuple[int, str], Row[Any]]:
@@ -221,7 +229,7 @@ def _kin(connection: Connection, keys: set[int]) -> dict[int, Kin]:
             _original.c.public_id.label("rerun_of"),
             is_archived().label("archived"),
         )
-        .join(job, job.c.id == run.c.job_id)
+        .outerjoin(job, job.c.id == run.c.job_id)
         .outerjoin(_original, _original.c.id == run.c.rerun_of)
         .where(run.c.id.in_(sorted(keys)))
     )

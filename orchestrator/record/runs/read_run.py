@@ -118,7 +118,16 @@ def _base(row: Row[Any]) -> BaseRef:
 
 
 def whole_image(connection: Connection, digest: str) -> tuple[ImageFacts, Program]:
-    """An image by its full manifest or config digest, and the program in it. UsageError if unknown."""
+    """An image by its full manifest or config digest, and the program in it. UsageError if unknown,
+    RecordError for an altered row.
+    """
+    try:
+        return _whole_image(connection, digest)
+    except WRONG as error:
+        raise unreadable(f"image {digest}", error) from error
+
+
+def _whole_image(connection: Connection, digest: str) -> tuple[ImageFacts, Program]:
     image, layer, run = tables.image, tables.image_layer, tables.run
     row = connection.execute(
         select(image)
@@ -132,7 +141,7 @@ def whole_image(connection: Connection, digest: str) -> tuple[ImageFacts, Progra
     # The same image holds the same program, so its first run has it; no image is recorded without a run.
     program = connection.execute(
         select(run.c.program).where(run.c.image_id == row.id).order_by(run.c.id).limit(1)
-    ).scalar_one()
+    ).scalar()
     facts = ImageFacts(
         digest=row.digest,
         config_digest=row.config_digest,
