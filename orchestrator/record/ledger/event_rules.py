@@ -3,7 +3,7 @@
 An event says what rows are from then on. So whoever can write to the database could append one that gives an
 old run other metrics, change the row with it, and event and row would agree. Reprise writes no such event. A
 kind says only what stands here; a run begins once and ends once; a note or a verdict is said once. `append`
-refuses what breaks the first of these, and the audit finds what breaks any.
+refuses what breaks the first of these, and the audit finds what breaks any. No database is needed for it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from orchestrator.record.ledger.fold_events import KEYED, LIST_NAMES, OWNED, SHARED, fold, told_in
-from orchestrator.record.runs.field_tables import RESULTS, SUBMITTED
+from orchestrator.record.run_record import BoxFacts
 from orchestrator.record.runs.unreadable_rows import WRONG
-from orchestrator.record.schema import tables
-from orchestrator.run.attempt_model import FINAL_STATES
+from orchestrator.run.attempt_model import FINAL_STATES, Result
 
 _TABLES = frozenset(("run", *KEYED, *SHARED, *OWNED, *LIST_NAMES))
 _FINAL = frozenset(state.value for state in FINAL_STATES)
-_ASKED = ("param", "run_input", *(held.table.name for held in SUBMITTED.values()))
-_MEASURED = tuple(held.table.name for held in RESULTS.values())
+_ASKED = ("param", "run_input", "wanted", "git_state", "input_origin")
+_MEASURED = tuple(name for name in LIST_NAMES if name not in _ASKED)
 _STEP = ("state", "attempt")
 _OF_A_RUN = ("run", *KEYED, *LIST_NAMES)
 
@@ -44,7 +43,7 @@ RULES: dict[str, _Rule] = {
         adds=("input_data", "input_file"), changes={"input_data": ("folder", "files", "size")}
     ),
     "data.named": _Rule(adds=("data_version",)),
-    "box.introduced": _Rule(adds=("box",), changes={"box": tables.box.columns.keys()}),
+    "box.introduced": _Rule(adds=("box",), changes={"box": (*BoxFacts.model_fields, "started_at")}),
     "run.adopted": _Rule(adds=_OF_A_RUN, begins=True),
     "run.imported": _Rule(adds=_OF_A_RUN, begins=True),
     "run.submitted": _Rule(adds=("run", *_ASKED), begins=True),
@@ -57,7 +56,7 @@ RULES: dict[str, _Rule] = {
     "run.requeued": _Rule(adds=("launch",), changes={"run": _STEP, "launch": ("ended", "ended_at")}),
     "run.cancel_requested": _Rule(changes={"run": ("cancel_requested_at",)}),
     "run.finished": _Rule(
-        adds=_MEASURED, changes={"run": (*tables.ENDED, "recorded_at"), "attempt": ("seal",)}
+        adds=_MEASURED, changes={"run": (*Result.model_fields, "recorded_at"), "attempt": ("seal",)}
     ),
     "run.noted": _SAID,
     "run.tagged": _SAID,
