@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -52,19 +52,22 @@ class Sqlite(Database):
         super().__init__(str(self.path), engine)
 
     def read(self, work: Work[T]) -> T:
-        return self._whatever_stands_there(super().read, work)
-
-    def write(self, work: Work[T], settled: Work[T | None] | None = None) -> T:
-        return self._whatever_stands_there(super().write, work, settled)
-
-    def _whatever_stands_there(self, do: Callable[..., T], work: Work[T], *more: Any) -> T:
-        """Do it; once more, with odd bytes written out, where a column of text holds what is no UTF-8."""
+        """Where a column of text holds what is no UTF-8, once more, with its odd bytes written out."""
         try:
-            return do(work, *more)
+            return super().read(work)
         except RecordError as error:
             if _NO_TEXT not in error.message:
                 raise
-        return do(lambda connection: _work_on_odd_text(connection, work), *more)
+        return super().read(partial(_on_odd_text, work))
+
+    def write(self, work: Work[T], settled: Work[T | None] | None = None) -> T:
+        """The same: nothing of the first try is there."""
+        try:
+            return super().write(work, settled)
+        except RecordError as error:
+            if _NO_TEXT not in error.message:
+                raise
+        return super().write(partial(_on_odd_text, work), settled)
 
     def refusal(self, error: DBAPIError) -> str | None:
         return str(error.orig) if isinstance(error.orig, sqlite3.DatabaseError) else None
@@ -104,7 +107,7 @@ class Sqlite(Database):
         return "no such table" in str(error.orig)
 
 
-def _work_on_odd_text(connection: Connection, work: Work[T]) -> T:
+def _on_odd_text(work: Work[T], connection: Connection) -> T:
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)  # noqa: S101  (for mypy)
     # Not always: SQLite's own reading of text is twice as fast.

@@ -37,7 +37,7 @@ class LedgerHead(Value):
 
 
 class Told(NamedTuple):
-    index: int
+    number: int  # the event's index
     kind: str
     data: dict[str, Any]
 

@@ -148,7 +148,7 @@ def _whole_image(connection: Connection, digest: str) -> tuple[ImageFacts, Progr
         base=_base(row),
         layers=tuple(value_from(Layer, layer, item) for item in layers),
     )
-    return facts, Program.model_validate(json.loads(program))
+    return facts, Program.model_validate(json.loads(str(program)))
 
 
 def state_of(connection: Connection, run: str) -> State | None:
