@@ -107,9 +107,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Digest]:
     for kind in (BucketStore, BlobStore):
         real = kind.stream
 
-        def noted(self, digest, offset, real=real):  # type: ignore[no-untyped-def]
+        def noted(self, digest, offset, size=None, real=real):  # type: ignore[no-untyped-def]
             found.append(digest)
-            return real(self, digest, offset)
+            return real(self, digest, offset, size)
 
         monkeypatch.setattr(kind, "stream", noted)
     return found
@@ -333,7 +333,7 @@ def test_a_large_file_goes_on_where_it_was(
     begun.write_bytes(file.read_bytes()[: 2 << 20])
     offsets: list[int] = []
     real = there.store.stream
-    monkeypatch.setattr(there.store, "stream", lambda digest, at: (offsets.append(at), real(digest, at))[1])
+    monkeypatch.setattr(there.store, "stream", lambda *words: (offsets.append(words[1]), real(*words))[1])
     assert materialise(there, sent.digest, SILENT).read_bytes() == file.read_bytes()
     assert offsets == [2 << 20]
 

@@ -126,7 +126,7 @@ def test_pieces_of_a_large_blob(far: BucketStore, ranges: bool) -> None:
     if ranges:
         from obstore.store import MemoryStore
 
-        far.__dict__["client"] = MemoryStore()
+        far.__dict__["client"] = far.__dict__["reader"] = MemoryStore()
     data = os.urandom(3 * bucket_store.PART + 77)
     digest = far.put_bytes(data)
     with far.open(digest) as stream:

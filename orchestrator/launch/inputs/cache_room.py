@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.digest import Digest
-from orchestrator.disk_room import Room, nearest_folder
+from orchestrator.disk_room import RESERVE, Room, nearest_folder
 from orchestrator.durable import locked
 from orchestrator.errors import UsageError
 from orchestrator.launch.inputs.input_cache import InputCache, names_in
@@ -21,16 +21,16 @@ SHARE = 4  # of the disk: by default the cache may have one part in so many
 
 
 def make_room(settings: Settings, cache: InputCache, needed: int, what: str) -> Room:
-    """Remove inputs until `needed` bytes more fit the limit. Returns the check of the disk for writing them.
+    """Remove inputs until `needed` bytes more fit limit and disk. Returns the check for writing them.
 
     The limit gives way to what open runs use. StoreError where the disk has no room for `needed`.
     """
-    limit = limit_of(settings)
+    limit, place = limit_of(settings), nearest_folder(settings.inputs)
     _clear(cache)
     taken = size_of(cache)
-    fits = needed <= taken + shutil.disk_usage(nearest_folder(settings.inputs)).free
+    fits = needed + RESERVE <= taken + shutil.disk_usage(place).free
     for digest in _oldest_first(cache) if fits else ():
-        if taken + needed <= limit:
+        if taken + needed <= limit and needed + RESERVE <= shutil.disk_usage(place).free:
             break
         taken -= remove(cache, digest)
     return Room(what, {settings.inputs: needed})
@@ -55,8 +55,12 @@ def size_of(cache: InputCache) -> int:
 
 def _incoming(cache: InputCache, hex_: str) -> int:
     """Bytes that came of an input, beside those that the cache has."""
-    found = (path.lstat() for path in names_in(cache.folder / "incoming" / hex_))
-    return sum(one.st_size for one in found if one.st_nlink == 1)
+    came = 0
+    for path in names_in(cache.folder / "incoming" / hex_):
+        with suppress(FileNotFoundError):  # whoever fetches it gives it its name just now
+            found = path.lstat()
+            came += found.st_size if found.st_nlink == 1 else 0
+    return came
 
 
 def remove(cache: InputCache, digest: Digest) -> int:
@@ -116,15 +120,15 @@ def _stored(cache: InputCache) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _oldest_first(cache: InputCache) -> list[Digest]:
-    """Inputs, and what killed commands fetched of some, by their last use."""
-    uses = set()
-    for name in ("uses", "incoming"):
-        with suppress(FileNotFoundError), os.scandir(cache.folder / name) as entries:
-            for entry in entries:
-                digest = Digest.parse(f"sha256:{entry.name}")
-                if digest is not None:
-                    uses.add((entry.stat(follow_symlinks=False).st_mtime_ns, digest))
-    return [digest for _, digest in sorted(uses)]
+    """Inputs by their last use; first of all, folders that a killed command had begun to remove."""
+    uses: dict[Digest, int] = {}
+    for name in ("trees", "incoming", "uses"):
+        for path in names_in(cache.folder / name):
+            digest = Digest.parse(f"sha256:{path.name}")
+            if digest is not None:
+                with suppress(FileNotFoundError):  # another process removes, too
+                    uses[digest] = 0 if name == "trees" else path.lstat().st_mtime_ns
+    return sorted(uses, key=lambda digest: (uses[digest], digest))
 
 
 @contextmanager

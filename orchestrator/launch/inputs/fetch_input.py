@@ -174,6 +174,17 @@ class _Fetching:
             self._small(digest, size)
             return
         begun = self._incoming / f"{hex_}.part"
+        kept = begun.exists()
+        right = self._go_on(begun, digest, size)
+        if not right and kept:  # what was kept is wrong, perhaps, and not what came now
+            right = self._go_on(begun, digest, size)
+        if not right:
+            self._refuse(digest, size)
+        begun.chmod(0o444)  # the job's user can read it, and nobody writes it
+        begun.rename(self._incoming / hex_)
+
+    def _go_on(self, begun: Path, digest: Digest, size: int) -> bool:
+        """Write what a file lacks. Whether it is whole then; if not, it is removed."""
         hasher, offset = sha256(), 0
         with begun.open("ab+") as out:
             if 0 < out.tell() <= size:
@@ -185,24 +196,24 @@ class _Fetching:
                 out.truncate(0)
             self._moved(offset)
             if offset < size:
-                for piece in self._stream(digest, offset):
-                    chunk = bytes(piece[: size - offset + 1])
-                    out.write(chunk)
-                    hasher.update(chunk)
-                    offset += len(chunk)
-                    self._moved(len(chunk))
+                for piece in self._stream(digest, offset, size):
+                    part = memoryview(piece)[: size - offset + 1]
+                    out.write(part)
+                    hasher.update(part)
+                    offset += len(part)
+                    self._moved(len(part))
                     if offset > size:
                         break
-        if hasher.hexdigest() != hex_ or offset != size:
-            begun.unlink()
-            self._refuse(digest, size)
-        begun.chmod(0o444)  # the job's user can read it, and nobody writes it
-        begun.rename(self._incoming / hex_)
+        if hasher.hexdigest() == digest.hex and offset == size:
+            return True
+        begun.unlink()
+        self._moved(-offset)
+        return False
 
     def _small(self, digest: Digest, size: int) -> None:
         """As `_one`, by way of memory: half a file that a kill leaves is found when it is looked at."""
         parts, count = [], 0
-        for piece in self._stream(digest, 0):
+        for piece in self._stream(digest, 0, size):
             parts.append(bytes(piece[: size - count + 1]))
             count += len(parts[-1])
             if count > size:
@@ -216,9 +227,9 @@ class _Fetching:
             os.fchmod(fd, 0o444)  # the job's user can read it, and nobody writes it
         self._moved(size)
 
-    def _stream(self, digest: Digest, offset: int) -> Iterator[bytes | memoryview]:
+    def _stream(self, digest: Digest, offset: int, size: int) -> Iterator[bytes | memoryview]:
         try:
-            yield from self._session.store.stream(digest, offset)
+            yield from self._session.store.stream(digest, offset, size)
         except AbsentBlobError:
             if self._session.settings.shares_store:
                 self._session.store.check_there()
@@ -255,6 +266,6 @@ class _Fetching:
     def _moved(self, count: int) -> None:
         with self._lock:
             self._done += count
-            if self._room is not None and count:
+            if self._room is not None and count > 0:
                 self._room.wrote(count)
             self._watch.moved(self._done, self._total)

@@ -156,6 +156,7 @@ class InputCache:
         folder = holds_list(incoming / digest.hex)
         path = self.tree(digest) if folder else self.file(digest)
         with locked(self.folder / "lock"):  # nobody takes a file away before it has its link
+            self._share(incoming)
             if folder:
                 _link_tree(incoming, digest)
                 self.remove_tree(digest)
@@ -170,6 +171,23 @@ class InputCache:
         shutil.rmtree(incoming)
         self._learn(digest, path)
         return path
+
+    def _share(self, incoming: Path) -> None:
+        """Take, for each incoming file, the one that another input brought into the cache meanwhile.
+
+        That one has its bytes read first: this input is kept under its name, and nobody checked it for that.
+        """
+        with os.scandir(incoming) as entries:
+            ours = [entry for entry in entries if Digest.parse(f"sha256:{entry.name}")]
+        for entry in ours:
+            there = self.file(entry.name)
+            try:
+                other = there.lstat().st_ino != entry.inode()
+            except FileNotFoundError:
+                continue
+            if other and self.checked(there, entry.name):
+                Path(entry.path).unlink()
+                _link(there, Path(entry.path))
 
     def _learn(self, digest: Digest, path: Path) -> None:
         """Keep the stamps of files that were checked, so that they are not read again."""
@@ -210,19 +228,22 @@ class InputCache:
         for pin in names_in(self.folder / "pins"):
             if pin.name.startswith("."):  # of a command that was killed, or is writing
                 continue
-            hexes = _pinned(pin)
-            if self._is_over(pin.name):
-                pin.unlink(missing_ok=True)
-            else:
-                found |= hexes
+            self._remove_old(pin)
+            found |= _pinned(pin)
         return found
 
-    def _is_over(self, run: str) -> bool:
-        """Whether no process of this box is at the run, and none of its folders is left."""
-        if any(self._settings.attempts.glob(f"{run}-*")):
-            return False
-        with run_lock(self._settings, run) as free:
-            return free
+    def _remove_old(self, pin: Path) -> None:
+        """Remove a pin if no process of this box is at its run, and none of the run's folders is left.
+
+        While we have the run's lock nobody begins it again, and pins anew.
+        """
+        if not self._has_attempts(pin.name):
+            with run_lock(self._settings, pin.name) as free:
+                if free and not self._has_attempts(pin.name):
+                    pin.unlink(missing_ok=True)
+
+    def _has_attempts(self, run: str) -> bool:
+        return any(self._settings.attempts.glob(f"{run}-*"))
 
     def remove_tree(self, digest: Digest) -> None:
         """Remove a folder's links. First its name goes: half a tree is never taken for one."""

@@ -106,8 +106,12 @@ class Store(ABC):
         """The blob's stream, which can seek; its bytes are not yet checked. StoreError if it is not there."""
 
     @abstractmethod
-    def stream(self, digest: Digest, offset: int) -> Iterator[bytes | memoryview]:
-        """The blob's bytes from `offset` on, not checked. AbsentBlobError, StoreError."""
+    def stream(self, digest: Digest, offset: int, size: int | None = None) -> Iterator[bytes | memoryview]:
+        """The blob's bytes from `offset` on, not checked. AbsentBlobError, StoreError.
+
+        `size`: bytes of the whole blob, where they are known: then a large one comes faster. A blob of
+        another size ends early, or is cut.
+        """
 
     @contextmanager
     def batch(self) -> Iterator[Batch]:

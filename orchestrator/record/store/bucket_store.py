@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -29,6 +29,7 @@ from orchestrator.record.store.blob_store import LEDGER_TEXT, Store, Stored, Sto
 from orchestrator.record.store.direct_uploads import DirectUploads
 from orchestrator.record.store.pending_uploads import YOUNG, BucketBatch
 from orchestrator.record.store.process_folder import remove_dead, temporaries
+from orchestrator.record.store.ranged_reads import PIECE, RangedReads
 from orchestrator.redaction import bare_address
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ PART = 8 << 20  # bytes of a part of a large upload, and of what is read ahead
 PARTS = 9000  # of one upload; S3 takes 10,000
 ALONGSIDE = 2  # parts of one upload
 PATIENCE = timedelta(seconds=60)  # with a server that does not answer, or fails
+SILENCE = timedelta(seconds=60)  # of a server that was asked
+LONGEST = timedelta(days=1)  # for the bytes of one blob, where the server gives them by one request only
 REMOVING = timedelta(seconds=60)  # a page's removals begin within that, or not at all
 # For somebody's removals to end: the last one begins within REMOVING and is given up after PATIENCE and the
 # time of one request.
@@ -68,6 +71,7 @@ class BucketStore(Store):
         self.spool = spool  # where blobs wait for their upload
         self._bucket, self._prefix = match["bucket"], (match["prefix"] or "").strip("/")
         self._ranges = True  # until the server turns out to ignore them
+        self._reads = RangedReads()
         self._clock: tuple[datetime, float] | None = (
             None  # the server's, and the monotonic one at that moment
         )
@@ -75,10 +79,18 @@ class BucketStore(Store):
 
     @cached_property
     def client(self) -> S3Store:
+        return self._client(timeout=SILENCE)
+
+    @cached_property
+    def reader(self) -> S3Store:
+        """For the bytes of blobs: a large one takes hours, and is given up where none come for a while."""
+        return self._client(timeout=LONGEST, read_timeout=SILENCE)
+
+    def _client(self, **times: timedelta) -> S3Store:
         from obstore.store import S3Store
 
         endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
-        options: dict[str, Any] = {"connect_timeout": "10s", "timeout": "60s"}
+        options: dict[str, Any] = {"connect_timeout": "10s", **times}
         if endpoint.startswith("http://"):
             options["allow_http"] = True
         return S3Store(
@@ -112,37 +124,56 @@ class BucketStore(Store):
             raise self._absent(digest)
         return io.BufferedReader(_BlobReader(self, digest, found[0]), CHUNK)
 
-    def stream(self, digest: Digest, offset: int) -> Iterator[memoryview]:
-        """From `offset` on, in pieces as they come.
+    def stream(self, digest: Digest, offset: int, size: int | None = None) -> Iterator[memoryview]:
+        """From `offset` on, in pieces as they come; a large blob by several requests at once.
 
         A server that cannot read a range is asked for the whole blob, and the start is skipped.
         """
+        end = offset + PIECE if size is not None and size - offset > 2 * PIECE else None
         with self._translated(f"reading blob {digest}"):
             try:
-                found, begin = self._get(digest, offset), offset if self._ranges else 0
+                found, begin = self._get(digest, offset, end)
             except FileNotFoundError:
                 raise self._absent(digest) from None
+            came = 0
             for chunk in found.stream(min_chunk_size=CHUNK):
                 data = memoryview(bytes(chunk))
                 if offset - begin < len(data):
                     yield data[offset - begin :]
-                begin = min(offset, begin + len(data))
+                begin, came = min(offset, begin + len(data)), came + len(data)
+            if size is not None and end is not None and found.range[1] == end and came == PIECE:
+                yield from self._reads.read(partial(self._piece, digest, size), end, size)
 
-    def _get(self, digest: Digest, offset: int) -> Any:
+    def _get(self, digest: Digest, offset: int, end: int | None) -> tuple[Any, int]:
+        """A blob from `offset` to `end`, and `offset`; all of it, and 0, where the server reads no ranges."""
         import obstore
         from obstore.exceptions import GenericError
 
         key = self.key(digest)
-        if offset and self._ranges:
+        if self._ranges and (offset or end):
+            wanted: Any = {"offset": offset} if end is None else (offset, end)
             try:
-                return obstore.get(self.client, key, options={"range": {"offset": offset}})
+                return obstore.get(self.reader, key, options={"range": wanted}), offset
             except FileNotFoundError:
                 raise
             except GenericError as error:
                 if "non-partial" not in str(error):
                     raise
                 self._ranges = False
-        return obstore.get(self.client, key)
+        return obstore.get(self.reader, key), 0
+
+    def _piece(self, digest: Digest, size: int, start: int, end: int) -> memoryview:
+        """Bytes from `start` to `end`; fewer where the blob has not the `size` that it is to have."""
+        import obstore
+        from obstore.exceptions import GenericError
+
+        try:
+            return memoryview(obstore.get_range(self.reader, self.key(digest), start=start, end=end))
+        except GenericError:
+            found = self.head(digest)
+            if found is None or found[0] == size:
+                raise
+            return memoryview(b"")
 
     @contextmanager
     def file(self, digest: Digest) -> Iterator[Path]:
@@ -340,7 +371,7 @@ class _BlobReader(io.RawIOBase):
         if self._at >= self._size:
             return 0
         if self._chunks is None:
-            self._chunks = self._store.stream(self._digest, self._at)
+            self._chunks = self._store.stream(self._digest, self._at, self._size)
         if not self._rest:
             self._rest = next(self._chunks, memoryview(b""))
         count = min(len(buffer), len(self._rest))

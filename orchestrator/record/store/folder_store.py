@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -99,10 +100,10 @@ class BlobStore(Store):
         except OSError as error:
             raise StoreError(f"blob {digest} cannot be read: {error.strerror}") from error
 
-    def stream(self, digest: Digest, offset: int) -> Iterator[bytes]:
+    def stream(self, digest: Digest, offset: int, size: int | None = None) -> Iterator[bytes]:
         with self.open(digest) as there:
             there.seek(offset)
-            yield from chunks_of(there)
+            yield from chunks_of(there, sys.maxsize if size is None else size - offset)
 
     @contextmanager
     def file(self, digest: Digest) -> Iterator[Path]:

@@ -1,0 +1,183 @@
+"""The cache of inputs where something goes wrong: other bytes under a name, kills, two commands at once."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.digest import Digest
+from orchestrator.disk_room import RESERVE
+from orchestrator.launch.execute.run_lock import run_lock
+from orchestrator.launch.inputs import cache_room, fetch_input
+from orchestrator.launch.inputs.cache_room import make_room, remove, size_of
+from orchestrator.launch.inputs.fetch_input import materialise
+from orchestrator.launch.inputs.upload_input import put_input
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
+from orchestrator.settings import load
+
+SILENT = Silent()
+RUN = "0123456789abcdef"
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Session]:
+    environ = {
+        "REPRISE_HOME": str(tmp_path / "box"),
+        "REPRISE_STORE": str(tmp_path / "store"),
+        "REPRISE_DATABASE_URL": f"sqlite:///{tmp_path}/record.db",
+    }
+    with Session(load(environ)) as session:
+        yield session
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.bin").write_bytes(bytes([number]) * 1000)
+    return folder
+
+
+def alter(path: Path) -> None:
+    path.chmod(0o644)
+    path.write_bytes(b"X" + path.read_bytes()[1:])
+    path.chmod(0o444)
+
+
+@pytest.mark.parametrize("what", ["file", "list"])
+def test_a_damaged_file_of_another_input_is_not_taken_for_this_one(
+    box: Session, data: Path, tmp_path: Path, what: str
+) -> None:
+    """Both are in the cache under one name; this input's own came before a kill, or out of a bundle."""
+    sent = put_input(box, data, SILENT)
+    if what == "file":
+        materialise(box, sent.digest, SILENT)
+        wanted = put_input(box, data / "1.bin", SILENT).digest
+    else:  # a file that has the list's bytes is a list, so the list itself is the other input's
+        wanted = sent.digest
+        materialise(box, wanted, SILENT)
+        box.inputs.use_of(wanted).unlink()
+    whole = box.inputs.file(wanted).read_bytes()
+    incoming = box.inputs.incoming(wanted)
+    (incoming / wanted.hex).write_bytes(whole)
+    alter(box.inputs.file(wanted))
+    materialise(box, wanted, SILENT)
+    found = materialise(box, wanted, SILENT)
+    if what == "file":
+        assert found.read_bytes() == whole
+    else:
+        assert sorted(path.name for path in found.iterdir()) == ["0.bin", "1.bin", "2.bin"]
+    assert box.inputs.file(wanted).read_bytes() == whole
+
+
+def test_two_inputs_that_came_at_once_share_their_files(box: Session, data: Path, tmp_path: Path) -> None:
+    """Else the limit knows of one copy, and the disk has two."""
+    first = put_input(box, data, SILENT).digest
+    (data / "more").write_text("more")
+    second = put_input(box, data, SILENT).digest
+    incoming = box.inputs.incoming(second)
+    for path in data.iterdir():
+        (incoming / Digest.of_file(path).hex).write_bytes(path.read_bytes())
+    trees = [materialise(box, digest, SILENT) for digest in (first, second)]
+    assert trees[0].joinpath("1.bin").samefile(trees[1] / "1.bin")
+    assert trees[0].joinpath("1.bin").samefile(box.inputs.file(Digest.of(b"\1" * 1000)))
+
+
+def test_a_damaged_start_of_a_large_file_is_not_blamed_on_the_store(
+    box: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_input, "SMALL", 100)
+    (tmp_path / "large").write_bytes(secrets.token_bytes(5000))
+    sent = put_input(box, tmp_path / "large", SILENT)
+    seen: list[tuple[int, int]] = []
+
+    class Progress(Silent):
+        def moved(self, done: int, total: int) -> None:
+            seen.append((done, total))
+
+    (box.inputs.incoming(sent.digest) / f"{sent.digest.hex}.part").write_bytes(bytes(3000))
+    found = materialise(box, sent.digest, Progress())
+    assert found.read_bytes() == (tmp_path / "large").read_bytes()
+    assert seen[-1] == (5000, 5000) and all(done <= total for done, total in seen)
+
+
+def test_what_a_kill_left_of_a_folder_that_was_being_removed_goes_first(
+    box: Session, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name as an input is gone, and its links keep the files."""
+    left, kept = put_input(box, data, SILENT).digest, put_input(box, data / "1.bin", SILENT).digest
+    materialise(box, left, SILENT)
+    box.inputs.use_of(left).unlink()
+    materialise(box, kept, SILENT)
+    monkeypatch.setattr(cache_room, "limit_of", lambda _: 3000)
+    make_room(box.settings, box.inputs, 1000, "a thousand bytes")
+    assert box.inputs.has(kept) and not box.inputs.tree(left).exists()
+    assert size_of(box.inputs) == 1000
+
+
+def test_a_full_disk_makes_room_as_the_limit_does(
+    box: Session, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = put_input(box, data, SILENT).digest
+    materialise(box, digest, SILENT)
+
+    def usage(_: Path) -> object:
+        free = RESERVE + 3000 - size_of(box.inputs)
+        return type("Usage", (), {"total": 1 << 40, "free": free})
+
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    make_room(box.settings, box.inputs, 2500, "a file")
+    assert size_of(box.inputs) == 0 and not box.inputs.has(digest)
+
+
+def test_what_others_fetch_and_remove_meanwhile_is_no_fault(
+    box: Session, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names were listed, and some lead nowhere by the time they are looked at."""
+    digests = [put_input(box, data / f"{number}.bin", SILENT).digest for number in range(3)]
+    for digest in digests:
+        materialise(box, digest, SILENT)
+    coming = box.inputs.incoming(Digest.of(b"another"))
+    for name in ("ab.part", "cd.part"):
+        (coming / name).write_bytes(bytes(100))
+    real = cache_room.names_in
+
+    def listed(folder: Path) -> list[Path]:
+        found = real(folder)
+        for path in found[:1] if folder.name in (coming.name, "uses") else ():
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(cache_room, "names_in", listed)
+    assert size_of(box.inputs) == 3100
+    monkeypatch.setattr(cache_room, "limit_of", lambda _: 1)
+    make_room(box.settings, box.inputs, 1, "a byte")
+    assert not any(box.inputs.has(digest) for digest in digests)
+    assert size_of(box.inputs) <= 100
+
+
+def test_a_run_that_begins_again_keeps_its_pin(
+    box: Session, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins just when another command finds that it was over."""
+    digest = put_input(box, data, SILENT).digest
+    materialise(box, digest, SILENT, run=RUN)
+    began: list[bool] = []
+    real = os.unlink
+
+    def begins(path: object, **more: object) -> None:
+        if str(path).endswith(f"pins/{RUN}"):
+            with run_lock(box.settings, RUN) as mine:
+                began.append(mine)
+        real(path, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "unlink", begins)
+    assert box.inputs.pinned() in (set(), {digest.hex})
+    assert began == [False], "nobody begins a run while its pin is removed"
+    assert remove(box.inputs, digest) > 0
