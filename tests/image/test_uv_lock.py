@@ -108,6 +108,9 @@ SEVERAL = package("x", "1.0") + package("x", "2.0")
     [
         ("version = 2\n", "a lock of another form"),
         ("version = 1\n", "no project in it"),
+        (HEAD.replace(">=3.11", ">=3.12"), "is locked for Python >=3.12, and the base has 3.11.2"),
+        (HEAD.replace(">=3.11", "<3.11"), "is locked for Python <3.11, and the base has 3.11.2"),
+        (HEAD.replace(">=3.11", "three"), "not versions of Python: 'three'"),
         ("version = ", "not TOML"),
         ("a." * 100 + "b = 1", "more than 32 parts"),
         (HEAD + 'dependencies = [{ name = "absent" }]\n', "0 packages of the lock are meant"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -86,8 +87,8 @@ def test_any_file_is_read_or_refused(tmp_path: Path, text: str) -> None:
     for name, read in (
         ("requirements.txt", read_pip_file),
         ("environment.yml", lambda path: read_conda_file(path, PYTHON)),
-        ("pyproject.toml", read_pyproject),
-        ("setup.cfg", read_setup_cfg),
+        ("pyproject.toml", lambda path: read_pyproject(path, PYTHON)),
+        ("setup.cfg", lambda path: read_setup_cfg(path, PYTHON)),
     ):
         path = path.rename(tmp_path / name)
         try:
@@ -134,11 +135,12 @@ def test_a_file_that_leads_elsewhere_is_refused_in_every_form(tmp_path: Path, na
         f'[project]\ndynamic=["dependencies"]\n[tool.setuptools.dynamic]\ndependencies={{file="{name}"}}\n'
     )
     with pytest.raises(UsageError):
-        read_pyproject(write(tmp_path, "pyproject.toml", project))
+        read_pyproject(write(tmp_path, "pyproject.toml", project), PYTHON)
     with pytest.raises(UsageError):
         read_conda_file(write(tmp_path, "environment.yml", f'dependencies: [{{pip: ["-r {name}"]}}]'), PYTHON)
     with pytest.raises(UsageError):
-        read_setup_cfg(write(tmp_path, "setup.cfg", f"[options]\ninstall_requires = file: {name}\n"))
+        text = f"[options]\ninstall_requires = file: {name}\n"
+        read_setup_cfg(write(tmp_path, "setup.cfg", text), PYTHON)
 
 
 @pytest.mark.parametrize("name", ["x/" + "y" * 5000, "loop", "../new.lock", "/etc/new.lock", "out/new.lock"])
@@ -265,7 +267,7 @@ def test_groups_that_include_each_other_often_are_read_once(tmp_path: Path) -> N
     path = write(
         tmp_path, "pyproject.toml", f"[project]\nname = 'x'\n[dependency-groups]\ng0 = ['six']\n{groups}"
     )
-    assert read_pyproject(path, groups=["g39", "g38"]).lines == ("six",)
+    assert read_pyproject(path, PYTHON, groups=["g39", "g38"]).lines == ("six",)
 
 
 def test_a_project_with_extras_and_groups(tmp_path: Path) -> None:
@@ -286,9 +288,9 @@ loop = [{include-group = "loop"}]
 torch = {index = "cpu"}
 """,
     )
-    assert read_pyproject(path).lines == ("numpy>=2", "tqdm")
-    assert "tool.uv.sources.torch is left out" in read_pyproject(path).notes[0]
-    assert read_pyproject(path, ["plot-it"], ["train"]).lines == (
+    assert read_pyproject(path, PYTHON).lines == ("numpy>=2", "tqdm")
+    assert "tool.uv.sources.torch is left out" in read_pyproject(path, PYTHON).notes[0]
+    assert read_pyproject(path, PYTHON, ["plot-it"], ["train"]).lines == (
         "numpy>=2",
         "tqdm",
         "matplotlib",
@@ -296,9 +298,9 @@ torch = {index = "cpu"}
         "wandb",
     )
     with pytest.raises(UsageError, match="no extra 'nope'"):
-        read_pyproject(path, ["nope"])
+        read_pyproject(path, PYTHON, ["nope"])
     with pytest.raises(UsageError, match="include each other"):
-        read_pyproject(path, [], ["loop"])
+        read_pyproject(path, PYTHON, [], ["loop"])
 
 
 def test_dependencies_that_setuptools_reads_from_a_file(tmp_path: Path) -> None:
@@ -306,11 +308,10 @@ def test_dependencies_that_setuptools_reads_from_a_file(tmp_path: Path) -> None:
     text = (
         '[project]\nname="x"\ndynamic=["dependencies"]\n[tool.setuptools.dynamic]\ndependencies={{file={}}}\n'
     )
-    assert read_pyproject(write(tmp_path, "pyproject.toml", text.format('["requirements.txt"]'))).lines == (
-        "numpy",
-    )
+    path = write(tmp_path, "pyproject.toml", text.format('["requirements.txt"]'))
+    assert read_pyproject(path, PYTHON).lines == ("numpy",)
     with pytest.raises(UsageError, match="does not lie beside it"):
-        read_pyproject(write(tmp_path, "pyproject.toml", text.format('"../x.txt"')))
+        read_pyproject(write(tmp_path, "pyproject.toml", text.format('"../x.txt"')), PYTHON)
 
 
 def test_a_project_of_poetry(tmp_path: Path) -> None:
@@ -339,12 +340,11 @@ pytest = "*"
         *("numpy>=1.26,<2", "old>=0.2.3,<0.3", "tqdm>=4.66,<4.67", "any", "exact==1.2.3", "star==2.*"),
         *("both>=1,<2", "rich[jupyter]>=13,<14; python_version > '3'"),
     )
-    assert read_pyproject(path).lines == lines
-    assert read_pyproject(path, ["gpu"], ["dev"]).lines == (*lines, "torch==2.1.0", "pytest")
+    assert read_pyproject(path, PYTHON).lines == lines
+    assert read_pyproject(path, PYTHON, ["gpu"], ["dev"]).lines == (*lines, "torch==2.1.0", "pytest")
     with pytest.raises(UsageError, match="comes from no package index"):
-        read_pyproject(
-            write(tmp_path, "pyproject.toml", '[tool.poetry.dependencies]\nx = {git = "https://h/r"}\n')
-        )
+        text = '[tool.poetry.dependencies]\nx = {git = "https://h/r"}\n'
+        read_pyproject(write(tmp_path, "pyproject.toml", text), PYTHON)
 
 
 def test_a_setup_cfg(tmp_path: Path) -> None:
@@ -352,11 +352,162 @@ def test_a_setup_cfg(tmp_path: Path) -> None:
         "[options]\ninstall_requires =\n  numpy>=1\n  # no\n  tqdm\n[options.extras_require]\ndev = pytest\n"
     )
     path = write(tmp_path, "setup.cfg", text)
-    assert read_setup_cfg(path).lines == ("numpy>=1", "tqdm")
-    assert read_setup_cfg(path, ["dev"]).lines == ("numpy>=1", "tqdm", "pytest")
+    assert read_setup_cfg(path, PYTHON).lines == ("numpy>=1", "tqdm")
+    assert read_setup_cfg(path, PYTHON, ["dev"]).lines == ("numpy>=1", "tqdm", "pytest")
     write(tmp_path, "needs.txt", "six\n")
     path.write_text("[options]\ninstall_requires = file: needs.txt\n")
-    assert read_setup_cfg(path).lines == ("six",)
+    assert read_setup_cfg(path, PYTHON).lines == ("six",)
+
+
+# each form: nothing is lost without a word, and nothing of the job's own is looked for in an index
+
+LINES = ["-r more.txt", "-cmost.txt", "-e .[dev]", "--extra-index-url https://h/whl", "six==1.16.0"]
+FORMS = {
+    "requirements.txt": "\n".join(LINES),
+    "environment.yml": f"dependencies: [{{pip: {json.dumps(LINES)}}}]",
+    "pyproject.toml": '[project]\nname="x"\ndynamic=["dependencies"]\n'
+    '[tool.setuptools.dynamic]\ndependencies={file="lines.txt"}\n',
+    "setup.cfg": "[options]\ninstall_requires = file: lines.txt\n",
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_lines_for_pip_mean_the_same_in_every_form(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "lines.txt", "\n".join(LINES))
+    write(tmp_path, "more.txt", "tqdm\n-c least.txt\n")
+    write(tmp_path, "most.txt", "numpy<3\n")
+    write(tmp_path, "least.txt", "numpy>=2\n")
+    found = read_sources(find_sources(write(tmp_path, name, FORMS[name]), None), PYTHON, (), ())
+    assert found.lines == ("tqdm", "six==1.16.0")
+    assert found.limits == ("numpy>=2", "numpy<3")
+    assert ".[dev] is the job's own source" in found.notes[0]
+    assert "--extra-index-url is left out" in found.notes[1]
+
+
+@pytest.mark.parametrize("line", ["-e .[dev,more]", ".[dev, more]", "--editable=./[dev,more]", "-e ./"])
+@pytest.mark.parametrize("project", ["pyproject.toml", "setup.cfg", None])
+def test_what_the_project_itself_needs_is_locked_where_a_file_asks_for_it(
+    tmp_path: Path, line: str, project: str | None
+) -> None:
+    texts = {
+        "pyproject.toml": "[project]\nname = 'x'\ndependencies = ['numpy']\n"
+        "optional-dependencies = {dev = ['tqdm'], more = ['rich']}\n",
+        "setup.cfg": "[options]\ninstall_requires = numpy\n"
+        "[options.extras_require]\ndev = tqdm\nmore = rich\n",
+    }
+    if project is not None:
+        write(tmp_path, project, texts[project])
+    for path in (
+        write(tmp_path, "requirements.txt", f"six\n{line}\n"),
+        write(tmp_path, "environment.yml", f"dependencies: [six, {{pip: ['{line}']}}]"),
+    ):
+        found = read_sources(find_sources(path, None), PYTHON, (), ())
+        extras = ("tqdm", "rich") if "dev" in line else ()
+        assert found.lines == ("six", *(("numpy", *extras) if project is not None else ()))
+        told = "no pyproject.toml or setup.cfg in" in found.notes[-1]
+        assert told is (project is None)
+
+
+@pytest.mark.parametrize("entry", ["1.0", "-e ../other", "--odd x", "a b", "-r"])
+def test_a_line_for_pip_in_an_environment_is_taken_or_refused(tmp_path: Path, entry: str) -> None:
+    path = write(tmp_path, "environment.yml", f"dependencies:\n- six\n- pip:\n  - {entry}\n")
+    with pytest.raises(UsageError, match="line 4"):
+        read_conda_file(path, PYTHON)
+
+
+def test_a_version_in_brackets_is_not_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path, "environment.yml", "dependencies: [\"numpy[version='<2']\"]")
+    with pytest.raises(UsageError, match="line 1: numpy: what stands in brackets is not read"):
+        read_conda_file(path, PYTHON)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "pyproject.toml",
+            "[project]\nname = 'My.Job'\ndependencies = ['numpy']\n[project.optional-dependencies]\n"
+            "all = ['my-job[train,plot]', 'MY_JOB[all]']\ntrain = ['six']\n"
+            "plot = [\"my_job[draw]; os_name == 'posix'\"]\ndraw = ['tqdm', \"rich; os_name == 'nt'\"]\n",
+        ),
+        (
+            "setup.cfg",
+            "[metadata]\nname = My.Job\n[options]\ninstall_requires = numpy\n[options.extras_require]\n"
+            "all =\n  my-job[train,plot]\n  MY_JOB[all]\ntrain = six\n"
+            "plot = my_job[draw]; os_name == 'posix'\ndraw =\n  tqdm\n  rich; os_name == 'nt'\n",
+        ),
+    ],
+)
+def test_a_project_that_names_itself_is_not_looked_for_in_an_index(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    found = read_sources(find_sources(write(tmp_path, name, text), None), PYTHON, ("all",), ())
+    wanted = read_lines(found.lines, LockTarget(base="cpu", python=PYTHON))
+    assert sorted(one.name for one in wanted) == ["numpy", "six", "tqdm"]
+    assert "My.Job is the job's own source, and is not installed" in found.notes
+
+
+def test_extras_that_include_each_other_end(tmp_path: Path) -> None:
+    some = ", ".join(f"\"x[a{n}]; platform_release != '{n}'\"" for n in range(30))
+    extras = "".join(f"a{n} = [{some}]\n" for n in range(30))
+    text = f"[project]\nname = 'x'\n[project.optional-dependencies]\n{extras}"
+    with pytest.raises(UsageError, match="more than 500 extras"):
+        read_pyproject(write(tmp_path, "pyproject.toml", text), PYTHON, ["a0"])
+
+
+@pytest.mark.parametrize(
+    ("source", "refused"),
+    [
+        ("{ path = '../own-lib' }", True),
+        ("{ workspace = true }", True),
+        ("{ git = 'https://h/r' }", True),
+        ("[{ index = 'mine' }, { url = 'https://h/x.whl', marker = \"os_name == 'posix'\" }]", True),
+        ("[{ index = 'mine' }, { url = 'https://h/x.whl', marker = \"os_name == 'nt'\" }]", False),
+        ("{ index = 'mine' }", False),
+    ],
+)
+@pytest.mark.parametrize("table", ["tool.uv.sources", "tool.poetry.dependencies"])
+def test_what_a_project_takes_from_elsewhere_is_not_looked_for_in_an_index(
+    tmp_path: Path, source: str, refused: bool, table: str
+) -> None:
+    text = f"[{table}]\nown-lib = {source}\nother = {{ path = 'a' }}\n"
+    text = f"[project]\nname = 'x'\ndependencies = ['Own_Lib>=1']\n{text}"
+    path = write(tmp_path, "pyproject.toml", text)
+    if refused:
+        with pytest.raises(UsageError, match="Own_Lib comes from no package index"):
+            read_pyproject(path, PYTHON)
+    else:
+        assert read_pyproject(path, PYTHON).lines == ("Own_Lib>=1",)
+
+
+def test_limits_of_uv_hold(tmp_path: Path) -> None:
+    text = "[project]\nname = 'x'\ndependencies = ['six']\n[tool.uv]\nconstraint-dependencies = ['numpy<2']\n"
+    found = read_pyproject(
+        write(tmp_path, "pyproject.toml", f"{text}override-dependencies = ['six==1']\n"), PYTHON
+    )
+    assert found.limits == ("numpy<2",)
+    assert "tool.uv.override-dependencies is left out" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", "[project]\nname = 'x'\ndependencies = ['six']\nrequires-python = '{}'\n"),
+        ("pyproject.toml", "[tool.poetry.dependencies]\nsix = '*'\npython = '{}'\n"),
+        ("setup.cfg", "[options]\ninstall_requires = six\npython_requires = {}\n"),
+    ],
+)
+def test_another_python_than_the_base_s_is_noted(tmp_path: Path, name: str, text: str) -> None:
+    def notes(versions: str) -> tuple[str, ...]:
+        path = write(tmp_path, name, text.format(versions))
+        return read_sources(find_sources(path, None), PYTHON, (), ()).notes
+
+    assert notes(">=3.12") == (f"{name} asks for Python >=3.12; the base has 3.11.2",)
+    assert notes(">=3.9,<3.12") == ()
+    assert notes("nonsense") == ()
+    if "poetry" in text:
+        assert notes("^3.12") == (f"{name} asks for Python >=3.12,<4; the base has 3.11.2",)
+        assert notes("3.11") == notes("~3.11") == ()
 
 
 # which file, and where to

@@ -42,7 +42,7 @@ class _Needed:
 
 def read_uv_lock(path: Path, text: str, python: PythonFacts) -> Lock:
     """The pins that the project needs beside the base. UsageError with every package that cannot be taken."""
-    packages = _packages(path, text)
+    packages = _packages(path, text, python)
     problems: list[str] = []
     found = _walk(path, packages, python, problems)
     refuse_clashes(path, sorted((name, version) for name, version in found), python)
@@ -63,7 +63,7 @@ def read_uv_lock(path: Path, text: str, python: PythonFacts) -> Lock:
     return Lock(pins=tuple(pins[name] for name in sorted(pins)))
 
 
-def _packages(path: Path, text: str) -> list[dict[str, Any]]:
+def _packages(path: Path, text: str, python: PythonFacts) -> list[dict[str, Any]]:
     if DEEP_KEY.search(text) is not None:
         raise UsageError(f"{path}: a key with more than 32 parts", "no tool writes such a lock")
     try:
@@ -75,8 +75,25 @@ def _packages(path: Path, text: str) -> list[dict[str, Any]]:
             f"{path}: a lock of another form than uv's first: version {quoted(str(data.get('version')))}",
             "uv export --format pylock.toml -o pylock.toml writes one that is read",
         )
+    _refuse_other_python(path, data.get("requires-python"), python)
     listed = data.get("package")
     return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+
+
+def _refuse_other_python(path: Path, versions: object, python: PythonFacts) -> None:
+    """uv leaves out of its markers what the Pythons that it locks for have in common: for another one such a
+    lock lacks packages, and nothing in it says so."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        fits = SpecifierSet(str(versions or "")).contains(python.version, prereleases=True)
+    except (InvalidSpecifier, ValueError):
+        raise UsageError(f"{path}: not versions of Python: {quoted(str(versions))}") from None
+    if not fits:
+        raise UsageError(
+            f"{path} is locked for Python {escaped(str(versions))}, and the base has {python.version}",
+            "let requires-python in the pyproject.toml take in the base's, and lock again: uv lock",
+        )
 
 
 def _walk(

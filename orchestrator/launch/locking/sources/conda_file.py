@@ -10,8 +10,8 @@ from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.wheel_address import escaped, quoted
 from orchestrator.launch.locking.requirement_line import MAX_LINE
-from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements, place_inside
-from orchestrator.launch.locking.sources.pip_file import read_pip_file
+from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements
+from orchestrator.launch.locking.sources.pip_file import read_pip_entries
 from orchestrator.spec.jobfile.problems import SpecError
 from orchestrator.spec.jobfile.strict_yaml import YamlNode, read_yaml
 from orchestrator.spec.plain_file import read_plain
@@ -45,7 +45,7 @@ _CONDA_ONLY = re.compile(
 )
 _INSTALLERS = frozenset({"pip", "setuptools", "wheel"})  # the base has them
 _ENTRY = re.compile(
-    r"(?:[A-Za-z0-9_./-]+::)?(?P<name>[A-Za-z0-9_.-]+)(?P<extras>\[[^\]]*\])?\s*(?P<versions>.*)"
+    r"(?:[A-Za-z0-9_./-]+::)?(?P<name>[A-Za-z0-9_.-]+)(?P<selectors>\[[^\]]*\])?\s*(?P<versions>.*)"
 )
 _EXACT = re.compile(r"=?=?\s*(?P<version>[0-9][0-9A-Za-z.+!]*)(?:=[A-Za-z0-9_.*]+)?")
 _FUZZY = re.compile(r"=?\s*(?P<version>[0-9][0-9A-Za-z.]*?)\.?\*?")
@@ -66,9 +66,10 @@ def read_conda_file(path: Path, python: PythonFacts) -> FoundRequirements:
     wrong: list[str] = []
     left: list[str] = []
     notes: list[str] = []
+    of_pip = FoundRequirements()
     for node in listed.value:
         if isinstance(node.value, dict) and "pip" in node.value:
-            lines += _pip_lines(node.value["pip"], path)
+            of_pip = of_pip.and_more(_of_pip(node.value["pip"], path))
             continue
         entry = node.value if isinstance(node.value, str) else None
         match = _ENTRY.fullmatch(entry.strip()) if entry and len(entry) <= MAX_LINE else None
@@ -84,33 +85,31 @@ def read_conda_file(path: Path, python: PythonFacts) -> FoundRequirements:
             left.append(name)
         else:
             try:
-                lines.append(_PIP_NAMES.get(name, name) + _pip_versions(match["versions"].strip()))
+                versions = _pip_versions(match["selectors"] or "", match["versions"].strip())
+                lines.append(_PIP_NAMES.get(name, name) + versions)
             except ValueError as error:
                 wrong.append(f"line {node.line}: {escaped(name)}: {error}")
     if wrong:
         raise UsageError("\n".join([f"{path} cannot be locked:", *(f"  {one}" for one in wrong[:50])]))
     if left:
         notes.append(f"left out, because pip has no such package: {_named(left)}")
-    return FoundRequirements(lines=tuple(lines), notes=tuple(notes))
+    return FoundRequirements(lines=tuple(lines), notes=tuple(notes)).and_more(of_pip)
 
 
-def _pip_lines(node: YamlNode, path: Path) -> list[str]:
-    """The entries under `pip:`, which may be `-r FILE`."""
-    lines: list[str] = []
-    for one in node.value if isinstance(node.value, list) else ():
-        text = one.value if isinstance(one.value, str) else ""
-        if text.startswith("-r "):
-            other = place_inside(path.parent, path.parent / text[3:].strip())
-            if other is None:
-                raise UsageError(f"{path}: {quoted(text)} does not lie beside it")
-            lines += read_pip_file(other).lines
-        elif text and not text.startswith("-"):
-            lines.append(text)
-    return lines
+def _of_pip(node: YamlNode, path: Path) -> FoundRequirements:
+    """The entries under `pip:`. conda hands them to pip as the lines of a file beside its own."""
+    entries: list[tuple[int, str]] = []
+    for one in node.value if isinstance(node.value, list) else [node]:
+        if not isinstance(one.value, str):
+            raise UsageError(f"{path}, line {one.line}: not a line for pip", "pip: has a list of texts")
+        entries.append((one.line, one.value))
+    return read_pip_entries(path, entries)
 
 
-def _pip_versions(text: str) -> str:
+def _pip_versions(selectors: str, text: str) -> str:
     """`=1.26` is `==1.26.*` for conda, `==1.26.4` and `=1.26.4=build` are exact. ValueError: another form."""
+    if selectors:
+        raise ValueError(f"what stands in brackets is not read: {quoted(selectors)}")
     if not text or text == "*":
         return ""
     exact = _EXACT.fullmatch(text)

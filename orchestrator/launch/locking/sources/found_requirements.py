@@ -24,10 +24,12 @@ class FoundRequirements(Value):
     lines: tuple[str, ...] = ()  # requirements as PEP 508 writes them, unchecked
     limits: tuple[str, ...] = ()  # in the same form: versions of what is needed anyway (`-c` of pip)
     notes: tuple[str, ...] = ()  # what was left out, and why
+    itself: tuple[str, ...] = ()  # extras of the project itself that are asked for (`-e .[dev]`); "": none
 
     def and_more(self, other: FoundRequirements) -> FoundRequirements:
         return FoundRequirements(
             lines=self.lines + other.lines,
             limits=self.limits + other.limits,
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
+            itself=tuple(dict.fromkeys(self.itself + other.itself)),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from orchestrator.errors import UsageError
@@ -24,18 +25,26 @@ _OTHERS = ("-r", "--requirement", "-c", "--constraint")
 _PLACES = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--no-index")
 _NEEDLESS = ("--require-hashes", "--prefer-binary", "--only-binary", "--no-binary", "--use-feature")
 _PRE = "--pre is left out: a pre-release is taken where a version names one, such as >=2.0rc1"
-_ITSELF = re.compile(r"\.(\[[A-Za-z0-9,_. -]*\])?/?\Z")
+_ITSELF = re.compile(r"\./?(?:\[(?P<extras>[A-Za-z0-9,_. -]*)\])?/?\Z")
 
 
 def read_pip_file(path: Path) -> FoundRequirements:
     """UsageError with every line that cannot be read, and its number."""
     reader = _Reader(path.parent.resolve())
     reader.read(path.parent.resolve() / path.name, limits=False)
-    if reader.problems:
-        raise UsageError("\n".join([f"{path} cannot be locked:", *(f"  {one}" for one in reader.problems)]))
-    return FoundRequirements(
-        lines=tuple(reader.lines), limits=tuple(reader.limits), notes=tuple(dict.fromkeys(reader.notes))
-    )
+    return reader.found(path)
+
+
+def read_pip_entries(path: Path, entries: Iterable[tuple[int, str]]) -> FoundRequirements:
+    """The same of lines for pip that stand in a file of another form, each with its line there."""
+    reader = _Reader(path.parent.resolve())
+    place = path.parent.resolve() / path.name
+    reader.take(place, ((number, line) for number, text in entries for _, line in logical_lines(text)), False)
+    return reader.found(path)
+
+
+def itself_left_out(name: str) -> str:
+    return f"{escaped(name)} is the job's own source, and is not installed"
 
 
 class _Reader:
@@ -43,6 +52,7 @@ class _Reader:
         self.lines: list[str] = []
         self.limits: list[str] = []
         self.notes: list[str] = []
+        self.itself: list[str] = []
         self.problems: list[str] = []
         self._folder = folder
         self._files: set[tuple[Path, bool]] = set()  # with whether they are read as limits
@@ -58,7 +68,11 @@ class _Reader:
         # As pip does: PowerShell's `pip freeze > requirements.txt` writes UTF-16.
         wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = data.decode("utf-16" if wide else "utf-8-sig", "replace")
-        for number, line in logical_lines(text):
+        self.take(path, logical_lines(text), limits)
+
+    def take(self, path: Path, lines: Iterable[tuple[int, str]], limits: bool) -> None:
+        """Lines of a file, with their numbers in it."""
+        for number, line in lines:
             if len(self.lines) + len(self.limits) > MAX_LINES or len(self.problems) >= _MAX_PROBLEMS:
                 self.problems.append("and perhaps more")
                 return
@@ -67,13 +81,23 @@ class _Reader:
             except ValueError as error:
                 self.problems.append(f"{escaped(path.name)}, line {number}: {error}")
 
+    def found(self, path: Path) -> FoundRequirements:
+        if self.problems:
+            raise UsageError("\n".join([f"{path} cannot be locked:", *(f"  {one}" for one in self.problems)]))
+        return FoundRequirements(
+            lines=tuple(self.lines),
+            limits=tuple(self.limits),
+            notes=tuple(dict.fromkeys(self.notes)),
+            itself=tuple(dict.fromkeys(self.itself)),
+        )
+
     def _take(self, line: str, path: Path, limits: bool) -> None:
         """ValueError: a line that cannot be followed."""
         check_characters(line)
         if line.startswith("-"):
             self._option(line, path, limits)
-        elif _ITSELF.match(line):
-            self._itself(line)
+        elif (itself := _ITSELF.match(line)) is not None:
+            self._itself(itself)
         else:
             text = LINE_HASH.sub("", line).strip()
             parse_line(text)
@@ -92,8 +116,8 @@ class _Reader:
                 f"{escaped(path.name)}: {name} is left out: packages come from where this box's pip looks "
                 "(pip config list)"
             )
-        elif name in ("-e", "--editable") and _ITSELF.match(value):
-            self._itself(value)
+        elif name in ("-e", "--editable") and (itself := _ITSELF.match(value)) is not None:
+            self._itself(itself)
         elif name in ("-e", "--editable"):
             raise ValueError(f"{quoted(value)}: code of your own belongs into the source, not among packages")
         elif name == "--pre":
@@ -101,5 +125,6 @@ class _Reader:
         elif name not in _NEEDLESS:
             raise ValueError(f"not an option that can be followed: {escaped(name)}")
 
-    def _itself(self, line: str) -> None:
-        self.notes.append(f"{escaped(line)} is the job's own source, and is not installed")
+    def _itself(self, found: re.Match[str]) -> None:
+        self.notes.append(itself_left_out(found[0]))
+        self.itself += ["", *(name.strip() for name in (found["extras"] or "").split(",") if name.strip())]

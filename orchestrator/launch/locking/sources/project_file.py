@@ -10,61 +10,89 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
+from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.pylock import DEEP_KEY
 from orchestrator.image.wheels.wheel_address import escaped, quoted
 from orchestrator.launch.locking.sources.found_requirements import MAX_FILE, FoundRequirements, place_inside
+from orchestrator.launch.locking.sources.own_code import (
+    NOT_OF_INDEX,
+    of_no_index,
+    refuse_own_code,
+    without_itself,
+)
 from orchestrator.launch.locking.sources.pip_file import read_pip_file
+from orchestrator.launch.locking.sources.python_asked import about_python
 from orchestrator.spec.plain_file import read_plain
 
 _CARET = re.compile(r"(?P<operator>[\^~])\s*(?P<version>[0-9]{1,9}(?:\.[0-9]{1,9}){0,3})")
 _POETRY_BARE = re.compile(r"[0-9][0-9A-Za-z.+!]*")
+_MINOR = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _MAX_GROUPS = 50
 
 
-def read_pyproject(path: Path, extras: Sequence[str] = (), groups: Sequence[str] = ()) -> FoundRequirements:
-    """UsageError: not TOML, no dependencies in it, or no such extra or group."""
+def read_pyproject(
+    path: Path, python: PythonFacts, extras: Sequence[str] = (), groups: Sequence[str] = ()
+) -> FoundRequirements:
+    """UsageError: not TOML, no dependencies in it, no such extra or group, or a package of no index."""
     table = read_toml(path)
     project, poetry = _table(table, "project"), _table(table, "tool", "poetry")
     if not project and poetry:
-        return _poetry(path, poetry, extras, groups)
+        return _poetry(path, python, poetry, extras, groups)
     if not project and not groups:
         raise UsageError(f"{path} has no [project] with dependencies", "write them into requirements.in")
-    lines = list(_texts(project.get("dependencies"), path, "project.dependencies"))
+    found = FoundRequirements(lines=tuple(_texts(project.get("dependencies"), path, "project.dependencies")))
     if made_by_program(project):
-        lines += _dynamic(path, _table(table, "tool", "setuptools", "dynamic"))
+        found = found.and_more(_dynamic(path, _table(table, "tool", "setuptools", "dynamic")))
     optional = _table(project, "optional-dependencies")
-    for extra in extras:
-        lines += _texts(
-            _named(optional, extra, path, "extra"), path, f"project.optional-dependencies.{extra}"
-        )
+
+    def of_extra(extra: str) -> Iterable[str]:
+        named = _named(optional, extra, path, "extra")
+        return _texts(named, path, f"project.optional-dependencies.{extra}")
+
+    lines = [line for extra in extras for line in of_extra(extra)]
     known = _table(table, "dependency-groups")
     seen: set[str] = set()
     for group in groups:
         lines += _group(known, group, path, (), seen)
-    return FoundRequirements(
-        lines=tuple(lines), notes=tuple(_sources(_table(table, "tool", "uv", "sources")))
-    )
+    found = found.and_more(FoundRequirements(lines=tuple(lines)))
+    found = without_itself(path, str(project.get("name", "")), found, of_extra)
+    uv = _table(table, "tool", "uv")
+    limits = tuple(_texts(uv.get("constraint-dependencies"), path, "tool.uv.constraint-dependencies"))
+    sources = _table(poetry, "dependencies") | _table(uv, "sources")
+    refuse_own_code(path, python, found.lines, sources)
+    asked = about_python(path, str(project.get("requires-python", "")), python)
+    return found.and_more(FoundRequirements(limits=limits, notes=(*asked, *_left_out(uv))))
 
 
-def read_setup_cfg(path: Path, extras: Sequence[str] = ()) -> FoundRequirements:
+def read_setup_cfg(path: Path, python: PythonFacts, extras: Sequence[str] = ()) -> FoundRequirements:
     """UsageError: not of that form, or it lists nothing."""
     parser = configparser.RawConfigParser(strict=True)
     try:
         parser.read_string(read_plain(path, MAX_FILE).decode("utf-8-sig"), str(path))
     except (configparser.Error, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {escaped(str(error).splitlines()[0])}") from None
-    lines = parser.get("options", "install_requires", fallback="").splitlines()
-    if lines and lines[0].strip().startswith("file:"):
-        named = lines[0].strip().removeprefix("file:").split(",")
-        lines = _of_files(path, [name.strip() for name in named])
-    for extra in extras:
+
+    def listed(section: str, key: str) -> Iterable[str]:
+        lines = (line.strip() for line in parser.get(section, key, fallback="").splitlines())
+        return (line for line in lines if line and not line.startswith("#"))
+
+    def of_extra(extra: str) -> Iterable[str]:
         if not parser.has_option("options.extras_require", extra):
             raise UsageError(f"{path} has no extra {extra!r}")
-        lines += parser.get("options.extras_require", extra).splitlines()
-    found = tuple(line.strip() for line in lines if line.strip() and not line.strip().startswith("#"))
-    if not found:
+        return listed("options.extras_require", extra)
+
+    lines = tuple(listed("options", "install_requires"))
+    found = FoundRequirements(lines=lines)
+    if lines and lines[0].startswith("file:"):
+        names = ",".join(lines).removeprefix("file:").split(",")
+        found = _of_files(path, [name.strip() for name in names if name.strip()])
+    more = tuple(line for extra in extras for line in of_extra(extra))
+    name = parser.get("metadata", "name", fallback="")
+    found = without_itself(path, name, found.and_more(FoundRequirements(lines=more)), of_extra)
+    if not found.lines:
         raise UsageError(f"{path} has no install_requires", "write the packages into requirements.in")
-    return FoundRequirements(lines=found)
+    notes = about_python(path, parser.get("options", "python_requires", fallback=""), python)
+    return found.and_more(FoundRequirements(notes=tuple(notes)))
 
 
 def made_by_program(project: dict[str, Any]) -> bool:
@@ -128,7 +156,7 @@ def _group(known: dict[str, Any], name: str, path: Path, above: tuple[str, ...],
     return lines
 
 
-def _dynamic(path: Path, dynamic: dict[str, Any]) -> list[str]:
+def _dynamic(path: Path, dynamic: dict[str, Any]) -> FoundRequirements:
     """setuptools' `dependencies = {file = [...]}`, inside the folder."""
     named = _table(dynamic, "dependencies").get("file")
     files = [named] if isinstance(named, str) else named if isinstance(named, list) else []
@@ -139,24 +167,27 @@ def _dynamic(path: Path, dynamic: dict[str, Any]) -> list[str]:
     return _of_files(path, [str(name) for name in files])
 
 
-def _of_files(path: Path, names: Iterable[str]) -> list[str]:
-    """The lines of requirements files that a project file names, inside its folder."""
-    lines: list[str] = []
+def _of_files(path: Path, names: Iterable[str]) -> FoundRequirements:
+    """What requirements files ask for that a project file names, inside its folder."""
+    found = FoundRequirements()
     for name in names:
         other = place_inside(path.parent, path.parent / name)
         if other is None:
             raise UsageError(f"{path}: {quoted(name)} does not lie beside it")
-        lines += read_pip_file(other).lines
-    return lines
+        found = found.and_more(read_pip_file(other))
+    return found
 
 
-def _sources(sources: dict[str, Any]) -> Iterable[str]:
-    for name in list(sources)[:20]:
+def _left_out(uv: dict[str, Any]) -> Iterable[str]:
+    """What of uv's table has no effect."""
+    for name in list(_table(uv, "sources"))[:20]:
         yield f"tool.uv.sources.{escaped(name)} is left out: packages come from where this box's pip looks"
+    if uv.get("override-dependencies"):
+        yield "tool.uv.override-dependencies is left out: what packages ask for holds"
 
 
 def _poetry(
-    path: Path, poetry: dict[str, Any], extras: Sequence[str], groups: Sequence[str]
+    path: Path, python: PythonFacts, poetry: dict[str, Any], extras: Sequence[str], groups: Sequence[str]
 ) -> FoundRequirements:
     tables = [_table(poetry, "dependencies")]
     for group in groups:
@@ -173,20 +204,25 @@ def _poetry(
             optional = isinstance(value, dict) and value.get("optional") is True
             if name.lower() != "python" and (not optional or name in wanted):
                 lines.append(_poetry_line(path, name, value))
-    return FoundRequirements(lines=tuple(lines))
+    asked = _table(poetry, "dependencies").get("python")
+    notes = about_python(path, _poetry_python(asked), python) if isinstance(asked, str) else ()
+    return FoundRequirements(lines=tuple(lines), notes=tuple(notes))
 
 
 def _poetry_line(path: Path, name: str, value: Any) -> str:
     fields = value if isinstance(value, dict) else {"version": value}
     versions, extras, marker = fields.get("version"), fields.get("extras"), fields.get("markers")
-    if not isinstance(versions, str) or {"git", "path", "url"} & fields.keys():
-        raise UsageError(
-            f"{path}: {escaped(name)} comes from no package index, or has several versions",
-            "write it into requirements.in as one requirement; code of your own belongs into the source",
-        )
+    if not isinstance(versions, str) or NOT_OF_INDEX & fields.keys():
+        raise of_no_index(path, name)
     text = name + (f"[{','.join(map(str, extras))}]" if isinstance(extras, list) else "")
     text += ",".join(_poetry_versions(part.strip()) for part in versions.split(",") if part.strip() != "*")
     return text + (f"; {marker}" if isinstance(marker, str) else "")
+
+
+def _poetry_python(text: str) -> str:
+    """`^3.9` as pip writes it; `3.11` is each 3.11.x."""
+    parts = (part.strip() for part in text.split(","))
+    return ",".join(f"=={part}.*" if _MINOR.fullmatch(part) else _poetry_versions(part) for part in parts)
 
 
 def _poetry_versions(text: str) -> str:

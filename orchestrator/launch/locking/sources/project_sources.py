@@ -97,7 +97,24 @@ def read_sources(
     found = FoundRequirements()
     for path in sources.files:
         found = found.and_more(_read(path, python, extras, groups))
+    if found.itself and not any(path.suffix in (".toml", ".cfg") for path in sources.files):
+        found = found.and_more(_of_itself(sources.files[0].parent, python, found.itself))
     return found
+
+
+def _of_itself(folder: Path, python: PythonFacts, extras: Sequence[str]) -> FoundRequirements:
+    """What the project itself needs, where a file asks for it (`-e .[dev]`): pip installs that, too."""
+    project, setup = folder / "pyproject.toml", folder / "setup.cfg"
+    names = tuple(filter(None, extras))
+    try:
+        if _has_dependencies(project):
+            return read_pyproject(project, python, names)
+        if setup.is_file():
+            return read_setup_cfg(setup, python, names)
+    except UsageError as error:
+        return FoundRequirements(notes=(f"what the project itself needs is not locked: {error.message}",))
+    why = f"no pyproject.toml or setup.cfg in {folder} says what that is"
+    return FoundRequirements(notes=(f"what the project itself needs is not locked: {why}",))
 
 
 def is_locked(path: Path) -> bool:
@@ -125,9 +142,9 @@ def _read(path: Path, python: PythonFacts, extras: Sequence[str], groups: Sequen
     if path.suffix in (".yml", ".yaml"):
         return read_conda_file(path, python)
     if path.suffix == ".toml":
-        return read_pyproject(path, extras, groups)
+        return read_pyproject(path, python, extras, groups)
     if path.suffix == ".cfg":
-        return read_setup_cfg(path, extras)
+        return read_setup_cfg(path, python, extras)
     return read_pip_file(path)
 
 
