@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.typed_path import typed_path
+
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -79,20 +81,21 @@ class Settings:
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    home = Path(environ.get("REPRISE_HOME") or _default_home()).expanduser().absolute()
+    home = typed_path(environ.get("REPRISE_HOME") or _default_home(), "REPRISE_HOME")
     recipes, dockerfile = _recipes(environ)
     named = environ.get("REPRISE_STORE")
+    token = environ.get("RAY_AUTH_TOKEN_PATH")
     bucket = named if named and "://" in named else None
     return Settings(
         home=home,
         database_url=environ.get("REPRISE_DATABASE_URL") or f"sqlite:///{home / 'reprise.db'}",
-        store=Path(home / "store" if bucket else named or home / "store").expanduser().absolute(),
+        store=typed_path(home / "store" if bucket else named or home / "store", "REPRISE_STORE"),
         bucket=bucket,
         registry=environ.get("REPRISE_REGISTRY") or None,
         cache_size=environ.get("REPRISE_CACHE_SIZE") or None,
         ray=environ.get("REPRISE_RAY") or None,
         ray_token=environ.get("RAY_AUTH_TOKEN") or None,
-        ray_token_path=Path(path).expanduser() if (path := environ.get("RAY_AUTH_TOKEN_PATH")) else None,
+        ray_token_path=typed_path(token, "RAY_AUTH_TOKEN_PATH") if token else None,
         recipes=recipes,
         dockerfile=dockerfile,
     )
@@ -107,7 +110,7 @@ def _default_home() -> Path:
 def _recipes(environ: Mapping[str, str]) -> tuple[Path, Path]:
     named = environ.get("REPRISE_IMAGES")
     if named:
-        folder = Path(named).expanduser().absolute()
+        folder = typed_path(named, "REPRISE_IMAGES")
         inside = folder / "Dockerfile.base"
         return folder, inside if inside.exists() else folder.parent / "Dockerfile.base"
     checkout = PACKAGE.parent

@@ -29,6 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "structural_difference",
         "several_at_once",
         "message_wording",
+        "typed_path",
     ),
     ("spec",),
     ("image",),

@@ -16,6 +16,7 @@ from orchestrator.launch.watch import Silent, Watch
 from orchestrator.spec.jobfile.input_reference import input_place
 from orchestrator.spec.jobfile.job_spec import Scalar
 from orchestrator.spec.jobfile.placeholders import text_of
+from orchestrator.typed_path import typed_path
 from orchestrator.verdict.verdict_model import Verdict
 from orchestrator.view.forms.clean_text import clean_line
 
@@ -65,10 +66,10 @@ def submit(
     if detach and local:
         raise UsageError("detach goes with on: a run of this box ends with its process")
     request = BuildRequest(
-        spec_path=Path(spec).expanduser(),
+        spec_path=typed_path(spec),
         params={name: _param_text(name, value) for name, value in (params or {}).items()},
         seed=seed,
-        inputs={name: input_place(place) for name, place in (inputs or {}).items()},
+        inputs={name: input_place(place, f"inputs[{name!r}]") for name, place in (inputs or {}).items()},
         require_clean=require_clean,
         key=key,
         reuse=reuse,
@@ -105,7 +106,7 @@ def rerun(
     request = RerunRequest(
         target=_name_of(target),
         against=None if against is None else _name_of(against),
-        inputs={name: input_place(place) for name, place in (inputs or {}).items()},
+        inputs={name: input_place(place, f"inputs[{name!r}]") for name, place in (inputs or {}).items()},
         on=on,
         elsewhere=elsewhere,
     )

@@ -30,6 +30,8 @@ class DiskError(NamedTuple):
 
 def disk_error(error: OSError) -> DiskError | None:
     """The message for an error of a disk or a folder; None for any other, which may be a bug."""
+    if error.errno == errno.ENOENT and not _has_current_folder():
+        return DiskError("FolderUnusable", "the current folder is gone", "cd into a folder that is there")
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""
     if error.errno in _FULL:
         what = where or "what was to be written, or printed, did not fit"
@@ -47,6 +49,14 @@ def disk_error(error: OSError) -> DiskError | None:
         return None
     message = f"{where}: {error.strerror}" if where else f"{error.strerror}"
     return DiskError("FolderUnusable", message, how + _whose(where))
+
+
+def _has_current_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109  (to see whether it fails)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _whose(where: str) -> str:

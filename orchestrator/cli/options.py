@@ -12,6 +12,7 @@ import click
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.sizes import parse_size, parse_span
+from orchestrator.typed_path import typed_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -20,6 +21,18 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document; errors as JSON on standard error."
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print the result only, in one line.")
+
+
+class PathType(click.Path):
+    """A path as it is typed. An empty one, as of `"$DATA"` that is not set, would be the current folder."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not value.strip():
+            self.fail("an empty path; a variable in it may be unset", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def read_pairs(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
@@ -39,14 +52,25 @@ def read_pairs(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...
 
 
 def read_paths(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, Path]:
-    return {name: Path(path).expanduser().absolute() for name, path in read_pairs(ctx, param, texts).items()}
+    return {
+        name: typed_path(text, f"{_typed(param)} {name}")
+        for name, text in read_pairs(ctx, param, texts).items()
+    }
 
 
 def read_places(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
     """`NAME=PATH` options, in which a path may be a reference such as `run:RUN/model.pt`."""
     from orchestrator.spec.jobfile.input_reference import input_place
 
-    return {name: input_place(place) for name, place in read_pairs(ctx, param, texts).items()}
+    return {
+        name: input_place(text, f"{_typed(param)} {name}")
+        for name, text in read_pairs(ctx, param, texts).items()
+    }
+
+
+def _typed(param: click.Parameter) -> str:
+    """An option as it is typed."""
+    return param.opts[0]
 
 
 def new_path(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
@@ -58,7 +82,7 @@ def new_path(_ctx: click.Context, _param: click.Parameter, path: Path | None) ->
 
 def existing_folder(path: Path) -> Path:
     """The path made absolute. UsageError where the folder that it is to lie in is not there."""
-    path = path.expanduser().absolute()
+    path = typed_path(path)
     try:
         there = path.parent.is_dir()
     except OSError:  # a name that no file can have
@@ -112,7 +136,7 @@ rehash_option = click.option(
 def spec_options(function: F) -> F:
     """What `submit` and `build` take: the spec, and what is changed in it."""
     decorators = [
-        click.argument("spec", type=click.Path(path_type=Path)),
+        click.argument("spec", type=PathType()),
         click.option(
             "-p",
             "--param",

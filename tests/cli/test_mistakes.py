@@ -15,6 +15,10 @@ import pytest
 from support.services import PostgresServer
 
 LONG = "x" * 5000
+TAKE_A_PATH = (
+    *(("submit",), ("build",), ("lock",), ("init",), ("origin",), ("import",), ("data", "add")),
+    *(("data", "get", "x"), ("outputs", "aaaa", "--to"), ("export", "aaaa"), ("ledger", "export")),
+)
 
 
 @pytest.mark.parametrize(
@@ -36,15 +40,48 @@ LONG = "x" * 5000
         (("audit", "--key", "nofile"), "neither a file nor a public key"),
         (("audit", "--key", f"{LONG}+0"), "no public key"),
         (("origin", LONG), "neither a file nor a folder"),
+        *(((*words, ""), "an empty path; a variable in it may be unset") for words in TAKE_A_PATH),
+        (("build", "x", "--input", "data="), "--input data: an empty path"),
+        (
+            ("submit", "x", "--input", "data=~nobody-here/x"),
+            "--input data: ~nobody-here/x: there is no such user",
+        ),
+        (("build", "{folder}/job.yaml", "--input", "data=https://a.example/b"), "is not on this machine"),
+        (("rerun", "aaaa", "--input", "data= "), "--input data: an empty path"),
+        (("export", "aaaa", "x", "--input", "data=~nobody-here"), "~nobody-here: there is no such user"),
+        (("export", "aaaa", "~nobody-here/x"), "~nobody-here/x: there is no such user"),
+        (("import", "~nobody-here/x"), "~nobody-here/x: there is no such user"),
     ],
 )
 def test_told_in_a_line(
     reprise: Callable[..., Any], home: Path, tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "noise").write_bytes(bytes(range(256)) * 8)
+    (tmp_path / "job.yaml").write_text("name: x\ncommand: x\ninputs: {data: noise}\n")
     ran = reprise(*(word.replace("{folder}", str(tmp_path)) for word in words))
     assert (ran.code, said.replace("{folder}", str(tmp_path)) in ran.err) == (2, True), ran.err[-300:]
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("name", ["REPRISE_HOME", "REPRISE_STORE", "REPRISE_IMAGES", "RAY_AUTH_TOKEN_PATH"])
+def test_a_variable_that_names_nobody_s_folder_is_named(
+    reprise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "~nobody-here/x")
+    ran = reprise("history")
+    assert (ran.code, f"{name}: ~nobody-here/x: there is no such user" in ran.err) == (2, True), ran.err
+
+
+def test_a_current_folder_that_is_gone_is_told(
+    reprise: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for words in (("init",), ("export", "aaaa", "x"), ("build", "x", "--input", "data=x")):
+        ran = reprise(*words)
+        assert (ran.code, "the current folder is gone" in ran.err) == (5, True), (words, ran)
 
 
 def test_what_does_not_answer_is_named_with_what_to_look_at(process: Callable[..., Any]) -> None:

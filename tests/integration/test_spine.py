@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 from support.box import WAITS, Box, let_go, submit_until_up, write_job
 
+from orchestrator.launch.session import Session
+from orchestrator.launch.submit.build_image import BuildRequest, build
+from orchestrator.launch.watch import Silent
+
 pytestmark = pytest.mark.engine
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 
@@ -217,6 +221,22 @@ def test_a_job_for_gpus_is_assembled_where_there_is_none(box: Box, tmp_path: Pat
     """GPUs are no part of an image but of the program in it, and a box without any may push it."""
     spec = write_job(tmp_path / "job", "pass", extra="base: cpu\nresources: {gpus: 64}")
     assert box.json("build", str(spec))["program"]["gpus"] == 64
+
+
+def test_the_spec_file_is_no_source_by_whatever_path_it_is_named(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = write_job(tmp_path / "job", "pass")
+    spec = spec.rename(spec.with_name("first.yaml"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "folder").symlink_to("job")
+    (spec.parent / "second.yaml").symlink_to("first.yaml")
+    monkeypatch.chdir(tmp_path / "other")
+    named = ("../job/first.yaml", spec, "../folder/first.yaml", "../job/../job/second.yaml")
+    with Session(box.settings) as session:
+        built = [build(session, BuildRequest(spec_path=Path(path)), Silent()) for path in named]
+    assert {tuple(file.path for file in one.source.files) for one in built} == {("main.py",)}
+    assert len({one.image.digest for one in built}) == 1
 
 
 def test_a_box_that_was_deleted_starts_afresh(box: Box) -> None:

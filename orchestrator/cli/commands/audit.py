@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.options import json_option, read_since
+from orchestrator.cli.options import PathType, json_option, read_since
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,7 +40,7 @@ PARTS = ("ledger", "rows", "runs", "blobs", "verdicts", "images", "engine", "reg
 @click.option(
     "--witness",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PathType(),
     metavar="FILE",
     help="Signed tree heads that were kept elsewhere (`reprise ledger sign --to FILE`).",
 )
@@ -52,7 +52,7 @@ PARTS = ("ledger", "rows", "runs", "blobs", "verdicts", "images", "engine", "reg
 )
 @click.option(
     "--offline",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     metavar="DIR|PAGE",
     help="Audit a folder of `reprise ledger export`, or a page of `export --format html`: public keys only.",
 )

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.options import existing_folder, json_option, new_path, quiet_option, read_paths
+from orchestrator.cli.options import (
+    PathType,
+    existing_folder,
+    json_option,
+    new_path,
+    quiet_option,
+    read_paths,
+)
 
 if TYPE_CHECKING:
     from orchestrator.view.forms.page import View
@@ -15,9 +22,7 @@ if TYPE_CHECKING:
 
 @click.command("export")
 @click.argument("target", metavar="[DIGEST|RUN]")
-@click.argument(
-    "file", metavar="FILE|FOLDER", type=click.Path(path_type=Path), callback=new_path, required=False
-)
+@click.argument("file", metavar="FILE|FOLDER", type=PathType(), callback=new_path, required=False)
 @click.option("--all", "everything", is_flag=True, help="The whole record, for another database.")
 @click.option(
     "--format",

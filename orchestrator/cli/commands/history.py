@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.options import json_option, new_path, read_since
+from orchestrator.cli.options import PathType, json_option, new_path, read_since
 
 if TYPE_CHECKING:
     from orchestrator.view.runs.history_view import Answer
@@ -40,7 +40,7 @@ ASPECTS = ("packages", "code", "params", "seed", "base", "inputs", "hardware")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV: all columns, or those of --columns.")
 @click.option(
     "--parquet",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathType(dir_okay=False),
     callback=new_path,
     help="Write a Parquet file of the same columns; needs pyarrow.",
 )

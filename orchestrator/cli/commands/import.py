@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option, quiet_option
+from orchestrator.cli.options import PathType, json_option, quiet_option
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PathType())
 @quiet_option
 @json_option
 def command(file: Path, quiet: bool, as_json: bool) -> None:
@@ -32,9 +32,10 @@ def command(file: Path, quiet: bool, as_json: bool) -> None:
     from orchestrator.cli.verb_session import opened
     from orchestrator.launch.bundles.import_bundle import import_bundle
     from orchestrator.launch.bundles.record_file import import_record, is_record_file
+    from orchestrator.typed_path import typed_path
     from orchestrator.view.bundle_view import imported_record_view, imported_view
 
-    path = file.expanduser()
+    path = typed_path(file)
     with opened() as session, watching(as_json, quiet) as watch:
         if is_record_file(path):
             view = imported_record_view(import_record(session, path, watch))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option
+from orchestrator.cli.options import PathType, json_option
 
 
 @click.command("init")
-@click.argument("target", metavar="[SCRIPT|FOLDER]", type=click.Path(path_type=Path), default=Path())
+@click.argument("target", metavar="[SCRIPT|FOLDER]", type=PathType(), default=Path())
 @click.option("-y", "--yes", is_flag=True, help="Write the files without asking.")
 @click.option("--dry-run", is_flag=True, help="Print the files; write nothing.")
 @json_option

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option, quiet_option
+from orchestrator.cli.options import PathType, json_option, quiet_option
 
 
 @click.command("lock")
-@click.argument("path", metavar="[SPEC|FOLDER|FILE]", type=click.Path(path_type=Path), default=".")
+@click.argument("path", metavar="[SPEC|FOLDER|FILE]", type=PathType(), default=".")
 @click.option("--base", metavar="NAME", help="The base; default: the job file's, else the default one.")
-@click.option("--output", metavar="FILE", type=click.Path(path_type=Path), help="Where the lock goes.")
+@click.option("--output", metavar="FILE", type=PathType(), help="Where the lock goes.")
 @click.option("--extra", "extras", metavar="NAME", multiple=True, help="With these optional dependencies.")
 @click.option("--group", "groups", metavar="NAME", multiple=True, help="With these dependency groups.")
 @click.option("--upgrade", is_flag=True, help="Newest versions, also of what is locked already.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.options import json_option
+from orchestrator.cli.options import PathType, json_option
 
 if TYPE_CHECKING:
     from orchestrator.digest import Digest
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("origin")
-@click.argument("files", metavar="FILE|FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE|FOLDER...", nargs=-1, required=True, type=PathType())
 @json_option
 def command(files: tuple[Path, ...], as_json: bool) -> ExitCode:
     """Find the runs that made a file, by its content.

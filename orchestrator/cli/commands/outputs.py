@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option, new_path
+from orchestrator.cli.options import PathType, json_option, new_path
 
 
 @click.command("outputs")
@@ -14,7 +14,7 @@ from orchestrator.cli.options import json_option, new_path
 @click.option(
     "--to",
     "target",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(file_okay=False),
     callback=new_path,
     help="Copy them there.",
 )

@@ -139,7 +139,7 @@ def _address(place: str) -> str:
     """A folder as a file address, its commas escaped; empty where it is absent: pip ignores that, too."""
     if has_scheme(place):
         return place.replace(",", "%2C")
-    path = Path(place).expanduser().absolute()
+    path = Path(os.path.expanduser(place)).absolute()  # noqa: PTH111  (as pip does, `~nobody` stays)
     return path.as_uri().replace(",", "%2C") if path.exists() else ""
 
 

@@ -19,6 +19,7 @@ from orchestrator.launch.locking.resolver_messages import missing_extra, resolve
 from orchestrator.launch.locking.run_uv import run_uv, uv_platform
 from orchestrator.scratch import scratch_folder
 from orchestrator.spec.plain_file import read_plain
+from orchestrator.typed_path import typed_path
 from orchestrator.value import Value
 
 _LOCKED = re.compile(
@@ -120,7 +121,9 @@ def _limits_of_pip(pip: Mapping[str, str], target: LockTarget) -> list[str]:
     for name in pip.get("constraint", "").split():
         if has_scheme(name):  # an address, perhaps with a password: pip reads it when it fetches
             continue
-        text = read_plain(Path(name).expanduser(), _MAX_LIMITS, named=True).decode("utf-8", "replace")
+        text = read_plain(typed_path(name, "pip's constraint"), _MAX_LIMITS, named=True).decode(
+            "utf-8", "replace"
+        )
         for line in text.splitlines():
             try:
                 one = read_line(line.partition("#")[0].strip(), target.python)

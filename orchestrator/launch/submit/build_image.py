@@ -67,8 +67,7 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
     inputs = inputs | {name: one.data for name, one in looked_up.items()}
     # A changed timeout or comment in the spec file does not make another experiment (docs/decisions/0009).
     inputs_lie = (Path(item.path) for item in at_paths.values())
-    specs = spec_file(request.spec_path).absolute(), Path(spec.source.path) / FILE_NAME
-    not_source = (*specs, *inputs_lie)
+    not_source = (*_spec_files(request.spec_path, Path(spec.source.path)), *inputs_lie)
     source = read_source(spec.source, exclude=not_source)
     if request.require_clean:
         refuse_dirty(source)
@@ -96,6 +95,14 @@ def build(session: Session, request: BuildRequest, watch: Watch) -> Built:
         stamps={name: look.stamp for name, look in looks.items()},
         warnings=noted,
     )
+
+
+def _spec_files(typed: Path, source: Path) -> tuple[Path, ...]:
+    """The paths of the spec file in its source, by whatever path it was named: its folder without links; and
+    where it is a link itself, what it leads to.
+    """
+    file = spec_file(typed)
+    return file.parent.resolve() / file.name, file.resolve(), source / FILE_NAME
 
 
 def _base(session: Session, name: str | None, watch: Watch) -> Base:

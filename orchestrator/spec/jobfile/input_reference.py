@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from orchestrator.typed_path import typed_path
 from orchestrator.value import Value
 
 DATA, RUN = "data:", "run:"
@@ -46,11 +47,14 @@ def is_reference(text: str) -> bool:
     return text.startswith((DATA, RUN))
 
 
-def input_place(text: str | Path) -> str:
-    """A place that a person names for an input, as a request has it: an absolute path, or the reference."""
-    if isinstance(text, str) and is_reference(text):
+def input_place(text: str | Path, what: str = "") -> str:
+    """A place that a person names for an input, as a request has it: an absolute path, or the reference.
+
+    UsageError as of `typed_path`. An address of the web stays as it is, and is refused as one.
+    """
+    if isinstance(text, str) and (is_reference(text) or "://" in text):
         return text
-    return str(Path(text).expanduser().absolute())
+    return str(typed_path(text, what))
 
 
 def read_reference(text: str) -> InputReference | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.options import json_option, new_path
+from orchestrator.cli.options import PathType, json_option, new_path
 
 if TYPE_CHECKING:
     from orchestrator.audit.attestations.attestation_bundle import Bundle
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "--to",
     "target",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathType(dir_okay=False),
     callback=new_path,
     help="Write them there, or add them to what others signed there.",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.options import json_option
+from orchestrator.cli.options import PathType, json_option
 
 if TYPE_CHECKING:
     from orchestrator.audit.attestations.attestation_bundle import Bundle
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--file",
     "files",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     multiple=True,
     help="Also: is this file an output of the claim? By its content; may be given several times.",
 )

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option, quiet_option
+from orchestrator.cli.options import PathType, json_option, quiet_option
 
 
 @click.command("add")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PathType())
 @click.option("--name", metavar="NAME", help="Its name; default: the path's last part.")
 @quiet_option
 @json_option

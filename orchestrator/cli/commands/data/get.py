@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option, new_path, quiet_option
+from orchestrator.cli.options import PathType, json_option, new_path, quiet_option
 
 
 @click.command("get")
 @click.argument("data", metavar="NAME[@VERSION]|DIGEST")
-@click.argument("target", metavar="DIR", type=click.Path(path_type=Path), callback=new_path)
+@click.argument("target", metavar="DIR", type=PathType(), callback=new_path)
 @quiet_option
 @json_option
 def command(data: str, target: Path, quiet: bool, as_json: bool) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option, new_path
+from orchestrator.cli.options import PathType, json_option, new_path
 
 
 @click.command("sbom")
 @click.argument("target", metavar="DIGEST|RUN")
-@click.option("--to", type=click.Path(path_type=Path), callback=new_path, metavar="FILE", help="Into a file.")
+@click.option("--to", type=PathType(), callback=new_path, metavar="FILE", help="Into a file.")
 @json_option
 def command(target: str, to: Path | None, as_json: bool) -> None:
     """Print the bill of materials of an image (CycloneDX 1.6, JSON).

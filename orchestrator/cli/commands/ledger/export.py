@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option, new_path
+from orchestrator.cli.options import PathType, json_option, new_path
 
 
 @click.command("export")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path), callback=new_path)
+@click.argument("folder", metavar="DIR", type=PathType(), callback=new_path)
 @click.option("--blobs", is_flag=True, help="The stored bytes, too.")
 @json_option
 def command(folder: Path, blobs: bool, as_json: bool) -> None:
