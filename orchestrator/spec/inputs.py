@@ -19,6 +19,7 @@ from orchestrator.several_at_once import each
 from orchestrator.spec.folder_list import is_list, list_chunks, may_be_list
 from orchestrator.spec.input_stamps import Look, look_at
 from orchestrator.spec.jobfile.job_spec import InputSpec
+from orchestrator.spec.lfs_pointer import refuse_pointers
 from orchestrator.spec.open_below import Below
 from orchestrator.spec.plain_file import open_plain
 from orchestrator.value import Value
@@ -58,7 +59,8 @@ def read_inputs(
     known: KnownHashes | None = None,
     looks: Mapping[str, Look] | None = None,
 ) -> dict[str, InputData]:
-    """Every input, hashed. UsageError names each one that is absent or has another digest than the spec.
+    """Every input, hashed. UsageError names each one that is absent, not fetched by Git LFS, or has another
+    digest than the spec.
 
     `known`: what was hashed before; `looks`: at inputs, from just now.
     """
@@ -66,6 +68,7 @@ def read_inputs(
     problems: list[str] = []
     for name, item in sorted(inputs.items()):
         try:
+            refuse_pointers(Path(item.path))
             data = read_input(Path(item.path), known, (looks or {}).get(name))
         except UsageError as error:
             problems.append(f"input {name}: {error.message}")

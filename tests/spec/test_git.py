@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.box import git
@@ -159,6 +160,55 @@ def test_a_patch_that_is_too_long_is_not_kept(repository: Path, monkeypatch: pyt
     (repository / "train.py").write_text("long\n" * 1_000_000)
     found = state(repository)
     assert found.dirty and found.patch is None and found.patch_digest is None
+
+
+@pytest.mark.parametrize("bits", [True, False])
+@pytest.mark.parametrize("links", [True, False])
+def test_where_files_have_no_bits_or_links_git_s_index_says_what_they_are(
+    repository: Path, tmp_path: Path, bits: bool, links: bool
+) -> None:
+    """As on FAT, NTFS and CIFS: all files are executable, and links are texts."""
+    (repository / "link").symlink_to("train.py")
+    (repository / "tool.sh").chmod(0o755)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "second")
+    commit = read(repository, "HEAD").files
+    git(repository, "config", "core.fileMode", str(bits).lower())
+    git(repository, "config", "core.symlinks", str(links).lower())
+    if not bits:
+        for path in repository.glob("*.*"):
+            path.chmod(0o755)
+    if not links:
+        (repository / "link").unlink()
+        (repository / "link").write_text("train.py")
+    found = read(repository)
+    assert found.files == commit
+    assert found.git is not None and not found.git.dirty
+    (repository / "new.py").touch(0o755)
+    (new,) = (file for file in read(repository).files if file.path == "new.py")
+    assert new.executable is bits
+
+
+@pytest.mark.parametrize("how", ["written", "replaced", "removed"])
+def test_a_file_that_changes_between_its_reading_and_the_patch_is_noted(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    asked = git_module.Repository.state
+
+    def state(*arguments: Any) -> GitState | None:
+        file = repository / "train.py"
+        if how == "replaced":
+            file.rename(repository.parent / "away")
+        if how == "removed":
+            file.unlink()
+        else:
+            file.write_bytes(b"print('other')\n")
+        return asked(*arguments)
+
+    assert read(repository).notes == ()
+    monkeypatch.setattr(git_module.Repository, "state", state)
+    (note,) = read(repository).notes
+    assert note.startswith("changed while it was read: train.py; there the recorded patch may differ")
 
 
 def test_a_detached_head_has_no_branch(repository: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.sources import LFS_POINTER
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -49,6 +50,18 @@ def test_times_and_modes_change_nothing_and_names_and_bytes_do(folder: Path, tmp
     assert digest_of(tmp_path / "copy") != before
     (folder / "a").write_bytes(b"B")
     assert digest_of(folder) != before
+
+
+@pytest.mark.parametrize("named", ["a", "link", "."])
+def test_a_pointer_of_git_lfs_is_not_taken_for_the_data(folder: Path, named: str) -> None:
+    """To compare digests such a file is like any other: a run's output may be one."""
+    (folder / "a").write_bytes(LFS_POINTER)
+    (folder / "link").symlink_to("a")
+    with pytest.raises(UsageError, match=r"input x: .*/a is a Git LFS pointer, not the file itself"):
+        read_inputs({"x": InputSpec(path=str(folder / named))})
+    assert digest_of(folder / "a") == Digest.of(LFS_POINTER)
+    (folder / "a").write_bytes(LFS_POINTER * 10)
+    assert read_inputs({"x": InputSpec(path=str(folder / named))})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.sources import FILES, committed, fill, git, names, read
+from support.sources import FILES, LFS_POINTER, committed, fill, git, names, read
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.source import read_source as source_module
@@ -212,10 +212,13 @@ def test_a_repository_that_nobody_added_is_refused(tmp_path: Path, commits: int)
     assert set(names(read(folder))) == set(FILES) | {".repriseignore"}
 
 
-@pytest.mark.parametrize("commit", [None, "HEAD"])
+@pytest.mark.parametrize("commit", [None, "HEAD", "no repository"])
 def test_an_lfs_pointer_is_refused(tmp_path: Path, commit: str | None) -> None:
-    pointer = b"version https://git-lfs.example/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 5\n"
-    folder = committed(fill(tmp_path, FILES | {"model.bin": pointer}))
+    folder = fill(tmp_path, FILES | {"model.bin": LFS_POINTER})
+    if commit == "no repository":
+        commit = None
+    else:
+        committed(folder)
     with pytest.raises(UsageError, match=r"model\.bin is a Git LFS pointer"):
         read(folder, commit)
 

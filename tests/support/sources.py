@@ -17,6 +17,8 @@ FILES = {
     "name with space": b"x",
 }
 
+LFS_POINTER = b"version https://git-lfs.example/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 5\n"
+
 
 def fill(folder: Path, files: dict[str, bytes] = FILES) -> Path:
     for name, data in files.items():

@@ -14,6 +14,7 @@ from orchestrator.launch.watch import Watch
 from orchestrator.record.data_sets.data_model import DataVersion
 from orchestrator.record.runs.author import person
 from orchestrator.spec.jobfile.input_reference import DATA, DATA_FORM, DataReference, read_reference
+from orchestrator.spec.lfs_pointer import refuse_pointers
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _RULE = "letters, digits, dot, dash and underscore, a letter or digit first, at most 100"
@@ -27,6 +28,7 @@ def add_data(session: Session, path: Path, name: str | None, watch: Watch) -> tu
     called = name if name is not None else path.absolute().name
     if not _NAME.match(called):
         raise UsageError(f"{called!r} cannot be a name of data", f"--name NAME: {_RULE}")
+    refuse_pointers(path)
     data = put_input(session, path, watch)
     return session.record.data_sets.add(called, data, person())
 

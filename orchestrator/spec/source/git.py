@@ -47,7 +47,12 @@ _SAFE = (
     "-c", "diff.external=",
     "-c", "diff.orderFile=/dev/null",
 )  # fmt: skip
-SUBMODULE = b"160000"  # the mode of one, in trees and in the index
+SUBMODULE, LINK, EXECUTABLE, PLAIN = (
+    b"160000",
+    b"120000",
+    b"100755",
+    b"100644",
+)  # modes in trees and the index
 _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME")
 _ENVIRON = {
     "GIT_ALLOW_PROTOCOL": "none",  # unlike protocol.allow, it overrides every setting of the repository
@@ -73,6 +78,7 @@ class Listing:
     untracked: frozenset[str]
     unwatched: frozenset[str]  # tracked, but marked as unchanged (assume-unchanged, skip-worktree)
     submodules: Mapping[str, str]  # path -> commit in the index
+    kinds: Mapping[str, bytes]  # path -> mode, of files whose kind their file system cannot say
 
 
 class Repository:
@@ -163,7 +169,21 @@ class Repository:
                 name for tag, mode, _, name in entries if mode != SUBMODULE and (tag.islower() or tag == b"S")
             ),
             submodules={name: identity for _, mode, identity, name in entries if mode == SUBMODULE},
+            kinds=self._kinds({name: mode for _, mode, _, name in entries if mode != SUBMODULE}),
         )
+
+    def _kinds(self, modes: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Where a file system has no executable bits, or no links, git believes its index, and so do we: the
+        same files are the same source on it.
+        """
+        command = self.start("config", "--type=bool", "--get-regexp", r"^core\.(filemode|symlinks)$")
+        lines = command.read("reading its settings", MAX_SETTINGS).split(b"\n")
+        said = dict(line.split(b" ", 1) for line in lines if b" " in line)
+        links, bits = (said.get(key) != b"false" for key in (b"core.symlinks", b"core.filemode"))
+        kinds = {name: mode for name, mode in modes.items() if mode == LINK and not links}
+        if not bits:
+            kinds |= {name: mode if mode in (LINK, EXECUTABLE) else PLAIN for name, mode in modes.items()}
+        return {name: PLAIN if mode == LINK and links else mode for name, mode in kinds.items()}
 
     def commit_of(self, text: str) -> str:
         """The full id of a commit that the user names. UsageError: git does not find it."""

@@ -9,22 +9,24 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.message_wording import listed
 from orchestrator.spec.jobfile.job_spec import SourceSpec
+from orchestrator.spec.lfs_pointer import is_pointer, pointer_error
 from orchestrator.spec.open_below import Below
+from orchestrator.spec.shown_names import in_one_line
 from orchestrator.spec.source.commit_tree import TreeEntry, read_blobs
-from orchestrator.spec.source.git import Repository
+from orchestrator.spec.source.git import EXECUTABLE, LINK, Repository
 from orchestrator.spec.source.git_folder import find_repository
 from orchestrator.spec.source.source_selection import IGNORE_FILE, Selection
 from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 from orchestrator.spec.source.submodules import CommittedFile, committed, state, work_tree
 
 MAX_BYTES = 1 << 30
-LFS_POINTER = b"version https://git-lfs"
 
 
 def read_source(spec: SourceSpec, exclude: tuple[Path, ...] = ()) -> SourceTree:
@@ -47,11 +49,18 @@ def read_source(spec: SourceSpec, exclude: tuple[Path, ...] = ()) -> SourceTree:
             parts = work_tree(stack, stack.enter_context(Repository(folder, there)), selection)
             names = frozenset[str]().union(*(part.names() for part in parts))
             if names or parts[0].listing.submodules:
-                files = _read(selection, selection.wanted(names), in_git=True)
+                wanted = selection.wanted(names)
+                before = _stamps(folder, wanted)
+                kinds = {
+                    part.path + name: mode for part in parts for name, mode in part.listing.kinds.items()
+                }
+                files = _read(selection, wanted, kinds)
                 git, notes = state(parts, selection)
-                return SourceTree(files=files, git=git, notes=notes)
+                return SourceTree(
+                    files=files, git=git, notes=(*notes, *_moved(before, _stamps(folder, wanted)))
+                )
     # Outside git, or in a folder that the repository around it ignores.
-    return SourceTree(files=_read(selection, selection.wanted(_walk(selection)), in_git=False))
+    return SourceTree(files=_read(selection, selection.wanted(_walk(selection)), {}))
 
 
 def _read_commit(stack: ExitStack, repository: Repository, name: str, selection: Selection) -> SourceTree:
@@ -84,7 +93,7 @@ def _is_input(selection: Selection, file: SourceFile) -> bool:
 
 def _file_of(entry: TreeEntry, data: bytes) -> SourceFile:
     _refuse_pointer(entry.path, data)
-    executable, symlink = entry.mode == b"100755", entry.mode == b"120000"
+    executable, symlink = entry.mode == EXECUTABLE, entry.mode == LINK
     return SourceFile(path=entry.path, data=data, executable=executable, symlink=symlink)
 
 
@@ -105,25 +114,44 @@ def _unreadable(error: OSError) -> None:
     raise UsageError(f"cannot read the source {error.filename}: {error.strerror}")
 
 
-def _read(selection: Selection, names: list[str], *, in_git: bool) -> tuple[SourceFile, ...]:
+def _read(selection: Selection, names: list[str], kinds: Mapping[str, bytes]) -> tuple[SourceFile, ...]:
     folder, files = selection.folder, []
     left = MAX_BYTES
     try:
         with Below(folder) as below:
             for name in names:
                 _check_name(name)
-                file = _read_one(below, folder, name, left)
+                file = _read_one(below, folder, name, left, kinds.get(name))
                 if file is None:
                     continue  # tracked by git and deleted in the working directory: the patch says so
                 if _is_input(selection, file):
                     continue
-                if in_git and not file.symlink:
+                if not file.symlink:
                     _refuse_pointer(name, file.data)
                 left -= len(file.data)
                 files.append(file)
     except OSError as error:
         raise UsageError(f"cannot read the source {folder}: {error.strerror}") from error
     return tuple(files)
+
+
+def _stamps(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Of each file that is there: what changes when somebody writes or replaces it."""
+    stamps: dict[str, tuple[int, ...]] = {}
+    with Below(folder) as below:
+        for name in names:
+            with suppress(OSError):
+                found = below.look(name.rstrip("/"))
+                stamps[name] = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return stamps
+
+
+def _moved(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[str]:
+    """A note where files changed between their reading and the patch that git made of them."""
+    changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    if changed:
+        names = listed([in_one_line(name) for name in changed])
+        yield f"changed while it was read: {names}; there the recorded patch may differ from the image"
 
 
 def _check_name(name: str) -> None:
@@ -136,11 +164,8 @@ def _check_name(name: str) -> None:
 
 
 def _refuse_pointer(name: str, data: bytes) -> None:
-    if data.startswith(LFS_POINTER) and len(data) < 1024:
-        raise UsageError(
-            f"{name} is a Git LFS pointer, not the file itself",
-            "run `git lfs pull` and submit the folder without a commit, or give large files as `inputs`",
-        )
+    if is_pointer(data):
+        raise pointer_error(name)
 
 
 def _too_large(folder: Path) -> UsageError:
@@ -150,8 +175,13 @@ def _too_large(folder: Path) -> UsageError:
     )
 
 
-def _read_one(below: Below, folder: Path, name: str, left: int) -> SourceFile | None:
-    """One file or link; None where it is gone, or where a folder above it has become a link."""
+def _read_one(
+    below: Below, folder: Path, name: str, left: int, kind: bytes | None = None
+) -> SourceFile | None:
+    """One file or link; None where it is gone, or where a folder above it has become a link.
+
+    `kind`: its mode in git, where the file system does not say it.
+    """
     name = name.rstrip("/")  # git's mark of a repository inside a repository
     path = folder / name
     try:
@@ -164,11 +194,11 @@ def _read_one(below: Below, folder: Path, name: str, left: int) -> SourceFile | 
             _check_plain(path, found.st_mode)
             if found.st_size > left:
                 raise _too_large(folder)
-            executable = bool(found.st_mode & stat.S_IXUSR)
+            executable = kind == EXECUTABLE if kind is not None else bool(found.st_mode & stat.S_IXUSR)
             data = stream.read(found.st_size + 1)
             if len(data) > found.st_size:
                 raise UsageError(f"{path} became longer while it was read", "submit again")
-            return SourceFile(path=name, data=data, executable=executable)
+            return SourceFile(path=name, data=data, executable=executable, symlink=kind == LINK)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
