@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from support.examples import tries
 
 from orchestrator.errors import UsageError
+from orchestrator.launch.project_survey.data_beside_code import find_data
 from orchestrator.launch.project_survey.draft_project import draft_files
 from orchestrator.launch.project_survey.interfaces.script_options import is_writable
 from orchestrator.launch.project_survey.job_text import command_of, demanded, scalar
+from orchestrator.launch.project_survey.project_files import ProjectFiles
 from orchestrator.launch.project_survey.survey_project import Survey, survey_project
 from orchestrator.spec.jobfile.job_spec import JobSpec
 from orchestrator.spec.jobfile.read_job import read_spec_text
@@ -148,6 +150,29 @@ def test_a_folder_of_strangers_is_read_within_bounds(tmp_path: Path) -> None:
 def test_a_script_that_means_harm_is_only_read(tmp_path: Path, script: str) -> None:
     survey = survey_project(filled(tmp_path, {"train.py": script}) / "train.py", BASE)
     assert drafted(survey).command == "python train.py"
+
+
+def test_of_much_data_beside_the_code_the_first_is_noted(tmp_path: Path) -> None:
+    """Each subject of a study, or each part of a set of data, is a file of its own."""
+    holes: dict[str, str | int] = {f"part-{number:03}.npy": 2 << 20 for number in range(40)}
+    survey = survey_project(filled(tmp_path, {"train.py": "", **holes}), BASE)
+    left_out = [note for note in survey.notes if "left out" in note]
+    assert len(left_out) == 11
+    assert left_out[-1] == "30 more files and folders of data are left out so"
+    assert "/part-039.npy" in draft_files(survey)[".repriseignore"]
+
+
+def test_folders_of_data_by_the_thousand_are_told_apart_soon(tmp_path: Path) -> None:
+    files = ProjectFiles(tmp_path, folders={""})
+    for number in range(5000):
+        files.folders |= {f"s{number}", f"s{number}/data"}
+        files.sizes |= {f"s{number}/code.py": 1, f"s{number}/data/a.npy": 1, f"s{number}/data/b": 2}
+    begun = time.process_time()
+    data = find_data(files).data
+    assert time.process_time() - begun < 4
+    assert len(data) == 5000 == len({item.name for item in data})
+    assert [item.name for item in data[:3]] == ["data", "data-2", "data-3"]
+    assert {(item.folder, item.size, item.more) for item in data} == {(True, 3, False)}
 
 
 def test_a_script_of_thousands_of_options_has_a_job_file_that_a_person_can_read(tmp_path: Path) -> None:

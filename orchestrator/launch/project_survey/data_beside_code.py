@@ -11,6 +11,7 @@ from orchestrator.launch.project_survey.project_files import ProjectFiles
 LARGE_FILE = 1 << 20  # bytes: a file of data from here on is an input, smaller ones are source
 LARGE_FOLDER = 10 << 20
 MANY_FILES = 1_000
+_LOOKED_FOR = 300  # folders and files whose names are looked for in the code
 
 _DATA_FOLDERS = frozenset({"data", "dataset", "datasets", "raw_data", "input_data", "corpus", "corpora"})
 _RESULTS = frozenset(
@@ -52,21 +53,27 @@ def find_data(files: ProjectFiles, asked_for: Iterable[str] = ()) -> Surrounding
     """`asked_for` are paths that the script has among its defaults."""
     results = sorted(folder for folder in files.folders if _is_result(files, folder))
     asked = {path for text in asked_for if (path := inside(text)) is not None}
-    folders: list[str] = []
     held = _contents(files)
+    covered = set(results)
     for folder in sorted(files.folders - {""}):
-        apart = any(folder == other or folder.startswith(f"{other}/") for other in (*folders, *results))
+        apart = folder in covered or not covered.isdisjoint(_above(folder))
         if not apart and _is_data(folder, held[folder], folder in asked):
-            folders.append(folder)
-    covered = (*folders, *results)
+            covered.add(folder)
+    folders = sorted(covered.difference(results))
     single = [
         name
         for name, size in sorted(files.sizes.items())
-        if not any(name.startswith(f"{folder}/") for folder in covered)
-        and (size >= LARGE_FILE and (_DATA_FILE.match(name) or name in asked))
+        if size >= LARGE_FILE
+        and (_DATA_FILE.match(name) or name in asked)
+        and covered.isdisjoint(_above(name))
     ]
-    taken: set[str] = set()
-    data = tuple(_found(files, path, taken) for path in (*folders, *single))
+    taken: dict[str, int] = {}
+    paths = [*folders, *single]
+    named = {path for path in paths[:_LOOKED_FOR] if _is_named(files, path)}
+    data = tuple(
+        _found(path, held.get(path) or _Contents(files.sizes[path]), path in named, path in held, taken)
+        for path in paths
+    )
     links = tuple(sorted(link for link in files.links if link in asked or link in _DATA_FOLDERS))
     return Surroundings(data, tuple(results), links)
 
@@ -87,7 +94,7 @@ def _is_result(files: ProjectFiles, folder: str) -> bool:
 
 @dataclass
 class _Contents:
-    """What lies in a folder and below it."""
+    """What lies in a folder and below it, or one file."""
 
     size: int = 0  # bytes
     count: int = 0
@@ -123,22 +130,19 @@ def _is_data(folder: str, held: _Contents, asked: bool) -> bool:
     return by_name or large or (asked and held.size >= LARGE_FILE)
 
 
-def _found(files: ProjectFiles, path: str, taken: set[str]) -> FoundData:
-    name = input_name(path, taken)
-    folder = path in files.folders
-    sizes = [size for _, size in files.below(path)] if folder else [files.sizes[path]]
-    more = folder and any(other == path or other.startswith(f"{path}/") for other in files.unseen)
-    return FoundData(name, path, folder, sum(sizes), more, _is_named(files, path))
+def _found(path: str, held: _Contents, named: bool, folder: bool, taken: dict[str, int]) -> FoundData:
+    return FoundData(input_name(path, taken), path, folder, held.size, held.more, named)
 
 
-def input_name(path: str, taken: set[str]) -> str:
-    """A name for an input, another one for each path."""
+def input_name(path: str, taken: dict[str, int]) -> str:
+    """A name for an input, another one for each path. `taken`: names, each with the last number behind it."""
     last = _NAME_START.sub("", path.rpartition("/")[2][:1]) + path.rpartition("/")[2][1:]
     stem = _NAME_REST.sub("-", last).strip("-._")[:90] or "data"
-    name, number = stem, 2
+    name = stem
     while name in taken:
-        name, number = f"{stem}-{number}", number + 1
-    taken.add(name)
+        taken[stem] = taken.get(stem, 0) + 1
+        name = f"{stem}-{taken[stem]}"
+    taken[name] = 1
     return name
 
 

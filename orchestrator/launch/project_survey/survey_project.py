@@ -39,6 +39,7 @@ _MARKERS = (
     ".git",
 )
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_NOTED = 10  # files and folders that are left out, each with a note of its own
 
 
 @dataclass(frozen=True)
@@ -202,9 +203,11 @@ def _notes(
     hints: CodeHints,
 ) -> Iterable[str]:
     yield from (f"{entry.script}: {note}" for note in interface.notes)
-    for item in surroundings.data:
-        if not item.named:
-            yield f"{item.path}: no file of the code names it, so it is left out of the job ({_IGNORED})"
+    unnamed = [item.path for item in surroundings.data if not item.named]
+    for path in unnamed[:_NOTED]:
+        yield f"{path}: no file of the code names it, so it is left out of the job ({_IGNORED})"
+    if len(unnamed) > _NOTED:
+        yield f"{len(unnamed) - _NOTED:,} more files and folders of data are left out so"
     for place in hints.fetches:
         yield f"{place} may want a network, which a job has not: use inputs, or resources.network: bridge"
     for place in hints.notebook:
