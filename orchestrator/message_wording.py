@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
+
+_COMPARED = 1000  # names that a misspelt word is compared with: a stranger's file may have more
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -25,5 +28,5 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
     """A hint: the known name that is spelt like the word; `otherwise` where none is."""
     from difflib import get_close_matches  # mostly nothing is misspelt
 
-    near = get_close_matches(word[:100], list(known), 1)
+    near = get_close_matches(word[:100], [name[:100] for name in islice(known, _COMPARED)], 1)
     return f"did you mean {near[0]}?" if near else otherwise

@@ -17,3 +17,4 @@ def test_what_is_cut_is_said() -> None:
 def test_a_name_that_is_spelt_like_it_is_suggested() -> None:
     assert did_you_mean("los", ["accuracy", "loss"], "it has none") == "did you mean loss?"
     assert did_you_mean("x" * 1_000_000, ["accuracy", "loss"], "it has none") == "it has none"
+    assert did_you_mean("los", ["loss" * 100_000] * 100_000, "it has none") == "it has none"

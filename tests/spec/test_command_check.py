@@ -27,6 +27,13 @@ def shell(command: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30)
 
 
+def test_of_very_many_warnings_the_first_are_told() -> None:
+    params = {f"p{number}": 1 for number in range(5000)}
+    found = warnings("a", params, {"A": "".join(f"{{{name}}}" for name in params)}, [])
+    assert len(found) == 21
+    assert found[-1] == "and 9,980 more parameters and placeholders like these"
+
+
 @pytest.mark.parametrize(
     "command",
     ["false\ntrue", "false | tee /dev/null", "echo $NOT_SET_ANYWHERE", "(exit 3) && true\nfalse; true"],

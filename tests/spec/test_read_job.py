@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.payload.determinism.torch_settings import SETTING_NAMES
 from orchestrator.run.engine.container_config import CACHES
+from orchestrator.spec.jobfile.command_check import MOST_TEXT
 from orchestrator.spec.jobfile.job_spec import JobSpec, Level, Network, Tolerance, Trace, TracedTensors
+from orchestrator.spec.jobfile.placeholders import filled_size
 from orchestrator.spec.jobfile.problems import SpecError
 from orchestrator.spec.jobfile.read_job import read_spec
 from orchestrator.spec.program import program_of
@@ -491,3 +495,80 @@ def test_inputs_are_replaced_on_the_command_line(read: Read, tmp_path: Path) -> 
     assert spec.inputs["a"].path == str(tmp_path / "data") and spec.inputs["b"].path == "run:prod/m"
     assert spec.inputs["b"].sha256 == f"sha256:{digest}"
     assert problems(read, text, {}, None, {"a": "data:-", "q": "x"}) == {"inputs.a": 3, "--input q": None}
+
+
+WORDS = ", ".join(['"a{p}"'] * 20)
+MOST = MOST_TEXT - len("REPRISE_PARAMS=")  # letters of all params, as JSON
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (f"name: x\ncommand: {'a' * MOST_TEXT}\n", {}),
+        (f"name: x\ncommand: {'ä' * MOST_TEXT}\n", {"command": 2}),
+        (f"name: x\ncommand: [b, {'a' * MOST_TEXT}a]\n", {"command[1]": 2}),
+        (f"{HEAD}env: {{A: {'a' * (MOST_TEXT - 2)}}}\n", {}),
+        (f"{HEAD}env:\n  A: {'a' * (MOST_TEXT - 1)}\n", {"env.A": 4}),
+        (f"{HEAD}params: {{p: {'a' * (MOST - 8)}}}\n", {}),  # with `{"p":""}` around
+        (f"{HEAD}params:\n  p: {'a' * MOST}\n", {"params": 3}),
+        (f"name: x\ncommand: a {'{p}' * 2000}\nparams: {{p: {'a' * 1000}}}\n", {"command": 2}),
+        (f"name: x\ncommand: a {'{{' * 100_000}\n", {}),
+        (f"name: x\ncommand: [{WORDS}]\nparams: {{p: {'a' * 100_000}}}\n", {"": None}),
+    ],
+)
+def test_what_no_process_could_be_given_is_told_with_its_place(
+    read: Read, text: str, wrong: dict[str, int | None]
+) -> None:
+    if wrong:
+        assert problems(read, text) == wrong
+    else:
+        program = program_of(read(text), {})
+        assert all(len(word.encode()) <= MOST_TEXT for word in program.command)
+
+
+def test_a_value_that_is_filled_in_a_hundred_thousand_times_takes_no_memory(read: Read) -> None:
+    """It would have 30 GB."""
+    text = f"name: x\ncommand: a {'{p}' * 100_000}\nparams: {{p: {'a' * 300_000}}}\n"
+    assert problems(read, text) == {"command": 2, "params": 3}
+
+
+def test_the_size_of_a_command_is_that_of_the_filled_one(read: Read) -> None:
+    command = "a {p} {{p}} ${{p}} }} {n}{seed} {q} ü"
+    spec = read(f'name: x\ncommand: {command!r}\nparams: {{p: "it\'s", n: -1e-7, q: ü ß}}\nseed: 12\n')
+    texts = {"p": "it's", "n": "-0.0000001", "q": "ü ß", "seed": "12"}
+    sizes = {name: len(shlex.quote(text).encode()) for name, text in texts.items()}
+    assert filled_size(command, sizes) == len(program_of(spec, {}).command[-1].encode())
+
+
+@pytest.mark.parametrize("part", ["outputs", "tolerance.outputs", "tolerance.metrics"])
+def test_more_globs_than_anybody_tries_are_refused(read: Read, part: str) -> None:
+    """Each is tried on each other, on each file, or on each metric."""
+    above, _, key = part.rpartition(".")
+    many = "[" + ", ".join(f"g{n}" for n in range(1001)) + "]"
+    if above:
+        many = "{" + ", ".join(f"g{n}: 1" for n in range(1001)) + "}"
+    text = f"{HEAD}{f'{above}: ' if above else ''}{'{' * bool(above)}{key}: {many}{'}' * bool(above)}\n"
+    assert problems(read, text) == {part: 3}
+
+
+def test_names_by_the_thousand_are_not_all_compared_with_each_other(read: Read) -> None:
+    """Of 4,000 unknown placeholders each was held against 4,000 parameters: minutes."""
+    command = " ".join(f"{{parameter_of_some_name_{n}_a}}" for n in range(4000))
+    params = "".join(f"  parameter_of_some_name_{n}_b: 1\n" for n in range(4000))
+    begun = time.process_time()
+    with pytest.raises(SpecError) as caught:
+        read(f"name: x\ncommand: x {command}\nparams:\n{params}")
+    assert time.process_time() - begun < 5
+    assert len(caught.value.problems) == 4000
+    assert "did you mean parameter_of_some_name_0_b?" in str(caught.value.problems[0])
+    assert len(caught.value.message) < 20_000
+
+
+def test_a_path_with_a_variable_or_a_line_end_is_told_in_a_line(read: Read) -> None:
+    with pytest.raises(SpecError) as caught:
+        read(f'{HEAD}source: $A\nrequirements: a$B\ninputs: {{c: $C/x, d: "a\\nb"}}\n')
+    said = {problem.key: problem for problem in caught.value.problems}
+    for key in ("source", "requirements", "inputs.c"):
+        assert (said[key].hint or "").startswith("variables are not filled in"), key
+    assert (said["inputs.c"].hint or "").endswith("or give it: --input c=…")
+    assert len(caught.value.message.splitlines()) == 4

@@ -64,7 +64,7 @@ def _source(data: dict[str, Any], folder: Path, root: Path, found: Collector) ->
     if place is not None and _holds(Path.is_dir, place):
         source["path"] = str(place)
     elif not found.covers(path):
-        found.add(path, f"there is no folder {place or shorten(text)}", _SEEN_FROM)
+        found.add(path, f"there is no folder {_shown(place) or shorten(text)}", _hint(text))
 
 
 def _requirements(data: dict[str, Any], folder: Path, root: Path, found: Collector) -> None:
@@ -73,8 +73,8 @@ def _requirements(data: dict[str, Any], folder: Path, root: Path, found: Collect
         return
     place = _inside(text, folder, root, ("requirements",), found)
     if place is not None and not _holds(Path.is_file, place):
-        how = f"{_SEEN_FROM}; `reprise lock` writes a lock" if place.suffix == ".lock" else _SEEN_FROM
-        found.add(("requirements",), f"there is no file {place}", how)
+        how = f"{_SEEN_FROM}; `reprise lock` writes a lock" if place.suffix == ".lock" else _hint(text)
+        found.add(("requirements",), f"there is no file {_shown(place)}", how)
     elif place is not None:
         data["requirements"] = str(place)
 
@@ -90,10 +90,21 @@ def _inputs(data: dict[str, Any], folder: Path, found: Collector) -> None:
             continue
         place = _resolved(text, folder) if text else None
         if place is None or not (_holds(Path.is_dir, place) or _holds(Path.is_file, place)):
-            message = f"there is no file or folder {place or shorten(text) or 'of no name'}"
-            found.add(("inputs", name), message, _SEEN_FROM)
+            message = f"there is no file or folder {_shown(place) or shorten(text) or 'of no name'}"
+            found.add(("inputs", name), message, _hint(text, f"--input {shorten(name)}=…"))
         else:
             item["path"] = str(place)
+
+
+def _shown(place: Path | None) -> str:
+    return "" if place is None else shorten(str(place), 300)
+
+
+def _hint(text: str, option: str = "") -> str:
+    """How a path is read that leads nowhere."""
+    if "$" not in text:
+        return _SEEN_FROM
+    return "variables are not filled in: write the path" + (f", or give it: {option}" if option else "")
 
 
 def _is_reference(text: str, path: KeyPath, found: Collector) -> bool:

@@ -55,6 +55,15 @@ def marked(command: str) -> tuple[str, list[tuple[int, str]]]:
     return "".join([*parts, command[end:]]), marks
 
 
+def filled_size(part: str, sizes: Mapping[str, int]) -> int:
+    """How many bytes of UTF-8 a part of a command has once values of these sizes are filled in."""
+    size = len(part.encode())
+    for match in _TOKEN.finditer(part):
+        name = match.group(1)
+        size += sizes[name] - len(match.group(0)) if name else -1  # of `{{` one brace stays
+    return size
+
+
 def fill_command(command: str | tuple[str, ...], params: Mapping[str, Scalar], seed: int) -> tuple[str, ...]:
     """The argv of a command. Text runs under SHELL, so its values are quoted for the shell.
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import UsageError
-from orchestrator.message_wording import did_you_mean, shortened
+from orchestrator.message_wording import did_you_mean, listed, shortened
 from orchestrator.spec.shown_names import fits_a_line
 
 SHOWN = 50  # problems in the message; `problems` has all
+_NAMED = 20  # names that are known, in a hint
 
 KeyPath = tuple[str | int, ...]
 """The way to a value: `("params", "lr")`, `("outputs", 0)`."""
@@ -64,4 +65,4 @@ def shorten(text: str, limit: int = 60) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """`did you mean seed?`, or the list of known names; None without known names."""
     names = sorted(known)
-    return did_you_mean(name.lower(), names, f"known: {', '.join(names)}") if names else None
+    return did_you_mean(name.lower(), names, f"known: {listed(names, _NAMED)}") if names else None

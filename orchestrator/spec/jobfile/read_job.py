@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.errors import UsageError
-from orchestrator.spec.jobfile.command_check import check_placeholders, placeholders_in
+from orchestrator.spec.jobfile.command_check import check_placeholders, check_sizes, placeholders_in
 from orchestrator.spec.jobfile.job_paths import resolve_places
 from orchestrator.spec.jobfile.job_spec import JobSpec, Scalar
 from orchestrator.spec.jobfile.problem_collector import COMMAND_LINE, Collector
@@ -75,6 +75,8 @@ def read_spec_text(
         found.add_typed("--seed", f"is {seed}", "it should be from 0 to 4294967295")
     check_placeholders(data, _param_names(root) | (placeholders_in(data) & set(params or {})), found)
     spec = _validate(data, found)
+    if spec is not None and not found.problems:
+        check_sizes(spec, found)
     if spec is None or found.problems:
         raise SpecError(found.problems)
     return spec if seed is None else spec.model_copy(update={"seed": seed})

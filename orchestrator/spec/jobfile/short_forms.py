@@ -66,6 +66,7 @@ ELSEWHERE = {
     "volatile": "mark the glob where it is listed: outputs: [{glob: GLOB, volatile: true}]",
     "volatile_metrics": "mark the metric: tolerance: {metrics: {NAME: {volatile: true}}}",
 }
+_MOST = 1000  # globs of outputs, and tolerances: each is tried on each file or metric
 NOT_EMPTY = ("name", "description", "source", "command", "seed", "outputs")
 
 
@@ -189,6 +190,8 @@ def _tolerance(data: dict[str, Any], found: Collector) -> None:
             del tolerance[key]
     _volatile_metrics(tolerance, found)
     for part in ("metrics", "outputs"):
+        if _too_many(tolerance, ("tolerance", part), found):
+            del tolerance[part]
         table = table_in(tolerance, part)
         for name, value in list(table.items()):
             if isinstance(value, int | float) and not isinstance(value, bool):
@@ -231,6 +234,9 @@ def _outputs(data: dict[str, Any], found: Collector) -> None:
     outputs = data.get("outputs")
     if not isinstance(outputs, list):
         return
+    if _too_many(data, ("outputs",), found):
+        del data["outputs"]
+        return
     globs, volatile = [], []
     for number, value in enumerate(outputs):
         if not isinstance(value, dict):
@@ -254,6 +260,15 @@ def _outputs(data: dict[str, Any], found: Collector) -> None:
     tolerance = data.setdefault("tolerance", {}) if volatile else None
     if isinstance(tolerance, dict):
         tolerance["volatile"] = volatile
+
+
+def _too_many(holder: dict[str, Any], path: KeyPath, found: Collector) -> bool:
+    value = holder.get(str(path[-1]))
+    count = len(value) if isinstance(value, list | dict) else 0
+    if count > _MOST:
+        hint = "say it in fewer: dir/** is all in a folder"
+        found.add(path, f"has {count:,} entries, more than {_MOST:,}", hint)
+    return count > _MOST
 
 
 def drop_covered(data: dict[str, Any]) -> None:
