@@ -155,6 +155,34 @@ def test_a_change_that_git_was_told_not_to_see_is_seen(repository: Path, flag: s
     assert found.dirty and found.patch is not None and b"+changed" in found.patch
 
 
+def test_a_file_of_the_old_size_and_time_is_read_all_the_same(repository: Path) -> None:
+    """Other bytes would be recorded, and attested, as those of a commit."""
+    file = repository / "train.py"
+    before = file.stat()
+    for setting in ("core.trustCtime=false", "core.checkStat=minimal"):
+        git(repository, "config", *setting.split("="))
+    os.utime(repository / ".git/index", (before.st_mtime + 100, before.st_mtime + 100))
+    file.write_text("one\nTWO\nthree\n")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert git(repository, "status", "--short") == "", "git believes it"
+    found = state(repository)
+    assert found.dirty and found.patch is not None and b"+TWO" in found.patch
+
+
+def test_an_index_that_lies_about_a_file_is_not_believed(repository: Path) -> None:
+    file, index = repository / "train.py", repository / ".git/index"
+    good = git(repository, "rev-parse", ":train.py")
+    file.write_text("one\nTWO\nthree\n")
+    evil = git(repository, "hash-object", "train.py")
+    git(repository, "add", "train.py")
+    data = index.read_bytes()[:-20].replace(bytes.fromhex(evil), bytes.fromhex(good))
+    index.write_bytes(data + hashlib.sha1(data).digest())
+    os.utime(index, (file.stat().st_mtime + 100, file.stat().st_mtime + 100))
+    assert git(repository, "status", "--short") == "", "git believes it"
+    found = state(repository)
+    assert found.dirty and found.patch is not None and b"+TWO" in found.patch
+
+
 def test_a_patch_that_is_too_long_is_not_kept(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(git_module, "MAX_PATCH", 100_000)
     (repository / "train.py").write_text("long\n" * 1_000_000)

@@ -17,8 +17,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -29,6 +28,7 @@ from orchestrator.redaction import bare_remote
 from orchestrator.spec.plain_file import read_plain
 from orchestrator.spec.source import git_folder
 from orchestrator.spec.source.git_folder import GitFolder
+from orchestrator.spec.source.git_listing import SUBMODULE, Listing, read_listing
 from orchestrator.spec.source.source_tree import GitState
 
 DEADLINE = 300.0  # seconds of one git command; 100,000 files on a cold network disk take some 100
@@ -47,12 +47,6 @@ _SAFE = (
     "-c", "diff.external=",
     "-c", "diff.orderFile=/dev/null",
 )  # fmt: skip
-SUBMODULE, LINK, EXECUTABLE, PLAIN = (
-    b"160000",
-    b"120000",
-    b"100755",
-    b"100644",
-)  # modes in trees and the index
 _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME")
 _ENVIRON = {
     "GIT_ALLOW_PROTOCOL": "none",  # unlike protocol.allow, it overrides every setting of the repository
@@ -68,17 +62,6 @@ _PATCH = (
     "--no-relative", "--unified=3", "--inter-hunk-context=0",
     "--diff-algorithm=myers", "--submodule=short", "--ignore-submodules=all",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Paths below a folder, relative to it: tracked ones, and those neither tracked nor ignored."""
-
-    tracked: frozenset[str]  # without submodules
-    untracked: frozenset[str]
-    unwatched: frozenset[str]  # tracked, but marked as unchanged (assume-unchanged, skip-worktree)
-    submodules: Mapping[str, str]  # path -> commit in the index
-    kinds: Mapping[str, bytes]  # path -> mode, of files whose kind their file system cannot say
 
 
 class Repository:
@@ -161,29 +144,11 @@ class Repository:
 
     def listing(self) -> Listing:
         out = self.ask("listing files", "ls-files", "-z", "-v", "-s", "-co", "--exclude-standard", "--", ".")
-        entries = [_entry(line) for line in out.split(b"\0") if line]
-        return Listing(
-            tracked=frozenset(name for _, mode, _, name in entries if mode not in (b"", SUBMODULE)),
-            untracked=frozenset(name for _, mode, _, name in entries if mode == b""),
-            unwatched=frozenset(
-                name for tag, mode, _, name in entries if mode != SUBMODULE and (tag.islower() or tag == b"S")
-            ),
-            submodules={name: identity for _, mode, identity, name in entries if mode == SUBMODULE},
-            kinds=self._kinds({name: mode for _, mode, _, name in entries if mode != SUBMODULE}),
-        )
-
-    def _kinds(self, modes: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Where a file system has no executable bits, or no links, git believes its index, and so do we: the
-        same files are the same source on it.
-        """
         command = self.start("config", "--type=bool", "--get-regexp", r"^core\.(filemode|symlinks)$")
         lines = command.read("reading its settings", MAX_SETTINGS).split(b"\n")
         said = dict(line.split(b" ", 1) for line in lines if b" " in line)
         links, bits = (said.get(key) != b"false" for key in (b"core.symlinks", b"core.filemode"))
-        kinds = {name: mode for name, mode in modes.items() if mode == LINK and not links}
-        if not bits:
-            kinds |= {name: mode if mode in (LINK, EXECUTABLE) else PLAIN for name, mode in modes.items()}
-        return {name: PLAIN if mode == LINK and links else mode for name, mode in kinds.items()}
+        return read_listing(out, links=links, bits=bits)
 
     def commit_of(self, text: str) -> str:
         """The full id of a commit that the user names. UsageError: git does not find it."""
@@ -204,13 +169,12 @@ class Repository:
 
     def submodule_name(self, commit: str, path: str) -> str:
         """The name of the submodule that `commit` has at a path below the folder; `modules/` uses it, too."""
-        inside = Path(os.path.relpath(self.folder.resolve(), self.there.top)) if self.there.top else Path()
         command = self.start("cat-file", "blob", f"{commit}:.gitmodules")
         data = command.read("reading .gitmodules", MAX_SETTINGS)
         found = self._listed("reading .gitmodules", data) if command.code == 0 else {}
         for key, value in found.items():
             name = key.removeprefix("submodule.").removesuffix(".path")
-            if key == f"submodule.{name}.path" and value == (inside / path).as_posix():
+            if key == f"submodule.{name}.path" and value == f"{self._top}{path}":
                 path = name
         if not {"..", ".", ""}.isdisjoint(path.split("/")):
             raise UsageError(f"a submodule's name leads elsewhere: {path!r}", "the repository is hostile")
@@ -238,10 +202,11 @@ class Repository:
 
         Dirty is what differs below the folder: tracked files, and untracked ones that are source.
         """
+        index = self._own_index(listing, is_source)
         out = self.ask(
             "asking for changes",
             "status", "--porcelain=v2", "-z", "--branch", "--untracked-files=no", "--no-renames",
-            "--ignore-submodules=all", "--", ".",
+            "--ignore-submodules=all", "--", ".", index=index,
         )  # fmt: skip
         entries = [entry for entry in out.split(b"\0") if entry]
         heads = dict(entry[2:].split(b" ", 1) for entry in entries if entry.startswith(b"# branch."))
@@ -253,31 +218,46 @@ class Repository:
         clean = clean.model_copy(update={"branch": None if branch == "(detached)" else branch})
         untracked = sorted(name for name in listing.untracked if is_source(name) and name[-1] != "/")
         changed = any(not entry.startswith(b"# ") for entry in entries)
-        if not (changed or untracked or listing.unwatched):
+        unwatched = sorted(name for name in listing.unwatched if not is_source(name))
+        if not (changed or untracked or unwatched):
             return clean
-        patch = self._patch(commit, untracked, sorted(listing.unwatched))
+        patch = self._patch(index, commit, untracked, unwatched)
         if not (changed or untracked) and patch == b"":
             return clean
         digest = Digest.of(patch) if patch is not None else None
         return clean.model_copy(update={"dirty": True, "patch": patch, "patch_digest": digest})
 
-    def _patch(self, commit: str, untracked: Sequence[str], unwatched: Sequence[str]) -> bytes | None:
-        """The patch from the commit to the folder, with untracked files; None if it is too long to keep.
+    def _own_index(self, listing: Listing, is_source: Callable[[str], bool]) -> Path:
+        """A copy of the index, in which nothing is known of how the files of the source looked.
 
-        Untracked files are added to a copy of the index, under an id that no content has. So nothing is
-        written to the repository, not even an object.
+        git takes a file for unchanged, unread, whose size and times are those in the index: whoever wrote an
+        index, or set core.trustCtime, could pass other files off as those of a commit.
         """
-        top = os.fsdecode(self.ask("finding the folder", "rev-parse", "--show-prefix")).removesuffix("\n")
         index, original = Path(self._stand_in.name) / "index", self.there.own / "index"
-        index.unlink(missing_ok=True)
         if original.exists():
             # With its time: git compares the bytes of files that changed in the same tick.
             shutil.copy2(original, index)
+        known = [f"{head}\t{self._top}{name}" for name, head in listing.entries.items() if is_source(name)]
+        self._change_index(index, known, "--index-info")
+        return index
+
+    @property
+    def _top(self) -> str:
+        """The folder as seen from the top of the work tree, with `/` at its end."""
+        above = os.path.relpath(self.folder.resolve(), self.there.top or self.folder.resolve())
+        return "" if above == "." else f"{above}/"
+
+    def _patch(self, index: Path, commit: str, untracked: Sequence[str], more: Sequence[str]) -> bytes | None:
+        """The patch from the commit to the folder, with untracked files; None if it is too long to keep.
+
+        Untracked files are added to a copy of the index, under an id that no content has. So nothing is
+        written to the repository, not even an object. `more` are files that git was told not to look at.
+        """
         unused_id = "1" * len(commit)
-        entries = [f"100644 {unused_id}\t{top}{name}" for name in untracked]
+        entries = [f"100644 {unused_id}\t{self._top}{name}" for name in untracked]
         self._change_index(index, entries, "--index-info")
         for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
-            self._change_index(index, unwatched, flag, "--stdin")
+            self._change_index(index, more, flag, "--stdin")
         return self._diff(index, commit)
 
     def _change_index(self, index: Path, entries: Sequence[str], *words: str) -> None:
@@ -353,15 +333,6 @@ class GitCommand:
         if self.code != 0:
             raise _failure(self.stderr, what)
         return out
-
-
-def _entry(line: bytes) -> tuple[bytes, bytes, str, str]:
-    """Tag, mode, id and name from one line of `ls-files -v -s`; the mode of an untracked file is empty."""
-    head, tab, name = line.partition(b"\t")
-    if not tab or line[:1] == b"?":
-        return line[:1], b"", "", os.fsdecode(line[2:])
-    tag, mode, identity, _ = head.split(b" ")
-    return tag, mode, identity.decode(), os.fsdecode(name)
 
 
 def _decoder(encoding: bytes) -> Callable[[bytes], str]:

@@ -20,8 +20,9 @@ from orchestrator.spec.lfs_pointer import is_pointer, pointer_error
 from orchestrator.spec.open_below import Below
 from orchestrator.spec.shown_names import in_one_line
 from orchestrator.spec.source.commit_tree import TreeEntry, read_blobs
-from orchestrator.spec.source.git import EXECUTABLE, LINK, Repository
+from orchestrator.spec.source.git import Repository
 from orchestrator.spec.source.git_folder import find_repository
+from orchestrator.spec.source.git_listing import EXECUTABLE, LINK
 from orchestrator.spec.source.source_selection import IGNORE_FILE, Selection
 from orchestrator.spec.source.source_tree import SourceFile, SourceTree
 from orchestrator.spec.source.submodules import CommittedFile, committed, state, work_tree

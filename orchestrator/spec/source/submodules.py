@@ -16,8 +16,9 @@ from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.spec.source import git_folder
 from orchestrator.spec.source.commit_tree import TreeEntry, blob_at, list_commit
-from orchestrator.spec.source.git import MAX_PATCH, SUBMODULE, Listing, Repository
+from orchestrator.spec.source.git import MAX_PATCH, Repository
 from orchestrator.spec.source.git_folder import GitFolder
+from orchestrator.spec.source.git_listing import SUBMODULE, Listing
 from orchestrator.spec.source.source_selection import IGNORE_FILE, Selection
 from orchestrator.spec.source.source_tree import GitState
 
