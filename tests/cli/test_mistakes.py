@@ -79,7 +79,7 @@ def test_a_current_folder_that_is_gone_is_told(
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    for words in (("init",), ("export", "aaaa", "x"), ("build", "x", "--input", "data=x")):
+    for words in (("export", "aaaa", "x"), ("build", "x", "--input", "data=x")):
         ran = reprise(*words)
         assert (ran.code, "the current folder is gone" in ran.err) == (5, True), (words, ran)
 
