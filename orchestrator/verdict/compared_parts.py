@@ -10,7 +10,6 @@ from orchestrator.message_wording import listed
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.collect.trace_files import LOSS
 from orchestrator.run.metrics.series import points_of
-from orchestrator.spec.globs import matcher
 from orchestrator.spec.jobfile.job_spec import Tolerance
 from orchestrator.verdict.causes.clock_habits import clock_note
 from orchestrator.verdict.causes.rank_causes import Evidence
@@ -25,14 +24,11 @@ from orchestrator.verdict.outputs.compare_files import (
     same_output,
     tolerance_glob,
 )
-from orchestrator.verdict.outputs.compare_metric_files import (
-    excuse_metrics,
-    is_metrics_file,
-    names_in,
-)
+from orchestrator.verdict.outputs.compare_metric_files import excuse_metrics
 from orchestrator.verdict.outputs.exclusions import set_aside
 from orchestrator.verdict.outputs.pairing import Paired, pair_runs
 from orchestrator.verdict.outputs.torch_contents import judge_contents
+from orchestrator.verdict.outputs.volatile_metrics import only_in_volatile_files
 from orchestrator.verdict.sentences import both_kept, named_metrics
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared, compare_metrics
 from orchestrator.verdict.traces.compare_traces import TracesCompared, compare_traces
@@ -113,7 +109,7 @@ def _not_counts(run: RunRecord) -> set[str]:
 def find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: Contents) -> Findings:
     traces = compare_traces(original, rerun, open_blob)
     paired = pair_runs(original, rerun)
-    of_volatile_files = _only_in_volatile_files(original, paired.pairs, open_blob)
+    of_volatile_files = only_in_volatile_files(original, rerun, paired.pairs, open_blob)
     metrics = compare_metrics(original, rerun, losses=traces.first is None, volatile=of_volatile_files)
     excuses = Excuses(metrics.excusable if metrics.within else frozenset(), metrics.left_out)
     aside = set_aside(paired.pairs, original.tolerance.volatile, open_blob, excuses)
@@ -140,20 +136,6 @@ def find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: C
         renamed=paired.renamed,
         marks=marks(original, judged, metrics, open_blob, contents),
     )
-
-
-def _only_in_volatile_files(run: RunRecord, pairs: list[Pair], open_blob: OpenBlob) -> frozenset[str]:
-    """Metrics that come from files which the spec calls volatile, and from no other."""
-    if not run.tolerance.volatile:
-        return frozenset()
-    is_volatile = matcher(run.tolerance.volatile)
-    volatile, others = set[str](), set[str]()
-    for path, *outputs in pairs:
-        if is_metrics_file(path, run):
-            for output in outputs:
-                if output is not None and output.digest is not None:
-                    (volatile if is_volatile(path) else others).update(names_in(output.digest, open_blob))
-    return frozenset(volatile - others)
 
 
 def _metrics_left_out(metrics: MetricsCompared, of_volatile_files: frozenset[str]) -> list[LeftOut]:
@@ -186,12 +168,10 @@ def _judge(
     difference = describe_difference(pair, open_blob)
     if difference.first_byte is None:
         return JudgedFile(difference, excused=False)
-    excused, note = False, ""
-    if is_metrics_file(difference.path, original):
-        excuse = excuse_metrics(difference, metrics, open_blob)
-        if excuse.by_nature:
-            return LeftOut(path=difference.path, why=excuse.note)
-        excused, note = excuse.excused, excuse.note
+    excuse = excuse_metrics(difference, original, metrics, open_blob)
+    if excuse.by_nature:
+        return LeftOut(path=difference.path, why=excuse.note)
+    excused, note = excuse.excused, excuse.note
     if not excused:
         finding = contents.get(difference.path)
         if finding is not None:

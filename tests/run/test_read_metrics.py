@@ -126,6 +126,27 @@ def test_a_number_that_is_not_taken_is_said(tmp_path: Path, text: str, said: str
         assert said in read_metrics(tmp_path, "metrics.json").incomplete
 
 
+@pytest.mark.parametrize(
+    ("line", "step", "names"),
+    [
+        ('{"step": 3.0, "loss": 1}', 3, {"loss"}),
+        ('{"step": 3.5, "loss": 1}', None, {"loss", "step"}),
+        ('{"step": 1e300, "loss": 1}', None, {"loss", "step"}),
+        ('{"step": NaN, "loss": 1}', None, {"loss", "step"}),
+        ('{"step": true, "loss": 1}', None, {"loss", "step"}),
+        ('{"step": "3", "loss": 1}', None, {"loss"}),
+        ('{"global_step": 7.0, "epoch": 2, "loss": 1}', 7, {"epoch", "loss"}),
+        ('{"epoch": 2.0, "loss": 1}', None, {"epoch", "loss"}),  # the next line may say 2.5
+    ],
+)
+def test_a_step_that_a_tool_wrote_as_a_float(
+    tmp_path: Path, line: str, step: int | None, names: set[str]
+) -> None:
+    (tmp_path / "metrics.jsonl").write_text(f"{line}\n")
+    found = read_metrics(tmp_path, None)
+    assert {(point.name, point.step) for point in found.series} == {(name, step) for name in names}
+
+
 def test_each_point_may_not_have_a_name_of_its_own(tmp_path: Path) -> None:
     lines = "".join(f'{{"m{number}": 1}}\n' for number in range(MAX_METRICS + 5))
     (tmp_path / "metrics.jsonl").write_text(lines)

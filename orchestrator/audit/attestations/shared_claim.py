@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.audit.attestations.statement import ClaimStatement, claim_of
 from orchestrator.record.run_record import RunRecord
 from orchestrator.verdict.causes.tolerance_advice import glob_of
-from orchestrator.verdict.outputs.compare_metric_files import is_metrics_file
+from orchestrator.verdict.outputs.compare_metric_files import metrics_file
 from orchestrator.verdict.outputs.pairing import pair_runs
 
 
@@ -27,5 +27,9 @@ def _left_out(original: RunRecord) -> tuple[str, ...]:
     tolerance = original.tolerance
     if not tolerance.volatile_metrics:
         return tolerance.volatile
-    files = [output.path for output in original.outputs if is_metrics_file(output.path, original)]
+    files = [
+        output.path
+        for output in original.outputs
+        if (file := metrics_file(output.path, original)) is not None and not file.maybe
+    ]
     return (*tolerance.volatile, *(glob_of(path, original) for path in files))

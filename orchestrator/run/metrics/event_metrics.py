@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator.run.attempt_model import Output, OutputStatus
@@ -37,6 +37,13 @@ def with_event_metrics(metrics: Metrics, workspace: Path, outputs: tuple[Output,
     for point in points.renamed(new).timed_rows():
         reading.add(*point)
     return reading.metrics()
+
+
+def names_of_tags(tags: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """Of each event file: its tags, as the run's metrics are named."""
+    folders = {path: timeless(path.rpartition("/")[0]) for path in tags}
+    names = _names((folders[path], tag) for path, found in tags.items() for tag in found)
+    return {path: {names[folders[path], tag] for tag in found} for path, found in tags.items()}
 
 
 def _points(workspace: Path, files: list[str], reading: Reading) -> Series:

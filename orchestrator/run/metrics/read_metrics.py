@@ -223,6 +223,21 @@ def _read_lines(stream: BinaryIO, brought: int, file: MetricFile, reading: Readi
     ignored.tell(file.path, reading)
 
 
+def names_read(file: MetricFile, stream: BinaryIO) -> set[str]:
+    """The metrics in a file's bytes, with its folder and without: other files decide which is recorded.
+
+    Raises nothing for what a job wrote: what cannot be read has no names.
+    """
+    reading = Reading()
+    with costs_that_file(file.path, reading.notes.append):
+        if file.maybe and not is_keras_log(stream):
+            return set()
+        stream.seek(0)
+        _READERS[file.kind](stream, 0, file, reading)
+    found = {*reading.series.names(), *reading.final}
+    return found | {name.removeprefix(file.prefix) for name in found}
+
+
 def one_line(value: Any) -> tuple[int | None, list[tuple[str, float]]]:
     """Step and numbers of one line's object, by the rules above. ValueError for another value."""
     if not isinstance(value, dict):
@@ -309,9 +324,13 @@ def _line(line: bytes | None, number: int, broken: Broken) -> dict[str, Any] | N
 
 
 def _step(value: dict[str, Any], number: int, broken: Broken) -> int | None:
-    """The step of a line, which is taken out of it."""
+    """The step of a line, which is taken out of it. Tools that know floats only write a step as 3.0; an epoch
+    that is a float may have a fraction in the next line.
+    """
     for key in STEPS:
         step = value.get(key)
+        if isinstance(step, float) and step.is_integer() and abs(step) < 1 << 53 and key != "epoch":
+            step = int(step)
         if isinstance(step, int) and not isinstance(step, bool):
             del value[key]
             if step in _STEPS_FIT:

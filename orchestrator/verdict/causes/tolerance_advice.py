@@ -10,7 +10,7 @@ from orchestrator.record.run_record import RunRecord
 from orchestrator.spec.globs import WILD
 from orchestrator.spec.jobfile.job_spec import Tolerance
 from orchestrator.verdict.outputs.compare_files import JudgedFile, OpenBlob
-from orchestrator.verdict.outputs.compare_metric_files import excuse_metrics, is_metrics_file
+from orchestrator.verdict.outputs.compare_metric_files import excuse_metrics
 from orchestrator.verdict.outputs.path_blanks import blanked, window_of
 from orchestrator.verdict.traces.compare_metrics import MetricsCompared
 from orchestrator.verdict.verdict_model import TensorFinding
@@ -55,7 +55,7 @@ def marks(
             if not item.excused:
                 tensors.append(glob_of(path, original))
             continue
-        named = is_metrics_file(path, original) and excuse_metrics(item.difference, marked, open_blob).excused
+        named = excuse_metrics(item.difference, original, marked, open_blob).excused
         if not (item.excused or named):
             globs.append(glob_of(path, original))
     return SuggestedMarks(tuple(dict.fromkeys(globs)), tuple(names), tuple(dict.fromkeys(tensors)))
