@@ -96,6 +96,8 @@ class Plan(Value):
 
 
 LINK = "symlink"  # the reason for which a link is not kept
+NO_FILES = (LINK, "fifo", "socket", "device", "not a file")
+"""The reasons of entries that hold no bytes. For any other reason there are bytes that nobody looked at."""
 
 
 class OutputStatus(StrEnum):
@@ -117,6 +119,12 @@ class Output(Value):
     def link(self) -> str | None:
         """The text of a link where it is known exactly, else None."""
         return self.target if self.reason == LINK else None
+
+    @property
+    def unread(self) -> bool:
+        """Whether it may hold bytes that nobody looked at: they may be others in each run."""
+        rejected = self.status is OutputStatus.REJECTED
+        return rejected and self.target is None and self.reason not in NO_FILES
 
 
 class Log(Value):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from fnmatch import translate
 from functools import lru_cache
 
+EVERYTHING = "**"
 WILD = frozenset("*?[")
 
 _BRACKET = re.compile(r"\[[!^]?\]?[^\]]*\]")

@@ -16,7 +16,7 @@ from orchestrator.verdict.causes.rank_causes import Evidence, causes
 from orchestrator.verdict.causes.readback_flags import flags_changed
 from orchestrator.verdict.comparability import failure_of, not_the_same_program, was_stopped
 from orchestrator.verdict.compared_parts import Contents, Findings, find
-from orchestrator.verdict.instrumentation import missing_evidence, nothing_to_trace
+from orchestrator.verdict.instrumentation import missing_evidence, not_looked_at, nothing_to_trace
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.sentences import (
     Equal,
@@ -169,6 +169,7 @@ def _decide(original: RunRecord, rerun: RunRecord, findings: Findings) -> tuple[
     """
     traces, judged, metrics = findings.traces, findings.judged, findings.metrics
     gap = missing_evidence(original, rerun, traces.problems)
+    unseen = not_looked_at(original, rerun, findings.pairs)
     if traces.unlike and not gap:  # a process that was not watched has no steps to count
         return Outcome.NOT_COMPARABLE, traces.unlike
     apart = difference_sentence(traces.first, findings.total, judged, metrics)
@@ -191,8 +192,8 @@ def _decide(original: RunRecord, rerun: RunRecord, findings: Findings) -> tuple[
     equal = equal_sentence(kept, named, None if traces.unlike else traces.traced)
     if apart:
         equal = f"{apart}; all outputs and metrics within the spec's tolerances"
-    if gap:
-        return Outcome.NOT_INSTRUMENTED, f"{equal}; but {gap}"
+    if gap or unseen:
+        return Outcome.NOT_INSTRUMENTED, f"{equal}; but {gap or unseen}"
     return Outcome.WITHIN_TOLERANCE if apart else Outcome.IDENTICAL, equal
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from orchestrator.message_wording import listed
 from orchestrator.record.run_record import RunRecord
+from orchestrator.spec.globs import EVERYTHING
 from orchestrator.spec.jobfile.job_spec import TracedTensors
-from orchestrator.verdict.causes.readback_flags import last_flags, reported, with_torch
+from orchestrator.verdict.causes.readback_flags import UNWATCHED, last_flags, reported, with_torch
+from orchestrator.verdict.outputs.compare_files import Pair
 
 
 def missing_evidence(original: RunRecord, rerun: RunRecord, problems: tuple[str, ...]) -> str | None:
@@ -26,10 +31,27 @@ def missing_evidence(original: RunRecord, rerun: RunRecord, problems: tuple[str,
     return problems[0] if problems else None
 
 
+def not_looked_at(original: RunRecord, rerun: RunRecord, pairs: Sequence[Pair]) -> str | None:
+    """What both runs left and nobody could compare; None where all of it was.
+
+    A file of metrics that could not be read to its end is compared byte for byte, if it is an output.
+    """
+    unread = [path for path, a, b in pairs if a is not None and b is not None and (a.unread or b.unread)]
+    if unread:
+        return f"what {listed(unread)} {'holds' if len(unread) == 1 else 'hold'} was not looked at"
+    lost = original.metrics_incomplete or rerun.metrics_incomplete
+    if lost and EVERYTHING not in original.program.outputs:
+        return f"not all metrics could be compared: {lost}"
+    return None
+
+
 def _not_watched(name: str, run: RunRecord, asked: str) -> str | None:
     if not run.readbacks:
         return f"no Python process of the {name} reported itself, so nothing says that it was watched"
     for readback in run.readbacks:
+        if last_flags(readback).get(UNWATCHED):
+            started = f"process {readback.pid} of the {name} started Python in an environment of its own"
+            return f"{started}, without the variables REPRISE_*, so nothing says what that one did"
         found = last_flags(readback).get("trace")
         if with_torch(readback) and found != asked:
             said = "nothing" if found is None else str(found)[:200]

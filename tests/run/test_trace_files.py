@@ -121,10 +121,28 @@ def test_links_and_sizes(tmp_path: Path, sink: Any, monkeypatch: pytest.MonkeyPa
     write(tmp_path, 3, header(), *[PARAMS] * 100, END)
     monkeypatch.setattr(trace_files, "MAX_SIZE", 1000)
     found = read_traces(tmp_path, sink)
-    assert [file.pid for file in found.files] == [2]
+    assert [(file.pid, file.complete, bool(file.broken)) for file in found.files] == [
+        (1, False, True),
+        (3, False, True),
+        (2, True, False),
+    ]
     assert len(found.notes) == 2
     assert "Too many levels" in found.notes[0]
     assert "more than 1000" in found.notes[1]
+
+
+def test_what_is_there_and_is_not_read_is_no_whole_trace(
+    tmp_path: Path, sink: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two runs with as many would be compared by those that were read, and called identical."""
+    monkeypatch.setattr(trace_files, "MAX_FILES", 2)
+    for pid in (1, 2, 3, 4):
+        write(tmp_path, pid, header(), END)
+    found = read_traces(tmp_path, sink)
+    assert [(file.pid, file.broken) for file in found.files if not file.complete] == [
+        (3, "it was not read: more than 2 processes left one")
+    ]
+    assert sink.blobs[found.files[0].digest] == b""
 
 
 def test_lines_and_points_are_capped(tmp_path: Path, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:

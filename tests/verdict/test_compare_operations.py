@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.verdict.traces.compare_operations import OpKind, compare_ops
+from orchestrator.verdict.traces.compare_operations import OpKind, OpsLog, compare_ops
+from orchestrator.verdict.traces.pair_processes import pairs_of
 
 HEAD = {"ops": 1, "rank": 0, "pid": 7, "began": 5, "step": 0, "count": 1}
 END = {"end": True, "ops": 2, "steps": 1}
@@ -96,3 +97,22 @@ def test_words_of_a_log_are_cleaned() -> None:
     assert found is not None
     assert found.where.isprintable()
     assert len(found.where) <= 200
+
+
+def test_logs_of_processes_that_began_together_are_paired_by_what_they_hold(blobs: Any) -> None:
+    """Each trains a model of its own: side by side with another's, the first operation would differ."""
+
+    def side(order: str, last: str) -> list[OpsLog]:
+        logs = []
+        for began, name in enumerate(order):
+            lines = [op(0, out=[["float32[2]", name]]), op(1, out=[["float32[2]", last]]), END]
+            output = blobs.kept(name, log(*lines).read())
+            logs.append(OpsLog(0, began, output.digest))
+        return logs
+
+    pairs = list(pairs_of(side("abc", "x"), side("bca", "y"), blobs.open))
+    assert len(pairs) == 3
+    for a, b in pairs:
+        found, equal = compare_ops(blobs.open(a.digest), blobs.open(b.digest))
+        assert found is not None
+        assert (found.call, equal) == (1, 1)

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
 from orchestrator.image.image_model import BaseRef
-from orchestrator.run.attempt_model import Failure, MetricPoint, Readback, State
+from orchestrator.run.attempt_model import NO_FILES, Failure, MetricPoint, Readback, State
 from orchestrator.spec.jobfile.job_spec import Determinism, Trace, TracedTensors
 from orchestrator.verdict.compare_runs import compare
 from orchestrator.verdict.verdict_model import Outcome, Traced, Verdict
@@ -358,6 +358,51 @@ def test_entries_rejected_alike_are_noted(blobs, record, rerun, original):
     assert verdict.outcome is Outcome.IDENTICAL
     assert verdict.notes == ("not compared: 1 entry rejected in both runs (x)",)
     assert verdict.compared == 3
+
+
+@pytest.mark.parametrize("who", ["original", "rerun"])
+def test_a_python_that_nobody_watched_may_have_done_anything(record, rerun, blobs, original, who):
+    (readback, *rest) = original.readbacks
+    told = readback.model_copy(update={"end": {**(readback.end or {}), "python.unwatched": 1}})
+    runs = {"original": {}, "rerun": {}}
+    runs[who]["readbacks"] = (told, *rest)
+    verdict = compare(record(**runs["original"]), rerun(**runs["rerun"]), blobs.open)
+    assert verdict.outcome is Outcome.NOT_INSTRUMENTED
+    assert f"of the {who} started Python in an environment of its own" in verdict.summary
+    assert verdict.flags_changed == {}
+
+
+UNREAD = (
+    "name is not UTF-8",
+    "control character in name",
+    "path is longer than 1024 bytes",
+    "deeper than 64 folders",
+    "unreadable: Permission denied",
+    None,
+)
+
+
+@pytest.mark.parametrize("reason", [*NO_FILES, *UNREAD])
+def test_what_holds_bytes_that_nobody_read_is_not_identical(blobs, record, rerun, original, reason):
+    """A fifo holds none. Behind a name that cannot be shown lie bytes, which may be others in each run."""
+    outputs = (*original.outputs, blobs.rejected("x", reason))
+    verdict = compare(record(outputs=outputs), rerun(outputs=outputs), blobs.open)
+    expected = Outcome.NOT_INSTRUMENTED if reason in UNREAD else Outcome.IDENTICAL
+    assert verdict.outcome is expected, verdict.summary
+    if reason in UNREAD:
+        assert verdict.summary.endswith("but what x holds was not looked at")
+
+
+@pytest.mark.parametrize("globs", [("**",), ("*.pt",)])
+@pytest.mark.parametrize("who", ["original", "rerun"])
+def test_metrics_that_nobody_read_are_not_identical(record, rerun, blobs, original, globs, who):
+    """A file of metrics that is an output is compared byte for byte, whoever can read it."""
+    program = original.program.model_copy(update={"outputs": globs})
+    runs = {"original": {"program": program}, "rerun": {"program": program}}
+    runs[who]["metrics_incomplete"] = "metrics: metrics.jsonl:7 is not JSON"
+    verdict = compare(record(**runs["original"]), rerun(**runs["rerun"]), blobs.open)
+    expected = Outcome.IDENTICAL if globs == ("**",) else Outcome.NOT_INSTRUMENTED
+    assert verdict.outcome is expected, verdict.summary
 
 
 def test_a_blob_that_is_gone_leaves_the_verdict_different(judge, original, blobs):

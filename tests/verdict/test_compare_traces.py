@@ -10,6 +10,7 @@ from support.examples import tries
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
+from orchestrator.run.attempt_model import State
 from orchestrator.run.metrics.series import MetricPoint
 from orchestrator.spec.jobfile.job_spec import Tolerances
 from orchestrator.verdict.compare_runs import compare
@@ -261,6 +262,32 @@ def test_processes_that_began_together_have_no_order(blobs, record, rerun, trace
     assert fewer.summary == "not comparable: 2 vs 1 traced process"
 
 
+def test_processes_that_all_differ_are_paired_by_how_far_they_go_together(blobs, record, rerun, trace_of):
+    """By their beginnings alone, other models stand side by side, and differ in their first weights."""
+
+    def workers(order: str, differ: bool) -> tuple[Any, ...]:
+        traces = []
+        for place, name in enumerate(order):
+            lines = trace_of(pid=place, began=place)
+            event(lines, "init", 0)["d"] = name * 48
+            if differ:
+                change_digest(event(lines, "grads", 2), 0)
+            traces.append(blobs.traced(lines))
+        return tuple(traces)
+
+    left = record(traces=workers("abcd", differ=False))
+    verdict = compare(left, rerun(traces=workers("cadb", differ=True)), blobs.open)
+    assert (verdict.outcome, verdict.first.step, verdict.first.phase) == (
+        Outcome.DIFFERENT,
+        2,
+        Phase.BACKWARD,
+    )
+    assert not any("weights" in cause.text for cause in verdict.causes)
+    stopped = {"state": State.CANCELLED, "parted_at": 2, "exit_code": None}
+    cut = rerun(traces=workers("cadb", differ=True), **stopped)
+    assert compare(left, cut, blobs.open).first == verdict.first
+
+
 # traces that cannot be believed
 
 
@@ -510,3 +537,52 @@ def test_any_value_in_any_field_never_raises(judge, trace_of, place, key, value)
     assert Verdict.model_validate_json(verdict.model_dump_json())
     if json.dumps(lines[place]) != before and 0 < place < len(lines) - 1:
         assert verdict.outcome is not Outcome.IDENTICAL
+
+
+@pytest.mark.parametrize("differs", [False, True])
+@pytest.mark.parametrize("who", ["original", "rerun"])
+def test_of_several_threads_one_was_watched(blobs, record, rerun, trace_of, who, differs):
+    """Equal, it proves nothing of the others; unequal, another thread may have been the first."""
+    left, right = trace_of(), trace_of(pid=9)
+    (left if who == "original" else right)[-1]["other_threads"] = True
+    if differs:
+        change_digest(event(right, "grads", 1), 0)
+    verdict = compare(record(traces=(blobs.traced(left),)), rerun(traces=(blobs.traced(right),)), blobs.open)
+    assert (verdict.outcome, verdict.first) == (Outcome.NOT_INSTRUMENTED, None)
+    said = f"the trace of rank 0 of the {who} is of one thread of several that trained"
+    assert verdict.summary.endswith(f"but {said}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "proved"),
+    [
+        ("batch", "nested[]", False),
+        ("forward", "float32[32,10]", False),
+        ("loss", "float32[]", False),
+        ("batch", "meta float32[2]", True),
+        ("batch", "none", True),
+        ("init", "float32[8]", False),
+        ("params", "float32[8]", False),
+        ("params", "uninitialized", True),
+        ("grads", "float32[8]", True),  # no gradient: its table has the parameter's shape
+    ],
+)
+def test_a_tensor_without_a_digest_is_no_evidence(blobs, record, rerun, trace_of, kind, shape, proved):
+    traces = []
+    for pid in (7, 9):
+        lines = trace_of(pid=pid)
+        line = event(lines, kind, 0)
+        if "v" in line:
+            line["v"][0][1:] = [shape, "-" * 16]
+        else:
+            line["d"] = line["d"][:16] + "-" * 16 + line["d"][32:]
+            table = next(one for one in lines if one.get("table") == line["t"])
+            table["tensors"] = [
+                [name, shape if at == 1 else was] for at, (name, was) in enumerate(table["tensors"])
+            ]
+        traces.append(blobs.traced(lines))
+    verdict = compare(record(traces=traces[:1]), rerun(traces=traces[1:]), blobs.open)
+    expected = Outcome.IDENTICAL if proved else Outcome.NOT_INSTRUMENTED
+    assert verdict.outcome is expected, verdict.summary
+    if not proved:
+        assert "the trace of rank 0 has no digest of" in verdict.summary

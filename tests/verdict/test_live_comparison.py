@@ -79,6 +79,20 @@ def test_an_honest_rerun_never_parts(blobs, original, trace_of):
             assert growing.parted(float(number)) is None
 
 
+def test_beside_a_trace_of_one_thread_of_several_nothing_parts(blobs, record, rerun, trace_of):
+    """Another thread may be the one that is watched this time; and who stopped it anyway shows nothing."""
+    lines = trace_of()
+    lines[-1]["other_threads"] = True
+    before = record(traces=(blobs.traced(lines),))
+    again = trace_of(pid=9)
+    change_digest(event(again, "grads", 0), 0)
+    growing = Growing(before.traces, blobs)
+    growing.write("a", encoded(again))
+    assert growing.parted() is None
+    cut = rerun(traces=(blobs.traced(again[:-1]),), state=State.CANCELLED, parted_at=0, exit_code=None)
+    assert compare(before, cut, blobs.open).outcome is Outcome.NOT_COMPARABLE
+
+
 def test_what_a_finished_comparison_calls_the_first_difference_is_seen_as_soon_as_its_step_is_whole(
     blobs, original, rerun, trace_of
 ):

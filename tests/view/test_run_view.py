@@ -10,7 +10,15 @@ from support.finished_run import make_run
 from support.records import digest_of
 
 from orchestrator.record.run_record import InputOrigin, RunAnnotations, RunRecord
-from orchestrator.run.attempt_model import Failure, LoggedParam, MetricPoint, Output, OutputStatus, State
+from orchestrator.run.attempt_model import (
+    Failure,
+    LoggedParam,
+    MetricPoint,
+    Output,
+    OutputStatus,
+    Readback,
+    State,
+)
 from orchestrator.spec.jobfile.placeholders import SHELL
 from orchestrator.view.forms.json_form import json_text
 from orchestrator.view.runs.run_view import run_document, run_view, shown_run
@@ -51,6 +59,18 @@ def test_what_a_script_logged_is_said_with_its_file(read: Read) -> None:
     assert "logged lr=0.2 (a/hparams.yaml)" in out
     assert "p11=11 and 2 more (b/params.yaml)" in out and "p12" not in out
     assert run_document(run)["logged"]["lr"] == {"value": 0.2, "source": "a/hparams.yaml"}
+
+
+def test_what_the_runtime_says_of_itself_is_no_flag_that_the_script_moved(read: Read) -> None:
+    start, end = (
+        {"trace": "all:1", "cudnn.benchmark": False},
+        {"trace": "failed: OSError", "python.unwatched": 2},
+    )
+    run = make_run(readbacks=(Readback(pid=7, argv=("python",), start=start, end={**start, **end}),))
+    assert run_document(run)["flags_changed"] == {}
+    out = " ".join(read(run_view(run).page).split())
+    assert "the script changed" not in out
+    assert "process 7 started Python without the variables REPRISE_*: it was not watched" in out
 
 
 def test_an_origin_that_is_not_so_here_is_only_said(read: Read) -> None:

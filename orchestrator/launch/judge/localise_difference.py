@@ -28,9 +28,11 @@ from orchestrator.verdict.compare_runs import compare
 from orchestrator.verdict.traces.compare_operations import (
     OpDifference,
     OpKind,
+    OpsLog,
     compare_ops,
     header_of,
 )
+from orchestrator.verdict.traces.pair_processes import pairs_of
 from orchestrator.verdict.verdict_model import Outcome, Verdict
 
 NO_TRACE = {"REPRISE_TRACE": ""}  # it would have a gap where the operations are logged
@@ -167,30 +169,33 @@ def _compared(
     return _localised(facts, LocaliseConclusion.UNKNOWN, summary, passes, operations=equal)
 
 
-def _paired(session: Session, passes: list[RunRecord]) -> list[tuple[Digest, Digest]]:
-    """Logs of the same rank side by side. ValueError where one has none, or they are not as many."""
-    sides = []
+def _paired(session: Session, passes: list[RunRecord]) -> list[tuple[OpsLog, OpsLog]]:
+    """Logs of the same process side by side. ValueError where one has none, or they are not as many."""
+    sides: list[list[OpsLog]] = []
     for run in passes:
         logs = []
         for digest in _logs(run):
             session.store.verify(digest)
             with session.store.open(digest) as stream:
-                logs.append((*header_of(stream), digest))
+                logs.append(OpsLog(*header_of(stream), digest))
         if not logs:
             raise ValueError(
                 f"the pass {run.id} logged no operation: no process imported torch, or it took fewer steps"
             )
-        sides.append([digest for _, _, digest in sorted(logs)])
-    if len(sides[0]) != len(sides[1]):
-        raise ValueError(f"{len(sides[0])} and {len(sides[1])} processes logged operations")
-    return list(zip(*sides, strict=True))
+        sides.append(sorted(logs))
+    ranks = [[log.rank for log in logs] for logs in sides]
+    if ranks[0] != ranks[1]:
+        raise ValueError(
+            f"{len(ranks[0])} and {len(ranks[1])} processes logged operations, or other ranks did"
+        )
+    return list(pairs_of(sides[0], sides[1], session.store.open))
 
 
-def _first(session: Session, pairs: list[tuple[Digest, Digest]]) -> tuple[OpDifference | None, int]:
+def _first(session: Session, pairs: list[tuple[OpsLog, OpsLog]]) -> tuple[OpDifference | None, int]:
     """The earliest difference of all processes, by step and call; the operations that are equal."""
     found, total = [], 0
     for a, b in pairs:
-        with session.store.open(a) as left, session.store.open(b) as right:
+        with session.store.open(a.digest) as left, session.store.open(b.digest) as right:
             difference, equal = compare_ops(left, right)
         total += equal
         if difference is not None:

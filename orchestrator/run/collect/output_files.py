@@ -17,11 +17,10 @@ from orchestrator.message_wording import listed
 from orchestrator.run.attempt_model import LINK, Output, OutputStatus, Result, State
 from orchestrator.run.collect.starting_source import NOTHING, SourceFate, StartingSource
 from orchestrator.run.collect.walk_tree import FoundEntry, TooManyOutputsError, escaped, name_problem, walk
-from orchestrator.spec.globs import matcher, unmatched
+from orchestrator.spec.globs import EVERYTHING, matcher, unmatched
 from orchestrator.spec.jobfile.job_spec import Tolerances
 from orchestrator.value import Value
 
-EVERYTHING = "**"
 NAMED = 5  # paths of a list that a note names
 GLOBS = 100  # globs that a note names
 

@@ -6,6 +6,7 @@ parsed: the first, the last, and the losses. The verdict compares the others.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ MAX_LINE = 32 << 20  # bytes; 100,000 tensors make 1.6 MB
 MAX_PARSED = 1 << 20  # bytes of a line that is parsed: the first, the last, one of losses
 MAX_POINTS = 100_000  # in the series of losses; also the most lines of losses that are parsed
 MAX_WORD = 300  # characters of the reason why a tracer stopped
+
+_UNREAD = "a trace was not read"
 
 TRACE_NAME = re.compile(r"trace-([0-9]{1,10})\.jsonl\Z")
 _MAX_RANK = 1 << 20
@@ -57,20 +60,23 @@ def read_traces(folder: Path, sink: BlobSink) -> Traces:
     first: _Read | None = None  # of rank 0; only its losses are kept
     left = MAX_TOTAL
     names, _ = report_names(folder, TRACE_NAME)  # reports.py notes a folder with too many
-    if len(names) > MAX_FILES:
-        notes.append(f"{len(names)} processes left a trace; {MAX_FILES} were read")
     for name in names[:MAX_FILES]:
-        with costs_that_file("a trace was not read", notes.append):
+        said = len(notes)
+        with costs_that_file(_UNREAD, notes.append):
             fd, size = open_plain(folder, name, min(MAX_SIZE, left))
             left -= size
             with os.fdopen(fd, "rb") as stream:
                 digest = sink.add(stream, size)
                 stream.seek(0)
-                pid = int(name.removeprefix("trace-").removesuffix(".jsonl"))
-                read = _read(stream, {"pid": pid, "digest": digest, "size": size})
+                read = _read(stream, {"pid": _pid(name), "digest": digest, "size": size})
             if read.file.rank == 0 and (first is None or read.order < first.order):
                 first = read
             found.append(read._replace(losses=Series()))
+        if len(notes) > said:
+            found.append(_unread(name, notes[-1].removeprefix(f"{_UNREAD}: "), sink))
+    if len(names) > MAX_FILES:
+        notes.append(f"{len(names)} processes left a trace; {MAX_FILES} were read")
+        found.append(_unread(names[MAX_FILES], f"more than {MAX_FILES} processes left one", sink))
     found.sort(key=lambda item: item.order)
     if first is not None and len(first.losses) >= MAX_POINTS:
         notes.append(f"{LOSS}: the first {MAX_POINTS:,} points are kept")
@@ -79,6 +85,17 @@ def read_traces(folder: Path, sink: BlobSink) -> Traces:
         losses=first.losses if first else (),
         notes=bounded(notes),
     )
+
+
+def _pid(name: str) -> int:
+    return int(name.removeprefix("trace-").removesuffix(".jsonl"))
+
+
+def _unread(name: str, why: str, sink: BlobSink) -> _Read:
+    """In place of a trace that is there and was not read, so that nobody takes the others for all."""
+    facts: dict[str, Any] = {"rank": 0, "world": 1, "steps": 0, "events": 0, "complete": False}
+    facts |= {"pid": _pid(name), "digest": sink.add(io.BytesIO(), 0), "size": 0}
+    return _Read(TraceFile(broken=f"it was not read: {why}", **facts), 0, Series())
 
 
 def _read(stream: BinaryIO, facts: dict[str, Any]) -> _Read:

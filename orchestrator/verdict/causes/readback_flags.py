@@ -7,7 +7,8 @@ from typing import Any
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Readback
 
-OURS = ("trace", "settings.unset")
+UNWATCHED = "python.unwatched"  # how many times the process started Python without the payload's variables
+OURS = ("trace", "settings.unset", UNWATCHED)
 """Flags that the payload reports about itself: a script does not move them."""
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
+from orchestrator.digest import Digest
 from orchestrator.run.collect.job_files import refuse_large
 from orchestrator.run.collect.walk_tree import escaped
 from orchestrator.value import Value
@@ -64,6 +65,14 @@ class Op:
     inputs: list[tuple[str, str]]  # description and digest
     outputs: list[tuple[str, str]]
     random: bool
+
+
+class OpsLog(NamedTuple):
+    """The log of one process, in the order of ranks and beginnings."""
+
+    rank: int
+    began: int
+    digest: Digest
 
 
 def header_of(stream: BinaryIO) -> tuple[int, int]:

@@ -1,8 +1,7 @@
 """Compares two runs' traces, streamed from the store, up to the first difference.
 
-Files are paired by rank and by the order in which the processes began; where a rank has several, those that
-say the same are paired first, because processes that begin together have no order. Headers hold pids and
-clocks, so lines are compared from the second on, as bytes.
+Files are paired as pair_processes.py says. Headers hold pids and clocks, so lines are compared from the
+second on, as bytes.
 """
 
 from __future__ import annotations
@@ -13,12 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError
 from orchestrator.message_wording import count
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import TraceFile
-from orchestrator.run.collect.trace_line import EVENT_HEAD, LONGEST_LINE, tensors_in
+from orchestrator.run.collect.trace_line import EVENT_HEAD, tensors_in
 from orchestrator.verdict.comparability import was_stopped
 from orchestrator.verdict.outputs.compare_files import OpenBlob
 from orchestrator.verdict.traces.event_differences import (
@@ -27,8 +25,10 @@ from orchestrator.verdict.traces.event_differences import (
     path_difference,
     table_difference,
 )
+from orchestrator.verdict.traces.pair_processes import pairs_of
 from orchestrator.verdict.traces.trace_lines import (
     CUT_OFF,
+    NO_DIGEST,
     TABLE,
     TableLine,
     TraceEvent,
@@ -42,6 +42,7 @@ MAX_BATCHES = 1_000_000  # digests that are held to see whether the same batches
 _ORDER = list(Phase)
 _BEFORE_COMPUTING = (Phase.INIT, Phase.RNG, Phase.BATCH)
 _NOT_COMPARED = {"pid", "began"}  # of a header
+_NO_DIGEST = NO_DIGEST.encode()
 
 FilePair = tuple[TraceFile, TraceFile]
 
@@ -97,7 +98,9 @@ def differences_in(
     """The first difference of two open traces, of which the rerun's may still grow."""
     walk = _Walk(TraceReader(*original), TraceReader(*rerun), cut=True)
     walk.run()
-    return walk.first
+    if walk.first is not None:
+        walk.left.finish()
+    return None if walk.left.of_one_thread_of_several else walk.first
 
 
 def _recorded_problems(name: str, run: RunRecord) -> Iterator[str]:
@@ -118,68 +121,6 @@ def _other_processes(original: RunRecord, rerun: RunRecord) -> str:
     if len(left) != len(right):
         return f"{len(left)} vs {count(len(right), 'traced process', 'traced processes')}"
     return "traced processes of other ranks" if ranks[0] != ranks[1] else ""
-
-
-def pairs_of(
-    original: tuple[TraceFile, ...], rerun: tuple[TraceFile, ...], open_blob: OpenBlob, *, cut: bool
-) -> Iterator[FilePair]:
-    for rank in sorted({file.rank for file in (*original, *rerun)}):
-        left, right = ([file for file in files if file.rank == rank] for files in (original, rerun))
-        if len(left) > 1 or len(right) > 1:
-            same = _same_so_far(left, right, open_blob) if cut else _same_content(left, right, open_blob)
-            yield from same
-            left = [file for file in left if all(file is not pair[0] for pair in same)]
-            right = [file for file in right if all(file is not pair[1] for pair in same)]
-        yield from zip(left, right, strict=False)
-
-
-def _same_content(left: list[TraceFile], right: list[TraceFile], open_blob: OpenBlob) -> list[FilePair]:
-    waiting: dict[str, list[TraceFile]] = {}
-    for file in right:
-        waiting.setdefault(_after_header(file, open_blob), []).append(file)
-    pairs = []
-    for file in left:
-        others = waiting.get(_after_header(file, open_blob))
-        if others:
-            pairs.append((file, others.pop(0)))
-    return pairs
-
-
-def _same_so_far(left: list[TraceFile], right: list[TraceFile], open_blob: OpenBlob) -> list[FilePair]:
-    """Traces of a stopped rerun, each with one of the original that goes on as it does. Those that fit the
-    fewest choose first.
-    """
-    fits = [([one for one in left if _goes_on(one, file, open_blob)], file) for file in right]
-    pairs: list[FilePair] = []
-    for files, file in sorted(fits, key=lambda item: len(item[0])):
-        free = [one for one in files if all(one is not pair[0] for pair in pairs)]
-        if free:
-            pairs.append((free[0], file))
-    return pairs
-
-
-def _goes_on(original: TraceFile, rerun: TraceFile, open_blob: OpenBlob) -> bool:
-    """Whether all whole lines of a stopped trace after its header are the original's, too."""
-    try:
-        with open_blob(original.digest) as left, open_blob(rerun.digest) as right:
-            for stream in (left, right):
-                stream.readline(LONGEST_LINE)
-            while (line := right.readline(LONGEST_LINE)).endswith(b"\n"):
-                if left.readline(LONGEST_LINE) != line:
-                    return False
-            return True
-    except (RepriseError, OSError):
-        return False
-
-
-def _after_header(file: TraceFile, open_blob: OpenBlob) -> str:
-    """A digest of the lines after the first. A file that cannot be read has a digest that equals no other."""
-    try:
-        with open_blob(file.digest) as stream:
-            stream.readline(LONGEST_LINE)
-            return Digest.of_stream(stream)
-    except (RepriseError, OSError):
-        return file.digest
 
 
 def _sum(parts: list[TracesCompared]) -> Traced:
@@ -216,6 +157,7 @@ class _Walk:
     events: int = 0
     tensors: int = 0
     same: bytes = b""  # the last event that both hold
+    undigested: str = ""  # the first tensor that both hold and that has no digest
     first: TraceDifference | None = None
     unlike: str = ""
     batches: Counter[bytes] = field(default_factory=Counter)  # the original's less the rerun's
@@ -238,6 +180,9 @@ class _Walk:
                 self.events += 1
                 self.tensors += tensors_in(a)
                 self.same = a
+                if not self.undigested and _NO_DIGEST in a:
+                    event = self.left.parse(a)
+                    self.undigested = event.undigested() if isinstance(event, TraceEvent) else ""
 
     def _other_header(self) -> str:
         a, b = self.left.header, self.right.header
@@ -343,6 +288,10 @@ class _Walk:
                 problems.append(f"the trace of rank {reader.file.rank} of the {name} {reader.problem}")
         if any("damaged" in text for text in problems):
             return TracesCompared(Traced(ranks=1), problems=tuple(problems))
+        if self.left.of_one_thread_of_several or self.right.of_one_thread_of_several:
+            self.first = None  # perhaps another thread was watched
+        if self.undigested:
+            problems.append(f"the trace of rank {self.left.file.rank} has no digest of {self.undigested}")
         whole = not (self.first or self.unlike or self.left.problem or self.right.problem)
         steps = self.left.file.steps if whole else self._equal_steps()
         return TracesCompared(

@@ -17,7 +17,7 @@ from orchestrator.run.live.step_groups import StepGroups
 from orchestrator.value import Value
 from orchestrator.verdict.comparability import was_stopped
 from orchestrator.verdict.outputs.compare_files import OpenBlob
-from orchestrator.verdict.traces.compare_traces import pairs_of
+from orchestrator.verdict.traces.pair_processes import pairs_of
 from orchestrator.verdict.traces.trace_lines import TABLE, TableLine, TraceEvent, TraceReader
 from orchestrator.verdict.verdict_model import Phase
 

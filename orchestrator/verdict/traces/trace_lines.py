@@ -22,6 +22,8 @@ MAX_TEXT = 200  # characters of a name
 CUT_OFF = "was cut off before its end"
 
 EVENT, TABLE = b'{"e":', b'{"table":'
+NO_DIGEST = "-" * HEX
+NO_BYTES = ("none", "uninitialized", "meta ")  # what the shape of a tensor without bytes begins with
 
 PHASES = {
     "init": Phase.INIT,
@@ -64,6 +66,18 @@ class TraceEvent:
     def phase(self) -> Phase:
         return PHASES[self.kind]
 
+    def undigested(self) -> str:
+        """The first tensor that was there and has no digest, in words; "" where all have one.
+
+        A gradient may be absent, which its table does not say: whether it has a digest shows nothing.
+        """
+        if self.kind == "grads":
+            return ""
+        found = (
+            one for one in self.entries if one.digest == NO_DIGEST and not one.shape.startswith(NO_BYTES)
+        )
+        return next((f"{one.name or self.where or 'a tensor'} ({one.shape})" for one in found), "")
+
 
 @dataclass(frozen=True)
 class Last:
@@ -72,6 +86,7 @@ class Last:
     steps: int
     events: int | None
     broken: str | None
+    other_threads: bool = False  # trained, too, and were not watched
 
 
 class TraceReader:
@@ -141,6 +156,11 @@ class TraceReader:
         self._tables[table.number] = table
         return table
 
+    @property
+    def of_one_thread_of_several(self) -> bool:
+        """Which thread of several was watched may be another in each run. Known after `finish`."""
+        return self.last is not None and self.last.other_threads
+
     def finish(self) -> None:
         """Read what is left, and compare the trace with its record: `problem` says what does not fit."""
         while self.next() is not None:
@@ -162,6 +182,8 @@ class TraceReader:
             self.problem = "contradicts the record of it in its number of steps or events"
         elif (self.header.get("rank"), self.header.get("world")) != (file.rank, file.world):
             self.problem = "contradicts the record of it in its rank"
+        elif last.other_threads:
+            self.problem = "is of one thread of several that trained"
 
     def _line(self) -> bytes | None:
         line = self._stream.readline(LONGEST_LINE + 1)
@@ -228,7 +250,8 @@ def _last(value: dict[str, Any]) -> Last:
         return Last(0, None, word(value["broken"]) or "without a word")
     if value.get("end") is not True:
         raise ValueError("neither table, event nor end")
-    return Last(_natural(value.get("steps")), _natural(value.get("events")), None)
+    others = value.get("other_threads") is True
+    return Last(_natural(value.get("steps")), _natural(value.get("events")), None, others)
 
 
 def _table(value: dict[str, Any]) -> TableLine:

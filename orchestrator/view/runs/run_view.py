@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestrator.message_wording import count
+from orchestrator.message_wording import count, listed
 from orchestrator.record.run_record import RunAnnotations, RunRecord, VerdictLine
 from orchestrator.run.attempt_model import Fingerprint, OutputStatus, State
 from orchestrator.spec.jobfile.placeholders import SHELL, text_of
 from orchestrator.spec.jobfile.problems import shorten
 from orchestrator.spec.source.source_tree import GitState
+from orchestrator.verdict.causes.readback_flags import OURS, UNWATCHED, last_flags
 from orchestrator.view.forms.human_units import moment_text, number_text, size_text, span_text
 from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Table, Text, Tone, View, next_commands, warning
@@ -40,7 +41,7 @@ def flags_changed(run: RunRecord) -> dict[str, tuple[Any, Any]]:
     """Determinism flags that the script itself moved: name -> value at its start, at its end."""
     changed: dict[str, tuple[Any, Any]] = {}
     for readback in run.readbacks:
-        changed |= readback.changed
+        changed |= {name: move for name, move in readback.changed.items() if name not in OURS}
     return dict(sorted(changed.items()))
 
 
@@ -87,6 +88,10 @@ def run_page(run: RunRecord, untrue: Collection[str] = ()) -> Iterator[Block]:
         yield warning(f"the metrics are incomplete: {run.metrics_incomplete}")
     if run.reports_missing:
         yield warning("the runtime left no report: not instrumented")
+    if alone := [str(one.pid) for one in run.readbacks if last_flags(one).get(UNWATCHED)]:
+        yield warning(
+            f"process {listed(alone)} started Python without the variables REPRISE_*: it was not watched"
+        )
     for text in run.notes:
         yield Text(f"note: {text}", Tone.ODD)
     yield from outputs_page(run.outputs, limit=OUTPUTS_SHOWN)
