@@ -4,8 +4,9 @@ It puts the job's wheels on sys.path, and sets determinism settings and seeds as
 random have been imported. Nothing in here may raise into the user's program: an error is reported in
 `error-<pid>.json`, and the job goes on, visibly not instrumented.
 
-Two kinds of processes write a report: those that import torch, and the first Python process of each command
-that the entry point's process tree runs (it removes REPRISE_MAIN from its environment). A process that was
+Three kinds of processes write a report: those that import torch, the first Python process of each command
+that the entry point's process tree runs (it removes REPRISE_MAIN from its environment), and those that start
+Python without our variables, where nobody watches it. A process that was
 killed, or left by os._exit, has a report of its start and none of its end; where its flags had moved while it
 trained, it has one of what they were last.
 """
@@ -36,6 +37,7 @@ _first: dict[str, object] = {}  # flags as first seen by this process
 _seen: dict[str, object] = {}  # flags as last written while this process trained
 _reporting = 0  # pid of the process that reports; a forked child inherits the number and has another pid
 _unset: dict[str, str] = {}  # settings that could not be set, and why
+_unwatched = False  # whether this process, or the one that forked it, started Python without our variables
 _trace = "off"  # the flag `trace`; "" where the tracer is installed and gives the flag itself
 
 
@@ -54,7 +56,7 @@ def begin() -> None:
         report_writer.failed("adding the job's packages", error)
     try:
         threads = int(os.environ["REPRISE_THREADS"])
-        process_seeds.begin(int(os.environ["REPRISE_SEED"]))
+        process_seeds.begin(int(os.environ["REPRISE_SEED"]), note_unwatched)
         trace = os.environ.get(TRACE, "")
         actions: dict[str, Action] = {
             "random": guarded("seeding random", process_seeds.seed_random),
@@ -139,6 +141,20 @@ def start_trace(torch: Any, wanted: str) -> str:
     return ""
 
 
+def note_unwatched() -> None:
+    """Report it, once, and now: this process may become that Python itself."""
+    global _unwatched
+    if _unwatched:
+        return
+    _unwatched = True
+    try:
+        if os.getpid() != _reporting:
+            write_start()
+        _report("now", {**_first, **read(libraries=False)})
+    except Exception as error:
+        report_writer.failed("reporting a Python that is not watched", error)
+
+
 def write_start() -> None:
     global _reporting
     pid = os.getpid()
@@ -200,6 +216,8 @@ def read(libraries: bool = True) -> dict[str, object]:
     from .determinism import readback
 
     flags: dict[str, object] = dict(readback.flags(libraries))
+    if _unwatched:
+        flags["python.unwatched"] = True
     if "torch" in sys.modules:
         flags["trace"] = _trace or trace_flag()
         flags["settings.unset"] = "; ".join(f"{name}: {why}" for name, why in sorted(_unset.items()))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 VARIABLE = "REPRISE_LINEAGE"  # 16 hex digits; empty or absent: the first process
+LEVEL = "REPRISE_LEVEL"  # without it the payload does nothing
+_LEVEL_IS = f"{LEVEL}=".encode()
 RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 MASK = (1 << 64) - 1
 
@@ -30,12 +32,16 @@ _seed = 0
 _state: int | None = None  # None: the first process
 _started: dict[str, int] = {}  # how many children, by how they were started
 _lock: Any = RLock()  # a fork may come inside of a launch (preexec_fn)
+_unwatched: Any = None  # called where Python is started without our variables: it runs without the payload
 
 
-def begin(seed: int) -> None:
-    """Learn this process's state, and number the processes that it starts. Once per interpreter."""
-    global _seed, _state
-    _seed = seed
+def begin(seed: int, unwatched: Callable[[], None]) -> None:
+    """Learn this process's state, and number the processes that it starts. Once per interpreter.
+
+    `unwatched` is called before this process starts Python in an environment without our variables.
+    """
+    global _seed, _state, _unwatched
+    _seed, _unwatched = seed, unwatched
     _state = _from_hex(os.environ.pop(VARIABLE, ""))
     rank = next((os.environ[name] for name in RANKS if name in os.environ), "0")
     if rank.isdigit() and len(rank) < 10 and int(rank):
@@ -168,10 +174,13 @@ def _wrap_launches() -> None:
     launch = _posixsubprocess.fork_exec
 
     def fork_exec(args: Any, programs: Any, close: Any, keep: Any, cwd: Any, env: Any, *rest: Any) -> Any:
+        name = _name(programs[0] if programs else b"")
         with _lock:
-            state = _hex(_next_child(_name(programs[0] if programs else b"")))
+            state = _hex(_next_child(name))
+            ours = LEVEL in os.environ if env is None else any(pair.startswith(_LEVEL_IS) for pair in env)
+            _look_at(name, ours)
             if env is not None:
-                if any(pair.startswith(b"REPRISE_LEVEL=") for pair in env):
+                if ours:
                     env = [pair for pair in env if not pair.startswith(b"REPRISE_LINEAGE=")]
                     env.append(f"{VARIABLE}={state}".encode())
                 return launch(args, programs, close, keep, cwd, env, *rest)
@@ -216,7 +225,7 @@ def _posix_spawn(original: Callable[..., Any]) -> Callable[..., Any]:
         state = _hex(_next_child(_name(path)))
         if env is None:  # Python 3.13: this process's own environment
             env = os.environ
-        return original(path, argv, _with(env, state), *rest, **options)
+        return original(path, argv, _with(path, env, state), *rest, **options)
 
     return posix_spawn
 
@@ -236,6 +245,7 @@ def _execv(original: Callable[..., Any]) -> Callable[..., Any]:
     """A process that executes another program, perhaps after a fork, keeps its state."""
 
     def execv(path: Any, argv: Any) -> Any:
+        _look_at(_name(path), LEVEL in os.environ)
         os.putenv(VARIABLE, _hex(_state))
         return original(path, argv)
 
@@ -244,16 +254,24 @@ def _execv(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _execve(original: Callable[..., Any]) -> Callable[..., Any]:
     def execve(path: Any, argv: Any, env: Any) -> Any:
-        return original(path, argv, _with(env, _hex(_state)))
+        return original(path, argv, _with(path, env, _hex(_state)))
 
     return execve
 
 
-def _with(env: Mapping[Any, Any], state: str) -> Mapping[Any, Any]:
+def _with(path: Any, env: Mapping[Any, Any], state: str) -> Mapping[Any, Any]:
     """A child without our variables runs without the payload, so it gets no state."""
-    if "REPRISE_LEVEL" not in env and b"REPRISE_LEVEL" not in env:
+    ours = LEVEL in env or LEVEL.encode() in env
+    _look_at(_name(path), ours)
+    if not ours:
         return env
     return {**{key: env[key] for key in env if key not in (VARIABLE, VARIABLE.encode())}, VARIABLE: state}
+
+
+def _look_at(name: str, ours: bool) -> None:
+    """`ours`: whether the program that is about to start has our variables."""
+    if not ours and name.startswith("python"):
+        _unwatched()
 
 
 def _name(path: Any) -> str:

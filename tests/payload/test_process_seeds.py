@@ -149,6 +149,31 @@ def test_a_child_that_is_given_another_environment_is_given_that_one(image: Any)
     assert done.out == "False\nONLY=this\nONLY=this\n{'ONLY': 'this'}\n"
 
 
+AWAY = {
+    "subprocess.run([PYTHON, '-c', ''], env=OWN)": True,
+    "subprocess.run(['python', '-c', ''], env=OWN)": True,
+    "os.waitpid(os.posix_spawn(PYTHON, [PYTHON, '-c', ''], OWN), 0)": True,
+    "os.execve(PYTHON, [PYTHON, '-c', ''], OWN)": True,
+    "os.execvpe('python', ['python', '-c', ''], OWN)": True,
+    "os.environ.clear(); subprocess.run([PYTHON, '-c', ''])": True,
+    "os.environ.clear(); os.execv(PYTHON, [PYTHON, '-c', ''])": True,
+    "[subprocess.run([PYTHON, '-c', ''], env=OWN) for _ in range(3)]": True,
+    "subprocess.run(['/usr/bin/env'], env=OWN)": False,
+    "subprocess.run([PYTHON, '-c', ''])": False,
+    "subprocess.run([PYTHON, '-c', ''], env=dict(os.environ))": False,
+    "os.execve(PYTHON, [PYTHON, '-c', ''], dict(os.environ))": False,
+}
+
+
+@pytest.mark.parametrize("way", AWAY)
+def test_a_python_that_nobody_watches_is_told(image: Any, way: str) -> None:
+    """It has another environment, without our variables: it may train, and leaves no word of it."""
+    code = f"import os, subprocess, sys\nPYTHON, OWN = sys.executable, {{'PATH': os.environ['PATH']}}\n{way}"
+    done = image.run("-c", code, REPRISE_MAIN=None)
+    assert (done.code, done.err) == (0, "")
+    assert any(report["flags"].get("python.unwatched") for report in done.all("now")) is AWAY[way]
+
+
 @pytest.mark.parametrize("text", ["", "zz", "-1", "0x", "f" * 5000, "1_0"])
 def test_a_place_that_is_no_place(image: Any, text: str) -> None:
     """The job can write the variable: whatever stands there, the job runs and draws the same each time."""

@@ -44,6 +44,7 @@ EXPECTED = {
     "scaler_skips": usual(3, batch=4, forward=4, loss=4),  # one step of four is skipped
     "accumulation": usual(2, batch=6, forward=6, loss=6),
     "sparse": usual(3),
+    "without_bytes_of_their_own": usual(2, batch=4),
     "groups_change": usual(4),
     "parameters_without_a_module": usual(2, rng=0, batch=0, forward=0),
     "named_parameters": usual(3),
@@ -249,6 +250,16 @@ def test_no_gradient_is_said_to_be_none(runs: Runs) -> None:
     assert first["d"] == "-" * 32
     sparse = events(runs.first.lines("sparse"), "grads")[0]
     assert "-" not in sparse["d"]
+
+
+def test_every_tensor_that_holds_something_has_a_digest(runs: Runs) -> None:
+    """Else it would be called equal, whatever it holds: these differ from step to step."""
+    found = [event["v"] for event in events(runs.first.lines("without_bytes_of_their_own"), "batch")]
+    first, second = (rows for rows in found if len(rows) > 1)
+    assert len(first) == 11
+    for (name, what, digest), (_, _, later) in zip(first, second, strict=True):
+        assert (digest == "-" * 16) is what.startswith("meta "), (name, what)
+        assert (digest == later) is (name in ("empty", "meta")), name
 
 
 def test_the_parameters_differ_from_step_to_step(runs: Runs) -> None:

@@ -4,6 +4,7 @@ Run by traced.py. Here: optimizers.
 """
 
 import copy
+import warnings
 
 import torch
 import torch.nn.functional as F
@@ -158,6 +159,42 @@ def sparse():
         words(torch.randint(0, 20, (5, 3))).sum().backward()
         optimizer.step()
     return final(words)
+
+
+@job
+def without_bytes_of_their_own():
+    """Batches that are sparse, quantized or nested, and two that have none of any kind."""
+
+    class Sums(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(3))
+
+        def forward(self, x, **others):
+            return x * self.weight
+
+    model = Sums()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            x = torch.randn(4, 3)
+            others = {
+                "coo": x.to_sparse(),
+                "csr": x.to_sparse_csr(),
+                "csc": x.to_sparse_csc(),
+                "bsr": x.to_sparse_bsr((2, 3)),
+                "tensorwise": torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+                "channelwise": torch.quantize_per_channel(x, x[0].abs(), torch.zeros(3), 1, torch.quint8),
+                "nested": torch.nested.nested_tensor([x, x[:1]]),
+                "jagged": torch.nested.nested_tensor([x, x[:1]], layout=torch.jagged),
+                "complex": torch.view_as_complex(torch.randn(4, 2)).conj(),
+                "empty": torch.zeros(0, 3),
+                "meta": torch.zeros(2, device="meta"),
+            }
+            model(x, **others).sum().backward()
+            optimizer.step()
+    return final(model)
 
 
 @job

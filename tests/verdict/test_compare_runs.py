@@ -363,7 +363,7 @@ def test_entries_rejected_alike_are_noted(blobs, record, rerun, original):
 @pytest.mark.parametrize("who", ["original", "rerun"])
 def test_a_python_that_nobody_watched_may_have_done_anything(record, rerun, blobs, original, who):
     (readback, *rest) = original.readbacks
-    told = readback.model_copy(update={"end": {**(readback.end or {}), "python.unwatched": 1}})
+    told = readback.model_copy(update={"end": {**(readback.end or {}), "python.unwatched": True}})
     runs = {"original": {}, "rerun": {}}
     runs[who]["readbacks"] = (told, *rest)
     verdict = compare(record(**runs["original"]), rerun(**runs["rerun"]), blobs.open)

@@ -64,7 +64,7 @@ def test_what_a_script_logged_is_said_with_its_file(read: Read) -> None:
 def test_what_the_runtime_says_of_itself_is_no_flag_that_the_script_moved(read: Read) -> None:
     start, end = (
         {"trace": "all:1", "cudnn.benchmark": False},
-        {"trace": "failed: OSError", "python.unwatched": 2},
+        {"trace": "failed: OSError", "python.unwatched": True},
     )
     run = make_run(readbacks=(Readback(pid=7, argv=("python",), start=start, end={**start, **end}),))
     assert run_document(run)["flags_changed"] == {}

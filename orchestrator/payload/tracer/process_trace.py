@@ -16,6 +16,7 @@ from ..report_writer import encode
 from ..tensor_digest.digester import Digester, describe, to_ints, undisturbed
 from .parameter_names import CreationOrder, ParameterNames, plain, tensors, unwrapped
 from .process_state import generators, rank
+from .tensor_parts import parts, together
 from .trace_writer import TraceWriter
 
 TYPE_CHECKING = False  # importing typing costs 4 ms
@@ -127,6 +128,7 @@ class ProcessTrace:
             self.values("batch", "loader", found)
 
     def lost(self, roots: Any) -> None:
+        self.writer.begin()
         self.initial()
         self.calls = self.batches = 0
         if not self.writer.wanted(self.steps):
@@ -180,24 +182,10 @@ class ProcessTrace:
         self.writer.event(f'{{"e":"{kind}","s":{self.steps}{more},"t":{table}', None, digests)
 
     def digest(self, found: Sequence[Any]) -> list[Any]:
-        """A digest or None for each tensor: of a distributed one's local part, of a sparse one's parts."""
-        digest = self.digester.digest
-        parts: list[Any] = []
-        sparse = []
-        for index, tensor in enumerate(found):
-            if tensor is not None and tensor.layout is self.torch.sparse_coo:
-                sparse.append(index)
-                tensor = None
-            parts.append(
-                getattr(tensor, "_local_tensor", tensor) if type(tensor).__name__ == "DTensor" else tensor
-            )
-        digests = digest(parts)
-        for index in sparse:
-            indices, values = digest([found[index]._indices(), found[index]._values()])
-            if indices is not None and values is not None:
-                with undisturbed(self.torch):
-                    digests[index] = indices * 0x9E3779B1 + values
-        return digests
+        """A digest or None for each tensor."""
+        each = [parts(self.torch, tensor) for tensor in found]
+        digests = iter(self.digester.digest([part for one in each for part in one]))
+        return [together(self.torch, [next(digests) for _ in one]) for one in each]
 
     def described(self, tensor: Any) -> str:
         if tensor is None:
@@ -206,7 +194,7 @@ class ProcessTrace:
             return "uninitialized"
         if tensor.is_nested:  # it has no shape to read
             return "nested[]"
-        return describe(tensor)
+        return f"meta {describe(tensor)}" if tensor.device.type == "meta" else describe(tensor)
 
     def table(self, of: str, rows: Sequence[tuple[str, str]]) -> int:
         """The number of a table of named tensors. A new table is written before its first use."""
@@ -220,6 +208,7 @@ class ProcessTrace:
     # Steps
 
     def about_to_step(self, optimizer: Any) -> None:
+        self.writer.begin()
         self.initial()
         seen = self.seen(optimizer)
         params = [param for group in optimizer.param_groups for param in group["params"]]

@@ -1,8 +1,8 @@
 """The file of a trace: lines wait here until the values of their digests are fetched, then are written.
 
 One JSON object a line, ASCII (verdict/traces/trace_lines.py reads it): a header, tables of named tensors,
-events, and a last line that says how it ended. The file is `REPRISE_REPORT/trace-<pid>.jsonl`, made when the
-first line is written; another process (a fork) writes its own.
+events, and a last line that says how it ended. The file is `REPRISE_REPORT/trace-<pid>.jsonl`, made
+before the first loss or step, so that one that was killed is missed; a fork writes its own.
 
 Budget: a line's size is computed from its counts of tensors, not from its real bytes, so that two runs of one
 program thin out at the same place. Past DETAIL bytes an event carries one digest over
@@ -144,6 +144,11 @@ class TraceWriter:
 
     def full(self) -> bool:
         return self.waiting >= PENDING
+
+    def begin(self) -> None:
+        """Make the file with its header: a process that is killed before the first flush has trained, too."""
+        if not self.path:
+            self._write("")
 
     def flush(self) -> None:
         """Fetch what is pending, in one copy, and write. Raises OSError where the folder refuses it."""

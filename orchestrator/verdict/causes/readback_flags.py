@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Readback
 
-UNWATCHED = "python.unwatched"  # how many times the process started Python without the payload's variables
+UNWATCHED = "python.unwatched"  # whether the process started Python without the payload's variables
 OURS = ("trace", "settings.unset", UNWATCHED)
 """Flags that the payload reports about itself: a script does not move them."""
 
