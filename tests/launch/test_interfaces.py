@@ -222,6 +222,40 @@ def test_hydras_configuration_becomes_overrides_and_its_dated_folder_goes(tmp_pa
     assert spec.tolerance.volatile == ("*.log",)
 
 
+@pytest.mark.parametrize(
+    ("defaults", "left_out"),
+    [
+        ("[model: small, extra, _self_]", ()),
+        ("[model: small, extra]", ()),
+        ("[_self_, model: small]", ("model.hidden",)),
+        ("[_self_, override model: small]", ("model.hidden",)),
+        ("[_self_, model@net: small]", ("net.hidden",)),
+        ("[_self_, extra]", ("lr",)),
+        ("[extra, _self_, model: small]", ("model.hidden",)),
+        ("[_self_, all: of_it]", ("lr", "net.hidden")),
+        ("[_self_, model: nested]", ("model.hidden", "model.depth")),
+        ("[_self_, model: absent]", ("model.hidden", "model.depth")),
+        ("[_self_, model: null]", ()),
+    ],
+)
+def test_what_later_files_of_hydras_configuration_set_is_no_override(
+    tmp_path: Path, defaults: str, left_out: tuple[str, ...]
+) -> None:
+    """As hydra 1.3.6 composes them: what stands behind `_self_` counts."""
+    own = "lr: 0.1\nmodel: {hidden: 1, depth: 7}\nnet: {hidden: 2}\n"
+    files = {
+        "train.py": HYDRA,
+        "conf/config.yaml": f"defaults: {defaults}\n{own}",
+        "conf/extra.yaml": "lr: 0.001\n",
+        "conf/model/small.yaml": "hidden: 64\n",
+        "conf/model/nested.yaml": "defaults: [small]\n",
+        "conf/all/of_it.yaml": "# @package _global_\nlr: 1\nnet: {hidden: 3}\n",
+    }
+    spec = drafted(tmp_path, files)
+    names = {"lr", "model.hidden", "model.depth", "net.hidden"}
+    assert names - spec.params.keys() == set(left_out)
+
+
 @pytest.mark.parametrize("config", [None, "a: [", "- 1\n", ""])
 def test_a_configuration_that_is_none_leaves_hydras_own_defaults(tmp_path: Path, config: str | None) -> None:
     files = {"train.py": HYDRA} | ({"conf/config.yaml": config} if config is not None else {})
