@@ -66,7 +66,9 @@ def compare(
         traced=findings.traces.traced,
         first=findings.traces.first,
         causes=causes(original, rerun, findings.evidence),
-        drift=drifts(original, rerun),
+        drift=tuple(
+            one for one in drifts(original, rerun) if one.name != LOSS or not findings.traces.one_of_several
+        ),
         left_out=findings.left_out,
         contents=tuple(contents[path] for path in sorted(contents)),
         notes=tuple(_notes(original, rerun, findings, outcome)),

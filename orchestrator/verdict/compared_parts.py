@@ -110,7 +110,8 @@ def find(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob, contents: C
     traces = compare_traces(original, rerun, open_blob)
     paired = pair_runs(original, rerun)
     of_volatile_files = only_in_volatile_files(original, rerun, paired.pairs, open_blob)
-    metrics = compare_metrics(original, rerun, losses=traces.first is None, volatile=of_volatile_files)
+    losses = traces.first is None and not traces.one_of_several
+    metrics = compare_metrics(original, rerun, losses=losses, volatile=of_volatile_files)
     excuses = Excuses(metrics.excusable if metrics.within else frozenset(), metrics.left_out)
     aside = set_aside(paired.pairs, original.tolerance.volatile, open_blob, excuses)
     left_out = [*aside.left_out, *_metrics_left_out(metrics, of_volatile_files), *_links(paired)]

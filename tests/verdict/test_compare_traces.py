@@ -547,8 +547,15 @@ def test_of_several_threads_one_was_watched(blobs, record, rerun, trace_of, who,
     (left if who == "original" else right)[-1]["other_threads"] = True
     if differs:
         change_digest(event(right, "grads", 1), 0)
-    verdict = compare(record(traces=(blobs.traced(left),)), rerun(traces=(blobs.traced(right),)), blobs.open)
-    assert (verdict.outcome, verdict.first) == (Outcome.NOT_INSTRUMENTED, None)
+    losses = [
+        [MetricPoint(name="trace.loss", step=0, value=value)] for value in (1.0, 7.0 if differs else 1.0)
+    ]
+    verdict = compare(
+        record(traces=(blobs.traced(left),), series=losses[0]),
+        rerun(traces=(blobs.traced(right),), series=losses[1]),
+        blobs.open,
+    )
+    assert (verdict.outcome, verdict.first, verdict.drift) == (Outcome.NOT_INSTRUMENTED, None, ())
     said = f"the trace of rank 0 of the {who} is of one thread of several that trained"
     assert verdict.summary.endswith(f"but {said}")
 

@@ -55,6 +55,7 @@ class TracesCompared:
     problems: tuple[str, ...] = ()  # traces that are incomplete, damaged, or contradict the record
     reordered: bool = False  # the same batches came in another order
     whole: bool = False  # of one pair: both were read to their ends, and nothing differs
+    one_of_several: bool = False  # threads trained: which one was watched may be another in each run
 
     @property
     def equal(self) -> bool:
@@ -85,7 +86,10 @@ def compare_traces(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob) -
     first = earliest(found)
     if first is not None:
         unlike = ""
-    return TracesCompared(_sum(parts), first, unlike, tuple(problems), reordered)
+    one_of_several = any(part.one_of_several for part in parts)
+    return TracesCompared(
+        _sum(parts), first, unlike, tuple(problems), reordered, one_of_several=one_of_several
+    )
 
 
 def earliest(found: Iterable[TraceDifference]) -> TraceDifference | None:
@@ -288,8 +292,9 @@ class _Walk:
                 problems.append(f"the trace of rank {reader.file.rank} of the {name} {reader.problem}")
         if any("damaged" in text for text in problems):
             return TracesCompared(Traced(ranks=1), problems=tuple(problems))
-        if self.left.of_one_thread_of_several or self.right.of_one_thread_of_several:
-            self.first = None  # perhaps another thread was watched
+        one_of_several = self.left.of_one_thread_of_several or self.right.of_one_thread_of_several
+        if one_of_several:
+            self.first = None
         if self.undigested:
             problems.append(f"the trace of rank {self.left.file.rank} has no digest of {self.undigested}")
         whole = not (self.first or self.unlike or self.left.problem or self.right.problem)
@@ -301,6 +306,7 @@ class _Walk:
             problems=tuple(problems),
             reordered=self.first is not None and self.first.phase is Phase.BATCH and self._same_batches(),
             whole=whole,
+            one_of_several=one_of_several,
         )
 
     def _equal_steps(self) -> int:
