@@ -15,6 +15,7 @@ from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels import fetch_wheels as module
 from orchestrator.image.wheels.fetch_wheels import WheelFile, fetch_wheels
+from orchestrator.image.wheels.read_lock import read_lock
 from orchestrator.settings import Settings
 
 
@@ -94,6 +95,21 @@ def test_another_target_is_asked_for_anew(
     other = python.model_copy(update={"version": "3.12.4"})
     assert fetch_wheels(settings, lock, python)[0].filename == paths[0].name
     assert fetch_wheels(settings, lock, other)[0].filename == paths[1].name
+
+
+def test_a_lock_that_was_made_for_another_python_is_refused(
+    settings: Settings, python: PythonFacts, tmp_path: Path
+) -> None:
+    """The versions in it are kept where it is locked anew, so it can be read all the same."""
+    path = tmp_path / "requirements.lock"
+    text = "# Locked by `reprise lock`{} for Python {}, x86_64; what the base has is left out.\n"
+    for names in ("", " from requirements.txt, requirements.in"):
+        path.write_text(text.format(names, "3.11"))
+        assert fetch_wheels(settings, path, python) == ()
+        path.write_text(text.format(names, "3.12"))
+        with pytest.raises(UsageError, match=r"was locked for Python 3\.12, and the base has 3\.11\.2"):
+            fetch_wheels(settings, path, python)
+        assert read_lock(path, python).pins == ()
 
 
 def test_a_lock_without_wheels_for_the_target_is_empty(

@@ -241,7 +241,7 @@ def test_hydras_configuration_becomes_overrides_and_its_dated_folder_goes(tmp_pa
 def test_what_later_files_of_hydras_configuration_set_is_no_override(
     tmp_path: Path, defaults: str, left_out: tuple[str, ...]
 ) -> None:
-    """As hydra 1.3.6 composes them: what stands behind `_self_` counts."""
+    """As hydra 1.3.8 composes them: what stands behind `_self_` counts."""
     own = "lr: 0.1\nmodel: {hidden: 1, depth: 7}\nnet: {hidden: 2}\n"
     files = {
         "train.py": HYDRA,

@@ -15,7 +15,12 @@ from orchestrator.image.packages.base_packages import BaseClashError
 from orchestrator.image.wheels.labelled_builds import download_labelled, labelled
 from orchestrator.image.wheels.lock import Lock, Pin
 from orchestrator.image.wheels.pip_download import download
-from orchestrator.image.wheels.read_lock import lock_bytes, locked_file, read_lock
+from orchestrator.image.wheels.read_lock import (
+    lock_bytes,
+    locked_file,
+    read_lock,
+    refuse_other_python,
+)
 from orchestrator.image.wheels.wheel_folders import copy_found, copy_named, other_bytes
 from orchestrator.image.wheels.wheel_name import read_wheel_name
 from orchestrator.scratch import scratch_folder
@@ -63,6 +68,7 @@ def fetch_wheels(
     """
     requirements = locked_file(requirements)
     data = lock_bytes(requirements)
+    refuse_other_python(requirements, data, python)
     key = _key(requirements, data, python)
     found = _read_resolved(settings, key)
     if found is not None:

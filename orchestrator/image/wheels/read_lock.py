@@ -6,6 +6,8 @@ pip never gets its text, so it cannot give pip options.
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 from orchestrator.errors import UsageError
@@ -17,6 +19,8 @@ from orchestrator.image.wheels.requirements_file import read_requirements
 from orchestrator.spec.plain_file import read_plain
 
 UV_LOCK = "uv.lock"
+_MADE_FOR = re.compile(rb"# Locked by `reprise lock`[^\n]* for Python ([0-9]{1,2}\.[0-9]{1,3}), ")
+_FIRST_LINE = 4096  # bytes
 MAX_LOCK = 16 << 20  # bytes; a lock of 1,000 packages has some 2 MB
 
 
@@ -38,6 +42,19 @@ def lock_bytes(path: Path) -> bytes:
     if not path.exists():
         raise UsageError(f"no such requirements file: {path}")
     return read_plain(path, MAX_LOCK)
+
+
+def refuse_other_python(path: Path, data: bytes, python: PythonFacts) -> None:
+    """UsageError for a lock of `reprise lock` that was made for another Python. Packages that this one
+    needs may be absent, and nothing else in it would say so.
+    """
+    made = _MADE_FOR.match(data[:_FIRST_LINE])
+    has = ".".join(python.version.split(".")[:2])
+    if made is not None and made[1].decode() != has:
+        raise UsageError(
+            f"{path} was locked for Python {made[1].decode()}, and the base has {python.version}",
+            f"lock it anew: reprise lock {shlex.quote(str(path.parent))}",
+        )
 
 
 def read_lock(path: Path, python: PythonFacts, data: bytes | None = None) -> Lock:
