@@ -43,6 +43,7 @@ _ORDER = list(Phase)
 _BEFORE_COMPUTING = (Phase.INIT, Phase.RNG, Phase.BATCH)
 _NOT_COMPARED = {"pid", "began"}  # of a header
 _NO_DIGEST = NO_DIGEST.encode()
+_KILLED = ": its process became another program or was killed, as a block `with Pool` does to its workers"
 
 FilePair = tuple[TraceFile, TraceFile]
 
@@ -77,7 +78,7 @@ def compare_traces(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob) -
     parts, reordered = [], False
     for pair in pairs_of(original.traces, rerun.traces, open_blob, cut=cut):
         compared = _compare_pair(pair, open_blob, cut=cut)
-        problems += [text for text in compared.problems if text not in problems]
+        problems += [text for text in compared.problems if not any(one.startswith(text) for one in problems)]
         unlike = unlike or compared.unlike
         parts.append(compared)
         if compared.first is not None:
@@ -112,7 +113,7 @@ def _recorded_problems(name: str, run: RunRecord) -> Iterator[str]:
         if file.broken is not None:
             yield f"the trace of rank {file.rank} of the {name} broke off: {file.broken}"
         elif not file.complete:
-            yield f"the trace of rank {file.rank} of the {name} was cut off before its end"
+            yield f"the trace of rank {file.rank} of the {name} {CUT_OFF}{_KILLED}"
 
 
 def _other_processes(original: RunRecord, rerun: RunRecord) -> str:
