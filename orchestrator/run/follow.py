@@ -53,6 +53,7 @@ class Ended(Value):
     seconds: float | None = None  # from start to end, by our monotonic clock; None: not seen to its end
     killed: bool = False  # neither the job nor we ended it: somebody by hand, or an engine that went down
     memory_killed: bool | None = None  # a process was killed for memory; None: the engine's word alone holds
+    notes: tuple[str, ...] = ()  # what was asked for while it ran, and could not be done
 
 
 def follow(

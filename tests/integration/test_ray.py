@@ -18,6 +18,7 @@ from support.box import Box, make_box, write_job
 from support.executor_conformance import *  # noqa: F403
 from support.executor_conformance import Lab, containers, finished, running
 from support.ray_cluster import Cluster, Node, executes, ray_cluster
+from support.restless_job import goes_to_its_end_where_it_does_not_part, stops_where_it_parts
 from support.services import PostgresServer, engine_server, registry_server
 
 from orchestrator.launch.session import Session
@@ -53,6 +54,11 @@ def test_stopped_in_ray_a_job_that_ignores_term_ends_and_does_not_come_back(lab:
         assert (record.state, record.attempt) == (State.CANCELLED, 1), record.message
         assert containers(run) == []
         until("Ray has it so, too", lambda: lab.executor(session, run).poll(str(launched.ref)).over, 20)
+
+
+def test_a_rerun_is_stopped_where_it_parts_and_nowhere_else(lab: Lab, tmp_path: Path) -> None:
+    stops_where_it_parts(lab.box, tmp_path / "parts", "ray")
+    goes_to_its_end_where_it_does_not_part(lab.box, tmp_path / "honest", "ray")
 
 
 @dataclass

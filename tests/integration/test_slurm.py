@@ -20,6 +20,7 @@ import pytest
 from support.box import Box, write_job
 from support.executor_conformance import *  # noqa: F403
 from support.executor_conformance import LONG, QUICK, WHILE, Lab, containers, finished, running, until
+from support.restless_job import goes_to_its_end_where_it_does_not_part, stops_where_it_parts
 from support.slurm_cluster import SlurmCluster, slurm_cluster
 
 from orchestrator.errors import InfrastructureError
@@ -79,6 +80,11 @@ def at_its_end(executor: Launcher, ref: str) -> AttemptStatus:
 def slurm(lab: Lab) -> Iterator[Launcher]:
     with lab.session() as session:
         yield launcher_of(session, "slurm")
+
+
+def test_a_rerun_is_stopped_where_it_parts_and_nowhere_else(lab: Lab, tmp_path: Path) -> None:
+    stops_where_it_parts(lab.box, tmp_path / "parts", "slurm")
+    goes_to_its_end_where_it_does_not_part(lab.box, tmp_path / "honest", "slurm")
 
 
 def test_gpus_of_the_asked_model_are_handed_over(

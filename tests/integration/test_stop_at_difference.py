@@ -12,6 +12,8 @@ import pytest
 from support.box import Box, containers, make_box, write_job
 from support.flipped_jobs import Originals, flip_world
 from support.flips import FLIPS, SCRIPT, Flip
+from support.restless_job import RESTLESS, restless, stops_where_it_parts
+from support.team import Team
 
 from orchestrator.launch.crash_points import VARIABLE
 from orchestrator.launch.session import Session
@@ -22,7 +24,7 @@ from orchestrator.launch.watch import Silent
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import State
 from orchestrator.settings import Settings
-from orchestrator.verdict.verdict_model import CauseKind, Verdict
+from orchestrator.verdict.verdict_model import Verdict
 
 pytestmark = pytest.mark.engine
 
@@ -37,22 +39,6 @@ SLOW = (
 RERUNS = [flip for flip in FLIPS if flip.seed is None and not flip.data]
 EQUAL = ("precision of", "a determinism flag", "a file, not")  # they move no bit of the training here
 PARTING = [flip for flip in RERUNS if not flip.name.startswith(EQUAL)]
-QUICK = next(flip for flip in PARTING if flip.name == "one gradient at step 2")
-# Differs from itself, at step 2.
-RESTLESS = """
-import time
-import torch
-model = torch.nn.Linear(4, 1)
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-for step in range({steps}):
-    loss = model(torch.ones(2, 4)).sum()
-    loss.backward()
-    if step == 2:
-        model.bias.grad += time.monotonic_ns() % 1000003
-    optimizer.step()
-    time.sleep({pause})
-open("done.txt", "w").write("done")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -109,19 +95,10 @@ def stopped_as_it_would_be_judged(
     assert last_step(session, run) <= verdict.first.step + 1
 
 
-def test_a_planted_difference_is_stopped_at_its_step(
-    session: Session,
-    originals: Originals,
-    flipped: Callable[..., tuple[RunRecord, Verdict]],
-) -> None:
-    run, verdict = flipped(QUICK, originals.of(QUICK), 0)
-    assert (run.state, run.parted_at) == (State.CANCELLED, 2)
-    assert verdict.outcome.exit_code == 3
-    assert verdict.first is not None
-    assert (verdict.first.step, verdict.first.phase, verdict.first.tensor) == (2, "backward", "0.bias")
-    assert "mkldnn.deterministic" in verdict.flags_changed
-    assert verdict.causes[0].kind is CauseKind.FLAGS_CHANGED
-    assert verdict.stopped is not None
+def test_on_a_worker_a_rerun_is_stopped_where_it_parts(team: Team, tmp_path: Path) -> None:
+    """For a person whose shell has no engine."""
+    team.worker(team.alpha)
+    stops_where_it_parts(team.person, tmp_path / "job", "worker")
 
 
 @pytest.mark.acceptance
@@ -167,7 +144,7 @@ def test_200_honest_reruns_are_not_stopped(session: Session) -> None:
 def test_killed_after_it_was_found_the_next_process_ends_the_run_for_the_same_reason(
     own_box: Box, tmp_path: Path
 ) -> None:
-    made = own_box.json("submit", str(write_job(tmp_path / "job", RESTLESS.format(steps=6, pause=1))))
+    made = own_box.json("submit", str(write_job(tmp_path / "job", restless(6, 1))))
     process = own_box.start("rerun", "--stop-at-difference", made["id"])
     deadline = time.monotonic() + 120
     while not (found := list(own_box.settings.attempts.glob("*/parted.json"))):
@@ -187,9 +164,30 @@ def test_killed_after_it_was_found_the_next_process_ends_the_run_for_the_same_re
 def test_killed_before_it_was_seen_the_next_process_compares_from_the_start(
     own_box: Box, tmp_path: Path
 ) -> None:
-    made = own_box.json("submit", str(write_job(tmp_path / "job", RESTLESS.format(steps=6, pause=1))))
+    made = own_box.json("submit", str(write_job(tmp_path / "job", restless(6, 1))))
     killed = own_box.type("rerun", "--stop-at-difference", made["id"], **{VARIABLE: "started"})
     assert killed.code == -signal.SIGKILL
     own_box.type("worker", "recover")
     (line,) = [line for line in own_box.json("history")["runs"] if line["rerun_of"] == made["id"]]
     assert (line["state"], line["verdict"]) == ("cancelled", "different")
+
+
+@pytest.mark.acceptance
+def test_why_a_rerun_could_not_be_compared_is_in_the_record(own_box: Box, tmp_path: Path) -> None:
+    """An honest one, whose original's trace was altered in the store: it is not stopped for that."""
+    script = RESTLESS.format(steps=4, pause=0.6, difference=1)
+    made = own_box.json("submit", str(write_job(tmp_path / "job", script)))
+    digest = made["traces"][0]["digest"].removeprefix("sha256:")
+    blob = own_box.settings.store / "sha256" / digest[:2] / digest
+    blob.chmod(0o644)
+    data = blob.read_bytes()
+    at = data.index(b'"d":"') + 5
+    blob.write_bytes(data[:at] + (b"0" if data[at : at + 1] != b"0" else b"1") + data[at + 1 :])
+    again = own_box.type("rerun", "--stop-at-difference", made["id"], "--json").json["run"]
+    assert (again["state"], again["parted_at"]) == ("succeeded", None)
+    assert "goes to its end" in again["notes"][-1]
+    assert "is damaged in the store" in again["notes"][-1]
+    blob.unlink()
+    refused = own_box.type("rerun", "--stop-at-difference", made["id"])
+    assert refused.code == 2
+    assert "is not in the store" in refused.err

@@ -10,6 +10,7 @@ import pytest
 from support.examples import tries
 
 from orchestrator.digest import Digest
+from orchestrator.errors import StoreError
 from orchestrator.run.attempt_model import State
 from orchestrator.verdict.compare_runs import compare
 from orchestrator.verdict.traces.compare_traces import compare_traces
@@ -166,6 +167,21 @@ def test_what_cannot_be_set_side_by_side_is_left_to_the_end(blobs, original, tra
     growing.write("a", encoded(lines))
     assert growing.parted() is None
     assert growing.parted(2 * SETTLE) is None
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_original_that_was_altered_in_the_store_stops_nothing(blobs, original, trace_of, processes):
+    """The rerun is honest. Where the rank has two processes, the other one's trace is whole."""
+    other = trace_of(began=1001)
+    change_digest(event(other, "rng", 0), 0)
+    originals = (*original.traces, blobs.traced(other))[:processes]
+    altered = trace_of()
+    change_digest(event(altered, "grads", 1), 0)
+    blobs.held[original.traces[0].digest] = encoded(altered)
+    growing = Growing(originals, blobs)
+    growing.write("a", encoded(trace_of(pid=9, began=77)))
+    with pytest.raises(StoreError, match="rank 0 of the original is damaged in the store"):
+        growing.parted()
 
 
 def test_processes_of_one_rank_in_another_order_do_not_part(blobs, original, trace_of):

@@ -255,8 +255,8 @@ def _attempt(
 
     with session.store.batch() as sink:
         result = collect(engine, info, settings, plan, image.program, used, ended, sink)
-    more = {"notes": (*result.notes, *useless_globs(facts.tolerance, result)), "parted_at": parted_at(ended)}
-    result = result.model_copy(update=more)
+    notes = (*result.notes, *ended.notes, *useless_globs(facts.tolerance, result))
+    result = result.model_copy(update={"notes": notes, "parted_at": parted_at(ended)})
     result = judged_by_inputs(session, facts, attempt, result)
     for digest in sink.mended:
         watch.note(f"blob {digest} had been altered in the store, and was put again from this run's bytes")
@@ -289,9 +289,15 @@ def _followed(
         return kept.ended
     watch.phase("run")
     session.warm(COLLECT, *session.at_the_end)
+    notes: list[str] = []
+
+    def not_compared(why: str) -> None:  # whoever asked for it may sit at another box
+        watch.note(why)
+        notes.append(why)
+
     with (
         StopRequest(session.record, run, attempt, watch.note) as wish,
-        difference_watch(session, facts, attempt, watch.note) as parted,
+        difference_watch(session, facts, attempt, not_compared) as parted,
     ):
         ended = follow(
             session.engine,
@@ -304,6 +310,7 @@ def _followed(
             every=look_every(parted),
         )
         ended = stopped_by_us(ended, parted)
+    ended = ended.model_copy(update={"notes": tuple(notes)})
     try:
         save_ending(settings, run, attempt, Ending(ended=ended))
     except OSError as error:

@@ -27,7 +27,7 @@ from orchestrator.run.workspace import folders_of
 from orchestrator.verdict.traces.live_comparison import LiveComparison
 
 EVERY = 0.25  # seconds between two looks at the traces
-NO_STOP = "the rerun is not stopped, even if it differs"
+NO_STOP = "this rerun goes to its end, even where it differs"
 
 Ask = Callable[[], Parting | None]
 

@@ -17,12 +17,14 @@ from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.executors.kinds import stays_on_its_box
 from orchestrator.launch.inputs.share_inputs import offer_inputs
 from orchestrator.launch.judge.judge_rerun import judge
+from orchestrator.launch.judge.open_evidence import open_evidence
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import located_inputs
 from orchestrator.launch.submit.look_up_inputs import look_up_inputs
 from orchestrator.launch.submit.rerun_target import Target, new_rerun, resolve
 from orchestrator.launch.watch import Watch
 from orchestrator.record.run_record import NewRun, RunRecord
+from orchestrator.record.store.blob_store import AbsentBlobError, AlteredStoreError
 from orchestrator.run.hardware import choose_gpus, gpus
 from orchestrator.spec.jobfile.job_spec import InputSpec, Resources
 from orchestrator.spec.program import Program
@@ -125,17 +127,30 @@ def refuse_ignored(program: Program, request: RerunRequest) -> None:
         raise UsageError("--gpu: the job asks for no GPU", "leave it out: this job runs on the CPU")
 
 
-def _refuse_stopping(original: RunRecord | None) -> None:
-    """UsageError where a first difference would decide nothing."""
+def _refuse_stopping(session: Session, original: RunRecord | None) -> None:
+    """UsageError where a first difference would decide nothing, or there is nothing to compare with."""
     why = "no earlier run of this digest is known here" if original is None else why_not_to_stop(original)
+    if original is not None and why is None:
+        why = _why_unreadable(session, original)
     if why is not None:
         raise UsageError(f"--stop-at-difference: {why}", "leave it out: a whole rerun is judged at its end")
+
+
+def _why_unreadable(session: Session, original: RunRecord) -> str | None:
+    """Why no box will find the original's traces. StoreError: the store itself is away."""
+    opened = open_evidence(session.store, original)
+    for trace in original.traces:
+        try:
+            opened(trace.digest).close()
+        except (AbsentBlobError, AlteredStoreError) as error:
+            return f"the trace of run {original.id} cannot be read: {error.message}"
+    return None
 
 
 def _new_run(session: Session, target: Target, original: RunRecord | None, request: RerunRequest) -> NewRun:
     refuse_ignored(target.program, request)
     if request.stop_after is not None:
-        _refuse_stopping(original)
+        _refuse_stopping(session, original)
     before = original.resources if original else Resources(gpus=target.program.gpus)
     fields = before.model_dump() | request.resources
     given = {

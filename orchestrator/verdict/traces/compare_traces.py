@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from orchestrator.errors import RepriseError
+from orchestrator.errors import RepriseError, StoreError
 from orchestrator.message_wording import count
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import TraceFile
@@ -28,6 +28,7 @@ from orchestrator.verdict.traces.event_differences import (
 from orchestrator.verdict.traces.pair_processes import pairs_of
 from orchestrator.verdict.traces.trace_lines import (
     CUT_OFF,
+    DAMAGED,
     NO_DIGEST,
     TABLE,
     TableLine,
@@ -100,11 +101,16 @@ def earliest(found: Iterable[TraceDifference]) -> TraceDifference | None:
 def differences_in(
     original: tuple[TraceFile, BinaryIO], rerun: tuple[TraceFile, BinaryIO]
 ) -> TraceDifference | None:
-    """The first difference of two open traces, of which the rerun's may still grow."""
+    """The first difference of two open traces, of which the rerun's may still grow.
+
+    StoreError where they differ because the original's was altered in the store.
+    """
     walk = _Walk(TraceReader(*original), TraceReader(*rerun), cut=True)
     walk.run()
     if walk.first is not None:
         walk.left.finish()
+        if walk.left.problem == DAMAGED:
+            raise StoreError(f"the trace of rank {original[0].rank} of the original {DAMAGED}")
     return None if walk.left.of_one_thread_of_several else walk.first
 
 
@@ -291,7 +297,7 @@ class _Walk:
             reader.finish()
             if reader.problem and not (self.cut and reader.problem == CUT_OFF and reader is self.right):
                 problems.append(f"the trace of rank {reader.file.rank} of the {name} {reader.problem}")
-        if any("damaged" in text for text in problems):
+        if DAMAGED in (self.left.problem, self.right.problem):
             return TracesCompared(Traced(ranks=1), problems=tuple(problems))
         one_of_several = self.left.of_one_thread_of_several or self.right.of_one_thread_of_several
         if one_of_several:

@@ -74,7 +74,8 @@ class _Growing:
 class LiveComparison:
     """`originals`: the original's traces. The caller feeds lines, and asks what they say.
 
-    Raises what opening a blob raises, at the first line of a trace.
+    Raises what opening a blob raises, at the first line of a trace; StoreError where one was altered, as
+    soon as that makes a difference.
     """
 
     def __init__(self, originals: tuple[TraceFile, ...], open_blob: OpenBlob, more: int) -> None:

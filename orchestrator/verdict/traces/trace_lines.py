@@ -20,6 +20,7 @@ from orchestrator.verdict.verdict_model import Phase
 MAX_TABLES = 128 << 20  # bytes of tables that are kept to name tensors by; what comes later has no names
 MAX_TEXT = 200  # characters of a name
 CUT_OFF = "was cut off before its end"
+DAMAGED = "is damaged in the store"
 
 EVENT, TABLE = b'{"e":', b'{"table":'
 NO_DIGEST = "-" * HEX
@@ -171,7 +172,7 @@ class TraceReader:
             self._hasher.update(data)
             rest += len(data)
         if f"sha256:{self._hasher.hexdigest()}" != file.digest or self._size + rest != file.size:
-            self.problem = "is damaged in the store"
+            self.problem = DAMAGED
         elif self.problem or last is None:
             return
         elif last.broken is not None:
