@@ -73,6 +73,25 @@ def test_two_tabs_follow_a_run_of_1000_points_a_second_through_a_restart_of_the_
         assert tab.locator("[data-live]").count() == 0
 
 
+def test_points_with_times_are_drawn_by_seconds_and_so_are_those_of_the_run_that_is_over(
+    empty_site: Site, job: RunningJob, visit: Visit
+) -> None:
+    job.measures(*({"step": step, "loss": 1 / (step + 1), "time": 1.79e9 + step**2} for step in range(5)))
+    job.traces(*step_lines(0, 0.5))
+    tab = visit(empty_site.server, f"/runs/{job.run}")
+    caption = tab.locator("figure[data-name=loss] figcaption")
+    caption.get_by_text("the last at 16 s").wait_for()
+    line = tab.locator("figure[data-name=loss] path.line")
+    assert line.get_attribute("d").startswith("M0.0 2.0L75.0 ")
+    tab.get_by_label("Across").select_option("time")
+    assert line.get_attribute("d").startswith("M0.0 2.0L18.8 ")
+    traced = tab.locator("figure[data-name='trace.loss'] figcaption").inner_text()
+    assert traced.endswith("by step: they have no times")
+    job.ends()
+    tab.get_by_text("succeeded").first.wait_for()
+    assert "x=time" in tab.url
+
+
 def points(tab: Page) -> int:
     text = tab.locator("figure[data-name=loss] figcaption").inner_text()
     return int(text.split(" points")[0].split()[-1].replace(",", ""))

@@ -23,7 +23,8 @@ def follow_attempt(session: Session, run: RunRecord, attempt: int) -> LiveAttemp
     """The caller closes it, and looks from one thread."""
     folders = folders_of(session.settings, run.id, attempt)
     original = _original(session, run) if run.rerun_of is not None else None
-    return LiveAttempt(folders, run.program.metrics, original, _Use(session, run, attempt).look)
+    use = _Use(session, run, attempt)
+    return LiveAttempt(folders, run.program.metrics, original, use.look, lambda: use.began)
 
 
 def _original(session: Session, run: RunRecord) -> Callable[[int], BinaryIO | None]:
@@ -58,6 +59,7 @@ class _Use:
 
     def __init__(self, session: Session, run: RunRecord, attempt: int) -> None:
         self._session, self._run, self._attempt = session, run, attempt
+        self.began: float | None = None  # when the container did, in seconds since 1970
         self._reader: UsageReader | None = None
         self._due = 0.0
 
@@ -78,6 +80,7 @@ class _Use:
             return None
         if state is None or state.pid <= 0:
             return None
+        self.began = None if state.started_at is None else state.started_at.timestamp()
         return UsageReader(state.pid, self._gpus(), self._run.resources.memory)
 
     def _gpus(self) -> tuple[str, ...]:

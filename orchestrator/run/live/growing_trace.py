@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from orchestrator.errors import RepriseError
 from orchestrator.run.collect.trace_files import LOSS
 from orchestrator.run.collect.trace_line import EVENT_HEAD, LONGEST_LINE, tensors_in
 from orchestrator.run.live.live_state import LiveStep
@@ -48,6 +49,7 @@ class GrowingTrace:
         self._original = original
         self._beside: BinaryIO | None = None
         self.rank: int | None = None  # None: its header was not read
+        self.problem = ""  # why it is not compared any more
         self.steps = self.events = self.tensors = 0
         self.phase = ""
         self.losses = GrowingSeries(LOSS)
@@ -64,9 +66,7 @@ class GrowingTrace:
                 self._begin(line)
                 continue
             event = EVENT_HEAD.match(line)
-            other = (
-                self._beside.readline(LONGEST_LINE) if self._beside is not None and not self.ended else line
-            )
+            other = self._other(line)
             if event is None:
                 self.ended = self.ended or line.startswith((b'{"end"', b'{"broken"'))
             elif (name := event[1].decode()) in PHASES:
@@ -74,6 +74,20 @@ class GrowingTrace:
                 if name == "loss" and (loss := _LOSS.search(line, max(len(line) - 200, 0))) is not None:
                     with suppress(ValueError):
                         self.losses.add(int(event[2]), float(loss[1]))
+
+    def _other(self, line: bytes) -> bytes:
+        """The original's next line; `line` itself where nothing is compared.
+
+        After one that could not be read no line stands beside its own, and all would seem to differ.
+        """
+        if self._beside is None or self.ended:
+            return line
+        try:
+            return self._beside.readline(LONGEST_LINE)
+        except (RepriseError, OSError) as error:
+            self.problem = error.message if isinstance(error, RepriseError) else str(error)
+            self.close()
+            return line
 
     def _begin(self, line: bytes) -> None:
         found = re.search(rb'"rank":([0-9]{1,7})[,}]', line[:2000])

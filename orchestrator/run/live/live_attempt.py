@@ -30,11 +30,13 @@ class LiveAttempt:
         metrics: str | None,
         original: Original | None = None,
         use: Callable[[], LiveUse | None] = lambda: None,
+        start: Callable[[], float | None] = lambda: None,
     ) -> None:
+        """`start`: when the job began, in seconds since 1970, once that is known."""
         named = (
             metrics if metrics is not None and metrics.endswith(".jsonl") and "*" not in metrics else SERIES
         )
-        self._folders, self._original, self._use = folders, original, use
+        self._folders, self._original, self._use, self._start = folders, original, use, start
         self._metrics = GrowingFile(folders.workspace, named, MAX_LINES_FILE, MAX_LINE)
         self._series: dict[str, GrowingSeries] = {}
         self._more = 0
@@ -44,18 +46,23 @@ class LiveAttempt:
         for line in self._metrics.more():
             self._point(line)
         self._read_traces()
+        use, start = self._use(), self._start()
         shown = sorted(self._series)[:MOST_SERIES]
-        series: list[LiveSeries] = [self._series[name].state() for name in shown]
+        series: list[LiveSeries] = [self._series[name].state(start) for name in shown]
         first = self._first_trace()
         if first is not None and first.losses.points:
             series.insert(0, first.losses.state())
         files = [("metrics", self._metrics), *((name, file) for name, (file, _) in self._traces.items())]
+        unread = {trace.problem for _, trace in self._traces.values() if trace.problem}
         return LiveState(
             series=tuple(series),
             more_series=len(self._series) - len(shown) + self._more,
             trace=self._trace(),
-            use=self._use(),
-            problems=tuple(f"{name}: {file.problem}" for name, file in files if file.problem),
+            use=use,
+            problems=(
+                *(f"{name}: {file.problem}" for name, file in files if file.problem),
+                *(f"the original's trace: {why}" for why in sorted(unread)),
+            ),
         )
 
     def _point(self, line: bytes) -> None:
@@ -63,7 +70,7 @@ class LiveAttempt:
         if len(line) > MOST_LINE:
             return
         try:
-            step, numbers = one_line(parse_json(line))
+            step, at, numbers = one_line(parse_json(line))
         except (ValueError, RecursionError, MemoryError):
             return
         for name, value in numbers:
@@ -73,7 +80,7 @@ class LiveAttempt:
                     self._more = 1  # at least
                     continue
                 series = self._series[name] = GrowingSeries(name)
-            series.add(step, value)
+            series.add(step, value, at)
 
     def _read_traces(self) -> None:
         try:

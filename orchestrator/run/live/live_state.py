@@ -14,6 +14,9 @@ class LiveSeries(Value):
     # Points that follow each other: first and last step (the point's number where there are none), least and
     # greatest value, to six digits. What is not finite is in none.
     buckets: tuple[tuple[int, int, float, float], ...]
+    # Of each bucket, seconds since the run's start: of its first and last point that has a time; None where
+    # none has one. Empty where no point has.
+    seconds: tuple[tuple[float, float] | None, ...] = ()
     not_finite: int = 0
 
 

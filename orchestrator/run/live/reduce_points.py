@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from orchestrator.run.live.live_state import LiveSeries
 
 MOST = 100  # buckets that are shown; twice as many are held at most
+
+
+@dataclass
+class _Bucket:
+    """Points that follow each other."""
+
+    first: int
+    last: int
+    low: float
+    high: float
+    points: int = 1
+    began: float = math.inf  # when the earliest and the latest were written: seconds since 1970
+    ended: float = -math.inf
+
+    def join(self, later: _Bucket) -> None:
+        self.first, self.last = min(self.first, later.first), max(self.last, later.last)
+        self.low, self.high = min(self.low, later.low), max(self.high, later.high)
+        self.points += later.points
+        self.began, self.ended = min(self.began, later.began), max(self.ended, later.ended)
 
 
 class GrowingSeries:
@@ -18,35 +38,36 @@ class GrowingSeries:
         self._value = math.nan
         self._low, self._high = math.inf, -math.inf
         self._width = 1  # points of a bucket
-        self._buckets: list[list[float]] = []  # first, last, low, high, points
+        self._buckets: list[_Bucket] = []
+        self._began: float | None = None  # when the first point with a time was written
 
-    def add(self, step: int | None, value: float) -> None:
+    def add(self, step: int | None, value: float, at: float | None = None) -> None:
         place = self.points if step is None else step
         self.points += 1
         self._value = value
+        self._began = at if self._began is None else self._began
         if not math.isfinite(value):
             self.not_finite += 1
             return
         self._low, self._high = min(self._low, value), max(self._high, value)
-        last = self._buckets[-1] if self._buckets else None
-        if last is None or last[4] >= self._width:
-            self._buckets.append([place, place, value, value, 1])
+        times = () if at is None else (at, at)
+        bucket = _Bucket(place, place, value, value, 1, *times)
+        if self._buckets and self._buckets[-1].points < self._width:
+            self._buckets[-1].join(bucket)
         else:
-            last[0], last[1] = min(last[0], place), max(last[1], place)
-            last[2], last[3] = min(last[2], value), max(last[3], value)
-            last[4] += 1
+            self._buckets.append(bucket)
         if len(self._buckets) >= 2 * MOST:
             self._halve()
 
     def _halve(self) -> None:
-        pairs = zip(self._buckets[::2], self._buckets[1::2], strict=True)
-        self._buckets = [
-            [min(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), max(a[3], b[3]), a[4] + b[4]]
-            for a, b in pairs
-        ]
+        for bucket, later in zip(self._buckets[::2], self._buckets[1::2], strict=True):
+            bucket.join(later)
+        self._buckets = self._buckets[::2]
         self._width *= 2
 
-    def state(self) -> LiveSeries:
+    def state(self, start: float | None = None) -> LiveSeries:
+        """`start`: of the run, in seconds since 1970; its first point's moment where nobody saw it begin."""
+        start = self._began if start is None else start
         finite = self.points > self.not_finite
         return LiveSeries(
             name=self.name,
@@ -55,7 +76,13 @@ class GrowingSeries:
             low=self._low if finite else None,
             high=self._high if finite else None,
             buckets=tuple(
-                (int(one[0]), int(one[1]), float(f"{one[2]:.6g}"), float(f"{one[3]:.6g}"))
+                (one.first, one.last, float(f"{one.low:.6g}"), float(f"{one.high:.6g}"))
+                for one in self._buckets
+            ),
+            seconds=()
+            if self._began is None or start is None
+            else tuple(
+                None if one.began > one.ended else (round(one.began - start, 3), round(one.ended - start, 3))
                 for one in self._buckets
             ),
             not_finite=self.not_finite,

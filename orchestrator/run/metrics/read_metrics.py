@@ -238,11 +238,12 @@ def names_read(file: MetricFile, stream: BinaryIO) -> set[str]:
     return found | {name.removeprefix(file.prefix) for name in found}
 
 
-def one_line(value: Any) -> tuple[int | None, list[tuple[str, float]]]:
-    """Step and numbers of one line's object, by the rules above. ValueError for another value."""
+def one_line(value: Any) -> tuple[int | None, float | None, list[tuple[str, float]]]:
+    """Step, moment and numbers of one line's object, by the rules above. ValueError for another value."""
     if not isinstance(value, dict):
         raise ValueError("not an object")  # noqa: TRY004 - of content, not of a caller
-    return _step(value, 0, Broken("")), list(_numbers(value, Ignored()))
+    step = _step(value, 0, Broken(""))
+    return step, _moment(value), list(_numbers(value, Ignored()))
 
 
 def _read_trainer(stream: BinaryIO, _brought: int, file: MetricFile, reading: Reading) -> None:

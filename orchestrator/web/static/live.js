@@ -9,7 +9,8 @@
   const SVG = "http://www.w3.org/2000/svg";
   const PHASES = ["init", "rng", "batch", "forward", "backward", "optimizer"];
   const MOST = 300;
-  let stream = null, timer = 0, mark = "";
+  const across = at("live-across"), scale = across.querySelector("select");
+  let stream = null, timer = 0, mark = "", shown = [];
 
   const make = (name, text, kind) => {
     const found = document.createElement(name);
@@ -92,6 +93,17 @@
     at("live-ribbon-said").textContent = text + verdict;
   }
 
+  // Buckets that are drawn, where each begins and ends across, and what is said of that.
+  function placed(series) {
+    const { buckets, seconds } = series;
+    const timed = buckets.map((_, place) => place).filter((place) => seconds[place]);
+    const last = timed.length ? seconds[timed[timed.length - 1]][1] : 0;
+    const words = timed.length ? `, the last at ${number(Math.round(last * 10) / 10)} s` : "";
+    if (scale.value !== "time") return [buckets, buckets, words];
+    if (!timed.length) return [buckets, buckets, ", by step: they have no times"];
+    return [timed.map((place) => buckets[place]), timed.map((place) => seconds[place]), words];
+  }
+
   function chart(series) {
     let figure = [...charts.children].find((one) => one.dataset.name === series.name);
     if (!figure) {
@@ -102,16 +114,17 @@
     }
     const range = series.low === null ? "" : `, ${number(series.low)} to ${number(series.high)}`;
     const odd = series.not_finite ? `, ${number(series.not_finite)} not finite` : "";
+    const [buckets, where, words] = placed(series);
     const caption = figure.firstChild;
-    caption.replaceChildren(make("b", series.name), " ", make("span", number(series.value), "mono"), make("span", ` ${number(series.points)} points${range}${odd}`, "quiet"));
-    const buckets = series.buckets;
+    caption.replaceChildren(make("b", series.name), " ", make("span", number(series.value), "mono"), make("span", ` ${number(series.points)} points${range}${odd}${words}`, "quiet"));
     if (!buckets.length) return;
-    const [left, right] = [buckets[0][0], buckets[buckets.length - 1][1]];
+    const [left, right] = [where[0][0], where[where.length - 1][1]];
     const [low, high] = [series.low, series.high];
-    const x = (step) => right > left ? ((step - left) / (right - left)) * 300 : 150;
+    const x = (place) => right > left ? ((place - left) / (right - left)) * 300 : 150;
     const y = (value) => high > low ? 58 - ((value / 2 - low / 2) / (high / 2 - low / 2)) * 56 : 30;
-    const top = buckets.map((one) => `${x((one[0] + one[1]) / 2).toFixed(1)} ${y(one[3]).toFixed(1)}`);
-    const bottom = buckets.map((one) => `${x((one[0] + one[1]) / 2).toFixed(1)} ${y(one[2]).toFixed(1)}`);
+    const middle = (place) => x((where[place][0] + where[place][1]) / 2).toFixed(1);
+    const top = buckets.map((one, place) => `${middle(place)} ${y(one[3]).toFixed(1)}`);
+    const bottom = buckets.map((one, place) => `${middle(place)} ${y(one[2]).toFixed(1)}`);
     const picture = draw("svg", { viewBox: "0 0 300 60", preserveAspectRatio: "none", role: "img", "aria-label": `${series.name}: ${number(series.value)} after ${number(series.points)} points${range}` });
     picture.append(draw("path", { class: "band", d: `M${top.join("L")}L${bottom.reverse().join("L")}z` }), draw("path", { class: "line", d: `M${top.join("L")}` }));
     figure.lastChild.replaceChildren(picture);
@@ -121,7 +134,9 @@
     if (!live) return;
     showWords(live);
     showRibbon(live.trace);
-    live.series.forEach(chart);
+    shown = live.series;
+    across.hidden = !shown.some((series) => series.seconds.length);
+    shown.forEach(chart);
   }
 
   function showLines(from, lines, whole) {
@@ -181,6 +196,16 @@
     } catch { said("the server does not answer; trying again"); }
     timer = setTimeout(poll, 2000);
   }
+
+  // The address holds it: the charts of the run that is over go by the same.
+  if (new URL(location).searchParams.get("x") === "time") scale.value = "time";
+  scale.addEventListener("change", () => {
+    const here = new URL(location);
+    if (scale.value === "time") here.searchParams.set("x", "time");
+    else here.searchParams.delete("x");
+    history.replaceState(history.state, "", here);
+    shown.forEach(chart);
+  });
 
   function stop() {
     if (stream) stream.close();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
@@ -11,6 +12,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.errors import StoreError
+from orchestrator.launch.execute.log_relay import MOST_STATE
+from orchestrator.record.runs.attempts import LIVE_DOCUMENT
 from orchestrator.run.live.growing_trace import MOST as MOST_STEPS
 from orchestrator.run.live.growing_trace import GrowingTrace
 from orchestrator.run.live.live_attempt import HELD, MOST_SERIES, LiveAttempt
@@ -142,3 +146,75 @@ def test_what_this_process_takes_can_be_read() -> None:
     assert again is not None
     assert again.processors is None or again.processors >= 0
     assert UsageReader(1 << 30, (), None).look() is None
+
+
+def test_an_original_that_cannot_be_read_on_makes_no_difference(tmp_path: Path) -> None:
+    """After a line that was not read, none stands beside its own."""
+
+    class Away(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 200:
+                raise StoreError("the store is away")
+            return super().readline(size)
+
+    lines = trace(range(6))
+    where = folders(tmp_path)
+    (where.report / "trace-7.jsonl").write_bytes(b"".join(lines))
+    live = LiveAttempt(where, None, lambda _rank: Away(b"".join(lines[1:])))
+    state = live.look()
+    assert state.trace is not None
+    assert (state.trace.events, state.trace.compared) == (12, False)
+    assert not any(step.apart for step in state.trace.ribbon)
+    assert state.problems == ("the original's trace: the store is away",)
+    with (where.report / "trace-7.jsonl").open("ab") as stream:
+        stream.write(b"".join(trace(range(8))[-2:]))
+    again = live.look().trace
+    assert again is not None
+    assert not any(step.apart for step in again.ribbon)
+    live.close()
+
+
+def test_points_carry_the_seconds_since_the_start_where_the_file_has_times(tmp_path: Path) -> None:
+    """By the rule of recorded points. The tracer's lines have none: each run's would be others."""
+    where = folders(tmp_path)
+    began = 1_790_000_000.0
+    live = LiveAttempt(where, None, start=lambda: began)
+    points: list[dict[str, float]] = [
+        {"step": step, "loss": 1, "time": began + 2 * step, **({"late": 1} if step else {})}
+        for step in range(3)
+    ]
+    points += [{"step": 3, "loss": 1}, {"step": 4, "plain": 1, "time": 0.5}]
+    (where.workspace / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in points))
+    (where.report / "trace-7.jsonl").write_bytes(b"".join(trace(range(3))))
+    found = {one.name: one.seconds for one in live.look().series}
+    assert found["loss"] == ((0, 0), (2, 2), (4, 4), None)
+    assert found["late"] == ((2, 2), (4, 4))
+    assert (found["plain"], found["trace.loss"]) == ((), ())
+    unseen = LiveAttempt(where, None)
+    assert {one.name: one.seconds for one in unseen.look().series}["late"] == ((0, 0), (2, 2))
+
+
+@given(st.lists(st.floats(min_value=1e9, max_value=7e9), min_size=1, max_size=900))
+def test_times_of_a_series_of_any_length_are_within_their_buckets(moments: list[float]) -> None:
+    series = GrowingSeries("x")
+    for moment in moments:
+        series.add(None, 1.0, moment)
+    state = series.state(moments[0])
+    assert len(state.seconds) == len(state.buckets)
+    for (first, last, _, _), seconds in zip(state.buckets, state.seconds, strict=True):
+        there = [round(moment - moments[0], 3) for moment in moments[first : last + 1]]
+        assert seconds == (min(there), max(there))
+
+
+def test_the_largest_state_goes_through_the_record(tmp_path: Path) -> None:
+    where = folders(tmp_path)
+    live = LiveAttempt(where, None, start=lambda: 1.7e9)
+    names = [f"{'n' * 190}{number:02}" for number in range(MOST_SERIES)]
+    with (where.workspace / "metrics.jsonl").open("w") as stream:
+        for step in range(2 * MOST - 1):
+            value = -1.23456e-300 * (step + 1)
+            line = {"step": (1 << 62) + step, "time": 1_799_999_999.123 + step} | dict.fromkeys(names, value)
+            stream.write(json.dumps(line) + "\n")
+    (where.report / "trace-7.jsonl").write_bytes(b"".join(trace(range(2 * MOST_STEPS - 1))))
+    text = live.look().model_dump_json()
+    assert 200_000 < len(text) < MOST_STATE < LIVE_DOCUMENT
