@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 
-from orchestrator.errors import RepriseError
+from orchestrator.errors import InfrastructureError, RepriseError
 from orchestrator.launch.dispatch.await_run import LiveLog
 from orchestrator.launch.execute.follow_attempt import follow_attempt
 from orchestrator.launch.session import Session
@@ -41,6 +41,7 @@ EVERY = 0.25  # seconds between two looks at a run of this box
 RECORD = 1.0  # seconds between two questions to the record
 SAID = 0.5  # seconds between two states that are sent
 STREAMS = 100  # tabs that are served at a time
+FOLLOWED = 200  # runs, each by a thread of its own
 QUEUE = 8  # messages that wait for a slow tab; then it is given everything once more
 KEPT = 64  # messages that are kept for tabs whose connection broke
 LINES = 300  # last lines of the log
@@ -120,9 +121,10 @@ class Channel:
         """Soon; `close` waits for it."""
         self.over = True
 
-    def close(self) -> None:
+    def close(self, until: float) -> None:
+        """`until`: on the monotonic clock; a record that does not answer holds it for longer."""
         self.end()
-        self._thread.join(2 * RECORD)
+        self._thread.join(max(0.0, until - time.monotonic()))
 
     def snapshot(self, wait: float = 2.0) -> tuple[str, str]:
         """A mark that changes with it, and all that is known, as JSON."""
@@ -148,8 +150,9 @@ class Channel:
                             source = self._another(source, opened)
                     self._read(source, send=now - spoken >= SAID)
                     spoken = now if now - spoken >= SAID else spoken
-                except RepriseError as error:
-                    self._tell("problem", {"problem": error.message})
+                except (RepriseError, OSError) as error:
+                    said_why = error.message if isinstance(error, RepriseError) else str(error)
+                    self._tell("problem", {"problem": said_why})
                     time.sleep(RECORD)
                 self._looked.set()
                 if not self._tabs and now - self.asked > LINGER:
@@ -317,10 +320,16 @@ class Hub:
         self.streams = 0
 
     def channel(self, run: RunRecord) -> Channel:
+        """InfrastructureError where as many runs are followed as can be."""
         with self._lock:
             found = self._channels.get(run.id)
             if found is None or found.over:
                 self._channels = {name: one for name, one in self._channels.items() if not one.over}
+                if len(self._channels) >= FOLLOWED:
+                    raise InfrastructureError(
+                        f"{FOLLOWED} runs are followed",
+                        f"one that nobody looks at is free after {LINGER:g} s",
+                    )
                 found = self._channels[run.id] = Channel(self._session, run)
             return found
 
@@ -332,9 +341,10 @@ class Hub:
         return channels
 
     def close(self) -> None:
-        # All are told before the first is waited for: one after the other took seconds for each.
+        # All are told before the first is waited for, and they have one time together.
+        until = time.monotonic() + 2 * RECORD
         for channel in self.end():
-            channel.close()
+            channel.close(until)
 
 
 def hub_of(app: Starlette) -> Hub:

@@ -19,6 +19,7 @@ from orchestrator.web.security import Limits
 PORT = 8100
 LONGEST_HEAD = 32_768  # bytes of a request's line and headers
 HEAD_SECONDS = 20.0  # from a connection's start, or from an answer's end, to the end of the next head
+UNREAD_SECONDS = 60.0  # in which a client takes nothing of an answer that waits for it
 MOST_AT_ONCE = 400  # connections
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (compared, not bound to)
 _LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -134,9 +135,13 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _TimedConnection(H11Protocol):
-    """Ended where no request comes in time. uvicorn waits for a head for ever, once a byte of it is there."""
+    """Ended where no request comes in time, or no answer is taken.
+
+    uvicorn waits for ever: for a head, once a byte of it is there, and for a client to read.
+    """
 
     _head: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -147,20 +152,44 @@ class _TimedConnection(H11Protocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._no_longer()
+        _no_longer(self._head)
+        _no_longer(self._unread)
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self._no_longer()
-        self._head = self.loop.call_later(HEAD_SECONDS, self._late)
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
 
-    def _no_longer(self) -> None:
-        if self._head is not None:
-            self._head.cancel()
+    def resume_writing(self) -> None:
+        _no_longer(self._unread)
+        super().resume_writing()
+
+    def _wait(self) -> None:
+        _no_longer(self._head)
+        self._head = self.loop.call_later(HEAD_SECONDS, self._late)
 
     def _late(self) -> None:
         if self.cycle is None or self.cycle.response_complete:  # else a request is being answered
-            self.transport.close()
+            self.transport.close()  # when all of the answer was taken
+            self._watch_reader()
+
+    def _watch_reader(self) -> None:
+        """Nothing is written meanwhile, so what waits becomes less where anything is read."""
+        _no_longer(self._unread)
+        waits = self.transport.get_write_buffer_size()
+        if waits:
+            self._unread = self.loop.call_later(UNREAD_SECONDS, self._end_unread, waits)
+
+    def _end_unread(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() >= before:
+            self.transport.abort()
+        else:
+            self._watch_reader()
+
+
+def _no_longer(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
 
 
 class _Server(uvicorn.Server):

@@ -100,3 +100,13 @@ def test_other_paths_and_what_cannot_be_read_end_the_map(
     monkeypatch.setattr(room, "LINES", 5)
     assert "only the first 5" in difference_map(original, rerun(), blobs.open).problem
     json.loads(found.model_dump_json())
+
+
+def test_of_many_equal_processes_not_all_are_read(blobs, original, rerun, trace_of, monkeypatch):
+    """They may have gigabytes, and a page waits for it."""
+    monkeypatch.setattr(room, "ALL_LINES", 50)
+    traces = tuple(blobs.traced(trace_of(rank=rank, world=8)) for rank in range(8))
+    found = difference_map(original.model_copy(update={"traces": traces}), rerun(traces=traces), blobs.open)
+    assert found.problem == "rank 3 and those after it are not shown: 50 events were equal"
+    assert len({trace.digest for trace in traces} & set(blobs.opened)) == 3
+    assert len(found.columns) == 3

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import difflib
+import random
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.digest import Digest
 from orchestrator.image.assembly.read_source_layer import SourceText
@@ -87,3 +93,25 @@ def test_long_patches_stop_and_later_files_are_named(monkeypatch: pytest.MonkeyP
 def test_a_name_cannot_forge_a_line() -> None:
     [found] = code_difference({}, {"a\n+++ b/other\x1b[2J\u202e": text("x\n")})
     assert found.patch.splitlines()[1] == "+++ b/a\\n+++ b/other\\x1b[2J\\u202e"
+
+
+LINES = st.lists(st.sampled_from([f"{letter}\n" for letter in "abcd"]), max_size=30)
+
+
+@given(LINES, LINES)
+def test_patches_are_those_of_difflib(before: list[str], after: list[str]) -> None:
+    found = code_difference({"f": text("".join(before))}, {"f": text("".join(after))})
+    wanted = "".join(difflib.unified_diff(before, after, "a/f", "b/f"))
+    assert "".join(item.patch for item in found) == wanted
+
+
+def test_lines_that_repeat_each_other_do_not_hold_who_looks() -> None:
+    """None of these is so frequent that difflib leaves it out: each look takes 32 million steps."""
+    words = [f"{number:02x}\n" for number in range(200)]
+    generator = random.Random(1)
+    one, two = ("".join(generator.choices(words, k=80_000)) for _ in range(2))
+    began = time.process_time()
+    slow, plain = code_difference({"a": text(one), "b": text("1\n")}, {"a": text(two), "b": text("2\n")})
+    assert time.process_time() - began < 5
+    assert (slow.patch, slow.why) == ("", "its lines repeat each other too often to be compared one by one")
+    assert plain.patch.endswith("-1\n+2\n")

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+from support.records import finish_run, kept, new_run
 from support.web_fixtures import Site
+
+from orchestrator.record.record import open_record
+from orchestrator.view.runs import many_runs_view
 
 
 def test_only_what_differs_is_shown_and_the_document_says_the_same(site: Site) -> None:
@@ -52,3 +57,21 @@ def test_hostile_names_stay_text(site: Site) -> None:
     for wrong in ("<script>alert", "<img src=x", "\u202e", "\x1b"):
         assert wrong not in found.text
     assert 'href="javascript' not in found.text
+
+
+def test_of_very_many_fields_the_first_are_shown(empty_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs may have 100,000 outputs, none of them the same."""
+    monkeypatch.setattr(many_runs_view, "FIELDS_SHOWN", 2)
+    with open_record(empty_site.server.settings) as record:
+        runs = [
+            finish_run(
+                record, new_run(seed=seed), outputs=tuple(kept(f"{name}.txt", f"{seed}") for name in "abc")
+            )
+            for seed in (1, 2)
+        ]
+    path = f"/compare?runs={','.join(runs)}"
+    found = empty_site.server.ask(path).text
+    assert "b.txt" in found
+    assert "c.txt" not in found
+    assert "and 1 more; JSON has them" in found
+    assert "c.txt" in empty_site.server.ask(f"{path}&format=json").text

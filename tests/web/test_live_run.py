@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,17 +13,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from support.records import new_run
 from support.running_run import RunningJob, running_job, step_lines
 from support.web_fixtures import Site
 from support.web_server import WebServer
 
+from orchestrator.errors import RecordError
 from orchestrator.launch.execute.log_relay import StateRelay
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.record.record import Record, open_record
+from orchestrator.record.run_record import OpenRun
 from orchestrator.run.live.live_attempt import LiveAttempt
 from orchestrator.run.workspace import folders_of
-from orchestrator.web import live_hub
+from orchestrator.web import live_hub, server
 
 
 class Stream:
@@ -165,6 +169,67 @@ def test_more_streams_than_are_served_are_refused(
     assert empty_site.server.ask("/runs/0000000000000000/events").status == 400
 
 
+def test_who_does_not_read_or_asks_for_a_head_holds_no_stream(
+    empty_site: Site, job: RunningJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.web.pages.live_run.STREAMS", 1)
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 0.2)
+    path = f"/runs/{job.run}/events"
+    head = empty_site.server.ask(path, "HEAD")
+    assert (head.status, head.data) == (200, b"")
+    sent = "".join(f"{name}: {value}\r\n" for name, value in empty_site.server.cookie("read").items())
+    with socket.socket() as unread:
+        unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        unread.connect(("127.0.0.1", empty_site.server.bound.port))
+        unread.sendall(f"GET {path} HTTP/1.1\r\nHost: {empty_site.server.host}\r\n{sent}\r\n".encode())
+        line = "x" * live_hub.LONGEST + "\n"
+        end = time.monotonic() + 20
+        while True:
+            job.prints(line * live_hub.LINES)
+            with streaming(empty_site, job) as stream:
+                if stream.answer.status == 200:
+                    return
+            assert time.monotonic() < end, "the place is still held"
+            time.sleep(0.1)
+
+
+def test_more_runs_than_are_followed_are_refused(
+    empty_site: Site, record: Record, job: RunningJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a thread; whoever may read could ask for all runs that wait."""
+    monkeypatch.setattr(live_hub, "FOLLOWED", 1)
+    assert empty_site.server.ask(f"/runs/{job.run}/live").status == 200
+    waiting, _ = record.submit(new_run())
+    for what in ("live", "events"):
+        refused = empty_site.server.ask(f"/runs/{waiting}/{what}")
+        assert refused.status == 503
+        assert "1 runs are followed" in refused.text
+    assert empty_site.server.ask(f"/runs/{job.run}/live").status == 200
+
+
+def test_a_record_that_does_not_answer_holds_the_end_of_all_streams_once(
+    empty_site: Site, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [record.submit(new_run(seed=number))[0] for number in range(4)]
+    silent = threading.Event()
+    with Session.as_it_is(empty_site.server.settings) as session:
+        hub = live_hub.Hub(session)
+
+        def nothing(_run: str) -> OpenRun:
+            silent.wait(20)
+            raise RecordError("it is away")
+
+        monkeypatch.setattr(session.record, "open_run", nothing)
+        for run in runs:
+            hub.channel(record.run(run))
+        monkeypatch.setattr(live_hub, "RECORD", 0.2)
+        begun = time.monotonic()
+        hub.close()
+        took = time.monotonic() - begun
+        silent.set()
+        assert took < 1.0
+
+
 def test_a_tab_that_does_not_read_is_given_everything_once_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -205,7 +270,7 @@ def test_a_tab_that_enters_while_a_line_is_told_has_it_once(
             job.prints("one\n")
             while not given:
                 await asyncio.sleep(0.01)
-            channel.close()
+            channel.close(time.monotonic() + 5)
         await asyncio.sleep(0)
         while not tab.queue.empty():
             given += [message for message in [tab.queue.get_nowait()] if message is not None]

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+
 import pytest
+from starlette.exceptions import HTTPException
+from support.records import finish_run, new_run
 from support.seeded_record import PNG
 from support.web_fixtures import Site
 
 from orchestrator.digest import Digest
+from orchestrator.launch.session import Session
+from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.web.pages import run_outputs
 from orchestrator.web.pages.run_outputs import attachment
 
 PAGE = Digest.of(b"<script>alert(document.cookie)</script>").hex
@@ -61,3 +70,38 @@ def test_a_name_cannot_leave_its_header(path: str) -> None:
     assert found.count('"') == 2
     assert "filename*=UTF-8''." not in found
     assert len(found) < 1100
+
+
+def test_what_is_read_for_a_client_that_is_gone_ends(
+    empty_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint is hashed before its first byte is sent, and who sees nothing asks again, and again."""
+    monkeypatch.setattr(run_outputs, "LOOK", 0.0)
+    settings = empty_site.server.settings
+    large = b"x" * (3 << 20)
+    with Session(settings) as session:
+        digest = session.store.put_bytes(large)
+        output = Output(path="w.pt", status=OutputStatus.KEPT, digest=digest, size=len(large))
+        run = finish_run(session.record, new_run(), outputs=(output,))
+    reading, gone, ended = threading.Event(), threading.Event(), threading.Event()
+    real = run_outputs._Waiting.__call__
+
+    def between(waiting: run_outputs._Waiting) -> None:
+        reading.set()
+        gone.wait(10)
+        try:
+            real(waiting)
+        except HTTPException:
+            ended.set()
+            raise
+
+    monkeypatch.setattr(run_outputs._Waiting, "__call__", between)
+    head = "".join(f"{name}: {value}\r\n" for name, value in empty_site.server.cookie("read").items())
+    path = f"/runs/{run}/outputs/{digest.hex}/download"
+    with socket.create_connection(("127.0.0.1", empty_site.server.bound.port)) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: {empty_site.server.host}\r\n{head}\r\n".encode())
+        assert reading.wait(10)
+    time.sleep(0.2)  # until the server has seen the end of the connection
+    gone.set()
+    assert ended.wait(10)
+    assert empty_site.server.ask(path).data == large

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +12,7 @@ import pytest
 from support.web_fixtures import Site
 
 from orchestrator.web import security, server
+from orchestrator.web.static_files import static_path
 
 PAGES = ("/", "/runs/{best}")
 
@@ -221,3 +223,40 @@ def test_a_form_has_a_time_to_arrive(site: Site, monkeypatch: pytest.MonkeyPatch
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     said, _ = _until_the_end(site, f"POST /runs/{site.runs.best} HTTP/1.1\r\n{head}\r\n".encode(), b"a")
     assert said.startswith(b"HTTP/1.1 408 ")
+
+
+def test_an_answer_that_is_not_taken_is_not_held(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, by not reading: the styles of the page that asks for a token are served without one."""
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 0.2)
+    lost, real = threading.Semaphore(0), server._TimedConnection.connection_lost
+
+    def counted(connection: server._TimedConnection, error: Exception | None) -> None:
+        real(connection, error)
+        lost.release()
+
+    monkeypatch.setattr(server._TimedConnection, "connection_lost", counted)
+    asked = f"GET {static_path('vendor/htmx/htmx.min.js')} HTTP/1.1\r\nHost: {site.server.host}\r\n\r\n"
+    for times in (1, 400):  # what fits into the system's buffers is taken; of many answers one is under way
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            connection.connect(("127.0.0.1", site.server.bound.port))
+            connection.sendall(asked.encode() * times)
+            assert lost.acquire(timeout=10), f"held after {times}"
+
+
+def test_an_answer_that_is_taken_slowly_is_given_to_its_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 0.3)
+    path = static_path("vendor/htmx/htmx.min.js")
+    asked = f"GET {path} HTTP/1.1\r\nHost: {site.server.host}\r\nConnection: close\r\n\r\n"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect(("127.0.0.1", site.server.bound.port))
+        connection.sendall(asked.encode())
+        said, ends = b"", time.monotonic() + 1.2  # slower than the limit for all of it
+        while part := connection.recv(4096):
+            said += part
+            time.sleep(0.05 if time.monotonic() < ends else 0)
+    assert said.endswith(site.server.ask(path, token=None).data)

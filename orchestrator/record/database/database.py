@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from orchestrator.errors import RecordError
 from orchestrator.record.runs.author import author
@@ -24,6 +25,7 @@ BUSY_TIMEOUT = 120.0  # seconds that a writer waits for others; SQLite lets them
 BUSY = f"others have been writing for {BUSY_TIMEOUT:g} s; end them, then try again"
 TOO_LONG = "the question takes too long: narrow it"
 POOL_TIMEOUT = 60.0  # seconds that a thread waits for a connection
+CROWDED = "too many questions at a time: try again"
 
 
 class Database(ABC):
@@ -75,6 +77,8 @@ class Database(ABC):
         """Errors of the database become RecordError; errors of statements (our bugs) stay as they are."""
         try:
             yield
+        except PoolTimeoutError as error:
+            raise self.error(CROWDED) from error
         except DBAPIError as error:
             reason = self.refusal(error)
             if reason is None:

@@ -196,13 +196,16 @@ class Store(ABC):
             raise self._damaged(digest)
         return data
 
-    def chunks_of(self, digest: Digest, size: int | None = None) -> Iterator[bytes]:
+    def chunks_of(
+        self, digest: Digest, size: int | None = None, between: Callable[[], None] = lambda: None
+    ) -> Iterator[bytes]:
         """A blob's bytes, all of them checked before the first is given. StoreError.
 
-        `size`: bytes, where they are known: of another size nothing is read.
+        `size`: bytes, where they are known: of another size nothing is read. `between` is called after each
+        piece that is checked, and what it raises ends that.
         """
         with self.open(digest) as stream:
-            self._check(stream, digest, size)
+            self._check(stream, digest, size, between)
             stream.seek(0)
             passing = Hashed(chunks_of(stream))
             yield from passing
@@ -217,11 +220,16 @@ class Store(ABC):
         with self.open(digest) as stream:
             self._check(stream, digest, size)
 
-    def _check(self, stream: BinaryIO, digest: Digest, size: int | None) -> None:
+    def _check(
+        self, stream: BinaryIO, digest: Digest, size: int | None, between: Callable[[], None] = lambda: None
+    ) -> None:
         if size is not None and stream.seek(0, io.SEEK_END) != size:
             raise self._damaged(digest)
         stream.seek(0)
-        if Digest.of_stream(stream) != digest:
+        passing = Hashed(chunks_of(stream))
+        for _ in passing:
+            between()
+        if passing.digest != digest:
             raise self._damaged(digest)
 
     def is_whole(self, digest: Digest) -> bool:

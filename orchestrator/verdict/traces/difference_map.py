@@ -24,6 +24,7 @@ from orchestrator.verdict.verdict_model import Phase
 COLUMNS = 60  # groups of steps that are shown; twice as many are held at most
 ROWS = 60  # tensors that are shown, those that differed first
 LINES = 400_000  # of a trace that are read
+ALL_LINES = 4 * LINES  # of all: who looks may have many processes, and waits
 _OF_TENSORS = (Phase.INIT, Phase.BACKWARD, Phase.OPTIMIZER)
 
 
@@ -50,25 +51,28 @@ class DifferenceMap(Value):
 
 def difference_map(original: RunRecord, rerun: RunRecord, open_blob: OpenBlob) -> DifferenceMap:
     """Of the first rank that differs, else of the first. Empty where a run has no trace. Never raises."""
-    found = DifferenceMap()
+    found, left = DifferenceMap(), ALL_LINES
     pairs = pairs_of(original.traces, rerun.traces, open_blob, cut=was_stopped(rerun))
     try:
         for number, pair in enumerate(pairs):
-            one = _of_pair(pair, open_blob)
+            if left <= 0:
+                why = f"rank {pair[0].rank} and those after it are not shown: {ALL_LINES:,} events were equal"
+                return found.model_copy(update={"problem": found.problem or why})
+            grid = _Grid()
+            one = _of_pair(grid, pair, open_blob, min(LINES, left))
             if any(row.first is not None for row in one.phases):
                 return one
-            found = found if number else one
+            found, left = found if number else one, left - grid.lines
     except (RepriseError, OSError) as error:  # pairing the processes of a rank reads their traces, too
         return found.model_copy(update={"problem": _why(error), "unread": True})
     return found
 
 
-def _of_pair(pair: tuple[TraceFile, TraceFile], open_blob: OpenBlob) -> DifferenceMap:
-    grid = _Grid()
+def _of_pair(grid: _Grid, pair: tuple[TraceFile, TraceFile], open_blob: OpenBlob, most: int) -> DifferenceMap:
     problem, unread = "", False
     try:
         with open_blob(pair[0].digest) as left, open_blob(pair[1].digest) as right:
-            problem = _walk(grid, pair, left, right)
+            problem = _walk(grid, pair, left, right, most)
     except (RepriseError, OSError) as error:
         problem, unread = _why(error), True
     return grid.map(problem, pair[0].rank).model_copy(update={"unread": unread})
@@ -78,10 +82,11 @@ def _why(error: RepriseError | OSError) -> str:
     return error.message if isinstance(error, RepriseError) else str(error)
 
 
-def _walk(grid: _Grid, pair: tuple[TraceFile, TraceFile], left: BinaryIO, right: BinaryIO) -> str:
+def _walk(grid: _Grid, pair: tuple[TraceFile, TraceFile], left: BinaryIO, right: BinaryIO, most: int) -> str:
     """Line beside line, until one trace ends or the runs take different paths. Why it ended early."""
     readers = TraceReader(pair[0], left), TraceReader(pair[1], right)
-    for _ in range(LINES):
+    for _ in range(most):
+        grid.lines += 1
         a, b = readers[0].next(), readers[1].next()
         if a is None or b is None:
             return ""
@@ -89,13 +94,14 @@ def _walk(grid: _Grid, pair: tuple[TraceFile, TraceFile], left: BinaryIO, right:
             readers[0].keep(a)
             readers[1].keep(b)
             continue
-        one, other = readers[0].parse(a), readers[1].parse(b)
+        one = readers[0].parse(a)
+        other = one if a == b else readers[1].parse(b)
         if isinstance(one, TableLine) or isinstance(other, TableLine) or one is None or other is None:
             return "the two traces name other tensors from here on"
         if one.key != other.key:
             return f"the two runs took different paths after step {one.step:,}"
         grid.add(one, other, same=a == b)
-    return f"only the first {LINES:,} events are shown"
+    return f"only the first {most:,} events are shown"
 
 
 @dataclass
@@ -112,6 +118,7 @@ class _StepColumn:
 
 class _Grid:
     def __init__(self) -> None:
+        self.lines = 0  # of either trace that were looked at
         self._columns = StepGroups(COLUMNS, _StepColumn)
         self._first: dict[tuple[str, Phase], int] = {}  # step of the first difference
 

@@ -16,6 +16,7 @@ from orchestrator.view.runs.difference_view import cell_text
 COLUMNS = 6  # runs that have a column each; of more, values are listed with their runs
 VALUES = 8  # different values of one field that are listed
 DRAWN = 24  # axes, charts
+FIELDS_SHOWN = 1_000  # of one section: a job may have 100,000 outputs
 
 
 class ComparedRuns(NamedTuple):
@@ -49,17 +50,21 @@ def _page(compared: ComparedRuns) -> Iterator[Block]:
     for section in compared.found.sections:
         if section.differing:
             yield Text(f"\n{section.name}", Tone.STRONG)
-            yield section_table(compared, section)
+            yield from section_page(compared, section)
     if not any(section.differing for section in compared.found.sections):
         yield Text("no differences", Tone.GOOD)
 
 
-def section_table(compared: ComparedRuns, section: FieldSection) -> Table:
+def section_page(compared: ComparedRuns, section: FieldSection) -> Iterator[Block]:
     """A line a field: a column a run, or of many runs the different values, and how many runs have each."""
+    shown = section.differing[:FIELDS_SHOWN]
     if len(compared.runs) <= COLUMNS:
         columns = ("field", *(run.id for run in compared.runs))
-        return Table(columns, [(row.name, *map(_cell, row.cells)) for row in section.differing])
-    return Table(("field", "values"), [(row.name, _values(row)) for row in section.differing])
+        yield Table(columns, [(row.name, *map(_cell, row.cells)) for row in shown])
+    else:
+        yield Table(("field", "values"), [(row.name, _values(row)) for row in shown])
+    if len(shown) < len(section.differing):
+        yield Text(f"and {len(section.differing) - len(shown):,} more; JSON has them", Tone.QUIET)
 
 
 def _cell(value: Any) -> str:

@@ -25,7 +25,7 @@ from orchestrator.view.runs.many_runs_view import (
     many_runs_view,
     metric_names,
     run_rows,
-    section_table,
+    section_page,
 )
 from orchestrator.web.answers import page, session_of, view_page, wants_json
 from orchestrator.web.chart_lists import charts_of
@@ -47,7 +47,7 @@ def compared_runs(request: Request) -> Response:
         return view_page(request, title, view)
     shown = axes(compared)
     sections = [
-        (section, section_table(compared, section))
+        (section, section_page(compared, section))
         for section in compared.found.sections
         if section.differing and section.name not in BESIDE
     ]

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from orchestrator.record.run_record import RunRecord
 from orchestrator.web.answers import json_answer, session_of
@@ -25,23 +26,41 @@ def _run_of(request: Request) -> RunRecord:
 async def events(request: Request) -> Response:
     """Server-sent events: `reset` with everything, then `run`, `state`, `log`, `problem`, at last `end`."""
     hub = hub_of(request.app)
-    if hub.streams >= STREAMS:
-        return PlainTextResponse(f"{STREAMS} streams are open; poll /live instead\n", 503)
     run = await run_in_threadpool(_run_of, request)
     if run.state.final:
         return Response(status_code=204)  # a browser asks no more
-    channel = await run_in_threadpool(hub.channel, run)
-    stream = _stream(hub, channel, request.headers.get("last-event-id", "")[:60])
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
-
-
-async def _stream(hub: Hub, channel: Channel, last: str) -> AsyncIterator[str]:
-    tab = Tab(asyncio.get_running_loop())
+    if request.method == "HEAD":  # it takes no bytes, so nothing would show that it is gone
+        return Response(media_type="text/event-stream")
+    if hub.streams >= STREAMS:
+        return PlainTextResponse(f"{STREAMS} streams are open; poll /live instead\n", 503)
     hub.streams += 1
-    try:
+    return _EventStream(hub, run, request.headers.get("last-event-id", "")[:60])
+
+
+class _EventStream(StreamingResponse):
+    """What a tab is told. Its place is free again however the connection ends."""
+
+    def __init__(self, hub: Hub, run: RunRecord, last: str) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        self._hub, self._run, self._last = hub, run, last
+        self._channel: Channel | None = None
+        self._tab = Tab(asyncio.get_running_loop())
+        super().__init__(self._events(), media_type="text/event-stream", headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._channel = await run_in_threadpool(self._hub.channel, self._run)
+            await super().__call__(scope, receive, send)
+        finally:
+            self._hub.streams -= 1
+            if self._channel is not None:
+                self._channel.leave(self._tab)
+
+    async def _events(self) -> AsyncIterator[str]:
+        channel, tab = self._channel, self._tab
+        assert channel is not None  # noqa: S101  (for mypy)
         await run_in_threadpool(channel.snapshot)  # so that the first message holds something
-        for message in await run_in_threadpool(channel.enter, tab, last):
+        for message in await run_in_threadpool(channel.enter, tab, self._last):
             yield _event(channel, message)
         while True:
             try:
@@ -54,9 +73,6 @@ async def _stream(hub: Hub, channel: Channel, last: str) -> AsyncIterator[str]:
             if waiting is None:
                 return
             yield _event(channel, waiting)
-    finally:
-        hub.streams -= 1
-        channel.leave(tab)
 
 
 def _event(channel: Channel, message: Message) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.launch.judge.open_evidence import open_evidence
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import RunRecord
@@ -23,6 +24,9 @@ from orchestrator.view.reproduction_view import (
 from orchestrator.web.answers import json_answer, page, session_of, wants_json
 
 _KEPT = 16  # maps of finished runs
+# Traces of gigabytes may be read for one, also when whoever asked is gone.
+_AT_ONCE = threading.Semaphore(2)
+PATIENCE = 5.0  # seconds for one of these two places
 
 
 def reproduction(request: Request) -> Response:
@@ -76,7 +80,12 @@ class _Pair:
 @lru_cache(maxsize=_KEPT)
 def _map(pair: _Pair) -> DifferenceMap:
     opened = open_evidence(pair.session.store, pair.original, pair.rerun)
-    found = difference_map(pair.original, pair.rerun, opened)
+    if not _AT_ONCE.acquire(timeout=PATIENCE):
+        raise InfrastructureError("the traces of other runs are being read", "ask in a minute")
+    try:
+        found = difference_map(pair.original, pair.rerun, opened)
+    finally:
+        _AT_ONCE.release()
     if found.unread:
         raise _UnreadError(found)
     return found

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
+from anyio import from_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -24,6 +26,7 @@ from orchestrator.web.previews.output_preview import (
     too_many_pixels,
 )
 
+LOOK = 0.5  # seconds between two looks whether a client is still there
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 # Of bytes that a job left: nothing of them runs, whatever they are opened as.
 _POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
@@ -64,7 +67,7 @@ def image(request: Request) -> Response:
 
 def download(request: Request) -> Response:
     _, output, digest = _named(request)
-    chunks = session_of(request).store.chunks_of(digest, output.size)
+    chunks = session_of(request).store.chunks_of(digest, output.size, _Waiting(request))
     first = next(chunks, b"")  # an absent or damaged blob is told before anything is sent
 
     def body() -> Iterator[bytes]:
@@ -77,6 +80,24 @@ def download(request: Request) -> Response:
         "Content-Security-Policy": _POLICY,
     }
     return StreamingResponse(body(), media_type="application/octet-stream", headers=headers)
+
+
+class _Waiting:
+    """Called in a thread of the server, it ends what is done for a client that has gone: 499.
+
+    A large file is read for minutes before its first byte is sent, and who sees nothing asks again.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request, self._due = request, 0.0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + LOOK
+        if from_thread.run(self._request.is_disconnected):
+            raise HTTPException(499)
 
 
 def attachment(path: str) -> str:
