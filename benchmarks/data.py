@@ -1,10 +1,12 @@
 """Input data by digest: hash, put into the store, fetch on another box, look a second time.
 
-100,000 files of 10 KB and one file of 10 GiB of random bytes (`--files`, `--large` in GiB: another size).
+100,000 files of 10 KB and one file of 10 GiB of random bytes, or one part in so many of both (`--part 3`).
+Each size has a results file of its own.
 Beside it `rclone copy` to the same kind of place, `dvc add`, `dvc push` and `dvc fetch` in an environment of
 its own (`--dvc PROGRAM`; without it DVC is left out), and for the second look `git status` of as many files.
-Each step is a process of its own, its start included, and the disk is flushed before it. All in one run, so
-that a busy machine hits all alike. benchmarks/README.md says what the numbers do not say.
+The tools take turns (`--rounds`), and each leaves nothing on the disk for the next: at most three times the
+data lie there. Each step is a process of its own, its start included, and the disk is flushed before it.
+benchmarks/README.md says what the numbers do not say.
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from socket import create_connection
 
 from rounds import environ, report, run, timed
 
 RCLONE = str(Path(sys.executable).with_name("rclone"))
+FILES, LARGE = 100_000, 10 << 30  # of the full size: small files, bytes of the large one
 SIZE = 10_000  # bytes of a small file
 PORT = 18372
 SETTLED = 3.0  # seconds: what was changed less than two before it is read is read again (docs/data.md)
@@ -44,10 +47,17 @@ with Session.open() as session:
         print(put_input(session, Path(sys.argv[2]), Silent()).digest)
     else:
         print(materialise(session, Digest(sys.argv[2]), Silent()))
+(most,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(most)
 """
+Steps = dict[str, Callable[[], object]]  # by the table's name
+Tables = dict[str, dict[str, list[float]]]
+UPLOAD, UNTIMED, FETCH, AGAIN = "upload", "", "fetch", "fetch again"
 
 
 class Bench:
+    """One set of data and one kind of place, on a folder that is emptied after each tool."""
+
     def __init__(self, folder: Path, data: Path, dvc: str | None, s3: Path | None) -> None:
         self.folder, self.data, self.dvc, self.s3 = folder, data, dvc, s3
         store = str(folder / "store") if s3 is None else f"s3://bucket/{data.name}"
@@ -61,58 +71,82 @@ class Bench:
             if s3 is None
             else ["--s3-provider", "Other", "--s3-endpoint", endpoint["AWS_ENDPOINT_URL"], "--s3-env-auth"]
         )
+        self.memory = 0  # KiB: the most that a step of ours had
+        self.digest = ""
 
-    def reprise(self, home: str, *words: str) -> str:
-        env = self.env | {"REPRISE_HOME": str(self.folder / home)}
-        return run([sys.executable, "-c", STEP, *words], env).strip().splitlines()[-1]
-
-    def rclone(self, *words: str) -> None:
-        run([RCLONE, "--config", os.devnull, *self.options, *words], self.env)
-
-    def tables(self, title: str) -> dict[str, dict[str, list[float]]]:
-        digest: list[str] = []
-        back = self.folder / "back"
-        steps: dict[str, dict[str, Callable[[], object]]] = {
-            "hash": {
-                "rclone hashsum sha256": lambda: self.rclone("hashsum", "sha256", str(self.data)),
-                "reprise": lambda: digest.append(self.reprise("here", "hash", str(self.data))),
-            },
-            "upload": {
-                "rclone copy": lambda: self.rclone("copy", str(self.data), self.place),
-                "reprise, hashed before": lambda: self.reprise("here", "put", str(self.data)),
-            },
-            "fetch": {
-                "rclone copy": lambda: self.rclone("copy", self.place, str(back)),
-                "reprise": lambda: self.reprise("there", "get", digest[-1]),
-            },
-            "fetch again": {
-                "rclone copy": lambda: self.rclone("copy", self.place, str(back)),
-                "reprise": lambda: self.reprise("there", "get", digest[-1]),
-            },
-        }
+    def tools(self) -> dict[str, Callable[[], Steps]]:
+        found: dict[str, Callable[[], Steps]] = {"rclone": self._rclone, "reprise": self._reprise}
         if self.dvc is not None and self.s3 is None:
-            self._add_dvc(steps)
-        found = {f"{title}: {name}": _measured(variants) for name, variants in steps.items()}
-        for path in self.folder.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            found["dvc"] = self._dvc
         return found
 
-    def _add_dvc(self, steps: dict[str, dict[str, Callable[[], object]]]) -> None:
-        project, env = self.folder / "dvc", environ(DVC_NO_ANALYTICS="1")
+    def _rclone(self) -> Steps:
+        back = self.folder / "back"
+
+        def call(*words: str | Path) -> None:
+            run([RCLONE, "--config", os.devnull, *self.options, *map(str, words)], self.env)
+
+        return {
+            "hash": lambda: call("hashsum", "sha256", self.data),
+            UPLOAD: lambda: call("copy", self.data, self.place),
+            FETCH: lambda: call("copy", self.place, back),
+            AGAIN: lambda: call("copy", self.place, back),
+        }
+
+    def _reprise(self) -> Steps:
+        def call(home: str, *words: str) -> None:
+            env = self.env | {"REPRISE_HOME": str(self.folder / home)}
+            *_, digest, memory = run([sys.executable, "-c", STEP, *words], env).split()
+            self.digest = digest if words[0] == "hash" else self.digest
+            self.memory = max(self.memory, int(memory))
+
+        return {
+            "hash": lambda: call("here", "hash", str(self.data)),
+            UPLOAD: lambda: call("here", "put", str(self.data)),  # hashed before
+            FETCH: lambda: call("there", "get", self.digest),
+            AGAIN: lambda: call("there", "get", self.digest),
+        }
+
+    def _dvc(self) -> Steps:
+        project, env, program = self.folder / "dvc", environ(DVC_NO_ANALYTICS="1"), str(self.dvc)
+
+        def call(*words: str) -> None:
+            run([program, *words], env, project)
+
         project.mkdir()
-        program = str(self.dvc)
-        run([program, "init", "--no-scm", "-q"], env, project)
-        run([program, "config", "cache.type", "hardlink"], env, project)
-        run([program, "remote", "add", "-d", "far", str(self.folder / "dvc-remote")], env, project)
+        call("init", "--no-scm", "-q")
+        call("config", "cache.type", "hardlink")
+        call("remote", "add", "-d", "far", str(self.folder / "dvc-remote"))
         shutil.copytree(self.data, project / "data", copy_function=os.link)
+        cache = project / ".dvc" / "cache"
+        return {
+            "hash": lambda: call("add", "-q", "data"),
+            UPLOAD: lambda: call("push", "-q"),
+            UNTIMED: lambda: shutil.rmtree(cache),
+            FETCH: lambda: call("fetch", "-q"),
+            AGAIN: lambda: call("fetch", "-q"),
+        }
 
-        def fetch() -> None:
-            shutil.rmtree(project / ".dvc" / "cache")
-            run([program, "fetch", "-q"], env, project)
+    def clear(self) -> None:
+        for path in self.folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in (self.s3 / "bucket").iterdir() if self.s3 is not None else ():
+            shutil.rmtree(path)
 
-        steps["hash"]["dvc add"] = lambda: run([program, "add", "-q", "data"], env, project)
-        steps["upload"]["dvc push"] = lambda: run([program, "push", "-q"], env, project)
-        steps["fetch"]["dvc fetch"] = fetch
+
+def measured(bench: Bench, title: str, rounds: int) -> Tables:
+    found: Tables = {}
+    for number in range(rounds):
+        for tool, steps in bench.tools().items():
+            for step, action in steps().items():
+                os.sync()  # what was left to be written is not this step's to wait for
+                seconds = timed(action)
+                if step == UNTIMED:
+                    continue
+                found.setdefault(f"{title}: {step}", {}).setdefault(tool, []).append(seconds)
+                print(f"{seconds:9.2f} s  {title}: {step}, {tool}, round {number + 1}", file=sys.stderr)
+            bench.clear()
+    return found
 
 
 def second_look(folder: Path, data: Path) -> dict[str, list[float]]:
@@ -133,70 +167,65 @@ def second_look(folder: Path, data: Path) -> dict[str, list[float]]:
     return found
 
 
-def _measured(variants: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    found = {}
-    for name, action in variants.items():
-        os.sync()  # what earlier steps left to be written is not this one's to wait for
-        found[name] = [timed(action)]
-        print(f"{found[name][0]:9.2f} s  {name}", file=sys.stderr)
-    return found
-
-
-def _wait_for(server: subprocess.Popen[bytes]) -> None:
-    """Until the server takes connections."""
-    while server.poll() is None:
-        try:
-            with closing(create_connection(("127.0.0.1", PORT), 1)):
-                return
-        except OSError:
+@contextmanager
+def s3_server(folder: Path) -> Iterator[None]:
+    """rclone's S3 server over a folder, once it takes connections."""
+    words = [RCLONE, "serve", "s3", "--addr", f"127.0.0.1:{PORT}", "--config", os.devnull]
+    words += ["--auth-key", ",".join(list(KEYS.values())[:2]), str(folder)]
+    server = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    try:
+        while not _answers():
+            if server.poll() is not None:
+                raise RuntimeError(f"rclone's server of S3 ended: is port {PORT} in use?")
             time.sleep(0.1)
-    raise RuntimeError(f"rclone's server of S3 ended: is port {PORT} in use?")
+        yield
+    finally:
+        server.kill()
+        server.wait()
 
 
-def _write(small: Path, large: Path, files: int, gib: float) -> None:
+def _answers() -> bool:
+    try:
+        with closing(create_connection(("127.0.0.1", PORT), 1)):
+            return True
+    except OSError:
+        return False
+
+
+def _write(small: Path, large: Path, files: int, size: int) -> None:
     for number in range(files):
         path = small / f"class{number // 1000:03}" / f"{number:07}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(SIZE))
     large.mkdir(parents=True)
     with (large / "large.bin").open("wb") as out:
-        for _ in range(int(gib * 64)):
-            out.write(os.urandom(1 << 24))
+        for at in range(0, size, 1 << 24):
+            out.write(os.urandom(min(1 << 24, size - at)))
 
 
 def main() -> None:
     reader = argparse.ArgumentParser()
-    reader.add_argument("--files", type=int, default=100_000)
-    reader.add_argument("--large", type=float, default=10, help="GiB")
+    reader.add_argument("--part", type=int, default=1, metavar="N", help="one part in N of the full size")
+    reader.add_argument("--rounds", type=int, default=1)
     reader.add_argument("--dvc", help="the dvc program of an environment of its own")
     options = reader.parse_args()
-    tables: dict[str, dict[str, list[float]]] = {}
+    files, size = FILES // options.part, LARGE // options.part
+    tables: Tables = {}
+    memory: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix="reprise-bench-", dir=Path.home()) as name:
-        folder, s3 = Path(name), Path(name) / "s3"
+        folder, s3, work = Path(name), Path(name) / "s3", Path(name) / "work"
         small, large = folder / "data" / "small", folder / "data" / "large"
-        _write(small, large, options.files, options.large)
+        _write(small, large, files, size)
         (s3 / "bucket").mkdir(parents=True)
-        words = [RCLONE, "serve", "s3", "--addr", f"127.0.0.1:{PORT}", "--config", os.devnull]
-        words += ["--auth-key", ",".join(list(KEYS.values())[:2]), str(s3)]
-        server = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-        try:
-            _wait_for(server)
-            for data, title in (
-                (small, f"{options.files:,} files of 10 KB"),
-                (large, f"One file of {options.large:g} GiB"),
-            ):
+        work.mkdir()
+        with s3_server(s3):
+            for data, title in ((small, f"{files:,} files of 10 KB"), (large, f"One file of {size:,} bytes")):
                 for kind, place in (("folder", None), ("S3", s3)):
-                    work = folder / "work"
-                    work.mkdir(exist_ok=True)
-                    tables |= Bench(work, data, options.dvc, place).tables(f"{title}, {kind}")
-                    for stored in (s3 / "bucket").iterdir():
-                        shutil.rmtree(stored)
-            (folder / "work").mkdir(exist_ok=True)
-            tables[f"A second look at {options.files:,} files"] = second_look(folder / "work", small)
-        finally:
-            server.kill()
-            server.wait()
-    report("data", tables, files=options.files, large_GiB=options.large)
+                    bench = Bench(work, data, options.dvc, place)
+                    tables |= measured(bench, f"{title}, {kind}", options.rounds)
+                    memory[f"{title}, {kind}"] = bench.memory >> 10
+        tables[f"A second look at {files:,} files"] = second_look(work, small)
+    report(f"data_part_{options.part}", tables, files=files, large_bytes=size, most_MiB_of_ours=memory)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 from support.box import Box
-from support.services import PostgresServer, RegistryServer
+from support.services import (
+    PostgresServer,
+    RegistryServer,
+    SecondEngine,
+    engine_server,
+    registry_server,
+)
 from support.team import Team, team_of
 
 from orchestrator.image.base.base_pins import list_pins
@@ -55,3 +61,17 @@ def team(
 ) -> Iterator[Team]:
     with team_of(tmp_path, shared_base, postgres.new_record(), team_registry) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[tuple[SecondEngine, SecondEngine]]:
+    """Two Docker Engines with nothing in them, each in a network namespace of its own."""
+    with engine_server("alpha") as alpha, engine_server("beta") as beta:
+        yield alpha, beta
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[RegistryServer]:
+    """A registry with nothing in it."""
+    with registry_server() as server:
+        yield server

@@ -14,14 +14,7 @@ from typing import Any
 
 import pytest
 from support.box import Outcome, write_job
-from support.services import (
-    PostgresServer,
-    RegistryServer,
-    SecondEngine,
-    engine_server,
-    postgres_server,
-    registry_server,
-)
+from support.services import PostgresServer, RegistryServer, SecondEngine, postgres_server
 from support.team import Team, team_of
 
 from orchestrator.settings import Settings
@@ -33,18 +26,6 @@ import random, sys
 open('x.txt', 'w').write(sys.argv[1] + ' ' + str(random.random()))
 """
 SPEC = 'name: two\nbase: cpu\ncommand: [python, main.py, "{word}"]\nparams: {word: first}\nseed: 5\n'
-
-
-@pytest.fixture(scope="module")
-def engines() -> Iterator[tuple[SecondEngine, SecondEngine]]:
-    with engine_server("alpha") as alpha, engine_server("beta") as beta:
-        yield alpha, beta
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[RegistryServer]:
-    with registry_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

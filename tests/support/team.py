@@ -95,12 +95,14 @@ def team_of(
     database: str,
     registry: RegistryServer,
     engines: tuple[str, ...] = (),
+    **store: str,
 ) -> Iterator[Team]:
-    """`engines`: DOCKER_HOST of alpha and beta; none: both have this machine's."""
+    """`engines`: DOCKER_HOST of alpha and beta; none: both have this machine's. `store`: its variables."""
     common = {
         "REPRISE_DATABASE_URL": database,
         "REPRISE_STORE": str(tmp_path / "store"),
         "REPRISE_REGISTRY": registry.place("team"),
+        **store,
     }
     with ExitStack() as stack:
         own: list[dict[str, str]] = [{"DOCKER_HOST": host} for host in engines] or [{}, {}]
