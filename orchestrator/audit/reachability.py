@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.audit.findings import Finding, Kind
 from orchestrator.errors import EngineMissingError, RecordError, RepriseError, StoreError
 from orchestrator.image.registry.registry_client import SilentError
+from orchestrator.record.runs.unreadable_rows import WRONG, UnreadableError
 from orchestrator.record.store.blob_store import AlteredStoreError
 
 # What SQLite says of a damaged file, and of a missing table or column.
@@ -14,7 +15,7 @@ _DAMAGE = ("malformed", "not a database", "no such table", "no such column", "no
 def is_away(error: BaseException) -> bool:
     """Whether an error means that database, store, engine, registry or disk could not be read."""
     if isinstance(error, RecordError):
-        damaged = isinstance(error.__cause__, ValueError | TypeError)
+        damaged = isinstance(error, UnreadableError) or isinstance(error.__cause__, WRONG)
         return not damaged and not any(word in error.message for word in _DAMAGE)
     if isinstance(error, StoreError):
         return not isinstance(error, AlteredStoreError)

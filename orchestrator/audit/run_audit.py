@@ -123,13 +123,10 @@ def _head(record: Record, *, quiet: bool = False) -> Generator[Finding, None, Le
     try:
         return record.ledger.head()
     except RecordError as error:
-        if not isinstance(error.__cause__, ValueError | TypeError):
-            raise  # the database is away
-        detail = error.message
-    except (ValueError, TypeError) as error:
-        detail = f"{type(error).__name__}: {error}"
-    if not quiet:
-        yield Finding(kind=Kind.TREE, subject="the table `ledger`", detail=detail)
+        if is_away(error):
+            raise
+        if not quiet:
+            yield Finding(kind=Kind.TREE, subject="the table `ledger`", detail=error.message)
     return None
 
 

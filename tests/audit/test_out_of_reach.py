@@ -52,6 +52,16 @@ def test_a_run_that_was_moved_below_zero_is_still_compared(world: World) -> None
     assert ("row altered", f"run {name}") in said(world.findings(AuditPart.ROWS))
 
 
+@pytest.mark.parametrize("table", ["run", "verdict"])
+def test_what_is_nested_too_deeply_is_no_outage(world: World, table: str) -> None:
+    """Or whoever writes such a row would have audits say that they looked at nothing."""
+    column = {"run": "program", "verdict": "document"}[table]
+    with world.sql() as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", ("[" * 3000,))
+    found = world.findings(AuditPart.VERDICTS)
+    assert ("cannot be read", f"verdict on run {world.rerun}") in said(found)
+
+
 def test_an_event_before_the_first_is_out_of_order(world: World) -> None:
     with world.sql() as connection:
         connection.execute(

@@ -48,7 +48,8 @@ def verdict_findings(
 def _together(session: Session, runs: Sequence[str]) -> Iterator[VerifiedVerdict | Finding]:
     """All at once; one by one where one of them raises."""
     try:
-        found = list(verify(session, stored_verdicts(session, list(runs))))
+        lines = stored_verdicts(session, list(runs))
+        found = list(verify(session, lines))
     except _ODD as error:
         if is_away(error):
             raise
@@ -60,3 +61,6 @@ def _together(session: Session, runs: Sequence[str]) -> Iterator[VerifiedVerdict
         yield Finding(kind=Kind.UNREADABLE, subject=f"verdict on run {runs[0]}", detail=detail, run=runs[0])
         return
     yield from found
+    for run in sorted(set(runs) - {line.run for line in lines}):
+        detail = "no verdict of it can be read, and the record has one"
+        yield Finding(kind=Kind.UNREADABLE, subject=f"verdict on run {run}", detail=detail, run=run)

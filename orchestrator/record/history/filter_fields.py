@@ -90,6 +90,11 @@ class Field(NamedTuple):
         part = "" if self.part is Part.LAST else f".{self.part.value}"
         return self.word if self.name is None else f"{self.word}.{self.name}{part}"
 
+    @property
+    def is_number(self) -> bool:
+        """Whether what sorts by it is a number."""
+        return self.word in TABLES or self.word in _NUMBERS
+
 
 class Comparison(NamedTuple):
     field: Field

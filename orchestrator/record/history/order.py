@@ -172,8 +172,11 @@ class Order(NamedTuple):
         return [place for part in parts for place in sorted(part, reverse=self.descending)]
 
     def place_of(self, row: Row[Any]) -> OrderPlace | None:
-        """The place of a row of `values`; None for a run with nothing to sort by."""
-        if row.value is not None:
+        """The place of a row of `values`; None for a run with nothing to sort by. A text that somebody put
+        where a number belongs is nothing.
+        """
+        number = self.field is not None and self.field.is_number
+        if row.value is not None and isinstance(row.value, int | float) is number:
             return OrderPlace(
                 NUMBERS, row.value.value if isinstance(row.value, StrEnum) else row.value, row.key
             )

@@ -104,7 +104,7 @@ def read_ledger(connection: Connection) -> tuple[str, Frontier]:
         if not re.fullmatch("[0-9a-f]{16}", row.id):  # it goes into what is signed, line by line
             raise ValueError(row.id)  # noqa: TRY301
         return row.id, Frontier.from_bytes(row.size, row.frontier)
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise RecordError(
             f"the ledger is damaged: {len(rows)} rows in the table `ledger`, or one that makes no sense",
             "`reprise audit` says what else is; restore the database from a copy",

@@ -18,7 +18,7 @@ from orchestrator.record.lineage.lineage_model import Kin, Lineage, Link, Match,
 from orchestrator.record.lineage.origin_claims import untrue
 from orchestrator.record.runs.annotations import is_archived
 from orchestrator.record.runs.run_states import key_of
-from orchestrator.record.runs.unreadable_rows import WRONG, unreadable
+from orchestrator.record.runs.unreadable_rows import WRONG, UnreadableError, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.spec.inputs import LISTED
 
@@ -41,7 +41,18 @@ class _Edge(NamedTuple):
 
 
 def lineage(connection: Connection, run: str) -> Lineage:
-    """The runs that led to this one, and those that it led to. UsageError for an unknown run."""
+    """The runs that led to this one, and those that it led to. UsageError for an unknown run, RecordError for
+    an altered row.
+    """
+    try:
+        return _lineage(connection, run)
+    except UnreadableError:
+        raise
+    except WRONG as error:
+        raise unreadable(f"the lineage of run {run}", error) from error
+
+
+def _lineage(connection: Connection, run: str) -> Lineage:
     key = key_of(connection, run)
     above, higher, cut_above = _walk(connection, key, upwards=True)
     below, lower, cut_below = _walk(connection, key, upwards=False)

@@ -150,7 +150,7 @@ def marks(connection: Connection, run: str) -> RunAnnotations:
     """What is said of a run now. UsageError for an unknown one."""
     key = key_of(connection, run)
     query = _remarks().where(tables.annotation.c.run_id == key, tables.annotation.c.kind == "note")
-    notes = tuple(_remark(row) for row in connection.execute(query))
+    notes = tuple(readable(connection.execute(query), _remark, lambda _: run))
     return marks_of(connection, [key])[key].model_copy(update={"notes": notes})
 
 
@@ -198,7 +198,7 @@ def names(connection: Connection) -> list[RunName]:
                 name=word,
                 run=last.public_id if last else None,
                 job=last.job if last else None,
-                past=tuple(map(_remark, lines)),
+                past=tuple(readable(lines, _remark, lambda row: row.public_id)),
             )
         )
     return found
@@ -244,7 +244,8 @@ def marks_of(connection: Connection, keys: Sequence[int]) -> dict[int, RunAnnota
             case "untag":
                 tags[row.run_id].discard(row.word)
             case "archive" | "restore":
-                away[row.run_id] = _remark(row) if row.kind == "archive" else None
+                said = readable([row] if row.kind == "archive" else (), _remark, lambda row: row.public_id)
+                away[row.run_id] = next(said, None)
             case _:
                 called[row.run_id].add(row.word)
     # A name that went on to another run left no row here.

@@ -34,8 +34,8 @@ def metric_series(connection: Connection, run: str, name: str) -> MetricSeries:
     values: list[float] = []
     moments: list[float | None] = []
     for step, number, text, at in connection.execute(query, execution_options={"yield_per": FETCHED}):
-        steps.append(step)
-        values.append(number_in(text) if number is None else number)
+        steps.append(step if isinstance(step, int) else None)
+        values.append(number if isinstance(number, int | float) else number_in(text))
         moments.append(at if isinstance(at, float) else None)
     first = next((at for at in moments if at is not None), None)
     if first is None:
@@ -55,5 +55,5 @@ def number_in(text: str) -> float:
     """The number in a row; NaN for other text, which the audit finds in its own column."""
     try:
         return float(text)
-    except ValueError:
+    except (ValueError, TypeError):
         return float("nan")
