@@ -327,7 +327,21 @@ SORTS = ("metrics.accuracy", "-metrics.accuracy.min", "params.lr", "seconds", "s
 ODD = ["x", "[" * 3000, "CAST(x'ff' AS TEXT)", "2026-01-01"]
 
 
-@pytest.mark.parametrize("table", tables.METADATA.tables)
+BEFORE_THE_END = (
+    "event",
+    "ledger",
+    "job",
+    "image",
+    "image_layer",
+    "run",
+    "attempt",
+    "launch",
+    "box",
+    "param",
+)
+
+
+@pytest.mark.parametrize("table", BEFORE_THE_END)
 def test_what_stands_in_a_row_ends_no_verb(sqlite_settings: Settings, new_run: New, table: str) -> None:
     """Each column of each table, beside those that `look` reads: what a verb says is an error for people."""
     columns = tables.METADATA.tables[table].columns
@@ -376,7 +390,7 @@ def test_what_stands_in_a_row_ends_no_verb(sqlite_settings: Settings, new_run: N
                     if before is not None:
                         connection.execute(f'UPDATE "{table}" SET "{name}" = ? WHERE {first}', before)
     assert ended == []
-    assert taken or table in ("log_chunk", "live_state", "checkpoint")
+    assert taken
 
 
 def judged_pair(record: Record, new_run: New) -> tuple[str, str]:
