@@ -1,4 +1,4 @@
-"""One metric of one run as a line of a chart, over what a reader chose."""
+"""One metric of one run as a line of a chart, over the horizontal axis that a reader chose."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 def metric_line(
     points: MetricSeries, axis: MetricSeries | None, stretches: int, weight: float, by_order: bool
 ) -> Line:
-    """`axis`: another metric, whose value at the same step is a point's place; points without are left out.
+    """The line over steps; over another metric, `axis`; or over the order in which points were written.
 
-    Else a point lies at its step, or `by_order` at its number, which also holds where a job gave no steps.
+    With `axis`, a point lies at that metric's value of the same step, and is left out where there is none.
+    `by_order` numbers the points; so does a metric of which a point has no step.
     """
     if axis is not None:
         at = {step: value for step, value in zip(axis.steps, axis.values, strict=True) if value - value == 0}
@@ -33,7 +34,7 @@ def metric_line(
 
 
 def timed_line(points: MetricSeries, stretches: int, weight: float) -> Line:
-    """A point lies at its seconds since the run's start; a point without a time is left out."""
+    """The line over the seconds since the run's start; a point without a time is left out."""
     timed = [at is not None for at in points.seconds]
     places = [at for at in points.seconds if at is not None]
     return drawn_line(places, list(compress(points.values, timed)), stretches, weight)

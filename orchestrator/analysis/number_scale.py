@@ -17,7 +17,9 @@ def is_logarithmic(numbers: Collection[float]) -> bool:
 
 
 def share_between(value: float, low: float, high: float) -> float:
-    """Where a number lies, 0 at `low` to 1 at `high`; 0.5 where these are one. By halves, as their distance
-    may be more than a double can say."""
+    """Where a number lies, 0 at `low` to 1 at `high`; 0.5 where these are equal.
+
+    Halves are subtracted: the distance of two large doubles may be too large for a double.
+    """
     half = high / 2 - low / 2
     return min(max((value / 2 - low / 2) / half, 0.0), 1.0) if half > 0 else 0.5

@@ -1,8 +1,8 @@
 """A metric's points, smoothed and made few enough to be drawn, so that no spike is lost.
 
-Smoothing comes first: of points that were thinned out before, an average says nothing. Then each stretch of
-the axis, about a pixel wide, keeps its least and its greatest value; the first and the last point stay, too.
-A million points become a thousand stretches in a fraction of a second of plain Python.
+They are smoothed before they are made few: an average over what is left would be another one. Then each
+stretch of the axis, about a pixel wide, keeps its least and its greatest value; the first and the last point
+stay, too. A million points become a thousand stretches in a fraction of a second of plain Python.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import compress, islice
 from typing import NamedTuple
 
 MOST_STRETCHES = 4000  # wider than any screen
-HEAVIEST = 0.999  # of the weight of what came before
+HEAVIEST = 0.999  # the strongest smoothing
 
 
 class Line(NamedTuple):
@@ -22,9 +22,9 @@ class Line(NamedTuple):
 
     x: list[float]
     y: list[float]
-    points: int  # that there were
-    not_numbers: int  # of those, how many are NaN or infinite, and not drawn
-    first_not_number: float | None  # where the first of them lies
+    points: int  # how many were given
+    not_numbers: int  # how many of those are NaN or infinite, and so are not drawn
+    first_not_number: float | None  # the x of the first of them
 
     @property
     def reduced(self) -> bool:
@@ -32,7 +32,10 @@ class Line(NamedTuple):
 
 
 def drawn_line(x: Sequence[float], y: Sequence[float], stretches: int, weight: float = 0.0) -> Line:
-    """`x`: one for each value, in any order and finite. `weight`: 0 for no smoothing, to 1 for the most."""
+    """The points (x, y), smoothed and reduced to two for each stretch of the axis, at the most.
+
+    `x` is finite and may be in any order. `weight`: how strongly it is smoothed, 0 (not at all) to 1.
+    """
     places: Sequence[float] = x
     values: Sequence[float] = y
     if any(second < first for first, second in zip(x, islice(x, 1, None), strict=False)):
@@ -58,12 +61,12 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
     found, average, counted = [], 0.0, 0.0
     for value in values:
         counted = counted * weight + (1 - weight)
-        # As a step towards the value: of equal values the average is exactly that value.
+        # A step from the average towards the value: equal values have exactly that value as their average.
         share = (1 - weight) / counted
         apart = value - average
         if math.isfinite(apart):
             average += apart * share
-        else:  # more than a double can say
+        else:  # the difference of the two is too large for a double
             average = average * (1 - share) + value * share
         found.append(average)
     return found
@@ -77,7 +80,7 @@ def _kept(x: Sequence[float], y: Sequence[float], stretches: int) -> list[int]:
     found = {0, len(x) - 1}
     start = 0
     for number in range(1, stretches + 1):
-        share = number / stretches  # weighed apart: their distance may be more than a double can say
+        share = number / stretches  # no `greatest - least`: that may be too large for a double
         edge = least * (1 - share) + greatest * share
         end = bisect_left(x, edge, start) if number < stretches else len(x)
         if end > start:

@@ -1,4 +1,4 @@
-"""What writes: to submit a job, and to run a digest again."""
+"""The two functions of `api` that write: submit a job, and run a digest again."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class JudgedRerun(NamedTuple):
 
 
 class NotesToLogger(Silent):
-    """What a person should know, as warnings of the logger `reprise`: where nobody set up logging, Python
-    prints them to standard error.
+    """Notes become warnings of the logger `reprise`. Python prints these to standard error where nobody set
+    up logging.
     """
 
     def note(self, text: str) -> None:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from orchestrator.launch.session import Session
     from orchestrator.record.run_record import RunRecord
 
-# What a verb that runs a job needs when the job is done: the answer, the exit code, the signature.
+# Modules that a verb needs when its job is done, for answer, exit code and signature. They are imported while
+# the job runs.
 AT_THE_END = (
     "orchestrator.view.runs.run_view",
     "orchestrator.cli.exit_codes",
@@ -38,10 +39,10 @@ def opened(adopting: bool = False) -> Iterator[Session]:
             yield session
         finally:
             if "record" in vars(session) and (adopting or session.record.wrote):
-                _seal(session)
+                _sign(session)
 
 
-def _seal(session: Session) -> None:
+def _sign(session: Session) -> None:
     """Sign the ledger if that is due (0.3 ms if not). A failure is printed and does not fail the command."""
     from orchestrator.errors import RepriseError
 

@@ -24,8 +24,8 @@ SLACK = timedelta(hours=1)  # the database's clock and the store's drift apart b
 GRACE = timedelta(hours=24)  # longer than any run takes from storing bytes to writing the row
 
 
-class Swept(Value):
-    """What a collection did, or would do."""
+class CollectedGarbage(Value):
+    """What a collection of garbage did, or would do."""
 
     seen: int  # blobs in the store
     young: int  # of those, too young to be removed
@@ -37,7 +37,7 @@ class Swept(Value):
 
 def collect(
     session: Session, grace: timedelta, step: Callable[[float], None], *, dry_run: bool = False
-) -> Swept:
+) -> CollectedGarbage:
     """Remove every blob older than `grace` that nothing names. `step` gets the share that is done, 0 to 1.
 
     UsageError where another record uses the store, or for a grace so short that a blob could go although a
@@ -70,7 +70,7 @@ def collect(
             removed += len(unnamed)
             size += sum(unnamed.values())
             step(_share(page))
-    return Swept(
+    return CollectedGarbage(
         seen=seen, young=young, foreign=tuple(foreign), removed=removed, bytes=size, events=tuple(events)
     )
 

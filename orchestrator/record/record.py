@@ -173,7 +173,7 @@ class Transfer(Door):
     try_in = writing(import_runs.try_in)
     bring_in = writing(import_runs.bring_in)
     finished = reading(whole_record.finished)
-    all_remarks = reading(whole_record.all_remarks)
+    every_remark = reading(said.every_remark)
     bring_all = writing(whole_record.bring_all)
 
 

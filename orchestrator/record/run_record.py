@@ -133,10 +133,6 @@ class RunRecord(Submission, Placement, Result):
         return self._part(Submission)
 
     @property
-    def placement(self) -> Placement:
-        return self._part(Placement)
-
-    @property
     def result(self) -> Result | None:
         """None while the run is open."""
         return self._part(Result) if self.state.final else None

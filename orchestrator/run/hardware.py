@@ -280,7 +280,7 @@ def box_id(settings: Settings) -> str:
 
 
 def home_id(settings: Settings) -> str:
-    """This home among all that use one engine: the sweeper leaves the others' containers alone."""
+    """This home among all that use one engine: whoever removes leftovers lets the others' containers be."""
     return _keyed(identity_key(settings), "home")
 
 

@@ -43,8 +43,8 @@ def plan_container(
 ) -> Plan:
     """Every setting of the container. UsageError where the engine cannot give what is asked for.
 
-    `home` names the record that the run belongs to, for the sweeper. `environment` is added to the
-    image's own, and is not part of the identity.
+    `home` names the record that the run belongs to, for whoever removes leftovers. `environment` is added to
+    the image's own, and is not part of the identity.
     """
     engine.refuse_unfit()
     access = _gpu_access(engine, gpus) if gpus else None

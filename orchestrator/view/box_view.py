@@ -17,7 +17,7 @@ from orchestrator.view.runs.run_view import BOX_SHOWN
 if TYPE_CHECKING:
     from orchestrator.launch.doctor import Check
     from orchestrator.launch.execute.recover import Adopted, Leftover
-    from orchestrator.launch.garbage import Swept
+    from orchestrator.launch.garbage import CollectedGarbage
 
 FOREIGN_SHOWN = 10
 _RESULTS = {True: "ok", False: "wrong", None: "absent"}
@@ -98,18 +98,18 @@ def recovery_view(adopted: Sequence[Adopted], leftovers: Sequence[Leftover]) -> 
     return View({"adopted": adopted, "leftovers": leftovers}, page())
 
 
-def garbage_view(swept: Swept, spared: float, dry_run: bool) -> View:
+def garbage_view(done: CollectedGarbage, spared: float, dry_run: bool) -> View:
     """What `store gc` removed; blobs younger than `spared` seconds were left alone."""
 
     def page() -> Iterator[Block]:
         verb = "would remove" if dry_run else "removed"
-        yield Text(f"{verb} {swept.removed} of {count(swept.seen, 'blob')}, {size_text(swept.bytes)}")
-        if swept.young:
-            yield Text(f"{count(swept.young, 'blob')} younger than {span_text(spared)} left alone")
-        for name in swept.foreign[:FOREIGN_SHOWN]:
+        yield Text(f"{verb} {done.removed} of {count(done.seen, 'blob')}, {size_text(done.bytes)}")
+        if done.young:
+            yield Text(f"{count(done.young, 'blob')} younger than {span_text(spared)} left alone")
+        for name in done.foreign[:FOREIGN_SHOWN]:
             yield Text(f"not a blob, left alone: {name}")
 
-    return View(jsonable(swept) | {"dry_run": dry_run}, page())
+    return View(jsonable(done) | {"dry_run": dry_run}, page())
 
 
 def checks_view(checks: Sequence[Check]) -> View:

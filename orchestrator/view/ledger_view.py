@@ -68,19 +68,12 @@ def _attempt(verb: str) -> Any:
     return sentence
 
 
-def _requeued(run: str, data: dict[str, Any]) -> str:
-    number, row = _one(data, "launch")
-    return f"gave up attempt {number} of {run}: {_text(row['ended'])}"
+def _launch(sentence: str, column: str) -> Any:
+    def told(run: str, data: dict[str, Any]) -> str:
+        number, row = _one(data, "launch")
+        return sentence.format(number=number, run=run, value=_text(row[column]))
 
-
-def _placed(run: str, data: dict[str, Any]) -> str:
-    number, row = _one(data, "launch")
-    return f"attempt {number} of {run} is {_text(row['ref'])} there"
-
-
-def _launched(run: str, data: dict[str, Any]) -> str:
-    number, row = _one(data, "launch")
-    return f"launched attempt {number} of {run} on {_text(row['executor'])}"
+    return told
 
 
 def _judged(verb: str) -> Any:
@@ -127,13 +120,13 @@ SENTENCES: dict[str, Any] = {
     "run.submitted": _submitted,
     "run.adopted": lambda run, data: f"found {run} of {data['run']['job']}, from before the ledger",
     "run.imported": lambda run, data: f"brought in {run} of {data['run']['job']}",
-    "run.launched": _launched,
-    "run.placed": _placed,
+    "run.launched": _launch("launched attempt {number} of {run} on {value}", "executor"),
+    "run.placed": _launch("attempt {number} of {run} is {value} there", "ref"),
     "run.claimed": _attempt("began"),
     "run.planned": _attempt("fixed the container of"),
     "run.taken_over": _attempt("carried on"),
     "run.moved": lambda run, data: f"{run} is {data['run']['state']}",
-    "run.requeued": _requeued,
+    "run.requeued": _launch("gave up attempt {number} of {run}: {value}", "ended"),
     "run.cancel_requested": lambda run, _data: f"asked for the end of {run}",
     "run.finished": _finished,
     "run.noted": _remarked,

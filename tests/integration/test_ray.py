@@ -185,7 +185,7 @@ def kill_in_the_middle(team: Team, victim: Node, runs: list[str], *, spare_runs:
 
 
 def left_behind(team: Team, runs: list[str]) -> None:
-    """What killed processes left goes with the next run on the node, or with its sweep."""
+    """What killed processes left goes with the next run on the node, or when its box removes leftovers."""
     shared = {name: value for name, value in team.person.variables.items() if name.startswith("REPRISE_")}
     for number, box in enumerate(team.boxes):
         if team.containers(number, runs):

@@ -132,12 +132,12 @@ def test_runs_that_are_recorded_while_it_works_lose_nothing(session: Session, tm
             age(session, session.store.put_bytes(f"{name} of {number}".encode()))
     over = threading.Event()
 
-    def sweep() -> None:
+    def remove_old() -> None:
         with Session(load({"REPRISE_HOME": str(tmp_path)})) as mine:
             while not over.is_set():
                 collect(mine, DAY, lambda _: None)
 
-    thread = threading.Thread(target=sweep)
+    thread = threading.Thread(target=remove_old)
     thread.start()
     try:
         named = [digest for number in range(30) for digest in recorded(session, str(number))]
@@ -227,12 +227,12 @@ def test_runs_that_are_recorded_on_s3_while_it_works_lose_nothing(
     s3.touched()
     over, gone = threading.Event(), []
 
-    def sweep() -> None:
+    def remove_old() -> None:
         with Session(far.settings) as mine:
             while not over.is_set():
                 gone.append(collect(mine, DAY, lambda _: None).removed)
 
-    thread = threading.Thread(target=sweep)
+    thread = threading.Thread(target=remove_old)
     thread.start()
     try:
         named = [digest for number in range(8) for digest in recorded(far, str(number))]

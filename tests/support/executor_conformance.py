@@ -273,7 +273,7 @@ def test_killed_its_run_still_has_one_result(lab: Lab, tmp_path: Path) -> None:
 
 
 def left_over(lab: Lab, run: str) -> None:
-    """What a given-up attempt has left goes with the next sweep of its box at the latest."""
+    """What a given-up attempt has left goes, at the latest, when its box next removes leftovers."""
     if containers(run):
         lab.box.type("worker", "recover")
     assert containers(run) == []

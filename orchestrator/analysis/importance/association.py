@@ -1,4 +1,4 @@
-"""How much two columns go together, from 0 to 1, whatever their kinds; and Spearman's rank correlation."""
+"""How strongly two columns are associated, from 0 to 1, whatever their kinds; Spearman's rank correlation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ def _pearson(a: Sequence[float], b: Sequence[float]) -> float | None:
 
 
 def sign(column: Column, target: Sequence[float]) -> float | None:
-    """A parameter of numbers and the metric, over the runs that have the parameter; None for categories."""
+    """The rank correlation of a parameter with the metric, over the runs that have the parameter.
+
+    Its sign says whether more of the parameter goes with more of the metric. None for categories.
+    """
     if not column.ordered:
         return None
     present = [place for place, code in enumerate(column.codes) if code != ABSENT]
@@ -50,7 +53,9 @@ def sign(column: Column, target: Sequence[float]) -> float | None:
 
 
 def association(a: Column, b: Column) -> float:
-    """The size of the rank correlation, or what is like it and is not raised by many categories."""
+    """The rank correlation without its sign. Where a column holds categories: a measure that is like it, and
+    is corrected for the number of categories.
+    """
     if a.ordered and b.ordered:
         return abs(spearman(a.codes, b.codes) or 0.0)
     if a.ordered:
@@ -61,7 +66,7 @@ def association(a: Column, b: Column) -> float:
 
 
 def correlation_ratio(categories: Sequence[int], numbers: Sequence[float]) -> float:
-    """How much of the numbers' ranks the categories explain, less what chance would."""
+    """How much of the numbers' ranks the categories explain, less what they would explain by chance."""
     of_each: dict[int, list[float]] = {}
     placed = ranks(numbers)
     for category, rank in zip(categories, placed, strict=True):
@@ -89,7 +94,9 @@ def _cramer(a: Sequence[int], b: Sequence[int]) -> float:
 
 
 def groups(columns: Sequence[Column], limit: float) -> list[list[int]]:
-    """Places of columns that go together by more than `limit`, also over a third one; the others alone."""
+    """Columns, by their places, in groups: two whose association exceeds `limit` are in one group, and so are
+    two that share such a partner. A column without a partner is a group of its own.
+    """
     group = list(range(len(columns)))
     for one, first in enumerate(columns):
         for two in range(one):

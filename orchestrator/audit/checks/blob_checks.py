@@ -38,7 +38,7 @@ def blob_findings(session: Session, since: datetime | None, progress: Progress) 
         else:
             detail = f"{one.name} is not a blob"
             yield Finding(kind=Kind.BLOB_UNNAMED, subject="store", detail=detail)
-    swept: dict[str, int] | None = None
+    collected: dict[str, int] | None = None
     checked: set[Digest] = set()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         lines = session.record.everything.blobs(since)
@@ -52,8 +52,8 @@ def blob_findings(session: Session, since: datetime | None, progress: Progress) 
                     yield _finding(_kind(trouble), line, trouble.message)
                     continue
                 session.store.check_there()
-                swept = _swept(session) if swept is None else swept
-                gone = f"; event {swept[digest]} says that gc removed it" if digest in swept else ""
+                collected = _collected(session) if collected is None else collected
+                gone = f"; event {collected[digest]} says that gc removed it" if digest in collected else ""
                 yield _finding(Kind.BLOB_MISSING, line, f"it is not in the store{gone}")
             checked.update(wanted)
             progress(len(checked), max(len(there), len(checked)))
@@ -120,8 +120,8 @@ def _kind(trouble: StoreError) -> Kind:
     return Kind.BLOB_ALTERED if isinstance(trouble, DamagedBlobError) else Kind.OUT_OF_REACH
 
 
-def _swept(session: Session) -> dict[str, int]:
-    """Blob -> the event that says it was removed by policy."""
+def _collected(session: Session) -> dict[str, int]:
+    """Blob -> the event that says `store gc` removed it."""
     found: dict[str, int] = {}
     for line in session.record.ledger.events(EventFilter(kinds=("store.swept",))):
         try:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
@@ -35,8 +36,6 @@ from orchestrator.spec.plain_file import open_plain
 from orchestrator.untrusted_json import first_problem, read_untrusted
 from orchestrator.value import Value
 from orchestrator.verdict.verdict_model import Verdict
-
-M = TypeVar("M", bound=Value)
 
 HEADER = b"reprise record 1\n"
 MAX_LINES = 10_000_000
@@ -71,7 +70,7 @@ def export_record(session: Session, path: Path, force: bool, watch: Watch) -> Ex
         raise UsageError(f"{path} is there already", "--force replaces it")
     watch.phase("export", "the whole record")
     transfer = session.record.transfer
-    runs, remarks = transfer.finished(), transfer.all_remarks()
+    runs, remarks = transfer.finished(), transfer.every_remark()
     carried = set(runs)
     said = [remark for remark in remarks if remark.run in carried]
     open_runs = session.record.history.lines(HistoryFilter(states=OPEN_STATES))
@@ -219,30 +218,30 @@ def _lines(path: Path, stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _run(path: Path, data: bytes) -> Carried:
-    try:
+    with _readable(path):
         item = Carried.from_bytes(data)
         for line in item.verdicts:
             Verdict.model_validate(line.document)
-    except ValidationError as error:
-        raise _wrong(path, first_problem(error)) from None
-    except ValueError as error:
-        raise _wrong(path, str(error)) from None
-    return item
+        return item
 
 
 def _remark(path: Path, data: bytes) -> Remark:
     if len(data) > MAX_REMARK:
         raise _wrong(path, "a remark of more than a megabyte")
-    return _read(path, Remark, data)
+    with _readable(path):
+        return read_untrusted(Remark, data)
 
 
 def _data(path: Path, data: bytes) -> CarriedData:
-    return _read(path, CarriedData, data)
+    with _readable(path):
+        return read_untrusted(CarriedData, data)
 
 
-def _read(path: Path, model: type[M], data: bytes) -> M:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """StoreError for a document that cannot be read."""
     try:
-        return read_untrusted(model, data)
+        yield
     except ValidationError as error:
         raise _wrong(path, first_problem(error)) from None
     except ValueError as error:

@@ -105,7 +105,7 @@ def dispatch_soon(session: Session) -> None:
         in_background("worker", "dispatch", "--once")
 
 
-def sweep(session: Session, *, dry_run: bool) -> list[Leftover]:
+def remove_leftovers(session: Session, *, dry_run: bool) -> list[Leftover]:
     """Remove containers and folders of runs that are final, and of attempts that were given up.
 
     What the record does not know is left alone.

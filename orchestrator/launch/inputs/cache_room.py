@@ -1,4 +1,4 @@
-"""Room in the cache of inputs: what was not used for longest goes first, never what an open run uses."""
+"""Room in the cache of inputs: the least recently used go first, and never what an open run uses."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def _incoming(cache: InputCache, hex_: str) -> int:
 
 
 def remove(cache: InputCache, digest: Digest) -> int:
-    """Remove an input, and its files that no other input uses: bytes that became free.
+    """Remove an input, and its files that no other input uses: the number of bytes that became free.
 
-    None go where a process has the input, or an open run uses it.
+    Nothing is removed while another process holds the input, or an open run uses it.
     """
-    with _held(cache, digest) as held, locked(cache.folder / "lock"):
+    with _try_to_hold(cache, digest) as held, locked(cache.folder / "lock"):
         if not held or digest.hex in cache.pinned():
             return 0
         known: set[str] = set()
@@ -79,7 +79,7 @@ def remove(cache: InputCache, digest: Digest) -> int:
         cache.relearn(known)
         began = _incoming(cache, digest.hex)
         shutil.rmtree(cache.folder / "incoming" / digest.hex, ignore_errors=True)
-        return _sweep(cache) + began
+        return _remove_unlinked(cache) + began
 
 
 def _clear(cache: InputCache) -> None:
@@ -90,11 +90,11 @@ def _clear(cache: InputCache) -> None:
             path.unlink() if path.is_symlink() or not path.is_dir() else shutil.rmtree(path)
     if left:
         with locked(cache.folder / "lock"):
-            _sweep(cache)
+            _remove_unlinked(cache)
 
 
-def _sweep(cache: InputCache) -> int:
-    """Remove files that no folder links and that are no input themselves: bytes."""
+def _remove_unlinked(cache: InputCache) -> int:
+    """Remove files that no folder links to and that are no input themselves: the number of their bytes."""
     freed = 0
     for path, found in _stored(cache):
         if found.st_nlink == 1 and not (cache.folder / "uses" / path.name).exists():
@@ -132,8 +132,8 @@ def _oldest_first(cache: InputCache) -> list[Digest]:
 
 
 @contextmanager
-def _held(cache: InputCache, digest: Digest) -> Iterator[bool]:
-    """Whether we have the input; False, at once, where another process has it."""
+def _try_to_hold(cache: InputCache, digest: Digest) -> Iterator[bool]:
+    """Hold the input as `InputCache.holding` does; False, at once, where another process holds it."""
     path = cache.folder / "locks" / digest.hex
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -114,7 +114,7 @@ def _tolerance(path: str, original: RunRecord) -> Tolerance:
 def _compare(
     session: Session, original: RunRecord, rerun: RunRecord, pairs: list[Pair], tolerances: list[Tolerance]
 ) -> list[dict[str, Any]]:
-    """The container's life. Its name is new each time, and locked, so that no sweep removes it meanwhile."""
+    """The container's life. Its name is new each time, and locked, so that it is not taken for a leftover."""
     for pair in pairs:
         for output in pair:
             assert output.digest is not None  # noqa: S101  (_differing saw to it)

@@ -49,7 +49,7 @@ STARTS = 3  # processes for one attempt; one that dies each time would go on for
 AGAIN = 60.0  # seconds before a run that this box gave back is taken here again, where no other fits
 SAID = 300  # characters of why a box takes nothing
 LOG_SIZE = 4 << 20  # bytes of worker.log, after which it begins anew
-SWEEP = 60.0  # seconds between two looks for what given-up attempts left
+CLEANUP = 60.0  # seconds between two looks for what attempts that were given up left behind
 
 
 class Worker:
@@ -71,7 +71,7 @@ class Worker:
         self._heard: dict[str, tuple[object, float]] = {}  # box -> its last heartbeat, when we first saw it
         self._asked = 0  # signals that asked for the end
         self._cancelled = False
-        self._beat = self._sweep = -LEASE
+        self._last_beat = self._last_cleanup = -LEASE
         self._pause = QUICK
 
     def work(self) -> None:
@@ -167,16 +167,16 @@ class Worker:
     def _heartbeat(self, mine: list[OpenRun]) -> None:
         """When it is time: report that this box lives, take over from silent boxes, remove what is left."""
         moment = time.monotonic()
-        if moment - self._beat >= self._lease / BEATS or (self._asked and self.facts.state == "up"):
-            self._beat = moment
+        if moment - self._last_beat >= self._lease / BEATS or (self._asked and self.facts.state == "up"):
+            self._last_beat = moment
             if self._asked and self.facts.state == "up":
                 self.facts = self.facts.model_copy(update={"state": "draining"})
                 self._watch.note(f"{self.facts.name} takes nothing new; {len(mine)} to finish")
             self._session.record.boxes.see(self.facts.id, self.facts.state, self._health.trouble[:SAID])
             if not self._asked:
                 self._take_over_from_the_silent(moment)
-        if moment - self._sweep >= SWEEP:
-            self._sweep = moment
+        if moment - self._last_cleanup >= CLEANUP:
+            self._last_cleanup = moment
             remove_given_up(self._session, self._watch)
 
     def _carry_on(self, mine: list[OpenRun]) -> None:

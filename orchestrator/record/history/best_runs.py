@@ -34,13 +34,13 @@ def best(
     """
     key = job_key(connection, job)
     if key is None:
-        raise _none(connection, job, metric)
+        raise _no_such_run(connection, job, metric)
     try:
         field = _best_field(RecordedNames(connection, key), metric, minimize, last)
     except Ambiguous as mismatch:
         raise UsageError(f"metric: {mismatch.what}", mismatch.hint) from mismatch
     except Mismatch as mismatch:
-        raise _none(connection, job, metric) from mismatch
+        raise _no_such_run(connection, job, metric) from mismatch
     counting = (tables.run.c.state == State.SUCCEEDED, not_(is_archived()))
 
     def first(known: Comparison, descending: bool) -> list[RunLine]:
@@ -51,8 +51,8 @@ def best(
 
     lines = first(Comparison(field, ">=", -math.inf), not minimize)
     if not lines:
-        raise _none(connection, job, str(field.name))
-    if not minimize:  # read backwards the index has the last of equals first
+        raise _no_such_run(connection, job, str(field.name))
+    if not minimize:  # the index was read backwards, so of equal runs the newest came first
         lines = first(Comparison(field, "==", _point(lines[0], field)[0]), False) or lines
     value, step = _point(lines[0], field)
     run = tables.run.c
@@ -94,7 +94,7 @@ def _point(line: RunLine, field: Field) -> tuple[float, int | None]:
     return value, step
 
 
-def _none(connection: Connection, job: str, metric: str) -> UsageError:
+def _no_such_run(connection: Connection, job: str, metric: str) -> UsageError:
     return UsageError(f"no run of {job} succeeded with a metric {metric}", _metrics_of(connection, job))
 
 

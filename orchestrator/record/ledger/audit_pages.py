@@ -94,11 +94,6 @@ def count_runs(connection: Connection, since: datetime | None = None) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def all_orphans(connection: Connection) -> list[tuple[str, str]]:
-    """(table, key) of rows below a run or an image that is not there."""
-    return list(orphans(connection))
-
-
 def judged(connection: Connection) -> list[str]:
     """Runs that have a verdict as the rerun."""
     run, verdict = tables.run, tables.verdict
@@ -136,7 +131,7 @@ class Everything(Door, Pages):
     named = reading(named)
     named_as_inputs_only = reading(named_as_inputs_only)
     runs_without_rows = reading(runs_without_rows)
-    orphans = reading(all_orphans)
+    orphans = reading(orphans)
     judged = reading(judged)
 
     def _read(self, work: Callable[[Connection], T]) -> T:

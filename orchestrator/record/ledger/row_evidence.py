@@ -277,7 +277,7 @@ def _rest_of_key(table: Table, owner: str) -> list[Any]:
     return [column for column in table.primary_key if column.name != owner]
 
 
-def orphans(connection: Connection) -> Iterator[tuple[str, str]]:
+def orphans(connection: Connection) -> list[tuple[str, str]]:
     """(table, key of an owner that is not there) of rows that no other function here reads.
 
     Databases refuse such rows, unless somebody has switched foreign keys off.
@@ -288,7 +288,8 @@ def orphans(connection: Connection) -> Iterator[tuple[str, str]]:
         (every[name].c[column_name], every[owner].c[SHARED[owner]])
         for name, (owner, column_name) in OWNED.items()
     ]
+    found = []
     for column, key in owners:
         lost = select(column).where(~select(key).where(key == column).exists()).distinct().order_by(column)
-        for found in connection.execute(lost).scalars():
-            yield column.table.name, str(found)
+        found += [(column.table.name, str(owner)) for owner in connection.execute(lost).scalars()]
+    return found

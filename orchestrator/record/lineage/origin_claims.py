@@ -1,7 +1,7 @@
-"""What a bundle's run says of where its inputs came from, held against this record: words prove nothing.
+"""Where a run's inputs came from, as the run says it, checked against what this record knows of the bytes.
 
-A run that was submitted here had its inputs looked up here, so its origins are not asked about. A rerun has
-those of its original, which a bundle may have brought.
+A run that was submitted here had its inputs looked up here, so what it says is true. A run of a bundle may
+say anything, and so may its reruns, which take the origins of their original.
 """
 
 from __future__ import annotations
@@ -21,32 +21,33 @@ from orchestrator.run.attempt_model import Output
 
 
 def untrue_origins(connection: Connection, run: str) -> set[str]:
-    """Names of a run's inputs that are said to be a data set or outputs which have other bytes here.
+    """Names of a run's inputs whose stated origin (named data, outputs of a run) has other bytes here.
 
-    UsageError for an unknown run. What this record does not know at all is not untrue.
+    UsageError for an unknown run. An origin that this record does not know is not untrue.
     """
-    return {name for _, name in untrue(connection, [key_of(connection, run)])}
+    return {name for _, name in untrue_inputs(connection, [key_of(connection, run)])}
 
 
 def proved_origins(connection: Connection, run: str) -> set[str]:
-    """Names of a run's inputs whose data set or outputs are known here, with the same bytes.
+    """Names of a run's inputs whose stated origin is known here, with the same bytes.
 
     UsageError for an unknown run.
     """
-    return {name for _, name, same in _held(connection, [key_of(connection, run)], told=False) if same}
+    return {name for _, name, same in _checked(connection, [key_of(connection, run)]) if same}
 
 
-def untrue(connection: Connection, keys: Iterable[int]) -> set[tuple[int, str]]:
-    """Key of a run, name of its input: as `untrue_origins`."""
-    return {(key, name) for key, name, same in _held(connection, keys, told=True) if same is False}
+def untrue_inputs(connection: Connection, keys: Iterable[int]) -> set[tuple[int, str]]:
+    """As `untrue_origins`, of several runs: the key of the run, the name of the input."""
+    found = _checked(connection, keys, doubtful_only=True)
+    return {(key, name) for key, name, same in found if same is False}
 
 
-def _held(
-    connection: Connection, keys: Iterable[int], *, told: bool
+def _checked(
+    connection: Connection, keys: Iterable[int], *, doubtful_only: bool = False
 ) -> Iterator[tuple[int, str, bool | None]]:
     """Key of a run, name of its input, whether its bytes are those of its origin; None: not known here.
 
-    `told`: only of runs whose origins may be a bundle's words.
+    `doubtful_only`: leave out runs that were submitted here.
     """
     origin, item, run = tables.input_origin.c, tables.run_input.c, tables.run.c
     version, maker = tables.data_version.c, tables.run.alias("maker")
@@ -71,7 +72,7 @@ def _held(
         .select_from(joined)
         .where(among(connection, origin.run_id, sorted(set(keys))))
     )
-    if told:
+    if doubtful_only:
         asked = asked.where(or_(run.imported_from.is_not(None), run.rerun_of.is_not(None)))
 
     @cache
@@ -83,11 +84,11 @@ def _held(
     for row in list(connection.execute(asked)):
         same = None if row.named is None else row.named == row.digest
         if row.maker is not None and same is not False:
-            same = _left(row.run, outputs(row.maker), row.path or "", row.digest)
+            same = _has_digest(row.run, outputs(row.maker), row.path or "", row.digest)
         yield row.run_id, row.name, same
 
 
-def _left(run: str, outputs: tuple[Output, ...], path: str, digest: str) -> bool:
+def _has_digest(run: str, outputs: tuple[Output, ...], path: str, digest: str) -> bool:
     """Whether the outputs at this path, a file or a folder, have this digest."""
     try:
         data, _ = output_as_input(run, outputs, path)

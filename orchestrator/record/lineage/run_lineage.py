@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, case, false, null
 
 from orchestrator.digest import Digest
 from orchestrator.record.lineage.lineage_model import Kin, Lineage, Link, Match, Unmade
-from orchestrator.record.lineage.origin_claims import untrue
+from orchestrator.record.lineage.origin_claims import untrue_inputs
 from orchestrator.record.runs.annotations import is_archived
 from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.unreadable_rows import WRONG, UnreadableError, unreadable
@@ -75,7 +75,7 @@ def _walk(connection: Connection, start: int, *, upwards: bool) -> tuple[list[_E
     while frontier:
         found = [_Edge(*row) for row in connection.execute(_edges(frontier, upwards=upwards))]
         cut = cut or len(found) >= MOST_ROWS
-        wrong = untrue(connection, {edge.user for edge in found if edge.named})
+        wrong = untrue_inputs(connection, {edge.user for edge in found if edge.named})
         found = [edge for edge in found if not (edge.named and (edge.user, edge.input) in wrong)]
         edges += found
         beside = _beside(found) if upwards else set()
@@ -158,7 +158,7 @@ def _asked(connection: Connection, keys: set[int]) -> dict[tuple[int, str], Row[
     """Key of a run and name of its input -> how that was asked for, unless it is untrue here."""
     origin = tables.input_origin
     rows = connection.execute(select(origin).where(origin.c.run_id.in_(sorted(keys))))
-    wrong = untrue(connection, keys)
+    wrong = untrue_inputs(connection, keys)
     return {(row.run_id, row.name): row for row in rows if (row.run_id, row.name) not in wrong}
 
 

@@ -1,6 +1,6 @@
 """All that a record holds for another: finished runs, what people said of them, named data.
 
-`finished` and `all_remarks` read; `bring_all` takes a connection inside a writing transaction (database.py).
+`finished` reads; `bring_all` takes a connection inside a writing transaction (database.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from orchestrator.record.run_record import Remark
 from orchestrator.record.runs.annotations import (
     LONGEST_NOTE,
     append_remark,
-    every_remark,
     is_alias,
     is_tag,
     last_said,
@@ -44,11 +43,6 @@ def finished(connection: Connection) -> list[str]:
     run = tables.run
     query = select(run.c.public_id).where(run.c.state.in_(FINAL_STATES)).order_by(run.c.id)
     return list(connection.execute(query).scalars())
-
-
-def all_remarks(connection: Connection) -> list[Remark]:
-    """All that was ever said of any run, oldest first."""
-    return every_remark(connection)
 
 
 def _check(remark: Remark, runs: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""crate: a run as a research object that others' tools read, with its files."""
+"""`export --format ro-crate`: a run with its files as a research object, which other tools read."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def write_crate(session: Session, run: RunRecord, request: CrateRequest, watch: 
     run, unsaid = _without_untrue_origins(session, run)
     left_out += unsaid
     data = metadata(run, parts, sound_verdicts(session, run), request.licence, place)
-    files = [_first(data), *parts]
+    files = [_metadata_file(data), *parts]
     size = write_files(request.path, files, request.force, watch)
     return Crated(path=request.path, run=run.id, files=len(files), size=size, left_out=tuple(left_out))
 
 
 def _without_untrue_origins(session: Session, run: RunRecord) -> tuple[RunRecord, list[str]]:
-    """A crate does not repeat what this record knows to be untrue; that it does not, in words."""
+    """The run without origins of inputs that this record knows to be untrue; and a sentence on each."""
     untrue = session.record.history.untrue_origins(run.id)
     origins = {name: origin for name, origin in run.input_origins.items() if name not in untrue}
     said = [
@@ -75,5 +75,5 @@ def _without_untrue_origins(session: Session, run: RunRecord) -> tuple[RunRecord
     return run.model_copy(update={"input_origins": origins}), said
 
 
-def _first(data: bytes) -> CrateFile:
+def _metadata_file(data: bytes) -> CrateFile:
     return CrateFile(METADATA, Role.PROGRAM, METADATA, Digest.of(data), len(data), lambda: io.BytesIO(data))

@@ -35,5 +35,5 @@ def command(older_than: float | None, dry_run: bool, as_json: bool) -> None:
     grace = GRACE if older_than is None else timedelta(seconds=older_than)
     with opened() as session, ProgressBar() as bar:
         tick = bar.step("blobs")
-        swept = collect(session, grace, lambda share: tick(round(share * 1000), 1000), dry_run=dry_run)
-    print_view(garbage_view(swept, grace.total_seconds(), dry_run), as_json)
+        done = collect(session, grace, lambda share: tick(round(share * 1000), 1000), dry_run=dry_run)
+    print_view(garbage_view(done, grace.total_seconds(), dry_run), as_json)

@@ -22,7 +22,7 @@ def command(dry_run: bool, as_json: bool) -> None:
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.terminal.run_progress import notes_only
     from orchestrator.cli.verb_session import opened
-    from orchestrator.launch.execute.recover import Adopted, adopt, dispatch, orphans, sweep
+    from orchestrator.launch.execute.recover import Adopted, adopt, dispatch, orphans, remove_leftovers
     from orchestrator.view.box_view import recovery_view
 
     with opened() as session:
@@ -30,5 +30,5 @@ def command(dry_run: bool, as_json: bool) -> None:
             adopted = [Adopted(run=item.id, state=item.state, now=None) for item in orphans(session)]
         else:
             adopted = [*adopt(session, notes_only(), wait=True), *dispatch(session, notes_only())]
-        leftovers = sweep(session, dry_run=dry_run)
+        leftovers = remove_leftovers(session, dry_run=dry_run)
     print_view(recovery_view(adopted, leftovers), as_json)

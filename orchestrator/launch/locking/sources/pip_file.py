@@ -1,7 +1,7 @@
 """Reads what people write for pip: requirements.txt, requirements.in.
 
-`-r` and `-c` are followed inside the file's folder. Where packages come from is not a file's to say: options
-of that kind are named in a note, and what this box's pip is configured with counts.
+`-r` and `-c` are followed inside the file's folder. Options that say where packages come from are left out,
+with a note: that is for this box's pip configuration to say, not for a file.
 """
 
 from __future__ import annotations
