@@ -23,7 +23,7 @@ from orchestrator.launch.session import Session
 from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.check_container import check_created
 from orchestrator.run.engine.engine import LABEL_HOME, LABEL_RUN, Engine
-from orchestrator.run.engine.engine_logs import attached, entries
+from orchestrator.run.engine.engine_logs import attached_output, entries
 from orchestrator.run.hardware import home_id
 from orchestrator.run.own_container import own_plan
 
@@ -141,7 +141,7 @@ def _tried(engine: Engine, plan: Plan, folder: Path) -> Iterator[str]:
     engine.create(plan)  # a second one is the first
     found = engine.image(plan.image)
     check_created(engine, plan, () if found is None else (found.id,))
-    heard = attached(engine, plan.container)
+    heard = attached_output(engine, plan.container)
     engine.start(plan.container)
     if not _until(lambda: (folder / "said").exists() or _ended(engine, plan.container)):
         yield f"a container did not do its work within {SECONDS:g} s"

@@ -153,7 +153,7 @@ class Readback(Value):
     pid: int
     argv: tuple[str, ...]
     start: dict[str, Any] | None
-    # Of a process that was killed or left by os._exit: what it last wrote where they had moved, else None.
+    # Of a process that was killed or left by os._exit: its last report of flags that had moved, else None.
     end: dict[str, Any] | None
 
     @property

@@ -15,7 +15,7 @@ from orchestrator.image.image_model import REPORT
 from orchestrator.run.attempt_model import Log, LogDriver, Plan
 from orchestrator.run.collect.output_files import BlobSink
 from orchestrator.run.engine.engine import Engine
-from orchestrator.run.engine.engine_logs import STDERR, STDOUT, attached, entries
+from orchestrator.run.engine.engine_logs import STDERR, STDOUT, attached_output, entries
 from orchestrator.run.log_spool import LogSpool, SpoolReader, is_done, is_lost
 
 HEAD = 1 << 20  # bytes kept from the beginning
@@ -143,7 +143,7 @@ class LogPump:
 
 def _attach(engine: Engine, container: str, shown: Shown) -> Iterator[tuple[int, bytes]] | None:
     try:
-        return attached(engine, container)
+        return attached_output(engine, container)
     except EngineError as error:
         shown.note(f"{error.message}; its log is read from the engine instead")
         return None

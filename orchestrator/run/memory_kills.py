@@ -68,7 +68,7 @@ class MemoryKills:
         return _count(self._files.proc / "vmstat")
 
     def _events_of(self, container: str, pid: int) -> Path | None:
-        """The events of the container's cgroup. A number of another namespace would lead to another one's."""
+        """The events of the container's cgroup; None where `pid` is another process here than there."""
         data = _read(self._files.proc / str(pid) / "cgroup") if pid > 0 else None
         found = _OWN.search(data.decode("utf-8", "replace")) if data is not None else None
         parts = Path(found[1]).parts[1:] if found is not None else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from orchestrator.audit.attestations.attestation_bundle import CheckedBundle, SignedRun, Vouched
+from orchestrator.audit.attestations.attestation_bundle import CheckedAttestations, SignedRun, Vouched
 from orchestrator.audit.findings import MEANINGS, Finding
 from orchestrator.message_wording import count as counted
 from orchestrator.view.forms.clean_text import clean_line
@@ -45,11 +45,11 @@ def _findings(group: Sequence[Finding]) -> Iterator[Block]:
             yield Text(f"    and {count - FINDINGS_SHOWN} more; --json lists all")
 
 
-def attestations_view(checked: CheckedBundle) -> View:
+def attestations_view(checked: CheckedAttestations) -> View:
     return View({**jsonable(checked), "sound": not checked.problems}, _attestations(checked))
 
 
-def _attestations(checked: CheckedBundle) -> Iterator[Block]:
+def _attestations(checked: CheckedAttestations) -> Iterator[Block]:
     for claim in checked.claims:
         if claim.by:
             yield from _claim(claim)

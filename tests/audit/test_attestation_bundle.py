@@ -11,12 +11,12 @@ import pytest
 from orchestrator.audit.attestations.attest_run import add_to_file
 from orchestrator.audit.attestations.attestation_bundle import (
     Attestation,
-    Bundle,
-    check_bundle,
-    merge_bundles,
-    read_bundle,
+    Attestations,
+    check_attestations,
+    merge_attestations,
+    read_attestations,
     read_file,
-    write_bundle,
+    write_attestations,
 )
 from orchestrator.audit.attestations.dsse import (
     Envelope,
@@ -95,17 +95,17 @@ def keys(tmp_path: Path) -> Keys:
 
 
 @pytest.fixture
-def both(keys: Keys) -> Bundle:
+def both(keys: Keys) -> Attestations:
     """Ada made it, Bob repeated it."""
     first = (signed(claim(), keys.ada), signed(told("r1"), keys.ada))
     second = (signed(claim(), keys.bob), signed(told("r2", 1), keys.bob))
-    return merge_bundles(first, second)
+    return merge_attestations(first, second)
 
 
-def test_two_boxes_sign_one_claim(keys: Keys, both: Bundle) -> None:
+def test_two_boxes_sign_one_claim(keys: Keys, both: Attestations) -> None:
     assert len(both) == 3
     assert [one.keyid for one in both[0].envelope.signatures] == [key_id(key) for key in keys.public]
-    checked = check_bundle(both, keys.public, {"m": MODEL}, least=2)
+    checked = check_attestations(both, keys.public, {"m": MODEL}, least=2)
     assert checked.problems == ()
     (vouched,) = checked.claims
     assert vouched.by == tuple(key_id(key) for key in keys.public)
@@ -117,38 +117,38 @@ def test_two_boxes_sign_one_claim(keys: Keys, both: Bundle) -> None:
     assert checked.files == {"m": ("model.pt",)}
 
 
-def test_merging_again_changes_nothing_and_order_does_not_matter(keys: Keys, both: Bundle) -> None:
-    assert merge_bundles(both, both) == both
-    assert read_bundle(write_bundle(both), "x") == both
-    assert check_bundle(tuple(reversed(both)), keys.public, {}, 2).problems == ()
+def test_merging_again_changes_nothing_and_order_does_not_matter(keys: Keys, both: Attestations) -> None:
+    assert merge_attestations(both, both) == both
+    assert read_attestations(write_attestations(both), "x") == both
+    assert check_attestations(tuple(reversed(both)), keys.public, {}, 2).problems == ()
     newer = (signed(told("r1", 2), keys.ada),)
-    assert len(merge_bundles(both, newer)) == 3, "what ada told of r1 before is replaced"
-    assert len(merge_bundles(both, (signed(told("r1", 2), keys.bob),))) == 4, "by ada only"
+    assert len(merge_attestations(both, newer)) == 3, "what ada told of r1 before is replaced"
+    assert len(merge_attestations(both, (signed(told("r1", 2), keys.bob),))) == 4, "by ada only"
 
 
-def test_what_a_stranger_signed_is_not_repeated(keys: Keys, both: Bundle) -> None:
-    checked = check_bundle(both, [keys.ada.public], {})
+def test_what_a_stranger_signed_is_not_repeated(keys: Keys, both: Attestations) -> None:
+    checked = check_attestations(both, [keys.ada.public], {})
     assert checked.problems == ()
     (vouched,) = checked.claims
     assert vouched.by == (key_id(keys.ada.public),)
     assert (vouched.unknown, [one.run for one in vouched.runs]) == (1, ["r1"])
-    assert "2 are asked for" in check_bundle(both, [keys.ada.public], {}, least=2).problems[0]
+    assert "2 are asked for" in check_attestations(both, [keys.ada.public], {}, least=2).problems[0]
     other = (signed(claim(Digest.of(b"forged")), keys.bob), *both)
-    checked = check_bundle(other, [keys.ada.public], {"m": Digest.of(b"forged")})
+    checked = check_attestations(other, [keys.ada.public], {"m": Digest.of(b"forged")})
     assert len(checked.problems) == 2
     assert "none of the keys" in checked.problems[0]
     assert "not an output of a vouched claim" in checked.problems[1]
 
 
-def test_a_run_with_other_outputs_is_named(keys: Keys, both: Bundle) -> None:
+def test_a_run_with_other_outputs_is_named(keys: Keys, both: Attestations) -> None:
     odd = (*both, signed(told("r3", model=Digest.of(b"other")), keys.bob))
-    (problem,) = check_bundle(odd, keys.public, {}).problems
+    (problem,) = check_attestations(odd, keys.public, {}).problems
     assert "r3" in problem
 
 
 def test_without_a_claim_there_is_nothing_to_check(keys: Keys) -> None:
     with pytest.raises(UsageError, match="no claim"):
-        check_bundle((signed(told("r1"), keys.ada),), keys.public, {})
+        check_attestations((signed(told("r1"), keys.ada),), keys.public, {})
 
 
 def test_a_claim_takes_no_more_signatures_than_can_be_read(keys: Keys) -> None:
@@ -160,19 +160,19 @@ def test_a_claim_takes_no_more_signatures_than_can_be_read(keys: Keys) -> None:
         add_signature(full, keys.ada)
 
 
-def test_what_is_no_bundle_is_refused(keys: Keys, both: Bundle, tmp_path: Path) -> None:
-    data = write_bundle(both)
+def test_what_is_no_bundle_is_refused(keys: Keys, both: Attestations, tmp_path: Path) -> None:
+    data = write_attestations(both)
     other = Envelope(payload=both[0].envelope.payload, payload_type="text/plain")
     foreign = add_signature(other, keys.ada).to_line().encode()
     for spoilt in (b"", b"\n", data[:-1], data[:-9], data + b"\n", b"\n" + data, data + b"x\n", foreign):
         with pytest.raises(UsageError, match="not an attestation") as caught:
-            read_bundle(spoilt, "x.jsonl")
+            read_attestations(spoilt, "x.jsonl")
         assert caught.value.exit_code == 2
     with pytest.raises(UsageError, match=r"cannot read .*absent"):
         read_file(tmp_path / "absent")
 
 
-def test_a_file_of_another_claim_stays_as_it_was(keys: Keys, both: Bundle, tmp_path: Path) -> None:
+def test_a_file_of_another_claim_stays_as_it_was(keys: Keys, both: Attestations, tmp_path: Path) -> None:
     path = tmp_path / "a.intoto.jsonl"
     assert add_to_file(path, both) == both
     before = path.read_bytes()

@@ -23,7 +23,7 @@ from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.fetch_wheels import fetch_wheels
 from orchestrator.image.wheels.lock import Lock
-from orchestrator.image.wheels.pip_download import command, environment, requirement
+from orchestrator.image.wheels.pip_download import command, pip_environment, requirement
 from orchestrator.image.wheels.read_lock import read_lock
 from orchestrator.settings import Settings
 
@@ -226,7 +226,7 @@ def test_only_how_to_reach_an_index_is_passed_on(host: dict[str, str]) -> None:
         "LD_PRELOAD": "s",
     }
     secrets |= {"PIP_NO_BINARY": "s", "PIP_REQUIREMENT": "s", "PIP_CONSTRAINT": "s", "PIP_PREFIX": "s"}
-    kept = environment(host | secrets | {"PIP_INDEX_URL": "i", "https_proxy": "p"}, Path("/room"))
+    kept = pip_environment(host | secrets | {"PIP_INDEX_URL": "i", "https_proxy": "p"}, Path("/room"))
     assert not secrets.keys() & kept.keys()
     assert (kept["PIP_INDEX_URL"], kept["https_proxy"], kept["TMPDIR"]) == ("i", "p", "/room")
 

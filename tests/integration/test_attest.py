@@ -20,7 +20,7 @@ from support.box import Box, Outcome, git, make_box, write_job
 from support.records import new_run
 from support.services import RegistryServer, registry_server
 
-from orchestrator.audit.attestations.attestation_bundle import check_bundle, read_bundle
+from orchestrator.audit.attestations.attestation_bundle import check_attestations, read_attestations
 from orchestrator.audit.keys import read_public
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -127,12 +127,12 @@ def test_what_differs_by_nature_or_was_altered_is_not_vouched_for(two: Two, tmp_
     assert checked.code == 6
     assert "not an output of a vouched claim" in checked.out
     keys = read_public(str(two.keys))
-    bundle = read_bundle(two.file.read_bytes(), "x")
+    bundle = read_attestations(two.file.read_bytes(), "x")
     data = (two.outputs / "x.txt").read_bytes()
     for place in range(len(data)):
         flipped = bytearray(data)
         flipped[place] ^= 1
-        assert check_bundle(bundle, keys, {"x": Digest.of(flipped)}).problems
+        assert check_attestations(bundle, keys, {"x": Digest.of(flipped)}).problems
     (tmp_path / "x.txt").write_bytes(flipped)
     assert two.check("--file", str(tmp_path / "x.txt")).code == 6
 
@@ -140,21 +140,21 @@ def test_what_differs_by_nature_or_was_altered_is_not_vouched_for(two: Two, tmp_
 def test_every_flipped_byte_of_the_file_is_found(two: Two, tmp_path: Path) -> None:
     keys = read_public(str(two.keys))
     lines = two.file.read_bytes().splitlines(keepends=True)
-    whole = read_bundle(b"".join(lines), "x")
-    assert check_bundle(whole, keys, {}, 2).problems == ()
+    whole = read_attestations(b"".join(lines), "x")
+    assert check_attestations(whole, keys, {}, 2).problems == ()
     codes = set()
     for number, line in enumerate(lines):
         for place in range(len(line)):
             flipped = bytearray(line)
             flipped[place] ^= 1
             try:
-                altered = read_bundle(bytes(flipped), "x")
+                altered = read_attestations(bytes(flipped), "x")
             except UsageError:
                 codes.add(2)
                 continue
             codes.add(6)
             bundle = (*whole[:number], *altered, *whole[number + 1 :])
-            assert check_bundle(bundle, keys, {}, 2).problems, (number, place)
+            assert check_attestations(bundle, keys, {}, 2).problems, (number, place)
     assert codes == {2, 6}
     # The same through the command: a signature that holds for something else, and no JSON at all.
     parsed = json.loads(lines[0])

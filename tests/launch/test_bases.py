@@ -15,7 +15,7 @@ from orchestrator.errors import EngineError, EngineMissingError, InfrastructureE
 from orchestrator.image.assembly.assemble import manifest_of
 from orchestrator.image.base.base_manifest import Parts, made_config
 from orchestrator.image.base.base_pins import list_pins
-from orchestrator.image.base.os_image import Release, bootstrap, command, environment, release
+from orchestrator.image.base.os_image import Release, bootstrap, bootstrap_environment, command, release
 from orchestrator.image.base.recipe import read_recipe, wheel_index
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Layer, LayerKind, PythonFacts
@@ -198,7 +198,9 @@ def test_the_os_image_does_not_depend_on_the_hosts_clock_and_locale(tmp_path: Pa
     assert any("etc/fstab" in word for word in words), "mmdebstrap's versions write different ones"
     assert "--include=ca-certificates,python3,python3-venv" in words
     assert "--include=ca-certificates,python3,python3-venv,g++" in command(noble, tmp_path, ["g++"])
-    found = environment({"TZ": "Asia/Tokyo", "LC_ALL": "tr_TR", "http_proxy": "p", "SOURCE_DATE_EPOCH": "9"})
+    found = bootstrap_environment(
+        {"TZ": "Asia/Tokyo", "LC_ALL": "tr_TR", "http_proxy": "p", "SOURCE_DATE_EPOCH": "9"}
+    )
     assert found == {"TZ": "UTC", "LC_ALL": "C.UTF-8", "http_proxy": "p", "SOURCE_DATE_EPOCH": "315619200"}
 
 

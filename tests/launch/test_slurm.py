@@ -140,7 +140,7 @@ def test_a_node_gets_the_shared_parts_and_not_the_persons_own() -> None:
         "DOCKER_HOST": "unix:///ada",
     }
     kept = {"PATH", "AWS_PROFILE", "SBATCH_PARTITION", "SLURM_CONF"}
-    given = slurm_text.environment(shell, {"REPRISE_STORE": "/team/store"})
+    given = slurm_text.slurm_environment(shell, {"REPRISE_STORE": "/team/store"})
     assert given == {name: shell[name] for name in kept} | {"REPRISE_STORE": "/team/store"}
 
 

@@ -15,7 +15,7 @@ from orchestrator.digest import Digest
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.run.collect.output_files import collect_outputs
 from orchestrator.run.collect.starting_source import StartingSource
-from orchestrator.run.collect.walk_tree import MAX_DEPTH, TooManyOutputsError, escaped, read_small
+from orchestrator.run.collect.walk_tree import MAX_DEPTH, TooManyOutputsError, read_small, shown_name
 from orchestrator.spec.globs import WILD, matcher
 from orchestrator.spec.shown_names import is_plain
 
@@ -185,7 +185,7 @@ def test_a_glob_without_wildcards_is_itself(text: str) -> None:
 
 @given(st.binary(min_size=1, max_size=60))
 def test_an_escaped_name_can_always_be_shown(data: bytes) -> None:
-    shown = escaped(os.fsdecode(data))
+    shown = shown_name(os.fsdecode(data))
     assert is_plain(shown)
     shown.encode("utf-8")
 

@@ -29,7 +29,7 @@ def told(record: Record) -> list[dict[str, Any]]:
         assert canonical_json(document) == line.document
         assert document.keys() == {"v", "index", "at", "by", "kind", "run", "data"}
         assert document["v"] == 1
-        copies = (line.index, row_evidence.moment_text(line.at), line.by, line.kind, line.run)
+        copies = (line.index, row_evidence.exact_moment(line.at), line.by, line.kind, line.run)
         assert copies == tuple(document[name] for name in ("index", "at", "by", "kind", "run"))
         found.append(document)
     return found

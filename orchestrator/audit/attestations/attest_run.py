@@ -6,10 +6,10 @@ from pathlib import Path
 
 from orchestrator.audit.attestations.attestation_bundle import (
     Attestation,
-    Bundle,
-    merge_bundles,
+    Attestations,
+    merge_attestations,
     read_file,
-    write_bundle,
+    write_attestations,
 )
 from orchestrator.audit.attestations.dsse import Envelope, add_signature
 from orchestrator.audit.attestations.shared_claim import original_claim, rerun_claim
@@ -26,7 +26,7 @@ from orchestrator.run.hardware import box_id
 from orchestrator.verdict.verdict_model import Outcome
 
 
-def attest(session: Session, run: RunRecord) -> Bundle:
+def attest(session: Session, run: RunRecord) -> Attestations:
     """The run's claim and provenance, signed by this box's key. A rerun's claim is its original's.
 
     UsageError: the run did not succeed, was not executed by this box as it is recorded, or is a rerun that
@@ -123,7 +123,7 @@ def _apart(own: Statement, claim: Statement) -> str:
     return ", ".join(names[:3]) if names else "another program"
 
 
-def add_to_file(path: Path, bundle: Bundle) -> Bundle:
+def add_to_file(path: Path, bundle: Attestations) -> Attestations:
     """Merge a bundle into a file, which others may have signed, or make the file. Returns the merged bundle.
 
     UsageError: the file is not a bundle, is of another claim, or cannot be written; it stays as it was.
@@ -132,8 +132,8 @@ def add_to_file(path: Path, bundle: Bundle) -> Bundle:
         with locked(path.absolute().parent):
             there = _there(path)
             _same_claim(path, there, bundle)
-            merged = merge_bundles(there, bundle)
-            write_bytes(path, write_bundle(merged))
+            merged = merge_attestations(there, bundle)
+            write_bytes(path, write_attestations(merged))
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror}", "name a file that you may write"
@@ -141,13 +141,13 @@ def add_to_file(path: Path, bundle: Bundle) -> Bundle:
     return merged
 
 
-def _there(path: Path) -> Bundle:
+def _there(path: Path) -> Attestations:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise UsageError(f"{path} is a link or a special file", "name a plain file, or a new one")
     return read_file(path) if path.exists() and path.stat().st_size else ()
 
 
-def _same_claim(path: Path, there: Bundle, bundle: Bundle) -> None:
+def _same_claim(path: Path, there: Attestations, bundle: Attestations) -> None:
     (mine,) = (item for item in bundle if isinstance(item.statement, ClaimStatement))
     claims = [item for item in there if isinstance(item.statement, ClaimStatement)]
     if not claims or mine.envelope.payload in (item.envelope.payload for item in claims):

@@ -42,10 +42,10 @@ class Attestation(NamedTuple):
     statement: Statement
 
 
-Bundle = tuple[Attestation, ...]
+Attestations = tuple[Attestation, ...]
 
 
-def read_bundle(data: bytes, where: str) -> Bundle:
+def read_attestations(data: bytes, where: str) -> Attestations:
     """UsageError: not a bundle. The signatures are not checked."""
     if len(data) > MOST_BYTES:
         raise malformed(where, f"more than {MOST_BYTES} bytes")
@@ -56,10 +56,10 @@ def read_bundle(data: bytes, where: str) -> Bundle:
     )
 
 
-def read_file(path: Path) -> Bundle:
+def read_file(path: Path) -> Attestations:
     """UsageError: it is not there, or not a bundle."""
     with open_plain(path, named=True) as stream:
-        return read_bundle(stream.read(MOST_BYTES + 1), str(path))
+        return read_attestations(stream.read(MOST_BYTES + 1), str(path))
 
 
 def _read(line: bytes, where: str) -> Attestation:
@@ -72,7 +72,7 @@ def _read(line: bytes, where: str) -> Attestation:
         raise malformed(where, error) from None
 
 
-def write_bundle(bundle: Bundle) -> bytes:
+def write_attestations(bundle: Attestations) -> bytes:
     """UsageError for a bundle that would be too long to read again."""
     data = "".join(one.envelope.to_line() for one in bundle).encode()
     if len(data) > MOST_BYTES:
@@ -80,7 +80,7 @@ def write_bundle(bundle: Bundle) -> bytes:
     return data
 
 
-def merge_bundles(one: Bundle, other: Bundle) -> Bundle:
+def merge_attestations(one: Attestations, other: Attestations) -> Attestations:
     """Everything in either, claims first. A provenance in `other` replaces one of the same run and keys."""
     claims: dict[bytes, Attestation] = {}
     runs: dict[bytes, Attestation] = {}
@@ -126,15 +126,15 @@ class Vouched(Value):
     runs: tuple[SignedRun, ...]
 
 
-class CheckedBundle(Value):
+class CheckedAttestations(Value):
     claims: tuple[Vouched, ...]
     files: dict[str, tuple[str, ...]]  # file -> paths of outputs of vouched claims with these bytes
     problems: tuple[str, ...]  # empty: everything holds
 
 
-def check_bundle(
-    bundle: Bundle, keys: Sequence[PublicKey], files: Mapping[str, Digest], least: int = 1
-) -> CheckedBundle:
+def check_attestations(
+    bundle: Attestations, keys: Sequence[PublicKey], files: Mapping[str, Digest], least: int = 1
+) -> CheckedAttestations:
     """Whether at least `least` keys vouch for each claim, and whether each file is an output of one.
 
     UsageError where the bundle has no claim.
@@ -156,7 +156,7 @@ def check_bundle(
             problems.append(
                 f"{name} ({digest}) is not an output of a vouched claim: altered, or of another run"
             )
-    return CheckedBundle(claims=tuple(vouched), files=found, problems=tuple(problems))
+    return CheckedAttestations(claims=tuple(vouched), files=found, problems=tuple(problems))
 
 
 def _signed_run(

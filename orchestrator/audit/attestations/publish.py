@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from orchestrator.audit.attestations.attestation_bundle import (
     MOST_BYTES,
-    Bundle,
-    merge_bundles,
-    read_bundle,
-    write_bundle,
+    Attestations,
+    merge_attestations,
+    read_attestations,
+    write_attestations,
 )
 from orchestrator.audit.attestations.statement import ClaimStatement
 from orchestrator.digest import Digest
@@ -29,7 +29,7 @@ class Published(NamedTuple):
     place: str
 
 
-def publish(settings: Settings, image: Digest, bundle: Bundle) -> Published:
+def publish(settings: Settings, image: Digest, bundle: Attestations) -> Published:
     """Attach a bundle to its image in the team's registry; what others attached stays.
 
     RegistryError: the registry has no such image, or refuses.
@@ -41,10 +41,10 @@ def publish(settings: Settings, image: Digest, bundle: Bundle) -> Published:
         OURS: Digest.of(claim.envelope.payload),
     }
     with Client(place) as client:
-        return Published(attach(client, image, MEDIA_BUNDLE, write_bundle(bundle), about), str(place))
+        return Published(attach(client, image, MEDIA_BUNDLE, write_attestations(bundle), about), str(place))
 
 
-def published(reference: str) -> Bundle:
+def published(reference: str) -> Attestations:
     """All attestations of `HOST/NAME@sha256:…`, merged. Neither record nor engine is asked.
 
     UsageError: there are none, or they are malformed. RegistryError: the registry fails.
@@ -53,12 +53,12 @@ def published(reference: str) -> Bundle:
         place, image = read_reference(reference)
     except RegistryError as error:  # no request was sent yet: the reference is malformed
         raise UsageError(error.message, error.hint) from None
-    bundle: Bundle = ()
+    bundle: Attestations = ()
     with Client(place) as client:
         for one in attached(client, image, MEDIA_BUNDLE, MOST_BYTES):
             if OURS not in one.annotations:
                 continue
-            bundle = merge_bundles(bundle, read_bundle(one.data, f"{place}@{one.digest}"))
+            bundle = merge_attestations(bundle, read_attestations(one.data, f"{place}@{one.digest}"))
     if not bundle:
         raise UsageError(
             f"nothing is attested of {reference}",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from orchestrator.audit.findings import Finding, Kind, Progress
 from orchestrator.digest import canonical_json
-from orchestrator.record.ledger.fold_events import LedgerEvent, LedgerHead, moment_text
+from orchestrator.record.ledger.fold_events import LedgerEvent, LedgerHead, exact_moment
 from orchestrator.record.ledger.merkle import Frontier, leaf_hash
 
 EVERY = 5000  # events between two calls of `progress`
@@ -151,7 +151,7 @@ def event_findings(line: LedgerEvent) -> Iterator[Finding]:
         said = json.loads(line.document)
         canonical = canonical_json(said)
         columns = {name: said[name] for name in ("index", "at", "by", "kind", "run")}
-        moment = moment_text(line.at)
+        moment = exact_moment(line.at)
         if not isinstance(said["data"], dict):
             raise TypeError("its data is not a mapping")
     except UNREADABLE as error:

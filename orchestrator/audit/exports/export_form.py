@@ -18,14 +18,13 @@ are checked before they become paths, and no link is followed.
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import UsageError
+from orchestrator.spec.plain_file import open_plain
 
 FORMAT = 1
 LEDGER, EVENTS, HEADS, RUNS, PROOFS, SHARED, BLOBS, KEYS, BYTES = (
@@ -40,22 +39,16 @@ def blob_path(folder: Path, digest: Digest) -> Path:
     return folder / BYTES / "sha256" / digest.hex[:2] / digest.hex
 
 
-def open_plain(path: Path) -> BinaryIO:
-    """UsageError for what is not there, or not a plain file."""
+def open_member(path: Path) -> BinaryIO:
+    """A file of an export. UsageError for what is not there, or not a plain file."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}", "`reprise ledger export DIR` writes such a folder"
-        ) from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise UsageError(f"{path} is not a plain file", "`reprise ledger export DIR` writes such a folder")
-    return os.fdopen(fd, "rb")
+        return open_plain(path)
+    except UsageError as error:
+        raise UsageError(error.message, "`reprise ledger export DIR` writes such a folder") from error
 
 
 def text_of(path: Path) -> str:
-    with open_plain(path) as stream:
+    with open_member(path) as stream:
         return stream.read(MAX_TEXT).decode("utf-8", "replace")
 
 
@@ -71,7 +64,7 @@ def members_of(line: bytes, *names: str) -> dict[str, Any]:
 
 def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
     """(offset, line without its newline). UsageError for a line of more than MAX_LINE bytes."""
-    with open_plain(path) as stream:
+    with open_member(path) as stream:
         offset = 0
         while line := stream.readline(MAX_LINE + 1):
             if len(line) > MAX_LINE:

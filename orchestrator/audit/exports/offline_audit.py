@@ -26,7 +26,7 @@ from orchestrator.audit.exports.export_form import (
     blob_path,
     lines_of,
     members_of,
-    open_plain,
+    open_member,
     text_of,
 )
 from orchestrator.audit.exports.run_proofs import RunProof, proof_problem
@@ -74,16 +74,16 @@ def audit_offline(
     named = _Named()
     if heads.roots:  # else NO_HEAD is found already
         signed = max(one.size for one in heads.roots)
-        with open_plain(folder / EVENTS) as stream:
+        with open_member(folder / EVENTS) as stream:
             yield from _proofs(folder, events, stream, head.origin, keys or found, signed)
-    with open_plain(folder / EVENTS) as stream:
+    with open_member(folder / EVENTS) as stream:
         yield from _rows(folder, events, stream, named, progress("rows"))
         yield from _shared(folder, events, stream)
     yield from _blobs(folder, named, progress("blobs"), whole=whole)
 
 
 def _plain(path: Path) -> Path:
-    open_plain(path).close()
+    open_member(path).close()
     return path
 
 
@@ -300,7 +300,7 @@ def _blobs(folder: Path, named: _Named, progress: Progress, *, whole: bool) -> I
 
 def _trouble(path: Path, digest: Digest) -> str | None:
     try:
-        with open_plain(path) as stream:
+        with open_member(path) as stream:
             found = Digest.of_stream(stream)
     except UsageError as error:
         return error.message

@@ -30,7 +30,7 @@ def command(target: Path, yes: bool, dry_run: bool, as_json: bool) -> None:
     from orchestrator.errors import UsageError
     from orchestrator.launch.project_survey.draft_project import draft_project
     from orchestrator.launch.project_survey.survey_project import project_place
-    from orchestrator.launch.project_survey.write_drafts import refuse_existing, write_drafts
+    from orchestrator.launch.project_survey.write_drafts import refuse_existing_drafts, write_drafts
     from orchestrator.settings import load
     from orchestrator.view.init_view import draft_page, init_view
 
@@ -43,7 +43,7 @@ def command(target: Path, yes: bool, dry_run: bool, as_json: bool) -> None:
         )
     drafted = draft_project(settings, target, writing=not dry_run)
     if not dry_run:
-        refuse_existing(drafted.folder, drafted.files)
+        refuse_existing_drafts(drafted.folder, drafted.files)
     if ask:
         show(draft_page(drafted))
         if not click.confirm("Write these files?", default=True):

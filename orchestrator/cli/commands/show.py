@@ -59,7 +59,7 @@ def command(
         verdicts = session.record.history.verdicts(record.id)
         marks = session.record.annotations.marks(record.id)
         changed = read_patch(session, record) if patch else b""
-        waiting = why_waiting(session, record)
+        waiting = _why_waiting(session, record)
         untrue = session.record.history.untrue_origins(record.id)
     view = shown_run(
         record, marks, verdicts, series=series, packages=packages, waiting=waiting, untrue=untrue
@@ -121,7 +121,7 @@ def read_patch(session: Session, record: RunRecord) -> bytes:
     return session.store.read(git.patch_digest)
 
 
-def why_waiting(session: Session, record: RunRecord) -> str:
+def _why_waiting(session: Session, record: RunRecord) -> str:
     """Why no box has taken a run yet; empty for a run that is not queued for other boxes."""
     from orchestrator.run.attempt_model import State
 

@@ -63,7 +63,7 @@ def bootstrap(release: Release, target: Path, packages: Sequence[str] = ()) -> N
         )
     done = subprocess.run(
         command(release, target, packages),
-        env=environment(os.environ),
+        env=bootstrap_environment(os.environ),
         capture_output=True,
         text=True,
         errors="replace",
@@ -86,6 +86,6 @@ def command(release: Release, target: Path, packages: Sequence[str] = ()) -> lis
     return [*words, _FSTAB, release.codename, str(target)]
 
 
-def environment(host: Mapping[str, str]) -> dict[str, str]:
+def bootstrap_environment(host: Mapping[str, str]) -> dict[str, str]:
     """The host's, for its proxies and certificates; what would change the bytes is fixed."""
     return {**host, "SOURCE_DATE_EPOCH": str(MTIME), "LC_ALL": "C.UTF-8", "TZ": "UTC"}

@@ -95,7 +95,7 @@ def command(lock: Lock, beside: Path, room: Path, python: PythonFacts) -> list[s
     return [*words, *(f"--extra-index-url={address}" for address in lock.more_indexes)]
 
 
-def environment(host: Mapping[str, str], room: Path) -> dict[str, str]:
+def pip_environment(host: Mapping[str, str], room: Path) -> dict[str, str]:
     """The environment of pip. Its temporary files may be gigabytes, and /tmp may be memory."""
     passed = {name: value for name, value in host.items() if name.upper() in _PASSED}
     return {**passed, "TMPDIR": str(room), "PYTHONUTF8": "1"}
@@ -113,7 +113,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment(os.environ, room),
+            env=pip_environment(os.environ, room),
             start_new_session=True,
             preexec_fn=end_with_parent,
         )

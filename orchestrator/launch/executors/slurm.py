@@ -26,7 +26,6 @@ from orchestrator.launch.executors import launch_log, launched_command
 from orchestrator.launch.executors.executor import AttemptStatus, Launcher, LaunchRequest, Stage
 from orchestrator.launch.executors.launched_command import execute_environment
 from orchestrator.launch.executors.slurm_text import (
-    environment,
     gres_of,
     is_attempts_name,
     never,
@@ -34,6 +33,7 @@ from orchestrator.launch.executors.slurm_text import (
     plain,
     script,
     seen_of,
+    slurm_environment,
 )
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class SlurmExecutor(Launcher):
         folder = None if self._settings.bucket is not None else launch_log.own_folder(self._settings.store)
         output = "/dev/null" if folder is None else f"{_escaped(folder)}/%j@{cluster}.log"
         log = f"%s@{cluster}.log" if folder is None and self._settings.bucket is None else None
-        given = environment(os.environ, execute_environment(self._settings))
+        given = slurm_environment(os.environ, execute_environment(self._settings))
         said = _ask("sbatch", *options(attempt, gres, output), env=given, text=script(attempt, log))
         if said.returncode == 0:
             return int(said.stdout.split(";")[0])

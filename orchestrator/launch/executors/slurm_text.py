@@ -118,7 +118,7 @@ def script(attempt: LaunchRequest, log: str | None = None) -> str:
     return f"#!/bin/sh\nexec {command}\n"
 
 
-def environment(shell: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, str]:
+def slurm_environment(shell: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, str]:
     """The shell's variables but those of its own machine, and the settings that all boxes share.
 
     A node's REPRISE_HOME and DOCKER_HOST are the node's to say: by Slurm's TaskProlog, or by default.

@@ -87,7 +87,7 @@ class InputCache:
         ]
 
     def _holds(self, tree: Path, digest: Digest) -> bool:
-        """Not where somebody put a link into it, or where it is gone: such a tree cannot be read."""
+        """Whether the tree has the input's files. False where it is gone, or somebody put a link into it."""
         try:
             return read_input(tree, self._known).digest == digest
         except UsageError:

@@ -26,7 +26,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent, Watch
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Failure, Mount, Output, OutputStatus, Plan
-from orchestrator.run.collect.walk_tree import escaped, read_small
+from orchestrator.run.collect.walk_tree import read_small, shown_name
 from orchestrator.run.engine.check_container import check_created
 from orchestrator.run.engine.container_config import CACHES
 from orchestrator.run.engine.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN
@@ -242,7 +242,7 @@ def finding_of(path: str, tolerance: Tolerance, report: Mapping[str, Any]) -> Te
 
 
 def _text(value: object) -> str:
-    return escaped(str(value).encode("utf-8", "backslashreplace").decode())[:MAX_TEXT]
+    return shown_name(str(value).encode("utf-8", "backslashreplace").decode())[:MAX_TEXT]
 
 
 def _list(value: object) -> list[Any]:

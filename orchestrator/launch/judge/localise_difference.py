@@ -30,7 +30,7 @@ from orchestrator.verdict.traces.compare_operations import (
     OpKind,
     OpsLog,
     compare_ops,
-    header_of,
+    read_header,
 )
 from orchestrator.verdict.traces.pair_processes import pairs_of
 from orchestrator.verdict.verdict_model import Outcome, Verdict
@@ -177,7 +177,7 @@ def _paired(session: Session, passes: list[RunRecord]) -> list[tuple[OpsLog, Ops
         for digest in _logs(run):
             session.store.verify(digest)
             with session.store.open(digest) as stream:
-                logs.append(OpsLog(*header_of(stream), digest))
+                logs.append(OpsLog(*read_header(stream), digest))
         if not logs:
             raise ValueError(
                 f"the pass {run.id} logged no operation: no process imported torch, or it took fewer steps"

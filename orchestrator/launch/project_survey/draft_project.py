@@ -15,7 +15,7 @@ from orchestrator.launch.project_survey.draft_lock import DraftedLock, draft_loc
 from orchestrator.launch.project_survey.job_text import demanded, job_text
 from orchestrator.launch.project_survey.package_needs import PackageNeeds
 from orchestrator.launch.project_survey.survey_project import Survey, survey_project
-from orchestrator.launch.project_survey.write_drafts import refuse_existing
+from orchestrator.launch.project_survey.write_drafts import refuse_existing_drafts
 from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import JobSpec
 from orchestrator.spec.jobfile.read_job import FILE_NAME, read_spec_text
@@ -45,7 +45,7 @@ def draft_project(settings: Settings, target: Path, writing: bool = False) -> Dr
     default = default_flavour(settings)
     survey = survey_project(target, _provided(made.get(default)))
     if writing:
-        refuse_existing(survey.folder, (FILE_NAME,))
+        refuse_existing_drafts(survey.folder, (FILE_NAME,))
     base, reason = _base(default, made, survey.hints.imports)
     lock = draft_lock(settings, survey.folder, _needs(survey, base, made), base)
     if lock.base is not None:  # the requirements clash with this base, and not with that one

@@ -162,7 +162,7 @@ def _console_scripts(files: ProjectFiles) -> list[_ConsoleScript]:
     """Those of pyproject.toml; only those whose name says so, where some say that they train."""
     project = project_table(files)
     found: dict[str, _ConsoleScript] = {}
-    poetry = table_in(table_in(table_in(read_toml(files, "pyproject.toml"), "tool"), "poetry"), "scripts")
+    poetry = table_in(table_in(table_in(toml_or_empty(files, "pyproject.toml"), "tool"), "poetry"), "scripts")
     for name, target in (table_in(project, "scripts") | poetry).items():
         match = _TARGET.match(target) if isinstance(target, str) else None
         if match is not None:
@@ -190,10 +190,10 @@ def _of_console_script(files: ProjectFiles, script: _ConsoleScript) -> EntryPoin
 
 
 def project_table(files: ProjectFiles) -> dict[str, Any]:
-    return table_in(read_toml(files, "pyproject.toml"), "project")
+    return table_in(toml_or_empty(files, "pyproject.toml"), "project")
 
 
-def read_toml(files: ProjectFiles, name: str) -> dict[str, Any]:
+def toml_or_empty(files: ProjectFiles, name: str) -> dict[str, Any]:
     """A TOML file's table; empty where it is absent or not TOML: its real reader says what is wrong."""
     try:
         return tomllib.loads(files.text(name) or "")

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from packaging.utils import canonicalize_name
+
 from orchestrator.image.packages.import_names import package_of
 from orchestrator.launch.locking.sources.project_sources import LOCK_NAME
-from orchestrator.launch.project_survey.entry_point import project_table, read_toml
+from orchestrator.launch.project_survey.entry_point import project_table, toml_or_empty
 from orchestrator.launch.project_survey.local_modules import LocalModules
 from orchestrator.launch.project_survey.project_files import ProjectFiles
 from orchestrator.spec.jobfile.short_forms import table_in
@@ -34,7 +36,7 @@ def find_needs(
     """`provided`: the base's packages, by canonical name."""
     file = _file(files)
     foreign = {package_of(module) for module in imports if _is_foreign(module, modules)}
-    missing = sorted(name for name in foreign if name is not None and _canonical(name) not in provided)
+    missing = sorted(name for name in foreign if name is not None and canonicalize_name(name) not in provided)
     locked = file is not None and _is_locked(files, file)
     return PackageNeeds(file, locked, tuple(name for name in missing if _PACKAGE.match(name)))
 
@@ -43,10 +45,6 @@ def _is_foreign(module: str, modules: LocalModules) -> bool:
     if module in sys.stdlib_module_names or module in _BASE_MODULES or module in _NOTEBOOK_MODULES:
         return False
     return modules.root_of(module) is None
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _file(files: ProjectFiles) -> str | None:
@@ -66,7 +64,7 @@ def _file(files: ProjectFiles) -> str | None:
 
 
 def _has_dependencies(files: ProjectFiles) -> bool:
-    poetry = table_in(table_in(read_toml(files, "pyproject.toml"), "tool"), "poetry")
+    poetry = table_in(table_in(toml_or_empty(files, "pyproject.toml"), "tool"), "poetry")
     return bool(project_table(files).get("dependencies")) or bool(poetry.get("dependencies"))
 
 

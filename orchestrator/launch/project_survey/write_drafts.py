@@ -10,7 +10,7 @@ from orchestrator.durable import fsync_folder, temporary_beside
 from orchestrator.errors import UsageError
 
 
-def refuse_existing(folder: Path, names: Iterable[str]) -> None:
+def refuse_existing_drafts(folder: Path, names: Iterable[str]) -> None:
     """UsageError that names every file that is there already, whatever it is."""
     there = [name for name in names if os.path.lexists(folder / name)]
     if there:
@@ -26,7 +26,7 @@ def write_drafts(folder: Path, texts: Mapping[str, str]) -> None:
 
     UsageError: one of them is there, or the folder cannot be written. Then none of them is new.
     """
-    refuse_existing(folder, texts)
+    refuse_existing_drafts(folder, texts)
     staged: dict[Path, Path] = {}
     written: list[Path] = []
     try:

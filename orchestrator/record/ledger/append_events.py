@@ -20,7 +20,7 @@ from orchestrator.digest import canonical_json
 from orchestrator.errors import RecordError
 from orchestrator.record.database.database_clock import now
 from orchestrator.record.ledger.event_rules import said_too_much
-from orchestrator.record.ledger.fold_events import moment_text
+from orchestrator.record.ledger.fold_events import exact_moment
 from orchestrator.record.ledger.merkle import Frontier, leaf_hash
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import storable
@@ -82,7 +82,7 @@ def append(connection: Connection, kind: str, run: str | None, data: Mapping[str
     ledger, frontier = read_ledger(connection)
     at, by = now(connection), storable(connection.get_execution_options().get("by", "unknown"))
     index = frontier.size
-    told = {"v": FORMAT, "index": index, "at": moment_text(at), "by": by, "kind": kind, "run": run}
+    told = {"v": FORMAT, "index": index, "at": exact_moment(at), "by": by, "kind": kind, "run": run}
     document = canonical_json(told | {"data": data})
     frontier.append(leaf_hash(document))
     row = {"idx": index, "at": at, "made_by": by, "kind": kind, "run": run, "document": document}

@@ -72,7 +72,7 @@ def told_in(document: bytes) -> Told:
     return Told(index, kind, dict(found["data"]))
 
 
-def moment_text(moment: datetime) -> str:
+def exact_moment(moment: datetime) -> str:
     """`2026-11-23T09:30:12.000001Z`: always with microseconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 

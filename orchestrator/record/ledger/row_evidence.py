@@ -31,7 +31,7 @@ from sqlalchemy import Enum as OneOf
 
 from orchestrator.digest import canonical_json
 from orchestrator.record.ledger.fold_events import KEYED as KEYED
-from orchestrator.record.ledger.fold_events import LIST_NAMES, moment_text
+from orchestrator.record.ledger.fold_events import LIST_NAMES, exact_moment
 from orchestrator.record.ledger.fold_events import OWNED as OWNED
 from orchestrator.record.ledger.fold_events import SHARED as SHARED
 from orchestrator.record.ledger.fold_events import fold as fold
@@ -145,7 +145,7 @@ def _plain(table: str, column: str, kind: Any) -> Callable[[Any], Any]:
 def _moment(moment: datetime) -> str:
     if isinstance(moment, NoMoment):
         raise ValueError("a text where a moment should be")  # noqa: TRY004, it is the row's value that is wrong
-    return moment_text(moment)
+    return exact_moment(moment)
 
 
 def _text(limit: int) -> Callable[[str], Any]:

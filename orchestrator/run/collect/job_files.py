@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from orchestrator.errors import RepriseError
-from orchestrator.run.collect.walk_tree import escaped
+from orchestrator.run.collect.walk_tree import shown_name
 
 MOST_MEMORY = 160 << 20  # bytes that one parsed document may need
 MAX_REASON = 200  # characters
@@ -53,7 +53,7 @@ def reason(error: Exception) -> str:
 
 def clean(value: object, most: int) -> str:
     """A job's text as one line that every terminal, column and hash takes."""
-    return escaped(str(value)[:most])[:most]
+    return shown_name(str(value)[:most])[:most]
 
 
 def parse_json(data: bytes) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.run.collect.job_files import costs_that_file
 from orchestrator.run.collect.output_files import BlobSink
-from orchestrator.run.collect.walk_tree import open_plain, report_names
+from orchestrator.run.collect.walk_tree import open_job_file, report_names
 
 VARIABLE = "REPRISE_LOCALISE"  # `STEP:COUNT`; the runtime reads it
 FOLDER = ".reprise"  # of the outputs' paths
@@ -25,7 +25,7 @@ def read_ops(folder: Path, sink: BlobSink) -> tuple[tuple[Output, ...], tuple[st
     notes: list[str] = []
     for name in report_names(folder, _NAME)[0][:MAX_FILES]:
         with costs_that_file("a log of operations was not read", notes.append):
-            fd, size = open_plain(folder, name, MAX_SIZE)
+            fd, size = open_job_file(folder, name, MAX_SIZE)
             with os.fdopen(fd, "rb") as stream:
                 digest = sink.add(stream, size)
             output = Output(path=f"{FOLDER}/{name}", status=OutputStatus.KEPT, digest=digest, size=size)

@@ -16,7 +16,7 @@ from orchestrator.digest import Digest
 from orchestrator.message_wording import listed
 from orchestrator.run.attempt_model import LINK, Output, OutputStatus, Result, State
 from orchestrator.run.collect.starting_source import NOTHING, SourceFate, StartingSource
-from orchestrator.run.collect.walk_tree import FoundEntry, TooManyOutputsError, escaped, name_problem, walk
+from orchestrator.run.collect.walk_tree import FoundEntry, TooManyOutputsError, name_problem, shown_name, walk
 from orchestrator.spec.globs import EVERYTHING, matcher, unmatched
 from orchestrator.spec.jobfile.job_spec import Tolerances
 from orchestrator.value import Value
@@ -126,7 +126,7 @@ def _look(workspace: Path, wanted: Callable[[str], bool], limit: int, began: Sta
 
 def _of_the_source(seen: _Workspace, began: StartingSource) -> list[str]:
     brought = {*seen.untouched, *seen.again, *seen.changed}
-    gone = sorted(path for path in began.hashes if escaped(path) not in brought)
+    gone = sorted(path for path in began.hashes if shown_name(path) not in brought)
     return [
         f"source: the job {did} {listed(sorted(paths), NAMED)}"
         for did, paths in (
@@ -164,4 +164,4 @@ def _link(entry: FoundEntry) -> tuple[str, str]:
     problem = name_problem(text)
     if problem is None:
         return LINK, text
-    return f"{LINK}, and in its text: {problem} (sha256 {entry.sha256()[:16]})", escaped(text)
+    return f"{LINK}, and in its text: {problem} (sha256 {entry.sha256()[:16]})", shown_name(text)

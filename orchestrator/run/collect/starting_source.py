@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 from orchestrator.digest import Digest, chunks_of
-from orchestrator.run.collect.walk_tree import FoundEntry, open_plain
+from orchestrator.run.collect.walk_tree import FoundEntry, open_job_file
 from orchestrator.value import Value
 
 MAX_SIZE = 1 << 30  # bytes of a source, and so of one of its files
@@ -79,12 +79,12 @@ class StartingSource(Value):
 
     def brought(self, workspace: Path, path: str) -> int:
         """How many bytes at a file's beginning came with the source: all where the job never wrote the file,
-        else those before what it appended. Raises as `open_plain`.
+        else those before what it appended. Raises as `open_job_file`.
         """
         before = self.hashes.get(path)
         if before is None:
             return 0
-        fd, size = open_plain(workspace, path, sys.maxsize)
+        fd, size = open_job_file(workspace, path, sys.maxsize)
         entry = FoundEntry(path, os.fstat(fd), fd=fd)
         try:
             if self.fate(entry, self.comparable(workspace)) is SourceFate.UNTOUCHED:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 from orchestrator.run.attempt_model import TraceFile
 from orchestrator.run.collect.job_files import bounded, clean, costs_that_file, parse_json, reason
 from orchestrator.run.collect.output_files import BlobSink
-from orchestrator.run.collect.walk_tree import open_plain, report_names
+from orchestrator.run.collect.walk_tree import open_job_file, report_names
 from orchestrator.run.metrics.read_metrics import as_float
 from orchestrator.run.metrics.series import Points, Series
 from orchestrator.value import Value
@@ -63,7 +63,7 @@ def read_traces(folder: Path, sink: BlobSink) -> Traces:
     for name in names[:MAX_FILES]:
         said = len(notes)
         with costs_that_file(_UNREAD, notes.append):
-            fd, size = open_plain(folder, name, min(MAX_SIZE, left))
+            fd, size = open_job_file(folder, name, min(MAX_SIZE, left))
             left -= size
             with os.fdopen(fd, "rb") as stream:
                 digest = sink.add(stream, size)

@@ -124,9 +124,9 @@ def _unnamed(parent: int, name: str, path: str, problem: str) -> FoundEntry:
     try:
         facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except OSError:
-        return FoundEntry(escaped(path), None, reason=problem, raw=path)
+        return FoundEntry(shown_name(path), None, reason=problem, raw=path)
     folder = stat.S_ISDIR(facts.st_mode)
-    return FoundEntry(escaped(path), facts, reason=problem, whole_folder=folder, raw=path)
+    return FoundEntry(shown_name(path), facts, reason=problem, whole_folder=folder, raw=path)
 
 
 def _entry(parent: int, name: str, path: str, depth: int, count: _Count) -> Iterator[FoundEntry]:
@@ -180,12 +180,12 @@ def name_problem(path: str) -> str | None:
     return None if is_plain(path) else "control character in name"
 
 
-def escaped(path: str) -> str:
+def shown_name(path: str) -> str:
     """A name that can be shown, cut if very long: see `in_one_line`."""
     return in_one_line(path[:MAX_PATH])
 
 
-def open_plain(folder: Path, name: str, limit: int) -> tuple[int, int]:
+def open_job_file(folder: Path, name: str, limit: int) -> tuple[int, int]:
     """Open a file in `folder`, or below it, that a job may have written; its descriptor and size.
 
     No link on the way is followed. ValueError, with the reason, for what is not a plain file of at most
@@ -202,7 +202,7 @@ def open_plain(folder: Path, name: str, limit: int) -> tuple[int, int]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ValueError(f"{escaped(name)}: {error.strerror}") from error
+        raise ValueError(f"{shown_name(name)}: {error.strerror}") from error
     finally:
         os.close(fd)
     found = os.fstat(handle)
@@ -211,14 +211,14 @@ def open_plain(folder: Path, name: str, limit: int) -> tuple[int, int]:
         problem = f"{found.st_size} bytes, more than {limit}"
     if problem is not None:
         os.close(handle)
-        raise ValueError(f"{escaped(name)}: {problem}")
+        raise ValueError(f"{shown_name(name)}: {problem}")
     return handle, found.st_size
 
 
 def read_small(folder: Path, name: str, limit: int) -> bytes | None:
-    """The bytes of a file that a job may have written; None if it is absent. Otherwise as `open_plain`."""
+    """The bytes of a file that a job may have written; None if it is absent. Otherwise as `open_job_file`."""
     try:
-        handle, _ = open_plain(folder, name, limit)
+        handle, _ = open_job_file(folder, name, limit)
     except FileNotFoundError:
         return None
     with os.fdopen(handle, "rb") as stream:

@@ -23,7 +23,7 @@ from orchestrator.run.attempt_model import Plan
 from orchestrator.run.engine.container_config import container_config
 from orchestrator.run.engine.engine_errors import HOW_TO_GET_ONE, guard, is_name_taken
 from orchestrator.run.engine.engine_info import EngineInfo, is_podman, read_info
-from orchestrator.run.engine.podman import docker_tag, was_stopped
+from orchestrator.run.engine.podman import docker_tag, ended_through_podman
 from orchestrator.value import YEARS, Value
 
 _RFC3339 = re.compile(r"(?P<head>[\d-]+T[\d:]+)(?:\.(?P<part>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)")
@@ -282,7 +282,7 @@ class Engine:
         the engine's was set meanwhile. A container's name is one attempt's, so no other's events are found.
         """
         if self.podman:
-            return was_stopped(self.api, name)
+            return ended_through_podman(self.api, name)
         until = self.now()
         with guard(f"asking what happened to container {name}"):
             events = self.api.events(  # type: ignore[call-overload]  # its times may be texts

@@ -29,7 +29,7 @@ class LogEntry(NamedTuple):
     data: bytes
 
 
-def attached(engine: Engine, container: str) -> Iterator[tuple[int, bytes]]:
+def attached_output(engine: Engine, container: str) -> Iterator[tuple[int, bytes]]:
     """Every byte that a container writes from now on, to its end. It is attached when this returns."""
     with guard(f"attaching to {container}"):
         pairs = engine.api.attach(container, stdout=True, stderr=True, stream=True, logs=False, demux=True)

@@ -29,7 +29,7 @@ def docker_tag(tag: str) -> str:
     return name if found and "/" not in name else tag
 
 
-def was_stopped(api: Any, name: str) -> bool:
+def ended_through_podman(api: Any, name: str) -> bool:
     """Whether somebody had Podman stop or kill the container.
 
     Its events do not say so: of `podman stop` there is an event only if the container's own clean-up was not

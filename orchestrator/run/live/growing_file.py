@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.run.collect.job_files import reason
-from orchestrator.run.collect.walk_tree import open_plain
+from orchestrator.run.collect.walk_tree import open_job_file
 
 PIECE = 4 << 20  # bytes that are read at a time
 AT_ONCE = 64 << 20  # bytes that one look reads at most; the next look goes on
@@ -35,7 +35,7 @@ class GrowingFile:
             return []
         try:
             if self._fd < 0:
-                self._fd, _ = open_plain(self._folder, self.name, self._most)
+                self._fd, _ = open_job_file(self._folder, self.name, self._most)
             return self._read()
         except FileNotFoundError:
             return []

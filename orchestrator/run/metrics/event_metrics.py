@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.run.collect.job_files import costs_that_file
-from orchestrator.run.collect.walk_tree import open_plain
+from orchestrator.run.collect.walk_tree import open_job_file
 from orchestrator.run.metrics.event_files import MAX_SIZE, is_event_file, read_scalars, timeless
 from orchestrator.run.metrics.read_metrics import MAX_NAME, MAX_POINTS, OURS, Metrics, Reading
 from orchestrator.run.metrics.series import Series, points_of
@@ -54,7 +54,7 @@ def _points(workspace: Path, files: list[str], reading: Reading) -> Series:
     for path in files:
         folder = timeless(path.rpartition("/")[0])
         with costs_that_file(f"metrics: {path} was not read to its end", reading.lose):
-            handle, size = open_plain(workspace, path, left)
+            handle, size = open_job_file(workspace, path, left)
             left -= size
             with os.fdopen(handle, "rb") as stream:
                 for tag, step, value, at in read_scalars(stream):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from orchestrator.message_wording import listed
 from orchestrator.run.attempt_model import LoggedParam
 from orchestrator.run.collect.job_files import clean, costs_that_file
-from orchestrator.run.collect.walk_tree import open_plain
+from orchestrator.run.collect.walk_tree import open_job_file
 from orchestrator.run.metrics.metric_sources import MLFLOW_PARAMS, WANDB_LOG
 from orchestrator.run.metrics.wandb_log import MAX_SIZE as MAX_WANDB
 from orchestrator.run.metrics.wandb_log import read_wandb
@@ -136,13 +136,13 @@ def _candidates(written: Sequence[str], there: set[str]) -> list[str]:
 
 
 def _read(workspace: Path, path: str, limit: int) -> bytes:
-    handle, _ = open_plain(workspace, path, limit)
+    handle, _ = open_job_file(workspace, path, limit)
     with os.fdopen(handle, "rb") as stream:
         return stream.read(limit)
 
 
 def _wandb_config(workspace: Path, path: str) -> Logged:
-    handle, _ = open_plain(workspace, path, MAX_WANDB)
+    handle, _ = open_job_file(workspace, path, MAX_WANDB)
     found: Logged = {}
     with os.fdopen(handle, "rb") as stream:
         for record in read_wandb(stream, ("config",)):

@@ -13,8 +13,9 @@ from orchestrator.run.metrics.series import TimedPoint, moment
 MAX_LINE = 1 << 20  # bytes
 MAX_LINES = 4_000_000
 MAX_CELLS = 20_000_000  # ten seconds
-CLOCKS = ("timestamp", "_timestamp", "wall_time", "time")  # a number of these that is a moment is a point's
-STEPS = ("step", "global_step", "iteration", "epoch")  # the first one that a table has is its step
+# Columns that may say when a point was written: a number there counts where it can be a moment.
+CLOCKS = ("timestamp", "_timestamp", "wall_time", "time")
+STEPS = ("step", "global_step", "iteration", "epoch")  # columns of steps: the first that is there counts
 
 
 def read_table(stream: BinaryIO, name: str | None = None) -> Iterator[TimedPoint]:

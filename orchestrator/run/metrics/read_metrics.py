@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from orchestrator.run.collect.job_files import bounded, costs_that_file, lines, parse_json, reason
 from orchestrator.run.collect.starting_source import NOTHING, StartingSource
-from orchestrator.run.collect.walk_tree import open_plain
+from orchestrator.run.collect.walk_tree import open_job_file
 from orchestrator.run.metrics.metric_sources import FINAL as FINAL
 from orchestrator.run.metrics.metric_sources import (
     MAX_FILES,
@@ -86,7 +86,7 @@ def read_metrics(
 def _is_table(workspace: Path, file: MetricFile) -> bool:
     """Whether a file that could be any table is a Keras CSVLogger's."""
     try:
-        handle, _ = open_plain(workspace, file.path, MAX_LINES_FILE)
+        handle, _ = open_job_file(workspace, file.path, MAX_LINES_FILE)
     except (OSError, ValueError):
         return False
     with os.fdopen(handle, "rb") as stream:
@@ -97,7 +97,7 @@ def _read(workspace: Path, file: MetricFile, began: StartingSource, reading: Rea
     """Read a file, unless all of it came with the source. False where it is absent."""
     try:
         limit = _LIMITS.get(file.kind, MAX_LINES_FILE)
-        handle, size = open_plain(workspace, file.path, limit)
+        handle, size = open_job_file(workspace, file.path, limit)
     except FileNotFoundError:
         return False
     with os.fdopen(handle, "rb") as stream:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from orchestrator.digest import Digest
 from orchestrator.run.collect.job_files import refuse_large
-from orchestrator.run.collect.walk_tree import escaped
+from orchestrator.run.collect.walk_tree import shown_name
 from orchestrator.value import Value
 
 MAX_LINE = 8 << 20  # bytes; an optimizer's operation over 10,000 tensors makes 1 MB
@@ -75,7 +75,7 @@ class OpsLog(NamedTuple):
     digest: Digest
 
 
-def header_of(stream: BinaryIO) -> tuple[int, int]:
+def read_header(stream: BinaryIO) -> tuple[int, int]:
     """Rank and beginning of a log, by which logs of several processes are paired. Raises ValueError."""
     line = stream.readline(MAX_LINE)
     value = _object(line)
@@ -89,8 +89,8 @@ def compare_ops(original: BinaryIO, rerun: BinaryIO) -> tuple[OpDifference | Non
 
     ValueError where a log breaks off before anything differs.
     """
-    rank, _ = header_of(original)
-    header_of(rerun)
+    rank, _ = read_header(original)
+    read_header(rerun)
     equal = 0
     for a, b in zip_longest(_ops(original), _ops(rerun)):
         found = _between(a, b)
@@ -189,4 +189,4 @@ def _natural(value: object) -> int:
 
 
 def _word(value: object) -> str:
-    return escaped(str(value or "").encode("utf-8", "backslashreplace").decode())[:MAX_WORD]
+    return shown_name(str(value or "").encode("utf-8", "backslashreplace").decode())[:MAX_WORD]

@@ -43,7 +43,7 @@ def box_of(run: RunLine) -> str:
     return run.box_name or (run.box or "")[:BOX_SHOWN]
 
 
-def verdict_of(run: RunLine) -> str:
+def verdict_word(run: RunLine) -> str:
     """Of a run that repeats another: what it showed, or why it was made."""
     if run.verdict is not None:
         return run.verdict
@@ -67,7 +67,7 @@ _PLAIN: dict[str, Callable[[RunLine], CellValue]] = {
     "seconds": lambda run: run.seconds,
     "seed": lambda run: run.seed,
     "incomplete": lambda run: run.metrics_incomplete,
-    "verdict": verdict_of,
+    "verdict": verdict_word,
     "rerun_of": lambda run: run.rerun_of,
     "image": lambda run: str(run.image),
     "reason": reason_of,

@@ -34,10 +34,10 @@ def run_document(run: RunRecord, series: bool = False) -> dict[str, Any]:
     left_out = {"git"} if series else {"git", "series"}
     document = {name: getattr(run, name) for name in type(run).model_fields if name not in left_out}
     git = run.git and {name: getattr(run.git, name) for name in GitState.model_fields if name != "patch"}
-    return dict(jsonable(document | {"git": git, "flags_changed": flags_changed(run)}))
+    return dict(jsonable(document | {"git": git, "flags_changed": moved_flags(run)}))
 
 
-def flags_changed(run: RunRecord) -> dict[str, tuple[Any, Any]]:
+def moved_flags(run: RunRecord) -> dict[str, tuple[Any, Any]]:
     """Determinism flags that the script itself moved: name -> value at its start, at its end."""
     changed: dict[str, tuple[Any, Any]] = {}
     for readback in run.readbacks:
@@ -82,7 +82,7 @@ def shown_run(
 
 def run_page(run: RunRecord, untrue: Collection[str] = ()) -> Iterator[Block]:
     yield Fields(_fields(run, untrue))
-    for name, (before, after) in flags_changed(run).items():
+    for name, (before, after) in moved_flags(run).items():
         yield warning(f"the script changed the determinism flag {name}: {before} -> {after}")
     if run.metrics_incomplete:
         yield warning(f"the metrics are incomplete: {run.metrics_incomplete}")
@@ -173,13 +173,13 @@ def _verdict_lines(run: RunRecord, verdicts: Sequence[VerdictLine]) -> Iterator[
     rows = []
     for item in verdicts:
         role, other = ("rerun of", item.original) if item.run == run.id else ("original of", item.run)
-        first, when = first_difference(item.document), moment_text(item.created_at)
+        first, when = first_difference_text(item.document), moment_text(item.created_at)
         rows.append((item.outcome, role, other, first, when, item.by, (item.box or "-")[:BOX_SHOWN]))
     yield Text()
     yield Table(("verdict", "as", "run", "first difference", "when", "by", "box"), rows)
 
 
-def first_difference(document: Mapping[str, Any]) -> str:
+def first_difference_text(document: Mapping[str, Any]) -> str:
     """Where the runs of a stored verdict first differ: `backward, step 3, fc.weight`, a file or a metric."""
     first = document.get("first")
     if isinstance(first, dict):

@@ -198,7 +198,7 @@ def write_files(target: Path, parts: Sequence[CrateFile], force: bool, watch: Wa
     The same parts give the same zip file. UsageError: something is there, or cannot be written there.
     StoreError: bytes are missing, or not those of their digest.
     """
-    refuse_existing(target, force)
+    refuse_existing_crate(target, force)
     total, done = sum(part.size for part in parts), 0
     try:
         with _zip(target) if _is_zip(target) else _folder(target) as put:
@@ -215,7 +215,7 @@ def _is_zip(target: Path) -> bool:
     return target.suffix.lower() == ".zip"
 
 
-def refuse_existing(target: Path, force: bool) -> None:
+def refuse_existing_crate(target: Path, force: bool) -> None:
     """UsageError where no crate may be written: known before the run's bytes are looked through."""
     zipped = _is_zip(target)
     if target.suffix.lower() in ARCHIVES:

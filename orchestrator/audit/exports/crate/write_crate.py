@@ -11,7 +11,7 @@ from orchestrator.audit.exports.crate.crate_files import (
     CrateFile,
     Role,
     input_parts,
-    refuse_existing,
+    refuse_existing_crate,
     run_parts,
     write_files,
 )
@@ -49,7 +49,7 @@ def write_crate(session: Session, run: RunRecord, request: CrateRequest, watch: 
     """
     if not run.state.final:
         raise UsageError(f"run {run.id} is {run.state.value}", "wait for its end: `reprise logs -f` follows")
-    refuse_existing(request.path, request.force)
+    refuse_existing_crate(request.path, request.force)
     watch.phase("export", run.id)
     parts, left_out = run_parts(session, run, watch)
     if request.inputs or request.input_paths:

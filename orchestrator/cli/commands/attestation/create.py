@@ -10,7 +10,7 @@ import click
 from orchestrator.cli.options import PathType, json_option, new_path
 
 if TYPE_CHECKING:
-    from orchestrator.audit.attestations.attestation_bundle import Bundle
+    from orchestrator.audit.attestations.attestation_bundle import Attestations
 
 
 @click.command("create")
@@ -69,7 +69,7 @@ def command(run: str, target: Path | None, push: bool, as_json: bool) -> None:
             line(f"attached as {pushed.place}@{pushed.digest}")
 
 
-def _document(bundle: Bundle) -> dict[str, object]:
+def _document(bundle: Attestations) -> dict[str, object]:
     from orchestrator.digest import Digest
 
     claim = bundle[0]

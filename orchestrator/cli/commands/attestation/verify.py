@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.options import PathType, json_option
 
 if TYPE_CHECKING:
-    from orchestrator.audit.attestations.attestation_bundle import Bundle
+    from orchestrator.audit.attestations.attestation_bundle import Attestations
     from orchestrator.digest import Digest
     from orchestrator.errors import ExitCode
 
@@ -55,7 +55,7 @@ def command(
     (signatures of other keys), `runs` (`run`, `box`, `submitted_by`, `finished_on`, `commit`,
     `dirty`, `verdicts`, `by`); `files`: each file with the outputs that it is; `problems`; `sound`.
     """
-    from orchestrator.audit.attestations.attestation_bundle import check_bundle
+    from orchestrator.audit.attestations.attestation_bundle import check_attestations
     from orchestrator.audit.keys import read_public
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.errors import ExitCode
@@ -65,12 +65,12 @@ def command(
     if not known:
         raise click.UsageError("there is no key in what --key names")
     digests = {str(path): _digest(path) for path in files}
-    checked = check_bundle(_read(source), tuple(known.values()), digests, least)
+    checked = check_attestations(_read(source), tuple(known.values()), digests, least)
     print_view(attestations_view(checked), as_json)
     return ExitCode.AUDIT if checked.problems else ExitCode.OK
 
 
-def _read(source: str) -> Bundle:
+def _read(source: str) -> Attestations:
     path = Path(source)
     if "@sha256:" in source and not os.path.lexists(path):
         from orchestrator.audit.attestations.publish import published

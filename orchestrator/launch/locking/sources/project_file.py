@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.pylock import DEEP_KEY
@@ -128,8 +130,8 @@ def _texts(value: Any, path: Path, key: str) -> Iterable[str]:
 
 
 def _named(table: dict[str, Any], name: str, path: Path, what: str) -> Any:
-    found = {re.sub(r"[-_.]+", "-", key).lower(): value for key, value in table.items()}
-    key = re.sub(r"[-_.]+", "-", name).lower()
+    found = {canonicalize_name(key): value for key, value in table.items()}
+    key = canonicalize_name(name)
     if key not in found:
         known = ", ".join(sorted(escaped(one) for one in table)[:20]) or "none"
         raise UsageError(f"{path} has no {what} {name!r}", f"there is: {known}")
