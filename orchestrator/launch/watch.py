@@ -45,3 +45,13 @@ class Silent:
 
     def note(self, text: str) -> None:
         pass
+
+
+class KeptNotes(Silent):
+    """Keeps the notes that it hears."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)

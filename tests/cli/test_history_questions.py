@@ -223,7 +223,7 @@ def test_lineage_is_a_tree(reprise: Call, ran: Call, tmp_path: Path) -> None:
     assert json.loads(reprise("lineage", A, "--json").out)["below"][0]["user"] == B
 
 
-def test_whence_knows_inputs_and_folders(reprise: Call, ran: Call, tmp_path: Path) -> None:
+def test_origin_knows_inputs_and_folders(reprise: Call, ran: Call, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "a").write_text("a")
@@ -242,7 +242,7 @@ def test_whence_knows_inputs_and_folders(reprise: Call, ran: Call, tmp_path: Pat
     assert document["folders"] == [] and len(document["files"]) == 2
 
 
-def test_whence_groups_what_the_same_run_left(reprise: Call, ran: Call, tmp_path: Path) -> None:
+def test_origin_groups_what_the_same_run_left(reprise: Call, ran: Call, tmp_path: Path) -> None:
     names = [f"shard-{number:02}" for number in range(30)]
     ran(A, outputs={f"out/{name}": name.encode() for name in names})
     (tmp_path / "got").mkdir()
@@ -256,8 +256,9 @@ def test_whence_groups_what_the_same_run_left(reprise: Call, ran: Call, tmp_path
 # No question to the record needs these, and each takes longer to import than the answer takes.
 UNNEEDED = {
     *("alembic", "cryptography", "docker", "obstore", "packaging", "psycopg", "requests", "rich", "ruamel"),
-    *("sqlalchemy.orm", "orchestrator.audit", "orchestrator.image.assembly", "orchestrator.launch.execute"),
-    *("orchestrator.launch.judge", "orchestrator.run.engine", "orchestrator.verdict.compare_runs"),
+    *("torch", "sqlalchemy.orm", "orchestrator.audit", "orchestrator.image.assembly"),
+    *("orchestrator.launch.execute", "orchestrator.launch.judge", "orchestrator.run.engine"),
+    "orchestrator.verdict.compare_runs",
 }
 
 

@@ -505,17 +505,7 @@ def test_bad_options_of_rerun(reprise: Call, options: list[str]) -> None:
     assert reprise("rerun", "aaaa", *options)[0] == ExitCode.USAGE
 
 
-def test_history_does_not_import_the_engines_library(process: Call, three: None) -> None:
-    """Half a second of imports is the price of the record; the engine's is not paid on top."""
-    code, out, err = process("history", PYTHONPROFILEIMPORTTIME="1")
-    assert code == 0
-    assert A in out
-    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in err.splitlines()}
-    assert "sqlalchemy" in imported
-    assert imported.isdisjoint({"docker", "rich", "torch", "requests"})
-
-
-def test_whence_finds_the_run_by_content(
+def test_origin_finds_the_run_by_content(
     recorded: Callable[..., RunRecord], reprise: Call, tmp_path: Path
 ) -> None:
     first = recorded(A, params={"lr": 0.1})
@@ -539,7 +529,7 @@ def test_whence_finds_the_run_by_content(
     assert "no run made this" in out
 
 
-def test_whence_of_what_nobody_made_has_an_exit_code_of_its_own(
+def test_origin_of_what_nobody_made_has_an_exit_code_of_its_own(
     home: Path, reprise: Call, tmp_path: Path
 ) -> None:
     (tmp_path / "mine").write_text("x")

@@ -14,7 +14,7 @@ from support.records import new_run
 from orchestrator.errors import ExitCode
 from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
-from orchestrator.launch.watch import Silent
+from orchestrator.launch.watch import KeptNotes, Silent
 from orchestrator.record.run_record import ImageFacts, RunRecord
 from orchestrator.run.attempt_model import Failure, Fingerprint, Output, OutputStatus, Result, State
 from orchestrator.run.hardware import box_id, host_bits
@@ -278,14 +278,6 @@ def test_a_forged_verdict_is_found(
     assert session.record.history.verdicts(C) == before, "an audit writes nothing"
 
 
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
-
-
 NO_VERDICT: list[dict[str, Any]] = [
     {"state": State.CANCELLED, "message": "cancelled"},
     {"state": State.LOST, "message": "the machine was restarted"},
@@ -298,10 +290,10 @@ def test_a_rerun_that_did_not_run_to_its_end_is_no_verdict(
     reprise: Call, session: Session, recorded: Call, ended: dict[str, Any]
 ) -> None:
     recorded(A, b"x")
-    notes = Notes()
+    notes = KeptNotes()
     assert judge(session, recorded(B, b"x", A, exit_code=None, **ended), notes) is None
     assert session.record.history.verdicts(A) == session.record.history.verdicts(B) == []
-    (said,) = notes.said
+    (said,) = notes.notes
     assert said.startswith("no verdict: the rerun ")
     ran = reprise("compare", A, B, "--record")
     assert (ran.code, "says nothing of its bits" in ran.err) == (ExitCode.USAGE, True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.base_python import with_packages
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.image.base.make_base import base_from_parts
@@ -55,15 +56,7 @@ def layout(settings: Settings) -> ImageLayout:
 
 @pytest.fixture
 def python() -> PythonFacts:
-    return PythonFacts(
-        executable="/opt/python/bin/python",
-        version="3.11.2",
-        purelib="/opt/python/lib/python3.11/site-packages",
-        glibc="2.36",
-        machine="x86_64",
-        packages={"torch": "2.13.0+cpu", "numpy": "2.4.6"},
-        torch="2.13.0+cpu",
-    )
+    return with_packages(torch="2.13.0+cpu", numpy="2.4.6")
 
 
 @pytest.fixture

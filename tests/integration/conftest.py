@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.box import Box
+from support.box import Box, make_box
 from support.services import (
     PostgresServer,
     RegistryServer,
@@ -21,6 +21,7 @@ from support.services import (
 from support.team import Team, team_of
 
 from orchestrator.image.base.base_pins import list_pins
+from orchestrator.launch.session import Session
 from orchestrator.settings import Settings, load
 
 # Of an operating system, what no test asks for: a third of its bytes.
@@ -75,3 +76,14 @@ def hub() -> Iterator[RegistryServer]:
     """A registry with nothing in it."""
     with registry_server() as server:
         yield server
+
+
+def own_box(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Box:
+    """A box that the tests of one file share."""
+    return make_box(tmp_path_factory.mktemp("own") / "home", shared_base)
+
+
+@pytest.fixture(scope="module")
+def session(own_box: Box) -> Iterator[Session]:
+    with Session(own_box.settings) as opened:
+        yield opened

@@ -30,18 +30,10 @@ from orchestrator.launch.bases.manage_bases import BASE_REPOSITORY, build_base, 
 from orchestrator.launch.bases.new_flavour import new_flavour
 from orchestrator.launch.bases.probe_python import probe_python
 from orchestrator.launch.session import Session
-from orchestrator.launch.watch import Silent
+from orchestrator.launch.watch import KeptNotes, Silent
 from orchestrator.settings import Settings, load
 
 pytestmark = pytest.mark.engine
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 REPO = Path(__file__).resolve().parents[2]
@@ -240,7 +232,7 @@ def pulled(registry: str, imported, os_archive: Path, recipes: Path) -> Iterator
 @pytest.mark.acceptance
 def test_over_an_os_image_of_a_registry_the_same_base_is_made(pulled, new_session, small):
     pulled("")
-    watch = Notes()
+    watch = KeptNotes()
     base = build_base(new_session(), "cpu", watch)
     assert watch.notes == [], "it was not pulled"
     assert base.ref.digest == small[1].ref.digest

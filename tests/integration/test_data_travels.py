@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.box import write_job
-from support.services import PostgresServer, RegistryServer
-from support.team import FINAL, Team, team_of
+from support.team import FINAL, Team
 
 from orchestrator.digest import Digest
-from orchestrator.settings import Settings
 from orchestrator.spec.inputs import digest_of
 
 pytestmark = pytest.mark.engine
@@ -22,14 +19,6 @@ import pathlib
 text = [path.read_text() for path in sorted(pathlib.Path('/inputs/data').rglob('*')) if path.is_file()]
 open('out.txt', 'w').write('|'.join(text))
 """
-
-
-@pytest.fixture
-def team(
-    tmp_path: Path, shared_base: Settings, team_registry: RegistryServer, postgres: PostgresServer
-) -> Iterator[Team]:
-    with team_of(tmp_path, shared_base, postgres.new_record(), team_registry) as made:
-        yield made
 
 
 def blob(tmp_path: Path, digest: Digest) -> Path:

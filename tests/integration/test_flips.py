@@ -6,11 +6,9 @@ The table in docs/verdict.md says what was flipped and what was said; it is held
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.box import Box, make_box
 from support.flipped_jobs import Originals, flip_world, flipped_job
 from support.flips import FLIPS, Flip
 
@@ -21,7 +19,6 @@ from orchestrator.launch.submit.rerun_run import RerunRequest, rerun
 from orchestrator.launch.submit.submit_run import submit
 from orchestrator.launch.watch import Silent
 from orchestrator.record.run_record import RunRecord
-from orchestrator.settings import Settings
 from orchestrator.verdict.verdict_model import Verdict
 
 pytestmark = pytest.mark.engine
@@ -37,17 +34,6 @@ TRIED = [
     pytest.param(flip, id=flip.name, marks=[pytest.mark.acceptance] if flip.name in LIKE_ANOTHER else [])
     for flip in FLIPS
 ]
-
-
-@pytest.fixture(scope="module")
-def own_box(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Box:
-    return make_box(tmp_path_factory.mktemp("flips") / "home", shared_base)
-
-
-@pytest.fixture(scope="module")
-def session(own_box: Box) -> Iterator[Session]:
-    with Session(own_box.settings) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.box import Box, containers, make_box, write_job
+from support.box import Box, containers, write_job
 from support.flipped_jobs import Originals, flip_world
 from support.flips import FLIPS, SCRIPT, Flip
 from support.restless_job import RESTLESS, restless, stops_where_it_parts
@@ -23,7 +23,6 @@ from orchestrator.launch.submit.submit_run import submit
 from orchestrator.launch.watch import Silent
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import State
-from orchestrator.settings import Settings
 from orchestrator.verdict.verdict_model import Verdict
 
 pytestmark = pytest.mark.engine
@@ -39,17 +38,6 @@ SLOW = (
 RERUNS = [flip for flip in FLIPS if flip.seed is None and not flip.data]
 EQUAL = ("precision of", "a determinism flag", "a file, not")  # they move no bit of the training here
 PARTING = [flip for flip in RERUNS if not flip.name.startswith(EQUAL)]
-
-
-@pytest.fixture(scope="module")
-def own_box(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Box:
-    return make_box(tmp_path_factory.mktemp("stopped") / "home", shared_base)
-
-
-@pytest.fixture(scope="module")
-def session(own_box: Box) -> Iterator[Session]:
-    with Session(own_box.settings) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,22 +20,10 @@ from support.web_fixtures import Site
 from support.web_server import web_server
 
 from orchestrator.launch.session import Session
-from orchestrator.record.record import Record, open_record
+from orchestrator.record.record import Record
 from orchestrator.run.attempt_model import TraceFile
 
 Visit = Callable[..., Page]
-
-
-@pytest.fixture
-def record(empty_site: Site) -> Iterator[Record]:
-    with open_record(empty_site.server.settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-def job(empty_site: Site, record: Record) -> Iterator[RunningJob]:
-    with running_job(empty_site.server.settings, record) as found:
-        yield found
 
 
 def test_two_tabs_follow_a_run_of_1000_points_a_second_through_a_restart_of_the_server(

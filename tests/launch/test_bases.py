@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from support.base_python import with_packages
 
 from orchestrator.digest import Digest
 from orchestrator.errors import EngineError, EngineMissingError, InfrastructureError, UsageError
@@ -23,34 +24,14 @@ from orchestrator.launch.bases import base_layers, manage_bases
 from orchestrator.launch.bases import probe_python as probe_module
 from orchestrator.launch.bases.manage_bases import build_base, pin_base
 from orchestrator.launch.session import Session
-from orchestrator.launch.watch import Silent
+from orchestrator.launch.watch import KeptNotes, Silent
 from orchestrator.run.engine.engine import EngineImage
 from orchestrator.settings import Settings, load
 
 REPO = Path(__file__).resolve().parents[2]
 DIGEST = "sha256:" + "0" * 64
 PLAIN = 'os_image = "bootstrap"\nrelease = "debian/bookworm"\nrequirements = "cpu/requirements.txt"\n'
-PYTHON = PythonFacts(
-    executable="/opt/python/bin/python",
-    version="3.11.2",
-    purelib="/opt/python/lib/python3.11/site-packages",
-    glibc="2.36",
-    machine="x86_64",
-    packages={"torch": "2.13.0+cpu"},
-    torch="2.13.0+cpu",
-)
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.phases: list[str] = []
-        self.notes: list[str] = []
-
-    def phase(self, name: str, detail: str = "") -> None:
-        self.phases.append(detail)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+PYTHON = with_packages(torch="2.13.0+cpu")
 
 
 @pytest.fixture
@@ -289,7 +270,7 @@ def made(monkeypatch: pytest.MonkeyPatch, session: Session, engine: Pretender) -
 
 def test_a_base_is_made_once_and_pinned(session: Session, made: list[str]):
     first = build_base(session, "cpu", Silent())
-    watch = Notes()
+    watch = KeptNotes()
     assert build_base(session, "cpu", watch).ref == first.ref
     assert made == ["cpu"]
     assert "made already" in watch.notes[0]
@@ -326,7 +307,7 @@ def test_a_committed_pin_comes_first_and_that_is_said(session: Session, made: li
     committed = session.settings.pins.read_text().replace(base.ref.digest, DIGEST)
     recipe = session.settings.recipes / "bases.toml"
     recipe.write_text(recipe.read_text() + "\n" + committed)
-    watch = Notes()
+    watch = KeptNotes()
     build_base(session, "cpu", watch, force=True)
     assert DIGEST in watch.notes[-1]
 
@@ -337,7 +318,7 @@ def test_where_the_os_image_cannot_be_pulled_it_is_made(session: Session, engine
     )
     update = {"os_image": f"team/os@{DIGEST}", "packages": ("g++",)}
     recipe = read_recipe(session.settings, "cpu").model_copy(update=update)
-    watch = Notes()
+    watch = KeptNotes()
     session.settings.home.mkdir()
     engine.refusal = EngineError("pulling: no route to host")
     assert base_layers._os_image(session, recipe, "reprise-build:x", watch) == "reprise-build:x"

@@ -10,19 +10,11 @@ from support.records import finish_run, image_facts, new_run
 
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.earlier_run import earlier_run
-from orchestrator.launch.watch import Silent
+from orchestrator.launch.watch import KeptNotes
 from orchestrator.run.attempt_model import Failure, State
 
 A, B = "aaaa000000000001", "bbbb000000000002"
 IMAGE = image_facts("image").digest
-
-
-class Heard(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture
@@ -34,7 +26,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
 
 
 def test_the_run_that_succeeded_is_taken_where_it_is_asked_for(session: Session) -> None:
-    heard = Heard()
+    heard = KeptNotes()
     assert earlier_run(session, IMAGE, True, heard) is None and heard.notes == []
     finish_run(session.record, new_run(id=A, image="image"))
     finish_run(session.record, new_run(id=B, image="image"), state=State.FAILED, failure=Failure.JOB)
@@ -46,7 +38,7 @@ def test_the_run_that_succeeded_is_taken_where_it_is_asked_for(session: Session)
 
 
 def test_a_run_that_failed_is_said_and_never_taken(session: Session) -> None:
-    heard = Heard()
+    heard = KeptNotes()
     finish_run(session.record, new_run(id=B, image="image"), state=State.FAILED, failure=Failure.JOB)
     assert earlier_run(session, IMAGE, True, heard) is None
     assert heard.notes == [f"submitted before as {B}, identical: the same digest; it is failed"]

@@ -32,7 +32,7 @@ from orchestrator.launch.inputs.fetch_input import (
 from orchestrator.launch.inputs.share_inputs import share_inputs
 from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
-from orchestrator.launch.watch import Silent
+from orchestrator.launch.watch import KeptNotes, Silent
 from orchestrator.record.store.input_trees import files_of, is_folder
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.settings import load
@@ -246,17 +246,12 @@ def test_a_byte_that_changed_in_the_cache_is_named_and_fetched_again(
     sent = put_input(here, data, SILENT)
     got = materialise(there, sent.digest, SILENT)
     flip(got / "ümlaut" if victim == "tree" else there.inputs.file(sent.digest))
-    notes: list[str] = []
-
-    class Notes(Silent):
-        def note(self, text: str) -> None:
-            notes.append(text)
-
+    watch = KeptNotes()
     asked.clear()
-    again = materialise(there, sent.digest, Notes())
+    again = materialise(there, sent.digest, watch)
     assert tree_of(again) == tree_of(data)
     assert asked == [Digest.of(b"x") if victim == "tree" else sent.digest]
-    assert "had other bytes; it is fetched again" in notes[0]
+    assert "had other bytes; it is fetched again" in watch.notes[0]
 
 
 def test_an_input_that_no_place_has_is_said(place: Place) -> None:

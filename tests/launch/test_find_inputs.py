@@ -12,17 +12,9 @@ from orchestrator.errors import UsageError
 from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import find_inputs, located_inputs
-from orchestrator.launch.watch import Silent
+from orchestrator.launch.watch import KeptNotes, Silent
 from orchestrator.settings import load
 from orchestrator.spec.inputs import digest_of
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.fixture
@@ -43,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_inputs_of_a_rerun_are_found_by_name_and_checked(session: Session, folder: Path) -> None:
-    wanted, watch = {"set": digest_of(folder)}, Notes()
+    wanted, watch = {"set": digest_of(folder)}, KeptNotes()
     paths = {"set": str(folder), "more": "/elsewhere"}
     assert located_inputs(session, wanted, paths, watch).paths == {"set": folder}
     with pytest.raises(UsageError, match="is not known to lie anywhere") as caught:
@@ -52,7 +44,7 @@ def test_inputs_of_a_rerun_are_found_by_name_and_checked(session: Session, folde
     (folder / "a").write_bytes(b"changed")
     with pytest.raises(UsageError, match=r"set is sha256:\w+, not sha256:\w+; Reprise has kept no copy"):
         located_inputs(session, wanted, paths, watch)
-    assert watch.said == []
+    assert watch.notes == []
 
 
 @pytest.mark.parametrize("change", ["other bytes", "gone"])
@@ -64,11 +56,11 @@ def test_a_copy_takes_the_place_of_what_changed_and_the_message_says_so(
         folder.rename(folder.with_name("aside"))
     else:
         (folder / "a").write_bytes(b"changed")
-    watch = Notes()
+    watch = KeptNotes()
     found = located_inputs(session, {"set": digest}, {"set": str(folder)}, watch)
     assert (found.paths["set"] / "a").read_bytes() == b"A"
     assert found.stamps["set"]
-    assert [text.endswith("the copy that Reprise kept is used") for text in watch.said] == (
+    assert [text.endswith("the copy that Reprise kept is used") for text in watch.notes] == (
         [] if change == "gone" else [True]
     )
     assert find_inputs(session, {"set": digest}, {})["set"] == found.paths["set"]

@@ -12,29 +12,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.base_python import with_packages
 from support.package_index import PackageIndex, only_this_index, package_index
 
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.read_lock import read_lock
 from orchestrator.launch.locking import resolve_packages
 from orchestrator.launch.locking.base_clashes import LockError
 from orchestrator.launch.locking.lock_requirements import LockedRequirements, lock_requirements
 from orchestrator.launch.locking.lock_target import LockTarget
 
-PYTHON = PythonFacts(
-    executable="/opt/python/bin/python",
-    version="3.11.2",
-    purelib="/opt/python/lib/python3.11/site-packages",
-    glibc="2.36",
-    machine="x86_64",
-    packages={"torch": "2.13.0+cpu", "numpy": "2.4.6", "fsspec": "2026.9.0", "odd": "not-a-version"},
-    torch="2.13.0+cpu",
-)
+PYTHON = with_packages(torch="2.13.0+cpu", numpy="2.4.6", fsspec="2026.9.0", odd="not-a-version")
 TARGET = LockTarget(base="cpu", python=PYTHON)
 GPU = LockTarget(
     base="cuda",
-    python=PYTHON.model_copy(update={"packages": {"torch": "2.13.0", "numpy": "2.4.6"}, "torch": "2.13.0"}),
+    python=with_packages(torch="2.13.0", numpy="2.4.6"),
 )
 
 

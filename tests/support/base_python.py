@@ -1,4 +1,4 @@
-"""The Python of a base without packages, for tests of what is locked and fetched for it."""
+"""The Python of a base, for tests of what is locked, fetched and assembled for it."""
 
 from __future__ import annotations
 
@@ -12,3 +12,7 @@ PYTHON = PythonFacts(
     machine="x86_64",
     packages={},
 )
+
+
+def with_packages(**packages: str) -> PythonFacts:
+    return PYTHON.model_copy(update={"packages": packages, "torch": packages.get("torch")})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from orchestrator.record.record import Record
@@ -78,7 +77,3 @@ def running_job(
         yield job
     finally:
         job.close()
-
-
-def folder_of(settings: Settings, run: str, attempt: int) -> Path:
-    return folders_of(settings, run, attempt).workspace.parent

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import pytest
 
+from orchestrator.record.record import Record, open_record
 from orchestrator.settings import Settings, load
 from support.fresh_record import plant
+from support.running_run import RunningJob, running_job
 from support.seeded_record import Seeded, seed
 from support.web_server import WebServer, web_server
 
-__all__ = ["Site", "empty_site", "site", "site_of"]
+__all__ = ["Site", "empty_site", "job", "record", "site", "site_of"]
 
 
 class Site(NamedTuple):
@@ -56,3 +58,16 @@ def site_of(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 @pytest.fixture
 def empty_site(site_of: Callable[..., Site]) -> Site:
     return site_of(seeded=False)
+
+
+@pytest.fixture
+def record(empty_site: Site) -> Iterator[Record]:
+    with open_record(empty_site.server.settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def job(empty_site: Site, record: Record) -> Iterator[RunningJob]:
+    """A run of the empty site that is not over."""
+    with running_job(empty_site.server.settings, record) as found:
+        yield found

@@ -63,18 +63,6 @@ class Stream:
         self._connection.close()
 
 
-@pytest.fixture
-def record(empty_site: Site) -> Iterator[Record]:
-    with open_record(empty_site.server.settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-def job(empty_site: Site, record: Record) -> Iterator[RunningJob]:
-    with running_job(empty_site.server.settings, record) as found:
-        yield found
-
-
 @contextmanager
 def streaming(site: Site, job: RunningJob, last: str = "") -> Iterator[Stream]:
     stream = Stream(site.server, f"/runs/{job.run}/events", last)

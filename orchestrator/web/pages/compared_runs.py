@@ -12,7 +12,7 @@ from starlette.routing import Route
 from orchestrator.analysis.parallel_axes import Axis
 from orchestrator.errors import UsageError
 from orchestrator.launch.judge.run_source import source_of
-from orchestrator.launch.watch import Silent
+from orchestrator.launch.watch import KeptNotes
 from orchestrator.redaction import redact_known
 from orchestrator.verdict.many_runs_difference import many_differences
 from orchestrator.verdict.source_difference import code_difference
@@ -85,23 +85,13 @@ def compared_code(request: Request) -> Response:
     if len(ids) != 2:
         raise UsageError("code is compared between two runs", "name both: runs=ID,ID")
     a, b = (session.record.run_without_series(run) for run in ids)
-    watch = _Notes()
+    watch = KeptNotes()
     one = source_of(session, a, watch, pulling=False)
     two = one if a.image == b.image else source_of(session, b, watch, pulling=False)
     view = code_view(a, b, code_difference(one, two))
     return view_page(
-        request, f"Code of {a.id} and {b.id}", view, "compare_code.html", notes=watch.texts, ids=ids
+        request, f"Code of {a.id} and {b.id}", view, "compare_code.html", notes=watch.notes, ids=ids
     )
-
-
-class _Notes(Silent):
-    """Keeps what a person should know."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
 
 
 routes = [Route("/compare", compared_runs), Route("/compare/code", compared_code)]
