@@ -35,7 +35,7 @@ PARTS = ("ledger", "rows", "runs", "blobs", "verdicts", "images", "engine", "reg
     "--since",
     metavar="WHEN",
     callback=read_since,
-    help="Runs from then on: 2d, 3h, an ISO date; the ledger whole.",
+    help="Only runs since 2d, 3h, or an ISO date; the ledger is read whole.",
 )
 @click.option(
     "--witness",

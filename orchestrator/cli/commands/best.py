@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("job")
 @click.option("--metric", required=True, help="The metric's name, such as accuracy, or loss.min.")
 @click.option("--minimize", is_flag=True, help="The smallest value is the best.")
-@click.option("--last", is_flag=True, help="By each run's last value, not by its best point.")
+@click.option("--last", is_flag=True, help="Go by each run's last value, not by its best point.")
 @click.option("--importance", is_flag=True, help="Say, too, how much each parameter decided.")
 @json_option
 def command(job: str, metric: str, minimize: bool, last: bool, importance: bool, as_json: bool) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command("compare")
 @click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True)
-@click.option("--record", is_flag=True, help="Write the verdict down, as one on the second run.")
+@click.option("--record", is_flag=True, help="Record the verdict, as one on the second run.")
 @click.option(
     "--operations",
     is_flag=True,

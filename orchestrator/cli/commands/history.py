@@ -29,13 +29,17 @@ ASPECTS = ("packages", "code", "params", "seed", "base", "inputs", "hardware")
 @click.option("--by", metavar="WHO", help="Only runs that this person submitted.")
 @click.option("--box", metavar="BOX", help="Only runs that this box executed: a name, or the id's beginning.")
 @click.option("--tag", metavar="TAG", help="Only runs with this tag.")
-@click.option("--changed", type=click.Choice(ASPECTS), help="Only runs that differ in it from the last.")
+@click.option(
+    "--changed",
+    type=click.Choice(ASPECTS),
+    help="Only runs in which this differs from the run before of the same job.",
+)
 @click.option("--archived", is_flag=True, help="Only runs that were put away; they are left out without it.")
 @click.option("--no-reruns", is_flag=True, help="Leave out runs that repeat another.")
 @click.option(
     "--columns",
     metavar="NAME,NAME",
-    help="Such as run,params.lr,metrics.loss.min,reason; params, logged, metrics and all are many.",
+    help="Such as run,params.lr,metrics.loss.min,reason; `params`, `logged`, `metrics`, `all`: every one.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV: all columns, or those of --columns.")
 @click.option(
@@ -45,7 +49,9 @@ ASPECTS = ("packages", "code", "params", "seed", "base", "inputs", "hardware")
     help="Write a Parquet file of the same columns; needs pyarrow.",
 )
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many runs.")
-@click.option("--after", metavar="NEXT", help="Only the runs that follow a page: it says so at its end.")
+@click.option(
+    "--after", metavar="NEXT", help="Go on behind an earlier page, which says this value at its end."
+)
 @json_option
 def command(
     status: tuple[str, ...],

@@ -12,7 +12,12 @@ from orchestrator.cli.options import PathType, json_option, quiet_option
 @click.command("lock")
 @click.argument("path", metavar="[SPEC|FOLDER|FILE]", type=PathType(), default=".")
 @click.option("--base", metavar="NAME", help="The base; default: the job file's, else the default one.")
-@click.option("--output", metavar="FILE", type=PathType(), help="Where the lock goes.")
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=PathType(),
+    help="The file to write; default: the job file's lock, else requirements.lock.",
+)
 @click.option("--extra", "extras", metavar="NAME", multiple=True, help="With these optional dependencies.")
 @click.option("--group", "groups", metavar="NAME", multiple=True, help="With these dependency groups.")
 @click.option("--upgrade", is_flag=True, help="Newest versions, also of what is locked already.")

@@ -16,7 +16,7 @@ from orchestrator.cli.options import PathType, json_option, new_path
     "target",
     type=PathType(file_okay=False),
     callback=new_path,
-    help="Copy them there.",
+    help="Copy them into this folder.",
 )
 @click.option("--path", "glob", help="Only paths that match; `*` matches any characters, `/` too.")
 @click.option("--force", is_flag=True, help="With --to: replace files that are there already.")

@@ -52,7 +52,7 @@ class _Rerun(click.Command):
 @click.option("--cpus", type=click.FloatRange(min=0, min_open=True), help="Another number of CPUs.")
 @click.option("--gpu", metavar="MODEL", help="Run on a GPU of this model.")
 @click.option("--on", metavar="PLACE", help="Run it elsewhere: worker, slurm, ray, or the name of a box.")
-@click.option("--elsewhere", is_flag=True, help="On any box with a worker but the one of the original.")
+@click.option("--elsewhere", is_flag=True, help="Run it on any box with a worker but the original's.")
 @click.option("--detach", is_flag=True, help="With --on or --elsewhere: do not wait for its end.")
 @click.option("--predict", is_flag=True, help="Run nothing: should this box give the same bits?")
 @click.option(
@@ -65,7 +65,7 @@ class _Rerun(click.Command):
     "stop_after",
     metavar="[=N]",
     type=click.IntRange(min=0),
-    help="Stop it N steps (0) after its first difference from the original.",
+    help="Stop it N steps after its first difference from the original; without N at once.",
 )
 @rehash_option
 @quiet_option

@@ -14,8 +14,16 @@ if TYPE_CHECKING:
 
 
 @click.command("web")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen: 0.0.0.0 for a team.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8100, show_default=True, help="0: a free one.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address to listen at; 0.0.0.0 for a team."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8100,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
 @click.option(
     "--name",
     "names",

@@ -11,7 +11,13 @@ from orchestrator.cli.options import PathType, json_option, new_path
 
 @click.command("sbom")
 @click.argument("target", metavar="DIGEST|RUN")
-@click.option("--to", type=PathType(), callback=new_path, metavar="FILE", help="Into a file.")
+@click.option(
+    "--to",
+    type=PathType(),
+    callback=new_path,
+    metavar="FILE",
+    help="Write it into this file.",
+)
 @json_option
 def command(target: str, to: Path | None, as_json: bool) -> None:
     """Print the bill of materials of an image (CycloneDX 1.6, JSON).

@@ -15,12 +15,22 @@ if TYPE_CHECKING:
 
 
 @click.command("log")
-@click.option("--run", metavar="RUN", help="Of this run.")
-@click.option("--kind", "kinds", metavar="KIND", multiple=True, help="Such as run.finished, or run; repeat.")
-@click.option("--since", metavar="WHEN", callback=read_since, help="Not older than 2d, 3h, or an ISO date.")
-@click.option("--by", metavar="WHO", help="By this user, or user@machine.")
+@click.option("--run", metavar="RUN", help="Only events of this run.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many."
+    "--kind",
+    "kinds",
+    metavar="KIND",
+    multiple=True,
+    help="Only this kind, such as run.finished, or run for all of a run; repeat.",
+)
+@click.option("--since", metavar="WHEN", callback=read_since, help="Not older than 2d, 3h, or an ISO date.")
+@click.option("--by", metavar="WHO", help="Only by this user, or user@machine.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="At most so many events, the newest.",
 )
 @json_option
 def command(

@@ -8,7 +8,7 @@ import click
 
 
 @click.command("start")
-@click.option("--name", help="What people call this box; the host's name without it.")
+@click.option("--name", help="The name that people see; default: the host's name.")
 @click.option(
     "--slots",
     type=click.IntRange(0),
