@@ -12,7 +12,7 @@ from orchestrator.cli.options import json_option, read_span
     "--older-than",
     metavar="TIME",
     callback=read_span,
-    help="Only blobs that nothing stored or used again for so long: 12h, 30d; on S3 2h or more.  [default: 24h]",
+    help="Only blobs that nothing stored or used for so long: 12h, 30d; on S3 2h or more.  [default: 24h]",
 )
 @click.option("--dry-run", is_flag=True, help="Remove nothing; say what would go.")
 @json_option
