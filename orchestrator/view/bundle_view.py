@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from orchestrator.message_wording import count, listed
 from orchestrator.view.forms.human_units import size_text
@@ -13,6 +12,7 @@ from orchestrator.view.forms.page import Block, Fields, Text, Tone, View
 
 if TYPE_CHECKING:
     from orchestrator.audit.exports.crate.write_crate import Crated
+    from orchestrator.audit.exports.page_evidence import WrittenPage
     from orchestrator.launch.bundles.export_bundle import ExportedBundle
     from orchestrator.launch.bundles.import_bundle import ImportedBundle
     from orchestrator.launch.bundles.record_file import ExportedRecord, ImportedRecord
@@ -43,24 +43,7 @@ def crate_view(done: Crated) -> View:
     return View(jsonable(done), page(), str(done.path))
 
 
-class ProofPage(Protocol):
-    """What web/proof_page.py wrote; that room stands above this one."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def badge(self) -> Path: ...
-    @property
-    def run(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def events(self) -> int: ...
-    @property
-    def key(self) -> str: ...
-
-
-def page_view(done: ProofPage) -> View:
+def page_view(done: WrittenPage) -> View:
     """A page that proves itself; its path is the last line."""
     fields = [
         ("run", done.run),
@@ -71,9 +54,7 @@ def page_view(done: ProofPage) -> View:
     said = Text(
         "readers compare the key's fingerprint: tell it to them by another way than the page", Tone.QUIET
     )
-    names = ("path", "badge", "run", "size", "events", "key")
-    document = jsonable({name: getattr(done, name) for name in names})
-    return View(document, (Fields(fields), said, Text(str(done.path))), str(done.path))
+    return View(jsonable(done), (Fields(fields), said, Text(str(done.path))), str(done.path))
 
 
 def imported_view(done: ImportedBundle) -> View:

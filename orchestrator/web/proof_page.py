@@ -15,7 +15,7 @@ from markupsafe import Markup
 from orchestrator.analysis.metric_lines import metric_line
 from orchestrator.analysis.number_scale import share_between
 from orchestrator.audit.attestations.attest_run import sound_verdicts
-from orchestrator.audit.exports.page_evidence import PageEvidence, evidence_of, signed_page
+from orchestrator.audit.exports.page_evidence import PageEvidence, WrittenPage, evidence_of, signed_page
 from orchestrator.audit.keys import signing_key
 from orchestrator.durable import write_bytes
 from orchestrator.errors import UsageError
@@ -34,15 +34,6 @@ STRETCHES = 300
 class PageRequest(Value):
     path: Path
     force: bool = False  # replace files that are there
-
-
-class WrittenPage(Value):
-    path: Path
-    badge: Path
-    run: str
-    size: int  # bytes of the page
-    events: int  # of the ledger, that are proven
-    key: str  # the fingerprint that a reader compares
 
 
 class _Drawn(NamedTuple):

@@ -55,6 +55,15 @@ class PageEvidence(Value):
     page: str = ""  # empty until the page is made
 
 
+class WrittenPage(Value):
+    path: Path
+    badge: Path
+    run: str
+    size: int  # bytes of the page
+    events: int  # of the ledger, that are proven
+    key: str  # the fingerprint that a reader compares
+
+
 def evidence_of(session: Session, run: str) -> PageEvidence:
     """The run's events under a tree head that this box's key has signed."""
     sign_ledger(session)
