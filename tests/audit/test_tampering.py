@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from support.altered import flipped
 from support.records import new_run
 from support.services import PostgresServer
 from support.tampered_world import (
@@ -319,9 +320,7 @@ def test_a_flipped_byte_in_any_region_of_an_event_is_found_and_named(
     changed = "UPDATE event SET document = ? WHERE idx = ?"
     with made.sql() as connection:
         for at in sorted({0, len(whole) - 1, *range(0, len(whole), steps)}):
-            flipped = bytearray(whole)
-            flipped[at] ^= 1
-            connection.execute(changed, (bytes(flipped), index))
+            connection.execute(changed, (flipped(whole, at), index))
             findings = look(watched, AuditPart.LEDGER)
             connection.execute(changed, (whole, index))
             assert names_event(findings, index), f"byte {at}: {findings}"
@@ -529,9 +528,7 @@ def test_any_byte_of_any_blob_is_found_and_named(world: World) -> None:
     for path in paths:
         whole = path.read_bytes()
         for at in sorted({0, 1, len(whole) // 2, len(whole) - 1}):
-            flipped = bytearray(whole)
-            flipped[at] ^= 0x80
-            path.write_bytes(flipped)
+            path.write_bytes(flipped(whole, at, 0x80))
             assert said(world.findings(AuditPart.BLOBS)) == {("blob altered", f"blob sha256:{path.name}")}
         path.write_bytes(whole)
     assert world.findings(AuditPart.BLOBS) == []

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.altered import flipped
 from support.programs import load_program
 
 from orchestrator.digest import Digest
@@ -191,11 +192,10 @@ def test_what_was_put_into_a_payloads_layer_is_found(
 def test_no_byte_of_the_layer_can_be_another(
     layout: ImageLayout, python: PythonFacts, tmp_path: Path, data: st.DataObject
 ) -> None:
-    raw = bytearray(layer(layout, python, payload()).read_bytes())
-    place = data.draw(st.integers(0, len(raw) - 1))
-    raw[place] ^= data.draw(st.integers(1, 255))
+    raw = layer(layout, python, payload()).read_bytes()
+    place, mask = data.draw(st.integers(0, len(raw) - 1)), data.draw(st.integers(1, 255))
     path = tmp_path / "layer.tar"
-    path.write_bytes(bytes(raw))
+    path.write_bytes(flipped(raw, place, mask))
     assert payload_problem(path, NEWEST) is not None
 
 

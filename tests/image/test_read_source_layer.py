@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from support.altered import flip_file, with_other_bytes
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
@@ -43,9 +43,7 @@ def test_a_source_comes_back_as_it_went_in(layout: ImageLayout) -> None:
 def test_a_damaged_layer_is_refused(layout: ImageLayout) -> None:
     layer = source_layer(layout, SourceTree(files=FILES))
     path = layout.path(layer.digest)
-    data = bytearray(path.read_bytes())
-    data[-3000] ^= 1
-    path.write_bytes(data)
+    flip_file(path, -3000)
     with pytest.raises(StoreError, match="no longer has"):
         source_texts(layout, layer)
     path.unlink()
@@ -125,11 +123,8 @@ def test_any_changed_byte_is_told_or_does_not_matter(layout: ImageLayout, tmp_pa
     whole = layout.path(source_layer(layout, SourceTree(files=FILES[1:])).digest).read_bytes()
     path = tmp_path / "changed.tar"
 
-    @given(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), min_size=1, max_size=6))
-    def check(changes: list[tuple[int, int]]) -> None:
-        data = bytearray(whole)
-        for place, value in changes:
-            data[place] = value
+    @given(with_other_bytes(whole, 6))
+    def check(data: bytes) -> None:
         path.write_bytes(data)
         try:
             for entry in source_files(path):

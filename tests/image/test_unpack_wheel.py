@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from support.altered import with_other_bytes
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError, StoreError, UsageError
@@ -91,11 +91,8 @@ def test_any_changed_byte_is_told_or_does_not_matter(make_wheel: Any, tmp_path: 
     whole = make_wheel("spam", entry_points="[console_scripts]\nspam = spam:main\n").read_bytes()
     path = tmp_path / "spam-1.0-py3-none-any.whl"
 
-    @given(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), min_size=1, max_size=4))
-    def check(changes: list[tuple[int, int]]) -> None:
-        data = bytearray(whole)
-        for place, value in changes:
-            data[place] = value
+    @given(with_other_bytes(whole, 4))
+    def check(data: bytes) -> None:
         path.write_bytes(data)
         try:
             unpacked(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.altered import flip_file
 
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.image_layout import ImageLayout
@@ -232,8 +233,6 @@ def test_a_file_that_is_no_wheel_is_refused(kit: Kit, tmp_path: Path) -> None:
 
 def test_a_damaged_member_is_refused(kit: Kit, make_wheel: Any) -> None:
     path = make_wheel("spam", files={"spam.bin": os.urandom(4000)})
-    data = bytearray(path.read_bytes())
-    data[1000] ^= 1
-    path.write_bytes(data)
+    flip_file(path, 1000)
     with pytest.raises(UsageError, match="not a usable wheel"):
         kit.build(path)

@@ -16,6 +16,7 @@ from in_toto_attestation.v1.statement import Statement as ForeignStatement
 from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
 from securesystemslib.dsse import Envelope as ForeignEnvelope
 from securesystemslib.signer import SSlibKey
+from support.altered import flipped
 from support.box import Box, Outcome, git, make_box, write_job
 from support.records import new_run
 from support.services import RegistryServer, registry_server
@@ -130,10 +131,8 @@ def test_what_differs_by_nature_or_was_altered_is_not_vouched_for(two: Two, tmp_
     bundle = read_attestations(two.file.read_bytes(), "x")
     data = (two.outputs / "x.txt").read_bytes()
     for place in range(len(data)):
-        flipped = bytearray(data)
-        flipped[place] ^= 1
-        assert check_attestations(bundle, keys, {"x": Digest.of(flipped)}).problems
-    (tmp_path / "x.txt").write_bytes(flipped)
+        assert check_attestations(bundle, keys, {"x": Digest.of(flipped(data, place))}).problems
+    (tmp_path / "x.txt").write_bytes(flipped(data, 0))
     assert two.check("--file", str(tmp_path / "x.txt")).code == 6
 
 
@@ -145,10 +144,8 @@ def test_every_flipped_byte_of_the_file_is_found(two: Two, tmp_path: Path) -> No
     codes = set()
     for number, line in enumerate(lines):
         for place in range(len(line)):
-            flipped = bytearray(line)
-            flipped[place] ^= 1
             try:
-                altered = read_attestations(bytes(flipped), "x")
+                altered = read_attestations(flipped(line, place), "x")
             except UsageError:
                 codes.add(2)
                 continue

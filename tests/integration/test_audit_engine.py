@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.altered import flipped as flipped_byte
 from support.box import Box, make_box, small_job
 from support.records import new_run
 from support.services import SecondEngine, engine_server, registry_server
@@ -157,9 +158,8 @@ def test_what_was_changed_in_the_boxs_layout_is_named(box: Box, tmp_path: Path) 
     assert sound == {("image is not what it claims", f"image {forged}")}
 
     source = manifest_of(box, flipped)["layers"][-1]["digest"]
-    data = bytearray(blob(box, source).read_bytes())
-    data[len(data) // 2] ^= 1
-    replace(blob(box, source), bytes(data))
+    data = blob(box, source).read_bytes()
+    replace(blob(box, source), flipped_byte(data, len(data) // 2))
     config = manifest_of(box, configured)["config"]["digest"]
     replace(blob(box, config), blob(box, manifest_of(box, swapped)["config"]["digest"]).read_bytes())
     replace(blob(box, swapped), blob(box, flipped).read_bytes())

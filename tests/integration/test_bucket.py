@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 import pytest
+from support.altered import flip_file
 from support.box import Box, make_box, write_job
 from support.services import S3Server
 
@@ -56,9 +57,7 @@ def test_runs_have_their_bytes_there_and_a_changed_byte_is_named(
     (output,) = [one for one in run["outputs"] if one["path"] == "x.txt"]
     hexes = output["digest"].removeprefix("sha256:")
     path = s3.path(f"{prefix}/sha256/{hexes[:2]}/{hexes}")
-    data = bytearray(path.read_bytes())
-    data[0] ^= 1
-    path.write_bytes(data)
+    flip_file(path)
     s3.touched()
     damaged = far.type("outputs", run["id"], "--to", str(tmp_path / "damaged"))
     assert damaged.code == 5

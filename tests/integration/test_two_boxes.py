@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.altered import flip_file
 from support.box import Outcome, write_job
 from support.services import PostgresServer, RegistryServer, SecondEngine, postgres_server
 from support.team import Team, team_of
@@ -122,10 +123,7 @@ def test_a_byte_flipped_in_the_store_or_the_registry_is_named(
     (output,) = run["outputs"]
     hexes = output["digest"].removeprefix("sha256:")
     path = tmp_path / "store" / "sha256" / hexes[:2] / hexes
-    path.chmod(0o644)
-    data = bytearray(path.read_bytes())
-    data[0] ^= 1
-    path.write_bytes(data)
+    flip_file(path)
     copied = team.person.type("outputs", run["id"], "--to", str(tmp_path / "copy"))
     assert copied.code == 5
     assert output["digest"] in copied.err

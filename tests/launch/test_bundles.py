@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
+from support.altered import flipped
 from support.box import Box
 from support.examples import tries
 from support.records import new_run
@@ -604,9 +605,7 @@ def test_blobs_with_other_bytes_are_refused(other: Session, draft: Draft, tmp_pa
         spans = [(info.name, info.offset_data, info.size) for info in archive if info.size]
     for name, start, size in spans:
         for at in (start, start + size - 1):
-            data = bytearray(honest)
-            data[at] ^= 0x20
-            (tmp_path / "b.tar").write_bytes(data)
+            (tmp_path / "b.tar").write_bytes(flipped(honest, at, 0x20))
             refused(other, tmp_path / "b.tar", name.rpartition("/")[2] if name.startswith("blobs") else "")
 
 
@@ -619,9 +618,8 @@ def test_blobs_with_other_bytes_are_refused(other: Session, draft: Draft, tmp_pa
 def test_any_flipped_bit_is_refused(
     other: Session, draft: Draft, tmp_path: Path, where: float, bit: int
 ) -> None:
-    data = bytearray((tmp_path / "honest.tar").read_bytes())
-    data[int(where * len(data))] ^= 1 << bit
-    (tmp_path / "flipped.tar").write_bytes(data)
+    data = (tmp_path / "honest.tar").read_bytes()
+    (tmp_path / "flipped.tar").write_bytes(flipped(data, int(where * len(data)), 1 << bit))
     refused(other, tmp_path / "flipped.tar")
 
 

@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.altered import flip_file
 from support.records import finish_run, new_run
 from support.services import S3Server
 
@@ -64,7 +65,7 @@ class Place:
         return self.store / "sha256" / digest.hex[:2] / digest.hex
 
     def flip(self, digest: Digest) -> None:
-        flip(self.blob(digest))
+        flip_file(self.blob(digest))
         if self.s3 is not None:
             self.s3.touched()
 
@@ -113,15 +114,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Digest]:
 
         monkeypatch.setattr(kind, "stream", noted)
     return found
-
-
-def flip(path: Path) -> None:
-    mode = path.stat().st_mode
-    path.chmod(0o644)
-    content = bytearray(path.read_bytes())
-    content[0] ^= 1
-    path.write_bytes(content)
-    path.chmod(mode)
 
 
 def tree_of(folder: Path) -> dict[str, bytes]:
@@ -245,7 +237,7 @@ def test_a_byte_that_changed_in_the_cache_is_named_and_fetched_again(
     here, there = place.session("here"), place.session("there")
     sent = put_input(here, data, SILENT)
     got = materialise(there, sent.digest, SILENT)
-    flip(got / "ümlaut" if victim == "tree" else there.inputs.file(sent.digest))
+    flip_file(got / "ümlaut" if victim == "tree" else there.inputs.file(sent.digest))
     watch = KeptNotes()
     asked.clear()
     again = materialise(there, sent.digest, watch)

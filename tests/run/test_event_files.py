@@ -12,6 +12,7 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.altered import flip_bit
 from tensorboardX import SummaryWriter
 
 from orchestrator.run.attempt_model import MetricPoint, Output, OutputStatus
@@ -68,10 +69,8 @@ def test_no_flipped_bit_goes_unseen(tmp_path: Path) -> None:
     data = written(tmp_path, everything).read_bytes()
     chosen = random.Random(1).sample(range(len(data) * 8), 300)
     for bit in chosen:
-        damaged = bytearray(data)
-        damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(EventFileError):
-            list(read_events(io.BytesIO(damaged)))
+            list(read_events(io.BytesIO(flip_bit(data, bit))))
 
 
 def test_a_file_that_is_cut_off_says_so(tmp_path: Path) -> None:

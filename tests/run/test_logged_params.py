@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.altered import flipped
 from support.examples import tries
 
 from orchestrator.run.metrics.event_files import EventFileError
@@ -170,10 +171,8 @@ def test_a_cut_log_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
 
 def test_a_flipped_bit_is_seen_wherever_it_is(tmp_path: Path) -> None:
     for place in (0, 4, 6, 9, 11, 13, 20, 200, BLOCK + 3, len(WANDB) - 1):
-        altered = bytearray(WANDB)
-        altered[place] ^= 4
         path = tmp_path / "x"
-        path.write_bytes(altered)
+        path.write_bytes(flipped(WANDB, place, 4))
         with path.open("rb") as stream, pytest.raises(EventFileError):
             list(read_wandb(stream))
 

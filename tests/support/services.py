@@ -26,6 +26,7 @@ import pytest
 
 from orchestrator.record.record import open_record
 from orchestrator.settings import load
+from support.altered import flip_file
 
 
 def free_port() -> int:
@@ -187,9 +188,7 @@ class RegistryServer:
 
     def flip(self, digest: str) -> None:
         """Change one byte in the middle of a blob's file."""
-        data = bytearray(self.blob(digest).read_bytes())
-        data[len(data) // 2] ^= 1
-        self.blob(digest).write_bytes(data)
+        flip_file(self.blob(digest), self.blob(digest).stat().st_size // 2)
 
 
 # `htpasswd -nbB ada "open sesame"`, with fewer rounds: the registry takes bcrypt only.

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import pytest
+from support.altered import flipped
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
@@ -300,10 +301,9 @@ def _replace(original, *outputs):
 
 
 def test_a_differing_output_is_named_with_its_first_byte(judge, original, blobs):
-    data = bytearray(b"weights" * 1000)
-    data[1284] ^= 1
+    data = flipped(b"weights" * 1000, 1284)
     verdict = judge(
-        **_replace(original, blobs.kept("model.pt", bytes(data))), metrics={"accuracy": 0.9833, "loss": 0.25}
+        **_replace(original, blobs.kept("model.pt", data)), metrics={"accuracy": 0.9833, "loss": 0.25}
     )
     assert verdict.outcome is Outcome.DIFFERENT
     assert verdict.outcome.exit_code is ExitCode.DIFFERENT

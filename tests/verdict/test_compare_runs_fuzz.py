@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from support.altered import flipped
 from support.examples import tries
 
 from orchestrator.digest import Digest
@@ -127,9 +128,7 @@ def one_bit(generator: random.Random, data: bytes) -> bytes:
     place = spared.start
     while place in spared:
         place = generator.randrange(generator.choice((header, len(data))))
-    changed = bytearray(data)
-    changed[place] ^= 1 << generator.randrange(8)
-    return bytes(changed)
+    return flipped(data, place, 1 << generator.randrange(8))
 
 
 def one_line(generator: random.Random, data: bytes) -> bytes:
