@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.programs import load_program
+from support.programs import load_program, ran
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -59,13 +58,8 @@ def test_a_files_settings_and_the_environments_arrive(tmp_path: Path) -> None:
         "[global]\nindex-url = http://mirror/simple\nextra-index-url =\n    http://a\n    http://b\n"
     )
     given = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, str(REPO / "scripts" / "pip_settings.py")],
-        env={**given, "PIP_CONFIG_FILE": str(file), "PIP_FIND_LINKS": "/wheels /more"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    environ = {**given, "PIP_CONFIG_FILE": str(file), "PIP_FIND_LINKS": "/wheels /more"}
+    done = ran(sys.executable, str(REPO / "scripts" / "pip_settings.py"), env=environ)
     lines = dict(line.split("=", 1) for line in done.stdout.splitlines())
     assert lines["UV_DEFAULT_INDEX"] == "http://mirror/simple"
     assert lines["UV_INDEX"] == "http://a http://b"

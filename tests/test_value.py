@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.programs import ran
 
 MODEL = "class One({base}):\n    x: int\nOne(x=1)\n"
 PYDANTICS = "from pydantic import BaseModel\n" + MODEL.format(base="BaseModel")
@@ -26,11 +26,5 @@ def test_no_installed_package_has_a_say_in_what_is_valid(tmp_path: Path, code: s
     )
     env = {name: text for name, text in os.environ.items() if name != "PYDANTIC_DISABLE_PLUGINS"}
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])
-    said = subprocess.run(
-        [sys.executable, "-c", code],
-        env=env | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    said = ran(sys.executable, "-c", code, env=env | {"PYTHONPATH": path})
     assert ("meddling" in said.stdout) is loaded

@@ -8,12 +8,12 @@ import os
 import random
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.programs import ran
 from support.tampered_world import World, change_the_seed, make_world, names_event, said, sign_all
 
 from orchestrator.audit.exports.export_ledger import ExportedLedger, export
@@ -111,9 +111,7 @@ def test_no_database_and_no_engine_is_even_imported(exported: Path, key: PublicK
     home = tmp_path / "nothing" / "here"
     environ = {**os.environ, "REPRISE_HOME": str(home), "DOCKER_HOST": "unix:///nowhere"}
     words = ["audit", "--offline", str(exported), "--key", key.vkey, "--json"]
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words], env=environ, capture_output=True, text=True, check=False
-    )
+    done = ran(sys.executable, "-c", program, *words, code=None, env=environ)
     assert done.stdout.splitlines()[-1] == "0 []", done.stdout + done.stderr
     assert not home.exists()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support.programs import ran
 from support.records import digest_of as digest
 from support.records import run_record
 
@@ -68,13 +68,8 @@ def process(home: Path) -> Callable[..., Ran]:
     """The same in a process of its own, as users start it."""
 
     def call(*args: str, **environ: str) -> Ran:
-        done = subprocess.run(
-            [sys.executable, "-m", "orchestrator.cli", *args],
-            capture_output=True,
-            text=True,
-            env=os.environ | environ,
-            timeout=180,
-        )
+        command = (sys.executable, "-m", "orchestrator.cli", *args)
+        done = ran(*command, code=None, env=os.environ | environ, timeout=180)
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return call

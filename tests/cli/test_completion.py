@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.programs import ran
 from support.terminal import Terminal
 
 ON_TAB = [
@@ -57,9 +58,7 @@ def test_completion_in_a_real_bash(
         f"COMP_WORDS=({words}); COMP_CWORD={len(words.split()) - 1}; _reprise_completion reprise; "
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    done = subprocess.run(
-        ["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, env=environ, timeout=180
-    )
+    done = ran("bash", "-c", f"{script}\n{ask}", code=None, env=environ, timeout=180)
     assert set(done.stdout.split()) == expected, done.stderr
 
 
@@ -72,9 +71,7 @@ def test_completion_in_a_real_fish(
     folder = tmp_path / ".config" / "fish" / "completions"
     folder.mkdir(parents=True)
     (folder / "reprise.fish").write_text(process("completion", "fish").out)
-    done = subprocess.run(
-        ["fish", "-c", f'complete -C "{words}"'], capture_output=True, text=True, env=environ, timeout=180
-    )
+    done = ran("fish", "-c", f'complete -C "{words}"', code=None, env=environ, timeout=180)
     assert {line.partition("\t")[0] for line in done.stdout.splitlines()} == expected, done.stderr
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.programs import ran
 from support.services import PostgresServer
 
 LONG = "x" * 5000
@@ -113,25 +113,15 @@ def test_the_doctor_keeps_the_databases_password(
 
 @pytest.mark.parametrize("words", ["history", "history --json", "--help"])
 def test_a_full_disk_under_the_output_is_no_crash(home: Path, words: str) -> None:
-    done = subprocess.run(
-        ["/bin/sh", "-c", f'"$0" -m orchestrator.cli {words} > /dev/full', sys.executable],
-        env=os.environ | {"REPRISE_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, "no space left" in done.stderr) == (5, True), done.stderr
+    command = f'"$0" -m orchestrator.cli {words} > /dev/full'
+    done = ran("/bin/sh", "-c", command, sys.executable, code=5, env=os.environ | {"REPRISE_HOME": str(home)})
+    assert "no space left" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(home.glob("crash-*")) == []
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_without_standard_output_or_error_it_does_its_work(home: Path, closed: str) -> None:
-    done = subprocess.run(
-        ["/bin/sh", "-c", f'"$0" -m orchestrator.cli history {closed}', sys.executable],
-        env=os.environ | {"REPRISE_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, "Traceback" in done.stdout + done.stderr) == (0, False), done.stderr
+    command = f'"$0" -m orchestrator.cli history {closed}'
+    done = ran("/bin/sh", "-c", command, sys.executable, env=os.environ | {"REPRISE_HOME": str(home)})
+    assert "Traceback" not in done.stdout + done.stderr

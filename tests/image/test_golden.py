@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.programs import ran
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden.json"
@@ -124,17 +125,10 @@ def _assemble(python: str, surrounding: str, folder: Path, repo: Path) -> dict[s
     home = folder / surrounding / "a home \u00e9"
     work = home / "work"
     work.mkdir(parents=True)
-    done = subprocess.run(
-        [python, *options, str(HERE / "golden_script.py"), str(work)],
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(repo), **environment}
-        | {"PYTHONPYCACHEPREFIX": str(folder / "bytecode")},
-        cwd=home if surrounding != "plain" else "/",
-        umask=umask,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(repo), **environment}
+    environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+    there = {"env": environ, "cwd": home if surrounding != "plain" else "/", "umask": umask}
+    done = ran(python, *options, str(HERE / "golden_script.py"), str(work), **there)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support.box import Box, small_job
+from support.programs import ran
 from support.services import SecondEngine, engine_server
 
 from orchestrator.settings import load
@@ -111,15 +112,11 @@ def test_a_file_is_all_that_another_box_needs(
     tag = f"reprise:{changed['image'].removeprefix('sha256:')}"
     for path in (thin, whole):
         subprocess.run(["docker", "rmi", "--force", tag], check=False, capture_output=True)
-        loaded = subprocess.run(
-            ["docker", "load", "-i", str(path)], check=True, capture_output=True, text=True
-        )
+        loaded = ran("docker", "load", "-i", str(path))
         tag = loaded.stdout.split("Loaded image:")[1].split()[0].rpartition("/")[2]
         wanted = changed if path is thin else run
         assert tag == f"reprise:{wanted['image'].removeprefix('sha256:')}"
-        (there,) = json.loads(
-            subprocess.run(["docker", "inspect", tag], check=True, capture_output=True).stdout
-        )
+        (there,) = json.loads(ran("docker", "inspect", tag).stdout)
         assert there["Id"] in (wanted["config_digest"], wanted["image"])
         layers = small.json("image", "show", wanted["image"])["layers"]
         assert there["RootFS"]["Layers"] == [one["diff_id"] for one in layers]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from support.bill_of_materials import fault
 from support.box import Box, git, make_box, write_job
+from support.programs import ran
 
 from orchestrator.digest import Digest
 from orchestrator.settings import Settings
@@ -186,9 +187,7 @@ def validate(tmp_path_factory: pytest.TempPathFactory) -> Validate:
     def run(target: Path, profile: str) -> tuple[bool, str]:
         options = ["--no-paging", "--verbose", "--offline", "--cache-path", str(cache)]
         words = ["--no-interactive", "--disable-color", "validate", *options, "-p", profile, str(target)]
-        done = subprocess.run(
-            [tool("rocrate-validator"), *words], capture_output=True, text=True, check=False, timeout=120
-        )
+        done = ran(tool("rocrate-validator"), *words, code=None, timeout=120)
         said = done.stdout + done.stderr
         assert done.returncode in (0, 1), said
         assert "cache miss" not in said, said
@@ -239,10 +238,7 @@ print(json.dumps({
     "image": action["containerImage"]["sha256"],
 }))
 """
-    done = subprocess.run(
-        [tool("python"), "-c", script, str(crate.zipped)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    done = ran(tool("python"), "-c", script, str(crate.zipped))
     read = json.loads(done.stdout)
     assert read["main"] == "program.json"
     assert read["values"] == {"act": "relu", "big": True, "lr": 0.1, "n": 3, "seed": 0}

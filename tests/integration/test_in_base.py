@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.programs import ran
 
 from orchestrator.settings import Settings
 
@@ -17,23 +17,7 @@ pytestmark = pytest.mark.engine
 
 
 def test_a_test_of_pytorch_passes_inside_the_base(shared_base: Settings) -> None:
-    done = subprocess.run(
-        [
-            "scripts/test_in_base.sh",
-            "--always",
-            "-n",
-            "0",
-            "-q",
-            "-k",
-            "flags_off",
-            "tests/payload/test_jobs.py",
-        ],
-        cwd=REPO,
-        env={**os.environ, "VENV": sys.prefix},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    words = ("--always", "-n", "0", "-q", "-k", "flags_off", "tests/payload/test_jobs.py")
+    done = ran("scripts/test_in_base.sh", *words, cwd=REPO, env={**os.environ, "VENV": sys.prefix})
     assert "inside the cpu base (Python 3." in done.stdout
     assert "1 passed" in done.stdout

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from support.box import write_job
+from support.programs import ran
 
 from orchestrator.image.base.base_pins import list_pins
 from orchestrator.settings import Settings, load
@@ -57,15 +58,8 @@ class Somebody:
         return ["setpriv", *ids, *self.python, "-m", "orchestrator.cli", *words]
 
     def type(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.words(*words),
-            env=self.environ | environ,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        there = {"env": self.environ | environ, "cwd": self.home, "timeout": 300}
+        return ran(*self.words(*words), code=None, **there)
 
     def json(self, *words: str) -> Any:
         done = self.type(*words, "--json")

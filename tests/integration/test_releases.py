@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.box import Box, Outcome, make_box, small_job
 from support.next_release import NUMBER
+from support.programs import ran
 
 pytestmark = pytest.mark.engine
 
@@ -20,15 +21,7 @@ SCRIPT = "import random; open('drawn.txt', 'w').write(str(random.random()))"
 def later(box: Box, *words: str, code: int = 0) -> Outcome:
     """What the next release says."""
     script = Path(__file__).parents[1] / "support" / "next_release.py"
-    done = subprocess.run(
-        [sys.executable, str(script), *words],
-        env=box.environ,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    done = ran(sys.executable, str(script), *words, code=code, env=box.environ, timeout=240)
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 

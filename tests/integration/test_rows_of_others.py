@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, update
 from support.box import WAITS, Box, let_go, write_job
 from support.forged_rows import change_run, engine_of, forged_run, open_run_of, stored_plan
+from support.programs import ran
 
 from orchestrator.record.schema import tables
 
@@ -84,10 +85,7 @@ def test_a_row_that_names_another_program_than_its_image_is_not_executed(box: Bo
     shown = box.json("show", run)
     assert shown["state"] == "failed"
     assert "its row was altered" in shown["message"]
-    listed = subprocess.run(
-        ["docker", "ps", "-aq", "--filter", f"label=reprise.run={run}"], capture_output=True, check=True
-    )
-    assert listed.stdout == b""
+    assert ran("docker", "ps", "-aq", "--filter", f"label=reprise.run={run}").stdout == ""
 
 
 def test_an_input_says_nothing_of_what_lies_at_its_path(box: Box, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.programs import ran
 
 import orchestrator.payload
 from orchestrator.image.determinism_settings import environment
@@ -74,15 +75,8 @@ class FakeImage:
         report = self.root / "report"
         for path in report.glob("*"):
             path.unlink()
-        done = subprocess.run(
-            argv,
-            env=self.env(**env),
-            cwd=cwd or self.root / "empty",
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        there = cwd or self.root / "empty"
+        done = ran(*argv, code=None, env=self.env(**env), cwd=there, timeout=timeout)
         reports = {path.name: json.loads(path.read_text()) for path in sorted(report.glob("*.json"))}
         return Finished(done.returncode, done.stdout, done.stderr, reports)
 

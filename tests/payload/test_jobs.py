@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.programs import ran
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 OUTPUTS = {"metrics.json", "metrics.jsonl", "predictions.csv", "model.pt"}
@@ -39,16 +39,9 @@ def test_digits_learns_and_gives_the_same_bytes(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         shutil.copy(JOBS / "digits" / "train.py", folder)
-        done = subprocess.run(
-            [sys.executable, "train.py", "--epochs", "6"],
-            cwd=folder,
-            env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
+        environ = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+        done = ran(sys.executable, "train.py", "--epochs", "6", cwd=folder, env=environ, timeout=120)
+        assert done.stderr == ""
         assert done.stdout.count("epoch") == 6
         found.append(outputs(folder))
     assert set(found[0]) == OUTPUTS

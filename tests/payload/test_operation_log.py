@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.programs import ran
 
 pytestmark = pytest.mark.torch
 
@@ -40,14 +40,7 @@ def ops(tmp_path: Path, wanted: str) -> tuple[list[dict[str, Any]], bytes]:
     folder = tmp_path / wanted.replace(":", "-")
     folder.mkdir()
     saved = folder / "model.pt"
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(ROOT), wanted, str(saved)],
-        env={"REPRISE_REPORT": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    ran(sys.executable, "-c", SCRIPT, str(ROOT), wanted, str(saved), env={"REPRISE_REPORT": str(folder)})
     logs = sorted(folder.glob("ops-*.jsonl"))
     assert not list(folder.glob("error-*.json"))
     assert len(logs) <= 1

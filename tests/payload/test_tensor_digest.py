@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import os
 import struct
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.examples import tries
-from support.programs import load_program
+from support.programs import load_program, ran
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -250,10 +249,7 @@ def test_threads_and_instruction_sets_do_not_matter() -> None:
     for capability in (None, "default", "avx2"):
         env = {name: value for name, value in os.environ.items() if name != "ATEN_CPU_CAPABILITY"}
         env |= {"ATEN_CPU_CAPABILITY": capability} if capability else {}
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        done = ran(sys.executable, "-c", SCRIPT, env=env)
         if capability:
             assert done.stderr.startswith(capability.upper()), done.stderr
         lines = done.stdout.splitlines()

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from support.programs import ran
 
 from orchestrator.errors import RecordError
 from orchestrator.record.database import database
@@ -102,7 +102,5 @@ def test_a_second_opening_imports_no_alembic(
         "print(record.find(sys.argv[1]), 'alembic' in sys.modules, 'docker' in sys.modules)"
     )
     command = [sys.executable, "-c", code, run[:6]]
-    done = subprocess.run(
-        command, env={"REPRISE_HOME": str(sqlite_settings.home)}, capture_output=True, text=True, check=True
-    )
+    done = ran(*command, env={"REPRISE_HOME": str(sqlite_settings.home)})
     assert done.stdout.split() == [run, "False", "False"]

@@ -38,6 +38,7 @@ from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load as load_settings
 from support.box import WAITS, Box, containers, write_job
+from support.programs import ran
 
 __all__ = [
     "test_a_run_ends_once_and_its_stages_go_forward",
@@ -229,9 +230,7 @@ def test_cancelled_before_it_began(lab: Lab, tmp_path: Path) -> None:
         assert record.state is State.CANCELLED
         assert containers(run) == []
         # Whoever starts it late finds it over.
-        late = subprocess.run(
-            execute_command(run, 1), env=lab.box.environ, capture_output=True, text=True, check=False
-        )
+        late = ran(*execute_command(run, 1), code=None, env=lab.box.environ)
         assert "cancelled" in late.stdout, late
         assert containers(run) == []
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from support.programs import ran
 from support.services import free_port
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
@@ -82,11 +83,7 @@ class SlurmCluster:
         return {"SLURM_CONF": str(self.conf)}
 
     def ask(self, *words: str) -> str:
-        done = subprocess.run(
-            words, env={**os.environ, **self.variables}, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
-        return done.stdout.strip()
+        return ran(*words, env={**os.environ, **self.variables}).stdout.strip()
 
     def write(self, cpus: int) -> None:
         host, user = socket.gethostname().partition(".")[0], pwd.getpwuid(os.geteuid()).pw_name
