@@ -102,7 +102,7 @@ def test_two_boxes_sign_one_ledger_each_with_its_own_key(session: Session, tmp_p
         assert list(verify_head(parse_head(note), keys)) == [key]
 
 
-def test_a_seal_is_put_on_the_end_of_runs_only(session: Session) -> None:
+def test_a_tree_head_is_signed_at_the_end_of_runs_only(session: Session) -> None:
     session.record.submit(new_run())
     sign_if_due(session)
     assert session.record.ledger.latest_signed_head() is None

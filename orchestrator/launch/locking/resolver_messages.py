@@ -71,10 +71,10 @@ def _cleaned(said: str) -> list[str]:
         for line in said[-MAX_TEXT:].splitlines()
     )
     lines = (re.sub(r"\s+", " ", line).strip().replace(f"+{MARK}", "") for line in plain)
-    return [escaped_line(line) for line in lines if line]
+    return [_without_login(line) for line in lines if line]
 
 
-def escaped_line(line: str) -> str:
+def _without_login(line: str) -> str:
     return re.sub(r"//[^/@\s]*@", "//***@", line)[:500]
 
 

@@ -62,10 +62,7 @@ def rerun(session: Session, request: RerunRequest, watch: Watch) -> tuple[RunRec
 def rerun_detached(session: Session, request: RerunRequest, watch: Watch) -> RunRecord:
     """Queue a rerun for another box, which executes it and records the verdict."""
     new = _placed(session, *_target(session, request), request)
-    offer_inputs(session, new, _at_paths(new, request), watch)
-    share_image(session, new, watch)
-    run, _ = queue(session, new, watch)
-    return session.record.run(run)
+    return session.record.run(_queued(session, new, request, watch))
 
 
 def _target(session: Session, request: RerunRequest) -> tuple[Target, RunRecord | None]:
@@ -80,10 +77,7 @@ def run_target(
     """One more run of an image, recorded as a rerun of `original`, and not judged yet."""
     new = _placed(session, target, original, request)
     if request.remote:
-        offer_inputs(session, new, _at_paths(new, request), watch)
-        share_image(session, new, watch)
-        run, _ = queue(session, new, watch)
-        return wait(session, run, watch)
+        return wait(session, _queued(session, new, request, watch), watch)
     choose_gpus(new.resources, gpus() if target.program.gpus else ())
     with run_lock(session.settings, new.id):
         wanted, given = target.program.inputs, _at_paths(new, request)
@@ -91,6 +85,14 @@ def run_target(
         run, _ = session.record.submit(new)
         crash_point("queued")
         return execute_locked(session, run, watch, Terms(inputs=found.paths, stamps=found.stamps))
+
+
+def _queued(session: Session, new: NewRun, request: RerunRequest, watch: Watch) -> str:
+    """Give another box all that it needs, and queue the run for it; returns its id."""
+    offer_inputs(session, new, _at_paths(new, request), watch)
+    share_image(session, new, watch)
+    run, _ = queue(session, new, watch)
+    return run
 
 
 def _at_paths(new: NewRun, request: RerunRequest) -> set[str]:
