@@ -27,14 +27,14 @@ class Tokens(NamedTuple):
     read: str
     annotate: str
 
-    def role_of(self, text: str) -> Access | None:
-        """None for a wrong token. Takes equally long for every wrong one."""
+    def access_by(self, text: str) -> Access | None:
+        """What a token allows; None for a wrong one. Takes equally long for every wrong one."""
         given = text.encode("utf-8", "surrogatepass")
         found = {
-            role: hmac.compare_digest(given, token.encode())
-            for role, token in ((Access.READ, self.read), (Access.ANNOTATE, self.annotate))
+            access: hmac.compare_digest(given, token.encode())
+            for access, token in ((Access.READ, self.read), (Access.ANNOTATE, self.annotate))
         }
-        return next((role for role, same in found.items() if same), None)
+        return next((access for access, same in found.items() if same), None)
 
     def form_token(self) -> str:
         """What a form of ours holds, so that a form of another site cannot stand for it."""

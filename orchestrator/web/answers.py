@@ -64,7 +64,7 @@ def writer_of(request: Request) -> Session:
 
 
 def may_annotate(request: Request) -> bool:
-    return request.state.role is Access.ANNOTATE
+    return request.state.access is Access.ANNOTATE
 
 
 def wants_json(request: Request) -> bool:
@@ -78,7 +78,7 @@ def link(request: Request, path: str) -> str:
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
     """HTML of a template that extends base.html, which needs `title`. An unchanged page answers 304."""
-    role = getattr(request.state, "role", None)
+    access = getattr(request.state, "access", None)
     text = (
         templates()
         .get_template(template)
@@ -87,9 +87,9 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
             nonce=request.state.nonce,
             link=lambda path: link(request, path),
             static=lambda name: link(request, static_path(name)),
-            may_annotate=role is Access.ANNOTATE,
-            known=role is not None,
-            form_token=request.app.state.tokens.form_token() if role is Access.ANNOTATE else "",
+            may_annotate=access is Access.ANNOTATE,
+            known=access is not None,
+            form_token=request.app.state.tokens.form_token() if access is Access.ANNOTATE else "",
             **values,
         )
     )

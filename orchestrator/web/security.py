@@ -41,7 +41,7 @@ class Limits(NamedTuple):
 
 
 class Guard:
-    """ASGI: lets through what may pass, with `role`, `nonce` and `form` in the request's state."""
+    """ASGI: lets through what may pass, with `access`, `nonce` and `form` in the request's state."""
 
     def __init__(self, app: ASGIApp, tokens: Tokens, limits: Limits, ticket: Ticket) -> None:
         self._app, self._tokens, self._limits, self._ticket = app, tokens, limits, ticket
@@ -64,14 +64,14 @@ class Guard:
             await _refused(scope, receive, answer, 414, "the address is too long\n")
             return
         state = scope.setdefault("state", {})
-        state |= {"nonce": nonce, "role": self._role(headers), "form": {}}
+        state |= {"nonce": nonce, "access": self._access(headers), "form": {}}
         if _own_path(scope).startswith(STATIC) and scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, answer)
             return
         if (entered := self._entering(scope)) is not None:
             await entered(scope, receive, answer)
             return
-        if state["role"] is None:
+        if state["access"] is None:
             await _refused(scope, receive, answer, 401, _WHO)
             return
         if scope["method"] not in ("GET", "HEAD"):
@@ -82,11 +82,11 @@ class Guard:
             receive = _nothing_more
         await self._app(scope, receive, answer)
 
-    def _role(self, headers: Headers) -> Access | None:
+    def _access(self, headers: Headers) -> Access | None:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            return self._tokens.role_of(given.strip())
-        return self._tokens.role_of(cookie_parser(headers.get("cookie", "")).get(self._limits.cookie, ""))
+            return self._tokens.access_by(given.strip())
+        return self._tokens.access_by(cookie_parser(headers.get("cookie", "")).get(self._limits.cookie, ""))
 
     def _entering(self, scope: Scope) -> Response | None:
         """`/?token=…`: the token goes into a cookie, and out of the address."""
@@ -95,7 +95,7 @@ class Guard:
         if not given or scope["method"] != "GET":
             return None
         token = self._tokens.annotate if self._ticket.takes(given[0]) else given[0]
-        if self._tokens.role_of(token) is None:
+        if self._tokens.access_by(token) is None:
             return PlainTextResponse("this token is not the server's; `reprise web` prints it\n", 401)
         rest = urlencode([pair for pair in pairs if pair[0] != "token"])
         # Without a host: the browser stays where it is, whatever a path holds.
@@ -121,7 +121,7 @@ class Guard:
             return 403, "a change must come from a page of this server (Origin)\n"
         if headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return 403, "a change must come from a page of this server (Sec-Fetch-Site)\n"
-        if scope["state"]["role"] is not Access.ANNOTATE:
+        if scope["state"]["access"] is not Access.ANNOTATE:
             return 403, "this token may read, not change; `reprise web` prints the other one\n"
         if headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
             return 415, f"a change is a form: {FORM}\n"

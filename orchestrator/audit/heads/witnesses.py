@@ -78,6 +78,7 @@ class TreeHeads:
             yield Finding(kind=Kind.NO_HEAD, subject="ledger", detail=detail)
 
     def rest(self) -> Iterator[Finding]:
+        """How many notes are signed by keys that are not known."""
         for name, notes in sorted(self._unknown.items()):
             yield Finding(
                 kind=Kind.NOT_CHECKED,

@@ -50,8 +50,9 @@ def lock_requirements(
     `limits`, in the same form, hold where their package is needed. `before` has versions of an earlier lock,
     which are kept where they still fit. `cache`: a folder in which uv keeps what indexes said. `made_from`:
     names of files for the lock's first line. `more_indexes` are asked beside those of pip's configuration.
-    LockError: the requirements do not fit the base or each other,
-    or have no wheels. UsageError: not requirements. InfrastructureError: no uv, or the index does not answer.
+
+    LockError: the requirements do not fit the base or each other, or have no wheels. UsageError: they are not
+    requirements. InfrastructureError: there is no uv, or the index does not answer.
     """
     wanted, limiting = read_lines(lines, target), read_lines(limits, target)
     raise_clash(target, (*wanted, *limiting))

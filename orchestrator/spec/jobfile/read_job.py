@@ -65,7 +65,7 @@ def read_spec_text(
         raise SpecError(problems)
     found = Collector(str(file), root, problems)
     data: dict[str, Any] = _plain(root)
-    _drop_bad(root, (), found)
+    _mark_bad(root, (), found)
     write_out(data, found)
     _replace_inputs(data, root, inputs or {}, found)
     resolve_places(data, file.parent, found)
@@ -144,16 +144,16 @@ def _plain(node: YamlNode) -> Any:
     return node.value
 
 
-def _drop_bad(node: YamlNode, path: KeyPath, found: Collector) -> None:
+def _mark_bad(node: YamlNode, path: KeyPath, found: Collector) -> None:
     """Tells the collector which values the YAML reader has reported, so that they are not reported twice."""
     if node.value is BAD:
         found.mark_reported(path)
     elif isinstance(node.value, dict):
         for key, item in node.value.items():
-            _drop_bad(item, (*path, key), found)
+            _mark_bad(item, (*path, key), found)
     elif isinstance(node.value, list):
         for number, item in enumerate(node.value):
-            _drop_bad(item, (*path, number), found)
+            _mark_bad(item, (*path, number), found)
 
 
 def _param_names(root: YamlNode) -> set[str]:

@@ -37,9 +37,10 @@ def marks(
     open_blob: OpenBlob,
     contents: Mapping[str, TensorFinding],
 ) -> SuggestedMarks:
-    """A file of metrics needs no mark where the metrics that differ in it are marked by name.
+    """The marks with which these two runs would count as equal.
 
-    A checkpoint with equal tensors is still judged by its tensors.
+    A file of metrics needs none where the metrics that differ in it are marked by name. A checkpoint with
+    equal tensors gets a tolerance of 0: then its tensors are judged.
     """
     names = sorted(metrics.beyond)
     marked = replace(
@@ -64,7 +65,7 @@ def marks(
 def glob_of(path: str, run: RunRecord) -> str:
     """A glob that fits the path in every rerun, and little else."""
     found = blanked(path, window_of(run))
-    first, *rest = map(_literal, found.key.split("\0")[::2])
+    first, *rest = map(_literal, found.pieces)
     stars = ("*/" * blank.text.count("/") + "*" for blank in found.blanks)
     return first + "".join(star + piece for star, piece in zip(stars, rest, strict=True))
 

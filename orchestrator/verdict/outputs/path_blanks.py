@@ -64,6 +64,11 @@ class Blanked(NamedTuple):
     blanks: tuple[Blank, ...]
 
     @property
+    def pieces(self) -> list[str]:
+        """The texts around the blanks: one more than there are blanks."""
+        return self.key.split("\0")[::2]
+
+    @property
     def moments(self) -> tuple[datetime, ...]:
         return tuple(blank.moment for blank in self.blanks if blank.moment is not None)
 

@@ -38,8 +38,8 @@ def log_lines(
     session: Session, run: RunRecord, *, at: int | None = None, find: str = "", limit: int = LINES
 ) -> LogLines:
     """Those around line `at`; those that hold `find`, in any case; else the last ones."""
-    counted = _Counted(log_chunks(session, run, follow=False))
-    whole = _clean(counted)
+    beginning = _Beginning(log_chunks(session, run, follow=False))
+    whole = _clean(beginning)
     kept: list[tuple[int, str]] = []
     if find:
         word = find.lower()
@@ -49,17 +49,17 @@ def log_lines(
                 matches += 1
                 if len(kept) < limit:
                     kept.append((total, _around(line, word)))
-        return LogLines(kept, total, matches, counted.cut)
+        return LogLines(kept, total, matches, beginning.cut)
     if at is not None:
         first, total, kept = max(at - limit // 4, 1), 0, []
         for total, line in enumerate(whole, 1):
             if first <= total < first + limit:
                 kept.append((total, _shortened(line)))
         if kept:
-            return LogLines(kept, total, None, counted.cut)
+            return LogLines(kept, total, None, beginning.cut)
         return log_lines(session, run, limit=limit)  # `at` is beyond the end
     tail = deque(enumerate(map(_shortened, whole), 1), maxlen=limit)
-    return LogLines(list(tail), tail[-1][0] if tail else 0, None, counted.cut)
+    return LogLines(list(tail), tail[-1][0] if tail else 0, None, beginning.cut)
 
 
 def _shortened(line: str) -> str:
@@ -73,8 +73,8 @@ def _around(line: str, word: str) -> str:
     return f"{'…' if start else ''}{part}{'…' if start + len(part) < len(line) else ''}"
 
 
-class _Counted(Iterable[bytes]):
-    """Chunks up to READ bytes in all."""
+class _Beginning(Iterable[bytes]):
+    """The chunks of a log's first READ bytes, and whether there are more."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks, self.cut = chunks, False
@@ -90,7 +90,7 @@ class _Counted(Iterable[bytes]):
 
 
 def _clean(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Whole lines; one that the cleaner hands out in pieces, and one of more than LONGEST_HELD in as many."""
+    """Whole lines, cleaned, however the log came in pieces. One of more than LONGEST_HELD is several."""
     cleaner = Cleaner()
     rest = ""
     for chunk in chunks:
