@@ -8,28 +8,26 @@ from datetime import UTC, datetime
 import pytest
 from support.bill_of_materials import fault
 from support.finished_run import make_run
+from support.records import digest_of
 
 from orchestrator.audit.exports.bill_of_materials import sbom
-from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.launch.submit.rerun_target import Target
 from orchestrator.record.run_record import ImageFacts
 from orchestrator.spec.program import Program
 
 
-def digest(text: str) -> Digest:
-    return Digest.of(text.encode())
-
-
 @pytest.fixture
 def target() -> Target:
-    base = BaseRef(name="cpu", digest=digest("base"), config_digest=digest("base config"))
+    base = BaseRef(name="cpu", digest=digest_of("base"), config_digest=digest_of("base config"))
     layers = tuple(
-        Layer(kind=kind, digest=digest(kind), diff_id=digest(kind), size=1)
+        Layer(kind=kind, digest=digest_of(kind), diff_id=digest_of(kind), size=1)
         for kind in (LayerKind.BASE, LayerKind.WHEELS, LayerKind.SOURCE)
     )
     return Target(
-        image=ImageFacts(digest=digest("image"), config_digest=digest("config"), base=base, layers=layers),
+        image=ImageFacts(
+            digest=digest_of("image"), config_digest=digest_of("config"), base=base, layers=layers
+        ),
         program=Program(name="digits", command=("python", "x.py"), params={}, seed=0),
         packages={"scikit_learn": "1.7.0", "torch": "2.13.0+cpu"},
         reference="reprise:1",
@@ -47,10 +45,10 @@ def test_it_is_valid_for_cyclonedx_own_validator(target: Target) -> None:
 def test_it_names_the_base_and_every_package(target: Target) -> None:
     document = json.loads(sbom(target))
     found = {one["name"]: one for one in document["components"]}
-    assert found["base cpu"]["version"] == digest("base")
+    assert found["base cpu"]["version"] == digest_of("base")
     assert found["torch"]["purl"] == "pkg:pypi/torch@2.13.0%2Bcpu"
     assert found["scikit_learn"]["purl"] == "pkg:pypi/scikit-learn@1.7.0"
-    assert document["metadata"]["component"]["version"] == digest("image")
+    assert document["metadata"]["component"]["version"] == digest_of("image")
 
 
 def test_a_box_without_the_layers_says_the_same(target: Target) -> None:
@@ -64,6 +62,6 @@ def test_a_box_without_the_layers_says_the_same(target: Target) -> None:
 
 def test_the_same_image_gives_the_same_bytes(target: Target) -> None:
     assert sbom(target) == sbom(target)
-    assert str(datetime.now(UTC).year) not in sbom(target).decode().replace(digest("image"), "")[:200]
+    assert str(datetime.now(UTC).year) not in sbom(target).decode().replace(digest_of("image"), "")[:200]
     other = target.model_copy(update={"packages": {"torch": "2.14.0"}})
     assert sbom(other) != sbom(target)

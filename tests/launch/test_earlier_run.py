@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from support.records import finish_run, image_facts, new_run
 
 from orchestrator.launch.session import Session
@@ -15,14 +11,6 @@ from orchestrator.run.attempt_model import Failure, State
 
 A, B = "aaaa000000000001", "bbbb000000000002"
 IMAGE = image_facts("image").digest
-
-
-@pytest.fixture
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    monkeypatch.setenv("REPRISE_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("REPRISE_DATABASE_URL", raising=False)
-    with Session.open() as session:
-        yield session
 
 
 def test_the_run_that_succeeded_is_taken_where_it_is_asked_for(session: Session) -> None:

@@ -46,11 +46,6 @@ NO_BLOBS = {
 }
 
 
-@pytest.fixture
-def session(tmp_path: Path) -> Session:
-    return Session(load({"REPRISE_HOME": str(tmp_path)}))
-
-
 def age(session: Session, *digests: Digest) -> None:
     assert isinstance(session.store, BlobStore)
     moment = (datetime.now(UTC) - 2 * DAY).timestamp()
@@ -64,7 +59,7 @@ def far(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Sessio
     for name, value in s3.environ.items():
         monkeypatch.setenv(name, value)
     address = s3.address(f"team/{secrets.token_hex(6)}")
-    return Session(load({"REPRISE_HOME": str(tmp_path), "REPRISE_STORE": address}))
+    return Session(load({"REPRISE_HOME": str(tmp_path / "home"), "REPRISE_STORE": address}))
 
 
 def recorded(session: Session, text: str) -> list[Digest]:
@@ -125,7 +120,7 @@ def test_a_file_that_is_no_blob_is_left_alone(session: Session) -> None:
     assert stray.read_text() == "mine"
 
 
-def test_runs_that_are_recorded_while_it_works_lose_nothing(session: Session, tmp_path: Path) -> None:
+def test_runs_that_are_recorded_while_it_works_lose_nothing(session: Session) -> None:
     """All blobs are old and unnamed at first; a run meets each again, and then names it."""
     for number in range(30):
         for name in ("output", "log", "trace", "patch"):
@@ -133,7 +128,7 @@ def test_runs_that_are_recorded_while_it_works_lose_nothing(session: Session, tm
     over = threading.Event()
 
     def remove_old() -> None:
-        with Session(load({"REPRISE_HOME": str(tmp_path)})) as mine:
+        with Session(session.settings) as mine:
             while not over.is_set():
                 collect(mine, DAY, lambda _: None)
 

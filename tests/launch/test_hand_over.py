@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
@@ -18,7 +16,6 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.record.run_record import Wanted
 from orchestrator.run.attempt_model import State
-from orchestrator.settings import load
 
 
 @dataclass
@@ -49,12 +46,6 @@ class Flaky(Launcher):
 
     def logs(self, ref: str, start: int = 0) -> bytes:
         return b""
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    with Session(load({"REPRISE_HOME": str(tmp_path)})) as opened:
-        yield opened
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,7 @@ from orchestrator.launch.workers import input_reach
 from orchestrator.launch.workers.box_fit import as_queued
 from orchestrator.launch.workers.input_reach import InputReach, absent_from_store
 from orchestrator.record.run_record import Queued
-from orchestrator.settings import load
 from orchestrator.spec.program import Program
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    with Session(load({"REPRISE_HOME": str(tmp_path / "home")})) as made:
-        yield made
 
 
 def queued(digest: Digest, path: str | None = None) -> Queued:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,10 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.submit.look_up_inputs import look_up, look_up_inputs
 from orchestrator.launch.watch import Silent
 from orchestrator.run.attempt_model import Failure, Output, OutputStatus, State
-from orchestrator.settings import load
 from orchestrator.spec.inputs import read_input
 from orchestrator.spec.jobfile.job_spec import InputSpec
 
 Ran = Callable[..., str]
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    with Session(load({"REPRISE_HOME": str(tmp_path / "home")})) as session:
-        yield session
 
 
 @pytest.fixture

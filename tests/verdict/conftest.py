@@ -92,7 +92,7 @@ def digests(*of: object) -> str:
 
 
 def trace_lines(steps: int = 3, pid: int = 7, began: int = 1000, rank: int = 0, world: int = 1) -> list[Any]:
-    """What the tracer leaves of a small classifier with SGD, trained for `steps` steps: TRACE of issue 3."""
+    """What the tracer leaves of a small classifier with SGD, trained for `steps` steps."""
     lines: list[dict[str, Any]] = [
         {"trace": 1, "rank": rank, "world": world, "pid": pid, "began": began, "every": 1, "tensors": "all"}
         | {"torch": "2.13.0+cpu"}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.examples import tries
+from support.trace_changes import change_digest, event
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
@@ -32,20 +33,6 @@ def judge(blobs, original, rerun):
     return lambda lines, **changes: compare(
         original, rerun(**{"traces": (blobs.traced(lines),)} | changes), blobs.open
     )
-
-
-def event(lines: list[Any], kind: str, step: int) -> dict[str, Any]:
-    return next(line for line in lines if line.get("e") == kind and line["s"] == step)
-
-
-def change_digest(line: dict[str, Any], index: int) -> None:
-    """Another digit in the digest of one tensor."""
-    if "d" in line:
-        at = index * 16
-        line["d"] = line["d"][:at] + ("0" if line["d"][at] != "0" else "1") + line["d"][at + 1 :]
-    else:
-        row = line["v"][index]
-        row[2] = ("0" if row[2][0] != "0" else "1") + row[2][1:]
 
 
 FIRST = {

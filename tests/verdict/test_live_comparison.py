@@ -8,6 +8,7 @@ import random
 
 import pytest
 from support.examples import tries
+from support.trace_changes import change_digest, event
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
@@ -20,20 +21,6 @@ from orchestrator.verdict.verdict_model import CauseKind, Outcome
 
 HONEST = tries(400)
 FLIPPED = tries(400)
-
-
-def event(lines, kind, step):
-    return next(line for line in lines if line.get("e") == kind and line["s"] == step)
-
-
-def change_digest(line, index):
-    """Another digit in the digest of one tensor."""
-    if "d" in line:
-        at = index * 16
-        line["d"] = line["d"][:at] + ("0" if line["d"][at] != "0" else "1") + line["d"][at + 1 :]
-    else:
-        row = line["v"][index]
-        row[2] = ("0" if row[2][0] != "0" else "1") + row[2][1:]
 
 
 def encoded(lines):
