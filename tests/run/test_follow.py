@@ -127,7 +127,7 @@ Go = Callable[..., tuple[Ended, Told]]
 
 @pytest.fixture
 def go(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Go:
-    monkeypatch.setattr(container_log, "attached", lambda engine, name: engine.attached(name))
+    monkeypatch.setattr(container_log, "attached_output", lambda engine, name: engine.attached(name))
     monkeypatch.setattr(container_log, "entries", lambda engine, *where, **how: engine.entries(*where, **how))
 
     def run(
