@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from signal import Signals
 
@@ -69,20 +70,17 @@ def collect(
     last_words = cache(partial(log_end, spool_folder(plan)))
     if failure is Failure.JOB and (hint := _hint(plan, uncaught, reports.refused, last_words)):
         message += f": {hint}"  # else the notes say what a process died of
-    found, all_ = Collected(), state is State.SUCCEEDED
+    found, keep_all = Collected(), state is State.SUCCEEDED
     try:
         found = collect_outputs(
-            workspace, program.outputs, plan.file_size, sink, reports.began, keep_all=all_
+            workspace, program.outputs, plan.file_size, sink, reports.began, keep_all=keep_all
         )
     except TooManyOutputsError as error:
         if state is not State.CANCELLED:
             state, failure, message = State.FAILED, Failure.POLICY, error.message
-    outputs, (metrics, logged) = found.outputs, _logged(workspace, program, reports.began, found)
-    notes = [*closed, *lost, *uncaught.notes, *reports.notes, *found.notes, *logged.notes, *traces.notes]
-    if VARIABLE in plan.environment:
-        logs, gaps = read_ops(report, sink)
-        outputs += logs
-        notes += gaps
+    metrics, logged = _logged(workspace, program, reports.began, found)
+    operations, gaps = read_ops(report, sink) if VARIABLE in plan.environment else ((), ())
+    notes = (closed, lost, uncaught.notes, reports.notes, found.notes, logged.notes, traces.notes, gaps)
     return Result(
         state=state,
         failure=failure,
@@ -93,7 +91,7 @@ def collect(
         started_at=container.started_at if container else None,
         finished_at=container.finished_at if container else None,
         seconds=_seconds(ended),
-        outputs=outputs,
+        outputs=found.outputs + operations,
         metrics=metrics.final,
         metrics_incomplete=metrics.incomplete,
         series=_with_losses(metrics, traces),
@@ -105,7 +103,7 @@ def collect(
         reports_missing=reports.missing,
         log=log,
         fingerprint=fingerprint(settings, gpus, info, reports.readbacks),
-        notes=tuple(notes),
+        notes=tuple(chain.from_iterable(notes)),
     )
 
 
