@@ -206,7 +206,12 @@ def test_a_ref_that_leads_elsewhere_is_refused(ref: str, tmp_path: Path) -> None
             ask(ref)
 
 
-def test_the_log_of_a_job_is_read_and_nothing_else(tmp_path: Path) -> None:
+def test_the_log_of_a_job_is_read_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Slurm's commands know of no cluster, too."""
+    (tmp_path / "scontrol").write_text("#!/bin/sh\necho 'scontrol: fatal: no configuration' >&2\nexit 1\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
     executor = slurm.SlurmExecutor(load({"REPRISE_HOME": str(tmp_path)}))
     assert executor.logs("1@lab/ada") == b""
     folder = tmp_path / "store" / "launched"

@@ -253,7 +253,7 @@ def _not_started(job: SlurmJob) -> bytes:
     """Why nothing was printed, where the shell of the batch script could not start us. Empty if unknown."""
     try:
         said = _ask("scontrol", "show", "job", str(job.number)) if job.cluster == _here().cluster else None
-    except InfrastructureError:  # the caller has asked for the job's state, too, and heard of it
+    except (InfrastructureError, UsageError):  # the caller asked for the job's state, too, and heard of it
         return b""
     found = said and re.search(r"\bExitCode=12([67]):", said.stdout)
     if not found:
