@@ -78,6 +78,7 @@ def hub() -> Iterator[RegistryServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
 def own_box(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Box:
     """A box that the tests of one file share."""
     return make_box(tmp_path_factory.mktemp("own") / "home", shared_base)
