@@ -81,6 +81,7 @@ def test_where_two_runs_part_is_named(box: Box, shared_base: Settings, tmp_path:
     assert "generator was in another state" in found["summary"]
 
 
+@pytest.mark.acceptance  # four containers with PyTorch; equal logs are also in tests/verdict
 def test_two_runs_that_are_identical_need_no_pass(box: Box, tmp_path: Path) -> None:
     run = submit(box, tmp_path / "job", SAME)
     again = box.json("rerun", run)["run"]["id"]
