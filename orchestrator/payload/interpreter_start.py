@@ -6,9 +6,9 @@ random have been imported. Nothing in here may raise into the user's program: an
 
 Three kinds of processes write a report: those that import torch, the first Python process of each command
 that the entry point's process tree runs (it removes REPRISE_MAIN from its environment), and those that start
-Python without our variables, where nobody watches it. A process that was
-killed, or left by os._exit, has a report of its start and none of its end; where its flags had moved while it
-trained, it has one of what they were last.
+Python without our variables, where nobody watches it. A process that was killed, or left by os._exit, has a
+report of its start and none of its end; where its flags had moved while it trained, it has one of what they
+were last.
 """
 
 # Importing pathlib costs 9 ms, and every exception here is reported instead of raised.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.run.live.live_attempt import LiveAttempt
 
 MOST = 1 << 20  # bytes of one attempt's live log
-MOST_STATE = 3 << 17  # bytes of what it has measured and traced; what is larger is not relayed
+MOST_STATE = 384 << 10  # bytes of what it has measured and traced; what is larger is not relayed
 PIECE = 1 << 16  # bytes
 EVERY = 1.0  # seconds between two pieces
 AGAIN = 10.0  # seconds before a record that could not be written to is tried again

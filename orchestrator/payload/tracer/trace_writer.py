@@ -2,7 +2,7 @@
 
 One JSON object a line, ASCII (verdict/traces/trace_lines.py reads it): a header, tables of named tensors,
 events, and a last line that says how it ended. The file is `REPRISE_REPORT/trace-<pid>.jsonl`, made
-before the first loss or step, so that one that was killed is missed; a fork writes its own.
+before the first loss or step: a process that is killed early leaves one, too. A fork writes its own.
 
 Budget: a line's size is computed from its counts of tensors, not from its real bytes, so that two runs of one
 program thin out at the same place. Past DETAIL bytes an event carries one digest over

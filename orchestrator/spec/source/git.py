@@ -19,6 +19,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -241,7 +242,7 @@ class Repository:
         self._change_index(index, known, "--index-info")
         return index
 
-    @property
+    @cached_property
     def _top(self) -> str:
         """The folder as seen from the top of the work tree, with `/` at its end."""
         above = os.path.relpath(self.folder.resolve(), self.there.top or self.folder.resolve())

@@ -7,12 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-SUBMODULE, LINK, EXECUTABLE, PLAIN = (
-    b"160000",
-    b"120000",
-    b"100755",
-    b"100644",
-)  # modes in trees and the index
+# Modes in trees and in the index.
+SUBMODULE, LINK, EXECUTABLE, PLAIN = b"160000", b"120000", b"100755", b"100644"
 
 
 @dataclass(frozen=True)

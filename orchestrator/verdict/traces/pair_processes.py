@@ -39,17 +39,12 @@ def pairs_of(
     """Both in the order in which their processes began. `cut`: the rerun was stopped before its end."""
     for rank in sorted({file.rank for file in (*original, *rerun)}):
         left, right = ([file for file in files if file.rank == rank] for files in (original, rerun))
-        if len(left) > 1 or len(right) > 1:
-            same = _same_so_far(left, right, open_blob) if cut else _same_content(left, right, open_blob)
-            yield from same
-            left, right = (
-                _without(left, (pair[0] for pair in same)),
-                _without(right, (pair[1] for pair in same)),
-            )
-            longest = _longest_together(left, right, open_blob)
-            yield from longest
-            left = _without(left, (pair[0] for pair in longest))
-            right = _without(right, (pair[1] for pair in longest))
+        several = len(left) > 1 or len(right) > 1
+        for find in (_same_so_far if cut else _same_content, _longest_together) if several else ():
+            found = find(left, right, open_blob)
+            yield from found
+            left = _without(left, (pair[0] for pair in found))
+            right = _without(right, (pair[1] for pair in found))
         yield from zip(left, right, strict=False)
 
 

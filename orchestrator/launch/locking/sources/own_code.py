@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.wheels.wheel_address import escaped
@@ -43,7 +45,7 @@ def without_itself(
     while waiting:
         line, markers = waiting.popleft()
         requirement = _read(line)
-        if requirement is None or not name or _canonical(requirement.name) != _canonical(name):
+        if requirement is None or not name or canonicalize_name(requirement.name) != canonicalize_name(name):
             lines.append(_under(line, requirement, markers))
             continue
         left_out[itself_left_out(name)] = None
@@ -60,12 +62,12 @@ def refuse_own_code(
     path: Path, python: PythonFacts, lines: Iterable[str], sources: Mapping[str, Any]
 ) -> None:
     """UsageError for a package that is asked for, and that the project takes from elsewhere than an index."""
-    elsewhere = {_canonical(name): source for name, source in sources.items()}
+    elsewhere = {canonicalize_name(name): source for name, source in sources.items()}
     for line in lines:
         requirement = _read(line)
         if requirement is None or not _applies(requirement.marker, python):
             continue
-        source = elsewhere.get(_canonical(requirement.name))
+        source = elsewhere.get(canonicalize_name(requirement.name))
         for one in source if isinstance(source, list) else [source]:
             if _is_elsewhere(one, python):
                 raise of_no_index(path, requirement.name)
@@ -77,12 +79,6 @@ def _read(line: str) -> Requirement | None:
         return parse_line(line)
     except ValueError:
         return None
-
-
-def _canonical(name: str) -> str:
-    from packaging.utils import canonicalize_name
-
-    return canonicalize_name(name)
 
 
 def _under(line: str, requirement: Requirement | None, markers: frozenset[str]) -> str:
