@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.altered import flip_file
 from support.box import Box, Outcome, small_job
 from support.services import PostgresServer, RegistryServer, S3Server, SecondEngine
 from support.team import FINAL, Team, team_of
@@ -89,14 +90,6 @@ def world(
         yield World(made, store, s3)
 
 
-def flip(path: Path) -> None:
-    path.chmod(0o644)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    path.chmod(0o444)
-
-
 def names_of(coming: Path) -> dict[str, int]:
     """The files that came, and their inodes."""
     found = {path.name: path for path in coming.iterdir()} if coming.exists() else {}
@@ -170,10 +163,10 @@ def test_data_of_one_disk_is_fetched_once_by_each_box_whatever_is_killed(
     # A byte that changed in the cache, and then in the store, too.
     world.change(good)
     cached = cache_of(team.beta).tree(folder) / "00001.txt"
-    flip(cached)
+    flip_file(cached)
     assert rerun(team, image, "--on", "beta").json["verdict"]["outcome"] == "identical"
     assert cached.read_bytes() == good[one]
-    flip(cached)
+    flip_file(cached)
     world.change({one: b"X" + good[one][1:]})
     refused = rerun(team, image, "--on", "beta", code=5)
     assert one in refused.err and f"00001.txt of input {folder}" in refused.err, refused.err
