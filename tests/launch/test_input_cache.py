@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.altered import flip_file
 
 from orchestrator.digest import Digest
 from orchestrator.disk_room import RESERVE
@@ -44,12 +45,6 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def alter(path: Path) -> None:
-    path.chmod(0o644)
-    path.write_bytes(b"X" + path.read_bytes()[1:])
-    path.chmod(0o444)
-
-
 @pytest.mark.parametrize("what", ["file", "list"])
 def test_a_damaged_file_of_another_input_is_not_taken_for_this_one(
     box: Session, data: Path, tmp_path: Path, what: str
@@ -66,7 +61,7 @@ def test_a_damaged_file_of_another_input_is_not_taken_for_this_one(
     whole = box.inputs.file(wanted).read_bytes()
     incoming = box.inputs.incoming(wanted)
     (incoming / wanted.hex).write_bytes(whole)
-    alter(box.inputs.file(wanted))
+    flip_file(box.inputs.file(wanted))
     materialise(box, wanted, SILENT)
     found = materialise(box, wanted, SILENT)
     if what == "file":
