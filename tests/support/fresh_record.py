@@ -22,6 +22,7 @@ from orchestrator.record.database.connect import open_database
 from orchestrator.record.database.database import Database
 from orchestrator.record.database.sqlite import Sqlite
 from orchestrator.record.schema.migrate import bring_to_head
+from support.shared_statements import share_statements
 
 
 def plant(path: Path) -> None:
@@ -62,6 +63,7 @@ def _begin(database: Database) -> None:
 def planted_records() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(record, "bring_to_head", _begin)
+        share_statements()
         yield
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import importlib
 import inspect
 import json
@@ -20,13 +21,24 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from orchestrator.record.record import open_record
+from orchestrator.record.run_record import HistoryFilter
+from orchestrator.settings import load
+from support.fresh_record import plant
+from support.records import finish_run, full_result, new_run
+from support.shared_statements import share_statements
+
 CLONE_PARENT = 0x00008000
 CLONE = {"x86_64": 56, "aarch64": 220}[platform.machine()]
+TESTS = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "orchestrator.cli"]
 # Executed as programs, and by Alembic.
 OTHERS = (
@@ -73,8 +85,8 @@ def _early(env: dict[str, str], name: str) -> bool:
 @cache
 def _server() -> socket.socket:
     here, there = socket.socketpair()
-    command = [sys.executable, __file__, str(there.fileno())]
-    process = subprocess.Popen(command, pass_fds=[there.fileno()], stdin=subprocess.DEVNULL)
+    command = [sys.executable, "-m", __name__, str(there.fileno())]
+    process = subprocess.Popen(command, pass_fds=[there.fileno()], stdin=subprocess.DEVNULL, cwd=TESTS)
     there.close()
     atexit.register(lambda: (here.close(), process.wait()))
     return here
@@ -87,6 +99,9 @@ def _serve(asking: socket.socket) -> list[str]:
     for module in pkgutil.walk_packages(orchestrator.__path__, "orchestrator."):
         if not module.name.startswith(OTHERS):
             importlib.import_module(module.name)
+    _practise()
+    gc.collect()
+    gc.freeze()  # or a child's first collection copies what it shares
     while True:
         head, files, _, _ = socket.recv_fds(asking, 4, 3)
         if not head:
@@ -101,6 +116,22 @@ def _serve(asking: socket.socket) -> list[str]:
         for file in files:
             os.close(file)
         asking.send(child.to_bytes(4, "little"))
+
+
+def _practise() -> None:
+    """What a process makes at its first use is made: models, and the statements of an SQLite record."""
+    share_statements()
+    models = BaseModel.__subclasses__()
+    for model in models:
+        models += model.__subclasses__()
+        model.model_rebuild()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load({"REPRISE_HOME": folder})
+        plant(settings.home / "reprise.db")
+        with open_record(settings) as record:
+            run = finish_run(record, new_run(params={"lr": 0.1}), **dict(full_result()))
+            record.history.page(HistoryFilter())
+            record.run(run)
 
 
 def _fork_a_sibling() -> int:
@@ -124,7 +155,21 @@ def _become(asked: dict[str, Any], files: list[int]) -> list[str]:
     return list(asked["words"])
 
 
+def _end(code: int) -> None:
+    """As an interpreter ends, but every object stays: to take them apart costs 0.1 s and 60 MB of copies."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     sys.argv[1:] = _serve(socket.socket(fileno=int(sys.argv[1])))
     sys.path[0] = os.getcwd()
-    runpy.run_module("orchestrator.cli", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("orchestrator.cli", run_name="__main__", alter_sys=True)
+    except SystemExit as done:
+        if not isinstance(done.code, int | None):
+            raise
+        _end(done.code or 0)
