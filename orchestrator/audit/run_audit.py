@@ -21,6 +21,7 @@ from orchestrator.audit.heads.signed_note import parse_head
 from orchestrator.audit.heads.witnesses import TreeHeads
 from orchestrator.audit.keys import PublicKey, signing_key
 from orchestrator.audit.reachability import is_away, out_of_reach
+from orchestrator.digest import Digest
 from orchestrator.errors import RecordError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.record.ledger.fold_events import LedgerEvent, LedgerHead
@@ -60,7 +61,7 @@ def audit(session: Session, asked: Audit, progress: Callable[[AuditPart], Progre
         AuditPart.BLOBS: lambda tick: blob_findings(session, asked.since, tick),
         AuditPart.VERDICTS: lambda tick: verdict_findings(session, session.record.everything.judged(), tick),
         AuditPart.IMAGES: lambda tick: _images(session, asked, tick),
-        AuditPart.ENGINE: lambda tick: engine_findings(session, tick),
+        AuditPart.ENGINE: lambda tick: engine_findings(session, _digests(session, asked), tick),
         AuditPart.REGISTRY: lambda tick: _registry(session, asked, tick),
     }
     for part in AuditPart:
@@ -155,6 +156,9 @@ def _images(session: Session, asked: Audit, progress: Progress) -> Iterator[Find
 
 
 def _registry(session: Session, asked: Audit, progress: Progress) -> Iterator[Finding]:
-    everything = session.record.everything
-    digests = (line.digest for line in everything.images(asked.since))
-    yield from registry_findings(session, digests, everything.count_images(asked.since), progress)
+    total = session.record.everything.count_images(asked.since)
+    yield from registry_findings(session, _digests(session, asked), total, progress)
+
+
+def _digests(session: Session, asked: Audit) -> Iterator[Digest]:
+    return (line.digest for line in session.record.everything.images(asked.since))

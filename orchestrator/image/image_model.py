@@ -99,6 +99,11 @@ class Numbers(Value):
     payload: int
 
 
+def engine_tag(digest: Digest) -> str:
+    """What the engine calls the image whose manifest has this digest."""
+    return f"{REPOSITORY}:{digest.hex}"
+
+
 class Image(Value):
     """An assembled image: exact bytes of manifest and config, and where its layers are."""
 
@@ -114,7 +119,7 @@ class Image(Value):
 
     @property
     def tag(self) -> str:
-        return f"{REPOSITORY}:{self.digest.hex}"
+        return engine_tag(self.digest)
 
     @property
     def base_layers(self) -> tuple[Layer, ...]:

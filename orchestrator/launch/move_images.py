@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 from orchestrator.digest import Digest
@@ -159,7 +160,7 @@ def _in_engine(engine: Engine, base: BaseRef, diff_ids: tuple[Digest, ...]) -> b
     from orchestrator.launch.bases.manage_bases import BASE_REPOSITORY
 
     names = (f"{BASE_REPOSITORY}:{base.digest.hex}", base.digest, base.config_digest)
-    found = [*map(engine.image, names), *engine.images_labelled(LABEL_PROGRAM)]
+    found = chain(map(engine.image, names), engine.images_labelled(LABEL_PROGRAM))
     return any(one is not None and one.diff_ids[: len(diff_ids)] == diff_ids for one in found)
 
 

@@ -91,10 +91,10 @@ def open_up(engine: Engine, image: str, folders: Iterable[Path], labels: dict[st
     """
     found = engine.image(image)
     if found is None or LABEL_PROGRAM not in found.labels:
-        others = engine.images_labelled(LABEL_PROGRAM)
-        if not others:
+        other = next(engine.images_labelled(LABEL_PROGRAM), None)
+        if other is None:
             raise EngineError("no image of a job is in the engine to open a job's files with")
-        image = others[0].id
+        image = other.id
     entrypoint = engine.image_settings(image).get("Entrypoint") or ["python3"]
     plan = own_plan(
         f"open-{secrets.token_hex(8)}",

@@ -113,6 +113,11 @@ def test_a_layer_that_was_edited_on_the_engines_disk_is_named(engine_box: Box, s
     docker(second, "rmi", "--force", f"reprise:{altered[7:]}")
     docker(second, "tag", f"reprise:{whole[7:]}", f"reprise:{altered[7:]}")
     assert findings(engine_box, "engine") == {("engine's image altered", f"image {altered}")}
+    # One that does not say that it is ours. What another record's images are is not this record's to tell.
+    docker(second, "import", "-", f"reprise:{altered[7:]}", given=bytes(10240))
+    assert findings(engine_box, "engine") == {("engine's image altered", f"image {altered}")}
+    another = Box(load({"REPRISE_HOME": str(engine_box.settings.home / "another")}), engine_box.variables)
+    assert findings(another, "engine", code=0) == set()
 
 
 def test_many_images_are_exported_at_about_the_cost_of_one(engine_box: Box, second: SecondEngine) -> None:

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,8 @@ class Images:
     def image(self, reference: str) -> EngineImage:
         return self.job if reference == "job" else self.job.model_copy(update={"id": "other", "labels": {}})
 
-    def images_labelled(self, label: str) -> list[EngineImage]:
-        return [self.job]
+    def images_labelled(self, label: str) -> Iterator[EngineImage]:
+        return iter([self.job])
 
     def image_settings(self, reference: str) -> dict[str, list[str]]:
         return {"Entrypoint": ["/bin/evil" if reference == "other" else "/usr/bin/python3"]}

@@ -13,7 +13,7 @@ from orchestrator.errors import EngineError, EngineMissingError, RegistryError, 
 from orchestrator.image.assembly.saved_archive import SavedImage, read_saved
 from orchestrator.image.image_check import check_image
 from orchestrator.image.image_layout import ImageLayout
-from orchestrator.image.image_model import LABEL_PROGRAM
+from orchestrator.image.image_model import engine_tag
 from orchestrator.image.registry.fetch_manifest import read_by_digest
 from orchestrator.image.registry.registry_client import AbsentError, Client, SilentError
 from orchestrator.image.stored_image import image_of
@@ -58,19 +58,19 @@ def _hash(path: Path) -> str | None:
         return "no plain file"
 
 
-def engine_findings(session: Session, progress: Progress) -> Iterator[Finding]:
-    """Every image of ours in this box's engine: its bytes as the engine would run them.
+def engine_findings(session: Session, digests: Iterable[Digest], progress: Progress) -> Iterator[Finding]:
+    """Every recorded image that this box's engine has: its bytes as the engine would run them.
 
     An engine looks at an image's bytes when it is loaded, and never again: a file that was changed in its
-    folder runs under the old digest (seen with overlay2). So each image is exported and hashed.
+    folder runs under the old digest (seen with overlay2). So each image is exported and hashed. A job runs by
+    its image's tag, whatever that names by now, with or without our labels.
     """
     try:
-        images = [image for image in session.engine.images_labelled(LABEL_PROGRAM) if image.tags]
+        there = session.engine.tags()
     except EngineMissingError as error:  # a person's machine has none
         yield Finding(kind=Kind.NOT_CHECKED, subject="the engine's images", detail=error.message)
         return
-    # Every tag: a job runs by its tag, which may name another image by now.
-    tags = sorted({tag for image in images for tag in image.tags})
+    tags = sorted(there & set(map(engine_tag, digests)))
     for start in range(0, len(tags), TOGETHER):
         yield from _together(session, tags[start : start + TOGETHER], [])
         progress(min(start + TOGETHER, len(tags)), len(tags))
@@ -112,7 +112,7 @@ def _saved_findings(session: Session, image: SavedImage) -> Iterator[Finding]:
                 yield Finding.of_image(Kind.ENGINE_ALTERED, digest, detail)
         try:
             facts, _ = session.record.image(digest)
-        except (UsageError, UnreadableError):  # it belongs to another record; or its rows are found altered
+        except (UsageError, UnreadableError):  # under another tag, too; or its rows are found altered
             continue
         if image.config_digest not in (facts.config_digest, facts.digest):
             detail = f"its config should be {facts.config_digest}, and is {image.config_digest}"

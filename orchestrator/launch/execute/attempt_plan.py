@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from orchestrator.image.describe_image import describe_labels
 from orchestrator.image.image_check import check_settings
-from orchestrator.image.image_model import REPOSITORY, BaseRef, Image
+from orchestrator.image.image_model import BaseRef, Image, engine_tag
 from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
@@ -92,7 +92,7 @@ def _of(image: Image) -> ImageHere:
 
 def _in_engine(session: Session, run: RunRecord) -> ImageHere | None:
     """An image that only the engine has: found by our tag, which names its manifest, or by its id."""
-    tag = f"{REPOSITORY}:{run.image.hex}"
+    tag = engine_tag(run.image)
     found = session.engine.image(tag)
     reference = tag
     if found is None:

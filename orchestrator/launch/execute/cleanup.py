@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from orchestrator.errors import StoreError
-from orchestrator.image.image_model import REPOSITORY
+from orchestrator.image.image_model import engine_tag
 from orchestrator.launch.session import Session
 from orchestrator.run.engine.engine import LABEL_ATTEMPT, LABEL_HOME, LABEL_RUN
 from orchestrator.run.hardware import home_id
@@ -27,6 +27,6 @@ def remove_files(session: Session, run: str, attempt: int) -> None:
         folders = folders_of(settings, run, attempt)
         present = [folder for folder in (folders.workspace, folders.report) if folder.is_dir()]
         labels = {LABEL_RUN: run, LABEL_ATTEMPT: str(attempt), LABEL_HOME: home_id(settings)}
-        image = f"{REPOSITORY}:{session.record.run(run).image.hex}"  # the row could name any reference
+        image = engine_tag(session.record.run(run).image)  # the row could name any reference
         open_up(session.engine, image, present, labels)
         remove_folders(settings, run, attempt)

@@ -9,7 +9,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import EngineMissingError, UsageError
 from orchestrator.image.describe_image import describe_labels
 from orchestrator.image.image_check import check_settings
-from orchestrator.image.image_model import LABEL_PROGRAM, REPOSITORY, Image, Layer, LayerKind
+from orchestrator.image.image_model import LABEL_PROGRAM, REPOSITORY, Image, Layer, LayerKind, engine_tag
 from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord
@@ -72,7 +72,7 @@ def _known(session: Session, digest: Digest, original: RunRecord | None) -> Targ
     if local is not None:
         return local.model_copy(update={"original": original})
     facts, program = session.record.image(digest)
-    reference = f"{REPOSITORY}:{digest.hex}"
+    reference = engine_tag(digest)
     return Target(image=facts, program=program, packages={}, reference=reference, original=original)
 
 
