@@ -39,6 +39,7 @@ hypothesis.settings.load_profile("same")
 pytest_plugins = ["support.run_order", "support.torch_tests", "support.unit_guard"]
 
 ENGINE_LOCK = Path(tempfile.gettempdir()) / "reprise-tests.lock"
+SMALL_IMAGE = "reprise-test:os"  # tests/integration/conftest.py
 ALONE = pytest.StashKey[int]()  # shared by all sessions of this machine's engine
 IMAGES = pytest.StashKey[set[str]]()  # of jobs, in the engine, before the tests
 
@@ -123,15 +124,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(session.stash[ALONE], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        made = sorted(_job_images() - session.stash[IMAGES])
+        # By its id: the base that was made of it is another tag of the same image.
+        small = _images(f"reference={SMALL_IMAGE}", "{{.ID}}")
+        made = sorted(_job_images() - session.stash[IMAGES] | small)
         if made:
             subprocess.run(["docker", "rmi", "--force", *made], capture_output=True, check=False)
     os.close(session.stash[ALONE])
 
 
 def _job_images() -> set[str]:
+    return _images(f"label={LABEL_PROGRAM}", "{{.Repository}}:{{.Tag}}")
+
+
+def _images(chosen: str, form: str) -> set[str]:
     if shutil.which("docker") is None:
         return set()
-    form = "{{.Repository}}:{{.Tag}}"
-    listed = ["docker", "images", "--filter", f"label={LABEL_PROGRAM}", "--format", form]
+    listed = ["docker", "images", "--filter", chosen, "--format", form]
     return set(subprocess.run(listed, capture_output=True, text=True, check=False).stdout.split())

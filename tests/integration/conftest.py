@@ -20,40 +20,58 @@ from support.services import (
 )
 from support.team import Team, team_of
 
+from orchestrator.durable import locked
 from orchestrator.image.base.base_pins import list_pins
 from orchestrator.launch.session import Session
 from orchestrator.settings import Settings, load
 
+SMALL_IMAGE = "reprise-test:os"
 # Of an operating system, what no test asks for: a third of its bytes.
 LEFT_OUT = ("usr/lib/*/perl/*", "usr/lib/*/gconv/*", "usr/share/perl/*", "usr/share/doc/*")
 
 
 @pytest.fixture(scope="session")
-def os_archive(tmp_path_factory: pytest.TempPathFactory, shared_base: Settings) -> Path:
-    """The cpu base's operating system as a tar of 0.1 GB, without PyTorch and what else no test asks for."""
-    blobs = shared_base.layout / "blobs" / "sha256"
-    (pin,) = [one for one in list_pins(shared_base) if one.name == "cpu"]
-    layer = json.loads((blobs / pin.digest.hex).read_bytes())["layers"][0]["digest"]
-    made = tmp_path_factory.mktemp("os") / "root.tar"
-    with tarfile.open(blobs / layer.removeprefix("sha256:")) as whole, tarfile.open(made, "w") as part:
-        for entry in whole:
-            if not any(fnmatch.fnmatch(entry.name, pattern) for pattern in LEFT_OUT):
-                part.addfile(entry, whole.extractfile(entry) if entry.isreg() else None)
-    return made
+def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder for what takes long to make: all processes of these tests share it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "made-once"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory, os_archive: Path) -> Iterator[Box]:
+def os_archive(made_once: Path, shared_base: Settings) -> Path:
+    """The cpu base's operating system as a tar of 0.1 GB, without PyTorch and what else no test asks for."""
+    made = made_once / "root.tar"
+    with locked(made_once):
+        if not made.exists():
+            part = made.with_suffix(".part")
+            _write_os(shared_base, part)
+            part.rename(made)
+    return made
+
+
+def _write_os(shared_base: Settings, path: Path) -> None:
+    blobs = shared_base.layout / "blobs" / "sha256"
+    (pin,) = [one for one in list_pins(shared_base) if one.name == "cpu"]
+    layer = json.loads((blobs / pin.digest.hex).read_bytes())["layers"][0]["digest"]
+    with tarfile.open(blobs / layer.removeprefix("sha256:")) as whole, tarfile.open(path, "w") as part:
+        for entry in whole:
+            if not any(fnmatch.fnmatch(entry.name, pattern) for pattern in LEFT_OUT):
+                part.addfile(entry, whole.extractfile(entry) if entry.isreg() else None)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, made_once: Path, os_archive: Path) -> Box:
     """A box with a base `os` of 0.1 GB: an operating system with its own Python."""
-    imported = ["docker", "import", str(os_archive), "reprise-test:os"]
-    image = subprocess.run(imported, check=True, capture_output=True, text=True).stdout.split()[-1]
-    box = Box(load({"REPRISE_HOME": str(tmp_path_factory.mktemp("small") / "here")}))
-    try:
-        pinned = box.type("base", "pin", "os", image)
-        assert pinned.code == 0, pinned.err
-        yield box
-    finally:
-        subprocess.run(["docker", "rmi", "--force", image], check=False, capture_output=True)
+    first = Box(load({"REPRISE_HOME": str(made_once / "home")}))
+    with locked(made_once):
+        if not first.settings.pins.exists():
+            imported = ["docker", "import", str(os_archive), SMALL_IMAGE]
+            image = subprocess.run(imported, check=True, capture_output=True, text=True).stdout.split()[-1]
+            pinned = first.type("base", "pin", "os", image)
+            assert pinned.code == 0, pinned.err
+    return make_box(tmp_path_factory.mktemp("small") / "here", first.settings)
 
 
 @pytest.fixture
