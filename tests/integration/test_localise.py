@@ -74,7 +74,11 @@ def test_where_two_runs_part_is_named(box: Box, shared_base: Settings, tmp_path:
     assert (found["conclusion"], found["step"]) == ("input", 2)
     assert (found["difference"]["op"], found["difference"]["step"]) == ("aten::add", 2)
     assert found["operations"] > 0
-    # Random numbers of another seed.
+
+
+@pytest.mark.acceptance  # three containers with PyTorch; logs of random operations are also in tests/verdict
+def test_random_numbers_of_another_seed_are_named(box: Box, tmp_path: Path) -> None:
+    one = submit(box, tmp_path / "one", TRAIN)
     found = box.json("compare", "--operations", one, one, "--step", "3", code=3)
     assert found["conclusion"] == "operation"
     assert found["difference"]["random"]

@@ -125,9 +125,9 @@ def claim_all(queue: Any, barrier: Any, number: int, settings: Settings, runs: l
 
 
 @pytest.mark.slow
-def test_16_processes_claim_200_runs_once_each(settings: Settings, new_run: Callable[..., NewRun]) -> None:
+def test_16_processes_claim_60_runs_once_each(settings: Settings, new_run: Callable[..., NewRun]) -> None:
     with open_record(settings) as record:
-        runs = [record.submit(new_run())[0] for _ in range(200)]
+        runs = [record.submit(new_run())[0] for _ in range(60)]
     claimed = [run for mine in together(16, claim_all, settings, runs) for run in mine]
     assert sorted(claimed) == sorted(runs)
 
@@ -150,8 +150,8 @@ def finish_and_die(settings: Settings, run: str, result: Result, after: str) -> 
 def test_a_kill_in_the_middle_of_finish_leaves_the_old_state_whole(
     settings: Settings, new_run: Callable[..., NewRun], after: str
 ) -> None:
-    outputs = tuple(Output(path=f"{n}", status=OutputStatus.KEPT, size=n) for n in range(20_000))
-    series = tuple(MetricPoint(name="loss", step=n, value=n) for n in range(20_000))
+    outputs = tuple(Output(path=f"{n}", status=OutputStatus.KEPT, size=n) for n in range(6000))
+    series = tuple(MetricPoint(name="loss", step=n, value=n) for n in range(6000))
     result = Result(state=State.SUCCEEDED, metrics={"a": 1.0}, outputs=outputs, series=series, notes=("n",))
     with open_record(settings) as record:
         run, _ = record.submit(new_run())
