@@ -12,6 +12,7 @@ from orchestrator.record.database.among import among
 from orchestrator.record.run_record import Changed, Delta
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
+from orchestrator.record.schema.table_alias import alias
 from orchestrator.value import Plain, flat
 
 Facts = dict[int, dict[str, Plain]]
@@ -77,7 +78,7 @@ def files_of_folders(connection: Connection, digests: Sequence[str]) -> dict[str
 
 def _pairs(connection: Connection, runs: Sequence[str], aspect: str) -> Iterable[Row[Any]]:
     """Each run with the run of its job that was submitted just before it: one look into an index per run."""
-    run, earlier, before = tables.run, tables.run.alias("earlier"), tables.run.alias("before")
+    run, earlier, before = tables.run, alias(tables.run, "earlier"), alias(tables.run, "before")
     same_moment = (earlier.c.created_at == run.c.created_at) & (earlier.c.id >= run.c.id)
     last = (
         select(earlier.c.id)

@@ -15,8 +15,9 @@ from orchestrator.record.runs.metric_extremes import reached_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import scalar_of
+from orchestrator.record.schema.table_alias import alias
 
-_original = tables.run.alias("original")
+_original = alias(tables.run, "original")
 
 
 def lines_of(connection: Connection, keys: Sequence[int]) -> list[RunLine]:

@@ -42,6 +42,7 @@ from orchestrator.record.history.filter_fields import (
 from orchestrator.record.history.index_seeks import SELECTIVE, within
 from orchestrator.record.history.recorded_names import KnownNames, field_of
 from orchestrator.record.schema import tables
+from orchestrator.record.schema.table_alias import alias
 from orchestrator.record.schema.tables import prefix_of
 from orchestrator.run.attempt_model import State
 
@@ -110,7 +111,7 @@ class Order(NamedTuple):
     def _by_table(
         self, table: Table, field: Field, mine: list[Comparison], known: Known
     ) -> list[tuple[int, Stretch]]:
-        value, again = table.alias("sorted"), table.alias("unsorted")
+        value, again = alias(table, "sorted"), alias(table, "unsorted")
         keys = select(value.c.run_id.label("key")).where(value.c.name == field.name)
         if table is tables.metric and known.job is not None:
             keys = keys.where(value.c.job_id == known.job)

@@ -25,6 +25,7 @@ from orchestrator.record.runs.annotations import LATEST, has_tag, is_archived, i
 from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.unreadable_rows import readable, unreadable
 from orchestrator.record.schema import tables
+from orchestrator.record.schema.table_alias import alias
 from orchestrator.run.attempt_model import State
 
 LOOKED_AT = 2000  # runs, at most, for those in which something changed
@@ -34,7 +35,7 @@ _ID = re.compile(r"[0-9a-f]{4,16}\Z")
 _BOX = re.compile(r"[0-9a-f]{4,64}\Z")
 HISTORY = "`reprise history` lists the runs"
 
-_original = tables.run.alias("original")
+_original = alias(tables.run, "original")
 
 
 def find(connection: Connection, prefix: str) -> str:

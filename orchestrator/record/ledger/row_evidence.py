@@ -39,6 +39,7 @@ from orchestrator.record.runs import field_tables
 from orchestrator.record.runs.metric_extremes import without_extremes
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import Moment, NoMoment, Words, storable
+from orchestrator.record.schema.table_alias import alias
 
 LISTED = 50  # rows
 LONG = 1000  # bytes of a text that an event holds in full
@@ -235,7 +236,7 @@ def verdict_value(row: Columns) -> Value:
 
 
 def runs() -> Select[Any]:
-    original = tables.run.alias("original_run")
+    original = alias(tables.run, "original_run")
     names = (
         tables.job.c.name.label("job"),
         tables.image.c.digest.label("image"),

@@ -14,10 +14,11 @@ from orchestrator.record.runs.annotations import marks_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import scalar_of
+from orchestrator.record.schema.table_alias import alias
 
 MOST = 1000  # runs that are named for one file
 _CHUNK = 10_000  # digests in one query; SQLite takes 32,766 parameters
-_original = tables.run.alias("original")
+_original = alias(tables.run, "original")
 
 
 def origin(connection: Connection, digests: Sequence[Digest]) -> list[Made]:

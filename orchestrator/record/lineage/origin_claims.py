@@ -17,6 +17,7 @@ from orchestrator.record.lineage.output_as_input import output_as_input
 from orchestrator.record.runs.field_tables import RESULTS
 from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.schema import tables
+from orchestrator.record.schema.table_alias import alias
 from orchestrator.run.attempt_model import Output
 
 
@@ -50,7 +51,7 @@ def _checked(
     `doubtful_only`: leave out runs that were submitted here.
     """
     origin, item, run = tables.input_origin.c, tables.run_input.c, tables.run.c
-    version, maker = tables.data_version.c, tables.run.alias("maker")
+    version, maker = tables.data_version.c, alias(tables.run, "maker")
     joined = (
         tables.input_origin.join(
             tables.run_input, (item.run_id == origin.run_id) & (item.name == origin.name)

@@ -20,13 +20,14 @@ from orchestrator.record.runs.annotations import is_archived
 from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.unreadable_rows import WRONG, UnreadableError, unreadable
 from orchestrator.record.schema import tables
+from orchestrator.record.schema.table_alias import alias
 from orchestrator.spec.inputs import LISTED
 
 MOST_RUNS = 500  # of one lineage
 MOST_ROWS = 20_000  # of one look
 SHOWN = 20  # matches of one link, and other makers of the same bytes
 
-_original = tables.run.alias("original")
+_original = alias(tables.run, "original")
 
 
 class _Edge(NamedTuple):
@@ -105,7 +106,7 @@ def _wanted(edges: Sequence[_Edge]) -> dict[tuple[int, str], int]:
 def _edges(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
     """A query for edges: inputs that are files, and files in inputs that are folders."""
     item, file, output = tables.run_input.c, tables.input_file.c, tables.output.c
-    maker, user = tables.run.alias("maker"), tables.run.alias("user_run")
+    maker, user = alias(tables.run, "maker"), alias(tables.run, "user_run")
     ends = (output.run_id.label("maker"), item.run_id.label("user"), item.name)
     rerun = maker.c.rerun_of.is_not(None).label("rerun")
     flags = (rerun, false().label("named"))
@@ -133,7 +134,7 @@ def _edges(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
 def _named(keys: Sequence[int], *, upwards: bool) -> Select[Any]:
     """Inputs that were asked for as outputs of a run; of a single output with its bytes."""
     origin, item = tables.input_origin.c, tables.run_input.c
-    maker, user = tables.run.alias("maker"), tables.run.alias("user_run")
+    maker, user = alias(tables.run, "maker"), alias(tables.run, "user_run")
     rerun = maker.c.rerun_of.is_not(None).label("rerun")
     ends = (maker.c.id.label("maker"), origin.run_id.label("user"), origin.name)
     return (

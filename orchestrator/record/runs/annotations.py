@@ -20,6 +20,7 @@ from orchestrator.record.run_record import Remark, RunAnnotations, RunName
 from orchestrator.record.runs.run_states import inserted, key_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
+from orchestrator.record.schema.table_alias import alias
 
 LATEST = "latest"  # the run submitted last, wherever a run is named; so no run can have it as its alias
 LONGEST_NOTE = 10_000  # characters
@@ -206,7 +207,7 @@ def names(connection: Connection) -> list[RunName]:
 
 def is_archived() -> ColumnElement[bool]:
     """A condition over `run`: it is put away, and not restored since."""
-    table, later = tables.annotation.alias("put_away"), tables.annotation.alias("put_back")
+    table, later = alias(tables.annotation, "put_away"), alias(tables.annotation, "put_back")
     back = exists().where(
         later.c.run_id == table.c.run_id, later.c.kind == "restore", later.c.id > table.c.id
     )
@@ -217,7 +218,7 @@ def is_archived() -> ColumnElement[bool]:
 
 def has_tag(word: str) -> ColumnElement[bool]:
     """A condition over `run`: it has this tag now."""
-    table, later = tables.annotation.alias("tagged"), tables.annotation.alias("untagged")
+    table, later = alias(tables.annotation, "tagged"), alias(tables.annotation, "untagged")
     off = exists().where(
         later.c.kind == "untag",
         later.c.word == word,

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 from orchestrator.record.run_record import Queued
 from orchestrator.record.runs.attempts import live_log, queued_of, wanted_columns
 from orchestrator.record.schema import tables
+from orchestrator.record.schema.table_alias import alias
 from orchestrator.run.attempt_model import FINAL_STATES, State
 
 
@@ -97,7 +98,7 @@ def _is_in(connection: Connection, run: str, number: int, states: tuple[State, .
 
 
 def judged(connection: Connection, run: str, original: str, text: str) -> bool | None:
-    table, rerun, first = tables.verdict, tables.run, tables.run.alias("original")
+    table, rerun, first = tables.verdict, tables.run, alias(tables.run, "original")
     query = (
         select(table.c.id)
         .join(rerun, rerun.c.id == table.c.run_id)

@@ -17,12 +17,13 @@ from orchestrator.record.runs.sealed_text import asked_as_text
 from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.stored_values import fields_from, value_from
+from orchestrator.record.schema.table_alias import alias
 from orchestrator.run.attempt_model import OPEN_STATES, Result, State
 from orchestrator.spec.program import Program
 
 FETCHED = 5000  # rows of a long list that are fetched at a time
 
-_original = tables.run.alias("original")
+_original = alias(tables.run, "original")
 # A run that is queued again has no attempt: the last one was given up.
 _now_at = (
     (tables.attempt.c.run_id == tables.run.c.id)

@@ -28,6 +28,7 @@ from orchestrator.record.runs.run_states import insert_rows, key_of, submit, wri
 from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import document
+from orchestrator.record.schema.table_alias import alias
 from orchestrator.record.transfer.import_limits import LINE, beyond, image_problem, input_problem
 from orchestrator.spec.inputs import InputData
 from orchestrator.structural_difference import differences
@@ -285,7 +286,7 @@ def _was_executed_here(connection: Connection, run: str) -> bool:
 
 
 def _is_here(connection: Connection, line: VerdictLine) -> bool:
-    table, rerun, first = tables.verdict, tables.run, tables.run.alias("original")
+    table, rerun, first = tables.verdict, tables.run, alias(tables.run, "original")
     query = (
         select(table.c.document)
         .join(rerun, rerun.c.id == table.c.run_id)
