@@ -1,7 +1,7 @@
 """Projects in the styles in which people publish them: from `reprise init` to a rerun with the same bytes.
 
-None of them knows of Reprise. Those whose packages come from an index, and the one that needs the cuda base
-(gigabytes), are tried by `make acceptance` only.
+None of them knows of Reprise. A notebook, those whose packages come from an index, and the one that needs the
+cuda base (gigabytes), are tried by `make acceptance` only.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ PROJECTS = Path(__file__).parent / "projects"
 # Project -> what it writes, apart from logs.
 HERE = {
     "src_layout": {"ckpt.pt", "metrics.json"},
-    "notebook": {"curve.pt"},
     "no_training": {"result.json", "metrics.json"},
 }
-FROM_AN_INDEX = {
+BY_ACCEPTANCE = {
+    "notebook": {"curve.pt"},
     "requirements_only": {"report.txt", "model.pt"},
     "uv_lock": {"centers.npy", "metrics.json"},
     "environment_yml": {"result.toml", "model.pth"},
@@ -67,9 +67,9 @@ def runs_twice(box: Box, folder: Path) -> dict[str, Any]:
     ("project", "written"),
     [
         *HERE.items(),
-        *(pytest.param(*item, marks=pytest.mark.acceptance) for item in FROM_AN_INDEX.items()),
+        *(pytest.param(*item, marks=pytest.mark.acceptance) for item in BY_ACCEPTANCE.items()),
     ],
-    ids=[*HERE, *FROM_AN_INDEX],
+    ids=[*HERE, *BY_ACCEPTANCE],
 )
 def test_from_init_to_an_identical_rerun(box: Box, tmp_path: Path, project: str, written: set[str]) -> None:
     folder = drafted(box, tmp_path, project)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from support.box import Box
 
-pytestmark = pytest.mark.engine
+# Four containers with PyTorch for each; tests/payload traces the same scripts outside of containers.
+pytestmark = [pytest.mark.engine, pytest.mark.acceptance]
 ZOO = Path(__file__).resolve().parents[2] / "jobs" / "zoo"
 
 # Script -> optimizer steps it takes: 25 batches in 2 epochs, 40, 8 in 4 epochs, 4, 60 of each optimizer, 25.
@@ -19,7 +20,6 @@ STEPS = {"cnn": 50, "transformer": 40, "vae": 32, "lstm": 4, "gan": 120, "rl": 2
 
 # Where the number of threads moves no bit under the portable profile; sums of norms and of LBFGS do.
 SAME_ON_TWO_THREADS = ("cnn", "vae", "rl")
-IN_EVERY_TEST_RUN = ("vae",)  # the others by `make acceptance`
 
 
 def events(box: Box, run: dict[str, Any]) -> list[str]:
@@ -29,13 +29,7 @@ def events(box: Box, run: dict[str, Any]) -> list[str]:
     return [json.loads(line).get("e", "") for line in lines]
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        pytest.param(script, marks=() if script in IN_EVERY_TEST_RUN else pytest.mark.acceptance)
-        for script in STEPS
-    ],
-)
+@pytest.mark.parametrize("script", STEPS)
 def test_a_script_as_published_is_identical_on_one_cpu_and_on_two(
     box: Box, tmp_path: Path, script: str
 ) -> None:

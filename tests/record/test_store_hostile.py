@@ -6,6 +6,7 @@ import fcntl
 import io
 import multiprocessing
 import os
+import queue as queues
 import re
 import socket
 import threading
@@ -93,14 +94,21 @@ ACTS: dict[str, Callable[[BlobStore], Any]] = {
 }
 
 
-def outcome(queue: Any, act: Callable[[BlobStore], Any], folder: Path) -> None:
-    try:
-        act(BlobStore(folder))
-        queue.put("done")
-    except StoreError as error:
-        queue.put(error.message)
-    except BaseException as error:  # noqa: BLE001  (told to the test)
-        queue.put(repr(error))
+def outcomes(queue: Any, tmp_path: Path) -> None:
+    """Of each act, what it says."""
+    for name, act in ACTS.items():
+        try:
+            act(BlobStore(place_of(name, tmp_path)))
+            said = "done"
+        except StoreError as error:
+            said = error.message
+        except BaseException as error:  # noqa: BLE001  (told to the test)
+            said = repr(error)
+        queue.put((name, said))
+
+
+def place_of(act: str, tmp_path: Path) -> Path:
+    return tmp_path / act.replace(" ", "-")
 
 
 def take_away(parent: str) -> None:
@@ -149,28 +157,35 @@ def test_whatever_lies_in_a_store_is_an_error_at_most(
     (outside / "mine").mkdir(parents=True)
     (outside / "mine" / "file").write_bytes(b"precious")
     (outside / "secret").write_bytes(SECRET)
-    for name, act in ACTS.items():
-        folder = tmp_path / name.replace(" ", "-")
-        store = BlobStore(folder)
-        put(store, b"first")
+    for name in ACTS:
+        folder = place_of(name, tmp_path)
+        put(BlobStore(folder), b"first")
         path = folder / place.replace("AB", BLOB.hex[:2]).replace("BLOB", BLOB.hex)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             path.rename(tmp_path / f"aside-{folder.name}")
         kind(path, outside)
-        queue = fork.Queue()
-        process = fork.Process(target=outcome, args=(queue, act, folder))
-        process.start()
-        try:
-            said = queue.get(timeout=120)  # one that waits for a FIFO never says anything
-        finally:
-            process.kill()
-            process.join()
+    queue = fork.Queue()
+    process = fork.Process(target=outcomes, args=(queue, tmp_path))
+    process.start()
+    found: dict[str, str] = {}
+    try:
+        while len(found) < len(ACTS):
+            found |= [queue.get(timeout=120)]
+    except queues.Empty:  # one that waits for a FIFO never says anything
+        (waiting, *_) = [name for name in ACTS if name not in found]
+        pytest.fail(f"{waiting}: still waiting after 120 s")
+    finally:
+        process.kill()
+        process.join()
+    for name, said in found.items():
         assert "(" not in said.partition(":")[0], f"{name}: {said}"
-        assert sorted(str(one.relative_to(outside)) for one in outside.rglob("*")) == [
-            *("mine", "mine/file", "secret"),
-        ], name
-        assert (outside / "mine" / "file").read_bytes() == b"precious"
+    assert sorted(str(one.relative_to(outside)) for one in outside.rglob("*")) == [
+        *("mine", "mine/file", "secret"),
+    ]
+    assert (outside / "mine" / "file").read_bytes() == b"precious"
+    for name in ACTS:
+        folder = place_of(name, tmp_path)
         hidden = Digest.of(SECRET)  # which nobody else may learn
         assert not (folder / "sha256" / hidden.hex[:2] / hidden.hex).exists()
 
