@@ -261,11 +261,12 @@ def _execve(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _with(path: Any, env: Mapping[Any, Any], state: str) -> Mapping[Any, Any]:
     """A child without our variables runs without the payload, so it gets no state."""
-    ours = LEVEL in env or LEVEL.encode() in env
+    keys = list(env)  # os.environ cannot be asked for bytes, nor os.environb for text
+    ours = LEVEL in keys or LEVEL.encode() in keys
     _look_at(_name(path), ours)
     if not ours:
         return env
-    return {**{key: env[key] for key in env if key not in (VARIABLE, VARIABLE.encode())}, VARIABLE: state}
+    return {**{key: env[key] for key in keys if key not in (VARIABLE, VARIABLE.encode())}, VARIABLE: state}
 
 
 def _look_at(name: str, ours: bool) -> None:

@@ -57,7 +57,8 @@ class FakeImage:
         self, level: str = "strict", threads: int = 1, seed: int = 7, **extra: str | None
     ) -> dict[str, str]:
         values: dict[str, str | None] = {
-            "PATH": os.environ["PATH"],
+            # Not every distribution has a `python`.
+            "PATH": f"{Path(self.python).parent}:{os.environ['PATH']}",
             **environment(level, threads, True, seed),
             "REPRISE_SITE": str(self.root / "site"),
             "REPRISE_REPORT": str(self.root / "report"),

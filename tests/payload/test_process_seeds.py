@@ -154,6 +154,11 @@ AWAY = {
     "subprocess.run(['python', '-c', ''], env=OWN)": True,
     "os.waitpid(os.posix_spawn(PYTHON, [PYTHON, '-c', ''], OWN), 0)": True,
     "os.execve(PYTHON, [PYTHON, '-c', ''], OWN)": True,
+    **{
+        f"os.environ.clear(); os.waitpid(os.posix_spawn(PYTHON, [PYTHON, '-c', ''], {env}), 0)": True
+        for env in ("os.environ", "os.environb", "MappingProxyType({b'A': 'b'})")
+    },
+    "os.environ.clear(); os.execve(PYTHON, [PYTHON, '-c', ''], os.environb)": True,
     "os.execvpe('python', ['python', '-c', ''], OWN)": True,
     "os.environ.clear(); subprocess.run([PYTHON, '-c', ''])": True,
     "os.environ.clear(); os.execv(PYTHON, [PYTHON, '-c', ''])": True,
@@ -162,13 +167,20 @@ AWAY = {
     "subprocess.run([PYTHON, '-c', ''])": False,
     "subprocess.run([PYTHON, '-c', ''], env=dict(os.environ))": False,
     "os.execve(PYTHON, [PYTHON, '-c', ''], dict(os.environ))": False,
+    "os.execve(PYTHON, [PYTHON, '-c', ''], os.environb)": False,
+    "os.waitpid(os.posix_spawn(PYTHON, [PYTHON, '-c', ''], os.environb), 0)": False,
 }
 
 
 @pytest.mark.parametrize("way", AWAY)
 def test_a_python_that_nobody_watches_is_told(image: Any, way: str) -> None:
     """It has another environment, without our variables: it may train, and leaves no word of it."""
-    code = f"import os, subprocess, sys\nPYTHON, OWN = sys.executable, {{'PATH': os.environ['PATH']}}\n{way}"
+    code = f"""
+import os, subprocess, sys
+from types import MappingProxyType
+PYTHON, OWN = sys.executable, {{'PATH': os.environ['PATH']}}
+{way}
+"""
     done = image.run("-c", code, REPRISE_MAIN=None)
     assert (done.code, done.err) == (0, "")
     assert any(report["flags"].get("python.unwatched") for report in done.all("now")) is AWAY[way]
