@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.spec.follow_links import follow_links
@@ -14,7 +15,8 @@ def place_inside(folder: Path, path: Path) -> Path | None:
     """A path with its links followed; None where it leads out of `folder`, or nowhere."""
     try:
         place = follow_links(path)
-        place.exists()  # says what resolving does not: too long a name
+        with suppress(FileNotFoundError, NotADirectoryError):
+            place.lstat()  # too long a name: neither resolving nor, since Python 3.14, `exists` says so
         return place if place.is_relative_to(folder.resolve()) else None
     except (OSError, ValueError):  # too long, a loop of links, a null character
         return None
