@@ -15,7 +15,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from support.box import Box, make_box
+from support.box import SMALL_IMAGE, Box, make_box
 from support.examples import tries
 from support.fresh_record import migrated_anew, planted_records  # noqa: F401
 from support.services import (
@@ -39,7 +39,6 @@ hypothesis.settings.load_profile("same")
 pytest_plugins = ["support.run_order", "support.torch_tests", "support.unit_guard"]
 
 ENGINE_LOCK = Path(tempfile.gettempdir()) / "reprise-tests.lock"
-SMALL_IMAGE = "reprise-test:os"  # tests/integration/conftest.py
 ALONE = pytest.StashKey[int]()  # shared by all sessions of this machine's engine
 IMAGES = pytest.StashKey[set[str]]()  # of jobs, in the engine, before the tests
 

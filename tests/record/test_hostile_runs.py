@@ -209,7 +209,7 @@ def test_a_row_that_somebody_wrote_costs_that_row(
         if engine.dialect.name != "sqlite" and not EVERYTHING and str(column.type) in of_each_type:
             continue
         of_each_type.add(str(column.type))
-        for value in share(share(IN_ROWS, number), number // 4):
+        for value in share(IN_ROWS, number, of=16):
             with engine.connect() as connection:
                 try:
                     raw = f'UPDATE "{table.name}" SET "{column.name}" = :value WHERE "{owner.name}" = :key'

@@ -17,6 +17,7 @@ import pytest
 from orchestrator.errors import FencedError
 from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import HistoryFilter, NewRun
+from orchestrator.record.runs.run_states import BATCH
 from orchestrator.run.attempt_model import MetricPoint, Output, OutputStatus, Result, State
 from orchestrator.settings import Settings, load
 
@@ -150,8 +151,9 @@ def finish_and_die(settings: Settings, run: str, result: Result, after: str) -> 
 def test_a_kill_in_the_middle_of_finish_leaves_the_old_state_whole(
     settings: Settings, new_run: Callable[..., NewRun], after: str
 ) -> None:
-    outputs = tuple(Output(path=f"{n}", status=OutputStatus.KEPT, size=n) for n in range(6000))
-    series = tuple(MetricPoint(name="loss", step=n, value=n) for n in range(6000))
+    rows = range(BATCH + 1000)  # more than one statement inserts
+    outputs = tuple(Output(path=f"{n}", status=OutputStatus.KEPT, size=n) for n in rows)
+    series = tuple(MetricPoint(name="loss", step=n, value=n) for n in rows)
     result = Result(state=State.SUCCEEDED, metrics={"a": 1.0}, outputs=outputs, series=series, notes=("n",))
     with open_record(settings) as record:
         run, _ = record.submit(new_run())

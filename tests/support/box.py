@@ -20,6 +20,8 @@ from orchestrator.settings import Settings, load
 from support.fresh_record import plant
 from support.warm_command import COMMAND, WarmCommand
 
+SMALL_IMAGE = "reprise-test:os"  # of which the base of the fixture `small` is made
+
 
 @dataclass(frozen=True)
 class Outcome:

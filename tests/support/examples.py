@@ -14,6 +14,6 @@ def tries(count: int) -> int:
     return count if EVERYTHING else count // 4
 
 
-def share(values: Sequence[T], number: int) -> Sequence[T]:
-    """A quarter of the values, another one for each of four numbers in a row."""
-    return values if EVERYTHING else values[number % 4 :: 4]
+def share(values: Sequence[T], number: int, of: int = 4) -> Sequence[T]:
+    """One of that many parts of the values, another one for each number in a row."""
+    return values if EVERYTHING else values[number % of :: of]

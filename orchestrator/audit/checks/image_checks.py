@@ -112,7 +112,7 @@ def _saved_findings(session: Session, image: SavedImage) -> Iterator[Finding]:
                 yield Finding.of_image(Kind.ENGINE_ALTERED, digest, detail)
         try:
             facts, _ = session.record.image(digest)
-        except (UsageError, UnreadableError):  # under another tag, too; or its rows are found altered
+        except (UsageError, UnreadableError):  # its rows are gone or altered: the part `rows` says so
             continue
         if image.config_digest not in (facts.config_digest, facts.digest):
             detail = f"its config should be {facts.config_digest}, and is {image.config_digest}"

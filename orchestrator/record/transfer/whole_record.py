@@ -32,7 +32,7 @@ class BroughtAll(Value):
     runs: tuple[Brought, ...]
     remarks: int  # that were not here
     kept: tuple[str, ...]  # aliases that stay with runs of this record
-    marks_kept: tuple[str, ...]  # tags and archivings that do, as `RUN tag WORD` or `RUN archive`
+    marks_kept: tuple[str, ...]  # tags and archivings that stay: `RUN tag WORD`, `RUN archive`
     data: BroughtNames
 
 

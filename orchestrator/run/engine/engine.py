@@ -121,7 +121,7 @@ class Engine:
         return (image for image in images if image is not None)
 
     def tags(self) -> set[str]:
-        """Of all images."""
+        """The tags of all its images."""
         with guard("listing images"):
             found = {tag for item in self.api.images() for tag in item.get("RepoTags") or ()}
         return set(map(docker_tag, found)) if self.podman else found
