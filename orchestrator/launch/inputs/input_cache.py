@@ -21,6 +21,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 
 from orchestrator.digest import CHUNK, Digest
@@ -43,12 +44,13 @@ class InputCache:
 
     def __init__(self, settings: Settings, known: KnownHashes) -> None:
         self.folder = settings.inputs
+        self._files = self.folder / "files"
         self._settings, self._known = settings, known
 
     def file(self, digest: str) -> Path:
         """Where the file with this digest, or its hex digits, lies."""
         hex_ = digest.removeprefix("sha256:")
-        return self.folder / "files" / hex_[:2] / hex_
+        return Path(f"{self._files}/{hex_[:2]}/{hex_}")
 
     def tree(self, digest: Digest) -> Path:
         return self.folder / "trees" / digest.hex
@@ -162,15 +164,24 @@ class InputCache:
                 self.remove_tree(digest)
                 make_folder(path.parent)
                 (incoming / _TREE).rename(path)
-            for file in sorted(incoming.iterdir()):
-                if Digest.parse(f"sha256:{file.name}") and not self.file(file.name).exists():
-                    make_folder(self.file(file.name).parent)
-                    file.replace(self.file(file.name))
+            self._move_in(incoming)
             self.used(digest)
         sync_filesystem(self.folder)  # before a stamp says that the bytes are good
         shutil.rmtree(incoming)
         self._learn(digest, path)
         return path
+
+    def _move_in(self, incoming: Path) -> None:
+        """Give the files that the cache lacks their places in it, not yet durably."""
+        make_folder(self._files)
+        mode = self._files.stat().st_mode & 0o777
+        names = sorted(path.name for path in incoming.iterdir())
+        for prefix, some in groupby(filter(_is_hex, names), key=lambda name: name[:2]):
+            (self._files / prefix).mkdir(mode=mode, exist_ok=True)
+            for name in some:
+                file = self.file(name)
+                if not file.exists():
+                    (incoming / name).rename(file)
 
     def _share(self, incoming: Path) -> None:
         """Take, for each incoming file, the one that another input brought into the cache meanwhile.
@@ -178,7 +189,7 @@ class InputCache:
         That one has its bytes read first: this input is kept under its name, and nobody checked it for that.
         """
         with os.scandir(incoming) as entries:
-            ours = [entry for entry in entries if Digest.parse(f"sha256:{entry.name}")]
+            ours = [entry for entry in entries if _is_hex(entry.name)]
         for entry in ours:
             there = self.file(entry.name)
             try:
@@ -259,6 +270,10 @@ class InputCache:
     def _aside(self) -> Path:
         make_folder(self.folder / "gone")
         return self.folder / "gone" / secrets.token_hex(8)
+
+
+def _is_hex(name: str) -> bool:
+    return Digest.parse(f"sha256:{name}") is not None
 
 
 def _pinned(pin: Path) -> set[str]:

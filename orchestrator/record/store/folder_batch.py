@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from orchestrator.digest import CHUNK, Digest, Hashed, chunks_of
 from orchestrator.durable import fsync_file, fsync_folder, sync_filesystem
-from orchestrator.errors import StoreError
-from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError, OtherBytesError
+from orchestrator.record.store.blob_store import OtherBytesError
 from orchestrator.record.store.process_folder import give_up, own_folder
-from orchestrator.record.store.safe_folders import path_of
+from orchestrator.record.store.safe_folders import NoFileError, open_file, path_of
 
 if TYPE_CHECKING:
     from orchestrator.record.store.folder_store import BlobStore
@@ -99,22 +98,23 @@ class FolderBatch:
         its name: one of the two sees the other.
         """
         try:
-            with self._store.open(digest) as there:
-                same = is_same(there)
-                if same:
-                    os.utime(there.fileno())  # by the file system's clock
-                    with self._store.at(digest) as path:
+            with self._store.opened("sha256", digest.hex[:2]) as folder:
+                path = folder / digest.hex
+                try:
+                    there = open_file(path)
+                except NoFileError:
+                    if path.exists():  # else a link that leads nowhere, and nothing was lost
+                        self.mended.append(digest)
+                    return False
+                with there:
+                    same = is_same(there)
+                    if same:
+                        os.utime(there.fileno())  # by the file system's clock
                         if not os.path.samestat(path.lstat(), os.fstat(there.fileno())):
                             return False
-        except AbsentBlobError:
+        except FileNotFoundError:
             return False
-        except DamagedBlobError:
-            same = False
         except PermissionError:  # another user's: written again, under our name
-            return False
-        except StoreError as error:
-            if not isinstance(error.__cause__, PermissionError):
-                raise
             return False
         if not same:
             self.mended.append(digest)
