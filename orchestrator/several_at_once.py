@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from threading import Event
 from typing import TypeVar
 
 Part = TypeVar("Part")
 Done = TypeVar("Done")
 
 
-def each(work: Callable[[Part], Done], parts: Iterable[Part], threads: int) -> list[Done]:
+class Stop:
+    """Ends parts that take long, once their results are not wanted any more: they ask it on their way."""
+
+    def __init__(self) -> None:
+        self._unwanted = Event()
+
+    def check(self) -> None:
+        """CancelledError where another part failed, or a person ended the work."""
+        if self._unwanted.is_set():
+            raise CancelledError
+
+    def order(self) -> None:
+        self._unwanted.set()
+
+
+def each(
+    work: Callable[[Part], Done], parts: Iterable[Part], threads: int, stop: Stop | None = None
+) -> list[Done]:
     """What `work` returns for each part, in their order.
 
     Raises what `work` raises first, and Ctrl-C: parts that have not begun by then are not wanted any more.
+    Those that have begun are waited for; `stop` tells them.
     """
     with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(work, part) for part in parts]
         try:
+            futures = [pool.submit(work, part) for part in parts]
+            for future in as_completed(futures):
+                future.result()
             return [future.result() for future in futures]
         except BaseException:
+            if stop is not None:
+                stop.order()
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import UsageError
-from orchestrator.several_at_once import each
+from orchestrator.several_at_once import Stop, each
 from orchestrator.spec.folder_list import is_list, list_chunks, may_be_list
 from orchestrator.spec.input_stamps import Look, look_at
 from orchestrator.spec.jobfile.job_spec import InputSpec
@@ -203,14 +203,15 @@ def _walk(folder: Path) -> tuple[list[tuple[str, str]], dict[str, os.stat_result
 def _hash_files(folder: Path, paths: list[str], known: KnownHashes | None) -> dict[str, tuple[str, int]]:
     """Files below a folder, by their paths without links: SHA-256 in hex, and size. Several at once."""
     moment = known.moment() if known is not None else 0
+    stop = Stop()
 
     def work(part: Sequence[str]) -> list[tuple[str, tuple[str, int]]]:
         with Below(folder) as below:
-            return [(path, _hash_file(below, folder, path, known, moment)) for path in part]
+            return [(path, _hash_file(below, folder, path, known, moment, stop)) for path in part]
 
     size = max(1, min(_FEW, len(paths) // _THREADS))
     parts = [paths[start : start + size] for start in range(0, len(paths), size)]
-    return dict(pair for done in each(work, parts, _THREADS) for pair in done)
+    return dict(pair for done in each(work, parts, _THREADS, stop) for pair in done)
 
 
 def open_input(folder: Path, name: str) -> BinaryIO:
@@ -251,7 +252,7 @@ def _look(below: Below, folder: Path, name: str, path: str) -> int:
 
 
 def _hash_file(
-    below: Below, folder: Path, name: str, known: KnownHashes | None, moment: int
+    below: Below, folder: Path, name: str, known: KnownHashes | None, moment: int, stop: Stop
 ) -> tuple[str, int]:
     path = folder / name
     try:
@@ -259,7 +260,7 @@ def _hash_file(
             before = os.fstat(stream.fileno())
             if not stat.S_ISREG(before.st_mode):
                 raise _not_plain(path)
-            hex_, size = _hash(stream, path)
+            hex_, size = _hash(stream, path, stop)
             _learn(stream, before, hex_, known, moment)
             return hex_, size
     except OSError as error:
@@ -301,7 +302,7 @@ def _hash_small(stream: BinaryIO, size: int) -> str | None:
     return None
 
 
-def _hash(stream: BinaryIO, path: Path) -> tuple[str, int]:
+def _hash(stream: BinaryIO, path: Path, stop: Stop | None = None) -> tuple[str, int]:
     """SHA-256 in hex, and size. UsageError for more or fewer bytes than that, or where reading would wait.
 
     Then somebody writes to the file, or the kernel generates its bytes, perhaps without end.
@@ -317,6 +318,8 @@ def _hash(stream: BinaryIO, path: Path) -> tuple[str, int]:
                 read = -1
                 return
             read += len(chunk)
+            if stop is not None:
+                stop.check()
             yield chunk
 
     digest = Digest.of_chunks(chunks())

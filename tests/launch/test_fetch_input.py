@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -220,6 +222,88 @@ def test_a_byte_that_changed_in_the_store_is_named_and_mended(place: Place, data
     assert not there.inputs.has(sent.digest)
     put_input(place.session("here"), data, SILENT, thorough=True)
     assert tree_of(materialise(there, sent.digest, SILENT)) == tree_of(data)
+
+
+@pytest.fixture
+def long_and_bad(tmp_path: Path) -> Path:
+    folder = tmp_path / "long_and_bad"
+    folder.mkdir()
+    (folder / "bad").write_text("bad")
+    (folder / "long").write_bytes(bytes(3 << 20))
+    return folder
+
+
+def pieces_for_a_minute() -> Iterator[bytes]:
+    for _ in range(6000):
+        time.sleep(0.01)
+        yield b"0"
+    raise AssertionError("nobody ended it")
+
+
+def test_a_file_with_other_bytes_ends_the_fetch_of_long_ones(
+    place: Place, long_and_bad: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = place.session("here"), place.session("there")
+    sent = put_input(here, long_and_bad, SILENT)
+    bad, long = (Digest.of((long_and_bad / name).read_bytes()) for name in ("bad", "long"))
+    place.flip(bad)
+    begun, real = threading.Event(), there.store.stream
+
+    def slowly(digest: Digest, offset: int, size: int | None = None) -> Iterator[bytes | memoryview]:
+        if digest == long:
+            begun.set()
+            yield from pieces_for_a_minute()
+        assert digest != bad or begun.wait(60)
+        yield from real(digest, offset, size)
+
+    monkeypatch.setattr(fetch_input, "LARGE", 1 << 20)
+    with monkeypatch.context() as patched:
+        patched.setattr(there.store, "stream", slowly)
+        with pytest.raises(StoreError, match=f"{bad} has other bytes"):
+            materialise(there, sent.digest, SILENT)
+    put_input(place.session("here"), long_and_bad, SILENT, thorough=True)
+    assert tree_of(materialise(there, sent.digest, SILENT)) == tree_of(long_and_bad)
+
+
+def test_a_file_that_changes_ends_the_sending_of_long_ones(
+    place: Place, long_and_bad: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, begun = place.session("here"), threading.Event()
+
+    class Slow(io.BytesIO):
+        pieces = pieces_for_a_minute()
+
+        def read(self, size: int | None = -1) -> bytes:
+            return next(self.pieces)
+
+    def opened(root: Path, name: str) -> io.BytesIO:
+        if name == "long":
+            begun.set()
+            return Slow()
+        assert begun.wait(60)
+        return io.BytesIO(b"not")
+
+    monkeypatch.setattr(upload_input, "open_input", opened)
+    monkeypatch.setattr(upload_input, "FEW", 1)
+    with pytest.raises(UsageError, match="bad was changed after it was hashed"):
+        put_input(here, long_and_bad, SILENT)
+    for name in ("bad", "long"):
+        assert not here.store.has(Digest.of((long_and_bad / name).read_bytes()))
+
+
+def test_a_large_file_is_told_as_it_goes(place: Place, tmp_path: Path) -> None:
+    moves: list[tuple[int, int]] = []
+
+    class Told(Silent):
+        def moved(self, done: int, total: int) -> None:
+            moves.append((done, total))
+
+    size = 3 << 20
+    (tmp_path / "large").write_bytes(bytes(size))
+    put_input(place.session("here"), tmp_path / "large", Told())
+    assert (1 << 20, size) in moves
+    assert moves[-1] == (size, size)
+    assert moves == sorted(moves)
 
 
 def test_a_list_that_changed_in_the_store_makes_no_folder(place: Place, data: Path) -> None:

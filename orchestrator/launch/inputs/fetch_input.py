@@ -21,7 +21,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError
 from orchestrator.scratch import scratch_folder
-from orchestrator.several_at_once import each
+from orchestrator.several_at_once import Stop, each
 from orchestrator.spec.folder_list import FileEntry
 
 AT_ONCE = 8  # files that are fetched at the same time
@@ -143,7 +143,7 @@ class _Fetching:
     ) -> None:
         self._session, self._cache, self._incoming, self._watch = session, cache, incoming, watch
         self._input = digest
-        self._lock = threading.Lock()
+        self._lock, self._stop = threading.Lock(), Stop()
         self._done = self._total = 0
         self._room: Room | None = None
 
@@ -159,7 +159,7 @@ class _Fetching:
             if one[1] > LARGE or len(parts[-1]) >= FEW:
                 parts.append([])
             parts[-1].append(one)
-        each(self._part, parts, AT_ONCE)
+        each(self._part, parts, AT_ONCE, self._stop)
 
     def _part(self, part: list[tuple[str, int]]) -> None:
         for hex_, size in part:
@@ -264,6 +264,7 @@ class _Fetching:
         return "" if entry is None else f"; it is {entry.shown} of input {self._input}"
 
     def _moved(self, count: int) -> None:
+        self._stop.check()
         with self._lock:
             self._done += count
             if self._room is not None and count > 0:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO, Self
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -15,7 +16,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.store.blob_store import OtherBytesError, Uploads
 from orchestrator.record.store.input_trees import put_list
-from orchestrator.several_at_once import each
+from orchestrator.several_at_once import Stop, each
 from orchestrator.spec.inputs import InputData, listing, open_input, read_input
 from orchestrator.spec.plain_file import open_plain
 
@@ -88,6 +89,7 @@ class _Upload:
     def __init__(self, session: Session, watch: Watch, total: int, *, thorough: bool) -> None:
         self._store, self._watch, self._thorough = session.store, watch, thorough
         self._lock, self._done, self._total = threading.Lock(), 0, total
+        self._stop = Stop()
 
     def put_all(self, root: Path, files: Sequence[tuple[str | None, str, int]]) -> None:
         """Files: name below `root`, None for `root` itself; SHA-256 in hex; size in bytes."""
@@ -98,20 +100,49 @@ class _Upload:
 
     def _put_part(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
         few = [files[start : start + FEW] for start in range(0, len(files), FEW)]
-        each(lambda some: self._put_few(root, some, uploads), few, AT_ONCE)
+        each(lambda some: self._put_few(root, some, uploads), few, AT_ONCE, self._stop)
 
     def _put_few(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
         for name, hex_, size in files:
             opened = partial(open_plain, root.resolve()) if name is None else partial(open_input, root, name)
+            way = _OnItsWay(opened, self._moved)
             try:
-                uploads.put(Digest(f"sha256:{hex_}"), size, opened, thorough=self._thorough)
+                uploads.put(Digest(f"sha256:{hex_}"), size, way.begun, thorough=self._thorough)
             except OtherBytesError:
                 raise _changed(root if name is None else root / name) from None
             except OSError as error:
                 raise UsageError(f"{root / (name or '')}: {error.strerror or error}") from error
-            with self._lock:
-                self._done += size
-                self._watch.moved(self._done, self._total)
+            self._moved(size - way.passed)  # what the store had already
+
+    def _moved(self, count: int) -> None:
+        self._stop.check()
+        with self._lock:
+            self._done += count
+            self._watch.moved(self._done, self._total)
+
+
+class _OnItsWay:
+    """A file of which each piece is told as it is read."""
+
+    def __init__(self, opened: Callable[[], BinaryIO], moved: Callable[[int], None]) -> None:
+        self._opened, self._moved = opened, moved
+        self.passed = 0  # bytes
+
+    def begun(self) -> Self:
+        self._stream = self._opened()
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stream.close()
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self.passed += len(data)
+        self._moved(len(data))
+        return data
 
 
 def _parts(files: Sequence[tuple[str | None, str, int]]) -> Iterator[list[tuple[str | None, str, int]]]:

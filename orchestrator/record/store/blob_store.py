@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
-from orchestrator.digest import Digest, Hashed, chunks_of
+from orchestrator.digest import Digest, Hashed, Readable, chunks_of
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.run.collect.output_files import BlobSink
 
@@ -69,14 +69,15 @@ class OtherBytesError(UsageError):
     """What was to be stored has other bytes than its digest says: it was changed meanwhile."""
 
 
+Opened = Callable[[], AbstractContextManager[Readable]]  # opens the file that is to be stored
+
+
 class Uploads(Protocol):
     """Blobs whose digests are known before, and that become durable together. From any thread."""
 
     mended: list[Digest]
 
-    def put(
-        self, digest: Digest, size: int, opened: Callable[[], BinaryIO], *, thorough: bool = False
-    ) -> bool:
+    def put(self, digest: Digest, size: int, opened: Opened, *, thorough: bool = False) -> bool:
         """Store what `opened` gives; whether its bytes went. OtherBytesError: they are not the digest's.
 
         A blob of this size that is there is left, and made young, so that none collects it; `thorough`: only

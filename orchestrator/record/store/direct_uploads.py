@@ -7,12 +7,12 @@ until then the server shows nothing under the name.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from orchestrator.digest import Digest, Hashed, chunks_of
+from orchestrator.digest import Digest, Hashed, Readable, chunks_of
 from orchestrator.errors import StoreError
-from orchestrator.record.store.blob_store import OtherBytesError
+from orchestrator.record.store.blob_store import Opened, OtherBytesError
 from orchestrator.record.store.pending_uploads import YOUNG
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ class DirectUploads:
         self._put: dict[Digest, int] = {}
         self.mended: list[Digest] = []
 
-    def put(
-        self, digest: Digest, size: int, opened: Callable[[], BinaryIO], *, thorough: bool = False
-    ) -> bool:
+    def put(self, digest: Digest, size: int, opened: Opened, *, thorough: bool = False) -> bool:
         """As blob_store.Uploads has it."""
         found = self._store.head(digest)
         if found is not None:
@@ -64,7 +62,7 @@ class DirectUploads:
             )
 
 
-def _checked(stream: BinaryIO, digest: Digest, size: int) -> Iterator[bytes]:
+def _checked(stream: Readable, digest: Digest, size: int) -> Iterator[bytes]:
     """A stream's bytes, the last ones only when all of them have the digest. OtherBytesError else."""
     passing = Hashed(chunks_of(stream, size + 1))
     held = b""

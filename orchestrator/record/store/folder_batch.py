@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from orchestrator.digest import CHUNK, Digest, Hashed, chunks_of
+from orchestrator.digest import CHUNK, Digest, Hashed, Readable, chunks_of
 from orchestrator.durable import fsync_file, fsync_folder, sync_filesystem
-from orchestrator.record.store.blob_store import OtherBytesError
+from orchestrator.record.store.blob_store import Opened, OtherBytesError
 from orchestrator.record.store.process_folder import give_up, own_folder
 from orchestrator.record.store.safe_folders import NoFileError, open_file, path_of
 
@@ -53,7 +53,7 @@ class FolderBatch:
             raise
         return digest
 
-    def _written(self, stream: BinaryIO, size: int) -> tuple[Path, Digest]:
+    def _written(self, stream: Readable, size: int) -> tuple[Path, Digest]:
         """At most `size` bytes of a stream in a new file, and their digest."""
         temporary = self._temporaries / secrets.token_hex(12)
         passing = Hashed(chunks_of(stream, size))
@@ -69,9 +69,7 @@ class FolderBatch:
             raise
         return temporary, passing.digest
 
-    def put(
-        self, digest: Digest, size: int, opened: Callable[[], BinaryIO], *, thorough: bool = False
-    ) -> bool:
+    def put(self, digest: Digest, size: int, opened: Opened, *, thorough: bool = False) -> bool:
         """As blob_store.Uploads has it."""
 
         def is_same(there: BinaryIO) -> bool:

@@ -1,0 +1,57 @@
+"""Work that several threads share."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator.several_at_once import Stop, each
+
+
+def fails() -> None:
+    raise ValueError("a part failed")
+
+
+def is_interrupted() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("ends", "error"),
+    [(fails, ValueError), (is_interrupted, KeyboardInterrupt)],
+    ids=["error", "Ctrl-C"],
+)
+def test_what_ends_one_part_ends_the_others_on_their_way(
+    ends: Callable[[], None], error: type[BaseException]
+) -> None:
+    stop, begun, stopped = Stop(), threading.Event(), threading.Event()
+
+    def work(part: str) -> None:
+        if part == "short":
+            assert begun.wait(60)
+            ends()
+            return
+        begun.set()
+        for _ in range(6000):  # a minute
+            try:
+                stop.check()
+            except BaseException:
+                stopped.set()
+                raise
+            time.sleep(0.01)
+
+    with pytest.raises(error):
+        each(work, ["long", "short"], 2, stop)
+    assert stopped.is_set()
+
+
+def test_results_come_in_the_order_of_their_parts() -> None:
+    def work(part: int) -> int:
+        time.sleep(0.02 * (3 - part))
+        return part
+
+    assert each(work, range(3), 3) == [0, 1, 2]
