@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from threading import Event
+from contextlib import contextmanager
+from threading import Event, Lock
 from typing import TypeVar
 
 Part = TypeVar("Part")
@@ -24,6 +26,26 @@ class Stop:
 
     def order(self) -> None:
         self._unwanted.set()
+
+
+class Turns:
+    """Parts that keep a core busy, one at a time; parts that wait for a disk or a network, all at once.
+
+    Threads that each need Python's own lock for every small file take half as long again as one alone does.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._busy = Lock(), True
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        if not self._busy:
+            yield
+            return
+        with self._lock:
+            began, worked = time.monotonic(), time.thread_time()
+            yield
+            self._busy = time.thread_time() - worked > (time.monotonic() - began) / 2
 
 
 def each(

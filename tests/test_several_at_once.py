@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.several_at_once import Stop, each
+from orchestrator.several_at_once import Stop, Turns, each
 
 
 def fails() -> None:
@@ -55,3 +55,36 @@ def test_results_come_in_the_order_of_their_parts() -> None:
         return part
 
     assert each(work, range(3), 3) == [0, 1, 2]
+
+
+def spin(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def test_parts_that_wait_go_all_at_once() -> None:
+    turns, together = Turns(), threading.Barrier(4)
+    with turns.turn():
+        time.sleep(0.1)
+
+    def work(_: int) -> None:
+        with turns.turn():
+            together.wait(60)
+
+    each(work, range(4), 4)
+
+
+def test_parts_that_keep_a_core_busy_go_one_at_a_time() -> None:
+    turns, inside, most = Turns(), [], 0
+
+    def work(part: int) -> None:
+        nonlocal most
+        with turns.turn():
+            inside.append(part)
+            most = max(most, len(inside))
+            spin(0.01)
+            inside.remove(part)
+
+    each(work, range(2), 2)  # more would need a machine with nothing beside: what waits for a core, waits
+    assert most == 1

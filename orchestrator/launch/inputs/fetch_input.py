@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
@@ -21,12 +22,13 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError
 from orchestrator.scratch import scratch_folder
-from orchestrator.several_at_once import Stop, each
+from orchestrator.several_at_once import Stop, Turns, each
 from orchestrator.spec.folder_list import FileEntry
 
 AT_ONCE = 8  # files that are fetched at the same time
 LARGE = 64 << 20  # bytes: of a larger file, what came before a kill is kept
 SMALL = 1 << 20  # bytes of a file that is held in memory
+TINY = 1 << 18  # bytes of a file that costs Python more than the disk
 FEW = 50  # small files for one thread at a time
 LOOKED_AT = 1 << 30  # bytes: a blob up to this is read to tell whether it or a list is wrong
 _SENT_AGAIN = "`submit --rehash` where the data is puts it there again"
@@ -143,7 +145,7 @@ class _Fetching:
     ) -> None:
         self._session, self._cache, self._incoming, self._watch = session, cache, incoming, watch
         self._input = digest
-        self._lock, self._stop = threading.Lock(), Stop()
+        self._lock, self._stop, self._turns = threading.Lock(), Stop(), Turns()
         self._done = self._total = 0
         self._room: Room | None = None
 
@@ -162,8 +164,10 @@ class _Fetching:
         each(self._part, parts, AT_ONCE, self._stop)
 
     def _part(self, part: list[tuple[str, int]]) -> None:
-        for hex_, size in part:
-            self._one(hex_, size)
+        tiny = max(size for _, size in part) <= TINY
+        with self._turns.turn() if tiny else nullcontext():
+            for hex_, size in part:
+                self._one(hex_, size)
         if len(part) > 1:  # not the list alone
             crash_point("input fetched")
 

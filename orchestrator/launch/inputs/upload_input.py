@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -16,12 +17,13 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.store.blob_store import OtherBytesError, Uploads
 from orchestrator.record.store.input_trees import put_list
-from orchestrator.several_at_once import Stop, each
+from orchestrator.several_at_once import Stop, Turns, each
 from orchestrator.spec.inputs import InputData, listing, open_input, read_input
 from orchestrator.spec.plain_file import open_plain
 
 AT_ONCE = 8  # files
 FEW = 50  # for one thread at a time
+SMALL = 1 << 18  # bytes of a file that costs Python more than the disk
 # What becomes durable together: after a kill, so much is sent again at most, and one larger file.
 PART_FILES = 4000
 PART_BYTES = 1 << 30
@@ -89,7 +91,7 @@ class _Upload:
     def __init__(self, session: Session, watch: Watch, total: int, *, thorough: bool) -> None:
         self._store, self._watch, self._thorough = session.store, watch, thorough
         self._lock, self._done, self._total = threading.Lock(), 0, total
-        self._stop = Stop()
+        self._stop, self._turns = Stop(), Turns()
 
     def put_all(self, root: Path, files: Sequence[tuple[str | None, str, int]]) -> None:
         """Files: name below `root`, None for `root` itself; SHA-256 in hex; size in bytes."""
@@ -100,7 +102,13 @@ class _Upload:
 
     def _put_part(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
         few = [files[start : start + FEW] for start in range(0, len(files), FEW)]
-        each(lambda some: self._put_few(root, some, uploads), few, AT_ONCE, self._stop)
+
+        def work(some: Sequence[tuple[str | None, str, int]]) -> None:
+            small = max(size for _, _, size in some) <= SMALL
+            with self._turns.turn() if small else nullcontext():
+                self._put_few(root, some, uploads)
+
+        each(work, few, AT_ONCE, self._stop)
 
     def _put_few(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
         for name, hex_, size in files:
