@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -22,6 +23,7 @@ HEAD_SECONDS = 20.0  # from a connection's start, or from an answer's end, to th
 UNREAD_SECONDS = 60.0  # in which a client takes nothing of an answer that waits for it
 MOST_AT_ONCE = 400  # connections
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (compared, not bound to)
+_NAME = re.compile(r"(?:(?P<scheme>https?)://)?(?P<host>(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?)/?\Z")
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -32,17 +34,23 @@ class Bound(NamedTuple):
     port: int
     root_path: str
     names: tuple[str, ...]
+    scheme: str  # of the first name: https where a proxy gives it
     tokens: Tokens
     ticket: Ticket
 
     @property
     def local(self) -> bool:
-        return self.host in _LOCAL
+        return self.host in _LOCAL and not self.names
+
+    @property
+    def plain(self) -> bool:
+        """Whether tokens cross a network in the clear."""
+        return self.host not in _LOCAL and self.scheme == "http"
 
     def address(self, token: str) -> str:
         host = socket.gethostname() if self.host in _EVERYWHERE else self.host
         name = self.names[0] if self.names else f"{_bracketed(host)}:{self.port}"
-        return f"http://{name}{self.root_path}/?token={token}"
+        return f"{self.scheme}://{name}{self.root_path}/?token={token}"
 
 
 def _bracketed(host: str) -> str:
@@ -59,6 +67,20 @@ def allowed_hosts(host: str, port: int, names: Sequence[str]) -> frozenset[str]:
     if port == 80:
         found |= {_bracketed(name) for name in own}
     return frozenset(name.lower() for name in found)
+
+
+def _split_names(names: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """The names without their schemes, and the scheme of the first. UsageError for what no browser sends."""
+    found = [_NAME.match(name) for name in names]
+    for name, match in zip(names, found, strict=True):
+        if match is None:
+            raise UsageError(
+                f"--name {name!r} is no name of a host",
+                "such as team.example, team.example:8443, https://team.example",
+            )
+    hosts = tuple(match["host"] for match in found if match)
+    schemes = [match["scheme"] for match in found if match]
+    return hosts, (schemes[0] if schemes else None) or "http"
 
 
 class Prepared(NamedTuple):
@@ -81,15 +103,17 @@ def prepare(
 ) -> Prepared:
     """`ready` is called once requests are answered. UsageError for what cannot be served.
 
-    `names`: more `Host` headers that browsers send, as `team.example` or `alpha:8100`. `root_path`: the path
-    below which a proxy serves this; the proxy takes it off what it passes on. `renew`: with new tokens.
+    `names`: more `Host` headers that browsers send, as `team.example` or `alpha:8100`; `https://team.example`
+    where a proxy has TLS, for the address that people are given. `root_path`: the path below which a proxy
+    serves this; the proxy takes it off what it passes on. `renew`: with new tokens.
     """
     if root_path and (not root_path.startswith("/") or root_path.endswith("/") or "//" in root_path):
         raise UsageError(f"{root_path!r} is no path that a proxy serves", "such as --root-path /reprise")
+    hosts, scheme = _split_names(names)
     tokens = kept_tokens(settings.home, renew=renew)
     listening = _listen(host, port)
-    bound = Bound(host, listening.getsockname()[1], root_path, tuple(names), tokens, Ticket())
-    limits = Limits(allowed_hosts(host, bound.port, names), bound.port)
+    bound = Bound(host, listening.getsockname()[1], root_path, hosts, scheme, tokens, Ticket())
+    limits = Limits(allowed_hosts(host, bound.port, hosts), bound.port)
     served = dashboard(settings, tokens, limits, bound.ticket)
     config = uvicorn.Config(
         served.application,

@@ -45,6 +45,39 @@ def test_it_prints_an_address_serves_and_ends_in_order(tmp_path: Path, end: sign
     assert told["read"] != told["annotate"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], ["reprise web serves http://127.0.0.1:"]),
+        (
+            ["--name", "https://team.example"],
+            ["reprise web serves https://team.example/", "to read only:      https://team.example/"],
+        ),
+        (
+            ["--host", "0.0.0.0", "--name", "team.example"],
+            [
+                "reprise web serves http://team.example/",
+                "to read only:      http://team.example/",
+                "whoever reads along on the network reads the token",
+            ],
+        ),
+    ],
+    ids=["here", "proxy", "network"],
+)
+def test_it_prints_what_may_be_given_to_others(tmp_path: Path, words: list[str], said: list[str]) -> None:
+    plant(tmp_path / "reprise.db")
+    server = serving(tmp_path, *words)
+    assert server.stdout is not None
+    lines = []
+    while not lines or not lines[-1].startswith("Ctrl-C"):
+        lines.append(server.stdout.readline())
+        assert lines[-1]
+    server.send_signal(signal.SIGINT)
+    server.communicate(timeout=30)
+    assert len(lines) == len(said) + 1
+    assert all(line.startswith(start) for line, start in zip(lines, said, strict=False))
+
+
 def test_a_port_that_is_taken_is_told(reprise: Callable[..., Any]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from support.web_fixtures import Site
 
-from orchestrator.web.server import allowed_hosts
+from orchestrator.errors import UsageError
+from orchestrator.settings import load
+from orchestrator.web.server import allowed_hosts, prepare
 
 
 def test_the_names_that_are_answered() -> None:
@@ -19,6 +22,34 @@ def test_the_names_that_are_answered() -> None:
     }
     assert "127.0.0.1" in allowed_hosts("127.0.0.1", 80, ())
     assert "0.0.0.0:81" not in allowed_hosts("0.0.0.0", 81, ("team.example",))
+
+
+@pytest.mark.parametrize(
+    ("names", "start"),
+    [
+        (["team.example"], "http://team.example/reprise/?token="),
+        (["https://team.example"], "https://team.example/reprise/?token="),
+        (["https://team.example:8443/", "alpha:8100"], "https://team.example:8443/reprise/?token="),
+        (["[::7]:8100"], "http://[::7]:8100/reprise/?token="),
+    ],
+)
+def test_people_are_given_the_address_of_the_proxy(
+    site_of: Callable[..., Site], names: list[str], start: str
+) -> None:
+    site = site_of(seeded=False, root_path="/reprise", names=names)
+    assert site.server.bound.address("TOKEN") == f"{start}TOKEN"
+    assert not site.server.bound.local
+    for name in names:
+        host = name.removeprefix("https://").removesuffix("/")
+        assert site.server.ask("/", headers={"Host": host}).status == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["", "https://", "team example", "team.example/reprise", "a@b", "ftp://a", "a:b", "a\n"]
+)
+def test_what_is_no_name_of_a_host_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no name of a host"):
+        prepare(load({"REPRISE_HOME": str(tmp_path)}), port=0, names=[name], ready=lambda _: None)
 
 
 def test_below_a_path_every_address_has_it(site_of: Callable[..., Site]) -> None:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     "names",
     metavar="HOST[:PORT]",
     multiple=True,
-    help="A name under which browsers reach it, such as team.example; no other is answered.",
+    help="A name under which browsers reach it, such as team.example, or https://team.example behind a proxy "
+    "with TLS; no other is answered.",
 )
 @click.option("--root-path", default="", metavar="/PATH", help="The path below which a proxy serves it.")
 @click.option("--open", "opening", is_flag=True, help="Open it in this machine's browser.")
@@ -47,7 +48,7 @@ def command(
     """Serve the dashboard: runs, live and compared, in a browser.
 
     It prints an address that holds a token, and serves until Ctrl-C. Whoever has the address may read,
-    and write notes, tags and aliases; with --host, another address may only read.
+    and write notes, tags and aliases; with --host or --name, another address may only read.
 
     JSON, once it serves: `annotate`, `read` (addresses).
     """
@@ -78,5 +79,6 @@ def _tell(bound: Bound, as_json: bool) -> None:
     click.echo(f"reprise web serves {annotate}")
     if not bound.local:
         click.echo(f"to read only:      {read}")
+    if bound.plain:
         click.echo("whoever reads along on the network reads the token: put a proxy with TLS before it")
     click.echo("Ctrl-C ends it")
