@@ -39,9 +39,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     real = inputs._hash
 
-    def noted(stream: BinaryIO, path: Path) -> tuple[Digest, int]:
+    def noted(stream: BinaryIO, path: Path, *more: Any) -> tuple[Digest, int]:
         found.append(path.name)
-        return real(stream, path)
+        return real(stream, path, *more)
 
     monkeypatch.setattr(inputs, "_hash", noted)
     return found
