@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from integration.conftest import os_archive, small  # noqa: F401
 
 from orchestrator.image.base.resolve_base import resolve_base
 from orchestrator.launch.bases.manage_bases import BaseImage
@@ -87,6 +88,14 @@ def engine_name(
         _load_base(shared_base)
         yield name
     subprocess.run([SCRIPT, "down", name], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def made_once(engine_name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `small` keeps what it makes: each engine has to get its image."""
+    folder = tmp_path_factory.getbasetemp() / f"made-once-{engine_name}"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _load_base(settings: Settings) -> None:

@@ -88,6 +88,9 @@ up() {
     [ "$kind" != rootless ] || prepare_rootless
     local command
     command="$(engine_command)"
+    # Podman's builder gives each step a million open files and processes, which a box may have forbidden.
+    printf '[containers]\ndefault_ulimits = ["nofile=%s", "nproc=%s"]\n' \
+        "$(ulimit -Hn)" "$(ulimit -Hu)" | sed s/unlimited/-1/g >"$room/containers.conf"
     # runc refuses a plain chroot, so the root is entered by pivot_root. The network namespace is entered by
     # unshare: `ip netns exec` would mount a /sys without cgroups.
     setsid --fork unshare --net --mount --propagation private bash -c "
@@ -99,7 +102,10 @@ up() {
         for seen in '$room' '$top/seen'; do mkdir -p '$root'\"\$seen\" && mount --bind \"\$seen\" '$root'\"\$seen\"; done
         mkdir -p '$root/oldroot'
         if [ '$kind' = rootless ]; then mount --bind '$room/tun' '$root/dev/net/tun'; fi
-        if [ '$kind' = podman ]; then mkdir -p '$root/etc/containers' && cp '$room/policy.json' '$root/etc/containers/'; fi
+        if [ '$kind' = podman ]; then
+            mkdir -p '$root/etc/containers' && cp '$room/policy.json' '$root/etc/containers/'
+            cp '$room/containers.conf' '$root/etc/containers/'
+        fi
         cd '$root' && pivot_root . oldroot && umount -l /oldroot
         [ '$kind' = docker ] || echo \$\$ >'$room/engine.pid'
         exec $command" >"$room/log" 2>&1 </dev/null

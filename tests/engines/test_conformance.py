@@ -13,17 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.conftest import small  # noqa: F401
 from integration.test_bundles import *  # noqa: F403
 from integration.test_contents import *  # noqa: F403
 from integration.test_crashes import *  # noqa: F403
 from integration.test_hostile import *  # noqa: F403
 from integration.test_localise import *  # noqa: F403
 from integration.test_logs import *  # noqa: F403
-from integration.test_second_engine import (  # noqa: F401
-    test_a_container_that_is_stopped_by_hand_is_lost_whatever_its_exit_code,
-    test_a_kill_is_seen_whatever_our_clock_says,
-)
 from integration.test_spine import *  # noqa: F403
 from integration.test_system_calls import (  # noqa: F401
     engine,
@@ -112,3 +107,11 @@ def test_an_engine_that_does_not_see_this_boxs_files_is_told_in_one_message(
     checks = {one["name"]: one for one in unseen.json("doctor", code=5)["checks"]}
     assert checks["jobs"]["ok"] is False
     assert "DOCKER_HOST" in checks["jobs"]["hint"]
+
+
+def test_a_file_alone_is_an_input(box: Box, tmp_path: Path) -> None:
+    """Podman 5.8.6 does not say what lies where a file is mounted."""
+    (tmp_path / "one.txt").write_text("one")
+    script = "open('out.txt', 'w').write(open('/inputs/one').read())"
+    first = box.json("submit", str(write_job(tmp_path / "job", script, "inputs: {one: ../one.txt}")))
+    assert box.json("rerun", first["id"])["verdict"]["outcome"] == "identical"

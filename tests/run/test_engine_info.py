@@ -141,7 +141,7 @@ CHANGES: dict[str, Any] = {
     "PidMode": "host",
     "ReadonlyRootfs": False,
     "Tmpfs": {"/tmp": "rw"},
-    "Ulimits": [],
+    "Ulimits": [{"Name": "RLIMIT_NPROC", "Soft": 9, "Hard": 9}],
     "LogConfig": {"Type": "none"},
     "Privileged": True,
 }
@@ -151,6 +151,12 @@ def test_a_container_of_podman_is_compared_with_its_plan_setting_by_setting(tmp_
     wanted = plan(said({**PODMAN, "MemTotal": 1 << 34}, podman=True), memory=1 << 30)
     found = as_podman_inspects(container_config(wanted))
     assert container_differences(wanted, found, podman=True) == []
+    own = [
+        {"Name": "RLIMIT_NPROC", "Soft": 9, "Hard": 9},
+        *found["HostConfig"]["Ulimits"],
+    ]  # of containers.conf
+    with_defaults = {**found, "HostConfig": found["HostConfig"] | {"Ulimits": own}}
+    assert container_differences(wanted, with_defaults, podman=True) == []
     for name, value in CHANGES.items():
         other = {**found, "HostConfig": found["HostConfig"] | {name: value}}
         assert container_differences(wanted, other, podman=True) == [name]

@@ -70,6 +70,7 @@ _ALL_DROPPED = {
     *("SETPCAP", "SETUID", "SYS_CHROOT"),
 }
 _NOT_SAID = ("Sysctls", "Binds")  # by Podman: no sysctls, and each mount a second time
+_LIMITED = ("core", "nofile", "fsize")  # by each plan
 _OWN = ("PidMode", "UTSMode", "UsernsMode")  # "private" is what Docker calls ""
 
 
@@ -82,9 +83,11 @@ def podman_form(settings: Mapping[str, Any]) -> dict[str, Any]:
     if set(found.get("CapDrop") or ()) >= _ALL_DROPPED:
         found["CapDrop"] = ["ALL"]
     if found.get("Ulimits"):
-        found["Ulimits"] = [
+        named = [
             one | {"Name": str(one.get("Name")).lower().removeprefix("rlimit_")} for one in found["Ulimits"]
         ]
+        # Others are the defaults of this box's containers.conf.
+        found["Ulimits"] = sorted((one for one in named if one["Name"] in _LIMITED), key=str)
     if found.get("Tmpfs"):
         found["Tmpfs"] = {
             place: ",".join(sorted(set(options.split(",")) - {"rprivate", "tmpcopyup"}))
