@@ -12,6 +12,8 @@ from typing import TypeVar
 Part = TypeVar("Part")
 Done = TypeVar("Done")
 
+SMALL = 1 << 18  # bytes of a file that costs Python more than the disk
+
 
 class Stop:
     """Ends parts that take long, once their results are not wanted any more: they ask it on their way."""
@@ -29,7 +31,7 @@ class Stop:
 
 
 class Turns:
-    """Parts that keep a core busy, one at a time; parts that wait for a disk or a network, all at once.
+    """Small files that keep a core busy go one at a time; those that wait for a disk or network, at once.
 
     Threads that each need Python's own lock for every small file take half as long again as one alone does.
     """
@@ -38,8 +40,9 @@ class Turns:
         self._lock, self._busy = Lock(), True
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        if not self._busy:
+    def turn(self, sizes: Iterable[int]) -> Iterator[None]:
+        """Around the work on files of these sizes in bytes. Larger ones wait for nobody."""
+        if not self._busy or max(sizes) > SMALL:
             yield
             return
         with self._lock:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.several_at_once import Stop, Turns, each
+from orchestrator.several_at_once import SMALL, Stop, Turns, each
 
 
 def fails() -> None:
@@ -65,11 +65,11 @@ def spin(seconds: float) -> None:
 
 def test_parts_that_wait_go_all_at_once() -> None:
     turns, together = Turns(), threading.Barrier(4)
-    with turns.turn():
+    with turns.turn([1]):
         time.sleep(0.1)
 
     def work(_: int) -> None:
-        with turns.turn():
+        with turns.turn([1]):
             together.wait(60)
 
     each(work, range(4), 4)
@@ -80,11 +80,14 @@ def test_parts_that_keep_a_core_busy_go_one_at_a_time() -> None:
 
     def work(part: int) -> None:
         nonlocal most
-        with turns.turn():
+        with turns.turn([1]):
             inside.append(part)
             most = max(most, len(inside))
             spin(0.01)
             inside.remove(part)
 
+    with turns.turn([1]), turns.turn([SMALL + 1]):  # a larger one waits for nobody
+        pass
+    turns = Turns()
     each(work, range(2), 2)  # more would need a machine with nothing beside: what waits for a core, waits
     assert most == 1

@@ -40,6 +40,7 @@ class Bound(NamedTuple):
 
     @property
     def local(self) -> bool:
+        """Whether it is for this machine's browsers alone: behind a proxy it is for a team."""
         return self.host in _LOCAL and not self.names
 
     @property
@@ -69,18 +70,15 @@ def allowed_hosts(host: str, port: int, names: Sequence[str]) -> frozenset[str]:
     return frozenset(name.lower() for name in found)
 
 
-def _split_names(names: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """The names without their schemes, and the scheme of the first. UsageError for what no browser sends."""
-    found = [_NAME.match(name) for name in names]
-    for name, match in zip(names, found, strict=True):
-        if match is None:
-            raise UsageError(
-                f"--name {name!r} is no name of a host",
-                "such as team.example, team.example:8443, https://team.example",
-            )
-    hosts = tuple(match["host"] for match in found if match)
-    schemes = [match["scheme"] for match in found if match]
-    return hosts, (schemes[0] if schemes else None) or "http"
+def _split_name(name: str) -> tuple[str, str]:
+    """The scheme and the host of a `--name`. UsageError for what no browser sends."""
+    found = _NAME.match(name)
+    if found is None:
+        raise UsageError(
+            f"--name {name!r} is no name of a host",
+            "such as team.example, team.example:8443, https://team.example",
+        )
+    return found["scheme"] or "http", found["host"]
 
 
 class Prepared(NamedTuple):
@@ -109,7 +107,8 @@ def prepare(
     """
     if root_path and (not root_path.startswith("/") or root_path.endswith("/") or "//" in root_path):
         raise UsageError(f"{root_path!r} is no path that a proxy serves", "such as --root-path /reprise")
-    hosts, scheme = _split_names(names)
+    split = [_split_name(name) for name in names]
+    hosts, scheme = tuple(host for _, host in split), split[0][0] if split else "http"
     tokens = kept_tokens(settings.home, renew=renew)
     listening = _listen(host, port)
     bound = Bound(host, listening.getsockname()[1], root_path, hosts, scheme, tokens, Ticket())

@@ -7,7 +7,6 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
@@ -28,7 +27,6 @@ from orchestrator.spec.folder_list import FileEntry
 AT_ONCE = 8  # files that are fetched at the same time
 LARGE = 64 << 20  # bytes: of a larger file, what came before a kill is kept
 SMALL = 1 << 20  # bytes of a file that is held in memory
-TINY = 1 << 18  # bytes of a file that costs Python more than the disk
 FEW = 50  # small files for one thread at a time
 LOOKED_AT = 1 << 30  # bytes: a blob up to this is read to tell whether it or a list is wrong
 _SENT_AGAIN = "`submit --rehash` where the data is puts it there again"
@@ -164,8 +162,7 @@ class _Fetching:
         each(self._part, parts, AT_ONCE, self._stop)
 
     def _part(self, part: list[tuple[str, int]]) -> None:
-        tiny = max(size for _, size in part) <= TINY
-        with self._turns.turn() if tiny else nullcontext():
+        with self._turns.turn(size for _, size in part):
             for hex_, size in part:
                 self._one(hex_, size)
         if len(part) > 1:  # not the list alone

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -23,7 +22,6 @@ from orchestrator.spec.plain_file import open_plain
 
 AT_ONCE = 8  # files
 FEW = 50  # for one thread at a time
-SMALL = 1 << 18  # bytes of a file that costs Python more than the disk
 # What becomes durable together: after a kill, so much is sent again at most, and one larger file.
 PART_FILES = 4000
 PART_BYTES = 1 << 30
@@ -102,25 +100,23 @@ class _Upload:
 
     def _put_part(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
         few = [files[start : start + FEW] for start in range(0, len(files), FEW)]
-
-        def work(some: Sequence[tuple[str | None, str, int]]) -> None:
-            small = max(size for _, _, size in some) <= SMALL
-            with self._turns.turn() if small else nullcontext():
-                self._put_few(root, some, uploads)
-
-        each(work, few, AT_ONCE, self._stop)
+        each(lambda some: self._put_few(root, some, uploads), few, AT_ONCE, self._stop)
 
     def _put_few(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
-        for name, hex_, size in files:
-            opened = partial(open_plain, root.resolve()) if name is None else partial(open_input, root, name)
-            way = _OnItsWay(opened, self._moved)
-            try:
-                uploads.put(Digest(f"sha256:{hex_}"), size, way.begun, thorough=self._thorough)
-            except OtherBytesError:
-                raise _changed(root if name is None else root / name) from None
-            except OSError as error:
-                raise UsageError(f"{root / (name or '')}: {error.strerror or error}") from error
-            self._moved(size - way.passed)  # what the store had already
+        with self._turns.turn(size for _, _, size in files):
+            for name, hex_, size in files:
+                self._put(root, name, hex_, size, uploads)
+
+    def _put(self, root: Path, name: str | None, hex_: str, size: int, uploads: Uploads) -> None:
+        opened = partial(open_plain, root.resolve()) if name is None else partial(open_input, root, name)
+        way = _OnItsWay(opened, self._moved)
+        try:
+            uploads.put(Digest(f"sha256:{hex_}"), size, way.begun, thorough=self._thorough)
+        except OtherBytesError:
+            raise _changed(root if name is None else root / name) from None
+        except OSError as error:
+            raise UsageError(f"{root / (name or '')}: {error.strerror or error}") from error
+        self._moved(size - way.passed)  # what the store had already
 
     def _moved(self, count: int) -> None:
         self._stop.check()

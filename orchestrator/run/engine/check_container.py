@@ -54,6 +54,8 @@ def container_differences(plan: Plan, found: Mapping[str, Any], *, podman: bool 
     settings = wanted["HostConfig"]
     if podman:
         config, host, settings = podman_form(config), podman_form(host), podman_form(settings)
+        planned = {one["Name"] for one in settings["Ulimits"]}  # others are of the box's containers.conf
+        host["Ulimits"] = [one for one in host.get("Ulimits") or () if one["Name"] in planned]
     given = [name for name in ("Cmd", "Hostname", "Entrypoint") if name in wanted]
     problems += [name for name in given if config.get(name) != wanted[name]]
     problems += [name for name in _SUBSETS if not _pairs(wanted[name]) <= _pairs(config.get(name))]
@@ -70,7 +72,6 @@ _ALL_DROPPED = {
     *("SETPCAP", "SETUID", "SYS_CHROOT"),
 }
 _NOT_SAID = ("Sysctls", "Binds")  # by Podman: no sysctls, and each mount a second time
-_LIMITED = ("core", "nofile", "fsize")  # by each plan
 _OWN = ("PidMode", "UTSMode", "UsernsMode")  # "private" is what Docker calls ""
 
 
@@ -83,11 +84,9 @@ def podman_form(settings: Mapping[str, Any]) -> dict[str, Any]:
     if set(found.get("CapDrop") or ()) >= _ALL_DROPPED:
         found["CapDrop"] = ["ALL"]
     if found.get("Ulimits"):
-        named = [
+        found["Ulimits"] = [
             one | {"Name": str(one.get("Name")).lower().removeprefix("rlimit_")} for one in found["Ulimits"]
         ]
-        # Others are the defaults of this box's containers.conf.
-        found["Ulimits"] = sorted((one for one in named if one["Name"] in _LIMITED), key=str)
     if found.get("Tmpfs"):
         found["Tmpfs"] = {
             place: ",".join(sorted(set(options.split(",")) - {"rprivate", "tmpcopyup"}))
