@@ -161,7 +161,7 @@ def a_life(record: Record, points: int = 0) -> None:
         run, number, Result(state=State.SUCCEEDED, metrics=metrics, outputs=tuple(kept), series=series)
     )
     if points:
-        assert len(record.run(run).series) == points
+        assert len(record.run_with_points(run).series) == points
 
 
 def measured(url: str, empty_url: str, home: str, runs: int, rounds: int) -> dict[str, Any]:

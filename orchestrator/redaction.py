@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote, unquote
 
 SHOWN = 300  # characters of an address in a message
@@ -55,10 +55,20 @@ def redact(text: str) -> str:
 
 def redact_known(text: str) -> str:
     """A text without the secrets in this process's environment and those given to `remember`."""
-    for secret in sorted({*_remembered, *_of_environment()}, key=len, reverse=True):
-        if len(secret) >= SHORT:
+    return redactor()(text)
+
+
+def redactor() -> Callable[[str], str]:
+    """`redact_known` for many texts, such as the lines of a log: to look the secrets up takes 50 µs."""
+    known = {secret for secret in (*_remembered, *_of_environment()) if len(secret) >= SHORT}
+    secrets = sorted(known, key=len, reverse=True)
+
+    def redacted(text: str) -> str:
+        for secret in secrets:
             text = text.replace(secret, STARS)
-    return text
+        return text
+
+    return redacted
 
 
 def bare_address(url: str) -> str:

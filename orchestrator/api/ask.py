@@ -23,7 +23,7 @@ def run(name: str) -> Run:
     """
     settings = load()
     with Session.as_it_is(settings) as session:
-        return Run.whole(settings, session.record.run(session.record.find(name)))
+        return Run(settings, session.record.run(session.record.find(name)))
 
 
 def runs(

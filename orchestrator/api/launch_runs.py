@@ -81,7 +81,7 @@ def submit(
         else:
             wanted = wanted_on(session, on or "")
             record = submit_elsewhere(session, request, wanted, heard, detach=detach)
-    return Run.whole(session.settings, record)
+    return Run(session.settings, record)
 
 
 def rerun(
@@ -118,7 +118,7 @@ def rerun(
             record, verdict = rerun_detached(session, request, heard), None
         else:
             record, verdict = rerun_now(session, request, heard)
-    return JudgedRerun(Run.whole(session.settings, record), verdict)
+    return JudgedRerun(Run(session.settings, record), verdict)
 
 
 def _name_of(target: str | Run) -> str:

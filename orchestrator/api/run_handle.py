@@ -43,15 +43,20 @@ class Run:
     def __init__(self, settings: Settings, known: RunLine | RunRecord) -> None:
         self._settings, self._known = settings, known
 
-    @classmethod
-    def whole(cls, settings: Settings, record: RunRecord) -> Run:
-        run = cls(settings, record)
-        run.__dict__["record"] = record
-        return run
-
     @cached_property
     def record(self) -> RunRecord:
-        """All that the record holds of it, as one frozen value: `record.program`, `record.fingerprint` …"""
+        """All that the record holds of it, as one frozen value: `record.program`, `record.fingerprint` …
+
+        With every point of every metric: for a run of a million points it takes seconds.
+        """
+        with self._session() as session:
+            return session.record.with_points(self._facts)
+
+    @cached_property
+    def _facts(self) -> RunRecord:
+        """As `record`, without points."""
+        if isinstance(self._known, RunRecord):
+            return self._known
         with self._session() as session:
             return session.record.run(self.id)
 
@@ -131,7 +136,7 @@ class Run:
     @property
     def outputs(self) -> tuple[Output, ...]:
         """Everything that it left in its workspace, what was refused, too (`status`, `reason`)."""
-        return self.record.outputs
+        return self._facts.outputs
 
     @property
     def verdicts(self) -> Sequence[VerdictLine]:
@@ -179,7 +184,7 @@ class Run:
         """What it wrote to its standard output and error so far, without escapes and controls."""
         cleaner = Cleaner()
         with self._session() as session:
-            pieces = [cleaner.feed(piece) for piece in log_chunks(session, self.record, follow=False)]
+            pieces = [cleaner.feed(piece) for piece in log_chunks(session, self._facts, follow=False)]
         return "".join([*pieces, cleaner.close()])
 
     @contextmanager
@@ -198,5 +203,5 @@ class Run:
         return hash(self.id)
 
     def _repr_html_(self) -> str:
-        pairs = [pair for block in run_page(self.record) if isinstance(block, Fields) for pair in block.pairs]
+        pairs = [pair for block in run_page(self._facts) if isinstance(block, Fields) for pair in block.pairs]
         return fields_html(pairs)

@@ -71,6 +71,7 @@ def _adopt(session: Session) -> None:
         dispatch_soon(session)
 
 
-def find_run(session: Session, text: str) -> RunRecord:
-    """The run that an id, or its beginning (four characters or more), names."""
-    return session.record.run(session.record.find(text))
+def find_run(session: Session, text: str, points: bool = False) -> RunRecord:
+    """The run of an id, or of its beginning (four characters or more). `points`: with those of metrics."""
+    read = session.record.run_with_points if points else session.record.run
+    return read(session.record.find(text))

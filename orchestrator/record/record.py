@@ -212,8 +212,9 @@ class Record(Door):
 
     # One run.
     find = reading(queries.find)
-    run = reading(read_run.whole_run)
-    run_without_series = reading(read_run.run_without_series)
+    run = reading(read_run.recorded_run)
+    run_with_points = reading(read_run.run_with_points)
+    with_points = reading(read_run.with_points)
     run_to_execute = reading(read_run.run_to_execute)
     series = reading(metric_series.metric_series)
     image = reading(read_run.whole_image)

@@ -66,11 +66,8 @@ class DifferenceTable(Value):
 
 
 def difference_table(runs: Iterable[RunRecord]) -> DifferenceTable:
-    """Every field whose value is not the same in all the runs.
-
-    Series are let go run by run: each may have a million points, which no table shows.
-    """
-    found = many_differences([run.model_copy(update={"series": ()}) for run in runs])
+    """Every field whose value is not the same in all the runs."""
+    found = many_differences(list(runs))
     order = {name: place for place, name in enumerate(_FIRST)}
     sections = sorted(found.sections, key=lambda section: order.get(section.name, len(order)))
     fields = {f"{section.name}.{row.name}": row.cells for section in sections for row in section.differing}

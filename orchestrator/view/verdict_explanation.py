@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from orchestrator.message_wording import count, listed
 from orchestrator.record.run_record import RunRecord
 from orchestrator.run.collect.trace_files import LOSS
-from orchestrator.run.metrics.series import points_of
 from orchestrator.verdict.causes.hardware_causes import boxes, labelled
 from orchestrator.verdict.causes.readback_flags import main_readback
 from orchestrator.verdict.tolerance import same_bits
@@ -44,7 +43,7 @@ def explain(verdict: Verdict, original: RunRecord, rerun: RunRecord) -> list[str
     if compared:
         lines += _files(verdict.files)
         lines += _metrics(verdict, original, rerun)
-    lines += _drift(verdict, original, compared)
+    lines += _drift(verdict, compared)
     lines += _left_out(verdict.left_out)
     lines += _renamed(verdict.renamed)
     if not any(cause.kind is CauseKind.HARDWARE for cause in verdict.causes[:CAUSES_SHOWN]):
@@ -113,10 +112,9 @@ def _delta(a: float | None, b: float | None) -> str:
     return f" ({b - a:+.3g})" if a is not None and b is not None else ""
 
 
-def _drift(verdict: Verdict, original: RunRecord, compared: bool) -> Iterator[str]:
+def _drift(verdict: Verdict, compared: bool) -> Iterator[str]:
     """How far series are apart. Compared final metrics are left out: both values are shown already."""
-    series = {name for name, _, _ in points_of(original.series)}
-    found = [item for item in verdict.drift if not compared or item.name in series]
+    found = [item for item in verdict.drift if not compared or item.first is not None]
     found.sort(key=lambda item: item.name != LOSS)
     traced = "traced loss" if any(item.name == "loss" for item in found) else "loss"  # not the metric
     lines = [_drift_text(traced if item.name == LOSS else item.name, item) for item in found]

@@ -25,7 +25,7 @@ from orchestrator.launch.dispatch.await_run import LiveLog
 from orchestrator.launch.execute.follow_attempt import follow_attempt
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import OpenRun, RunRecord
-from orchestrator.redaction import redact_known
+from orchestrator.redaction import redactor
 from orchestrator.run.attempt_model import State
 from orchestrator.run.container_log import passed_over
 from orchestrator.run.hardware import box_id
@@ -243,12 +243,12 @@ class _LogTail:
     def read(self, chunks: Iterator[bytes]) -> _NewLines:
         """The lines that these bytes complete: all of them are counted, the last ones kept."""
         found: deque[str] = deque(maxlen=LINES)
-        count = 0
+        count, redacted = 0, redactor()
         for chunk in chunks:
             *whole, self._rest = (self._rest + self._cleaner.feed(chunk)).split("\n")
             self._rest = self._rest[-LONGEST:]
             count += len(whole)
-            found.extend(redact_known(line[:LONGEST]) for line in whole)
+            found.extend(redacted(line[:LONGEST]) for line in whole)
         return _NewLines(found, count)
 
     def add(self, new: _NewLines) -> tuple[int, list[str], int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.records import finish_run, new_run
+from support.records import finish_run, new_run, no_points_are_read
 
 from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
@@ -578,3 +578,25 @@ def test_a_curve_and_its_points(reprise: Call, recorded: Callable[..., str]) -> 
     assert reprise("show", A, "--csv").code == ExitCode.USAGE
     shown = reprise("best", "digits", "--metric", "loss.min").out
     assert "command    " in shown and "settings   strict, 1 thread, portable CPU instructions" in shown
+
+
+def test_points_are_read_only_where_they_are_shown(
+    reprise: Call, recorded: Callable[..., RunRecord], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A million of them take seconds."""
+    points = (MetricPoint(name="loss", step=1, value=0.5), MetricPoint(name="loss", step=2, value=0.25))
+    recorded(A, series=points)
+    recorded(B, series=points, params={"lr": 0.5})
+    no_points_are_read(monkeypatch)
+    for words in (
+        *(("show", A), ("show", A, "--json"), ("show", A, "--packages"), ("logs", A), ("outputs", A)),
+        *(("diff", A, B), ("diff", A, B, "--json"), ("best", "digits", "--metric", "accuracy"), ("history",)),
+        *(
+            ("lineage", A),
+            ("note", A, "a word"),
+            ("export", A, "--format", "html", str(tmp_path / "page.html")),
+        ),
+    ):
+        ran = reprise(*words)
+        assert ran.code == 0, (words, ran.err)
+    assert "the points of a run are read" in reprise("show", A, "--series").err

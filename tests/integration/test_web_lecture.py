@@ -85,7 +85,9 @@ def test_who_won_with_what_what_mattered_where_its_weights_are_and_is_it_so_agai
     with Session(site.server.settings) as session:
         finish_run(session.record, new_run(job="another"), metrics={"accuracy": 0.99})
         again = train(session, 11, BEST, "eve", rerun_of=winner)
-        verdict = compare(session.record.run(winner), session.record.run(again), session.store.open)
+        verdict = compare(
+            session.record.run_with_points(winner), session.record.run_with_points(again), session.store.open
+        )
         assert verdict.outcome == "identical", verdict
         session.record.add_verdict(verdict, "b0", "eve")
 

@@ -165,7 +165,11 @@ def made(session: Session) -> Made:
     original = record_run(session, image, "one")
     rerun = record_run(session, image, "two", rerun_of=original)
     record = session.record
-    record.add_verdict(compare(record.run(original), record.run(rerun), session.store.open), None, "ada")
+    record.add_verdict(
+        compare(record.run_with_points(original), record.run_with_points(rerun), session.store.open),
+        None,
+        "ada",
+    )
     return Made(image, original, rerun)
 
 

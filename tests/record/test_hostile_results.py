@@ -94,7 +94,7 @@ def committed(
         result = collected(tmp_path / secrets.token_hex(6), settings, new, files)
         assert result.state is State.SUCCEEDED
         record.finish(run, attempt, result)
-        found = record.run(run)
+        found = record.run_with_points(run)
         assert found.series == result.series
         assert found.metrics_incomplete == result.metrics_incomplete
         return found

@@ -92,7 +92,7 @@ def test_runs_and_verdicts_come_once(record: Record, settings: Settings, pair: l
         Brought(run=rerun, new=True, verdicts=1),
     ]
     for item in pair:
-        assert record.run(item.run.id) == item.run.model_copy(update={"imported": SOURCE})
+        assert record.run_with_points(item.run.id) == item.run.model_copy(update={"imported": SOURCE})
     assert [line.model_dump_json() for line in record.history.verdicts(rerun)] == [
         line.model_dump_json() for line in pair[1].verdicts
     ]
@@ -250,8 +250,8 @@ def test_a_run_that_was_cancelled_before_it_began_is_carried(
     run, _ = elsewhere.submit(new_run())
     elsewhere.finish(run, 0, Result(state=State.CANCELLED), queued=True)
     bring(record, elsewhere.transfer.carry(run))
-    assert record.run(run).model_copy(update={"imported": None}) == elsewhere.run(run)
-    assert record.run(run).imported == SOURCE
+    assert record.run_with_points(run).model_copy(update={"imported": None}) == elsewhere.run_with_points(run)
+    assert record.run_with_points(run).imported == SOURCE
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with open_record(load(variables)) as record:
         for number in range(RUNS):
             _one(record, pick, number, *request.getfixturevalue("making"))
-        runs = [record.run(line.id) for line in record.history.lines(HistoryFilter())]
+        runs = [record.run_with_points(line.id) for line in record.history.lines(HistoryFilter())]
         lines = [
             line.model_copy(update={"reached": way_of(run) | {"seed": Reached(min=float(run.program.seed))}})
             for line, run in zip(record.history.lines(HistoryFilter()), runs, strict=True)
@@ -407,7 +407,7 @@ def test_the_end_of_another_page_is_refused(stored: Stored, sort: str | None) ->
 
 def test_what_was_reached_is_what_the_points_say(stored: Stored) -> None:
     for line in stored.record.history.lines(HistoryFilter()):
-        assert line.reached == way_of(stored.record.run(line.id))
+        assert line.reached == way_of(stored.record.run_with_points(line.id))
 
 
 @pytest.mark.parametrize("last", [True, False])

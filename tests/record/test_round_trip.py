@@ -214,7 +214,7 @@ def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Res
     assert created
     record.claim(run, "box", "boot", "pid 1")
     record.finish(run, 1, result)
-    facts = record.run(run).model_dump()
+    facts = record.run_with_points(run).model_dump()
     handed_in = new.model_dump(exclude={"key", "layers", "inputs"}) | result.model_dump()
     handed_in |= {
         "job": new.program.name,
@@ -242,7 +242,7 @@ def test_a_run_is_carried_into_another_record_as_it_was(
     assert item.to_bytes() == data
     brought = [record.transfer.bring_in(lambda: [item], "ada", Digest.of(b"bundle")) for _ in range(2)]
     assert [one.new for (one,) in brought] == [True, False]
-    there, here = elsewhere.run(run), record.run(run)
+    there, here = elsewhere.run_with_points(run), record.run_with_points(run)
     assert (there.imported, here.imported) == (None, Digest.of(b"bundle"))
     assert same(there.model_dump(exclude={"imported"}), here.model_dump(exclude={"imported"}))
     assert wrong_of(record, run) == []
@@ -261,6 +261,6 @@ def test_a_scalar_is_its_type_and_its_text(value: Any) -> None:
 
 def test_what_no_database_takes_is_written_out(record: Record, finished: Any) -> None:
     run = finished(result={"message": "a\0b\udc80", "packages": {"x" * 5000: "1\0"}})
-    found = record.run(run)
+    found = record.run_with_points(run)
     assert found.message == "a\\x00b\\udc80"
     assert found.packages == {"x" * 1300: "1\\x00"}

@@ -122,8 +122,8 @@ def forms(record: Record) -> dict[str, Any]:
     record.finish(RUN, 1, RESULT, seal=lambda _: "a seal")
     text, _ = record.sealed(RUN) or (b"", "")
     found = {
-        "show": run_document(record.run(RUN), series=True),
-        "show queued": run_document(record.run(QUEUED)),
+        "show": run_document(record.run_with_points(RUN), series=True),
+        "show queued": run_document(record.run_with_points(QUEUED)),
         "events": [{"kind": one["kind"], "data": one["data"]} for one in told(record)],
         "carried": json.loads(record.transfer.carry(RUN).to_bytes()),
         "sealed": json.loads(text),

@@ -32,7 +32,7 @@ def test_a_run_goes_from_queued_to_finished(record: Record, new_run: Callable[..
     opened = record.open_run(run)
     assert (opened.box, opened.boot, opened.plan, opened.attempt) == ("box", "boot", '{"a":1}', 1)
     record.finish(run, 1, DONE)
-    assert record.run(run).state is State.SUCCEEDED
+    assert record.run_with_points(run).state is State.SUCCEEDED
     assert record.open_runs("box") == []
 
 
@@ -75,11 +75,11 @@ def test_a_stale_attempt_writes_nothing(
     run, attempt = claimed(record, new_run())
     if final:
         record.finish(run, attempt, Result(state=State.FAILED, failure=Failure.JOB, message="first"))
-    before = record.run(run), record.open_run(run)
+    before = record.run_with_points(run), record.open_run(run)
     for stale in (attempt,) if final else (attempt - 1, attempt + 1):
         with pytest.raises(FencedError):
             write(record, run, stale)
-    assert (record.run(run), record.open_run(run)) == before
+    assert (record.run_with_points(run), record.open_run(run)) == before
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.PREPARING, State.COLLECTING, State.SUCCEEDED])
@@ -128,7 +128,7 @@ def test_a_moment_without_a_zone_is_refused_and_nothing_is_written(
     with pytest.raises(Exception, match="without a time zone"):
         record.finish(run, attempt, Result(state=State.LOST, started_at=datetime(2026, 1, 1), notes=("n",)))
     assert record.state(run) is State.PREPARING
-    assert record.run(run).notes == ()
+    assert record.run_with_points(run).notes == ()
     record.finish(run, attempt, Result(state=State.LOST, started_at=datetime(2026, 1, 1, tzinfo=UTC)))
 
 
@@ -144,7 +144,7 @@ def test_half_a_surrogate_pair_stops_no_result(record: Record, finished: Callabl
     half, written = "a\ud800", "a\\ud800"
     readback = Readback(pid=1, argv=(half,), start={half: half, "x": float("nan")}, end=None)
     output = Output(path=half, status=OutputStatus.REJECTED, reason=half)
-    facts = record.run(
+    facts = record.run_with_points(
         finished(
             {
                 "message": half,
@@ -173,7 +173,7 @@ def test_a_question_in_a_broken_encoding_is_answered(record: Record, finished: C
     with pytest.raises(UsageError):
         record.history.best("a\udcff", "b")
     with pytest.raises(UsageError):
-        record.run("a\udcff")
+        record.run_with_points("a\udcff")
 
 
 def test_verdicts_are_found_from_both_sides(record: Record, finished: Callable[..., str]) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import BoxFacts, ImageFacts, NewRun, RunRecord
+from orchestrator.record.runs import read_run
 from orchestrator.run.attempt_model import (
     Fingerprint,
     Log,
@@ -139,3 +142,14 @@ def run_record(**changes: Any) -> RunRecord:
         "created_at": NOON,
     }
     return RunRecord.model_validate(fields | changes)
+
+
+def no_points_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on whoever reads all points of a run fails."""
+
+    def fail(rows: Any) -> None:
+        raise AssertionError("the points of a run are read")
+
+    monkeypatch.setitem(
+        read_run.RESULTS, read_run.POINTS, read_run.RESULTS[read_run.POINTS]._replace(field=fail)
+    )

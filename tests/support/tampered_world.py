@@ -151,7 +151,7 @@ def a_life(session: Session) -> tuple[str, str]:
     record.claim(rerun, "b0", "boot", "pid 4")
     record.request_cancel(rerun)
     record.finish(rerun, 1, result(store, "'", failure=None))
-    verdict = compare(record.run(original), record.run(rerun), session.store.open)
+    verdict = compare(record.run_with_points(original), record.run_with_points(rerun), session.store.open)
     record.add_verdict(verdict, "b0", "ada")
     record.annotations.note(original, "look here", "ada")
     record.annotations.tag(original, ["odd"], "ada")

@@ -8,7 +8,9 @@ from urllib.parse import quote
 import pytest
 from support.web_fixtures import Site
 
+from orchestrator import redaction
 from orchestrator.launch.session import Session
+from orchestrator.web import live_hub
 from orchestrator.web.pages import run_log
 from orchestrator.web.pages.run_log import log_lines
 
@@ -62,3 +64,24 @@ def test_what_stands_in_a_long_line_is_found(site: Site, monkeypatch: pytest.Mon
 
 def _pieces(text: bytes, size: int) -> list[bytes]:
     return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+def test_secrets_are_looked_up_once_for_a_whole_log(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log has hundreds of thousands of lines. Each is without the secrets, wherever its chunk ends."""
+    looked: list[int] = []
+    environment = redaction._of_environment
+    monkeypatch.setattr(redaction, "_of_environment", lambda: looked.append(1) or environment())
+    monkeypatch.setenv("PGPASSWORD", "hunter2hunter2")
+    text = b"".join(b"line %d hunter2hunter2\n" % number for number in range(1000))
+    monkeypatch.setattr(run_log, "log_chunks", lambda *_, **__: iter(_pieces(text, 7)))
+    with Session(site.server.settings) as session:
+        run = session.record.run(site.runs.best)
+        looked.clear()
+        found = log_lines(session, run, limit=1000)
+        assert found.lines == [(number, f"line {number - 1} ***") for number in range(1, 1001)]
+        assert log_lines(session, run, find="hunter").found == 0
+        assert len(looked) == 2
+    lines = live_hub._LogTail()
+    looked.clear()
+    assert lines.read(iter(_pieces(text, 7))).last[-1] == "line 999 ***"
+    assert len(looked) == 1

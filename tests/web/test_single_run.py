@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.records import no_points_are_read
 from support.web_fixtures import Site
 
 
@@ -57,3 +58,14 @@ def test_an_unknown_run_is_told_with_a_hint(site: Site) -> None:
     assert found.status == 400
     assert "is recorded" in found.text
     assert json.loads(site.server.ask("/runs/0123456789abcdef?format=json").text)["error"]["hint"]
+
+
+def test_no_page_reads_the_points_of_a_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They can be millions; charts ask for those of one metric."""
+    no_points_are_read(monkeypatch)
+    best, rerun = site.runs.best, site.runs.rerun
+    parts = ("", "/log", "/log?find=epoch", "/outputs", "/live")
+    pages = [f"/runs/{run}{part}" for run in (best, rerun, site.runs.failed) for part in parts]
+    pages += [f"/compare?runs={best},{rerun}", f"/compare?runs={best},{rerun}&part=table"]
+    for page in (*pages, f"/runs/{rerun}/reproduction", f"/runs/{rerun}?format=json"):
+        assert site.server.ask(page).status in (200, 404), page

@@ -55,7 +55,7 @@ def command(
     from orchestrator.view.runs.run_view import shown_run
 
     with opened(adopting=True) as session:
-        record = find_run(session, run)
+        record = find_run(session, run, points=series)
         verdicts = session.record.history.verdicts(record.id)
         marks = session.record.annotations.marks(record.id)
         changed = read_patch(session, record) if patch else b""
@@ -79,7 +79,7 @@ def _points(run: str, metric: str | None, as_csv: bool, as_json: bool) -> None:
     from orchestrator.view.runs.curve_view import curve_view, series_csv
 
     with opened(adopting=True) as session:
-        record = find_run(session, run)
+        record = find_run(session, run, points=True)
     if as_csv:
         sys.stdout.write(redact_known(series_csv(record, metric)))
     elif metric is not None:

@@ -37,7 +37,7 @@ def _original(session: Session, run: RunRecord) -> Callable[[int], BinaryIO | No
 
     def opened(rank: int) -> BinaryIO | None:
         try:
-            before = session.record.run_without_series(run.rerun_of or "")
+            before = session.record.run(run.rerun_of or "")
             files = [one for one in before.traces if one.rank == rank]
             if len(files) != 1:
                 return None

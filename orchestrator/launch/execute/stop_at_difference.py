@@ -109,7 +109,7 @@ def _begun(
     from orchestrator.verdict.traces.stopping_rules import why_not_to_stop
 
     assert run.rerun_of is not None and run.stop_after is not None  # noqa: S101  (for mypy)
-    original = session.record.run(run.rerun_of)
+    original = session.record.run_with_points(run.rerun_of)
     why = why_not_to_stop(original, run)
     if why is not None:
         note(f"{NO_STOP}: {why}")

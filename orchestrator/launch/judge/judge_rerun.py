@@ -33,6 +33,7 @@ def verdict_of(session: Session, original: RunRecord, rerun: RunRecord, watch: W
     from orchestrator.verdict.compare_runs import compare
 
     watch.phase("verdict", original.id)
+    original, rerun = session.record.with_points(original), session.record.with_points(rerun)
     contents = find_contents(session, original, rerun, watch)
     return compare(original, rerun, open_evidence(session.store, original, rerun), contents)
 

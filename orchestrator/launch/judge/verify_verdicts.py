@@ -61,7 +61,7 @@ def verify(session: Session, lines: list[VerdictLine]) -> Iterator[VerifiedVerdi
 
     @lru_cache(maxsize=8)  # reruns of one original follow each other
     def record(run: str) -> RunRecord:
-        return session.record.run(run)
+        return session.record.run_with_points(run)
 
     for line in lines:
         original, rerun = record(line.original), record(line.run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Row, Table
@@ -64,6 +65,10 @@ def _points(series: Any) -> Iterator[Columns]:
         yield {"position": position, "name": name, "step": step, **_float(value), "at": at}
 
 
+# By place: by name it takes half as long again.
+_point_of = itemgetter(*map(tables.metric_point.c.keys().index, ("name", "step", "text", "at")))
+
+
 SUBMITTED: dict[str, FieldTable] = {
     "wanted": _one(tables.wanted, Wanted, Wanted()),
     "git": _one(tables.git_state, GitState),
@@ -99,7 +104,9 @@ RESULTS: dict[str, FieldTable] = {
     "series": FieldTable(
         tables.metric_point,
         _points,
-        lambda rows: Series(TimedPoint(row.name, row.step, float(row.text), row.at) for row in rows),
+        lambda rows: Series(
+            TimedPoint(name, step, float(text), at) for name, step, text, at in map(_point_of, rows)
+        ),
     ),
 }
 

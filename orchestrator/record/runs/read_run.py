@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Table, select
@@ -19,9 +20,11 @@ from orchestrator.record.schema import tables
 from orchestrator.record.schema.stored_values import fields_from, value_from
 from orchestrator.record.schema.table_alias import alias
 from orchestrator.run.attempt_model import OPEN_STATES, Result, State
+from orchestrator.run.metrics.series import NOT_READ
 from orchestrator.spec.program import Program
 
 FETCHED = 5000  # rows of a long list that are fetched at a time
+POINTS = "series"
 
 _original = alias(tables.run, "original")
 # A run that is queued again has no attempt: the last one was given up.
@@ -32,19 +35,34 @@ _now_at = (
 )
 
 
-def whole_run(connection: Connection, run: str) -> RunRecord:
-    """The record of a run by its full id. UsageError for an unknown one, RecordError for an altered row."""
-    return _read_run(connection, run, ())
+def recorded_run(connection: Connection, run: str) -> RunRecord:
+    """The record of a run by its full id. UsageError for an unknown one, RecordError for an altered row.
+
+    The points of its metrics, which can be millions and take seconds, are `NOT_READ`.
+    """
+    with _readable(run):
+        return _recorded_run(connection, run)
 
 
-def run_without_series(connection: Connection, run: str) -> RunRecord:
-    """As `whole_run`, but without the points of its metrics, which can be millions."""
-    return _read_run(connection, run, ("series",))
+def run_with_points(connection: Connection, run: str) -> RunRecord:
+    """As `recorded_run`, and all points of its metrics."""
+    return with_points(connection, recorded_run(connection, run))
 
 
-def _read_run(connection: Connection, run: str, without: Sequence[str]) -> RunRecord:
+def with_points(connection: Connection, run: RunRecord) -> RunRecord:
+    """The same run with its points, if they were not read yet."""
+    if run.series is not NOT_READ:
+        return run
+    key, held = select(tables.run.c.id).where(tables.run.c.public_id == run.id), RESULTS[POINTS]
+    with _readable(run.id):
+        points = held.field(_of_run(connection, held.table, key.scalar_subquery()))
+    return run.model_copy(update={POINTS: points})
+
+
+@contextmanager
+def _readable(run: str) -> Iterator[None]:
     try:
-        return _whole_run(connection, run, without)
+        yield
     except WRONG as error:
         raise unreadable(f"run {run}", error) from error
 
@@ -58,10 +76,10 @@ class ToExecute(NamedTuple):
 
 
 def run_to_execute(connection: Connection, run: str) -> ToExecute:
-    return ToExecute(whole_run(connection, run), open_run(connection, run), asked_as_text(connection, run))
+    return ToExecute(recorded_run(connection, run), open_run(connection, run), asked_as_text(connection, run))
 
 
-def _whole_run(connection: Connection, run: str, without: Sequence[str]) -> RunRecord:
+def _recorded_run(connection: Connection, run: str) -> RunRecord:
     table, image, attempt = tables.run, tables.image, tables.attempt
     query = (
         select(
@@ -88,8 +106,10 @@ def _whole_run(connection: Connection, run: str, without: Sequence[str]) -> RunR
     plain |= fields_from(Result, table, row._mapping, tables.ENDED)
     below = {name: held.field(_of_run(connection, held.table, row.id)) for name, held in SUBMITTED.items()}
     for name, held in RESULTS.items():  # written when the run ends: before that there is nothing to ask for
-        asked = row.state.final and name not in without
-        below[name] = held.field(_of_run(connection, held.table, row.id) if asked else ())
+        if row.state.final and name == POINTS:
+            below[name] = NOT_READ
+        else:
+            below[name] = held.field(_of_run(connection, held.table, row.id) if row.state.final else ())
     return RunRecord(
         id=row.public_id,
         job=plain["program"]["name"],
@@ -107,7 +127,7 @@ def _whole_run(connection: Connection, run: str, without: Sequence[str]) -> RunR
     )
 
 
-def _of_run(connection: Connection, table: Table, key: int) -> Iterable[Row[Any]]:
+def _of_run(connection: Connection, table: Table, key: Any) -> Iterable[Row[Any]]:
     """Rows in the order of the primary key: position or name. There may be a million points."""
     query = select(table).where(table.c.run_id == key).order_by(*table.primary_key.columns)
     long = {"yield_per": FETCHED} if table is tables.metric_point else {}

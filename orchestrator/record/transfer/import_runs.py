@@ -23,7 +23,7 @@ from orchestrator.record.history.queries import verdicts
 from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.run_record import ImageFacts, NewRun, RunRecord, VerdictLine, is_run_id
 from orchestrator.record.runs.finish_run import finish
-from orchestrator.record.runs.read_run import state_of, whole_image, whole_run
+from orchestrator.record.runs.read_run import run_with_points, state_of, whole_image
 from orchestrator.record.runs.run_states import insert_rows, key_of, submit, write_verdict
 from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
@@ -141,7 +141,7 @@ def _check_input(data: InputData, run: RunRecord) -> None:
 
 def carry(connection: Connection, run: str, *, attempts: bool = False) -> Carried:
     """A finished run; with the attempts before its last where asked for. UsageError for any other run."""
-    found = whole_run(connection, run)
+    found = run_with_points(connection, run)
     if not found.state.final:
         raise UsageError(
             f"run {run} is {found.state.value}: an open run cannot be carried away",
@@ -176,7 +176,7 @@ def beside(connection: Connection, item: Carried) -> list[str] | None:
     """None where the run is unknown here; else what differs, `metrics.accuracy 0.9 here, 0.8 there`."""
     if state_of(connection, item.run.id) is None:
         return None
-    here = whole_run(connection, item.run.id).model_copy(update=_NOT_CARRIED)
+    here = run_with_points(connection, item.run.id).model_copy(update=_NOT_CARRIED)
     found = differences(here.model_dump(mode="json"), item.run.model_dump(mode="json"))
     return [f"{path} {_short(a)} here, {_short(b)} in the bundle" for path, a, b in found]
 

@@ -139,6 +139,24 @@ class Series(Sequence[MetricPoint]):
         return f"Series({len(self)} points of {len(self._names)} metrics)"
 
 
+class _NotRead(Series):
+    """In place of a run's points that were not read. Whoever looks at them was given the wrong run."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise RuntimeError("the points of this run were not read")
+
+    def __repr__(self) -> str:
+        return "NOT_READ"
+
+
+NOT_READ = _NotRead()
+
+
 def _same(mine: TimedPoint, theirs: TimedPoint) -> bool:
     nan = mine.value != mine.value and theirs.value != theirs.value
     return (mine[:2], mine.at) == (theirs[:2], theirs.at) and (nan or mine.value == theirs.value)

@@ -39,7 +39,7 @@ def compared_runs(request: Request) -> Response:
     ids = asked_runs(record, request.query_params.get("runs", ""))
     if len(ids) < 2:
         raise UsageError("one run is compared with nothing", "choose two runs or more")
-    runs = [record.run_without_series(run) for run in ids]
+    runs = [record.run(run) for run in ids]
     compared = ComparedRuns(runs, many_differences(runs))
     view = many_runs_view(compared)
     title = f"{len(runs)} runs compared"
@@ -84,7 +84,7 @@ def compared_code(request: Request) -> Response:
     ids = asked_runs(session.record, request.query_params.get("runs", ""), 2)
     if len(ids) != 2:
         raise UsageError("code is compared between two runs", "name both: runs=ID,ID")
-    a, b = (session.record.run_without_series(run) for run in ids)
+    a, b = (session.record.run(run) for run in ids)
     watch = KeptNotes()
     one = source_of(session, a, watch, pulling=False)
     two = one if a.image == b.image else source_of(session, b, watch, pulling=False)

@@ -20,7 +20,7 @@ ALIVE = 15.0  # seconds after which a silent stream says that it is there
 
 def _run_of(request: Request) -> RunRecord:
     record = session_of(request).record
-    return record.run_without_series(record.find(request.path_params["run"]))
+    return record.run(record.find(request.path_params["run"]))
 
 
 async def events(request: Request) -> Response:

@@ -32,12 +32,12 @@ PATIENCE = 5.0  # seconds for one of these two places
 def reproduction(request: Request) -> Response:
     session = session_of(request)
     record = session.record
-    rerun = record.run_without_series(record.find(request.path_params["run"]))
+    rerun = record.run(record.find(request.path_params["run"]))
     if rerun.rerun_of is None:
         raise UsageError(
             f"run {rerun.id} is no rerun, so there is nothing beside it", "open one of its reruns"
         )
-    original = record.run_without_series(rerun.rerun_of)
+    original = record.run(rerun.rerun_of)
     lines = [
         line
         for line in record.history.verdicts(rerun.id)

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from orchestrator.launch.dispatch.find_log import log_chunks
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import RunRecord
-from orchestrator.redaction import redact_known
+from orchestrator.redaction import redactor
 from orchestrator.view.forms.clean_text import Cleaner
 from orchestrator.view.runs.run_view import no_log
 from orchestrator.web.answers import json_answer, page, session_of, wants_json
@@ -91,21 +91,21 @@ class _Beginning(Iterable[bytes]):
 
 def _clean(chunks: Iterable[bytes]) -> Iterator[str]:
     """Whole lines, cleaned, however the log came in pieces. One of more than LONGEST_HELD is several."""
-    cleaner = Cleaner()
+    cleaner, redacted = Cleaner(), redactor()
     rest = ""
     for chunk in chunks:
         *lines, rest = (rest + cleaner.feed(chunk)).split("\n")
-        yield from map(redact_known, lines)
+        yield from map(redacted, lines)
         while len(rest) > LONGEST_HELD:
-            yield redact_known(rest[:LONGEST_HELD])
+            yield redacted(rest[:LONGEST_HELD])
             rest = rest[LONGEST_HELD:]
     *lines, rest = (rest + cleaner.close()).split("\n")
-    yield from map(redact_known, lines if not rest else [*lines, rest])
+    yield from map(redacted, lines if not rest else [*lines, rest])
 
 
 def run_log(request: Request) -> Response:
     session = session_of(request)
-    run = session.record.run_without_series(session.record.find(request.path_params["run"]))
+    run = session.record.run(session.record.find(request.path_params["run"]))
     find = request.query_params.get("find", "")[:LONGEST_SEARCH]
     asked = request.query_params.get("at", "")
     at = int(asked) if asked.isdecimal() and len(asked) < 10 else None

@@ -109,7 +109,7 @@ def attachment(path: str) -> str:
 def _named(request: Request) -> tuple[RunRecord, Output, Digest]:
     """The run, its first output of that digest, and the digest. 404 where no row of that run names it."""
     record = session_of(request).record
-    run = record.run_without_series(record.find(request.path_params["run"]))
+    run = record.run(record.find(request.path_params["run"]))
     wanted = request.path_params["hex"]
     for output in run.outputs:
         if output.digest is not None and output.digest.hex == wanted:

@@ -50,7 +50,7 @@ def single_run(request: Request) -> Response:
     session = session_of(request)
     record = session.record
     named = request.path_params["run"]
-    run = record.run_without_series(record.find(named))
+    run = record.run(record.find(named))
     if named != run.id:  # a shortened id or an alias: one run has one address
         return RedirectResponse(link(request, f"/runs/{run.id}"), 303)
     marks, verdicts = record.annotations.marks(run.id), record.history.verdicts(run.id)
