@@ -12,6 +12,7 @@ from typing import TypeVar
 Part = TypeVar("Part")
 Done = TypeVar("Done")
 
+FEW, LARGE = 50, 64 << 20  # files for one thread at a time, unless they have more bytes
 SMALL = 1 << 18  # bytes of a file that costs Python more than the disk
 
 
@@ -49,6 +50,22 @@ class Turns:
             began, worked = time.monotonic(), time.thread_time()
             yield
             self._busy = time.thread_time() - worked > (time.monotonic() - began) / 2
+
+
+def in_parts(
+    items: Iterable[Part], size_of: Callable[[Part], int], count: int, size: int
+) -> Iterator[list[Part]]:
+    """The items in their order, `count` at most in a part, which ends once it has `size` bytes or more."""
+    part: list[Part] = []
+    left = size
+    for item in items:
+        part.append(item)
+        left -= size_of(item)
+        if len(part) >= count or left <= 0:
+            yield part
+            part, left = [], size
+    if part:
+        yield part
 
 
 def each(

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from orchestrator.several_at_once import SMALL, Stop, Turns, each
+from orchestrator.several_at_once import SMALL, Stop, Turns, each, in_parts
 
 
 def fails() -> None:
@@ -91,3 +93,13 @@ def test_parts_that_keep_a_core_busy_go_one_at_a_time() -> None:
     turns = Turns()
     each(work, range(2), 2)  # more would need a machine with nothing beside: what waits for a core, waits
     assert most == 1
+
+
+@given(st.lists(st.integers(0, 100)), st.integers(1, 5), st.integers(1, 120))
+def test_parts_are_never_empty_and_hold_every_item_in_order(sizes: list[int], count: int, size: int) -> None:
+    parts = list(in_parts(sizes, int, count, size))
+    assert [one for part in parts for one in part] == sizes
+    for place, part in enumerate(parts):
+        assert 1 <= len(part) <= count
+        assert sum(part[:-1]) < size, "it had ended before"
+        assert place == len(parts) - 1 or len(part) == count or sum(part) >= size, "there was room"

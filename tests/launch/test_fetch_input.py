@@ -256,7 +256,7 @@ def test_a_file_with_other_bytes_ends_the_fetch_of_long_ones(
         assert digest != bad or begun.wait(60)
         yield from real(digest, offset, size)
 
-    monkeypatch.setattr(fetch_input, "LARGE", 1 << 20)
+    monkeypatch.setattr(fetch_input, "FEW", 1)
     with monkeypatch.context() as patched:
         patched.setattr(there.store, "stream", slowly)
         with pytest.raises(StoreError, match=f"{bad} has other bytes"):
@@ -289,6 +289,23 @@ def test_a_file_that_changes_ends_the_sending_of_long_ones(
         put_input(here, long_and_bad, SILENT)
     for name in ("bad", "long"):
         assert not here.store.has(Digest.of((long_and_bad / name).read_bytes()))
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b"], ["b", "a", "c"], ["c", "a"]])
+def test_files_larger_than_a_part_come_in_any_order(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    """`a` has more bytes than go together; it comes first, last, between others and alone."""
+    monkeypatch.setattr(fetch_input, "LARGE", 50_000)
+    monkeypatch.setattr(upload_input, "LARGE", 50_000)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(os.urandom(60_000 if name == "a" else 10))
+    for path in (folder, *folder.iterdir()):
+        sent = put_input(place.session("here"), path, SILENT)
+        got = materialise(place.session("there"), sent.digest, SILENT)
+        assert (tree_of(got) == tree_of(path)) if path.is_dir() else (got.read_bytes() == path.read_bytes())
 
 
 def test_a_large_file_is_told_as_it_goes(place: Place, tmp_path: Path) -> None:

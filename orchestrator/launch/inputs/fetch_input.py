@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from operator import itemgetter
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,13 +22,11 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobError
 from orchestrator.scratch import scratch_folder
-from orchestrator.several_at_once import Stop, Turns, each
+from orchestrator.several_at_once import FEW, LARGE, Stop, Turns, each, in_parts
 from orchestrator.spec.folder_list import FileEntry
 
 AT_ONCE = 8  # files that are fetched at the same time
-LARGE = 64 << 20  # bytes: of a larger file, what came before a kill is kept
-SMALL = 1 << 20  # bytes of a file that is held in memory
-FEW = 50  # small files for one thread at a time
+SMALL = 1 << 20  # bytes of a file that is held in memory; of a larger one, what came before a kill is kept
 LOOKED_AT = 1 << 30  # bytes: a blob up to this is read to tell whether it or a list is wrong
 _SENT_AGAIN = "`submit --rehash` where the data is puts it there again"
 
@@ -154,12 +153,7 @@ class _Fetching:
             return
         self._done, self._total = 0, sum(size for _, size in files)
         self._room = make_room(self._session.settings, self._cache, self._total, what)
-        parts: list[list[tuple[str, int]]] = [[]]
-        for one in files:
-            if one[1] > LARGE or len(parts[-1]) >= FEW:
-                parts.append([])
-            parts[-1].append(one)
-        each(self._part, parts, AT_ONCE, self._stop)
+        each(self._part, in_parts(files, itemgetter(1), FEW, LARGE), AT_ONCE, self._stop)
 
     def _part(self, part: list[tuple[str, int]]) -> None:
         with self._turns.turn(size for _, size in part):

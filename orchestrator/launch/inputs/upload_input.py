@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -16,12 +17,11 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.store.blob_store import OtherBytesError, Uploads
 from orchestrator.record.store.input_trees import put_list
-from orchestrator.several_at_once import Stop, Turns, each
+from orchestrator.several_at_once import FEW, LARGE, Stop, Turns, each, in_parts
 from orchestrator.spec.inputs import InputData, listing, open_input, read_input
 from orchestrator.spec.plain_file import open_plain
 
 AT_ONCE = 8  # files
-FEW = 50  # for one thread at a time
 # What becomes durable together: after a kill, so much is sent again at most, and one larger file.
 PART_FILES = 4000
 PART_BYTES = 1 << 30
@@ -93,13 +93,13 @@ class _Upload:
 
     def put_all(self, root: Path, files: Sequence[tuple[str | None, str, int]]) -> None:
         """Files: name below `root`, None for `root` itself; SHA-256 in hex; size in bytes."""
-        for part in _parts(files):
+        for part in in_parts(files, itemgetter(2), PART_FILES, PART_BYTES):
             with self._store.uploads() as uploads:
                 self._put_part(root, part, uploads)
             crash_point("input stored")
 
     def _put_part(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
-        few = [files[start : start + FEW] for start in range(0, len(files), FEW)]
+        few = in_parts(files, itemgetter(2), FEW, LARGE)
         each(lambda some: self._put_few(root, some, uploads), few, AT_ONCE, self._stop)
 
     def _put_few(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
@@ -147,19 +147,6 @@ class _OnItsWay:
         self.passed += len(data)
         self._moved(len(data))
         return data
-
-
-def _parts(files: Sequence[tuple[str | None, str, int]]) -> Iterator[list[tuple[str | None, str, int]]]:
-    part: list[tuple[str | None, str, int]] = []
-    size = 0
-    for one in files:
-        part.append(one)
-        size += one[2]
-        if len(part) >= PART_FILES or size >= PART_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
 
 
 def _changed(path: Path) -> UsageError:
