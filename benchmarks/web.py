@@ -9,7 +9,7 @@ request to the last byte. Ours answers with whole pages and reduced charts. MLfl
 `search_runs` and `get-history`, and with the reduced points that its own page asks for
 (`get-history-bulk-interval`); what a browser draws of either is not in it. Live: from a value that is written
 until every stream, or every one of as many readers of `get-history`, has it. `--home` is a home of ours that
-stays: it is filled if it is empty.
+stays, with MLflow's database beside it in `mlflow`: each is filled if it is empty.
 """
 
 from __future__ import annotations
@@ -169,6 +169,16 @@ def their_points(sizes: dict[int, int]) -> Iterator[tuple[Any, ...]]:
             yield ("loss", 1 / (step + 2), 1_800_000_000_000 + step, uuid_of(number), step, False)
 
 
+def fill_once(path: Path, runs: int, sizes: dict[int, int]) -> None:
+    """MLflow's rows into the database that its server made."""
+    with closing(sqlite3.connect(path)) as connection:
+        if connection.execute("SELECT EXISTS (SELECT 1 FROM runs)").fetchone()[0]:
+            return
+    fill_mlflow(str(path), runs)
+    columns = ("key", "value", "timestamp", "run_uuid", "step", "is_nan")
+    add_points(path, "metrics", columns, their_points(sizes))
+
+
 def page_tables(client: Callable[[], Client], rounds: int) -> dict[str, list[float]]:
     def once(path: str) -> Callable[[], float]:
         asking = client()
@@ -290,9 +300,7 @@ def measure_all(asked: argparse.Namespace, home: Path, folder: Path, stack: Exit
         add_points(home / "reprise.db", "metric_point", POINT_COLUMNS, our_points(sizes))
     them = stack.enter_context(mlflow(asked.mlflow_python, folder)) if asked.mlflow_python else None
     if them is not None:
-        fill_mlflow(str(folder / "mlflow.db"), asked.runs)
-        columns = ("key", "value", "timestamp", "run_uuid", "step", "is_nan")
-        add_points(folder / "mlflow.db", "metrics", columns, their_points(sizes))
+        fill_once(folder / "mlflow.db", asked.runs, sizes)
     us = stack.enter_context(ours(home))
     tables: dict[str, Any] = {f"Pages, {asked.runs:,} runs": page_tables(us, asked.rounds)}
     names = {
@@ -326,8 +334,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="reprise-web-") as name, ExitStack() as stack:
         folder = Path(name)
         home = asked.home or folder / "home"
-        home.mkdir(parents=True, exist_ok=True)
-        tables = measure_all(asked, home, folder, stack)
+        beside_it = home / "mlflow"
+        beside_it.mkdir(parents=True, exist_ok=True)
+        tables = measure_all(asked, home, beside_it, stack)
         sizes = {name: getattr(asked, name) for name in ("runs", "points", "compared", "streams")}
         report("web", tables, **sizes)
 

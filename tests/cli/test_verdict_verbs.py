@@ -62,7 +62,7 @@ def recorded(session: Session, make_run: Callable[..., RunRecord]) -> Callable[.
             "fingerprint": Fingerprint(bit_class=bits, perf_class={}, identity={}, bit_digest=digest),
         }
         session.record.finish(run, attempt, Result(**(facts | result)))
-        return session.record.run(run)
+        return session.record.run_with_points(run)
 
     return record
 

@@ -76,7 +76,7 @@ def look(record: Record, run: str) -> None:
         print_view(view, as_json=False)
         print_document(view.document)
         try:
-            found = record.run(run)
+            found = record.run_with_points(run)
         except RepriseError:
             return
         show(run_page(found))

@@ -23,7 +23,7 @@ from orchestrator.run.attempt_model import OPEN_STATES, Result, State
 from orchestrator.run.metrics.series import NOT_READ
 from orchestrator.spec.program import Program
 
-FETCHED = 5000  # rows of a long list that are fetched at a time
+FETCHED = 1_000  # rows of a long list that are fetched at a time
 POINTS = "series"
 
 _original = alias(tables.run, "original")
