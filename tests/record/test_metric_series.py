@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sqlite3
+from contextlib import closing
 
 import pytest
 from pydantic import ValidationError
@@ -32,6 +34,16 @@ def test_one_metrics_points_come_in_the_order_they_were_written(settings: Settin
         assert repr(list(found.values)) == "[2.0, nan, -inf]"
         assert record.series(run, "nothing").values == []
         assert record.series("f" * 16, "loss").values == []
+
+
+def test_one_metric_of_many_costs_its_own_points(sqlite_settings: Settings) -> None:
+    """A run may have a million points in a hundred metrics, and a page a chart for each."""
+    with open_record(sqlite_settings):
+        pass
+    asked = "SELECT step FROM metric_point WHERE run_id = 1 AND name = 'loss' ORDER BY position"
+    with closing(sqlite3.connect(sqlite_settings.home / "reprise.db")) as connection:
+        (plan,) = connection.execute(f"EXPLAIN QUERY PLAN {asked}")
+    assert "(run_id=? AND name=?)" in plan[3]
 
 
 def test_times_are_seconds_since_the_start(settings: Settings) -> None:

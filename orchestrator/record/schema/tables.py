@@ -229,6 +229,7 @@ metric_point = table(
     text("text"),
     number("num"),
     number("at"),  # seconds since 1970 by the job's clock
+    Index(None, "run_id", "name", "position"),
 )
 
 output = table(
