@@ -88,8 +88,8 @@ $(VENV)/crate.stamp: requirements/crate.txt | $(VENV)/bin/python
 	@scripts/uv.sh pip install --quiet --python $(VENV)/crate --no-deps --require-hashes --only-binary :all: --requirement requirements/crate.txt
 	@touch $@
 
-acceptance: base programs $(VENV)/ray.stamp $(VENV)/crate.stamp ## the long shows: two boxes, Slurm, Ray, foreign tools, all examples
-	@scripts/packages.sh "for the long shows" slurmctld slurmd slurm-client munge skopeo podman
+acceptance: base programs $(VENV)/ray.stamp $(VENV)/crate.stamp ## the long end-to-end tests: two boxes, Slurm, Ray, foreign tools, all examples
+	@scripts/packages.sh "for the long tests" slurmctld slurmd slurm-client munge skopeo podman
 	@$(VENV)/bin/python -m pytest -m acceptance
 	@REPRISE_TESTS_ALL=1 $(VENV)/bin/python -m pytest -n 2 -m "property and not engine"
 
@@ -100,7 +100,7 @@ engines: setup engine base dev ## one conformance suite on other engines beside 
 	@scripts/packages.sh "for other engines" mmdebstrap gpg debian-archive-keyring
 	@tests/engines/run.sh
 
-team: setup engine base ## the commands of docs/team.md, typed on a hub, a box and a laptop of namespaces, and timed
+team: setup engine base ## the commands of docs/team.md, typed and timed on a hub, a box and a laptop, which are network namespaces here
 	@scripts/packages.sh "for a team on one machine" mmdebstrap iproute2 util-linux debian-archive-keyring
 	@$(VENV)/bin/python scripts/team.py
 

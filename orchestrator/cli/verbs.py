@@ -77,7 +77,7 @@ VERBS: dict[str, Verb] = {
     "worker recover": Verb(MANAGE, "Finish runs whose orchestrator died; remove what is left over."),
     "worker dispatch": Verb(MANAGE, "Push on runs that cluster engines execute, until interrupted."),
     "store": Verb(MANAGE, "Look after the store of outputs, logs and traces."),
-    "store gc": Verb(MANAGE, "Remove blobs that no run names from the store."),
+    "store gc": Verb(MANAGE, "Remove blobs from the store that nothing in the record names."),
     "init": Verb(SET_UP, "Draft a job file for a script or a folder that is there."),
     "doctor": Verb(SET_UP, "Check this box: what is wrong, and how to mend it."),
     "schema": Verb(SET_UP, "Print the JSON Schema of job specs."),

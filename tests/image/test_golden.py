@@ -22,7 +22,7 @@ from support.programs import ran
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden.json"
 UV = str(HERE.parents[1] / "scripts" / "uv.sh")  # with pip's settings
-MINORS = ("3.11", "3.12", "3.13")
+MINORS = ("3.11", "3.12", "3.13", "3.14")
 NEEDED = ("pydantic", "installer")
 
 REGENERATE = """

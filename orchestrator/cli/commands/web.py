@@ -48,7 +48,7 @@ def command(
     """Serve the dashboard: runs, live and compared, in a browser.
 
     It prints an address that holds a token, and serves until Ctrl-C. Whoever has the address may read,
-    and write notes, tags and aliases; with --host or --name, another address may only read.
+    annotate, archive and cancel runs; with --host or --name, another address may only read.
 
     JSON, once it serves: `annotate`, `read` (addresses).
     """

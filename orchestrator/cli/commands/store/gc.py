@@ -17,10 +17,10 @@ from orchestrator.cli.options import json_option, read_span
 @click.option("--dry-run", is_flag=True, help="Remove nothing; say what would go.")
 @json_option
 def command(older_than: float | None, dry_run: bool, as_json: bool) -> None:
-    """Remove blobs that no run names from the store.
+    """Remove blobs from the store that nothing in the record names.
 
-    What any run names stays: outputs, logs, traces, patches, of archived runs, too. Others are what
-    killed runs left. Each removal is an event of the ledger.
+    What any run names stays: outputs, logs, traces, patches, inputs, of archived runs, too; and so does
+    named data. Others are what killed runs left. Each removal is an event of the ledger.
 
     JSON: `seen`, `young`, `foreign`, `removed`, `bytes`, `events`, `dry_run`.
     """
