@@ -1,7 +1,7 @@
 """Input data by digest: hash, put into the store, fetch on another box, look a second time.
 
 100,000 files of 10 KB and one file of 10 GiB of random bytes, or one part in so many of both (`--part 3`).
-Each size has a results file of its own.
+Each size has a results file of its own; `--only small` and `--only large`, too.
 Beside it `rclone copy` to the same kind of place, `dvc add`, `dvc push` and `dvc fetch` in an environment of
 its own (`--dvc PROGRAM`; without it DVC is left out), and for the second look `git status` of as many files.
 The tools take turns (`--rounds`), and each leaves nothing on the disk for the next: at most three times the
@@ -213,10 +213,14 @@ def _write(small: Path, large: Path, files: int, size: int) -> None:
 def main() -> None:
     reader = argparse.ArgumentParser()
     reader.add_argument("--part", type=int, default=1, metavar="N", help="one part in N of the full size")
+    reader.add_argument(
+        "--only", choices=("small", "large"), help="only the small files, or only the large one"
+    )
     reader.add_argument("--rounds", type=int, default=1)
     reader.add_argument("--dvc", help="the dvc program of an environment of its own")
     options = reader.parse_args()
-    files, size = FILES // options.part, LARGE // options.part
+    files = 0 if options.only == "large" else FILES // options.part
+    size = 0 if options.only == "small" else LARGE // options.part
     tables: Tables = {}
     memory: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix="reprise-bench-", dir=Path.home()) as name:
@@ -228,13 +232,16 @@ def main() -> None:
         aside.mkdir()
         with s3_server(s3):
             many, one = f"{files:,} files of 10 KB", f"One file of {size:,} bytes"
-            for data, title, put in ((small, many, aside), (large, one, None)):
+            sets = {"small": (small, many, aside), "large": (large, one, None)}
+            for data, title, put in (sets[name] for name in sets if options.only in (None, name)):
                 for kind, place in (("folder", None), ("S3", s3)):
                     bench = Bench(work, data, options.dvc, place)
                     tables |= measured(bench, f"{title}, {kind}", options.rounds, put)
                     memory[f"{title}, {kind}"] = bench.memory >> 10
-        tables[f"A second look at {files:,} files"] = second_look(work, small)
-    report(f"data_part_{options.part}", tables, files=files, large_bytes=size, most_MiB_of_ours=memory)
+        if options.only != "large":
+            tables[f"A second look at {files:,} files"] = second_look(work, small)
+    which = f"_{options.only}" if options.only else ""
+    report(f"data_part_{options.part}{which}", tables, files=files, large_bytes=size, most_MiB_of_ours=memory)
 
 
 if __name__ == "__main__":
