@@ -131,9 +131,10 @@ def refuse_ignored(program: Program, request: RerunRequest) -> None:
 
 def _refuse_stopping(session: Session, original: RunRecord | None) -> None:
     """UsageError where a first difference would decide nothing, or there is nothing to compare with."""
-    why = "no earlier run of this digest is known here" if original is None else why_not_to_stop(original)
-    if original is not None and why is None:
-        why = _why_unreadable(session, original)
+    if original is None:
+        why: str | None = "no earlier run of this digest is known here"
+    else:
+        why = why_not_to_stop(session.record.with_points(original)) or _why_unreadable(session, original)
     if why is not None:
         raise UsageError(f"--stop-at-difference: {why}", "leave it out: a whole rerun is judged at its end")
 
