@@ -73,7 +73,10 @@ def test_the_pause_begins_when_all_have_been_pushed_on(
     started.end()
     lock = session.settings.attempts / "dispatch.lock"
     begun = lock.stat().st_mtime
-    monkeypatch.setattr(recover, "advance", lambda _session, _run: Standing(state=State.QUEUED, attempt=0))
+    monkeypatch.setattr(
+        recover, "advance", lambda _session, _run, **_: Standing(state=State.QUEUED, attempt=0)
+    )
+    monkeypatch.setattr(recover, "poll_together", lambda _session, _runs: {})
     recover.dispatch(session, Silent())
     assert lock.stat().st_mtime > begun
     os.utime(lock, (1e12, 1e12))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from orchestrator.errors import RepriseError
-from orchestrator.launch.dispatch.dispatch_run import advance
+from orchestrator.launch.dispatch.dispatch_run import advance, poll_together
 from orchestrator.launch.execute.cleanup import remove_files
 from orchestrator.launch.execute.dispatch_turn import dispatch_turn, dispatched
 from orchestrator.launch.execute.execute_attempt import execute_if_free
@@ -90,9 +90,11 @@ def in_background(*words: str, holding: tuple[int, ...] = ()) -> None:
 def dispatch(session: Session, watch: Watch) -> list[Adopted]:
     """Push every open run of a cluster engine one step on. An engine that does not answer is noted."""
     stepped = []
-    for opened in session.record.open_elsewhere(kinds_without_engine()):
+    runs = session.record.open_elsewhere(kinds_without_engine())
+    polled = poll_together(session, runs)
+    for opened in runs:
         try:
-            now = advance(session, opened.id).state
+            now = advance(session, opened.id, polled=polled).state
         except RepriseError as error:
             watch.note(f"run {opened.id}: {error.message}")
             continue

@@ -9,6 +9,7 @@ after it was given up.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -93,6 +94,11 @@ class Launcher(Executor):
     @abstractmethod
     def poll(self, ref: str) -> AttemptStatus:
         """Where it is. Without side effects, and cheap: asked every second."""
+
+    def poll_many(self, refs: Sequence[str]) -> dict[str, AttemptStatus]:
+        """`poll` of as many of them as the engine can be asked for at once: none, where it cannot."""
+        del refs
+        return {}
 
     @abstractmethod
     def cancel(self, ref: str) -> None:
