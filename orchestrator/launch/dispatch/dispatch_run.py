@@ -17,7 +17,7 @@ from orchestrator.launch.execute.execute_attempt import NEVER_BEGAN
 from orchestrator.launch.executors.executor import AttemptStatus, Launcher, LaunchRequest, WorkerQueue
 from orchestrator.launch.executors.kinds import executor_of, is_launched, launcher_of
 from orchestrator.launch.session import Session
-from orchestrator.record.run_record import Launched, OpenRun
+from orchestrator.record.run_record import BoxLine, Launched, OpenRun
 from orchestrator.record.runs.author import person
 from orchestrator.run.attempt_model import Failure, Result, State
 from orchestrator.value import Value
@@ -180,10 +180,15 @@ def attempt_of(session: Session, run: str, number: int) -> LaunchRequest:
     )
 
 
-def why_queued(session: Session, run: str, kind: str) -> str:
-    """In one line, why no worker has taken a run yet; empty for one that waits for no worker."""
+def why_queued(session: Session, run: str, kind: str, boxes: Iterable[BoxLine] | None = None) -> str:
+    """In one line, why no worker has taken a run yet; empty for one that waits for no worker.
+
+    `boxes`: all of them, where the caller has read them.
+    """
     executor = None if is_launched(kind) else executor_of(session, kind)
-    return executor.why_queued(run) if isinstance(executor, WorkerQueue) else ""
+    if not isinstance(executor, WorkerQueue):
+        return ""
+    return executor.why_queued(run, session.record.boxes.all() if boxes is None else boxes)
 
 
 def _standing(opened: OpenRun, detail: str = "") -> Standing:

@@ -9,11 +9,11 @@ after it was given up.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from orchestrator.record.run_record import Wanted
+from orchestrator.record.run_record import BoxLine, Wanted
 from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.value import Value
 
@@ -76,8 +76,8 @@ class WorkerQueue(Executor):
     """Workers take the runs that their boxes fit. Nothing is sent anywhere: the row is the queue."""
 
     @abstractmethod
-    def why_queued(self, run: str) -> str:
-        """In one line, why no worker has taken the run yet; empty where one has."""
+    def why_queued(self, run: str, boxes: Iterable[BoxLine]) -> str:
+        """In one line, why no worker of these boxes has taken the run yet; empty where one has."""
 
 
 class Launcher(Executor):
