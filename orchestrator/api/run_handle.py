@@ -21,7 +21,6 @@ from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import Scalar
 from orchestrator.view.forms.clean_text import Cleaner
 from orchestrator.view.forms.page import Fields
-from orchestrator.view.runs.curve_view import points_named
 from orchestrator.view.runs.run_view import run_page
 
 IN_MEMORY = 64 << 20  # bytes of an output that are held in memory; a larger one lies in a temporary file
@@ -148,7 +147,9 @@ class Run:
         """Every point of a metric, such as `loss`; its last value where it has no series. UsageError for an
         unknown metric.
         """
-        found = points_named(self.record, name)
+        facts = self._facts
+        with self._session() as session:
+            found = session.record.points_named(facts, name)
         return Curve([point.step for point in found], [point.value for point in found])
 
     def open(self, path: str) -> BinaryIO:

@@ -14,6 +14,7 @@ from orchestrator.settings import Settings, load
 if TYPE_CHECKING:
     from orchestrator.digest import Digest
     from orchestrator.launch.inputs.input_cache import InputCache
+    from orchestrator.launch.workers.input_reach import InputReach
     from orchestrator.record.record import Record
     from orchestrator.record.store.blob_store import Store, StoreOwner
     from orchestrator.run.engine.engine import Engine
@@ -97,6 +98,12 @@ class Session:
         from orchestrator.launch.inputs.input_cache import InputCache
 
         return InputCache(self.settings, self.known_hashes)
+
+    @cached_property
+    def input_reach(self) -> InputReach:
+        from orchestrator.launch.workers.input_reach import InputReach
+
+        return InputReach(self)
 
     @cached_property
     def engine(self) -> Engine:

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from support.records import new_run
+from support.records import new_run, no_points_are_read
 
 from orchestrator import api
 from orchestrator.api.launch_runs import _param_text
@@ -97,12 +97,14 @@ def test_a_bad_question_is_a_usage_error(two: None, asked: dict[str, object]) ->
         api.runs(**asked)  # type: ignore[arg-type]
 
 
-def test_a_run_has_its_series_outputs_and_log(two: None) -> None:
+def test_a_run_has_its_series_outputs_and_log(two: None, monkeypatch: pytest.MonkeyPatch) -> None:
     run = api.run("latest")
-    assert (run.id, run.series("loss")) == (B, api.Curve([1, 2], [1.0, 0.5]))
-    assert run.series(MARKS) == api.Curve([None], [1.0]), "a metric of one value"
-    with pytest.raises(UsageError) as caught:
-        run.series("los")
+    with monkeypatch.context() as patched:
+        no_points_are_read(patched)  # all of them, of every metric
+        assert (run.id, run.series("loss")) == (B, api.Curve([1, 2], [1.0, 0.5]))
+        assert run.series(MARKS) == api.Curve([None], [1.0]), "a metric of one value"
+        with pytest.raises(UsageError) as caught:
+            run.series("los")
     assert "did you mean loss" in (caught.value.hint or "")
     assert [item.path for item in run.outputs] == ["model.pt", "shadow"]
     with run.open("model.pt") as stream:

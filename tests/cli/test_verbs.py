@@ -19,6 +19,7 @@ from orchestrator.digest import Digest
 from orchestrator.errors import ExitCode
 from orchestrator.launch.session import Session
 from orchestrator.record.run_record import ImageFacts, RunRecord, Wanted, pass_description
+from orchestrator.record.runs import read_run
 from orchestrator.run.attempt_model import Failure, Log, MetricPoint, Output, OutputStatus, Result, State
 from orchestrator.verdict.verdict_model import Outcome, Verdict
 
@@ -580,6 +581,20 @@ def test_a_curve_and_its_points(reprise: Call, recorded: Callable[..., str]) -> 
     assert "command    " in shown and "settings   strict, 1 thread, portable CPU instructions" in shown
 
 
+def test_the_points_of_the_first_of_many_runs_are_read_once(
+    reprise: Call, recorded: Callable[..., RunRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = (MetricPoint(name="loss", step=1, value=0.5),)
+    for run in (A, B, C):
+        recorded(run, series=points)
+    reads: list[object] = []
+    whole = read_run.RESULTS[read_run.POINTS]
+    counting = whole._replace(field=lambda rows: reads.append(rows) or whole.field(rows))
+    monkeypatch.setitem(read_run.RESULTS, read_run.POINTS, counting)
+    assert reprise("compare", A, B, C).err == ""
+    assert len(reads) == 3
+
+
 def test_points_are_read_only_where_they_are_shown(
     reprise: Call, recorded: Callable[..., RunRecord], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -599,4 +614,8 @@ def test_points_are_read_only_where_they_are_shown(
     ):
         ran = reprise(*words)
         assert ran.code == 0, (words, ran.err)
+    for words in (("--metric", "loss"), ("--metric", "loss", "--csv"), ("--metric", "accuracy", "--json")):
+        ran = reprise("show", A, *words)
+        assert ran.code == 0, ran.err
+    assert "did you mean loss" in reprise("show", A, "--metric", "los").err
     assert "the points of a run are read" in reprise("show", A, "--series").err

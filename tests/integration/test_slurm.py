@@ -191,6 +191,7 @@ def test_silence_and_another_cluster_decide_nothing(
     slurm.cancel(elsewhere)
     never = f"4711@{cluster.name}/ada"
     assert slurm.poll(never).stage is Stage.UNKNOWN
+    assert slurm.poll_many([ref, elsewhere, never]) == {ref: slurm.poll(ref)}
     slurm.cancel(never)
     with monkeypatch.context() as shown_our_own_only:
         shown_our_own_only.setattr(slurm_module, "_here", lambda: slurm_module.Cluster(cluster.name, True))

@@ -13,7 +13,7 @@ from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.launch.workers import input_reach
 from orchestrator.launch.workers.box_fit import as_queued
-from orchestrator.launch.workers.input_reach import InputReach, absent_from_store
+from orchestrator.launch.workers.input_reach import InputReach
 from orchestrator.record.run_record import Queued
 from orchestrator.spec.program import Program
 
@@ -26,7 +26,7 @@ def queued(digest: Digest, path: str | None = None) -> Queued:
 def test_a_path_the_cache_or_the_store_will_do(session: Session, tmp_path: Path) -> None:
     reach = InputReach(session)
     nowhere = queued(Digest.of(b"nowhere"), str(tmp_path / "nowhere"))
-    assert reach.lacking(nowhere) == absent_from_store(session, nowhere) == ["data"]
+    assert reach.lacking(nowhere) == reach.absent_from_store(nowhere) == ["data"]
     assert reach.lacking(queued(Digest.of(b"x"), "no\0path")) == ["data"]
     assert reach.lacking(queued(Digest.of(b"there"), str(tmp_path))) == []
     stored = session.store.put_bytes(b"stored")

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.records import new_run
 
 from orchestrator.errors import InfrastructureError, UsageError
+from orchestrator.launch.execute.recover import dispatch
 from orchestrator.launch.executors import launched_command, slurm, slurm_text
 from orchestrator.launch.executors.executor import LaunchRequest, Stage
 from orchestrator.launch.executors.visible_gpus import visible_gpus
 from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
 from orchestrator.record.run_record import Wanted
 from orchestrator.run.hardware import Gpu
 from orchestrator.settings import load
@@ -220,6 +223,49 @@ def test_the_log_of_a_job_is_read_and_nothing_else(tmp_path: Path, monkeypatch: 
     assert executor.logs("1@lab/ada", 4) == b"two\n"
     (folder / "2@lab.log").symlink_to(folder / "1@lab.log")
     assert executor.logs("2@lab/ada") == b""
+
+
+SQUEUE = """#!/bin/sh
+echo "$@" >>{folder}/asked
+case "$*" in
+*--jobs=1,2*) echo '1|RUNNING|None|{ours}-1'; echo '2|PENDING|Priority|{ours}-2' ;;
+esac
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of Slurm's commands that know two running jobs; what squeue is asked is in `asked`."""
+    for tool in slurm.TOOLS:
+        (tmp_path / tool).write_text("#!/bin/sh\necho 'ClusterName = lab'\n")
+    (tmp_path / "squeue").write_text(SQUEUE.format(folder=tmp_path, ours="reprise-0123456789abcdef"))
+    for tool in slurm.TOOLS:
+        (tmp_path / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    return tmp_path
+
+
+def test_one_squeue_says_where_many_runs_are(session: Session, cluster: Path) -> None:
+    """Of one that it does not name, and of those of other clusters, `poll` knows more."""
+    for ref in ("1@lab/ada", "2@lab/bob", "4@other/ada"):
+        run, _ = session.record.submit(new_run(wanted=Wanted(executor="slurm")))
+        session.record.launch(run, 1, "slurm", "ada")
+        session.record.save_ref(run, 1, ref)
+    dispatch(session, Silent())
+    assert len((cluster / "asked").read_text().splitlines()) == 1
+    polled = slurm.SlurmExecutor.connect(session).poll_many(["1@lab/ada", "2@lab/bob", "3@lab/ada"])
+    assert [(ref, seen.stage) for ref, seen in polled.items()] == [
+        ("1@lab/ada", Stage.RUNNING),
+        ("2@lab/bob", Stage.WAITING),
+    ]
+    assert "Priority" in polled["2@lab/bob"].detail
+
+
+def test_a_squeue_that_fails_leaves_each_run_to_itself(session: Session, cluster: Path) -> None:
+    (cluster / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    assert slurm.SlurmExecutor.connect(session).poll_many(["1@lab/ada", "2@lab/ada"]) == {}
+    assert slurm.SlurmExecutor.connect(session).poll_many(["../x", "5@other/ada"]) == {}
 
 
 @pytest.mark.parametrize("said", ["scontrol: fatal: Could not establish a configuration source", ""])

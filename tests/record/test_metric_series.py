@@ -8,13 +8,15 @@ from contextlib import closing
 
 import pytest
 from pydantic import ValidationError
-from support.records import NOON, finish_run, new_run
+from support.records import NOON, finish_run, new_run, no_points_are_read
 
+from orchestrator.errors import RecordError, UsageError
 from orchestrator.record.ledger.row_evidence import row_value
 from orchestrator.record.record import open_record
 from orchestrator.record.runs import field_tables
 from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import MetricPoint
+from orchestrator.run.metrics.series import Point
 from orchestrator.settings import Settings
 
 AT = NOON.timestamp()
@@ -71,3 +73,45 @@ def test_a_point_without_a_time_is_written_as_it_always_was(settings: Settings) 
     for at in (math.nan, math.inf, -1.0, 1.0, 1e300):
         with pytest.raises(ValidationError):
             MetricPoint(name="a", value=1.0, at=at)
+
+
+def test_the_points_of_one_metric_are_read_without_the_others(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its text says it, to the last bit. What has no points is its last value."""
+    points = [
+        MetricPoint(name="loss", step=2, value=-0.0, at=AT),
+        MetricPoint(name="other", step=2, value=9.0),
+        MetricPoint(name="loss", value=math.inf),
+    ]
+    with open_record(settings) as record:
+        run = finish_run(record, new_run(), metrics={"loss": 1.0, "acc": 0.5}, series=tuple(points))
+        whole, queued = record.run_with_points(run), record.run(record.submit(new_run())[0])
+        no_points_are_read(monkeypatch)
+        found = record.run(run)
+        for facts in (found, whole):
+            assert repr(record.points_named(facts, "loss")) == repr(
+                [Point("loss", 2, -0.0), Point("loss", None, math.inf)]
+            )
+            assert record.points_named(facts, "acc") == [Point("acc", None, 0.5)]
+            for unknown, hint in (("los", "did you mean loss"), ("x\udcff", "it has acc, loss, other")):
+                with pytest.raises(UsageError) as caught:
+                    record.points_named(facts, unknown)
+                assert hint in (caught.value.hint or "")
+        with pytest.raises(UsageError) as caught:
+            record.points_named(queued, "loss")
+        assert caught.value.hint == "it has none"
+
+
+@pytest.mark.parametrize("changes", ["text = 'no number'", "step = 'no step'"])
+def test_an_altered_point_of_the_metric_is_told(sqlite_settings: Settings, changes: str) -> None:
+    """One of another metric is not met."""
+    points = [MetricPoint(name=name, step=1, value=1.0) for name in ("a", "b")]
+    with open_record(sqlite_settings) as record:
+        run = finish_run(record, new_run(), series=tuple(points))
+        with closing(sqlite3.connect(sqlite_settings.home / "reprise.db")) as database, database:
+            database.execute(f"UPDATE metric_point SET {changes} WHERE name = 'a'")
+        facts = record.run(run)
+        with pytest.raises(RecordError, match="cannot be read"):
+            record.points_named(facts, "a")
+        assert record.points_named(facts, "b") == [Point("b", 1, 1.0)]

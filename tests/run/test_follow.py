@@ -303,6 +303,24 @@ def test_a_job_that_writes_too_much(go: Go, tmp_path: Path) -> None:
     assert ended.cause is Failure.POLICY
 
 
+@pytest.mark.parametrize(
+    ("sparing", "longest", "often"), [(1e12, 3600.0, False), (1e12, 0.0, True), (0.0, 3600.0, True)]
+)
+def test_a_workspace_that_takes_long_is_walked_rarely_and_all_else_is_looked_at_as_often(
+    go: Go, monkeypatch: pytest.MonkeyPatch, sparing: float, longest: float, often: bool
+) -> None:
+    walks: list[int] = []
+    measure = follow_module.measure
+    monkeypatch.setattr(follow_module, "measure", lambda *of: walks.append(1) or measure(*of))
+    monkeypatch.setattr(follow_module, "SPARING", sparing)
+    monkeypatch.setattr(follow_module, "LONGEST", longest)
+    asked: list[int] = []
+    ended, told = go(FakeEngine(looks=1000), cancel=lambda: len(asked.append(1) or asked) >= 50)
+    assert ended.cause is State.CANCELLED
+    assert len(asked) == len(told.sizes) == 50
+    assert len(walks) == (50 if often else 1)
+
+
 def test_a_kill_from_outside_is_seen(go: Go) -> None:
     engine = FakeEngine()
     engine.killed = True

@@ -95,7 +95,7 @@ def _many(runs: tuple[str, ...], quiet: bool, as_json: bool) -> int:
     with opened(adopting=True) as session:
         record = session.record
         first, *others = dict.fromkeys(record.find(run) for run in runs)
-        original = record.run(first)
+        original = record.run_with_points(first)  # once, and not again beside each of the others
         verdicts = [verdict_of(session, original, record.run(run), notes_only()) for run in others]
     print_view(verdicts_view(original, verdicts), as_json, quiet)
     return max((verdict.outcome.exit_code for verdict in verdicts), default=0)

@@ -76,14 +76,19 @@ def _points(run: str, metric: str | None, as_csv: bool, as_json: bool) -> None:
     from orchestrator.cli.terminal.console import print_view
     from orchestrator.cli.verb_session import find_run, opened
     from orchestrator.redaction import redact_known
+    from orchestrator.run.metrics.series import points_of
     from orchestrator.view.runs.curve_view import curve_view, series_csv
 
     with opened(adopting=True) as session:
-        record = find_run(session, run, points=True)
+        record = find_run(session, run, points=metric is None)
+        if metric is None:
+            points = list(points_of(record.series))
+        else:
+            points = session.record.points_named(record, metric)
     if as_csv:
-        sys.stdout.write(redact_known(series_csv(record, metric)))
+        sys.stdout.write(redact_known(series_csv(points)))
     elif metric is not None:
-        print_view(curve_view(record, metric, shutil.get_terminal_size().columns), as_json)
+        print_view(curve_view(record, metric, points, shutil.get_terminal_size().columns), as_json)
 
 
 def write_patch(patch: bytes, raw: bool) -> None:

@@ -7,14 +7,17 @@ an engine starts twice.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 
-from orchestrator.errors import FencedError, InfrastructureError, UsageError
+from orchestrator.errors import FencedError, InfrastructureError, RepriseError, UsageError
 from orchestrator.launch.execute.execute_attempt import NEVER_BEGAN
 from orchestrator.launch.executors.executor import AttemptStatus, Launcher, LaunchRequest, WorkerQueue
 from orchestrator.launch.executors.kinds import executor_of, is_launched, launcher_of
 from orchestrator.launch.session import Session
-from orchestrator.record.run_record import Launched, OpenRun
+from orchestrator.record.run_record import BoxLine, Launched, OpenRun
 from orchestrator.record.runs.author import person
 from orchestrator.run.attempt_model import Failure, Result, State
 from orchestrator.value import Value
@@ -31,7 +34,30 @@ class Standing(Value):
     detail: str = ""  # why it waits
 
 
-def advance(session: Session, run: str, *, announced: bool = False) -> Standing:
+# What engines said a moment ago, by kind and ref. That it is old does no harm: what is over stays over, but
+# for an attempt that never began and may have been submitted again.
+Polled = Mapping[tuple[str, str], AttemptStatus]
+
+
+def poll_together(session: Session, runs: Iterable[OpenRun]) -> Polled:
+    """What engines say of many runs, each engine asked once. What is not in it, `advance` asks by itself."""
+    refs: defaultdict[str, list[str]] = defaultdict(list)
+    for opened in runs:
+        with suppress(RepriseError):  # `advance` says which run has an unreadable row
+            for one in session.record.launched(opened.id)[-1:]:
+                if one.ref is not None and is_launched(one.executor):
+                    refs[one.executor].append(one.ref)
+    found: dict[tuple[str, str], AttemptStatus] = {}
+    for kind, those in refs.items():
+        with suppress(RepriseError):
+            said = launcher_of(session, kind).poll_many(those)
+            found.update({(kind, ref): seen for ref, seen in said.items() if not seen.unbegun})
+    return found
+
+
+def advance(
+    session: Session, run: str, *, announced: bool = False, polled: Polled = MappingProxyType({})
+) -> Standing:
     """One step; never waits for the job. InfrastructureError where the engine does not answer.
 
     `announced`: this process has announced the launch, and its engine failed then.
@@ -49,17 +75,19 @@ def advance(session: Session, run: str, *, announced: bool = False) -> Standing:
     except UsageError as error:  # that engine cannot be asked from here: others push the run on
         return _standing(opened, error.message)
     if opened.state is State.QUEUED:
-        return _queued(session, executor, opened, announced=announced)
+        return _queued(session, executor, opened, polled, announced=announced)
     launched = next((one for one in session.record.launched(run) if one.number == opened.attempt), None)
     if launched is None or launched.ref is None or launched.executor != executor.kind:
         return _standing(opened)
-    seen = executor.poll(launched.ref)
+    seen = polled.get((executor.kind, launched.ref)) or executor.poll(launched.ref)
     if not seen.over:
         return _standing(opened, seen.detail)
     return _given_up(session, executor, opened, launched, seen)
 
 
-def _queued(session: Session, executor: Launcher, opened: OpenRun, *, announced: bool) -> Standing:
+def _queued(
+    session: Session, executor: Launcher, opened: OpenRun, polled: Polled, *, announced: bool
+) -> Standing:
     record, run, number = session.record, opened.id, opened.attempt + 1
     try:
         launched, mine = record.launch(run, number, executor.kind, person())
@@ -71,7 +99,7 @@ def _queued(session: Session, executor: Launcher, opened: OpenRun, *, announced:
         return _standing(record.open_run(run))
     if launched.ref is None:
         return _standing(opened, f"{launched.launched_by} is launching it")
-    seen = executor.poll(launched.ref)
+    seen = polled.get((executor.kind, launched.ref)) or executor.poll(launched.ref)
     if not seen.over:
         return _standing(opened, seen.detail)
     if seen.unbegun:  # the engine was busy: that costs the run no attempt
@@ -152,10 +180,15 @@ def attempt_of(session: Session, run: str, number: int) -> LaunchRequest:
     )
 
 
-def why_queued(session: Session, run: str, kind: str) -> str:
-    """In one line, why no worker has taken a run yet; empty for one that waits for no worker."""
+def why_queued(session: Session, run: str, kind: str, boxes: Iterable[BoxLine] | None = None) -> str:
+    """In one line, why no worker has taken a run yet; empty for one that waits for no worker.
+
+    `boxes`: all of them, where the caller has read them.
+    """
     executor = None if is_launched(kind) else executor_of(session, kind)
-    return executor.why_queued(run) if isinstance(executor, WorkerQueue) else ""
+    if not isinstance(executor, WorkerQueue):
+        return ""
+    return executor.why_queued(run, session.record.boxes.all() if boxes is None else boxes)
 
 
 def _standing(opened: OpenRun, detail: str = "") -> Standing:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from orchestrator.errors import RepriseError
-from orchestrator.launch.dispatch.dispatch_run import advance
+from orchestrator.launch.dispatch.dispatch_run import advance, poll_together
 from orchestrator.launch.execute.cleanup import remove_files
+from orchestrator.launch.execute.dispatch_turn import dispatch_turn, dispatched
 from orchestrator.launch.execute.execute_attempt import execute_if_free
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.executors.kinds import is_launched, kinds_without_engine
@@ -74,35 +75,44 @@ def adopt(session: Session, watch: Watch, *, wait: bool) -> list[Adopted]:
     return adopted
 
 
-def in_background(*words: str) -> None:
-    """Run a verb in a process of its own, which outlives this one."""
+def in_background(*words: str, holding: tuple[int, ...] = ()) -> None:
+    """Run a verb in a process of its own, which outlives this one and holds these descriptors."""
     subprocess.Popen(
         [*COMMAND, *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        pass_fds=holding,
     )
 
 
 def dispatch(session: Session, watch: Watch) -> list[Adopted]:
     """Push every open run of a cluster engine one step on. An engine that does not answer is noted."""
     stepped = []
-    for opened in session.record.open_elsewhere(kinds_without_engine()):
+    runs = session.record.open_elsewhere(kinds_without_engine())
+    polled = poll_together(session, runs)
+    for opened in runs:
         try:
-            now = advance(session, opened.id).state
+            now = advance(session, opened.id, polled=polled).state
         except RepriseError as error:
             watch.note(f"run {opened.id}: {error.message}")
             continue
         if now is not opened.state:
             stepped.append(Adopted(run=opened.id, state=opened.state, now=now))
+    dispatched(session.settings)
     return stepped
 
 
 def dispatch_soon(session: Session) -> None:
-    """The same in the background, where a cluster engine has open runs: it may be slow to answer."""
+    """The same in the background, where a cluster engine has open runs: it may be slow to answer.
+
+    A run that was just submitted does not wait for this: the command that submits it launches it.
+    """
     if session.record.open_elsewhere(kinds_without_engine()):
-        in_background("worker", "dispatch", "--once")
+        with dispatch_turn(session.settings) as turn:
+            if turn is not None:
+                in_background("worker", "dispatch", "--once", holding=(turn,))
 
 
 def remove_leftovers(session: Session, *, dry_run: bool) -> list[Leftover]:

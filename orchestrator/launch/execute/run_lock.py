@@ -31,7 +31,7 @@ def run_lock(settings: Settings, run: str) -> Iterator[bool]:
     """
     path = lock_path(settings, run)
     while True:
-        fd = _lock(path)
+        fd = lock_file(path)
         if fd is None:
             yield False
             return
@@ -45,8 +45,8 @@ def run_lock(settings: Settings, run: str) -> Iterator[bool]:
         os.close(fd)
 
 
-def _lock(path: Path) -> int | None:
-    """The lock on whatever file has the name now; None if another process has it."""
+def lock_file(path: Path) -> int | None:
+    """The lock on whatever file has the name now; None if another process has it. Closing it frees it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -9,10 +9,11 @@ after it was given up.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from orchestrator.record.run_record import Wanted
+from orchestrator.record.run_record import BoxLine, Wanted
 from orchestrator.spec.jobfile.job_spec import Resources
 from orchestrator.value import Value
 
@@ -75,8 +76,8 @@ class WorkerQueue(Executor):
     """Workers take the runs that their boxes fit. Nothing is sent anywhere: the row is the queue."""
 
     @abstractmethod
-    def why_queued(self, run: str) -> str:
-        """In one line, why no worker has taken the run yet; empty where one has."""
+    def why_queued(self, run: str, boxes: Iterable[BoxLine]) -> str:
+        """In one line, why no worker of these boxes has taken the run yet; empty where one has."""
 
 
 class Launcher(Executor):
@@ -93,6 +94,11 @@ class Launcher(Executor):
     @abstractmethod
     def poll(self, ref: str) -> AttemptStatus:
         """Where it is. Without side effects, and cheap: asked every second."""
+
+    def poll_many(self, refs: Sequence[str]) -> dict[str, AttemptStatus]:
+        """`poll` of as many of them as the engine can be asked for at once: none, where it cannot."""
+        del refs
+        return {}
 
     @abstractmethod
     def cancel(self, ref: str) -> None:

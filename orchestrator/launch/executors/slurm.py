@@ -16,6 +16,7 @@ import pwd
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
 TOOLS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
+TOGETHER = 5_000  # jobs that one squeue is asked for: its one word has 128 KiB at most
 PATIENCE = 30.0  # seconds that a command of Slurm's may take; it asks a silent controller for about ten
 _REF = re.compile(r"(\d{1,10})@([A-Za-z0-9_.-]{1,64})/([A-Za-z0-9_.@-]{1,64})")
 _GONE = ("Invalid job id specified", "Job/step already completing or completed")
@@ -108,6 +110,20 @@ class SlurmExecutor(Launcher):
         if here.private and job.user != _me():
             return AttemptStatus(stage=Stage.RUNNING, detail=f"Slurm shows its jobs to {job.user} alone")
         return AttemptStatus(stage=Stage.UNKNOWN, detail="Slurm does not know the job any more")
+
+    def poll_many(self, refs: Sequence[str]) -> dict[str, AttemptStatus]:
+        """One squeue for all that are here. Those that it does not name, all where it fails, are left out."""
+        cluster = _here().cluster
+        asked = {match[1]: ref for ref in refs if (match := _REF.fullmatch(ref)) and match[2] == cluster}
+        found: dict[str, AttemptStatus] = {}
+        for start in range(0, len(asked), TOGETHER):
+            jobs = ",".join([*asked][start : start + TOGETHER])
+            said = _ask("squeue", "--noheader", "--states=all", f"--jobs={jobs}", "--format=%i|%T|%r|%j")
+            for line in said.stdout.splitlines() if said.returncode == 0 else ():
+                number, _, seen = line.strip().partition("|")
+                if number in asked:
+                    found[asked[number]] = seen_of(seen)
+        return found
 
     def cancel(self, ref: str) -> None:
         """A job of another person or cluster cannot be ended here: its process sees the wish in the record.

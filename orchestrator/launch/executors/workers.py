@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
 
 from orchestrator.launch.executors.executor import WorkerQueue
@@ -9,6 +10,7 @@ from orchestrator.launch.workers.box_fit import why_queued
 
 if TYPE_CHECKING:
     from orchestrator.launch.session import Session
+    from orchestrator.record.run_record import BoxLine
 
 
 class Workers(WorkerQueue):
@@ -21,5 +23,5 @@ class Workers(WorkerQueue):
     def connect(cls, session: Session) -> Self:
         return cls(session)
 
-    def why_queued(self, run: str) -> str:
-        return why_queued(self._session, run)
+    def why_queued(self, run: str, boxes: Iterable[BoxLine]) -> str:
+        return why_queued(self._session, run, boxes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator.launch.session import Session
-from orchestrator.launch.workers.input_reach import absent_from_store
 from orchestrator.message_wording import count
 from orchestrator.record.run_record import BoxFacts, BoxLine, Queued, Submission
 from orchestrator.run.attempt_model import State
@@ -66,14 +65,14 @@ def why_waiting(run: Queued, boxes: Iterable[BoxLine]) -> str:
     return "no box fits: " + "; ".join(f"{name}: {why}" for name, why in reasons.items())
 
 
-def why_queued(session: Session, run: str) -> str:
-    """In one line, why a run still waits for a worker; empty where it does not wait."""
+def why_queued(session: Session, run: str, boxes: Iterable[BoxLine]) -> str:
+    """In one line, why a run still waits for a worker of these boxes; empty where it does not wait."""
     record = session.record.run(run)
     if record.state is not State.QUEUED:
         return ""
     queued = as_queued(record, record.attempt)
-    why = why_waiting(queued, session.record.boxes.all())
-    absent = absent_from_store(session, queued)
+    why = why_waiting(queued, boxes)
+    absent = session.input_reach.absent_from_store(queued)
     if absent:
         why += f"; in the store there is no input {', '.join(absent)}: only a box that has it takes the run"
     return why

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.digest import Digest
-from orchestrator.launch.session import Session
 from orchestrator.record.run_record import Queued
+
+if TYPE_CHECKING:
+    from orchestrator.launch.session import Session
 
 AGAIN = 15.0  # seconds until the store is asked again for what it did not have
 KEPT = 600.0  # seconds for which it is believed to have what it had
@@ -15,7 +18,10 @@ MOST = 100_000  # answers that are remembered
 
 
 class InputReach:
-    """Remembers what the store said: a worker looks at the queue several times a second."""
+    """Remembers what the store said: a worker looks at the queue several times a second.
+
+    A session's own: `session.input_reach`.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -27,6 +33,10 @@ class InputReach:
         At a path anything counts: its bytes are checked by whoever executes the run, who gives it back.
         """
         return sorted(name for name, digest in run.inputs.items() if not self._reaches(run, name, digest))
+
+    def absent_from_store(self, run: Queued) -> list[str]:
+        """Names of a run's inputs that the store has not. StoreError where it does not answer."""
+        return sorted(name for name, digest in run.inputs.items() if not self._is_stored(digest))
 
     def _reaches(self, run: Queued, name: str, digest: Digest) -> bool:
         path = run.input_paths.get(name)
@@ -44,11 +54,6 @@ class InputReach:
             there = self._session.store.has(digest)
             self._said[digest] = (there, time.monotonic())
         return there
-
-
-def absent_from_store(session: Session, run: Queued) -> list[str]:
-    """Names of a run's inputs that the store has not. StoreError where it does not answer."""
-    return sorted(name for name, digest in run.inputs.items() if not session.store.has(digest))
 
 
 def _is_there(path: str) -> bool:

@@ -35,7 +35,6 @@ from orchestrator.launch.watch import Watch
 from orchestrator.launch.workers.box_facts import facts_of_box
 from orchestrator.launch.workers.box_fit import alive, as_queued, unfit
 from orchestrator.launch.workers.box_health import Health
-from orchestrator.launch.workers.input_reach import InputReach
 from orchestrator.record.run_record import BoxLine, OpenRun, Queued, RunRecord
 from orchestrator.record.runs.unreadable_rows import UnreadableError
 from orchestrator.run.attempt_model import Failure, State
@@ -63,7 +62,6 @@ class Worker:
         self.facts = facts_of_box(session, name, slots, self._gpus)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._given: dict[str, tuple[str, ...]] = {}  # run -> GPUs, until its plan says so
-        self._reach = InputReach(session)
         self._health = Health(lambda: worker_checks(session))
         self._unfinished: set[str] = set()  # open runs that wait for this box to be mended
         self._left: dict[str, float] = {}  # run that was given back here -> when
@@ -211,7 +209,7 @@ class Worker:
             if run.cancel_requested or unfit(run, self.facts) is not None or self._left_alone(run, others):
                 return False
             has_room = len(_choice(run, free)) == run.gpus if run.gpus else places > 0
-            return has_room and not self._reach.lacking(run)  # last, as it may ask the store
+            return has_room and not self._session.input_reach.lacking(run)  # last, as it may ask the store
 
         record = self._session.record
         if record.first_waiting(QUEUE, fits) is None or not self._engine_answers():

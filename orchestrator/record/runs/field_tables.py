@@ -69,6 +69,10 @@ def _points(series: Any) -> Iterator[Columns]:
 _point_of = itemgetter(*map(tables.metric_point.c.keys().index, ("name", "step", "text", "at")))
 
 
+def points_in(rows: Iterable[Row[Any]]) -> Series:
+    return Series(TimedPoint(name, step, float(text), at) for name, step, text, at in map(_point_of, rows))
+
+
 SUBMITTED: dict[str, FieldTable] = {
     "wanted": _one(tables.wanted, Wanted, Wanted()),
     "git": _one(tables.git_state, GitState),
@@ -101,13 +105,7 @@ RESULTS: dict[str, FieldTable] = {
     ),
     "log": _one(tables.log, Log),
     "fingerprint": _one(tables.fingerprint, Fingerprint),
-    "series": FieldTable(
-        tables.metric_point,
-        _points,
-        lambda rows: Series(
-            TimedPoint(name, step, float(text), at) for name, step, text, at in map(_point_of, rows)
-        ),
-    ),
+    "series": FieldTable(tables.metric_point, _points, points_in),
 }
 
 

@@ -6,10 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from orchestrator.analysis.number_scale import share_between
-from orchestrator.errors import UsageError
-from orchestrator.message_wording import did_you_mean
 from orchestrator.record.run_record import RunRecord
-from orchestrator.run.metrics.series import Point, points_of
+from orchestrator.run.metrics.series import Point
 from orchestrator.view.forms.human_units import number_text, step_text
 from orchestrator.view.forms.page import Block, Text, Tone, View
 from orchestrator.view.runs.run_columns import csv_text
@@ -18,27 +16,14 @@ HEIGHT = 15  # lines of a curve
 WIDEST = 120  # characters of a line
 
 
-def points_named(run: RunRecord, name: str) -> list[Point]:
-    """The points of one metric; its final value where it has no series. UsageError for an unknown metric."""
-    found = [point for point in points_of(run.series) if point.name == name]
-    if not found and name in run.metrics:
-        return [Point(name, None, run.metrics[name])]
-    if not found:
-        names = sorted({*run.metrics, *(point.name for point in points_of(run.series))})
-        known = f"it has {', '.join(names[:20]) or 'none'}"
-        raise UsageError(f"run {run.id} has no metric {name}", did_you_mean(name, names, known))
-    return found
-
-
-def curve_view(run: RunRecord, name: str, width: int) -> View:
-    points = points_named(run, name)
+def curve_view(run: RunRecord, name: str, points: Sequence[Point], width: int) -> View:
+    """`points`: those of this metric, one at the least."""
     listed = [{"step": point.step, "value": point.value} for point in points]
     return View({"run": run.id, "metric": name, "points": listed}, _page(run, name, points, width))
 
 
-def series_csv(run: RunRecord, name: str | None) -> str:
-    """`metric,step,value` of every point, or of those of one metric."""
-    points = list(points_of(run.series)) if name is None else points_named(run, name)
+def series_csv(points: Sequence[Point]) -> str:
+    """`metric,step,value` of each point."""
     return csv_text(
         {
             "metric": [point.name for point in points],
