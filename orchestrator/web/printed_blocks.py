@@ -74,7 +74,8 @@ def printed(page: Iterable[Block]) -> Iterator[Printed]:
             case Tree():
                 yield Printed("tree", tree=_branch(block))
             case Patch():
-                yield Printed("patch", lines=list(_patch(redact_known(clean_text(block.text)))))
+                text = redact_known(clean_text(block.text.replace("\r", "^M")))
+                yield Printed("patch", lines=list(_patch(text)))
 
 
 def pieces(text: str) -> list[TextPiece]:
@@ -111,5 +112,5 @@ def _branch(tree: Tree) -> Branch:
 
 
 def _patch(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.replace("\r", "^M").removesuffix("\n").split("\n"):
+    for line in text.removesuffix("\n").split("\n"):
         yield next((kind for start, kind in _PATCH if line.startswith(start)), "same"), line

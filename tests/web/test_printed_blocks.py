@@ -93,3 +93,8 @@ def test_each_run_of_a_column_of_runs_leads_to_it() -> None:
         [("0123456789abcdef", True), (" ", False), ("fedcba9876543210", True)],
         [("3", False)],
     ]
+
+
+def test_a_carriage_return_in_a_patch_is_seen() -> None:
+    [patch] = printed([Patch("@@ -1 +1 @@\n-one\r\n+one\n")])
+    assert patch.lines == [("place", "@@ -1 +1 @@"), ("less", "-one^M"), ("more", "+one")]
