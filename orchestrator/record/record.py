@@ -215,6 +215,7 @@ class Record(Door):
     run = reading(read_run.recorded_run)
     run_with_points = reading(read_run.run_with_points)
     with_points = reading(read_run.with_points)
+    output_of = reading(read_run.output_of)
     run_to_execute = reading(read_run.run_to_execute)
     series = reading(metric_series.metric_series)
     image = reading(read_run.whole_image)

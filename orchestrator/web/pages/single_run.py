@@ -78,7 +78,7 @@ def single_run(request: Request) -> Response:
 def _outputs(run: RunRecord) -> Iterator[OutputRow]:
     for one in run.outputs[:OUTPUTS]:
         if one.digest is not None:
-            yield OutputRow(one.path, size_text(one.size), stands_for(one), path_of(run, one), one.digest)
+            yield OutputRow(one.path, size_text(one.size), stands_for(one), path_of(run.id, one), one.digest)
         else:
             yield OutputRow(one.path, "", stands_for(one), "")
 
