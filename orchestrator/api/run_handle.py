@@ -170,8 +170,13 @@ class Run:
         held.seek(0)
         return cast("BinaryIO", held)
 
+    @cached_property
+    def _kept(self) -> dict[str, Output]:
+        """By path, for who opens many: a run may have 100,000."""
+        return {item.path: item for item in self.outputs if item.status is OutputStatus.KEPT}
+
     def _output(self, path: str) -> Output:
-        kept = {item.path: item for item in self.outputs if item.status is OutputStatus.KEPT}
+        kept = self._kept
         if path in kept:
             return kept[path]
         for item in self.outputs:

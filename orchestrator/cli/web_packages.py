@@ -13,5 +13,6 @@ def need_web_packages(what: str) -> None:
     """UsageError where one of them is not installed. `what` needs them: `the dashboard`."""
     if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
         raise UsageError(
-            f"{what} needs packages that are not installed", "`make setup` in a checkout brings them; elsewhere pip install '/path/to/checkout[web]'"
+            f"{what} needs packages that are not installed",
+            "`make setup` in a checkout brings them; elsewhere pip install '/path/to/checkout[web]'",
         )

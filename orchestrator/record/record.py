@@ -216,6 +216,7 @@ class Record(Door):
     run_with_points = reading(read_run.run_with_points)
     with_points = reading(read_run.with_points)
     points_named = reading(read_run.points_named)
+    output_of = reading(read_run.output_of)
     run_to_execute = reading(read_run.run_to_execute)
     series = reading(metric_series.metric_series)
     image = reading(read_run.whole_image)

@@ -25,7 +25,7 @@ from orchestrator.value import Value
 from orchestrator.view.forms.human_units import number_text
 from orchestrator.view.forms.page import Fields
 from orchestrator.view.runs.run_view import run_page
-from orchestrator.web.answers import TEMPLATES, templates
+from orchestrator.web.answers import TEMPLATES, cleaners, templates
 
 CHARTS = 24
 STRETCHES = 300
@@ -86,6 +86,7 @@ def _html(
         templates()
         .get_template("proof.html")
         .render(
+            **cleaners(),
             run=run,
             fields=fields,
             charts=charts,

@@ -116,6 +116,20 @@ def test_a_run_has_its_series_outputs_and_log(two: None, monkeypatch: pytest.Mon
     assert api.run(A[:4]).record.program.params == {"lr": 0.1}
 
 
+def test_outputs_are_gone_through_once_however_many_are_opened(
+    two: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may have 100,000; who opens all of them goes through them once, not 100,000 times."""
+    asked: list[int] = []
+    outputs = api.run(A).outputs
+    monkeypatch.setattr(api.Run, "outputs", property(lambda self: asked.append(1) or outputs))
+    run = api.run(A)
+    for _ in range(3):
+        with run.open("model.pt") as stream:
+            assert stream.read() == MODEL
+    assert len(asked) == 1
+
+
 def test_altered_bytes_are_never_given(two: None, session: Session) -> None:
     run = api.run(A)
     digest = run.outputs[0].digest

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
+from support.query_plans import plans_of
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
@@ -16,6 +17,7 @@ from orchestrator.run.attempt_model import Failure, LoggedParam, State
 from orchestrator.verdict.verdict_model import Outcome, Verdict
 
 Finished = Callable[..., str]
+RUNS = 'AS "key"'  # in statements that look for runs
 
 
 def ids(record: Record, **wanted: Any) -> list[str]:
@@ -177,7 +179,7 @@ def test_a_page_is_read_from_an_index(
         result = {"metrics": {"acc": value}, "seconds": value}
         finished(params={"lr": value, "optimizer": f"adam {value}"}, result=result)
     plans = []
-    for sent in plans_of(record, lambda: record.history.lines(HistoryFilter(limit=2, **wanted))):
+    for sent in plans_of(record, lambda: record.history.lines(HistoryFilter(limit=2, **wanted)), RUNS):
         assert "USE TEMP B-TREE FOR ORDER BY" not in sent, sent
         plans += sent
     assert any(step.startswith(("SCAN", "SEARCH")) and index in step for step in plans), plans
@@ -203,29 +205,10 @@ def test_what_hardly_any_run_fits_is_found_by_an_index(
     for value in (0.1, 0.2, 0.3):
         finished(params={"lr": value, "optimizer": "adam"}, result={"metrics": {"acc": value}})
     found = plans_of(
-        record, lambda: record.history.lines(HistoryFilter(where=where, sort="metrics.acc", limit=2))
+        record, lambda: record.history.lines(HistoryFilter(where=where, sort="metrics.acc", limit=2)), RUNS
     )
     assert any(index in step for plan in found for step in plan), found
     assert not any("SCAN run" in step for plan in found for step in plan), found
-
-
-def plans_of(record: Record, action: Callable[[], Any]) -> list[list[str]]:
-    """SQLite's plan of every statement by which the action looks for runs."""
-    sent: list[tuple[str, Any]] = []
-    engine = record._database.engine
-
-    def note(*args: Any) -> None:
-        sent.append((args[2], args[3]))
-
-    event.listen(engine, "after_cursor_execute", note)
-    action()
-    event.remove(engine, "after_cursor_execute", note)
-    with record._database.reading() as connection:
-        return [
-            [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
-            for text, values in sent
-            if text.startswith("SELECT") and 'AS "key"' in text
-        ]
 
 
 def test_a_sorted_page_is_the_beginning_of_the_whole_list(record: Record, finished: Finished) -> None:

@@ -34,6 +34,7 @@ from orchestrator.spec.inputs import InputData
 from orchestrator.spec.jobfile.job_spec import Resources, Tolerance, Tolerances
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState
+from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.runs.run_view import run_document
 
 FORM = Path(__file__).with_name("run_record.json")
@@ -122,8 +123,8 @@ def forms(record: Record) -> dict[str, Any]:
     record.finish(RUN, 1, RESULT, seal=lambda _: "a seal")
     text, _ = record.sealed(RUN) or (b"", "")
     found = {
-        "show": run_document(record.run_with_points(RUN), series=True),
-        "show queued": run_document(record.run_with_points(QUEUED)),
+        "show": jsonable(run_document(record.run_with_points(RUN), series=True)),
+        "show queued": jsonable(run_document(record.run_with_points(QUEUED))),
         "events": [{"kind": one["kind"], "data": one["data"]} for one in told(record)],
         "carried": json.loads(record.transfer.carry(RUN).to_bytes()),
         "sealed": json.loads(text),

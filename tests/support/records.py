@@ -144,6 +144,15 @@ def run_record(**changes: Any) -> RunRecord:
     return RunRecord.model_validate(fields | changes)
 
 
+def no_run_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on whoever reads a whole run, with all outputs and source files, fails."""
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("a whole run is read")
+
+    monkeypatch.setattr(read_run, "_recorded_run", fail)
+
+
 def no_points_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on whoever reads all points of a run fails."""
 

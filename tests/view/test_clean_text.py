@@ -6,9 +6,11 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import tries
 
+from orchestrator.view.forms import clean_text as module
 from orchestrator.view.forms.clean_text import HELD_LINE, HELD_SEQUENCE, Cleaner, clean_line, clean_text
 
 # Written out once more, independently of the module under test.
@@ -22,6 +24,42 @@ BROKEN = [b"\xed\xa0\x80", b"\xc3", b"\x00", "\u202e".encode(), "\u2067".encode(
 PLAIN = [b"text ", "é".encode(), b"\r", b"\n", b"\t"]
 NASTY = st.sampled_from([*SEQUENCES, *BROKEN, *PLAIN])
 STREAMS = st.lists(NASTY | st.binary(max_size=6), max_size=40).map(b"".join)
+
+# The plain reading of what is a sequence and what a control, one alternative beside the other: what
+# `clean_text._TOKENS` says in a form that is fast.
+CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+ENDS = r"\x07\x1b\x9c\n"
+TOKENS = re.compile(
+    r"(?:\x1b\[|\x9b)[\x20-\x3f]*[\x40-\x7e]"
+    rf"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^{ENDS}]*(?:\x07|\x1b\\|\x9c|(?=\n|\x1b[^\\]))"
+    r"|\x1b[\x20-\x2f]+[\x30-\x7e]|\x1b(?![\[\]PX^_])[\x30-\x7e]"
+    rf"|(?P<unfinished>(?:(?:\x1b\[|\x9b)[\x20-\x3f]*|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^{ENDS}]*\x1b?"
+    r"|\x1b[\x20-\x2f]*)\Z)"
+    r"|(?:\x1b\[|\x9b)[\x20-\x3f]*"
+    rf"|(?!\r)[{CONTROLS}]"
+)
+MARKS = "\x1b\x1b\x1b[]PX^_()#\\;?019mhAz ~é█\x07\r\n\t\x00\x08\x0b\x0c\x0e\x7f"
+MARKS += "\x80\x90\x98\x9b\x9c\x9d\x9f\xa0\u061c\u200b\u200e\u200f\u2028\u202a\u202e\u2066\u2069\u206a"
+MARKS += "\ud7ff\ud800\udc80\udfff\ue000\U0001f600"
+RUNS = st.builds(str.__mul__, st.sampled_from(MARKS), st.sampled_from([1, 1, 1, 2, 3, 5000, HELD_LINE + 1]))
+HOSTILE = st.lists(st.text(MARKS, max_size=30) | RUNS, max_size=8).map("".join)
+
+
+class PlainCleaner(Cleaner):
+    """As `Cleaner`, but for the plain reading."""
+
+    def _strip(self, text: str) -> str:
+        self._sequence = ""
+
+        def drop(match: re.Match[str]) -> str:
+            if match.group("unfinished") is not None:
+                self._sequence = match.group()
+            return ""
+
+        text = TOKENS.sub(drop, text)
+        if len(self._sequence) > HELD_SEQUENCE:
+            self._sequence = ""
+        return text
 
 
 def clean_all(chunks: list[bytes]) -> str:
@@ -40,6 +78,29 @@ def test_nothing_dangerous_comes_out_and_chunks_do_not_matter(data: bytes, place
     assert not FORBIDDEN.search(whole)
     assert clean_all(cut(data, places)) == whole
     assert clean_all([data[i : i + 1] for i in range(len(data))]) == whole
+
+
+@settings(max_examples=tries(400))
+@given(HOSTILE, st.lists(st.integers(0, 1 << 20), max_size=8))
+def test_what_is_dropped_is_what_the_plain_reading_drops(text: str, places: list[int]) -> None:
+    assert clean_text(text) == TOKENS.sub("", text).replace("\r", "")
+    data = text.encode("utf-8", "surrogatepass")
+    for chunks in ([data], cut(data, places)):
+        cleaner, plain = Cleaner(), PlainCleaner()
+        for chunk in chunks:
+            assert cleaner.feed(chunk) == plain.feed(chunk)
+            assert (cleaner._sequence, cleaner._line) == (plain._sequence, plain._line)
+        assert cleaner.close() == plain.close()
+
+
+def test_re_goes_straight_from_one_control_to_the_next() -> None:
+    """A pattern that begins with a class is tried where a character of that class is, and nowhere else."""
+    assert str(re._parser.parse(module._TOKENS.pattern)[0][0]) == "IN"  # type: ignore[attr-defined]
+
+
+@given(st.text("\ra ", max_size=20))
+def test_of_a_redrawn_line_the_last_text_is_kept(line: str) -> None:
+    assert module._last_state(line) == next((part for part in reversed(line.split("\r")) if part), "")
 
 
 @given(STREAMS)

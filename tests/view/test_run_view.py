@@ -20,8 +20,9 @@ from orchestrator.run.attempt_model import (
     State,
 )
 from orchestrator.spec.jobfile.placeholders import SHELL
-from orchestrator.view.forms.json_form import json_text
+from orchestrator.view.forms.json_form import json_text, jsonable
 from orchestrator.view.runs.run_view import run_document, run_view, shown_run
+from orchestrator.view.verdict_view import rerun_view
 
 Read = Callable[..., str]
 
@@ -58,7 +59,7 @@ def test_what_a_script_logged_is_said_with_its_file(read: Read) -> None:
     out = " ".join(read(run_view(run).page).split())
     assert "logged lr=0.2 (a/hparams.yaml)" in out
     assert "p11=11 and 2 more (b/params.yaml)" in out and "p12" not in out
-    assert run_document(run)["logged"]["lr"] == {"value": 0.2, "source": "a/hparams.yaml"}
+    assert jsonable(run_document(run))["logged"]["lr"] == {"value": 0.2, "source": "a/hparams.yaml"}
 
 
 def test_what_the_runtime_says_of_itself_is_no_flag_that_the_script_moved(read: Read) -> None:
@@ -128,4 +129,14 @@ def test_the_document_of_a_run_is_complete_valid_and_stable() -> None:
     assert read["flags_changed"] == {"benchmark": [False, True]}
     assert "patch" not in read["git"]
     assert list(read) == sorted(read)
-    assert run_document(run, series=True)["series"] == [{"name": "loss", "step": 1, "value": "Infinity"}]
+    points = jsonable(run_document(run, series=True))["series"]
+    assert points == [{"name": "loss", "step": 1, "value": "Infinity"}]
+
+
+def test_no_list_is_made_into_json_for_a_page() -> None:
+    """A run may have 100,000 outputs, of which a page shows 20."""
+    run = make_run()
+    for view in (run_view(run), shown_run(run, RunAnnotations(), ())):
+        assert view.document["outputs"] is run.outputs
+        assert view.document["source"] is run.source
+    assert rerun_view(run, run, None).document["run"]["outputs"] is run.outputs

@@ -7,9 +7,12 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.records import finish_run, kept, new_run
+from support.secret_lookups import SECRET, count_lookups
 from support.seeded_record import HOSTILE
 from support.web_fixtures import Site
 
+from orchestrator.record.record import Record
 from orchestrator.view.forms.page import Fields, Patch, Table, Text, Tree
 from orchestrator.web.answers import templates
 from orchestrator.web.printed_blocks import printed
@@ -93,3 +96,33 @@ def test_each_run_of_a_column_of_runs_leads_to_it() -> None:
         [("0123456789abcdef", True), (" ", False), ("fedcba9876543210", True)],
         [("3", False)],
     ]
+
+
+def test_a_carriage_return_in_a_patch_is_seen() -> None:
+    [patch] = printed([Patch("@@ -1 +1 @@\n-one\r\n+one\n")])
+    assert patch.lines == [("place", "@@ -1 +1 @@"), ("less", "-one^M"), ("more", "+one")]
+
+
+def test_secrets_are_looked_up_once_for_a_page_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = count_lookups(monkeypatch)
+    tree = Tree(SECRET, [Tree(SECRET, [Tree(SECRET)] * 20)] * 20)
+    blocks = [
+        tree,
+        *[Text(SECRET), Fields([("a", SECRET)]), Table((SECRET,), [(SECRET,)]), Patch(SECRET)] * 20,
+    ]
+    html = html_of(*blocks)
+    assert (SECRET in html, html.count("***"), len(looked)) == (False, 1 + 20 + 400 + 5 * 20, 1)
+
+
+def test_secrets_are_looked_up_as_often_for_a_long_page_as_for_a_short_one(
+    empty_site: Site, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, counts = count_lookups(monkeypatch), []
+    for number in (10, 500):
+        outputs = tuple(kept(f"{SECRET} {place}", "same") for place in range(number))
+        run = finish_run(record, new_run(image=f"image {number}"), outputs=outputs)
+        looked.clear()
+        text = empty_site.server.ask(f"/runs/{run}").text
+        assert SECRET not in text and f"*** {number - 1}" in text
+        counts.append(len(looked))
+    assert counts[0] == counts[1]

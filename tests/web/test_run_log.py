@@ -6,9 +6,9 @@ import json
 from urllib.parse import quote
 
 import pytest
+from support.secret_lookups import SECRET, count_lookups
 from support.web_fixtures import Site
 
-from orchestrator import redaction
 from orchestrator.launch.session import Session
 from orchestrator.web import live_hub
 from orchestrator.web.pages import run_log
@@ -68,11 +68,8 @@ def _pieces(text: bytes, size: int) -> list[bytes]:
 
 def test_secrets_are_looked_up_once_for_a_whole_log(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log has hundreds of thousands of lines. Each is without the secrets, wherever its chunk ends."""
-    looked: list[int] = []
-    environment = redaction._of_environment
-    monkeypatch.setattr(redaction, "_of_environment", lambda: looked.append(1) or environment())
-    monkeypatch.setenv("PGPASSWORD", "hunter2hunter2")
-    text = b"".join(b"line %d hunter2hunter2\n" % number for number in range(1000))
+    looked = count_lookups(monkeypatch)
+    text = "".join(f"line {number} {SECRET}\n" for number in range(1000)).encode()
     monkeypatch.setattr(run_log, "log_chunks", lambda *_, **__: iter(_pieces(text, 7)))
     with Session(site.server.settings) as session:
         run = session.record.run(site.runs.best)

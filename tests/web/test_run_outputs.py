@@ -8,7 +8,7 @@ import time
 
 import pytest
 from starlette.exceptions import HTTPException
-from support.records import finish_run, new_run
+from support.records import finish_run, new_run, no_run_is_read
 from support.seeded_record import PNG
 from support.web_fixtures import Site
 
@@ -46,6 +46,14 @@ def test_bytes_are_served_only_where_a_row_of_that_run_names_them(site: Site) ->
     ):
         for what in ("", "/image", "/download"):
             assert site.server.ask(f"/runs/{run}/outputs/{mark}{what}").status == 404
+
+
+def test_one_output_is_asked_for_and_not_the_whole_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run may have 100,000 outputs and as many source files."""
+    no_run_is_read(monkeypatch)
+    for what in ("", "/image", "/download"):
+        assert site.server.ask(f"/runs/{site.runs.best}/outputs/{PICTURE}{what}").status == 200
+    assert "digits" in site.server.ask(f"/runs/{site.runs.best[:8]}/outputs/{PAGE}").text
 
 
 def test_only_an_image_by_its_bytes_is_one(site: Site) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.records import no_points_are_read
+from support.records import finish_run, new_run, no_points_are_read
 from support.web_fixtures import Site
+
+from orchestrator.launch.session import Session
+from orchestrator.record.record import Record
+from orchestrator.spec.source.source_tree import GitState
 
 
 def test_all_parts_are_there(site: Site) -> None:
@@ -45,6 +49,29 @@ def test_an_alias_and_a_short_id_lead_to_the_run(site: Site) -> None:
     for named in ("production", site.runs.best[:12]):
         found = site.server.ask(f"/runs/{named}")
         assert (found.status, found.headers["location"]) == (303, f"/runs/{site.runs.best}")
+
+
+@pytest.mark.parametrize(
+    ("lines", "longest", "said"),
+    [
+        (2_000, 10, ""),
+        (2_001, 10, "and 1 more line;"),
+        (5_000, 9_000, "and 3,000 more lines"),
+        (3, 9_000, "long"),
+    ],
+)
+def test_of_a_long_patch_the_beginning_is_shown(
+    empty_site: Site, record: Record, lines: int, longest: int, said: str
+) -> None:
+    """64 MiB are recorded of one; each line is an element of the page."""
+    patch = "".join(f"+{number} {'x' * longest}\n" for number in range(lines)).encode()
+    with Session(empty_site.server.settings) as session:
+        git = GitState(commit="c" * 40, dirty=True, patch_digest=session.store.put_bytes(patch))
+    run = finish_run(record, new_run(git=git))
+    text = empty_site.server.ask(f"/runs/{run}").text
+    assert text.count('<span class="more">') == min(lines, 2_000)
+    assert len(text) < 2_000 * 4_100
+    assert ("--patch` prints all" in text) is bool(said) and said in text
 
 
 def test_who_may_only_read_is_offered_no_change(site: Site) -> None:

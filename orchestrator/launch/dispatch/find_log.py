@@ -19,9 +19,22 @@ POLL = 0.3  # seconds between two looks at an open run
 
 def log_chunks(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:
     """Raw bytes of standard output and error; with `follow`, until the run is over."""
-    if not run.state.final and not stays_on_its_box(run.wanted.executor):
+    if run.state.final:
+        yield from _kept(session, run, 0)
+    elif stays_on_its_box(run.wanted.executor):
+        yield from _from_here(session, run, follow=follow)
+    else:
         yield from _from_elsewhere(session, run, follow=follow)
-        return
+
+
+def _kept(session: Session, run: RunRecord, seen: int) -> Iterator[bytes]:
+    """Of a run that is over: from the store, without what was read of it before."""
+    if run.log is not None:
+        yield from remaining(session.store.chunks_of(run.log.digest, run.log.size), run.log, seen)
+
+
+def _from_here(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:
+    """From the attempt's spool on this box."""
     attempt, seen = run.attempt, 0
     reader = _reader(session, run)
     try:
@@ -39,10 +52,8 @@ def log_chunks(session: Session, run: RunRecord, *, follow: bool) -> Iterator[by
             now = session.record.open_run(run.id)
     finally:
         reader.close()
-    run = session.record.run(run.id)
-    if run.log is not None:
-        chunks = session.store.chunks_of(run.log.digest, run.log.size)
-        yield from remaining(chunks, run.log, seen if run.attempt == attempt else 0)
+    over = session.record.run(run.id)
+    yield from _kept(session, over, seen if over.attempt == attempt else 0)
 
 
 def _reader(session: Session, run: RunRecord | OpenRun) -> SpoolReader:

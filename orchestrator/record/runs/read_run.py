@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Table, select
 
+from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import BaseRef, Layer
 from orchestrator.message_wording import did_you_mean
@@ -20,7 +21,7 @@ from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.stored_values import fields_from, value_from
 from orchestrator.record.schema.table_alias import alias
-from orchestrator.run.attempt_model import OPEN_STATES, Result, State
+from orchestrator.run.attempt_model import OPEN_STATES, Output, Result, State
 from orchestrator.run.metrics.series import NOT_READ, Point, points_of
 from orchestrator.spec.program import Program
 
@@ -83,6 +84,35 @@ def points_named(connection: Connection, run: RunRecord, name: str) -> list[Poin
 
 def _key_of(run: str) -> Any:
     return select(tables.run.c.id).where(tables.run.c.public_id == run).scalar_subquery()
+
+
+class RunOutput(NamedTuple):
+    """An output, and the job whose run left it."""
+
+    job: str
+    output: Output
+
+
+def output_of(connection: Connection, run: str, digest: Digest) -> RunOutput | None:
+    """The run's first output with these bytes: one row of what may be 100,000. None where it has none.
+
+    RecordError for an altered row.
+    """
+    table = tables.output
+    query = (
+        select(table, tables.job.c.name.label("job"))
+        .join(tables.run, tables.run.c.id == table.c.run_id)
+        .join(tables.job, tables.job.c.id == tables.run.c.job_id)
+        .where(tables.run.c.public_id == run, table.c.digest == digest)
+        # Not by the column alone: in its order SQLite would go through all outputs, past the digests' index.
+        .order_by(table.c.position + 0)
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    with _readable(run):
+        return RunOutput(row.job, value_from(Output, table, row))
 
 
 @contextmanager

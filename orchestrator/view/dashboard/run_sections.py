@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from orchestrator.message_wording import count, shortened
 from orchestrator.record.ledger.read_ledger import LedgerEvent
 from orchestrator.record.run_record import RunLine, RunRecord
 from orchestrator.spec.jobfile.placeholders import text_of
 from orchestrator.value import Plain, flat
 from orchestrator.view.forms.human_units import number_text, size_text
-from orchestrator.view.forms.page import Block, Fields, Table, Text, Tone
+from orchestrator.view.forms.page import Block, Fields, Patch, Table, Text, Tone
 from orchestrator.view.ledger_view import events_view
 
 FLAGS_SHOWN = 200  # of one process
 PROCESSES_SHOWN = 10
 FILES_SHOWN = 2_000
+PATCH_SHOWN = 2_000  # lines
+LONGEST_SHOWN = 4_000  # characters of a line of a patch
 
 
 def parameters_page(run: RunRecord) -> Iterator[Block]:
@@ -64,6 +67,19 @@ def source_page(run: RunRecord) -> Iterator[Block]:
     yield Table(("file", "content"), rows)
     if len(run.source) > FILES_SHOWN:
         yield Text(f"and {len(run.source) - FILES_SHOWN:,} more", Tone.QUIET)
+
+
+def patch_page(run: RunRecord, patch: bytes) -> Iterator[Block]:
+    """The beginning of what its source changed: the whole may be 64 MiB, and more than a browser can show."""
+    lines = patch.removesuffix(b"\n").split(b"\n", PATCH_SHOWN)
+    shown = [line.decode("utf-8", "replace") for line in lines[:PATCH_SHOWN]]
+    yield Patch("\n".join(shortened(text, LONGEST_SHOWN) for text in shown))
+    whole = f"`reprise show {run.id} --patch` prints all"
+    if len(lines) > PATCH_SHOWN:
+        more = lines[-1].count(b"\n") + 1
+        yield Text(f"and {count(more, 'more line')}; {whole}", Tone.QUIET)
+    elif any(len(text) > LONGEST_SHOWN for text in shown):
+        yield Text(f"long lines are shortened; {whole}", Tone.QUIET)
 
 
 def hardware_page(run: RunRecord) -> Iterator[Block]:

@@ -14,24 +14,27 @@ from orchestrator.spec.shown_names import BIDI
 HELD_SEQUENCE = 4096  # characters of an unfinished escape sequence kept back, at most
 HELD_LINE = 1 << 16  # characters of an unfinished line kept back, at most
 
-_CONTROLS = f"\x00-\x08\x0b-\x1f\x7f-\x9f{BIDI}\ud800-\udfff"
+# Without the carriage return, which `_last_state` handles
+_CONTROLS = f"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{BIDI}\ud800-\udfff"
 _ENDS = r"\x07\x1b\x9c\n"
+_CONTROL_SEQUENCE = r"(?:(?<=\x1b)\[|(?<=\x9b))"
+_STRING = r"(?:(?<=\x1b)[\]PX^_]|(?<=[\x90\x98\x9d-\x9f]))"
 _TOKENS = re.compile(
+    # With a class at its beginning `re` goes straight to the next such character. Without one it tries all
+    # that follows at each character of a log, which takes a second for 8 MiB.
+    rf"[{_CONTROLS}](?:"
     # Control sequences: ESC [ parameters intermediates final
-    r"(?:\x1b\[|\x9b)[\x20-\x3f]*[\x40-\x7e]"
+    rf"{_CONTROL_SEQUENCE}[\x20-\x3f]*[\x40-\x7e]"
     # Strings (OSC, DCS, SOS, PM, APC): to their terminator, or to the end of the line
-    rf"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^{_ENDS}]*(?:\x07|\x1b\\|\x9c|(?=\n|\x1b[^\\]))"
+    rf"|{_STRING}[^{_ENDS}]*(?:\x07|\x1b\\|\x9c|(?=\n|\x1b[^\\]))"
     # Other escapes
-    r"|\x1b[\x20-\x2f]+[\x30-\x7e]|\x1b(?![\[\]PX^_])[\x30-\x7e]"
+    r"|(?<=\x1b)[\x20-\x2f]+[\x30-\x7e]|(?<=\x1b)(?![\[\]PX^_])[\x30-\x7e]"
     # What the next chunk may complete
-    rf"|(?P<unfinished>(?:(?:\x1b\[|\x9b)[\x20-\x3f]*|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^{_ENDS}]*\x1b?"
-    r"|\x1b[\x20-\x2f]*)\Z)"
-    # A control sequence that broke off
-    r"|(?:\x1b\[|\x9b)[\x20-\x3f]*"
-    # A single control character; `_last_state` handles carriage returns
-    rf"|(?!\r)[{_CONTROLS}]"
+    rf"|(?P<unfinished>(?:{_CONTROL_SEQUENCE}[\x20-\x3f]*|{_STRING}[^{_ENDS}]*\x1b?"
+    r"|(?<=\x1b)[\x20-\x2f]*)\Z)"
+    # A control sequence that broke off, or a single control character
+    rf"|{_CONTROL_SEQUENCE}[\x20-\x3f]*|)"
 )
-_SPECIAL = re.compile(f"[{_CONTROLS}]")
 
 
 class Cleaner:
@@ -63,8 +66,6 @@ class Cleaner:
 
     def _strip(self, text: str) -> str:
         self._sequence = ""
-        if not _SPECIAL.search(text):
-            return text
 
         def drop(match: re.Match[str]) -> str:
             if match.group("unfinished") is not None:
@@ -82,7 +83,9 @@ class Cleaner:
             whole, self._line = self._line + whole, rest
         else:
             self._line += rest
-        done = "\n".join(map(_last_state, whole.split("\n"))) + "\n" if newline else ""
+        if "\r" in whole:
+            whole = "\n".join(map(_last_state, whole.split("\n")))
+        done = whole + newline
         if len(self._line) > HELD_LINE:
             self._line = _current_state(self._line)
         if len(self._line) > HELD_LINE:
@@ -92,9 +95,7 @@ class Cleaner:
 
 def _last_state(line: str) -> str:
     """What a terminal would show of a line with carriage returns: its last text that is not empty."""
-    if "\r" not in line:
-        return line
-    return next((part for part in reversed(line.split("\r")) if part), "")
+    return line.rstrip("\r").rpartition("\r")[2]
 
 
 def _current_state(line: str) -> str:
@@ -104,9 +105,7 @@ def _current_state(line: str) -> str:
 
 def clean_text(text: str) -> str:
     """A message in several lines: sequences and controls dropped, newlines and tabs kept."""
-    if not _SPECIAL.search(text):
-        return text
-    return _SPECIAL.sub("", _TOKENS.sub("", text))
+    return _TOKENS.sub("", text).replace("\r", "")
 
 
 def clean_line(text: str) -> str:

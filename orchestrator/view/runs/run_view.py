@@ -14,7 +14,6 @@ from orchestrator.spec.jobfile.problems import shorten
 from orchestrator.spec.source.source_tree import GitState
 from orchestrator.verdict.causes.readback_flags import OURS, UNWATCHED, last_flags
 from orchestrator.view.forms.human_units import moment_text, number_text, size_text, span_text
-from orchestrator.view.forms.json_form import jsonable
 from orchestrator.view.forms.page import Block, Fields, Table, Text, Tone, View, next_commands, warning
 from orchestrator.view.runs.annotation_view import marks_document, marks_page
 from orchestrator.view.runs.input_words import input_lines
@@ -29,12 +28,13 @@ BOX_SHOWN = 8  # hex digits of a box's id
 def run_document(run: RunRecord, series: bool = False) -> dict[str, Any]:
     """Every field of a run except the bytes of its patch, with `flags_changed` from the read-backs.
 
-    `series`: with all points of all metrics, which can be many.
+    `series`: with all points of all metrics, which can be many. Values are as the run has them: of 100,000
+    outputs a page shows 20, and `json_text` makes JSON of all where the document is printed.
     """
     left_out = {"git"} if series else {"git", "series"}
     document = {name: getattr(run, name) for name in type(run).model_fields if name not in left_out}
     git = run.git and {name: getattr(run.git, name) for name in GitState.model_fields if name != "patch"}
-    return dict(jsonable(document | {"git": git, "flags_changed": moved_flags(run)}))
+    return document | {"git": git, "flags_changed": moved_flags(run)}
 
 
 def moved_flags(run: RunRecord) -> dict[str, tuple[Any, Any]]:

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from orchestrator.digest import Digest
-from orchestrator.record.run_record import RunRecord
+from orchestrator.record.runs.read_run import RunOutput
 from orchestrator.run.attempt_model import Output
 from orchestrator.view.forms.clean_text import clean_line
 from orchestrator.web.answers import page, session_of
@@ -33,7 +33,7 @@ _POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
 
 def output_page(request: Request) -> Response:
-    run, output, digest = _named(request)
+    run, digest, (job, output) = _named(request)
     found = preview(session_of(request).store, digest, output.path, output.size)
     blocks = () if found.table is None else (found.table,)
     return page(
@@ -41,6 +41,7 @@ def output_page(request: Request) -> Response:
         "output.html",
         title=clean_line(output.path),
         run=run,
+        job=job,
         output=output,
         preview=found,
         blocks_shown=blocks,
@@ -48,14 +49,14 @@ def output_page(request: Request) -> Response:
     )
 
 
-def path_of(run: RunRecord, output: Output) -> str:
+def path_of(run: str, output: Output) -> str:
     """Where an output is looked at. Several may have the same bytes: the first of them names them."""
-    return f"/runs/{run.id}/outputs/{output.digest.hex if output.digest else ''}"
+    return f"/runs/{run}/outputs/{output.digest.hex if output.digest else ''}"
 
 
 def image(request: Request) -> Response:
     """A PNG, JPEG or WebP of a few MiB, for a page to show."""
-    _, output, digest = _named(request)
+    _, digest, (_, output) = _named(request)
     if output.size > LARGEST_IMAGE:
         raise HTTPException(404)
     data = b"".join(session_of(request).store.chunks_of(digest, output.size))
@@ -66,7 +67,7 @@ def image(request: Request) -> Response:
 
 
 def download(request: Request) -> Response:
-    _, output, digest = _named(request)
+    _, digest, (_, output) = _named(request)
     chunks = session_of(request).store.chunks_of(digest, output.size, _Waiting(request))
     first = next(chunks, b"")  # an absent or damaged blob is told before anything is sent
 
@@ -106,15 +107,15 @@ def attachment(path: str) -> str:
     return f"attachment; filename=\"{_PLAIN.sub('_', name)}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _named(request: Request) -> tuple[RunRecord, Output, Digest]:
-    """The run, its first output of that digest, and the digest. 404 where no row of that run names it."""
+def _named(request: Request) -> tuple[str, Digest, RunOutput]:
+    """The run's id, the digest, and the run's first output of it. 404 where no row of that run names it."""
     record = session_of(request).record
-    run = record.run(record.find(request.path_params["run"]))
-    wanted = request.path_params["hex"]
-    for output in run.outputs:
-        if output.digest is not None and output.digest.hex == wanted:
-            return run, output, output.digest
-    raise HTTPException(404)
+    run = record.find(request.path_params["run"])
+    digest = Digest.parse(f"sha256:{request.path_params['hex']}")
+    found = digest and record.output_of(run, digest)
+    if not digest or not found:
+        raise HTTPException(404)
+    return run, digest, found
 
 
 routes = [

@@ -16,7 +16,7 @@ from orchestrator.record.run_record import RunAnnotations, RunRecord
 from orchestrator.record.runs.author import person
 from orchestrator.view.dashboard import run_sections
 from orchestrator.view.forms.human_units import size_text
-from orchestrator.view.forms.page import Block, Patch, Text, Tone
+from orchestrator.view.forms.page import Block, Text, Tone
 from orchestrator.view.runs.lineage_view import lineage_view
 from orchestrator.view.runs.outputs_view import stands_for
 from orchestrator.view.runs.run_view import shown_run
@@ -78,7 +78,7 @@ def single_run(request: Request) -> Response:
 def _outputs(run: RunRecord) -> Iterator[OutputRow]:
     for one in run.outputs[:OUTPUTS]:
         if one.digest is not None:
-            yield OutputRow(one.path, size_text(one.size), stands_for(one), path_of(run, one), one.digest)
+            yield OutputRow(one.path, size_text(one.size), stands_for(one), path_of(run.id, one), one.digest)
         else:
             yield OutputRow(one.path, "", stands_for(one), "")
 
@@ -116,7 +116,7 @@ def _sections(session: Session, run: RunRecord) -> Iterator[PagePart]:
 def _patch(session: Session, run: RunRecord) -> Iterator[Block]:
     assert run.git is not None and run.git.patch_digest is not None  # noqa: S101  (for mypy)
     try:
-        yield Patch(session.store.read(run.git.patch_digest).decode("utf-8", "replace"))
+        yield from run_sections.patch_page(run, session.store.read(run.git.patch_digest))
     except RepriseError as error:
         yield Text(error.message, Tone.ODD)
 

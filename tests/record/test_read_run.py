@@ -1,0 +1,43 @@
+"""One output of a run, without the others."""
+
+from __future__ import annotations
+
+import pytest
+from support.query_plans import plans_of
+from support.records import digest_of, finish_run, kept, new_run, no_run_is_read
+
+from orchestrator.errors import RecordError
+from orchestrator.record.record import Record, open_record
+from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.settings import Settings
+
+
+def test_an_output_is_the_first_of_its_run_with_these_bytes(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Output(path="lost", status=OutputStatus.REJECTED, reason="symlink")
+    outputs = (kept("b", "twice"), lost, kept("a", "twice"), kept("c", "once"))
+    run = finish_run(record, new_run(job="one"), outputs=outputs)
+    other = finish_run(record, new_run(image="other", job="two"), outputs=(kept("d", "twice"),))
+    no_run_is_read(monkeypatch)
+    assert record.output_of(run, digest_of("twice")) == ("one", outputs[0])
+    assert record.output_of(run, digest_of("once")) == ("one", outputs[3])
+    assert record.output_of(other, digest_of("twice")) == ("two", kept("d", "twice"))
+    assert record.output_of(other, digest_of("once")) is None
+    assert record.output_of("0" * 16, digest_of("once")) is None
+
+
+def test_it_is_found_by_its_digest(sqlite_settings: Settings) -> None:
+    with open_record(sqlite_settings) as record:
+        run = finish_run(record, new_run(), outputs=tuple(kept(f"{n:03}", str(n)) for n in range(300)))
+        [plan] = plans_of(record, lambda: record.output_of(run, digest_of("299")))
+    assert any("ix_output_digest_run_id (digest=? AND run_id=?)" in step for step in plan), plan
+
+
+def test_an_altered_row_is_told(sqlite_settings: Settings) -> None:
+    with open_record(sqlite_settings) as record:
+        run = finish_run(record, new_run(), outputs=(kept("a", "one"),))
+        with record._database.writing() as connection:
+            connection.exec_driver_sql("UPDATE output SET path = x'ff'")
+        with pytest.raises(RecordError, match=run):
+            record.output_of(run, digest_of("one"))
