@@ -209,8 +209,24 @@ def test_what_hardly_any_run_fits_is_found_by_an_index(
     assert not any("SCAN run" in step for plan in found for step in plan), found
 
 
-def plans_of(record: Record, action: Callable[[], Any]) -> list[list[str]]:
-    """SQLite's plan of every statement by which the action looks for runs."""
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_verdicts_of_a_run_are_found_by_indexes(record: Record, finished: Finished) -> None:
+    original = finished()
+    rerun = finished(rerun_of=original)
+    record.add_verdict(
+        Verdict(outcome=Outcome.IDENTICAL, original=original, rerun=rerun, summary=""), "box", "ada"
+    )
+    for run in (original, rerun):
+        plans = plans_of(record, lambda run=run: record.history.verdicts(run), said="public_id")
+        steps = [step for plan in plans for step in plan]
+        assert not [step for step in steps if step.startswith("SCAN")], steps
+        assert {"ix_verdict_run_id", "ix_verdict_original_id"} <= {
+            word for step in steps for word in step.split()
+        }, steps
+
+
+def plans_of(record: Record, action: Callable[[], Any], said: str = 'AS "key"') -> list[list[str]]:
+    """SQLite's plan of every statement by which the action looks for runs, or in which this is said."""
     sent: list[tuple[str, Any]] = []
     engine = record._database.engine
 
@@ -224,7 +240,7 @@ def plans_of(record: Record, action: Callable[[], Any]) -> list[list[str]]:
         return [
             [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
             for text, values in sent
-            if text.startswith("SELECT") and 'AS "key"' in text
+            if text.startswith("SELECT") and said in text
         ]
 
 
