@@ -105,6 +105,22 @@ def test_a_page_costs_the_same_few_queries_however_long(record: Record, finished
     assert counts[0] == counts[1] <= 9
 
 
+def test_a_page_reads_no_whole_verdict(record: Record, finished: Finished) -> None:
+    """A verdict over thousands of outputs is megabytes, and a line shows one word of it."""
+    original = finished(params={"a": 1}, result={"metrics": {"m": 1.0}})
+    rerun = finished(rerun_of=original)
+    record.add_verdict(
+        Verdict(outcome=Outcome.DIFFERENT, original=original, rerun=rerun, summary=""), "box", "ada"
+    )
+    statements: list[str] = []
+    event.listen(
+        record._database.engine, "after_cursor_execute", lambda *args: statements.append(str(args[2]))
+    )
+    assert [line.verdict for line in record.history.lines(HistoryFilter())] == ["different", None]
+    assert [text for text in statements if "verdict.outcome" in text]
+    assert not [text for text in statements if "document" in text]
+
+
 def test_best_is_the_best_that_succeeded(record: Record, finished: Finished) -> None:
     finished(result={"metrics": {"loss": float("nan")}})
     low = finished(result={"metrics": {"loss": 0.1}})
