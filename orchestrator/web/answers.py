@@ -102,16 +102,24 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
             **values,
         )
     )
-    mark = hashlib.sha256(text.replace(request.state.nonce, "").encode("utf-8", "replace")).hexdigest()[:32]
-    headers = {"ETag": f'"{mark}"', "Cache-Control": "private, no-cache"}
-    # A whole page is asked for with its nonce; only a part, fetched by htmx, may stay as the browser has it.
-    if status == 200 and request.headers.get("hx-request") and _has(request, mark):
-        return Response(status_code=304, headers=headers)
-    return HTMLResponse(text.encode("utf-8", "replace"), status, headers)
+    digest = hashlib.sha256(text.replace(request.state.nonce, "").encode("utf-8", "replace")).hexdigest()
+    mark = f'"{digest[:32]}"'
+    if status == 200 and (unchanged := as_it_was(request, mark)) is not None:
+        return unchanged
+    return HTMLResponse(text.encode("utf-8", "replace"), status, _marked(mark))
 
 
-def _has(request: Request, mark: str) -> bool:
-    return f'"{mark}"' in request.headers.get("if-none-match", "")
+def as_it_was(request: Request, mark: str) -> Response | None:
+    """304 where the browser has the part with this ETag. A whole page is asked for with its nonce; only a
+    part, fetched by htmx, may stay as the browser has it.
+    """
+    if request.headers.get("hx-request") and mark in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=_marked(mark))
+    return None
+
+
+def _marked(mark: str) -> dict[str, str]:
+    return {"ETag": mark, "Cache-Control": "private, no-cache"}
 
 
 def json_answer(document: Any, status: int = 200) -> Response:

@@ -20,6 +20,7 @@ from orchestrator.web.answers import json_answer, page, templates, wants_json
 from orchestrator.web.live_hub import Hub, hub_of
 from orchestrator.web.routes import NAVIGATION, routes
 from orchestrator.web.security import Guard, Limits
+from orchestrator.web.unchanged_parts import MadeParts
 
 READ_SECONDS = 20.0  # that one question to the record may take
 
@@ -36,7 +37,7 @@ def dashboard(settings: Settings, tokens: Tokens, limits: Limits, ticket: Ticket
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         with Session.to_read(settings, READ_SECONDS) as reader, Session(settings) as writer:
             app.state.reader, app.state.writer, app.state.tokens = reader, writer, tokens
-            app.state.live_hub = Hub(reader)
+            app.state.live_hub, app.state.made_parts = Hub(reader), MadeParts()
             yield
             app.state.live_hub.close()
 

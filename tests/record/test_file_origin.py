@@ -1,15 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from sqlalchemy import event
+from support.examples import tries
 
 from orchestrator.digest import Digest
 from orchestrator.record.lineage import file_origin as module
-from orchestrator.record.record import Record
+from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import NewRun
 from orchestrator.run.attempt_model import Log, Output, OutputStatus, Result, State, TraceFile
+from orchestrator.settings import load
 from orchestrator.spec.inputs import read_input
 from orchestrator.spec.source.source_tree import GitState
 
@@ -41,6 +49,62 @@ def test_a_file_that_everybody_left_hides_no_other(
     made = record.history.origin([COMMON, MODEL])
     assert [item.run for item in made if item.digest == COMMON] == runs[:3]
     assert [item.run for item in made if item.digest == MODEL] == [last]
+
+
+def test_a_folder_with_many_rows_is_asked_for_in_few_queries(
+    record: Record, finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST", 8)
+    files = {f"f{number}": Digest.of(b"%d" % number) for number in range(64)}
+    finished(result=outputs(**files))
+    statements: list[str] = []
+    event.listen(
+        record._database.engine, "after_cursor_execute", lambda *args: statements.append(str(args[2]))
+    )
+    assert [item.path for item in record.history.origin([*files.values()])] == sorted(files)
+    assert len([text for text in statements if "FROM output" in text]) == 15, "of 64, 32, 16 and 8 digests"
+
+
+class Left(NamedTuple):
+    record: Record
+    by: dict[Digest, list[str]]  # the runs that left it, oldest first; one of them, maybe, under two names
+
+    def __repr__(self) -> str:  # hypothesis prints it with every failure
+        return "left"
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
+def left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
+    variables = {"REPRISE_HOME": str(tmp_path_factory.mktemp("origin"))}
+    if request.param == "postgres":
+        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_record()
+    new_run, finish_run = request.getfixturevalue("making")
+    pick = random.Random(5)
+    by: dict[Digest, list[str]] = {Digest.of(b"%d" % number): [] for number in range(12)}
+    with open_record(load(variables)) as record:
+        for _ in range(25):
+            some = pick.choices([*by], weights=range(1, 13), k=pick.randrange(8))
+            run = finish_run(record, new_run(), **outputs(**{f"f{at}": one for at, one in enumerate(some)}))
+            for one in some:
+                by[one].append(run)
+        yield Left(record, by)
+
+
+@pytest.mark.property
+@examples(max_examples=tries(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), most=st.integers(1, 40), chunk=st.integers(1, 13))
+def test_many_files_have_the_origins_that_each_has_alone(
+    left: Left, monkeypatch: pytest.MonkeyPatch, data: st.DataObject, most: int, chunk: int
+) -> None:
+    monkeypatch.setattr(module, "MOST", most)
+    monkeypatch.setattr(module, "_CHUNK", chunk)
+    asked = data.draw(st.lists(st.sampled_from([*left.by]), max_size=14))
+    together = left.record.history.origin(asked)
+    for digest in set(asked):
+        mine = [item for item in together if item.digest == digest]
+        assert [item.run for item in mine] == left.by[digest][:most]
+        assert mine == left.record.history.origin([digest])
+    assert len(together) == sum(len(left.by[digest][:most]) for digest in set(asked))
 
 
 def test_inputs_logs_traces_and_patches_are_known(

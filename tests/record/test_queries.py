@@ -107,6 +107,22 @@ def test_a_page_costs_the_same_few_queries_however_long(record: Record, finished
     assert counts[0] == counts[1] <= 9
 
 
+def test_a_page_reads_no_whole_verdict(record: Record, finished: Finished) -> None:
+    """A verdict over thousands of outputs is megabytes, and a line shows one word of it."""
+    original = finished(params={"a": 1}, result={"metrics": {"m": 1.0}})
+    rerun = finished(rerun_of=original)
+    record.add_verdict(
+        Verdict(outcome=Outcome.DIFFERENT, original=original, rerun=rerun, summary=""), "box", "ada"
+    )
+    statements: list[str] = []
+    event.listen(
+        record._database.engine, "after_cursor_execute", lambda *args: statements.append(str(args[2]))
+    )
+    assert [line.verdict for line in record.history.lines(HistoryFilter())] == ["different", None]
+    assert [text for text in statements if "verdict.outcome" in text]
+    assert not [text for text in statements if "document" in text]
+
+
 def test_best_is_the_best_that_succeeded(record: Record, finished: Finished) -> None:
     finished(result={"metrics": {"loss": float("nan")}})
     low = finished(result={"metrics": {"loss": 0.1}})
@@ -209,6 +225,22 @@ def test_what_hardly_any_run_fits_is_found_by_an_index(
     )
     assert any(index in step for plan in found for step in plan), found
     assert not any("SCAN run" in step for plan in found for step in plan), found
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_verdicts_of_a_run_are_found_by_indexes(record: Record, finished: Finished) -> None:
+    original = finished()
+    rerun = finished(rerun_of=original)
+    record.add_verdict(
+        Verdict(outcome=Outcome.IDENTICAL, original=original, rerun=rerun, summary=""), "box", "ada"
+    )
+    for run in (original, rerun):
+        plans = plans_of(record, lambda run=run: record.history.verdicts(run), "public_id")
+        steps = [step for plan in plans for step in plan]
+        assert not [step for step in steps if step.startswith("SCAN")], steps
+        assert {"ix_verdict_run_id", "ix_verdict_original_id"} <= {
+            word for step in steps for word in step.split()
+        }, steps
 
 
 def test_a_sorted_page_is_the_beginning_of_the_whole_list(record: Record, finished: Finished) -> None:

@@ -6,15 +6,20 @@ import csv
 import io
 import json
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from html import unescape
 from urllib.parse import quote, urlencode
 
 import pytest
-from support.records import finish_run, new_run
+from support.records import BOX, finish_run, new_run
 from support.web_fixtures import Site
 
-from orchestrator.record.record import open_record
+from orchestrator.record.record import History, Record, open_record
+from orchestrator.record.run_record import HistoryFilter, HistoryPage
+from orchestrator.run.attempt_model import Failure, Result, State
+from orchestrator.verdict.verdict_model import Outcome, Verdict
 
 
 def rows_of(text: str) -> list[str]:
@@ -125,6 +130,114 @@ def test_an_unchanged_part_is_not_sent_again(site_of: Callable[..., Site]) -> No
     assert changed.status == 200
     assert rows_of(changed.text) == [run]
     assert "<html" not in changed.text
+
+
+class OpenTab:
+    """Asks for the table as runs.js does, and keeps what the browser keeps."""
+
+    def __init__(self, site: Site, path: str = "/?part=table", token: str = "annotate") -> None:
+        self._ask = lambda headers: site.server.ask(path, token=token, headers=headers)
+        self.text, self._mark = "", ""
+
+    def asks(self) -> int:
+        found = self._ask({"HX-Request": "true", "If-None-Match": self._mark})
+        self._mark = found.headers["etag"]
+        if found.status == 200:
+            self.text = found.text
+        return found.status
+
+    def is_right(self) -> bool:
+        """Whether it shows what a table shows that is made anew."""
+        return self.text == self._ask({}).text
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[HistoryFilter]:
+    """What the record is asked for pages of its history."""
+    asked: list[HistoryFilter] = []
+    page = History.page
+
+    def counted(history: History, wanted: HistoryFilter) -> HistoryPage:
+        asked.append(wanted)
+        return page(history, wanted)
+
+    monkeypatch.setattr(History, "page", counted)
+    return asked
+
+
+def test_where_nothing_was_recorded_no_table_is_made(
+    site_of: Callable[..., Site], made: list[HistoryFilter]
+) -> None:
+    site = site_of()
+    tab, another, reader = OpenTab(site), OpenTab(site), OpenTab(site, token="read")
+    other = OpenTab(site, "/?part=table&limit=2")
+    assert [one.asks() for one in (tab, another, reader, other)] == [200] * 4
+    made.clear()
+    assert [one.asks() for one in (tab, another, reader, other)] == [304] * 4
+    assert not made
+    with open_record(site.server.settings) as record:
+        record.annotations.note(site.runs.best, "of which no table tells", "ada")
+    assert (tab.asks(), len(made)) == (304, 1), "made once more, and not sent"
+    assert (another.asks(), tab.asks(), len(made)) == (304, 304, 1)
+    with open_record(site.server.settings) as record:
+        record.annotations.tag(site.runs.best, ["seen"], "ada")
+    assert (tab.asks(), another.asks(), tab.asks()) == (200, 200, 304)
+    assert "seen" in tab.text
+    assert tab.text == another.text
+
+
+def test_whatever_is_written_an_open_tab_shows_it(
+    empty_site: Site, record: Record, made: list[HistoryFilter]
+) -> None:
+    """Also where a write makes no event: then nothing that the table shows may change."""
+    first, new, other = finish_run(record, new_run(seed=1), box="b0"), new_run(seed=2), new_run(seed=3)
+    rerun = finish_run(record, new_run(rerun_of=first, seed=1), box="b0")
+    judged = Verdict(outcome=Outcome.IDENTICAL, original=first, rerun=rerun, summary="")
+    lost = Result(state=State.FAILED, failure=Failure.JOB, message="loss is NaN", last_line="NaN")
+    writes: list[tuple[str, Callable[[], object]]] = [
+        ("a box", lambda: record.boxes.introduce(BOX)),
+        ("a name of it", lambda: record.boxes.introduce(BOX.model_copy(update={"name": "beta"}))),
+        ("a heartbeat", lambda: record.boxes.see(BOX.id, "draining", "no disk")),
+        ("a run", lambda: record.submit(new)),
+        ("a launch", lambda: record.launch(new.id, 1, "slurm", "b0")),
+        ("a reference", lambda: record.save_ref(new.id, 1, "17")),
+        ("a claim", lambda: record.claim(new.id, "b0", "boot", "pid 1")),
+        ("a plan", lambda: record.save_plan(new.id, 1, "{}")),
+        ("running", lambda: record.move(new.id, 1, State.RUNNING)),
+        ("a log", lambda: record.append_log(new.id, 1, 0, b"epoch 0")),
+        ("a live state", lambda: record.put_live(new.id, 1, "{}")),
+        ("another run", lambda: record.submit(other)),
+        ("a request to cancel", lambda: record.request_cancel(other.id)),
+        ("queued again", lambda: record.requeue(new.id, 1, "its box is silent")),
+        ("another claim", lambda: record.claim(new.id, "b1", "boot", "pid 2")),
+        ("an end", lambda: record.finish(new.id, 2, lost)),
+        ("a note", lambda: record.annotations.note(new.id, "why?", "ada")),
+        ("a tag", lambda: record.annotations.tag(new.id, ["keep"], "ada")),
+        ("an alias", lambda: record.annotations.name("best", new.id, "ada")),
+        ("an alias that is taken away", lambda: record.annotations.unname("best", "ada")),
+        ("a run put away", lambda: record.annotations.archive([first], "ada")),
+        ("a verdict", lambda: record.add_verdict(judged, "b0", "ada")),
+    ]
+    tabs = [
+        OpenTab(empty_site, f"/?part=table&{query}") for query in ("columns=all", "group=seed", "tag=keep")
+    ]
+    for what, write in writes:
+        write()
+        for tab in tabs:
+            tab.asks()
+            assert tab.is_right(), what
+        made.clear()
+        assert [tab.asks() for tab in tabs] == [304] * 3, what
+        assert not made, what
+
+
+def test_a_damaged_ledger_hides_no_table(site_of: Callable[..., Site]) -> None:
+    site = site_of()
+    with closing(sqlite3.connect(site.server.settings.home / "reprise.db")) as database, database:
+        database.execute("UPDATE ledger SET frontier = x'00'")
+    tab = OpenTab(site)
+    assert (tab.asks(), tab.asks()) == (200, 304)
+    assert len(rows_of(tab.text)) == 14
 
 
 def test_the_selection_goes_to_the_page_that_compares(site: Site) -> None:

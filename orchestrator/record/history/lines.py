@@ -11,13 +11,14 @@ from orchestrator.record.database.among import among
 from orchestrator.record.history.order import executed
 from orchestrator.record.run_record import RunLine, step_of_pass
 from orchestrator.record.runs.annotations import marks_of
-from orchestrator.record.runs.metric_extremes import reached_of
+from orchestrator.record.runs.metric_extremes import COLUMNS, reached_of
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import scalar_of
 from orchestrator.record.schema.table_alias import alias
 
 _original = alias(tables.run, "original")
+_SCALAR = ("name", "type", "text")
 
 
 def lines_of(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
@@ -56,20 +57,20 @@ def lines_of(connection: Connection, keys: Sequence[int]) -> list[RunLine]:
 
 
 def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
-    """The page's lines; each other table is read by one query."""
+    """The page's lines; of each other table one query reads what is shown: a verdict may be megabytes."""
     rows = [row._asdict() for row in page]
     keys = [row.pop("run_key") for row in rows]
     params: dict[int, list[Row[Any]]] = {key: [] for key in keys}
     logged: dict[int, list[Row[Any]]] = {key: [] for key in keys}
     metrics: dict[int, list[Row[Any]]] = {key: [] for key in keys}
     judged: dict[int, str] = {}
-    for item in _for_runs(connection, tables.param, keys):
+    for item in _for_runs(connection, tables.param, keys, *_SCALAR):
         params[item.run_id].append(item)
-    for item in _for_runs(connection, tables.logged_param, keys):
+    for item in _for_runs(connection, tables.logged_param, keys, *_SCALAR):
         logged[item.run_id].append(item)
-    for item in _for_runs(connection, tables.metric, keys):
+    for item in _for_runs(connection, tables.metric, keys, "name", "text", *COLUMNS):
         metrics[item.run_id].append(item)
-    for item in _for_runs(connection, tables.verdict, keys):
+    for item in _for_runs(connection, tables.verdict, keys, "outcome"):
         judged[item.run_id] = item.outcome
     said = marks_of(connection, keys)
 
@@ -92,6 +93,7 @@ def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
     return list(readable(zip(keys, rows, strict=True), line, lambda held: held[1]["id"]))
 
 
-def _for_runs(connection: Connection, table: Table, keys: Sequence[int]) -> Iterable[Row[Any]]:
-    chosen = select(table).where(among(connection, table.c.run_id, keys))
+def _for_runs(connection: Connection, table: Table, keys: Sequence[int], *names: str) -> Iterable[Row[Any]]:
+    chosen = select(table.c.run_id, *(table.c[name] for name in names))
+    chosen = chosen.where(among(connection, table.c.run_id, keys))
     return connection.execute(chosen.order_by(*table.primary_key.columns))

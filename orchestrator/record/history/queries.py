@@ -260,11 +260,13 @@ def _begins(column: Any, low: str) -> Any:
 def verdicts(connection: Connection, run: str) -> list[VerdictLine]:
     """Verdicts that name this run, as the rerun or as the original; oldest first."""
     table, rerun = tables.verdict, tables.run
+    # By the run's key, which both columns' indexes know: an `or` over the ids of two joined runs knows none.
+    key = connection.execute(select(rerun.c.id).where(rerun.c.public_id == run)).scalar()
     query = (
         select(table, rerun.c.public_id.label("rerun"), _original.c.public_id.label("original"))
         .join(rerun, rerun.c.id == table.c.run_id)
         .join(_original, _original.c.id == table.c.original_id)
-        .where((rerun.c.public_id == run) | (_original.c.public_id == run))
+        .where((table.c.run_id == key) | (table.c.original_id == key))
         .order_by(table.c.id)
     )
     return list(readable(connection.execute(query), _verdict_line, lambda row: row.rerun))

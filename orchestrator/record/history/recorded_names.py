@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Protocol
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from orchestrator.message_wording import did_you_mean, listed
+from orchestrator.record.database.each_value import each_value
 from orchestrator.record.history.filter_fields import PLAIN, TABLES, Field, Mismatch, Part, field_named
 
 MOST = 500  # names that are searched for a similar one
@@ -51,20 +51,9 @@ class RecordedNames:
         return self._connection.execute(query.limit(1)).first() is not None
 
     def some(self, word: str) -> list[str]:
-        return list(self._each(word))
-
-    def _each(self, word: str) -> Iterator[str]:
-        """The names, from one to the next in the index, however many runs have them."""
-        column = TABLES[word].c.name
-        name: str | None = ""
-        for _ in range(MOST):
-            query = select(func.min(column)).where(column > name)
-            if self._job is not None:
-                query = query.where(TABLES[word].c.job_id == self._job)
-            name = self._connection.execute(query).scalar()
-            if name is None:
-                return
-            yield name
+        table = TABLES[word]
+        mine = () if self._job is None else (table.c.job_id == self._job,)
+        return each_value(self._connection, table.c.name, *mine, most=MOST)
 
 
 def filter_fields(connection: Connection) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from orchestrator.message_wording import did_you_mean
+from orchestrator.record.database.each_value import each_value
 from orchestrator.record.history.filter_fields import TABLES
 from orchestrator.record.history.filter_language import read_condition
 from orchestrator.record.history.queries import history, job_key, on_box
@@ -35,7 +36,7 @@ def why_nothing(connection: Connection, wanted: HistoryFilter) -> list[str]:
     if wanted.tag is not None and not _any(
         connection, said.run_id, said.kind == "tag", said.word == wanted.tag
     ):
-        words = [word for word in _each(connection, said.word, said.kind == "tag") if word]
+        words = each_value(connection, said.word, said.kind == "tag", most=MOST)
         found.append(f"no run ever had the tag {wanted.tag}" + _hint(wanted.tag, words))
     if key is not None and wanted.where is not None:
         found += _not_of_job(connection, wanted, key)
@@ -62,19 +63,9 @@ def _any(connection: Connection, column: Any, *conditions: Any) -> bool:
 
 
 def _near(connection: Connection, column: Any, text: str) -> str:
-    return _hint(text, list(_each(connection, column)))
+    return _hint(text, each_value(connection, column, most=MOST))
 
 
 def _hint(text: str, known: list[str]) -> str:
     near = did_you_mean(text, known, "")
     return f" ({near})" if near else ""
-
-
-def _each(connection: Connection, column: Any, *conditions: Any) -> Iterator[str]:
-    """Different values, from one to the next in the column's index."""
-    last: str | None = ""
-    for _ in range(MOST):
-        last = connection.execute(select(func.min(column)).where(column > last, *conditions)).scalar()
-        if last is None:
-            return
-        yield last

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.errors import RecordError
 from orchestrator.record.database.database_clock import now
+from orchestrator.record.database.each_value import each_value
 from orchestrator.record.ledger.append_events import ENDS, read_ledger
 from orchestrator.record.ledger.fold_events import LedgerEvent as LedgerEvent
 from orchestrator.record.ledger.fold_events import LedgerHead as LedgerHead
@@ -86,17 +87,9 @@ def _first_since(connection: Connection, since: datetime) -> int | None:
 def _words(
     connection: Connection, column: ColumnElement[str], wanted: Sequence[str], mark: str
 ) -> list[str | None]:
-    """The words in a column that are wanted, or begin with what is wanted and the mark.
-
-    The column's few words are found by as many steps through its index.
-    """
-    found: list[str | None] = []
-    word = connection.execute(select(func.min(column))).scalar()
-    while word is not None:
-        if any(word == text or word.startswith(text + mark) for text in wanted):
-            found.append(word)
-        word = connection.execute(select(func.min(column)).where(column > word)).scalar()
-    return found
+    """The column's few words that are wanted, or begin with what is wanted and the mark."""
+    words = each_value(connection, column)
+    return [word for word in words if any(word == text or word.startswith(text + mark) for text in wanted)]
 
 
 def event_lines(connection: Connection, query: Select[Any]) -> list[LedgerEvent]:

@@ -17,7 +17,7 @@ from orchestrator.record.schema.columns import scalar_of
 from orchestrator.record.schema.table_alias import alias
 
 MOST = 1000  # runs that are named for one file
-_CHUNK = 10_000  # digests in one query; SQLite takes 32,766 parameters
+_CHUNK = 10_000  # digests in one query
 _original = alias(tables.run, "original")
 
 
@@ -44,17 +44,26 @@ def origin(connection: Connection, digests: Sequence[Digest]) -> list[Made]:
 
 
 def _outputs(connection: Connection, digests: Sequence[Digest]) -> list[Row[Any]]:
-    """All digests in one query; each alone where they have too many rows, by the index's order."""
+    """Many digests in one query, and half as many where they have too many rows together: one digest that
+    everybody has, alone at last, is cut off by the index's order and hides no other.
+    """
     output = tables.output.c
     rows: list[Row[Any]] = []
-    for start in range(0, len(digests), _CHUNK):
-        some = digests[start : start + _CHUNK]
-        together = _made().where(output.digest.in_(some)).limit(MOST + 1)
-        found = list(connection.execute(together)) if len(some) > 1 else []
-        if len(some) == 1 or len(found) > MOST:
-            ordered = _made().order_by(output.run_id).limit(MOST)
-            found = [row for one in some for row in connection.execute(ordered.where(output.digest == one))]
-        rows += found
+    waiting = [digests[start : start + _CHUNK] for start in range(0, len(digests), _CHUNK)]
+    while waiting:
+        some = waiting.pop()
+        if len(some) == 1:
+            rows += connection.execute(
+                _made().where(output.digest == some[0]).order_by(output.run_id).limit(MOST)
+            )
+            continue
+        found = connection.execute(
+            _made().where(among(connection, output.digest, some)).limit(MOST + 1)
+        ).all()
+        if len(found) > MOST:
+            waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
+        else:
+            rows += found
     return rows
 
 
@@ -143,9 +152,10 @@ def _verdicts(connection: Connection, keys: Sequence[int]) -> dict[int, list[str
     """Key of a run -> outcomes that name it as rerun or original."""
     table = tables.verdict
     found: dict[int, list[str]] = {}
+    asked = set(keys)
     here = among(connection, table.c.run_id, keys) | among(connection, table.c.original_id, keys)
     query = select(table.c.run_id, table.c.original_id, table.c.outcome).where(here).order_by(table.c.id)
     for row in connection.execute(query):
-        for key in {row.run_id, row.original_id} & set(keys):
+        for key in {row.run_id, row.original_id} & asked:
             found.setdefault(key, []).append(row.outcome)
     return found

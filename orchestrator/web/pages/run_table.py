@@ -32,6 +32,7 @@ from orchestrator.view.runs.run_columns import (
 from orchestrator.web.answers import json_answer, link, page, session_of, wants_json
 from orchestrator.web.printed_blocks import Cell, clean_cells
 from orchestrator.web.printed_blocks import cell_of as printed_cell
+from orchestrator.web.unchanged_parts import part_of_record
 
 AT_ONCE, MOST = 50, 500  # runs on a page
 GROUPED = 1_000  # runs that are looked at for groups
@@ -94,11 +95,21 @@ class Head(NamedTuple):
 
 class TableRow(NamedTuple):
     run: str
-    open: bool  # it is not over
     cells: Sequence[Cell]
 
 
 def run_table(request: Request) -> Response:
+    """The page, or of it the table alone, which an open tab asks for every few seconds."""
+    if _is_part(request) and not request.query_params.get("format"):
+        return part_of_record(request, _answer)
+    return _answer(request)
+
+
+def _is_part(request: Request) -> bool:
+    return request.query_params.get("part") == "table"
+
+
+def _answer(request: Request) -> Response:
     """A filter that cannot be read is told above an empty table, where it can be mended."""
     question, history = TableQuestion.of(request), session_of(request).record.history
     form = request.query_params.get("format")
@@ -117,7 +128,7 @@ def run_table(request: Request) -> Response:
         if form:
             raise
         status, wrong, values = 400, error, {"kind": "nothing", "notes": []}
-    part = request.query_params.get("part") == "table"
+    part = _is_part(request)
     template = "run_rows.html" if part else "runs.html"
     more = {} if part else {"fields": history.fields()}
     return page(
@@ -152,11 +163,7 @@ def _table(answer: Answer, question: TableQuestion) -> dict[str, object]:
     texts = [[cell_of(run, name) for name in columns] for run in runs]
     clean = iter(clean_cells([text for row in texts for text in row]))
     rows = [
-        TableRow(
-            run.id,
-            not run.state.final,
-            [printed_cell(next(clean), head.column, head.right) for head in heads],
-        )
+        TableRow(run.id, [printed_cell(next(clean), head.column, head.right) for head in heads])
         for run in runs
     ]
     notes = list(answer.why_nothing)
