@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.settings import load
+from orchestrator.spec.inputs import read_input
 
 SILENT = Silent()
 RUN = "0123456789abcdef"
@@ -69,6 +72,58 @@ def test_a_damaged_file_of_another_input_is_not_taken_for_this_one(
     else:
         assert sorted(path.name for path in found.iterdir()) == ["0.bin", "1.bin", "2.bin"]
     assert box.inputs.file(wanted).read_bytes() == whole
+
+
+KILLED = """
+import os, sys
+from orchestrator.digest import Digest
+from orchestrator.launch.inputs.fetch_input import materialise
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
+files, real = [], os.fchmod
+def killed(fd, mode):
+    files.append(fd)
+    if len(files) == 2:  # the first is the list
+        os.kill(os.getpid(), 9)
+    real(fd, mode)
+os.fchmod = killed
+with Session.open() as session:
+    materialise(session, Digest(sys.argv[1]), Silent())
+"""
+
+
+def modes_in(folder: Path) -> set[int]:
+    return {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("size", [0, 100_000])
+def test_what_a_kill_left_before_anybody_could_read_it_is_readable_afterwards(
+    box: Session, tmp_path: Path, size: int
+) -> None:
+    """The job's user is another one, and right bytes alone do not help it."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a").write_bytes(bytes(size))
+    (tmp_path / "set" / "b").write_bytes(b"b")
+    sent = put_input(box, tmp_path / "set", SILENT)
+    environ = os.environ | {"REPRISE_HOME": str(box.settings.home), "REPRISE_STORE": str(tmp_path / "store")}
+    done = subprocess.run([sys.executable, "-c", KILLED, sent.digest], env=environ, check=False)
+    assert done.returncode == -9
+    assert modes_in(materialise(box, sent.digest, SILENT)) == {0o444}
+
+
+def test_what_was_kept_unreadable_is_mended_without_the_store(
+    box: Session, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, file = put_input(box, data, SILENT).digest, put_input(box, data / "1.bin", SILENT).digest
+    for digest in (folder, file):
+        materialise(box, digest, SILENT)
+    monkeypatch.setattr(box.store, "stream", None)
+    for victim in ("1.bin", "2.bin"):
+        (box.inputs.tree(folder) / victim).chmod(0o400)
+        data_set = read_input(box.inputs.tree(folder), box.known_hashes)  # as an older release kept it
+        assert data_set.digest == folder
+    assert materialise(box, file, SILENT).stat().st_mode & 0o777 == 0o444
+    assert modes_in(materialise(box, folder, SILENT)) == {0o444}
 
 
 def test_two_inputs_that_came_at_once_share_their_files(box: Session, data: Path, tmp_path: Path) -> None:

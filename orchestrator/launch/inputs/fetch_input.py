@@ -24,6 +24,7 @@ from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobErr
 from orchestrator.scratch import scratch_folder
 from orchestrator.several_at_once import FEW, LARGE, Stop, Turns, each, in_parts
 from orchestrator.spec.folder_list import FileEntry
+from orchestrator.spec.input_stamps import READABLE
 
 AT_ONCE = 8  # files that are fetched at the same time
 SMALL = 1 << 20  # bytes of a file that is held in memory; of a larger one, what came before a kill is kept
@@ -175,7 +176,7 @@ class _Fetching:
             right = self._go_on(begun, digest, size)
         if not right:
             self._refuse(digest, size)
-        begun.chmod(0o444)  # the job's user can read it, and nobody writes it
+        begun.chmod(READABLE)  # by the job's user; and nobody writes it
         begun.rename(self._incoming / hex_)
 
     def _go_on(self, begun: Path, digest: Digest, size: int) -> bool:
@@ -218,8 +219,8 @@ class _Fetching:
             self._refuse(digest, size)
         fd = os.open(self._incoming / digest.hex, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
         with os.fdopen(fd, "wb") as out:
+            os.fchmod(fd, READABLE)  # by the job's user, from before a kill can leave it with all its bytes
             out.write(data)
-            os.fchmod(fd, 0o444)  # the job's user can read it, and nobody writes it
         self._moved(size)
 
     def _stream(self, digest: Digest, offset: int, size: int) -> Iterator[bytes | memoryview]:

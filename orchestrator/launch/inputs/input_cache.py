@@ -30,7 +30,7 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.settings import Settings
 from orchestrator.spec.folder_list import FileEntry, is_list, may_be_list, read_list
-from orchestrator.spec.input_stamps import look_at
+from orchestrator.spec.input_stamps import READABLE, look_at
 from orchestrator.spec.inputs import read_input
 from orchestrator.spec.known_hashes import KnownHashes
 
@@ -89,9 +89,10 @@ class InputCache:
         ]
 
     def _holds(self, tree: Path, digest: Digest) -> bool:
-        """Whether the tree has the input's files. False where it is gone, or somebody put a link into it."""
+        """Whether the tree has the input's files, readable. False where it is gone, or has a link in it."""
         try:
-            return read_input(tree, self._known).digest == digest
+            look = look_at(tree)
+            return look.readable and read_input(tree, self._known, look).digest == digest
         except UsageError:
             return False
 
@@ -110,13 +111,17 @@ class InputCache:
     def checked(self, path: Path, hex_: str) -> bool:
         """Whether a file of the cache has these bytes; one that has others is removed.
 
-        What a list says of its size is not asked: a list that lies must not remove a good file.
+        What a list says of its size is not asked: a list that lies must not remove a good file. A kill can
+        have left a file before the job's user could read it.
         """
         try:
             found = path.lstat()
             if not stat.S_ISREG(found.st_mode):
                 path.rename(self._aside())
                 return False
+            if found.st_mode & READABLE != READABLE:
+                path.chmod(READABLE)
+                found = path.lstat()
             if self._known.file(found) == hex_:
                 return True
             right = Digest.of_file(path).hex == hex_
@@ -321,7 +326,7 @@ def _link(source: Path, target: Path) -> None:
             raise
         with source.open("rb") as stream, target.open("xb") as out:
             shutil.copyfileobj(stream, out, CHUNK)
-        target.chmod(0o444)
+        target.chmod(READABLE)
 
 
 def names_in(folder: Path) -> list[Path]:
