@@ -186,6 +186,49 @@ def test_a_full_disk_makes_room_as_the_limit_does(
     assert size_of(box.inputs) == 0 and not box.inputs.has(digest)
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of which 12 MiB may be used."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = RESERVE + (12 << 20)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def begin(box: Session, file: Path, count: int) -> Digest:
+    """Put a file into the store, and leave so many of its bytes on the box as a kill does."""
+    digest = put_input(box, file, SILENT).digest
+    (box.inputs.incoming(digest) / f"{digest.hex}.part").write_bytes(file.read_bytes()[:count])
+    return digest
+
+
+@pytest.mark.server
+def test_a_download_that_was_begun_needs_room_for_the_rest_alone(tmp_path: Path, small_disk: Path) -> None:
+    environ = {"REPRISE_HOME": str(small_disk / "box"), "REPRISE_STORE": str(tmp_path / "store")}
+    (tmp_path / "large").write_bytes(secrets.token_bytes(8 << 20))
+    (tmp_path / "other").write_bytes(bytes(1 << 20))
+    with Session(load(environ)) as box:
+        other = put_input(box, tmp_path / "other", SILENT).digest
+        materialise(box, other, SILENT)
+        large = begin(box, tmp_path / "large", 7 << 20)
+        assert materialise(box, large, SILENT).read_bytes() == (tmp_path / "large").read_bytes()
+        assert box.inputs.has(other)
+
+
+def test_a_download_that_was_begun_takes_no_more_of_the_limit(
+    box: Session, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_input, "SMALL", 100)
+    monkeypatch.setattr(cache_room, "limit_of", lambda _: 9000)
+    other = put_input(box, data, SILENT).digest
+    materialise(box, other, SILENT)
+    (tmp_path / "large").write_bytes(secrets.token_bytes(5000))
+    materialise(box, begin(box, tmp_path / "large", 4000), SILENT)
+    assert box.inputs.has(other)
+
+
 def test_what_others_fetch_and_remove_meanwhile_is_no_fault(
     box: Session, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,7 +153,8 @@ class _Fetching:
         if not files:
             return
         self._done, self._total = 0, sum(size for _, size in files)
-        self._room = make_room(self._session.settings, self._cache, self._total, what)
+        needed = self._total - sum(self._kept(hex_, size) for hex_, size in files if size > SMALL)
+        self._room = make_room(self._session.settings, self._cache, needed, what)
         each(self._part, in_parts(files, itemgetter(1), FEW, LARGE), AT_ONCE, self._stop)
 
     def _part(self, part: list[tuple[str, int]]) -> None:
@@ -163,13 +164,24 @@ class _Fetching:
         if len(part) > 1:  # not the list alone
             crash_point("input fetched")
 
+    def _begun(self, hex_: str) -> Path:
+        return self._incoming / f"{hex_}.part"
+
+    def _kept(self, hex_: str, size: int) -> int:
+        """Bytes of a large blob that came before a kill: the disk has them already."""
+        try:
+            found = self._begun(hex_).stat().st_size
+        except FileNotFoundError:
+            return 0
+        return found if found <= size else 0
+
     def _one(self, hex_: str, size: int) -> None:
         """A blob, whole and checked under its name, or not at all. As `_refuse` for other bytes."""
         digest = Digest(f"sha256:{hex_}")
         if size <= SMALL:
             self._small(digest, size)
             return
-        begun = self._incoming / f"{hex_}.part"
+        begun = self._begun(hex_)
         kept = begun.exists()
         right = self._go_on(begun, digest, size)
         if not right and kept:  # what was kept is wrong, perhaps, and not what came now
