@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import secrets
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.altered import flip_file
+from support.small_disk import small_disk
 
 from orchestrator.digest import Digest
 from orchestrator.disk_room import RESERVE
@@ -26,6 +30,7 @@ from orchestrator.spec.inputs import read_input
 
 SILENT = Silent()
 RUN = "0123456789abcdef"
+fork = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
@@ -186,17 +191,6 @@ def test_a_full_disk_makes_room_as_the_limit_does(
     assert size_of(box.inputs) == 0 and not box.inputs.has(digest)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of which 12 MiB may be used."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    size = RESERVE + (12 << 20)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
 def begin(box: Session, file: Path, count: int) -> Digest:
     """Put a file into the store, and leave so many of its bytes on the box as a kill does."""
     digest = put_input(box, file, SILENT).digest
@@ -205,11 +199,11 @@ def begin(box: Session, file: Path, count: int) -> Digest:
 
 
 @pytest.mark.server
-def test_a_download_that_was_begun_needs_room_for_the_rest_alone(tmp_path: Path, small_disk: Path) -> None:
-    environ = {"REPRISE_HOME": str(small_disk / "box"), "REPRISE_STORE": str(tmp_path / "store")}
+def test_a_download_that_was_begun_needs_room_for_the_rest_alone(tmp_path: Path) -> None:
+    environ = {"REPRISE_HOME": str(tmp_path / "disk" / "box"), "REPRISE_STORE": str(tmp_path / "store")}
     (tmp_path / "large").write_bytes(secrets.token_bytes(8 << 20))
     (tmp_path / "other").write_bytes(bytes(1 << 20))
-    with Session(load(environ)) as box:
+    with small_disk(tmp_path / "disk", RESERVE + (12 << 20)), Session(load(environ)) as box:
         other = put_input(box, tmp_path / "other", SILENT).digest
         materialise(box, other, SILENT)
         large = begin(box, tmp_path / "large", 7 << 20)
@@ -227,6 +221,34 @@ def test_a_download_that_was_begun_takes_no_more_of_the_limit(
     (tmp_path / "large").write_bytes(secrets.token_bytes(5000))
     materialise(box, begin(box, tmp_path / "large", 4000), SILENT)
     assert box.inputs.has(other)
+
+
+def bring(folder: Path, *, killed: bool) -> None:
+    """As a user without root's power to write to what is read-only."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+    environ = {"REPRISE_HOME": str(folder / "box"), "REPRISE_STORE": str(folder / "store")}
+    with Session(load(environ)) as box:
+        digest = put_input(box, folder / "large", SILENT).digest
+        if killed:
+            Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,method-assign]
+        assert materialise(box, digest, SILENT).read_bytes() == (folder / "large").read_bytes()
+
+
+def test_a_file_that_was_whole_and_had_no_name_yet_is_gone_on_with_by_its_owner(
+    box: Session, data: Path
+) -> None:
+    materialise(box, put_input(box, data, SILENT).digest, SILENT)  # what is imported late is imported by now
+    with tempfile.TemporaryDirectory() as name:  # tmp_path lies in a folder that only its owner may enter
+        Path(name).chmod(0o777)
+        (Path(name) / "large").write_bytes(secrets.token_bytes(2 << 20))
+        for killed in (True, False):
+            process = fork.Process(target=bring, args=(Path(name),), kwargs={"killed": killed})
+            process.start()
+            process.join()
+            assert process.exitcode == (-signal.SIGKILL if killed else 0)
 
 
 def test_what_others_fetch_and_remove_meanwhile_is_no_fault(

@@ -183,6 +183,8 @@ class _Fetching:
             return
         begun = self._begun(hex_)
         kept = begun.exists()
+        if kept:
+            begun.chmod(0o600)  # a kill left it read-only where it was whole: only root can go on with such
         right = self._go_on(begun, digest, size)
         if not right and kept:  # what was kept is wrong, perhaps, and not what came now
             right = self._go_on(begun, digest, size)
