@@ -17,18 +17,29 @@ SMALL = 1 << 18  # bytes of a file that costs Python more than the disk
 
 
 class Stop:
-    """Ends parts that take long, once their results are not wanted any more: they ask it on their way."""
+    """Ends parts that take long, once their results are not wanted any more: they ask it on their way.
 
-    def __init__(self) -> None:
-        self._unwanted = Event()
+    `above`: of the work that these parts belong to. What ends it ends them, and not the other way.
+    """
+
+    def __init__(self, above: Stop | None = None) -> None:
+        self._unwanted, self._above = Event(), above
 
     def check(self) -> None:
         """CancelledError where another part failed, or a person ended the work."""
         if self._unwanted.is_set():
             raise CancelledError
+        if self._above is not None:
+            self._above.check()
 
     def order(self) -> None:
         self._unwanted.set()
+
+    def passing(self, chunks: Iterable[Part]) -> Iterator[Part]:
+        """The chunks, as long as they are wanted."""
+        for chunk in chunks:
+            self.check()
+            yield chunk
 
 
 class Turns:

@@ -36,21 +36,26 @@ class AbsentInputError(UsageError):
     """Neither this box's cache nor the store has the input."""
 
 
-def materialise(session: Session, digest: Digest, watch: Watch, *, run: str | None = None) -> Path:
+def materialise(
+    session: Session, digest: Digest, watch: Watch, *, run: str | None = None, stop: Stop | None = None
+) -> Path:
     """Where the input with this digest lies on this box: a file, or a folder, both read-only and checked.
 
     `run`: an open run of this box, whose lock the caller has: nothing of the input goes before its end. Two
-    processes that want one input fetch it once. AbsentInputError: no place has it. StoreError: the store
-    fails, or has other bytes, or the disk is full; what came so far is kept for the next try.
+    processes that want one input fetch it once. `stop` ends reading and fetching. AbsentInputError: no place
+    has it. StoreError: the store fails, or has other bytes, or the disk is full; what came so far is kept for
+    the next try.
     """
-    cache = session.inputs
+    stop = stop or Stop()
+    cache = session.inputs.until(stop)
     try:
         with cache.holding(digest):
+            stop.check()
             path, wrong = cache.find(digest)
             for text in wrong:
                 watch.note(f"{text}; it is fetched again")
             if path is None:
-                path = _fetched(session, cache, digest, watch)
+                path = _fetched(session, cache, digest, watch, stop)
             cache.used(digest)
             if run is not None:
                 cache.pin(run, [digest])
@@ -81,9 +86,9 @@ def copy_out(session: Session, digest: Digest, target: Path, watch: Watch) -> No
         raise StoreError(f"{target} could not be written: {error}", "make room on the disk") from error
 
 
-def _fetched(session: Session, cache: InputCache, digest: Digest, watch: Watch) -> Path:
+def _fetched(session: Session, cache: InputCache, digest: Digest, watch: Watch, stop: Stop) -> Path:
     incoming = cache.incoming(digest)
-    transfer = _Fetching(session, cache, digest, incoming, watch)
+    transfer = _Fetching(session, cache, digest, watch, stop)
     if not cache.has_come(incoming, digest.hex):
         size = _size_in_store(session, digest)
         watch.phase("fetch", digest)
@@ -136,14 +141,12 @@ def _size_in_store(session: Session, digest: Digest) -> int:
 
 
 class _Fetching:
-    """Blobs from the store into an incoming folder."""
+    """Blobs of one input from the store into its incoming folder."""
 
-    def __init__(
-        self, session: Session, cache: InputCache, digest: Digest, incoming: Path, watch: Watch
-    ) -> None:
-        self._session, self._cache, self._incoming, self._watch = session, cache, incoming, watch
-        self._input = digest
-        self._lock, self._stop, self._turns = threading.Lock(), Stop(), Turns()
+    def __init__(self, session: Session, cache: InputCache, digest: Digest, watch: Watch, stop: Stop) -> None:
+        self._session, self._cache, self._watch = session, cache, watch
+        self._input, self._incoming = digest, cache.incoming(digest)
+        self._lock, self._stop, self._turns = threading.Lock(), Stop(stop), Turns()
         self._done = self._total = 0
         self._room: Room | None = None
 
