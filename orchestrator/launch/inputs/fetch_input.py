@@ -161,7 +161,7 @@ class _Fetching:
         each(self._part, in_parts(files, itemgetter(1), FEW, LARGE), AT_ONCE, self._stop)
 
     def _part(self, part: list[tuple[str, int]]) -> None:
-        with self._turns.turn(size for _, size in part):
+        with self._turns.turn(size for _, size in part), self._stop:
             for hex_, size in part:
                 self._one(hex_, size)
         if len(part) > 1:  # not the list alone
@@ -180,6 +180,7 @@ class _Fetching:
 
     def _one(self, hex_: str, size: int) -> None:
         """A blob, whole and checked under its name, or not at all. As `_refuse` for other bytes."""
+        self._stop.check()
         digest = Digest(f"sha256:{hex_}")
         if size <= SMALL:
             self._small(digest, size)
@@ -205,9 +206,9 @@ class _Fetching:
                 for chunk in chunks_of(out):
                     hasher.update(chunk)
                     offset += len(chunk)
+                    self._moved(len(chunk))
             else:
                 out.truncate(0)
-            self._moved(offset)
             if offset < size:
                 for piece in self._stream(digest, offset, size):
                     part = memoryview(piece)[: size - offset + 1]
