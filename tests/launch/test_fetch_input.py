@@ -21,6 +21,7 @@ import pytest
 from support.altered import flip_file
 from support.records import finish_run, new_run
 from support.services import S3Server
+from support.small_disk import small_disk
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
@@ -685,6 +686,36 @@ def test_half_a_copy_never_has_the_name(
     with pytest.raises(StoreError, match="No space left"):
         copy_out(here, sent.digest, tmp_path / "new" / "mine", SILENT)
     assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.server
+def test_a_full_disk_ends_a_copy_with_its_first_error(place: Place, data: Path, tmp_path: Path) -> None:
+    for number in range(2000):
+        (data / f"{number}").write_bytes(bytes(4000))
+    here = place.session("here")
+    sent = put_input(here, data, SILENT)
+    with small_disk(tmp_path / "disk", 1 << 20) as disk:
+        with pytest.raises(StoreError, match="No space left") as caught:
+            copy_out(here, sent.digest, disk / "mine", SILENT)
+        assert list(disk.iterdir()) == []
+    assert len(caught.value.message) < 1000
+    assert caught.value.hint == "make room on the disk"
+
+
+def test_room_is_not_asked_for_where_something_else_is_wrong(
+    place: Place, data: Path, tmp_path: Path
+) -> None:
+    here = place.session("here")
+    sent = put_input(here, data, SILENT)
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="could not be written") as caught:
+        copy_out(here, sent.digest, tmp_path / "file" / "mine", SILENT)
+    assert "room" not in (caught.value.hint or "")
+    here.inputs.folder.rename(tmp_path / "aside")
+    here.inputs.folder.touch()
+    with pytest.raises(StoreError, match="could not be kept in") as caught:
+        materialise(here, sent.digest, SILENT)
+    assert "room" not in (caught.value.hint or "")
 
 
 def listed(session: Session, *entries: tuple[str, bytes, int]) -> Digest:

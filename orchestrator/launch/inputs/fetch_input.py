@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from orchestrator.digest import Digest, chunks_of
-from orchestrator.disk_room import Room
+from orchestrator.disk_room import Room, hint_after
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.crash_points import crash_point
 from orchestrator.launch.inputs.cache_room import make_room
@@ -61,7 +61,7 @@ def materialise(
                 cache.pin(run, [digest])
             return path
     except OSError as error:
-        hint = "make room on the disk, or set REPRISE_CACHE_SIZE lower"
+        hint = hint_after(error, "make room on the disk, or set REPRISE_CACHE_SIZE lower")
         raise StoreError(f"input {digest} could not be kept in {cache.folder}: {error}", hint) from error
 
 
@@ -77,13 +77,23 @@ def copy_out(session: Session, digest: Digest, target: Path, watch: Watch) -> No
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(".reprise-get-", target.parent) as above:  # half a copy never has the name
             made = above / "whole"
-            if source.is_dir():
-                shutil.copytree(source, made, copy_function=shutil.copyfile)
-            else:
-                shutil.copyfile(source, made)
+            _copy_folder(source, made) if source.is_dir() else shutil.copyfile(source, made)
             made.rename(target)
     except OSError as error:
-        raise StoreError(f"{target} could not be written: {error}", "make room on the disk") from error
+        hint = hint_after(error, "make room on the disk")
+        raise StoreError(f"{target} could not be written: {error}", hint) from error
+
+
+def _copy_folder(source: Path, made: Path) -> None:
+    """The first error ends it: `copytree` collects one for each file that a full disk does not take."""
+    waiting = [(source, made)]
+    for here, there in waiting:
+        there.mkdir()
+        for path in here.iterdir():
+            if path.is_dir():
+                waiting.append((path, there / path.name))
+            else:
+                shutil.copyfile(path, there / path.name)
 
 
 def _fetched(session: Session, cache: InputCache, digest: Digest, watch: Watch, stop: Stop) -> Path:
