@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,14 @@ from orchestrator.errors import StoreError
 
 RESERVE = 256 << 20  # bytes that are left free
 LOOK = 64 << 20  # bytes that are written between two looks
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def hint_after(error: OSError, full: str) -> str:
+    """What mends an error of a disk; `full`: what does where it has no room."""
+    return full if error.errno in FULL else "the folder must be there, yours to write to, on a sound disk"
 
 
 def nearest_folder(path: Path) -> Path:

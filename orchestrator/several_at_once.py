@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from threading import Event, Lock
 from typing import TypeVar
@@ -17,18 +17,37 @@ SMALL = 1 << 18  # bytes of a file that costs Python more than the disk
 
 
 class Stop:
-    """Ends parts that take long, once their results are not wanted any more: they ask it on their way."""
+    """Ends parts that take long, once their results are not wanted any more: they ask it on their way.
 
-    def __init__(self) -> None:
-        self._unwanted = Event()
+    `above`: of the work that these parts belong to. What ends it ends them, and not the other way.
+    """
+
+    def __init__(self, above: Stop | None = None) -> None:
+        self._unwanted, self._above = Event(), above
 
     def check(self) -> None:
         """CancelledError where another part failed, or a person ended the work."""
         if self._unwanted.is_set():
             raise CancelledError
+        if self._above is not None:
+            self._above.check()
 
     def order(self) -> None:
         self._unwanted.set()
+
+    def __enter__(self) -> None:
+        self.check()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """An error inside ends the other parts before the next of them has its turn."""
+        if kind is not None:
+            self.order()
+
+    def passing(self, chunks: Iterable[Part]) -> Iterator[Part]:
+        """The chunks, as long as they are wanted."""
+        for chunk in chunks:
+            self.check()
+            yield chunk
 
 
 class Turns:
@@ -43,13 +62,16 @@ class Turns:
     @contextmanager
     def turn(self, sizes: Iterable[int]) -> Iterator[None]:
         """Around the work on files of these sizes in bytes. Larger ones wait for nobody."""
-        if not self._busy or max(sizes) > SMALL:
-            yield
-            return
-        with self._lock:
-            began, worked = time.monotonic(), time.thread_time()
-            yield
-            self._busy = time.thread_time() - worked > (time.monotonic() - began) / 2
+        if max(sizes) <= SMALL and self._busy:
+            with self._lock:
+                if self._busy:  # still, now that those before have gone
+                    began, worked = time.monotonic(), time.thread_time()
+                    try:
+                        yield
+                    finally:
+                        self._busy = time.thread_time() - worked > (time.monotonic() - began) / 2
+                    return
+        yield
 
 
 def in_parts(
@@ -76,14 +98,22 @@ def each(
     Raises what `work` raises first, and Ctrl-C: parts that have not begun by then are not wanted any more.
     Those that have begun are waited for; `stop` tells them.
     """
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            futures = [pool.submit(work, part) for part in parts]
-            for future in as_completed(futures):
-                future.result()
-            return [future.result() for future in futures]
-        except BaseException:
-            if stop is not None:
-                stop.order()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    futures: list[Future[Done]] = []
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                futures = [pool.submit(work, part) for part in parts]
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                if stop is not None:
+                    stop.order()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    except CancelledError:
+        ended = (future.exception() for future in futures if not future.cancelled())
+        for error in ended:  # a part that was told may end before the one that told it
+            if error is not None and not isinstance(error, CancelledError):
+                raise error from None
+        raise
+    return [future.result() for future in futures]

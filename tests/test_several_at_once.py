@@ -6,6 +6,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -51,6 +53,43 @@ def test_what_ends_one_part_ends_the_others_on_their_way(
     assert stopped.is_set()
 
 
+def test_the_error_is_told_and_not_that_others_were_ended_by_it() -> None:
+    stop, begun, ended = Stop(), threading.Event(), threading.Event()
+
+    def work(part: str) -> None:
+        if part == "fails":
+            assert begun.wait(60)
+            try:
+                with stop:
+                    raise ValueError("a part failed")
+            finally:
+                assert ended.wait(60)
+                time.sleep(0.1)  # so that the other one is seen to be over
+        begun.set()
+        try:
+            for _ in range(6000):
+                stop.check()
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    with pytest.raises(ValueError, match="a part failed"):
+        each(work, ["fails", "long"], 2, stop)
+
+
+def test_what_ends_the_work_above_ends_its_parts_and_not_the_other_way() -> None:
+    above = Stop()
+    below, beside = Stop(above), Stop(above)
+    below.order()
+    above.check()
+    beside.check()
+    with pytest.raises(CancelledError):
+        below.check()
+    above.order()
+    with pytest.raises(CancelledError), beside:
+        raise AssertionError("it was not asked first")
+
+
 def test_results_come_in_the_order_of_their_parts() -> None:
     def work(part: int) -> int:
         time.sleep(0.02 * (3 - part))
@@ -65,14 +104,36 @@ def spin(seconds: float) -> None:
         pass
 
 
-def test_parts_that_wait_go_all_at_once() -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_parts_that_wait_go_all_at_once(fails: bool) -> None:
     turns, together = Turns(), threading.Barrier(4)
-    with turns.turn([1]):
+    with suppress(OSError), turns.turn([1]):
         time.sleep(0.1)
+        if fails:
+            raise OSError
 
     def work(_: int) -> None:
         with turns.turn([1]):
             together.wait(60)
+
+    each(work, range(4), 4)
+
+
+def test_parts_that_stood_in_line_go_at_once_when_the_first_one_only_waited() -> None:
+    turns, first, others = Turns(), threading.Event(), threading.Barrier(4)
+    together = threading.Barrier(3)
+
+    def work(part: int) -> None:
+        if part:
+            assert first.wait(60)
+            others.wait(60)
+            with turns.turn([1]):
+                together.wait(60)
+            return
+        with turns.turn([1]):
+            first.set()
+            others.wait(60)
+            time.sleep(0.2)  # while the others come to stand in line
 
     each(work, range(4), 4)
 

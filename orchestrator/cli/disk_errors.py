@@ -6,7 +6,8 @@ import errno
 import os
 from typing import NamedTuple
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+from orchestrator.disk_room import FULL
+
 _REFUSED = {
     errno.EROFS: "mount it so that it can be written",
     errno.EACCES: "let this user read and write it",
@@ -33,7 +34,7 @@ def disk_error(error: OSError) -> DiskError | None:
     if error.errno == errno.ENOENT and not _has_current_folder():
         return DiskError("FolderUnusable", "the current folder is gone", "cd into a folder that is there")
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""
-    if error.errno in _FULL:
+    if error.errno in FULL:
         what = where or "what was to be written, or printed, did not fit"
         return DiskError(
             "NoSpaceLeft",

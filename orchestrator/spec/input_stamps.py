@@ -14,12 +14,15 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
+READABLE = 0o444  # by its owner, its group and others
+
 
 class Look(NamedTuple):
     """What a walk over an input saw."""
 
     stamp: str  # "" after an OSError
     newest: int  # nanoseconds: the latest time of a file or folder in it
+    readable: bool  # by any user, as far as modes tell
 
 
 def stamp_of(path: Path) -> str:
@@ -35,7 +38,7 @@ def look_at(path: Path) -> Look:
     hasher = hashlib.sha256()
     try:
         found = path.stat()
-        newest = max(found.st_mtime_ns, found.st_ctime_ns)
+        newest, modes = max(found.st_mtime_ns, found.st_ctime_ns), found.st_mode
         hasher.update(_facts(path.resolve(), found))
         waiting = [str(path)] if stat.S_ISDIR(found.st_mode) else []
         while waiting:
@@ -46,12 +49,13 @@ def look_at(path: Path) -> Look:
                 found = entry.stat(follow_symlinks=False)
                 seen.append(_facts(entry.path, found))
                 newest = max(newest, found.st_mtime_ns, found.st_ctime_ns)
+                modes &= found.st_mode
                 if stat.S_ISDIR(found.st_mode):
                     waiting.append(entry.path)
             hasher.update(b"".join(seen))
     except OSError:
-        return Look("", 0)
-    return Look(hasher.hexdigest(), newest)
+        return Look("", 0, readable=False)
+    return Look(hasher.hexdigest(), newest, modes & READABLE == READABLE)
 
 
 _name = attrgetter("name")

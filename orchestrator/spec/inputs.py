@@ -86,38 +86,41 @@ def digest_of(path: Path, known: KnownHashes | None = None) -> Digest:
     return read_input(path, known).digest
 
 
-def read_input(path: Path, known: KnownHashes | None = None, look: Look | None = None) -> InputData:
+def read_input(
+    path: Path, known: KnownHashes | None = None, look: Look | None = None, stop: Stop | None = None
+) -> InputData:
     """A file or folder with its digest.
 
     A file's digest is that of its bytes. A folder's is that of the canonical JSON list of its files,
     sorted: [path, sha256, size]; names, not times or modes, are part of it.
 
-    With `known`, what did not change since it was read is not read again.
+    With `known`, what did not change since it was read is not read again. `stop` ends the reading.
     """
+    stop = stop or Stop()
     if known is None:
-        return _read(path, None)
+        return _read(path, None, stop)
     moment, look = known.moment(), look or look_at(path)
     kept = known.tree(look.stamp) if look.stamp else None
     if kept is not None:
         with suppress(ValidationError):  # of another release
             return InputData.model_validate_json(kept)
-    data = _read(path, known)
+    data = _read(path, known, stop)
     known.save(moment)
     if look_at(path) == look:
         known.learn_tree(look.stamp, look.newest, data.model_dump_json().encode(), moment)
     return data
 
 
-def _read(path: Path, known: KnownHashes | None) -> InputData:
+def _read(path: Path, known: KnownHashes | None, stop: Stop) -> InputData:
     try:
         found = path.stat()
         if stat.S_ISREG(found.st_mode):
             with open_plain(path.resolve()) as stream:
-                digest, size = _known_or_hashed(stream, path, known)
+                digest, size = _known_or_hashed(stream, path, known, stop)
                 _refuse_list(stream, path, size)
             return InputData(digest=digest, folder=False, count=1, size=size)
         if stat.S_ISDIR(found.st_mode):
-            return folder_input(listing(path, known))
+            return folder_input(listing(path, known, stop))
     except OSError as error:
         raise UsageError(f"{error.filename or path}: {error.strerror}") from error
     except UnicodeEncodeError:
@@ -156,7 +159,9 @@ def folder_input(entries: list[tuple[str, str, int]]) -> InputData:
     )
 
 
-def listing(folder: Path, known: KnownHashes | None = None) -> list[tuple[str, str, int]]:
+def listing(
+    folder: Path, known: KnownHashes | None = None, stop: Stop | None = None
+) -> list[tuple[str, str, int]]:
     """Path, SHA-256 in hex, and size in bytes of every file below a folder, sorted by path.
 
     A relative link that stays inside counts as what it leads to, as the job sees it. UsageError for other
@@ -165,7 +170,7 @@ def listing(folder: Path, known: KnownHashes | None = None) -> list[tuple[str, s
     shown, files = _walk(folder)
     seen = known.files(files) if known is not None else {}
     hashed = {path: (hex_, files[path].st_size) for path, hex_ in seen.items()}
-    hashed |= _hash_files(folder, [path for path in files if path not in seen], known)
+    hashed |= _hash_files(folder, [path for path in files if path not in seen], known, Stop(stop))
     entries = [(name, *hashed[path]) for name, path in shown]
     return sorted(entries, key=lambda entry: entry[0].encode("utf-8", "surrogateescape"))
 
@@ -200,10 +205,11 @@ def _walk(folder: Path) -> tuple[list[tuple[str, str]], dict[str, os.stat_result
     return shown_paths, files
 
 
-def _hash_files(folder: Path, paths: list[str], known: KnownHashes | None) -> dict[str, tuple[str, int]]:
+def _hash_files(
+    folder: Path, paths: list[str], known: KnownHashes | None, stop: Stop
+) -> dict[str, tuple[str, int]]:
     """Files below a folder, by their paths without links: SHA-256 in hex, and size. Several at once."""
     moment = known.moment() if known is not None else 0
-    stop = Stop()
 
     def work(part: Sequence[str]) -> list[tuple[str, tuple[str, int]]]:
         with Below(folder) as below:
@@ -269,15 +275,17 @@ def _hash_file(
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _known_or_hashed(stream: BinaryIO, path: Path, known: KnownHashes | None) -> tuple[Digest, int]:
+def _known_or_hashed(
+    stream: BinaryIO, path: Path, known: KnownHashes | None, stop: Stop
+) -> tuple[Digest, int]:
     before = os.fstat(stream.fileno())
     if known is None:
-        hex_, size = _hash(stream, path)
+        hex_, size = _hash(stream, path, stop)
         return Digest(f"sha256:{hex_}"), size
     seen, moment = known.file(before), known.moment()
     if seen is not None:
         return Digest(f"sha256:{seen}"), before.st_size
-    hex_, size = _hash(stream, path)
+    hex_, size = _hash(stream, path, stop)
     _learn(stream, before, hex_, known, moment)
     return Digest(f"sha256:{hex_}"), size
 
@@ -302,11 +310,12 @@ def _hash_small(stream: BinaryIO, size: int) -> str | None:
     return None
 
 
-def _hash(stream: BinaryIO, path: Path, stop: Stop | None = None) -> tuple[str, int]:
+def _hash(stream: BinaryIO, path: Path, stop: Stop) -> tuple[str, int]:
     """SHA-256 in hex, and size. UsageError for more or fewer bytes than that, or where reading would wait.
 
     Then somebody writes to the file, or the kernel generates its bytes, perhaps without end.
     """
+    stop.check()
     size, read = os.fstat(stream.fileno()).st_size, 0
     if (small := _hash_small(stream, size)) is not None:
         return small, size
@@ -318,8 +327,7 @@ def _hash(stream: BinaryIO, path: Path, stop: Stop | None = None) -> tuple[str, 
                 read = -1
                 return
             read += len(chunk)
-            if stop is not None:
-                stop.check()
+            stop.check()
             yield chunk
 
     digest = Digest.of_chunks(chunks())

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,6 +21,7 @@ import pytest
 from support.altered import flip_file
 from support.records import finish_run, new_run
 from support.services import S3Server
+from support.small_disk import small_disk
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError, UsageError
@@ -39,6 +41,7 @@ from orchestrator.launch.watch import KeptNotes, Silent
 from orchestrator.record.store.input_trees import files_of, is_folder
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.settings import load
+from orchestrator.several_at_once import Stop
 from orchestrator.spec import folder_list
 from orchestrator.spec.folder_list import list_chunks
 from orchestrator.spec.inputs import digest_of, read_input
@@ -291,6 +294,32 @@ def test_a_file_that_changes_ends_the_sending_of_long_ones(
         assert not here.store.has(Digest.of((long_and_bad / name).read_bytes()))
 
 
+@pytest.mark.parametrize("way", ["out of the store", "into it"])
+def test_after_an_error_nothing_more_is_asked_for(
+    place: Place, data: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A server that does not answer has its patience once, and not once for each thread."""
+    here, there, tried = place.session("here"), place.session("there"), []
+
+    def fails(*words: object) -> Iterator[bytes]:
+        tried.append(words)
+        raise StoreError("the server does not answer")
+
+    monkeypatch.setattr(fetch_input, "FEW", 1)
+    monkeypatch.setattr(upload_input, "FEW", 1)
+    if way == "into it":
+        monkeypatch.setattr(upload_input, "open_input", fails)
+        with pytest.raises(StoreError, match="does not answer"):
+            put_input(here, data, SILENT)
+    else:
+        sent, real = put_input(here, data, SILENT).digest, there.store.stream
+        slow = lambda digest, *more: (real if digest == sent else fails)(digest, *more)  # noqa: E731
+        monkeypatch.setattr(there.store, "stream", slow)
+        with pytest.raises(StoreError, match="does not answer"):
+            materialise(there, sent, SILENT)
+    assert len(tried) == 1
+
+
 @pytest.mark.parametrize("names", [["a"], ["a", "b"], ["b", "a", "c"], ["c", "a"]])
 def test_files_larger_than_a_part_come_in_any_order(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
@@ -424,6 +453,28 @@ def test_a_large_file_goes_on_where_it_was(
     monkeypatch.setattr(there.store, "stream", lambda *words: (offsets.append(words[1]), real(*words))[1])
     assert materialise(there, sent.digest, SILENT).read_bytes() == file.read_bytes()
     assert offsets == [2 << 20]
+
+
+def test_what_came_before_is_told_as_it_is_read_and_a_person_can_end_that(
+    place: Place, tmp_path: Path, asked: list[Digest]
+) -> None:
+    here, there, file = place.session("here"), place.session("there"), tmp_path / "large"
+    file.write_bytes(secrets.token_bytes(4 << 20))
+    sent = put_input(here, file, SILENT)
+    begun = there.inputs.incoming(sent.digest) / f"{sent.digest.hex}.part"
+    begun.write_bytes(file.read_bytes()[: 3 << 20])
+    moves, stop = [], Stop()
+
+    class Ending(Silent):
+        def moved(self, done: int, total: int) -> None:
+            moves.append((done, total))
+            if len(moves) == 2:
+                stop.order()
+
+    with pytest.raises(CancelledError):
+        materialise(there, sent.digest, Ending(), stop=stop)
+    assert moves == [(1 << 20, 4 << 20), (2 << 20, 4 << 20)] and asked == []
+    assert materialise(there, sent.digest, SILENT).read_bytes() == file.read_bytes()
 
 
 def test_two_at_once_fetch_once(place: Place, data: Path, asked: list[Digest]) -> None:
@@ -635,6 +686,36 @@ def test_half_a_copy_never_has_the_name(
     with pytest.raises(StoreError, match="No space left"):
         copy_out(here, sent.digest, tmp_path / "new" / "mine", SILENT)
     assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.server
+def test_a_full_disk_ends_a_copy_with_its_first_error(place: Place, data: Path, tmp_path: Path) -> None:
+    for number in range(2000):
+        (data / f"{number}").write_bytes(bytes(4000))
+    here = place.session("here")
+    sent = put_input(here, data, SILENT)
+    with small_disk(tmp_path / "disk", 1 << 20) as disk:
+        with pytest.raises(StoreError, match="No space left") as caught:
+            copy_out(here, sent.digest, disk / "mine", SILENT)
+        assert list(disk.iterdir()) == []
+    assert len(caught.value.message) < 1000
+    assert caught.value.hint == "make room on the disk"
+
+
+def test_room_is_not_asked_for_where_something_else_is_wrong(
+    place: Place, data: Path, tmp_path: Path
+) -> None:
+    here = place.session("here")
+    sent = put_input(here, data, SILENT)
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="could not be written") as caught:
+        copy_out(here, sent.digest, tmp_path / "file" / "mine", SILENT)
+    assert "room" not in (caught.value.hint or "")
+    here.inputs.folder.rename(tmp_path / "aside")
+    here.inputs.folder.touch()
+    with pytest.raises(StoreError, match="could not be kept in") as caught:
+        materialise(here, sent.digest, SILENT)
+    assert "room" not in (caught.value.hint or "")
 
 
 def listed(session: Session, *entries: tuple[str, bytes, int]) -> Digest:

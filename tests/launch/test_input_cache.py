@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import secrets
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.altered import flip_file
+from support.small_disk import small_disk
 
 from orchestrator.digest import Digest
 from orchestrator.disk_room import RESERVE
@@ -20,9 +26,11 @@ from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.settings import load
+from orchestrator.spec.inputs import read_input
 
 SILENT = Silent()
 RUN = "0123456789abcdef"
+fork = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
@@ -69,6 +77,58 @@ def test_a_damaged_file_of_another_input_is_not_taken_for_this_one(
     else:
         assert sorted(path.name for path in found.iterdir()) == ["0.bin", "1.bin", "2.bin"]
     assert box.inputs.file(wanted).read_bytes() == whole
+
+
+KILLED = """
+import os, sys
+from orchestrator.digest import Digest
+from orchestrator.launch.inputs.fetch_input import materialise
+from orchestrator.launch.session import Session
+from orchestrator.launch.watch import Silent
+files, real = [], os.fchmod
+def killed(fd, mode):
+    files.append(fd)
+    if len(files) == 2:  # the first is the list
+        os.kill(os.getpid(), 9)
+    real(fd, mode)
+os.fchmod = killed
+with Session.open() as session:
+    materialise(session, Digest(sys.argv[1]), Silent())
+"""
+
+
+def modes_in(folder: Path) -> set[int]:
+    return {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("size", [0, 100_000])
+def test_what_a_kill_left_before_anybody_could_read_it_is_readable_afterwards(
+    box: Session, tmp_path: Path, size: int
+) -> None:
+    """The job's user is another one, and right bytes alone do not help it."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a").write_bytes(bytes(size))
+    (tmp_path / "set" / "b").write_bytes(b"b")
+    sent = put_input(box, tmp_path / "set", SILENT)
+    environ = os.environ | {"REPRISE_HOME": str(box.settings.home), "REPRISE_STORE": str(tmp_path / "store")}
+    done = subprocess.run([sys.executable, "-c", KILLED, sent.digest], env=environ, check=False)
+    assert done.returncode == -9
+    assert modes_in(materialise(box, sent.digest, SILENT)) == {0o444}
+
+
+def test_what_was_kept_unreadable_is_mended_without_the_store(
+    box: Session, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, file = put_input(box, data, SILENT).digest, put_input(box, data / "1.bin", SILENT).digest
+    for digest in (folder, file):
+        materialise(box, digest, SILENT)
+    monkeypatch.setattr(box.store, "stream", None)
+    for victim in ("1.bin", "2.bin"):
+        (box.inputs.tree(folder) / victim).chmod(0o400)
+        data_set = read_input(box.inputs.tree(folder), box.known_hashes)  # as an older release kept it
+        assert data_set.digest == folder
+    assert materialise(box, file, SILENT).stat().st_mode & 0o777 == 0o444
+    assert modes_in(materialise(box, folder, SILENT)) == {0o444}
 
 
 def test_two_inputs_that_came_at_once_share_their_files(box: Session, data: Path, tmp_path: Path) -> None:
@@ -129,6 +189,66 @@ def test_a_full_disk_makes_room_as_the_limit_does(
     monkeypatch.setattr("shutil.disk_usage", usage)
     make_room(box.settings, box.inputs, 2500, "a file")
     assert size_of(box.inputs) == 0 and not box.inputs.has(digest)
+
+
+def begin(box: Session, file: Path, count: int) -> Digest:
+    """Put a file into the store, and leave so many of its bytes on the box as a kill does."""
+    digest = put_input(box, file, SILENT).digest
+    (box.inputs.incoming(digest) / f"{digest.hex}.part").write_bytes(file.read_bytes()[:count])
+    return digest
+
+
+@pytest.mark.server
+def test_a_download_that_was_begun_needs_room_for_the_rest_alone(tmp_path: Path) -> None:
+    environ = {"REPRISE_HOME": str(tmp_path / "disk" / "box"), "REPRISE_STORE": str(tmp_path / "store")}
+    (tmp_path / "large").write_bytes(secrets.token_bytes(8 << 20))
+    (tmp_path / "other").write_bytes(bytes(1 << 20))
+    with small_disk(tmp_path / "disk", RESERVE + (12 << 20)), Session(load(environ)) as box:
+        other = put_input(box, tmp_path / "other", SILENT).digest
+        materialise(box, other, SILENT)
+        large = begin(box, tmp_path / "large", 7 << 20)
+        assert materialise(box, large, SILENT).read_bytes() == (tmp_path / "large").read_bytes()
+        assert box.inputs.has(other)
+
+
+def test_a_download_that_was_begun_takes_no_more_of_the_limit(
+    box: Session, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_input, "SMALL", 100)
+    monkeypatch.setattr(cache_room, "limit_of", lambda _: 9000)
+    other = put_input(box, data, SILENT).digest
+    materialise(box, other, SILENT)
+    (tmp_path / "large").write_bytes(secrets.token_bytes(5000))
+    materialise(box, begin(box, tmp_path / "large", 4000), SILENT)
+    assert box.inputs.has(other)
+
+
+def bring(folder: Path, *, killed: bool) -> None:
+    """As a user without root's power to write to what is read-only."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+    environ = {"REPRISE_HOME": str(folder / "box"), "REPRISE_STORE": str(folder / "store")}
+    with Session(load(environ)) as box:
+        digest = put_input(box, folder / "large", SILENT).digest
+        if killed:
+            Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,method-assign]
+        assert materialise(box, digest, SILENT).read_bytes() == (folder / "large").read_bytes()
+
+
+def test_a_file_that_was_whole_and_had_no_name_yet_is_gone_on_with_by_its_owner(
+    box: Session, data: Path
+) -> None:
+    materialise(box, put_input(box, data, SILENT).digest, SILENT)  # what is imported late is imported by now
+    with tempfile.TemporaryDirectory() as name:  # tmp_path lies in a folder that only its owner may enter
+        Path(name).chmod(0o777)
+        (Path(name) / "large").write_bytes(secrets.token_bytes(2 << 20))
+        for killed in (True, False):
+            process = fork.Process(target=bring, args=(Path(name),), kwargs={"killed": killed})
+            process.start()
+            process.join()
+            assert process.exitcode == (-signal.SIGKILL if killed else 0)
 
 
 def test_what_others_fetch_and_remove_meanwhile_is_no_fault(

@@ -15,6 +15,7 @@ from support.sources import LFS_POINTER
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.several_at_once import Stop
 from orchestrator.spec import inputs as module
 from orchestrator.spec.inputs import _hash, digest_of, listing, open_input, read_input, read_inputs
 from orchestrator.spec.jobfile.job_spec import InputSpec
@@ -203,4 +204,4 @@ def test_a_file_that_grows_while_it_is_read_is_no_input(tmp_path: Path) -> None:
         stream.peek()
         os.truncate(path, 3)
         with pytest.raises(UsageError, match="writes to it"):
-            _hash(stream, path)
+            _hash(stream, path, Stop())

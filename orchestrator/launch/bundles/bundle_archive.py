@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import stat
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from orchestrator.digest import Digest, checked_chunks
+from orchestrator.disk_room import FULL
 from orchestrator.durable import writing
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.assembly import tar
@@ -66,7 +66,7 @@ def write_archive(
             return out.tell()
     except OSError as error:
         message = f"{path} could not be written: {error.strerror}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             hint = f"it takes {total} bytes; name a file on another disk, or leave the base out with --thin"
             raise StoreError(message, hint) from error
         raise UsageError(message, "name a file in a folder that you may write") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.digest import Digest, canonical_json
+from orchestrator.disk_room import hint_after
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import Image
@@ -93,7 +94,8 @@ def _scratch() -> Iterator[Path]:
         try:
             yield Path(folder)
         except OSError as error:
-            raise StoreError(f"the bundle could not be written: {error}", "make room on the disk") from error
+            hint = hint_after(error, "make room on the disk")
+            raise StoreError(f"the bundle could not be written: {error}", hint) from error
 
 
 def _chosen(session: Session, text: str, watch: Watch) -> tuple[Digest, list[str]]:

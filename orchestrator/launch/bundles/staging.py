@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.digest import Digest, Hashed, chunks_of
+from orchestrator.disk_room import hint_after
 from orchestrator.durable import locked, make_folder
 from orchestrator.errors import StoreError
 from orchestrator.launch.bundles.bundle_form import BundleInput, read_listing
@@ -76,6 +77,5 @@ def staging(settings: Settings, cache: InputCache) -> Iterator[Staging]:
             finally:
                 shutil.rmtree(made.folder, ignore_errors=True)
     except OSError as error:
-        raise StoreError(
-            f"the bundle could not be brought in: {error}", f"{settings.home} needs room for all of it"
-        ) from error
+        hint = hint_after(error, f"{settings.home} needs room for all of it")
+        raise StoreError(f"the bundle could not be brought in: {error}", hint) from error

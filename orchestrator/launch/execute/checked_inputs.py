@@ -20,6 +20,7 @@ from orchestrator.record.run_record import RunRecord
 from orchestrator.run.attempt_model import Failure, Plan, Result, State
 from orchestrator.run.workspace import folders_of
 from orchestrator.settings import Settings
+from orchestrator.several_at_once import Stop
 from orchestrator.spec.input_stamps import stamp_of
 from orchestrator.spec.inputs import digest_of
 
@@ -39,22 +40,26 @@ def _verified(session: Session, run: RunRecord, attempt: int, watch: Watch) -> F
     """Hashed or fetched in a thread: terabytes take an hour, in which somebody may cancel the run."""
     found: list[FoundInputs] = []
     failed: list[Exception] = []
+    unwanted = Stop()
 
     def work() -> None:
         try:
-            found.append(recorded_inputs(session, run, watch))
+            found.append(recorded_inputs(session, run, watch, unwanted))
         except Exception as error:  # noqa: BLE001  (raised where it is waited for)
             failed.append(error)
 
     if not run.program.inputs:
         return FoundInputs()
-    worker = threading.Thread(target=work, name="inputs", daemon=True)  # the process can end without it
-    with StopRequest(session.record, run.id, attempt, watch.note) as stop:
-        worker.start()
-        while worker.is_alive():
-            worker.join(LOOK)
-            if stop():
-                return None
+    worker = threading.Thread(target=work, name="inputs", daemon=True)
+    try:
+        with StopRequest(session.record, run.id, attempt, watch.note) as stop:
+            worker.start()
+            while worker.is_alive():
+                worker.join(LOOK)
+                if stop():
+                    return None
+    finally:
+        unwanted.order()  # Python waits for the threads that it works with, before a process can end
     if failed:
         raise failed[0]
     return found[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from orchestrator.digest import Digest, chunks_of
-from orchestrator.disk_room import Room
+from orchestrator.disk_room import Room, hint_after
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.crash_points import crash_point
 from orchestrator.launch.inputs.cache_room import make_room
@@ -24,6 +24,7 @@ from orchestrator.record.store.blob_store import AbsentBlobError, DamagedBlobErr
 from orchestrator.scratch import scratch_folder
 from orchestrator.several_at_once import FEW, LARGE, Stop, Turns, each, in_parts
 from orchestrator.spec.folder_list import FileEntry
+from orchestrator.spec.input_stamps import READABLE
 
 AT_ONCE = 8  # files that are fetched at the same time
 SMALL = 1 << 20  # bytes of a file that is held in memory; of a larger one, what came before a kill is kept
@@ -35,27 +36,32 @@ class AbsentInputError(UsageError):
     """Neither this box's cache nor the store has the input."""
 
 
-def materialise(session: Session, digest: Digest, watch: Watch, *, run: str | None = None) -> Path:
+def materialise(
+    session: Session, digest: Digest, watch: Watch, *, run: str | None = None, stop: Stop | None = None
+) -> Path:
     """Where the input with this digest lies on this box: a file, or a folder, both read-only and checked.
 
     `run`: an open run of this box, whose lock the caller has: nothing of the input goes before its end. Two
-    processes that want one input fetch it once. AbsentInputError: no place has it. StoreError: the store
-    fails, or has other bytes, or the disk is full; what came so far is kept for the next try.
+    processes that want one input fetch it once. `stop` ends reading and fetching. AbsentInputError: no place
+    has it. StoreError: the store fails, or has other bytes, or the disk is full; what came so far is kept for
+    the next try.
     """
-    cache = session.inputs
+    stop = stop or Stop()
+    cache = session.inputs.until(stop)
     try:
         with cache.holding(digest):
+            stop.check()
             path, wrong = cache.find(digest)
             for text in wrong:
                 watch.note(f"{text}; it is fetched again")
             if path is None:
-                path = _fetched(session, cache, digest, watch)
+                path = _fetched(session, cache, digest, watch, stop)
             cache.used(digest)
             if run is not None:
                 cache.pin(run, [digest])
             return path
     except OSError as error:
-        hint = "make room on the disk, or set REPRISE_CACHE_SIZE lower"
+        hint = hint_after(error, "make room on the disk, or set REPRISE_CACHE_SIZE lower")
         raise StoreError(f"input {digest} could not be kept in {cache.folder}: {error}", hint) from error
 
 
@@ -71,18 +77,28 @@ def copy_out(session: Session, digest: Digest, target: Path, watch: Watch) -> No
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(".reprise-get-", target.parent) as above:  # half a copy never has the name
             made = above / "whole"
-            if source.is_dir():
-                shutil.copytree(source, made, copy_function=shutil.copyfile)
-            else:
-                shutil.copyfile(source, made)
+            _copy_folder(source, made) if source.is_dir() else shutil.copyfile(source, made)
             made.rename(target)
     except OSError as error:
-        raise StoreError(f"{target} could not be written: {error}", "make room on the disk") from error
+        hint = hint_after(error, "make room on the disk")
+        raise StoreError(f"{target} could not be written: {error}", hint) from error
 
 
-def _fetched(session: Session, cache: InputCache, digest: Digest, watch: Watch) -> Path:
+def _copy_folder(source: Path, made: Path) -> None:
+    """The first error ends it: `copytree` collects one for each file that a full disk does not take."""
+    waiting = [(source, made)]
+    for here, there in waiting:
+        there.mkdir()
+        for path in here.iterdir():
+            if path.is_dir():
+                waiting.append((path, there / path.name))
+            else:
+                shutil.copyfile(path, there / path.name)
+
+
+def _fetched(session: Session, cache: InputCache, digest: Digest, watch: Watch, stop: Stop) -> Path:
     incoming = cache.incoming(digest)
-    transfer = _Fetching(session, cache, digest, incoming, watch)
+    transfer = _Fetching(session, cache, digest, watch, stop)
     if not cache.has_come(incoming, digest.hex):
         size = _size_in_store(session, digest)
         watch.phase("fetch", digest)
@@ -135,14 +151,12 @@ def _size_in_store(session: Session, digest: Digest) -> int:
 
 
 class _Fetching:
-    """Blobs from the store into an incoming folder."""
+    """Blobs of one input from the store into its incoming folder."""
 
-    def __init__(
-        self, session: Session, cache: InputCache, digest: Digest, incoming: Path, watch: Watch
-    ) -> None:
-        self._session, self._cache, self._incoming, self._watch = session, cache, incoming, watch
-        self._input = digest
-        self._lock, self._stop, self._turns = threading.Lock(), Stop(), Turns()
+    def __init__(self, session: Session, cache: InputCache, digest: Digest, watch: Watch, stop: Stop) -> None:
+        self._session, self._cache, self._watch = session, cache, watch
+        self._input, self._incoming = digest, cache.incoming(digest)
+        self._lock, self._stop, self._turns = threading.Lock(), Stop(stop), Turns()
         self._done = self._total = 0
         self._room: Room | None = None
 
@@ -152,30 +166,45 @@ class _Fetching:
         if not files:
             return
         self._done, self._total = 0, sum(size for _, size in files)
-        self._room = make_room(self._session.settings, self._cache, self._total, what)
+        needed = self._total - sum(self._kept(hex_, size) for hex_, size in files if size > SMALL)
+        self._room = make_room(self._session.settings, self._cache, needed, what)
         each(self._part, in_parts(files, itemgetter(1), FEW, LARGE), AT_ONCE, self._stop)
 
     def _part(self, part: list[tuple[str, int]]) -> None:
-        with self._turns.turn(size for _, size in part):
+        with self._turns.turn(size for _, size in part), self._stop:
             for hex_, size in part:
                 self._one(hex_, size)
         if len(part) > 1:  # not the list alone
             crash_point("input fetched")
 
+    def _begun(self, hex_: str) -> Path:
+        return self._incoming / f"{hex_}.part"
+
+    def _kept(self, hex_: str, size: int) -> int:
+        """Bytes of a large blob that came before a kill: the disk has them already."""
+        try:
+            found = self._begun(hex_).stat().st_size
+        except FileNotFoundError:
+            return 0
+        return found if found <= size else 0
+
     def _one(self, hex_: str, size: int) -> None:
         """A blob, whole and checked under its name, or not at all. As `_refuse` for other bytes."""
+        self._stop.check()
         digest = Digest(f"sha256:{hex_}")
         if size <= SMALL:
             self._small(digest, size)
             return
-        begun = self._incoming / f"{hex_}.part"
+        begun = self._begun(hex_)
         kept = begun.exists()
+        if kept:
+            begun.chmod(0o600)  # a kill left it read-only where it was whole: only root can go on with such
         right = self._go_on(begun, digest, size)
         if not right and kept:  # what was kept is wrong, perhaps, and not what came now
             right = self._go_on(begun, digest, size)
         if not right:
             self._refuse(digest, size)
-        begun.chmod(0o444)  # the job's user can read it, and nobody writes it
+        begun.chmod(READABLE)  # by the job's user; and nobody writes it
         begun.rename(self._incoming / hex_)
 
     def _go_on(self, begun: Path, digest: Digest, size: int) -> bool:
@@ -187,9 +216,9 @@ class _Fetching:
                 for chunk in chunks_of(out):
                     hasher.update(chunk)
                     offset += len(chunk)
+                    self._moved(len(chunk))
             else:
                 out.truncate(0)
-            self._moved(offset)
             if offset < size:
                 for piece in self._stream(digest, offset, size):
                     part = memoryview(piece)[: size - offset + 1]
@@ -218,8 +247,8 @@ class _Fetching:
             self._refuse(digest, size)
         fd = os.open(self._incoming / digest.hex, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
         with os.fdopen(fd, "wb") as out:
+            os.fchmod(fd, READABLE)  # by the job's user, from before a kill can leave it with all its bytes
             out.write(data)
-            os.fchmod(fd, 0o444)  # the job's user can read it, and nobody writes it
         self._moved(size)
 
     def _stream(self, digest: Digest, offset: int, size: int) -> Iterator[bytes | memoryview]:

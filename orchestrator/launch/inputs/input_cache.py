@@ -24,13 +24,14 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 
-from orchestrator.digest import CHUNK, Digest
+from orchestrator.digest import CHUNK, Digest, chunks_of
 from orchestrator.durable import locked, make_folder, sync_filesystem, write_bytes
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.settings import Settings
+from orchestrator.several_at_once import Stop
 from orchestrator.spec.folder_list import FileEntry, is_list, may_be_list, read_list
-from orchestrator.spec.input_stamps import look_at
+from orchestrator.spec.input_stamps import READABLE, look_at
 from orchestrator.spec.inputs import read_input
 from orchestrator.spec.known_hashes import KnownHashes
 
@@ -42,10 +43,15 @@ _ALWAYS = 1 << 62  # a moment later than any: our own files need no margin, as n
 class InputCache:
     """`find` and `keep` are for a caller that holds the input (`holding`)."""
 
-    def __init__(self, settings: Settings, known: KnownHashes) -> None:
+    def __init__(self, settings: Settings, known: KnownHashes, stop: Stop | None = None) -> None:
+        """`stop` ends the reading of files."""
         self.folder = settings.inputs
         self._files = self.folder / "files"
-        self._settings, self._known = settings, known
+        self._settings, self._known, self._stop = settings, known, stop or Stop()
+
+    def until(self, stop: Stop) -> InputCache:
+        """The same cache, for work that `stop` ends."""
+        return InputCache(self._settings, self._known, stop)
 
     def file(self, digest: str) -> Path:
         """Where the file with this digest, or its hex digits, lies."""
@@ -89,9 +95,10 @@ class InputCache:
         ]
 
     def _holds(self, tree: Path, digest: Digest) -> bool:
-        """Whether the tree has the input's files. False where it is gone, or somebody put a link into it."""
+        """Whether the tree has the input's files, readable. False where it is gone, or has a link in it."""
         try:
-            return read_input(tree, self._known).digest == digest
+            look = look_at(tree)
+            return look.readable and read_input(tree, self._known, look, self._stop).digest == digest
         except UsageError:
             return False
 
@@ -110,16 +117,21 @@ class InputCache:
     def checked(self, path: Path, hex_: str) -> bool:
         """Whether a file of the cache has these bytes; one that has others is removed.
 
-        What a list says of its size is not asked: a list that lies must not remove a good file.
+        What a list says of its size is not asked: a list that lies must not remove a good file. A kill can
+        have left a file before the job's user could read it.
         """
         try:
             found = path.lstat()
             if not stat.S_ISREG(found.st_mode):
                 path.rename(self._aside())
                 return False
+            if found.st_mode & READABLE != READABLE:
+                path.chmod(READABLE)
+                found = path.lstat()
             if self._known.file(found) == hex_:
                 return True
-            right = Digest.of_file(path).hex == hex_
+            with path.open("rb") as stream:
+                right = Digest.of_chunks(self._stop.passing(chunks_of(stream))).hex == hex_
         except FileNotFoundError:
             return False
         if not right:
@@ -208,7 +220,7 @@ class InputCache:
                 self._known.learn((path / entry.path).stat(), entry.hex, _ALWAYS)
         self._known.save(self._known.moment())
         look = look_at(path)
-        data = read_input(path, self._known)
+        data = read_input(path, self._known, stop=self._stop)
         if data.digest != digest:
             raise StoreError(f"{path} has other bytes than were put there", "is its disk in order?")
         self._known.learn_tree(look.stamp, 0, data.model_dump_json().encode(), self._known.moment())
@@ -321,7 +333,7 @@ def _link(source: Path, target: Path) -> None:
             raise
         with source.open("rb") as stream, target.open("xb") as out:
             shutil.copyfileobj(stream, out, CHUNK)
-        target.chmod(0o444)
+        target.chmod(READABLE)
 
 
 def names_in(folder: Path) -> list[Path]:

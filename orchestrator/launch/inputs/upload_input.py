@@ -103,11 +103,12 @@ class _Upload:
         each(lambda some: self._put_few(root, some, uploads), few, AT_ONCE, self._stop)
 
     def _put_few(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
-        with self._turns.turn(size for _, _, size in files):
+        with self._turns.turn(size for _, _, size in files), self._stop:
             for name, hex_, size in files:
                 self._put(root, name, hex_, size, uploads)
 
     def _put(self, root: Path, name: str | None, hex_: str, size: int, uploads: Uploads) -> None:
+        self._stop.check()
         opened = partial(open_plain, root.resolve()) if name is None else partial(open_input, root, name)
         way = _OnItsWay(opened, self._moved)
         try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.disk_room import FULL
 from orchestrator.durable import write_bytes
 from orchestrator.errors import UsageError
 from orchestrator.image.wheels.read_lock import read_lock
@@ -81,7 +81,7 @@ def _write(output: Path, data: bytes) -> None:
     try:
         write_bytes(output, data)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise
         raise UsageError(
             f"cannot write {output}: {error.strerror}", "name another file with --output"

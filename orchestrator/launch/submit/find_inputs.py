@@ -15,6 +15,7 @@ from orchestrator.launch.inputs.fetch_input import AbsentInputError, materialise
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent, Watch
 from orchestrator.record.run_record import RunRecord
+from orchestrator.several_at_once import Stop
 from orchestrator.spec.input_stamps import look_at, stamp_of
 from orchestrator.spec.inputs import read_input
 from orchestrator.value import Value
@@ -36,12 +37,13 @@ def located_inputs(
     given: Collection[str] = (),
     run: str | None = None,
     tell: bool = True,
+    stop: Stop | None = None,
 ) -> FoundInputs:
     """Every input, verified. UsageError names those that no place has; StoreError where the store fails.
 
     `paths`: where inputs lay; of those in `given` the person said so just now, and only that path counts.
     `run`: an open run of this box, whose lock the caller has: its inputs stay in the cache. `tell`: note what
-    is at a path that has other bytes.
+    is at a path that has other bytes. `stop` ends the hashing and fetching.
     """
     found: dict[str, Path] = {}
     stamps: dict[str, str] = {}
@@ -51,7 +53,7 @@ def located_inputs(
         trouble = f"input {name} is not known to lie anywhere on this box"
         if path is not None:
             look = look_at(path)
-            trouble = _trouble(session, name, digest, path)
+            trouble = _trouble(session, name, digest, path, stop)
             if not trouble:
                 found[name], stamps[name] = path, look.stamp
                 continue
@@ -59,7 +61,7 @@ def located_inputs(
             problems.append(trouble)
             continue
         try:
-            found[name] = materialise(session, digest, watch, run=run)
+            found[name] = materialise(session, digest, watch, run=run, stop=stop)
         except AbsentInputError:
             problems.append(f"{trouble}; Reprise has kept no copy of {digest.short}")
             continue
@@ -72,16 +74,16 @@ def located_inputs(
     return FoundInputs(paths=found, stamps=stamps)
 
 
-def _trouble(session: Session, name: str, digest: Digest, path: Path) -> str:
+def _trouble(session: Session, name: str, digest: Digest, path: Path, stop: Stop | None) -> str:
     """Why a path cannot be taken for the input; empty where its bytes are right."""
     try:
-        there = read_input(path, session.known_hashes).digest
+        there = read_input(path, session.known_hashes, stop=stop).digest
     except UsageError as error:
         return f"input {name}: {error.message}"
     return "" if there == digest else f"input {name}: {path} is {there}, not {digest}"
 
 
-def recorded_inputs(session: Session, run: RunRecord, watch: Watch) -> FoundInputs:
+def recorded_inputs(session: Session, run: RunRecord, watch: Watch, stop: Stop) -> FoundInputs:
     """The inputs of an open run, verified, for its executor: where its row says, else by their digests.
 
     UsageError, which does not say what is at the path: whoever writes rows could ask for any file.
@@ -90,7 +92,9 @@ def recorded_inputs(session: Session, run: RunRecord, watch: Watch) -> FoundInpu
     stamps: dict[str, str] = {}
     for name, digest in sorted(run.program.inputs.items()):
         try:
-            found = located_inputs(session, {name: digest}, run.input_paths, watch, run=run.id, tell=False)
+            found = located_inputs(
+                session, {name: digest}, run.input_paths, watch, run=run.id, tell=False, stop=stop
+            )
         except UsageError as error:
             raise UsageError(
                 f"input {name} of run {run.id} is not on this box: nothing of {digest} lies at its path, "
