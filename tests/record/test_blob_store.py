@@ -108,6 +108,29 @@ def test_what_goes_in_comes_out(place: Place, size: int) -> None:
         assert path.stat().st_mode & 0o222 == 0
 
 
+class Torn(io.BytesIO):
+    """A file on a disk that is going."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell():
+            raise OSError(5, "Input/output error")
+        return super().read(size)
+
+
+def test_what_cannot_be_read_is_not_called_a_store_that_fails(place: Place) -> None:
+    with pytest.raises(OSError, match="Input/output"), place.store.batch() as batch:
+        batch.add(Torn(b"half"), 1000)
+    assert list(place.store.blobs()) == []
+
+
+def test_another_disk_that_is_full_is_not_called_the_store(place: Place) -> None:
+    """Such as the one where an import puts its inputs, beside the store."""
+    with pytest.raises(OSError, match="quota"), place.store.batch() as batch:
+        batch.add(io.BytesIO(b"one"), 3)
+        raise OSError(122, "Disk quota exceeded")
+    assert list(place.store.blobs()) == []
+
+
 def test_a_copy_for_a_container_is_for_nobody_else_of_the_box(place: Place) -> None:
     if place.server is None:
         place.root.mkdir(parents=True, exist_ok=True)

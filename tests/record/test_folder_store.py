@@ -92,22 +92,6 @@ def test_a_blob_that_is_there_is_not_written_again(store: BlobStore) -> None:
     assert files(store) == [store.path(digest)]
 
 
-class Unreadable(io.BytesIO):
-    """A file on a disk that is going."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
-        if not data:
-            raise OSError(5, "Input/output error")
-        return data
-
-
-def test_a_source_that_cannot_be_read_stores_nothing(store: BlobStore) -> None:
-    with pytest.raises(StoreError, match="Input/output error"), store.batch() as batch:
-        batch.add(Unreadable(b"half"), 1000)
-    assert files(store) == []
-
-
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Path]]]:
     """What is done to the disk, in order."""

@@ -15,7 +15,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -119,28 +119,22 @@ class BlobStore(Store):
 
     @contextmanager
     def unowned_batch(self) -> Iterator[FolderBatch]:
-        try:
-            with self.opened("tmp", make=True) as parent:
-                batch = FolderBatch(self, parent)
-                try:
-                    yield batch
-                    batch.commit()
-                finally:
-                    batch.discard()
-        except OSError as error:
-            raise StoreError(f"storing into {self.folder} failed: {error}", hint_for(error)) from error
+        with ExitStack() as held:
+            with self.storing:
+                batch = FolderBatch(self, held.enter_context(self.opened("tmp", make=True)))
+            held.callback(batch.discard)
+            yield batch
+            with self.storing:
+                batch.commit()
 
     def unowned_uploads(self) -> AbstractContextManager[FolderBatch]:
         return self.unowned_batch()
 
     def register(self, ledger: StoreOwner) -> None:
         data = ledger.text[:LEDGER_TEXT].encode("utf-8", "replace")
-        try:
-            with self.opened("ledgers", make=True) as folder:
-                if not (folder / ledger.id).exists():
-                    write_bytes(folder / ledger.id, data)
-        except OSError as error:
-            raise StoreError(f"storing into {self.folder} failed: {error}", hint_for(error)) from error
+        with self.storing, self.opened("ledgers", make=True) as folder:
+            if not (folder / ledger.id).exists():
+                write_bytes(folder / ledger.id, data)
 
     def ledgers(self) -> dict[str, str]:
         found = {}
