@@ -36,6 +36,7 @@ from orchestrator.launch.inputs.share_inputs import share_inputs
 from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import KeptNotes, Silent
+from orchestrator.record.store import bucket_store
 from orchestrator.record.store.input_trees import files_of, is_folder
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.settings import load
@@ -635,6 +636,26 @@ def test_half_a_copy_never_has_the_name(
     with pytest.raises(StoreError, match="No space left"):
         copy_out(here, sent.digest, tmp_path / "new" / "mine", SILENT)
     assert list((tmp_path / "new").iterdir()) == []
+
+
+class Torn(io.BytesIO):
+    """A file on a disk that is going."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell():
+            raise OSError(5, "Input/output error")
+        return super().read(size)
+
+
+@pytest.mark.parametrize("size", [1000, bucket_store.PART + 1], ids=["small", "in parts"])
+def test_an_input_whose_disk_fails_on_the_way_is_named_and_not_the_store(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    data = tmp_path / "x.bin"
+    data.write_bytes(bytes(size))
+    monkeypatch.setattr(upload_input, "open_plain", lambda _: Torn(bytes(size)))
+    with pytest.raises(UsageError, match=f"{data}: Input/output error"):
+        put_input(place.session("here"), data, SILENT)
 
 
 def listed(session: Session, *entries: tuple[str, bytes, int]) -> Digest:
