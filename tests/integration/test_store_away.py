@@ -11,24 +11,18 @@ from pathlib import Path
 
 import pytest
 from support.box import WAITS, Box, containers, let_go, write_job
+from support.small_disk import mount, small_disk
 
 pytestmark = pytest.mark.engine
 
 SCRIPT = f"{WAITS}\nopen('out.bin', 'wb').write(b'x' * 3_000_000)"
 
 
-def mount(*words: str) -> None:
-    subprocess.run(["mount", *words], check=True)
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of 2 MiB: less than the job writes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk))
-    yield disk / "store"
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with small_disk(tmp_path / "disk", 2 << 20) as disk:
+        yield disk / "store"
 
 
 def full(store: Path) -> Callable[[], None]:
@@ -100,6 +94,21 @@ def test_a_run_whose_store_went_away_is_collected_when_it_is_back(
     while list(apart.settings.attempts.iterdir()):  # whoever else looked whether there is something to do
         assert time.monotonic() < end, list(apart.settings.attempts.iterdir())
         time.sleep(0.1)
+
+
+def test_a_trace_that_the_store_has_no_room_for_is_kept_until_it_has(
+    apart: Box, tmp_path: Path, store: Path
+) -> None:
+    """It alone does not fit: given up for that, its run would be recorded as a success all the same."""
+    trace = "open('/run/reprise/trace-99999.jsonl', 'w').write('{\"trace\": 1}'.ljust(3_000_000) + chr(10))"
+    told = apart.type("submit", str(write_job(tmp_path / "job", trace)), "-q")
+    assert (told.code, "stays collecting" in told.err) == (5, True), told.err
+    full(store)()
+    assert apart.type("worker", "recover").code == 0
+    (line,) = apart.json("history")["runs"]
+    shown = apart.json("show", line["id"])
+    assert shown["state"] == "succeeded"
+    assert [one["size"] for one in shown["traces"] if one["pid"] == 99999] == [3_000_001]
 
 
 def test_what_we_did_to_the_job_is_remembered_until_it_is_collected(

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from support.altered import flip_file
+from support.failing_disk import Torn
 from support.records import finish_run, new_run
 from support.services import S3Server
 from support.small_disk import small_disk
@@ -38,6 +39,7 @@ from orchestrator.launch.inputs.share_inputs import share_inputs
 from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import KeptNotes, Silent
+from orchestrator.record.store import bucket_store
 from orchestrator.record.store.input_trees import files_of, is_folder
 from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.settings import load
@@ -716,6 +718,17 @@ def test_room_is_not_asked_for_where_something_else_is_wrong(
     with pytest.raises(StoreError, match="could not be kept in") as caught:
         materialise(here, sent.digest, SILENT)
     assert "room" not in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("size", [1000, bucket_store.PART + 1], ids=["small", "in parts"])
+def test_an_input_whose_disk_fails_on_the_way_is_named_and_not_the_store(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    data = tmp_path / "x.bin"
+    data.write_bytes(bytes(size))
+    monkeypatch.setattr(upload_input, "open_plain", lambda _: Torn(bytes(size)))
+    with pytest.raises(UsageError, match=f"{data}: Input/output error"):
+        put_input(place.session("here"), data, SILENT)
 
 
 def listed(session: Session, *entries: tuple[str, bytes, int]) -> Digest:

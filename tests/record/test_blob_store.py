@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.failing_disk import Torn
 from support.services import S3Server
 
 from orchestrator.digest import Digest
@@ -106,6 +107,20 @@ def test_what_goes_in_comes_out(place: Place, size: int) -> None:
     with store.file(digest) as path:
         assert path.read_bytes() == data
         assert path.stat().st_mode & 0o222 == 0
+
+
+def test_what_cannot_be_read_is_not_called_a_store_that_fails(place: Place) -> None:
+    with pytest.raises(OSError, match="Input/output"), place.store.batch() as batch:
+        batch.add(Torn(b"half"), 1000)
+    assert list(place.store.blobs()) == []
+
+
+def test_another_disk_that_is_full_is_not_called_the_store(place: Place) -> None:
+    """Such as the one where an import puts its inputs, beside the store."""
+    with pytest.raises(OSError, match="quota"), place.store.batch() as batch:
+        batch.add(io.BytesIO(b"one"), 3)
+        raise OSError(122, "Disk quota exceeded")
+    assert list(place.store.blobs()) == []
 
 
 def test_a_copy_for_a_container_is_for_nobody_else_of_the_box(place: Place) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -110,13 +111,11 @@ class _Upload:
     def _put(self, root: Path, name: str | None, hex_: str, size: int, uploads: Uploads) -> None:
         self._stop.check()
         opened = partial(open_plain, root.resolve()) if name is None else partial(open_input, root, name)
-        way = _OnItsWay(opened, self._moved)
+        way = _OnItsWay(root / (name or ""), opened, self._moved)
         try:
             uploads.put(Digest(f"sha256:{hex_}"), size, way.begun, thorough=self._thorough)
         except OtherBytesError:
             raise _changed(root if name is None else root / name) from None
-        except OSError as error:
-            raise UsageError(f"{root / (name or '')}: {error.strerror or error}") from error
         self._moved(size - way.passed)  # what the store had already
 
     def _moved(self, count: int) -> None:
@@ -127,14 +126,15 @@ class _Upload:
 
 
 class _OnItsWay:
-    """A file of which each piece is told as it is read."""
+    """A file of which each piece is told as it is read. UsageError where it cannot be read."""
 
-    def __init__(self, opened: Callable[[], BinaryIO], moved: Callable[[int], None]) -> None:
-        self._opened, self._moved = opened, moved
+    def __init__(self, path: Path, opened: Callable[[], BinaryIO], moved: Callable[[int], None]) -> None:
+        self._path, self._opened, self._moved = path, opened, moved
         self.passed = 0  # bytes
 
     def begun(self) -> Self:
-        self._stream = self._opened()
+        with self._reading():
+            self._stream = self._opened()
         return self
 
     def __enter__(self) -> Self:
@@ -144,10 +144,19 @@ class _OnItsWay:
         self._stream.close()
 
     def read(self, size: int, /) -> bytes:
-        data = self._stream.read(size)
+        with self._reading():
+            data = self._stream.read(size)
         self.passed += len(data)
         self._moved(len(data))
         return data
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Around this file alone: an error of the store is not its fault."""
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(f"{self._path}: {error.strerror or error}") from error
 
 
 def _changed(path: Path) -> UsageError:

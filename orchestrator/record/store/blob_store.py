@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -16,11 +17,16 @@ from orchestrator.digest import Digest, Hashed, Readable, chunks_of
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.run.collect.output_files import BlobSink
 
+_FAILING = {
+    errno.EIO: "the store's disk fails: `dmesg` says more",
+    errno.ESTALE: "the store's server has forgotten it: mount it again",
+}
 _HINTS = {
     errno.ENOSPC: "make room on the disk, or put the store elsewhere (REPRISE_STORE)",
     errno.EDQUOT: "make room within your quota, or put the store elsewhere (REPRISE_STORE)",
     errno.EACCES: "make the folder writable for you, or put the store elsewhere (REPRISE_STORE)",
     errno.EROFS: "put the store on a file system that can be written (REPRISE_STORE)",
+    **_FAILING,
 }
 
 SMALL = 256 << 20  # bytes of a blob that is read into memory
@@ -85,13 +91,40 @@ class Uploads(Protocol):
         """
 
 
+class OwnWork:
+    """Around what a store itself does with a disk: StoreError where the disk refuses.
+
+    What a caller does meanwhile stays outside, as the reading of what is to be stored: a file that cannot be
+    read is not the store's fault, nor a full store the file's.
+    """
+
+    def __init__(self, trouble: str, hints: Mapping[int, str]) -> None:
+        self._trouble, self._hints = trouble, hints
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            said = f"{self._trouble}: {error.strerror or error}"
+            raise StoreError(said, self._hints.get(error.errno or 0)) from error
+
+
+def reading(digest: Digest) -> OwnWork:
+    """Around what a store reads of a blob."""
+    return OwnWork(f"blob {digest} cannot be read", _FAILING)
+
+
 class Store(ABC):
     """Bytes under the name of their digest, whole or not at all. StoreError where it fails."""
 
     shortest = timedelta(0)  # the grace under which a blob that a batch has met could go all the same
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, spool: Path | None = None) -> None:
+        """`spool`: where what is stored waits on this box."""
         self.name = name  # what messages call it
+        place = name if spool is None else f"{name} by way of {spool}"
+        self.storing = OwnWork(f"storing into {place} failed", _HINTS)
         self.owner: Callable[[], StoreOwner] | None = None  # the record whose rows name what is stored
         self.on_mended: Callable[[list[Digest]], None] = lambda _: None
         self._registered = False
@@ -104,7 +137,10 @@ class Store(ABC):
 
     @abstractmethod
     def open(self, digest: Digest) -> BinaryIO:
-        """The blob's stream, which can seek; its bytes are not yet checked. StoreError if it is not there."""
+        """The blob's stream, which can seek; its bytes are not yet checked.
+
+        StoreError if it is not there, and from the stream where the store then fails.
+        """
 
     @abstractmethod
     def stream(self, digest: Digest, offset: int, size: int | None = None) -> Iterator[bytes | memoryview]:
@@ -118,7 +154,8 @@ class Store(ABC):
     def batch(self) -> Iterator[Batch]:
         """Blobs that become durable together when the block is left. Name none of them if it raises.
 
-        What is there already is compared with the bytes in hand, and mended from them.
+        What is there already is compared with the bytes in hand, and mended from them. StoreError is of the
+        store alone: what the block itself raises goes through.
         """
         self._register_owner()
         with self.unowned_batch() as batch:
@@ -134,6 +171,30 @@ class Store(ABC):
             yield uploads
         if uploads.mended:
             self.on_mended(uploads.mended)
+
+    def written(self, path: Path, stream: Readable, size: int) -> Digest:
+        """At most `size` bytes of a stream in a new file of the store, and their digest.
+
+        No file where that fails. StoreError is of the file alone, not of the stream.
+        """
+        passing = Hashed(chunks_of(stream, size))
+        try:
+            with self.storing:
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+                # Buffered: an unbuffered write to a full disk takes what fits and says so only in its result.
+                out = os.fdopen(fd, "wb")
+            try:
+                for chunk in passing:
+                    with self.storing:
+                        out.write(chunk)
+            finally:
+                with self.storing:
+                    out.close()
+        except BaseException:
+            with suppress(OSError):  # else it goes with its batch, which says why it failed
+                path.unlink()
+            raise
+        return passing.digest
 
     def _register_owner(self) -> None:
         if self.owner is not None and not self._registered:

@@ -17,7 +17,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from orchestrator.digest import CHUNK, Digest
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.record.store.blob_store import LEDGER_TEXT, Store, Stored, StoreOwner, hint_for
+from orchestrator.record.store.blob_store import LEDGER_TEXT, Store, Stored, StoreOwner
 from orchestrator.record.store.direct_uploads import DirectUploads
 from orchestrator.record.store.pending_uploads import YOUNG, BucketBatch
 from orchestrator.record.store.process_folder import remove_dead, temporaries
@@ -61,7 +61,7 @@ class BucketStore(Store):
     shortest = 2 * YOUNG
 
     def __init__(self, address: str, spool: Path) -> None:
-        super().__init__(address)
+        super().__init__(address, spool)
         match = _ADDRESS.match(address)
         if match is None:
             raise UsageError(
@@ -182,14 +182,12 @@ class BucketStore(Store):
 
     @contextmanager
     def unowned_batch(self) -> Iterator[BucketBatch]:
-        try:
-            with temporaries(self.spool) as folder:
-                uploads = BucketBatch(self, folder)
-                yield uploads
-                uploads.commit()
-        except OSError as error:
-            what = f"storing into {self.name} by way of {self.spool} failed: {error}"
-            raise StoreError(what, hint_for(error)) from error
+        with ExitStack() as held:
+            with self.storing:
+                batch = BucketBatch(self, held.enter_context(temporaries(self.spool)))
+            yield batch
+            with self.storing:
+                batch.commit()
 
     @contextmanager
     def unowned_uploads(self) -> Iterator[DirectUploads]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from orchestrator.digest import CHUNK, Digest, Hashed, Readable, chunks_of
+from orchestrator.digest import CHUNK, Digest, Readable
 from orchestrator.durable import fsync_file, fsync_folder, sync_filesystem
 from orchestrator.record.store.blob_store import Opened, OtherBytesError
 from orchestrator.record.store.process_folder import give_up, own_folder
@@ -40,7 +40,7 @@ class FolderBatch:
             with temporary.open("rb") as good:
                 return _same(there, good)
 
-        try:
+        with self._store.storing:
             if digest in self._waiting:
                 temporary.unlink()
             elif self._renewed(digest, is_same):
@@ -48,26 +48,16 @@ class FolderBatch:
                 self._there.add(digest)
             else:
                 self._waiting[digest] = temporary
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
         return digest
 
     def _written(self, stream: Readable, size: int) -> tuple[Path, Digest]:
-        """At most `size` bytes of a stream in a new file, and their digest."""
+        """As Store.written, in a file that whoever shares the store may read."""
         temporary = self._temporaries / secrets.token_hex(12)
-        passing = Hashed(chunks_of(stream, size))
-        try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
-            # Buffered: an unbuffered write to a full disk takes what fits and says so only in its result.
-            with os.fdopen(fd, "wb") as out:
-                if self._store.shared is not None:
-                    os.fchmod(fd, self._store.shared & 0o444)
-                out.writelines(passing)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        return temporary, passing.digest
+        digest = self._store.written(temporary, stream, size)
+        with self._store.storing:
+            if self._store.shared is not None:
+                temporary.chmod(self._store.shared & 0o444)
+        return temporary, digest
 
     def put(self, digest: Digest, size: int, opened: Opened, *, thorough: bool = False) -> bool:
         """As blob_store.Uploads has it."""
@@ -76,15 +66,17 @@ class FolderBatch:
             right = os.fstat(there.fileno()).st_size == size
             return right and (not thorough or Digest.of_stream(there) == digest)
 
-        if self._renewed(digest, is_same):
+        with self._store.storing:
+            there = self._renewed(digest, is_same)
+        if there:
             self._there.add(digest)
-            return False
-        if digest in self._waiting:
+        if there or digest in self._waiting:
             return False
         with opened() as stream:
             temporary, found = self._written(stream, size + 1)
         if found != digest:
-            temporary.unlink()
+            with self._store.storing:
+                temporary.unlink()
             raise OtherBytesError(f"the bytes are no longer those of {digest}")
         self._waiting[digest] = temporary
         return True

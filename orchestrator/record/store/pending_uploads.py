@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from orchestrator.digest import Digest, Hashed, chunks_of
+from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
 from orchestrator.several_at_once import each
 
@@ -31,18 +31,10 @@ class BucketBatch:
 
     def add(self, stream: BinaryIO, size: int) -> Digest:
         path = self._folder / secrets.token_hex(12)
-        passing = Hashed(chunks_of(stream, size))
-        try:
-            with path.open("xb") as out:
-                out.writelines(passing)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        digest = passing.digest
-        if digest in self._waiting:
-            path.unlink()
-        else:
-            self._waiting[digest] = path
+        digest = self._store.written(path, stream, size)
+        if self._waiting.setdefault(digest, path) != path:
+            with self._store.storing:
+                path.unlink()
         return digest
 
     def commit(self) -> None:
