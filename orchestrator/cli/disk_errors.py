@@ -7,6 +7,7 @@ import os
 from typing import NamedTuple
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNNAMED = (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE)  # told though nothing says of which file
 _REFUSED = {
     errno.EROFS: "mount it so that it can be written",
     errno.EACCES: "let this user read and write it",
@@ -15,8 +16,8 @@ _REFUSED = {
     errno.EISDIR: "a folder lies where a file belongs: move it away",
     errno.EEXIST: "something else lies there: move it away",
     errno.ELOOP: "a link leads to itself: remove it",
-    errno.EIO: "its disk fails: `dmesg` says more",
-    errno.ESTALE: "its server has forgotten it: mount it again",
+    errno.EIO: "a disk fails: `dmesg` says more",
+    errno.ESTALE: "the server of a file has forgotten it: mount it again",
     errno.EMFILE: "raise the number of open files: ulimit -n",
     errno.ENFILE: "raise the number of open files of this machine: sysctl fs.file-max",
 }
@@ -45,7 +46,7 @@ def disk_error(error: OSError) -> DiskError | None:
     if name.startswith(".") and name.endswith(".tmp"):
         where = folder
     how = _REFUSED.get(error.errno or 0)
-    if how is None or not (where or error.errno in (errno.EMFILE, errno.ENFILE)):
+    if how is None or not (where or error.errno in _UNNAMED):
         return None
     message = f"{where}: {error.strerror}" if where else f"{error.strerror}"
     return DiskError("FolderUnusable", message, how + _whose(where))

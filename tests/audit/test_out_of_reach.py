@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -147,10 +149,10 @@ def test_one_file_that_the_disk_does_not_give_is_not_called_altered(
         (digest,) = connection.execute("SELECT digest FROM output LIMIT 1").fetchone()
     real = folder_store.open_file
 
-    def fails(path: Path) -> object:
+    def fails(path: Path, raw: Callable[[int], io.FileIO]) -> object:
         if path.name == digest.removeprefix("sha256:"):
             raise OSError(errno.EIO, "Input/output error")
-        return real(path)
+        return real(path, raw)
 
     monkeypatch.setattr(folder_store, "open_file", fails)
     with world.opened() as session:

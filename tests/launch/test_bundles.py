@@ -19,6 +19,7 @@ from sqlalchemy import select, update
 from support.altered import flipped
 from support.box import Box
 from support.examples import tries
+from support.failing_disk import Torn
 from support.records import new_run
 
 from orchestrator import disk_room
@@ -524,6 +525,15 @@ def draft(session: Session, made: Made, tmp_path: Path) -> Draft:
     found = members(write(session, made.image.digest, tmp_path / "honest.tar"))
     blobs = {Digest.of(data): data for name, (_, data) in found.items() if name.startswith("blobs/")}
     return Draft(read_bundle(found["reprise.json"][1]), made.image, blobs)
+
+
+def test_what_cannot_be_read_is_named_and_not_the_bundle(tmp_path: Path) -> None:
+    digest = Digest.of(bytes(1000))
+    torn = Piece(1000, lambda: Torn(bytes(1000)), "layer source")
+    bundle = Bundle(image=digest, config=digest, blobs=((digest, 1000),))
+    with pytest.raises(StoreError, match=f"layer source .{digest}. cannot be read: Input/output error"):
+        write_archive(tmp_path / "x.tar", bundle, {}, {digest: torn}, SILENT)
+    assert list(tmp_path.iterdir()) == []
 
 
 def refused(other: Session, path: Path, *said: str) -> None:

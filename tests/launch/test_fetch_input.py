@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from support.altered import flip_file
+from support.failing_disk import Torn
 from support.records import finish_run, new_run
 from support.services import S3Server
 
@@ -636,15 +637,6 @@ def test_half_a_copy_never_has_the_name(
     with pytest.raises(StoreError, match="No space left"):
         copy_out(here, sent.digest, tmp_path / "new" / "mine", SILENT)
     assert list((tmp_path / "new").iterdir()) == []
-
-
-class Torn(io.BytesIO):
-    """A file on a disk that is going."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if self.tell():
-            raise OSError(5, "Input/output error")
-        return super().read(size)
 
 
 @pytest.mark.parametrize("size", [1000, bucket_store.PART + 1], ids=["small", "in parts"])

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.failing_disk import Torn
 from support.services import S3Server
 
 from orchestrator.digest import Digest
@@ -106,15 +107,6 @@ def test_what_goes_in_comes_out(place: Place, size: int) -> None:
     with store.file(digest) as path:
         assert path.read_bytes() == data
         assert path.stat().st_mode & 0o222 == 0
-
-
-class Torn(io.BytesIO):
-    """A file on a disk that is going."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if self.tell():
-            raise OSError(5, "Input/output error")
-        return super().read(size)
 
 
 def test_what_cannot_be_read_is_not_called_a_store_that_fails(place: Place) -> None:

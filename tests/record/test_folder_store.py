@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,8 +21,9 @@ from support.examples import tries
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
-from orchestrator.record.store import folder_batch
+from orchestrator.record.store import folder_batch, folder_store
 from orchestrator.record.store.folder_store import BlobStore
+from orchestrator.record.store.safe_folders import open_file
 from orchestrator.run.collect.output_files import collect_outputs
 
 fork = multiprocessing.get_context("fork")
@@ -90,6 +91,38 @@ def test_a_blob_that_is_there_is_not_written_again(store: BlobStore) -> None:
     assert before.st_ino == after.st_ino
     assert before.st_mtime_ns <= after.st_mtime_ns, "met again, it is young again"
     assert files(store) == [store.path(digest)]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda stream: stream.read(),
+        lambda stream: stream.read(1 << 21),
+        lambda stream: stream.readline(),
+        lambda stream: stream.readinto(bytearray(10)),
+        lambda stream: stream.read1(10),
+        list,
+        lambda stream: stream.seek(0, os.SEEK_END),
+    ],
+)
+def test_a_blob_that_the_disk_does_not_give_is_named(
+    store: BlobStore, monkeypatch: pytest.MonkeyPatch, read: Callable[[BinaryIO], object]
+) -> None:
+    """Here a plain file that the kernel opens: nothing is at its beginning, and it has no end."""
+    (digest,) = put(store, b"one")
+    memory = Path("/proc/self/mem")
+    monkeypatch.setattr(folder_store, "open_file", lambda _, raw: open_file(memory, raw))
+    with store.open(digest) as stream, pytest.raises(StoreError, match=f"blob {digest} cannot be read: "):
+        read(stream)
+
+
+def test_a_blob_that_cannot_be_compared_with_the_bytes_in_hand_is_the_store_s_trouble(
+    store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, b"one")
+    monkeypatch.setattr(folder_batch, "open_file", lambda _: open_file(Path("/proc/self/mem")))
+    with pytest.raises(StoreError, match=f"storing into {store.folder} failed: Input/output error"):
+        put(store, b"one")
 
 
 @pytest.fixture

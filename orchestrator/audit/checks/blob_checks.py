@@ -105,15 +105,13 @@ def _trouble(session: Session, digest: Digest, size: int | None) -> StoreError |
         if is_away(error) and not isinstance(error, AbsentBlobError) and not _of_one(error):
             raise
         return error
-    except OSError as error:  # while it was read
-        return StoreError(f"blob {digest} cannot be read: {error.strerror}")
     return None
 
 
 def _of_one(error: StoreError) -> bool:
     """Whether the disk or a file's owner refuses this one blob: the others may be readable."""
     cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno in (errno.EIO, errno.EACCES, errno.EPERM)
+    return isinstance(cause, OSError) and cause.errno in (errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM)
 
 
 def _kind(trouble: StoreError) -> Kind:

@@ -79,12 +79,10 @@ def _write_bytes(out: BinaryIO, name: str, data: bytes) -> None:
 
 def _checked(digest: Digest, size: int, piece: Piece) -> Iterator[bytes]:
     try:
-        stream = piece.open()
+        with piece.open() as stream:
+            yield from checked_chunks(stream, digest, size)
     except OSError as error:
         raise StoreError(f"{piece.what} ({digest}) cannot be read: {error.strerror}") from error
-    try:
-        with stream:
-            yield from checked_chunks(stream, digest, size)
     except ValueError:
         raise StoreError(f"{piece.what} ({digest}) has other bytes: it was altered or is damaged") from None
 

@@ -7,7 +7,7 @@ import io
 import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,11 +17,16 @@ from orchestrator.digest import Digest, Hashed, Readable, chunks_of
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.run.collect.output_files import BlobSink
 
+_FAILING = {
+    errno.EIO: "the store's disk fails: `dmesg` says more",
+    errno.ESTALE: "the store's server has forgotten it: mount it again",
+}
 _HINTS = {
     errno.ENOSPC: "make room on the disk, or put the store elsewhere (REPRISE_STORE)",
     errno.EDQUOT: "make room within your quota, or put the store elsewhere (REPRISE_STORE)",
     errno.EACCES: "make the folder writable for you, or put the store elsewhere (REPRISE_STORE)",
     errno.EROFS: "put the store on a file system that can be written (REPRISE_STORE)",
+    **_FAILING,
 }
 
 SMALL = 256 << 20  # bytes of a blob that is read into memory
@@ -86,22 +91,28 @@ class Uploads(Protocol):
         """
 
 
-class _Storing:
+class OwnWork:
     """Around what a store itself does with a disk: StoreError where the disk refuses.
 
     What a caller does meanwhile stays outside, as the reading of what is to be stored: a file that cannot be
     read is not the store's fault, nor a full store the file's.
     """
 
-    def __init__(self, where: str) -> None:
-        self._where = where
+    def __init__(self, trouble: str, hints: Mapping[int, str]) -> None:
+        self._trouble, self._hints = trouble, hints
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, OSError):
-            raise StoreError(f"storing into {self._where} failed: {error}", hint_for(error)) from error
+            said = f"{self._trouble}: {error.strerror or error}"
+            raise StoreError(said, self._hints.get(error.errno or 0)) from error
+
+
+def reading(digest: Digest) -> OwnWork:
+    """Around what a store reads of a blob."""
+    return OwnWork(f"blob {digest} cannot be read", _FAILING)
 
 
 class Store(ABC):
@@ -112,7 +123,8 @@ class Store(ABC):
     def __init__(self, name: str, spool: Path | None = None) -> None:
         """`spool`: where what is stored waits on this box."""
         self.name = name  # what messages call it
-        self.storing = _Storing(name if spool is None else f"{name} by way of {spool}")
+        place = name if spool is None else f"{name} by way of {spool}"
+        self.storing = OwnWork(f"storing into {place} failed", _HINTS)
         self.owner: Callable[[], StoreOwner] | None = None  # the record whose rows name what is stored
         self.on_mended: Callable[[list[Digest]], None] = lambda _: None
         self._registered = False
@@ -125,7 +137,10 @@ class Store(ABC):
 
     @abstractmethod
     def open(self, digest: Digest) -> BinaryIO:
-        """The blob's stream, which can seek; its bytes are not yet checked. StoreError if it is not there."""
+        """The blob's stream, which can seek; its bytes are not yet checked.
+
+        StoreError if it is not there, and from the stream where the store then fails.
+        """
 
     @abstractmethod
     def stream(self, digest: Digest, offset: int, size: int | None = None) -> Iterator[bytes | memoryview]:

@@ -9,6 +9,7 @@ Others may write to a shared store, and put links, FIFOs or devices there: safe_
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import stat
@@ -17,9 +18,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from orchestrator.digest import Digest, chunks_of
 from orchestrator.durable import fsync_folder, make_folder, write_bytes
@@ -32,12 +33,33 @@ from orchestrator.record.store.blob_store import (
     Stored,
     StoreOwner,
     hint_for,
+    reading,
 )
 from orchestrator.record.store.folder_batch import FolderBatch
 from orchestrator.record.store.process_folder import entries_of, remove_dead
 from orchestrator.record.store.safe_folders import NoFileError, open_file, opened_folder, path_of
 
 _ASIDE = "gone-"
+
+
+class _BlobFile(io.FileIO):
+    """A blob that is read. Who reads it has files of his own, too, and learns here which of them fails."""
+
+    def __init__(self, digest: Digest, fd: int) -> None:
+        super().__init__(fd)
+        self._reading = reading(digest)
+
+    def readinto(self, buffer: Any, /) -> int:
+        with self._reading:
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        with self._reading:
+            return super().readall()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        with self._reading:
+            return super().seek(offset, whence)
 
 
 class BlobStore(Store):
@@ -83,22 +105,19 @@ class BlobStore(Store):
 
     def has(self, digest: Digest) -> bool:
         try:
-            with self.at(digest) as path:
+            with reading(digest), self.at(digest) as path:
                 return stat.S_ISREG(path.lstat().st_mode)
         except AbsentBlobError:
             return False
 
     def open(self, digest: Digest) -> BinaryIO:
-        try:
-            with self.at(digest) as path:
-                try:
-                    return open_file(path)
-                except NoFileError as error:
-                    if not path.exists():  # a link that leads nowhere
-                        raise self._absent(digest) from None
-                    raise DamagedBlobError(f"blob {digest} in {self.name}: {error}") from None
-        except OSError as error:
-            raise StoreError(f"blob {digest} cannot be read: {error.strerror}") from error
+        with reading(digest), self.at(digest) as path:
+            try:
+                return open_file(path, partial(_BlobFile, digest))
+            except NoFileError as error:
+                if not path.exists():  # a link that leads nowhere
+                    raise self._absent(digest) from None
+                raise DamagedBlobError(f"blob {digest} in {self.name}: {error}") from None
 
     def stream(self, digest: Digest, offset: int, size: int | None = None) -> Iterator[bytes]:
         with self.open(digest) as there:

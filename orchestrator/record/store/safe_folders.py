@@ -7,9 +7,10 @@ remove or read elsewhere. So all work is done in folders that were opened, step 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -63,8 +64,11 @@ def _open_below(root: Path, fd: int, name: str, make: bool, mode: int | None) ->
     return below
 
 
-def open_file(path: Path) -> BinaryIO:
-    """A plain file of an open folder. OSError; NoFileError for a link, a FIFO, a device, a folder."""
+def open_file(path: Path, raw: Callable[[int], io.FileIO] = io.FileIO) -> BinaryIO:
+    """A plain file of an open folder. OSError; NoFileError for a link, a FIFO, a device, a folder.
+
+    `raw` makes of the descriptor what is read.
+    """
     _check(path.lstat().st_mode)  # a device acts when it is opened
     try:
         fd = os.open(path, _FILE)
@@ -72,7 +76,7 @@ def open_file(path: Path) -> BinaryIO:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise NoFileError from None
         raise
-    stream = os.fdopen(fd, "rb")
+    stream = io.BufferedReader(raw(fd))
     try:
         _check(os.fstat(fd).st_mode)
     except NoFileError:
