@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ import click
 
 from orchestrator.errors import UsageError
 from orchestrator.spec.sizes import parse_size, parse_span
-from orchestrator.typed_path import typed_path
+from orchestrator.typed_path import refuse_too_long, typed_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -24,7 +25,10 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print the resul
 
 
 class PathType(click.Path):
-    """A path as it is typed. An empty one, as of `"$DATA"` that is not set, would be the current folder."""
+    """A path as it is typed. An empty one, as of `"$DATA"` that is not set, would be the current folder.
+
+    UsageError for what no file can be called.
+    """
 
     def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
         super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
@@ -32,7 +36,9 @@ class PathType(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and not value.strip():
             self.fail("an empty path; a variable in it may be unset", param, ctx)
-        return super().convert(value, param, ctx)
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        refuse_too_long(path)
+        return path
 
 
 def read_pairs(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
@@ -74,23 +80,29 @@ def _typed(param: click.Parameter) -> str:
 
 
 def new_path(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
-    """A file or folder that a verb will write, as an absolute path. UsageError where its folder is not there:
-    a misspelt path would make a new one.
-    """
+    """A file or folder that a verb will write, as an absolute path. UsageError as of `existing_folder`."""
     return None if path is None else existing_folder(path)
 
 
 def existing_folder(path: Path) -> Path:
-    """The path made absolute. UsageError where the folder that it is to lie in is not there."""
+    """The path made absolute. UsageError where the folder that it is to lie in is not there: a misspelt path
+    would make a new one. Or where nothing new can be made in that folder: said before any work.
+    """
     path = typed_path(path)
     try:
         there = path.parent.is_dir()
-    except OSError:  # a name that no file can have
+    except OSError:  # one above it may not be looked into
         there = False
     if not there:
         raise UsageError(
             f"there is no folder {path.parent} for {path.name}",
             f"correct the path, or make the folder: mkdir -p {shlex.quote(str(path.parent))}",
+        )
+    above = path if os.path.isdir(path) else path.parent  # noqa: PTH112  (Path's raises where it may not look)
+    new = above == path or not os.path.lexists(path)
+    if new and not os.access(above, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"nothing can be written into the folder {above}", "name a folder that you may write to"
         )
     return path
 

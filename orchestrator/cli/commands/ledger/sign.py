@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import json_option
+from orchestrator.cli.options import existing_folder, json_option
 
 
 @click.command("sign")
@@ -36,14 +36,13 @@ def command(target: str | None, as_json: bool) -> None:
     from orchestrator.cli.verb_session import opened
     from orchestrator.message_wording import count
 
+    path = None if target is None or target == "git" else existing_folder(Path(target))
     with opened() as session:
         new = sign_ledger(session) is not None
         origin, last = session.record.ledger.head().origin, session.record.ledger.latest_signed_head()
         copied = None
         if target is not None:
-            copied = (
-                copy_to_git(session, Path.cwd()) if target == "git" else copy_to_file(session, Path(target))
-            )
+            copied = copy_to_git(session, Path.cwd()) if path is None else copy_to_file(session, path)
     if as_json:
         head = {"size": last.size, "text": last.text, "at": last.at} if last else {"size": 0, "text": None}
         print_document({"origin": origin, "at": None, **head, "new": new, "copied": copied})

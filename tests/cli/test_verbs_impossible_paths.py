@@ -1,0 +1,123 @@
+"""Paths that nobody can write or read: every verb that takes one says so in a line, with code 2."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from support.small_disk import let_nobody_write, small_disk
+
+from orchestrator.cli.options import PathType
+from orchestrator.cli.verbs import GROUPS, VERBS, module_of
+
+KEY = "root@vm+d1edfb20+Ab+hSH7OichRpAvSEbA7+2DN7PnN22WmJbIAtgDoK07a"  # a public one
+RUN = "aaaa"  # is not there: nothing is looked up for a path that cannot be
+WRITE = (
+    ("export", RUN, "{path}"),
+    ("export", RUN, "{path}", "--format", "ro-crate"),
+    ("export", RUN, "{path}.zip", "--format", "ro-crate"),
+    ("export", RUN, "{path}.html", "--format", "html"),
+    ("export", "{path}", "--all"),
+    ("outputs", RUN, "--to", "{path}"),
+    ("data get", "x", "{path}"),
+    ("ledger export", "{path}"),
+    ("ledger sign", "--to", "{path}"),
+    ("attestation create", RUN, "--to", "{path}"),
+    ("image sbom", RUN, "--to", "{path}"),
+    ("history", "--parquet", "{path}"),
+)
+READ = (
+    ("submit", "{path}"),
+    ("submit", "job.yaml", "--input", "data={path}"),
+    ("build", "{path}"),
+    ("build", "job.yaml", "--input", "data={path}"),
+    ("rerun", RUN, "--input", "data={path}"),
+    ("export", RUN, "x", "--inputs", "--input", "data={path}"),
+    ("lock", "{path}"),
+    ("lock", "--output", "{path}"),
+    ("init", "{path}"),
+    ("import", "{path}"),
+    ("data add", "{path}"),
+    ("origin", "{path}"),
+    ("audit", "--offline", "{path}"),
+    ("audit", "--offline", "{path}.html"),
+    ("audit", "--witness", "{path}"),
+    ("audit", "--key", "{path}"),
+    ("attestation verify", "{path}", "--key", KEY),
+    ("attestation verify", "x", "--key", "{path}"),
+    ("attestation verify", "x", "--key", KEY, "--file", "{path}"),
+)
+
+
+def takes_a_path(parameter: click.Parameter) -> bool:
+    return isinstance(parameter.type, PathType) or bool(
+        re.search(
+            "(?<!/)(PATH|FILE|FOLDER|DIR)", getattr(parameter, "metavar", None) or ""
+        )  # no /PATH of a URL
+    )
+
+
+def test_every_verb_that_takes_a_path_is_tried_here() -> None:
+    tried = {words[0] for words in (*WRITE, *READ)}
+    for verb in VERBS.keys() - GROUPS:
+        command = importlib.import_module(module_of(verb)).command
+        assert verb in tried or not any(map(takes_a_path, command.params)), verb
+
+
+@pytest.fixture(params=["a long name", "a long path", "below a file"])
+def nowhere(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    (tmp_path / "file").write_text("in the way")
+    below = {"a long name": "x" * 300, "a long path": f"{'d' * 200}/" * 25 + "x", "below a file": "file/x"}
+    return tmp_path / below[request.param]
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        (disk / "train.py").write_text("print(1)\n")
+        let_nobody_write(disk)
+        yield disk
+
+
+def told(reprise: Callable[..., Any], home: Path, words: tuple[str, ...], path: Path) -> str:
+    verb, *rest = words
+    ran = reprise(*verb.split(), *(word.replace("{path}", str(path)) for word in rest))
+    assert (ran.code, f"\n{ran.err}".count("\nreprise: ")) == (2, 1), ran
+    assert list(home.glob("crash-*")) == []
+    return str(ran.err)
+
+
+@pytest.mark.parametrize("words", [*WRITE, *READ], ids=" ".join)
+def test_a_place_where_nothing_can_be(
+    reprise: Callable[..., Any],
+    home: Path,
+    tmp_path: Path,
+    nowhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.yaml").write_text("name: x\nbase: cpu\ncommand: x\ninputs: {data: file}\n")
+    (tmp_path / "requirements.txt").write_text("x\n")
+    told(reprise, home, words, nowhere)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("words", WRITE, ids=" ".join)
+def test_a_folder_that_nobody_may_write_to(
+    reprise: Callable[..., Any], home: Path, closed: Path, words: tuple[str, ...]
+) -> None:
+    assert f"nothing can be written into the folder {closed}\n" in told(reprise, home, words, closed / "x")
+
+
+@pytest.mark.server
+def test_a_folder_that_is_there_and_closed(reprise: Callable[..., Any], home: Path, closed: Path) -> None:
+    said = told(reprise, home, ("outputs", RUN, "--to", "{path}"), closed)
+    assert f"nothing can be written into the folder {closed}\n" in said
+    said = told(reprise, home, ("init", "{path}", "--yes"), closed)
+    assert f"cannot write into {closed}: Read-only file system" in said
