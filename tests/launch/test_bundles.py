@@ -22,6 +22,7 @@ from support.examples import tries
 from support.records import new_run
 
 from orchestrator import disk_room
+from orchestrator.audit.exports.crate.write_crate import CrateRequest, write_crate
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RecordError, RepriseError, StoreError, UsageError
 from orchestrator.image.assembly import tar
@@ -44,6 +45,7 @@ from orchestrator.launch.bundles.bundle_form import (
 from orchestrator.launch.bundles.export_bundle import ExportRequest, export
 from orchestrator.launch.bundles.import_bundle import import_bundle
 from orchestrator.launch.crash_points import IMPORT_POINTS
+from orchestrator.launch.inputs.cache_room import remove
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.launch.watch import Silent
@@ -418,6 +420,29 @@ def test_input_data_comes_over_and_is_found(
     (found["set"] / "same.csv").write_text("9,9")
     import_bundle(other, path, SILENT)
     assert (found["set"] / "same.csv").read_text() == "1,2"
+
+
+def test_a_copy_stays_while_it_is_exported(
+    session: Session, other: Session, with_inputs: Made, data: Path, tmp_path: Path
+) -> None:
+    """Another process makes room in the cache just then."""
+    import_bundle(other, write(session, with_inputs.original, tmp_path / "b.tar", inputs=True), SILENT)
+    shutil.rmtree(data)
+    (tmp_path / "weights.bin").unlink()
+    copies = list(other.record.run(with_inputs.original).program.inputs.values())
+    freed: list[int] = []
+
+    class Eager(Silent):
+        def moved(self, done: int, total: int) -> None:
+            freed.extend(remove(other.inputs, digest) for digest in copies)
+
+    export(other, ExportRequest(target=with_inputs.original, path=tmp_path / "c.tar", inputs=True), Eager())
+    assert (tmp_path / "c.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    assert freed and not any(freed)
+    request = CrateRequest(path=tmp_path / "crate", inputs=True)
+    write_crate(other, other.record.run(with_inputs.original), request, Eager())
+    assert (tmp_path / "crate" / "inputs" / "set" / "ümlaut").read_text() == "x"
+    assert not any(freed)
 
 
 @pytest.mark.parametrize("name", ["set", "weights"])
