@@ -593,14 +593,24 @@ def test_a_job_that_wrote_a_folders_list_does_not_stand_for_its_files(place: Pla
     assert tree_of(materialise(there, known.digest, SILENT)) == tree_of(data)
 
 
-def test_a_folder_whose_list_nobody_would_read_is_not_stored(
-    place: Place, data: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["its length", "a path"])
+def test_a_folder_whose_list_nobody_would_read_is_refused_before_its_first_byte_goes(
+    place: Place, data: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """Else a box that fetched it would take the list for a file."""
+    """Else a box that fetched it would take the list for a file. Links make paths that no disk has."""
     here = place.session("here")
-    monkeypatch.setattr(folder_list, "MOST_LIST", 100)
-    with pytest.raises(UsageError, match="more than 100 bytes"):
+    if what == "its length":
+        monkeypatch.setattr(folder_list, "MOST_LIST", 100)
+    else:
+        for number in range(17):
+            (data / f"{number}").mkdir()
+            (data / f"{number}" / ("x" * 255)).symlink_to(f"../{number + 1}")
+        (data / "17").mkdir()
+        (data / "17" / "file").touch()
+    said = "more than 100 bytes" if what == "its length" else "longer than any"
+    with pytest.raises(UsageError, match=said):
         put_input(here, data, SILENT)
+    assert not any(here.store.has(Digest.of_file(path)) for path in data.rglob("*.bin"))
     assert not here.store.has(digest_of(data))
 
 
