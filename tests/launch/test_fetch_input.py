@@ -633,9 +633,16 @@ def test_what_a_collection_took_during_a_long_upload_is_put_again(
             monkeypatch.setattr(upload_input, "SOON", 3600.0)
 
     monkeypatch.setattr(here.store, "uploads", slow)
-    put_input(here, data, SILENT)
+    moves: list[tuple[int, int]] = []
+
+    class Told(Silent):
+        def moved(self, done: int, total: int) -> None:
+            moves.append((done, total))
+
+    put_input(here, data, Told())
     assert len(asked) == 6
     here.store.verify(victim)
+    assert moves[-1] == (20_001, 20_001) and max(moves) == moves[-1]
 
 
 def test_what_a_collection_took_of_one_input_while_the_next_went_is_put_again(

@@ -74,11 +74,11 @@ def _put_folder(session: Session, path: Path, data: InputData, watch: Watch, *, 
         work = _Upload(session, watch, sum(size for _, _, size in once.values()), thorough=thorough)
         began = time.monotonic()
         work.put_all(path, list(once.values()))
-        while (
-            time.monotonic() - began >= SOON
-        ):  # no row names the files yet: a collection can have taken some
+        while time.monotonic() - began >= SOON:  # no row names the files yet: a collection can take them
             began = time.monotonic()
-            work.put_all(path, _gone(session, once))
+            gone = _gone(session, once)
+            work.lost(gone)
+            work.put_all(path, gone)
         whole.put(session.store)
 
 
@@ -101,6 +101,10 @@ class _Upload:
             with self._store.uploads() as uploads:
                 self._put_part(root, part, uploads)
             crash_point("input stored")
+
+    def lost(self, files: Sequence[tuple[str | None, str, int]]) -> None:
+        """These were put, and are gone: they are still to come."""
+        self._moved(-sum(size for _, _, size in files))
 
     def _put_part(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
         few = in_parts(files, itemgetter(2), FEW, LARGE)
