@@ -32,6 +32,7 @@ from orchestrator.image.base.make_base import base_from_parts
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Image, PythonFacts
 from orchestrator.image.stored_image import stored_image
+from orchestrator.launch.bundles import bundle_archive, bundle_form
 from orchestrator.launch.bundles.bundle_archive import Piece, write_archive
 from orchestrator.launch.bundles.bundle_form import (
     Bundle,
@@ -400,7 +401,15 @@ def test_input_data_comes_over_and_is_found(
 
     path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
     shutil.rmtree(data)
-    done = import_bundle(other, path, SILENT)
+    moves: list[tuple[int, int]] = []
+
+    class Told(Silent):
+        def moved(self, done: int, total: int) -> None:
+            moves.append((done, total))
+
+    done = import_bundle(other, path, Told())
+    sizes = sum(size for _, size in read_bundle(members(path)["reprise.json"][1]).blobs)
+    assert moves == sorted(moves) and moves[-1] == (sizes, sizes)
     assert {item.folder for item in done.inputs} == {True, False}
     run = other.record.run(with_inputs.original)
     found = located_inputs(other, run.program.inputs, run.input_paths, SILENT).paths
@@ -443,6 +452,58 @@ def test_a_copy_stays_while_it_is_exported(
     write_crate(other, other.record.run(with_inputs.original), request, Eager())
     assert (tmp_path / "crate" / "inputs" / "set" / "ümlaut").read_text() == "x"
     assert not any(freed)
+
+
+BOUNDS: dict[str, Callable[[Bundle, bytes], int]] = {
+    "MAX_BLOBS": lambda bundle, document: len(bundle.blobs),
+    "MAX_DOCUMENT": lambda bundle, document: len(document),
+    "MAX_RECORD": lambda bundle, document: max(dict(bundle.blobs)[run] for run in bundle.runs),
+    "MAX_CONFIG": lambda bundle, document: max(
+        dict(bundle.blobs)[one] for one in (bundle.image, bundle.config)
+    ),
+    "MAX_SMALL": lambda bundle, document: max(
+        dict(bundle.blobs)[one.digest] for one in bundle.inputs if one.folder
+    ),
+}
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_what_is_exported_is_imported_and_what_no_import_takes_is_not_exported(
+    session: Session,
+    other: Session,
+    with_inputs: Made,
+    tmp_path: Path,
+    bound: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
+    document = members(path)["reprise.json"][1]
+    exact = BOUNDS[bound](read_bundle(document), document)
+    for module in (bundle_form, bundle_archive):
+        monkeypatch.setattr(module, bound, exact - 1, raising=False)
+    with pytest.raises(UsageError, match=r"at most|too much for one bundle"):
+        write(session, with_inputs.original, tmp_path / "more.tar", inputs=True)
+    assert not (tmp_path / "more.tar").exists()
+    with pytest.raises(StoreError):
+        import_bundle(other, path, SILENT)
+    for module in (bundle_form, bundle_archive):
+        monkeypatch.setattr(module, bound, exact, raising=False)
+    import_bundle(other, write(session, with_inputs.original, tmp_path / "c.tar", inputs=True), SILENT)
+
+
+def test_a_folder_whose_paths_no_import_takes_is_not_exported(session: Session, tmp_path: Path) -> None:
+    """Links make paths that are longer than any on a disk."""
+    folder = tmp_path / "links"
+    for number in range(18):
+        (folder / f"{number}").mkdir(parents=True)
+        (folder / f"{number}" / ("x" * 255)).symlink_to(f"../{number + 1}")
+    (folder / "17" / ("x" * 255)).unlink()
+    (folder / "17" / "file").touch()
+    image = make_image(session, {"set": digest_of(folder)})
+    run = record_run(session, image, "one", input_paths={"set": str(folder)})
+    with pytest.raises(UsageError, match="longer than any"):
+        write(session, run, tmp_path / "b.tar", inputs=True)
+    assert write(session, run, tmp_path / "b.tar").exists()
 
 
 @pytest.mark.parametrize("name", ["set", "weights"])

@@ -19,14 +19,13 @@ from orchestrator.image.image_model import Image
 from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.bundles.bundle_archive import Piece, write_archive
 from orchestrator.launch.bundles.bundle_form import (
-    MAX_BLOBS,
-    MAX_DOCUMENT,
-    MAX_RECORD,
     Bundle,
     BundleInput,
     evidence,
     in_order,
     index_files,
+    read_listing,
+    refuse_excess,
 )
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import find_inputs
@@ -185,8 +184,6 @@ class _BundleParts:
     def add_run(self, item: Carried) -> None:
         """Keep the run's document in a file: a thousand of them would fill the memory."""
         run, data = item.run, item.to_bytes()
-        if len(data) > MAX_RECORD:
-            raise StoreError(f"run {run.id} makes a document of {len(data)} bytes, more than {MAX_RECORD}")
         digest = self.runs[run.id] = Digest.of(data)
         path = self._folder / digest.hex
         path.write_bytes(data)
@@ -234,6 +231,10 @@ class _BundleParts:
             raise UsageError(
                 f"input {name}: {path} is {Digest.of(data)}, not {digest}", f"--input {name}=PATH"
             )
+        try:
+            read_listing(data)
+        except ValueError as error:  # links make paths that no list of a folder may have
+            raise UsageError(f"input {name}: {path}: {error}", "leave --inputs out") from error
         self.pieces[digest] = Piece.of(data, f"the listing of {path}")
         for file, text, size in entries:
             self.pieces[Digest(f"sha256:{text}")] = Piece(
@@ -251,9 +252,22 @@ class _BundleParts:
         )
         sizes = {digest: piece.size for digest, piece in self.pieces.items()}
         bundle = draft.model_copy(update={"blobs": in_order(draft.first, sizes)})
-        if len(sizes) > MAX_BLOBS or len(bundle.to_bytes()) > MAX_DOCUMENT:
-            raise UsageError(f"{len(sizes)} blobs are too many for one bundle", "export single runs")
+        self._refuse_excess(bundle)
         return bundle
+
+    def _refuse_excess(self, bundle: Bundle) -> None:
+        """UsageError for a bundle that no import takes."""
+        hint = "export single runs, or leave --inputs out"
+        for digest, most in bundle.most.items():
+            piece = self.pieces[digest]
+            if piece.size > most:
+                raise UsageError(
+                    f"{piece.what} has {piece.size} bytes, and a bundle takes {most} at most", hint
+                )
+        try:
+            refuse_excess(bundle.to_bytes(), len(bundle.blobs))
+        except ValueError as error:
+            raise UsageError(f"this is too much for one bundle: {error}", hint) from error
 
 
 def _file(path: Path) -> Callable[[], BinaryIO]:
