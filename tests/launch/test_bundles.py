@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -47,6 +48,7 @@ from orchestrator.launch.bundles.export_bundle import ExportRequest, export
 from orchestrator.launch.bundles.import_bundle import import_bundle
 from orchestrator.launch.crash_points import IMPORT_POINTS
 from orchestrator.launch.inputs.cache_room import remove
+from orchestrator.launch.inputs.fetch_input import materialise
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.launch.watch import Silent
@@ -429,6 +431,19 @@ def test_input_data_comes_over_and_is_found(
     (found["set"] / "same.csv").write_text("9,9")
     import_bundle(other, path, SILENT)
     assert (found["set"] / "same.csv").read_text() == "1,2"
+
+
+def test_input_data_comes_over_where_a_file_has_no_more_links(
+    session: Session, other: Session, with_inputs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
+
+    def none(*_: object, **__: object) -> None:
+        raise OSError(errno.EMLINK, "Too many links")
+
+    monkeypatch.setattr(os, "link", none)
+    for item in import_bundle(other, path, SILENT).inputs:
+        assert digest_of(materialise(other, item.digest, SILENT)) == item.digest
 
 
 def test_a_copy_stays_while_it_is_exported(
