@@ -226,16 +226,17 @@ def test_inputs_are_taken_by_digest_only(tmp_path: Path) -> None:
     run = make_run(program=Program(name="x", command=("python",), inputs=inputs), input_paths={})
     given = {"set": tmp_path / "data", "one": tmp_path / "one.txt"}
     with Session(load({"REPRISE_HOME": str(tmp_path / "home")})) as session:
-        found = {one.path: one.open().read() for one in input_parts(session, run, given)}
+        with input_parts(session, run, given) as parts:
+            found = {one.path: one.open().read() for one in parts}
         assert found == {"inputs/set/a.csv": b"1", "inputs/one": b"one"}
         for file in ("data/a.csv", "one.txt"):
             (tmp_path / file).write_text("other")
-            with pytest.raises(UsageError, match="not sha256:"):
-                input_parts(session, run, given)
+            with pytest.raises(UsageError, match="not sha256:"), input_parts(session, run, given):
+                pass
             (tmp_path / file).write_text("1" if file == "data/a.csv" else "one")
         (tmp_path / "data" / "link").symlink_to("/etc/passwd")
-        with pytest.raises(UsageError, match="link"):
-            input_parts(session, run, given)
+        with pytest.raises(UsageError, match="link"), input_parts(session, run, given):
+            pass
 
 
 LONG = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from support.failing_disk import Torn
 from support.records import new_run
 
 from orchestrator import disk_room
+from orchestrator.audit.exports.crate.write_crate import CrateRequest, write_crate
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RecordError, RepriseError, StoreError, UsageError
 from orchestrator.image.assembly import tar
@@ -32,6 +34,7 @@ from orchestrator.image.base.make_base import base_from_parts
 from orchestrator.image.image_layout import ImageLayout
 from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Image, PythonFacts
 from orchestrator.image.stored_image import stored_image
+from orchestrator.launch.bundles import bundle_archive, bundle_form
 from orchestrator.launch.bundles.bundle_archive import Piece, write_archive
 from orchestrator.launch.bundles.bundle_form import (
     Bundle,
@@ -45,6 +48,8 @@ from orchestrator.launch.bundles.bundle_form import (
 from orchestrator.launch.bundles.export_bundle import ExportRequest, export
 from orchestrator.launch.bundles.import_bundle import import_bundle
 from orchestrator.launch.crash_points import IMPORT_POINTS
+from orchestrator.launch.inputs.cache_room import remove
+from orchestrator.launch.inputs.fetch_input import materialise
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.rerun_target import facts_of
 from orchestrator.launch.watch import Silent
@@ -399,7 +404,15 @@ def test_input_data_comes_over_and_is_found(
 
     path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
     shutil.rmtree(data)
-    done = import_bundle(other, path, SILENT)
+    moves: list[tuple[int, int]] = []
+
+    class Told(Silent):
+        def moved(self, done: int, total: int) -> None:
+            moves.append((done, total))
+
+    done = import_bundle(other, path, Told())
+    sizes = sum(size for _, size in read_bundle(members(path)["reprise.json"][1]).blobs)
+    assert moves == sorted(moves) and moves[-1] == (sizes, sizes)
     assert {item.folder for item in done.inputs} == {True, False}
     run = other.record.run(with_inputs.original)
     found = located_inputs(other, run.program.inputs, run.input_paths, SILENT).paths
@@ -419,6 +432,94 @@ def test_input_data_comes_over_and_is_found(
     (found["set"] / "same.csv").write_text("9,9")
     import_bundle(other, path, SILENT)
     assert (found["set"] / "same.csv").read_text() == "1,2"
+
+
+def test_input_data_comes_over_where_a_file_has_no_more_links(
+    session: Session, other: Session, with_inputs: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
+
+    def none(*_: object, **__: object) -> None:
+        raise OSError(errno.EMLINK, "Too many links")
+
+    monkeypatch.setattr(os, "link", none)
+    for item in import_bundle(other, path, SILENT).inputs:
+        assert digest_of(materialise(other, item.digest, SILENT)) == item.digest
+
+
+def test_a_copy_stays_while_it_is_exported(
+    session: Session, other: Session, with_inputs: Made, data: Path, tmp_path: Path
+) -> None:
+    """Another process makes room in the cache just then."""
+    import_bundle(other, write(session, with_inputs.original, tmp_path / "b.tar", inputs=True), SILENT)
+    shutil.rmtree(data)
+    (tmp_path / "weights.bin").unlink()
+    copies = list(other.record.run(with_inputs.original).program.inputs.values())
+    freed: list[int] = []
+
+    class Eager(Silent):
+        def moved(self, done: int, total: int) -> None:
+            freed.extend(remove(other.inputs, digest) for digest in copies)
+
+    export(other, ExportRequest(target=with_inputs.original, path=tmp_path / "c.tar", inputs=True), Eager())
+    assert (tmp_path / "c.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    assert freed and not any(freed)
+    request = CrateRequest(path=tmp_path / "crate", inputs=True)
+    write_crate(other, other.record.run(with_inputs.original), request, Eager())
+    assert (tmp_path / "crate" / "inputs" / "set" / "ümlaut").read_text() == "x"
+    assert not any(freed)
+
+
+BOUNDS: dict[str, Callable[[Bundle, bytes], int]] = {
+    "MAX_BLOBS": lambda bundle, document: len(bundle.blobs),
+    "MAX_DOCUMENT": lambda bundle, document: len(document),
+    "MAX_RECORD": lambda bundle, document: max(dict(bundle.blobs)[run] for run in bundle.runs),
+    "MAX_CONFIG": lambda bundle, document: max(
+        dict(bundle.blobs)[one] for one in (bundle.image, bundle.config)
+    ),
+    "MAX_SMALL": lambda bundle, document: max(
+        dict(bundle.blobs)[one.digest] for one in bundle.inputs if one.folder
+    ),
+}
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_what_is_exported_is_imported_and_what_no_import_takes_is_not_exported(
+    session: Session,
+    other: Session,
+    with_inputs: Made,
+    tmp_path: Path,
+    bound: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write(session, with_inputs.original, tmp_path / "b.tar", inputs=True)
+    document = members(path)["reprise.json"][1]
+    exact = BOUNDS[bound](read_bundle(document), document)
+    for module in (bundle_form, bundle_archive):
+        monkeypatch.setattr(module, bound, exact - 1, raising=False)
+    with pytest.raises(UsageError, match=r"at most|too much for one bundle"):
+        write(session, with_inputs.original, tmp_path / "more.tar", inputs=True)
+    assert not (tmp_path / "more.tar").exists()
+    with pytest.raises(StoreError):
+        import_bundle(other, path, SILENT)
+    for module in (bundle_form, bundle_archive):
+        monkeypatch.setattr(module, bound, exact, raising=False)
+    import_bundle(other, write(session, with_inputs.original, tmp_path / "c.tar", inputs=True), SILENT)
+
+
+def test_a_folder_whose_paths_no_import_takes_is_not_exported(session: Session, tmp_path: Path) -> None:
+    """Links make paths that are longer than any on a disk."""
+    folder = tmp_path / "links"
+    for number in range(18):
+        (folder / f"{number}").mkdir(parents=True)
+        (folder / f"{number}" / ("x" * 255)).symlink_to(f"../{number + 1}")
+    (folder / "17" / ("x" * 255)).unlink()
+    (folder / "17" / "file").touch()
+    image = make_image(session, {"set": digest_of(folder)})
+    run = record_run(session, image, "one", input_paths={"set": str(folder)})
+    with pytest.raises(UsageError, match="longer than any"):
+        write(session, run, tmp_path / "b.tar", inputs=True)
+    assert write(session, run, tmp_path / "b.tar").exists()
 
 
 @pytest.mark.parametrize("name", ["set", "weights"])

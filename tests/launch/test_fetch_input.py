@@ -595,14 +595,24 @@ def test_a_job_that_wrote_a_folders_list_does_not_stand_for_its_files(place: Pla
     assert tree_of(materialise(there, known.digest, SILENT)) == tree_of(data)
 
 
-def test_a_folder_whose_list_nobody_would_read_is_not_stored(
-    place: Place, data: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["its length", "a path"])
+def test_a_folder_whose_list_nobody_would_read_is_refused_before_its_first_byte_goes(
+    place: Place, data: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """Else a box that fetched it would take the list for a file."""
+    """Else a box that fetched it would take the list for a file. Links make paths that no disk has."""
     here = place.session("here")
-    monkeypatch.setattr(folder_list, "MOST_LIST", 100)
-    with pytest.raises(UsageError, match="more than 100 bytes"):
+    if what == "its length":
+        monkeypatch.setattr(folder_list, "MOST_LIST", 100)
+    else:
+        for number in range(17):
+            (data / f"{number}").mkdir()
+            (data / f"{number}" / ("x" * 255)).symlink_to(f"../{number + 1}")
+        (data / "17").mkdir()
+        (data / "17" / "file").touch()
+    said = "more than 100 bytes" if what == "its length" else "longer than any"
+    with pytest.raises(UsageError, match=said):
         put_input(here, data, SILENT)
+    assert not any(here.store.has(Digest.of_file(path)) for path in data.rglob("*.bin"))
     assert not here.store.has(digest_of(data))
 
 
@@ -625,9 +635,16 @@ def test_what_a_collection_took_during_a_long_upload_is_put_again(
             monkeypatch.setattr(upload_input, "SOON", 3600.0)
 
     monkeypatch.setattr(here.store, "uploads", slow)
-    put_input(here, data, SILENT)
+    moves: list[tuple[int, int]] = []
+
+    class Told(Silent):
+        def moved(self, done: int, total: int) -> None:
+            moves.append((done, total))
+
+    put_input(here, data, Told())
     assert len(asked) == 6
     here.store.verify(victim)
+    assert moves[-1] == (20_001, 20_001) and max(moves) == moves[-1]
 
 
 def test_what_a_collection_took_of_one_input_while_the_next_went_is_put_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
+from orchestrator.launch.inputs.cache_room import remove
 from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import find_inputs, located_inputs
@@ -63,7 +65,8 @@ def test_a_copy_takes_the_place_of_what_changed_and_the_message_says_so(
     assert [text.endswith("the copy that Reprise kept is used") for text in watch.notes] == (
         [] if change == "gone" else [True]
     )
-    assert find_inputs(session, {"set": digest}, {})["set"] == found.paths["set"]
+    with find_inputs(session, {"set": digest}, {}) as there:
+        assert there["set"] == found.paths["set"]
 
 
 def test_a_path_that_was_given_must_be_right(session: Session, folder: Path) -> None:
@@ -78,4 +81,35 @@ def test_an_input_that_nobody_has_is_said(session: Session, tmp_path: Path) -> N
     with pytest.raises(UsageError, match=r"nowhere: No such file.*kept no copy"):
         located_inputs(session, {"set": Digest.of(b"x")}, nowhere, Silent())
     with pytest.raises(UsageError, match="no copy was kept"):
-        find_inputs(session, {"set": Digest.of(b"x")}, nowhere)
+        find_inputs(session, {"set": Digest.of(b"x")}, nowhere).__enter__()
+
+
+def test_copies_stay_while_they_are_read_and_two_names_of_one_are_no_trouble(
+    session: Session, folder: Path
+) -> None:
+    one, two = put_input(session, folder, Silent()).digest, put_input(session, folder / "a", Silent()).digest
+    with find_inputs(session, {"a": one, "b": two, "c": one}, {}) as found:
+        assert found["a"] == found["c"]
+        assert [remove(session.inputs, digest) for digest in (one, two)] == [0, 0]
+        assert (found["a"] / "a").read_bytes() == found["b"].read_bytes() == b"A"
+    assert sum(remove(session.inputs, digest) for digest in (one, two)) > 0
+
+
+def test_two_who_hold_the_same_copies_by_other_names_do_not_wait_for_each_other(
+    session: Session, folder: Path
+) -> None:
+    digests = [put_input(session, folder / name, Silent()).digest for name in ("a", "b")]
+    both = threading.Barrier(2)
+
+    def hold(names: str) -> None:
+        both.wait(60)
+        for _ in range(50):
+            with find_inputs(session, dict(zip(names, digests, strict=True)), {}):
+                pass
+
+    threads = [threading.Thread(target=hold, args=(names,), daemon=True) for names in ("xy", "yx")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from support.altered import flip_file
+from support.records import new_run
 from support.small_disk import small_disk
 
 from orchestrator.digest import Digest
@@ -21,12 +24,14 @@ from orchestrator.disk_room import RESERVE
 from orchestrator.launch.execute.run_lock import run_lock
 from orchestrator.launch.inputs import cache_room, fetch_input
 from orchestrator.launch.inputs.cache_room import make_room, remove, size_of
-from orchestrator.launch.inputs.fetch_input import materialise
+from orchestrator.launch.inputs.fetch_input import copy_out, materialise
+from orchestrator.launch.inputs.share_inputs import offer_inputs
 from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
 from orchestrator.settings import load
 from orchestrator.spec.inputs import read_input
+from orchestrator.spec.program import Program
 
 SILENT = Silent()
 RUN = "0123456789abcdef"
@@ -275,6 +280,35 @@ def test_what_others_fetch_and_remove_meanwhile_is_no_fault(
     make_room(box.settings, box.inputs, 1, "a byte")
     assert not any(box.inputs.has(digest) for digest in digests)
     assert size_of(box.inputs) <= 100
+
+
+@pytest.mark.parametrize("way", ["copied", "shared"])
+def test_what_is_just_read_stays_where_another_process_makes_room(
+    box: Session, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    sent, freed = put_input(box, data, SILENT), []
+    materialise(box, sent.digest, SILENT)
+
+    def making_room(source: Path, target: Path) -> None:
+        freed.append(remove(box.inputs, sent.digest))
+        real(source, target)
+
+    class Eager(Silent):
+        def phase(self, name: str, detail: str = "") -> None:
+            freed.append(remove(box.inputs, sent.digest))
+
+    if way == "copied":
+        real = shutil.copyfile
+        monkeypatch.setattr(shutil, "copyfile", making_room)
+        copy_out(box, sent.digest, tmp_path / "mine", SILENT)
+        assert read_input(tmp_path / "mine").digest == sent.digest
+    else:
+        box.store.remove(sent.digest, box.store.now() + timedelta(days=1))
+        program = Program(name="job", command=("python",), inputs={"data": sent.digest})
+        offer_inputs(box, new_run(program=program, inputs=(sent,)), (), Eager())
+        assert box.store.has(sent.digest)
+    assert freed and not any(freed)
+    assert remove(box.inputs, sent.digest) > 0
 
 
 def test_a_run_that_begins_again_keeps_its_pin(

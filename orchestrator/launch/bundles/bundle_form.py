@@ -36,7 +36,6 @@ MAX_BLOBS = 1_000_000
 MAX_RECORD = 256 << 20  # bytes of one run: a million points of metrics make 60 MB
 MAX_SMALL = 64 << 20  # bytes of a folder's listing
 MAX_CONFIG = 8 << 20  # bytes of a manifest or a config; the same limit as for a registry's
-_PARTS = 3 * MAX_BLOBS  # of a `reprise.json`
 
 Size = Annotated[int, Field(ge=0, lt=1 << 50)]  # bytes
 
@@ -63,6 +62,12 @@ class Bundle(Value):
         listings = (one.digest for one in self.inputs if one.folder)
         return tuple(dict.fromkeys((*self.runs, self.image, self.config, *listings)))
 
+    @property
+    def most(self) -> dict[Digest, int]:
+        """Bytes that each of `first` may have."""
+        found = dict.fromkeys(self.first, MAX_SMALL) | dict.fromkeys(self.runs, MAX_RECORD)
+        return found | dict.fromkeys((self.image, self.config), MAX_CONFIG)
+
     def to_bytes(self) -> bytes:
         return canonical_json(self.model_dump(mode="json"))
 
@@ -74,8 +79,7 @@ def in_order(first: tuple[Digest, ...], sizes: dict[Digest, int]) -> tuple[tuple
 
 def read_bundle(data: bytes) -> Bundle:
     """From the bytes of `reprise.json`. ValueError says what is wrong."""
-    if marks(data) > _PARTS:
-        raise ValueError(f"more than {MAX_BLOBS} blobs")
+    refuse_excess(data)
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -90,11 +94,19 @@ def read_bundle(data: bytes) -> Bundle:
     except ValidationError as error:
         raise ValueError(first_problem(error)) from None
     sizes = dict(bundle.blobs)
-    if len(bundle.blobs) > MAX_BLOBS:
-        raise ValueError(f"more than {MAX_BLOBS} blobs")
+    refuse_excess(data, len(bundle.blobs))
     if not sizes.keys() >= set(bundle.first) or bundle.blobs != in_order(bundle.first, sizes):
         raise ValueError("the blobs are not in their order")
     return bundle
+
+
+def refuse_excess(data: bytes, blobs: int = 0) -> None:
+    """ValueError for a `reprise.json` that no import takes. `blobs`: their number, where it is known."""
+    if len(data) > MAX_DOCUMENT:
+        raise ValueError(f"{len(data)} bytes, more than {MAX_DOCUMENT}")
+    # A blob makes three marks, and one more where it is a run; all else makes few.
+    if blobs > MAX_BLOBS or marks(data) > 4 * MAX_BLOBS + 1000:
+        raise ValueError(f"more than {MAX_BLOBS} blobs")
 
 
 def index_files(image: Loadable, document: bytes) -> dict[str, bytes]:

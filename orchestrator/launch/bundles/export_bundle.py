@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
@@ -19,19 +19,17 @@ from orchestrator.image.image_model import Image
 from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.bundles.bundle_archive import Piece, write_archive
 from orchestrator.launch.bundles.bundle_form import (
-    MAX_BLOBS,
-    MAX_DOCUMENT,
-    MAX_RECORD,
     Bundle,
     BundleInput,
     evidence,
     in_order,
     index_files,
+    read_listing,
+    refuse_excess,
 )
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.find_inputs import find_inputs
 from orchestrator.launch.watch import Watch
-from orchestrator.record.run_record import RunRecord
 from orchestrator.record.runs.unreadable_rows import unreadable
 from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.spec.inputs import listing, open_input
@@ -72,11 +70,11 @@ def export(session: Session, request: ExportRequest, watch: Watch) -> ExportedBu
         parts = _BundleParts(session, folder)
         _gather(session, [] if request.image_only else chosen, parts)
         parts.add_image(image, request.thin)
-        if request.inputs or request.input_paths:
-            parts.add_inputs(image, [session.record.run(run) for run in chosen], request.input_paths)
-        bundle = parts.bundle(image)
-        files = index_files(image, bundle.to_bytes())
-        size = write_archive(request.path, bundle, files, parts.pieces, watch)
+        with _inputs(session, request, image, chosen) as paths:
+            parts.add_inputs(image, paths)
+            bundle = parts.bundle(image)
+            files = index_files(image, bundle.to_bytes())
+            size = write_archive(request.path, bundle, files, parts.pieces, watch)
     return ExportedBundle(
         path=request.path,
         size=size,
@@ -86,6 +84,18 @@ def export(session: Session, request: ExportRequest, watch: Watch) -> ExportedBu
         left_out=bundle.left_out,
         inputs=tuple(item.digest for item in bundle.inputs),
     )
+
+
+def _inputs(
+    session: Session, request: ExportRequest, image: Image, chosen: list[str]
+) -> AbstractContextManager[dict[str, Path]]:
+    """Where the input data lies that is to go along."""
+    if not request.inputs and not request.input_paths:
+        return nullcontext({})
+    runs = map(session.record.run, chosen)
+    known = {name: str(path) for run in runs for name, path in run.input_paths.items()}
+    given = {name: str(path) for name, path in request.input_paths.items()}
+    return find_inputs(session, image.program.inputs, known | given)
 
 
 @contextmanager
@@ -174,8 +184,6 @@ class _BundleParts:
     def add_run(self, item: Carried) -> None:
         """Keep the run's document in a file: a thousand of them would fill the memory."""
         run, data = item.run, item.to_bytes()
-        if len(data) > MAX_RECORD:
-            raise StoreError(f"run {run.id} makes a document of {len(data)} bytes, more than {MAX_RECORD}")
         digest = self.runs[run.id] = Digest.of(data)
         path = self._folder / digest.hex
         path.write_bytes(data)
@@ -203,14 +211,11 @@ class _BundleParts:
                 name = f"layer {layer.title or layer.kind.value}"
                 self.pieces[layer.digest] = Piece(layer.size, _stored(layout.open, layer.digest), name)
 
-    def add_inputs(self, image: Image, runs: Iterable[RunRecord], given: dict[str, Path]) -> None:
+    def add_inputs(self, image: Image, paths: Mapping[str, Path]) -> None:
         """Add input data. Writing it finds bytes that are not the program's."""
-        known = {name: str(path) for run in runs for name, path in run.input_paths.items()}
-        paths = known | {name: str(path) for name, path in given.items()}
-        wanted = image.program.inputs
-        for name, path in find_inputs(self._session, wanted, paths).items():
+        for name, path in paths.items():
             try:
-                self._add_input(name, wanted[name], path)
+                self._add_input(name, image.program.inputs[name], path)
             except (OSError, UnicodeEncodeError) as error:
                 raise UsageError(f"input {name}: {path}: {error}", f"--input {name}=PATH") from error
 
@@ -226,6 +231,10 @@ class _BundleParts:
             raise UsageError(
                 f"input {name}: {path} is {Digest.of(data)}, not {digest}", f"--input {name}=PATH"
             )
+        try:
+            read_listing(data)
+        except ValueError as error:  # links make paths that no list of a folder may have
+            raise UsageError(f"input {name}: {path}: {error}", "leave --inputs out") from error
         self.pieces[digest] = Piece.of(data, f"the listing of {path}")
         for file, text, size in entries:
             self.pieces[Digest(f"sha256:{text}")] = Piece(
@@ -243,9 +252,22 @@ class _BundleParts:
         )
         sizes = {digest: piece.size for digest, piece in self.pieces.items()}
         bundle = draft.model_copy(update={"blobs": in_order(draft.first, sizes)})
-        if len(sizes) > MAX_BLOBS or len(bundle.to_bytes()) > MAX_DOCUMENT:
-            raise UsageError(f"{len(sizes)} blobs are too many for one bundle", "export single runs")
+        self._refuse_excess(bundle)
         return bundle
+
+    def _refuse_excess(self, bundle: Bundle) -> None:
+        """UsageError for a bundle that no import takes."""
+        hint = "export single runs, or leave --inputs out"
+        for digest, most in bundle.most.items():
+            piece = self.pieces[digest]
+            if piece.size > most:
+                raise UsageError(
+                    f"{piece.what} has {piece.size} bytes, and a bundle takes {most} at most", hint
+                )
+        try:
+            refuse_excess(bundle.to_bytes(), len(bundle.blobs))
+        except ValueError as error:
+            raise UsageError(f"this is too much for one bundle: {error}", hint) from error
 
 
 def _file(path: Path) -> Callable[[], BinaryIO]:

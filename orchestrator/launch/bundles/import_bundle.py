@@ -19,9 +19,6 @@ from orchestrator.image.image_model import Image
 from orchestrator.image.stored_image import image_of
 from orchestrator.launch.bundles.bundle_archive import BundleArchive, open_archive
 from orchestrator.launch.bundles.bundle_form import (
-    MAX_CONFIG,
-    MAX_RECORD,
-    MAX_SMALL,
     BundleInput,
     evidence,
     index_files,
@@ -124,10 +121,9 @@ def import_bundle(session: Session, path: Path, watch: Watch) -> ImportedBundle:
 def _read_first(session: Session, archive: BundleArchive, stage: Staging) -> tuple[Image, Roles]:
     """Read and check runs, manifest, config and listings. They say exactly which other blobs must come."""
     bundle, roles = archive.bundle, Roles(archive)
-    limits = dict.fromkeys(bundle.runs, MAX_RECORD) | dict.fromkeys((bundle.image, bundle.config), MAX_CONFIG)
-    for digest in bundle.first:
+    for digest, most in bundle.most.items():
         size = roles.sizes[digest]
-        data = archive.read_bytes(digest, size, f"blob {digest}", limits.get(digest, MAX_SMALL))
+        data = archive.read_bytes(digest, size, f"blob {digest}", most)
         stage.keep(BytesIO(data), size)
     image = _image(session, archive, stage)
     _add_layers(archive, image, roles)
@@ -247,7 +243,7 @@ def _read_rest(
         size = stage.path(digest).stat().st_size
         with stage.path(digest).open("rb") as stream:
             route.further(digest, size, stream)
-    total, done = sum(size for _, size in bundle.blobs), 0
+    total, done = sum(size for _, size in bundle.blobs), sum(roles.sizes[one] for one in bundle.first)
     for digest, size in bundle.blobs[len(bundle.first) :]:
         with archive.blob(digest, size) as stream:
             if not route.all(digest, size, stream):

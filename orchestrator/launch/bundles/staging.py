@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from orchestrator.disk_room import hint_after
 from orchestrator.durable import locked, make_folder
 from orchestrator.errors import StoreError
 from orchestrator.launch.bundles.bundle_form import BundleInput, read_listing
-from orchestrator.launch.inputs.input_cache import InputCache, holds_list
+from orchestrator.launch.inputs.input_cache import InputCache, holds_list, link
 from orchestrator.settings import Settings
 
 
@@ -54,7 +53,7 @@ class Staging:
             for digest in names:
                 target = incoming / digest.hex
                 target.unlink(missing_ok=True)
-                os.link(self.path(digest), target)
+                link(self.path(digest), target)
             if holds_list(incoming / item.digest.hex) != item.folder:
                 raise StoreError(
                     f"the bundle calls input {item.digest} a file, and its bytes are the list of a folder",

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from operator import itemgetter
 from pathlib import Path
@@ -41,15 +42,26 @@ def materialise(
 ) -> Path:
     """Where the input with this digest lies on this box: a file, or a folder, both read-only and checked.
 
-    `run`: an open run of this box, whose lock the caller has: nothing of the input goes before its end. Two
-    processes that want one input fetch it once. `stop` ends reading and fetching. AbsentInputError: no place
-    has it. StoreError: the store fails, or has other bytes, or the disk is full; what came so far is kept for
-    the next try.
+    `run`: an open run of this box, whose lock the caller has: nothing of the input goes before its end.
+    Without one it can go at once, to make room: see `materialised`. Two processes that want one input fetch
+    it once. `stop` ends reading and fetching. AbsentInputError: no place has it. StoreError: the store fails,
+    or has other bytes, or the disk is full; what came so far is kept for the next try.
     """
+    with materialised(session, digest, watch, stop) as path:
+        if run is not None:
+            with _failing_as_cache(session, digest):
+                session.inputs.pin(run, [digest])
+        return path
+
+
+@contextmanager
+def materialised(session: Session, digest: Digest, watch: Watch, stop: Stop | None = None) -> Iterator[Path]:
+    """As `materialise`. While it is entered, nobody takes the input away, and who wants it waits."""
     stop = stop or Stop()
     cache = session.inputs.until(stop)
-    try:
-        with cache.holding(digest):
+    with ExitStack() as held:
+        with _failing_as_cache(session, digest):
+            held.enter_context(cache.holding(digest))
             stop.check()
             path, wrong = cache.find(digest)
             for text in wrong:
@@ -57,12 +69,17 @@ def materialise(
             if path is None:
                 path = _fetched(session, cache, digest, watch, stop)
             cache.used(digest)
-            if run is not None:
-                cache.pin(run, [digest])
-            return path
+        yield path
+
+
+@contextmanager
+def _failing_as_cache(session: Session, digest: Digest) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         hint = hint_after(error, "make room on the disk, or set REPRISE_CACHE_SIZE lower")
-        raise StoreError(f"input {digest} could not be kept in {cache.folder}: {error}", hint) from error
+        said = f"input {digest} could not be kept in {session.inputs.folder}: {error}"
+        raise StoreError(said, hint) from error
 
 
 def copy_out(session: Session, digest: Digest, target: Path, watch: Watch) -> None:
@@ -72,7 +89,11 @@ def copy_out(session: Session, digest: Digest, target: Path, watch: Watch) -> No
     """
     if target.exists() or target.is_symlink():
         raise UsageError(f"{target} is there already", "name a path that does not exist yet")
-    source = materialise(session, digest, watch)
+    with materialised(session, digest, watch) as source:
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(".reprise-get-", target.parent) as above:  # half a copy never has the name

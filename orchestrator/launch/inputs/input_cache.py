@@ -153,7 +153,7 @@ class InputCache:
         if self.checked(path, hex_):
             return True
         try:
-            _link(self.file(hex_), path)  # then nobody takes it away
+            link(self.file(hex_), path)  # then nobody takes it away
         except FileNotFoundError:
             return False
         if self.checked(path, hex_):
@@ -210,7 +210,7 @@ class InputCache:
                 continue
             if other and self.checked(there, entry.name):
                 Path(entry.path).unlink()
-                _link(there, Path(entry.path))
+                link(there, Path(entry.path))
 
     def _learn(self, digest: Digest, path: Path) -> None:
         """Keep the stamps of files that were checked, so that they are not read again."""
@@ -319,12 +319,12 @@ def _link_tree(incoming: Path, digest: Digest) -> None:
         if parent != above:
             (made / parent).mkdir(parents=True, exist_ok=True)
             above = parent
-        _link(incoming / entry.hex, made / entry.path)
+        link(incoming / entry.hex, made / entry.path)
     for folder, _, _ in os.walk(made):
         Path(folder).chmod(0o755)  # whatever the umask is: the job's user is another one
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
     """A link, or a copy where the file system takes no further link to one file."""
     try:
         os.link(source, target)

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.launch.inputs import upload_input
-from orchestrator.launch.inputs.fetch_input import materialise
+from orchestrator.launch.inputs.fetch_input import materialised
 from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
@@ -60,7 +60,8 @@ def offer_inputs(session: Session, new: NewRun, given: Iterable[str], watch: Wat
         if name in given:
             raise UsageError(f"input {name}: {trouble}", f"--input {name}=PATH")
         if session.inputs.has(digest):
-            put_input(session, materialise(session, digest, watch), watch)
+            with materialised(session, digest, watch) as copy:
+                put_input(session, copy, watch)
             continue
         if path is None:
             raise UsageError(

@@ -17,7 +17,7 @@ from orchestrator.launch.crash_points import crash_point
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
 from orchestrator.record.store.blob_store import OtherBytesError, Uploads
-from orchestrator.record.store.input_trees import put_list
+from orchestrator.record.store.input_trees import held_list
 from orchestrator.several_at_once import FEW, LARGE, Stop, Turns, each, in_parts
 from orchestrator.spec.inputs import InputData, listing, open_input, read_input
 from orchestrator.spec.plain_file import open_plain
@@ -68,15 +68,19 @@ def _put_folder(session: Session, path: Path, data: InputData, watch: Watch, *, 
             files = listing(path, session.known_hashes)
         except OSError as error:
             raise UsageError(f"{error.filename or path}: {error.strerror}") from error
-    once = {hex_: (name, hex_, size) for name, hex_, size in files}
-    work = _Upload(session, watch, sum(size for _, _, size in once.values()), thorough=thorough)
-    began = time.monotonic()
-    work.put_all(path, list(once.values()))
-    while time.monotonic() - began >= SOON:  # no row names the files yet: a collection can have taken some
+    with held_list(files) as whole:
+        if whole.digest != data.digest:
+            raise _changed(path)
+        once = {hex_: (name, hex_, size) for name, hex_, size in files}
+        work = _Upload(session, watch, sum(size for _, _, size in once.values()), thorough=thorough)
         began = time.monotonic()
-        work.put_all(path, _gone(session, once))
-    if put_list(session.store, files) != data.digest:
-        raise _changed(path)
+        work.put_all(path, list(once.values()))
+        while time.monotonic() - began >= SOON:  # no row names the files yet: a collection can take them
+            began = time.monotonic()
+            gone = _gone(session, once)
+            work.lost(gone)
+            work.put_all(path, gone)
+        whole.put(session.store)
 
 
 def _gone(session: Session, files: dict[str, tuple[str, str, int]]) -> list[tuple[str, str, int]]:
@@ -98,6 +102,10 @@ class _Upload:
             with self._store.uploads() as uploads:
                 self._put_part(root, part, uploads)
             crash_point("input stored")
+
+    def lost(self, files: Sequence[tuple[str | None, str, int]]) -> None:
+        """These were put, and are gone: they are still to come."""
+        self._moved(-sum(size for _, _, size in files))
 
     def _put_part(self, root: Path, files: Sequence[tuple[str | None, str, int]], uploads: Uploads) -> None:
         few = in_parts(files, itemgetter(2), FEW, LARGE)

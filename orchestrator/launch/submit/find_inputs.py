@@ -6,12 +6,13 @@ right, this box's cache, the store.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.launch.inputs.fetch_input import AbsentInputError, materialise
+from orchestrator.launch.inputs.fetch_input import AbsentInputError, materialise, materialised
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent, Watch
 from orchestrator.record.run_record import RunRecord
@@ -106,16 +107,25 @@ def recorded_inputs(session: Session, run: RunRecord, watch: Watch, stop: Stop) 
     return FoundInputs(paths=paths, stamps=stamps)
 
 
-def find_inputs(session: Session, wanted: Mapping[str, Digest], paths: Mapping[str, str]) -> dict[str, Path]:
-    """Where inputs lie, for a caller that checks each byte as it goes: at a path that is there, or a copy."""
+@contextmanager
+def find_inputs(
+    session: Session, wanted: Mapping[str, Digest], paths: Mapping[str, str]
+) -> Iterator[dict[str, Path]]:
+    """Where inputs lie, for a caller that checks each byte as it goes: at a path that is there, or a copy.
+
+    While it is entered, nobody takes the copies away. Who needs several holds them in one order, so that two
+    such callers never wait for each other.
+    """
     found = {name: Path(paths[name]) for name in wanted if name in paths and Path(paths[name]).exists()}
-    missing = {name: digest for name, digest in wanted.items() if name not in found}
-    for name, digest in sorted(missing.items()):
-        try:
-            found[name] = materialise(session, digest, Silent())
-        except AbsentInputError as error:
-            raise UsageError(
-                f"this box does not know where input {name} is, and no copy was kept: {error.message}",
-                " ".join(f"--input {one}=PATH" for one in sorted(missing)),
-            ) from error
-    return found
+    missing = sorted(wanted.keys() - found.keys())
+    with ExitStack() as held:
+        copies: dict[Digest, Path] = {}
+        for digest, name in sorted({wanted[name]: name for name in reversed(missing)}.items()):
+            try:
+                copies[digest] = held.enter_context(materialised(session, digest, Silent()))
+            except AbsentInputError as error:
+                raise UsageError(
+                    f"this box does not know where input {name} is, and no copy was kept: {error.message}",
+                    " ".join(f"--input {one}=PATH" for one in missing),
+                ) from error
+        yield found | {name: copies[wanted[name]] for name in missing}

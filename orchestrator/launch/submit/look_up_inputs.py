@@ -14,7 +14,7 @@ from orchestrator.message_wording import listed
 from orchestrator.record.lineage.output_as_input import Entries, output_as_input
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import HistoryFilter, InputOrigin, RunRecord
-from orchestrator.record.store.input_trees import is_folder, put_list
+from orchestrator.record.store.input_trees import held_list, is_folder
 from orchestrator.run.attempt_model import State
 from orchestrator.several_at_once import each
 from orchestrator.spec.inputs import InputData
@@ -88,7 +88,8 @@ def _outputs(session: Session, text: str, reference: RunReference) -> LookedUp:
     data, entries = output_as_input(run.id, run.outputs, reference.path)
     if data.folder:
         _refuse_missing(session, run.id, entries)
-        put_list(session.store, entries)
+        with held_list(entries) as whole:
+            whole.put(session.store)
     else:
         _refuse_missing(session, run.id, [(reference.path, data.digest.hex, data.size)])
         if is_folder(session.store, data.digest):

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, cast
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple, cast
 
-from orchestrator.digest import Digest, Readable
+from orchestrator.digest import Digest, Hashed, Readable
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.record.store.blob_store import Store
 from orchestrator.spec.folder_list import FileEntry, is_list, list_chunks, may_be_list, read_list
@@ -21,18 +22,32 @@ from orchestrator.spec.folder_list import FileEntry, is_list, list_chunks, may_b
 _SPOOLED = 16 << 20  # bytes of a list that are held in memory
 
 
-def put_list(store: Store, entries: Iterable[tuple[str, str, int]]) -> Digest:
-    """Store the list of a folder, sorted by the paths' bytes: [path, SHA-256 in hex, size in bytes].
+class HeldList(NamedTuple):
+    """The list of a folder, to be stored after its files. Made by `held_list`."""
 
-    Its files must be stored before. Returns the folder's digest. UsageError, and nothing stored, for a list
-    that reading refuses: by its digest, others would take it for a file.
+    stream: BinaryIO
+    size: int  # bytes
+    digest: Digest
+
+    def put(self, store: Store) -> None:
+        self.stream.seek(0)
+        with store.batch() as batch:
+            batch.add(self.stream, self.size)
+
+
+@contextmanager
+def held_list(entries: Iterable[tuple[str, str, int]]) -> Iterator[HeldList]:
+    """The list of a folder, sorted by the paths' bytes: [path, SHA-256 in hex, size in bytes].
+
+    UsageError for a list that reading refuses: by its digest, others would take it for a file. So this comes
+    before the first byte of its files goes anywhere.
     """
-    with tempfile.SpooledTemporaryFile(_SPOOLED) as held, store.batch() as batch:
-        size = sum(held.write(chunk) for chunk in list_chunks(entries))
+    with tempfile.SpooledTemporaryFile(_SPOOLED) as held:
+        passing = Hashed(list_chunks(entries))
+        held.writelines(passing)
         held.seek(0)
         _refuse_unreadable(held)
-        held.seek(0)
-        return batch.add(cast("BinaryIO", held), size)
+        yield HeldList(cast("BinaryIO", held), passing.size, passing.digest)
 
 
 def _refuse_unreadable(held: Readable) -> None:

@@ -141,17 +141,19 @@ def _source(session: Session, run: RunRecord, watch: Watch) -> tuple[list[CrateF
     return parts, missing
 
 
-def input_parts(session: Session, run: RunRecord, given: Mapping[str, Path]) -> list[CrateFile]:
-    """The input data. UsageError: it is not there, or has other bytes."""
+@contextmanager
+def input_parts(session: Session, run: RunRecord, given: Mapping[str, Path]) -> Iterator[list[CrateFile]]:
+    """The input data, for as long as it is entered. UsageError: it is not there, or has other bytes."""
     wanted = run.program.inputs
     paths = run.input_paths | {name: str(path) for name, path in given.items()}
     parts: list[CrateFile] = []
-    for name, path in find_inputs(session, wanted, paths).items():
-        try:
-            parts += _input(name, wanted[name], path)
-        except (OSError, UnicodeEncodeError) as error:
-            raise UsageError(f"input {name}: {path}: {error}", f"--input {name}=PATH") from error
-    return parts
+    with find_inputs(session, wanted, paths) as found:
+        for name, path in found.items():
+            try:
+                parts += _input(name, wanted[name], path)
+            except (OSError, UnicodeEncodeError) as error:
+                raise UsageError(f"input {name}: {path}: {error}", f"--input {name}=PATH") from error
+        yield parts
 
 
 def _input(name: str, digest: Digest, path: Path) -> Iterator[CrateFile]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import ExitStack
 from pathlib import Path
 
 from orchestrator.audit.attestations.attest_run import sound_verdicts
@@ -52,15 +53,16 @@ def write_crate(session: Session, run: RunRecord, request: CrateRequest, watch: 
     refuse_existing_crate(request.path, request.force)
     watch.phase("export", run.id)
     parts, left_out = run_parts(session, run, watch)
-    if request.inputs or request.input_paths:
-        parts += input_parts(session, run, request.input_paths)
-    parts.sort(key=lambda part: part.path)
     place = read_place(session.settings.registry) if session.settings.registry else None
-    run, unsaid = _without_untrue_origins(session, run)
+    said, unsaid = _without_untrue_origins(session, run)
+    with ExitStack() as held:
+        if request.inputs or request.input_paths:
+            parts += held.enter_context(input_parts(session, run, request.input_paths))
+        parts.sort(key=lambda part: part.path)
+        data = metadata(said, parts, sound_verdicts(session, said), request.licence, place)
+        files = [_metadata_file(data), *parts]
+        size = write_files(request.path, files, request.force, watch)
     left_out += unsaid
-    data = metadata(run, parts, sound_verdicts(session, run), request.licence, place)
-    files = [_metadata_file(data), *parts]
-    size = write_files(request.path, files, request.force, watch)
     return Crated(path=request.path, run=run.id, files=len(files), size=size, left_out=tuple(left_out))
 
 
