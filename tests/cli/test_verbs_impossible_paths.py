@@ -78,7 +78,7 @@ def nowhere(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "disk", "1m") as disk:
+    with small_disk(tmp_path / "disk", 1 << 20) as disk:
         (disk / "train.py").write_text("print(1)\n")
         let_nobody_write(disk)
         yield disk
