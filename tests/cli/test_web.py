@@ -94,7 +94,7 @@ def test_missing_packages_are_told(reprise: Callable[..., Any], monkeypatch: pyt
     )
     found = reprise("web")
     assert found.code == ExitCode.USAGE
-    assert "reprise[web]" in found.err
+    assert "checkout[web]" in found.err
 
 
 @pytest.mark.parametrize("path", ["reprise", "/a/", "//evil.example", "/a//b"])

@@ -74,6 +74,7 @@ def localise(
     for run in (original, rerun):
         if not run.state.final:
             raise UsageError(f"run {run.id} is {run.state.value}, not finished", "wait for its end")
+    original, rerun = session.record.with_points(original), session.record.with_points(rerun)
     verdict = compare(original, rerun, open_evidence(session.store, original, rerun))
     at = step if step is not None else verdict.first.step if verdict.first else 0
     facts = {"original": original.id, "rerun": rerun.id, "step": at}
