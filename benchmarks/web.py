@@ -9,7 +9,7 @@ request to the last byte. Ours answers with whole pages and reduced charts. MLfl
 `search_runs` and `get-history`, and with the reduced points that its own page asks for
 (`get-history-bulk-interval`); what a browser draws of either is not in it. Live: from a value that is written
 until every stream, or every one of as many readers of `get-history`, has it. `--home` is a home of ours that
-stays, with MLflow's database beside it in `mlflow`: each is filled if it is empty.
+stays, with MLflow's database in its folder `mlflow`: each is filled if it is empty.
 """
 
 from __future__ import annotations
@@ -334,9 +334,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="reprise-web-") as name, ExitStack() as stack:
         folder = Path(name)
         home = asked.home or folder / "home"
-        beside_it = home / "mlflow"
-        beside_it.mkdir(parents=True, exist_ok=True)
-        tables = measure_all(asked, home, beside_it, stack)
+        of_mlflow = home / "mlflow"
+        of_mlflow.mkdir(parents=True, exist_ok=True)
+        tables = measure_all(asked, home, of_mlflow, stack)
         sizes = {name: getattr(asked, name) for name in ("runs", "points", "compared", "streams")}
         report("web", tables, **sizes)
 

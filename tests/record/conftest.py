@@ -33,6 +33,15 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     return load(variables)
 
 
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
+def shared_settings(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Settings:
+    """As `settings`, for a record that all tests of a file look at."""
+    variables = {"REPRISE_HOME": str(tmp_path_factory.mktemp("shared"))}
+    if request.param == "postgres":
+        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_record()
+    return load(variables)
+
+
 @pytest.fixture
 def sqlite_settings(tmp_path: Path) -> Settings:
     return load({"REPRISE_HOME": str(tmp_path / "home")})

@@ -17,7 +17,7 @@ from orchestrator.record.lineage import file_origin as module
 from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import NewRun
 from orchestrator.run.attempt_model import Log, Output, OutputStatus, Result, State, TraceFile
-from orchestrator.settings import load
+from orchestrator.settings import Settings
 from orchestrator.spec.inputs import read_input
 from orchestrator.spec.source.source_tree import GitState
 
@@ -73,15 +73,14 @@ class Left(NamedTuple):
         return "left"
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
-def left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
-    variables = {"REPRISE_HOME": str(tmp_path_factory.mktemp("origin"))}
-    if request.param == "postgres":
-        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_record()
-    new_run, finish_run = request.getfixturevalue("making")
+@pytest.fixture(scope="module")
+def left(
+    shared_settings: Settings, making: tuple[Callable[..., NewRun], Callable[..., str]]
+) -> Iterator[Left]:
+    new_run, finish_run = making
     pick = random.Random(5)
     by: dict[Digest, list[str]] = {Digest.of(b"%d" % number): [] for number in range(12)}
-    with open_record(load(variables)) as record:
+    with open_record(shared_settings) as record:
         for _ in range(25):
             some = pick.choices([*by], weights=range(1, 13), k=pick.randrange(8))
             run = finish_run(record, new_run(), **outputs(**{f"f{at}": one for at, one in enumerate(some)}))

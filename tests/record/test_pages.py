@@ -20,7 +20,7 @@ from orchestrator.record.record import Record, open_record
 from orchestrator.record.run_record import HistoryFilter, NewRun, Reached, RunLine, RunRecord
 from orchestrator.run.attempt_model import Failure, State
 from orchestrator.run.metrics.series import MetricPoint
-from orchestrator.settings import load
+from orchestrator.settings import Settings
 
 RUNS = 70
 LONG = "x" * 100  # two texts that differ behind what is indexed
@@ -37,15 +37,14 @@ class Stored(NamedTuple):
         return "stored"
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
-def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
-    variables = {"REPRISE_HOME": str(tmp_path_factory.mktemp("pages"))}
-    if request.param == "postgres":
-        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_record()
+@pytest.fixture(scope="module")
+def stored(
+    shared_settings: Settings, making: tuple[Callable[..., NewRun], Callable[..., str]]
+) -> Iterator[Stored]:
     pick = random.Random(3)
-    with open_record(load(variables)) as record:
+    with open_record(shared_settings) as record:
         for number in range(RUNS):
-            _one(record, pick, number, *request.getfixturevalue("making"))
+            _one(record, pick, number, *making)
         runs = [record.run_with_points(line.id) for line in record.history.lines(HistoryFilter())]
         lines = [
             line.model_copy(update={"reached": way_of(run) | {"seed": Reached(min=float(run.program.seed))}})

@@ -260,8 +260,8 @@ def _begins(column: Any, low: str) -> Any:
 def verdicts(connection: Connection, run: str) -> list[VerdictLine]:
     """Verdicts that name this run, as the rerun or as the original; oldest first."""
     table, rerun = tables.verdict, tables.run
-    # By the run's key, which both columns' indexes know: an `or` over the ids of two joined runs knows none.
-    key = connection.execute(select(rerun.c.id).where(rerun.c.public_id == run)).scalar()
+    # Not by the ids of the two runs that are joined: an `or` over both uses no index.
+    key = key_of(connection, run)
     query = (
         select(table, rerun.c.public_id.label("rerun"), _original.c.public_id.label("original"))
         .join(rerun, rerun.c.id == table.c.run_id)

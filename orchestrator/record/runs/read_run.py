@@ -16,6 +16,7 @@ from orchestrator.message_wording import did_you_mean
 from orchestrator.record.run_record import ImageFacts, OpenRun, RunRecord, Submission, Wanted
 from orchestrator.record.runs.attempts import wanted_columns, wanted_of
 from orchestrator.record.runs.field_tables import RESULTS, SUBMITTED, points_in
+from orchestrator.record.runs.run_states import key_of
 from orchestrator.record.runs.sealed_text import asked_as_text
 from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
@@ -57,33 +58,29 @@ def with_points(connection: Connection, run: RunRecord) -> RunRecord:
         return run
     held = RESULTS[POINTS]
     with _readable(run.id):
-        points = held.field(_of_run(connection, held.table, _key_of(run.id)))
+        points = held.field(_of_run(connection, held.table, key_of(connection, run.id)))
     return run.model_copy(update={POINTS: points})
 
 
 def points_named(connection: Connection, run: RunRecord, name: str) -> list[Point]:
     """The points of one metric, or its last value where it has none; those of the others are not read.
 
-    UsageError for a metric that the run has not, RecordError for an altered row.
+    Each as it was written, where `metric_series` gives a chart what can be drawn. UsageError for a metric
+    that the run has not, RecordError for an altered row.
     """
-    table = tables.metric_point
+    table, key, series = tables.metric_point, key_of(connection, run.id), run.series
     with _readable(run.id):
-        series = run.series
         if series is NOT_READ:
-            series = points_in(_of_run(connection, table, _key_of(run.id), table.c.name == name))
+            series = points_in(_of_run(connection, table, key, table.c.name == name))
         found = [point for point in points_of(series) if point.name == name]
         if not found and name in run.metrics:
             found = [Point(name, None, run.metrics[name])]
         if found:
             return found
-        names = select(table.c.name).where(table.c.run_id == _key_of(run.id)).distinct()
+        names = select(table.c.name).where(table.c.run_id == key).distinct()
         known = sorted({*run.metrics, *connection.execute(names).scalars()})
     has = f"it has {', '.join(known[:20]) or 'none'}"
     raise UsageError(f"run {run.id} has no metric {name}", did_you_mean(name, known, has))
-
-
-def _key_of(run: str) -> Any:
-    return select(tables.run.c.id).where(tables.run.c.public_id == run).scalar_subquery()
 
 
 class RunOutput(NamedTuple):
@@ -183,7 +180,7 @@ def _recorded_run(connection: Connection, run: str) -> RunRecord:
     )
 
 
-def _of_run(connection: Connection, table: Table, key: Any, *where: Any) -> Iterable[Row[Any]]:
+def _of_run(connection: Connection, table: Table, key: int, *where: Any) -> Iterable[Row[Any]]:
     """Rows in the order of the primary key: position or name. There may be a million points."""
     query = select(table).where(table.c.run_id == key, *where).order_by(*table.primary_key.columns)
     long = {"yield_per": FETCHED} if table is tables.metric_point else {}

@@ -91,7 +91,7 @@ class Uploads(Protocol):
         """
 
 
-class OwnWork:
+class AsStoreError:
     """Around what a store itself does with a disk: StoreError where the disk refuses.
 
     What a caller does meanwhile stays outside, as the reading of what is to be stored: a file that cannot be
@@ -110,9 +110,9 @@ class OwnWork:
             raise StoreError(said, self._hints.get(error.errno or 0)) from error
 
 
-def reading(digest: Digest) -> OwnWork:
+def reading(digest: Digest) -> AsStoreError:
     """Around what a store reads of a blob."""
-    return OwnWork(f"blob {digest} cannot be read", _FAILING)
+    return AsStoreError(f"blob {digest} cannot be read", _FAILING)
 
 
 class Store(ABC):
@@ -124,7 +124,7 @@ class Store(ABC):
         """`spool`: where what is stored waits on this box."""
         self.name = name  # what messages call it
         place = name if spool is None else f"{name} by way of {spool}"
-        self.storing = OwnWork(f"storing into {place} failed", _HINTS)
+        self.storing = AsStoreError(f"storing into {place} failed", _HINTS)
         self.owner: Callable[[], StoreOwner] | None = None  # the record whose rows name what is stored
         self.on_mended: Callable[[list[Digest]], None] = lambda _: None
         self._registered = False
