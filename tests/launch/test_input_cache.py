@@ -29,7 +29,7 @@ from orchestrator.launch.inputs.share_inputs import offer_inputs
 from orchestrator.launch.inputs.upload_input import put_input
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Silent
-from orchestrator.settings import load
+from orchestrator.settings import Settings, load
 from orchestrator.spec.inputs import read_input
 from orchestrator.spec.program import Program
 
@@ -228,32 +228,36 @@ def test_a_download_that_was_begun_takes_no_more_of_the_limit(
     assert box.inputs.has(other)
 
 
-def bring(folder: Path, *, killed: bool) -> None:
+def bring(settings: Settings, file: Path, *, killed: bool) -> None:
     """As a user without root's power to write to what is read-only."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(65534, 65534, 65534)
         os.setresuid(65534, 65534, 65534)
-    environ = {"REPRISE_HOME": str(folder / "box"), "REPRISE_STORE": str(folder / "store")}
-    with Session(load(environ)) as box:
-        digest = put_input(box, folder / "large", SILENT).digest
+    with Session(settings) as box:
+        digest = put_input(box, file, SILENT).digest
         if killed:
             Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,method-assign]
-        assert materialise(box, digest, SILENT).read_bytes() == (folder / "large").read_bytes()
+        assert materialise(box, digest, SILENT).read_bytes() == file.read_bytes()
 
 
 def test_a_file_that_was_whole_and_had_no_name_yet_is_gone_on_with_by_its_owner(
     box: Session, data: Path
 ) -> None:
-    materialise(box, put_input(box, data, SILENT).digest, SILENT)  # what is imported late is imported by now
-    with tempfile.TemporaryDirectory() as name:  # tmp_path lies in a folder that only its owner may enter
+    """The user may enter neither pytest's folders nor, perhaps, the checkout: what is read there is
+    imported and loaded before."""
+    materialise(box, put_input(box, data, SILENT).digest, SILENT)
+    with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o777)
         (Path(name) / "large").write_bytes(secrets.token_bytes(2 << 20))
+        settings = load({"REPRISE_HOME": f"{name}/box", "REPRISE_STORE": f"{name}/store"})
         for killed in (True, False):
-            process = fork.Process(target=bring, args=(Path(name),), kwargs={"killed": killed})
-            process.start()
-            process.join()
-            assert process.exitcode == (-signal.SIGKILL if killed else 0)
+            child = fork.Process(
+                target=bring, args=(settings, Path(name) / "large"), kwargs={"killed": killed}
+            )
+            child.start()
+            child.join()
+            assert child.exitcode == (-signal.SIGKILL if killed else 0)
 
 
 def test_what_others_fetch_and_remove_meanwhile_is_no_fault(
