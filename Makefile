@@ -88,7 +88,12 @@ $(VENV)/crate.stamp: requirements/crate.txt | $(VENV)/bin/python
 	@scripts/uv.sh pip install --quiet --python $(VENV)/crate --no-deps --require-hashes --only-binary :all: --requirement requirements/crate.txt
 	@touch $@
 
-acceptance: base programs $(VENV)/ray.stamp $(VENV)/crate.stamp ## the long end-to-end tests: two boxes, Slurm, Ray, foreign tools, all examples
+$(VENV)/frames.stamp: requirements/frames.txt | $(VENV)/bin/python
+	@echo "installing pandas, polars and pyarrow into $(VENV)/frames"
+	@scripts/uv.sh pip install --quiet --target $(VENV)/frames --no-deps --require-hashes --only-binary :all: --requirement requirements/frames.txt
+	@touch $@
+
+acceptance: base programs $(VENV)/ray.stamp $(VENV)/crate.stamp $(VENV)/frames.stamp ## the long end-to-end tests: two boxes, Slurm, Ray, foreign tools, all examples
 	@scripts/packages.sh "for the long tests" slurmctld slurmd slurm-client munge skopeo podman
 	@$(VENV)/bin/python -m pytest -m acceptance
 	@REPRISE_TESTS_ALL=1 $(VENV)/bin/python -m pytest -n 2 -m "property and not engine"

@@ -49,3 +49,5 @@ compile requirements/dev.txt pyproject.toml requirements/build.in --extra dev --
 
 compile requirements/ray.txt requirements/ray.in --python-version 3.11 --python-platform $target
 compile requirements/crate.txt requirements/crate.in --python-version 3.11 --python-platform $target
+compile requirements/frames.txt requirements/frames.in --python-version 3.11 --python-platform $target \
+    --constraints images/cpu/requirements.txt

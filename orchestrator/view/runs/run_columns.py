@@ -249,14 +249,12 @@ def in_shown_order(columns: Iterable[str], runs: Sequence[RunLine], first: Seque
 
 
 def values_in_columns(runs: Sequence[RunLine], columns: Sequence[str]) -> dict[str, list[CellValue]]:
-    """Column -> one value a run, of one type: what a file of columns or a data frame takes.
-
-    Numbers of both kinds become floats, and values of several kinds text.
-    """
-    return {name: _of_one_type([value_of(run, name) for run in runs]) for name in columns}
+    """Column -> one value a run, of one type: what a file of columns or a data frame takes."""
+    return {name: as_one_type([value_of(run, name) for run in runs]) for name in columns}
 
 
-def _of_one_type(values: list[CellValue]) -> list[CellValue]:
+def as_one_type(values: list[CellValue]) -> list[CellValue]:
+    """Integers and floats together become floats; other kinds together, and integers beyond 64 bits, text."""
     kinds = {type(value) for value in values if value is not None}
     fit = all(value in _FITS for value in values if type(value) is int)
     if len(kinds) <= 1 and fit:
