@@ -97,6 +97,18 @@ def test_seeds_are_taken_together(site: Site) -> None:
     assert any(set(rows_of(site.server.ask(link).text)) == set(best["runs"]) for link in links)
 
 
+def test_many_groups_are_shown_when_they_are_asked_for(site: Site) -> None:
+    """A page shows as many groups as it shows runs; columns and counts come from all of them."""
+    whole = ask(site, group="seed", where="job == 'digits'")
+    every = whole.count("<tr data-row>")
+    cut = ask(site, group="seed", where="job == 'digits'", limit="2")
+    assert cut.count("<tr data-row>") == 2 < every and f"the first 2 of {every} groups" in cut
+    assert re.findall("<th .*?</th>", cut) == re.findall("<th .*?</th>", whole)
+    (address,) = re.findall('href="([^"]*)">All groups', cut)
+    assert site.server.ask(unescape(address)).text.count("<tr data-row>") == every
+    assert "All groups" not in whole
+
+
 def test_a_group_of_odd_names_leads_to_its_runs(site: Site) -> None:
     text = ask(site, group="seed", where="job == 'hostile'")
     (link,) = re.findall(r'<a href="(/\?where=[^"]+)">runs</a>', text)

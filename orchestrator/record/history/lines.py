@@ -11,7 +11,7 @@ from orchestrator.record.database.among import among
 from orchestrator.record.history.order import executed
 from orchestrator.record.run_record import RunLine, step_of_pass
 from orchestrator.record.runs.annotations import marks_of
-from orchestrator.record.runs.metric_extremes import COLUMNS, reached_of
+from orchestrator.record.runs.metric_extremes import COLUMNS, reached_fields
 from orchestrator.record.runs.unreadable_rows import readable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import scalar_of
@@ -77,13 +77,13 @@ def _read(connection: Connection, page: Sequence[Row[Any]]) -> list[RunLine]:
     def line(held: tuple[int, dict[str, Any]]) -> RunLine:
         key, row = held
         described = row.pop("description")
+        row["reached"] = {item.name: reached_fields(item) for item in metrics[key]}  # checked with the line
         return RunLine(
             **row,
             operations_of_step=step_of_pass(described, row["rerun_of"]),
             params={item.name: scalar_of(item.type, item.text) for item in params[key]},
             logged={item.name: scalar_of(item.type, item.text) for item in logged[key]},
             metrics={item.name: float(item.text) for item in metrics[key]},
-            reached={item.name: reached_of(item) for item in metrics[key]},
             verdict=judged.get(key),
             tags=said[key].tags,
             names=said[key].names,

@@ -79,9 +79,9 @@ def columns_of(found: Reached) -> dict[str, Any]:
     return {column: getattr(found, field) for column, field in COLUMNS.items()}
 
 
-def reached_of(row: Any) -> Reached:
-    """From a row of `metric`."""
-    return Reached(**{field: getattr(row, column) for column, field in COLUMNS.items()})
+def reached_fields(row: Any) -> dict[str, Any]:
+    """What a Reached is made of, from a row of `metric`."""
+    return {field: getattr(row, column) for column, field in COLUMNS.items()}
 
 
 def without_extremes(

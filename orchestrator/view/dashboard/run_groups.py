@@ -57,8 +57,9 @@ def is_seed(name: str) -> bool:
 def grouped(runs: Sequence[RunLine]) -> list[RunGroup]:
     """In the order of each group's first run."""
     found: dict[tuple[object, ...], list[RunLine]] = {}
+    seeds = {name for name in set().union(*(run.params for run in runs)) if is_seed(name)}
     for run in runs:
-        chosen = sorted((name, value) for name, value in run.params.items() if not is_seed(name))
+        chosen = sorted((name, value) for name, value in run.params.items() if name not in seeds)
         key = (run.job, *((name, type(value), repr(value)) for name, value in chosen))
         found.setdefault(key, []).append(run)
     return [_group(members) for members in found.values()]

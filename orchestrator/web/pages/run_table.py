@@ -34,8 +34,7 @@ from orchestrator.web.printed_blocks import Cell, clean_cells
 from orchestrator.web.printed_blocks import cell_of as printed_cell
 from orchestrator.web.unchanged_parts import part_of_record
 
-AT_ONCE, MOST = 50, 500  # runs on a page
-GROUPED = 1_000  # runs that are looked at for groups
+AT_ONCE, MOST = 50, 1_000  # runs or groups on a page; groups are made of the first MOST runs
 SHOWN = 18  # columns, where nobody chose
 LONGEST = 4_000  # characters of one value of the address
 _KEPT = ("where", "sort", "tag", "job", "columns", "archived", "reruns", "group", "limit")
@@ -75,7 +74,7 @@ class TableQuestion(NamedTuple):
             archived=self.get("archived") == "only",
             reruns=reruns,
             after=None if self.grouping else self.after,
-            limit=GROUPED if self.grouping else self.limit,
+            limit=MOST if self.grouping else self.limit,
         )
 
     def address(self, **changes: str | None) -> str:
@@ -122,7 +121,7 @@ def _answer(request: Request) -> Response:
             return _csv(answer, question)
         if wants_json(request):
             return json_answer(_document(answer, question))
-        values = _groups(answer) if question.grouping else _table(answer, question)
+        values = _groups(answer, question) if question.grouping else _table(answer, question)
         status, wrong = 200, None
     except UsageError as error:
         if form:
@@ -215,8 +214,9 @@ def _head(runs: Sequence[RunLine], columns: Sequence[str], name: str, question: 
     return Head(text, name, right, question.address(sort=turned), order)
 
 
-def _groups(answer: Answer) -> dict[str, object]:
+def _groups(answer: Answer, question: TableQuestion) -> dict[str, object]:
     groups = grouped(answer.page.lines)
+    shown = groups[: question.limit]
     params = differing_params(groups)
     metrics = sorted({name for group in groups for name in group.metrics})
     jobs = len({group.job for group in groups}) > 1
@@ -224,20 +224,24 @@ def _groups(answer: Answer) -> dict[str, object]:
     texts = [
         [*([group.job] * jobs), *(_value(group.params.get(name)) for name in params)]
         + [group.metrics[name].text if name in group.metrics else "" for name in metrics]
-        for group in groups
+        for group in shown
     ]
     clean = iter(clean_cells([text for row in texts for text in row]))
     rows = [[next(clean) for _ in row] for row in texts]
     notes = list(answer.why_nothing)
+    cut = len(shown) < len(groups)
+    if cut:
+        notes.append(f"the first {len(shown):,} of {len(groups):,} groups")
     if answer.page.next is not None:
-        notes.append(f"of the first {GROUPED:,} runs that fit; narrow the filter for the others")
+        notes.append(f"of the first {MOST:,} runs that fit; narrow the filter for the others")
     return {
         "kind": "groups",
         "heads": clean_cells(heads),
         "metrics": clean_cells(metrics),
-        "groups": list(zip(groups, rows, strict=True)),
+        "groups": list(zip(shown, rows, strict=True)),
         "notes": notes,
         "next": None,
+        "whole": question.address(limit=str(MOST)) if cut else None,
     }
 
 
