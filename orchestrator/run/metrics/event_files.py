@@ -64,7 +64,7 @@ def read_events(stream: BinaryIO) -> Iterator[EventRecord]:
 
     That includes a last record that was cut off when the job was killed.
     """
-    for record in _records(stream):
+    for record in records(stream):
         payload = []
         clocks = 0
         for number, kind, raw, _ in fields(record):
@@ -80,7 +80,7 @@ def read_events(stream: BinaryIO) -> Iterator[EventRecord]:
 
 def read_scalars(stream: BinaryIO) -> Iterator[TimedPoint]:
     """Tag, step, value and time of every scalar, as `read_events` finds them; nothing else is held."""
-    for record in _records(stream):
+    for record in records(stream):
         plain = _plain_scalar(record)
         if plain is None:
             step, scalars = _step_and_scalars(record)
@@ -91,7 +91,7 @@ def read_scalars(stream: BinaryIO) -> Iterator[TimedPoint]:
             yield plain
 
 
-def _records(stream: BinaryIO) -> Iterator[bytes]:
+def records(stream: BinaryIO) -> Iterator[bytes]:
     left = MAX_SIZE
     while head := stream.read(12):
         if len(head) < 12:

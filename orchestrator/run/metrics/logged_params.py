@@ -1,8 +1,9 @@
 """Hyperparameters that a script logged for its tracker, with where, and how they differ from the job file's.
 
-Read are W&B's configuration of an offline run, mlflow's `params` folder, Lightning's `hparams.yaml` and
-DVCLive's `params.yaml`. All of it is a stranger's text: sizes are capped, and of YAML only plain lines
-`name: value` count, so that no tag is ever followed.
+Read are W&B's configuration of an offline run, mlflow's `params` folder, Lightning's `hparams.yaml`,
+DVCLive's `params.yaml` and what `add_hparams` writes into TensorBoard's event files. All of it is a
+stranger's text: sizes are capped, and of YAML only plain lines `name: value` count, so that no tag is ever
+followed.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from orchestrator.message_wording import listed
 from orchestrator.run.attempt_model import LoggedParam
 from orchestrator.run.collect.job_files import clean, costs_that_file
 from orchestrator.run.collect.walk_tree import open_job_file
+from orchestrator.run.metrics.event_files import MAX_SIZE as MAX_EVENTS
+from orchestrator.run.metrics.event_files import is_event_file
+from orchestrator.run.metrics.event_params import read_hparams
 from orchestrator.run.metrics.metric_sources import MLFLOW_PARAMS, WANDB_LOG
 from orchestrator.run.metrics.wandb_log import MAX_SIZE as MAX_WANDB
 from orchestrator.run.metrics.wandb_log import read_wandb
@@ -28,6 +33,9 @@ from orchestrator.spec.program import Program
 
 MAX_FILES = 500  # mlflow has one for each parameter
 MAX_YAML = 1 << 20  # bytes
+MAX_READ = (
+    256 << 20
+)  # bytes of W&B's and TensorBoard's files together, and the rest of the one that is read then
 MAX_TEXT = 1 << 13  # bytes of an mlflow parameter; it takes 6,000 itself
 MAX_PARAMS = 2000  # of one source, and of a run
 MAX_NAME = 200  # characters
@@ -106,6 +114,7 @@ def _sources(
     """Where parameters were logged, and which."""
     there = set(written)
     mlflow: dict[str, Logged] = {}
+    room = _Room()
     for path in _candidates(written, there)[:MAX_FILES]:
         found: Logged = {}
         with costs_that_file(f"params: {path}", lose):
@@ -116,8 +125,12 @@ def _sources(
                 continue
             if name in _YAML:
                 found = dict(_yaml_lines(_read(workspace, path, MAX_YAML)))
+            elif is_event_file(path):
+                with room.open(workspace, path, MAX_EVENTS) as stream:
+                    _add(found, read_hparams(stream))
             else:
-                found = _wandb_config(workspace, path)
+                with room.open(workspace, path, MAX_WANDB) as stream:
+                    _add(found, _wandb_config(stream))
         if found:
             yield path, found
     yield from mlflow.items()
@@ -130,7 +143,7 @@ def _candidates(written: Sequence[str], there: set[str]) -> list[str]:
         folder, slash, name = path.rpartition("/")
         beside = "metrics.csv" if name == "hparams.yaml" else "metrics.json"
         tools_own = name in _YAML and slash and f"{folder}/{beside}" in there
-        if tools_own or MLFLOW_PARAMS.search(path) or WANDB_LOG.search(path):
+        if tools_own or is_event_file(path) or MLFLOW_PARAMS.search(path) or WANDB_LOG.search(path):
             found.append(path)
     return found
 
@@ -141,16 +154,35 @@ def _read(workspace: Path, path: str, limit: int) -> bytes:
         return stream.read(limit)
 
 
-def _wandb_config(workspace: Path, path: str) -> Logged:
-    handle, _ = open_job_file(workspace, path, MAX_WANDB)
-    found: Logged = {}
-    with os.fdopen(handle, "rb") as stream:
-        for record in read_wandb(stream, ("config",)):
-            for name, value in record.items:
-                for inner, scalar in _flat(name, value):
-                    if inner in found or len(found) < MAX_PARAMS:
-                        found[inner] = scalar
-    return found
+class _Room:
+    """What may still be read of large files."""
+
+    def __init__(self) -> None:
+        self.left = MAX_READ
+
+    @contextmanager
+    def open(self, workspace: Path, path: str, limit: int) -> Iterator[BinaryIO]:
+        if self.left <= 0:
+            raise ValueError(f"more than {MAX_READ >> 20} MiB of such files were read")
+        handle, _ = open_job_file(workspace, path, limit)
+        with os.fdopen(handle, "rb") as stream:
+            try:
+                yield stream
+            finally:
+                self.left -= stream.tell()
+
+
+def _add(found: Logged, items: Iterable[tuple[str, Scalar]]) -> None:
+    """Into `found`, so that a file that was cut off by a kill gives what it has."""
+    for name, value in items:
+        if name in found or len(found) < MAX_PARAMS:
+            found[name] = value
+
+
+def _wandb_config(stream: BinaryIO) -> Iterator[tuple[str, Scalar]]:
+    for record in read_wandb(stream, ("config",)):
+        for name, value in record.items:
+            yield from _flat(name, value)
 
 
 def _flat(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Scalar]]:
