@@ -71,19 +71,8 @@ def network() -> Iterator[None]:
         run(*inside, "link", "set", "wire", "up")
         for name, address in PLACES.items():
             own = ("ip", "-n", f"reprise-team-{name}")
-            run(
-                *inside,
-                "link",
-                "add",
-                name,
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "eth0",
-                "netns",
-                f"reprise-team-{name}",
-            )
+            peer = ("peer", "name", "eth0", "netns", f"reprise-team-{name}")
+            run(*inside, "link", "add", name, "type", "veth", *peer)
             run(*inside, "link", "set", name, "master", "wire", "up")
             run(*own, "address", "add", f"{address}/24", "dev", "eth0")
             run(*own, "link", "set", "eth0", "up")
@@ -106,13 +95,13 @@ def hub_root() -> Path:
     fresh, root = ROOM / f"fresh-{zlib.crc32(wanted.encode()):08x}", ROOM / "hub"
     if not fresh.exists():
         _debian(ROOM / "making", wanted).rename(fresh)
-    _gone(root)
+    _remove(root)
     run("cp", "-a", "--reflink=auto", fresh, root)
     return root
 
 
 def _debian(root: Path, packages: str) -> Path:
-    _gone(root)
+    _remove(root)
     listed = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"]
     lines = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines()
     mirror = next(line.split()[1] for line in lines if line.startswith("Debian "))
@@ -127,7 +116,7 @@ def _debian(root: Path, packages: str) -> Path:
     return root
 
 
-def _gone(folder: Path) -> None:
+def _remove(folder: Path) -> None:
     if folder.exists():
         run("rm", "-rf", "--one-file-system", folder)
 
@@ -154,16 +143,8 @@ def place(name: str, folder: Path, setup: str, hub: Path, mark: Path) -> Iterato
     folder.mkdir(parents=True, exist_ok=True)
     mark.unlink(missing_ok=True)
     script = f"set -eu\n{setup}\nwhile :; do sleep 60 & wait $!; done"
-    words = [
-        "nsenter",
-        f"--net=/run/netns/reprise-team-{name}",
-        "unshare",
-        "--mount",
-        "--uts",
-        "--pid",
-        "--fork",
-    ]
-    words += ["--kill-child", "--propagation", "private", "bash", "-c", script, name]
+    words = ["nsenter", f"--net=/run/netns/reprise-team-{name}", "unshare", "--mount", "--uts", "--pid"]
+    words += ["--fork", "--kill-child", "--propagation", "private", "bash", "-c", script, name]
     words += [str(folder), str(ROOM / "hosts"), name, str(hub)]
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
@@ -194,15 +175,10 @@ def typed(block: Block, name: str, first: int, log: Path) -> float:
     if name == "hub":
         words += ["chroot", str(ROOM / "hub")]
         login = ""
-    words += [
-        "bash",
-        "-euo",
-        "pipefail",
-        "-c",
-        f"cd {home}; {login}cd {HERE if name != 'hub' else home}\n{block.commands}",
-    ]
+    commands = f"cd {home}; {login}cd {HERE if name != 'hub' else home}\n{block.commands}"
     if name == "laptop":
-        words[-1] = words[-1].replace("run.json", f"{home}/run.json")
+        commands = commands.replace("run.json", f"{home}/run.json")
+    words += ["bash", "-euo", "pipefail", "-c", commands]
     began = time.monotonic()
     with log.open("a") as stream:
         stream.write(f"\n### {name}, line {block.line}\n{block.commands}\n")
@@ -221,7 +197,7 @@ def typed(block: Block, name: str, first: int, log: Path) -> float:
 
 
 def homes(shared: Path) -> None:
-    """The box has this machine's cpu base, so that making it again is a look; the laptop has nothing."""
+    """The box has this machine's cpu base, so it need not be made again there; the laptop has nothing."""
     for name in ("box", "laptop"):
         shutil.rmtree(ROOM / name, ignore_errors=True)
         (ROOM / name / "home").mkdir(parents=True)
@@ -265,7 +241,7 @@ def main() -> int:
         print(f"FAILED: {failed}", file=sys.stderr)
         return 1
     for name in ("hub", "box", "laptop"):
-        _gone(ROOM / name)
+        _remove(ROOM / name)
     return 0
 
 

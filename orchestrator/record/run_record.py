@@ -70,7 +70,7 @@ class Submission(Value):
     input_origins: dict[str, InputOrigin] = {}  # of the inputs that were looked up in the record
     git: GitState | None = None  # without the patch's bytes; patch_digest names the blob
     rerun_of: RunId | None = None
-    # Of a rerun: it is stopped so many steps after the first difference from its original; None: never.
+    # A rerun is stopped so many steps after the first difference from its original; None: never.
     stop_after: int | None = None
     submitted_by: str
     reference: str  # what the engine is asked to run
@@ -209,7 +209,7 @@ class Best(Value):
 
 
 class Remark(Value):
-    """One thing that a person said of a run; these are never changed nor removed."""
+    """One thing that a person said of a run. A remark is never changed or removed."""
 
     run: str
     kind: str  # one of tables.ANNOTATIONS
@@ -258,7 +258,7 @@ class Launched(Value):
     run: RunId
     number: int
     executor: str
-    ref: str | None  # None: whoever launches it is still at it, or died doing so
+    ref: str | None  # None: the process that launches it is still at work, or died
     launched_by: str
     launched_at: datetime
     age: float  # seconds since then, by the database's clock
@@ -309,7 +309,7 @@ class Queued(Value):
 
 
 class HistoryFilter(Value):
-    """Which lines of the history, in which order. What is None does not narrow."""
+    """Which lines of the history, in which order. A field that is None leaves none out."""
 
     job: str | None = None
     states: tuple[State, ...] = ()
@@ -318,9 +318,8 @@ class HistoryFilter(Value):
     sort: str | None = None  # such as metrics.accuracy; -seconds for the largest first; None: newest first
     limit: int | None = None
     after: str | None = None  # `next` of the page before this one, of the same filter
-    changed: str | None = (
-        None  # only runs that differ in this aspect (changes.py) from their job's run before
-    )
+    # Only runs that differ in this aspect (changes.py) from the run of their job before them.
+    changed: str | None = None
     by: str | None = None  # who submitted
     box: str | None = None  # that executed: its name, or the beginning of its id
     tag: str | None = None

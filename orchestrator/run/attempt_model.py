@@ -63,7 +63,7 @@ class GpuAccess(StrEnum):
 class LogDriver(StrEnum):
     """Where an engine keeps what a container writes while nobody is attached."""
 
-    LOCAL = "local"  # Docker's: two files, of which the older one goes
+    LOCAL = "local"  # Docker's: two files; the older one is removed when the newer one is full
     K8S_FILE = "k8s-file"  # Podman's: one file without a bound, because its rotation forgets all before it
 
 
@@ -153,7 +153,7 @@ class Readback(Value):
     pid: int
     argv: tuple[str, ...]
     start: dict[str, Any] | None
-    # Of a process that was killed or left by os._exit: its last report of flags that had moved, else None.
+    # If it was killed or left by os._exit: its last report of flags that had changed, or None.
     end: dict[str, Any] | None
 
     @property

@@ -174,7 +174,9 @@ class _Follower:
         killed = False
         if state is not None and state.started_at is not None and self.cause is None:
             killed = self._patiently(lambda: self._engine.was_killed(name))
-        of_memory = self._kills.of(state.id) if self._kills is not None and state is not None else None
+        of_memory = (
+            self._kills.happened_in(state.id) if self._kills is not None and state is not None else None
+        )
         return Ended(
             container=state,
             cause=self.cause,

@@ -28,7 +28,7 @@ from orchestrator.value import Value
 
 DRIVER = Path("/dev/nvidiactl")
 
-# By these the numeric libraries choose their kernels; a CPU's other flags change no bits.
+# The numeric libraries choose their kernels by these; a CPU's other flags change no bits.
 _ISA = (
     "sse4_2",
     "avx",
@@ -273,19 +273,19 @@ def identity_key(settings: Settings) -> bytes:
 
 
 def box_id(settings: Settings) -> str:
-    """This machine in this home's record: a keyed hash, the same after a restart."""
+    """The id of this machine in this home's record: a keyed hash that is the same after a restart."""
     machine = Path("/etc/machine-id")
     known = machine.read_text().strip() if machine.exists() else ""
     return _keyed(identity_key(settings), known or platform.node())
 
 
 def home_id(settings: Settings) -> str:
-    """This home among all that use one engine: whoever removes leftovers lets the others' containers be."""
+    """The id of this home. Homes that share an engine remove only the leftovers that bear their own."""
     return _keyed(identity_key(settings), "home")
 
 
 def boot_id() -> str:
-    """It changes with each restart of the machine."""
+    """The id of this start of the machine: each restart gives another."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 

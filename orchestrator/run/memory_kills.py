@@ -57,7 +57,7 @@ class MemoryKills:
         if self._events is not None:
             self._seen |= bool(_count(self._events))
 
-    def of(self, container: str) -> bool | None:
+    def happened_in(self, container: str) -> bool | None:
         """Whether a process of the ended container was killed for memory; None where it cannot be known."""
         before, now = _count(self._saved), self._machine_count()
         if before is not None and now == before:
@@ -68,7 +68,7 @@ class MemoryKills:
         return _count(self._files.proc / "vmstat")
 
     def _events_of(self, container: str, pid: int) -> Path | None:
-        """The events of the container's cgroup; None where `pid` is another process here than there."""
+        """The events of the container's cgroup; None where `pid` is that of another process here."""
         data = _read(self._files.proc / str(pid) / "cgroup") if pid > 0 else None
         found = _OWN.search(data.decode("utf-8", "replace")) if data is not None else None
         parts = Path(found[1]).parts[1:] if found is not None else ()
@@ -84,7 +84,7 @@ class MemoryKills:
 def _killed_in(log: Path) -> Iterator[str]:
     """The cgroup of each process that the kernel's log says was killed for memory; none where it is closed.
 
-    The kernel leaves lines out where there are many, so that a kill is not in the log says nothing.
+    The kernel leaves lines out where there are many: a kill that is not in the log may have happened.
     """
     try:
         fd = os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

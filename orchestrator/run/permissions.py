@@ -1,9 +1,9 @@
-"""Opening files of a job to this box's user, who cannot read or remove them without being root.
+"""Opens files of a job to this box's user, who could not read or remove them without being root.
 
 A job's files belong to the job's user, with the modes that the job gave them. So their owner opens them: a
 container that is confined as a job is (same user, no capabilities, no network, only this attempt's folders)
 runs a few lines of ours, and nobody gets more rights than the job had. Files that everybody may read are left
-alone: a changed mode moves the time of the last change, by which we know whether the job wrote a file
+alone: to change a mode sets the time of the last change, which tells whether the job wrote a file
 (starting_source.py).
 """
 
@@ -24,7 +24,7 @@ from orchestrator.run.collect.walk_tree import FOLDER_FLAGS, MAX_DEPTH, MAX_FILE
 from orchestrator.run.engine.engine import Engine
 from orchestrator.run.own_container import own_plan
 
-SECONDS = 120.0  # that the container may take; 100,000 entries take one
+SECONDS = 120.0  # for the container, which takes one for 100,000 entries
 MEMORY = 256 << 20  # bytes
 PROCESSES = 32
 
@@ -62,11 +62,11 @@ for root in sys.argv[1:]:
 
 def closed_to_us(folders: Iterable[Path]) -> bool:
     """Whether this process may not read something below these folders. Root may read everything."""
-    return os.geteuid() != 0 and any(_closed(os.open(folder, FOLDER_FLAGS), 0) for folder in folders)
+    return os.geteuid() != 0 and any(_hides(os.open(folder, FOLDER_FLAGS), 0) for folder in folders)
 
 
-def _closed(fd: int, depth: int) -> bool:
-    """As `closed_to_us` for an open folder, which is closed; as deep as a collection looks."""
+def _hides(fd: int, depth: int) -> bool:
+    """Whether an open folder has something that we may not read, as deep as a collection looks; closes it."""
     try:
         with os.scandir(fd) as entries:
             names = [entry.name for entry in islice(entries, MAX_FILES)]
@@ -76,7 +76,7 @@ def _closed(fd: int, depth: int) -> bool:
             needed = 0o5 if is_folder else 0o4
             if facts.st_uid != os.geteuid() and facts.st_mode & needed != needed:
                 return True
-            if is_folder and depth < MAX_DEPTH and _closed(os.open(name, FOLDER_FLAGS, dir_fd=fd), depth + 1):
+            if is_folder and depth < MAX_DEPTH and _hides(os.open(name, FOLDER_FLAGS, dir_fd=fd), depth + 1):
                 return True
     finally:
         os.close(fd)

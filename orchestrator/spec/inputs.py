@@ -29,8 +29,8 @@ if TYPE_CHECKING:  # it imports sqlite3, which an audit of an export does withou
 
 MOST = 1_000_000  # names reached through links: n folders can lead to each other in 2**n ways
 LISTED = 10_000  # files of a folder whose list is recorded, in some 50 ms; a longer list is not kept
-_THREADS = min(8, os.cpu_count() or 1)  # that hash at once
-_FEW = 64  # files for one of them at a time
+_THREADS = min(8, os.cpu_count() or 1)  # threads that hash files
+_FEW = 64  # files that a thread hashes before it takes more
 _SMALL = 1 << 20  # bytes of a file that is read at once
 _LINKS = 40  # on one path; Linux has the same limit
 _HINT = "an input holds plain files, and relative links to what lies in it"
@@ -129,7 +129,7 @@ def _read(path: Path, known: KnownHashes | None, stop: Stop) -> InputData:
 
 
 def _refuse_list(stream: BinaryIO, path: Path, size: int) -> None:
-    """UsageError for a file that has the digest of a folder: by it, nobody could tell which one is meant."""
+    """UsageError for a file that has the digest of a folder: the digest could not tell which one is meant."""
     stream.seek(0)
     start = stream.read(3) or b""
     stream.seek(0)
@@ -176,12 +176,12 @@ def listing(
 
 
 def _walk(folder: Path) -> tuple[list[tuple[str, str]], dict[str, os.stat_result]]:
-    """Every path as the job sees it, with the path of its file without links; and these files."""
+    """Each path as the job sees it, with the path of its file when links are followed; and these files."""
     shown_paths: list[tuple[str, str]] = []
     files: dict[str, os.stat_result] = {}  # several links may lead to one file
     through_links = 0  # names
     with Below(folder) as below:
-        # Of a folder: its path as the job sees it, its path without links, the folders that lead to it.
+        # For each folder: its path as the job sees it, its path without links, the folders that lead to it.
         waiting: list[tuple[str, str, tuple[str, ...]]] = [("", "", ())]
         for shown, here, way in waiting:
             if here in way:

@@ -1,7 +1,7 @@
-"""What was hashed before: a file with device, inode, size and times of last time is not read again.
+"""Hashes that are remembered: a file with the same device, inode, size and times is not read again.
 
-Only root, or a clock that is set back, gives a file that was written to the same times again. One more case
-is left: a file that is written twice within one tick of the file system's clock, and read in between. git
+Only root, or a clock that is set back, can give a file that was written its earlier times. One more case is
+left: a file that is written twice within one tick of the file system's clock, and read in between. git
 calls such an entry racily clean. So nothing is believed of a file that was changed less than MARGIN before it
 was read; it is read again next time. The moment comes from the file system itself (docs/data.md).
 
@@ -21,7 +21,7 @@ from typing import Any, Self
 from orchestrator.durable import make_folder
 
 MARGIN = 2_000_000_000  # nanoseconds: FAT's clock ticks every two seconds, others' every few milliseconds
-MOST = 3_000_000  # files of which something is kept: some 300 MB
+MOST = 3_000_000  # files that are remembered, in some 300 MB
 _AT_ONCE = 500  # files in one query
 _PATIENCE = 10  # seconds for another process that writes
 

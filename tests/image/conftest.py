@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
-import json
-import tarfile
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.base_python import with_packages
+from support.small_base import put_base
 
-from orchestrator.digest import Digest, canonical_json
-from orchestrator.image.base.make_base import base_from_parts
+from orchestrator.digest import Digest
 from orchestrator.image.image_layout import ImageLayout
-from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, PythonFacts
-from orchestrator.image.wheels.fetch_wheels import WheelFile
+from orchestrator.image.image_model import Base, PythonFacts
+from orchestrator.image.wheels.fetch_wheels import WheelFile, fetch_wheels
 from orchestrator.settings import Settings
 from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import SourceFile, SourceTree
@@ -50,6 +47,12 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def fetch(settings: Settings, python: PythonFacts) -> Callable[..., tuple[WheelFile, ...]]:
+    """`fetch_wheels` of a lock, and the address of an index for labelled builds, if there is one."""
+    return lambda lock, *index: fetch_wheels(settings, lock, python, *index)
+
+
+@pytest.fixture
 def layout(settings: Settings) -> ImageLayout:
     return ImageLayout(settings.layout)
 
@@ -71,35 +74,7 @@ def source() -> SourceTree:
 
 @pytest.fixture
 def make_base(layout: ImageLayout, python: PythonFacts) -> MakeBase:
-    """A base of one small layer; `config` is merged into the config's `config`."""
-
-    def make(name: str = "cpu", config: dict[str, Any] | None = None, **top: Any) -> Base:
-        layer = io.BytesIO()
-        with tarfile.open(fileobj=layer, mode="w") as archive:
-            archive.addfile(tarfile.TarInfo("etc/base"))
-        digest = layout.put_bytes(layer.getvalue())
-        described = {
-            "architecture": "amd64",
-            "os": "linux",
-            "config": {"Env": ["PATH=/usr/bin:/bin", "BASE=1"], **(config or {})},
-            "rootfs": {"type": "layers", "diff_ids": [digest]},
-            **top,
-        }
-        config_bytes = canonical_json(described)
-        config_digest = layout.put_bytes(config_bytes)
-        size = len(layer.getvalue())
-        manifest = canonical_json(
-            {
-                "schemaVersion": 2,
-                "mediaType": MEDIA_MANIFEST,
-                "config": {"mediaType": MEDIA_CONFIG, "digest": config_digest, "size": len(config_bytes)},
-                "layers": [{"mediaType": MEDIA_LAYER, "digest": digest, "size": size}],
-            }
-        )
-        layout.put_bytes(manifest)
-        return base_from_parts(name, f"lab/{name}:1", manifest, config_bytes, None, python)
-
-    return make
+    return partial(put_base, layout, python)
 
 
 @pytest.fixture
@@ -146,32 +121,3 @@ def wheel_file() -> Callable[[Path], WheelFile]:
         return WheelFile(filename=path.name, digest=Digest.of_file(path), size=path.stat().st_size, path=path)
 
     return made
-
-
-@pytest.fixture
-def members() -> Callable[[Path], dict[str, tarfile.TarInfo]]:
-    """A layer's entries by path."""
-
-    def read(path: Path) -> dict[str, tarfile.TarInfo]:
-        with tarfile.open(path) as archive:
-            return {info.name: info for info in archive.getmembers()}
-
-    return read
-
-
-@pytest.fixture
-def content() -> Callable[[Path, str], bytes]:
-    """One file's bytes in a layer."""
-
-    def read(path: Path, name: str) -> bytes:
-        with tarfile.open(path) as archive:
-            stream = archive.extractfile(name)
-            assert stream is not None
-            return stream.read()
-
-    return read
-
-
-@pytest.fixture
-def config_of() -> Callable[[bytes], dict[str, Any]]:
-    return lambda data: json.loads(data)["config"]

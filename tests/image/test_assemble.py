@@ -18,7 +18,7 @@ from orchestrator.image.image_model import Image, LayerKind
 from orchestrator.settings import Settings
 from orchestrator.spec.jobfile.job_spec import Determinism, Level
 from orchestrator.spec.program import Program
-from orchestrator.spec.source.source_tree import SourceFile, SourceTree
+from orchestrator.spec.source.source_tree import GitState, SourceFile, SourceTree
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def test_manifest_and_config_are_one_whole(build: Any, settings: Settings) -> No
     assert (layout.read(image.digest), layout.read(image.config_digest)) == (image.manifest, image.config)
 
 
-def test_config_says_how_the_job_runs(build: Any, config_of: Any, program: Program) -> None:
+def test_config_says_how_the_job_runs(build: Any, program: Program) -> None:
     job = program.model_copy(update={"env": {"BASE": "2", "MINE": "x"}})
-    settings = config_of(build(program=job).config)
+    settings = json.loads(build(program=job).config)["config"]
     environment = dict(pair.split("=", 1) for pair in settings["Env"])
     assert settings["Entrypoint"] == ["/opt/python/bin/python", "-I", "/opt/reprise/runtime/entry.py"]
     assert (settings["Cmd"], settings["WorkingDir"], settings["User"]) == (
@@ -78,14 +78,11 @@ def test_config_says_how_the_job_runs(build: Any, config_of: Any, program: Progr
     assert settings["Env"] == sorted(settings["Env"], key=lambda pair: pair.partition("=")[0])
 
 
-def test_the_numpy_of_the_wheels_goes_before_the_bases(
-    build: Any, config_of: Any, make_wheel: Any, wheel_file: Any
-) -> None:
-    old = config_of(build(wheels=(wheel_file(make_wheel("numpy", "1.26.4")),)).config)["Env"]
-    new = config_of(build().config)["Env"]
-    assert [pair for pair in old if pair.startswith("NPY_")] != [
-        pair for pair in new if pair.startswith("NPY_")
-    ]
+def test_the_numpy_of_the_wheels_goes_before_the_bases(build: Any, make_wheel: Any, wheel_file: Any) -> None:
+    old = json.loads(build(wheels=(wheel_file(make_wheel("numpy", "1.26.4")),)).config)["config"]["Env"]
+    new = json.loads(build().config)["config"]["Env"]
+    of_old, of_new = ([pair for pair in found if pair.startswith("NPY_")] for found in (old, new))
+    assert of_old != of_new
 
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "NVIDIA_VISIBLE_DEVICES", "REPRISE_SEED"])
@@ -131,8 +128,6 @@ def test_a_code_change_moves_only_the_last_layer(build: Any, make_wheel: Any, wh
 
 
 def test_the_git_state_is_not_in_the_digest(build: Any, source: SourceTree) -> None:
-    from orchestrator.spec.source.source_tree import GitState
-
     marked = source.model_copy(update={"git": GitState(commit="abc", dirty=True)})
     assert build(source=marked).digest == build(source=source).digest
 

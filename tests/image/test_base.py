@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.processes import fork
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import BaseNotPinnedError, StoreError, UsageError
@@ -173,15 +173,10 @@ def test_a_malformed_pin_names_the_field(settings: Settings, make_base: Any, mis
         list_pins(settings)
 
 
-def _pin(path: Path, name: str, base: Base) -> None:
-    write_pin(path, name, base)
-
-
 def test_processes_that_pin_at_once_lose_nothing(settings: Settings, make_base: Any) -> None:
     base = make_base("cpu")
-    context = multiprocessing.get_context("fork")
     names = [f"base{number}" for number in range(8)]
-    processes = [context.Process(target=_pin, args=(settings.pins, name, base)) for name in names]
+    processes = [fork.Process(target=write_pin, args=(settings.pins, name, base)) for name in names]
     for process in processes:
         process.start()
     for process in processes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import socket
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.processes import together
+from support.services import free_port
 
 from orchestrator.digest import Digest
 from orchestrator.errors import InfrastructureError, UsageError
@@ -17,6 +18,8 @@ from orchestrator.image.wheels import fetch_wheels as module
 from orchestrator.image.wheels.fetch_wheels import WheelFile, fetch_wheels
 from orchestrator.image.wheels.read_lock import read_lock
 from orchestrator.settings import Settings
+
+Fetch = Callable[[Path], tuple[WheelFile, ...]]
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +42,7 @@ def line(path: Path, digest: str | None = None) -> str:
 
 
 def test_wheels_for_the_target_are_fetched_verified_and_kept(
-    settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch, settings: Settings, tmp_path: Path, make_wheel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pure = make_wheel("pure_one")
     right = make_wheel("native", tag="cp311-cp311-manylinux_2_28_x86_64")
@@ -47,7 +50,7 @@ def test_wheels_for_the_target_are_fetched_verified_and_kept(
     newer = make_wheel("native", tag="cp311-cp311-manylinux_2_99_x86_64", files={"n.py": b"299"})
     hashes = " ".join(f"--hash=sha256:{Digest.of_file(path).hex}" for path in (right, wrong, newer))
     lock = write_lock(tmp_path, line(pure), f"native==1.0 {hashes}")
-    found = fetch_wheels(settings, lock, python)
+    found = fetch(lock)
     assert [(wheel.name, wheel.version, wheel.filename) for wheel in found] == [
         ("native", "1.0", right.name),
         ("pure-one", "1.0", pure.name),
@@ -58,73 +61,69 @@ def test_wheels_for_the_target_are_fetched_verified_and_kept(
     assert not list(settings.wheels.glob(".download-*"))
 
     monkeypatch.setattr(module, "download", _no_pip)
-    assert fetch_wheels(settings, lock, python) == found
+    assert fetch(lock) == found
 
 
 def _no_pip(*_: object) -> None:
     raise AssertionError("pip was asked again")
 
 
-def test_a_wheel_that_left_the_cache_is_fetched_again(
-    settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any
-) -> None:
+def test_a_wheel_that_left_the_cache_is_fetched_again(fetch: Fetch, tmp_path: Path, make_wheel: Any) -> None:
     lock = write_lock(tmp_path, line(make_wheel("spam")))
-    (wheel,) = fetch_wheels(settings, lock, python)
+    (wheel,) = fetch(lock)
     for damage in (lambda: wheel.path.unlink(), lambda: wheel.path.write_bytes(b"short")):
         damage()
-        assert fetch_wheels(settings, lock, python) == (wheel,)
+        assert fetch(lock) == (wheel,)
         assert Digest.of_file(wheel.path) == wheel.digest
 
 
 def test_a_single_hash_is_taken_from_another_locks_wheels(
-    settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch, tmp_path: Path, make_wheel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spam = make_wheel("spam")
-    fetch_wheels(settings, write_lock(tmp_path, line(spam)), python)
+    fetch(write_lock(tmp_path, line(spam)))
     monkeypatch.setattr(module, "download", _no_pip)
-    (wheel,) = fetch_wheels(settings, write_lock(tmp_path, "# another file", line(spam)), python)
+    (wheel,) = fetch(write_lock(tmp_path, "# another file", line(spam)))
     assert wheel.filename == spam.name
 
 
 def test_another_target_is_asked_for_anew(
-    settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any
+    fetch: Fetch, settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any
 ) -> None:
     paths = [make_wheel("native", tag=f"cp{minor}-none-any") for minor in ("311", "312")]
     hashes = " ".join(f"--hash=sha256:{Digest.of_file(path).hex}" for path in paths)
     lock = write_lock(tmp_path, f"native==1.0 {hashes}")
     other = python.model_copy(update={"version": "3.12.4"})
-    assert fetch_wheels(settings, lock, python)[0].filename == paths[0].name
+    assert fetch(lock)[0].filename == paths[0].name
     assert fetch_wheels(settings, lock, other)[0].filename == paths[1].name
 
 
 def test_a_lock_that_was_made_for_another_python_is_refused(
-    settings: Settings, python: PythonFacts, tmp_path: Path
+    fetch: Fetch, python: PythonFacts, tmp_path: Path
 ) -> None:
     """The versions in it are kept where it is locked anew, so it can be read all the same."""
     path = tmp_path / "requirements.lock"
     text = "# Locked by `reprise lock`{} for Python {}, x86_64; what the base has is left out.\n"
     for names in ("", " from requirements.txt, requirements.in"):
         path.write_text(text.format(names, "3.11"))
-        assert fetch_wheels(settings, path, python) == ()
+        assert fetch(path) == ()
         path.write_text(text.format(names, "3.12"))
         with pytest.raises(UsageError, match=r"was locked for Python 3\.12, and the base has 3\.11\.2"):
-            fetch_wheels(settings, path, python)
+            fetch(path)
         assert read_lock(path, python).pins == ()
 
 
-def test_a_lock_without_wheels_for_the_target_is_empty(
-    settings: Settings, python: PythonFacts, tmp_path: Path
-) -> None:
+def test_a_lock_without_wheels_for_the_target_is_empty(fetch: Fetch, tmp_path: Path) -> None:
     lock = write_lock(tmp_path, f"win==1 ; sys_platform == 'win32' --hash=sha256:{'a' * 64}")
-    assert fetch_wheels(settings, lock, python) == ()
+    assert fetch(lock) == ()
 
 
 def test_other_bytes_than_locked_are_an_infrastructure_error_that_names_them(
-    settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any
+    fetch: Fetch, settings: Settings, tmp_path: Path, make_wheel: Any
 ) -> None:
     spam = make_wheel("spam")
     with pytest.raises(InfrastructureError) as caught:
-        fetch_wheels(settings, write_lock(tmp_path, line(spam, "0" * 64)), python)
+        fetch(write_lock(tmp_path, line(spam, "0" * 64)))
     assert "spam==1.0" in caught.value.message
     assert Digest.of_file(spam).hex in caught.value.message
     assert "\n" not in caught.value.message
@@ -132,7 +131,7 @@ def test_other_bytes_than_locked_are_an_infrastructure_error_that_names_them(
 
 
 def test_another_build_of_the_version_in_the_users_folder_is_passed_over(
-    settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch, tmp_path: Path, make_wheel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked = make_wheel("spam", version="2.0")
     other = make_wheel("spam", version="2.0+cpu", files={"spam.py": b"cpu"})
@@ -140,57 +139,50 @@ def test_another_build_of_the_version_in_the_users_folder_is_passed_over(
     mine.mkdir()
     other.rename(mine / other.name)
     monkeypatch.setenv("PIP_FIND_LINKS", str(mine))
-    (wheel,) = fetch_wheels(settings, write_lock(tmp_path, line(locked)), python)
+    (wheel,) = fetch(write_lock(tmp_path, line(locked)))
     assert (wheel.filename, wheel.digest) == (locked.name, Digest.of_file(locked))
 
 
 def test_a_lock_may_write_a_version_shorter_than_its_wheel(
-    settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any
+    fetch: Fetch, tmp_path: Path, make_wheel: Any
 ) -> None:
     spam = make_wheel("spam", version="2.0.0")
     lock = write_lock(tmp_path, f"spam==2.0 --hash=sha256:{Digest.of_file(spam).hex}")
-    assert fetch_wheels(settings, lock, python)[0].filename == spam.name
+    assert fetch(lock)[0].filename == spam.name
 
 
-def test_a_package_that_is_not_there_is_named(
-    settings: Settings, python: PythonFacts, tmp_path: Path
-) -> None:
+def test_a_package_that_is_not_there_is_named(fetch: Fetch, tmp_path: Path) -> None:
     (tmp_path / "dist").mkdir()
     with pytest.raises(UsageError, match=r"absent==1\.0") as caught:
-        fetch_wheels(settings, write_lock(tmp_path, f"absent==1.0 --hash=sha256:{'a' * 64}"), python)
+        fetch(write_lock(tmp_path, f"absent==1.0 --hash=sha256:{'a' * 64}"))
     assert "\n" not in caught.value.message
     assert "only wheels" in (caught.value.hint or "")
 
 
-def test_an_sdist_is_refused(settings: Settings, python: PythonFacts, tmp_path: Path) -> None:
+def test_an_sdist_is_refused(fetch: Fetch, tmp_path: Path) -> None:
     (tmp_path / "dist").mkdir()
     sdist = tmp_path / "dist" / "spam-1.0.tar.gz"
     with tarfile.open(sdist, "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("spam-1.0/setup.py"))
     with pytest.raises(UsageError, match=r"spam==1\.0") as caught:
-        fetch_wheels(
-            settings, write_lock(tmp_path, f"spam==1.0 --hash=sha256:{Digest.of_file(sdist).hex}"), python
-        )
+        fetch(write_lock(tmp_path, f"spam==1.0 --hash=sha256:{Digest.of_file(sdist).hex}"))
     assert "only wheels" in (caught.value.hint or "")
 
 
 def test_an_index_that_does_not_answer_is_infrastructure(
-    settings: Settings, python: PythonFacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
     monkeypatch.setenv("PIP_RETRIES", "1")
     monkeypatch.setenv("PIP_TIMEOUT", "1")
     lock = tmp_path / "requirements.txt"
-    lock.write_text(f"--index-url http://127.0.0.1:{port}/simple\nspam==1.0 --hash=sha256:{'a' * 64}\n")
+    lock.write_text(
+        f"--index-url http://127.0.0.1:{free_port()}/simple\nspam==1.0 --hash=sha256:{'a' * 64}\n"
+    )
     with pytest.raises(InfrastructureError, match="cannot reach"):
-        fetch_wheels(settings, lock, python)
+        fetch(lock)
 
 
-def test_a_pylock_with_files_beside_it(
-    settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any
-) -> None:
+def test_a_pylock_with_files_beside_it(fetch: Fetch, tmp_path: Path, make_wheel: Any) -> None:
     spam = make_wheel("spam")
     lock = tmp_path / "pylock.toml"
     lock.write_text(
@@ -205,25 +197,19 @@ path = "dist/{spam.name}"
 hashes = {{sha256 = "{Digest.of_file(spam).hex}"}}
 """
     )
-    (wheel,) = fetch_wheels(settings, lock, python)
+    (wheel,) = fetch(lock)
     assert wheel.digest == Digest.of_file(spam)
 
 
-def _fetch(settings: Settings, lock: Path, python: PythonFacts, queue: Any) -> None:
-    queue.put(fetch_wheels(settings, lock, python))
+def fetch_once(queue: Any, barrier: Any, _number: int, fetch: Fetch, lock: Path) -> None:
+    barrier.wait()
+    queue.put(fetch(lock))
 
 
 def test_processes_that_fetch_at_once_all_end_with_the_same(
-    settings: Settings, python: PythonFacts, tmp_path: Path, make_wheel: Any
+    fetch: Fetch, tmp_path: Path, make_wheel: Any
 ) -> None:
     lock = write_lock(tmp_path, line(make_wheel("one")), line(make_wheel("two")))
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    processes = [context.Process(target=_fetch, args=(settings, lock, python, queue)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    results: list[tuple[WheelFile, ...]] = [queue.get(timeout=120) for _ in processes]
-    for process in processes:
-        process.join(120)
+    results: list[tuple[WheelFile, ...]] = together(3, fetch_once, fetch, lock)
     assert results[0] == results[1] == results[2]
     assert all(Digest.of_file(wheel.path) == wheel.digest for wheel in results[0])

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from support.tar_files import content, members
 
 from orchestrator.errors import UsageError
 from orchestrator.image.assembly.layers import runtime_layer, source_layer
@@ -16,7 +15,7 @@ def tree(*files: SourceFile) -> SourceTree:
     return SourceTree(files=files)
 
 
-def test_source_files_keep_mode_and_links(layout: ImageLayout, members: Any, content: Any) -> None:
+def test_source_files_keep_mode_and_links(layout: ImageLayout) -> None:
     layer = source_layer(
         layout,
         tree(
@@ -32,7 +31,7 @@ def test_source_files_keep_mode_and_links(layout: ImageLayout, members: Any, con
         layer.diff_id,
         layer.path.stat().st_size,
     )
-    found = {name: info.mode for name, info in members(layer.path).items()}
+    found = {name: info.mode for name, info in members(layer).items()}
     assert found == {
         "opt/reprise": 0o755,
         "opt/reprise/source": 0o755,
@@ -42,12 +41,12 @@ def test_source_files_keep_mode_and_links(layout: ImageLayout, members: Any, con
         "opt/reprise/source/lib/link": 0o777,
         "opt/reprise/source/run.sh": 0o755,
     }
-    assert content(layer.path, "opt/reprise/source/donn\u00e9es.txt") == b"\xff"
+    assert content(layer, "opt/reprise/source/donn\u00e9es.txt") == b"\xff"
 
 
-def test_an_empty_source_still_has_its_folder(layout: ImageLayout, members: Any) -> None:
+def test_an_empty_source_still_has_its_folder(layout: ImageLayout) -> None:
     layer = source_layer(layout, tree())
-    assert list(members(layer.path)) == ["opt/reprise", "opt/reprise/source"]
+    assert list(members(layer)) == ["opt/reprise", "opt/reprise/source"]
 
 
 @pytest.mark.parametrize(
@@ -70,13 +69,13 @@ def test_hostile_sources_are_refused(layout: ImageLayout, files: list[SourceFile
 
 
 def test_runtime_layer_holds_the_modules_the_pth_and_the_mount_targets(
-    layout: ImageLayout, python: PythonFacts, members: Any, content: Any
+    layout: ImageLayout, python: PythonFacts
 ) -> None:
     files = payload()
     layer = runtime_layer(layout, python, files)
-    found = members(layer.path)
+    found = members(layer)
     pth = "opt/python/lib/python3.11/site-packages/reprise.pth"
-    assert content(layer.path, pth) == files["reprise.pth"]
+    assert content(layer, pth) == files["reprise.pth"]
     modules = {f"opt/reprise/runtime/{name}" for name in files if name != "reprise.pth"}
     folders = {name.rpartition("/")[0] for name in modules} | {"inputs", "opt/reprise", "workspace"}
     assert set(found) == {pth, "etc", "etc/group", "etc/passwd"} | folders | modules

@@ -6,20 +6,20 @@ import base64
 import json
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support.local_server import Handler, LocalServer
 from support.services import REGISTRY_PASSWORD, REGISTRY_USER, RegistryServer, free_port, registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError
-from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
+from orchestrator.image.assembly.assemble import manifest_of
+from orchestrator.image.image_model import Layer, LayerKind
 from orchestrator.image.registry import http_session, registry_client
 from orchestrator.image.registry.fetch_manifest import has_manifest, read_by_digest
 from orchestrator.image.registry.push import Pushed, check_push, push
@@ -67,14 +67,7 @@ def send_small(client: Client, mounts: tuple[str, ...] = (), data: bytes = b"a b
     digest = Digest.of(data)
     layer = Layer(kind=LayerKind.BASE, digest=digest, diff_id=digest, size=len(data))
     config = canonical_json({"nonce": os.urandom(8).hex()})
-    manifest = canonical_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": MEDIA_MANIFEST,
-            "config": {"mediaType": MEDIA_CONFIG, "digest": Digest.of(config), "size": len(config)},
-            "layers": [{"mediaType": MEDIA_LAYER, "digest": digest, "size": len(data)}],
-        }
-    )
+    manifest = manifest_of(config, (layer,))
     pushed = push(client, manifest, config, (layer,), lambda _: folder / "layer", mounts)
     found = read_by_digest(client, Digest.of(manifest))
     assert found.config == config
@@ -201,7 +194,7 @@ class TokenServer:
         self.strict = False  # all that is asked for, or nothing
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class TokenHandler(Handler):
             def do_GET(self) -> None:
                 kind, _, pair = self.headers.get("Authorization", "").partition(" ")
                 user, _, secret = base64.b64decode(pair).decode().partition(":")
@@ -219,21 +212,14 @@ class TokenServer:
                 server.asked.append((user, query))
                 body = json.dumps({"token": server.token(user, query)} if good else {}).encode()
                 whole = not server.strict or all(server.grants(user, one) for one in query.get("scope", []))
-                self.send_response((200 if whole else 403) if good else 401)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.say((200 if whole else 403) if good else 401, body)
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+        self.http = LocalServer(TokenHandler)
 
     @property
     def auth(self) -> Mapping[str, Any]:
         """For the registry's configuration."""
-        realm = f"http://127.0.0.1:{self.http.server_address[1]}/token"
+        realm = f"{self.http.address}/token"
         bundle = str(self.certificate)
         return {"token": {"realm": realm, "service": "lab", "issuer": "lab", "rootcertbundle": bundle}}
 
@@ -260,9 +246,8 @@ class TokenServer:
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenServer]:
     server = TokenServer(tmp_path_factory.mktemp("tokens"))
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
+    with server.http:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from tempfile import TemporaryFile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.tar_files import content, members
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
@@ -45,18 +46,6 @@ def layer_of(entries: Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
     nodes, spool = tree_of(entries)
     with spool:
         return b"".join(layer_chunks(nodes))
-
-
-def members(layer: bytes) -> dict[str, tarfile.TarInfo]:
-    with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
-        return {info.name: info for info in archive}
-
-
-def content(layer: bytes, name: str) -> bytes:
-    with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
-        stream = archive.extractfile(name)
-        assert stream is not None
-        return stream.read()
 
 
 def system() -> list[tuple[tarfile.TarInfo, bytes]]:

@@ -14,8 +14,9 @@ from support.services import RegistryServer, Wire, registry_server, wire_to
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError, StoreError
+from orchestrator.image.assembly.assemble import manifest_of
 from orchestrator.image.image_layout import ImageLayout
-from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Layer, LayerKind
+from orchestrator.image.image_model import MEDIA_MANIFEST, Layer, LayerKind
 from orchestrator.image.registry import push as push_module
 from orchestrator.image.registry import registry_client
 from orchestrator.image.registry.fetch_manifest import has_manifest, read_by_digest
@@ -65,15 +66,7 @@ def make(layout: ImageLayout, *sizes: int, kind: LayerKind = LayerKind.WHEEL) ->
         digest = layout.put_bytes(os.urandom(size))
         layers.append(Layer(kind=kind, digest=digest, diff_id=digest, size=size, path=layout.path(digest)))
     config = canonical_json({"nonce": os.urandom(8).hex()})
-    described = [{"mediaType": MEDIA_LAYER, "digest": one.digest, "size": one.size} for one in layers]
-    manifest = canonical_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": MEDIA_MANIFEST,
-            "config": {"mediaType": MEDIA_CONFIG, "digest": Digest.of(config), "size": len(config)},
-            "layers": described,
-        }
-    )
+    manifest = manifest_of(config, tuple(layers))
     return Made(manifest, config, tuple(layers))
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
 import io
 import json
 import os
 import re
 import tarfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +15,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.base_python import PYTHON
+from support.local_server import Handler, LocalServer
 
 from orchestrator.digest import Digest
 from orchestrator.errors import InfrastructureError, UsageError
-from orchestrator.image.image_model import PythonFacts
-from orchestrator.image.wheels.fetch_wheels import fetch_wheels
+from orchestrator.image.wheels.fetch_wheels import WheelFile
 from orchestrator.image.wheels.lock import Lock
 from orchestrator.image.wheels.pip_download import command, pip_environment, requirement
 from orchestrator.image.wheels.read_lock import read_lock
-from orchestrator.settings import Settings
 
+Fetch = Callable[..., tuple[WheelFile, ...]]
 A = "a" * 64
 
 # What pip would act on, were it to reach pip: each as a line, in a value, in the middle of another line.
@@ -231,46 +229,29 @@ def test_only_how_to_reach_an_index_is_passed_on(host: dict[str, str]) -> None:
     assert (kept["PIP_INDEX_URL"], kept["https_proxy"], kept["TMPDIR"]) == ("i", "p", "/room")
 
 
-class Index(http.server.ThreadingHTTPServer):
+class Index(LocalServer):
     """An index of a lock's choice; it keeps the requests that it got."""
 
-    daemon_threads = True
-
-    def __init__(self, answers: dict[str, bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.answers = answers
+    def __init__(self) -> None:
+        self.answers: dict[str, bytes] = {}
         self.asked: list[str] = []
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        super().__init__(Answer)
 
 
-class Answer(http.server.BaseHTTPRequestHandler):
+class Answer(Handler):
     server: Index
 
     def do_GET(self) -> None:
         self.server.asked.append(f"{self.path}\n{self.headers}")
         body = self.server.answers.get(self.path)
-        self.send_response(200 if body is not None else 404)
-        self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/zip")
-        self.send_header("Content-Length", str(len(body or b"")))
-        self.end_headers()
-        self.wfile.write(body or b"")
-
-    def log_message(self, *_: object) -> None:
-        pass
+        kind = "text/html" if self.path.endswith("/") else "application/zip"
+        self.say(200 if body is not None else 404, body or b"", {"Content-Type": kind})
 
 
 @pytest.fixture
 def index() -> Iterator[Index]:
-    server = Index({})
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Index() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -302,7 +283,7 @@ def sdist(marker: Path) -> bytes:
 
 
 def test_an_index_of_the_locks_choice_learns_names_and_builds_nothing(
-    settings: Settings, python: PythonFacts, tmp_path: Path, index: Index
+    fetch: Fetch, tmp_path: Path, index: Index
 ) -> None:
     marker = tmp_path / "ran"
     data = sdist(marker)
@@ -313,43 +294,39 @@ def test_an_index_of_the_locks_choice_learns_names_and_builds_nothing(
     lock = tmp_path / "requirements.txt"
     lock.write_text(f"--index-url {index.address}/simple\nevil==1.0 --hash=sha256:{Digest.of(data).hex}\n")
     with pytest.raises(UsageError, match=r"evil==1\.0"):
-        fetch_wheels(settings, lock, python)
+        fetch(lock)
     assert [asked.partition("\n")[0] for asked in index.asked] == ["/simple/evil/"]
     assert "s3cret" not in "".join(index.asked)
     assert not marker.exists()
 
 
 def test_a_wheel_by_its_address_is_fetched_as_it_is_locked(
-    settings: Settings, python: PythonFacts, tmp_path: Path, index: Index, make_wheel: Any
+    fetch: Fetch, tmp_path: Path, index: Index, make_wheel: Any
 ) -> None:
     wheel = make_wheel("evil")
     index.answers = {f"/{wheel.name}": wheel.read_bytes()}
     lock = tmp_path / "pylock.toml"
     lock.write_bytes(pylock(url=f"{index.address}/{wheel.name}#egg=other", hash=Digest.of_file(wheel).hex))
-    (found,) = fetch_wheels(settings, lock, python)
+    (found,) = fetch(lock)
     assert found.filename == wheel.name
     lock.write_bytes(pylock(url=f"{index.address}/{wheel.name}", hash="0" * 64))
     with pytest.raises(InfrastructureError, match="other bytes"):
-        fetch_wheels(settings, lock, python)
+        fetch(lock)
 
 
-def test_a_source_under_the_name_of_a_wheel_is_not_built(
-    settings: Settings, python: PythonFacts, tmp_path: Path, index: Index
-) -> None:
+def test_a_source_under_the_name_of_a_wheel_is_not_built(fetch: Fetch, tmp_path: Path, index: Index) -> None:
     marker = tmp_path / "ran"
     data = sdist(marker)
     index.answers = {f"/{WHEEL}": data}
     lock = tmp_path / "pylock.toml"
     lock.write_bytes(pylock(url=f"{index.address}/{WHEEL}", hash=Digest.of(data).hex))
     with pytest.raises(UsageError):
-        fetch_wheels(settings, lock, python)
+        fetch(lock)
     assert not marker.exists()
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
-def test_what_is_no_plain_file_is_not_waited_for(
-    settings: Settings, python: PythonFacts, tmp_path: Path, kind: str
-) -> None:
+def test_what_is_no_plain_file_is_not_waited_for(fetch: Fetch, tmp_path: Path, kind: str) -> None:
     def put(path: Path) -> None:
         if kind == "fifo":
             os.mkfifo(path)
@@ -364,11 +341,11 @@ def test_what_is_no_plain_file_is_not_waited_for(
     lock = tmp_path / "requirements.txt"
     lock.write_text(f"--no-index\n--find-links dist\nevil==1.0 --hash=sha256:{A}\n")
     with pytest.raises(UsageError, match="not a plain file"):
-        fetch_wheels(settings, lock, python)
+        fetch(lock)
     (tmp_path / "pylock.toml").write_bytes(pylock(path=f"dist/{WHEEL}"))
     with pytest.raises(UsageError, match="not a plain file"):
-        fetch_wheels(settings, tmp_path / "pylock.toml", python)
+        fetch(tmp_path / "pylock.toml")
     lock.unlink()
     put(lock)
     with pytest.raises(UsageError, match="not a plain file"):
-        fetch_wheels(settings, lock, python)
+        fetch(lock)

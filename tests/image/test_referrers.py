@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
+from support.local_server import Handler, LocalServer
 from support.services import RegistryServer, registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError
-from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_MANIFEST
+from orchestrator.image.assembly.assemble import manifest_of
+from orchestrator.image.image_model import MEDIA_MANIFEST
 from orchestrator.image.registry import referrers
 from orchestrator.image.registry.fetch_manifest import read_manifest
 from orchestrator.image.registry.push import push, put_manifest
@@ -44,9 +45,7 @@ def client(server: RegistryServer) -> Iterator[Client]:
 def image(client: Client, request: pytest.FixtureRequest) -> Digest:
     """An image without layers, one per test."""
     config = canonical_json({"of": request.node.name})
-    described = {"mediaType": MEDIA_CONFIG, "digest": Digest.of(config), "size": len(config)}
-    document = {"schemaVersion": 2, "mediaType": MEDIA_MANIFEST, "config": described, "layers": []}
-    manifest = canonical_json(document)
+    manifest = manifest_of(config, ())
     push(client, manifest, config, (), lambda layer: layer.path)  # type: ignore[arg-type,return-value]
     return Digest.of(manifest)
 
@@ -56,7 +55,7 @@ def modern(server: RegistryServer, client: Client) -> Iterator[Client]:
     """The same registry behind one that has the referrers API, in pages of one, as OCI 1.1 has it."""
     real, referring = client.place.url, {}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Referring(Handler):
         def answer(self) -> None:
             path, _, query = self.path.partition("?")
             length = int(self.headers.get("Content-Length") or 0)
@@ -71,7 +70,9 @@ def modern(server: RegistryServer, client: Client) -> Iterator[Client]:
                 entry = {"mediaType": MEDIA_MANIFEST, "digest": Digest.of(sent), "size": len(sent)}
                 entry["artifactType"] = parsed["artifactType"]
                 referring.setdefault(parsed["subject"]["digest"], []).append(entry)
-            self.say(got.status_code, got.content, got.headers)
+            names = ("Content-Type", "Content-Length", "Location", "Link", "Range", "Docker-Content-Digest")
+            headers = {name: got.headers[name].replace(real, "") for name in names if name in got.headers}
+            self.say(got.status_code, got.content, headers)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = answer
 
@@ -81,24 +82,8 @@ def modern(server: RegistryServer, client: Client) -> Iterator[Client]:
             more = {"Link": f'<{path}?n={first + 1}>; rel="next"'} if found[first + 1 :] else {}
             self.say(200, canonical_json(index), {"Content-Type": MEDIA_INDEX, **more})
 
-        def say(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-            self.send_response(status)
-            for name in ("Content-Type", "Location", "Link", "Range", "Docker-Content-Digest"):
-                if name in headers:
-                    self.send_header(name, headers[name].replace(real, ""))
-            self.send_header("Content-Length", str(headers.get("Content-Length") or len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    front = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=front.serve_forever, daemon=True).start()
-    with Client(read_place(f"http://127.0.0.1:{front.server_port}/team/attached")) as made:
+    with LocalServer(Referring) as front, Client(read_place(f"{front.address}/team/attached")) as made:
         yield made
-    front.shutdown()
-    front.server_close()
 
 
 def test_a_registry_with_the_referrers_api_keeps_the_list_itself(

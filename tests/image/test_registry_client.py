@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from support.services import RegistryServer, registry_server
+from support.local_server import Handler, LocalServer
+from support.services import RegistryServer, free_port, registry_server
 
 from orchestrator.digest import Digest, canonical_json
 from orchestrator.errors import RegistryError
@@ -121,9 +120,7 @@ def test_a_digest_that_is_not_there_is_an_error_with_the_address(real: Real) -> 
 
 @pytest.mark.server
 def test_a_registry_that_does_not_answer_is_an_error(base: Base) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
+    port = free_port()
     with pytest.raises(RegistryError, match=str(port)):
         read_image(f"127.0.0.1:{port}/a@{base.ref.digest}")
 
@@ -136,62 +133,44 @@ def test_only_digests_at_a_named_host_are_read(name: str) -> None:
         read_image(name)
 
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
+Answer = Callable[[Handler], None]
 
 
 @pytest.fixture
 def server() -> Iterator[Callable[[Answer], str]]:
     """A registry whose answers a test writes."""
-    servers: list[ThreadingHTTPServer] = []
+    with ExitStack() as stack:
 
-    def start(answer: Answer) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                answer(self)
+        def start(answer: Answer) -> str:
+            class Answering(Handler):
+                def do_GET(self) -> None:
+                    answer(self)
 
-            do_POST = do_GET
+                do_POST = do_GET
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
+            return stack.enter_context(LocalServer(Answering)).host
 
-        made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(made)
-        threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True).start()
-        return f"127.0.0.1:{made.server_address[1]}"
-
-    yield start
-    for one in servers:
-        one.shutdown()
-        one.server_close()
+        yield start
 
 
-def send(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def serve(base: Base, handler: BaseHTTPRequestHandler) -> None:
+def serve(base: Base, handler: Handler) -> None:
     blobs = {base.ref.digest: base.manifest, base.ref.config_digest: base.config}
-    send(handler, 200, blobs[Digest(handler.path.rpartition("/")[2])], Content_Type=MEDIA_MANIFEST)
+    handler.say(200, blobs[Digest(handler.path.rpartition("/")[2])], {"Content-Type": MEDIA_MANIFEST})
 
 
 def test_a_token_is_fetched_where_one_is_asked_for(server: Any, make_base: Any) -> None:
     base: Base = make_base("cpu")
     scopes: list[Any] = []
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+    def answer(handler: Handler) -> None:
         parts = urlsplit(handler.path)
         if parts.path == "/token":
             scopes.append(parse_qs(parts.query))
-            send(handler, 200, b'{"token":"secret"}')
+            handler.say(200, b'{"token":"secret"}')
         elif handler.headers.get("Authorization") != "Bearer secret":
             realm = f"http://{handler.headers['Host']}/token"
             challenge = f'Bearer realm="{realm}",service="lab",scope="repository:a/b:pull"'
-            send(handler, 401, WWW_Authenticate=challenge)
+            handler.say(401, headers={"WWW-Authenticate": challenge})
         else:
             serve(base, handler)
 
@@ -209,13 +188,13 @@ def test_a_token_is_fetched_where_one_is_asked_for(server: Any, make_base: Any) 
     ],
 )
 def test_a_login_that_cannot_be_anonymous_is_an_error(server: Any, challenge: str, said: str) -> None:
-    host = server(lambda handler: send(handler, 401, WWW_Authenticate=challenge))
+    host = server(lambda handler: handler.say(401, headers={"WWW-Authenticate": challenge}))
     with pytest.raises(RegistryError, match=said):
         read_image(f"{host}/a@{Digest.of(b'x')}")
 
 
 def test_other_bytes_under_the_digest_are_refused(server: Any) -> None:
-    host = server(lambda handler: send(handler, 200, b"{}"))
+    host = server(lambda handler: handler.say(200, b"{}"))
     with pytest.raises(RegistryError, match="other bytes"):
         read_image(f"{host}/a@{Digest.of(b'x')}")
 
@@ -223,7 +202,7 @@ def test_other_bytes_under_the_digest_are_refused(server: Any) -> None:
 def test_a_manifest_without_a_config_is_refused(server: Any) -> None:
     index = b'{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"digest":"x"},1]}'
     for body in (b"{}", b"[]", b"not json", b'{"mediaType":"text/plain"}', index):
-        host = server(lambda handler, body=body: send(handler, 200, body, Content_Type=MEDIA_MANIFEST))
+        host = server(lambda handler, body=body: handler.say(200, body, {"Content-Type": MEDIA_MANIFEST}))
         with pytest.raises(RegistryError):
             read_image(f"{host}/a@{Digest.of(body)}")
 
@@ -241,10 +220,10 @@ def test_a_passing_trouble_is_waited_for(server: Any, make_base: Any, status: in
     base: Base = make_base("cpu")
     answers: list[float] = []
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+    def answer(handler: Handler) -> None:
         answers.append(time.monotonic())
         if len(answers) == 1:
-            send(handler, status, Retry_After="0.2")
+            handler.say(status, headers={"Retry-After": "0.2"})
         else:
             serve(base, handler)
 
@@ -254,7 +233,7 @@ def test_a_passing_trouble_is_waited_for(server: Any, make_base: Any, status: in
 
 @pytest.mark.parametrize("after", ["3600", "Wed, 21 Oct 2099 07:28:00 GMT"])
 def test_nobody_waits_for_an_hour(server: Any, after: str) -> None:
-    host = server(lambda handler: send(handler, 503, Retry_After=after))
+    host = server(lambda handler: handler.say(503, headers={"Retry-After": after}))
     began = time.monotonic()
     with pytest.raises(RegistryError, match="503"):
         read_image(f"{host}/a@{Digest.of(b'x')}")
@@ -265,9 +244,9 @@ def test_nobody_waits_for_an_hour(server: Any, after: str) -> None:
 def test_a_refusal_is_not_asked_for_again(server: Any, status: int) -> None:
     asked: list[str] = []
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+    def answer(handler: Handler) -> None:
         asked.append(handler.path)
-        send(handler, status, b'{"errors":[{"code":"DENIED","message":"its own words"}]}')
+        handler.say(status, b'{"errors":[{"code":"DENIED","message":"its own words"}]}')
 
     with pytest.raises(RegistryError, match=rf"{status}.*its own words"):
         read_image(f"{server(answer)}/a@{Digest.of(b'x')}")
@@ -278,12 +257,10 @@ def test_a_blob_from_a_registry_without_ranges(server: Any) -> None:
     data = bytes(range(256)) * 8000
     asked: list[str | None] = []
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+    def answer(handler: Handler) -> None:
         asked.append(handler.headers.get("Range"))
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
-        handler.wfile.write(data[: 1_000_000 * len(asked)])  # it breaks off twice
+        part = data[: 1_000_000 * len(asked)]  # it breaks off twice
+        handler.say(200, part, {"Content-Length": str(len(data))})
 
     assert blob_of(server(answer), data) == data
     assert asked[0] is None
@@ -291,19 +268,13 @@ def test_a_blob_from_a_registry_without_ranges(server: Any) -> None:
 
 
 def test_a_blob_that_never_comes_further_is_given_up(server: Any) -> None:
-    data = bytes(1000)
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
-
+    host = server(lambda handler: handler.say(200, headers={"Content-Length": "1000"}))
     with pytest.raises(RegistryError, match="0 bytes read"):
-        blob_of(server(answer), data)
+        blob_of(host, bytes(1000))
 
 
 def test_a_blob_longer_than_its_manifest_says_is_cut(server: Any) -> None:
-    host = server(lambda handler: send(handler, 200, bytes(100_000)))
+    host = server(lambda handler: handler.say(200, bytes(100_000)))
     with pytest.raises(RegistryError, match="longer than the 1000 bytes"):
         blob_of(host, bytes(1000))
 
@@ -313,17 +284,17 @@ def test_a_blob_that_lies_elsewhere_is_got_there_without_the_login(
 ) -> None:
     data, seen = b"far away", []
 
-    def store(handler: BaseHTTPRequestHandler) -> None:
+    def store(handler: Handler) -> None:
         seen.append(handler.headers.get("Authorization"))
-        send(handler, 200, data)
+        handler.say(200, data)
 
     other = server(store)
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+    def answer(handler: Handler) -> None:
         if handler.headers.get("Authorization") is None:
-            send(handler, 401, WWW_Authenticate='Basic realm="x"')
+            handler.say(401, headers={"WWW-Authenticate": 'Basic realm="x"'})
         else:
-            send(handler, 307, Location=f"http://{other.replace('127.0.0.1', 'localhost')}/blob")
+            handler.say(307, headers={"Location": f"http://{other.replace('127.0.0.1', 'localhost')}/blob"})
 
     host = server(answer)
     config = {"auths": {host: {"auth": base64.b64encode(b"ada:secret").decode()}}}
@@ -334,7 +305,7 @@ def test_a_blob_that_lies_elsewhere_is_got_there_without_the_login(
 
 
 def test_a_way_to_plain_http_is_not_followed(server: Any) -> None:
-    host = server(lambda handler: send(handler, 202, Location="http://elsewhere.example/upload"))
+    host = server(lambda handler: handler.say(202, headers={"Location": "http://elsewhere.example/upload"}))
     with (
         registry_client.Client(read_place(f"{host}/a")) as client,
         pytest.raises(RegistryError, match="plain http"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.altered import flip_file
+from support.tar_files import content, members
 
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.image.image_layout import ImageLayout
@@ -38,9 +39,7 @@ def kit(layout: ImageLayout, python: PythonFacts, wheel_file: Any) -> Kit:
     return Kit(layout, python, wheel_file)
 
 
-def test_a_wheel_is_unpacked_with_our_scripts_and_record(
-    kit: Kit, make_wheel: Any, members: Any, content: Any
-) -> None:
+def test_a_wheel_is_unpacked_with_our_scripts_and_record(kit: Kit, make_wheel: Any) -> None:
     wheel = make_wheel(
         "spam",
         "1.0",
@@ -58,7 +57,7 @@ def test_a_wheel_is_unpacked_with_our_scripts_and_record(
     )
     (layer,) = kit.build(wheel)
     assert layer.kind is LayerKind.WHEELS
-    found = {name: info.mode for name, info in members(layer.path).items() if info.isreg()}
+    found = {name: info.mode for name, info in members(layer).items() if info.isreg()}
     site = "opt/reprise/site"
     assert found == {
         "opt/reprise/bin/run": 0o755,
@@ -73,13 +72,13 @@ def test_a_wheel_is_unpacked_with_our_scripts_and_record(
         f"{site}/spam-1.0.dist-info/entry_points.txt": 0o644,
         f"{site}/spam/__init__.py": 0o644,
     }
-    assert content(layer.path, "opt/reprise/bin/run") == b"#!/opt/python/bin/python\nprint(1)\n"
-    assert content(layer.path, "opt/reprise/bin/spam") == (
+    assert content(layer, "opt/reprise/bin/run") == b"#!/opt/python/bin/python\nprint(1)\n"
+    assert content(layer, "opt/reprise/bin/spam") == (
         b"#!/opt/python/bin/python\nimport sys\nfrom spam.cli import main\n"
         b'if __name__ == "__main__":\n    sys.exit(main.run())\n'
     )
-    assert content(layer.path, f"{site}/spam-1.0.dist-info/INSTALLER") == b"reprise\n"
-    record = content(layer.path, f"{site}/spam-1.0.dist-info/RECORD").decode().splitlines()
+    assert content(layer, f"{site}/spam-1.0.dist-info/INSTALLER") == b"reprise\n"
+    record = content(layer, f"{site}/spam-1.0.dist-info/RECORD").decode().splitlines()
     assert record == sorted(record)
     assert [line.split(",")[0] for line in record] == sorted(
         os.path.relpath(f"/{name}", f"/{site}") for name in found

@@ -15,14 +15,15 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import ImageNotFound
+from support.base_python import PYTHON
 from support.services import registry_server
 
 from orchestrator.digest import Digest, canonical_json
-from orchestrator.image.assembly.assemble import assemble
+from orchestrator.image.assembly.assemble import assemble, manifest_of
 from orchestrator.image.assembly.load_archive import full_archive, thin_archive
 from orchestrator.image.base.make_base import base_from_parts
 from orchestrator.image.image_layout import ImageLayout
-from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Base, Image, PythonFacts
+from orchestrator.image.image_model import MEDIA_LAYER, Base, Image, Layer, LayerKind
 from orchestrator.image.registry.push import push
 from orchestrator.image.registry.registry_client import Client
 from orchestrator.image.registry.repository import read_place
@@ -88,22 +89,10 @@ class Lab:
                 "rootfs": {"type": "layers", "diff_ids": [Digest.of(layer)]},
             }
         )
-        manifest = canonical_json(
-            {
-                "schemaVersion": 2,
-                "mediaType": MEDIA_MANIFEST,
-                "config": {"mediaType": MEDIA_CONFIG, "digest": Digest.of(config), "size": len(config)},
-                "layers": [{"mediaType": media, "digest": digest, "size": len(blob)}],
-            }
-        )
-        python = PythonFacts(
-            executable=INTERPRETER,
-            version="3.11.2",
-            purelib="/lib/python3/site-packages",
-            glibc="2.36",
-            machine="x86_64",
-            packages={},
-        )
+        size, kind = len(blob), LayerKind.BASE
+        held = Layer(kind=kind, digest=digest, diff_id=Digest.of(layer), size=size, media_type=media)
+        manifest = manifest_of(config, (held,))
+        python = PYTHON.model_copy(update={"executable": INTERPRETER})
         return base_from_parts("tiny", self.name, manifest, config, None, python)
 
     def build(self, text: bytes) -> Image:

@@ -35,4 +35,4 @@ def test_the_kernel_s_log_names_a_job_whose_child_was_killed(
         engine.close()
     assert ended.container is not None and ended.container.exit_code == 0
     assert ended.memory_killed is True
-    assert kills.of("0" * 64) is None, "another container's is not taken for it"
+    assert kills.happened_in("0" * 64) is None, "another container's is not taken for it"

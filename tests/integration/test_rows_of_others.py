@@ -126,8 +126,7 @@ def test_a_box_seals_what_it_was_told_to_run_when_it_began(box: Box, first: Any,
     """Rows that are altered under a run, before its end seals them."""
     spec = write_job(tmp_path / "waits", f"{WAITS}\n{HONEST}")
     submitted = box.start("submit", str(spec), "--json")
-    engine = engine_of(box)
-    with engine.connect() as connection:
+    with engine_of(box).connect() as connection:
         other = connection.execute(
             select(tables.run.c.image_id, tables.run.c.program).where(tables.run.c.public_id == first["id"])
         ).one()
@@ -142,17 +141,14 @@ def test_a_box_seals_what_it_was_told_to_run_when_it_began(box: Box, first: Any,
     assert done.code == 2
     assert "no seal of this box" in done.err
     assert not (tmp_path / "signed.jsonl").exists()
-    engine.dispose()
 
 
 @pytest.mark.parametrize("column", ["config_digest", "base_digest", "base_name", "base_config_digest"])
 def test_what_is_signed_of_an_image_is_sealed_too(box: Box, first: Any, column: str, tmp_path: Path) -> None:
     """The row of an image belongs to all its runs."""
     assert box.type("attestation", "create", first["id"], "--to", str(tmp_path / "good.jsonl")).code == 0
-    engine = engine_of(box)
-    with engine.begin() as connection:
+    with engine_of(box).begin() as connection:
         connection.execute(update(tables.image).values({column: "sha256:" + "0" * 64}))
-    engine.dispose()
     done = box.type("attestation", "create", first["id"], "--to", str(tmp_path / "signed.jsonl"))
     assert done.code == 2
     assert "nothing proves" in done.err
@@ -163,12 +159,10 @@ def test_a_sentence_that_somebody_wrote_into_a_verdict_is_not_signed(
     box: Box, first: Any, tmp_path: Path
 ) -> None:
     run = box.json("rerun", first["id"])["run"]["id"]
-    engine = engine_of(box)
-    with engine.begin() as connection:
+    with engine_of(box).begin() as connection:
         text = connection.execute(select(tables.verdict.c.document)).scalar_one()
         forged = json.dumps(json.loads(text) | {"summary": "certified by somebody"})
         connection.execute(update(tables.verdict).values(document=forged))
-    engine.dispose()
     path = tmp_path / "signed.jsonl"
     assert box.type("attestation", "create", run, "--to", str(path)).code == 0
     signed = [base64.b64decode(json.loads(line)["payload"]) for line in path.read_text().splitlines()]

@@ -179,15 +179,13 @@ def test_a_run_whose_process_here_has_not_ended_is_not_taken_again(
 def test_altered_rows_cost_themselves_and_no_worker(team: Team, tmp_path: Path) -> None:
     """A box that is no box, and a run whose row is no run any more by the time that its process ends."""
     worker = team.worker(team.alpha)
-    engine = engine_of(team.person)
-    with engine.begin() as connection:
+    with engine_of(team.person).begin() as connection:
         row = dict(connection.execute(select(tables.box)).mappings().one())
         connection.execute(insert(tables.box).values(row | {"id": "forged", "name": "forged", "gpus": "x"}))
     first = write_job(tmp_path / "first", WAITS)
     altered = team.person.type("submit", str(first), "--on", "worker", "--detach", "-q").out.strip()
     team.until_told(altered, "running")
     change_run(team.person, altered, program="x")
-    engine.dispose()
     let_go(team.alpha, altered)
     second = write_job(tmp_path / "second", "print('here')")
     done = team.person.type("submit", str(second), "--on", "worker", timeout=60)

@@ -18,10 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 from support.altered import flipped
+from support.base_python import PYTHON
 from support.box import Box
 from support.examples import tries
 from support.failing_disk import Torn
 from support.records import new_run
+from support.small_base import put_base
 
 from orchestrator import disk_room
 from orchestrator.audit.exports.crate.write_crate import CrateRequest, write_crate
@@ -30,9 +32,8 @@ from orchestrator.errors import RecordError, RepriseError, StoreError, UsageErro
 from orchestrator.image.assembly import tar
 from orchestrator.image.assembly.assemble import assemble
 from orchestrator.image.assembly.load_archive import blob_name
-from orchestrator.image.base.make_base import base_from_parts
 from orchestrator.image.image_layout import ImageLayout
-from orchestrator.image.image_model import MEDIA_CONFIG, MEDIA_LAYER, MEDIA_MANIFEST, Image, PythonFacts
+from orchestrator.image.image_model import Image
 from orchestrator.image.stored_image import stored_image
 from orchestrator.launch.bundles import bundle_archive, bundle_form
 from orchestrator.launch.bundles.bundle_archive import Piece, write_archive
@@ -61,14 +62,6 @@ from orchestrator.spec.program import Program
 from orchestrator.spec.source.source_tree import GitState, SourceFile, SourceTree
 from orchestrator.verdict.compare_runs import compare
 
-PYTHON = PythonFacts(
-    executable="/usr/bin/python3",
-    version="3.11.2",
-    purelib="/usr/lib/python3/dist-packages",
-    glibc="2.36",
-    machine="x86_64",
-    packages={},
-)
 SILENT = Silent()
 
 
@@ -96,27 +89,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_image(session: Session, inputs: dict[str, Digest] | None = None) -> Image:
     """Over a base of one small layer, with a payload of one small file."""
-    layout = ImageLayout(session.settings.layout)
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo("etc/base"))
-    digest = layout.put_bytes(layer.getvalue())
-    config = canonical_json(
-        {
-            "architecture": "amd64",
-            "os": "linux",
-            "config": {"Env": ["PATH=/usr/bin"]},
-            "rootfs": {"type": "layers", "diff_ids": [digest]},
-        }
-    )
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MEDIA_MANIFEST,
-        "config": {"mediaType": MEDIA_CONFIG, "digest": layout.put_bytes(config), "size": len(config)},
-        "layers": [{"mediaType": MEDIA_LAYER, "digest": digest, "size": len(layer.getvalue())}],
-    }
-    layout.put_bytes(canonical_json(manifest))
-    base = base_from_parts("tiny", "lab/tiny:1", canonical_json(manifest), config, None, PYTHON)
+    base = put_base(ImageLayout(session.settings.layout), PYTHON, "tiny")
     program = Program(name="digits", command=("python", "train.py"), params={"lr": 0.1}, inputs=inputs or {})
     source = SourceTree(files=(SourceFile(path="train.py", data=b"print('hello')\n"),))
     files = {"entry.py": b"pass\n", "reprise.pth": b"import sys\n"}

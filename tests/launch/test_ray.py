@@ -6,13 +6,12 @@ import json
 import shlex
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.local_server import Handler, LocalServer
 from support.services import free_port
 
 from orchestrator.errors import InfrastructureError, UsageError
@@ -184,26 +183,19 @@ class Server:
         self.asked: list[tuple[str, str, bytes, str]] = []
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class TableHandler(Handler):
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 server.asked.append((self.command, self.path, body, self.headers.get("Authorization") or ""))
                 turns = server.answers.get((self.command, self.path), [(404, "Job x does not exist")])
                 status, text = turns[0] if len(turns) == 1 else turns.pop(0)
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(text.encode())))
-                if status == 302:
-                    self.send_header("Location", f"http://127.0.0.1:{free_port()}/")
-                self.end_headers()
-                self.wfile.write(text.encode())
+                moved = {"Location": f"http://127.0.0.1:{free_port()}/"} if status == 302 else {}
+                self.say(status, text.encode(), moved)
 
             do_GET = do_POST = do_DELETE = _answer
 
-            def log_message(self, *words: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.http.server_port}"
+        self.http = LocalServer(TableHandler)
+        self.address = self.http.address
 
     def on(self, method: str, path: str, *turns: tuple[int, object]) -> None:
         texts = [(status, said if isinstance(said, str) else json.dumps(said)) for status, said in turns]
@@ -216,12 +208,8 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server()
-    thread = threading.Thread(target=made.http.serve_forever, args=(0.05,))
-    thread.start()
-    yield made
-    made.http.shutdown()
-    thread.join()
-    made.http.server_close()
+    with made.http:
+        yield made
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def strided(draw: st.DrawFn) -> torch.Tensor:
     return tensor
 
 
-@settings(max_examples=tries(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tensors=st.lists(strided(), max_size=6))
 def test_any_list_of_views(digester: Digester, tensors: list[torch.Tensor]) -> None:
     assert to_ints(digester.digest(tensors)) == [expected(tensor) for tensor in tensors]

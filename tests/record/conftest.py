@@ -7,39 +7,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.records import finish_run
-from support.records import new_run as new_run_of
+from support.records import finish_run, new_run
 
 from orchestrator.record.record import Record, open_record
-from orchestrator.record.run_record import NewRun
 from orchestrator.settings import Settings, load
 
+each_kind = ["sqlite", pytest.param("postgres", marks=pytest.mark.server)]
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
+
+def _settings(home: Path, request: pytest.FixtureRequest, make: str) -> Settings:
+    variables = {"REPRISE_HOME": str(home)}
+    if request.param == "postgres":
+        variables["REPRISE_DATABASE_URL"] = getattr(request.getfixturevalue("postgres"), make)()
+    return load(variables)
+
+
+@pytest.fixture(params=each_kind)
 def empty_settings(tmp_path: Path, request: pytest.FixtureRequest, migrated_anew: None) -> Settings:
     """A database that no Reprise has seen, of each kind."""
-    variables = {"REPRISE_HOME": str(tmp_path / "home")}
-    if request.param == "postgres":
-        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_database()
-    return load(variables)
+    return _settings(tmp_path / "home", request, "new_database")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
+@pytest.fixture(params=each_kind)
 def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     """An empty record of its own, on each kind of database."""
-    variables = {"REPRISE_HOME": str(tmp_path / "home")}
-    if request.param == "postgres":
-        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_record()
-    return load(variables)
+    return _settings(tmp_path / "home", request, "new_record")
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
+@pytest.fixture(scope="module", params=each_kind)
 def shared_settings(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Settings:
     """As `settings`, for a record that all tests of a file look at."""
-    variables = {"REPRISE_HOME": str(tmp_path_factory.mktemp("shared"))}
-    if request.param == "postgres":
-        variables["REPRISE_DATABASE_URL"] = request.getfixturevalue("postgres").new_record()
-    return load(variables)
+    return _settings(tmp_path_factory.mktemp("shared"), request, "new_record")
 
 
 @pytest.fixture
@@ -53,23 +51,12 @@ def record(settings: Settings) -> Iterator[Record]:
         yield opened
 
 
-@pytest.fixture(scope="session")
-def making() -> tuple[Callable[..., NewRun], Callable[..., str]]:
-    """`new_run` and `finish_run`, for fixtures that live longer than a test."""
-    return new_run_of, finish_run
-
-
-@pytest.fixture
-def new_run() -> Callable[..., NewRun]:
-    return new_run_of
-
-
 @pytest.fixture
 def finished(record: Record) -> Callable[..., str]:
     """Fields of the run and, under `result`, of its result -> the id."""
 
     def make(result: dict[str, Any] | None = None, **changes: Any) -> str:
-        return finish_run(record, new_run_of(**changes), **(result or {}))
+        return finish_run(record, new_run(**changes), **(result or {}))
 
     return make
 

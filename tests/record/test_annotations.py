@@ -76,9 +76,8 @@ def test_a_name_is_one_runs_and_keeps_its_past(record: Record, finished: Finishe
     assert record.find("production") == record.find(" production ") == first
     assert record.annotations.name("production", second, "bob") == first
     assert record.find("production") == second
-    assert record.annotations.marks(first).names == () and record.annotations.marks(second).names == (
-        "production",
-    )
+    assert record.annotations.marks(first).names == ()
+    assert record.annotations.marks(second).names == ("production",)
     [named] = record.annotations.names()
     assert (named.run, named.job) == (second, "other")
     assert [(item.run, item.by) for item in named.past] == [(first, "ada"), (second, "bob")]
@@ -136,13 +135,12 @@ def test_archiving_is_all_or_nothing(record: Record, finished: Finished) -> None
 
 def test_many_people_at_once_leave_one_holder(record: Record, finished: Finished) -> None:
     runs = [finished() for _ in range(4)]
+
+    def name(number: int) -> object:
+        return record.annotations.name("production", runs[number % 4], f"p{number}")
+
     with ThreadPoolExecutor(8) as pool:
-        list(
-            pool.map(
-                lambda number: record.annotations.name("production", runs[number % 4], f"p{number}"),
-                range(24),
-            )
-        )
+        list(pool.map(name, range(24)))
         list(pool.map(lambda number: record.annotations.tag(runs[0], ["x"], f"p{number}"), range(8)))
     holders = [run for run in runs if record.annotations.marks(run).names == ("production",)]
     assert holders == [record.find("production")]

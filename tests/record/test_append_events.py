@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 from sqlalchemy.event import listen
 from support.ledger_checks import kinds, told, wrong
-from support.records import BOX, ONE, full_result
+from support.processes import killed, together
+from support.records import ONE, full_result, new_run
+from support.tampered_world import a_life
 
 from orchestrator.errors import RecordError
+from orchestrator.launch.session import Session
 from orchestrator.record.ledger import append_events, row_evidence
 from orchestrator.record.ledger.read_ledger import EventFilter
 from orchestrator.record.record import Record, open_record
-from orchestrator.record.run_record import NewRun, Wanted
+from orchestrator.record.run_record import NewRun
 from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import (
     MetricPoint,
@@ -29,73 +30,11 @@ from orchestrator.run.attempt_model import (
     State,
 )
 from orchestrator.settings import Settings
-from orchestrator.spec.inputs import InputData
-from orchestrator.spec.source.source_tree import GitState
-
-fork = multiprocessing.get_context("fork")
-New = Callable[..., NewRun]
 
 
-class Judgement:
-    """A verdict, as far as the record looks at it."""
-
-    outcome = "identical"
-
-    def __init__(self, rerun: str, original: str) -> None:
-        self.rerun, self.original = rerun, original
-
-    def model_dump(self, *, mode: str) -> dict[str, Any]:
-        return {"mode": mode, "rerun": self.rerun, "outcome": self.outcome}
-
-
-def a_life(record: Record, new_run: New) -> tuple[str, str]:
-    """Everything that can happen to a run, with a row in every table; (the original, the rerun)."""
-    record.boxes.introduce(BOX)
-    git = GitState(
-        remote="origin",
-        commit="c0ffee",
-        branch="main",
-        author="Ada",
-        committed_at=datetime(2026, 1, 1, tzinfo=UTC),
-        subject="Train",
-        dirty=True,
-        patch_digest=ONE,
-    )
-    new = new_run(
-        params={"lr": 0.1, "name": "x"},
-        git=git,
-        description="a try",
-        wanted=Wanted(executor="slurm", box="b0", not_box="b1"),
-        input_paths={"data": "/data"},
-    )
-    program = new.program.model_copy(update={"inputs": {"data": ONE}})
-    files = [{"path": "a.csv", "digest": ONE, "size": 3}]
-    inputs = InputData.model_validate({"digest": ONE, "folder": True, "count": 1, "size": 3, "files": files})
-    original, _ = record.submit(new.model_copy(update={"program": program, "inputs": (inputs,)}))
-    record.launch(original, 1, "slurm", "ada")
-    record.save_ref(original, 1, "job 17")
-    assert record.claim(original, "b0", "boot", "pid 1", 1) == 1
-    record.requeue(original, 1, "its node died")
-    assert record.claim(original, "b0", "boot", "pid 2") == 2
-    record.save_plan(original, 2, '{"plan": 1}')
-    record.take_over(original, 2, "pid 3")
-    record.move(original, 2, State.RUNNING)
-    record.request_cancel(original)
-    record.move(original, 2, State.COLLECTING)
-    record.finish(original, 2, full_result(state=State.FAILED, failure="job"))
-    rerun, _ = record.submit(new_run(rerun_of=original))
-    record.claim(rerun, "b0", "boot", "pid 4")
-    record.finish(rerun, 1, full_result())
-    record.add_verdict(Judgement(rerun, original), "b0", "ada")
-    record.annotations.note(original, "look here", "ada")
-    record.annotations.tag(original, ["odd"], "ada")
-    record.annotations.name("prod", original, "ada")
-    record.annotations.archive([rerun], "ada")
-    return original, rerun
-
-
-def test_everything_that_happens_is_told(record: Record, new_run: New) -> None:
-    original, rerun = a_life(record, new_run)
+def test_everything_that_happens_is_told(record: Record, settings: Settings) -> None:
+    with Session(settings) as session:
+        original, rerun = a_life(session)
     assert wrong(record) == []
     assert kinds(record, original) == [
         "run.submitted",
@@ -107,7 +46,6 @@ def test_everything_that_happens_is_told(record: Record, new_run: New) -> None:
         "run.planned",
         "run.taken_over",
         "run.moved",
-        "run.cancel_requested",
         "run.moved",
         "run.finished",
         "run.noted",
@@ -117,17 +55,18 @@ def test_everything_that_happens_is_told(record: Record, new_run: New) -> None:
     assert kinds(record, rerun) == [
         "run.submitted",
         "run.claimed",
+        "run.cancel_requested",
         "run.finished",
         "verdict.given",
         "run.archived",
     ]
     shared = [kind for kind in kinds(record) if not kind.startswith(("run.", "verdict."))]
-    assert shared == ["box.introduced", "job.recorded", "image.recorded", "input.recorded"]
+    assert shared == ["box.introduced", "job.recorded", "image.recorded", "input.recorded", "data.named"]
     assert all(document["by"].count("@") == 1 for document in told(record))
     assert set(kinds(record)) <= append_events.KINDS.keys()
 
 
-def test_said_again_nothing_is_told_again(record: Record, new_run: New) -> None:
+def test_said_again_nothing_is_told_again(record: Record) -> None:
     """What a command does once more, because it does not know whether the first time went through."""
     new = new_run()
     for _ in range(2):
@@ -149,7 +88,7 @@ def test_said_again_nothing_is_told_again(record: Record, new_run: New) -> None:
     assert wrong(record) == []
 
 
-def test_what_is_refused_is_not_told(record: Record, new_run: New) -> None:
+def test_what_is_refused_is_not_told(record: Record) -> None:
     run, _ = record.submit(new_run())
     before = record.ledger.head()
     with pytest.raises(RecordError):
@@ -162,7 +101,7 @@ def test_what_is_refused_is_not_told(record: Record, new_run: New) -> None:
 
 
 @pytest.mark.parametrize("count", [row_evidence.LISTED, row_evidence.LISTED + 1, 3 * row_evidence.FETCHED])
-def test_long_lists_are_told_by_their_digest(record: Record, new_run: New, count: int) -> None:
+def test_long_lists_are_told_by_their_digest(record: Record, count: int) -> None:
     # In an order that is not the names': "10" comes before "9".
     outputs = tuple(Output(path=f"{n}", status=OutputStatus.KEPT, size=n) for n in range(count))
     series = tuple(MetricPoint(name="loss", step=n, value=n) for n in range(count))
@@ -176,7 +115,7 @@ def test_long_lists_are_told_by_their_digest(record: Record, new_run: New, count
     assert isinstance(data["output"], list) is (count <= row_evidence.LISTED)
 
 
-def test_a_plain_run_costs_less_than_4_kb(record: Record, new_run: New) -> None:
+def test_a_plain_run_costs_less_than_4_kb(record: Record) -> None:
     run, _ = record.submit(new_run(params={"lr": 0.1, "epochs": 10, "batch": 64, "optimizer": "adam"}))
     record.claim(run, "0123456789abcdef", "0e8c5d3c-7a83-4d2e-9e49-5a1b5a6a7a10", "pid 12345")
     record.save_plan(run, 1, '{"plan": 1}' * 100)
@@ -203,30 +142,23 @@ def test_what_no_event_covers_is_there_and_has_a_reason() -> None:
 # Many at once, and cut off in the middle
 
 
-def submit_and_finish(queue: Any, barrier: Any, number: int, settings: Settings, news: list[NewRun]) -> None:
+def submit_and_finish(
+    queue: Any, barrier: Any, number: int, settings: Settings, news: list[list[NewRun]]
+) -> None:
     barrier.wait()
     with open_record(settings) as record:
-        for new in news:
+        for new in news[number]:
             record.submit(new)
             attempt = record.claim(new.id, f"box {number}", "boot", "pid 1")
             record.finish(new.id, attempt, Result(state=State.SUCCEEDED, metrics={"a": number}))
     queue.put(number)
 
 
-def test_16_writers_at_once_make_one_ledger(settings: Settings, new_run: New) -> None:
+def test_16_writers_at_once_make_one_ledger(settings: Settings) -> None:
     news = [[new_run(image=f"i{n}") for n in range(6)] for _ in range(16)]
     with open_record(settings):
         pass
-    queue, barrier = fork.Queue(), fork.Barrier(16)
-    writers = [
-        fork.Process(target=submit_and_finish, args=(queue, barrier, number, settings, news[number]))
-        for number in range(16)
-    ]
-    for writer in writers:
-        writer.start()
-    assert {queue.get(timeout=120) for _ in writers} == set(range(16))
-    for writer in writers:
-        writer.join(120)
+    assert set(together(16, submit_and_finish, settings, news)) == set(range(16))
     with open_record(settings) as record:
         assert wrong(record) == []
         assert record.ledger.head().size == 16 * 6 * 3 + 6 + 1  # and six images, one job
@@ -237,8 +169,7 @@ def finish_and_die(settings: Settings, run: str, before: str) -> None:
     with open_record(settings) as record:
 
         def die(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            wrote = statement.startswith(before) or (before == "ledger" and "UPDATE ledger " in statement)
-            if wrote:
+            if statement.startswith(before) or (before == "ledger" and "UPDATE ledger " in statement):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         listen(record._database.engine, "after_cursor_execute", die)
@@ -246,15 +177,12 @@ def finish_and_die(settings: Settings, run: str, before: str) -> None:
 
 
 @pytest.mark.parametrize("statement", ["UPDATE run ", "INSERT INTO output ", "ledger"])
-def test_a_kill_leaves_rows_and_ledger_together(settings: Settings, new_run: New, statement: str) -> None:
+def test_a_kill_leaves_rows_and_ledger_together(settings: Settings, statement: str) -> None:
     with open_record(settings) as record:
         run, _ = record.submit(new_run())
         record.claim(run, "box", "boot", "pid 1")
         before = record.ledger.head()
-        process = fork.Process(target=finish_and_die, args=(settings, run, statement))
-        process.start()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
+        killed(finish_and_die, settings, run, statement)
         assert record.ledger.head() == before
         assert record.state(run) is State.PREPARING
         assert wrong(record) == []
@@ -263,7 +191,7 @@ def test_a_kill_leaves_rows_and_ledger_together(settings: Settings, new_run: New
         assert wrong(record) == []
 
 
-def test_a_damaged_ledger_takes_nothing_more(sqlite_settings: Settings, new_run: New) -> None:
+def test_a_damaged_ledger_takes_nothing_more(sqlite_settings: Settings) -> None:
     with open_record(sqlite_settings) as record:
         record.submit(new_run())
         with record._database.writing() as connection:
@@ -277,7 +205,7 @@ def test_a_damaged_ledger_takes_nothing_more(sqlite_settings: Settings, new_run:
 # Questions
 
 
-def test_events_are_found_by_run_kind_author_and_time(record: Record, new_run: New) -> None:
+def test_events_are_found_by_run_kind_author_and_time(record: Record) -> None:
     record._database.by = "ada@alpha"
     first, _ = record.submit(new_run())
     record._database.by = "bob@alpha"
@@ -312,7 +240,7 @@ def test_events_are_found_by_run_kind_author_and_time(record: Record, new_run: N
     assert found(since=moment + timedelta(days=1)) == []
 
 
-def test_a_tree_head_is_due_after_an_end(record: Record, new_run: New) -> None:
+def test_a_tree_head_is_due_after_an_end(record: Record) -> None:
     run, _ = record.submit(new_run())
     record.claim(run, "box", "boot", "pid 1")
     assert not record.ledger.head_due()

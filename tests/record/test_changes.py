@@ -4,14 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
-from support.records import ONE, finish_run
+from support.query_plans import statements_of
+from support.records import ONE, finish_run, new_run
 
 from orchestrator.digest import Digest
 from orchestrator.record.history import changes
 from orchestrator.record.history.changes import ASPECTS
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import NewRun
 from orchestrator.run.attempt_model import Fingerprint, State
 from orchestrator.spec.inputs import read_input
 from orchestrator.spec.program import Program
@@ -69,7 +68,7 @@ def test_params_seed_base_and_hardware(record: Record, finished: Finished) -> No
 
 
 def test_files_of_an_input_that_changed_are_named(
-    record: Record, new_run: Callable[..., NewRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "_AT_ONCE", 1)
     runs = []
@@ -103,9 +102,6 @@ def test_files_of_an_input_that_changed_are_named(
 @pytest.mark.parametrize("aspect", ASPECTS)
 def test_queries_do_not_grow_with_the_runs(record: Record, finished: Finished, aspect: str) -> None:
     runs = [finished(image=str(number)) for number in range(8)]
-    statements: list[str] = []
-    event.listen(
-        record._database.engine, "after_cursor_execute", lambda *args: statements.append(str(args[2]))
-    )
+    statements = statements_of(record)
     record.history.changes(runs, aspect)
     assert len(statements) <= 4

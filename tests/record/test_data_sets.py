@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support.records import finish_run
+from support.records import finish_run, new_run
 
 from orchestrator.digest import Digest
 from orchestrator.errors import RepriseError, UsageError
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import InputOrigin, NewRun
+from orchestrator.record.run_record import InputOrigin
 from orchestrator.record.runs import unreadable_rows
 from orchestrator.spec.inputs import InputData, read_input
 from orchestrator.spec.program import Program
@@ -72,9 +71,7 @@ def test_an_unknown_name_says_what_is_near(record: Record, sets: list[InputData]
     assert "from 1 to 1" in str(caught.value.hint)
 
 
-def test_uses_say_who_asked_by_name(
-    record: Record, sets: list[InputData], new_run: Callable[..., NewRun]
-) -> None:
+def test_uses_say_who_asked_by_name(record: Record, sets: list[InputData]) -> None:
     version, _ = record.data_sets.add("mnist", sets[0], "ada")
     program = Program(name="digits", command=("true",), inputs={"images": sets[0].digest})
     origins = {"images": InputOrigin(asked="data:mnist", data="mnist", version=1)}

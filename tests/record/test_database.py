@@ -3,16 +3,15 @@ from __future__ import annotations
 import sqlite3
 import stat
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from support.programs import ran
+from support.records import new_run
 
 from orchestrator.errors import RecordError
 from orchestrator.record.database import database
 from orchestrator.record.record import open_record
-from orchestrator.record.run_record import NewRun
 from orchestrator.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("migrated_anew")
@@ -65,7 +64,7 @@ def test_what_is_no_database_of_ours_is_refused_without_its_password(
 
 
 def test_a_lock_that_stays_is_named_and_nothing_is_written(
-    sqlite_settings: Settings, new_run: Callable[..., NewRun], monkeypatch: pytest.MonkeyPatch
+    sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_record(sqlite_settings):
         pass
@@ -90,9 +89,7 @@ def test_a_folder_that_cannot_be_is_named(sqlite_settings: Settings) -> None:
     assert "REPRISE_HOME" in (caught.value.hint or "")
 
 
-def test_a_second_opening_imports_no_alembic(
-    sqlite_settings: Settings, new_run: Callable[..., NewRun]
-) -> None:
+def test_a_second_opening_imports_no_alembic(sqlite_settings: Settings) -> None:
     with open_record(sqlite_settings) as record:
         run, _ = record.submit(new_run())
     code = (

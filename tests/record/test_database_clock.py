@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 from support.clocks import OFF, clock_off
 from support.ledger_checks import told
+from support.records import new_run
 from support.services import PostgresServer
 
 from orchestrator.digest import Digest
 from orchestrator.launch.workers.box_fit import alive, state_of
 from orchestrator.record.record import Record, open_record
-from orchestrator.record.run_record import BoxFacts, HistoryFilter, NewRun, Wanted
+from orchestrator.record.run_record import BoxFacts, HistoryFilter, Wanted
 from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
 
@@ -42,9 +42,7 @@ def a_box(name: str) -> BoxFacts:
 
 @SHARED
 @given(clocks=strategies.lists(OFF, min_size=2, max_size=6))
-def test_the_history_is_in_the_order_in_which_things_were_done(
-    shared: Record, new_run: Callable[..., NewRun], clocks: list[int]
-) -> None:
+def test_the_history_is_in_the_order_in_which_things_were_done(shared: Record, clocks: list[int]) -> None:
     job = f"j{secrets.token_hex(4)}"
     made, began = [], datetime.now(UTC)
     for off in clocks:
@@ -84,9 +82,7 @@ def test_a_box_that_is_heard_is_alive_whatever_anybodys_clock_says(
 
 @SHARED
 @given(announcing=OFF, looking=OFF)
-def test_a_launch_is_as_old_as_it_is(
-    shared: Record, new_run: Callable[..., NewRun], announcing: int, looking: int
-) -> None:
+def test_a_launch_is_as_old_as_it_is(shared: Record, announcing: int, looking: int) -> None:
     run, _ = shared.submit(new_run(wanted=Wanted(executor="slurm")))
     with clock_off(announcing):
         shared.launch(run, 1, "slurm", "ada")

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from sqlalchemy import Connection, event, insert
+from sqlalchemy import Connection, insert
 from support.examples import tries
+from support.query_plans import statements_of
 
 from orchestrator.record.database.each_value import each_value
 from orchestrator.record.history import recorded_names
@@ -39,7 +40,7 @@ def with_params(record: Record, names: dict[str, set[str]]) -> Iterator[Connecti
 
 
 @pytest.mark.property
-@examples(max_examples=tries(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=tries(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=NAMES, second=NAMES, most=st.none() | st.integers(1, 6))
 def test_the_values_are_those_that_python_sorts(
     record: Record, two_runs: tuple[str, str], first: set[str], second: set[str], most: int | None
@@ -86,10 +87,7 @@ def test_names_of_any_number_take_a_statement_a_table(
 ) -> None:
     finished(params={f"p{number}": 1 for number in range(9)}, result={"metrics": {"loss": 1.0, "acc": 1.0}})
     finished(job="other", result={"metrics": {"odd name": 1.0}})
-    statements: list[str] = []
-    event.listen(
-        record._database.engine, "after_cursor_execute", lambda *args: statements.append(str(args[2]))
-    )
+    statements = statements_of(record)
     monkeypatch.setattr(recorded_names, "MOST", 5)
     fields = record.history.fields()
     assert [name for name in fields if "." in name or "[" in name] == [

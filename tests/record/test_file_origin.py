@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from sqlalchemy import event
 from support.examples import tries
+from support.query_plans import statements_of
+from support.records import finish_run, new_run
 
 from orchestrator.digest import Digest
 from orchestrator.record.lineage import file_origin as module
 from orchestrator.record.record import Record, open_record
-from orchestrator.record.run_record import NewRun
 from orchestrator.run.attempt_model import Log, Output, OutputStatus, Result, State, TraceFile
 from orchestrator.settings import Settings
 from orchestrator.spec.inputs import read_input
@@ -57,10 +57,7 @@ def test_a_folder_with_many_rows_is_asked_for_in_few_queries(
     monkeypatch.setattr(module, "MOST", 8)
     files = {f"f{number}": Digest.of(b"%d" % number) for number in range(64)}
     finished(result=outputs(**files))
-    statements: list[str] = []
-    event.listen(
-        record._database.engine, "after_cursor_execute", lambda *args: statements.append(str(args[2]))
-    )
+    statements = statements_of(record)
     assert [item.path for item in record.history.origin([*files.values()])] == sorted(files)
     assert len([text for text in statements if "FROM output" in text]) == 15, "of 64, 32, 16 and 8 digests"
 
@@ -74,10 +71,7 @@ class Left(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def left(
-    shared_settings: Settings, making: tuple[Callable[..., NewRun], Callable[..., str]]
-) -> Iterator[Left]:
-    new_run, finish_run = making
+def left(shared_settings: Settings) -> Iterator[Left]:
     pick = random.Random(5)
     by: dict[Digest, list[str]] = {Digest.of(b"%d" % number): [] for number in range(12)}
     with open_record(shared_settings) as record:
@@ -90,7 +84,7 @@ def left(
 
 
 @pytest.mark.property
-@examples(max_examples=tries(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=tries(50), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), most=st.integers(1, 40), chunk=st.integers(1, 13))
 def test_many_files_have_the_origins_that_each_has_alone(
     left: Left, monkeypatch: pytest.MonkeyPatch, data: st.DataObject, most: int, chunk: int
@@ -106,9 +100,7 @@ def test_many_files_have_the_origins_that_each_has_alone(
     assert len(together) == sum(len(left.by[digest][:most]) for digest in set(asked))
 
 
-def test_inputs_logs_traces_and_patches_are_known(
-    record: Record, new_run: Callable[..., NewRun], tmp_path: Path
-) -> None:
+def test_inputs_logs_traces_and_patches_are_known(record: Record, tmp_path: Path) -> None:
     (tmp_path / "data" / "deep").mkdir(parents=True)
     (tmp_path / "data" / "deep" / "f").write_text("content")
     data = read_input(tmp_path / "data")

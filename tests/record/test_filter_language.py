@@ -198,7 +198,7 @@ def joined(children: st.SearchStrategy[tuple[str, Test]]) -> st.SearchStrategy[t
     return children.map(negated) | pairs.map(both) | pairs.map(either)
 
 
-@settings(max_examples=tries(400), deadline=None)
+@settings(max_examples=tries(400))
 @given(expression=st.recursive(comparisons(), joined, max_leaves=6))
 def test_sql_and_python_agree(stored: Stored, expression: tuple[str, Test]) -> None:
     record, lines = stored
@@ -260,7 +260,7 @@ def test_what_means_nothing_is_refused_with_a_hint(text: str, message: str, hint
     assert caught.value.hint
 
 
-@settings(max_examples=tries(300), deadline=None)
+@settings(max_examples=tries(300))
 @given(
     text=st.text(max_size=30) | st.text(alphabet="abjo params.metrics[]()'\"<>=! notandr01.-", max_size=40)
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
 import os
 import resource
 import signal
@@ -18,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.examples import tries
+from support.processes import fork, killed, together
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
@@ -25,8 +25,6 @@ from orchestrator.record.store import folder_batch, folder_store
 from orchestrator.record.store.folder_store import BlobStore
 from orchestrator.record.store.safe_folders import open_file
 from orchestrator.run.collect.output_files import collect_outputs
-
-fork = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def put(store: BlobStore, *contents: bytes) -> list[Digest]:
         return [batch.add(io.BytesIO(data), len(data)) for data in contents]
 
 
-@settings(max_examples=tries(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=3000), limit=st.integers(0, 4000))
 def test_at_most_so_many_bytes_are_taken(store: BlobStore, data: bytes, limit: int) -> None:
     with store.batch() as batch:
@@ -248,7 +246,7 @@ def test_a_store_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         put(BlobStore(tmp_path / "file" / "store"), b"one")
 
 
-def killed(store: BlobStore, where: str) -> None:
+def put_and_die(store: BlobStore, where: str) -> None:
     """Die as by kill -9 at a step of the commit."""
     count = 0
 
@@ -275,10 +273,7 @@ def killed(store: BlobStore, where: str) -> None:
 def test_a_kill_leaves_whole_blobs_and_the_next_batch_tidies_up(
     store: BlobStore, where: str, visible: int
 ) -> None:
-    process = fork.Process(target=killed, args=(store, where))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    killed(put_and_die, store, where)
     there = [digest for digest in map(Digest.of, (b"one", b"two", b"three", b"four")) if store.has(digest)]
     assert len(there) == visible
     for digest in there:
@@ -297,7 +292,7 @@ def test_a_batch_at_work_is_not_tidied_away(store: BlobStore) -> None:
     assert len(files(store)) == 3
 
 
-def put_with_others(queue: Any, barrier: Any, store: BlobStore, contents: list[bytes]) -> None:
+def put_with_others(queue: Any, barrier: Any, _number: int, store: BlobStore, contents: list[bytes]) -> None:
     barrier.wait()
     for data in contents:
         (digest,) = put(store, data)
@@ -307,15 +302,7 @@ def put_with_others(queue: Any, barrier: Any, store: BlobStore, contents: list[b
 
 def test_8_processes_storing_the_same_blobs_see_them_whole(store: BlobStore) -> None:
     contents = [os.urandom(3000) for _ in range(25)]
-    queue, barrier = fork.Queue(), fork.Barrier(8)
-    processes = [
-        fork.Process(target=put_with_others, args=(queue, barrier, store, contents)) for _ in range(8)
-    ]
-    for process in processes:
-        process.start()
-    assert [queue.get(timeout=120) for _ in processes] == ["done"] * 8
-    for process in processes:
-        process.join(timeout=120)
+    assert together(8, put_with_others, store, contents) == ["done"] * 8
     assert files(store) == sorted(store.path(Digest.of(data)) for data in contents)
 
 

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import secrets
-import struct
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from support.engine_facts import DOCKER
+from support.event_records import event_record
 from support.examples import tries
+from support.made_up_attempt import MemorySink, attempt_plan, container_state
+from support.records import new_run
 
-from orchestrator.digest import Digest
-from orchestrator.image.image_model import REPORT, WORKSPACE
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import NewRun, RunRecord
-from orchestrator.run.attempt_model import Mount, Plan, Result, State
+from orchestrator.run.attempt_model import Result, State
 from orchestrator.run.collect.collect_result import collect
-from orchestrator.run.engine.engine import ContainerState
-from orchestrator.run.engine.engine_info import EngineInfo
 from orchestrator.run.follow import Ended
-from orchestrator.run.metrics.event_files import _masked
 from orchestrator.settings import Settings
-
-WHEN = datetime(2026, 1, 1, tzinfo=UTC)
-INFO = EngineInfo(
-    id="e", version="20.10", podman=False, storage="overlay2", containerd_store=False, cgroup="2", kernel="6",
-    os="linux", root="/", cpus=1, memory=1, runtimes=(), cdi=False, live_restore=False, ipv6=False,
-)  # fmt: skip
-DEAD = ContainerState(
-    id="c", name="c", status="exited", image="i", exit_code=0, oom_killed=False, error="", started_at=WHEN,
-    finished_at=WHEN, pid=0, labels={},
-)  # fmt: skip
 
 
 class Silent:
@@ -60,33 +47,19 @@ class Silent:
         return iter(())
 
 
-class Nowhere:
-    def add(self, stream: BinaryIO, size: int) -> Digest:
-        return Digest.of(stream.read(size))
-
-
 def collected(folder: Path, settings: Settings, new: NewRun, files: dict[str, bytes]) -> Result:
     """What is made of files in a workspace (`w/NAME`) and a report folder (`r/NAME`)."""
     for name in ("w", "r"):
         (folder / name).mkdir(parents=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    mounts = (
-        Mount(source=folder / "w", target=WORKSPACE, read_only=False),
-        Mount(source=folder / "r", target=REPORT, read_only=False),
-    )
-    plan = Plan(
-        run=new.id, attempt=1, container="c", image="i", command=(), environment={}, mounts=mounts, user="1",
-        network="none", cpus=None, memory=1, shm=1, processes=1, file_size=1 << 30, timeout=None,
-    )  # fmt: skip
-    ended = Ended(container=DEAD)
-    return collect(Silent(), INFO, settings, plan, new.program, (), ended, Nowhere())  # type: ignore[arg-type]
+    plan = attempt_plan(folder / "w", folder / "r", run=new.id, file_size=1 << 30)
+    ended, sink = Ended(container=container_state()), MemorySink()
+    return collect(Silent(), DOCKER, settings, plan, new.program, (), ended, sink)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def committed(
-    record: Record, settings: Settings, new_run: Callable[..., NewRun], tmp_path: Path
-) -> Callable[[dict[str, bytes]], RunRecord]:
+def committed(record: Record, settings: Settings, tmp_path: Path) -> Callable[[dict[str, bytes]], RunRecord]:
     def commit(files: dict[str, bytes]) -> RunRecord:
         new = new_run()
         run, _ = record.submit(new)
@@ -100,11 +73,6 @@ def committed(
         return found
 
     return commit
-
-
-def record_of(data: bytes) -> bytes:
-    head = struct.pack("<Q", len(data))
-    return head + _masked(head) + data + _masked(data)
 
 
 HUGE = "1" + "0" * 400
@@ -150,36 +118,9 @@ SCALARS = st.sampled_from(
 )  # fmt: skip
 KEYS = st.sampled_from(
     [
-        *(
-            "step",
-            "epoch",
-            "loss",
-            "x",
-            "s",
-            "e",
-            "trace",
-            "rank",
-            "world",
-            "began",
-            "steps",
-            "end",
-            "broken",
-        ),
-        *(
-            "packages",
-            "source",
-            "argv",
-            "flags",
-            "op",
-            "error",
-            "pid",
-            "\\ud800",
-            "\\u0000",
-            "",
-            "a.b",
-            "trace.loss",
-        ),
-        *("\\u2028", "\\u202e", "n" * 199, "n" * 201, "torch.version"),
+        *("step", "epoch", "loss", "x", "s", "e", "trace", "rank", "world", "began", "steps", "end", "pid"),
+        *("broken", "packages", "source", "argv", "flags", "op", "error", "a.b", "trace.loss"),
+        *("torch.version", "", "\\ud800", "\\u0000", "\\u2028", "\\u202e", "n" * 199, "n" * 201),
     ]
 )
 JSON = st.recursive(
@@ -208,21 +149,15 @@ EVENTS = st.lists(
         st.binary(min_size=4, max_size=4),
     ),
     max_size=4,
-).map(lambda found: b"".join(map(record_of, found)))  # fmt: skip
+).map(lambda found: b"".join(map(event_record, found)))  # fmt: skip
 NAMES = (
-    *(
-        "w/metrics.json",
-        "w/metrics.jsonl",
-        "r/entry.json",
-        "r/start-1.json",
-        "r/end-1.json",
-        "r/error-2.json",
-    ),
-    *("r/refused-3.json", "r/trace-4.jsonl", "r/end-9999999999.json", "r/trace-9999999999.jsonl"),
+    *("w/metrics.json", "w/metrics.jsonl", "r/entry.json", "r/start-1.json", "r/end-1.json"),
+    *("r/error-2.json", "r/refused-3.json", "r/trace-4.jsonl", "r/end-9999999999.json"),
+    "r/trace-9999999999.jsonl",
 )
 
 
-@examples(max_examples=tries(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=tries(80), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=st.dictionaries(st.sampled_from(NAMES), BYTES), events=EVENTS)
 def test_no_files_of_a_job_keep_its_result_from_being_committed(
     committed: Callable[[dict[str, bytes]], RunRecord], files: dict[str, bytes], events: bytes

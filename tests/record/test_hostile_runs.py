@@ -18,9 +18,10 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from sqlalchemy import Table, create_engine, insert, make_url, select, update
+from sqlalchemy import Table, insert, select, update
 from support.examples import EVERYTHING, share, tries
-from support.records import BOX, ONE, finish_run, full_result
+from support.forged_rows import engine_of
+from support.records import BOX, ONE, finish_run, full_result, new_run
 
 from orchestrator.cli.terminal.console import print_document, print_view, show
 from orchestrator.digest import Digest
@@ -28,7 +29,7 @@ from orchestrator.errors import RepriseError
 from orchestrator.record.history.changes import ASPECTS
 from orchestrator.record.ledger.read_ledger import EventFilter
 from orchestrator.record.record import Record, open_record
-from orchestrator.record.run_record import HistoryFilter, NewRun
+from orchestrator.record.run_record import HistoryFilter
 from orchestrator.record.schema import tables
 from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.run.attempt_model import Fingerprint
@@ -41,12 +42,11 @@ from orchestrator.view.ledger_view import events_view
 from orchestrator.view.runs.history_view import Answer, history_view
 from orchestrator.view.runs.run_view import run_document, run_page
 
-New = Callable[..., NewRun]
 SOURCE = Digest.of(b"bundle")
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def whole(record: Record, new_run: New, **changes: Any) -> str:
+def whole(record: Record, **changes: Any) -> str:
     """A finished run with a row in every table."""
     git = GitState(
         remote="r", commit="c0ffee", branch="b", author="a", committed_at=MOMENT, subject="s", dirty=True
@@ -119,11 +119,9 @@ def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @examples(
     max_examples=tries(250), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-def test_a_hostile_value_in_a_bundle_is_refused_or_harms_nothing(
-    data: st.DataObject, record: Record, new_run: New
-) -> None:
+def test_a_hostile_value_in_a_bundle_is_refused_or_harms_nothing(data: st.DataObject, record: Record) -> None:
     own = [line.id for line in record.history.lines(HistoryFilter(job="own")) if line.imported is None]
-    first = own[0] if own else whole(record, new_run, job="own")
+    first = own[0] if own else whole(record, job="own")
     document = json.loads(record.transfer.carry(first).to_bytes())
     document["run"]["id"] = secrets.token_hex(8)
     path = data.draw(st.sampled_from([path for path in paths(document) if path and path != ("run", "id")]))
@@ -140,9 +138,9 @@ def test_a_hostile_value_in_a_bundle_is_refused_or_harms_nothing(
     assert first in {line.id for line in record.history.lines(HistoryFilter(limit=None))}
 
 
-def test_the_given_values(record: Record, new_run: New) -> None:
+def test_the_given_values(record: Record) -> None:
     """Each of them broke the history, or a verb that shows the run, before there were ranges."""
-    first = whole(record, new_run)
+    first = whole(record)
     plain = json.loads(record.transfer.carry(first).to_bytes())
     refused: dict[str, Callable[[Any], Any]] = {
         "created 9999": lambda run: run.update(created_at="9999-12-31T23:59:59.999999Z"),
@@ -189,14 +187,11 @@ OF_RUNS = [
 @pytest.mark.slow
 @pytest.mark.property
 @pytest.mark.parametrize("table", OF_RUNS, ids=lambda table: table.name)
-def test_a_row_that_somebody_wrote_costs_that_row(
-    table: Table, record: Record, settings: Settings, new_run: New
-) -> None:
+def test_a_row_that_somebody_wrote_costs_that_row(table: Table, record: Record, settings: Settings) -> None:
     """Each column of each table of a run, values of every kind that the database takes there. On Postgres one
     column of each type, as its driver converts types; in the long shows every column."""
-    first, second = whole(record, new_run), whole(record, new_run)
-    url = make_url(settings.database_url)
-    engine = create_engine(url.set(drivername="postgresql+psycopg") if "postgres" in url.drivername else url)
+    first, second = whole(record), whole(record)
+    engine = engine_of(settings)
     keys = {"id", "run_id", "position", "number", "job_id", "image_id", "rerun_of", "original_id"}
     owner = table.c.id if table.name == "run" else table.c.run_id
     with engine.connect() as connection:
@@ -227,7 +222,6 @@ def test_a_row_that_somebody_wrote_costs_that_row(
             )
         with engine.begin() as connection:
             connection.execute(update(table).where(owner == key).values({column.name: before[column.name]}))
-    engine.dispose()
 
 
 def _bound(engine: Any, text: str, value: Any, key: int) -> tuple[str, Any]:
@@ -237,20 +231,17 @@ def _bound(engine: Any, text: str, value: Any, key: int) -> tuple[str, Any]:
     return text.replace(":value", "%s").replace(":key", "%s"), (value, key)
 
 
-def test_a_live_log_of_others_is_read_up_to_a_size(record: Record, settings: Settings, new_run: New) -> None:
+def test_a_live_log_of_others_is_read_up_to_a_size(record: Record, settings: Settings) -> None:
     """What stands in its rows is read by who looks on, and by the box that goes on with it."""
     run, _ = record.submit(new_run())
     record.claim(run, "box", "boot", "pid 1")
     record.append_log(run, 1, 0, b"begins")
-    url = make_url(settings.database_url)
-    engine = create_engine(url.set(drivername="postgresql+psycopg") if "postgres" in url.drivername else url)
     far = [1 << 62, (1 << 63) - 1]
-    with engine.begin() as connection:
+    with engine_of(settings).begin() as connection:
         key = connection.execute(select(tables.run.c.id)).scalar_one()
         rows = [{"start": 10**7 * n, "data": bytes(10**6)} for n in range(1, 60)]
         rows += [{"start": start, "data": b"x"} for start in (-5, *far)]
         connection.execute(insert(tables.log_chunk), [{"run_id": key, "number": 1, **row} for row in rows])
-    engine.dispose()
     pieces = record.live_log(run, 1, 0)
     assert pieces[0] == (0, b"begins")
     assert sum(len(data) for _, data in pieces) < 4 << 20
@@ -267,11 +258,9 @@ def others(settings: Settings) -> sqlite3.Connection:
 
 
 @pytest.mark.parametrize("table", ["job", "image"])
-def test_a_run_whose_job_or_image_is_gone_costs_itself(
-    sqlite_settings: Settings, new_run: New, table: str
-) -> None:
+def test_a_run_whose_job_or_image_is_gone_costs_itself(sqlite_settings: Settings, table: str) -> None:
     with open_record(sqlite_settings) as record:
-        first, second = whole(record, new_run), whole(record, new_run, job="other", image="other")
+        first, second = whole(record), whole(record, job="other", image="other")
         with closing(others(sqlite_settings)) as connection:
             connection.execute(f"DELETE FROM {table} WHERE id = 2")
         look(record, second)
@@ -281,9 +270,9 @@ def test_a_run_whose_job_or_image_is_gone_costs_itself(
             record.history.line(second)
 
 
-def test_bytes_that_are_no_text_are_written_out(sqlite_settings: Settings, new_run: New) -> None:
+def test_bytes_that_are_no_text_are_written_out(sqlite_settings: Settings) -> None:
     with open_record(sqlite_settings) as record:
-        run = whole(record, new_run)
+        run = whole(record)
         record.annotations.note(run, "a note", "ada")
         with closing(others(sqlite_settings)) as connection:
             for column in ("message", "submitted_by", "description"):
@@ -303,9 +292,9 @@ def test_bytes_that_are_no_text_are_written_out(sqlite_settings: Settings, new_r
 @pytest.mark.parametrize(
     "document", [b"[" * 100_000, b"{}", b'{"index":3,"kind":"run.noted","data":7}', "text"], ids=range(4)
 )
-def test_a_damaged_event_costs_its_line(sqlite_settings: Settings, new_run: New, document: Any) -> None:
+def test_a_damaged_event_costs_its_line(sqlite_settings: Settings, document: Any) -> None:
     with open_record(sqlite_settings) as record:
-        whole(record, new_run)
+        whole(record)
         with closing(others(sqlite_settings)) as connection:
             connection.execute("UPDATE event SET document = ? WHERE idx = 3", (document,))
         events = record.ledger.events(EventFilter())
@@ -314,7 +303,7 @@ def test_a_damaged_event_costs_its_line(sqlite_settings: Settings, new_run: New,
         assert list(view.page)
 
 
-def test_the_best_run_that_can_be_read_is_the_best(sqlite_settings: Settings, new_run: New) -> None:
+def test_the_best_run_that_can_be_read_is_the_best(sqlite_settings: Settings) -> None:
     with open_record(sqlite_settings) as record:
         first, second, third = (finish_run(record, new_run(), metrics={"accuracy": 0.5}) for _ in range(3))
         with closing(others(sqlite_settings)) as connection:
@@ -325,30 +314,17 @@ def test_the_best_run_that_can_be_read_is_the_best(sqlite_settings: Settings, ne
 
 SORTS = ("metrics.accuracy", "-metrics.accuracy.min", "params.lr", "seconds", "seed", "created", "job")
 ODD = ["x", "[" * 3000, "CAST(x'ff' AS TEXT)", "2026-01-01"]
+TABLES = ("event", "ledger", "job", "image", "image_layer", "run", "attempt", "launch", "box", "param")
 
 
-BEFORE_THE_END = (
-    "event",
-    "ledger",
-    "job",
-    "image",
-    "image_layer",
-    "run",
-    "attempt",
-    "launch",
-    "box",
-    "param",
-)
-
-
-@pytest.mark.parametrize("table", BEFORE_THE_END)
-def test_what_stands_in_a_row_ends_no_verb(sqlite_settings: Settings, new_run: New, table: str) -> None:
+@pytest.mark.parametrize("table", TABLES)
+def test_what_stands_in_a_row_ends_no_verb(sqlite_settings: Settings, table: str) -> None:
     """Each column of each table, beside those that `look` reads: what a verb says is an error for people."""
     columns = tables.METADATA.tables[table].columns
     names = [column.name for column in columns if not (column.primary_key or column.foreign_keys)]
     taken, ended = 0, []
     with open_record(sqlite_settings) as record:
-        run, rerun = judged_pair(record, new_run)
+        run, rerun = judged_pair(record)
         item = record.transfer.carry(rerun)
         history, sets = record.history, record.data_sets
         ask: list[Callable[[], Any]] = [
@@ -393,7 +369,7 @@ def test_what_stands_in_a_row_ends_no_verb(sqlite_settings: Settings, new_run: N
     assert taken
 
 
-def judged_pair(record: Record, new_run: New) -> tuple[str, str]:
+def judged_pair(record: Record) -> tuple[str, str]:
     """A run and its judged rerun, with rows in the tables that several runs share."""
     record.boxes.introduce(BOX)
     files = [{"path": path, "digest": ONE, "size": 3} for path in ("a.csv", "b.csv")]

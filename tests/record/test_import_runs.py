@@ -11,17 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from support.ledger_checks import every_run, wrong
+from support.records import new_run
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
-from orchestrator.record.database.connect import open_database
 from orchestrator.record.ledger import row_evidence
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import NewRun
 from orchestrator.record.schema import tables
 from orchestrator.record.transfer.import_runs import Brought, Carried
 from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
-from orchestrator.settings import Settings
 from orchestrator.spec.inputs import InputData, InputFile, folder_digest, read_input
 from orchestrator.spec.program import Program
 from orchestrator.structural_difference import differences
@@ -40,7 +38,7 @@ class Judgement(Value):
 
 
 @pytest.fixture
-def run_there(elsewhere: Record, new_run: Callable[..., NewRun]) -> Callable[..., str]:
+def run_there(elsewhere: Record) -> Callable[..., str]:
     def make(**changes: Any) -> str:
         metrics = changes.pop("metrics", {"accuracy": 0.9})
         run, _ = elsewhere.submit(new_run(**changes))
@@ -69,23 +67,16 @@ def changed(item: Carried, **fields: Any) -> Carried:
     return item.model_copy(update={"run": item.run.model_copy(update=fields)})
 
 
-def rows(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+def rows(record: Record) -> dict[str, list[tuple[Any, ...]]]:
     """Everything that is recorded."""
-    database = open_database(settings.database_url)
-    try:
+    with record.reading() as connection:
         return {
-            table.name: database.read(
-                lambda connection, table=table: sorted(
-                    map(tuple, connection.execute(select(table))), key=repr
-                )
-            )
+            table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)
             for table in tables.METADATA.sorted_tables
         }
-    finally:
-        database.close()
 
 
-def test_runs_and_verdicts_come_once(record: Record, settings: Settings, pair: list[Carried]) -> None:
+def test_runs_and_verdicts_come_once(record: Record, pair: list[Carried]) -> None:
     original, rerun = (item.run.id for item in pair)
     assert bring(record, *pair) == [
         Brought(run=original, new=True, verdicts=0),
@@ -96,12 +87,12 @@ def test_runs_and_verdicts_come_once(record: Record, settings: Settings, pair: l
     assert [line.model_dump_json() for line in record.history.verdicts(rerun)] == [
         line.model_dump_json() for line in pair[1].verdicts
     ]
-    first = rows(settings)
+    first = rows(record)
     assert bring(record, *pair) == [
         Brought(run=original, new=False, verdicts=0),
         Brought(run=rerun, new=False, verdicts=0),
     ]
-    assert rows(settings) == first
+    assert rows(record) == first
     assert all(f"imported by bob from {SOURCE}" in attempt for attempt in first["attempt"])
     kinds = [(row[3], row[4]) for row in sorted(first["event"])]
     assert [kind for kind in kinds if kind[1] is not None] == [
@@ -111,22 +102,12 @@ def test_runs_and_verdicts_come_once(record: Record, settings: Settings, pair: l
     ]
 
 
-def test_the_ledger_tells_of_every_row_that_was_brought_in(
-    record: Record, settings: Settings, pair: list[Carried]
-) -> None:
+def test_the_ledger_tells_of_every_row_that_was_brought_in(record: Record, pair: list[Carried]) -> None:
     bring(record, *pair)
-    database = open_database(settings.database_url)
-    try:
-        documents = database.read(
-            lambda connection: (
-                connection.execute(select(tables.event.c.document).order_by(tables.event.c.idx))
-                .scalars()
-                .all()
-            )
-        )
-        found = database.read(every_run)
-    finally:
-        database.close()
+    with record.reading() as connection:
+        query = select(tables.event.c.document).order_by(tables.event.c.idx)
+        documents = connection.execute(query).scalars().all()
+        found = every_run(connection)
     said: dict[str, Any] = {}
     for event in map(json.loads, documents):
         if event["run"] is not None:
@@ -135,26 +116,21 @@ def test_the_ledger_tells_of_every_row_that_was_brought_in(
     assert list(differences(said, found)) == []
 
 
-def test_a_trial_writes_nothing(record: Record, settings: Settings, pair: list[Carried]) -> None:
-    before = rows(settings)
+def test_a_trial_writes_nothing(record: Record, pair: list[Carried]) -> None:
+    before = rows(record)
     record.transfer.try_in(lambda: pair, SOURCE)
-    assert rows(settings) == before
+    assert rows(record) == before
     with pytest.raises(UsageError, match="is a rerun of"):
         record.transfer.try_in(lambda: pair[1:], SOURCE)
-    assert rows(settings) == before
+    assert rows(record) == before
 
 
 def test_a_verdict_that_came_later_is_added(record: Record, elsewhere: Record, pair: list[Carried]) -> None:
     bring(record, *pair)
     original, rerun = (item.run.id for item in pair)
     elsewhere.add_verdict(Judgement(outcome="identical", original=original, rerun=rerun), None, "eve")
-    assert [
-        one.verdicts
-        for one in bring(record, elsewhere.transfer.carry(original), elsewhere.transfer.carry(rerun))
-    ] == [
-        0,
-        1,
-    ]
+    again = bring(record, elsewhere.transfer.carry(original), elsewhere.transfer.carry(rerun))
+    assert [one.verdicts for one in again] == [0, 1]
     assert [line.outcome for line in record.history.verdicts(rerun)] == ["different", "identical"]
 
 
@@ -172,9 +148,7 @@ def test_a_run_of_this_record_gets_no_verdict_from_elsewhere(elsewhere: Record, 
     assert [one.outcome for one in elsewhere.history.verdicts(rerun.run.id)] == ["different"]
 
 
-def test_an_imported_run_can_be_found_and_rerun(
-    record: Record, pair: list[Carried], new_run: Callable[..., NewRun]
-) -> None:
+def test_an_imported_run_can_be_found_and_rerun(record: Record, pair: list[Carried]) -> None:
     bring(record, *pair)
     original = pair[0].run
     assert record.history.runs_of_image(original.image)[0] == original.id
@@ -197,10 +171,10 @@ def test_an_imported_run_can_be_found_and_rerun(
     ids=["metric", "outputs", "person", "state", "moment"],
 )
 def test_a_run_that_is_here_with_other_values_is_refused_and_nothing_changes(
-    record: Record, settings: Settings, pair: list[Carried], fields: dict[str, Any], said: str
+    record: Record, pair: list[Carried], fields: dict[str, Any], said: str
 ) -> None:
     bring(record, pair[0])
-    before = rows(settings)
+    before = rows(record)
     other = changed(pair[0], **fields)
     with pytest.raises(UsageError) as caught:
         record.transfer.try_in(lambda: [other], SOURCE)
@@ -209,19 +183,17 @@ def test_a_run_that_is_here_with_other_values_is_refused_and_nothing_changes(
         bring(record, pair[1], other)
     assert said in caught.value.message
     assert pair[0].run.id in caught.value.message
-    assert rows(settings) == before, "nor the one before it"
+    assert rows(record) == before, "nor the one before it"
 
 
-def test_a_rerun_without_its_original_is_refused(
-    record: Record, settings: Settings, pair: list[Carried]
-) -> None:
-    before = rows(settings)
+def test_a_rerun_without_its_original_is_refused(record: Record, pair: list[Carried]) -> None:
+    before = rows(record)
     with pytest.raises(UsageError, match=f"a rerun of {pair[0].run.id}, which is neither here nor"):
         bring(record, pair[1])
     alone = changed(pair[1], rerun_of=None)
     with pytest.raises(UsageError, match=f"names run {pair[0].run.id}: neither here nor"):
         bring(record, alone)
-    assert rows(settings) == before
+    assert rows(record) == before
 
 
 @pytest.mark.parametrize(
@@ -230,23 +202,21 @@ def test_a_rerun_without_its_original_is_refused(
     ids=["attempt", "exit code", "NUL"],
 )
 def test_what_the_record_cannot_hold_is_refused(
-    record: Record, settings: Settings, pair: list[Carried], fields: dict[str, Any]
+    record: Record, pair: list[Carried], fields: dict[str, Any]
 ) -> None:
-    before = rows(settings)
+    before = rows(record)
     with pytest.raises(UsageError, match=pair[0].run.id):
         bring(record, changed(pair[0], **fields))
-    assert rows(settings) == before
+    assert rows(record) == before
 
 
-def test_an_open_run_is_not_carried(elsewhere: Record, new_run: Callable[..., NewRun]) -> None:
+def test_an_open_run_is_not_carried(elsewhere: Record) -> None:
     run, _ = elsewhere.submit(new_run())
     with pytest.raises(UsageError, match="is queued: an open run cannot be carried away"):
         elsewhere.transfer.carry(run)
 
 
-def test_a_run_that_was_cancelled_before_it_began_is_carried(
-    record: Record, elsewhere: Record, new_run: Callable[..., NewRun]
-) -> None:
+def test_a_run_that_was_cancelled_before_it_began_is_carried(record: Record, elsewhere: Record) -> None:
     run, _ = elsewhere.submit(new_run())
     elsewhere.finish(run, 0, Result(state=State.CANCELLED), queued=True)
     bring(record, elsewhere.transfer.carry(run))

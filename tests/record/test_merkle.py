@@ -18,21 +18,8 @@ from orchestrator.record.ledger.merkle import (
 )
 
 # The test data of certificate-transparency (merkletree/merkle_tree_test.cc), used by most implementations.
-DATA = tuple(
-    map(
-        bytes.fromhex,
-        (
-            "",
-            "00",
-            "10",
-            "2021",
-            "3031",
-            "40414243",
-            "5051525354555657",
-            "606162636465666768696a6b6c6d6e6f",
-        ),
-    )
-)
+HEX = ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")
+DATA = [bytes.fromhex(text) for text in HEX]
 ROOTS = (
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
     "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.examples import EVERYTHING, tries
+from support.records import finish_run, new_run
 
 from orchestrator.errors import UsageError
 from orchestrator.record.history import pages
 from orchestrator.record.record import Record, open_record
-from orchestrator.record.run_record import HistoryFilter, NewRun, Reached, RunLine, RunRecord
+from orchestrator.record.run_record import HistoryFilter, Reached, RunLine, RunRecord
 from orchestrator.run.attempt_model import Failure, State
 from orchestrator.run.metrics.series import MetricPoint
 from orchestrator.settings import Settings
@@ -38,13 +39,11 @@ class Stored(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def stored(
-    shared_settings: Settings, making: tuple[Callable[..., NewRun], Callable[..., str]]
-) -> Iterator[Stored]:
+def stored(shared_settings: Settings) -> Iterator[Stored]:
     pick = random.Random(3)
     with open_record(shared_settings) as record:
         for number in range(RUNS):
-            _one(record, pick, number, *making)
+            _one(record, pick, number)
         runs = [record.run_with_points(line.id) for line in record.history.lines(HistoryFilter())]
         lines = [
             line.model_copy(update={"reached": way_of(run) | {"seed": Reached(min=float(run.program.seed))}})
@@ -58,11 +57,9 @@ def _one(
     record: Record,
     pick: random.Random,
     number: int,
-    make_run: Callable[..., NewRun],
-    finish_run: Callable[..., str],
 ) -> None:
     params = {name: pick.choice(PARAMS) for name in ("a", "b")}
-    new = make_run(
+    new = new_run(
         job=pick.choice(["x", "y"]),
         image=pick.choice(["one", "two"]),
         seed=number % 5,
@@ -282,7 +279,7 @@ def test_every_condition_by_every_way(stored: Stored, monkeypatch: pytest.Monkey
             assert [line.id for line in found] == [line.id for line in expected], (options, sort)
 
 
-@settings(max_examples=tries(120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(120), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     wheres=st.recursive(st.sampled_from(ATOMS), joined, max_leaves=4),
     option=st.sampled_from(OPTIONS),
@@ -321,7 +318,7 @@ def test_a_page_is_what_python_finds(
     assert [line.id for line in found] == [line.id for line in expected]
 
 
-@settings(max_examples=tries(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     option=st.sampled_from(OPTIONS),
     sort=st.sampled_from(SORTS),
@@ -363,7 +360,7 @@ def walked(record: Record, wanted: HistoryFilter, limit: int, between: Callable[
     "sort", [None, "-metrics.m", "metrics.m", "params.a", "-created", "state", "seconds"]
 )
 def test_runs_that_come_in_between_two_pages_move_nothing(
-    record: Record, finished: Callable[..., str], new_run: Callable[..., NewRun], sort: str | None
+    record: Record, finished: Callable[..., str], sort: str | None
 ) -> None:
     for value in (1.0, 2.0, 2.0, 3.0, None):
         metrics = {} if value is None else {"m": value}

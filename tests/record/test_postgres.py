@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 from support.ledger_checks import told, wrong
-from support.records import finish_run
+from support.records import finish_run, new_run
 from support.services import PostgresServer, free_port, postgres_server
 
 from orchestrator.errors import RecordError
 from orchestrator.record.database import postgres as module
 from orchestrator.record.ledger.snapshot import Snapshot
 from orchestrator.record.record import open_record
-from orchestrator.record.run_record import HistoryFilter, NewRun
+from orchestrator.record.run_record import HistoryFilter
 from orchestrator.record.schema.table_base import METADATA
 from orchestrator.run.attempt_model import Result, State
 from orchestrator.settings import load
@@ -25,38 +25,32 @@ from orchestrator.settings import load
 pytestmark = pytest.mark.server
 
 
-def test_runs_go_on_through_a_restart_in_the_middle(new_run: Callable[..., NewRun], tmp_path: Path) -> None:
+def test_runs_go_on_through_a_restart_in_the_middle(tmp_path: Path) -> None:
     """Each is there once, finished once, whatever was cut off where."""
     with postgres_server() as server:
         settings = load({"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": server.url()})
         runs = [[new_run() for _ in range(12)] for _ in range(8)]
-        trouble: list[Exception] = []
         begun = threading.Event()
 
         def work(number: int) -> None:
-            try:
-                with open_record(settings) as record:
-                    for new in runs[number]:
-                        assert record.submit(new) == (new.id, True)
-                        begun.set()
-                        attempt = record.claim(new.id, "box", "boot", f"thread {number}")
-                        assert attempt == 1
-                        record.move(new.id, attempt, State.RUNNING)
-                        record.move(new.id, attempt, State.COLLECTING)
-                        record.finish(new.id, attempt, Result(state=State.SUCCEEDED, exit_code=0))
-            except Exception as error:  # noqa: BLE001  (told below)
-                trouble.append(error)
+            with open_record(settings) as record:
+                for new in runs[number]:
+                    assert record.submit(new) == (new.id, True)
+                    begun.set()
+                    attempt = record.claim(new.id, "box", "boot", f"thread {number}")
+                    assert attempt == 1
+                    record.move(new.id, attempt, State.RUNNING)
+                    record.move(new.id, attempt, State.COLLECTING)
+                    record.finish(new.id, attempt, Result(state=State.SUCCEEDED, exit_code=0))
 
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(len(runs))]
-        for thread in threads:
-            thread.start()
-        assert begun.wait(120)
-        for _ in range(3):
-            server.stop("immediate")
-            server.start()
-        for thread in threads:
-            thread.join(120)
-        assert trouble == []
+        with ThreadPoolExecutor(len(runs)) as pool:
+            works = [pool.submit(work, number) for number in range(len(runs))]
+            assert begun.wait(120)
+            for _ in range(3):
+                server.stop("immediate")
+                server.start()
+            for done in works:
+                done.result(120)
         with open_record(settings) as record:
             lines = record.history.lines(HistoryFilter())
             assert sorted(line.id for line in lines) == sorted(new.id for items in runs for new in items)
@@ -119,7 +113,7 @@ def test_indexes_over_some_rows_hold_only_these(postgres: PostgresServer, tmp_pa
 
 
 def test_what_a_server_is_set_to_changes_nothing_that_is_read(
-    postgres: PostgresServer, new_run: Callable[..., NewRun], tmp_path: Path
+    postgres: PostgresServer, tmp_path: Path
 ) -> None:
     """Its owner may set how values are written, and what a transaction sees, for each session."""
     url = postgres.new_record()
@@ -133,22 +127,14 @@ def test_what_a_server_is_set_to_changes_nothing_that_is_read(
     ):
         postgres.sql(f"ALTER DATABASE {url.rpartition('/')[2]} SET {setting}")
     settings = load({"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": url})
-    trouble: list[Exception] = []
 
     def work(number: int) -> None:
-        try:
-            with open_record(settings) as record:
-                for _ in range(8):
-                    finish_run(record, new_run(), seconds=number + 0.1 + 0.2, metrics={"loss": 1 / 3})
-        except Exception as error:  # noqa: BLE001  (told below)
-            trouble.append(error)
+        with open_record(settings) as record:
+            for _ in range(8):
+                finish_run(record, new_run(), seconds=number + 0.1 + 0.2, metrics={"loss": 1 / 3})
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert trouble == []
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
     with open_record(settings) as record:
         lines = record.history.lines(HistoryFilter())
         assert len(lines) == 32 and {line.seconds for line in lines} == {n + 0.1 + 0.2 for n in range(4)}
@@ -157,9 +143,7 @@ def test_what_a_server_is_set_to_changes_nothing_that_is_read(
         assert wrong(record) == []
 
 
-def test_a_database_of_bytes_holds_texts(
-    postgres: PostgresServer, new_run: Callable[..., NewRun], tmp_path: Path
-) -> None:
+def test_a_database_of_bytes_holds_texts(postgres: PostgresServer, tmp_path: Path) -> None:
     """SQL_ASCII, as `initdb` makes it where no language is set: drivers take its texts for bytes."""
     postgres.sql("CREATE DATABASE plain ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
     settings = load({"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": postgres.url("plain")})
@@ -171,7 +155,7 @@ def test_a_database_of_bytes_holds_texts(
 
 @pytest.mark.parametrize("moment", ["infinity", "-infinity", "0044-03-15 BC", "20000-01-01"])
 def test_a_moment_that_python_cannot_hold_costs_its_row(
-    postgres: PostgresServer, new_run: Callable[..., NewRun], tmp_path: Path, moment: str
+    postgres: PostgresServer, tmp_path: Path, moment: str
 ) -> None:
     url = postgres.new_record()
     with open_record(load({"REPRISE_HOME": str(tmp_path), "REPRISE_DATABASE_URL": url})) as record:

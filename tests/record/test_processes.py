@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from support.processes import fork, killed, together
+from support.records import new_run
 
 from orchestrator.errors import FencedError
 from orchestrator.record.record import Record, open_record
@@ -21,26 +26,9 @@ from orchestrator.record.runs.run_states import BATCH
 from orchestrator.run.attempt_model import MetricPoint, Output, OutputStatus, Result, State
 from orchestrator.settings import Settings, load
 
-fork = multiprocessing.get_context("fork")  # everything is imported already: the processes start together
-
 
 def home(settings: Settings) -> dict[str, str]:
     return {"REPRISE_HOME": str(settings.home)}
-
-
-def together(count: int, work: Callable[..., None], *arguments: Any) -> list[Any]:
-    """What `count` processes put into the queue with `work(queue, barrier, number, *arguments)`."""
-    queue, barrier = fork.Queue(), fork.Barrier(count)
-    processes = [
-        fork.Process(target=work, args=(queue, barrier, number, *arguments)) for number in range(count)
-    ]
-    for process in processes:
-        process.start()
-    found = [queue.get(timeout=120) for _ in processes]
-    for process in processes:
-        process.join(timeout=120)
-    assert [process.exitcode for process in processes] == [0] * count
-    return found
 
 
 def submit_some(queue: Any, barrier: Any, number: int, settings: Settings, runs: list[list[NewRun]]) -> None:
@@ -50,9 +38,7 @@ def submit_some(queue: Any, barrier: Any, number: int, settings: Settings, runs:
 
 
 @pytest.mark.slow
-def test_32_processes_migrate_and_submit_at_once(
-    empty_settings: Settings, new_run: Callable[..., NewRun]
-) -> None:
+def test_32_processes_migrate_and_submit_at_once(empty_settings: Settings) -> None:
     settings = empty_settings
     runs = [[new_run(params={"p": p, "n": n}, image=f"i{n}") for n in range(5)] for p in range(32)]
     found = [item for items in together(32, submit_some, settings, runs) for item in items]
@@ -70,21 +56,15 @@ def test_32_processes_migrate_and_submit_at_once(
                 assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
 
 
-def test_50_threads_with_one_key_are_one_run(record: Record, new_run: Callable[..., NewRun]) -> None:
-    runs = [new_run(key="once") for _ in range(50)]
-    found: list[tuple[str, bool]] = []
+def test_50_threads_with_one_key_are_one_run(record: Record) -> None:
     barrier = threading.Barrier(50)
 
-    def work(new: NewRun) -> None:
+    def work(new: NewRun) -> tuple[str, bool]:
         barrier.wait()
-        found.append(record.submit(new))
+        return record.submit(new)
 
-    threads = [threading.Thread(target=work, args=(new,)) for new in runs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 50
+    with ThreadPoolExecutor(50) as pool:
+        found = list(pool.map(work, [new_run(key="once") for _ in range(50)]))
     assert len({run for run, _ in found}) == 1
     assert sum(created for _, created in found) == 1
     assert len(record.history.lines(HistoryFilter())) == 1
@@ -126,7 +106,7 @@ def claim_all(queue: Any, barrier: Any, number: int, settings: Settings, runs: l
 
 
 @pytest.mark.slow
-def test_16_processes_claim_60_runs_once_each(settings: Settings, new_run: Callable[..., NewRun]) -> None:
+def test_16_processes_claim_60_runs_once_each(settings: Settings) -> None:
     with open_record(settings) as record:
         runs = [record.submit(new_run())[0] for _ in range(60)]
     claimed = [run for mine in together(16, claim_all, settings, runs) for run in mine]
@@ -135,8 +115,6 @@ def test_16_processes_claim_60_runs_once_each(settings: Settings, new_run: Calla
 
 def finish_and_die(settings: Settings, run: str, result: Result, after: str) -> None:
     """Die as by kill -9 when the statement that inserts into the table `after` has run."""
-    from sqlalchemy import event
-
     with open_record(settings) as record:
 
         def die(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
@@ -148,9 +126,7 @@ def finish_and_die(settings: Settings, run: str, result: Result, after: str) -> 
 
 
 @pytest.mark.parametrize("after", ["metric", "output", "note"])
-def test_a_kill_in_the_middle_of_finish_leaves_the_old_state_whole(
-    settings: Settings, new_run: Callable[..., NewRun], after: str
-) -> None:
+def test_a_kill_in_the_middle_of_finish_leaves_the_old_state_whole(settings: Settings, after: str) -> None:
     rows = range(BATCH + 1000)  # more than one statement inserts
     outputs = tuple(Output(path=f"{n}", status=OutputStatus.KEPT, size=n) for n in rows)
     series = tuple(MetricPoint(name="loss", step=n, value=n) for n in rows)
@@ -159,10 +135,7 @@ def test_a_kill_in_the_middle_of_finish_leaves_the_old_state_whole(
         run, _ = record.submit(new_run())
         record.claim(run, "box", "boot", "pid 1")
         before = record.run(run)
-    process = fork.Process(target=finish_and_die, args=(settings, run, result, after))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    killed(finish_and_die, settings, run, result, after)
     with open_record(settings) as record:
         assert record.run(run) == before
         record.finish(run, 1, result)
@@ -189,11 +162,8 @@ def submit_one(folder: Path, new: NewRun) -> None:
 
 
 def test_a_database_that_cannot_be_written_says_how_to_mend_it(
-    tmp_path_factory: pytest.TempPathFactory, new_run: Callable[..., NewRun]
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    import shutil
-    import tempfile
-
     folder = Path(tempfile.mkdtemp())  # tmp_path lies in a folder that only its owner may enter
     try:
         with open_record(load({"REPRISE_HOME": str(folder)})) as record:

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
-from support.query_plans import plans_of
+from support.query_plans import plans_of, statements_of
+from support.records import new_run
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.record.history import pages
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import HistoryFilter, NewRun
+from orchestrator.record.run_record import HistoryFilter
 from orchestrator.run.attempt_model import Failure, LoggedParam, State
 from orchestrator.verdict.verdict_model import Outcome, Verdict
 
@@ -94,10 +94,7 @@ def test_a_line_has_params_metrics_and_the_latest_verdict(record: Record, finish
 
 def test_a_page_costs_the_same_few_queries_however_long(record: Record, finished: Finished) -> None:
     counts = []
-    statements: list[str] = []
-    event.listen(
-        record._database.engine, "after_cursor_execute", lambda *args: statements.append(str(args[2]))
-    )
+    statements = statements_of(record)
     for number in (1, 10):
         for _ in range(number):
             finished(params={"a": 1})
@@ -114,10 +111,7 @@ def test_a_page_reads_no_whole_verdict(record: Record, finished: Finished) -> No
     record.add_verdict(
         Verdict(outcome=Outcome.DIFFERENT, original=original, rerun=rerun, summary=""), "box", "ada"
     )
-    statements: list[str] = []
-    event.listen(
-        record._database.engine, "after_cursor_execute", lambda *args: statements.append(str(args[2]))
-    )
+    statements = statements_of(record)
     assert [line.verdict for line in record.history.lines(HistoryFilter())] == ["different", None]
     assert [text for text in statements if "verdict.outcome" in text]
     assert not [text for text in statements if "document" in text]
@@ -140,9 +134,7 @@ def test_best_is_the_best_that_succeeded(record: Record, finished: Finished) -> 
     assert "digits" in (caught.value.hint or "")
 
 
-def test_runs_of_an_image_by_either_digest_or_its_beginning(
-    record: Record, finished: Finished, new_run: Callable[..., NewRun]
-) -> None:
+def test_runs_of_an_image_by_either_digest_or_its_beginning(record: Record, finished: Finished) -> None:
     first, other, second = finished(image="a"), finished(image="b"), finished(image="a")
     facts = new_run(image="a").image_facts
     for text in (
@@ -270,9 +262,7 @@ def test_a_sorted_page_is_the_beginning_of_the_whole_list(record: Record, finish
     assert down == [1 << 70, 2, True, 1, 0.5, "b", "a", None, None]
 
 
-def test_history_by_person_and_by_box(
-    record: Record, finished: Finished, new_run: Callable[..., NewRun]
-) -> None:
+def test_history_by_person_and_by_box(record: Record, finished: Finished) -> None:
     ada, bob = finished(), finished(submitted_by="bob")
     waiting, _ = record.submit(new_run(submitted_by="bob"))
     other = new_run()

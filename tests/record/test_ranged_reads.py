@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from support.local_server import Handler, LocalServer
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
@@ -44,46 +44,34 @@ class RangeServer:
         self._now, self._lock = 0, threading.Lock()
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class RangeHandler(Handler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
                 data = server.objects.get(self.path.rpartition("/")[2])
                 if data is None:
-                    self.say(404, b"")
+                    self.say(404)
                     return
                 wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
                 start, end = (int(wanted[1]), int(wanted[2] or len(data)) + 1) if wanted else (0, len(data))
                 end = min(end, len(data))
                 if start >= len(data):
-                    self.say(416, b"")
+                    self.say(416)
                     return
-                self.say(206 if wanted else 200, data[start:end], f"bytes {start}-{end - 1}/{len(data)}")
+                headers = {"ETag": '"0"', "Last-Modified": self.date_time_string()}
+                headers |= {"Content-Length": str(end - start)}
+                headers |= {"Content-Range": f"bytes {start}-{end - 1}/{len(data)}"} if wanted else {}
+                self.say(206 if wanted else 200, b"", headers)
+                if self.command == "HEAD" or start == end:
+                    return
+                with server.counted(start, end):
+                    for at in range(start, end, eighth := -(-(end - start) // 8)):
+                        time.sleep(server.pause)
+                        self.wfile.write(data[at : min(at + eighth, end)])
 
             do_HEAD = do_GET
 
-            def say(self, status: int, body: bytes, which: str = "") -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("ETag", '"0"')
-                self.send_header("Last-Modified", self.date_time_string())
-                if status == 206:
-                    self.send_header("Content-Range", which)
-                self.end_headers()
-                if self.command == "HEAD" or not body:
-                    return
-                start, _, end = which.removeprefix("bytes ").partition("/")[0].partition("-")
-                with server.counted(int(start), int(end) + 1):
-                    for at in range(0, len(body), eighth := -(-len(body) // 8)):
-                        time.sleep(server.pause)
-                        self.wfile.write(body[at : at + eighth])
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+        self.http = LocalServer(RangeHandler)
 
     @contextmanager
     def counted(self, start: int, end: int) -> Iterator[None]:
@@ -102,15 +90,14 @@ class RangeServer:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RangeServer]:
     made = RangeServer()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{made.http.server_address[1]}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", made.http.address)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
         monkeypatch.setenv(name, "x")
     for module in (bucket_store, ranged_reads):
         monkeypatch.setattr(module, "PIECE", PIECE)
     made.objects[BLOB.hex] = DATA
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
+    with made.http:
+        yield made
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer, LayerKind
 from orchestrator.record.record import Record
 from orchestrator.record.run_record import ImageFacts, InputOrigin, NewRun
+from orchestrator.record.schema.columns import scalar_columns, scalar_of
 from orchestrator.record.transfer.import_runs import Carried
 from orchestrator.run.attempt_model import (
     Failure,
@@ -201,7 +202,6 @@ def same(left: Any, right: Any) -> bool:
 # Wide values take long to make on a busy machine, and that is no fault.
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
         HealthCheck.too_slow,
@@ -216,11 +216,7 @@ def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Res
     record.finish(run, 1, result)
     facts = record.run_with_points(run).model_dump()
     handed_in = new.model_dump(exclude={"key", "layers", "inputs"}) | result.model_dump()
-    handed_in |= {
-        "job": new.program.name,
-        "attempt": 1,
-        "box": "box",
-    }
+    handed_in |= {"job": new.program.name, "attempt": 1, "box": "box"}
     assert wrong_of(record, run) == []  # the ledger was told what the rows hold
     assert facts.keys() - handed_in.keys() == {"created_at", "box_name", "imported"}
     assert handed_in.keys() - facts.keys() == set()
@@ -229,7 +225,7 @@ def test_a_run_comes_back_as_it_went_in(record: Record, new: NewRun, result: Res
     assert record.image(new.image) == (new.image_facts, new.program)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(new=runs, result=results)
 def test_a_run_is_carried_into_another_record_as_it_was(
     record: Record, elsewhere: Record, new: NewRun, result: Result
@@ -250,11 +246,9 @@ def test_a_run_is_carried_into_another_record_as_it_was(
     assert record.transfer.carry(run).to_bytes() == data
 
 
-@settings(max_examples=tries(300), deadline=None)
+@settings(max_examples=tries(300))
 @given(value=scalars | floats)
 def test_a_scalar_is_its_type_and_its_text(value: Any) -> None:
-    from orchestrator.record.schema.columns import scalar_columns, scalar_of
-
     columns = scalar_columns(value)
     assert same(value, scalar_of(columns["type"], columns["text"]))
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from support.records import new_run
 
 from orchestrator.digest import Digest
 from orchestrator.record.lineage import run_lineage as module
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import InputOrigin, NewRun
+from orchestrator.record.run_record import InputOrigin
 from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import Output, OutputStatus, Result, State
 from orchestrator.spec import inputs as spec_inputs
@@ -35,7 +36,7 @@ def kept(**files: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def made(record: Record, new_run: Callable[..., NewRun]) -> Made:
+def made(record: Record) -> Made:
     """A finished run: a job's name, its inputs by name, its outputs by path."""
 
     def make(
@@ -118,9 +119,7 @@ def test_what_came_later_made_nothing_and_empty_files_say_nothing(
     assert {item.input for item in record.history.lineage(user).unmade} == {"a", "e"}
 
 
-def test_the_first_that_is_no_rerun_made_it(
-    record: Record, made: Made, new_run: Callable[..., NewRun], tmp_path: Path
-) -> None:
+def test_the_first_that_is_no_rerun_made_it(record: Record, made: Made, tmp_path: Path) -> None:
     first = made("train", model="weights")
     rerun = new_run(job="train").model_copy(update={"rerun_of": first})
     record.submit(rerun)

@@ -137,9 +137,5 @@ def forms(record: Record) -> dict[str, Any]:
     return dict(json.loads(NOW.sub(still, json.dumps(found))))
 
 
-def as_text(found: dict[str, Any]) -> str:
-    return json.dumps(found, indent=1, sort_keys=True) + "\n"
-
-
 def test_what_is_kept_of_a_run_has_the_form_that_it_always_had(record: Record) -> None:
-    assert as_text(forms(record)) == FORM.read_text()
+    assert json.dumps(forms(record), indent=1, sort_keys=True) + "\n" == FORM.read_text()

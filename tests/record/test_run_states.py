@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from support.records import new_run
 
 from orchestrator.errors import FencedError, RecordError, UsageError
 from orchestrator.record.record import Record
@@ -19,7 +20,7 @@ def claimed(record: Record, new: NewRun) -> tuple[str, int]:
     return run, record.claim(run, "box", "boot", "pid 1")
 
 
-def test_a_run_goes_from_queued_to_finished(record: Record, new_run: Callable[..., NewRun]) -> None:
+def test_a_run_goes_from_queued_to_finished(record: Record) -> None:
     run, created = record.submit(new_run())
     assert created
     assert record.state(run) is State.QUEUED
@@ -36,7 +37,7 @@ def test_a_run_goes_from_queued_to_finished(record: Record, new_run: Callable[..
     assert record.open_runs("box") == []
 
 
-def test_a_key_of_another_image_is_an_error(record: Record, new_run: Callable[..., NewRun]) -> None:
+def test_a_key_of_another_image_is_an_error(record: Record) -> None:
     """Whoever means another experiment by it would be given the old one's result."""
     first = new_run(key="monday")
     record.submit(first)
@@ -46,14 +47,14 @@ def test_a_key_of_another_image_is_an_error(record: Record, new_run: Callable[..
     assert len(record.history.lines(HistoryFilter())) == 1
 
 
-def test_the_same_key_is_the_same_run(record: Record, new_run: Callable[..., NewRun]) -> None:
+def test_the_same_key_is_the_same_run(record: Record) -> None:
     first = new_run(key="monday")
     assert record.submit(first) == (first.id, True)
     assert record.submit(new_run(key="monday", job="other")) == (first.id, False)
     assert record.submit(new_run(key="tuesday"))[1]
 
 
-def test_a_run_is_claimed_once(record: Record, new_run: Callable[..., NewRun]) -> None:
+def test_a_run_is_claimed_once(record: Record) -> None:
     run, _ = claimed(record, new_run())
     with pytest.raises(FencedError, match="attempt 1 is preparing"):
         record.claim(run, "other", "boot", "pid 2")
@@ -69,9 +70,7 @@ def test_a_run_is_claimed_once(record: Record, new_run: Callable[..., NewRun]) -
     ],
 )
 @pytest.mark.parametrize("final", [False, True])
-def test_a_stale_attempt_writes_nothing(
-    record: Record, new_run: Callable[..., NewRun], write: Callable[..., None], final: bool
-) -> None:
+def test_a_stale_attempt_writes_nothing(record: Record, write: Callable[..., None], final: bool) -> None:
     run, attempt = claimed(record, new_run())
     if final:
         record.finish(run, attempt, Result(state=State.FAILED, failure=Failure.JOB, message="first"))
@@ -83,7 +82,7 @@ def test_a_stale_attempt_writes_nothing(
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.PREPARING, State.COLLECTING, State.SUCCEEDED])
-def test_only_the_next_step_is_legal(record: Record, new_run: Callable[..., NewRun], state: State) -> None:
+def test_only_the_next_step_is_legal(record: Record, state: State) -> None:
     run, attempt = claimed(record, new_run())
     with pytest.raises(RecordError, match="cannot go from preparing to") as caught:
         record.move(run, attempt, state)
@@ -91,13 +90,13 @@ def test_only_the_next_step_is_legal(record: Record, new_run: Callable[..., NewR
     assert record.state(run) is State.PREPARING
 
 
-def test_an_open_state_finishes_nothing(record: Record, new_run: Callable[..., NewRun]) -> None:
+def test_an_open_state_finishes_nothing(record: Record) -> None:
     run, attempt = claimed(record, new_run())
     with pytest.raises(RecordError, match="cannot be finished as running"):
         record.finish(run, attempt, Result(state=State.RUNNING))
 
 
-def test_cancel_is_remembered_for_open_runs_only(record: Record, new_run: Callable[..., NewRun]) -> None:
+def test_cancel_is_remembered_for_open_runs_only(record: Record) -> None:
     run, attempt = claimed(record, new_run())
     assert not record.cancel_requested(run)
     assert record.request_cancel(run) is State.PREPARING
@@ -110,7 +109,7 @@ def test_cancel_is_remembered_for_open_runs_only(record: Record, new_run: Callab
     assert not record.cancel_requested(other)
 
 
-def test_open_runs_are_this_boxes_and_the_queued(record: Record, new_run: Callable[..., NewRun]) -> None:
+def test_open_runs_are_this_boxes_and_the_queued(record: Record) -> None:
     mine, _ = claimed(record, new_run())
     theirs, _ = record.submit(new_run())
     record.claim(theirs, "elsewhere", "boot", "pid 1")
@@ -121,9 +120,7 @@ def test_open_runs_are_this_boxes_and_the_queued(record: Record, new_run: Callab
     assert record.open_runs("box")[1].box is None
 
 
-def test_a_moment_without_a_zone_is_refused_and_nothing_is_written(
-    record: Record, new_run: Callable[..., NewRun]
-) -> None:
+def test_a_moment_without_a_zone_is_refused_and_nothing_is_written(record: Record) -> None:
     run, attempt = claimed(record, new_run())
     with pytest.raises(Exception, match="without a time zone"):
         record.finish(run, attempt, Result(state=State.LOST, started_at=datetime(2026, 1, 1), notes=("n",)))
@@ -197,7 +194,7 @@ def test_an_unknown_run_is_said_to_be_unknown(record: Record, ask: str) -> None:
     assert record.state("0123456789abcdef") is None
 
 
-def test_a_rerun_of_nothing_is_refused_whole(record: Record, new_run: Callable[..., NewRun]) -> None:
+def test_a_rerun_of_nothing_is_refused_whole(record: Record) -> None:
     new = new_run(rerun_of="0123456789abcdef")
     with pytest.raises(UsageError):
         record.submit(new)
@@ -205,7 +202,7 @@ def test_a_rerun_of_nothing_is_refused_whole(record: Record, new_run: Callable[.
     assert record.history.runs_of_image(new.image) == []
 
 
-def test_an_id_is_taken_once(record: Record, new_run: Callable[..., NewRun]) -> None:
+def test_an_id_is_taken_once(record: Record) -> None:
     first, _ = record.submit(new_run())
     with pytest.raises(RecordError, match=r"UNIQUE|unique"):
         record.submit(new_run(id=first, key="another"))

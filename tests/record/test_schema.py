@@ -4,11 +4,11 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, select
 from sqlmodel import Session, SQLModel
+from support.records import finish_run, new_run
 
 from orchestrator.errors import RecordError
 from orchestrator.record.database.connect import open_database
@@ -61,10 +61,9 @@ def test_every_table_is_an_sqlmodel_class_with_a_field_for_each_column() -> None
         assert list(model.model_fields) == [column.name for column in tables.METADATA.tables[name].columns]
 
 
-def test_rows_are_read_as_sqlmodel_objects(sqlite_settings: Settings, making: tuple[Any, Any]) -> None:
-    make_run, finish_run = making
+def test_rows_are_read_as_sqlmodel_objects(sqlite_settings: Settings) -> None:
     with open_record(sqlite_settings) as record:
-        made = finish_run(record, make_run(), metrics={"accuracy": 0.5})
+        made = finish_run(record, new_run(), metrics={"accuracy": 0.5})
     run, metric = MODELS["run"], MODELS["metric"]
     with Session(create_engine(f"sqlite:///{sqlite_settings.home / 'reprise.db'}")) as session:
         [(one, value)] = session.execute(select(run, metric).where(metric.run_id == run.id)).all()

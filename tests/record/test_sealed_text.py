@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -10,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, DateTime, Float, Integer, Table, create_engine, make_url, select, update
-from support.records import full_result
+from sqlalchemy import Boolean, DateTime, Float, Integer, Table, select, update
+from support.forged_rows import engine_of
+from support.records import full_result, new_run
 
 from orchestrator.record.ledger.row_evidence import LISTS, NOT_COVERED
 from orchestrator.record.record import Record
-from orchestrator.record.run_record import NewRun
 from orchestrator.record.runs.sealed_text import asks
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.columns import Moment
-from orchestrator.run.attempt_model import (
-    State,
-)
+from orchestrator.run.attempt_model import State
 from orchestrator.run.box_seal import is_sealed, seal
 from orchestrator.settings import Settings
 from orchestrator.spec.source.source_tree import GitState
@@ -32,7 +29,7 @@ RESULT = full_result(metrics={"accuracy": 0.5})
 
 
 @pytest.fixture
-def run(record: Record, settings: Settings, new_run: Callable[..., NewRun]) -> str:
+def run(record: Record, settings: Settings) -> str:
     git = GitState(commit="c0ffee", dirty=False, committed_at=MOMENT, author="a")
     made, _ = record.submit(new_run(params={"lr": 0.1}, git=git))
     record.claim(made, "box", "boot", "pid 1")
@@ -55,7 +52,7 @@ def test_a_seal_holds_and_only_at_its_box(
     assert not holds(record, replace(settings, home=tmp_path / "another"), run)
 
 
-def test_what_was_not_sealed_has_no_seal(record: Record, new_run: Callable[..., NewRun]) -> None:
+def test_what_was_not_sealed_has_no_seal(record: Record) -> None:
     made, _ = record.submit(new_run())
     record.claim(made, "box", "boot", "pid 1")
     record.finish(made, 1, RESULT)
@@ -64,16 +61,12 @@ def test_what_was_not_sealed_has_no_seal(record: Record, new_run: Callable[..., 
 
 @pytest.mark.parametrize("column", ["config_digest", "base_name", "base_digest", "base_config_digest"])
 def test_a_seal_is_of_the_image_as_it_was(record: Record, settings: Settings, run: str, column: str) -> None:
-    engine = engine_of(settings)
-    with engine.begin() as connection:
+    with engine_of(settings).begin() as connection:
         connection.execute(update(tables.image).values({column: "other"}))
-    engine.dispose()
     assert not holds(record, settings, run)
 
 
-def test_what_was_asked_is_what_was_read_before(
-    record: Record, settings: Settings, new_run: Callable[..., NewRun]
-) -> None:
+def test_what_was_asked_is_what_was_read_before(record: Record, settings: Settings) -> None:
     """Every column that a submission fills, altered between the beginning and the end."""
     made, _ = record.submit(new_run(params={"lr": 0.1}))
     record.claim(made, "box", "boot", "pid 1")
@@ -94,32 +87,22 @@ def test_what_was_asked_is_what_was_read_before(
             connection.execute(update(table).values({column: row[column]}))
     with engine.begin() as connection:
         connection.execute(update(table).values(seed=77))
-    engine.dispose()
     record.finish(made, 1, RESULT, seal=lambda text: "code" if asks(text, before) else None)
     assert record.sealed(made) is None
 
 
-def test_a_seal_is_of_one_run(
-    record: Record, settings: Settings, run: str, new_run: Callable[..., NewRun]
-) -> None:
+def test_a_seal_is_of_one_run(record: Record, settings: Settings, run: str) -> None:
     """Taken over to another run, or with the run to another name, it proves nothing."""
     made, _ = record.submit(new_run(params={"lr": 0.1}))
     record.claim(made, "box", "boot", "pid 1")
     record.finish(made, 1, RESULT)
-    engine = engine_of(settings)
     table = tables.attempt
-    with engine.begin() as connection:
+    with engine_of(settings).begin() as connection:
         code = connection.execute(select(table.c.seal).where(table.c.seal.is_not(None))).scalar_one()
         connection.execute(update(table).values(seal=code))
         connection.execute(update(tables.run).where(tables.run.c.public_id == run).values(public_id="f" * 16))
-    engine.dispose()
     assert not holds(record, settings, made)
     assert not holds(record, settings, "f" * 16)
-
-
-def engine_of(settings: Settings) -> Any:
-    url = make_url(settings.database_url)
-    return create_engine(url.set(drivername="postgresql+psycopg") if "postgres" in url.drivername else url)
 
 
 def other(column: Any, value: Any) -> Any:
@@ -166,4 +149,3 @@ def test_any_other_word_in_a_row_breaks_it(
         with engine.begin() as connection:
             connection.execute(update(table).where(owner == key).values({column.name: row[column.name]}))
         assert holds(record, settings, run), name
-    engine.dispose()

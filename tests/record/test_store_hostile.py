@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import io
-import multiprocessing
 import os
 import queue as queues
 import re
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.local_server import Handler, LocalServer
+from support.processes import fork
 
 from orchestrator.digest import Digest
 from orchestrator.errors import StoreError
@@ -28,7 +27,6 @@ from orchestrator.record.store.folder_store import BlobStore
 DATA = b"what a job made"
 BLOB = Digest.of(DATA)
 SECRET = b"a file of root's"
-fork = multiprocessing.get_context("fork")
 
 
 def put(store: BlobStore | BucketStore, *contents: bytes) -> list[Digest]:
@@ -246,7 +244,7 @@ class Liar:
         self.checksums: list[str | None] = []
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class LyingHandler(Handler):
             protocol_version = "HTTP/1.1"
 
             def do_PUT(self) -> None:
@@ -277,32 +275,22 @@ class Liar:
                 )
                 self.say(200, b'<?xml version="1.0"?><DeleteResult>%s</DeleteResult>' % gone)
 
-            def say(self, status: int, body: bytes = b"") -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("ETag", '"0"')
-                self.send_header("Last-Modified", self.date_time_string())
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
+            def say(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+                own = {"ETag": '"0"', "Last-Modified": self.date_time_string()}
+                super().say(status, body, own | dict(headers or {}))
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+        self.http = LocalServer(LyingHandler)
 
 
 @pytest.fixture
 def liar(monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
     made = Liar()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{made.http.server_address[1]}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", made.http.address)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setattr(pending_uploads, "PAUSE", 0.01)
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
+    with made.http:
+        yield made
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.made_up_attempt import attempt_plan
 
 from orchestrator.errors import EngineError, EngineMissingError
-from orchestrator.image.image_model import REPORT
 from orchestrator.run import container_log, log_spool
-from orchestrator.run.attempt_model import Log, Mount, Plan
+from orchestrator.run.attempt_model import Log, Plan
 from orchestrator.run.container_log import read_log, remaining
 from orchestrator.run.engine.engine_logs import PIECE, LogEntry, _frames, _unix, _whole_lines
 from orchestrator.run.log_spool import LogSpool
@@ -25,11 +25,7 @@ HEAD, TAIL = 100, 300
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.setattr(container_log, "HEAD", HEAD)
     monkeypatch.setattr(container_log, "TAIL", TAIL)
-    return Plan(
-        run="r", attempt=1, container="c", image="i", command=(), environment={}, user="1", network="none",
-        mounts=(Mount(source=tmp_path / "report", target=REPORT, read_only=False),), cpus=None, memory=1,
-        shm=1, processes=1, file_size=1, timeout=None,
-    )  # fmt: skip
+    return attempt_plan(tmp_path, tmp_path / "report")
 
 
 def kept(plan: Plan, sink: Any, spooled: bytes) -> tuple[Log, bytes]:
@@ -66,8 +62,7 @@ def test_what_was_seen_live_is_not_shown_again(
 ) -> None:
     text = (b"".join(b"%d\n" % number for number in range(1000)))[:size]
     report = tmp_path_factory.mktemp("a") / "report"
-    plan = plan.model_copy(update={"mounts": (Mount(source=report, target=REPORT, read_only=False),)})
-    log, data = kept(plan, sink, text)
+    log, data = kept(attempt_plan(report, report), sink, text)
     seen = min(seen, size)
     shown = b"".join(remaining(iter([data[:33], data[33:]]), log, seen))
     dropped = max(0, size - HEAD - TAIL)

@@ -45,9 +45,8 @@ def test_docker_and_podman_5_are_taken_each_with_a_log_driver_that_it_has() -> N
     for info, driver in ((said(DOCKER), LogDriver.LOCAL), (said(PODMAN, podman=True), LogDriver.K8S_FILE)):
         info.refuse_unfit()
         assert info.log_driver is driver
-        config = container_config(plan(info.model_copy(update={"memory": 1 << 34})))["HostConfig"][
-            "LogConfig"
-        ]
+        made = plan(info.model_copy(update={"memory": 1 << 34}))
+        config = container_config(made)["HostConfig"]["LogConfig"]
         assert config["Type"] == driver.value
     assert config["Config"] == {"max-size": "1t"}, "its rotation forgets all earlier lines"
 
@@ -151,11 +150,9 @@ def test_a_container_of_podman_is_compared_with_its_plan_setting_by_setting(tmp_
     wanted = plan(said({**PODMAN, "MemTotal": 1 << 34}, podman=True), memory=1 << 30)
     found = as_podman_inspects(container_config(wanted))
     assert container_differences(wanted, found, podman=True) == []
-    own = [
-        {"Name": "RLIMIT_NPROC", "Soft": 9, "Hard": 9},
-        *found["HostConfig"]["Ulimits"],
-    ]  # of containers.conf
-    with_defaults = {**found, "HostConfig": found["HostConfig"] | {"Ulimits": own}}
+    of_containers_conf = {"Name": "RLIMIT_NPROC", "Soft": 9, "Hard": 9}
+    limits = [of_containers_conf, *found["HostConfig"]["Ulimits"]]
+    with_defaults = {**found, "HostConfig": found["HostConfig"] | {"Ulimits": limits}}
     assert container_differences(wanted, with_defaults, podman=True) == []
     for name, value in CHANGES.items():
         other = {**found, "HostConfig": found["HostConfig"] | {name: value}}

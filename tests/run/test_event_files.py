@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.altered import flip_bit
+from support.event_records import event_record
 from tensorboardX import SummaryWriter
 
 from orchestrator.run.attempt_model import MetricPoint, Output, OutputStatus
@@ -83,8 +84,7 @@ def test_a_file_that_is_cut_off_says_so(tmp_path: Path) -> None:
 
 @given(data=st.binary(max_size=200))
 def test_what_is_inside_a_record_never_breaks_the_reading(data: bytes) -> None:
-    head = struct.pack("<Q", len(data))
-    stream = io.BytesIO(head + _masked(head) + data + _masked(data))
+    stream = io.BytesIO(event_record(data))
     try:
         list(read_events(stream))
     except EventFileError as error:
@@ -124,12 +124,9 @@ def test_several_folders_are_told_apart_without_their_moment(tmp_path: Path) -> 
 def test_a_tag_of_one_folder_keeps_its_name(tmp_path: Path) -> None:
     """`add_hparams` writes into a folder of its own: `best --metric val/accuracy` finds the others still."""
 
-    def write(writer: SummaryWriter) -> None:
+    with SummaryWriter(str(tmp_path / "runs/Nov23_12-30-00_a")) as writer:
         writer.add_scalar("val/accuracy", 0.5, 0)
         writer.add_hparams({"lr": 0.1}, {"hparam/accuracy": 0.5})
-
-    with SummaryWriter(str(tmp_path / "runs/Nov23_12-30-00_a")) as writer:
-        write(writer)
     outputs = tuple(
         Output(path=str(path.relative_to(tmp_path)), status=OutputStatus.KEPT)
         for path in sorted(tmp_path.rglob("*tfevents*"))
@@ -155,9 +152,7 @@ def test_a_record_stuffed_with_scalars_is_refused() -> None:
     for number in (MAX_SCALARS, MAX_SCALARS + 1):
         summary = value * number
         length = bytes((len(summary) & 0x7F | 0x80, len(summary) >> 7 & 0x7F | 0x80, len(summary) >> 14))
-        data = b"\x2a" + length + summary
-        head = struct.pack("<Q", len(data))
-        stream = io.BytesIO(head + _masked(head) + data + _masked(data))
+        stream = io.BytesIO(event_record(b"\x2a" + length + summary))
         if number == MAX_SCALARS:
             assert len(next(read_events(stream)).scalars) == number
         else:

@@ -12,12 +12,12 @@ from typing import Any, cast
 import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies
 from support.clocks import OFF
+from support.made_up_attempt import attempt_plan, container_state
 
 from orchestrator.errors import EngineError, EngineMissingError
-from orchestrator.image.image_model import REPORT, WORKSPACE
 from orchestrator.run import container_log
 from orchestrator.run import follow as follow_module
-from orchestrator.run.attempt_model import Failure, Mount, Plan, State
+from orchestrator.run.attempt_model import Failure, State
 from orchestrator.run.engine.engine import ContainerState, Engine
 from orchestrator.run.engine.engine_logs import LogEntry
 from orchestrator.run.follow import Ended, follow
@@ -56,10 +56,9 @@ class FakeEngine:
         self._call("inspect")
         if self.gone:
             return None
-        return ContainerState(
-            id="1", name=name, status=self.status, image="i", oom_killed=False, error="", pid=1, labels={},
-            exit_code=0 if self.status == "exited" else None, started_at=self.started_at, finished_at=None,
-        )  # fmt: skip
+        code = 0 if self.status == "exited" else None
+        began = self.started_at
+        return container_state(status=self.status, exit_code=code, started_at=began, finished_at=None)
 
     def start(self, name: str) -> None:
         if self.starts_unheard:
@@ -134,15 +133,7 @@ def go(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
         engine: FakeEngine, cancel: Callable[[], bool] = lambda: False, kills: Any = None, **settings: Any
     ) -> tuple[Ended, Told]:
         report = tmp_path_factory.mktemp("attempt") / "report"
-        plan = Plan(
-            run="r", attempt=1, container="run-r-1", image="i", command=("x",), environment={},
-            mounts=(
-                Mount(source=tmp_path, target=WORKSPACE, read_only=False),
-                Mount(source=report, target=REPORT, read_only=False),
-            ),
-            user="1", network="none",
-            cpus=None, memory=1, shm=1, processes=1, **({"file_size": 1 << 20, "timeout": None} | settings),
-        )  # fmt: skip
+        plan = attempt_plan(tmp_path, report, **settings)
         told = Told()
         return follow(cast(Engine, engine), plan, told, cancel, kills=kills), told
 
@@ -183,7 +174,7 @@ def test_kills_for_memory_are_counted_from_before_the_start_and_while_it_runs(go
         def look(self, container: str, pid: int) -> None:
             self.asked.append(f"look {container} {pid}")
 
-        def of(self, container: str) -> bool:
+        def happened_in(self, container: str) -> bool:
             self.asked.append(f"of {container}, {engine.status}")
             return True
 

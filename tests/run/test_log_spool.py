@@ -19,7 +19,7 @@ def read(reader: SpoolReader) -> bytes:
     return b"".join(b"?" * missed + data for missed, data in reader.more())
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     pieces=PIECES,
     looks=st.sets(st.integers(0, 40)),

@@ -32,10 +32,6 @@ def brought(folder: Path, name: str) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def param_notes(folder: Path, program: Program, written: list[str]) -> list[str]:
-    return logged_params(folder, program, written).notes
-
-
 def series(metrics: Metrics, name: str) -> tuple[list[int | None], list[float]]:
     found = [point for point in points_of(metrics.series) if point.name == name]
     return [point.step for point in found], [point.value for point in found]
@@ -97,8 +93,7 @@ def test_a_table_that_is_no_keras_log_is_left_alone(tmp_path: Path) -> None:
 def test_parameters_are_compared_with_those_of_the_job_file(tmp_path: Path, tracker: str) -> None:
     program = Program(name="x", command=("x",), params={"lr": 0.2, "epochs": 3, "depth": 4})
     written = brought(tmp_path, tracker)
-    notes = param_notes(tmp_path, program, written)
-    first, second = notes
+    first, second = logged_params(tmp_path, program, written).notes
     assert first.startswith(f"params: {tracker}/") and first.endswith(" has lr=0.1, and the job file lr=0.2")
     assert second.endswith(" has also model.width=8")
     same = Program(name="x", command=("x",), params={"lr": 0.1, "epochs": 3, "model.width": 8})
@@ -142,15 +137,16 @@ def test_yaml_is_only_plain_lines(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "log" / "hparams.yaml").write_text(text)
     written = ["log/hparams.yaml", "log/metrics.csv"]
     program = Program(name="x", command=("x",))
-    assert param_notes(tmp_path, program, written) == [f"params: log/hparams.yaml has also {said}"]
-    assert param_notes(tmp_path, program, written[:1]) == [], "not of Lightning"
+    notes = logged_params(tmp_path, program, written).notes
+    assert notes == [f"params: log/hparams.yaml has also {said}"]
+    assert logged_params(tmp_path, program, written[:1]).notes == [], "not of Lightning"
 
 
 def test_links_and_large_files_cost_themselves(tmp_path: Path) -> None:
     written = brought(tmp_path, "lightning")
     (tmp_path / "lightning" / "hparams.yaml").unlink()
     (tmp_path / "lightning" / "hparams.yaml").symlink_to("/etc/passwd")
-    [note] = param_notes(tmp_path, Program(name="x", command=("x",)), written)
+    [note] = logged_params(tmp_path, Program(name="x", command=("x",)), written).notes
     assert note.startswith("params: lightning/hparams.yaml: ")
     (tmp_path / "wandb" / "offline-run-1").mkdir(parents=True)
     with (tmp_path / "wandb" / "offline-run-1" / "run-1.wandb").open("wb") as stream:
@@ -181,7 +177,7 @@ def piece(data: bytes, kind: int = 1) -> bytes:
     return struct.pack("<IHB", zlib.crc32(data, zlib.crc32(bytes([kind]))), len(data), kind) + data
 
 
-@settings(max_examples=tries(300), deadline=None)
+@settings(max_examples=tries(300))
 @given(
     st.lists(st.tuples(st.binary(max_size=200), st.sampled_from((0, 1, 2, 3, 4, 9))), max_size=8),
     st.binary(max_size=20),

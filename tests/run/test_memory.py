@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.event_records import event_record
 
-from orchestrator.run.metrics.event_files import _masked
-
+EVENTS = "events.out.tfevents.1.h"
 LIMIT = 400 << 20  # bytes of address space beside what the interpreter and its imports have
 
 PROGRAM = """
@@ -48,11 +47,6 @@ def read(folder: Path, limit: int) -> list[str]:
     return done.stdout.splitlines()
 
 
-def event(data: bytes) -> bytes:
-    head = struct.pack("<Q", len(data))
-    return head + _masked(head) + data + _masked(data)
-
-
 def many(count: int) -> str:
     return '{"a":[' + ",".join(["{}"] * count) + "]}"
 
@@ -85,8 +79,8 @@ def test_many_points_take_little(tmp_path: Path, count: int, limit: int) -> None
         ),
         ("metrics.jsonl", lambda: "[\n" * 200_000, 30 << 20),
         pytest.param("metrics.jsonl", lambda: "[\n" * 3_000_000, LIMIT, marks=pytest.mark.acceptance),
-        ("events.out.tfevents.1.h", lambda: event(b"\x10\x01" * (15 << 20)), LIMIT),
-        ("events.out.tfevents.1.h", lambda: event(b"\x2a\xfe\xff\xff\x0e" + b"\x0a\x00" * 15728639), LIMIT),
+        (EVENTS, lambda: event_record(b"\x10\x01" * (15 << 20)), LIMIT),
+        (EVENTS, lambda: event_record(b"\x2a\xfe\xff\xff\x0e" + b"\x0a\x00" * 15728639), LIMIT),
         ("entry.json", lambda: many(5_000_000), LIMIT),
         ("start-1.json", lambda: json.dumps({"flags": dict.fromkeys(map(str, range(60_000)), "x")}), LIMIT),
         (

@@ -53,7 +53,7 @@ def test_where_the_machine_s_count_stands_still_nothing_was_killed(kernel: Kerne
     kills = kernel.known()
     kills.before_start()
     kills.look(ID, 7)
-    assert kills.of(ID) is False
+    assert kills.happened_in(ID) is False
 
 
 @pytest.mark.parametrize("path", [SCOPE, f"{SCOPE}/init"])
@@ -65,7 +65,7 @@ def test_a_kill_in_the_container_s_own_cgroup_is_seen_while_it_runs(kernel: Kern
     kernel.kills(4)
     (kernel.folder / "cgroup" / SCOPE[1:] / "memory.events").unlink()  # the cgroup goes with its last process
     kills.look(ID, 7)
-    assert kills.of(ID) is True
+    assert kills.happened_in(ID) is True
 
 
 def test_a_kill_at_the_very_end_is_in_the_kernel_s_log(kernel: Kernel) -> None:
@@ -73,7 +73,7 @@ def test_a_kill_at_the_very_end_is_in_the_kernel_s_log(kernel: Kernel) -> None:
     kills.before_start()
     kernel.kills(4)
     kernel.logs("6,900,1,-;docker0: up\n", LINE.format(OTHER, ID, "python"))
-    assert kills.of(ID) is True
+    assert kills.happened_in(ID) is True
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ def test_somebody_else_s_kill_leaves_it_open(kernel: Kernel, line: str) -> None:
     kills.before_start()
     kernel.kills(4)
     kernel.logs(line)
-    assert kills.of(ID) is None
+    assert kills.happened_in(ID) is None
 
 
 def test_who_takes_over_knows_the_count_from_before_the_start(kernel: Kernel) -> None:
     kernel.known().before_start()
-    assert kernel.known().of(ID) is False
+    assert kernel.known().happened_in(ID) is False
     kernel.kills(4)
     kernel.known().before_start()  # the engine may have started it when the first one asked
-    assert kernel.known().of(ID) is None
+    assert kernel.known().happened_in(ID) is None
 
 
 def test_without_a_count_from_before_nothing_is_ruled_out(kernel: Kernel) -> None:
-    assert kernel.known().of(ID) is None
+    assert kernel.known().happened_in(ID) is None
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_counts_that_cannot_be_read_rule_nothing_out(
 ) -> None:
     kernel.known().before_start()
     harm(kernel)
-    assert kernel.known().of(ID) is None
+    assert kernel.known().happened_in(ID) is None
 
 
 @pytest.mark.parametrize("path", ["/", "/user.slice/session-1.scope", f"/../docker-{ID}.scope"])
@@ -129,4 +129,4 @@ def test_a_process_of_another_namespace_is_not_taken_for_the_container_s(kernel:
     kernel.kills(4)
     kills.look(ID, 7)
     kills.look(ID, 0)
-    assert kills.of(ID) is None
+    assert kills.happened_in(ID) is None

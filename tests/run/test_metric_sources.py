@@ -76,29 +76,22 @@ def test_lightning(tmp_path: Path) -> None:
 def test_lines_that_cannot_be_read_are_counted(tmp_path: Path, lines: int, more: str) -> None:
     found = whole(tmp_path, {"metrics.jsonl": '{"a": 1}\n' + "torn\n" * lines + '{"a": 2}\n'})
     assert (found.final, len(found.notes)) == ({"a": 2.0}, 1)
-    assert found.notes[0].startswith("metrics: metrics.jsonl:2 is not JSON") and found.notes[0].endswith(
-        more or ")"
-    )
+    assert found.notes[0].startswith("metrics: metrics.jsonl:2 is not JSON")
+    assert found.notes[0].endswith(more or ")")
 
 
 def test_wandb(tmp_path: Path) -> None:
     summary = json.dumps(
         {"loss": 0.5, "_step": 3, "_runtime": 2.5, "_timestamp": 1e9, "_wandb": {"runtime": 2}}
     )
-    assert read(
-        tmp_path, {"wandb/offline-run-20261129_135026-a1b2c3d4/files/wandb-summary.json": summary}
-    ) == {"loss": 0.5}
+    path = "wandb/offline-run-20261129_135026-a1b2c3d4/files/wandb-summary.json"
+    assert read(tmp_path, {path: summary}) == {"loss": 0.5}
 
 
 def test_mlflow(tmp_path: Path) -> None:
     folder = f"mlruns/0/{RUN}/metrics"
-    found = whole(
-        tmp_path,
-        {
-            f"{folder}/loss": "1764424226000 0.5 0\n1764424227000 nan 1\n",
-            f"{folder}/val/acc": "1764424226000 1.0 0\n",
-        },
-    )
+    files = {f"{folder}/loss": "1764424226000 0.5 0\n1764424227000 nan 1\n"}
+    found = whole(tmp_path, files | {f"{folder}/val/acc": "1764424226000 1.0 0\n"})
     assert found.final.keys() == {"loss", "val/acc"}
     assert [point.step for point in found.series] == [0, 1, 0]
     assert [point.at for point in found.series] == [1764424226.0, 1764424227.0, 1764424226.0]
@@ -130,11 +123,8 @@ def test_a_glob_names_metrics(tmp_path: Path) -> None:
     "text", ["", "a,b\n1\n", 'a,b\n"1,2\n', "\0\n\0\n", "a,a\n1,2\n", "step\n1\n", "a\n" + "1," * 999]
 )
 def test_a_table_that_is_none_costs_itself(tmp_path: Path, text: str) -> None:
-    whole(tmp_path, {"version_0/metrics.csv": text, "version_1/metrics.json": OBJECT})
-    assert (
-        BOTH.items()
-        <= read(tmp_path, {"version_0/metrics.csv": text, "version_1/metrics.json": OBJECT}).items()
-    )
+    found = read(tmp_path, {"version_0/metrics.csv": text, "version_1/metrics.json": OBJECT})
+    assert BOTH.items() <= found.items()
 
 
 PARTS = st.sampled_from(

@@ -16,7 +16,6 @@ from orchestrator.run.attempt_model import Output, OutputStatus
 from orchestrator.run.collect.output_files import collect_outputs
 from orchestrator.run.collect.starting_source import StartingSource
 from orchestrator.run.collect.walk_tree import MAX_DEPTH, TooManyOutputsError, read_small, shown_name
-from orchestrator.spec.globs import WILD, matcher
 from orchestrator.spec.shown_names import is_plain
 
 LIMIT = 1 << 30
@@ -145,42 +144,6 @@ def test_a_folder_that_turns_into_a_link_while_it_is_walked_leaks_nothing(tmp_pa
         swapper.join()
     assert b"host secret" not in sink.blobs.values()
     assert min(seen.values()) >= 100, f"the race did not happen, so nothing is proved: {seen}"
-
-
-@pytest.mark.parametrize(
-    ("glob", "fits", "fits_not"),
-    [
-        ("**", ["a", "a/b", "a/b/c.pt"], []),
-        ("*.pt", ["x.pt"], ["a/x.pt", "x.ptx"]),
-        ("**/*.pt", ["x.pt", "a/x.pt", "a/b/x.pt"], ["x.p"]),
-        ("a/**", ["a/x", "a/b/c"], ["b/x", "a"]),
-        ("./x", ["x"], ["a/x"]),
-        ("a?.txt", ["ab.txt"], ["a/.txt", "abc.txt"]),
-        ("[x].pt", ["x.pt"], ["[x].pt", "y.pt"]),
-        ("e[0-9].pt", ["e3.pt"], ["e.pt", "ea.pt", "e10.pt"]),
-        ("e[!0-9].pt", ["ea.pt"], ["e3.pt"]),
-        ("e[^0-9].pt", ["ea.pt"], ["e3.pt"]),
-        ("[[]x].pt", ["[x].pt"], ["x.pt"]),
-        ("models", ["models", "models/a.pt", "models/a/b.pt"], ["a/models", "models2/x"]),
-        ("runs/*", ["runs/a", "runs/a/x.pt"], ["runs", "x"]),
-        ("**/ckpt", ["ckpt/x", "a/ckpt", "a/b/ckpt/x/y"], ["ckpts/x"]),
-        ("a/**/b", ["a/b", "a/c/d/b", "a/c/b/x"], ["b", "c/a/b"]),
-        ("*.PT", ["x.PT"], ["x.pt"]),
-        (".*", [".hidden", ".git/config"], ["x"]),
-        ("a*b*c", ["abc", "axbxc", "abcbc"], ["ab", "abcb"]),
-        ("a.pt", ["a.pt"], ["aXpt"]),
-    ],
-)
-def test_globs(glob: str, fits: list[str], fits_not: list[str]) -> None:
-    match = matcher([glob])
-    assert [path for path in fits if not match(path)] == []
-    assert [path for path in fits_not if match(path)] == []
-
-
-@given(st.text(min_size=1).filter(lambda text: not WILD & set(text) and not text.startswith("./")))
-def test_a_glob_without_wildcards_is_itself(text: str) -> None:
-    assert matcher([text])(text)
-    assert not matcher([text])(text + "x")
 
 
 @given(st.binary(min_size=1, max_size=60))

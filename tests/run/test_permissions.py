@@ -82,8 +82,5 @@ def test_only_an_image_of_a_job_opens_a_jobs_files(named: str, taken: str, tmp_p
     engine = Images()
     with pytest.raises(EngineError, match="enough"):
         open_up(engine, named, [tmp_path], {})  # type: ignore[arg-type]
-    assert engine.plan is not None
-    assert (engine.plan.image, engine.plan.entrypoint and engine.plan.entrypoint[0]) == (
-        taken,
-        "/usr/bin/python3",
-    )
+    assert engine.plan is not None and engine.plan.entrypoint is not None
+    assert (engine.plan.image, engine.plan.entrypoint[0]) == (taken, "/usr/bin/python3")

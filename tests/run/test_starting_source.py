@@ -4,12 +4,12 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import tries
+from support.made_up_attempt import MemorySink
 
 from orchestrator.payload import entry
 from orchestrator.run.collect.output_files import collect_outputs
@@ -20,10 +20,17 @@ WROTE = ("same", "other", "cut", "replace", "anew", "back", "touched back")
 LEFT = ("mode", "link", "read")
 
 
-def begun(folder: Path, source: Path) -> StartingSource:
-    hashes, stamps = entry.copy_source(str(source), str(folder))
+def begun(folder: Path, files: dict[str, str]) -> tuple[Path, StartingSource]:
+    """A workspace that has its source, as the entry point copies it there."""
+    source, work = folder / "source", folder / "work"
+    work.mkdir()
+    source.mkdir()
+    for name, text in files.items():
+        (source / name).write_text(text)
+        os.utime(source / name, ns=(0, 0))
+    hashes, stamps = entry.copy_source(str(source), str(work))
     names = tuple(Stamp.model_fields)
-    return StartingSource(
+    return work, StartingSource(
         hashes=hashes,
         stamps={path: Stamp(**dict(zip(names, numbers, strict=True))) for path, numbers in stamps.items()},
     )
@@ -69,63 +76,38 @@ def test_what_was_written_is_an_output_and_nothing_else_is(
     wrote: dict[str, list[str]], left: dict[str, list[str]]
 ) -> None:
     with tempfile.TemporaryDirectory() as root:
-        source, work = Path(root, "source"), Path(root, "work")
-        source.mkdir()
-        work.mkdir()
-        for name in NAMES:
-            (source / name).write_text("x")
-            os.utime(source / name, ns=(0, 0))
-        began = begun(work, source)
+        work, began = begun(Path(root), dict.fromkeys(NAMES, "x"))
         written = {name for name in NAMES if wrote.get(name)}
         linked = set()
         for name in NAMES:
             for what in wrote.get(name, ()) if name in written else left.get(name, ()):
                 do(work / name, what)
                 linked |= {f"{name}2"} if what == "link" else set()
-        found = collect_outputs(work, ("**",), 1 << 20, Blackhole(), began)
+        found = collect_outputs(work, ("**",), 1 << 20, MemorySink(), began)
         assert {output.path for output in found.outputs} == written | linked
         said = " ".join(found.notes)
         assert {name for name in NAMES if f" {name}" in said} == written
 
 
-class Blackhole:
-    def add(self, stream: Any, size: int) -> Any:
-        from orchestrator.digest import Digest
-
-        return Digest.of(stream.read(size))
-
-
 def test_stamps_of_another_view_of_the_files_are_not_believed(tmp_path: Path) -> None:
-    source, work = tmp_path / "source", tmp_path / "work"
-    source.mkdir()
-    work.mkdir()
-    (source / "a").write_text("x")
-    began = begun(work, source)
+    work, began = begun(tmp_path, {"a": "x"})
     stamps = {
         path: stamp.model_copy(update={"inode": stamp.inode + 1}) for path, stamp in began.stamps.items()
     }
     for other in (StartingSource(hashes=began.hashes, stamps=stamps), StartingSource(hashes=began.hashes)):
-        assert collect_outputs(work, ("**",), 1 << 20, Blackhole(), other).outputs == ()
+        assert collect_outputs(work, ("**",), 1 << 20, MemorySink(), other).outputs == ()
 
 
 def test_a_huge_sparse_file_under_a_name_of_the_source_is_not_hashed(tmp_path: Path) -> None:
-    source, work = tmp_path / "source", tmp_path / "work"
-    source.mkdir()
-    work.mkdir()
-    (source / "a").write_text("x")
-    began = begun(work, source)
+    work, began = begun(tmp_path, {"a": "x"})
     os.truncate(work / "a", 1 << 43)
     for told in (began, StartingSource(hashes=began.hashes)):
-        assert collect_outputs(work, ("b",), 1 << 20, Blackhole(), told).notes[0].endswith("changed a")
+        assert collect_outputs(work, ("b",), 1 << 20, MemorySink(), told).notes[0].endswith("changed a")
 
 
 @pytest.mark.parametrize("appended", [True, False])
 def test_what_was_there_before_something_was_appended_is_the_sources(tmp_path: Path, appended: bool) -> None:
-    source, work = tmp_path / "source", tmp_path / "work"
-    source.mkdir()
-    work.mkdir()
-    (source / "m.jsonl").write_text("old\n")
-    began = begun(work, source)
+    work, began = begun(tmp_path, {"m.jsonl": "old\n"})
     assert began.brought(work, "m.jsonl") == 4
     with (work / "m.jsonl").open("a" if appended else "w") as stream:
         stream.write("new line\n")

@@ -13,19 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import git
+from support.sources import git, read
 
 from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.redaction import bare_remote
-from orchestrator.spec.jobfile.job_spec import SourceSpec
 from orchestrator.spec.source import git as git_module
-from orchestrator.spec.source.read_source import read_source
-from orchestrator.spec.source.source_tree import GitState, SourceTree
-
-
-def read(folder: Path, commit: str | None = None) -> SourceTree:
-    return read_source(SourceSpec(path=str(folder), commit=commit))
+from orchestrator.spec.source.source_tree import GitState
 
 
 def state(folder: Path, commit: str | None = None) -> GitState:
@@ -266,14 +260,9 @@ def test_what_is_not_a_commit_is_refused(repository: Path, name: str) -> None:
 
 
 def test_a_commit_with_an_impossible_time_has_none(repository: Path) -> None:
-    raw = subprocess.run(
-        ["git", "cat-file", "commit", "HEAD"], cwd=repository, capture_output=True, check=True
-    ).stdout.replace(b" +0900", b"9999999999 +0900")
-    written = subprocess.run(
-        ["git", "hash-object", "-t", "commit", "-w", "--literally", "--stdin"],
-        cwd=repository, capture_output=True, check=True, input=raw,
-    )  # fmt: skip
-    assert state(repository, written.stdout.decode().strip()).committed_at is None
+    raw = git(repository, "cat-file", "commit", "HEAD").replace(" +0900", "9999999999 +0900")
+    words = ("hash-object", "-t", "commit", "-w", "--literally", "--stdin")
+    assert state(repository, git(repository, *words, given=f"{raw}\n")).committed_at is None
 
 
 def test_replaced_objects_are_not_believed(repository: Path) -> None:
@@ -342,11 +331,8 @@ def test_nothing_of_the_repositorys_is_run(
     signed = git(repository, "cat-file", "commit", "HEAD").replace(
         "\n\n", "\ngpgsig -----BEGIN PGP SIGNATURE-----\n x\n -----END PGP SIGNATURE-----\n\n", 1
     )
-    done = subprocess.run(
-        ["git", "hash-object", "-t", "commit", "-w", "--stdin"],
-        cwd=repository, capture_output=True, check=True, input=(signed + "\n").encode(),
-    )  # fmt: skip
-    git(repository, "reset", "-q", "--soft", done.stdout.decode().strip())
+    made = git(repository, "hash-object", "-t", "commit", "-w", "--stdin", given=f"{signed}\n")
+    git(repository, "reset", "-q", "--soft", made)
     change(repository)
     poison(repository, trap)
     if missing:

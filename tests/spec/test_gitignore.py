@@ -87,7 +87,7 @@ LINE = st.lists(PIECES, min_size=1, max_size=5).map("".join)
 FILE = st.lists(LINE, min_size=1, max_size=4).map(lambda lines: "\n".join(lines).encode())
 
 
-@settings(max_examples=tries(600), deadline=None)
+@settings(max_examples=tries(600))
 @given(top=FILE, below=st.none() | FILE)
 @example(top=b"/d\n!d/a", below=None)
 @example(top=b"d/*\n!d/a", below=None)
@@ -124,7 +124,7 @@ def test_many_stars_cost_no_more_than_the_length() -> None:
 DEEP = st.lists(st.sampled_from(["a", "b", "*", "**", "a*"]), min_size=1, max_size=9).map("/".join)
 
 
-@settings(max_examples=tries(300), deadline=None)
+@settings(max_examples=tries(300))
 @given(
     patterns=st.lists(DEEP, min_size=1, max_size=3), paths=st.lists(st.text("ab/", max_size=17), max_size=8)
 )

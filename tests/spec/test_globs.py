@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.spec.globs import glob_problem, matcher, unmatched
+from orchestrator.spec.globs import WILD, glob_problem, matcher, unmatched
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,42 @@ def test_what_means_another_thing_than_it_says_is_refused_with_the_way_out(glob:
 )
 def test_all_else_is_taken(glob: str) -> None:
     assert glob_problem(glob) is None
+
+
+@pytest.mark.parametrize(
+    ("glob", "fitting", "other"),
+    [
+        ("**", ["a", "a/b", "a/b/c.pt"], []),
+        ("*.pt", ["x.pt"], ["a/x.pt", "x.ptx"]),
+        ("**/*.pt", ["x.pt", "a/x.pt", "a/b/x.pt"], ["x.p"]),
+        ("a/**", ["a/x", "a/b/c"], ["b/x", "a"]),
+        ("./x", ["x"], ["a/x"]),
+        ("a?.txt", ["ab.txt"], ["a/.txt", "abc.txt"]),
+        ("[x].pt", ["x.pt"], ["[x].pt", "y.pt"]),
+        ("e[0-9].pt", ["e3.pt"], ["e.pt", "ea.pt", "e10.pt"]),
+        ("e[!0-9].pt", ["ea.pt"], ["e3.pt"]),
+        ("e[^0-9].pt", ["ea.pt"], ["e3.pt"]),
+        ("[[]x].pt", ["[x].pt"], ["x.pt"]),
+        ("models", ["models", "models/a.pt", "models/a/b.pt"], ["a/models", "models2/x"]),
+        ("runs/*", ["runs/a", "runs/a/x.pt"], ["runs", "x"]),
+        ("**/ckpt", ["ckpt/x", "a/ckpt", "a/b/ckpt/x/y"], ["ckpts/x"]),
+        ("a/**/b", ["a/b", "a/c/d/b", "a/c/b/x"], ["b", "c/a/b"]),
+        ("*.PT", ["x.PT"], ["x.pt"]),
+        (".*", [".hidden", ".git/config"], ["x"]),
+        ("a*b*c", ["abc", "axbxc", "abcbc"], ["ab", "abcb"]),
+        ("a.pt", ["a.pt"], ["aXpt"]),
+    ],
+)
+def test_each_form_of_a_glob(glob: str, fitting: list[str], other: list[str]) -> None:
+    match = matcher([glob])
+    assert [path for path in fitting if not match(path)] == []
+    assert [path for path in other if match(path)] == []
+
+
+@given(st.text(min_size=1).filter(lambda text: not WILD & set(text) and not text.startswith("./")))
+def test_a_glob_without_wildcards_is_itself(text: str) -> None:
+    assert matcher([text])(text)
+    assert not matcher([text])(text + "x")
 
 
 PARTS = st.sampled_from(

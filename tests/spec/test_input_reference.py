@@ -19,7 +19,7 @@ from orchestrator.spec.jobfile.input_reference import DataReference, RunReferenc
         ("run:0123abcd", RunReference(run="0123abcd")),
         ("run:digits@latest/a/b", RunReference(run="digits", pick="latest", path="a/b")),
         (
-            "run:digits@best(val/acc.max)/m".replace("/acc", ".acc"),
+            "run:digits@best(val.acc.max)/m",
             RunReference(run="digits", pick="best", metric="val.acc.max", path="m"),
         ),
         ("run:digits@least(loss)", RunReference(run="digits", pick="least", metric="loss")),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,9 +83,6 @@ def test_devices_and_sockets_are_no_source(tmp_path: Path, in_git: bool) -> None
             read(folder)
 
 
-Setting = Callable[[Path], tuple[str, str]]
-
-
 @pytest.mark.parametrize(
     "name",
     ["core.excludesFile", "core.attributesFile", "mailmap.file", "include.path", "diff.orderFile",
@@ -126,10 +121,7 @@ def test_a_commit_of_endless_names_is_told(folder: Path, monkeypatch: pytest.Mon
     kind, mode = "blob", "100644"
     for _ in range(12):
         lines = "".join(f"{mode} {kind} {entry}\tn{number}\n" for number in range(10))
-        (folder / ".git" / "lines").write_text(lines)
-        with (folder / ".git" / "lines").open() as given:
-            done = subprocess.run(["git", "mktree"], cwd=folder, stdin=given, capture_output=True, check=True)
-        entry, kind, mode = done.stdout.decode().strip(), "tree", "040000"
+        entry, kind, mode = git(folder, "mktree", given=lines), "tree", "040000"
     commit = git(folder, "commit-tree", entry, "-m", "bomb")
     monkeypatch.setattr(git_module, "MAX_OUTPUT", 1 << 20)
     with pytest.raises(UsageError, match="more than"):

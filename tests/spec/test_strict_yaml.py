@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -63,14 +64,12 @@ def read(text: str) -> Any:
         ("=", "="),
         ("|\n  1\n", "1\n"),
         (">-\n  a\n  b\n", "a b"),
-        ("a\tb", "a\tb"),
+        ('"a\tb"', "a\tb"),
         ("nan", "nan"),
         ("9223372036854775807", (1 << 63) - 1),
     ],
 )
 def test_scalars(text: str, value: object) -> None:
-    if text == "a\tb":
-        text = '"a\tb"'
     found = read(f"key: {text}")["key"]
     assert found == value
     assert type(found) is type(value)
@@ -169,14 +168,10 @@ def test_a_flood_of_problems_is_cut_in_the_message_only() -> None:
     st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(1 << 63), (1 << 63) - 1) | st.booleans()
 )
 def test_json_scalars_are_read_as_they_are(value: float) -> None:
-    import json
-
     found = read(f"a: {json.dumps(value)}")["a"]
     assert (found, type(found)) == (value, type(value))
 
 
 @given(st.text(st.characters(min_codepoint=1, max_codepoint=0xFFFF, exclude_categories=["Cs"])))
 def test_quoted_text_is_read_as_it_is(text: str) -> None:
-    import json
-
     assert read('{"a": ' + json.dumps(text) + "}") == {"a": text}

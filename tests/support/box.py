@@ -163,11 +163,12 @@ def containers(run: str, *filters: str) -> list[str]:
     return found.stdout.split()
 
 
-def git(folder: Path, *words: str, **environ: str) -> str:
-    """A git command's output."""
+def git(folder: Path, *words: str, given: str | None = None, **environ: str) -> str:
+    """A git command's output, without white space at its ends. `given`: the command's input."""
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
     command, variables = ["git", *identity, *words], os.environ | environ
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, env=variables)
+    data = None if given is None else os.fsencode(given)
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, env=variables, input=data)
     return os.fsdecode(done.stdout).strip()
 
 

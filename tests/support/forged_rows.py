@@ -7,27 +7,29 @@ import secrets
 import time
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, insert, make_url, select, update
+from sqlalchemy import Engine, NullPool, create_engine, insert, make_url, select, update
 
 from orchestrator.record.schema import tables
 from orchestrator.run.attempt_model import State
 from orchestrator.run.hardware import boot_id, box_id
+from orchestrator.settings import Settings, load
 from support.box import Box
 
 
-def engine_of(box: Box) -> Engine:
-    url = make_url(box.variables.get("REPRISE_DATABASE_URL", box.settings.database_url))
-    return create_engine(url.set(drivername="postgresql+psycopg") if "postgres" in url.drivername else url)
+def engine_of(place: Box | Settings) -> Engine:
+    """The database of a record, with nothing of ours in between. No connection outlives its use."""
+    url = make_url((load(place.environ) if isinstance(place, Box) else place).database_url)
+    postgres = url.set(drivername="postgresql+psycopg")
+    return create_engine(postgres if "postgres" in url.drivername else url, poolclass=NullPool)
 
 
 def forged_run(
     box: Box, like: str, *, plan: str | None = None, state: str = "preparing", **columns: Any
 ) -> str:
     """A copy of the row of run `like` with other columns, claimed by this box; its id."""
-    engine = engine_of(box)
     run = columns.pop("public_id", secrets.token_hex(8))
     table = tables.run
-    with engine.begin() as connection:
+    with engine_of(box).begin() as connection:
         row = dict(connection.execute(select(table).where(table.c.public_id == like)).mappings().one())
         del row["id"]
         row |= dict.fromkeys(("started_at", "finished_at", "recorded_at", "seconds", "exit_code", "failure"))
@@ -37,16 +39,13 @@ def forged_run(
         attempt |= {"executor": "x", "plan": plan, "claimed_at": row["created_at"]}
         connection.execute(insert(tables.attempt).values(**attempt))
         connection.execute(insert(tables.wanted).values(run_id=key, executor="local", box=None, attempts=3))
-    engine.dispose()
     return str(run)
 
 
 def stored_plan(box: Box, run: str) -> Any:
-    engine = engine_of(box)
     query = select(tables.attempt.c.plan).join(tables.run, tables.run.c.id == tables.attempt.c.run_id)
-    with engine.connect() as connection:
+    with engine_of(box).connect() as connection:
         text = connection.execute(query.where(tables.run.c.public_id == run)).scalar_one()
-    engine.dispose()
     return json.loads(text)
 
 
@@ -58,14 +57,11 @@ def open_run_of(box: Box) -> str:
         with engine.connect() as connection:
             found = connection.execute(query).scalar()
         if found is not None:
-            engine.dispose()
             return str(found)
         time.sleep(0.05)
     raise AssertionError("no run begins")
 
 
 def change_run(box: Box, run: str, **columns: Any) -> None:
-    engine = engine_of(box)
-    with engine.begin() as connection:
+    with engine_of(box).begin() as connection:
         connection.execute(update(tables.run).where(tables.run.c.public_id == run).values(**columns))
-    engine.dispose()

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-import threading
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-
-class _Quiet(ThreadingHTTPServer):
-    """Says nothing of a client that leaves in the middle of an answer, as uv does when it has seen enough."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
+from support.local_server import Handler, LocalServer
 
 
 class PackageIndex:
@@ -32,7 +22,7 @@ class PackageIndex:
         self.login: str | None = None  # the value of Authorization that is wanted
         index = self
 
-        class Answer(BaseHTTPRequestHandler):
+        class Answer(Handler):
             def do_GET(self) -> None:
                 index.asked.append(self.path)
                 if index.login is not None and self.headers.get("Authorization") != index.login:
@@ -42,25 +32,16 @@ class PackageIndex:
                 if body is None:
                     self.send_error(404)
                     return
-                self.send_response(200)
-                self.send_header(
-                    "Content-Type", "text/html" if self.path.endswith("/") else "application/zip"
-                )
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(body)
+                kind = "text/html" if self.path.endswith("/") else "application/zip"
+                self.say(200, body, {"Content-Type": kind})
 
             do_HEAD = do_GET
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = _Quiet(("127.0.0.1", 0), Answer)
+        self.server = LocalServer(Answer)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_address[1]}/simple"
+        return f"{self.server.address}/simple"
 
     def page(self, path: str) -> bytes | None:
         parts = path.strip("/").split("/")
@@ -117,14 +98,8 @@ class PackageIndex:
 def package_index(folder: Path) -> Iterator[PackageIndex]:
     folder.mkdir()
     index = PackageIndex(folder)
-    thread = threading.Thread(target=index.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with index.server:
         yield index
-    finally:
-        index.http.shutdown()
-        index.http.server_close()
-        thread.join()
 
 
 def only_this_index(monkeypatch: pytest.MonkeyPatch, index: PackageIndex) -> None:

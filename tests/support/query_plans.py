@@ -1,4 +1,4 @@
-"""How SQLite would answer what is asked of a record: by an index, or row by row."""
+"""What a record asks its database, and how SQLite would answer: by an index, or row by row."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from typing import Any
 from sqlalchemy import event
 
 from orchestrator.record.record import Record
+
+
+def statements_of(record: Record) -> list[str]:
+    """The statements that the record sends from now on, in a list that grows."""
+    sent: list[str] = []
+    event.listen(record._database.engine, "after_cursor_execute", lambda *args: sent.append(str(args[2])))
+    return sent
 
 
 def plans_of(record: Record, action: Callable[[], Any], holding: str = "") -> list[list[str]]:

@@ -116,6 +116,35 @@ def postgres_server() -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@dataclass
+class _Server:
+    """A process that serves on a port of this machine. It can be stopped and started; its port stays."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def serve(self, *command: str) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        for _ in range(6000):  # two minutes
+            assert self.process.poll() is None, self.log
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.02)
+        pytest.fail(f"{command[0]} does not answer: {self.log}")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(120)
+            self.process = None
+
+
 class Request(NamedTuple):
     """One line of a registry's access log."""
 
@@ -125,13 +154,10 @@ class Request(NamedTuple):
 
 
 @dataclass
-class RegistryServer:
-    """A docker-registry with its files in a folder. It can be stopped and started; its port stays."""
+class RegistryServer(_Server):
+    """A docker-registry with its files in a folder."""
 
-    folder: Path
-    port: int
     scheme: str = "http"
-    process: subprocess.Popen[bytes] | None = None
 
     @property
     def host(self) -> str:
@@ -142,25 +168,7 @@ class RegistryServer:
         return f"{self.scheme}://{self.host}/{name}"
 
     def start(self) -> None:
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [str(shutil.which("docker-registry")), "serve", str(self.folder / "config.json")],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        for _ in range(6000):  # two minutes
-            assert self.process.poll() is None, self.log
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.02)
-        pytest.fail(f"the registry does not answer: {self.log}")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(120)
-            self.process = None
+        self.serve(str(shutil.which("docker-registry")), "serve", str(self.folder / "config.json"))
 
     def holds(self, repository: str, blobs: Path) -> None:
         """As if the files of this folder had been pushed, which takes 10 s for a base: links to them."""
@@ -171,10 +179,6 @@ class RegistryServer:
             stored.symlink_to(blob)
             (links / blob.name).mkdir(parents=True)
             (links / blob.name / "link").write_text(f"sha256:{blob.name}")
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "log").read_text(errors="replace")
 
     def requests(self) -> list[Request]:
         """What was asked since the beginning, from the access log."""
@@ -360,12 +364,8 @@ def engine_server(name: str = "second", *options: str) -> Iterator[SecondEngine]
 
 
 @dataclass
-class S3Server:
-    """rclone's S3 server over a folder: objects are files there, with their key as path."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
+class S3Server(_Server):
+    """rclone's S3 server over a folder `data`: objects are files there, with their key as path."""
 
     bucket = "bucket"
 
@@ -382,42 +382,24 @@ class S3Server:
         }
 
     def path(self, key: str) -> Path:
-        return self.folder / self.bucket / key
+        return self.folder / "data" / self.bucket / key
 
     def start(self) -> None:
         words = ["serve", "s3", "--addr", f"127.0.0.1:{self.port}"]
         words += ["--auth-key", "reprise-tests,no-secret-at-all", "--config", os.devnull]
-        with (self.folder.parent / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [str(Path(sys.executable).parent / "rclone"), *words, str(self.folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        for _ in range(6000):  # two minutes
-            assert self.process.poll() is None, (self.folder.parent / "log").read_text()
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.02)
-        pytest.fail("the S3 server does not answer")
+        self.serve(str(Path(sys.executable).parent / "rclone"), *words, str(self.folder / "data"))
 
     def touched(self) -> None:
         """Somebody changed the files: the server remembers their sizes and times otherwise."""
         self.stop()
         self.start()
 
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(120)
-            self.process = None
-
 
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
     with tempfile.TemporaryDirectory(prefix="reprise-s3-") as folder:
-        server = S3Server(Path(folder) / "data", free_port())
-        (server.folder / server.bucket).mkdir(parents=True)
+        server = S3Server(Path(folder), free_port())
+        server.path("").mkdir(parents=True)
         server.start()
         try:
             yield server

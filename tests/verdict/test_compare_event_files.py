@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
+from support.event_records import event_record
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event as Proto
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from orchestrator.run.attempt_model import Output
-from orchestrator.run.metrics.event_files import EventRecord, _masked, read_events
+from orchestrator.run.metrics.event_files import EventRecord, read_events
 from orchestrator.verdict.outputs.compare_event_files import Excuses, compare_event_files, pair_event_files
 from orchestrator.verdict.outputs.event_records import settled
 from orchestrator.verdict.tolerance import bits
@@ -87,9 +87,7 @@ def hparams(entries: list[tuple[str, float]], start: float, plugin: str = "hpara
 
 
 def from_proto(proto: Any) -> EventRecord:
-    data = proto.SerializeToString()
-    head = struct.pack("<Q", len(data))
-    (event,) = read_events(io.BytesIO(head + _masked(head) + data + _masked(data)))
+    (event,) = read_events(io.BytesIO(event_record(proto.SerializeToString())))
     return event
 
 

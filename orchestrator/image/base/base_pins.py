@@ -58,7 +58,7 @@ def flavours(settings: Settings) -> tuple[str, ...]:
 
 
 def recipe_tables(settings: Settings) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Of each flavour the file and its table there; the committed one where both files have a name."""
+    """The file and the table of each flavour; where both files have it, those of the committed one."""
     found = {}
     for path in (settings.pins, settings.recipes / COMMITTED):
         for name, table in _read(path).items():

@@ -68,7 +68,7 @@ def find_credentials(host: str) -> Credentials | None:
 
 
 def _host_of(server: str) -> str:
-    """Old entries are addresses: `https://HOST/v1/`."""
+    """The host of an entry. Old entries are addresses: `https://HOST/v1/`."""
     return server.partition("://")[2].partition("/")[0] if "://" in server else server.partition("/")[0]
 
 
@@ -132,7 +132,7 @@ class Login:
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         # Blobs may lie on another host: the password goes to the registry's own only.
         if self._header is not None and self._place.owns(request.url or ""):
-            request.headers["Authorization"] = str(self._header)
+            request.headers["Authorization"] = self._header
         return request
 
     def answer(self, url: str, challenge: str) -> None:
@@ -175,10 +175,8 @@ class Login:
             status, body = self._fetch("POST", realm, data=form, auth=_no_auth)
         else:
             query = [*service, *(("scope", scope) for scope in fields.get("scope", "").split())]
-            pair = (
-                HTTPBasicAuth(found.user.encode(), found.secret.encode()) if found is not None else _no_auth
-            )
-            status, body = self._fetch("GET", realm, params=query, auth=pair)
+            login = HTTPBasicAuth(found.user.encode(), found.secret.encode()) if found is not None else None
+            status, body = self._fetch("GET", realm, params=query, auth=login or _no_auth)
         if status in (401, 403):
             who = f"the login of {found.user!r}" if found else "an anonymous token"
             raise DeniedError(
@@ -201,5 +199,5 @@ def _token_in(body: bytes) -> str | None:
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """As `auth` of a request; without any, requests would take a password from ~/.netrc."""
+    """The `auth` of a request without a login: without any `auth`, requests would look into ~/.netrc."""
     return request

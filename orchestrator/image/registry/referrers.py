@@ -76,10 +76,10 @@ def attached(client: Client, subject: Digest, kind: str, limit: int) -> list[Att
     The registry's list is not trusted: each manifest must name the image as its subject.
     """
     listed = _listed(client, subject, kind)
+    if listed is None:
+        listed = [entry for entry in _index(client, subject) if entry.get("artifactType") == kind]
     found: list[Attached] = []
-    for entry in _index(client, subject) if listed is None else listed:
-        if entry.get("artifactType") != kind:
-            continue
+    for entry in listed:
         if len(found) == _ATTACHED or sum(len(one.data) for one in found) > _ATTACHED_BYTES:
             raise RegistryError(f"{client.place}: {subject} has more attached to it than anybody reads")
         digest = Digest(entry["digest"])
@@ -129,7 +129,7 @@ def _tag(subject: Digest) -> str:
     return f"sha256-{subject.hex}"
 
 
-def _listed(client: Client, subject: Digest, kind: str | None = None) -> list[dict[str, Any]] | None:
+def _listed(client: Client, subject: Digest, kind: str) -> list[dict[str, Any]] | None:
     """The registry's own list, of one type; None from a registry without the referrers API."""
     seen = 0
     found: list[dict[str, Any]] = []
@@ -140,7 +140,7 @@ def _listed(client: Client, subject: Digest, kind: str | None = None) -> list[di
         seen += len(listed)
         if seen > _LISTED:
             raise RegistryError(f"{client.place}: {subject} has more than {_LISTED} things attached to it")
-        found += [entry for entry in listed if kind is None or entry.get("artifactType") == kind]
+        found += [entry for entry in listed if entry.get("artifactType") == kind]
     return found
 
 
@@ -177,7 +177,7 @@ def _list_in_tag(client: Client, subject: Digest, digest: Digest, manifest: byte
         for tag in _own_tags(client, subject) - there - known.keys() - foreign:
             found = client.request("GET", f"manifests/{tag}", (200, 404), headers={"Accept": MEDIA_MANIFEST})
             if found.status == 404:
-                continue  # it is just being put, by a client that will look at the index afterwards
+                continue  # a client is just putting it, and will look at the index afterwards
             if len(known) + len(foreign) > _ATTACHED:
                 raise RegistryError(f"{client.place}: {subject} has more attached to it than anybody reads")
             entry = _entry(Digest.of(found.body), found.body)

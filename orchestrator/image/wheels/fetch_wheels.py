@@ -12,7 +12,7 @@ from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.image.base.base_pins import list_pins
 from orchestrator.image.image_model import PythonFacts
 from orchestrator.image.packages.base_packages import BaseClashError
-from orchestrator.image.wheels.labelled_builds import download_labelled, labelled
+from orchestrator.image.wheels.labelled_builds import download_labelled, split_by_label
 from orchestrator.image.wheels.lock import Lock, Pin
 from orchestrator.image.wheels.pip_download import download
 from orchestrator.image.wheels.read_lock import (
@@ -149,7 +149,7 @@ def _fetch(
         rest = tuple(pin for pin in lock.pins if pin.file is None)
         if rest:
             beside = copy_found(lock, rest, room / "found", python)
-            plain, builds = labelled(rest)
+            plain, builds = split_by_label(rest)
             try:
                 if builds:
                     taken += download_labelled(lock, builds, room, room / "found", path, python, index)

@@ -1,6 +1,6 @@
-"""Fetches builds with a label, `2.13.0+cpu`: no package index but their maker's has them.
+"""Fetches builds with a label, `2.13.0+cpu`, which no package index has but that of their maker.
 
-pip is asked as it is configured first. Where it does not find them, so is the index that the flavour names.
+pip is asked first, as it is configured. Where it does not find them, the flavour's index is asked.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from orchestrator.image.wheels.lock import Lock, Pin
 from orchestrator.image.wheels.pip_download import download
 
 
-def labelled(pins: tuple[Pin, ...]) -> tuple[tuple[Pin, ...], tuple[Pin, ...]]:
-    """The pins of plain versions, and those with a label."""
+def split_by_label(pins: tuple[Pin, ...]) -> tuple[tuple[Pin, ...], tuple[Pin, ...]]:
+    """The pins of versions without a label, and those with one."""
     with_label = tuple(pin for pin in pins if "+" in pin.version)
     return tuple(pin for pin in pins if pin not in with_label), with_label
 
@@ -28,24 +28,24 @@ def download_labelled(
     python: PythonFacts,
     index: str | None,
 ) -> list[Path]:
-    """As `download`; `index` is asked second. Errors name both places, and the ways out."""
+    """As `download`, and then from `index`. Errors name both places, and the ways out."""
     try:
         return download(lock, pins, room, beside, path, python)
     except UsageError as error:
         if lock.no_index:
             raise
         if index is None:
-            raise _nowhere(error, pins, path, index) from error
+            raise _not_found(error, pins, path, None) from error
     more = room / "labelled"
     more.mkdir()
     both = lock.model_copy(update={"more_indexes": (*lock.more_indexes, index)})
     try:
         return download(both, pins, more, beside, path, python)
     except RepriseError as error:
-        raise _nowhere(error, pins, path, index) from error
+        raise _not_found(error, pins, path, index) from error
 
 
-def _nowhere(error: RepriseError, pins: tuple[Pin, ...], path: Path, index: str | None) -> RepriseError:
+def _not_found(error: RepriseError, pins: tuple[Pin, ...], path: Path, index: str | None) -> RepriseError:
     names = ", ".join(f"{pin.name}=={pin.version}" for pin in pins)
     asked = f"where pip is configured to look, nor at {index}" if index else "where pip is configured to look"
     reason = error.message.removeprefix(f"{path}: ")

@@ -77,7 +77,7 @@ class Postgres(Database):
                 "client_encoding": "utf8",
                 **_LIVELY,
             },
-            # Of writes: a snapshot from before our turn would not see what was written until then.
+            # For writes: a snapshot from before our turn would not see what others wrote until then.
             isolation_level="READ COMMITTED",
             pool_timeout=POOL_TIMEOUT,
         )
@@ -177,7 +177,7 @@ def _is_refusal(text: str) -> bool:
 
 
 class _MomentLoader(Loader):
-    """Moments that Python cannot hold (`infinity`, before the year 1) are none, and cost only their row."""
+    """A moment that Python cannot hold (`infinity`, before the year 1) becomes NO_MOMENT."""
 
     def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
         super().__init__(oid, context)
@@ -194,7 +194,7 @@ class _MomentLoader(Loader):
 
 
 def _on_connect(connection: psycopg.Connection, _entry: ConnectionPoolEntry) -> None:
-    """What a server, a database or a role may have set otherwise, and what is read rests on."""
+    """Set what our reading relies on, and a server, a database or a role may have set otherwise."""
     connection.adapters.register_loader(_MOMENTS, _MomentLoader)
     connection.autocommit = True  # one round trip, and no transaction
     connection.execute(_FORMS)
@@ -203,7 +203,7 @@ def _on_connect(connection: psycopg.Connection, _entry: ConnectionPoolEntry) -> 
 
 def _on_begin(connection: Connection) -> None:
     if connection.get_execution_options().get("writing"):
-        # In one round trip: the timeout, then the lock that it is for, then the moment when we have it.
+        # In one round trip: the timeout, the lock that it is for, and the moment when we hold the lock.
         patience = f"set_config('lock_timeout', '{round(database.BUSY_TIMEOUT * 1000)}', true)"
         turn = f"SELECT {patience}, pg_advisory_xact_lock({WRITER}), clock_timestamp()"
         connection.info[BEGAN] = connection.exec_driver_sql(turn).one()[-1]

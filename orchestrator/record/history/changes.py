@@ -29,7 +29,7 @@ _IN_THE_IMAGE = ("packages", "code", "base", "params", "seed", "inputs")  # the 
 
 
 def changes(connection: Connection, runs: Sequence[str], aspect: str) -> dict[str, Changed]:
-    """Of these runs, those in which the aspect (one of ASPECTS) differs from the job's run before."""
+    """The runs among these whose aspect (one of ASPECTS) differs from that of their job's run before."""
     pairs = list(_pairs(connection, runs, aspect))
     if aspect in _IN_THE_IMAGE:
         pairs = [pair for pair in pairs if pair.image_id != pair.image_before]

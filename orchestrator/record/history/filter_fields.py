@@ -48,7 +48,7 @@ ORDERS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 
 
 class Mismatch(Exception):
-    """A name or value that does not fit; whoever knows the position makes a UsageError of it."""
+    """A name or value that does not fit. The caller knows its position, and makes a UsageError of it."""
 
     def __init__(self, what: str, hint: str | None = None) -> None:
         super().__init__(what)

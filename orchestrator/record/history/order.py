@@ -50,7 +50,7 @@ _RUN, _JOB, _IMAGE = tables.run, tables.job, tables.image
 
 
 class Stretch(NamedTuple):
-    """A part of an ordered list: `key` of runs in their order, of which some are `fitting` (None: all)."""
+    """A part of an ordered list: the keys of its runs, in order, and which of them fit (None: all)."""
 
     keys: Select[Any]
     fitting: ColumnElement[bool] | None

@@ -260,7 +260,7 @@ def _begins(column: Any, low: str) -> Any:
 def verdicts(connection: Connection, run: str) -> list[VerdictLine]:
     """Verdicts that name this run, as the rerun or as the original; oldest first."""
     table, rerun = tables.verdict, tables.run
-    # Not by the ids of the two runs that are joined: an `or` over both uses no index.
+    # By the key, not by the ids of the two joined runs: an `or` over those uses no index.
     key = key_of(connection, run)
     query = (
         select(table, rerun.c.public_id.label("rerun"), _original.c.public_id.label("original"))

@@ -66,7 +66,7 @@ _GROWN = (
     .values(size=bindparam("grown"), frontier=bindparam("roots", type_=LargeBinary))
 )
 _ADDED = insert(_table).values({column.name: bindparam(f"new_{column.name}") for column in _table.columns})
-# With a server each statement is a round trip, and all writers wait meanwhile: two in one.
+# Two statements in one: on a server each is a round trip, while all writers wait.
 _BOTH = _ADDED.add_cte(_GROWN.returning(_ledger.c.size).cte("grown_ledger"))
 
 

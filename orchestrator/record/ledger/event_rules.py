@@ -1,4 +1,4 @@
-"""What each kind of event may say of rows, and when: nobody changes by a later event what was over or said.
+"""What each kind of event may say of rows, and when: no later event changes what was over or said.
 
 An event says what rows are from then on. So whoever can write to the database could append one that gives an
 old run other metrics, change the row with it, and event and row would agree. Reprise writes no such event. A
@@ -26,7 +26,7 @@ _OF_A_RUN = ("run", *KEYED, *LIST_NAMES)
 
 
 class _Rule(NamedTuple):
-    adds: tuple[str, ...] = ()  # tables of which it may add rows
+    adds: tuple[str, ...] = ()  # tables to which it may add rows
     changes: Mapping[str, Collection[str]] = {}  # table -> columns of a row that is there
     begins: bool = False  # the first event of a run, and no other
     after_end: bool = False  # of a run that is over, too
@@ -71,7 +71,7 @@ RULES: dict[str, _Rule] = {
 
 
 def said_too_much(kind: str, data: Mapping[str, Any]) -> str | None:
-    """What an event of this kind never says, in words; None where it says nothing such."""
+    """In words, what this event says that its kind never says; None if there is nothing."""
     rule = RULES.get(kind)
     if rule is None:
         return f"no kind of event: {kind:.40}"

@@ -31,7 +31,7 @@ NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, OperationalError
 
 
 class EventFilter(Value):
-    """Which events. What is None does not narrow."""
+    """Which events. A field that is None leaves none out."""
 
     run: str | None = None  # public id
     kinds: tuple[str, ...] = ()  # or their part before the point: `run`
@@ -148,7 +148,7 @@ def head_due(connection: Connection) -> bool:
 
 
 def signed_heads(connection: Connection, after: int = 0) -> list[Signed]:
-    """Those over more than `after` events, the oldest first."""
+    """The tree heads over more than `after` events, the oldest first."""
     query = select(_checkpoint).where(_checkpoint.c.size > after).order_by(_checkpoint.c.size)
     return [Signed(**row._asdict()) for row in connection.execute(query)]
 

@@ -42,12 +42,12 @@ BLOBS = (
 )
 
 
-# Columns that name input data, which the store may have or not; of a folder it has the files, too
-# (record/store/input_trees.py). Whoever adds a column that names some adds it here.
+# Columns that name input data. The store may have the data or not; if it has a folder, it has its files, too
+# (record/store/input_trees.py). A new column that names input data is to be added here.
 INPUTS = (tables.run_input.c.digest, tables.input_file.c.digest, tables.data_version.c.digest)
 
 
-# Those of them whose digest can be a folder's.
+# The columns of INPUTS whose digest can be a folder's.
 ROOTS = (tables.run_input.c.digest, tables.data_version.c.digest)
 
 
@@ -61,7 +61,7 @@ class BlobLine(NamedTuple):
 
 
 def named(connection: Connection, digests: Sequence[Digest]) -> set[Digest]:
-    """Those of the digests that some row names, as a blob or as input data."""
+    """The digests among these that some row names, as a blob or as input data."""
     found: set[Digest] = set()
     for column in (*BLOBS, *INPUTS):
         found.update(map(Digest, connection.execute(select(column).where(column.in_(digests))).scalars()))
@@ -69,7 +69,7 @@ def named(connection: Connection, digests: Sequence[Digest]) -> set[Digest]:
 
 
 def named_as_inputs_only(connection: Connection, digests: Sequence[Digest]) -> set[Digest]:
-    """Those of the digests that are input data as a whole, and that no row names as anything else."""
+    """The digests among these that are input data as a whole, and that no row names as anything else."""
     named = [
         {digest for column in columns for digest in connection.execute(_among(column, digests)).scalars()}
         for columns in (ROOTS, (*BLOBS, tables.input_file.c.digest))

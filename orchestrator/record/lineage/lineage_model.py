@@ -79,7 +79,7 @@ class Link(Value):
 
 
 class Unmade(Value):
-    """An input, no byte of which is known to be a run's output."""
+    """An input of which no file is known to be a run's output."""
 
     run: str
     input: str

@@ -167,8 +167,8 @@ _Asked = Mapping[tuple[int, str], Row[Any]]
 
 
 def _links(edges: Sequence[_Edge], ids: dict[int, str], asked: _Asked) -> Iterator[Link]:
-    """Of several runs that left the same bytes, the maker is the one that was asked for, else the first one
-    that is not a rerun.
+    """If several runs left the same bytes, the maker is the one that was asked for, else the first one that
+    is not a rerun.
     """
     wanted = _wanted(edges)
     by_place: dict[tuple[int, str, str | None], list[_Edge]] = {}

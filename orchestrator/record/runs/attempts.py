@@ -180,7 +180,7 @@ def waiting(connection: Connection, executor: str) -> Iterator[Queued]:
         )
         .join(wanted, wanted.c.run_id == run.c.id)
         .where(run.c.state == State.QUEUED, wanted.c.executor == executor)
-        # By the index of state and moment: ordered by id, Postgres walks through all runs ever recorded.
+        # The order of the index of state and moment: by id, Postgres would walk through all runs.
         .order_by(run.c.created_at, run.c.id)
         .limit(PAGE)
     )

@@ -36,7 +36,7 @@ def see(connection: Connection, box: str, state: str, trouble: str = "") -> None
 
 
 def boxes(connection: Connection) -> list[BoxLine]:
-    """By name. Reads only."""
+    """All boxes, sorted by name. Reads only."""
     table = tables.box
     running = _running(connection)
     rows = connection.execute(select(table).order_by(table.c.name, table.c.id))

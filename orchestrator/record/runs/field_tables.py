@@ -65,7 +65,7 @@ def _points(series: Any) -> Iterator[Columns]:
         yield {"position": position, "name": name, "step": step, **_float(value), "at": at}
 
 
-# By place: by name it takes half as long again.
+# Values by their places: by their names it takes half as long again.
 _point_of = itemgetter(*map(tables.metric_point.c.keys().index, ("name", "step", "text", "at")))
 
 

@@ -101,7 +101,7 @@ def output_of(connection: Connection, run: str, digest: Digest) -> RunOutput | N
         .join(tables.run, tables.run.c.id == table.c.run_id)
         .join(tables.job, tables.job.c.id == tables.run.c.job_id)
         .where(tables.run.c.public_id == run, table.c.digest == digest)
-        # Not by the column alone: in its order SQLite would go through all outputs, past the digests' index.
+        # `+ 0`, or SQLite would go through all outputs in this order and leave the digests' index aside.
         .order_by(table.c.position + 0)
         .limit(1)
     )

@@ -179,7 +179,7 @@ def save_plan(connection: Connection, run: str, number: int, plan: str) -> None:
 
 
 def _update_attempt(connection: Connection, kind: str, run: str, number: int, **values: str) -> None:
-    """No event where the values are there already: the first commit may have been cut off."""
+    """Without an event if the values are there already, as after a commit whose answer was lost."""
     table = tables.attempt
     key = hold(connection, run, number)
     other = or_(*(table.c[name].is_distinct_from(value) for name, value in values.items()))

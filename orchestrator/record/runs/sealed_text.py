@@ -20,7 +20,7 @@ from orchestrator.record.schema import tables
 
 Seal = Callable[[bytes], str | None]  # None: the box does not seal it
 
-# Of a run's row, what is written after its submission.
+# Columns of a run's row that are written after its submission.
 _LATER = {"cancel_requested_at", "attempt", "recorded_at", *tables.ENDED}
 _WISH = "cancel_requested_at"  # may change after the end, too
 _IMAGE = ("config_digest", "base_name", "base_digest", "base_config_digest")

@@ -18,7 +18,7 @@ INDEXED = 1300  # bytes of a name
 
 
 class NoMoment(datetime):
-    """Stands where a row holds no moment: later than any year that our values take."""
+    """Stands for text in a row that is no moment. It is later than any moment that we record."""
 
 
 NO_MOMENT = NoMoment(9999, 12, 31, tzinfo=UTC)

@@ -128,7 +128,7 @@ run = table(
     Index(None, "job_id", "created_at"),
     Index(None, "created_at"),
     Index(None, "state", "created_at"),
-    # With the key: runs of equal values are read in its order.
+    # They end with the key: runs of equal values are read in its order.
     Index(None, "seconds", "id"),
     Index(None, "seed", "id"),
     Index(None, "submitted_by", "created_at"),
@@ -302,7 +302,7 @@ annotation = table(
 # The inputs of the run's program, to be asked by content.
 run_input = table("run_input", *of_run(text("name")), text("digest", index=True))
 
-# What lies behind an input's digest, as whoever hashed it saw it. Not there for older runs.
+# What lies behind an input's digest, as it was seen when it was hashed. Older runs have no such row.
 input_data = table(
     "input_data",
     text("digest", primary_key=True),

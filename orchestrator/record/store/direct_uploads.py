@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class DirectUploads:
-    """Made by BucketStore.unowned_uploads. The source of each file stays, and whoever reads a blob checks it.
+    """Made by BucketStore.unowned_uploads. The source of each file stays, and readers check each blob.
 
-    So what was put is not read back as a run's outputs are: the server has checked its SHA-256 (each request
-    carries that of its bytes), and is asked for the size.
+    So a blob is not read back after it was put, as a run's outputs are. Each request carries the SHA-256 of
+    its bytes, which the server checks; at the end the server is asked for the blob's size.
     """
 
     def __init__(self, store: BucketStore) -> None:
@@ -63,7 +63,7 @@ class DirectUploads:
 
 
 def _checked(stream: Readable, digest: Digest, size: int) -> Iterator[bytes]:
-    """A stream's bytes, the last ones only when all of them have the digest. OtherBytesError else."""
+    """A stream's bytes. The last ones come once all are known to have the digest; else OtherBytesError."""
     passing = Hashed(chunks_of(stream, size + 1))
     held = b""
     for chunk in passing:

@@ -51,7 +51,7 @@ class FolderBatch:
         return digest
 
     def _written(self, stream: Readable, size: int) -> tuple[Path, Digest]:
-        """As Store.written, in a file that whoever shares the store may read."""
+        """As Store.written, in a file that all who share the store may read."""
         temporary = self._temporaries / secrets.token_hex(12)
         digest = self._store.written(temporary, stream, size)
         with self._store.storing:

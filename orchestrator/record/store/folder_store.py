@@ -43,7 +43,7 @@ _ASIDE = "gone-"
 
 
 class _BlobFile(io.FileIO):
-    """A blob that is read. Who reads it has files of his own, too, and learns here which of them fails."""
+    """A blob that is read. Its errors name it, because its reader has other files open, too."""
 
     def __init__(self, digest: Digest, fd: int) -> None:
         super().__init__(fd)

@@ -55,7 +55,7 @@ class RangedReads:
 
 @contextmanager
 def _ended(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
-    """Requests under way are not waited for where nobody takes what they give."""
+    """Does not wait for the requests that are under way at the end: nobody takes their answers."""
     try:
         yield pool
     finally:

@@ -119,7 +119,7 @@ def _subject(remark: Remark) -> Subject:
 
 
 def _kept(connection: Connection, remarks: Iterable[Remark], runs: set[str]) -> set[Subject]:
-    """What was decided here and not there, and would be decided otherwise by what comes in."""
+    """The decisions of this record that the other one does not know, and that its remarks would change."""
     here: dict[Subject, Remark | None] = {}
     theirs: dict[Subject, tuple[str, str]] = {}
     for remark in remarks:

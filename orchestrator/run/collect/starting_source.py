@@ -1,8 +1,8 @@
 """What a job began with: its source, as the entry point copied it into the workspace.
 
-The entry point reports of each file the hash and, when the copy was done, inode and times. The time of the
-last change (ctime) cannot be set by a program, so a file that was written since shows it, with the same
-bytes, too. Who forges the report says something of its own run only.
+The entry point reports the hash of each file and, once it is copied, its inode and times. No program can set
+the time of the last change (ctime), so it shows that a file was written since, even with the same bytes.
+A job that forges the report lies about its own run only.
 """
 
 from __future__ import annotations
@@ -31,14 +31,9 @@ class Stamp(Value):
 
     @classmethod
     def of(cls, facts: os.stat_result) -> Stamp:
+        inode, ctime, mtime = facts.st_ino, facts.st_ctime_ns, facts.st_mtime_ns
         mode = stat.S_IMODE(facts.st_mode)
-        return cls(
-            inode=facts.st_ino,
-            ctime=facts.st_ctime_ns,
-            mtime=facts.st_mtime_ns,
-            mode=mode,
-            size=facts.st_size,
-        )
+        return cls(inode=inode, ctime=ctime, mtime=mtime, mode=mode, size=facts.st_size)
 
 
 class SourceFate(Enum):
@@ -51,8 +46,8 @@ class SourceFate(Enum):
 
 
 class StartingSource(Value):
-    hashes: Mapping[str, str] = {}  # path -> SHA-256 in hex, of a link its text's
-    stamps: Mapping[str, Stamp] = {}  # empty: of a payload that reports none
+    hashes: Mapping[str, str] = {}  # path -> SHA-256 in hex, of the file's bytes or of the link's target
+    stamps: Mapping[str, Stamp] = {}  # empty where the payload reports none
 
     def comparable(self, workspace: Path) -> bool:
         """Whether inodes are the same here as in the container. Through a virtual machine they differ."""
@@ -65,7 +60,7 @@ class StartingSource(Value):
         if before is None:
             return SourceFate.NEW
         stamp = self.stamps.get(entry.raw)
-        if entry.facts is not None and entry.fd is None and entry.text is None:  # its name forbids to read it
+        if entry.facts is not None and entry.fd is None and entry.text is None:  # not read, for its name
             same = comparable and stamp is not None and not _written(stamp, entry.facts)
             return SourceFate.UNTOUCHED if same else SourceFate.CHANGED
         # Sizes first: a sparse file claims what would take years to hash.

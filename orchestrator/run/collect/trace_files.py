@@ -92,7 +92,7 @@ def _pid(name: str) -> int:
 
 
 def _unread(name: str, why: str, sink: BlobSink) -> _Read:
-    """In place of a trace that is there and was not read, so that nobody takes the others for all."""
+    """Stands for a trace that was left and not read, so that the others are not taken for all."""
     facts: dict[str, Any] = {"rank": 0, "world": 1, "steps": 0, "events": 0, "complete": False}
     facts |= {"pid": _pid(name), "digest": sink.add(io.BytesIO(), 0), "size": 0}
     return _Read(TraceFile(broken=f"it was not read: {why}", **facts), 0, Series())

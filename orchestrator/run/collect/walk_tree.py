@@ -62,7 +62,7 @@ class FoundEntry:
         self.whole_folder = whole_folder  # not entered: its content is unknown, so no glob hides it
 
     def sha256(self) -> str:
-        """Of a file's bytes or a link's text; nothing for anything else."""
+        """The hash of a file's bytes or of a link's text; for anything else the word `nothing`."""
         if self.text is not None:
             return Digest.of(self.text).hex
         if self.fd is None:

@@ -92,7 +92,7 @@ def podman_form(settings: Mapping[str, Any]) -> dict[str, Any]:
             place: ",".join(sorted(set(options.split(",")) - {"rprivate", "tmpcopyup"}))
             for place, options in found["Tmpfs"].items()
         }
-    # It is asked for k8s-file, says json-file, and keeps the bound to itself.
+    # Podman is asked for k8s-file, answers json-file, and does not tell the bound.
     kind = (found.get("LogConfig") or {}).get("Type")
     if kind in ("k8s-file", "json-file"):
         found["LogConfig"] = {"Type": "k8s-file"}

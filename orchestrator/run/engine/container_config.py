@@ -14,9 +14,9 @@ from orchestrator.run.attempt_model import GpuAccess, LogDriver, Plan
 from orchestrator.run.engine.syscall_filter import profile
 
 _LOG_SETTINGS: dict[LogDriver, dict[str, str]] = {
-    # Of two files one is left after a rotation.
+    # Two files, so that one is left after a rotation.
     LogDriver.LOCAL: {"max-size": "16m", "max-file": "2", "compress": "false"},
-    # Said, because a machine's containers.conf may set a bound.
+    # Set here, because a machine's containers.conf may set a bound.
     LogDriver.K8S_FILE: {"max-size": "1t"},
 }
 HOST_NAME = "reprise"  # a job that prints it prints the same everywhere

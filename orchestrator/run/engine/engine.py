@@ -114,7 +114,7 @@ class Engine:
         )
 
     def images_labelled(self, label: str) -> Iterator[EngineImage]:
-        """Every tagged image that carries the label; each is asked for when it is taken (7 ms)."""
+        """Every tagged image that carries the label. The engine is asked for each when it is taken (7 ms)."""
         with guard("listing images"):
             found = self.api.images(filters={"label": label})
         images = (self.image(item["Id"]) for item in found)
@@ -284,8 +284,9 @@ class Engine:
         """Whether somebody sent the container a signal through the engine: by hand, or the engine itself
         when it goes down. A signal between processes of the job is not such an event.
 
-        All events that the engine remembers are searched: a start time could be wrong, by our clock or where
-        the engine's was set meanwhile. A container's name is one attempt's, so no other's events are found.
+        All events that the engine remembers are searched: a start time could be wrong, by our clock or by the
+        engine's, which may have been set meanwhile. Each attempt has a container's name of its own, so no
+        events of another are found.
         """
         if self.podman:
             return ended_through_podman(self.api, name)
@@ -308,7 +309,7 @@ class Engine:
                 return
 
     def remove(self, name: str) -> None:
-        """Remove a container, dead or alive; one that is gone already is what was wanted."""
+        """Remove a container, dead or alive. One that is gone already is no error."""
         with guard(f"removing container {name}"):
             try:
                 self.api.remove_container(name, force=True, v=True)
@@ -335,9 +336,8 @@ class Engine:
         """Run a short command of ours in an image, without network; its exit code and standard output."""
         with guard(f"running a command in {image}"):
             host = self.api.create_host_config(network_mode="none", cap_drop=["ALL"], read_only=True)
-            container = self.api.create_container(image, command=command, entrypoint=[], host_config=host)[
-                "Id"
-            ]
+            made = self.api.create_container(image, command=command, entrypoint=[], host_config=host)
+            container = made["Id"]
             try:
                 self.api.start(container)
                 code = int(self.api.wait(container, timeout=seconds)["StatusCode"])  # type: ignore[arg-type]

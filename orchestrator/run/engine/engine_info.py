@@ -113,7 +113,7 @@ def read_info(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineInfo
 
 
 def is_podman(version: Mapping[str, Any]) -> bool:
-    """By the engine's answer to `GET /version`."""
+    """Whether an engine is Podman, by its answer to `GET /version`."""
     return "podman" in json.dumps(version.get("Components") or []).lower()
 
 
@@ -142,7 +142,7 @@ def _way_out(info: EngineInfo) -> str:
             ", or a machine with cgroup v2 whose systemd hands cpu, memory and pids to users (Delegate=)"
         )
     if info.not_held == (_LIMITS["SwapLimit"],) and info.cgroup == "2":
-        # It looks for memory.swap.max in its own cgroup, the root has none, and then it drops the limit.
+        # The engine looks for memory.swap.max in its own cgroup. The root has none, so it drops the limit.
         return (
             "start the engine in a cgroup of its own with the controller `memory`, as systemd does, "
             "not in the root of cgroup v2"

@@ -64,7 +64,7 @@ _PAIRS = (1,)
 _NAMESPACES = 0x7E020000  # CLONE_NEW*
 _PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)  # Linux, 32-bit names; the last one only asks
 _LOW = 0xFFFFFFFF
-_NO_SUCH_CALL = 38  # ENOSYS: glibc then takes clone and socket, of which a filter sees what is meant
+_NO_SUCH_CALL = 38  # ENOSYS: glibc then calls clone and socket, whose arguments a filter can see
 
 
 @cache

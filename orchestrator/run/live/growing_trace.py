@@ -30,7 +30,7 @@ Original = Callable[[int], BinaryIO | None]  # by rank; positioned behind its he
 
 @dataclass
 class _StepPhases:
-    """Of a group of steps: events of each phase, and the phases in which one is not the original's."""
+    """A group of steps: events of each phase, and the phases in which one differs from the original's."""
 
     first: int
     last: int

@@ -110,7 +110,7 @@ class LiveAttempt:
         )
 
     def _first_trace(self) -> GrowingTrace | None:
-        """Of the first rank; by pid where it has several."""
+        """The trace of the lowest rank that has begun, and of the lowest pid where it has several."""
         begun = [trace for _, trace in self._traces.values() if trace.rank is not None]
         return min(begun, key=lambda trace: trace.rank or 0, default=None)
 

@@ -11,11 +11,11 @@ class LiveSeries(Value):
     value: float | None  # the last; None: it is not finite
     low: float | None  # None: no value was finite
     high: float | None
-    # Points that follow each other: first and last step (the point's number where there are none), least and
-    # greatest value, to six digits. What is not finite is in none.
+    # Each holds points that follow each other: first and last step (or the point's number, without steps),
+    # least and greatest value, to six digits. Values that are not finite are in none.
     buckets: tuple[tuple[int, int, float, float], ...]
-    # Of each bucket, seconds since the run's start: of its first and last point that has a time; None where
-    # none has one. Empty where no point has.
+    # For each bucket, when its first and its last point with a time was written, in seconds since the run's
+    # start; None for a bucket without times. Empty if no point has a time.
     seconds: tuple[tuple[float, float] | None, ...] = ()
     not_finite: int = 0
 

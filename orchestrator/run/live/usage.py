@@ -15,7 +15,7 @@ _MOST = 1 << 16  # bytes
 
 
 class UsageReader:
-    """Of one container, by the pid of its first process as this machine sees it. Never raises."""
+    """What one container uses, by the pid of its first process on this machine. Never raises."""
 
     def __init__(self, pid: int, gpu_uuids: tuple[str, ...], limit: int | None) -> None:
         self._pid, self._uuids, self._limit = pid, gpu_uuids, limit

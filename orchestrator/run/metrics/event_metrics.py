@@ -40,7 +40,7 @@ def with_event_metrics(metrics: Metrics, workspace: Path, outputs: tuple[Output,
 
 
 def names_of_tags(tags: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """Of each event file: its tags, as the run's metrics are named."""
+    """The tags of each event file, under the names that the run's metrics have."""
     folders = {path: timeless(path.rpartition("/")[0]) for path in tags}
     names = _names((folders[path], tag) for path, found in tags.items() for tag in found)
     return {path: {names[folders[path], tag] for tag in found} for path, found in tags.items()}

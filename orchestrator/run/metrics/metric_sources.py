@@ -121,7 +121,7 @@ def _in_own_folders(written: Iterable[str]) -> Iterable[MetricFile]:
 
 
 def _last_states(written: Iterable[str]) -> Iterable[str]:
-    """Of each Trainer its last state, in its folder or its last checkpoint. Each holds all before it."""
+    """The last state of each Trainer, in its folder or its last checkpoint. A state holds all before it."""
     last: dict[str, tuple[int, str]] = {}
     for path in written:
         folder, slash, name = path.rpartition("/")

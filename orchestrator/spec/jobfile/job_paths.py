@@ -39,7 +39,9 @@ def resolve_places(data: dict[str, Any], folder: Path, found: Collector) -> None
 
 def source_root(folder: Path) -> Path:
     """The git repository around a folder that is no link, else the folder itself."""
-    return next((place for place in (folder, *folder.parents) if _holds(Path.exists, place / ".git")), folder)
+    return next(
+        (place for place in (folder, *folder.parents) if _passes(Path.exists, place / ".git")), folder
+    )
 
 
 def _source(data: dict[str, Any], folder: Path, root: Path, found: Collector) -> None:
@@ -61,7 +63,7 @@ def _source(data: dict[str, Any], folder: Path, root: Path, found: Collector) ->
         found.add(path, f"{_without_secrets(text)} is not on this machine", "clone it, and name the folder")
         return
     place = _resolved(text, folder) if is_git else _inside(text, folder, root, path, found)
-    if place is not None and _holds(Path.is_dir, place):
+    if place is not None and _passes(Path.is_dir, place):
         source["path"] = str(place)
     elif not found.covers(path):
         found.add(path, f"there is no folder {_shown(place) or shorten(text)}", _hint(text))
@@ -72,7 +74,7 @@ def _requirements(data: dict[str, Any], folder: Path, root: Path, found: Collect
     if not isinstance(text, str):
         return
     place = _inside(text, folder, root, ("requirements",), found)
-    if place is not None and not _holds(Path.is_file, place):
+    if place is not None and not _passes(Path.is_file, place):
         how = f"{_SEEN_FROM}; `reprise lock` writes a lock" if place.suffix == ".lock" else _hint(text)
         found.add(("requirements",), f"there is no file {_shown(place)}", how)
     elif place is not None:
@@ -89,7 +91,7 @@ def _inputs(data: dict[str, Any], folder: Path, found: Collector) -> None:
             found.add(("inputs", name), message, "download it, and name the file or folder")
             continue
         place = _resolved(text, folder) if text else None
-        if place is None or not (_holds(Path.is_dir, place) or _holds(Path.is_file, place)):
+        if place is None or not (_passes(Path.is_dir, place) or _passes(Path.is_file, place)):
             message = f"there is no file or folder {_shown(place) or shorten(text) or 'of no name'}"
             found.add(("inputs", name), message, _hint(text, f"--input {shorten(name)}=…"))
         else:
@@ -101,14 +103,14 @@ def _shown(place: Path | None) -> str:
 
 
 def _hint(text: str, option: str = "") -> str:
-    """How a path is read that leads nowhere."""
+    """For a path that leads nowhere: how paths are read."""
     if "$" not in text:
         return _SEEN_FROM
     return "variables are not filled in: write the path" + (f", or give it: {option}" if option else "")
 
 
 def _is_reference(text: str, path: KeyPath, found: Collector) -> bool:
-    """Whether an input is looked up in the record. One of a wrong form is reported."""
+    """Whether an input is looked up in the record. One of a wrong form counts, and is reported."""
     try:
         return read_reference(text) is not None
     except ValueError as error:
@@ -117,8 +119,8 @@ def _is_reference(text: str, path: KeyPath, found: Collector) -> bool:
         return True
 
 
-def _holds(test: Callable[[Path], bool], place: Path) -> bool:
-    """The result of a test of a path; False after an OSError (too long, not permitted)."""
+def _passes(test: Callable[[Path], bool], place: Path) -> bool:
+    """Whether a path passes a test; False after an OSError (too long, not permitted)."""
     try:
         return test(place)
     except OSError:

@@ -88,7 +88,8 @@ class Repository:
             self._environ |= {"GIT_WORK_TREE": str(found.top), "GIT_INDEX_FILE": str(found.own / "index")}
         try:
             git_folder.copy(found, stand_in)
-            settings = self._settings(found.common / "config") | self._settings(found.own / "config.worktree")
+            settings = self._read_settings(found.common / "config")
+            settings |= self._read_settings(found.own / "config.worktree")
             git_folder.write_settings(found, stand_in, settings)
         except BaseException:
             self.close()
@@ -105,13 +106,13 @@ class Repository:
     def close(self) -> None:
         self._stand_in.cleanup()
 
-    def _settings(self, path: Path) -> dict[str, str]:
+    def _read_settings(self, path: Path) -> dict[str, str]:
         """The settings of a file, but not of files that it includes; section and key in lower case."""
         if not path.exists():
             return {}
-        return self._listed(f"reading {path}", read_plain(path.resolve(), MAX_SETTINGS))
+        return self._parsed(f"reading {path}", read_plain(path.resolve(), MAX_SETTINGS))
 
-    def _listed(self, what: str, data: bytes) -> dict[str, str]:
+    def _parsed(self, what: str, data: bytes) -> dict[str, str]:
         words = ("config", "--file", "-", "--no-includes", "-z", "--list")
         out = self.ask(what, *words, given=data)
         pairs = (os.fsdecode(setting).partition("\n") for setting in out.split(b"\0") if setting)
@@ -172,7 +173,7 @@ class Repository:
         """The name of the submodule that `commit` has at a path below the folder; `modules/` uses it, too."""
         command = self.start("cat-file", "blob", f"{commit}:.gitmodules")
         data = command.read("reading .gitmodules", MAX_SETTINGS)
-        found = self._listed("reading .gitmodules", data) if command.code == 0 else {}
+        found = self._parsed("reading .gitmodules", data) if command.code == 0 else {}
         for key, value in found.items():
             name = key.removeprefix("submodule.").removesuffix(".path")
             if key == f"submodule.{name}.path" and value == f"{self._top}{path}":
@@ -229,14 +230,14 @@ class Repository:
         return clean.model_copy(update={"dirty": True, "patch": patch, "patch_digest": digest})
 
     def _own_index(self, listing: Listing, is_source: Callable[[str], bool]) -> Path:
-        """A copy of the index, in which nothing is known of how the files of the source looked.
+        """A copy of the index, without the sizes and times of the source's files.
 
-        git takes a file for unchanged, unread, whose size and times are those in the index: whoever wrote an
-        index, or set core.trustCtime, could pass other files off as those of a commit.
+        git does not read a file whose size and times are those in the index: it takes it for unchanged. So
+        whoever wrote an index, or set core.trustCtime, could pass other files off as those of a commit.
         """
         index, original = Path(self._stand_in.name) / "index", self.there.own / "index"
         if original.exists():
-            # With its time: git compares the bytes of files that changed in the same tick.
+            # The copy keeps its time: git compares the bytes of files that changed in the same tick.
             shutil.copy2(original, index)
         known = [f"{head}\t{self._top}{name}" for name, head in listing.entries.items() if is_source(name)]
         self._change_index(index, known, "--index-info")

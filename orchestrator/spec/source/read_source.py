@@ -16,10 +16,10 @@ from pathlib import Path
 from orchestrator.errors import UsageError
 from orchestrator.message_wording import listed
 from orchestrator.spec.jobfile.job_spec import SourceSpec
-from orchestrator.spec.lfs_pointer import is_pointer, pointer_error
+from orchestrator.spec.lfs_pointer import refuse_pointer
 from orchestrator.spec.open_below import Below
 from orchestrator.spec.shown_names import in_one_line
-from orchestrator.spec.source.commit_tree import TreeEntry, read_blobs
+from orchestrator.spec.source.commit_tree import read_blobs
 from orchestrator.spec.source.git import Repository
 from orchestrator.spec.source.git_folder import find_repository
 from orchestrator.spec.source.git_listing import EXECUTABLE, LINK
@@ -58,7 +58,7 @@ def read_source(spec: SourceSpec, exclude: tuple[Path, ...] = ()) -> SourceTree:
                 files = _read(selection, wanted, kinds)
                 git, notes = state(parts, selection)
                 return SourceTree(
-                    files=files, git=git, notes=(*notes, *_moved(before, _stamps(folder, wanted)))
+                    files=files, git=git, notes=(*notes, *_change_notes(before, _stamps(folder, wanted)))
                 )
     # Outside git, or in a folder that the repository around it ignores.
     return SourceTree(files=_read(selection, selection.wanted(_walk(selection)), {}))
@@ -85,17 +85,13 @@ def _contents(found: list[CommittedFile]) -> Iterator[SourceFile]:
     for repository in {id(one.repository): one.repository for one in found}.values():
         entries = [one.entry for one in found if one.repository is repository]
         for entry, data in zip(entries, read_blobs(repository, entries), strict=True):
-            yield _file_of(entry, data)
+            refuse_pointer(entry.path, data)
+            executable, symlink = entry.mode == EXECUTABLE, entry.mode == LINK
+            yield SourceFile(path=entry.path, data=data, executable=executable, symlink=symlink)
 
 
 def _is_input(selection: Selection, file: SourceFile) -> bool:
     return file.symlink and selection.is_input(file.path, file.data)
-
-
-def _file_of(entry: TreeEntry, data: bytes) -> SourceFile:
-    _refuse_pointer(entry.path, data)
-    executable, symlink = entry.mode == EXECUTABLE, entry.mode == LINK
-    return SourceFile(path=entry.path, data=data, executable=executable, symlink=symlink)
 
 
 def _walk(selection: Selection) -> Iterator[str]:
@@ -128,7 +124,7 @@ def _read(selection: Selection, names: list[str], kinds: Mapping[str, bytes]) ->
                 if _is_input(selection, file):
                     continue
                 if not file.symlink:
-                    _refuse_pointer(name, file.data)
+                    refuse_pointer(name, file.data)
                 left -= len(file.data)
                 files.append(file)
     except OSError as error:
@@ -137,7 +133,7 @@ def _read(selection: Selection, names: list[str], kinds: Mapping[str, bytes]) ->
 
 
 def _stamps(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """Of each file that is there: what changes when somebody writes or replaces it."""
+    """The facts of each file that change when somebody writes or replaces it. A missing file has none."""
     stamps: dict[str, tuple[int, ...]] = {}
     with Below(folder) as below:
         for name in names:
@@ -147,7 +143,7 @@ def _stamps(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
     return stamps
 
 
-def _moved(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[str]:
+def _change_notes(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[str]:
     """A note where files changed between their reading and the patch that git made of them."""
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     if changed:
@@ -162,11 +158,6 @@ def _check_name(name: str) -> None:
         raise UsageError(f"a name in the source is not UTF-8: {name!r}", "rename the file") from None
     if not {"..", ".", ""}.isdisjoint(name.removesuffix("/").split("/")):
         raise UsageError(f"a name in the source leads out of it: {name!r}", "the repository is hostile")
-
-
-def _refuse_pointer(name: str, data: bytes) -> None:
-    if is_pointer(data):
-        raise pointer_error(name)
 
 
 def _too_large(folder: Path) -> UsageError:

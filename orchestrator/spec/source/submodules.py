@@ -87,7 +87,10 @@ def _check_place(folder: Path, there: GitFolder, outer: GitFolder) -> None:
 
 
 def state(parts: list[WorkTreePart], selection: Selection) -> tuple[GitState | None, tuple[str, ...]]:
-    """The state of a work tree with its submodules; before its first commit None, and notes instead."""
+    """The state of a work tree with its submodules, and notes.
+
+    Before the first commit there is no state, and the notes name the commits of the submodules.
+    """
     outer, *inner = parts
     outermost = outer.repository.state(outer.listing, selection)
     states: dict[str, GitState] = {}
@@ -105,7 +108,7 @@ def state(parts: list[WorkTreePart], selection: Selection) -> tuple[GitState | N
         return outermost, ()
     patches = [_patch_of(outermost)]
     for part in inner:
-        patches += [_moved(part, outermost, states), _patch_of(states[part.path])]
+        patches += [_submodule_patch(part, outermost, states), _patch_of(states[part.path])]
     dirty = outermost.dirty or any(patch != b"" for patch in patches)
     patch = _joined(patches) if dirty else None
     update = {
@@ -131,7 +134,7 @@ def _joined(patches: list[bytes | None]) -> bytes | None:
     return b"".join(known) if len(known) == len(patches) and sum(map(len, known)) <= MAX_PATCH else None
 
 
-def _moved(part: WorkTreePart, outermost: GitState, states: dict[str, GitState]) -> bytes:
+def _submodule_patch(part: WorkTreePart, outermost: GitState, states: dict[str, GitState]) -> bytes:
     """The patch, in git's form, for a submodule at another commit than the repository around it names."""
     around = part.around
     if around is None:
@@ -164,7 +167,7 @@ class CommittedFile:
 def committed(
     stack: ExitStack, repository: Repository, commit: str, selection: Selection
 ) -> tuple[list[CommittedFile], dict[str, str]]:
-    """All source of a commit with its submodules, and path -> commit of these."""
+    """All source of a commit with its submodules, and the commit of each submodule by its path."""
     found: list[CommittedFile] = []
     submodules: dict[str, str] = {}
     waiting = [(repository, commit, "")]
@@ -186,14 +189,11 @@ def committed(
                     raise UsageError(f"commit {commit} has more than {_MOST} submodules")
                 folder = selection.folder / entry.path
                 there = _find_submodule(inner, at, folder, entry.path.removeprefix(path), repository.there)
-                nested = stack.enter_context(Repository(_existing(folder, there), there))
+                place = folder if there.top is not None else there.own
+                nested = stack.enter_context(Repository(place, there))
                 _check_commit(nested, wanted, folder)
                 waiting.append((nested, wanted, f"{entry.path}/"))
     return found, submodules
-
-
-def _existing(folder: Path, there: GitFolder) -> Path:
-    return folder if there.top is not None else there.own
 
 
 def _check_commit(repository: Repository, commit: str, folder: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_million_points_are_a_small_state() -> None:
 def folders(root: Path) -> Folders:
     found = Folders(root / "workspace", root / "report")
     for folder in (found.workspace, found.report):
-        folder.mkdir()
+        folder.mkdir(parents=True)
     return found
 
 
@@ -123,7 +123,7 @@ def test_what_a_hostile_job_writes_costs_only_itself(tmp_path: Path) -> None:
     assert len(state.problems) == 3
     assert state.trace is not None and state.trace.steps == 2
     live.close()
-    many = folders(tmp_path / "many") if (tmp_path / "many").mkdir() is None else where
+    many = folders(tmp_path / "many")
     names = {f"m{number}": number for number in range(HELD + 50)}
     lines = [json.dumps(names), "[]", "{", "[" * 100_000, '{"a": ' * 50_000, "x" * 100_000, "null", ""]
     (many.workspace / "metrics.jsonl").write_text("\n".join(lines) + "\n")
