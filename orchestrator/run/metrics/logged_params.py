@@ -114,7 +114,7 @@ def _sources(
     """Where parameters were logged, and which."""
     there = set(written)
     mlflow: dict[str, Logged] = {}
-    room = _Room()
+    budget = _ReadBudget()
     for path in _candidates(written, there)[:MAX_FILES]:
         found: Logged = {}
         with costs_that_file(f"params: {path}", lose):
@@ -126,10 +126,10 @@ def _sources(
             if name in _YAML:
                 found = dict(_yaml_lines(_read(workspace, path, MAX_YAML)))
             elif is_event_file(path):
-                with room.open(workspace, path, MAX_EVENTS) as stream:
+                with budget.open(workspace, path, MAX_EVENTS) as stream:
                     _add(found, read_hparams(stream))
             else:
-                with room.open(workspace, path, MAX_WANDB) as stream:
+                with budget.open(workspace, path, MAX_WANDB) as stream:
                     _add(found, _wandb_config(stream))
         if found:
             yield path, found
@@ -154,7 +154,7 @@ def _read(workspace: Path, path: str, limit: int) -> bytes:
         return stream.read(limit)
 
 
-class _Room:
+class _ReadBudget:
     """What may still be read of large files."""
 
     def __init__(self) -> None:
