@@ -69,7 +69,7 @@ def single_run(request: Request) -> Response:
         parameters=run_sections.parameters_page(run),
         outputs=list(_outputs(run)),
         more_outputs=max(len(run.outputs) - OUTPUTS, 0),
-        log=_log(session, run),
+        log=_log(session, run.id),
         sections=list(_sections(session, run)),
         person=person(),
     )
@@ -83,10 +83,10 @@ def _outputs(run: RunRecord) -> Iterator[OutputRow]:
             yield OutputRow(one.path, "", stands_for(one), "")
 
 
-def _log(session: Session, run: RunRecord) -> LogLines | str:
+def _log(session: Session, run: str) -> LogLines | str:
     """Or why it cannot be had: one part of a page must not lose the page."""
     try:
-        return log_lines(session, run, limit=TAIL)
+        return log_lines(session, session.record.logged_run(run), limit=TAIL)
     except RepriseError as error:
         return error.message
 
