@@ -259,13 +259,20 @@ class Store(ABC):
 
     def read(self, digest: Digest) -> bytes:
         """A small blob's bytes, checked. StoreError if they are not the digest's."""
-        with self.open(digest) as stream:
-            data = stream.read(SMALL + 1)
-        if len(data) > SMALL:
+        data, more = self.beginning(digest, SMALL)
+        if more:
             raise StoreError(f"blob {digest} in {self.name} has more than {SMALL >> 20} MiB")
+        return data
+
+    def beginning(self, digest: Digest, most: int) -> tuple[bytes, bool]:
+        """A blob's first bytes, and whether it has more. Checked where it has no more: StoreError."""
+        with self.open(digest) as stream:
+            data = stream.read(most + 1)
+        if len(data) > most:
+            return data[:most], True
         if Digest.of(data) != digest:
             raise self._damaged(digest)
-        return data
+        return data, False
 
     def chunks_of(
         self, digest: Digest, size: int | None = None, between: Callable[[], None] = lambda: None

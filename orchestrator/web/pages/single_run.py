@@ -27,6 +27,7 @@ from orchestrator.web.pages.run_outputs import path_of
 TAIL = 100  # lines of the log on the page itself
 EVENTS = 200
 OUTPUTS = 1_000  # that are listed
+PATCH = 1 << 20  # bytes of a patch that are read: mostly all
 
 
 class PagePart(NamedTuple):
@@ -116,7 +117,8 @@ def _sections(session: Session, run: RunRecord) -> Iterator[PagePart]:
 def _patch(session: Session, run: RunRecord) -> Iterator[Block]:
     assert run.git is not None and run.git.patch_digest is not None  # noqa: S101  (for mypy)
     try:
-        yield from run_sections.patch_page(run, session.store.read(run.git.patch_digest))
+        patch, more = session.store.beginning(run.git.patch_digest, PATCH)
+        yield from run_sections.patch_page(run, patch, more)
     except RepriseError as error:
         yield Text(error.message, Tone.ODD)
 
