@@ -190,7 +190,8 @@ class Run:
         """What it wrote to its standard output and error so far, without escapes and controls."""
         cleaner = Cleaner()
         with self._session() as session:
-            pieces = [cleaner.feed(piece) for piece in log_chunks(session, self._facts, follow=False)]
+            run = session.record.logged_run(self.id)
+            pieces = [cleaner.feed(piece) for piece in log_chunks(session, run, follow=False)]
         return "".join([*pieces, cleaner.close()])
 
     @contextmanager

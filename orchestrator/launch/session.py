@@ -47,7 +47,9 @@ class Session:
 
     @classmethod
     def to_read(cls, settings: Settings, seconds: float) -> Self:
-        """A session whose record only reads, each question for so long at most."""
+        """A session that only looks: each question to its record ends after so long, and its store is not
+        waited for.
+        """
         session = cls(settings)
         session._read_for = seconds
         return session
@@ -76,6 +78,10 @@ class Session:
 
         store = open_store(self.settings)
         store.owner, store.on_mended = self._ledger, self._mended
+        if self._read_for is not None:
+            from orchestrator.record.store.answer_limit import AnswerLimit
+
+            store.limit = AnswerLimit(f"the store {store.name}")
         return store
 
     def try_store(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 from orchestrator.digest import Digest
 from orchestrator.image.image_model import BaseRef, Layer
-from orchestrator.run.attempt_model import Failure, Result, State
+from orchestrator.run.attempt_model import Failure, Log, Result, State
 from orchestrator.spec.inputs import InputData
 from orchestrator.spec.jobfile.job_spec import Resources, Scalar, Tolerances
 from orchestrator.spec.program import Program
@@ -250,6 +250,19 @@ class OpenRun(Value):
     cancel_requested: bool
     rerun_of: RunId | None
     wanted: Wanted = Wanted()
+
+
+class LoggedRun(Value):
+    """What is to be known of a run to read its log, or to say why there is none."""
+
+    id: RunId
+    job: str
+    state: State
+    attempt: int  # 0: never claimed
+    executor: str  # one of the words of launch/executors/kinds.py
+    message: str  # of its result
+    started_at: Instant | None
+    log: Log | None  # None while it is open
 
 
 class Launched(Value):

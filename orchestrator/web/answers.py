@@ -106,7 +106,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     mark = f'"{digest[:32]}"'
     if status == 200 and (unchanged := as_it_was(request, mark)) is not None:
         return unchanged
-    return HTMLResponse(text.encode("utf-8", "replace"), status, _marked(mark))
+    return HTMLResponse(text.encode("utf-8", "replace"), status, marked(mark))
 
 
 def as_it_was(request: Request, mark: str) -> Response | None:
@@ -114,11 +114,11 @@ def as_it_was(request: Request, mark: str) -> Response | None:
     part, fetched by htmx, may stay as the browser has it.
     """
     if request.headers.get("hx-request") and mark in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=_marked(mark))
+        return Response(status_code=304, headers=marked(mark))
     return None
 
 
-def _marked(mark: str) -> dict[str, str]:
+def marked(mark: str) -> dict[str, str]:
     return {"ETag": mark, "Cache-Control": "private, no-cache"}
 
 

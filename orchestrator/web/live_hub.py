@@ -82,12 +82,12 @@ class Tab:
 class Channel:
     """One run, followed by a thread of its own until it is over, or nobody looks any more."""
 
-    def __init__(self, session: Session, run: RunRecord) -> None:
+    def __init__(self, session: Session, run: OpenRun) -> None:
         self.run = run.id
         self.name = secrets.token_hex(4)
         self.over = False
         self.asked = time.monotonic()
-        self._session, self._facts = session, run
+        self._session = session
         # A change and its message are one step under it: a tab that enters is never told a line twice.
         self._lock = threading.RLock()
         self._tabs: set[Tab] = set()
@@ -172,7 +172,7 @@ class Channel:
             before.close()
         with self._lock:
             self._log = _LogTail()
-        return _Followed(self._session, self._facts, opened)
+        return _Followed(self._session, self._session.record.run(self.run), opened)
 
     def _read(self, source: _Followed, *, send: bool) -> None:
         new = self._log.read(source.log())
@@ -319,7 +319,7 @@ class Hub:
         self._channels: dict[str, Channel] = {}
         self.streams = 0
 
-    def channel(self, run: RunRecord) -> Channel:
+    def channel(self, run: OpenRun) -> Channel:
         """InfrastructureError where as many runs are followed as can be."""
         with self._lock:
             found = self._channels.get(run.id)

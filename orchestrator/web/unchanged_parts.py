@@ -1,4 +1,4 @@
-"""Parts of pages that open tabs ask for every few seconds: where nothing was recorded, none is made again."""
+"""Parts of pages that open tabs ask for every few seconds: made once after an event, for all tabs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from orchestrator.errors import RecordError
 from orchestrator.record.ledger.fold_events import LedgerHead
-from orchestrator.web.answers import as_it_was, session_of
+from orchestrator.web.answers import as_it_was, marked, session_of
 
 MOST = 200  # addresses of parts; a longer one has 16 KiB
+LONGEST = 1 << 18  # bytes of a part that is kept
 
 Question = tuple[object, ...]  # the address, and who asks
 
@@ -23,6 +24,7 @@ Question = tuple[object, ...]  # the address, and who asks
 class MadePart(NamedTuple):
     of: LedgerHead  # what was recorded when it was made, or before
     mark: str  # its ETag
+    text: bytes  # empty where it was not sent, or is long
 
 
 class MadeParts:
@@ -56,11 +58,15 @@ def part_of_record(request: Request, make: Callable[[Request], Response]) -> Res
     scope, parts = request.scope, _parts_of(request.app)
     question = (scope.get("root_path"), scope["path"], scope["query_string"], request.state.access)
     made = parts.get(question)
-    if made is not None and made.of == head and (unchanged := as_it_was(request, made.mark)) is not None:
-        return unchanged
+    if made is not None and made.of == head and request.headers.get("hx-request"):
+        if (unchanged := as_it_was(request, made.mark)) is not None:
+            return unchanged
+        if made.text:
+            return HTMLResponse(made.text, headers=marked(made.mark))
     answer = make(request)
     if answer.status_code in (200, 304):
-        parts.put(question, MadePart(head, answer.headers["etag"]))
+        text = bytes(answer.body) if len(answer.body) <= LONGEST else b""
+        parts.put(question, MadePart(head, answer.headers["etag"], text))
     return answer
 
 

@@ -15,6 +15,7 @@ from orchestrator.errors import ExitCode
 from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import KeptNotes, Silent
+from orchestrator.record.history import queries
 from orchestrator.record.run_record import ImageFacts, RunRecord
 from orchestrator.run.attempt_model import Failure, Fingerprint, Output, OutputStatus, Result, State
 from orchestrator.run.hardware import box_id, host_bits
@@ -84,6 +85,16 @@ def test_predict_on_the_same_box(reprise: Call, judged: None) -> None:
     document = json.loads(reprise("rerun", "aaaa", "--predict", "--json").out)
     assert document["original"] == A
     assert (document["same"], document["same_box"], document["fields"]) == (True, True, {})
+
+
+def test_predict_reads_no_verdict(reprise: Call, judged: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may hold thousands of files that differ; only its outcome is said."""
+
+    def fail(_row: Any) -> None:
+        raise AssertionError("a whole verdict is read")
+
+    monkeypatch.setattr(queries, "_verdict_line", fail)
+    assert "earlier reruns of it: 1 different, 1 identical" in reprise("rerun", "--predict", "aaaa").out
 
 
 def test_predict_by_digest_takes_the_run_that_a_rerun_would_take(

@@ -19,8 +19,8 @@ def kept(session: Session) -> Log:
 
 def test_a_run_that_was_over_is_not_read_again(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may hold 100,000 outputs and as many source files."""
-    run = session.record.run(finish_run(session.record, new_run(), log=kept(session)))
-    silent = session.record.run(finish_run(session.record, new_run()))
+    run = session.record.logged_run(finish_run(session.record, new_run(), log=kept(session)))
+    silent = session.record.logged_run(finish_run(session.record, new_run()))
     no_run_is_read(monkeypatch)
     for follow in (False, True):
         assert b"".join(log_chunks(session, run, follow=follow)) == TEXT
@@ -30,7 +30,7 @@ def test_a_run_that_was_over_is_not_read_again(session: Session, monkeypatch: py
 def test_a_run_that_ends_while_it_is_followed_is_read_to_its_end_once(session: Session) -> None:
     with running_job(session.settings, session.record) as job:
         job.prints("first\n")
-        open_run = session.record.run(job.run)
+        open_run = session.record.logged_run(job.run)
         assert b"".join(log_chunks(session, open_run, follow=False)) == b"first\n"
         chunks = log_chunks(session, open_run, follow=True)
         assert next(chunks) == b"first\n"

@@ -300,6 +300,38 @@ def test_a_strange_answer_decides_nothing(server: Server, ray: RayExecutor) -> N
             ray.poll(NAME)
 
 
+def test_many_are_asked_for_by_one_list(server: Server, ray: RayExecutor) -> None:
+    """What it does not tell of is asked for by itself: only then is it sure that Ray does not know it."""
+    names = [f"reprise-{RUN}-{number}" for number in range(1, 6)]
+    said = [
+        {"submission_id": names[0], "status": "PENDING"},
+        {"submission_id": names[1], "status": "FAILED", "driver_exit_code": 3},
+        {"submission_id": names[2], "status": "NEW"},
+        {"submission_id": "raysubmit_abc", "status": "RUNNING"},
+        {"submission_id": None, "type": "DRIVER", "status": "RUNNING"},
+        {"submission_id": ["x"], "status": "RUNNING"},
+        "no job",
+    ]
+    server.on("GET", "/api/jobs/", (200, said))
+    found = ray.poll_many([*names, "raysubmit_abc"])
+    assert found == {names[0]: seen_of(said[0]), names[1]: seen_of(said[1])}
+    assert server.words() == ["GET /api/jobs/"]
+
+
+def test_one_alone_is_not_looked_for_among_all(server: Server, ray: RayExecutor) -> None:
+    assert ray.poll_many([NAME]) == ray.poll_many([]) == {}
+    assert server.asked == []
+
+
+def test_a_strange_list_decides_nothing(server: Server, ray: RayExecutor) -> None:
+    for body in ("{", "{}", "7", '{"submission_id": "x"}'):
+        server.on("GET", "/api/jobs/", (200, body))
+        assert ray.poll_many([NAME, f"reprise-{RUN}-3"]) == {}
+    server.on("GET", "/api/jobs/", (500, "Traceback\nTimeoutError: gcs"))
+    with pytest.raises(InfrastructureError, match="gcs"):
+        ray.poll_many([NAME, f"reprise-{RUN}-3"])
+
+
 def test_cancel_asks_for_the_end_and_tells_when_it_could_not(server: Server, ray: RayExecutor) -> None:
     server.on("POST", f"{JOB}/stop", (200, {"stopped": False}))
     ray.cancel(NAME)

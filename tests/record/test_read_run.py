@@ -1,14 +1,17 @@
-"""One output of a run, without the others."""
+"""One output of a run without the others, and what its log needs without all outputs."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.query_plans import plans_of
-from support.records import digest_of, finish_run, kept, new_run, no_run_is_read
+from support.records import digest_of, finish_run, full_result, kept, new_run, no_run_is_read
 
-from orchestrator.errors import RecordError
+from orchestrator.errors import RecordError, UsageError
 from orchestrator.record.record import Record, open_record
-from orchestrator.run.attempt_model import Output, OutputStatus
+from orchestrator.record.run_record import LoggedRun, Wanted
+from orchestrator.run.attempt_model import Output, OutputStatus, State
 from orchestrator.settings import Settings
 
 
@@ -41,3 +44,28 @@ def test_an_altered_row_is_told(sqlite_settings: Settings) -> None:
             connection.exec_driver_sql("UPDATE output SET path = x'ff'")
         with pytest.raises(RecordError, match=run):
             record.output_of(run, digest_of("one"))
+
+
+def test_what_a_log_needs_is_what_the_whole_run_says(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [record.submit(new_run(seed=1, wanted=Wanted(executor="worker")))[0]]
+    runs += [record.submit(new_run(seed=2))[0], finish_run(record, new_run(seed=3), **dict(full_result()))]
+    runs += [finish_run(record, new_run(seed=4), state=State.FAILED, message="no memory")]
+    record.claim(runs[1], "box", "boot", "pid 1")
+    whole = [record.run(run) for run in runs]
+    no_run_is_read(monkeypatch)
+    for run in whole:
+        plain: dict[str, Any] = {
+            name: getattr(run, name) for name in LoggedRun.model_fields if name != "executor"
+        }
+        assert record.logged_run(run.id) == LoggedRun(**plain, executor=run.wanted.executor)
+    with pytest.raises(UsageError, match="no run 0000000000000000 is recorded"):
+        record.logged_run("0" * 16)
+
+
+def test_an_altered_row_of_a_log_is_told(sqlite_settings: Settings) -> None:
+    with open_record(sqlite_settings) as record:
+        run = finish_run(record, new_run(), **dict(full_result()))
+        with record._database.writing() as connection:
+            connection.exec_driver_sql("UPDATE log SET size = -1, digest = 'x'")
+        with pytest.raises(RecordError, match=run):
+            record.logged_run(run)

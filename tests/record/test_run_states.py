@@ -185,6 +185,8 @@ def test_verdicts_are_found_from_both_sides(record: Record, finished: Callable[.
         assert [line.outcome for line in lines] == ["different", "identical"]
         assert repr(Verdict.model_validate(lines[1].document)) == repr(verdict)
     assert record.history.verdicts(finished()) == []
+    assert record.history.outcomes_of_reruns(original) == {"different": 1, "identical": 1}
+    assert record.history.outcomes_of_reruns(rerun) == {}
 
 
 @pytest.mark.parametrize("ask", ["run", "open_run", "request_cancel"])

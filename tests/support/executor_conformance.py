@@ -177,6 +177,8 @@ def test_a_run_ends_once_and_its_stages_go_forward(lab: Lab, tmp_path: Path) -> 
             if not seen or seen[-1] is not stage:
                 seen.append(stage)
             time.sleep(0.05)
+        if isinstance(executor, Launcher) and ref is not None:
+            assert executor.poll_many([ref, ref]) in ({}, {ref: executor.poll(ref)})
         record = finished(lab, session, run)
         assert record.state is State.SUCCEEDED, record.message
         assert record.attempt == 1

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from orchestrator.record.store import folder_store
+from orchestrator.record.store import answer_limit, folder_store
 
 
 def _fails() -> OSError:
@@ -40,3 +43,24 @@ def fail_to_read_blobs(monkeypatch: pytest.MonkeyPatch) -> None:
         """The store's own code, over a file that fails."""
 
     monkeypatch.setattr(folder_store, "_BlobFile", Blob)
+
+
+@contextmanager
+def hanging_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """Until the block ends no store that is a folder answers: what it was asked. Who waits for an answer only
+    so long is told after a moment.
+    """
+    asked: list[object] = []
+    over = threading.Event()
+
+    def hang(_store: folder_store.BlobStore, digest: object) -> None:
+        asked.append(digest)
+        over.wait(60)
+        raise _fails()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder_store.BlobStore, "_has", hang)
+        patched.setattr(folder_store.BlobStore, "_open", hang)
+        patched.setattr(answer_limit, "ANSWER", 0.2)
+        yield asked
+        over.set()

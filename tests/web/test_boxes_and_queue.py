@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from support.failing_disk import hanging_store
 from support.records import BOX, new_run
 from support.web_fixtures import Site
 
@@ -33,6 +34,30 @@ def test_the_document_has_both(site: Site) -> None:
     assert {run["id"] for run in document["open"]} == {site.runs.running, site.runs.queued}
 
 
+def three_wait_for(site: Site, data: Digest) -> None:
+    with Session(site.server.settings) as session:
+        session.record.boxes.introduce(BOX)
+        for number in range(3):
+            program = Program(name="job", command=("python",), inputs={"data": data}, seed=number)
+            session.record.submit(new_run(program=program, wanted=Wanted(executor="worker")))
+
+
+def test_a_store_that_hangs_is_said_and_asked_once(
+    site_of: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_of(seeded=False)
+    three_wait_for(site, Digest.of(b"missing"))
+    with hanging_store(monkeypatch) as asked:
+        found = json.loads(site.server.ask("/boxes?format=json").text)
+        assert len(asked) == 1
+    assert [box["name"] for box in found["boxes"]] == ["alpha"]
+    for why in found["waiting"].values():
+        assert why.startswith(
+            "waiting for a free place on alpha; whether the store has its inputs is not known"
+        )
+    assert len(found["waiting"]) == 3
+
+
 def test_the_boxes_are_read_once_and_the_store_is_asked_once_for_an_input_of_many_runs(
     site_of: Callable[..., Site],
     monkeypatch: pytest.MonkeyPatch,
@@ -43,11 +68,7 @@ def test_the_boxes_are_read_once_and_the_store_is_asked_once_for_an_input_of_man
     monkeypatch.setattr(Boxes, "all", lambda self: asked.append("boxes") or boxes(self))
     site = site_of(seeded=False)
     missing = Digest.of(b"missing")
-    with Session(site.server.settings) as session:
-        session.record.boxes.introduce(BOX)
-        for number in range(3):
-            program = Program(name="job", command=("python",), inputs={"data": missing}, seed=number)
-            session.record.submit(new_run(program=program, wanted=Wanted(executor="worker")))
+    three_wait_for(site, missing)
     for times in (1, 2):
         waiting = json.loads(site.server.ask("/boxes?format=json").text)["waiting"]
         assert ["no input data" in why for why in waiting.values()] == [True] * 3

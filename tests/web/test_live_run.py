@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from support.records import new_run
+from support.records import finish_run, new_run, no_run_is_read
 from support.running_run import RunningJob, running_job, step_lines
 from support.web_fixtures import Site
 from support.web_server import WebServer
@@ -144,6 +144,21 @@ def test_the_server_ends_at_once_under_an_open_tab(site_of: Callable[..., Site])
         assert time.monotonic() - begun < 2.5
 
 
+def test_who_asks_what_a_run_does_reads_not_all_that_is_recorded_of_it(
+    empty_site: Site, record: Record, job: RunningJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tab asks every two seconds, also when the run is over; then it may have left 100,000 outputs."""
+    over = finish_run(record, new_run())
+    with streaming(empty_site, job) as stream:
+        stream.next()  # it is followed now
+        no_run_is_read(monkeypatch)
+        for run, state in ((job.run, "running"), (over, "succeeded")):
+            assert json.loads(empty_site.server.ask(f"/runs/{run}/live").text)["state"] == state
+        with streaming(empty_site, job) as another:
+            assert another.next()[0] == "reset"
+        assert empty_site.server.ask(f"/runs/{over}/events").status == 204
+
+
 def test_more_streams_than_are_served_are_refused(
     empty_site: Site, job: RunningJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,7 +224,7 @@ def test_a_record_that_does_not_answer_holds_the_end_of_all_streams_once(
 
         monkeypatch.setattr(session.record, "open_run", nothing)
         for run in runs:
-            hub.channel(record.run(run))
+            hub.channel(record.open_run(run))
         monkeypatch.setattr(live_hub, "RECORD", 0.2)
         begun = time.monotonic()
         hub.close()
@@ -254,7 +269,7 @@ def test_a_tab_that_enters_while_a_line_is_told_has_it_once(
 
         monkeypatch.setattr(live_hub.Channel, "_tell", tell)
         with Session.as_it_is(empty_site.server.settings) as session:
-            channel = live_hub.Channel(session, record.run(job.run))
+            channel = live_hub.Channel(session, record.open_run(job.run))
             job.prints("one\n")
             while not given:
                 await asyncio.sleep(0.01)

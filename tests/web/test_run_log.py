@@ -6,6 +6,7 @@ import json
 from urllib.parse import quote
 
 import pytest
+from support.records import no_run_is_read
 from support.secret_lookups import SECRET, count_lookups
 from support.web_fixtures import Site
 
@@ -20,6 +21,15 @@ def test_a_search_finds_lines_by_their_numbers(site: Site) -> None:
     assert found["lines"] == [{"line": 4, "text": "epoch 3: loss 0.2500"}]
     assert (found["found"], found["total"]) == (1, 40)
     assert json.loads(site.server.ask(f"/runs/{site.runs.best}/log?find=none&format=json").text)["found"] == 0
+
+
+def test_no_page_of_a_log_reads_the_whole_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have left 100,000 outputs."""
+    no_run_is_read(monkeypatch)
+    for name in ("best", "failed", "running", "queued", "hostile"):
+        found = site.server.ask(f"/runs/{getattr(site.runs, name)}/log")
+        assert (found.status, "a whole run" in found.text) == (200, False), name
+    assert "the record keeps its head and tail" in site.server.ask(f"/runs/{site.runs.failed}/log").text
 
 
 def test_a_line_is_led_to(site: Site) -> None:
@@ -49,7 +59,7 @@ def test_what_stands_in_a_long_line_is_found(site: Site, monkeypatch: pytest.Mon
     text = b"first\n" + b"x" * size + b"needle" + b"y" * size + b"\nlast"
     monkeypatch.setattr(run_log, "log_chunks", lambda *_, **__: iter(_pieces(text, 1 << 16)))
     with Session(site.server.settings) as session:
-        run = session.record.run(site.runs.best)
+        run = session.record.logged_run(site.runs.best)
         found = log_lines(session, run, find="NEEDLE")
         assert found.found == 1
         assert found.lines[0][0] == 2
@@ -72,7 +82,7 @@ def test_secrets_are_looked_up_once_for_a_whole_log(site: Site, monkeypatch: pyt
     text = "".join(f"line {number} {SECRET}\n" for number in range(1000)).encode()
     monkeypatch.setattr(run_log, "log_chunks", lambda *_, **__: iter(_pieces(text, 7)))
     with Session(site.server.settings) as session:
-        run = session.record.run(site.runs.best)
+        run = session.record.logged_run(site.runs.best)
         looked.clear()
         found = log_lines(session, run, limit=1000)
         assert found.lines == [(number, f"line {number - 1} ***") for number in range(1, 1001)]

@@ -193,9 +193,11 @@ def test_where_nothing_was_recorded_no_table_is_made(
     assert (another.asks(), tab.asks(), len(made)) == (304, 304, 1)
     with open_record(site.server.settings) as record:
         record.annotations.tag(site.runs.best, ["seen"], "ada")
-    assert (tab.asks(), another.asks(), tab.asks()) == (200, 200, 304)
+    made.clear()
+    assert (tab.asks(), another.asks(), tab.asks(), len(made)) == (200, 200, 304, 1)
     assert "seen" in tab.text
     assert tab.text == another.text
+    assert (reader.asks(), len(made)) == (200, 2), "what one may see who only reads is made for them"
 
 
 def test_whatever_is_written_an_open_tab_shows_it(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.routing import Route
+from support.failing_disk import hanging_store
 from support.web_fixtures import Site
 
 from orchestrator.errors import UsageError
+from orchestrator.launch.session import Session
 from orchestrator.settings import load
+from orchestrator.web.routes import routes
 from orchestrator.web.server import allowed_hosts, prepare
 
 
@@ -85,3 +90,39 @@ def test_a_page_that_fails_says_so_and_the_server_goes_on(
     assert "default-src 'none'" in found.headers["content-security-policy"]
     monkeypatch.undo()
     assert site.server.ask("/audit").status == 200
+
+
+def test_no_page_waits_for_a_store_that_hangs(
+    site_of: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread of each request that waits is one of forty, and no page is left when all of them wait."""
+    site = site_of()
+    best, rerun = site.runs.best, site.runs.rerun
+    with Session(site.server.settings) as session:
+        held = session.record.run(best).outputs[2].digest
+    assert held
+    places = {"run": best, "hex": held.hex}
+    named = [one.path for one in routes if isinstance(one, Route) and "GET" in (one.methods or ())]
+    pages = [re.sub(r"\{(\w+)[^}]*\}", lambda found: places.get(found[1], "x"), path) for path in named]
+    pages = [
+        *pages,
+        f"/runs/{rerun}/reproduction",
+        f"/compare?runs={best},{rerun}",
+        f"/runs/{best}/log?find=x",
+    ]
+    with hanging_store(monkeypatch) as asked:
+        said = {page: site.server.ask(page) for page in pages}
+        assert len(asked) == 1, "while one question has no answer no other is asked"
+    assert {
+        page for page, answer in said.items() if answer.status not in (200, 204, 303, 400, 404, 503)
+    } == set()
+    of_store = {page for page, answer in said.items() if "does not answer" in answer.text}
+    log, output = f"/runs/{best}/log", f"/runs/{best}/outputs/{held.hex}"
+    assert of_store == {
+        f"/runs/{best}",
+        log,
+        f"{log}?find=x",
+        output,
+        f"{output}/image",
+        f"{output}/download",
+    }

@@ -52,16 +52,17 @@ def test_an_alias_and_a_short_id_lead_to_the_run(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "longest", "said"),
+    ("lines", "longest", "shown", "said"),
     [
-        (2_000, 10, ""),
-        (2_001, 10, "and 1 more line;"),
-        (5_000, 9_000, "and 3,000 more lines"),
-        (3, 9_000, "long"),
+        (2_000, 10, 2_000, ""),
+        (2_001, 10, 2_000, "and 1 more line;"),
+        (50_000, 10, 2_000, "and 48,000 more lines"),
+        (5_000, 9_000, 117, "a patch of more than 1.0 MiB, not checked against its digest"),
+        (3, 9_000, 3, "long"),
     ],
 )
 def test_of_a_long_patch_the_beginning_is_shown(
-    empty_site: Site, record: Record, lines: int, longest: int, said: str
+    empty_site: Site, record: Record, lines: int, longest: int, shown: int, said: str
 ) -> None:
     """64 MiB are recorded of one; each line is an element of the page."""
     patch = "".join(f"+{number} {'x' * longest}\n" for number in range(lines)).encode()
@@ -69,7 +70,7 @@ def test_of_a_long_patch_the_beginning_is_shown(
         git = GitState(commit="c" * 40, dirty=True, patch_digest=session.store.put_bytes(patch))
     run = finish_run(record, new_run(git=git))
     text = empty_site.server.ask(f"/runs/{run}").text
-    assert text.count('<span class="more">') == min(lines, 2_000)
+    assert text.count('<span class="more">') == shown
     assert len(text) < 2_000 * 4_100
     assert ("--patch` prints all" in text) is bool(said) and said in text
 

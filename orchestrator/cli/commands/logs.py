@@ -31,13 +31,13 @@ def command(run: str, follow: bool, tail: int | None, raw: bool, as_json: bool) 
     if raw and (as_json or tail is not None):
         raise click.UsageError("--raw goes with neither --json nor --tail: they speak of lines of text")
     from orchestrator.cli.terminal.console import print_document, tell
-    from orchestrator.cli.verb_session import find_run, opened
+    from orchestrator.cli.verb_session import opened
     from orchestrator.launch.dispatch.find_log import log_chunks
     from orchestrator.view.forms.page import Tone
     from orchestrator.view.runs.run_view import no_log
 
     with opened(adopting=True) as session:
-        record = find_run(session, run)
+        record = session.record.logged_run(session.record.find(run))
         if raw:
             for chunk in log_chunks(session, record, follow=follow):
                 sys.stdout.buffer.write(chunk)
@@ -60,7 +60,7 @@ def command(run: str, follow: bool, tail: int | None, raw: bool, as_json: bool) 
             sys.stdout.flush()
             printed = True
         if not printed and tail != 0:
-            tell(no_log(session.record.run(record.id)), Tone.QUIET)
+            tell(no_log(session.record.logged_run(record.id)), Tone.QUIET)
 
 
 def clean_lines(chunks: Iterable[bytes]) -> Iterator[str]:

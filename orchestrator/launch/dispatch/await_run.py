@@ -12,7 +12,7 @@ from orchestrator.launch.interrupt import Interrupt
 from orchestrator.launch.judge.judge_rerun import judge
 from orchestrator.launch.session import Session
 from orchestrator.launch.watch import Watch
-from orchestrator.record.run_record import RunRecord
+from orchestrator.record.run_record import LoggedRun, RunRecord
 from orchestrator.run.attempt_model import State
 from orchestrator.run.container_log import remaining
 from orchestrator.verdict.comparability import says_nothing
@@ -98,7 +98,7 @@ class LiveLog:
             self._start = start + len(data)
             yield data
 
-    def rest(self, record: RunRecord) -> Iterator[bytes]:
+    def rest(self, record: RunRecord | LoggedRun) -> Iterator[bytes]:
         """The rest, from the store, when the run is over. A truncated log has a gap in its middle."""
         if record.log is None:
             return

@@ -9,7 +9,7 @@ from orchestrator.launch.dispatch.await_run import LiveLog
 from orchestrator.launch.dispatch.dispatch_run import advance
 from orchestrator.launch.executors.kinds import stays_on_its_box
 from orchestrator.launch.session import Session
-from orchestrator.record.run_record import OpenRun, RunRecord
+from orchestrator.record.run_record import LoggedRun, OpenRun
 from orchestrator.run.container_log import passed_over, remaining
 from orchestrator.run.log_spool import SpoolReader
 from orchestrator.run.workspace import folders_of
@@ -17,23 +17,23 @@ from orchestrator.run.workspace import folders_of
 POLL = 0.3  # seconds between two looks at an open run
 
 
-def log_chunks(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:
+def log_chunks(session: Session, run: LoggedRun, *, follow: bool) -> Iterator[bytes]:
     """Raw bytes of standard output and error; with `follow`, until the run is over."""
     if run.state.final:
         yield from _kept(session, run, 0)
-    elif stays_on_its_box(run.wanted.executor):
+    elif stays_on_its_box(run.executor):
         yield from _from_here(session, run, follow=follow)
     else:
         yield from _from_elsewhere(session, run, follow=follow)
 
 
-def _kept(session: Session, run: RunRecord, seen: int) -> Iterator[bytes]:
+def _kept(session: Session, run: LoggedRun, seen: int) -> Iterator[bytes]:
     """Of a run that is over: from the store, without what was read of it before."""
     if run.log is not None:
         yield from remaining(session.store.chunks_of(run.log.digest, run.log.size), run.log, seen)
 
 
-def _from_here(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:
+def _from_here(session: Session, run: LoggedRun, *, follow: bool) -> Iterator[bytes]:
     """From the attempt's spool on this box."""
     attempt, seen = run.attempt, 0
     reader = _reader(session, run)
@@ -52,19 +52,19 @@ def _from_here(session: Session, run: RunRecord, *, follow: bool) -> Iterator[by
             now = session.record.open_run(run.id)
     finally:
         reader.close()
-    over = session.record.run(run.id)
+    over = session.record.logged_run(run.id)
     yield from _kept(session, over, seen if over.attempt == attempt else 0)
 
 
-def _reader(session: Session, run: RunRecord | OpenRun) -> SpoolReader:
+def _reader(session: Session, run: LoggedRun | OpenRun) -> SpoolReader:
     return SpoolReader(folders_of(session.settings, run.id, run.attempt).log)
 
 
-def _from_elsewhere(session: Session, run: RunRecord, *, follow: bool) -> Iterator[bytes]:
+def _from_elsewhere(session: Session, run: LoggedRun, *, follow: bool) -> Iterator[bytes]:
     """Through the record, whichever box executes the run. Each look also pushes the run on."""
     log = LiveLog(session, run.id)
     while follow and not advance(session, run.id).state.final:
         yield from log.more()
         time.sleep(POLL)
     yield from log.more()
-    yield from log.rest(session.record.run(run.id))
+    yield from log.rest(session.record.logged_run(run.id))

@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote, urlsplit
 
@@ -66,11 +67,20 @@ class RayAnswer(NamedTuple):
     @property
     def document(self) -> dict[str, Any] | None:
         """None where the body is not a JSON object."""
+        found = self._json()
+        return found if isinstance(found, dict) else None
+
+    @property
+    def listed(self) -> list[dict[str, Any]]:
+        """The objects of a JSON list; none where the body is not one."""
+        found = self._json()
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+    def _json(self) -> Any:
         try:
-            found = json.loads(self.body)
+            return json.loads(self.body)
         except ValueError:
             return None
-        return found if isinstance(found, dict) else None
 
 
 class Bearer(AuthBase):
@@ -127,6 +137,22 @@ class RayExecutor(Launcher):
                 stage=Stage.UNKNOWN, detail="Ray does not know it: its head may be a new one"
             )
         return seen_of(job)
+
+    def poll_many(self, refs: Sequence[str]) -> dict[str, AttemptStatus]:
+        """One list of all jobs that the cluster remembers. Those that it does not tell of are left out."""
+        if len(refs) < 2:  # asked for by its name it is a shorter answer
+            return {}
+        answer = self._ask("GET", "")
+        if answer.status != 200:
+            raise self._strange(answer)
+        ours = {ref for ref in refs if _OURS.fullmatch(ref)}
+        found: dict[str, AttemptStatus] = {}
+        for job in answer.listed:
+            ref = job.get("submission_id")
+            if isinstance(ref, str) and ref in ours:
+                with suppress(InfrastructureError):  # a state that is not known
+                    found[ref] = seen_of(job)
+        return found
 
     def cancel(self, ref: str) -> None:
         """A job that Ray has not started yet is started and ended in one; `execute` finds the run over.

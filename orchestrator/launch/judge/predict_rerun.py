@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from orchestrator.errors import EngineMissingError, UsageError
 from orchestrator.launch.session import Session
 from orchestrator.launch.submit.rerun_run import RerunRequest, refuse_ignored
@@ -31,9 +29,7 @@ def predict_rerun(session: Session, request: RerunRequest) -> Prediction:
 
 def _earlier_reruns(session: Session, original: RunRecord) -> str:
     """What became of earlier reruns: one that differed says more than any class of hardware."""
-    outcomes = Counter(
-        line.outcome for line in session.record.history.verdicts(original.id) if line.run != original.id
-    )
+    outcomes = session.record.history.outcomes_of_reruns(original.id)
     said = [f"{times} {outcome.replace('_', ' ')}" for outcome, times in sorted(outcomes.items())]
     return f"earlier reruns of it: {', '.join(said)}" if said else ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from orchestrator.errors import StoreError
 from orchestrator.launch.session import Session
 from orchestrator.message_wording import count
 from orchestrator.record.run_record import BoxFacts, BoxLine, Queued, Submission
@@ -72,7 +73,10 @@ def why_queued(session: Session, run: str, boxes: Iterable[BoxLine]) -> str:
         return ""
     queued = as_queued(record, record.attempt)
     why = why_waiting(queued, boxes)
-    absent = session.input_reach.absent_from_store(queued)
+    try:
+        absent = session.input_reach.absent_from_store(queued)
+    except StoreError as error:
+        return f"{why}; whether the store has its inputs is not known: {error.message}"
     if absent:
         why += f"; in the store there is no input {', '.join(absent)}: only a box that has it takes the run"
     return why

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.digest import Digest
 from orchestrator.record.run_record import Queued
+from orchestrator.record.store.answer_limit import AnswerLimit, SilentStoreError
 
 if TYPE_CHECKING:
     from orchestrator.launch.session import Session
@@ -18,7 +20,7 @@ MOST = 100_000  # answers that are remembered
 
 
 class InputReach:
-    """Remembers what the store said: a worker looks at the queue several times a second.
+    """Remembers what the store said: a worker looks at the queue several times a second, and beats between.
 
     A session's own: `session.input_reach`.
     """
@@ -26,6 +28,11 @@ class InputReach:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._said: dict[Digest, tuple[bool, float]] = {}  # digest -> whether it was there, when
+        self._paths = AnswerLimit("a folder of inputs")
+
+    @cached_property
+    def _limit(self) -> AnswerLimit:
+        return AnswerLimit(f"the store {self._session.store.name}")
 
     def lacking(self, run: Queued) -> list[str]:
         """Names of inputs that this box cannot get. StoreError where the store does not answer.
@@ -41,7 +48,7 @@ class InputReach:
     def _reaches(self, run: Queued, name: str, digest: Digest) -> bool:
         path = run.input_paths.get(name)
         return (
-            (path is not None and _is_there(path))
+            (path is not None and self._is_there(path))
             or self._session.inputs.has(digest)
             or self._is_stored(digest)
         )
@@ -49,15 +56,20 @@ class InputReach:
     def _is_stored(self, digest: Digest) -> bool:
         there, since = self._said.get(digest, (False, -KEPT))
         if time.monotonic() - since > (KEPT if there else AGAIN):
-            if len(self._said) >= MOST:
-                self._said.clear()
-            there = self._session.store.has(digest)
-            self._said[digest] = (there, time.monotonic())
+            return self._limit(partial(self._ask, digest))
         return there
 
+    def _ask(self, digest: Digest) -> bool:
+        """An answer that comes too late for who asked is there for the next one."""
+        there = self._session.store.has(digest)
+        if len(self._said) >= MOST:
+            self._said.clear()
+        self._said[digest] = (there, time.monotonic())
+        return there
 
-def _is_there(path: str) -> bool:
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError):  # no path at all: somebody wrote it into the row
-        return False
+    def _is_there(self, path: str) -> bool:
+        """Not where its folder hangs: then the data may be in the cache or the store."""
+        try:
+            return self._paths(Path(path).exists)
+        except (OSError, ValueError, SilentStoreError):  # no path at all: somebody wrote it into the row
+            return False

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, false, not_, select, true
+from sqlalchemy import Connection, Row, Select, false, func, not_, select, true
 
 from orchestrator.errors import UsageError
 from orchestrator.message_wording import did_you_mean
@@ -270,6 +270,13 @@ def verdicts(connection: Connection, run: str) -> list[VerdictLine]:
         .order_by(table.c.id)
     )
     return list(readable(connection.execute(query), _verdict_line, lambda row: row.rerun))
+
+
+def outcomes_of_reruns(connection: Connection, run: str) -> dict[str, int]:
+    """How often verdicts over a run's reruns say what, without their documents, which may be long."""
+    outcome = tables.verdict.c.outcome
+    query = select(outcome, func.count()).where(tables.verdict.c.original_id == key_of(connection, run))
+    return {str(word): number for word, number in connection.execute(query.group_by(outcome))}
 
 
 def _verdict_line(row: Row[Any]) -> VerdictLine:

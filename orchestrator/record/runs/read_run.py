@@ -13,7 +13,14 @@ from orchestrator.digest import Digest
 from orchestrator.errors import UsageError
 from orchestrator.image.image_model import BaseRef, Layer
 from orchestrator.message_wording import did_you_mean
-from orchestrator.record.run_record import ImageFacts, OpenRun, RunRecord, Submission, Wanted
+from orchestrator.record.run_record import (
+    ImageFacts,
+    LoggedRun,
+    OpenRun,
+    RunRecord,
+    Submission,
+    Wanted,
+)
 from orchestrator.record.runs.attempts import wanted_columns, wanted_of
 from orchestrator.record.runs.field_tables import RESULTS, SUBMITTED, points_in
 from orchestrator.record.runs.run_states import key_of
@@ -22,7 +29,7 @@ from orchestrator.record.runs.unreadable_rows import WRONG, readable, unreadable
 from orchestrator.record.schema import tables
 from orchestrator.record.schema.stored_values import fields_from, value_from
 from orchestrator.record.schema.table_alias import alias
-from orchestrator.run.attempt_model import OPEN_STATES, Output, Result, State
+from orchestrator.run.attempt_model import OPEN_STATES, Log, Output, Result, State
 from orchestrator.run.metrics.series import NOT_READ, Point, points_of
 from orchestrator.spec.program import Program
 
@@ -110,6 +117,40 @@ def output_of(connection: Connection, run: str, digest: Digest) -> RunOutput | N
         return None
     with _readable(run):
         return RunOutput(row.job, value_from(Output, table, row))
+
+
+def logged_run(connection: Connection, run: str) -> LoggedRun:
+    """What its log needs, without its outputs and files. UsageError for an unknown run, RecordError for an
+    altered row.
+    """
+    table, log = tables.run, tables.log
+    query = (
+        select(
+            table.c.state,
+            table.c.attempt,
+            table.c.message,
+            table.c.started_at,
+            tables.job.c.name.label("job"),
+            tables.wanted.c.executor,
+            log,
+        )
+        .join(tables.job, tables.job.c.id == table.c.job_id)
+        .outerjoin(tables.wanted, tables.wanted.c.run_id == table.c.id)
+        .outerjoin(log, log.c.run_id == table.c.id)
+        .where(table.c.public_id == run)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise UsageError(f"no run {run} is recorded", "`reprise history` lists the runs")
+    with _readable(run):
+        return LoggedRun(
+            id=run,
+            job=row.job,
+            attempt=row.attempt,
+            executor=row.executor or Wanted().executor,
+            log=None if row.run_id is None else value_from(Log, log, row),
+            **fields_from(Result, table, row._mapping, ("state", "message", "started_at")),
+        )
 
 
 @contextmanager

@@ -10,11 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 from orchestrator.digest import Digest, Hashed, Readable, chunks_of
 from orchestrator.errors import StoreError, UsageError
+from orchestrator.record.store.answer_limit import AnswerLimit
 from orchestrator.run.collect.output_files import BlobSink
 
 _FAILING = {
@@ -127,20 +129,27 @@ class Store(ABC):
         self.storing = AsStoreError(f"storing into {place} failed", _HINTS)
         self.owner: Callable[[], StoreOwner] | None = None  # the record whose rows name what is stored
         self.on_mended: Callable[[list[Digest]], None] = lambda _: None
+        self.limit: AnswerLimit | None = None  # of who only looks, and does not wait for ever
         self._registered = False
 
     def check_there(self) -> None:  # noqa: B027  (a server says so itself)
         """StoreError where the whole store is away: then a blob that is not there tells nothing."""
 
-    @abstractmethod
-    def has(self, digest: Digest) -> bool: ...
+    def has(self, digest: Digest) -> bool:
+        return self._has(digest) if self.limit is None else self.limit(partial(self._has, digest))
 
-    @abstractmethod
     def open(self, digest: Digest) -> BinaryIO:
         """The blob's stream, which can seek; its bytes are not yet checked.
 
         StoreError if it is not there, and from the stream where the store then fails.
         """
+        return self._open(digest) if self.limit is None else self.limit.opened(partial(self._open, digest))
+
+    @abstractmethod
+    def _has(self, digest: Digest) -> bool: ...
+
+    @abstractmethod
+    def _open(self, digest: Digest) -> BinaryIO: ...
 
     @abstractmethod
     def stream(self, digest: Digest, offset: int, size: int | None = None) -> Iterator[bytes | memoryview]:
@@ -250,13 +259,20 @@ class Store(ABC):
 
     def read(self, digest: Digest) -> bytes:
         """A small blob's bytes, checked. StoreError if they are not the digest's."""
-        with self.open(digest) as stream:
-            data = stream.read(SMALL + 1)
-        if len(data) > SMALL:
+        data, more = self.beginning(digest, SMALL)
+        if more:
             raise StoreError(f"blob {digest} in {self.name} has more than {SMALL >> 20} MiB")
+        return data
+
+    def beginning(self, digest: Digest, most: int) -> tuple[bytes, bool]:
+        """A blob's first bytes, and whether it has more. Checked where it has no more: StoreError."""
+        with self.open(digest) as stream:
+            data = stream.read(most + 1)
+        if len(data) > most:
+            return data[:most], True
         if Digest.of(data) != digest:
             raise self._damaged(digest)
-        return data
+        return data, False
 
     def chunks_of(
         self, digest: Digest, size: int | None = None, between: Callable[[], None] = lambda: None

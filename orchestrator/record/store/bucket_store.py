@@ -115,10 +115,10 @@ class BucketStore(Store):
                 return None
         return found["size"], found["last_modified"]
 
-    def has(self, digest: Digest) -> bool:
+    def _has(self, digest: Digest) -> bool:
         return self.head(digest) is not None
 
-    def open(self, digest: Digest) -> BinaryIO:
+    def _open(self, digest: Digest) -> BinaryIO:
         found = self.head(digest)
         if found is None:
             raise self._absent(digest)

@@ -103,14 +103,14 @@ class BlobStore(Store):
         except FileNotFoundError:
             raise self._absent(digest) from None
 
-    def has(self, digest: Digest) -> bool:
+    def _has(self, digest: Digest) -> bool:
         try:
             with reading(digest), self.at(digest) as path:
                 return stat.S_ISREG(path.lstat().st_mode)
         except AbsentBlobError:
             return False
 
-    def open(self, digest: Digest) -> BinaryIO:
+    def _open(self, digest: Digest) -> BinaryIO:
         with reading(digest), self.at(digest) as path:
             try:
                 return open_file(path, partial(_BlobFile, digest))

@@ -69,15 +69,23 @@ def source_page(run: RunRecord) -> Iterator[Block]:
         yield Text(f"and {len(run.source) - FILES_SHOWN:,} more", Tone.QUIET)
 
 
-def patch_page(run: RunRecord, patch: bytes) -> Iterator[Block]:
-    """The beginning of what its source changed: the whole may be 64 MiB, and more than a browser can show."""
+def patch_page(run: RunRecord, patch: bytes, more: bool) -> Iterator[Block]:
+    """The beginning of what its source changed: the whole may be 64 MiB, and more than a browser can show.
+
+    `more`: the patch goes on.
+    """
     lines = patch.removesuffix(b"\n").split(b"\n", PATCH_SHOWN)
     shown = [line.decode("utf-8", "replace") for line in lines[:PATCH_SHOWN]]
     yield Patch("\n".join(shortened(text, LONGEST_SHOWN) for text in shown))
     whole = f"`reprise show {run.id} --patch` prints all"
-    if len(lines) > PATCH_SHOWN:
-        more = lines[-1].count(b"\n") + 1
-        yield Text(f"and {count(more, 'more line')}; {whole}", Tone.QUIET)
+    if more:
+        said = (
+            f"the beginning of a patch of more than {size_text(len(patch))}, not checked against its digest"
+        )
+        yield Text(f"{said}; {whole}", Tone.QUIET)
+    elif len(lines) > PATCH_SHOWN:
+        left = lines[-1].count(b"\n") + 1
+        yield Text(f"and {count(left, 'more line')}; {whole}", Tone.QUIET)
     elif any(len(text) > LONGEST_SHOWN for text in shown):
         yield Text(f"long lines are shortened; {whole}", Tone.QUIET)
 

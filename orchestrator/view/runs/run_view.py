@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.message_wording import count, listed
-from orchestrator.record.run_record import RunAnnotations, RunRecord, VerdictLine
+from orchestrator.record.run_record import LoggedRun, RunAnnotations, RunRecord, VerdictLine
 from orchestrator.run.attempt_model import Fingerprint, OutputStatus, State
 from orchestrator.spec.jobfile.placeholders import SHELL, text_of
 from orchestrator.spec.jobfile.problems import shorten
@@ -143,7 +143,7 @@ def command_text(command: Sequence[str]) -> str:
     return text if shell == SHELL else shlex.join(command)
 
 
-def no_log(run: RunRecord) -> str:
+def no_log(run: LoggedRun) -> str:
     """Why a run's log shows nothing, in a sentence."""
     if run.state in (State.QUEUED, State.PREPARING):
         return f"run {run.id} is {run.state.value}: it has not begun"

@@ -11,16 +11,16 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from orchestrator.record.run_record import RunRecord
+from orchestrator.record.run_record import OpenRun
 from orchestrator.web.answers import json_answer, session_of
 from orchestrator.web.live_hub import STREAMS, Channel, Hub, Message, Tab, hub_of
 
 ALIVE = 15.0  # seconds after which a silent stream says that it is there
 
 
-def _run_of(request: Request) -> RunRecord:
+def _run_of(request: Request) -> OpenRun:
     record = session_of(request).record
-    return record.run(record.find(request.path_params["run"]))
+    return record.open_run(record.find(request.path_params["run"]))
 
 
 async def events(request: Request) -> Response:
@@ -40,7 +40,7 @@ async def events(request: Request) -> Response:
 class _EventStream(StreamingResponse):
     """What a tab is told. Its place is free again however the connection ends."""
 
-    def __init__(self, hub: Hub, run: RunRecord, last: str) -> None:
+    def __init__(self, hub: Hub, run: OpenRun, last: str) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         self._hub, self._run, self._last = hub, run, last
         self._channel: Channel | None = None

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from orchestrator.launch.dispatch.find_log import log_chunks
 from orchestrator.launch.session import Session
-from orchestrator.record.run_record import RunRecord
+from orchestrator.record.run_record import LoggedRun
 from orchestrator.redaction import redactor
 from orchestrator.view.forms.clean_text import Cleaner
 from orchestrator.view.runs.run_view import no_log
@@ -35,7 +35,7 @@ class LogLines(NamedTuple):
 
 
 def log_lines(
-    session: Session, run: RunRecord, *, at: int | None = None, find: str = "", limit: int = LINES
+    session: Session, run: LoggedRun, *, at: int | None = None, find: str = "", limit: int = LINES
 ) -> LogLines:
     """Those around line `at`; those that hold `find`, in any case; else the last ones."""
     beginning = _Beginning(log_chunks(session, run, follow=False))
@@ -105,7 +105,7 @@ def _clean(chunks: Iterable[bytes]) -> Iterator[str]:
 
 def run_log(request: Request) -> Response:
     session = session_of(request)
-    run = session.record.run(session.record.find(request.path_params["run"]))
+    run = session.record.logged_run(session.record.find(request.path_params["run"]))
     find = request.query_params.get("find", "")[:LONGEST_SEARCH]
     asked = request.query_params.get("at", "")
     at = int(asked) if asked.isdecimal() and len(asked) < 10 else None

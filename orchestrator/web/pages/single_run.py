@@ -27,6 +27,7 @@ from orchestrator.web.pages.run_outputs import path_of
 TAIL = 100  # lines of the log on the page itself
 EVENTS = 200
 OUTPUTS = 1_000  # that are listed
+PATCH = 1 << 20  # bytes of a patch that are read: mostly all
 
 
 class PagePart(NamedTuple):
@@ -69,7 +70,7 @@ def single_run(request: Request) -> Response:
         parameters=run_sections.parameters_page(run),
         outputs=list(_outputs(run)),
         more_outputs=max(len(run.outputs) - OUTPUTS, 0),
-        log=_log(session, run),
+        log=_log(session, run.id),
         sections=list(_sections(session, run)),
         person=person(),
     )
@@ -83,10 +84,10 @@ def _outputs(run: RunRecord) -> Iterator[OutputRow]:
             yield OutputRow(one.path, "", stands_for(one), "")
 
 
-def _log(session: Session, run: RunRecord) -> LogLines | str:
+def _log(session: Session, run: str) -> LogLines | str:
     """Or why it cannot be had: one part of a page must not lose the page."""
     try:
-        return log_lines(session, run, limit=TAIL)
+        return log_lines(session, session.record.logged_run(run), limit=TAIL)
     except RepriseError as error:
         return error.message
 
@@ -116,7 +117,8 @@ def _sections(session: Session, run: RunRecord) -> Iterator[PagePart]:
 def _patch(session: Session, run: RunRecord) -> Iterator[Block]:
     assert run.git is not None and run.git.patch_digest is not None  # noqa: S101  (for mypy)
     try:
-        yield from run_sections.patch_page(run, session.store.read(run.git.patch_digest))
+        patch, more = session.store.beginning(run.git.patch_digest, PATCH)
+        yield from run_sections.patch_page(run, patch, more)
     except RepriseError as error:
         yield Text(error.message, Tone.ODD)
 
